@@ -1,0 +1,213 @@
+"""``spu check``: ideal model, emulator and ngspice side by side."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from spu.errors import UsageError
+
+from .common import file_option, folder_argument, json_option, number, print_result, seed_option, small, table
+
+if TYPE_CHECKING:
+    from spu.crosscheck.result import Check
+
+_CORNERS = ("ideal", "emulator", "ngspice")
+
+_COMPARES = {
+    "ideal": "emulator against the exact answer",
+    "op": "ngspice operating point against the mean",
+    "ac": "ngspice transfer functions against the emulator's",
+    "replay": "the same noise waveform through both",
+    "noise": "ngspice with its own noise against the prediction",
+}
+
+_IN_WORDS = {
+    "pass": "PASS: whatever was compared agrees within what is allowed.",
+    "fail": "FAIL: they disagree by more than is allowed; see the levels marked fail.",
+    "inconclusive": "INCONCLUSIVE: nothing contradicts the device, but not everything could be decided.",
+    "error": "ERROR: a level could not be run; see its message.",
+    "skipped": "SKIPPED: none of the levels asked for has anything to say about this device.",
+}
+
+_MOST_VARIABLES = 12
+
+
+@click.command("check")
+@folder_argument
+@click.option(
+    "--level",
+    "levels",
+    multiple=True,
+    metavar="NAME",
+    help="Only this level (repeat for more): ideal, op, ac, replay, noise [default: all].",
+)
+@click.option(
+    "--accuracy",
+    type=float,
+    metavar="X",
+    help="Error of the answer allowed at level ideal [default: the predicted one and a little slack].",
+)
+@seed_option("the noise that is replayed")
+@click.option("--time-limit", type=float, metavar="S", help="Seconds that each ngspice run may take.")
+@file_option("--plot", metavar="FILE", help="Draw the three covariances (.png, .svg or .pdf).")
+@json_option
+def command(
+    directory: Path,
+    levels: tuple[str, ...],
+    accuracy: float | None,
+    seed: int,
+    time_limit: float | None,
+    plot: Path | None,
+    as_json: bool,
+) -> int:
+    r"""Set ideal model, emulator and ngspice side by side.
+
+    What ngspice runs is DIR/device.cir as it lies on disk. Levels, cheap and sharp first:
+
+    \b
+      ideal    emulator against the exact answer (needs no ngspice)
+      op       operating point against the mean
+      ac       every transfer function, source density, and the covariance they make
+      replay   the same noise waveform through emulator and ngspice
+      noise    ngspice's transient with noise of its own
+
+    Exit status 1: a level failed. 3: ngspice is missing (levels that need none still run).
+    """
+    from spu.crosscheck.result import LEVELS
+    from spu.names import suggest
+
+    for name in levels:
+        if name not in LEVELS:
+            raise UsageError(f"no level {name!r}; {suggest(name, LEVELS)}")
+    for option, value in (("--accuracy", accuracy), ("--time-limit", time_limit)):
+        if value is not None and not 0 < value < float("inf"):
+            raise UsageError(f"{option} must be a positive number, not {value!r}")
+    if plot is not None:
+        from .pictures import refuse_picture
+
+        refuse_picture(plot)
+    from spu.crosscheck import check
+    from spu.folder import read_folder
+
+    folder = read_folder(directory)
+    progress = _say if sys.stderr.isatty() else None
+    result = check(
+        folder,
+        levels=levels or None,
+        accuracy=accuracy,
+        seed=seed,
+        time_limit=time_limit,
+        progress=progress,
+    )
+    if plot is not None:
+        from .pictures import draw_covariances, save
+
+        save(draw_covariances(result.variables, result.covariances), plot)
+    if as_json:
+        print_result({**report(result), "plot": plot}, folder, "check")
+    else:
+        click.echo(describe(result))
+        if plot is not None:
+            click.echo(f"picture: {plot}")
+    return result.exit_status
+
+
+def _say(message: str) -> None:
+    click.echo(message, err=True)
+
+
+def report(result: Check) -> dict[str, Any]:
+    """Give the JSON object."""
+    return {
+        "verdict": result.verdict,
+        "levels": {
+            name: {
+                **level.data,
+                "verdict": level.verdict,
+                "error": level.error,
+                "tolerance": level.tolerance,
+                "seconds": level.seconds,
+                "message": level.message,
+            }
+            for name, level in result.levels.items()
+        },
+        "notes": result.notes,
+        "variables": result.variables,
+        "means": result.means,
+        "covariances": result.covariances,
+    }
+
+
+def describe(result: Check) -> str:
+    """Lay the result out for people: notes, levels, corners, verdict."""
+    lines = [f"note: {note}" for note in result.notes]
+    if lines:
+        lines.append("")
+    lines += [_levels(result), ""]
+    lines += [f"{level.name}: {level.message}" for level in result.levels.values() if level.message]
+    if result.covariances:
+        lines += ["", *_corners(result)]
+    lines += ["", _IN_WORDS[result.verdict]]
+    return "\n".join(lines)
+
+
+def _levels(result: Check) -> str:
+    rows = [
+        (
+            level.name,
+            _COMPARES.get(level.name, ""),
+            level.verdict.upper() if level.verdict in ("fail", "error") else level.verdict,
+            small(level.error),
+            small(level.tolerance),
+            f"{level.seconds:.1f}",
+        )
+        for level in result.levels.values()
+    ]
+    return table(["level", "what is compared", "verdict", "worst error", "allowed", "seconds"], rows, left=3)
+
+
+def _corners(result: Check) -> list[str]:
+    """Means and variances of the corners side by side, and how far apart their covariances are."""
+    import numpy as np
+
+    shown = [name for name in _CORNERS if name in result.covariances]
+    variances = {name: result.covariances[name].diagonal() for name in shown}
+    order = _worst_first(result, shown)
+    headers = ["variable"]
+    headers += [f"mean: {name}" if name == _CORNERS[0] else name for name in _CORNERS]
+    headers += [f"variance: {name}" if name == _CORNERS[0] else name for name in _CORNERS]
+    rows = []
+    for k in order:
+        means = [number(float(result.means[name][k])) if name in result.means else "-" for name in _CORNERS]
+        spread = [number(float(variances[name][k])) if name in variances else "-" for name in _CORNERS]
+        rows.append((result.variables[k], *means, *spread))
+    lines = [table(headers, rows)]
+    if len(order) < len(result.variables):
+        lines.append(f"  (the {len(order)} of {len(result.variables)} variables that differ most)")
+    lines.append("")
+    for a, b in itertools.combinations(shown, 2):
+        size = float(np.linalg.norm(result.covariances[a]))
+        gap = float(np.linalg.norm(result.covariances[b] - result.covariances[a]))
+        lines.append(f"covariance, {a} to {b}: {small(gap / size if size else gap)} (relative, Frobenius)")
+    return lines
+
+
+def _worst_first(result: Check, shown: list[str]) -> list[int]:
+    """Choose the variables to show: all in order, or the ones where the corners differ most."""
+    import numpy as np
+
+    n = len(result.variables)
+    if n <= _MOST_VARIABLES:
+        return list(range(n))
+    variances = np.array([result.covariances[name].diagonal() for name in shown])
+    means = np.array([result.means[name] for name in shown if name in result.means]).reshape(-1, n)
+    scale = np.maximum(np.abs(variances).max(axis=0), np.finfo(float).tiny)
+    gap = np.ptp(variances, axis=0) / scale
+    if len(means):
+        gap = np.maximum(gap, np.ptp(means, axis=0) / np.sqrt(scale))
+    return [int(k) for k in np.argsort(-gap, kind="stable")[:_MOST_VARIABLES]]

@@ -1,0 +1,178 @@
+"""What the verbs share: options, numbers and tables for people, JSON and .npz files for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from spu.errors import OutputError
+
+if TYPE_CHECKING:
+    from spu.folder import Folder
+
+AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
+
+MAX_TABLE_ROWS = 40
+
+
+def folder_argument(function: AnyFunction) -> AnyFunction:
+    """``DIR``: a compiled folder or a device file."""
+    return click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))(function)
+
+
+def json_option(function: AnyFunction) -> AnyFunction:
+    """``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object (SI units).")(function)
+
+
+def seed_option(what: str, largest: int | None = None) -> Callable[[AnyFunction], AnyFunction]:
+    """``--seed``, saying of what."""
+    return click.option(
+        "--seed",
+        type=click.IntRange(0, largest),
+        default=0,
+        show_default=True,
+        metavar="N",
+        help=f"Seed of {what}.",
+    )
+
+
+def file_option(*names: str, metavar: str = "FILE", help: str) -> Callable[[AnyFunction], AnyFunction]:
+    """Define an option that takes a path; whether it exists is for the verb to say."""
+    return click.option(*names, type=click.Path(path_type=Path), metavar=metavar, help=help)
+
+
+# --- for programs --------------------------------------------------------------------------
+
+
+def print_json(data: Mapping[str, Any]) -> None:
+    """Print the one JSON object."""
+    from spu.folder import plain
+
+    click.echo(json.dumps(plain(data), allow_nan=False))
+
+
+def print_result(data: Mapping[str, Any], folder: Folder, verb: str) -> None:
+    """Print the one JSON object, with large matrices in ``DIR/<verb>.npz``."""
+    from spu.folder import spill
+
+    file = folder.path.parent / f"{verb}.npz"
+    small, large = spill(data, file)
+    if large:
+        write_npz(file, large, f"spu_{verb}")
+    print_json(small)
+
+
+def statistics_json(stats: Any) -> dict[str, Any]:
+    """Give the keys that `predict` and `simulate` have in common, from `spu.statistics.Statistics`."""
+    keys = (
+        *("variables", "cells", "mean", "covariance", "target_mean", "target_covariance"),
+        *("voltage_mean", "voltage_covariance"),
+        *("relative_error", "covariance_relative_error", "mean_relative_error"),
+    )
+    return {key: getattr(stats, key) for key in keys}
+
+
+def write_npz(file: Path, arrays: Mapping[str, Any], marker: str) -> None:
+    """Write arrays with a key that marks the file as ours.
+
+    Raises
+    ------
+    OutputError
+        If a file without that key is in the way, or writing fails.
+    """
+    import numpy as np
+
+    from spu.files import write_with
+
+    refuse_npz(file, marker)
+    entries: dict[str, Any] = {marker: 1, **arrays}
+    write_with(file, lambda stream: np.savez(stream, **entries))
+
+
+def refuse_npz(file: Path, marker: str) -> None:
+    """Raise what `write_npz` would raise, before any work is done."""
+    if not file.parent.is_dir():
+        raise OutputError(f"cannot be written: there is no folder {str(file.parent)!r}", file=file)
+    if not file.exists():
+        return
+    ours = False
+    if file.is_file():
+        try:
+            with zipfile.ZipFile(file) as archive:
+                ours = f"{marker}.npy" in archive.namelist()
+        except (OSError, zipfile.BadZipFile):
+            ours = False
+    if not ours:
+        raise OutputError("was not written by this command: move it, or give another name", file=file)
+
+
+# --- for people ----------------------------------------------------------------------------
+
+_PREFIXES = {-18: "a", -15: "f", -12: "p", -9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
+
+
+def engineering(value: float | None, unit: str, digits: int = 3) -> str:
+    """Write a quantity as engineers do: ``engineering(1.01e-4, "V")`` is ``101 uV``."""
+    if value is None or not math.isfinite(value):
+        return "-" if value is None else f"{value} {unit}"
+    if value == 0:
+        return f"0 {unit}"
+    # Rounding first: 999.9 nF with three digits is 1 uF.
+    rounded = float(f"{value:.{digits - 1}e}")
+    exponent = 3 * math.floor(math.log10(abs(rounded)) / 3 + 1e-12)
+    if exponent not in _PREFIXES:
+        return f"{value:.{digits}g} {unit}"
+    return f"{rounded / 10.0**exponent:.{digits}g} {_PREFIXES[exponent]}{unit}"
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """Write a number without unit, or a dash for none."""
+    return "-" if value is None else f"{value:.{digits}g}"
+
+
+def small(value: float | None) -> str:
+    """Write an error or tolerance, or a dash for none."""
+    return "-" if value is None else f"{value:.1e}" if value else "0"
+
+
+def table(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, limit: int | None = None
+) -> str:
+    """Lay out a table: the first ``left`` columns to the left, the others to the right."""
+    shown = rows if limit is None else rows[:limit]
+    widths = [max(map(len, column)) for column in zip(headers, *shown, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = (
+            cell.ljust(width) if k < left else cell.rjust(width)
+            for k, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        )
+        return ("  " + "  ".join(padded)).rstrip()
+
+    lines = [line(headers), line(["-" * width for width in widths]), *map(line, shown)]
+    if len(shown) < len(rows):
+        lines.append(f"  ... and {len(rows) - len(shown)} more (all with --json)")
+    return "\n".join(lines)
+
+
+def facts(pairs: Sequence[tuple[str, str]]) -> str:
+    """Lay out labelled lines."""
+    width = max(len(label) for label, _ in pairs)
+    return "\n".join(f"{label.ljust(width)}  {text}" for label, text in pairs)
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 cell``, ``2 cells``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def warn(message: str) -> None:
+    """Say on stderr what does not stop the work."""
+    click.echo(f"warning: {message}", err=True)

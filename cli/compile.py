@@ -1,0 +1,141 @@
+"""``spu compile``: problem + hardware to a folder with device, netlist and problem."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from spu.errors import InputError, UsageError
+
+from .common import facts, file_option, json_option, plural, print_json, seed_option, small, warn
+
+if TYPE_CHECKING:
+    from spu.compiler import Compilation
+    from spu.problem import Problem
+
+_TASKS = {"gaussian": "sample a Gaussian", "inverse": "invert a matrix", "linear": "solve a linear system"}
+
+_MEANS = {
+    "zero": "zero: nothing to hold",
+    "bias": "held in the cells, by bias currents",
+    "offset": "added at readout: these cells cannot hold one",
+}
+
+_LARGEST_SEED = 2**31 - 2  # ngspice keeps it, plus one, in a C int
+
+
+@click.command("compile")
+@click.argument("problem", metavar="PROBLEM", type=click.Path(path_type=Path))
+@file_option("-o", "--output", metavar="DIR", help="Folder to write; made if missing.")
+@click.option(
+    "--hardware", metavar="NAME|FILE", help="ideal, spu8 or a .toml [default: the problem's, or ideal]."
+)
+@click.option(
+    "--architecture",
+    metavar="NAME",
+    help="Force rlc-capacitive, rc-resistive or rc-transconductor [default: the most passive that can].",
+)
+@click.option("--task", metavar="NAME", help="gaussian, inverse or linear [default: the file's].")
+@click.option("--covariance", is_flag=True, help="The matrix is a covariance, not a precision.")
+@file_option("--vector", help="Right-hand side of a linear system (.npy, .csv, .mtx).")
+@click.option("--force", is_flag=True, help="Write into a folder that is not ours, and over edited files.")
+@seed_option("the netlist's noise sources", _LARGEST_SEED)
+@json_option
+def command(
+    problem: Path,
+    output: Path | None,
+    hardware: str | None,
+    architecture: str | None,
+    task: str | None,
+    covariance: bool,
+    vector: Path | None,
+    force: bool,
+    seed: int,
+    as_json: bool,
+) -> int:
+    r"""Realize PROBLEM on hardware and write the folder DIR.
+
+    PROBLEM is a matrix (.npy, .npz, .csv, .mtx), taken as the precision of a Gaussian, or a
+    .toml file with task, precision or covariance, mean, matrix, vector, variables, hardware.
+
+    DIR gets device.json (the programmed device), device.cir (its netlist: ngspice -b runs it)
+    and problem.json.
+
+    \b
+      spu compile precision.csv -o out
+      spu compile wine.npy --covariance -o out
+      spu compile matrix.mtx --vector b.csv -o out        (solves A x = b)
+      spu compile problem.toml --hardware spu8 -o out
+    """
+    if output is None:
+        raise UsageError("compile needs a folder to write: spu compile PROBLEM -o DIR")
+    from spu.compiler import compile_problem
+    from spu.folder import refuse_folder, write_folder
+    from spu.problem import load_problem
+
+    refuse_folder(output, force=force)
+    posed, named = load_problem(problem, task=task, covariance=covariance, vector=vector)
+    try:
+        compilation = compile_problem(posed, hardware or named or "ideal", architecture=architecture)
+    except InputError as error:
+        if hardware or not named or architecture or error.file is not None:
+            raise
+        # The hardware's name stands in the problem file.
+        raise InputError(error.message, file=problem) from None
+    files = write_folder(output, compilation, force=force, seed=seed)
+    if as_json:
+        print_json(_report(compilation, files))
+        return 0
+    for warning in compilation.warnings:
+        warn(warning)
+    click.echo(_describe(problem, posed, compilation, files))
+    click.echo(f"\nnext: spu check {shlex.quote(str(output))}    (or predict, simulate, inspect)")
+    return 0
+
+
+def _report(compilation: Compilation, files: tuple[Path, ...]) -> dict[str, Any]:
+    from spu.folder import summary
+
+    device = compilation.device
+    return {
+        "device": files[0],
+        "netlist": files[1],
+        "files": files,
+        "cells": len(device.cell_names),
+        "couplers": len(device.coupler_ends),
+        "flipped": compilation.flipped,
+        "scale_spread": compilation.scale_spread,
+        "warnings": compilation.warnings,
+        **summary(compilation),
+    }
+
+
+def _describe(file: Path, problem: Problem, compilation: Compilation, files: tuple[Path, ...]) -> str:
+    device, prediction, hardware = compilation.device, compilation.prediction, compilation.hardware
+    spread = compilation.scale_spread
+    cells = plural(len(device.cell_names), "cell")
+    flipped = f"{compilation.flipped} of {cells} read with negative polarity"
+    scaling = "the same gain for every cell"
+    if spread > 1 + 1e-9:
+        scaling = f"readout gains spread by a factor {spread:.3g}"
+    covariance, mean = prediction.covariance_relative_error, prediction.mean_relative_error
+    errors = [f"covariance {small(covariance)}"] if covariance is not None else []
+    errors += [f"mean {small(mean)}"] if mean is not None else []
+    return facts(
+        [
+            ("problem", f"{file}: {_TASKS[problem.task]}, {plural(problem.n, 'variable')}"),
+            ("condition", f"{problem.condition:.3g}"),
+            ("hardware", f"{hardware.name}, {hardware.temperature:g} K"),
+            ("architecture", f"{compilation.architecture}: {compilation.reason}"),
+            ("class", f"{compilation.realizability}, rho = {compilation.rho:.4g} (plain couplers need < 1)"),
+            ("device", f"{cells}, {plural(len(device.coupler_ends), 'coupler')}; hash {device.hash}"),
+            ("polarity", flipped if compilation.flipped else "all cells read straight"),
+            ("scaling", scaling),
+            ("mean", _MEANS.get(compilation.mean, compilation.mean)),
+            ("predicted error", f"{', '.join(errors) or '-'} (relative, Frobenius; without sampling)"),
+            ("wrote", ", ".join(str(written) for written in files)),
+        ]
+    )

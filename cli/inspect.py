@@ -1,0 +1,262 @@
+"""``spu inspect``: cells, couplers and time constants for the eye."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .common import (
+    MAX_TABLE_ROWS,
+    engineering,
+    file_option,
+    folder_argument,
+    json_option,
+    number,
+    plural,
+    print_result,
+    table,
+)
+
+if TYPE_CHECKING:
+    from spu.device import Device
+    from spu.folder import Folder
+    from spu.statistics import Prediction
+
+
+@dataclass(frozen=True)
+class CellLook:
+    """A cell as an engineer sees it, its neighbours held at ground.
+
+    Attributes
+    ----------
+    values:
+        As programmed, SI.
+    time_constant:
+        s; the slower one where there are two; None without capacitance or loss.
+    resonance, quality:
+        Hz and 1; None without inductance.
+    flipped:
+        Whether its variable is read with negative polarity.
+    """
+
+    name: str
+    values: dict[str, float]
+    time_constant: float | None
+    resonance: float | None
+    quality: float | None
+    flipped: bool
+
+
+@dataclass(frozen=True)
+class CouplerLook:
+    """A coupler as an engineer sees it.
+
+    Attributes
+    ----------
+    values:
+        As programmed, SI.
+    kind:
+        The quantity that couples most; a transconductance with its sign.
+    strength:
+        Its value over the geometric mean of what the two cells have of it in all.
+    """
+
+    a: str
+    b: str
+    values: dict[str, Any]
+    kind: str
+    strength: float
+
+
+@dataclass(frozen=True)
+class Look:
+    """All cells and couplers of a device."""
+
+    cells: tuple[CellLook, ...]
+    couplers: tuple[CouplerLook, ...]
+
+
+@click.command("inspect")
+@folder_argument
+@file_option(
+    "--plot", metavar="FILE", help="Draw the graph and the predicted covariance (.png, .svg or .pdf)."
+)
+@json_option
+def command(directory: Path, plot: Path | None, as_json: bool) -> int:
+    """Show the cells and couplers of DIR, and its time constants.
+
+    The figures of a cell are those it has with its neighbours held at ground: couplers count.
+    """
+    from spu.folder import read_folder
+    from spu.statistics import predict
+
+    if plot is not None:
+        from .pictures import refuse_picture
+
+        refuse_picture(plot)
+    folder = read_folder(directory)
+    look = look_at(folder.device)
+    if not as_json:  # before what may fail: a device without a stationary law is worth a look, too
+        click.echo(_describe(folder, look))
+    prediction = predict(folder.device)
+    if plot is not None:
+        from .pictures import draw_device, save
+
+        save(draw_device(look, folder.device.graph, prediction.variables, prediction.covariance), plot)
+    if as_json:
+        print_result(_report(folder, look, prediction, plot), folder, "inspect")
+    else:
+        click.echo(f"\n{_times(prediction)}")
+        if plot is not None:
+            click.echo(f"picture: {plot}")
+    return 0
+
+
+def look_at(device: Device) -> Look:
+    """Work out the figures of all cells and couplers."""
+    import numpy as np
+
+    ends, n = device.coupler_ends, len(device.cell_names)
+
+    def total(quantity: str, power: int = 1) -> Any:
+        """Sum of a quantity at every node: of the cell and the couplers that end there."""
+        own = np.nan_to_num(device.cell_columns.arrays[quantity] ** power)
+        joined = np.nan_to_num(device.coupler_columns.arrays[quantity] ** power)
+        return own + sum(np.bincount(ends[:, side], joined, n) for side in (0, 1))
+
+    totals = {"capacitance": total("capacitance"), "conductance": total("conductance")}
+    stiffness = total("inductance", -1)  # 1/H
+    gain = device.readout.matrix
+    flipped = gain.diagonal() < 0 if gain.shape[0] == gain.shape[1] else np.zeros(n, dtype=bool)
+    cells = tuple(
+        CellLook(cell.name, cell.values, *_figures(float(c), float(g), float(k)), bool(inverted))
+        for cell, c, g, k, inverted in zip(
+            device.cells, totals["capacitance"], totals["conductance"], stiffness, flipped, strict=True
+        )
+    )
+    totals |= {"inductance": stiffness, "transconductance": totals["conductance"]}
+    couplers = []
+    for coupler, (a, b) in zip(device.couplers, ends.tolist(), strict=True):
+        strengths = {}
+        for quantity, value in coupler.values.items():
+            pair = value if isinstance(value, tuple) else (value,)
+            largest = max(pair, key=abs)
+            size = abs(1 / largest if quantity == "inductance" else largest)
+            scale = float(np.sqrt(totals[quantity][a] * totals[quantity][b]))
+            sign = f" {'<' if largest < 0 else '>'} 0" if quantity == "transconductance" else ""
+            strengths[quantity + sign] = size / scale if scale > 0 else 0.0
+        kind = max(strengths, key=lambda key: strengths[key], default="none")
+        couplers.append(CouplerLook(coupler.a, coupler.b, coupler.values, kind, strengths.get(kind, 0.0)))
+    return Look(cells, tuple(couplers))
+
+
+def _figures(c: float, g: float, k: float) -> tuple[float | None, float | None, float | None]:
+    """Time constant, resonance and quality of ``c v'' + g v' + k v = 0``."""
+    import numpy as np
+
+    if c <= 0 or g <= 0:
+        return None, None, None
+    if k <= 0:
+        return c / g, None, None
+    decay, frequency = g / (2 * c), np.sqrt(k / c)
+    # Overdamped: the slow root, written so that nothing cancels.
+    slow = decay if decay < frequency else frequency**2 / (decay + np.sqrt(decay**2 - frequency**2))
+    return float(1 / slow), float(frequency / (2 * np.pi)), float(np.sqrt(c * k) / g)
+
+
+def _report(folder: Folder, look: Look, prediction: Prediction, plot: Path | None) -> dict[str, Any]:
+    device = folder.device
+    return {
+        "device": folder.path,
+        "device_hash": device.hash,
+        "netlist": folder.netlist,
+        "architecture": device.architecture,
+        "temperature": device.temperature,
+        "variables": prediction.variables,
+        "cells": prediction.cells,
+        "cell_table": [_flat(asdict(cell)) for cell in look.cells],
+        "coupler_table": [_flat(asdict(coupler)) for coupler in look.couplers],
+        "time_constants": prediction.time_constants,
+        "covariance": prediction.covariance,
+        "plot": plot,
+    }
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    values = row.pop("values")
+    return {**row, **values}
+
+
+def _describe(folder: Folder, look: Look) -> str:
+    device = folder.device
+    lines = [
+        f"{folder.path}: {plural(len(look.cells), 'cell')}, {plural(len(look.couplers), 'coupler')}, "
+        f"{device.architecture or 'built by hand'}, {device.temperature:g} K, hash {device.hash}",
+    ]
+    if folder.problem is not None:
+        lines.append(f"problem: {folder.problem.task}, condition number {folder.problem.condition:.3g}")
+    cells = table(
+        *_without_empty(_CELL_HEADERS, [_cell_row(cell) for cell in look.cells]), limit=MAX_TABLE_ROWS
+    )
+    lines += ["", cells]
+    if look.couplers:
+        rows = [_coupler_row(coupler) for coupler in look.couplers]
+        lines += ["", table(*_without_empty(_COUPLER_HEADERS, rows), left=2, limit=MAX_TABLE_ROWS)]
+    return "\n".join(lines)
+
+
+_CELL_HEADERS = ("cell", "C", "R", "L", "noise", "bias", "time constant", "resonance", "Q", "readout")
+_COUPLER_HEADERS = ("cell", "cell", "C", "R", "L", "g(ab)", "g(ba)", "strength")
+
+
+def _cell_row(cell: CellLook) -> list[str]:
+    values = cell.values
+    density = values.get("noise")
+    return [
+        cell.name,
+        engineering(values.get("capacitance"), "F", 4),
+        engineering(_inverse(values.get("conductance")), "ohm", 4),
+        engineering(values.get("inductance"), "H", 4),
+        engineering(None if density is None else density**0.5, "A/rtHz"),
+        engineering(values.get("bias"), "A", 4),
+        engineering(cell.time_constant, "s"),
+        engineering(cell.resonance, "Hz"),
+        number(cell.quality, 3),
+        "inverted" if cell.flipped else "-",
+    ]
+
+
+def _coupler_row(coupler: CouplerLook) -> list[str]:
+    values = coupler.values
+    pair = values.get("transconductance", (None, None))
+    forth, back = pair if isinstance(pair, tuple) else (pair, pair)
+    return [
+        coupler.a,
+        coupler.b,
+        engineering(values.get("capacitance"), "F", 4),
+        engineering(_inverse(values.get("conductance")), "ohm", 4),
+        engineering(values.get("inductance"), "H", 4),
+        engineering(forth, "S", 4),
+        engineering(back, "S", 4),
+        number(coupler.strength, 3),
+    ]
+
+
+def _inverse(value: float | None) -> float | None:
+    return None if value is None else 1 / value
+
+
+def _without_empty(headers: Sequence[str], rows: list[list[str]]) -> tuple[list[str], list[list[str]]]:
+    """Drop the columns in which no row has anything."""
+    kept = [k for k in range(len(headers)) if any(row[k] != "-" for row in rows)]
+    return [headers[k] for k in kept], [[row[k] for k in kept] for row in rows]
+
+
+def _times(prediction: Prediction) -> str:
+    times = [engineering(float(t), "s") for t in prediction.time_constants]
+    listed = ", ".join(times) if len(times) <= 12 else f"{', '.join(times[:6])} ... {', '.join(times[-3:])}"
+    return f"time constants of the whole device ({len(times)}): {listed}"

@@ -1,0 +1,200 @@
+"""Pictures: covariances side by side, and the graph of a device. Legible without colour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spu.errors import OutputError
+
+if TYPE_CHECKING:
+    import networkx as nx
+    import numpy as np
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+    from numpy.typing import NDArray
+
+    from .inspect import Look
+
+    FloatArray = NDArray[np.float64]
+
+_SUFFIXES = (".png", ".svg", ".pdf")
+
+_CORNERS = {"ideal": "ideal model", "emulator": "emulator", "ngspice": "ngspice"}
+
+# Kind of coupler: colour, line style. The style carries what the colour says.
+_KINDS = {
+    "capacitance": ("tab:blue", "solid"),
+    "conductance": ("tab:orange", "dashed"),
+    "inductance": ("tab:green", "dashdot"),
+    "transconductance > 0": ("tab:red", "solid"),
+    "transconductance < 0": ("tab:purple", "dotted"),
+}
+
+_MOST_LABELS = 40  # on an axis or a graph
+_MOST_NUMBERS = 10  # rows of a matrix whose entries are written out
+_MOST_MARKS = 40  # rows of a matrix whose negative entries are marked
+
+
+def refuse_picture(file: Path) -> None:
+    """Raise what `save` would raise, before any work is done."""
+    if file.suffix.lower() not in _SUFFIXES:
+        raise OutputError(f"cannot be drawn: the name must end in {', '.join(_SUFFIXES)}", file=file)
+    if not file.parent.is_dir():
+        raise OutputError(f"cannot be written: there is no folder {str(file.parent)!r}", file=file)
+    if file.is_dir():
+        raise OutputError("is a folder; a file is to be written", file=file)
+
+
+def save(figure: Figure, file: Path) -> None:
+    """Write a figure, whole or not at all, in the format of the file's extension."""
+    from spu.files import write_with
+
+    kind = file.suffix.lower()[1:]
+    # Without a date the same command writes the same file.
+    undated: dict[str, Any] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
+    write_with(file, lambda stream: figure.savefig(stream, format=kind, dpi=130, metadata=undated))
+
+
+def draw_covariances(variables: Sequence[str], covariances: Mapping[str, FloatArray]) -> Figure:
+    """Draw the covariances of the corners on one scale; beneath, their differences to the first on another."""
+    import numpy as np
+
+    shown = [name for name in _CORNERS if name in covariances]
+    figure = _figure(4.2 * len(shown) + 1.2, 8.4)
+    axes = np.array(figure.subplots(2, len(shown), squeeze=False))
+    reference = covariances[shown[0]]
+    scale = _scale([covariances[name] for name in shown])
+    differences = [covariances[name] - reference for name in shown[1:]]
+    fine = _scale(differences)
+    for k, name in enumerate(shown):
+        image = heat_map(axes[0, k], covariances[name], variables, scale)
+        axes[0, k].set_title(f"covariance: {_CORNERS[name]}")
+        if k == 0:
+            continue
+        gap = float(np.linalg.norm(differences[k - 1]) / (np.linalg.norm(reference) or 1.0))
+        below = heat_map(axes[1, k], differences[k - 1], variables, fine)
+        axes[1, k].set_title(f"{_CORNERS[name]} - {_CORNERS[shown[0]]}\n({gap:.1e} of it, Frobenius)")
+    figure.colorbar(image, ax=list(axes[0]), shrink=0.85, label="problem units squared")
+    axes[1, 0].axis("off")
+    axes[1, 0].text(
+        *(0.5, 0.5),
+        f"Below: differences to the {_CORNERS[shown[0]]},\non a scale of their own.\n\n"
+        "Numbers, or a minus sign on\nnegative entries, where there is room.",
+        ha="center",
+        va="center",
+        transform=axes[1, 0].transAxes,
+    )
+    if differences:
+        figure.colorbar(below, ax=list(axes[1]), shrink=0.85, label="difference, problem units squared")
+    return figure
+
+
+def draw_device(look: Look, graph: nx.Graph, variables: Sequence[str], covariance: FloatArray) -> Figure:
+    """Draw the graph of a device beside its predicted covariance."""
+    figure = _figure(13.5, 6.4)
+    left, right = figure.subplots(1, 2)
+    _draw_graph(left, look, graph)
+    image = heat_map(right, covariance, variables, _scale([covariance]))
+    right.set_title("predicted covariance")
+    figure.colorbar(image, ax=right, shrink=0.85, label="problem units squared")
+    return figure
+
+
+def heat_map(axes: Axes, matrix: FloatArray, names: Sequence[str], scale: float) -> AxesImage:
+    """Draw a matrix with its row and column names, from -scale to scale; negative entries are marked."""
+    image = axes.imshow(matrix, cmap="RdBu_r", vmin=-scale, vmax=scale, interpolation="nearest")
+    n = len(matrix)
+    step = -(-n // _MOST_LABELS)
+    ticks = range(0, n, step)
+    size = 9 if n <= 12 else 6
+    axes.set_xticks(ticks, [names[k] for k in ticks], rotation=90, fontsize=size)
+    axes.set_yticks(ticks, [names[k] for k in ticks], fontsize=size)
+    for i, j in ((i, j) for i in range(n) for j in range(n) if n <= _MOST_MARKS):
+        value = matrix[i, j]
+        if n > _MOST_NUMBERS and not value < -0.02 * scale:
+            continue
+        text = "-" if n > _MOST_NUMBERS else f"{value:.2g}"
+        dark = abs(value) > 0.6 * scale
+        axes.text(j, i, text, ha="center", va="center", color="white" if dark else "black", fontsize=7)
+    return image
+
+
+def _scale(matrices: Sequence[FloatArray]) -> float:
+    largest = max((float(abs(matrix).max()) for matrix in matrices), default=0.0)
+    return largest or 1.0
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _draw_graph(axes: Axes, look: Look, graph: nx.Graph) -> None:
+    import networkx as nx
+    from matplotlib.lines import Line2D
+
+    n = len(graph)
+    place = (
+        nx.circular_layout(graph)
+        if n <= 12
+        else nx.spring_layout(graph, seed=1, iterations=50 if n <= 500 else 10)
+    )
+    couplers = look.couplers
+    strongest = max((coupler.strength for coupler in couplers), default=0.0) or 1.0
+    for kind, (colour, style) in _KINDS.items():
+        chosen = [coupler for coupler in couplers if coupler.kind == kind]
+        if chosen:
+            nx.draw_networkx_edges(
+                graph,
+                place,
+                edgelist=[(coupler.a, coupler.b) for coupler in chosen],
+                width=[0.4 + 4.0 * coupler.strength / strongest for coupler in chosen],
+                edge_color=colour,
+                style=style,
+                ax=axes,
+            )
+    size = 420 if n <= 12 else max(20, 9000 // n)
+    for shape, flipped in (("o", False), ("s", True)):
+        chosen_cells = [cell.name for cell in look.cells if cell.flipped == flipped]
+        nx.draw_networkx_nodes(
+            graph,
+            place,
+            nodelist=chosen_cells,
+            node_shape=shape,
+            node_color="white" if not flipped else "lightgray",
+            edgecolors="black",
+            node_size=size,
+            ax=axes,
+        )
+    if n <= _MOST_LABELS:
+        nx.draw_networkx_labels(graph, place, font_size=9 if n <= 12 else 6, ax=axes)
+    found = {coupler.kind for coupler in couplers}
+    handles = [
+        Line2D([], [], color=colour, linestyle=style, linewidth=2, label=kind)
+        for kind, (colour, style) in _KINDS.items()
+        if kind in found
+    ]
+    if any(cell.flipped for cell in look.cells):
+        handles.append(
+            Line2D(
+                [],
+                [],
+                color="black",
+                marker="s",
+                markerfacecolor="lightgray",
+                linestyle="none",
+                label="read inverted",
+            )
+        )
+    if handles:
+        axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=3, frameon=False)
+    axes.set_title(f"{n} cells, {len(couplers)} couplers (width: strength of coupling)")
+    axes.margins(0.12)
+    axes.axis("off")

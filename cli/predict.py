@@ -1,0 +1,185 @@
+"""``spu predict``: exact stationary statistics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from spu.errors import OutputError, UsageError
+
+from .common import (
+    MAX_TABLE_ROWS,
+    engineering,
+    file_option,
+    folder_argument,
+    json_option,
+    number,
+    plural,
+    print_result,
+    small,
+    statistics_json,
+    table,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from spu.emulator.stationary import Stationary
+    from spu.statistics import Prediction, Statistics
+
+_SPECTRUM_HEADER = "# spu predict: one-sided spectral density of every cell, V^2/Hz, by frequency in Hz"
+
+
+@click.command("predict")
+@folder_argument
+@click.option(
+    "--band",
+    nargs=2,
+    type=float,
+    metavar="F1 F2",
+    help="What a readout with this brick-wall band sees (Hz; F2 may be inf).",
+)
+@file_option("--spectrum", metavar="FILE.csv", help="Write the spectral densities of all cells (V^2/Hz).")
+@json_option
+def command(directory: Path, band: tuple[float, float] | None, spectrum: Path | None, as_json: bool) -> int:
+    """Give the exact stationary statistics of DIR, without sampling.
+
+    Mean, covariance and their distance from the target, voltages, time constants. DIR is a
+    compiled folder or a device.json.
+    """
+    from spu.folder import read_folder
+    from spu.statistics import predict
+
+    if band is not None and not 0 <= band[0] < band[1]:
+        raise UsageError(f"a band needs 0 <= F1 < F2 (Hz), not {band[0]:g} to {band[1]:g}")
+    if spectrum is not None:
+        _refuse_spectrum(spectrum)
+    folder = read_folder(directory)
+    prediction = predict(folder.device, band=band)
+    if spectrum is not None:
+        _write_spectrum(spectrum, prediction.law)
+    if as_json:
+        print_result(_report(prediction, spectrum), folder, "predict")
+    else:
+        click.echo(_describe(prediction))
+        if spectrum is not None:
+            click.echo(f"\nwrote {spectrum}")
+    return 0
+
+
+def _report(prediction: Prediction, spectrum: Path | None) -> dict[str, Any]:
+    import numpy as np
+
+    poles = prediction.law.poles
+    return {
+        **statistics_json(prediction),
+        "time_constants": prediction.time_constants,
+        "poles": np.column_stack([poles.real, poles.imag]).tolist(),
+        "band": prediction.band,
+        "spectrum": spectrum,
+    }
+
+
+def _describe(prediction: Prediction) -> str:
+    where = "over all frequencies"
+    if prediction.band is not None:
+        where = f"from {engineering(prediction.band[0], 'Hz')} to {engineering(prediction.band[1], 'Hz')}"
+    cells = plural(len(prediction.cells), "cell")
+    lines = [f"{plural(len(prediction.variables), 'variable')} on {cells}, exact, {where}", ""]
+    lines += [_variables(prediction), ""]
+    if prediction.variables != prediction.cells:
+        lines += [_cells(prediction), ""]
+    slowest, fastest = prediction.time_constants[0], prediction.time_constants[-1]
+    lines.append(
+        f"time constants: {engineering(slowest, 's')} (slowest) to {engineering(fastest, 's')} (fastest)"
+    )
+    if prediction.target_covariance is None:
+        lines.append("no target: there is no problem.json")
+    elif prediction.band is None:
+        lines.append(
+            f"covariance off target by {small(prediction.covariance_relative_error)} (relative, Frobenius)"
+        )
+        if prediction.mean_relative_error is not None:
+            lines.append(f"mean off target by {small(prediction.mean_relative_error)} (relative)")
+    else:
+        lines.append("in a band there is no target to compare with")
+    return "\n".join(lines)
+
+
+def _variables(stats: Statistics) -> str:
+    """Lay out the variables, and their voltages where each variable is one cell of its own name."""
+    import numpy as np
+
+    deviations = np.sqrt(stats.covariance.diagonal().clip(0))
+    headers = ["variable", "mean", "std dev"]
+    columns = [[number(m) for m in stats.mean], [number(s) for s in deviations]]
+    if stats.target_mean is not None and stats.target_covariance is not None:
+        headers[2:2] = ["(target)"]
+        columns[1:1] = [[f"({number(m)})" for m in stats.target_mean]]
+        headers.append("(target)")
+        columns.append([f"({number(s)})" for s in np.sqrt(stats.target_covariance.diagonal())])
+    if stats.variables == stats.cells:
+        headers += ["voltage mean", "noise rms"]
+        columns += _voltages(stats)
+    return table(headers, list(zip(stats.variables, *columns, strict=True)), limit=MAX_TABLE_ROWS)
+
+
+def _cells(stats: Statistics) -> str:
+    rows = list(zip(stats.cells, *_voltages(stats), strict=True))
+    return table(["cell", "voltage mean", "noise rms"], rows, limit=MAX_TABLE_ROWS)
+
+
+def _voltages(stats: Statistics) -> list[list[str]]:
+    import numpy as np
+
+    rms = np.sqrt(stats.voltage_covariance.diagonal().clip(0))
+    return [[engineering(float(v), "V") for v in values] for values in (stats.voltage_mean, rms)]
+
+
+def _refuse_spectrum(file: Path) -> None:
+    """Refuse to write over a .csv that is not a spectrum: it might be somebody's matrix."""
+    if not file.exists():
+        return
+    ours = False
+    if file.is_file():
+        with file.open("rb") as stream:
+            ours = stream.readline(200).strip() == _SPECTRUM_HEADER.encode()
+    if not ours:
+        raise OutputError("is in the way and holds no spectrum: move it, or give another name", file=file)
+
+
+def _write_spectrum(file: Path, law: Stationary) -> None:
+    import numpy as np
+
+    from spu.files import write_text
+
+    frequencies = _grid(law.poles)
+    # A few at a time: each brings a whole matrix, of which only the diagonal is kept.
+    parts = np.array_split(frequencies, max(1, len(frequencies) // 32))
+    densities = np.concatenate([np.einsum("kii->ki", law.spectrum(part)).real for part in parts])
+    lines = [_SPECTRUM_HEADER, ",".join(("frequency", *law.sde.probes))]
+    lines += [
+        ",".join(repr(float(value)) for value in (frequency, *row))
+        for frequency, row in zip(frequencies, densities, strict=True)
+    ]
+    write_text(file, "\n".join(lines) + "\n")
+
+
+def _grid(poles: NDArray[np.complex128]) -> NDArray[np.float64]:
+    """Choose frequencies (Hz): logarithmic from well below to well above the poles, dense at resonances."""
+    import numpy as np
+
+    radii, widths = np.abs(poles) / (2 * np.pi), -poles.real / (2 * np.pi)
+    low, high = min(radii.min(), widths.min()) / 100, radii.max() * 100
+    grids = [np.geomspace(low, high, int(20 * np.log10(high / low)) + 1)]
+    # A peak of half-width w: points closest at its top, out to 30 w. Poles that nearly
+    # coincide share theirs.
+    centres = np.abs(poles.imag) / (2 * np.pi)
+    peaks = {(float(f"{f:.3e}"), float(f"{w:.1e}")) for f, w in zip(centres, widths, strict=True)}
+    for centre, width in sorted(peaks)[:500]:
+        grids.append(centre + width * np.sinh(np.linspace(-4.1, 4.1, 25)))
+    grid = np.unique(np.concatenate(grids))
+    return grid[(grid >= low) & (grid <= high)]

@@ -1,0 +1,252 @@
+"""``spu simulate``: samples, and what they are worth."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from spu.errors import UsageError
+
+from . import INTERRUPTED
+from .common import (
+    MAX_TABLE_ROWS,
+    engineering,
+    file_option,
+    folder_argument,
+    json_option,
+    number,
+    plural,
+    print_result,
+    refuse_npz,
+    seed_option,
+    small,
+    statistics_json,
+    table,
+    warn,
+    write_npz,
+)
+
+if TYPE_CHECKING:
+    from spu.folder import Folder
+    from spu.statistics import Simulation
+
+Progress = Callable[[int, int], None]
+
+_MARKER = "spu_samples"
+_MOST_NUMBERS = 500_000_000  # to keep: 4 GB
+
+
+@click.command("simulate")
+@folder_argument
+@click.option(
+    "--samples", type=click.IntRange(1, 10**15), metavar="N", help="Readouts in all [default: 10000]."
+)
+@click.option(
+    "--interval", type=float, metavar="S", help="Seconds between readouts [default: slowest time constant]."
+)
+@click.option(
+    "--trajectories",
+    type=click.IntRange(1, 100_000),
+    metavar="N",
+    help="Runs side by side [default: up to 64].",
+)
+@click.option("--duration", type=float, metavar="S", help="Seconds of each trajectory, instead of --samples.")
+@click.option("--independent", is_flag=True, help="Draw from the stationary law: no time passes.")
+@seed_option("the random numbers")
+@file_option("-o", "--output", metavar="FILE.npz", help="For the samples [default: DIR/samples.npz].")
+@click.option("--no-output", is_flag=True, help="Keep the statistics only; write no samples.")
+@json_option
+def command(
+    directory: Path,
+    samples: int | None,
+    interval: float | None,
+    trajectories: int | None,
+    duration: float | None,
+    independent: bool,
+    seed: int,
+    output: Path | None,
+    no_output: bool,
+    as_json: bool,
+) -> int:
+    """Draw samples from DIR and compare them with the target.
+
+    Writes DIR/samples.npz: samples (N, p) in problem units (one trajectory after another),
+    variables, interval, seed, trajectories, complete. For a device.json that stands alone
+    samples are written only with -o.
+
+    Ctrl-C ends the run early: what there is by then is printed and written, marked incomplete.
+    """
+    from spu.folder import read_folder
+    from spu.statistics import device_law, simulate
+
+    if samples is not None and duration is not None:
+        raise UsageError("give --samples or --duration, not both")
+    if output is not None and no_output:
+        raise UsageError("give -o or --no-output, not both")
+    for name, value in (("--interval", interval), ("--duration", duration)):
+        if value is not None and not 0 < value < float("inf"):
+            raise UsageError(f"{name} must be a positive number of seconds, not {value!r}")
+    if interval is not None and duration is not None and not duration / interval < 10**15:
+        raise UsageError(f"{duration!r} s are too many intervals of {interval!r} s")
+    folder = read_folder(directory)
+    file = None if no_output else output or _default_file(folder)
+    if file is not None:
+        if file.suffix != ".npz":
+            raise UsageError(f"samples are written as .npz, not {str(file)!r}")
+        refuse_npz(file, _MARKER)
+    limit = None if file is None else _MOST_NUMBERS // len(folder.device.readout.variables)
+    if independent:
+        _refuse_size(samples or 0, limit)
+    given: dict[str, Any] = {} if samples is None else {"samples": samples}
+    with _progress(limit) as progress:
+        run = simulate(
+            folder.device,
+            **given,
+            interval=interval,
+            trajectories=trajectories,
+            duration=duration,
+            independent=independent,
+            seed=seed,
+            keep=file is not None,
+            progress=progress,
+        )
+    if file is not None:
+        _write_samples(file, run, folder)
+    if not run.complete:
+        warn(f"interrupted: the result below is of the first {plural(run.samples, 'readout')}")
+    if as_json:
+        report = {**_report(run, file), "time_constants": device_law(folder.device).time_constants}
+        print_result(report, folder, "simulate")
+    else:
+        defaults = {"interval": interval is None, "trajectories": trajectories is None and duration is None}
+        click.echo(_describe(run, defaults))
+        click.echo(f"\nwrote {file}" if file else "\nsamples not written (-o FILE.npz writes them)")
+    return 0 if run.complete else INTERRUPTED
+
+
+def _default_file(folder: Folder) -> Path | None:
+    return None if folder.directory is None else folder.directory / "samples.npz"
+
+
+def _refuse_size(total: int, limit: int | None) -> None:
+    if limit is not None and total > limit:
+        raise UsageError(
+            f"{total} readouts are too many to keep (at most {limit} here): "
+            "--no-output computes their statistics without keeping them"
+        )
+
+
+@contextmanager
+def _progress(limit: int | None) -> Iterator[Progress]:
+    """Show a bar on a terminal; anywhere, refuse with the first chunk what would not fit."""
+    if not sys.stderr.isatty():
+        yield lambda _done, total: _refuse_size(total, limit)
+        return
+    with click.progressbar(length=1, label="simulating", file=sys.stderr) as bar:
+
+        def show(done: int, total: int) -> None:
+            _refuse_size(total, limit)
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        yield show
+
+
+def _write_samples(file: Path, run: Simulation, folder: Folder) -> None:
+    arrays = {
+        "samples": run.readouts,
+        "variables": run.variables,
+        "interval": run.interval,
+        "seed": run.seed,
+        "trajectories": run.trajectories,
+        "complete": run.complete,
+        "device_hash": folder.device.hash,
+    }
+    write_npz(file, arrays, _MARKER)
+
+
+def _report(run: Simulation, file: Path | None) -> dict[str, Any]:
+    keys = (
+        *("samples", "effective_samples", "expected_relative_error", "covariance_error", "mean_error"),
+        *("seconds", "device_time", "interval", "trajectories", "seed", "complete"),
+    )
+    return {**statistics_json(run), **{key: getattr(run, key) for key in keys}, "output": file}
+
+
+def _describe(run: Simulation, defaults: dict[str, bool]) -> str:
+    return "\n".join([*_how(run, defaults), "", _variables(run), "", *_verdict(run)])
+
+
+def _how(run: Simulation, defaults: dict[str, bool]) -> list[str]:
+    took = f"took {engineering(run.seconds, 's')}; seed {run.seed}"
+    if run.interval == 0:
+        return [f"{plural(run.samples, 'independent sample')} of the stationary law; {took}"]
+    every = f"one every {engineering(run.interval, 's')}"
+    if defaults["interval"]:
+        every += " (default: the longest time constant)"
+    across = (
+        plural(run.trajectories, "trajectory")
+        if run.trajectories == 1
+        else f"{run.trajectories} trajectories"
+    )
+    across += " (default)" if defaults["trajectories"] else ""
+    return [
+        f"{plural(run.samples, 'readout')} on {across}, {every}",
+        f"{engineering(run.device_time, 's')} of device time each; {took}",
+    ]
+
+
+def _variables(run: Simulation) -> str:
+    import numpy as np
+
+    variances = run.covariance.diagonal().clip(0)
+    deviations = np.sqrt(variances)
+    # The error of a square root, to first order.
+    errors = np.divide(
+        run.covariance_error.diagonal(), 2 * deviations, out=np.zeros_like(deviations), where=deviations > 0
+    )
+    headers = ["variable", "mean", "+-", "std dev", "+-"]
+    columns = [
+        [number(value) for value in run.mean],
+        [number(value, 2) for value in run.mean_error],
+        [number(value) for value in deviations],
+        [number(value, 2) for value in errors],
+    ]
+    if run.target_mean is not None and run.target_covariance is not None:
+        headers[3:3] = ["(target)"]
+        columns[2:2] = [[f"({number(value)})" for value in run.target_mean]]
+        headers.append("(target)")
+        columns.append([f"({number(value)})" for value in np.sqrt(run.target_covariance.diagonal())])
+    return table(headers, list(zip(run.variables, *columns, strict=True)), limit=MAX_TABLE_ROWS)
+
+
+def _verdict(run: Simulation) -> list[str]:
+    import numpy as np
+
+    worth = f"worth {run.effective_samples:.6g} independent samples (for the covariance)"
+    if run.target_covariance is None:
+        return [worth, "no target: there is no problem.json"]
+    lines = [worth]
+    if run.relative_error is not None:
+        lines.append(
+            f"relative error {small(run.relative_error)}; {small(run.expected_relative_error)} is expected "
+            "from this many samples alone"
+        )
+    sigmas = np.divide(
+        np.abs(run.covariance - run.target_covariance),
+        run.covariance_error,
+        out=np.zeros_like(run.covariance),
+        where=run.covariance_error > 0,
+    )
+    i, j = (int(k) for k in np.unravel_index(sigmas.argmax(), sigmas.shape))
+    count = len(sigmas) * (len(sigmas) + 1) // 2
+    lines.append(
+        f"largest deviation of a covariance: {sigmas[i, j]:.1f} standard errors, at ({run.variables[i]}, "
+        f"{run.variables[j]}), the worst of {count}"
+    )
+    return lines

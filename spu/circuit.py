@@ -1,0 +1,239 @@
+"""From a device to subcircuits, instances and noise sources: the one circuit behind both back ends.
+
+A `Circuit` holds no device. It is subcircuits (templates of `spu.elements`), instances of
+them as columns (names, nodes, parameter arrays), independent unit noise sources on nodes of
+their own, and what is read out. The emulator stamps it (`spu.mna`), the netlist prints it
+(`spu.spice.netlist`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spu.device import Device, Readout, Columns
+from spu.elements import Element
+from spu.errors import InputError
+from spu.parts import Part
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+GROUND = -1
+
+
+@dataclass(frozen=True)
+class Subcircuit:
+    """A named template: ports (electrical first, then noise), parameters, elements."""
+
+    name: str
+    ports: tuple[str, ...]
+    parameters: tuple[str, ...]
+    elements: tuple[Element, ...]
+    meaning: str = ""
+
+    @property
+    def internal_nodes(self) -> tuple[str, ...]:
+        """Local nodes that are neither ports nor ground, in order of appearance."""
+        found: dict[str, None] = {}
+        for element in self.elements:
+            for node in element.nodes:
+                if node != "0" and node not in self.ports:
+                    found[node] = None
+        return tuple(found)
+
+
+@dataclass(frozen=True, eq=False)
+class Instances:
+    """All instances of one subcircuit: k names, (k, ports) nodes, ``{parameter: (k,)}`` values.
+
+    ``nodes`` holds numbers of circuit nodes for electrical ports (-1 is ground) and numbers of
+    noise sources for noise ports.
+    """
+
+    subcircuit: Subcircuit
+    names: list[str]
+    nodes: IntArray
+    parameters: dict[str, FloatArray]
+
+
+@dataclass(frozen=True)
+class NoiseSource:
+    """An independent white noise voltage of unit density (`UNIT_NOISE_DENSITY`).
+
+    ``thermal`` ones carry the noise of a resistor that ``.noise`` already knows about.
+    """
+
+    name: str
+    thermal: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Circuit:
+    """What both back ends take.
+
+    Attributes
+    ----------
+    temperature:
+        K.
+    nodes:
+        Names of the electrical nodes but ground.
+    instances:
+        One `Instances` a subcircuit.
+    sources:
+        The noise sources.
+    probes:
+        Names of what is read out, (p,) and their nodes, (p, 2) with -1 for ground.
+    readout:
+        From the p probe voltages to problem variables.
+    """
+
+    temperature: float
+    nodes: list[str]
+    instances: list[Instances]
+    sources: list[NoiseSource]
+    probes: list[str]
+    probe_nodes: IntArray
+    readout: Readout
+
+    def flatten(self) -> Iterator[FlatElements]:
+        """Every element over all its instances, with global nodes; internal nodes get new numbers."""
+        next_node = len(self.nodes)
+        for group in self.instances:
+            template = group.subcircuit
+            count = len(group.names)
+            local: dict[str, IntArray] = {"0": np.full(count, GROUND, dtype=np.int64)}
+            for k, port in enumerate(template.ports):
+                local[port] = group.nodes[:, k]
+            for node in template.internal_nodes:
+                local[node] = np.arange(next_node, next_node + count)
+                next_node += count
+            for element in template.elements:
+                yield FlatElements(
+                    element,
+                    group,
+                    [local[node] for node in element.nodes],
+                    None if element.noise_port is None else local[element.noise_port],
+                )
+
+    def node_names(self) -> list[str]:
+        """Names of all nodes, internal ones after the circuit's own, as ngspice flattens them."""
+        names = list(self.nodes)
+        for group in self.instances:
+            for node in group.subcircuit.internal_nodes:
+                names += [f"{name}.{node}" for name in group.names]
+        return names
+
+
+@dataclass(frozen=True, eq=False)
+class FlatElements:
+    """One element of a subcircuit over all its instances."""
+
+    element: Element
+    group: Instances
+    nodes: list[IntArray]
+    noise: IntArray | None
+
+    @property
+    def values(self) -> dict[str, FloatArray]:
+        """Parameter values, one array each."""
+        return self.group.parameters
+
+
+def lower(device: Device) -> Circuit:
+    """Lower a device to its circuit.
+
+    Every cell is one instance on a node that bears its name, every coupler one instance per
+    kind it holds. Cells with the same parts share a subcircuit.
+
+    Raises
+    ------
+    InputError
+        If the device has no cells.
+    """
+    if not device.cell_names:
+        raise InputError("the device has no cells")
+    sources: list[NoiseSource] = []
+    thermal = device.temperature > 0
+    count = len(device.cell_names)
+    groups = _group("cell", device.cell_columns, np.arange(count)[:, None], device.cell_names, thermal, sources)
+    ends = device.coupler_ends
+    names = _coupler_names(device)
+    for part in device.coupler_columns.parts.values():
+        columns = Columns((part,), "a coupler")
+        columns.arrays = {key: device.coupler_columns.arrays[key] for key in part.keys}
+        groups += _group("coupler", columns, ends, names, thermal, sources)
+    return Circuit(
+        temperature=float(device.temperature),
+        nodes=list(device.cell_names),
+        instances=groups,
+        sources=sources,
+        probes=list(device.cell_names),
+        probe_nodes=np.column_stack([np.arange(count), np.full(count, GROUND)]),
+        readout=device.readout,
+    )
+
+
+def _coupler_names(device: Device) -> list[str]:
+    """``a_b``, with a number behind where two pairs would read the same (a_b + c, a + b_c)."""
+    names: list[str] = []
+    seen: set[str] = set()
+    for a, b in device.coupler_ends.tolist():
+        base = name = f"{device.cell_names[a]}_{device.cell_names[b]}"
+        again = 1
+        while name.lower() in seen:
+            again += 1
+            name = f"{base}_{again}"
+        seen.add(name.lower())
+        names.append(name)
+    return names
+
+
+def _group(
+    kind: str, columns: Columns, ends: IntArray, names: list[str], thermal: bool, sources: list[NoiseSource]
+) -> list[Instances]:
+    """Instances of one subcircuit for each combination of parts that occurs; adds their noise sources."""
+    parts = list(columns.parts.values())
+    present = np.column_stack([~np.isnan(columns.arrays[part.keys[0]]) for part in parts])
+    groups = []
+    if not len(present):
+        return groups
+    combinations, member = np.unique(present, axis=0, return_inverse=True)
+    for number, combination in enumerate(combinations):
+        held = [part for part, there in zip(parts, combination, strict=True) if there]
+        if not held:
+            continue
+        rows = np.flatnonzero(member.reshape(-1) == number)
+        template = _subcircuit(kind, held, thermal, ends.shape[1])
+        instance_names = [f"x{kind}_" + ("" if kind == "cell" else "".join(p.letter for p in held) + "_") + names[k] for k in rows]
+        values = {key: columns.arrays[key][rows] for key in columns.keys}
+        ports = [ends[rows, k] for k in range(ends.shape[1])]
+        for part in held:
+            for port, is_thermal in ((part.injected_port, False), (part.thermal_port, True)):
+                if port is None or (is_thermal and not thermal):
+                    continue
+                prefix = "t" if is_thermal else "n"
+                middle = "" if kind == "cell" else f"{kind}_"
+                ports.append(np.arange(len(sources), len(sources) + len(rows)))
+                sources += [NoiseSource(f"{prefix}_{middle}{names[k]}", is_thermal) for k in rows]
+        parameters = {name: convert(values) for part in held for name, convert in part.parameters.items()}
+        groups.append(Instances(template, instance_names, np.column_stack(ports), parameters))
+    return groups
+
+
+def _subcircuit(kind: str, parts: list[Part], thermal: bool, ends: int) -> Subcircuit:
+    ports = ["a", "b"][:ends]
+    for part in parts:
+        if part.injected_port is not None:
+            ports.append(part.injected_port)
+        if part.thermal_port is not None and thermal:
+            ports.append(part.thermal_port)
+    return Subcircuit(
+        name=f"{kind}_" + "".join(part.letter for part in parts),
+        ports=tuple(ports),
+        parameters=tuple(name for part in parts for name in part.parameters),
+        elements=tuple(element for part in parts for element in part.elements(thermal)),
+        meaning=", ".join(part.meaning for part in parts),
+    )

@@ -1,0 +1,139 @@
+"""Problem and hardware to device: one file a pass.
+
+1. `spu.compiler.polarity`: readout signs.
+2. `spu.compiler.congruence`: scaling of cells.
+3. `spu.compiler.architectures`: what each architecture can hold; the most passive one wins.
+4. `spu.compiler.fit`: the physical scale that fits the ranges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from spu.compiler.architectures import ARCHITECTURES, Matrix
+from spu.compiler.congruence import congruence
+from spu.compiler.polarity import polarity
+from spu.device import Device, nearest
+from spu.errors import InputError, Unrealizable
+from spu.hardware import Hardware, load_hardware
+from spu.problem import Problem
+from spu.statistics import Prediction, predict
+
+__all__ = ["Compilation", "compile_problem"]
+
+
+@dataclass(frozen=True, eq=False)
+class Compilation:
+    """A compiled device and what the compiler decided.
+
+    Attributes
+    ----------
+    device, prediction:
+        The device, and its exact statistics against the problem.
+    architecture:
+        Its name.
+    realizability:
+        ``m-matrix``, ``m-matrix-after-polarity``, ``diagonally-dominant``, ``h-matrix``, ``any``.
+    rho:
+        Spectral radius of the scaled off-diagonals; plain couplers need < 1.
+    reason:
+        Why this architecture.
+    mean:
+        ``zero``, ``bias`` or ``offset``: how the mean is held.
+    flipped:
+        Number of cells read with negative polarity.
+    scale_spread:
+        Largest over smallest entry of the congruence scaling; 1 where none was needed.
+    warnings:
+        About the problem's conditioning and the like.
+    """
+
+    device: Device
+    prediction: Prediction
+    hardware: Hardware
+    architecture: str
+    realizability: str
+    rho: float
+    reason: str
+    mean: str
+    flipped: int
+    scale_spread: float
+    warnings: tuple[str, ...]
+
+
+def compile_problem(
+    problem: Problem, hardware: str | Path | Hardware = "ideal", *, architecture: str | None = None
+) -> Compilation:
+    """Realize a problem on hardware by the most passive architecture that can hold it.
+
+    Parameters
+    ----------
+    problem:
+        What to compute.
+    hardware:
+        A preset (``ideal``, ``spu8``), a hardware file, or a `Hardware`.
+    architecture:
+        Force one of ``rlc-capacitive``, ``rc-resistive``, ``rc-transconductor``.
+
+    Raises
+    ------
+    Unrealizable
+        With the reason and the number, for each architecture that was tried.
+    InputError
+        For an unknown architecture or a bad hardware file.
+    """
+    hardware = load_hardware(hardware)
+    n = len(problem.variables)
+    if hardware.max_cells is not None and n > hardware.max_cells:
+        raise Unrealizable(
+            f"{n} variables need {n} cells; hardware {hardware.name} has {hardware.max_cells}: "
+            f"{n - hardware.max_cells} missing",
+            details={"cells_needed": n, "cells": hardware.max_cells},
+        )
+    known = [candidate.name for candidate in ARCHITECTURES]
+    if architecture is not None and architecture not in known:
+        raise InputError(f"no architecture {architecture!r}{nearest(architecture, known)}")
+    if architecture is not None and architecture not in hardware.architectures:
+        raise Unrealizable(
+            f"hardware {hardware.name} has no {architecture}; it has {', '.join(hardware.architectures)}"
+        )
+    matrix = Matrix(problem.matrix, polarity(problem.matrix), congruence(problem.matrix))
+    refused: list[tuple[str, Unrealizable]] = []
+    for candidate in ARCHITECTURES:
+        if candidate.name not in hardware.architectures or architecture not in (None, candidate.name):
+            continue
+        try:
+            realization = candidate.realize(problem, matrix, hardware)
+        except Unrealizable as refusal:
+            refused.append((candidate.name, refusal))
+            continue
+        device = realization.device
+        device.problem = problem
+        gains = abs(device.readout.matrix.diagonal())
+        return Compilation(
+            device=device,
+            prediction=predict(device),
+            hardware=hardware,
+            architecture=candidate.name,
+            realizability=matrix.realizability,
+            rho=matrix.congruence.rho,
+            reason=_reason(candidate.summary, refused, architecture is not None),
+            mean=realization.mean,
+            flipped=int((device.readout.matrix.diagonal() < 0).sum()),
+            scale_spread=float(gains.max() / gains.min()),
+            warnings=problem.warnings,
+        )
+    reasons = "; ".join(f"{name}: {refusal.reason}" for name, refusal in refused)
+    details: dict[str, object] = {"rho": matrix.congruence.rho, "class": matrix.realizability}
+    for _, refusal in refused:
+        details |= refusal.details
+    raise Unrealizable(f"hardware {hardware.name} cannot hold this problem: {reasons}", details=details)
+
+
+def _reason(summary: str, refused: list[tuple[str, Unrealizable]], forced: bool) -> str:
+    if forced:
+        return f"{summary} (as asked)"
+    if not refused:
+        return f"{summary}; the most passive one this hardware has"
+    return summary + "".join(f"; not {name}: {refusal.reason}" for name, refusal in refused)

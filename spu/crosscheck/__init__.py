@@ -1,0 +1,181 @@
+"""Ideal model, emulator and ngspice side by side, with a verdict.
+
+One file a level, cheap and sharp first: `ideal`, `operating_point`, `transfer`, `replay`,
+`transient`. What ngspice runs is the netlist as it lies on disk.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spu.crosscheck import ideal, operating_point, replay, transfer, transient
+from spu.crosscheck.context import Context
+from spu.crosscheck.result import LEVELS, VERDICTS, Check, Level
+from spu.device import Device, nearest
+from spu.errors import DeckError, InputError, NgspiceFailed, NgspiceMissing, UsageError
+from spu.files import write_text
+from spu.spice.deck import Deck, read_deck
+from spu.spice.netlist import netlist
+
+if TYPE_CHECKING:
+    from spu.folder import Folder
+
+__all__ = ["LEVELS", "VERDICTS", "Check", "Level", "check"]
+
+_RUN: dict[str, Callable[[Context], Level]] = {
+    "ideal": ideal.run,
+    "op": operating_point.run,
+    "ac": transfer.run,
+    "replay": replay.run,
+    "noise": transient.run,
+}
+
+
+def check(
+    subject: Device | Folder | str | Path,
+    *,
+    levels: Sequence[str] | None = None,
+    accuracy: float | None = None,
+    seed: int = 0,
+    time_limit: float = 300.0,
+    progress: Callable[[str], None] | None = None,
+) -> Check:
+    """Compare ideal model, emulator and ngspice.
+
+    Parameters
+    ----------
+    subject:
+        A compiled folder (or its path, or a ``device.json``), whose ``device.cir`` is run as it
+        lies on disk; or a `Device`, whose netlist is then written to a temporary file first.
+    levels:
+        Names out of `LEVELS`; all unless given.
+    accuracy:
+        Tolerated relative error of the emulator against the problem; by default the error
+        predicted when it was compiled, with a little slack.
+    seed:
+        Of the noise, both replayed and ngspice's own.
+    time_limit:
+        Seconds for each run of ngspice.
+    progress:
+        Called with a few words before each level.
+
+    Raises
+    ------
+    InputError, CircuitError
+        If the device itself is invalid. What is wrong with the deck or with ngspice is a
+        level's verdict (``error``), not an exception.
+    """
+    chosen = _chosen(levels)
+    if accuracy is not None and not accuracy >= 0:
+        raise UsageError(f"accuracy must be a relative error >= 0, not {accuracy!r}")
+    if seed < 0:
+        raise UsageError(f"seed must not be negative, not {seed!r}")
+    if isinstance(subject, Device):
+        with tempfile.TemporaryDirectory(prefix="spu-check-") as scratch:
+            path = Path(scratch) / "device.cir"
+            write_text(path, netlist(subject, seed=seed))
+            context = Context(subject, subject.problem, None, None, accuracy, seed, time_limit)
+            return _check(context, path, chosen, progress)
+    from spu.folder import Folder, read_folder
+
+    folder = subject if isinstance(subject, Folder) else read_folder(subject)
+    context = Context(folder.device, folder.problem, folder.compiled, None, accuracy, seed, time_limit)
+    return _check(context, folder.netlist, chosen, progress)
+
+
+def _chosen(levels: Sequence[str] | None) -> list[str]:
+    if levels is None:
+        return list(LEVELS)
+    for level in levels:
+        if level not in LEVELS:
+            raise UsageError(f"no level {level!r}{nearest(level, LEVELS)}")
+    return [level for level in LEVELS if level in levels]
+
+
+def _check(
+    context: Context, path: Path | None, chosen: list[str], progress: Callable[[str], None] | None
+) -> Check:
+    notes: list[str] = []
+    fault: Level | None = None
+    if path is None:
+        fault = Level("", "error", "there is no device.cir beside the device", exit_status=2)
+    elif any(level != "ideal" for level in chosen):
+        try:
+            context.deck = read_deck(path)
+        except (DeckError, InputError) as error:
+            fault = Level("", "error", str(error), exit_status=2)
+        else:
+            notes += _stale(context, context.deck)
+            fault = _lacking(context, context.deck)
+    if progress is not None:
+        context.progress = progress
+    context.law  # noqa: B018 - an invalid device is an error of the whole check, not of one level
+    found: dict[str, Level] = {}
+    for name in chosen:
+        started = time.perf_counter()
+        context.progress(name)
+        if fault is not None and name != "ideal":
+            level = replace(fault, name=name)
+        else:
+            level = _run(name, context)
+        found[name] = replace(level, seconds=time.perf_counter() - started)
+    return Check(found, context.law.sde.readout.variables, *_corners(context), tuple(notes))
+
+
+def _run(name: str, context: Context) -> Level:
+    try:
+        return _RUN[name](context)
+    except NgspiceMissing as error:
+        return Level(name, "error", str(error), exit_status=error.exit_status, data={"kind": error.kind})
+    except (NgspiceFailed, DeckError) as error:
+        return Level(name, "error", str(error), exit_status=2, data={"kind": error.kind})
+
+
+def _stale(context: Context, deck: Deck) -> list[str]:
+    if deck.device_hash is not None and deck.device_hash != context.device.hash:
+        return [
+            f"device.cir was written for another device ({deck.device_hash}) than device.json holds "
+            f"({context.device.hash}): one of the two was changed"
+        ]
+    return []
+
+
+def _lacking(context: Context, deck: Deck) -> Level | None:
+    """A deck without one of the device's noise sources is another circuit, whatever the rest says."""
+    there = deck.top_level()
+    missing = [element for element in context.elements if element not in there]
+    if missing:
+        return Level("", "fail", f"the deck lacks the noise source {', '.join(missing[:4])}")
+    return None
+
+
+def _corners(context: Context) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
+    """Means and covariances in problem units: ideal, emulator, ngspice."""
+    readout = context.law.sde.readout
+    means: dict[str, NDArray[np.float64]] = {}
+    covariances: dict[str, NDArray[np.float64]] = {}
+    if context.problem is not None:
+        means["ideal"] = context.problem.target_mean
+        covariances["ideal"] = context.problem.target_covariance
+
+    def add(name: str, mean: NDArray[np.float64] | None, covariance: NDArray[np.float64] | None) -> None:
+        if mean is not None:
+            means[name] = readout.matrix @ mean + readout.offset
+        if covariance is not None:
+            covariances[name] = readout.matrix @ covariance @ readout.matrix.T
+
+    add("emulator", context.law.voltage_mean, context.law.voltage_covariance)
+    # Deterministic levels say more than sampled ones where both ran.
+    add("ngspice", context.means.get("op", context.means.get("transient")),
+        context.covariances.get("ac", context.covariances.get("transient")))
+    if {"ac", "transient"} <= context.covariances.keys():
+        add("ngspice transient", context.means["transient"], context.covariances["transient"])
+    return means, covariances

@@ -1,0 +1,110 @@
+"""What every level of a check needs, gathered once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spu.circuit import Circuit, lower
+from spu.device import Device
+from spu.emulator.stationary import Stationary, stationary
+from spu.problem import Problem
+from spu.sde import stochastic_ode
+from spu.spice.deck import Deck
+from spu.spice.netlist import cell_node, noise_element
+from spu.spice.timing import Timing, timing
+
+FloatArray = NDArray[np.float64]
+
+FALSE_ALARM = 1e-6
+"""Probability that the statistical tests of one level reject a correct deck, all together."""
+
+
+@dataclass
+class Context:
+    """A device, the deck under test, and the settings; levels add what ngspice found.
+
+    Attributes
+    ----------
+    device, problem:
+        What was compiled, and what for.
+    compiled:
+        Statistics stored by the compiler (arrays by name), or None.
+    deck:
+        The netlist as it lies on disk.
+    accuracy:
+        Tolerance of the emulator against the problem; None for the stored predicted error.
+    seed, time_limit:
+        Of ngspice's noise and of each ngspice run (s).
+    progress:
+        Told in a few words what is going on.
+    means, covariances:
+        Found by ngspice, in volts: filled by levels.
+    """
+
+    device: Device
+    problem: Problem | None
+    compiled: dict[str, Any] | None
+    deck: Deck | None
+    accuracy: float | None = None
+    seed: int = 0
+    time_limit: float = 300.0
+    progress: Callable[[str], None] = lambda _: None
+    means: dict[str, FloatArray] = field(default_factory=dict)
+    covariances: dict[str, FloatArray] = field(default_factory=dict)
+
+    @cached_property
+    def circuit(self) -> Circuit:
+        """The circuit of the device (not of the deck)."""
+        return lower(self.device)
+
+    @cached_property
+    def law(self) -> Stationary:
+        """Its stationary law."""
+        return stationary(stochastic_ode(self.circuit))
+
+    @cached_property
+    def timing(self) -> Timing:
+        """Its time scales."""
+        return timing(self.law)
+
+    @property
+    def vectors(self) -> tuple[str, ...]:
+        """ngspice's names of the probe voltages."""
+        return tuple(cell_node(name).lower() for name in self.circuit.probes)
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """The voltage sources of the noise sources."""
+        return tuple(noise_element(source.name).lower() for source in self.circuit.sources)
+
+    @property
+    def rms(self) -> FloatArray:
+        """(p,) standard deviations of the probes, V; 1 where there is no noise at all."""
+        rms = np.sqrt(np.diag(self.law.voltage_covariance))
+        return np.where(rms > 0, rms, rms.max() if rms.max() > 0 else 1.0)
+
+    @cached_property
+    def peak_frequencies(self) -> FloatArray:
+        """(p,) Hz: where each probe is loudest, on a coarse sweep."""
+        grid = np.geomspace(self.timing.low, self.timing.high, 400)
+        power = (np.abs(self.law.transfer(grid)) ** 2).sum(axis=2)
+        return np.asarray(grid[np.argmax(power, axis=0)])
+
+    @property
+    def deaf_at_dc(self) -> bool:
+        """Whether inductors short every probe at DC (to rounding), so that no current moves it."""
+        loudest = np.abs(self.law.transfer(self.peak_frequencies)).max(initial=0.0)
+        return bool(np.abs(self.law.transfer([0.0])).max(initial=0.0) <= 1e-9 * loudest)
+
+    @property
+    def inductor_loops(self) -> bool:
+        """Whether the operating point is undetermined: inductors alone close a loop."""
+        inductors = sum(len(g.names) for g in self.circuit.instances if "l" in g.subcircuit.parameters)
+        states = sum(name.startswith("i(") for name in self.law.sde.state_names)
+        return states < inductors

@@ -1,0 +1,42 @@
+"""Level ``op``: ngspice's operating point against the mean."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spu.crosscheck.context import Context
+from spu.crosscheck.result import Level
+from spu.spice.ngspice import Step, run as run_ngspice
+
+TOLERANCE = 1e-7
+"""Relative to the largest mean (or, without one, to the noise): both solve one linear system."""
+
+
+def run(context: Context) -> Level:
+    """Compare every probe's DC voltage with the emulator's mean."""
+    law = context.law
+    if context.inductor_loops or context.deaf_at_dc:
+        return Level(
+            "op", "skipped", "says nothing here: inductors short every noise and bias current to ground at DC"
+        )
+    assert context.deck is not None
+    (found,) = run_ngspice(
+        context.deck.text(), [Step(("op",), "op", context.vectors)], time_limit=context.time_limit
+    )
+    mean = np.array([found[name][0] for name in context.vectors])
+    context.means["op"] = mean
+    expected = law.voltage_mean
+    largest = float(np.abs(expected).max())
+    scale = largest if largest > 0 else float(context.rms.max())
+    error = np.abs(mean - expected) / scale
+    worst = int(np.argmax(error))
+    what = "" if largest > 0 else " of the noise (the mean is zero)"
+    return Level(
+        "op",
+        "pass" if error[worst] <= TOLERANCE else "fail",
+        f"DC voltages: worst at {context.circuit.probes[worst]}, {mean[worst]:.6g} V against {expected[worst]:.6g} V, "
+        f"{error[worst]:.2g}{what}",
+        float(error[worst]),
+        TOLERANCE,
+        data={"worst_cell": context.circuit.probes[worst], "voltages": mean.tolist()},
+    )

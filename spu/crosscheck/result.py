@@ -1,0 +1,86 @@
+"""What a check says: levels with a verdict each, and the worst of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+LEVELS = ("ideal", "op", "ac", "replay", "noise")
+"""In the order in which they run: cheap and sharp first."""
+
+VERDICTS = ("pass", "skipped", "inconclusive", "error", "fail")
+"""From best to worst; a level that was skipped says nothing against the device."""
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """The outcome of one level.
+
+    Attributes
+    ----------
+    verdict:
+        One of `VERDICTS`.
+    error, tolerance:
+        The worst figure found over what is allowed, both relative; None where there is none.
+    seconds:
+        Wall time.
+    message:
+        One line for people: what was compared and the worst place.
+    data:
+        Every further figure, JSON-able.
+    exit_status:
+        What the command line returns if this level is the worst: 1 for ``fail``, 2 for an
+        ``error`` in the deck, 3 where ngspice is missing, else 0.
+    """
+
+    name: str
+    verdict: str
+    message: str
+    error: float | None = None
+    tolerance: float | None = None
+    seconds: float = 0.0
+    data: dict[str, Any] = field(default_factory=dict)
+    exit_status: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """The outcome of a check.
+
+    Attributes
+    ----------
+    verdict:
+        The worst of the levels run; ``skipped`` ones count only if nothing else ran.
+    levels:
+        By name, in the order run.
+    variables:
+        Names for the arrays below.
+    means, covariances:
+        In problem units, (p,) and (p, p), by corner: ``ideal`` (absent without a problem),
+        ``emulator``, ``ngspice`` (absent unless its levels ran).
+    notes:
+        What the reader should know besides (a deck written for another device...).
+    """
+
+    levels: dict[str, Level]
+    variables: tuple[str, ...]
+    means: dict[str, FloatArray]
+    covariances: dict[str, FloatArray]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        verdicts = [level.verdict for level in self.levels.values() if level.verdict != "skipped"]
+        return max(verdicts, key=VERDICTS.index, default="skipped")
+
+    @property
+    def exit_status(self) -> int:
+        """1 if any level failed, else 3 or 2 if one could not run, else 0."""
+        if any(level.verdict == "fail" for level in self.levels.values()):
+            return 1
+        return max((level.exit_status for level in self.levels.values()), default=0)

@@ -1,0 +1,159 @@
+"""Level ``ac``: every transfer function, every noise density, and their integral, the covariance."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spu.constants import UNIT_NOISE_DENSITY
+from spu.crosscheck.context import Context
+from spu.crosscheck.result import Level
+from spu.spice.netlist import noise_resistor
+from spu.spice.ngspice import Step, run as run_ngspice
+from spu.spice.timing import sweep_integral
+
+FloatArray = NDArray[np.float64]
+ComplexArray = NDArray[np.complex128]
+
+POINTWISE = 1e-7
+"""Of each transfer function's peak. Both sides solve the same linear equations in double precision."""
+
+DENSITY = 5e-6
+"""ngspice's Boltzmann constant is 3.5e-7 off the exact one."""
+
+COVARIANCE = 1e-4
+"""Relative Frobenius; quadrature and tails (measured on the emulator's own curves and added)."""
+
+
+def run(context: Context) -> Level:
+    """Sweep from each noise source in turn; compare point by point; weigh by ``.noise`` densities; integrate."""
+    assert context.deck is not None
+    circuit, law, times = context.circuit, context.law, context.timing
+    if not circuit.sources:
+        return Level("ac", "skipped", "the device has no noise source")
+    spectrum_at = context.peak_frequencies
+    reference = context.elements[0]
+    steps = [
+        Step(
+            (
+                f"alter {element} acmag=1",
+                f"ac dec {times.per_decade} {times.low!r} {times.high!r}",
+                f"alter {element} acmag=0",
+            ),
+            "ac",
+            ("frequency", *context.vectors),
+        )
+        for element in context.elements
+    ]
+    steps += [
+        Step((f"noise v({vector}) {reference} lin 1 {f!r} {f!r} 1",), "noise")
+        for vector, f in zip(context.vectors, spectrum_at.tolist(), strict=True)
+    ]
+    found = run_ngspice(context.deck.text(extra=_options(context)), steps, time_limit=context.time_limit)
+    count = len(circuit.sources)
+    frequencies = found[0]["frequency"].real
+    measured = np.stack(
+        [np.stack([sweep[name] for name in context.vectors], axis=1) for sweep in found[:count]], axis=2
+    )
+    exact = law.transfer(frequencies)
+    point, i, k = _pointwise(measured, exact)
+    densities, stray = _densities(context, found[count:], law.transfer(spectrum_at), spectrum_at)
+    ratio = densities / UNIT_NOISE_DENSITY**2
+    loudest = int(np.argmax(np.abs(ratio - 1.0)))
+    density_error = float(np.abs(ratio[loudest] - 1.0))
+
+    covariance = _covariance(frequencies, measured, densities)
+    quadrature = _covariance(frequencies, exact, np.full(count, UNIT_NOISE_DENSITY**2))
+    target = law.voltage_covariance
+    size = float(np.linalg.norm(target))
+    covariance_error = float(np.linalg.norm(covariance - target)) / size
+    quadrature_error = float(np.linalg.norm(quadrature - target)) / size
+    context.covariances["ac"] = covariance
+    allowed = COVARIANCE + 2.0 * quadrature_error
+
+    parts = {
+        "transfer functions": (point, POINTWISE),
+        "noise densities": (density_error, DENSITY),
+        "unexpected noise": (stray, DENSITY),
+        "covariance": (covariance_error, allowed),
+    }
+    worst = max(parts, key=lambda key: parts[key][0] / parts[key][1])
+    passed = all(error <= tolerance for error, tolerance in parts.values())
+    probes, sources = circuit.probes, [source.name for source in circuit.sources]
+    if passed:
+        message = (
+            f"{measured.shape[1] * count} transfer functions at {len(frequencies)} frequencies, {count} noise densities "
+            f"and the whole covariance (integral off by {covariance_error:.1g})"
+        )
+    elif worst == "noise densities":
+        message = f"noise source {sources[loudest]} has {ratio[loudest]:.4g} times its density"
+    elif worst == "unexpected noise":
+        message = f"the deck makes noise the device does not have: {stray:.2g} of the spectrum at its peak"
+    else:
+        message = f"{worst}: worst from {sources[k]} to {probes[i]}, off by {point:.2g} of its peak"
+    return Level(
+        "ac",
+        "pass" if passed else "fail",
+        message,
+        parts[worst][0],
+        parts[worst][1],
+        data={
+            "frequencies": len(frequencies),
+            "worst_transfer": {"source": sources[k], "cell": probes[i], "error": point, "tolerance": POINTWISE},
+            "worst_density": {"source": sources[loudest], "ratio": float(ratio[loudest]), "tolerance": DENSITY},
+            "unexpected_noise": stray,
+            "covariance_error": covariance_error,
+            "covariance_tolerance": allowed,
+            "quadrature_error": quadrature_error,
+        },
+    )
+
+
+def _options(context: Context) -> tuple[str, ...]:
+    # Inductor loops leave the operating point undetermined; a linear sweep does not need it.
+    return (".options noopac",) if context.inductor_loops else ()
+
+
+def _pointwise(measured: ComplexArray, exact: ComplexArray) -> tuple[float, int, int]:
+    """Worst error over frequency of each (probe, source), relative to its own peak.
+
+    A transfer function that is zero in the emulator is held to the peak from the same source;
+    so is one below rounding of it.
+    """
+    peak = np.abs(exact).max(axis=0)
+    scale = np.maximum(peak, 1e-9 * peak.max(axis=0))
+    error = np.abs(measured - exact).max(axis=0) / np.where(scale > 0, scale, 1.0)
+    i, k = np.unravel_index(int(np.argmax(error)), error.shape)
+    return float(error[i, k]), int(i), int(k)
+
+
+def _densities(
+    context: Context, runs: list[dict[str, NDArray]], transfer: ComplexArray, frequencies: FloatArray
+) -> tuple[FloatArray, float]:
+    """(m,) one-sided densities (V^2/Hz) of the unit sources, each from the probe that hears it best;
+    and the largest share of a probe's spectrum that none of them explains.
+    """
+    resistors = noise_resistor(context.circuit)
+    count = len(context.circuit.sources)
+    gain = np.abs(transfer[np.arange(len(frequencies)), np.arange(len(frequencies))]) ** 2  # (p, m)
+    heard = np.zeros((len(runs), count))
+    known = 0.0
+    stray = 0.0
+    for i, vectors in enumerate(runs):
+        for k, source in enumerate(context.circuit.sources):
+            found = vectors.get(f"onoise_{resistors[source.name]}")
+            heard[i, k] = 0.0 if found is None else float(found[0]) ** 2
+        known = float(heard[i].sum())
+        total = float(vectors["onoise_spectrum"][0]) ** 2
+        stray = max(stray, (total - known) / max(total, 1e-300))
+    best = np.argmax(gain, axis=0)
+    columns = np.arange(count)
+    audible = gain[best, columns]
+    return heard[best, columns] / np.where(audible > 0, audible, 1.0), stray
+
+
+def _covariance(frequencies: FloatArray, transfer: ComplexArray, densities: FloatArray) -> FloatArray:
+    """(p, p) V^2: the integral of the real cross-spectrum."""
+    weighted = transfer * np.sqrt(densities)
+    spectrum = (weighted @ np.conj(np.swapaxes(weighted, 1, 2))).real
+    return sweep_integral(frequencies, spectrum)

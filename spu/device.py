@@ -1,0 +1,481 @@
+"""The programmed SPU: cells, couplers, readout; its graph and its JSON file.
+
+Values are kept as columns (one array a quantity, NaN where a cell or coupler has no such
+part), apart from the wiring (names and end points), so that a large device costs arrays and
+one wiring can take many programmings.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spu.constants import ROOM_TEMPERATURE
+from spu.errors import InputError
+from spu.files import read_json, write_text
+from spu.names import check_name, check_names
+from spu.parts import CELL_PARTS, COUPLER_PARTS, Part
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+    from spu.problem import Problem
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+Values = Mapping[str, "float | Sequence[float]"]
+
+FORMAT = "spu-device/1"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell as a value: its name and ``{quantity: value}`` in SI units (see `spu.parts.CELL_PARTS`)."""
+
+    name: str
+    values: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Coupler:
+    """One coupler: its end points and ``{quantity: value}`` in SI units (see `spu.parts.COUPLER_PARTS`).
+
+    A transconductance is one number where both directions are equal, else ``(g_ab, g_ba)``.
+    """
+
+    a: str
+    b: str
+    values: dict[str, float | tuple[float, float]]
+
+
+@dataclass(frozen=True, eq=False)
+class Readout:
+    """The affine map from cell voltages to problem variables, ``x = matrix @ v + offset``.
+
+    Attributes
+    ----------
+    variables:
+        p names.
+    matrix:
+        (p, n): problem units per volt. Polarity and scaling are its entries.
+    offset:
+        (p,), problem units.
+    """
+
+    variables: tuple[str, ...]
+    matrix: FloatArray
+    offset: FloatArray
+
+
+class Columns:
+    """Values of all cells or of all couplers: one array a key, NaN for "not there"."""
+
+    def __init__(self, parts: tuple[Part, ...], what: str) -> None:
+        self.parts = {part.quantity: part for part in parts}
+        self.what = what
+        self.keys = tuple(key for part in parts for key in part.keys)
+        self.arrays: dict[str, FloatArray] = {key: np.empty(0) for key in self.keys}
+
+    def extend(self, count: int, values: Mapping[str, ArrayLike]) -> None:
+        """Append ``count`` rows from arrays that are already checked."""
+        for key in self.keys:
+            new = np.asarray(values.get(key, np.nan), dtype=np.float64)
+            self.arrays[key] = np.concatenate([self.arrays[key], np.broadcast_to(new, (count,))])
+
+    def row(self, given: Mapping[str, Any], where: str, file: str | None = None) -> dict[str, float]:
+        """Check one row ``{quantity: value}``; absent parts are left out."""
+        row: dict[str, float] = {}
+        for quantity, value in given.items():
+            part = self.parts.get(quantity)
+            if part is None:
+                raise InputError(
+                    f"{where}: {self.what} has no quantity {quantity!r}{nearest(quantity, self.parts)}", file=file
+                )
+            entries = value if isinstance(value, (list, tuple)) else [value] * len(part.keys)
+            if len(entries) != len(part.keys):
+                raise InputError(
+                    f"{where}: {quantity} takes {' and '.join(part.keys)}, not {len(entries)} values", file=file
+                )
+            numbers = [_number(entry, f"{where}: {quantity}", part, file) for entry in entries]
+            if any(numbers) or not part.zero_is_absent:
+                row.update(zip(part.keys, numbers, strict=True))
+        return row
+
+    def values(self, index: int) -> dict[str, Any]:
+        """The quantities present in one row, as the device file writes them."""
+        found: dict[str, Any] = {}
+        for part in self.parts.values():
+            numbers = [float(self.arrays[key][index]) for key in part.keys]
+            if not math.isnan(numbers[0]):
+                found[part.quantity] = numbers[0] if len(set(numbers)) == 1 else tuple(numbers)
+        return found
+
+
+def _number(value: Any, where: str, part: Part, file: str | None) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise InputError(f"{where} must be a number in {part.unit}, not {value!r}", file=file)
+    number = float(value)
+    if not math.isfinite(number):
+        raise InputError(f"{where} must be finite, not {number}", file=file)
+    if part.positive and (number < 0 or (number == 0 and not part.zero_is_absent)):
+        raise InputError(f"{where} must be positive ({part.unit}), not {number!r}", file=file)
+    return number
+
+
+def nearest(word: str, valid: Iterable[str]) -> str:
+    """``" (did you mean 'x'?)"`` or the list of what is valid, to end a message with."""
+    valid = list(valid)
+    match = difflib.get_close_matches(word, valid, n=1)
+    return f" (did you mean {match[0]!r}?)" if match else f" (valid: {', '.join(valid)})"
+
+
+@dataclass(eq=False)
+class Device:
+    """A programmed SPU: cells joined by couplers, at a temperature, with a readout.
+
+    Parameters
+    ----------
+    temperature:
+        K. Every conductance makes thermal noise ``4kT/R``; 0 silences it.
+    architecture:
+        What `spu.compile` chose, for information.
+
+    Examples
+    --------
+    >>> device = Device()
+    >>> device.add_cell("a", capacitance=1e-9, conductance=1e-3, inductance=1e-5, noise=4e-20)
+    >>> device.add_cell("b", capacitance=1e-9, conductance=1e-3, inductance=1e-5, noise=4e-20)
+    >>> device.add_coupler("a", "b", capacitance=2e-10)
+    """
+
+    temperature: float = ROOM_TEMPERATURE
+    architecture: str | None = None
+    problem: Problem | None = field(default=None, repr=False)
+    """What the device was compiled for; kept in ``problem.json``, not in the device file."""
+    _readout: Readout | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.temperature, (int, float)) and 0 <= self.temperature < math.inf):
+            raise InputError(f"temperature must be a number of kelvin >= 0, not {self.temperature!r}")
+        self.cell_names: list[str] = []
+        self.cell_columns = Columns(CELL_PARTS, "a cell")
+        self.coupler_ends: IntArray = np.empty((0, 2), dtype=np.int64)
+        self.coupler_columns = Columns(COUPLER_PARTS, "a coupler")
+        self._index: dict[str, int] = {}
+
+    # Building
+
+    def add_cell(self, name: str, **values: float) -> None:
+        """Add a cell.
+
+        Parameters
+        ----------
+        name:
+            Letters, digits and underscores; unique even ignoring case (ngspice ignores it).
+        **values:
+            Any of ``capacitance`` (F), ``conductance`` (S), ``inductance`` (H), all to ground,
+            ``noise`` (A^2/Hz, one-sided, injected) and ``bias`` (A, into the cell).
+
+        Raises
+        ------
+        InputError
+            For a bad name or value.
+        """
+        check_name(name, "a cell")
+        if name.lower() in self._index:
+            raise InputError(f"there is already a cell named {self.cell_names[self._index[name.lower()]]!r}")
+        self._append_cell(name, self.cell_columns.row(values, f"cell {name}"))
+
+    def _append_cell(self, name: str, row: Mapping[str, float]) -> None:
+        self._index[name.lower()] = len(self.cell_names)
+        self.cell_names.append(name)
+        self.cell_columns.extend(1, row)
+
+    def add_coupler(self, a: str, b: str, **values: float | tuple[float, float]) -> None:
+        """Couple two cells.
+
+        Parameters
+        ----------
+        a, b:
+            Names of two different cells; each pair has one coupler, which may hold several kinds.
+        **values:
+            Any of ``capacitance`` (F), ``conductance`` (S), ``inductance`` (H) between the
+            cells, and ``transconductance`` (S): a number ``g`` for ``G_ab = G_ba = g``, or a pair
+            ``(g_ab, g_ba)``, where a current ``g_ab v_b`` leaves cell a.
+
+        Raises
+        ------
+        InputError
+            For an unknown cell, a pair that is coupled already, or a bad value.
+        """
+        ends = self._ends(a, b, f"coupler {a}-{b}")
+        if len(self.coupler_ends) and (np.sort(self.coupler_ends, axis=1) == sorted(ends)).all(axis=1).any():
+            raise InputError(f"cells {a} and {b} are already coupled; give one coupler all its kinds")
+        row = self.coupler_columns.row(values, f"coupler {a}-{b}")
+        self.coupler_ends = np.concatenate([self.coupler_ends, [ends]])
+        self.coupler_columns.extend(1, row)
+
+    def _ends(self, a: Any, b: Any, where: str, file: str | None = None) -> list[int]:
+        ends = []
+        for name in (a, b):
+            if not isinstance(name, str) or name.lower() not in self._index:
+                raise InputError(f"{where}: there is no cell {name!r}", file=file)
+            ends.append(self._index[name.lower()])
+        if ends[0] == ends[1]:
+            raise InputError(f"{where}: a coupler joins two different cells", file=file)
+        return ends
+
+    @classmethod
+    def from_arrays(
+        cls,
+        names: Sequence[str],
+        cells: Mapping[str, ArrayLike],
+        ends: ArrayLike,
+        couplers: Mapping[str, ArrayLike],
+        *,
+        temperature: float = ROOM_TEMPERATURE,
+        readout: Readout | None = None,
+        architecture: str | None = None,
+    ) -> Device:
+        """Build a device from whole columns, as the compiler does.
+
+        Parameters
+        ----------
+        names:
+            n cell names.
+        cells:
+            ``{key: (n,) array}``; NaN where a cell has no such part.
+        ends:
+            (m, 2) indices of coupled cells.
+        couplers:
+            ``{key: (m,) array}``; ``transconductance_ab`` and ``transconductance_ba`` apart.
+        temperature, readout, architecture:
+            As in the class.
+        """
+        device = cls(temperature=temperature, architecture=architecture)
+        check_names(names, "a cell")
+        device.cell_names = list(names)
+        device._index = {name.lower(): k for k, name in enumerate(names)}
+        device.cell_columns.extend(len(device.cell_names), cells)
+        device.coupler_ends = np.asarray(ends, dtype=np.int64).reshape(-1, 2)
+        device.coupler_columns.extend(len(device.coupler_ends), couplers)
+        device._readout = readout
+        return device
+
+    # Looking
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The cells as values, in order."""
+        return [Cell(name, self.cell_columns.values(k)) for k, name in enumerate(self.cell_names)]
+
+    @property
+    def couplers(self) -> list[Coupler]:
+        """The couplers as values, in order."""
+        names = self.cell_names
+        return [
+            Coupler(names[a], names[b], self.coupler_columns.values(k))
+            for k, (a, b) in enumerate(self.coupler_ends.tolist())
+        ]
+
+    @property
+    def readout(self) -> Readout:
+        """The map to problem variables; the voltages themselves where none was given."""
+        if self._readout is not None:
+            return self._readout
+        n = len(self.cell_names)
+        return Readout(tuple(self.cell_names), np.eye(n), np.zeros(n))
+
+    def set_readout(self, matrix: ArrayLike, offset: ArrayLike = 0.0, variables: Sequence[str] | None = None) -> None:
+        """Read ``x = matrix @ v + offset``: ``matrix`` (p, n) in problem units per volt, ``offset`` (p,)."""
+        array = np.atleast_2d(np.asarray(matrix, dtype=np.float64))
+        names = tuple(variables) if variables is not None else tuple(self.cell_names)
+        check_names(names, "a variable")
+        if array.shape != (len(names), len(self.cell_names)):
+            raise InputError(
+                f"the readout matrix is {array.shape[0]}x{array.shape[1]}; {len(names)} variables "
+                f"and {len(self.cell_names)} cells need {len(names)}x{len(self.cell_names)}"
+            )
+        shift = np.broadcast_to(np.asarray(offset, dtype=np.float64), (len(names),)).copy()
+        if not (np.isfinite(array).all() and np.isfinite(shift).all()):
+            raise InputError("the readout must be finite")
+        self._readout = Readout(names, array, shift)
+
+    @property
+    def graph(self) -> nx.Graph:
+        """A networkx graph: nodes carry ``cell`` (`Cell`), edges ``coupler`` (`Coupler`)."""
+        import networkx as nx
+
+        graph = nx.Graph(temperature=self.temperature, architecture=self.architecture)
+        graph.add_nodes_from((cell.name, {"cell": cell}) for cell in self.cells)
+        graph.add_edges_from((coupler.a, coupler.b, {"coupler": coupler}) for coupler in self.couplers)
+        return graph
+
+    @classmethod
+    def from_graph(cls, graph: nx.Graph, *, temperature: float | None = None) -> Device:
+        """Build a device from a graph as `graph` returns it.
+
+        Nodes carry ``cell`` (a `Cell`) or plain attributes (``capacitance=...``), edges
+        ``coupler`` or plain attributes.
+        """
+        if temperature is None:
+            temperature = graph.graph.get("temperature", ROOM_TEMPERATURE)
+        device = cls(temperature=temperature, architecture=graph.graph.get("architecture"))
+        for node, data in graph.nodes(data=True):
+            cell = data.get("cell")
+            device.add_cell(str(node), **(cell.values if cell is not None else data))
+        for a, b, data in graph.edges(data=True):
+            coupler = data.get("coupler")
+            if coupler is None:
+                device.add_coupler(str(a), str(b), **data)
+            else:  # an undirected graph may hand the ends back swapped; the coupler knows its own
+                device.add_coupler(coupler.a, coupler.b, **coupler.values)
+        return device
+
+    # The file
+
+    def to_dict(self) -> dict[str, Any]:
+        """The device file as a JSON-able dictionary (format ``spu-device/1``)."""
+        data: dict[str, Any] = {"format": FORMAT, "temperature": self.temperature}
+        if self.architecture is not None:
+            data["architecture"] = self.architecture
+        data["cells"] = [{"name": cell.name, **cell.values} for cell in self.cells]
+        data["couplers"] = [{"a": coupler.a, "b": coupler.b, **coupler.values} for coupler in self.couplers]
+        if self._readout is not None:
+            matrix = self._readout.matrix
+            readout: dict[str, Any] = {"variables": list(self._readout.variables)}
+            if matrix.shape[0] == matrix.shape[1] and not np.any(matrix - np.diag(np.diag(matrix))):
+                readout["gain"] = np.diag(matrix).tolist()
+            else:
+                readout["matrix"] = matrix.tolist()
+            readout["offset"] = self._readout.offset.tolist()
+            data["readout"] = readout
+        return data
+
+    @property
+    def hash(self) -> str:
+        """Twelve hexadecimal digits that change with any value of the device."""
+        text = json.dumps(self.to_dict(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def to_json(self) -> str:
+        """The device file: one cell or coupler a line, for people and for ``diff``."""
+        data = self.to_dict()
+        lines = []
+        for key, value in data.items():
+            if key in ("cells", "couplers") and value:
+                rows = ",\n".join("    " + json.dumps(row) for row in value)
+                lines.append(f'  "{key}": [\n{rows}\n  ]')
+            else:
+                lines.append(f'  "{key}": {json.dumps(value)}')
+        return "{\n" + ",\n".join(lines) + "\n}\n"
+
+    def write(self, path: str | Path) -> None:
+        """Write the device file, whole or not at all."""
+        write_text(Path(path), self.to_json())
+
+    @classmethod
+    def read(cls, path: str | Path) -> Device:
+        """Read a device file.
+
+        Raises
+        ------
+        InputError
+            Naming the file and the place in it.
+        """
+        return cls.from_dict(read_json(Path(path)), file=str(path))
+
+    @classmethod
+    def from_dict(cls, data: Any, *, file: str | None = None) -> Device:
+        """Build a device from the dictionary of a device file; errors name ``file``."""
+        data = _object(data, "a device file", ("format", "temperature", "architecture", "cells", "couplers", "readout"), file)
+        if data.get("format") != FORMAT:
+            raise InputError(f'"format" must be "{FORMAT}", not {data.get("format")!r}', file=file)
+        temperature = data.get("temperature", ROOM_TEMPERATURE)
+        if isinstance(temperature, bool) or not isinstance(temperature, (int, float)):
+            raise InputError(f"temperature must be a number of kelvin, not {temperature!r}", file=file)
+        architecture = data.get("architecture")
+        if not (architecture is None or isinstance(architecture, str)):
+            raise InputError(f"architecture must be a string, not {architecture!r}", file=file)
+        try:
+            device = cls(temperature=temperature, architecture=architecture)
+        except InputError as error:
+            raise InputError(error.message, file=file) from None
+        device._read_cells(data.get("cells"), file)
+        device._read_couplers(data.get("couplers", []), file)
+        if "readout" in data:
+            device._read_readout(data["readout"], file)
+        return device
+
+    def _read_cells(self, rows: Any, file: str | None) -> None:
+        if not isinstance(rows, list) or not rows:
+            raise InputError('"cells" must be a list with at least one {"name": ...}', file=file)
+        names, columns = [], {key: np.full(len(rows), np.nan) for key in self.cell_columns.keys}
+        for k, row in enumerate(rows):
+            where = f"cells[{k}]"
+            if not isinstance(row, dict) or not isinstance(row.get("name"), str):
+                raise InputError(f'{where} must be an object with a "name"', file=file)
+            names.append(check_name(row["name"], where, file=file))
+            values = {key: value for key, value in row.items() if key != "name"}
+            for key, value in self.cell_columns.row(values, f"{where} ({row['name']})", file).items():
+                columns[key][k] = value
+        check_names(names, "a cell", file=file)
+        self.cell_names = names
+        self._index = {name.lower(): k for k, name in enumerate(names)}
+        self.cell_columns.extend(len(rows), columns)
+
+    def _read_couplers(self, rows: Any, file: str | None) -> None:
+        if not isinstance(rows, list):
+            raise InputError('"couplers" must be a list', file=file)
+        columns = {key: np.full(len(rows), np.nan) for key in self.coupler_columns.keys}
+        ends, seen = [], {}
+        for k, row in enumerate(rows):
+            where = f"couplers[{k}]"
+            if not isinstance(row, dict) or not {"a", "b"} <= row.keys():
+                raise InputError(f'{where} must be an object with "a" and "b"', file=file)
+            where = f"{where} ({row['a']}-{row['b']})"
+            pair = self._ends(row["a"], row["b"], where, file)
+            ends.append(pair)
+            first = seen.setdefault(tuple(sorted(pair)), k)
+            if first != k:
+                raise InputError(f"{where}: these cells are already coupled by couplers[{first}]", file=file)
+            values = {key: value for key, value in row.items() if key not in ("a", "b")}
+            for key, value in self.coupler_columns.row(values, where, file).items():
+                columns[key][k] = value
+        self.coupler_ends = np.array(ends, dtype=np.int64).reshape(-1, 2)
+        self.coupler_columns.extend(len(rows), columns)
+
+    def _read_readout(self, data: Any, file: str | None) -> None:
+        data = _object(data, "readout", ("variables", "gain", "matrix", "offset"), file)
+        if ("gain" in data) == ("matrix" in data):
+            raise InputError('readout needs either "gain" (one number a cell) or "matrix"', file=file)
+        try:
+            matrix = np.asarray(data.get("matrix", 0.0), dtype=np.float64)
+            if "gain" in data:
+                matrix = np.diag(np.asarray(data["gain"], dtype=np.float64).reshape(-1))
+            variables = data.get("variables", self.cell_names)
+            if not isinstance(variables, list) or not all(isinstance(name, str) for name in variables):
+                raise InputError("readout.variables must be a list of names")
+            self.set_readout(matrix, np.asarray(data.get("offset", 0.0), dtype=np.float64), variables)
+        except InputError as error:
+            raise InputError(error.message, file=file) from None
+        except (TypeError, ValueError):
+            raise InputError("readout: gain, matrix and offset must hold numbers of matching sizes", file=file) from None
+
+
+def _object(data: Any, what: str, keys: tuple[str, ...], file: str | None) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise InputError(f"{what} must be a JSON object", file=file)
+    for key in data:
+        if key not in keys:
+            raise InputError(f"{what} has no key {key!r}{nearest(key, keys)}", file=file)
+    return data

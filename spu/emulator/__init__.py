@@ -1,0 +1,1 @@
+"""The emulator: exact statistics, exact steps, random numbers."""

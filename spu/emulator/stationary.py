@@ -1,0 +1,253 @@
+"""Exact stationary statistics of a linear stochastic ODE: no sampling, no time step.
+
+All formulas are for ``dz = A (z - mean) dt + B dW``, ``y = H z + y0 + D xi`` (`spu.sde.DenseSDE`)
+and make no assumption on A (it is not normal for an RLC network) or on ``B B^T`` (it is
+singular there: noise drives voltages only).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.linalg as la
+from numpy.typing import ArrayLike, NDArray
+
+from spu.constants import UNIT_NOISE_DENSITY
+from spu.errors import CircuitError, InputError
+from spu.sde import DenseSDE, StochasticODE
+
+FloatArray = NDArray[np.float64]
+ComplexArray = NDArray[np.complex128]
+
+
+@dataclass(frozen=True, eq=False)
+class Stationary:
+    """The stationary law of an SDE, and what follows from it in closed form.
+
+    Attributes
+    ----------
+    sde:
+        The equation.
+    covariance:
+        (n, n) of the energy coordinates z, joule.
+    """
+
+    sde: StochasticODE
+    covariance: FloatArray
+
+    @property
+    def dense(self) -> DenseSDE:
+        """The equation in energy coordinates."""
+        return self.sde.dense
+
+    @property
+    def voltage_mean(self) -> FloatArray:
+        """(p,) mean of the probes, V."""
+        return self.dense.H @ self.dense.mean + self.dense.y0
+
+    @cached_property
+    def voltage_covariance(self) -> FloatArray:
+        """(p, p) covariance of the probes, V^2.
+
+        Raises
+        ------
+        CircuitError
+            If a probe sees white noise directly, so that its variance is infinite.
+        """
+        noisy = np.flatnonzero(np.abs(self.dense.D).max(axis=1, initial=0.0) > 0)
+        if len(noisy):
+            names = tuple(self.sde.probes[k] for k in noisy)
+            raise CircuitError(
+                f"{', '.join(names)} sees white noise directly (no capacitance there), so its variance is "
+                "infinite; give a band (--band F1 F2) or a capacitance",
+                nodes=names,
+            )
+        return _symmetric(self.dense.H @ self.covariance @ self.dense.H.T)
+
+    @cached_property
+    def state_variance(self) -> FloatArray:
+        """(n,) variances of voltages (V^2) and inductor currents (A^2), as ``sde.state_names``."""
+        to_state = self.dense.to_state
+        return np.asarray(((to_state @ self.covariance) * to_state).sum(axis=1))
+
+    @cached_property
+    def poles(self) -> ComplexArray:
+        """(n,) eigenvalues of the drift, 1/s."""
+        return np.asarray(la.eigvals(self.dense.A) / self.dense.time)
+
+    @property
+    def time_constants(self) -> FloatArray:
+        """(n,) ``-1/Re(pole)``, s, longest first."""
+        return np.sort(-1.0 / self.poles.real)[::-1]
+
+    def autocovariance(self, lags: ArrayLike) -> FloatArray:
+        """Autocovariance of the probes, ``E[y(t + lag) y(t)^T]`` less the means.
+
+        Parameters
+        ----------
+        lags:
+            (k,) seconds, of either sign.
+
+        Returns
+        -------
+        (k, p, p) array, V^2: ``H expm(A lag) P H^T``, transposed for negative lags.
+        """
+        dense = self.dense
+        found = []
+        for lag in np.atleast_1d(np.asarray(lags, dtype=np.float64)):
+            step = la.expm(dense.A * (abs(lag) / dense.time))
+            matrix = dense.H @ step @ self.covariance @ dense.H.T
+            found.append(matrix if lag >= 0 else matrix.T)
+        return np.array(found)
+
+    def transfer(self, frequencies: ArrayLike) -> ComplexArray:
+        """Transfer functions from every unit noise source to every probe.
+
+        Parameters
+        ----------
+        frequencies:
+            (k,) Hz.
+
+        Returns
+        -------
+        (k, p, m) array in V per V: probe voltage per volt of the source, whose one-sided density
+        is `spu.constants.UNIT_NOISE_DENSITY` squared. ``H (j w - A)^-1 B + D``.
+        """
+        return _transfer(self.dense, np.atleast_1d(np.asarray(frequencies, dtype=np.float64)))
+
+    def spectrum(self, frequencies: ArrayLike) -> ComplexArray:
+        """One-sided cross-spectral density matrices of the probes.
+
+        Parameters
+        ----------
+        frequencies:
+            (k,) Hz.
+
+        Returns
+        -------
+        (k, p, p) Hermitian, V^2/Hz; its real part integrates over f > 0 to the covariance.
+        """
+        h = self.transfer(frequencies) * UNIT_NOISE_DENSITY
+        return np.asarray(h @ np.conj(np.swapaxes(h, 1, 2)))
+
+    def band_covariance(self, low: float, high: float) -> FloatArray:
+        """Covariance of the probes as a brick-wall readout from ``low`` to ``high`` sees it.
+
+        The integral of the real part of the one-sided cross-spectrum from ``low`` to ``high``
+        (Hz, 0 <= low < high, high may be infinite), in closed form: with
+        ``M = Im[log(j w_high - A) - log(j w_low - A)]`` it is ``(M P + P M^T) / pi``.
+
+        Returns
+        -------
+        (p, p), V^2.
+
+        Raises
+        ------
+        InputError
+            If the band is empty or negative, or infinite where a probe sees white noise.
+        """
+        if not 0 <= low < high:
+            raise InputError(f"a band needs 0 <= F1 < F2 (Hz), not {low:g} to {high:g}")
+        dense = self.dense
+        if np.isinf(high) and np.any(dense.D):
+            raise InputError("a probe sees white noise directly; its variance in an infinite band is infinite")
+        w = 2 * np.pi * dense.time
+        M = -_log_shifted(dense.A, w * low).imag
+        if np.isinf(high):
+            M = M + (np.pi / 2) * np.eye(len(dense.A))  # Im log(j w) as w -> infinity
+        else:
+            M = M + _log_shifted(dense.A, w * high).imag
+        covariance = dense.H @ M @ self.covariance @ dense.H.T
+        if np.any(dense.D):
+            covariance = covariance + dense.H @ M @ dense.B @ dense.D.T
+            direct = dense.D @ dense.D.T * (w * (high - low))
+            return _symmetric((covariance + covariance.T + direct) / np.pi)
+        return _symmetric((covariance + covariance.T) / np.pi)
+
+
+def stationary(sde: StochasticODE) -> Stationary:
+    """Solve the Lyapunov equation ``A P + P A^T + B B^T = 0``.
+
+    Raises
+    ------
+    CircuitError
+        If a mode grows, or does not decay, naming its nodes.
+    """
+    dense = sde.dense
+    values, vectors = la.eig(dense.A)
+    worst = int(np.argmax(values.real))
+    if values[worst].real >= -1e-15 * len(values):
+        shape = np.abs(dense.to_state @ vectors[:, worst])
+        scale = np.sqrt((dense.to_state**2).sum(axis=1))
+        weight = shape / scale
+        nodes = tuple(
+            name[2:-1] if name.startswith("v(") else name
+            for name, w in zip(sde.state_names, weight, strict=True)
+            if w > 0.3 * weight.max()
+        )
+        kind = "grows" if values[worst].real > 1e-12 else "does not decay"
+        rate = values[worst].real / dense.time
+        frequency = abs(values[worst].imag) / dense.time / (2 * np.pi)
+        raise CircuitError(
+            f"unstable: a mode at {', '.join(nodes[:6])} {kind} (rate {rate:.3g} 1/s at {frequency:.3g} Hz), "
+            "so there is no stationary law; more conductance would help",
+            nodes=nodes,
+        )
+    return Stationary(sde, lyapunov(dense.A, dense.B @ dense.B.T))
+
+
+def lyapunov(A: FloatArray, Q: FloatArray) -> FloatArray:
+    """Solve ``A P + P A^T + Q = 0`` for stable A and positive semidefinite Q, all (n, n).
+
+    Real Schur form and back-substitution (Bartels and Stewart 1972), then one step of
+    refinement with the residual in extended precision where the machine has it: the drift of
+    an ill-conditioned problem has time constants that spread as its condition number.
+    """
+    scale = float(np.abs(Q).max())
+    if scale == 0:
+        return np.zeros_like(Q)
+    schur, vectors = la.schur(A, output="real")
+    trsyl = la.get_lapack_funcs("trsyl", (schur,))
+
+    def solve(right: FloatArray) -> FloatArray:
+        solution, factor, info = trsyl(schur, schur, -(vectors.T @ right @ vectors), tranb="T")
+        if info < 0:
+            raise ValueError(f"trsyl: argument {-info}")
+        return np.asarray(vectors @ (solution * factor) @ vectors.T)
+
+    P = solve(Q / scale)
+    P = (P + P.T) / 2
+    if len(A) <= 256:  # extended products have no BLAS; above this the cost outgrows the solution's
+        wide = A.astype(np.longdouble) @ P.astype(np.longdouble)
+        residual = np.asarray(wide + wide.T + (Q / scale), dtype=np.float64)
+        P = P + solve(residual)
+        P = (P + P.T) / 2
+    return P * scale
+
+
+def _symmetric(matrix: FloatArray) -> FloatArray:
+    return np.asarray((matrix + matrix.T) / 2)
+
+
+def source_gain(dense: DenseSDE) -> float:
+    """Volts of a unit source on the scale of B: its one-sided density S enters as ``sqrt(S/2) dW``."""
+    return float(np.sqrt(2.0 * dense.time) / UNIT_NOISE_DENSITY)
+
+
+def _transfer(dense: DenseSDE, frequencies: FloatArray) -> ComplexArray:
+    hess, q = la.hessenberg(dense.A, calc_q=True)
+    left, right = dense.H @ q, q.T @ dense.B
+    eye = np.eye(len(hess))
+    out = np.empty((len(frequencies), len(dense.H), dense.B.shape[1]), dtype=np.complex128)
+    for k, w in enumerate(2 * np.pi * frequencies * dense.time):
+        out[k] = left @ la.solve(1j * w * eye - hess, right, check_finite=False)
+    return (out + dense.D) * source_gain(dense)
+
+
+def _log_shifted(A: FloatArray, w: float) -> ComplexArray:
+    """Principal ``log(j w - A)`` of a stable A: its eigenvalues lie in the right half-plane."""
+    n = len(A)
+    T, Z = la.schur(-A.astype(np.complex128), output="complex")
+    return np.asarray(Z @ la.logm(T + 1j * w * np.eye(n)) @ Z.conj().T)

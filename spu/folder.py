@@ -1,0 +1,469 @@
+"""The compiled folder: what ``spu compile`` writes and every other verb reads.
+
+======================  ==========================================================================
+``device.json``         the programmed device (`spu.device`)
+``device.cir``          its netlist, run as it lies there
+``problem.json``        the problem, and under ``compiled`` what the compiler decided and predicted
+``problem.npz``,        the matrices of the above where they have more than `MAX_ROWS` rows; in
+``statistics.npz``      their place the JSON then holds ``{"npz": file, "key": name}``
+======================  ==========================================================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import shutil
+import signal
+import tempfile
+import threading
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spu.compiler import Compilation
+from spu.device import FORMAT, Device
+from spu.errors import InputError, OutputError, SpuError
+from spu.files import read_json
+from spu.problem import Problem, problem_from_dict
+
+__all__ = ["MAX_ROWS", "Folder", "plain", "read_folder", "refuse_folder", "spill", "summary", "write_folder"]
+
+FloatArray = NDArray[np.float64]
+
+MAX_ROWS = 200
+"""Matrices with more rows than this go into an ``.npz`` file instead of the JSON."""
+
+DEVICE, DECK, PROBLEM = "device.json", "device.cir", "problem.json"
+MATRICES, STATISTICS = "problem.npz", "statistics.npz"
+_NAMES = (DEVICE, DECK, PROBLEM, MATRICES, STATISTICS)
+
+_PROBLEM_FORMAT = "spu-problem/1"
+_ARRAYS = {  # of compiled.statistics, with their numbers of dimensions
+    "mean": 1,
+    "covariance": 2,
+    "voltage_mean": 1,
+    "voltage_covariance": 2,
+    "state_variance": 1,
+    "time_constants": 1,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Folder:
+    """A compiled folder, or a device file that stands alone, as read.
+
+    Attributes
+    ----------
+    path:
+        The device file.
+    directory:
+        The folder; None for a device file that stands alone.
+    device:
+        With ``device.problem`` set where there is a problem.
+    problem:
+        None where there is no ``problem.json``.
+    compiled:
+        What the compiler decided, ``statistics`` as arrays; None where ``problem.json`` does
+        not say.
+    netlist:
+        ``device.cir``, if it is there.
+    """
+
+    path: Path
+    directory: Path | None
+    device: Device
+    problem: Problem | None
+    compiled: dict[str, Any] | None
+    netlist: Path | None
+
+
+def read_folder(path: str | Path) -> Folder:
+    """Read a compiled folder, or a device file.
+
+    Parameters
+    ----------
+    path:
+        A folder with a ``device.json``, or a device file of any name. Only beside a file
+        called ``device.json`` are ``device.cir`` and ``problem.json`` looked for.
+
+    Raises
+    ------
+    InputError
+        Naming the file that is missing, malformed, or does not fit the device.
+    """
+    path = Path(path)
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:  # a name too long, or a folder closed to the user
+        raise InputError(f"cannot be read: {error.strerror}", file=path) from None
+    file = path / DEVICE if is_folder else path
+    if is_folder and not file.exists():
+        raise InputError(f"no {DEVICE} in this folder: spu compile PROBLEM -o DIR makes one", file=path)
+    device = Device.read(file)
+    beside = file.parent if file.name == DEVICE else None
+    problem = compiled = netlist = None
+    if beside is not None:
+        if (beside / DECK).is_file():
+            netlist = beside / DECK
+        if (beside / PROBLEM).exists():
+            problem, compiled = _read_problem(beside / PROBLEM)
+            if problem.variables != device.readout.variables:
+                raise InputError(
+                    f"does not fit {file}: its variables are {_listed(problem.variables)}, "
+                    f"those of the device {_listed(device.readout.variables)}",
+                    file=beside / PROBLEM,
+                )
+    device.problem = problem
+    belongs = is_folder or problem is not None
+    return Folder(file, beside if belongs else None, device, problem, compiled, netlist)
+
+
+def write_folder(
+    directory: str | Path, compilation: Compilation, *, force: bool = False, seed: int = 0
+) -> tuple[Path, ...]:
+    """Write the files of a compilation, all of them or none.
+
+    Parameters
+    ----------
+    directory:
+        Made if missing; its parent must exist.
+    compilation:
+        What to write.
+    force:
+        Write into a folder that is not ours, and over files edited by hand.
+    seed:
+        Of the netlist's noise sources.
+
+    Returns
+    -------
+    tuple of Path
+        The files written.
+
+    Raises
+    ------
+    OutputError
+        As `refuse_folder`, or if writing fails.
+    """
+    directory = Path(directory)
+    refuse_folder(directory, force=force)
+    files = _contents(compilation, seed)
+    with _failing_as(directory):
+        if directory.exists():
+            _replace_files(directory, files)
+        else:
+            _make_folder(directory, files)
+    return tuple(directory / name for name in files)
+
+
+def refuse_folder(directory: str | Path, *, force: bool = False) -> None:
+    """Raise what `write_folder` would raise, before any work is done.
+
+    Raises
+    ------
+    OutputError
+        If it is not a folder or has no parent to be made in; and, unless forced, if it holds
+        something else than a compiled folder, or a device or netlist that was edited since.
+    """
+    directory = Path(directory)
+    with _failing_as(directory):
+        if not directory.exists():
+            if not directory.parent.is_dir():
+                raise OutputError(
+                    f"cannot be made: there is no folder {str(directory.parent)!r}", file=directory
+                )
+            return
+        if not directory.is_dir():
+            raise OutputError("is a file; -o needs a folder", file=directory)
+        for name in _NAMES:
+            if (directory / name).is_dir():
+                raise OutputError("is a folder; a file of that name is to be written", file=directory / name)
+        if force or next(directory.iterdir(), None) is None:
+            return
+    hashes = _stored_hashes(directory)
+    if hashes is None:
+        raise OutputError(
+            "is not empty and not a compiled folder: choose another, or --force", file=directory
+        )
+    for name in (DEVICE, DECK):
+        file = directory / name
+        if file.exists() and hashes.get(name) != _sha256(_bytes(file)):
+            raise OutputError("was edited by hand and would be lost: keep a copy, then --force", file=file)
+
+
+def summary(compilation: Compilation) -> dict[str, Any]:
+    """Sum up what the compiler decided and predicts: for ``problem.json`` and for ``--json``."""
+    prediction = compilation.prediction
+    return {
+        "device_hash": compilation.device.hash,
+        "hardware": compilation.hardware.name,
+        "architecture": compilation.architecture,
+        "predicted_relative_error": prediction.relative_error,
+        "predicted_covariance_relative_error": prediction.covariance_relative_error,
+        "predicted_mean_relative_error": prediction.mean_relative_error,
+        "realizability": {
+            "class": compilation.realizability,
+            "rho": compilation.rho,
+            "reason": compilation.reason,
+        },
+        "mean": compilation.mean,
+    }
+
+
+def plain(value: Any) -> Any:
+    """Turn arrays, tuples, paths and numpy scalars into what JSON holds; NaN and infinity into null."""
+    if isinstance(value, np.ndarray):
+        finite = value.dtype.kind != "f" or bool(np.isfinite(value).all())
+        return value.tolist() if finite else plain(value.tolist())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(entry) for entry in value]
+    if isinstance(value, Path):
+        return str(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def spill(data: Mapping[str, Any], npz: str | Path) -> tuple[dict[str, Any], dict[str, FloatArray]]:
+    """Take the matrices with more than `MAX_ROWS` rows out of a JSON object, at any depth.
+
+    Returns
+    -------
+    dict, dict
+        The object with ``{"npz": file, "key": name}`` in their place, and the matrices by name:
+        their key, behind those of the objects around it (``covariances_ideal``).
+    """
+    large: dict[str, FloatArray] = {}
+
+    def without(value: Any, name: str) -> Any:
+        if isinstance(value, np.ndarray) and value.ndim == 2 and len(value) > MAX_ROWS:
+            large[name] = value
+            return {"npz": str(npz), "key": name}
+        if isinstance(value, Mapping):
+            return {key: without(entry, f"{name}_{key}" if name else key) for key, entry in value.items()}
+        return value
+
+    return without(data, ""), large
+
+
+# --- writing -------------------------------------------------------------------------------
+
+
+def _contents(compilation: Compilation, seed: int) -> dict[str, bytes]:
+    """All files by name; ``problem.json`` last, so that its hashes never promise what is not there yet."""
+    from spu import __version__
+    from spu.spice.netlist import netlist
+
+    device, prediction = compilation.device, compilation.prediction
+    assert device.problem is not None  # the compiler has set it
+    files = {DEVICE: device.to_json().encode(), DECK: netlist(device, seed=seed).encode()}
+    statistics, large_statistics = spill(
+        {
+            "mean": prediction.mean,
+            "covariance": prediction.covariance,
+            "voltage_mean": prediction.voltage_mean,
+            "voltage_covariance": prediction.voltage_covariance,
+            "state_names": prediction.law.sde.state_names,
+            "state_variance": prediction.law.state_variance,
+            "time_constants": prediction.time_constants,
+        },
+        STATISTICS,
+    )
+    posed = device.problem.to_dict()
+    if device.problem.n > MAX_ROWS:
+        posed = {key: np.array(value) if _is_matrix(value) else value for key, value in posed.items()}
+    posed, large_matrices = spill(posed, MATRICES)
+    for name, arrays in ((MATRICES, large_matrices), (STATISTICS, large_statistics)):
+        if arrays:
+            files[name] = _npz(arrays)
+    compiled = {
+        **summary(compilation),
+        "statistics": statistics,
+        "files": {name: _sha256(files[name]) for name in (DEVICE, DECK)},
+        "version": __version__,
+    }
+    files[PROBLEM] = (_readable(plain({**posed, "compiled": compiled})) + "\n").encode()
+    return files
+
+
+def _is_matrix(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], list)
+
+
+def _npz(arrays: Mapping[str, FloatArray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # the stubs take the arrays for allow_pickle
+    return buffer.getvalue()
+
+
+def _readable(value: Any, indent: int = 0) -> str:
+    """JSON with one key a line and one row of a matrix a line, for people and for ``diff``."""
+    space = " " * (indent + 2)
+    if isinstance(value, dict) and value:
+        lines = [f"{space}{json.dumps(key)}: {_readable(entry, indent + 2)}" for key, entry in value.items()]
+        return "{\n" + ",\n".join(lines) + "\n" + " " * indent + "}"
+    if _is_matrix(value):
+        return "[\n" + ",\n".join(space + json.dumps(row) for row in value) + "\n" + " " * indent + "]"
+    return json.dumps(value, allow_nan=False)
+
+
+def _make_folder(directory: Path, files: Mapping[str, bytes]) -> None:
+    """Fill a folder aside, then rename it: it appears with all its files or not at all."""
+    with _aside(directory.parent, directory.name) as aside:
+        new = aside / "new"
+        new.mkdir()  # with the user's own permissions: the folder aside is private
+        _write_all(new, files)
+        new.rename(directory)
+
+
+def _replace_files(directory: Path, files: Mapping[str, bytes]) -> None:
+    """Prepare new files and copies of the old ones aside, then rename; undo the lot if a rename fails."""
+    with _aside(directory, "spu") as aside:
+        new, old = aside / "new", aside / "old"
+        new.mkdir()
+        old.mkdir()
+        _write_all(new, files)
+        present = [name for name in _NAMES if (directory / name).exists()]
+        for name in present:
+            shutil.copy2(directory / name, old / name)
+        was_ours = _stored_hashes(old) is not None
+        with _uninterrupted():
+            try:
+                for name in files:
+                    (new / name).replace(directory / name)
+                for name in (MATRICES, STATISTICS):  # of a larger problem that was here before
+                    if name not in files and name in present and was_ours:
+                        (directory / name).unlink()
+            except OSError:
+                for name in _NAMES:
+                    if name in present:
+                        (old / name).replace(directory / name)
+                    elif name in files:
+                        (directory / name).unlink(missing_ok=True)
+                raise
+
+
+def _write_all(directory: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        (directory / name).write_bytes(content)
+
+
+@contextmanager
+def _aside(parent: Path, name: str) -> Iterator[Path]:
+    """Make a private folder to prepare files in, gone afterwards whatever happens."""
+    aside = Path(tempfile.mkdtemp(dir=parent, prefix=f".{name}."))
+    try:
+        yield aside
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold ctrl-C back for the few renames that must go together, and deliver it afterwards."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # ctrl-C goes to the main thread only
+        return
+    held: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before if before is not None else signal.SIG_DFL)
+        if held:
+            signal.raise_signal(signal.SIGINT)
+
+
+@contextmanager
+def _failing_as(directory: Path) -> Iterator[None]:
+    """Turn what the system refuses into an `OutputError` that names the folder."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"cannot be written: {error.strerror or error}", file=directory) from None
+
+
+def _stored_hashes(directory: Path) -> Mapping[str, Any] | None:
+    """Hashes of the files as they were written; None where this is no compiled folder."""
+    try:
+        device, problem = read_json(directory / DEVICE), read_json(directory / PROBLEM)
+    except SpuError:
+        return None
+    if not (isinstance(device, dict) and device.get("format") == FORMAT):
+        return None
+    if not (isinstance(problem, dict) and problem.get("format") == _PROBLEM_FORMAT):
+        return None
+    compiled = problem.get("compiled")
+    files = compiled.get("files") if isinstance(compiled, dict) else None
+    return files if isinstance(files, dict) else {}
+
+
+def _bytes(file: Path) -> bytes:
+    with _failing_as(file):
+        return file.read_bytes()
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+# --- reading -------------------------------------------------------------------------------
+
+
+def _read_problem(file: Path) -> tuple[Problem, dict[str, Any] | None]:
+    """Read a problem file: the problem, and what the compiler decided where it says so."""
+    data = read_json(file)
+    if not isinstance(data, dict):
+        raise InputError('must be a JSON object with "format" and "task"', file=file)
+    compiled = data.pop("compiled", None)
+    problem = problem_from_dict(_recall(data, file, MATRICES), file=file)
+    if compiled is None:
+        return problem, None
+    if not isinstance(compiled, dict) or not isinstance(compiled.get("statistics", {}), dict):
+        raise InputError('"compiled" is damaged: compile again', file=file)
+    statistics = _recall(compiled.get("statistics", {}), file, STATISTICS)
+    for key, dimensions in _ARRAYS.items():
+        if key in statistics:
+            statistics[key] = _array(statistics[key], dimensions, f"compiled.statistics.{key}", file)
+    return problem, {**compiled, "statistics": statistics}
+
+
+def _array(value: Any, dimensions: int, what: str, file: Path) -> FloatArray:
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        array = np.empty(0)
+    square = dimensions == 1 or (array.ndim == 2 and array.shape[0] == array.shape[1])
+    if array.ndim != dimensions or not array.size or not square or not np.isfinite(array).all():
+        raise InputError(f'"{what}" is damaged: compile again', file=file)
+    return array
+
+
+def _recall(data: Mapping[str, Any], file: Path, npz: str) -> dict[str, Any]:
+    """Put the matrices that `spill` took out back in, from the one file they may be in."""
+    wanted = {key: value for key, value in data.items() if isinstance(value, dict)}
+    if not wanted:
+        return dict(data)
+    beside = file.with_name(npz)
+    try:
+        with np.load(beside, allow_pickle=False) as archive:
+            return {**data, **{key: archive[str(value["key"])] for key, value in wanted.items()}}
+    except FileNotFoundError:
+        raise InputError(f"no such file, but {file.name} keeps its matrices there", file=beside) from None
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"does not hold the matrices of {file.name}: {error}", file=beside) from None
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:4]) + (f"... ({len(names)})" if len(names) > 4 else "")

@@ -1,0 +1,338 @@
+"""What can be built: how many cells, of which architecture, with component values in which ranges."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+from spu.errors import InputError
+from spu.names import key_line, parse_toml, read_text, shorten, suggest
+
+__all__ = [
+    "ARCHITECTURES",
+    "PRESETS",
+    "Hardware",
+    "Range",
+    "hardware_from_dict",
+    "load_hardware",
+]
+
+ARCHITECTURES = ("rlc-capacitive", "rc-resistive", "rc-transconductor")
+
+PRESETS = ("ideal", "spu8")
+
+_CELL = ("capacitance", "conductance", "inductance", "noise", "bias")
+_COUPLER = ("capacitance", "conductance", "inductance", "transconductance")
+_SIGNED = frozenset({"bias", "transconductance"})
+# A cell without capacitance, loss or (in a resonator) inductance has no stationary
+# distribution; one without noise has a trivial one, which is the builder's affair.
+_POSITIVE = frozenset({"capacitance", "conductance", "inductance"})
+_KEYS = ("name", "description", "temperature", "cells", "architectures", "cell", "coupler")
+_RANGE_KEYS = ("nominal", "min", "max")
+
+
+class _Fault(InputError):
+    """An `InputError` that remembers which key it is about, for the loader to find its line."""
+
+    def __init__(self, message: str, *path: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values that a component can take, in SI units.
+
+    Parameters
+    ----------
+    nominal:
+        The value to use where nothing else is asked for; None if there is none.
+    min, max:
+        Smallest and largest value, both included; infinite where there is no limit.
+
+    Raises
+    ------
+    InputError
+        Unless ``min <= nominal <= max`` with `nominal` finite, `min` below +∞ and `max`
+        above -∞.
+    """
+
+    nominal: float | None = None
+    min: float = 0.0
+    max: float = math.inf
+
+    def __post_init__(self) -> None:
+        for key in _RANGE_KEYS:
+            value = getattr(self, key)
+            if value is None and key == "nominal":
+                continue
+            object.__setattr__(self, key, _real(value, key))
+        if self.nominal is not None and math.isinf(self.nominal):
+            raise _Fault("nominal is infinite: it must be finite", "nominal")
+        if self.min == math.inf or self.max == -math.inf or self.min > self.max:
+            key = "max" if self.max == -math.inf else "min"
+            raise _Fault(f"min {self.min:g} and max {self.max:g} leave no value between them", key)
+        if self.nominal is not None and not self.min <= self.nominal <= self.max:
+            raise _Fault(
+                f"nominal {self.nominal:g} is outside the range from {self.min:g} to {self.max:g}", "nominal"
+            )
+
+    def to_dict(self) -> dict[str, float]:
+        """Give the range as a dictionary that JSON can hold: infinite limits are left out."""
+        items = {key: getattr(self, key) for key in _RANGE_KEYS}
+        return {key: value for key, value in items.items() if value is not None and math.isfinite(value)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hardware:
+    """A device, or a family of devices, on which problems are realized.
+
+    Parameters
+    ----------
+    name:
+        Short name, one line.
+    description:
+        For people.
+    temperature:
+        Physical temperature in K, at which every resistor makes Johnson noise; 0 for none.
+    max_cells:
+        Most cells it has; None for any number.
+    architectures:
+        Those it can hold, of `ARCHITECTURES`, in order of preference.
+    cell:
+        Ranges of what a cell is made of: ``capacitance`` (F), ``conductance`` (S),
+        ``inductance`` (H), ``noise`` (A²/Hz, one-sided density of the injected current
+        noise) and ``bias`` (A, either sign). The first four need nominal values, save
+        that only "rlc-capacitive" needs an inductance.
+    coupler:
+        Ranges of what joins two cells: ``capacitance`` (F), ``conductance`` (S),
+        ``inductance`` (H) and ``transconductance`` (S, either sign).
+
+    Quantities left out of `cell` and `coupler` are filled in without nominal value and
+    without limits, so both hold all their keys afterwards.
+
+    Raises
+    ------
+    InputError
+        If a value has the wrong type, sign or order, or a nominal value is missing.
+    """
+
+    name: str
+    description: str = ""
+    temperature: float
+    max_cells: int | None = None
+    architectures: tuple[str, ...]
+    cell: dict[str, Range]
+    coupler: dict[str, Range] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.strip() or not self.name.isprintable():
+            raise _Fault(f"name is {shorten(self.name)}: it must be one line of text", "name")
+        if not isinstance(self.description, str):
+            raise _Fault(f"description is {shorten(self.description)}: it must be text", "description")
+        temperature = _real(self.temperature, "temperature")
+        if not 0 <= temperature < math.inf:
+            raise _Fault(f"temperature is {temperature:g} K: it must be 0 or more, and finite", "temperature")
+        cells = self.max_cells
+        if cells is not None and (not isinstance(cells, int) or isinstance(cells, bool) or cells < 1):
+            raise _Fault(f"cells is {shorten(cells)}: it must be a whole number, 1 or more", "cells")
+        object.__setattr__(self, "temperature", temperature)
+        object.__setattr__(self, "architectures", _architectures(self.architectures))
+        object.__setattr__(self, "cell", _ranges(self.cell, "cell", _CELL))
+        object.__setattr__(self, "coupler", _ranges(self.coupler, "coupler", _COUPLER))
+
+        needed = ["capacitance", "conductance", "noise"]
+        if "rlc-capacitive" in self.architectures:
+            needed.append("inductance")
+        for quantity in needed:
+            if self.cell[quantity].nominal is None:
+                raise _Fault(f"cell.{quantity} needs a nominal value", "cell", quantity)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the hardware as a dictionary in the layout of its TOML files, which JSON can hold too.
+
+        `hardware_from_dict` restores an equal one.
+        """
+        d: dict[str, Any] = {
+            "name": self.name,
+            "description": self.description,
+            "temperature": self.temperature,
+            "architectures": list(self.architectures),
+            "cell": {key: value.to_dict() for key, value in self.cell.items()},
+            "coupler": {key: value.to_dict() for key, value in self.coupler.items()},
+        }
+        if self.max_cells is not None:
+            d["cells"] = self.max_cells
+        return d
+
+
+def _real(value: object, *path: str) -> float:
+    """Convert a real number, possibly infinite, to float; `path` is its key."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise _Fault(f"{'.'.join(path)} is {shorten(value)}: it must be a number", *path)
+    try:
+        number = float(value)
+    except OverflowError:
+        raise _Fault(f"{'.'.join(path)} is too large for a floating-point number", *path) from None
+    if math.isnan(number):
+        raise _Fault(f"{'.'.join(path)} is NaN: it must be a number", *path)
+    return number
+
+
+def _architectures(names: object) -> tuple[str, ...]:
+    if not isinstance(names, (list, tuple)) or not names:
+        raise _Fault(
+            f"architectures is {shorten(names)}: it must be a list of {', '.join(ARCHITECTURES)}",
+            "architectures",
+        )
+    for name in names:
+        if name not in ARCHITECTURES:
+            raise _Fault(
+                f"unknown architecture {shorten(name)}; {suggest(name, ARCHITECTURES)}", "architectures"
+            )
+    if len(set(names)) < len(names):
+        raise _Fault("an architecture is named twice", "architectures")
+    return tuple(names)
+
+
+def _unlimited(quantity: str) -> Range:
+    return Range(min=-math.inf if quantity in _SIGNED else 0.0)
+
+
+def _require_table(table: object, part: str, quantities: tuple[str, ...]) -> Mapping[str, Any]:
+    """Refuse a cell or coupler that is no table, or has quantities that it cannot have."""
+    if not isinstance(table, Mapping):
+        raise _Fault(f"{part} is {shorten(table)}: it must be a table of {', '.join(quantities)}", part)
+    for key in table:
+        if key not in quantities:
+            raise _Fault(
+                f"unknown key {shorten(key)} in [{part}]; {suggest(key, quantities)}", part, str(key)
+            )
+    return table
+
+
+def _ranges(table: object, part: str, quantities: tuple[str, ...]) -> dict[str, Range]:
+    """Check the ranges of a cell or coupler and fill in those left out."""
+    ranges = _require_table(table, part, quantities)
+    for quantity, limits in ranges.items():
+        if not isinstance(limits, Range):
+            raise _Fault(f"{part}.{quantity} is {shorten(limits)}: it must be a Range", part, quantity)
+        if quantity in _SIGNED:
+            continue
+        if limits.min < 0:
+            raise _Fault(f"{part}.{quantity}: min {limits.min:g} is negative", part, quantity, "min")
+        if part == "cell" and quantity in _POSITIVE and limits.nominal == 0:
+            raise _Fault(f"{part}.{quantity}: nominal is 0, it must be positive", part, quantity, "nominal")
+    return {quantity: ranges.get(quantity, _unlimited(quantity)) for quantity in quantities}
+
+
+def hardware_from_dict(d: Mapping[str, Any], file: str | Path | None = None) -> Hardware:
+    """Make hardware of a dictionary in the layout of `Hardware.to_dict`.
+
+    Parameters
+    ----------
+    d:
+        The dictionary.
+    file:
+        Where it was read, for the messages.
+
+    Raises
+    ------
+    InputError
+        If keys are unknown or missing, or values are not as `Hardware` and `Range` want them.
+    """
+    return _from_dict(d, file, None)
+
+
+def load_hardware(name_or_path: str | Path | Hardware) -> Hardware:
+    """Find hardware by the name of a preset or by file.
+
+    Parameters
+    ----------
+    name_or_path:
+        One of `PRESETS`, else the path of a ``.toml`` file; a `Hardware` is handed back as it is.
+
+    Raises
+    ------
+    InputError
+        If there is neither such a preset nor such a file, or the file is not valid.
+    """
+    if isinstance(name_or_path, Hardware):
+        return name_or_path
+    if not isinstance(name_or_path, (str, Path)):
+        raise InputError(f"hardware is {shorten(name_or_path)}: it must be a preset or a path")
+    if str(name_or_path) in PRESETS:
+        preset = resources.files("spu") / "presets" / f"{name_or_path}.toml"
+        text, file = preset.read_text(encoding="utf-8"), str(preset)
+    else:
+        path = Path(name_or_path)
+        if path.suffix.lower() != ".toml":
+            raise InputError(
+                f"no hardware {shorten(str(name_or_path))}: neither a preset nor a .toml file; "
+                f"{suggest(name_or_path, PRESETS)}"
+            )
+        text, file = read_text(path), str(path)
+    return _from_dict(parse_toml(text, file), file, text)
+
+
+def _from_dict(d: object, file: str | Path | None, text: str | None) -> Hardware:
+    """Make hardware of a dictionary; `text` is the TOML it comes from, to find lines in."""
+    try:
+        return _parse(d)
+    except _Fault as fault:
+        line = None
+        # A missing key has no line, but the table it is missing from may.
+        for depth in range(len(fault.path), 0, -1):
+            line = line or key_line(text, *fault.path[:depth])
+        raise InputError(fault.message, file=file, line=line) from None
+
+
+def _parse(d: object) -> Hardware:
+    if not isinstance(d, Mapping):
+        raise _Fault(f"hardware must be a table of keys, not {shorten(d)}")
+    for key in d:
+        if key not in _KEYS:
+            raise _Fault(f"unknown key {shorten(key)}; {suggest(key, _KEYS)}", str(key))
+    for key in ("name", "temperature", "architectures", "cell"):
+        if key not in d:
+            raise _Fault(f"no {key}: hardware needs name, temperature, architectures and cell")
+    return Hardware(
+        name=d["name"],
+        description=d.get("description", ""),
+        temperature=d["temperature"],
+        max_cells=d.get("cells"),
+        architectures=d["architectures"],
+        cell=_parse_ranges(d["cell"], "cell", _CELL),
+        coupler=_parse_ranges(d.get("coupler", {}), "coupler", _COUPLER),
+    )
+
+
+def _parse_ranges(table: object, part: str, quantities: tuple[str, ...]) -> dict[str, Range]:
+    ranges: dict[str, Range] = {}
+    for quantity, limits in _require_table(table, part, quantities).items():
+        if not isinstance(limits, Mapping):
+            raise _Fault(
+                f"{part}.{quantity} is {shorten(limits)}: write {{ nominal = ..., min = ..., max = ... }}",
+                part,
+                quantity,
+            )
+        for key in limits:
+            if key not in _RANGE_KEYS:
+                raise _Fault(
+                    f"unknown key {shorten(key)} in {part}.{quantity}; {suggest(key, _RANGE_KEYS)}",
+                    *(part, quantity, str(key)),
+                )
+        try:
+            ranges[quantity] = Range(
+                nominal=limits.get("nominal"),
+                min=limits.get("min", _unlimited(quantity).min),
+                max=limits.get("max", math.inf),
+            )
+        except _Fault as fault:
+            raise _Fault(f"{part}.{quantity}: {fault.message}", part, quantity, *fault.path) from None
+    return ranges

@@ -1,0 +1,947 @@
+r"""What to compute: a Gaussian to sample, a matrix to invert, a linear system to solve.
+
+All three come down to one symmetric positive definite matrix :math:`A` and one
+right-hand side :math:`b`: a device in thermal equilibrium at the energy
+:math:`\tfrac12 x^T A x - b^T x` samples :math:`x \sim N(A^{-1} b, A^{-1})`. The
+tasks differ in what is given and in which moment is the answer.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from numbers import Complex, Real
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, NoReturn, cast
+
+import numpy as np
+import numpy.typing as npt
+import scipy.linalg
+
+from spu.errors import InputError
+from spu.names import check_names, key_line, parse_toml, read_bytes, read_text, shorten, suggest
+
+__all__ = [
+    "MAX_SIZE",
+    "TASKS",
+    "GaussianSampling",
+    "LinearSystem",
+    "MatrixInverse",
+    "Problem",
+    "load_problem",
+    "problem_from_dict",
+]
+
+FloatArray = npt.NDArray[np.float64]
+
+TASKS = ("gaussian", "inverse", "linear")
+
+MAX_SIZE = 10_000
+"""Most variables a problem may have: all algebra is dense, and this is 0.8 GB a matrix."""
+
+_FORMAT = "spu-problem/1"
+_SYMMETRY_TOLERANCE = 1e-10
+_CONDITION_WARNING = 1e6
+_EPS = float(np.finfo(np.float64).eps)
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+_MATRIX_KEYS = ("precision", "covariance", "matrix")
+_VECTOR_KEYS = ("mean", "vector")
+_DICT_KEYS = ("format", "task", "variables", *_MATRIX_KEYS, *_VECTOR_KEYS)
+_TOML_KEYS = ("task", *_MATRIX_KEYS, *_VECTOR_KEYS, "variables", "hardware")
+_NPZ_KEYS = (*_MATRIX_KEYS, *_VECTOR_KEYS, "variables")
+_MATRIX_SUFFIXES = (".npy", ".npz", ".csv", ".mtx")
+_VECTOR_SUFFIXES = (".npy", ".csv", ".mtx")
+
+
+class Problem(ABC):
+    """What the three tasks have in common.
+
+    Attributes
+    ----------
+    task : {"gaussian", "inverse", "linear"}
+        Which task it is.
+    answer : {"covariance", "mean"}
+        The moment of the samples that answers the task.
+    variables : tuple of str
+        Names of the `n` variables, in the order of rows and columns.
+    matrix : (n, n) ndarray
+        The precision, or the matrix to invert or solve with; exactly symmetric.
+    target_mean : (n,) ndarray
+        Mean of the distribution to sample.
+    target_covariance : (n, n) ndarray
+        Its covariance, the inverse of `matrix`; exactly symmetric.
+    condition : float
+        Condition number of `matrix` in the 2-norm.
+
+    All arrays are float64 and read-only.
+    """
+
+    task: ClassVar[str]
+    answer: ClassVar[str]
+    variables: tuple[str, ...]
+    matrix: FloatArray
+    target_mean: FloatArray
+    target_covariance: FloatArray
+    condition: float
+
+    @property
+    def n(self) -> int:
+        """Number of variables."""
+        return len(self.variables)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is legitimate but will not work well; one sentence each."""
+        if self.condition <= _CONDITION_WARNING:
+            return ()
+        return (
+            f"badly conditioned: condition number {self.condition:.1e}; expect about "
+            f"{np.log10(self.condition):.0f} of 16 digits lost and relaxation times spread by that factor",
+        )
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Give the problem as it was posed, as a dictionary that JSON can hold.
+
+        `problem_from_dict` restores it bit for bit.
+        """
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(n={self.n}, condition={self.condition:.3g})"
+
+    def _set(self, **attributes: object) -> None:
+        """Assign attributes of a frozen instance under construction; arrays become read-only."""
+        for name, value in attributes.items():
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
+            object.__setattr__(self, name, value)
+
+    def _dict(self, **given: FloatArray | None) -> dict[str, Any]:
+        arrays = {key: value.tolist() for key, value in given.items() if value is not None}
+        return {"format": _FORMAT, "task": self.task, "variables": list(self.variables), **arrays}
+
+
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class GaussianSampling(Problem):
+    """Sample a Gaussian of given precision or covariance.
+
+    Parameters
+    ----------
+    precision, covariance : (n, n) array_like or sparse
+        Exactly one of them; symmetric to 1e-10 relative, and positive definite. A scalar
+        stands for a 1 × 1 matrix.
+    mean : (n,) array_like, optional
+        Mean; 0 if None.
+    variables : sequence of str, optional
+        Names; ``x1`` to ``xn`` if None.
+
+    Raises
+    ------
+    InputError
+        If anything is not as said above.
+
+    Attributes
+    ----------
+    precision, covariance, mean : ndarray or None
+        As given, symmetrised; None where not given. The other attributes are those of `Problem`.
+    """
+
+    precision: FloatArray | None
+    covariance: FloatArray | None
+    mean: FloatArray | None
+    variables: tuple[str, ...]
+
+    task: ClassVar[str] = "gaussian"
+    answer: ClassVar[str] = "covariance"
+
+    def __init__(
+        self,
+        precision: Any = None,
+        covariance: Any = None,
+        mean: Any = None,
+        variables: Iterable[str] | None = None,
+    ) -> None:
+        if (precision is None) == (covariance is None):
+            count = "neither" if precision is None else "both"
+            raise InputError(f"give exactly one of precision and covariance, not {count}")
+        from_precision = precision is not None
+        given = _Definite.check(
+            precision if from_precision else covariance,
+            "the precision" if from_precision else "the covariance",
+            variables,
+        )
+        centre = None if mean is None else _vector(mean, "the mean", given.variables)
+        self._set(
+            precision=given.matrix if from_precision else None,
+            covariance=None if from_precision else given.matrix,
+            mean=centre,
+            variables=given.variables,
+            matrix=given.matrix if from_precision else given.inverse,
+            target_mean=np.zeros(len(given.variables)) if centre is None else centre,
+            target_covariance=given.inverse if from_precision else given.matrix,
+            condition=given.condition,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the problem as a dictionary, with the precision or the covariance, whichever was given."""
+        return self._dict(precision=self.precision, covariance=self.covariance, mean=self.mean)
+
+
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class MatrixInverse(Problem):
+    r"""Invert a matrix :math:`A`, as the covariance of samples from :math:`N(0, A^{-1})`.
+
+    Parameters
+    ----------
+    matrix : (n, n) array_like or sparse
+        Symmetric to 1e-10 relative, and positive definite. A scalar stands for a 1 × 1 matrix.
+    variables : sequence of str, optional
+        Names; ``x1`` to ``xn`` if None.
+
+    Raises
+    ------
+    InputError
+        If anything is not as said above.
+    """
+
+    matrix: FloatArray
+    variables: tuple[str, ...]
+
+    task: ClassVar[str] = "inverse"
+    answer: ClassVar[str] = "covariance"
+
+    def __init__(self, matrix: Any, variables: Iterable[str] | None = None) -> None:
+        given = _Definite.check(matrix, "the matrix", variables)
+        self._set(
+            matrix=given.matrix,
+            variables=given.variables,
+            target_mean=np.zeros(len(given.variables)),
+            target_covariance=given.inverse,
+            condition=given.condition,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the problem as a dictionary, with the matrix."""
+        return self._dict(matrix=self.matrix)
+
+
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class LinearSystem(Problem):
+    r"""Solve :math:`A x = b`, as the mean of samples from :math:`N(A^{-1} b, A^{-1})`.
+
+    Parameters
+    ----------
+    matrix : (n, n) array_like or sparse
+        :math:`A`; symmetric to 1e-10 relative, and positive definite. A scalar stands for a
+        1 × 1 matrix.
+    vector : (n,) array_like
+        The right-hand side :math:`b`; one column (n, 1) or one row (1, n) is also taken.
+    variables : sequence of str, optional
+        Names; ``x1`` to ``xn`` if None.
+
+    Raises
+    ------
+    InputError
+        If anything is not as said above.
+    """
+
+    matrix: FloatArray
+    vector: FloatArray
+    variables: tuple[str, ...]
+
+    task: ClassVar[str] = "linear"
+    answer: ClassVar[str] = "mean"
+
+    def __init__(self, matrix: Any, vector: Any, variables: Iterable[str] | None = None) -> None:
+        given = _Definite.check(matrix, "the matrix", variables)
+        right_side = _vector(vector, "the vector", given.variables)
+        self._set(
+            matrix=given.matrix,
+            vector=right_side,
+            variables=given.variables,
+            target_mean=given.solve(right_side),
+            target_covariance=given.inverse,
+            condition=given.condition,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the problem as a dictionary, with the matrix and the vector."""
+        return self._dict(matrix=self.matrix, vector=self.vector)
+
+
+class _Definite(NamedTuple):
+    """A matrix found symmetric positive definite, with what its Cholesky factor gives."""
+
+    matrix: FloatArray  # (n, n), exactly symmetric
+    inverse: FloatArray  # (n, n), exactly symmetric
+    variables: tuple[str, ...]
+    condition: float
+    factor: FloatArray  # (n, n), lower Cholesky factor of 2**-exponent * matrix
+    exponent: int
+
+    @classmethod
+    def check(cls, value: Any, what: str, variables: Iterable[str] | None) -> _Definite:
+        """Validate a matrix and its variables; `what` names it in the messages."""
+        a = _square(value, what)
+        n = len(a)
+        names = _variables(variables, n)
+        _require_finite(a, what, names)
+
+        # Matrices of capacitances in farads are as welcome as matrices near overflow:
+        # all that can over- or underflow is done on 2**-exponent * a, which is exact.
+        exponent = int(np.frexp(np.abs(a).max())[1])
+        scaled = np.ldexp(a, -exponent)
+        gap = np.abs(scaled - scaled.T)
+        asymmetry = float(gap.max() / (np.abs(scaled).max() or 1.0))
+        if asymmetry > _SYMMETRY_TOLERANCE:
+            i, j = (int(k) for k in np.unravel_index(gap.argmax(), gap.shape))
+            raise InputError(
+                f"{what} is not symmetric: {a[i, j]:.6g} at {_place((i, j), names)} but {a[j, i]:.6g} "
+                f"across the diagonal\n(relative asymmetry {asymmetry:.2g}; at most "
+                f"{_SYMMETRY_TOLERANCE:.0e} is taken as rounding)"
+            )
+        if asymmetry > 0:
+            a = 0.5 * a + 0.5 * a.T
+            scaled = np.ldexp(a, -exponent)
+
+        eigenvalues = scipy.linalg.eigvalsh(scaled)
+        smallest, largest = float(eigenvalues[0]), float(eigenvalues[-1])
+        floor = n * _EPS * largest
+        if smallest <= floor:
+            _refuse_indefinite(what, smallest, largest, n, exponent)
+        try:
+            factor = scipy.linalg.cholesky(scaled, lower=True)
+        except scipy.linalg.LinAlgError:
+            # Within a small factor of the bound above the factorisation may break down.
+            _refuse_indefinite(what, smallest, largest, n, exponent)
+        inverse = scipy.linalg.cho_solve((factor, True), np.eye(n))
+        with np.errstate(over="ignore"):
+            inverse = np.ldexp(0.5 * (inverse + inverse.T), -exponent)
+        if not np.isfinite(inverse).all() or not np.diagonal(inverse).all():
+            raise InputError(
+                f"{what} has entries up to {np.abs(a).max():.3g}: "
+                "its inverse leaves the range of floating point"
+            )
+        return cls(a, inverse, names, largest / smallest, factor, exponent)
+
+    def solve(self, b: FloatArray) -> FloatArray:
+        """Solve with the matrix for one right-hand side of shape (n,)."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            x = np.ldexp(scipy.linalg.cho_solve((self.factor, True), b), -self.exponent)
+        if not np.isfinite(x).all():
+            raise InputError("the solution of the linear system leaves the range of floating point")
+        return x
+
+
+def _refuse_indefinite(what: str, smallest: float, largest: float, n: int, exponent: int) -> NoReturn:
+    """Refuse a matrix by its extreme eigenvalues, given scaled by ``2**-exponent``."""
+    spectrum = (
+        f"smallest eigenvalue {_ldexp(smallest, exponent):.6g}, largest {_ldexp(largest, exponent):.6g}"
+    )
+    if smallest < -n * _EPS * abs(largest):
+        raise InputError(f"{what} is not positive definite: {spectrum}; all eigenvalues must be positive")
+    raise InputError(
+        f"{what} is not positive definite but singular to working precision: {spectrum};\n"
+        f"the smallest must exceed n·eps = {n * _EPS:.2g} times the largest"
+    )
+
+
+def _ldexp(value: float, exponent: int) -> float:
+    with np.errstate(over="ignore"):
+        return float(np.ldexp(value, exponent))
+
+
+def _variables(variables: Iterable[str] | None, n: int) -> tuple[str, ...]:
+    if variables is None:
+        return tuple(f"x{i}" for i in range(1, n + 1))
+    names = check_names(variables, "a variable")
+    if len(names) != n:
+        raise InputError(f"{len(names)} variable names for a matrix of {n} rows: give one for each row")
+    return names
+
+
+def _place(index: Sequence[int], names: tuple[str, ...]) -> str:
+    """Say where an entry is: "row 2, column 3 (x2, x3)" or "entry 2 (x2)"."""
+    if len(index) == 1:
+        return f"entry {index[0] + 1} ({names[index[0]]})"
+    i, j = index
+    return f"row {i + 1}, column {j + 1} ({names[i]}, {names[j]})"
+
+
+def _require_finite(a: FloatArray, what: str, names: tuple[str, ...]) -> None:
+    finite = np.isfinite(a)
+    if not finite.all():
+        index = tuple(int(k) for k in np.argwhere(~finite)[0])
+        kind = "NaN" if np.isnan(a[index]) else "infinite"
+        raise InputError(f"{what} is {kind} at {_place(index, names)}: every entry must be finite")
+
+
+def _square(value: Any, what: str) -> FloatArray:
+    """Convert to a fresh non-empty (n, n) array; entries are not looked at."""
+    a = _real_array(value, what)
+    if a.ndim == 0:
+        a = a.reshape(1, 1)
+    if a.size == 0:
+        raise InputError(f"{what} is empty (shape {_shape(a)}): it needs at least one row and column")
+    if a.ndim != 2 or a.shape[0] != a.shape[1]:
+        raise InputError(f"{what} has shape {_shape(a)}: it must be square, n × n")
+    _require_size(a.shape, what)
+    return a
+
+
+def _vector(value: Any, what: str, names: tuple[str, ...]) -> FloatArray:
+    """Convert to a fresh finite (n,) array; one column, one row and, for n = 1, a scalar will do."""
+    n = len(names)
+    a = _real_array(value, what)
+    if a.shape not in ((n,), (n, 1), (1, n)) and not (n == 1 and a.ndim == 0):
+        raise InputError(f"{what} has shape {_shape(a)}: the matrix calls for {_entries(n)}")
+    a = a.reshape(n)
+    _require_finite(a, what, names)
+    return a
+
+
+def _shape(a: FloatArray) -> str:
+    return " × ".join(map(str, a.shape)) + (" (one-dimensional)" if a.ndim == 1 else "")
+
+
+def _require_size(shape: Sequence[int], what: str) -> None:
+    if max(shape, default=0) > MAX_SIZE:
+        raise InputError(
+            f"{what} has shape {' × '.join(map(str, shape))}: at most {MAX_SIZE} variables are taken"
+        )
+
+
+def _real_array(value: Any, what: str) -> FloatArray:
+    """Convert what a user may pass for a matrix or vector to a fresh float64 array of any shape."""
+    if hasattr(value, "tocoo"):
+        value = _densify(value, what)
+    if np.ma.is_masked(value):
+        raise InputError(f"{what} has masked entries: every entry must be a number")
+    if isinstance(value, (list, tuple)):
+        lengths = [len(row) if isinstance(row, (list, tuple)) else None for row in value]
+        odd = next((i for i, length in enumerate(lengths) if length != lengths[0]), None)
+        if odd is not None:
+            raise InputError(
+                f"{what} has rows of different length: row {odd + 1} does not match row 1 "
+                f"({_entries(lengths[odd])} against {_entries(lengths[0])})"
+            )
+    try:
+        a = np.asarray(value)
+        # NumPy would turn a list of True and 2.5 into numbers, and of "1" and 2.5 into strings.
+        raw = a if isinstance(value, np.ndarray) else np.asarray(value, dtype=object)
+    except Exception as error:  # an object's __array__ may raise anything
+        raise InputError(f"{what} cannot be read as an array of numbers: {_first_line(error)}") from error
+    if a.dtype.kind == "c":
+        raise InputError(f"{what} is complex: only real numbers are taken")
+    if raw.dtype.kind not in "iufO":
+        raise InputError(f"{what} is not numeric (entries of type {raw.dtype}): only real numbers are taken")
+    if raw.dtype.kind == "O":
+        for index, entry in np.ndenumerate(raw):
+            if not _is_real(entry):
+                at = ", ".join(str(k + 1) for k in index) or "1"
+                raise InputError(
+                    f"{what} is not numeric: entry ({at}) is {shorten(entry)}, not a real number"
+                )
+    try:
+        # longdouble may overflow, which is then refused as infinite with its place.
+        with np.errstate(over="ignore"):
+            return np.array(a, dtype=np.float64, order="C")
+    except Exception as error:  # the __float__ of foreign objects, integers beyond 1e308
+        raise InputError(f"{what} cannot be read as an array of numbers: {_first_line(error)}") from error
+
+
+def _is_real(entry: object) -> bool:
+    """Whether an object is a real number: Fraction and Decimal are, True and "1" are not."""
+    if isinstance(entry, (bool, np.bool_, str, bytes)):
+        return False
+    if isinstance(entry, Complex) and not isinstance(entry, Real):
+        return False
+    return hasattr(entry, "__float__")
+
+
+def _entries(length: int | None) -> str:
+    if length is None:
+        return "a single number"
+    return f"{length} {'entry' if length == 1 else 'entries'}"
+
+
+def _densify(value: Any, what: str) -> Any:
+    import scipy.sparse
+
+    if not scipy.sparse.issparse(value):
+        return value
+    value = cast(Any, value)  # the sparse classes have no common type worth the name
+    _require_size(value.shape, what)
+    try:
+        if value.format in ("csr", "csc", "bsr"):
+            # The constructors do not look at the indices, and toarray would write through
+            # an index out of range to whatever lies there.
+            value.check_format(full_check=True)
+        return value.toarray()
+    except (ValueError, IndexError, TypeError, MemoryError) as error:
+        raise InputError(f"{what} is not a valid sparse matrix: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    """Quote a foreign error in one printable line."""
+    lines = str(error).strip().splitlines()
+    text = lines[0][:200] if lines else type(error).__name__
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def problem_from_dict(d: Mapping[str, Any], file: str | Path | None = None) -> Problem:
+    """Restore a problem from what `Problem.to_dict` gave.
+
+    Parameters
+    ----------
+    d:
+        The dictionary, for instance parsed from JSON.
+    file:
+        Where it was read, for the messages.
+
+    Raises
+    ------
+    InputError
+        If the dictionary is not a valid problem.
+    """
+    if not isinstance(d, Mapping):
+        raise InputError(f"a problem must be a table of keys, not {shorten(d)}", file=file)
+    for key in d:
+        if key not in _DICT_KEYS:
+            raise InputError(f"unknown key {shorten(key)}; {suggest(key, _DICT_KEYS)}", file=file)
+    if d.get("format") != _FORMAT:
+        raise InputError(f"format is {shorten(d.get('format'))}: it must be {_FORMAT!r}", file=file)
+    given = _Given({key: d[key] for key in _NPZ_KEYS if d.get(key) is not None}, task=d.get("task"))
+    if given.task is None:
+        raise InputError(f"no task; {suggest('', TASKS)}", file=file)
+    with _located(file):
+        _require_task(given.task)
+        return _assemble(given, given.task)
+
+
+@contextmanager
+def _located(file: str | Path | None, text: str | None = None, key: str = "") -> Iterator[None]:
+    """Add the place to errors that have none; the line is that of a key of the TOML text, if given."""
+    try:
+        yield
+    except InputError as error:
+        if error.file is not None or file is None:
+            raise
+        raise InputError(error.message, file=file, line=key_line(text, key)) from error
+
+
+@dataclass
+class _Given:
+    """What a problem file says, before anything is made of it."""
+
+    values: dict[str, Any]  # keys of _NPZ_KEYS
+    task: Any = None
+    hardware: str | None = None
+    text: str | None = field(default=None, repr=False)  # the TOML text, to find lines in
+
+
+def load_problem(
+    path: str | Path,
+    *,
+    task: str | None = None,
+    covariance: bool = False,
+    vector: Any = None,
+    variables: Iterable[str] | None = None,
+) -> tuple[Problem, str | None]:
+    """Read a problem from a file; arguments override what the file says.
+
+    Parameters
+    ----------
+    path:
+        A matrix as ``.npy``, ``.npz`` (one array, arrays named by the keys below, or one
+        written by `scipy.sparse.save_npz`), ``.csv`` (separated by commas, semicolons or white
+        space; ``#`` starts a comment; names may head the columns) or ``.mtx`` (Matrix
+        Market); or a problem as ``.toml`` with the keys ``task``, ``precision``,
+        ``covariance``, ``matrix``, ``mean``, ``vector``, ``variables`` and ``hardware``,
+        where matrices and vectors are lists or file names relative to the TOML file.
+    task : {"gaussian", "inverse", "linear"}, optional
+        If neither argument nor file says: "linear" with a vector, otherwise "gaussian".
+    covariance:
+        Whether the matrix of a Gaussian is its covariance, not its precision.
+    vector : (n,) array_like, str or Path, optional
+        Right-hand side of a linear system, or the ``.npy``, ``.csv`` or ``.mtx`` file that
+        holds it as one column or one row.
+    variables : sequence of str, optional
+        Names of the variables.
+
+    Returns
+    -------
+    problem : Problem
+        The problem.
+    hardware : str or None
+        The hardware that a TOML file names: a preset, or the path of another TOML file
+        (a relative one is taken from the folder of the problem's).
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read or does not hold a valid problem, whatever its bytes; the
+        error names the file and, where known, the line.
+    """
+    if task is not None:
+        _require_task(task)
+    given = _read_problem(path)
+    if task is None and vector is not None:
+        task = "linear"
+    if isinstance(vector, (str, Path)):
+        vector = _read_vector(Path(vector))
+
+    with _located(path, given.text, "task"):
+        if given.task is not None:
+            _require_task(given.task)
+    with _located(path):
+        values = given.values
+        if task is not None and task != "gaussian" and "precision" in values and "matrix" not in values:
+            # The matrix whose inverse is the covariance: whoever asks for another task of
+            # the same file means that one.
+            values["matrix"] = values.pop("precision")
+        if covariance:
+            if "precision" in values:
+                raise InputError("the matrix is to be read as a covariance but the file says precision")
+            if "matrix" in values:
+                values.setdefault("covariance", values.pop("matrix"))
+        if vector is not None:
+            values["vector"] = vector
+        if variables is not None:
+            values["variables"] = variables
+        chosen = task or given.task or ("linear" if "vector" in values else "gaussian")
+        return _assemble(given, chosen), given.hardware
+
+
+def _require_task(task: object) -> None:
+    if task not in TASKS:
+        raise InputError(f"unknown task {shorten(task)}; {suggest(task, TASKS)}")
+
+
+def _assemble(given: _Given, task: str) -> Problem:
+    """Make a problem of the values given, refusing any that the task has no use for."""
+    values = dict(given.values)
+    if task == "gaussian" and "matrix" in values and not {"precision", "covariance"} & values.keys():
+        values["precision"] = values.pop("matrix")
+    takes = {
+        "gaussian": ("precision", "covariance", "mean"),
+        "inverse": ("matrix",),
+        "linear": ("matrix", "vector"),
+    }[task]
+    for key in (*_MATRIX_KEYS, *_VECTOR_KEYS):
+        if key in values and key not in takes:
+            raise InputError(f"the task {task!r} takes {' and '.join(takes)}, not {key}")
+    if task == "gaussian":
+        if not {"precision", "covariance"} & values.keys():
+            raise InputError("no matrix: the task 'gaussian' needs precision or covariance")
+        return GaussianSampling(**values)
+    for key in takes:
+        if key not in values:
+            raise InputError(f"no {key}: the task {task!r} needs {' and '.join(takes)}")
+    return MatrixInverse(**values) if task == "inverse" else LinearSystem(**values)
+
+
+# --- files ---------------------------------------------------------------------------------
+
+
+class _Table(NamedTuple):
+    """Numbers read from a file; `names` head the columns, if there is such a row."""
+
+    values: Any
+    names: tuple[str, ...] | None = None
+    line: int | None = None  # of the names
+
+
+@contextmanager
+def _parsing(path: Path, kind: str) -> Iterator[None]:
+    """Turn whatever a foreign parser raises on bytes it does not like into an `InputError`."""
+    try:
+        yield
+    except InputError:
+        raise
+    except MemoryError as error:
+        raise InputError(f"declares more data than memory can hold as a {kind} file", file=path) from error
+    except Exception as error:
+        # NumPy, zipfile and SciPy promise no particular exceptions on corrupt input: over
+        # the years ValueError, EOFError, SyntaxError, struct.error, zlib.error and more.
+        message = _first_line(error)
+        if "allow_pickle" in message:
+            message = "it holds Python objects (pickled), which are never loaded"
+        raise InputError(f"is not a readable {kind} file: {message}", file=path) from error
+
+
+def _suffix(path: Path, known: Sequence[str]) -> str:
+    suffix = path.suffix.lower()
+    if suffix not in known:
+        raise InputError(f"unknown extension {shorten(path.suffix)}: known are {', '.join(known)}", file=path)
+    return suffix
+
+
+def _read_problem(path: str | Path) -> _Given:
+    where = Path(path)
+    # A missing file is reported as missing, whatever its extension.
+    data = read_bytes(where)
+    suffix = _suffix(where, (*_MATRIX_SUFFIXES, ".toml"))
+    if suffix == ".toml":
+        return _read_toml(where)
+    if suffix == ".npz":
+        return _Given(_read_npz(where, data))
+    return _Given(_named_matrix("matrix", where, _read_table(where, suffix)))
+
+
+def _named_matrix(key: str, path: Path, table: _Table) -> dict[str, Any]:
+    """Give a matrix under its key, with the names of its columns checked where they stand."""
+    if table.names is None:
+        return {key: table.values}
+    return {key: table.values, "variables": check_names(table.names, "a variable", path, table.line)}
+
+
+def _read_vector(path: Path) -> Any:
+    read_bytes(path)
+    return _read_table(path, _suffix(path, _VECTOR_SUFFIXES)).values
+
+
+def _read_table(path: Path, suffix: str) -> _Table:
+    """Read the one array of a file."""
+    if suffix == ".csv":
+        return _read_csv(path)
+    if suffix == ".npy":
+        with _parsing(path, "NumPy"), path.open("rb") as stream:
+            return _Table(np.lib.format.read_array(stream, allow_pickle=False))
+    return _Table(_read_mtx(path))
+
+
+def _read_csv(path: Path) -> _Table:
+    split = None
+    names: tuple[str, ...] | None = None
+    names_line = None
+    rows: list[list[float]] = []
+    width = first = 0
+    for number, raw in enumerate(_LINE_END.split(read_text(path)), start=1):
+        line = raw.partition("#")[0].strip()
+        if not line:
+            continue
+        if first == 0:
+            split = next((mark for mark in ";," if mark in line), None)
+        cells = [cell.strip().strip('"') for cell in line.split(split)]
+        if first == 0:
+            first, width = number, len(cells)
+            # The letter tells names from numbers in a foreign notation, such as 1,5 for 1.5.
+            lettered = any(character.isalpha() or character == "_" for character in line)
+            if lettered and all(_number(cell) is None for cell in cells):
+                names, names_line = tuple(cells), number
+                continue
+        if len(cells) != width:
+            raise InputError(
+                f"a row of {len(cells)} where line {first} has {width}: all rows must be of one length",
+                file=path,
+                line=number,
+            )
+        row = []
+        for column, cell in enumerate(cells, start=1):
+            value = _number(cell)
+            if value is None:
+                raise InputError(
+                    f"cannot read {shorten(cell)} in column {column} as a number (such as -1.5e-9)",
+                    file=path,
+                    line=number,
+                )
+            row.append(value)
+        rows.append(row)
+    if not rows:
+        raise InputError("holds no rows of numbers", file=path)
+    return _Table(np.array(rows), names, names_line)
+
+
+def _number(cell: str) -> float | None:
+    """Read a number; not as freely as `float`, which takes 1_000 and the digits of all scripts."""
+    if "_" in cell or not cell.isascii():
+        return None
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def _read_mtx(path: Path) -> FloatArray:
+    """Read a real, general or symmetric, Matrix Market file into a dense (rows, columns) array.
+
+    `scipy.io.mmread` would do, but its parser (SciPy 1.17) kills the interpreter on some
+    malformed files, such as an array of 0 rows, or symmetric data that are not square.
+    """
+    # Latin-1 because it takes any byte: names of authors in comments are in any encoding.
+    lines = _LINE_END.split(read_bytes(path).decode("latin-1"))
+    body = (
+        (number, line.split())
+        for number, line in enumerate(lines[1:], start=2)
+        if line.strip() and not line.startswith("%")
+    )
+    number = 1
+    try:
+        sparse, pattern, symmetric = _mtx_banner(lines[0])
+
+        number, cells = next(body, (len(lines), []))
+        size = [_whole(cell) for cell in cells]
+        if len(size) != 2 + sparse:
+            raise ValueError(
+                f"the size must be {'rows, columns and entries' if sparse else 'rows and columns'}"
+            )
+        rows, columns = size[:2]
+        if max(rows, columns) > MAX_SIZE:
+            raise ValueError(f"{rows} × {columns} where at most {MAX_SIZE} variables are taken")
+        if symmetric and rows != columns:
+            raise ValueError(f"{rows} × {columns} cannot be symmetric")
+        stored = rows * (rows + 1) // 2 if symmetric else rows * columns
+        declared = size[2] if sparse else stored
+
+        places: list[tuple[int, int]] = []  # of sparse entries, counted from 0
+        values: list[float] = []
+        layout = ["row", "column"] * sparse + ["value"] * (not pattern)
+        for number, cells in body:  # noqa: B007 (the except clause tells the line)
+            value = 1.0 if pattern else _number(cells[-1])
+            if len(cells) != len(layout) or value is None:
+                raise ValueError(f"an entry must be '{' '.join(layout)}', not {shorten(' '.join(cells))}")
+            if sparse:
+                i, j = _whole(cells[0]), _whole(cells[1])
+                if not (1 <= i <= rows and 1 <= j <= columns):
+                    raise ValueError(f"no row {i}, column {j} in {rows} × {columns}")
+                if symmetric and i < j:
+                    raise ValueError(f"row {i}, column {j} is above the diagonal of a symmetric matrix")
+                places.append((i - 1, j - 1))
+            values.append(value)
+            if len(values) > declared:
+                raise ValueError(f"more entries than the {declared} declared")
+        if len(values) < declared:
+            raise ValueError(f"{declared} entries declared but {len(values)} there")
+    except ValueError as error:
+        raise InputError(f"is not a readable Matrix Market file: {error}", file=path, line=number) from error
+
+    if not sparse and not symmetric:
+        return np.array(values).reshape((rows, columns), order="F")
+    a = np.zeros((rows, columns))
+    if sparse:
+        i_all, j_all = np.array(places, dtype=np.intp).reshape(-1, 2).T
+        with np.errstate(over="ignore", invalid="ignore"):  # refused later, with their place
+            np.add.at(a, (i_all, j_all), values)  # entries given in parts add up
+    else:
+        a.T[np.triu_indices(rows)] = values  # columns of the lower triangle
+    return a + np.tril(a, -1).T if symmetric else a
+
+
+def _mtx_banner(line: str) -> tuple[bool, bool, bool]:
+    """Parse the first line of a Matrix Market file: whether it is sparse, a pattern, symmetric."""
+    words = line.lower().split()
+    if len(words) != 5 or words[:2] != ["%%matrixmarket", "matrix"]:
+        raise ValueError("it must begin with '%%MatrixMarket matrix' and three words")
+    layout, kind, symmetry = words[2:]
+    for word, known in (
+        (layout, ("coordinate", "array")),
+        (kind, ("real", "double", "integer", "pattern")),
+        (symmetry, ("general", "symmetric")),
+    ):
+        if word not in known:
+            raise ValueError(f"{shorten(word)} is not taken; {suggest(word, known)}")
+    if (layout, kind) == ("array", "pattern"):
+        raise ValueError("an array cannot be a pattern")
+    return layout == "coordinate", kind == "pattern", symmetry == "symmetric"
+
+
+def _whole(cell: str) -> int:
+    """Read a whole number, 0 or more, of a sensible length."""
+    if not (cell.isascii() and cell.isdigit() and len(cell) <= 18):
+        raise ValueError(f"{shorten(cell)} is not a whole number")
+    return int(cell)
+
+
+def _read_npz(path: Path, data: bytes) -> dict[str, Any]:
+    with _parsing(path, "NumPy .npz"):
+        if not data.startswith(b"PK"):
+            raise InputError("is not a readable NumPy .npz file: not a zip archive", file=path)
+        with zipfile.ZipFile(path) as archive:
+            # A small archive may unpack to anything.
+            if sum(member.file_size for member in archive.infolist()) > 32 * MAX_SIZE**2:
+                raise InputError("unpacks to more than a problem of the largest size", file=path)
+        with np.load(path, allow_pickle=False) as archive:
+            keys = set(archive.files)
+            if {"format", "shape", "data"} <= keys:
+                import scipy.sparse
+
+                return {"matrix": scipy.sparse.load_npz(path)}
+            arrays = {key: archive[key] for key in archive.files}
+    if len(arrays) == 1 and not keys & set(_NPZ_KEYS):
+        return {"matrix": next(iter(arrays.values()))}
+    for key in arrays:
+        if key not in _NPZ_KEYS:
+            raise InputError(f"unknown array {shorten(key)}; {suggest(key, _NPZ_KEYS)}", file=path)
+    if "variables" in arrays:
+        with _located(path):
+            names = np.asarray(arrays["variables"])
+            arrays["variables"] = check_names(np.atleast_1d(names).ravel().tolist(), "a variable")
+    return arrays
+
+
+def _read_toml(path: Path) -> _Given:
+    text = read_text(path)
+    document = parse_toml(text, path)
+    for key in document:
+        if key not in _TOML_KEYS:
+            raise InputError(
+                f"unknown key {shorten(key)}; {suggest(key, _TOML_KEYS)}", file=path, line=key_line(text, key)
+            )
+
+    def wrong(key: str, wanted: str) -> InputError:
+        return InputError(
+            f"{key} is {shorten(document[key])}: it must be {wanted}", file=path, line=key_line(text, key)
+        )
+
+    hardware = document.get("hardware")
+    if hardware is not None:
+        if not isinstance(hardware, str) or not hardware:
+            raise wrong("hardware", "a preset or the path of a .toml file")
+        if hardware.lower().endswith(".toml"):
+            hardware = str(path.parent / hardware)
+
+    values: dict[str, Any] = {}
+    for key in (*_MATRIX_KEYS, *_VECTOR_KEYS):
+        if key not in document:
+            continue
+        entry = document[key]
+        if isinstance(entry, str):
+            values.update(_read_reference(path, key, entry, text))
+        elif isinstance(entry, (list, int, float)) and not isinstance(entry, bool):
+            values[key] = entry
+        else:
+            raise wrong(key, "a list of numbers or the name of a file")
+    if "variables" in document:
+        if not isinstance(document["variables"], list):
+            raise wrong("variables", "a list of names")
+        with _located(path, text, "variables"):
+            values["variables"] = check_names(document["variables"], "a variable")
+    return _Given(values, document.get("task"), hardware, text)
+
+
+def _read_reference(path: Path, key: str, name: str, text: str) -> dict[str, Any]:
+    """Read the matrix or vector file that a TOML key names."""
+    target = path.parent / name
+    try:
+        known = _MATRIX_SUFFIXES if key in _MATRIX_KEYS else _VECTOR_SUFFIXES
+        data = read_bytes(target)
+        suffix = _suffix(target, known)
+    except InputError as error:
+        # The mistake is in the name, not in the file it does not lead to.
+        message = f"{key} = {shorten(name)}: {error.message}"
+        raise InputError(message, file=path, line=key_line(text, key)) from error
+    if key in _VECTOR_KEYS:
+        return {key: _read_table(target, suffix).values}
+    if suffix != ".npz":
+        return _named_matrix(key, target, _read_table(target, suffix))
+    arrays = _read_npz(target, data)
+    if len(arrays) != 1 or not arrays.keys() <= {"matrix", key}:
+        raise InputError(f"holds {', '.join(arrays)}: wanted the {key} alone", file=target)
+    return {key: next(iter(arrays.values()))}

@@ -1,0 +1,399 @@
+"""From a circuit to ``E dx = (F x + s) dt + K dW``, ``y = H x``, with every refusal named.
+
+The stamped equations may hold unknowns that are not free to move: node voltages without
+capacitance, currents around a loop of inductors, charges on nodes that only capacitors
+reach. They are eliminated here by congruences built from the circuit's graph (no rank is
+ever guessed from floating-point numbers), so that what remains has a symmetric ``E``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.linalg as la
+import scipy.sparse as sp
+import scipy.sparse.linalg as spla
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
+
+from spu.circuit import GROUND, Circuit
+from spu.device import Readout
+from spu.errors import CircuitError
+from spu.mna import Stamps, stamp
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class StochasticODE:
+    """A linear stochastic differential equation with constant coefficients.
+
+    ``E dx = (F x + s) dt + K dW``, ``y = H x + y0 + D xi``: n states, m unit Wiener
+    processes, p probe voltages.
+
+    Attributes
+    ----------
+    E, F:
+        (n, n) sparse; E symmetric positive definite (F and H), F in S and dimensionless.
+    K:
+        (n, m) sparse, A sqrt(s): one-sided density S enters as ``sqrt(S/2)``.
+    s:
+        (n,), A.
+    H, y0:
+        (p, n) sparse and (p,): probe voltages from the states, V.
+    D:
+        (p, m) sparse: white noise seen directly by a probe (V sqrt(s)); zero in most circuits.
+    state_names, noise_names, probes:
+        For messages and tables.
+    readout:
+        From probe voltages to problem variables.
+    """
+
+    E: sp.csr_array
+    F: sp.csr_array
+    K: sp.csr_array
+    s: FloatArray
+    H: sp.csr_array
+    y0: FloatArray
+    D: sp.csr_array
+    state_names: tuple[str, ...]
+    noise_names: tuple[str, ...]
+    probes: tuple[str, ...]
+    readout: Readout
+
+    @cached_property
+    def dense(self) -> DenseSDE:
+        """The same equation as ``dz = A (z - mean) dt + B dW``, ``y = H z`` in energy coordinates."""
+        return _dense(self)
+
+
+@dataclass(frozen=True, eq=False)
+class DenseSDE:
+    """``dz = A (z - mean) dt + B dW``, ``y = H z + y0``, in coordinates of stored energy.
+
+    With ``E = R R^T`` (Cholesky), ``z = R^T x``: ``|z|^2 / 2`` is the energy in capacitors and
+    inductors, so volts, amperes and any spread of component values arrive on one scale, and
+    equipartition reads ``P = kT I``. ``time`` (s) is a unit of time in which A is of order one:
+    A and B are per that unit.
+
+    Attributes
+    ----------
+    A: (n, n); B: (n, m); mean: (n,); H: (p, n) volts per coordinate; y0: (p,); to_state: (n, n), x = to_state z
+    """
+
+    A: FloatArray
+    B: FloatArray
+    mean: FloatArray
+    H: FloatArray
+    y0: FloatArray
+    D: FloatArray
+    to_state: FloatArray
+    time: float
+
+
+def stochastic_ode(circuit: Circuit) -> StochasticODE:
+    """Derive the stochastic ODE of a circuit.
+
+    Raises
+    ------
+    CircuitError
+        Naming the nodes: a floating node; noise or bias current that drives a conserved
+        charge; nodes whose voltage the circuit does not determine; a noise current that only
+        inductors could carry (the voltage would be a derivative of white noise).
+    """
+    stamps, names = stamp(circuit)
+    _refuse_floating(stamps, names)
+    E, F, K, s = stamps.E, stamps.F, stamps.K, stamps.s
+    p, n = circuit.probe_nodes.T
+    H = _probe_matrix(p, n, stamps.size)
+
+    loops = _inductor_loops(stamps)
+    keep = np.ones(stamps.size, dtype=bool)
+    keep[loops.dropped] = False
+    names = [name for name, kept in zip(names, keep, strict=True) if kept]
+    # Left-multiplying by X^T (X = loops.basis) drops the chords' own equations and, since
+    # X^T F X keeps F's structure, leaves E = X^T E X symmetric.
+    X = loops.basis
+    E, F, K, s, H = X.T @ E @ X, X.T @ F @ X, X.T @ K, X.T @ s, H @ X
+
+    E, F, K, s, H, names = _fix_conserved_charge(stamps, E, F, K, s, H, names)
+    return _eliminate_algebraic(stamps, circuit, E, F, K, s, H, names)
+
+
+def _probe_matrix(p: IntArray, n: IntArray, size: int) -> sp.csr_array:
+    rows = np.arange(len(p))
+    data = [(rows[p != GROUND], p[p != GROUND], 1.0), (rows[n != GROUND], n[n != GROUND], -1.0)]
+    r, c, v = (np.concatenate([np.broadcast_to(d[k], d[0].shape) for d in data]) for k in range(3))
+    return sp.csr_array(sp.coo_array((v, (r, c)), shape=(len(p), size)))
+
+
+def _components(edges: list[tuple[IntArray, IntArray]], count: int) -> tuple[IntArray, int]:
+    """Label the connected component of each node; returns labels and the label of ground."""
+    p = np.concatenate([edge[0] for edge in edges] or [np.empty(0, np.int64)])
+    n = np.concatenate([edge[1] for edge in edges] or [np.empty(0, np.int64)])
+    p, n = np.where(p == GROUND, count, p), np.where(n == GROUND, count, n)
+    graph = sp.coo_array((np.ones(len(p)), (p, n)), shape=(count + 1, count + 1))
+    labels = connected_components(graph, directed=False)[1]
+    return labels[:count].astype(np.int64), int(labels[count])
+
+
+def _list(names: list[str], limit: int = 6) -> str:
+    shown = ", ".join(names[:limit])
+    return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
+
+
+def _nodes(names: list[str]) -> tuple[str, ...]:
+    return tuple(name[2:-1] if name.startswith("v(") else name for name in names)
+
+
+def _refuse_floating(stamps: Stamps, names: list[str]) -> None:
+    inductors = [(p, n) for p, n, _ in stamps.inductor_ends]
+    edges = stamps.capacitor_ends + stamps.conductor_ends + stamps.controlled_ends + inductors
+    labels, ground = _components(edges, stamps.node_count)
+    floating = _nodes([names[k] for k in np.flatnonzero(labels != ground)])
+    if floating:
+        raise CircuitError(
+            f"floating: nothing ties {_list(list(floating))} to ground, so the voltage is undefined; "
+            "give the cell a capacitance or conductance",
+            nodes=floating,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Loops:
+    basis: sp.csr_array
+    dropped: IntArray
+
+
+def _inductor_loops(stamps: Stamps) -> _Loops:
+    """Express the currents of inductors that close loops by those of a spanning forest.
+
+    The flux through a loop of ideal inductors is conserved; it is taken as zero. The currents
+    of the forest stay states, the chords follow: ``L_c i_c = sum of +-L_t i_t``.
+    """
+    size, nodes = stamps.size, stamps.node_count
+    if not stamps.inductor_ends:
+        return _Loops(sp.csr_array(sp.eye_array(size)), np.empty(0, np.int64))
+    p, n, inductance = (np.concatenate([part[k] for part in stamps.inductor_ends]) for k in range(3))
+    # Flux potential of each node as a combination of tree fluxes, built outwards from roots.
+    neighbours: dict[int, list[tuple[int, int, float]]] = {}
+    for branch, (a, b) in enumerate(zip(p.tolist(), n.tolist(), strict=True)):
+        neighbours.setdefault(a, []).append((b, branch, -1.0))  # phi_b = phi_a - L i
+        neighbours.setdefault(b, []).append((a, branch, 1.0))
+    potential: dict[int, dict[int, float]] = {}
+    tree: set[int] = set()
+    for root in [GROUND, *neighbours]:
+        if root in potential or root not in neighbours:
+            continue
+        potential[root] = {}
+        queue = [root]
+        while queue:
+            here = queue.pop()
+            for there, branch, sign in neighbours[here]:
+                if there not in potential:
+                    potential[there] = {**potential[here], branch: sign}
+                    tree.add(branch)
+                    queue.append(there)
+    rows, cols, values = list(range(nodes)), list(range(nodes)), [1.0] * nodes
+    column = {branch: nodes + k for k, branch in enumerate(sorted(tree))}
+    for branch in range(len(inductance)):
+        if branch in tree:
+            rows.append(nodes + branch)
+            cols.append(column[branch])
+            values.append(1.0)
+            continue
+        flux: dict[int, float] = dict(potential[int(p[branch])])
+        for other, sign in potential[int(n[branch])].items():
+            flux[other] = flux.get(other, 0.0) - sign
+        for other, sign in flux.items():
+            if sign:
+                rows.append(nodes + branch)
+                cols.append(column[other])
+                values.append(sign * float(inductance[other] / inductance[branch]))
+    basis = sp.csr_array(sp.coo_array((values, (rows, cols)), shape=(size, nodes + len(tree))))
+    dropped = np.array([nodes + b for b in range(len(inductance)) if b not in tree], dtype=np.int64)
+    return _Loops(basis, dropped)
+
+
+def _fix_conserved_charge(
+    stamps: Stamps,
+    E: sp.csr_array,
+    F: sp.csr_array,
+    K: sp.csr_array,
+    s: FloatArray,
+    H: sp.csr_array,
+    names: list[str],
+) -> tuple[sp.csr_array, sp.csr_array, sp.csr_array, FloatArray, sp.csr_array, list[str]]:
+    """Set to zero, and drop, the charge of node sets that only capacitors tie to the rest."""
+    inductors = [(p, n) for p, n, _ in stamps.inductor_ends]
+    labels, ground = _components(stamps.conductor_ends + inductors, stamps.node_count)
+    with_control = {ground}
+    for p, n in stamps.controlled_ends:
+        lp, ln = (np.where(node == GROUND, ground, labels[node]) for node in (p, n))
+        with_control |= set(lp[lp != ln].tolist()) | set(ln[lp != ln].tolist())
+    charge = E.diagonal()
+    for label in sorted(set(labels.tolist()) - with_control):
+        members = np.flatnonzero(labels == label)
+        nodes = _nodes([names[k] for k in members])
+        total = np.zeros(len(names))
+        total[members] = 1.0
+        noise, bias = total @ K, float(total @ s)
+        if np.abs(noise).max(initial=0.0) > 0:
+            raise CircuitError(
+                f"noise drives the charge of {_list(list(nodes))}, which nothing drains (a random walk); "
+                "give the cell a conductance",
+                nodes=nodes,
+            )
+        if bias != 0:
+            raise CircuitError(
+                f"a bias current charges {_list(list(nodes))} without bound; give the cell a conductance",
+                nodes=nodes,
+            )
+        # New coordinates: v_i = w_i + w_r. The row of w_r is then the conserved charge, which is
+        # set to zero and solved for w_r.
+        row = total @ E
+        reference = int(members[np.argmax(charge[members])])
+        shift = sp.lil_array(sp.eye_array(len(names)))
+        shift[members, [reference] * len(members)] = 1.0
+        U = sp.csr_array(shift)
+        weights = row @ U
+        solve = sp.lil_array(sp.eye_array(len(names)))
+        solve[reference, :] = -weights / weights[reference]
+        solve[reference, reference] = 0.0
+        R = U @ sp.csr_array(solve)
+        E, F, K, s, H = R.T @ E @ R, R.T @ F @ R, R.T @ K, R.T @ s, H @ R
+        stamps.conserved.append(reference)
+    if stamps.conserved:
+        keep = np.setdiff1d(np.arange(len(names)), stamps.conserved)
+        E, F, K, s, H = E[keep][:, keep], F[keep][:, keep], K[keep], s[keep], H[:, keep]
+        names = [names[k] for k in keep]
+    return E, F, K, s, H, names
+
+
+def _eliminate_algebraic(
+    stamps: Stamps,
+    circuit: Circuit,
+    E: sp.csr_array,
+    F: sp.csr_array,
+    K: sp.csr_array,
+    s: FloatArray,
+    H: sp.csr_array,
+    names: list[str],
+) -> StochasticODE:
+    """Solve for voltages that no capacitance holds and put them into the rest."""
+    labels, ground = _components(stamps.capacitor_ends, stamps.node_count)
+    kept = np.setdiff1d(np.arange(stamps.node_count), stamps.conserved)
+    position = {int(node): k for k, node in enumerate(kept)}
+    shift = sp.lil_array(sp.eye_array(len(names)))
+    algebraic = []
+    for label in sorted(set(labels.tolist()) - {ground}):
+        members = [position[int(k)] for k in np.flatnonzero(labels == label)]
+        shift[members, [members[0]] * len(members)] = 1.0
+        algebraic.append(members[0])
+    z = np.array(sorted(algebraic), dtype=np.int64)
+    d = np.setdiff1d(np.arange(len(names)), z)
+    noise_names = tuple(source.name for source in circuit.sources)
+    x0 = np.zeros(len(names))
+    X = sp.csr_array(sp.eye_array(len(names)))
+    through = sp.csr_array((len(names), K.shape[1]))
+    if len(z):
+        U = sp.csr_array(shift)
+        E, F, K, s, H = U.T @ E @ U, U.T @ F @ U, U.T @ K, U.T @ s, H @ U
+        Fzz, Fzd, Fdz = F[z][:, z].toarray(), F[z][:, d].toarray(), F[d][:, z].toarray()
+        z_names = [names[k] for k in z]
+        inverse = _inverse_algebraic(Fzz, K[z].toarray(), z_names)
+        solved = -inverse @ Fzd
+        noise = sp.csr_array(-inverse @ K[z].toarray())
+        constant = -inverse @ s[z]
+        lift = np.zeros((len(names), len(d)))
+        lift[d, np.arange(len(d))] = 1.0
+        lift[z] = solved
+        X = sp.csr_array(lift)
+        x0[z] = constant
+        rows = sp.lil_array((len(names), K.shape[1]))
+        rows[z] = noise
+        through = sp.csr_array(rows)
+        F_new = F[d][:, d].toarray() + Fdz @ solved
+        s = s[d] + Fdz @ constant
+        K = sp.csr_array(K[d] + sp.csr_array(Fdz) @ noise)
+        E, F = E[d][:, d], sp.csr_array(F_new)
+        names = [names[k] for k in d]
+    if not len(d):
+        raise CircuitError("the circuit has no state: no capacitor and no inductor moves", nodes=tuple(circuit.nodes))
+    root_half = np.sqrt(0.5)
+    return StochasticODE(
+        E=sp.csr_array(E),
+        F=sp.csr_array(F),
+        K=sp.csr_array(K * root_half),
+        s=s,
+        H=sp.csr_array(H @ X),
+        y0=H @ x0,
+        D=sp.csr_array(H @ through * root_half),
+        state_names=tuple(names),
+        noise_names=noise_names,
+        probes=tuple(circuit.probes),
+        readout=circuit.readout,
+    )
+
+
+def _inverse_algebraic(Fzz: FloatArray, Kz: FloatArray, names: list[str]) -> FloatArray:
+    """Invert the algebraic block or say which nodes make it singular."""
+    scale = np.abs(Fzz).max(axis=1, initial=0.0)
+    silent = np.flatnonzero(scale == 0)
+    u, singular, vt = la.svd(Fzz / np.where(scale > 0, scale, 1.0)[:, None])
+    if len(silent) == 0 and singular[-1] > 1e-13 * singular[0]:
+        return la.inv(Fzz)
+    null = silent if len(silent) else np.flatnonzero(np.abs(vt[-1]) > 1e-3 * np.abs(vt[-1]).max())
+    nodes = _nodes([names[k] for k in null])
+    if len(silent) and np.abs(Kz[silent]).max(initial=0.0) > 0:
+        raise CircuitError(
+            f"noise current into {_list(list(nodes))} could flow only through inductors: its voltage would "
+            "be a derivative of white noise; give the node a capacitance or conductance",
+            nodes=nodes,
+        )
+    raise CircuitError(
+        f"the elimination of nodes without capacitance is singular at {_list(list(nodes))}: "
+        "the circuit does not determine the voltage; give the node a capacitance or conductance",
+        nodes=nodes,
+    )
+
+
+def _dense(sde: StochasticODE) -> DenseSDE:
+    E = sde.E.toarray()
+    try:
+        root = la.cholesky((E + E.T) / 2, lower=True)
+    except la.LinAlgError:
+        raise CircuitError(
+            "capacitances and inductances do not store positive energy: the circuit is not passive there",
+            nodes=tuple(sde.state_names),
+        ) from None
+    left = la.solve_triangular(root, sde.F.toarray(), lower=True)
+    A = la.solve_triangular(root, left.T, lower=True).T
+    B = la.solve_triangular(root, sde.K.toarray(), lower=True)
+    to_state = la.solve_triangular(root, np.eye(len(root)), lower=True).T
+    rate = float(np.abs(A).max())
+    if rate == 0:
+        raise CircuitError("nothing in the circuit moves: no conductance and no inductor", nodes=tuple(sde.state_names))
+    drive = la.solve_triangular(root, sde.s, lower=True)
+    A, B, drive = A / rate, B / np.sqrt(rate), drive / rate
+    mean = np.zeros(len(A)) if not drive.any() else -_solve(A, drive, sde.state_names)
+    return DenseSDE(
+        A=A,
+        B=B,
+        mean=mean,
+        H=sde.H @ to_state,
+        y0=sde.y0,
+        D=sde.D.toarray() * np.sqrt(rate),
+        to_state=to_state,
+        time=1.0 / rate,
+    )
+
+
+def _solve(A: FloatArray, b: FloatArray, names: tuple[str, ...]) -> FloatArray:
+    try:
+        return la.solve(A, b)
+    except la.LinAlgError:
+        raise CircuitError("a bias current has no resting point: the drift is singular", nodes=names) from None

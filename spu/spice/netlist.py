@@ -1,0 +1,281 @@
+"""A device's circuit as an ngspice netlist: hierarchical, commented, runnable by itself.
+
+Noise sources work in ``.noise`` and in ``.tran``: each is a voltage of ``en`` = 1 nV/sqrt(Hz) on
+a node of its own, which transconductors turn into the currents of cells and couplers.
+Injected ones are a resistor with ``4kTR = en^2`` (heard by ``.noise``) behind a sample-and-hold
+random source of the same density (heard by ``.tran``). Thermal ones have no resistor: their
+noise in ``.noise`` is that of the cell's or coupler's own resistor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spu.circuit import GROUND, Circuit, Instances, Subcircuit, lower
+from spu.constants import BOLTZMANN, ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
+from spu.device import Device
+from spu.elements import unit_noise_resistance
+from spu.emulator.stationary import Stationary, stationary
+from spu.sde import stochastic_ode
+from spu.spice.timing import Timing, timing
+
+FloatArray = NDArray[np.float64]
+
+_HEADER_ROWS = 16
+"""Matrices in the header stop here; larger ones stand in problem.json."""
+
+_STANDALONE_SAMPLES = 4000
+
+
+def number(value: float) -> str:
+    """Shortest text that reads back as the same double, in a form every SPICE takes."""
+    return repr(float(value))
+
+
+def cell_node(name: str) -> str:
+    """The netlist's node of a cell: prefixed, so that no name collides with ground or a noise node."""
+    return f"cell_{name}"
+
+
+def noise_element(source: str) -> str:
+    """The voltage source of a noise source."""
+    return f"v{source}"
+
+
+def noise_resistor(circuit: Circuit) -> dict[str, str]:
+    """For each noise source, the resistor that makes its noise in ``.noise``, as ngspice names it."""
+    found = {source.name: f"r{source.name}" for source in circuit.sources if not source.thermal}
+    for flat in circuit.flatten():
+        if flat.noise is None:
+            continue
+        for instance, k in zip(flat.group.names, flat.noise.tolist(), strict=True):
+            if circuit.sources[k].thermal:
+                found[circuit.sources[k].name] = f"{flat.element.name[0]}.{instance}.{flat.element.name}".lower()
+    return found
+
+
+def netlist(device: Device, *, seed: int = 0) -> str:
+    """The complete netlist of a device.
+
+    Parameters
+    ----------
+    device:
+        Compiled or built by hand.
+    seed:
+        Of the transient noise sources.
+
+    Raises
+    ------
+    CircuitError
+        If the circuit has no stationary law: the header states what to expect.
+    """
+    circuit = lower(device)
+    law = stationary(stochastic_ode(circuit))
+    times = timing(law)
+    lines = [
+        *_header(device, circuit, law, times, seed),
+        *_parameters(circuit, law, times, seed),
+        *_subcircuits(circuit),
+        *_instances(circuit),
+        *_sources(circuit),
+        *_analysis(circuit, law, times),
+        ".end",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _section(text: str) -> list[str]:
+    return ["*", f"* ---- {text} ----"]
+
+
+def _rows(matrix: FloatArray) -> Iterator[str]:
+    for row in matrix:
+        yield "*   " + " ".join(f"{value: .9e}" for value in row)
+
+
+def _header(device: Device, circuit: Circuit, law: Stationary, times: Timing, seed: int) -> list[str]:
+    from spu import __version__
+
+    n, m = len(device.cell_names), len(device.coupler_ends)
+    kind = device.architecture or "hand-built"
+    lines = [
+        f"SPU: {n} cells, {m} couplers, {kind}",
+        f"* Written by spu {__version__} for device {device.hash}; seed {seed}.",
+        "* Run it:      ngspice -b device.cir     (no other file and no Python needed)",
+        "* It prints, cell by cell, the variance that the circuit's noise gives, against the expected one.",
+        "* Units: SI (V, A, s, F, ohm, H, S); noise densities are one-sided (A^2/Hz, V/sqrt(Hz)).",
+        "* Node cell_NAME is the voltage of cell NAME; n_NAME carries its injected noise, t_NAME the thermal",
+        "* noise of its resistor (for transient analysis; .noise takes that from the resistor itself).",
+    ]
+    lines += _section("what it computes")
+    problem = device.problem
+    if problem is not None:
+        what = {"gaussian": "samples a Gaussian with this precision matrix A (covariance A^-1)",
+                "inverse": "inverts this matrix A (the covariance of x is A^-1)",
+                "linear": "solves A x = b (the mean of x is A^-1 b) with this matrix A"}[problem.task]
+        lines.append(f"* It {what}:")
+        lines += _limited(problem.matrix)
+        lines.append("* Target mean of x:")
+        lines += _limited(problem.target_mean[None, :])
+    readout = device.readout
+    diagonal = readout.matrix.shape[0] == readout.matrix.shape[1] and not np.any(
+        readout.matrix - np.diag(np.diag(readout.matrix))
+    )
+    if diagonal:
+        lines.append("* Mapping, x = gain * v + offset:   variable, cell, gain (1/V), offset")
+        lines += [
+            f"*   {variable} {cell} {number(gain)} {number(offset)}"
+            for variable, cell, gain, offset in zip(
+                readout.variables, circuit.probes, np.diag(readout.matrix), readout.offset, strict=True
+            )
+        ]
+    else:
+        lines.append("* Mapping, x = T v + offset; T (1/V), then offset:")
+        lines += [*_limited(readout.matrix), *_limited(readout.offset[None, :])]
+    lines.append("* Expected mean of the cell voltages, V:")
+    lines += _limited(law.voltage_mean[None, :])
+    lines.append("* Expected covariance of the cell voltages with white noise, V^2:")
+    lines += _limited(law.voltage_covariance)
+    lines.append(
+        f"* Slowest time constant {times.slowest:.4g} s; noise samples every ts = {number(times.sample_time)} s in .tran."
+    )
+    return lines
+
+
+def _limited(matrix: FloatArray) -> list[str]:
+    if max(matrix.shape) > _HEADER_ROWS:
+        return [f"*   ({matrix.shape[0]} x {matrix.shape[1]}: see problem.json)"]
+    return list(_rows(matrix))
+
+
+def _parameters(circuit: Circuit, law: Stationary, times: Timing, seed: int) -> list[str]:
+    hot = circuit.temperature > 0
+    temperature = circuit.temperature if hot else ROOM_TEMPERATURE
+    rms = float(np.sqrt(np.diag(law.voltage_covariance)).min(initial=np.inf, where=np.diag(law.voltage_covariance) > 0))
+    rms = rms if np.isfinite(rms) else 1.0
+    capacitance = float(law.sde.E.diagonal().max())
+    lines = [
+        *_section("parameters"),
+        "* en: density of every noise source, V/sqrt(Hz); ts: its sample time in .tran, s; vn: its rms then, V;",
+        "* rn: resistor with 4kT*rn = en^2, ohm" + ("; kt4: 4kT, J." if hot else "."),
+        f".param en={number(UNIT_NOISE_DENSITY)}",
+        f".param ts={number(times.sample_time)}",
+        ".param vn={en/sqrt(2*ts)}",
+        f".param rn={number(unit_noise_resistance(temperature))}",
+    ]
+    if hot:
+        lines.append(f".param kt4={number(4.0 * BOLTZMANN * temperature)}")
+    lines += [
+        "* Tolerances far below the signals, which are thermal: the defaults would hide them.",
+        f".options temp={number(round(temperature - 273.15, 9))} seed={seed + 1} method=trap reltol=1e-6",
+        f"+ vntol={rms * 1e-7:.0e} abstol={rms * 1e-9:.0e} chgtol={rms * capacitance * 1e-6:.0e}",
+    ]
+    if not circuit.temperature > 0:
+        lines.insert(2, "* The device is at 0 K: its resistors are silent (noisy=0).")
+    return lines
+
+
+def _subcircuits(circuit: Circuit) -> list[str]:
+    lines = _section("subcircuits: one for each kind of cell and coupler")
+    for group in circuit.instances:
+        lines += ["*", *_subcircuit(group.subcircuit)]
+    return lines
+
+
+def _subcircuit(template: Subcircuit) -> list[str]:
+    defaults = " ".join(f"{name}=0" for name in template.parameters)
+    body = [f"  {line}" for element in template.elements for line in element.spice()]
+    return [
+        f"* {template.meaning}",
+        f".subckt {template.name} {' '.join(template.ports)} {defaults}",
+        *body,
+        f".ends {template.name}",
+    ]
+
+
+def _instances(circuit: Circuit) -> list[str]:
+    lines: list[str] = []
+    for group in circuit.instances:
+        lines += _section(f"{group.subcircuit.name}: {', '.join(_port_names(group))}, values")
+        lines += _instance_lines(circuit, group)
+    return lines
+
+
+def _port_names(group: Instances) -> list[str]:
+    meaning = {"a": "node", "b": "second node", "n": "injected noise", "t": "thermal noise"}
+    return ["name", *(meaning.get(port, port) for port in group.subcircuit.ports)]
+
+
+def _instance_lines(circuit: Circuit, group: Instances) -> Iterator[str]:
+    electrical = {"a", "b"}
+    columns = []
+    for port, numbers in zip(group.subcircuit.ports, group.nodes.T.tolist(), strict=True):
+        if port in electrical:
+            columns.append([cell_node(circuit.nodes[k]) if k != GROUND else "0" for k in numbers])
+        else:
+            columns.append([circuit.sources[k].name for k in numbers])
+    values = {name: array.tolist() for name, array in group.parameters.items()}
+    for k, name in enumerate(group.names):
+        nodes = " ".join(column[k] for column in columns)
+        settings = " ".join(f"{key}={number(array[k])}" for key, array in values.items())
+        yield f"{name} {nodes} {group.subcircuit.name} {settings}"
+
+
+def _sources(circuit: Circuit) -> list[str]:
+    if not circuit.sources:
+        return []
+    lines = _section("noise sources: sampled and held every ts in .tran; rn makes the same density in .noise")
+    wave = "dc 0 ac 0 trrandom(2 {ts} 0 {vn} 0)"
+    for source in circuit.sources:
+        element = noise_element(source.name)
+        if source.thermal:
+            lines.append(f"{element} {source.name} 0 {wave}")
+        else:
+            lines += [f"{element} s_{source.name} 0 {wave}", f"r{source.name} s_{source.name} {source.name} {{rn}}"]
+    return lines
+
+
+def _analysis(circuit: Circuit, law: Stationary, times: Timing) -> list[str]:
+    """A control block that measures the variances twice: ``.noise`` integrated, and ``.tran`` sampled."""
+    if not circuit.sources:
+        return []
+    expected = np.diag(law.voltage_covariance)
+    mean = law.voltage_mean
+    reference = noise_element(circuit.sources[0].name)
+    per_decade = max(times.per_decade, 50)
+    stop = max(_STANDALONE_SAMPLES * times.sample_time, 100 * times.slowest)
+    lines = [
+        *_section("analysis when run by itself; a tool that checks this netlist runs its own"),
+        ".control",
+        "set noaskquit",
+        "set sqrnoise",
+        "echo",
+        "echo variances from .noise, integrated over frequency, V^2",
+    ]
+    for k, (probe, variance) in enumerate(zip(circuit.probes, expected, strict=True)):
+        lines += [
+            f"noise v({cell_node(probe)}) {reference} dec {per_decade} {times.low:.6g} {times.high:.6g}",
+            f"setplot noise{2 * k + 1}",
+            "let total = integ(onoise_spectrum)",
+            "let found = total[length(total)-1]",
+            f'echo "RESULT noise {probe}: found $&found expected {variance:.9e}"',
+        ]
+    lines += [
+        "echo",
+        f"echo variances from .tran over {stop:.4g} s, V^2: scatter of a few per cent to tens of per cent is expected",
+        "save " + " ".join(f"v({cell_node(probe)})" for probe in circuit.probes),
+        f"tran {number(times.sample_time)} {number(stop)} 0 {number(times.sample_time / 4)}",
+        "linearize",
+    ]
+    for probe, variance, centre in zip(circuit.probes, expected, mean, strict=True):
+        vector = f"v({cell_node(probe)})"
+        lines += [
+            f"let deviation = {vector} - mean({vector})",
+            "let found = mean(deviation * deviation)",
+            f"let centre = mean({vector})",
+            f'echo "RESULT tran {probe}: found $&found expected {variance:.9e}; mean $&centre expected {centre:.9e}"',
+        ]
+    return [*lines, "quit", ".endc"]

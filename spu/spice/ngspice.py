@@ -1,0 +1,162 @@
+"""ngspice through PySpice, one child process a run, with a time limit."""
+
+from __future__ import annotations
+
+import ctypes.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spu.errors import DeckError, NgspiceFailed, NgspiceMissing
+
+INSTALL = "install the packages ngspice and libngspice0 (Debian, Ubuntu: apt-get install ngspice libngspice0)"
+
+_MEMORY_LIMIT = 12 * 2**30
+
+
+@dataclass(frozen=True)
+class Step:
+    """Commands for ngspice, and what to bring back afterwards.
+
+    Attributes
+    ----------
+    commands:
+        In ngspice's interactive language.
+    kind:
+        Kind of the plot to read (``op``, ``ac``, ``noise``, ``tran``); None to read nothing.
+    fetch:
+        Vectors by name; None for all.
+    """
+
+    commands: tuple[str, ...]
+    kind: str | None = None
+    fetch: tuple[str, ...] | None = None
+
+
+def library() -> str:
+    """Name of the ngspice library.
+
+    Raises
+    ------
+    NgspiceMissing
+        Naming the packages to install.
+    """
+    named = os.environ.get("NGSPICE_LIBRARY_PATH")
+    found = named or ctypes.util.find_library("ngspice")
+    if not found:
+        raise NgspiceMissing(f"ngspice's library (libngspice.so.0) is not installed; {INSTALL}")
+    if named and os.sep in named and not Path(named).exists():
+        raise NgspiceMissing(f"NGSPICE_LIBRARY_PATH names {named}, which is not there; {INSTALL}")
+    return found
+
+
+def run(
+    deck: str, steps: Sequence[Step], *, time_limit: float, folder: str | Path | None = None
+) -> list[dict[str, NDArray[Any]]]:
+    """Run a deck in a child process.
+
+    Parameters
+    ----------
+    deck:
+        The netlist, without control blocks.
+    steps:
+        What to do with it.
+    time_limit:
+        Seconds, after which the child is killed.
+    folder:
+        Working folder of the child (for files the deck reads); a temporary one unless given.
+
+    Returns
+    -------
+    For each step the vectors by name (lower case).
+
+    Raises
+    ------
+    NgspiceMissing
+        If the library is not there or does not load.
+    DeckError
+        If ngspice does not take the deck; the message is ngspice's own.
+    NgspiceFailed
+        If it crashed, hung, or a step gave no result.
+    """
+    environment = {**os.environ, "NGSPICE_LIBRARY_PATH": library(), "OMP_NUM_THREADS": "1"}
+    # Nothing of the user's ngspice set-up may change what is measured.
+    environment["HOME"] = environment["SPICE_USERINIT_DIR"] = os.devnull
+    with tempfile.TemporaryDirectory(prefix="spu-ngspice-") as scratch:
+        request, result = Path(scratch) / "request.json", Path(scratch) / "result.npz"
+        request.write_text(
+            json.dumps(
+                {
+                    "deck": deck,
+                    "steps": [{"commands": s.commands, "kind": s.kind, "fetch": s.fetch} for s in steps],
+                }
+            )
+        )
+        try:
+            child = subprocess.run(
+                [sys.executable, "-m", "spu.spice.worker", str(request), str(result)],
+                cwd=folder or scratch,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=time_limit,
+                preexec_fn=_limit_memory,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise NgspiceFailed(f"ngspice did not finish within {time_limit:g} s and was stopped") from None
+        if not result.exists():
+            raise _died(child)
+        with np.load(result) as arrays:
+            log = json.loads(str(arrays["log"]))
+            found: list[dict[str, NDArray[Any]]] = [{} for _ in steps]
+            for key in arrays.files:
+                number, _, name = key.partition("/")
+                if name:
+                    found[int(number)][name] = arrays[key]
+    if not log["loaded"]:
+        raise DeckError(f"ngspice does not take the deck: {_complaint(log['lines'])}")
+    for number, (step, vectors) in enumerate(zip(steps, found, strict=True)):
+        missing = [name for name in step.fetch or () if name.lower() not in vectors]
+        if step.kind is not None and (missing or not vectors):
+            lines = log["lines"][log["marks"][number] : log["marks"][number + 1]]
+            what = f" lacks {', '.join(missing[:4])}" if vectors else " gave nothing"
+            raise NgspiceFailed(f"ngspice's {step.kind}{what}: {_complaint(lines or log['lines'])}")
+    return found
+
+
+def _limit_memory() -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT, _MEMORY_LIMIT))
+
+
+def _died(child: subprocess.CompletedProcess[str]) -> NgspiceFailed | NgspiceMissing:
+    text = child.stderr.strip()
+    if "cannot load library" in text or "No module named 'PySpice'" in text:
+        return NgspiceMissing(f"ngspice's library does not load ({text.splitlines()[-1][:200]}); {INSTALL}")
+    how = f"signal {-child.returncode}" if child.returncode < 0 else f"exit status {child.returncode}"
+    last = text.splitlines()[-1][:200] if text else "no message"
+    return NgspiceFailed(f"ngspice ended with {how}: {last}")
+
+
+def _complaint(lines: list[str]) -> str:
+    """The line of ngspice's log that says most about what went wrong."""
+    texts = [line.partition(" ")[2].strip() for line in lines]
+    for sign in ("error", "unknown", "singular", "fatal", "not found", "no such", "can't", "warning"):
+        for k, text in enumerate(texts):
+            if sign in text.lower() and not text.lower().startswith("note"):
+                return " ".join(texts[k : k + 2])[:300]
+    spoken = [text for text in texts if text]
+    return spoken[-1][:300] if spoken else "no message"

@@ -1,0 +1,92 @@
+"""Which frequencies and times matter for a circuit: sample time, run length, sweep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spu.emulator.stationary import Stationary
+
+FloatArray = NDArray[np.float64]
+
+TRANSIENT_SAMPLES = 8192
+"""Noise samples in the transient run of a check."""
+
+
+@dataclass(frozen=True, eq=False)
+class Timing:
+    """Time scales of a circuit, chosen from its exact law.
+
+    Attributes
+    ----------
+    reference:
+        rad/s: 80 % of the probes' normalised variance lies below this angular frequency.
+    slowest:
+        s, the longest time constant.
+    sample_time:
+        s between the samples of transient noise sources: ``0.3 / reference``, or longer where
+        the slowest mode would not settle and be seen within `TRANSIENT_SAMPLES`. The effect of
+        sampling on the covariance is predicted, not neglected.
+    low, high:
+        Hz: a sweep from ``low`` to ``high`` leaves only tails that fall as known powers.
+    per_decade:
+        Points per decade that make the trapezoid rule on the logarithmic sweep exact to
+        about 1e-6 (see `sweep_points`).
+    """
+
+    reference: float
+    slowest: float
+    sample_time: float
+    low: float
+    high: float
+    per_decade: int
+
+
+def timing(law: Stationary) -> Timing:
+    """Choose time scales for a circuit."""
+    poles = law.poles
+    magnitudes = np.abs(poles) / (2 * np.pi)
+    low, high = float(magnitudes.min()) / 300.0, float(magnitudes.max()) * 300.0
+    per_decade = sweep_points(law)
+    coarse = np.geomspace(low, high, int(np.log10(high / low) * min(per_decade, 60)) + 2)
+    transfer = law.transfer(coarse)
+    power = (np.abs(transfer) ** 2).sum(axis=2)
+    weights = np.gradient(coarse)[:, None]
+    share = np.cumsum(power * weights, axis=0)
+    share = (share / np.where(share[-1] > 0, share[-1], 1.0)).mean(axis=1)
+    reference = 2 * np.pi * float(coarse[min(int(np.searchsorted(share, 0.8 * share[-1])), len(coarse) - 1)])
+    slowest = float(law.time_constants[0])
+    sample_time = max(0.3 / reference, 25.0 * slowest / TRANSIENT_SAMPLES)
+    return Timing(reference, slowest, _round(sample_time), low, high, per_decade)
+
+
+def sweep_points(law: Stationary) -> int:
+    """Points per decade for the trapezoid rule in the logarithm of frequency.
+
+    The integrand is analytic in ``u = log f`` but for poles at an angle ``theta`` from the real
+    frequency axis (``1 / 2Q`` at a resonance, ``pi / 2`` for real poles), so the rule's error
+    falls as ``exp(-2 pi theta / h)``; h is chosen to make it 1e-7.
+    """
+    poles = law.poles
+    theta = float(np.arctan2(-poles.real, np.abs(poles.imag)).min())
+    step = 2 * np.pi * theta / np.log(1e7)
+    return int(np.clip(np.ceil(np.log(10.0) / step), 12, 4000))
+
+
+def sweep_integral(frequencies: FloatArray, values: FloatArray) -> FloatArray:
+    """Integrate ``values`` (k, ...) over frequency from 0 to infinity on a logarithmic sweep (k,) Hz.
+
+    Trapezoid in ``log f``, continued beyond both ends by geometric series: constant below,
+    falling as ``1/f^2`` above.
+    """
+    step = float(np.log(frequencies[-1] / frequencies[0]) / (len(frequencies) - 1))
+    terms = values * frequencies.reshape(-1, *[1] * (values.ndim - 1)) * step
+    tail = 1.0 / np.expm1(step)
+    return np.asarray(terms.sum(axis=0) + tail * (terms[0] + terms[-1]))
+
+
+def _round(value: float) -> float:
+    """Two significant digits: a number a designer can read."""
+    return float(f"{value:.1e}")
