@@ -65,12 +65,11 @@ class Verbs(click.Group):
 
 
 def _refuse(error: SpuError, as_json: bool) -> int:
-    more = {key: value for key in ("details", "nodes") if (value := getattr(error, key, None))}
     if not as_json:
         return _fail(error.kind, str(error), error.exit_status, as_json)
-    return _fail(
-        error.kind, error.message, error.exit_status, as_json, file=error.file, line=error.line, **more
-    )
+    more = {key: value for key in ("details", "nodes") if (value := getattr(error, key, None))}
+    more |= {"file": error.file, "line": error.line}
+    return _fail(error.kind, error.message, error.exit_status, as_json, **more)
 
 
 def _fail(kind: str, message: str, status: int, as_json: bool, **more: Any) -> int:
@@ -96,7 +95,7 @@ def _as_usage(error: click.ClickException) -> SpuError:
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="spu", message="spu %(version)s")
 def cli() -> None:
-    r"""Emulate a stochastic processing unit (SPU): a network of cells whose voltages sample a Gaussian.
+    """Emulate a stochastic processing unit (SPU): a network of cells whose voltages sample a Gaussian.
 
     A matrix goes in; a graph of RLC or RC cells and couplers comes out, with a fast stochastic
     emulator, a SPICE netlist, and a check of both against the exact answer.
@@ -112,7 +111,7 @@ def cli() -> None:
 
     Exit status: 0 done; 1 the check found a mismatch; 2 bad input or unrealizable; 3 ngspice is
     missing; 130 interrupted.
-    """
+    """  # noqa: D301 - click wants the control character
 
 
 def main() -> NoReturn:

@@ -65,7 +65,7 @@ def command(
     plot: Path | None,
     as_json: bool,
 ) -> int:
-    r"""Set ideal model, emulator and ngspice side by side.
+    """Set ideal model, emulator and ngspice side by side.
 
     What ngspice runs is DIR/device.cir as it lies on disk. Levels, cheap and sharp first:
 
@@ -77,7 +77,7 @@ def command(
       noise    ngspice's transient with noise of its own
 
     Exit status 1: a level failed. 3: ngspice is missing (levels that need none still run).
-    """
+    """  # noqa: D301 - click wants the control character
     from spu.crosscheck.result import LEVELS
     from spu.names import suggest
 
@@ -96,14 +96,8 @@ def command(
 
     folder = read_folder(directory)
     progress = _say if sys.stderr.isatty() else None
-    result = check(
-        folder,
-        levels=levels or None,
-        accuracy=accuracy,
-        seed=seed,
-        time_limit=time_limit,
-        progress=progress,
-    )
+    limit = {} if time_limit is None else {"time_limit": time_limit}
+    result = check(folder, levels=levels or None, accuracy=accuracy, seed=seed, progress=progress, **limit)
     if plot is not None:
         from .pictures import draw_covariances, save
 

@@ -56,7 +56,7 @@ def command(
     seed: int,
     as_json: bool,
 ) -> int:
-    r"""Realize PROBLEM on hardware and write the folder DIR.
+    """Realize PROBLEM on hardware and write the folder DIR.
 
     PROBLEM is a matrix (.npy, .npz, .csv, .mtx), taken as the precision of a Gaussian, or a
     .toml file with task, precision or covariance, mean, matrix, vector, variables, hardware.
@@ -69,7 +69,7 @@ def command(
       spu compile wine.npy --covariance -o out
       spu compile matrix.mtx --vector b.csv -o out        (solves A x = b)
       spu compile problem.toml --hardware spu8 -o out
-    """
+    """  # noqa: D301 - click wants the control character
     if output is None:
         raise UsageError("compile needs a folder to write: spu compile PROBLEM -o DIR")
     from spu.compiler import compile_problem

@@ -25,7 +25,7 @@ _SUFFIXES = (".png", ".svg", ".pdf")
 _CORNERS = {"ideal": "ideal model", "emulator": "emulator", "ngspice": "ngspice"}
 
 # Kind of coupler: colour, line style. The style carries what the colour says.
-_KINDS = {
+_KINDS: dict[str, tuple[str, Any]] = {
     "capacitance": ("tab:blue", "solid"),
     "conductance": ("tab:orange", "dashed"),
     "inductance": ("tab:green", "dashdot"),
@@ -33,6 +33,7 @@ _KINDS = {
     "transconductance < 0": ("tab:purple", "dotted"),
 }
 
+_MOST_ON_A_CIRCLE = 12  # cells; more are laid out by springs
 _MOST_LABELS = 40  # on an axis or a graph
 _MOST_NUMBERS = 10  # rows of a matrix whose entries are written out
 _MOST_MARKS = 40  # rows of a matrix whose negative entries are marked
@@ -59,7 +60,7 @@ def save(figure: Figure, file: Path) -> None:
 
 
 def draw_covariances(variables: Sequence[str], covariances: Mapping[str, FloatArray]) -> Figure:
-    """Draw the covariances of the corners on one scale; beneath, their differences to the first on another."""
+    """Draw the covariances of the corners on one scale; beneath, how they differ from the first."""
     import numpy as np
 
     shown = [name for name in _CORNERS if name in covariances]
@@ -69,19 +70,21 @@ def draw_covariances(variables: Sequence[str], covariances: Mapping[str, FloatAr
     scale = _scale([covariances[name] for name in shown])
     differences = [covariances[name] - reference for name in shown[1:]]
     fine = _scale(differences)
+    unit = 10.0 ** np.floor(np.log10(fine))
     for k, name in enumerate(shown):
         image = heat_map(axes[0, k], covariances[name], variables, scale)
         axes[0, k].set_title(f"covariance: {_CORNERS[name]}")
         if k == 0:
             continue
         gap = float(np.linalg.norm(differences[k - 1]) / (np.linalg.norm(reference) or 1.0))
-        below = heat_map(axes[1, k], differences[k - 1], variables, fine)
+        below = heat_map(axes[1, k], differences[k - 1], variables, fine, unit)
         axes[1, k].set_title(f"{_CORNERS[name]} - {_CORNERS[shown[0]]}\n({gap:.1e} of it, Frobenius)")
     figure.colorbar(image, ax=list(axes[0]), shrink=0.85, label="problem units squared")
     axes[1, 0].axis("off")
     axes[1, 0].text(
         *(0.5, 0.5),
-        f"Below: differences to the {_CORNERS[shown[0]]},\non a scale of their own.\n\n"
+        f"Right: differences to the {_CORNERS[shown[0]]},\non a scale of their own "
+        f"(numbers: times {unit:.0e}).\n\n"
         "Numbers, or a minus sign on\nnegative entries, where there is room.",
         ha="center",
         va="center",
@@ -103,22 +106,28 @@ def draw_device(look: Look, graph: nx.Graph, variables: Sequence[str], covarianc
     return figure
 
 
-def heat_map(axes: Axes, matrix: FloatArray, names: Sequence[str], scale: float) -> AxesImage:
-    """Draw a matrix with its row and column names, from -scale to scale; negative entries are marked."""
+def heat_map(
+    axes: Axes, matrix: FloatArray, names: Sequence[str], scale: float, unit: float | None = None
+) -> AxesImage:
+    """Draw a matrix with its row and column names, from -scale to scale; negative entries are marked.
+
+    Small matrices are written out, in multiples of ``unit`` if one is given.
+    """
     image = axes.imshow(matrix, cmap="RdBu_r", vmin=-scale, vmax=scale, interpolation="nearest")
     n = len(matrix)
     step = -(-n // _MOST_LABELS)
     ticks = range(0, n, step)
-    size = 9 if n <= 12 else 6
+    size, small = (9 if n <= 12 else 6), (8 if n <= 6 else 6)
     axes.set_xticks(ticks, [names[k] for k in ticks], rotation=90, fontsize=size)
     axes.set_yticks(ticks, [names[k] for k in ticks], fontsize=size)
     for i, j in ((i, j) for i in range(n) for j in range(n) if n <= _MOST_MARKS):
         value = matrix[i, j]
         if n > _MOST_NUMBERS and not value < -0.02 * scale:
             continue
-        text = "-" if n > _MOST_NUMBERS else f"{value:.2g}"
+        written = f"{value:.2g}" if unit is None else f"{value / unit:.2f}"
+        text = "-" if n > _MOST_NUMBERS else written
         dark = abs(value) > 0.6 * scale
-        axes.text(j, i, text, ha="center", va="center", color="white" if dark else "black", fontsize=7)
+        axes.text(j, i, text, ha="center", va="center", color="white" if dark else "black", fontsize=small)
     return image
 
 
@@ -131,7 +140,8 @@ def _figure(width: float, height: float) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height))
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.15)  # inches
     FigureCanvasAgg(figure)
     return figure
 
@@ -141,11 +151,11 @@ def _draw_graph(axes: Axes, look: Look, graph: nx.Graph) -> None:
     from matplotlib.lines import Line2D
 
     n = len(graph)
-    place = (
-        nx.circular_layout(graph)
-        if n <= 12
-        else nx.spring_layout(graph, seed=1, iterations=50 if n <= 500 else 10)
-    )
+    if n <= _MOST_ON_A_CIRCLE:
+        place = nx.circular_layout(graph)
+        axes.set_aspect("equal")
+    else:
+        place = nx.spring_layout(graph, seed=1, iterations=50 if n <= 500 else 10)
     couplers = look.couplers
     strongest = max((coupler.strength for coupler in couplers), default=0.0) or 1.0
     for kind, (colour, style) in _KINDS.items():
@@ -160,7 +170,7 @@ def _draw_graph(axes: Axes, look: Look, graph: nx.Graph) -> None:
                 style=style,
                 ax=axes,
             )
-    size = 420 if n <= 12 else max(20, 9000 // n)
+    size = 420 if n <= _MOST_ON_A_CIRCLE else max(20, 9000 // n)
     for shape, flipped in (("o", False), ("s", True)):
         chosen_cells = [cell.name for cell in look.cells if cell.flipped == flipped]
         nx.draw_networkx_nodes(
@@ -182,17 +192,8 @@ def _draw_graph(axes: Axes, look: Look, graph: nx.Graph) -> None:
         if kind in found
     ]
     if any(cell.flipped for cell in look.cells):
-        handles.append(
-            Line2D(
-                [],
-                [],
-                color="black",
-                marker="s",
-                markerfacecolor="lightgray",
-                linestyle="none",
-                label="read inverted",
-            )
-        )
+        square: dict[str, Any] = {"marker": "s", "markerfacecolor": "lightgray", "linestyle": "none"}
+        handles.append(Line2D([], [], color="black", label="read inverted", **square))
     if handles:
         axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=3, frameon=False)
     axes.set_title(f"{n} cells, {len(couplers)} couplers (width: strength of coupling)")

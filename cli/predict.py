@@ -89,13 +89,11 @@ def _describe(prediction: Prediction) -> str:
         where = f"from {engineering(prediction.band[0], 'Hz')} to {engineering(prediction.band[1], 'Hz')}"
     cells = plural(len(prediction.cells), "cell")
     lines = [f"{plural(len(prediction.variables), 'variable')} on {cells}, exact, {where}", ""]
-    lines += [_variables(prediction), ""]
+    lines += [_variables(prediction, targets=prediction.band is None), ""]
     if prediction.variables != prediction.cells:
         lines += [_cells(prediction), ""]
     slowest, fastest = prediction.time_constants[0], prediction.time_constants[-1]
-    lines.append(
-        f"time constants: {engineering(slowest, 's')} (slowest) to {engineering(fastest, 's')} (fastest)"
-    )
+    lines.append(f"time constants: slowest {engineering(slowest, 's')}, fastest {engineering(fastest, 's')}")
     if prediction.target_covariance is None:
         lines.append("no target: there is no problem.json")
     elif prediction.band is None:
@@ -109,14 +107,14 @@ def _describe(prediction: Prediction) -> str:
     return "\n".join(lines)
 
 
-def _variables(stats: Statistics) -> str:
+def _variables(stats: Statistics, *, targets: bool) -> str:
     """Lay out the variables, and their voltages where each variable is one cell of its own name."""
     import numpy as np
 
     deviations = np.sqrt(stats.covariance.diagonal().clip(0))
     headers = ["variable", "mean", "std dev"]
     columns = [[number(m) for m in stats.mean], [number(s) for s in deviations]]
-    if stats.target_mean is not None and stats.target_covariance is not None:
+    if targets and stats.target_mean is not None and stats.target_covariance is not None:
         headers[2:2] = ["(target)"]
         columns[1:1] = [[f"({number(m)})" for m in stats.target_mean]]
         headers.append("(target)")

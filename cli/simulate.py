@@ -189,11 +189,7 @@ def _how(run: Simulation, defaults: dict[str, bool]) -> list[str]:
     every = f"one every {engineering(run.interval, 's')}"
     if defaults["interval"]:
         every += " (default: the longest time constant)"
-    across = (
-        plural(run.trajectories, "trajectory")
-        if run.trajectories == 1
-        else f"{run.trajectories} trajectories"
-    )
+    across = f"{run.trajectories} trajectories" if run.trajectories > 1 else "one trajectory"
     across += " (default)" if defaults["trajectories"] else ""
     return [
         f"{plural(run.samples, 'readout')} on {across}, {every}",

@@ -8,7 +8,7 @@ ever guessed from floating-point numbers), so that what remains has a symmetric 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -50,6 +50,9 @@ class StochasticODE:
         For messages and tables.
     readout:
         From probe voltages to problem variables.
+    conserved:
+        Whether a flux (inductor loop) or charge (nodes behind capacitors) is conserved, taken as
+        zero and eliminated. A simulator's operating point is undetermined then.
     """
 
     E: sp.csr_array
@@ -63,6 +66,7 @@ class StochasticODE:
     noise_names: tuple[str, ...]
     probes: tuple[str, ...]
     readout: Readout
+    conserved: bool = False
 
     @cached_property
     def dense(self) -> DenseSDE:
@@ -120,7 +124,8 @@ def stochastic_ode(circuit: Circuit) -> StochasticODE:
     E, F, K, s, H = X.T @ E @ X, X.T @ F @ X, X.T @ K, X.T @ s, H @ X
 
     E, F, K, s, H, names = _fix_conserved_charge(stamps, E, F, K, s, H, names)
-    return _eliminate_algebraic(stamps, circuit, E, F, K, s, H, names)
+    sde = _eliminate_algebraic(stamps, circuit, E, F, K, s, H, names)
+    return replace(sde, conserved=bool(len(loops.dropped) or stamps.conserved))
 
 
 def _probe_matrix(p: IntArray, n: IntArray, size: int) -> sp.csr_array:

@@ -103,8 +103,21 @@ class Context:
         return bool(np.abs(self.law.transfer([0.0])).max(initial=0.0) <= 1e-9 * loudest)
 
     @property
-    def inductor_loops(self) -> bool:
-        """Whether the operating point is undetermined: inductors alone close a loop."""
-        inductors = sum(len(g.names) for g in self.circuit.instances if "l" in g.subcircuit.parameters)
-        states = sum(name.startswith("i(") for name in self.law.sde.state_names)
-        return states < inductors
+    def from_zero(self) -> bool:
+        """Whether transients start from zero (``uic``): the operating point is undetermined."""
+        return self.law.sde.conserved
+
+    @property
+    def start(self) -> FloatArray | None:
+        """(n,) deviation of the emulator's state from its mean where ngspice's transients start."""
+        return -self.law.dense.mean if self.from_zero else None
+
+    def step(self, interval: float, limit: int) -> float:
+        """Step limit, s: ``interval / limit``, or the same share of 0.3 / w of the fastest ringing mode.
+
+        Modes that do not ring (overdamped ones) may be faster: a stiff integrator steps over them.
+        """
+        poles = self.law.poles
+        ringing = float(np.abs(poles.imag).max(initial=0.0))
+        base = min(interval, 0.3 / ringing) if ringing > 0 else interval
+        return max(base, interval / 64.0) / limit

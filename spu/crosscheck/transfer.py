@@ -49,7 +49,7 @@ def run(context: Context) -> Level:
         Step((f"noise v({vector}) {reference} lin 1 {f!r} {f!r} 1",), "noise")
         for vector, f in zip(context.vectors, spectrum_at.tolist(), strict=True)
     ]
-    found = run_ngspice(context.deck.text(extra=_options(context)), steps, time_limit=context.time_limit)
+    found = run_ngspice(context.deck.text(), steps, time_limit=context.time_limit)
     count = len(circuit.sources)
     frequencies = found[0]["frequency"].real
     measured = np.stack(
@@ -107,11 +107,6 @@ def run(context: Context) -> Level:
             "quadrature_error": quadrature_error,
         },
     )
-
-
-def _options(context: Context) -> tuple[str, ...]:
-    # Inductor loops leave the operating point undetermined; a linear sweep does not need it.
-    return (".options noopac",) if context.inductor_loops else ()
 
 
 def _pointwise(measured: ComplexArray, exact: ComplexArray) -> tuple[float, int, int]:

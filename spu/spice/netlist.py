@@ -154,9 +154,7 @@ def _limited(matrix: FloatArray) -> list[str]:
 def _parameters(circuit: Circuit, law: Stationary, times: Timing, seed: int) -> list[str]:
     hot = circuit.temperature > 0
     temperature = circuit.temperature if hot else ROOM_TEMPERATURE
-    rms = float(np.sqrt(np.diag(law.voltage_covariance)).min(initial=np.inf, where=np.diag(law.voltage_covariance) > 0))
-    rms = rms if np.isfinite(rms) else 1.0
-    capacitance = float(law.sde.E.diagonal().max())
+    voltage, current, capacitance = _scales(law)
     lines = [
         *_section("parameters"),
         "* en: density of every noise source, V/sqrt(Hz); ts: its sample time in .tran, s; vn: its rms then, V;",
@@ -169,13 +167,30 @@ def _parameters(circuit: Circuit, law: Stationary, times: Timing, seed: int) -> 
     if hot:
         lines.append(f".param kt4={number(4.0 * BOLTZMANN * temperature)}")
     lines += [
-        "* Tolerances far below the signals, which are thermal: the defaults would hide them.",
-        f".options temp={number(round(temperature - 273.15, 9))} seed={seed + 1} method=trap reltol=1e-6",
-        f"+ vntol={rms * 1e-7:.0e} abstol={rms * 1e-9:.0e} chgtol={rms * capacitance * 1e-6:.0e}",
+        "* Tolerances below the signals, which are far smaller than the defaults expect; tighter ones make",
+        "* ngspice stop with 'timestep too small' where time constants spread over many decades.",
+        f".options temp={number(round(temperature - 273.15, 9))} seed={seed + 1} method=trap reltol=1e-4",
+        f"+ vntol={voltage * 1e-6:.0e} abstol={current * 1e-6:.0e} chgtol={voltage * capacitance * 1e-8:.0e}",
     ]
+    if law.sde.conserved:
+        lines += [
+            "* A loop of inductors (or a node behind capacitors) keeps its flux (charge), which no operating point",
+            "* can tell: .ac and .noise go without one, .tran starts from zero (uic).",
+            ".options noopac",
+        ]
     if not circuit.temperature > 0:
         lines.insert(2, "* The device is at 0 K: its resistors are silent (noisy=0).")
     return lines
+
+
+def _scales(law: Stationary) -> tuple[float, float, float]:
+    """Largest rms voltage (V) and current (A) and largest capacitance (F), for the simulator's tolerances."""
+    is_voltage = np.array([name.startswith("v(") for name in law.sde.state_names])
+    rms = np.sqrt(law.state_variance)
+    voltage = float(np.sqrt(np.diag(law.voltage_covariance)).max(initial=0.0)) or 1.0
+    conductance = float(np.abs(law.sde.F.diagonal()).max(initial=0.0))
+    current = float(rms[~is_voltage].max(initial=0.0)) or voltage * conductance
+    return voltage, current, float(law.sde.E.diagonal()[is_voltage].max(initial=0.0))
 
 
 def _subcircuits(circuit: Circuit) -> list[str]:
@@ -246,7 +261,9 @@ def _analysis(circuit: Circuit, law: Stationary, times: Timing) -> list[str]:
     mean = law.voltage_mean
     reference = noise_element(circuit.sources[0].name)
     per_decade = max(times.per_decade, 50)
-    stop = max(_STANDALONE_SAMPLES * times.sample_time, 100 * times.slowest)
+    settle = 5 * times.slowest
+    stop = settle + max(_STANDALONE_SAMPLES * times.sample_time, 100 * times.slowest)
+    start = " uic" if law.sde.conserved else ""
     lines = [
         *_section("analysis when run by itself; a tool that checks this netlist runs its own"),
         ".control",
@@ -261,13 +278,13 @@ def _analysis(circuit: Circuit, law: Stationary, times: Timing) -> list[str]:
             f"setplot noise{2 * k + 1}",
             "let total = integ(onoise_spectrum)",
             "let found = total[length(total)-1]",
-            f'echo "RESULT noise {probe}: found $&found expected {variance:.9e}"',
+            f"echo RESULT noise {probe}: found $&found expected {variance:.9e}",
         ]
     lines += [
         "echo",
         f"echo variances from .tran over {stop:.4g} s, V^2: scatter of a few per cent to tens of per cent is expected",
         "save " + " ".join(f"v({cell_node(probe)})" for probe in circuit.probes),
-        f"tran {number(times.sample_time)} {number(stop)} 0 {number(times.sample_time / 4)}",
+        f"tran {number(times.sample_time)} {number(stop)} {number(settle)} {number(times.sample_time / 8)}{start}",
         "linearize",
     ]
     for probe, variance, centre in zip(circuit.probes, expected, mean, strict=True):
@@ -276,6 +293,6 @@ def _analysis(circuit: Circuit, law: Stationary, times: Timing) -> list[str]:
             f"let deviation = {vector} - mean({vector})",
             "let found = mean(deviation * deviation)",
             f"let centre = mean({vector})",
-            f'echo "RESULT tran {probe}: found $&found expected {variance:.9e}; mean $&centre expected {centre:.9e}"',
+            f"echo RESULT tran {probe}: found $&found expected {variance:.9e} mean $&centre expected {centre:.9e}",
         ]
     return [*lines, "quit", ".endc"]

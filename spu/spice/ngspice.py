@@ -35,11 +35,15 @@ class Step:
         Kind of the plot to read (``op``, ``ac``, ``noise``, ``tran``); None to read nothing.
     fetch:
         Vectors by name; None for all.
+    until:
+        Seconds that the vector ``time`` must reach: ngspice may give up half-way and still
+        return what it has.
     """
 
     commands: tuple[str, ...]
     kind: str | None = None
     fetch: tuple[str, ...] | None = None
+    until: float = 0.0
 
 
 def library() -> str:
@@ -128,11 +132,15 @@ def run(
     if not log["loaded"]:
         raise DeckError(f"ngspice does not take the deck: {_complaint(log['lines'])}")
     for number, (step, vectors) in enumerate(zip(steps, found, strict=True)):
+        lines = log["lines"][log["marks"][number] : log["marks"][number + 1]]
         missing = [name for name in step.fetch or () if name.lower() not in vectors]
         if step.kind is not None and (missing or not vectors):
-            lines = log["lines"][log["marks"][number] : log["marks"][number + 1]]
             what = f" lacks {', '.join(missing[:4])}" if vectors else " gave nothing"
             raise NgspiceFailed(f"ngspice's {step.kind}{what}: {_complaint(lines or log['lines'])}")
+        if step.until and vectors["time"][-1] < step.until * (1 - 1e-9):
+            raise NgspiceFailed(
+                f"ngspice's transient stopped at {vectors['time'][-1]:.4g} s of {step.until:.4g} s: {_complaint(lines)}"
+            )
     return found
 
 
@@ -154,7 +162,7 @@ def _died(child: subprocess.CompletedProcess[str]) -> NgspiceFailed | NgspiceMis
 def _complaint(lines: list[str]) -> str:
     """The line of ngspice's log that says most about what went wrong."""
     texts = [line.partition(" ")[2].strip() for line in lines]
-    for sign in ("error", "unknown", "singular", "fatal", "not found", "no such", "can't", "warning"):
+    for sign in ("too small", "error", "unknown", "singular", "fatal", "not found", "no such", "can't", "warning"):
         for k, text in enumerate(texts):
             if sign in text.lower() and not text.lower().startswith("note"):
                 return " ".join(texts[k : k + 2])[:300]
