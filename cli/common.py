@@ -142,9 +142,7 @@ def small(value: float | None) -> str:
     return "-" if value is None else f"{value:.1e}" if value else "0"
 
 
-def table(
-    headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, limit: int | None = None
-) -> str:
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, limit: int | None = None) -> str:
     """Lay out a table: the first ``left`` columns to the left, the others to the right."""
     shown = rows if limit is None else rows[:limit]
     widths = [max(map(len, column)) for column in zip(headers, *shown, strict=True)]

@@ -30,9 +30,7 @@ _LARGEST_SEED = 2**31 - 2  # ngspice keeps it, plus one, in a C int
 @click.command("compile")
 @click.argument("problem", metavar="PROBLEM", type=click.Path(path_type=Path))
 @file_option("-o", "--output", metavar="DIR", help="Folder to write; made if missing.")
-@click.option(
-    "--hardware", metavar="NAME|FILE", help="ideal, spu8 or a .toml [default: the problem's, or ideal]."
-)
+@click.option("--hardware", metavar="NAME|FILE", help="ideal, spu8 or a .toml [default: the problem's, or ideal].")
 @click.option(
     "--architecture",
     metavar="NAME",

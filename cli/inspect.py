@@ -82,15 +82,15 @@ class Look:
 
 @click.command("inspect")
 @folder_argument
-@file_option(
-    "--plot", metavar="FILE", help="Draw the graph and the predicted covariance (.png, .svg or .pdf)."
-)
+@file_option("--plot", metavar="FILE", help="Draw the graph and the predicted covariance (.png, .svg or .pdf).")
 @json_option
 def command(directory: Path, plot: Path | None, as_json: bool) -> int:
     """Show the cells and couplers of DIR, and its time constants.
 
     The figures of a cell are those it has with its neighbours held at ground: couplers count.
     """
+    import numpy as np
+
     from spu.folder import read_folder
     from spu.statistics import predict
 
@@ -99,7 +99,8 @@ def command(directory: Path, plot: Path | None, as_json: bool) -> int:
 
         refuse_picture(plot)
     folder = read_folder(directory)
-    look = look_at(folder.device)
+    with np.errstate(all="ignore"):  # figures of absurd values may well be infinite
+        look = look_at(folder.device)
     if not as_json:  # before what may fail: a device without a stationary law is worth a look, too
         click.echo(_describe(folder, look))
     prediction = predict(folder.device)
@@ -161,11 +162,14 @@ def _figures(c: float, g: float, k: float) -> tuple[float | None, float | None, 
     if c <= 0 or g <= 0:
         return None, None, None
     if k <= 0:
-        return c / g, None, None
-    decay, frequency = g / (2 * c), np.sqrt(k / c)
-    # Overdamped: the slow root, written so that nothing cancels.
-    slow = decay if decay < frequency else frequency**2 / (decay + np.sqrt(decay**2 - frequency**2))
-    return float(1 / slow), float(frequency / (2 * np.pi)), float(np.sqrt(c * k) / g)
+        return float(np.float64(c) / g), None, None
+    quality = np.sqrt(c) * np.sqrt(k) / g
+    resonance = np.sqrt(k) / np.sqrt(c) / (2 * np.pi)
+    if quality >= 0.5:
+        time = 2 * np.float64(c) / g
+    else:  # overdamped: the slow root
+        time = np.float64(g) / k * (1 + np.sqrt(1 - 4 * quality**2)) / 2
+    return float(time), float(resonance), float(quality)
 
 
 def _report(folder: Folder, look: Look, prediction: Prediction, plot: Path | None) -> dict[str, Any]:
@@ -199,9 +203,7 @@ def _describe(folder: Folder, look: Look) -> str:
     ]
     if folder.problem is not None:
         lines.append(f"problem: {folder.problem.task}, condition number {folder.problem.condition:.3g}")
-    cells = table(
-        *_without_empty(_CELL_HEADERS, [_cell_row(cell) for cell in look.cells]), limit=MAX_TABLE_ROWS
-    )
+    cells = table(*_without_empty(_CELL_HEADERS, [_cell_row(cell) for cell in look.cells]), limit=MAX_TABLE_ROWS)
     lines += ["", cells]
     if look.couplers:
         rows = [_coupler_row(coupler) for coupler in look.couplers]

@@ -97,9 +97,7 @@ def _describe(prediction: Prediction) -> str:
     if prediction.target_covariance is None:
         lines.append("no target: there is no problem.json")
     elif prediction.band is None:
-        lines.append(
-            f"covariance off target by {small(prediction.covariance_relative_error)} (relative, Frobenius)"
-        )
+        lines.append(f"covariance off target by {small(prediction.covariance_relative_error)} (relative, Frobenius)")
         if prediction.mean_relative_error is not None:
             lines.append(f"mean off target by {small(prediction.mean_relative_error)} (relative)")
     else:

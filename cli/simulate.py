@@ -43,12 +43,8 @@ _MOST_NUMBERS = 500_000_000  # to keep: 4 GB
 
 @click.command("simulate")
 @folder_argument
-@click.option(
-    "--samples", type=click.IntRange(1, 10**15), metavar="N", help="Readouts in all [default: 10000]."
-)
-@click.option(
-    "--interval", type=float, metavar="S", help="Seconds between readouts [default: slowest time constant]."
-)
+@click.option("--samples", type=click.IntRange(1, 10**15), metavar="N", help="Readouts in all [default: 10000].")
+@click.option("--interval", type=float, metavar="S", help="Seconds between readouts [default: slowest time constant].")
 @click.option(
     "--trajectories",
     type=click.IntRange(1, 100_000),

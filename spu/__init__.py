@@ -13,24 +13,28 @@ True
 
 from __future__ import annotations
 
-from pathlib import Path
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from spu.compiler import Compilation, compile_problem
-from spu.crosscheck import Check, check
-from spu.device import Cell, Coupler, Device, Readout
-from spu.errors import (
-    CircuitError,
-    DeckError,
-    InputError,
-    NgspiceFailed,
-    NgspiceMissing,
-    SpuError,
-    Unrealizable,
-)
-from spu.hardware import Hardware, load_hardware
-from spu.problem import GaussianSampling, LinearSystem, MatrixInverse, Problem, load_problem
-from spu.spice.netlist import netlist
-from spu.statistics import Prediction, Simulation, predict, simulate
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spu.compiler import Compilation, compile_problem
+    from spu.crosscheck import Check, check
+    from spu.device import Cell, Coupler, Device, Readout
+    from spu.errors import (
+        CircuitError,
+        DeckError,
+        InputError,
+        NgspiceFailed,
+        NgspiceMissing,
+        SpuError,
+        Unrealizable,
+    )
+    from spu.hardware import Hardware, load_hardware
+    from spu.problem import GaussianSampling, LinearSystem, MatrixInverse, Problem, load_problem
+    from spu.spice.netlist import netlist
+    from spu.statistics import Prediction, Simulation, predict, simulate
 
 __version__ = "0.1.0"
 
@@ -55,8 +59,8 @@ __all__ = [
     "Simulation",
     "SpuError",
     "Unrealizable",
-    "compile",
     "check",
+    "compile",
     "compile_problem",
     "load_hardware",
     "load_problem",
@@ -66,8 +70,51 @@ __all__ = [
 ]
 
 
-def compile(  # noqa: A001 - the verb users know from the command line
-    problem: Problem, hardware: str | Path | Hardware = "ideal", *, architecture: str | None = None
-) -> Device:
+_HOME = {
+    "Cell": "spu.device",
+    "Check": "spu.crosscheck",
+    "CircuitError": "spu.errors",
+    "Compilation": "spu.compiler",
+    "Coupler": "spu.device",
+    "DeckError": "spu.errors",
+    "Device": "spu.device",
+    "GaussianSampling": "spu.problem",
+    "Hardware": "spu.hardware",
+    "InputError": "spu.errors",
+    "LinearSystem": "spu.problem",
+    "MatrixInverse": "spu.problem",
+    "NgspiceFailed": "spu.errors",
+    "NgspiceMissing": "spu.errors",
+    "Prediction": "spu.statistics",
+    "Problem": "spu.problem",
+    "Readout": "spu.device",
+    "Simulation": "spu.statistics",
+    "SpuError": "spu.errors",
+    "Unrealizable": "spu.errors",
+    "check": "spu.crosscheck",
+    "compile_problem": "spu.compiler",
+    "load_hardware": "spu.hardware",
+    "load_problem": "spu.problem",
+    "netlist": "spu.spice.netlist",
+    "predict": "spu.statistics",
+    "simulate": "spu.statistics",
+}
+"""Where each public name lives: imported on first use, so that ``import spu`` costs next to nothing."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'spu' has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_HOME[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])
+
+
+def compile(problem: Problem, hardware: str | Path | Hardware = "ideal", *, architecture: str | None = None) -> Device:
     """Realize a problem on hardware; see `compile_problem`, whose ``device`` this returns."""
+    from spu.compiler import compile_problem
+
     return compile_problem(problem, hardware, architecture=architecture).device

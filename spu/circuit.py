@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spu.device import Device, Readout, Columns
-from spu.elements import Element
+from spu.device import Columns, Device, Readout
+from spu.elements import Element, silent
 from spu.errors import InputError
 from spu.parts import Part
 
@@ -197,7 +197,7 @@ def _group(
     """Instances of one subcircuit for each combination of parts that occurs; adds their noise sources."""
     parts = list(columns.parts.values())
     present = np.column_stack([~np.isnan(columns.arrays[part.keys[0]]) for part in parts])
-    groups = []
+    groups: list[Instances] = []
     if not len(present):
         return groups
     combinations, member = np.unique(present, axis=0, return_inverse=True)
@@ -207,7 +207,9 @@ def _group(
             continue
         rows = np.flatnonzero(member.reshape(-1) == number)
         template = _subcircuit(kind, held, thermal, ends.shape[1])
-        instance_names = [f"x{kind}_" + ("" if kind == "cell" else "".join(p.letter for p in held) + "_") + names[k] for k in rows]
+        instance_names = [
+            f"x{kind}_" + ("" if kind == "cell" else "".join(p.letter for p in held) + "_") + names[k] for k in rows
+        ]
         values = {key: columns.arrays[key][rows] for key in columns.keys}
         ports = [ends[rows, k] for k in range(ends.shape[1])]
         for part in held:
@@ -234,6 +236,10 @@ def _subcircuit(kind: str, parts: list[Part], thermal: bool, ends: int) -> Subci
         name=f"{kind}_" + "".join(part.letter for part in parts),
         ports=tuple(ports),
         parameters=tuple(name for part in parts for name in part.parameters),
-        elements=tuple(element for part in parts for element in part.elements(thermal)),
+        elements=tuple(
+            element if thermal or element.noise_port is None or part.thermal_port is None else silent(element)
+            for part in parts
+            for element in part.elements
+        ),
         meaning=", ".join(part.meaning for part in parts),
     )

@@ -7,11 +7,10 @@ one wiring can take many programmings.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from spu.constants import ROOM_TEMPERATURE
 from spu.errors import InputError
 from spu.files import read_json, write_text
-from spu.names import check_name, check_names
+from spu.names import check_name, check_names, suggest
 from spu.parts import CELL_PARTS, COUPLER_PARTS, Part
 
 if TYPE_CHECKING:
@@ -98,12 +97,14 @@ class Columns:
             part = self.parts.get(quantity)
             if part is None:
                 raise InputError(
-                    f"{where}: {self.what} has no quantity {quantity!r}{nearest(quantity, self.parts)}", file=file
+                    f"{where}: {self.what} has no quantity {quantity!r}; {suggest(quantity, self.parts)}",
+                    file=file,
                 )
             entries = value if isinstance(value, (list, tuple)) else [value] * len(part.keys)
             if len(entries) != len(part.keys):
                 raise InputError(
-                    f"{where}: {quantity} takes {' and '.join(part.keys)}, not {len(entries)} values", file=file
+                    f"{where}: {quantity} takes {' and '.join(part.keys)}, not {len(entries)} values",
+                    file=file,
                 )
             numbers = [_number(entry, f"{where}: {quantity}", part, file) for entry in entries]
             if any(numbers) or not part.zero_is_absent:
@@ -126,16 +127,11 @@ def _number(value: Any, where: str, part: Part, file: str | None) -> float:
     number = float(value)
     if not math.isfinite(number):
         raise InputError(f"{where} must be finite, not {number}", file=file)
+    if number != 0 and not 1e-60 < abs(number) < 1e60:
+        raise InputError(f"{where} = {number!r} {part.unit} is beyond anything a circuit can hold", file=file)
     if part.positive and (number < 0 or (number == 0 and not part.zero_is_absent)):
         raise InputError(f"{where} must be positive ({part.unit}), not {number!r}", file=file)
     return number
-
-
-def nearest(word: str, valid: Iterable[str]) -> str:
-    """``" (did you mean 'x'?)"`` or the list of what is valid, to end a message with."""
-    valid = list(valid)
-    match = difflib.get_close_matches(word, valid, n=1)
-    return f" (did you mean {match[0]!r}?)" if match else f" (valid: {', '.join(valid)})"
 
 
 @dataclass(eq=False)
@@ -397,7 +393,12 @@ class Device:
     @classmethod
     def from_dict(cls, data: Any, *, file: str | None = None) -> Device:
         """Build a device from the dictionary of a device file; errors name ``file``."""
-        data = _object(data, "a device file", ("format", "temperature", "architecture", "cells", "couplers", "readout"), file)
+        data = _object(
+            data,
+            "a device file",
+            ("format", "temperature", "architecture", "cells", "couplers", "readout"),
+            file,
+        )
         if data.get("format") != FORMAT:
             raise InputError(f'"format" must be "{FORMAT}", not {data.get("format")!r}', file=file)
         temperature = data.get("temperature", ROOM_TEMPERATURE)
@@ -437,7 +438,8 @@ class Device:
         if not isinstance(rows, list):
             raise InputError('"couplers" must be a list', file=file)
         columns = {key: np.full(len(rows), np.nan) for key in self.coupler_columns.keys}
-        ends, seen = [], {}
+        ends: list[list[int]] = []
+        seen: dict[tuple[int, ...], int] = {}
         for k, row in enumerate(rows):
             where = f"couplers[{k}]"
             if not isinstance(row, dict) or not {"a", "b"} <= row.keys():
@@ -469,7 +471,9 @@ class Device:
         except InputError as error:
             raise InputError(error.message, file=file) from None
         except (TypeError, ValueError):
-            raise InputError("readout: gain, matrix and offset must hold numbers of matching sizes", file=file) from None
+            raise InputError(
+                "readout: gain, matrix and offset must hold numbers of matching sizes", file=file
+            ) from None
 
 
 def _object(data: Any, what: str, keys: tuple[str, ...], file: str | None) -> dict[str, Any]:
@@ -477,5 +481,5 @@ def _object(data: Any, what: str, keys: tuple[str, ...], file: str | None) -> di
         raise InputError(f"{what} must be a JSON object", file=file)
     for key in data:
         if key not in keys:
-            raise InputError(f"{what} has no key {key!r}{nearest(key, keys)}", file=file)
+            raise InputError(f"{what} has no key {key!r}; {suggest(key, keys)}", file=file)
     return data

@@ -13,7 +13,7 @@ for ngspice. The two methods of one class are the only places that know its equa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -206,6 +206,11 @@ class NoiseCurrent:
 
     def spice(self) -> list[str]:
         return [f"{self.name} {self.p} {self.n} {self.noise_port} 0 {{sqrt({self.s})/en}}"]
+
+
+def silent(element: Element) -> Element:
+    """The same element without its noise."""
+    return replace(element, noise_port=None)  # type: ignore[type-var]
 
 
 def unit_noise_resistance(temperature: float) -> float:

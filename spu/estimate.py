@@ -47,9 +47,7 @@ class SamplingError:
 def independent_error(covariance: FloatArray, samples: int) -> SamplingError:
     """Sampling error of ``samples`` independent draws of a Gaussian with the (p, p) covariance given."""
     variance = np.diag(covariance)
-    return SamplingError(
-        (np.outer(variance, variance) + covariance**2) / samples, variance / samples, float(samples)
-    )
+    return SamplingError((np.outer(variance, variance) + covariance**2) / samples, variance / samples, float(samples))
 
 
 def trajectory_error(

@@ -178,9 +178,7 @@ def refuse_folder(directory: str | Path, *, force: bool = False) -> None:
     with _failing_as(directory):
         if not directory.exists():
             if not directory.parent.is_dir():
-                raise OutputError(
-                    f"cannot be made: there is no folder {str(directory.parent)!r}", file=directory
-                )
+                raise OutputError(f"cannot be made: there is no folder {str(directory.parent)!r}", file=directory)
             return
         if not directory.is_dir():
             raise OutputError("is a file; -o needs a folder", file=directory)
@@ -191,9 +189,7 @@ def refuse_folder(directory: str | Path, *, force: bool = False) -> None:
             return
     hashes = _stored_hashes(directory)
     if hashes is None:
-        raise OutputError(
-            "is not empty and not a compiled folder: choose another, or --force", file=directory
-        )
+        raise OutputError("is not empty and not a compiled folder: choose another, or --force", file=directory)
     for name in (DEVICE, DECK):
         file = directory / name
         if file.exists() and hashes.get(name) != _sha256(_bytes(file)):

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from spu.errors import InputError
-from spu.names import key_line, parse_toml, read_text, shorten, suggest
+from spu.files import key_line, parse_toml, read_text
+from spu.names import shorten, suggest
 
 __all__ = [
     "ARCHITECTURES",
@@ -78,9 +79,7 @@ class Range:
             key = "max" if self.max == -math.inf else "min"
             raise _Fault(f"min {self.min:g} and max {self.max:g} leave no value between them", key)
         if self.nominal is not None and not self.min <= self.nominal <= self.max:
-            raise _Fault(
-                f"nominal {self.nominal:g} is outside the range from {self.min:g} to {self.max:g}", "nominal"
-            )
+            raise _Fault(f"nominal {self.nominal:g} is outside the range from {self.min:g} to {self.max:g}", "nominal")
 
     def to_dict(self) -> dict[str, float]:
         """Give the range as a dictionary that JSON can hold: infinite limits are left out."""
@@ -103,7 +102,7 @@ class Hardware:
     max_cells:
         Most cells it has; None for any number.
     architectures:
-        Those it can hold, of `ARCHITECTURES`, in order of preference.
+        Those it can hold, of `ARCHITECTURES`; the compiler takes the most passive that fits.
     cell:
         Ranges of what a cell is made of: ``capacitance`` (F), ``conductance`` (S),
         ``inductance`` (H), ``noise`` (A²/Hz, one-sided density of the injected current
@@ -192,9 +191,7 @@ def _architectures(names: object) -> tuple[str, ...]:
         )
     for name in names:
         if name not in ARCHITECTURES:
-            raise _Fault(
-                f"unknown architecture {shorten(name)}; {suggest(name, ARCHITECTURES)}", "architectures"
-            )
+            raise _Fault(f"unknown architecture {shorten(name)}; {suggest(name, ARCHITECTURES)}", "architectures")
     if len(set(names)) < len(names):
         raise _Fault("an architecture is named twice", "architectures")
     return tuple(names)
@@ -210,9 +207,7 @@ def _require_table(table: object, part: str, quantities: tuple[str, ...]) -> Map
         raise _Fault(f"{part} is {shorten(table)}: it must be a table of {', '.join(quantities)}", part)
     for key in table:
         if key not in quantities:
-            raise _Fault(
-                f"unknown key {shorten(key)} in [{part}]; {suggest(key, quantities)}", part, str(key)
-            )
+            raise _Fault(f"unknown key {shorten(key)} in [{part}]; {suggest(key, quantities)}", part, str(key))
     return table
 
 

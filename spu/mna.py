@@ -60,9 +60,7 @@ class Stamps:
         self._charge.append((branch, branch, values))
         self._drift += [(branch, p, one), (branch, n, -one), (p, branch, -one), (n, branch, one)]
 
-    def transconductance(
-        self, p: IntArray, n: IntArray, cp: IntArray, cn: IntArray, values: FloatArray
-    ) -> None:
+    def transconductance(self, p: IntArray, n: IntArray, cp: IntArray, cn: IntArray, values: FloatArray) -> None:
         """Currents ``values * (v(cp) - v(cn))`` (A) that leave p and enter n."""
         self.controlled_ends.append((p, n))
         self._drift += [(p, cp, -values), (p, cn, values), (n, cp, values), (n, cn, -values)]

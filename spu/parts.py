@@ -28,7 +28,6 @@ from spu.elements import (
 )
 
 FloatArray = NDArray[np.float64]
-Elements = Callable[[bool], tuple[Element, ...]]
 
 
 @dataclass(frozen=True)
@@ -49,11 +48,11 @@ class Part:
     positive:
         Whether a value must be > 0 (zero means: not there) or may have either sign.
     elements:
-        ``elements(thermal)``: templates; with ``thermal`` a resistor carries a noise port.
+        Templates. A resistor's noise port is left out where the device makes no thermal noise.
     parameters:
         SPICE parameter -> function of the stored columns (arrays over instances).
-    injected_port:
-        Noise port fed by a source of its own (not thermal noise), if any.
+    injected_port, thermal_port:
+        Noise port fed by a source of its own, or by the thermal noise of a resistor, if any.
     zero_is_absent:
         A zero means that the part is not built (an inductance of zero is an error instead).
     """
@@ -62,7 +61,7 @@ class Part:
     unit: str
     letter: str
     meaning: str
-    elements: Elements
+    elements: tuple[Element, ...]
     parameters: Mapping[str, Callable[[Mapping[str, FloatArray]], FloatArray]]
     columns: tuple[str, ...] = ()
     positive: bool = True
@@ -82,7 +81,7 @@ CELL_PARTS: tuple[Part, ...] = (
         "F",
         "c",
         "capacitance to ground",
-        lambda thermal: (Capacitor("c1", "a", "0", "c"),),
+        (Capacitor("c1", "a", "0", "c"),),
         {"c": lambda v: v["capacitance"]},
     ),
     Part(
@@ -90,7 +89,7 @@ CELL_PARTS: tuple[Part, ...] = (
         "S",
         "r",
         "conductance to ground",
-        lambda thermal: (Resistor("r1", "a", "0", "r", "t" if thermal else None),),
+        (Resistor("r1", "a", "0", "r", "t"),),
         {"r": lambda v: 1.0 / v["conductance"]},
         thermal_port="t",
     ),
@@ -99,7 +98,7 @@ CELL_PARTS: tuple[Part, ...] = (
         "H",
         "l",
         "inductance to ground",
-        lambda thermal: (Inductor("l1", "a", "0", "l"),),
+        (Inductor("l1", "a", "0", "l"),),
         {"l": lambda v: v["inductance"]},
         zero_is_absent=False,
     ),
@@ -108,7 +107,7 @@ CELL_PARTS: tuple[Part, ...] = (
         "A^2/Hz",
         "n",
         "one-sided density of the injected white noise current",
-        lambda thermal: (NoiseCurrent("gn", "0", "a", "sn", "n"),),
+        (NoiseCurrent("gn", "0", "a", "sn", "n"),),
         {"sn": lambda v: v["noise"]},
         injected_port="n",
     ),
@@ -117,7 +116,7 @@ CELL_PARTS: tuple[Part, ...] = (
         "A",
         "b",
         "constant current into the cell",
-        lambda thermal: (CurrentSource("ib", "0", "a", "ib"),),
+        (CurrentSource("ib", "0", "a", "ib"),),
         {"ib": lambda v: v["bias"]},
         positive=False,
     ),
@@ -129,7 +128,7 @@ COUPLER_PARTS: tuple[Part, ...] = (
         "F",
         "c",
         "coupling capacitance",
-        lambda thermal: (Capacitor("c1", "a", "b", "c"),),
+        (Capacitor("c1", "a", "b", "c"),),
         {"c": lambda v: v["capacitance"]},
     ),
     Part(
@@ -137,7 +136,7 @@ COUPLER_PARTS: tuple[Part, ...] = (
         "S",
         "r",
         "coupling conductance",
-        lambda thermal: (Resistor("r1", "a", "b", "r", "t" if thermal else None),),
+        (Resistor("r1", "a", "b", "r", "t"),),
         {"r": lambda v: 1.0 / v["conductance"]},
         thermal_port="t",
     ),
@@ -146,7 +145,7 @@ COUPLER_PARTS: tuple[Part, ...] = (
         "H",
         "l",
         "coupling inductance",
-        lambda thermal: (Inductor("l1", "a", "b", "l"),),
+        (Inductor("l1", "a", "b", "l"),),
         {"l": lambda v: v["inductance"]},
         zero_is_absent=False,
     ),
@@ -155,7 +154,7 @@ COUPLER_PARTS: tuple[Part, ...] = (
         "S",
         "g",
         "transconductances: a current gab*v(b) leaves a, a current gba*v(a) leaves b",
-        lambda thermal: (
+        (
             Transconductor("gab", "a", "0", "b", "0", "gab"),
             Transconductor("gba", "b", "0", "a", "0", "gba"),
         ),

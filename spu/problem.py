@@ -23,7 +23,8 @@ import numpy.typing as npt
 import scipy.linalg
 
 from spu.errors import InputError
-from spu.names import check_names, key_line, parse_toml, read_bytes, read_text, shorten, suggest
+from spu.files import key_line, parse_toml, read_bytes, read_text
+from spu.names import check_names, shorten, suggest
 
 __all__ = [
     "MAX_SIZE",
@@ -325,8 +326,7 @@ class _Definite(NamedTuple):
             inverse = np.ldexp(0.5 * (inverse + inverse.T), -exponent)
         if not np.isfinite(inverse).all() or not np.diagonal(inverse).all():
             raise InputError(
-                f"{what} has entries up to {np.abs(a).max():.3g}: "
-                "its inverse leaves the range of floating point"
+                f"{what} has entries up to {np.abs(a).max():.3g}: its inverse leaves the range of floating point"
             )
         return cls(a, inverse, names, largest / smallest, factor, exponent)
 
@@ -341,9 +341,7 @@ class _Definite(NamedTuple):
 
 def _refuse_indefinite(what: str, smallest: float, largest: float, n: int, exponent: int) -> NoReturn:
     """Refuse a matrix by its extreme eigenvalues, given scaled by ``2**-exponent``."""
-    spectrum = (
-        f"smallest eigenvalue {_ldexp(smallest, exponent):.6g}, largest {_ldexp(largest, exponent):.6g}"
-    )
+    spectrum = f"smallest eigenvalue {_ldexp(smallest, exponent):.6g}, largest {_ldexp(largest, exponent):.6g}"
     if smallest < -n * _EPS * abs(largest):
         raise InputError(f"{what} is not positive definite: {spectrum}; all eigenvalues must be positive")
     raise InputError(
@@ -412,9 +410,7 @@ def _shape(a: FloatArray) -> str:
 
 def _require_size(shape: Sequence[int], what: str) -> None:
     if max(shape, default=0) > MAX_SIZE:
-        raise InputError(
-            f"{what} has shape {' × '.join(map(str, shape))}: at most {MAX_SIZE} variables are taken"
-        )
+        raise InputError(f"{what} has shape {' × '.join(map(str, shape))}: at most {MAX_SIZE} variables are taken")
 
 
 def _real_array(value: Any, what: str) -> FloatArray:
@@ -445,9 +441,7 @@ def _real_array(value: Any, what: str) -> FloatArray:
         for index, entry in np.ndenumerate(raw):
             if not _is_real(entry):
                 at = ", ".join(str(k + 1) for k in index) or "1"
-                raise InputError(
-                    f"{what} is not numeric: entry ({at}) is {shorten(entry)}, not a real number"
-                )
+                raise InputError(f"{what} is not numeric: entry ({at}) is {shorten(entry)}, not a real number")
     try:
         # longdouble may overflow, which is then refused as infinite with its place.
         with np.errstate(over="ignore"):
@@ -789,9 +783,7 @@ def _read_mtx(path: Path) -> FloatArray:
         number, cells = next(body, (len(lines), []))
         size = [_whole(cell) for cell in cells]
         if len(size) != 2 + sparse:
-            raise ValueError(
-                f"the size must be {'rows, columns and entries' if sparse else 'rows and columns'}"
-            )
+            raise ValueError(f"the size must be {'rows, columns and entries' if sparse else 'rows and columns'}")
         rows, columns = size[:2]
         if max(rows, columns) > MAX_SIZE:
             raise ValueError(f"{rows} × {columns} where at most {MAX_SIZE} variables are taken")

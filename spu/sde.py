@@ -14,7 +14,6 @@ from functools import cached_property
 import numpy as np
 import scipy.linalg as la
 import scipy.sparse as sp
-import scipy.sparse.linalg as spla
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
@@ -121,7 +120,7 @@ def stochastic_ode(circuit: Circuit) -> StochasticODE:
     # Left-multiplying by X^T (X = loops.basis) drops the chords' own equations and, since
     # X^T F X keeps F's structure, leaves E = X^T E X symmetric.
     X = loops.basis
-    E, F, K, s, H = X.T @ E @ X, X.T @ F @ X, X.T @ K, X.T @ s, H @ X
+    E, F, K, s, H = X.T @ E @ X, X.T @ F @ X, X.T @ K, np.asarray(X.T @ s), H @ X
 
     E, F, K, s, H, names = _fix_conserved_charge(stamps, E, F, K, s, H, names)
     sde = _eliminate_algebraic(stamps, circuit, E, F, K, s, H, names)
@@ -269,7 +268,7 @@ def _fix_conserved_charge(
         solve[reference, :] = -weights / weights[reference]
         solve[reference, reference] = 0.0
         R = U @ sp.csr_array(solve)
-        E, F, K, s, H = R.T @ E @ R, R.T @ F @ R, R.T @ K, R.T @ s, H @ R
+        E, F, K, s, H = R.T @ E @ R, R.T @ F @ R, R.T @ K, np.asarray(R.T @ s), H @ R
         stamps.conserved.append(reference)
     if stamps.conserved:
         keep = np.setdiff1d(np.arange(len(names)), stamps.conserved)
@@ -306,7 +305,7 @@ def _eliminate_algebraic(
     through = sp.csr_array((len(names), K.shape[1]))
     if len(z):
         U = sp.csr_array(shift)
-        E, F, K, s, H = U.T @ E @ U, U.T @ F @ U, U.T @ K, U.T @ s, H @ U
+        E, F, K, s, H = U.T @ E @ U, U.T @ F @ U, U.T @ K, np.asarray(U.T @ s), H @ U
         Fzz, Fzd, Fdz = F[z][:, z].toarray(), F[z][:, d].toarray(), F[d][:, z].toarray()
         z_names = [names[k] for k in z]
         inverse = _inverse_algebraic(Fzz, K[z].toarray(), z_names)
@@ -318,9 +317,8 @@ def _eliminate_algebraic(
         lift[z] = solved
         X = sp.csr_array(lift)
         x0[z] = constant
-        rows = sp.lil_array((len(names), K.shape[1]))
-        rows[z] = noise
-        through = sp.csr_array(rows)
+        spread = sp.csr_array((np.ones(len(z)), (z, np.arange(len(z)))), shape=(len(names), len(z)))
+        through = sp.csr_array(spread @ noise)
         F_new = F[d][:, d].toarray() + Fdz @ solved
         s = s[d] + Fdz @ constant
         K = sp.csr_array(K[d] + sp.csr_array(Fdz) @ noise)
@@ -348,7 +346,7 @@ def _inverse_algebraic(Fzz: FloatArray, Kz: FloatArray, names: list[str]) -> Flo
     """Invert the algebraic block or say which nodes make it singular."""
     scale = np.abs(Fzz).max(axis=1, initial=0.0)
     silent = np.flatnonzero(scale == 0)
-    u, singular, vt = la.svd(Fzz / np.where(scale > 0, scale, 1.0)[:, None])
+    _, singular, vt = la.svd(Fzz / np.where(scale > 0, scale, 1.0)[:, None])
     if len(silent) == 0 and singular[-1] > 1e-13 * singular[0]:
         return la.inv(Fzz)
     null = silent if len(silent) else np.flatnonzero(np.abs(vt[-1]) > 1e-3 * np.abs(vt[-1]).max())

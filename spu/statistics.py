@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +15,8 @@ from numpy.typing import NDArray
 from spu.circuit import lower
 from spu.device import Device
 from spu.emulator.noise import NormalStreams
-from spu.emulator.propagate import independent_samples, trajectories
+from spu.emulator.propagate import independent_samples
+from spu.emulator.propagate import trajectories as run_trajectories
 from spu.emulator.stationary import Stationary, stationary
 from spu.errors import UsageError
 from spu.estimate import Moments, SamplingError, independent_error, relative_error, trajectory_error
@@ -83,6 +86,8 @@ class Simulation(Statistics):
 
     Attributes
     ----------
+    time_constants:
+        (states,) as in `Prediction`.
     samples:
         Readouts taken, over all trajectories.
     effective_samples:
@@ -103,6 +108,7 @@ class Simulation(Statistics):
         False if the run was interrupted.
     """
 
+    time_constants: FloatArray
     samples: int
     effective_samples: float
     expected_relative_error: float | None
@@ -174,9 +180,7 @@ def predict(device: Device, *, band: tuple[float, float] | None = None, problem:
     """
     law = device_law(device)
     covariance = law.voltage_covariance if band is None else law.band_covariance(*band)
-    found = _statistics(
-        law, problem or device.problem, law.voltage_mean, covariance, compare=band is None
-    )
+    found = _statistics(law, problem or device.problem, law.voltage_mean, covariance, compare=band is None)
     return Prediction(**found, time_constants=law.time_constants, law=law, band=band)
 
 
@@ -247,17 +251,16 @@ def simulate(
     else:
         trajectories, interval, steps = _plan(law, samples, interval, trajectories, duration)
         streams = NormalStreams(seed, trajectories)
-        try:
-            for voltages in _chunks(law, steps, interval, streams, trajectories):
+        with _Interrupt() as interrupt:
+            for voltages in run_trajectories(law, steps=steps, interval=interval, streams=streams, count=trajectories):
                 moments.add(voltages.reshape(-1, voltages.shape[2]))
                 if keep:
                     kept.append(voltages)
                 if progress is not None:
                     progress(moments.count, steps * trajectories)
-        except KeyboardInterrupt:
-            if moments.count == 0:
-                raise
-            complete, steps = False, moments.count // trajectories
+                if interrupt.seen:
+                    break
+        complete, steps = moments.count == steps * trajectories, moments.count // trajectories
     error = _sampling_error(law, steps, interval, trajectories, readout.matrix)
     found = _statistics(law, problem, moments.mean, moments.covariance)
     of_mean = problem is not None and problem.answer == "mean"
@@ -272,6 +275,7 @@ def simulate(
         readouts = ordered @ readout.matrix.T + readout.offset
     return Simulation(
         **found,
+        time_constants=law.time_constants,
         samples=moments.count,
         effective_samples=error.effective_samples,
         expected_relative_error=float(np.sqrt(variance.sum())) / size if size > 0 else None,
@@ -287,8 +291,24 @@ def simulate(
     )
 
 
-def _chunks(law: Stationary, steps: int, interval: float, streams: NormalStreams, count: int):  # noqa: ANN202
-    return trajectories(law, steps=steps, interval=interval, streams=streams, count=count)
+class _Interrupt:
+    """Holds ctrl-C back until the chunk at hand is counted whole; elsewhere than in the main thread, nothing."""
+
+    def __init__(self) -> None:
+        self.seen = False
+
+    def __enter__(self) -> _Interrupt:
+        self._main = threading.current_thread() is threading.main_thread()
+        if self._main:
+            self._before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def _note(self, *_: object) -> None:
+        self.seen = True
+
+    def __exit__(self, *_: object) -> None:
+        if self._main:
+            signal.signal(signal.SIGINT, self._before)
 
 
 def _positive(**numbers: float | None) -> None:
@@ -311,9 +331,7 @@ def _plan(
     return count, interval, -(-samples // count)
 
 
-def _sampling_error(
-    law: Stationary, steps: int, interval: float, count: int, transform: FloatArray
-) -> SamplingError:
+def _sampling_error(law: Stationary, steps: int, interval: float, count: int, transform: FloatArray) -> SamplingError:
     if interval == 0:
         return independent_error(transform @ law.voltage_covariance @ transform.T, steps)
     return trajectory_error(law, steps=steps, interval=interval, count=count, transform=transform)

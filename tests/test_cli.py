@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+
+import spu
 from spu.cli import cli
 from spu.cli import common as cli_common
 from spu.cli.check import describe, report
 from spu.cli.common import engineering, table
-
-import spu
 from spu.crosscheck.result import Check, Level
 
 MATRIX = [[2.0, -0.5, 0.3], [-0.5, 1.5, 0.2], [0.3, 0.2, 1.0]]
@@ -158,12 +158,20 @@ def test_inspect_json():
     found = as_json("inspect", "out")
     assert found["cells"] == ["x", "y", "z"]
     x = found["cell_table"][0]
-    total = x["capacitance"] + sum(
-        row["capacitance"] for row in found["coupler_table"] if "x" in (row["a"], row["b"])
-    )
+    total = x["capacitance"] + sum(row["capacitance"] for row in found["coupler_table"] if "x" in (row["a"], row["b"]))
     assert np.isclose(x["quality"], np.sqrt(total / x["inductance"]) / x["conductance"])
     assert np.isclose(x["resonance"], 1 / (2 * np.pi * np.sqrt(total * x["inductance"])))
     assert np.isclose(x["time_constant"], 2 * total / x["conductance"])
+
+
+@pytest.mark.parametrize("conductance", [1e-4, 2e-4, 1e-3, 5e-2])
+def test_the_time_constant_of_a_lone_cell(conductance):
+    """What inspect says of a cell is what the emulator finds, damped little or much."""
+    device = spu.Device()
+    device.add_cell("a", capacitance=1e-9, conductance=conductance, inductance=1e-1, noise=4e-20)
+    device.write("mine.json")
+    found = as_json("inspect", "mine.json")
+    assert np.isclose(found["cell_table"][0]["time_constant"], found["time_constants"][0], rtol=1e-6)
 
 
 def test_matrices_of_many_rows_go_beside(monkeypatch):

@@ -198,9 +198,7 @@ def test_construction_checks_too():
     with pytest.raises(InputError, match="must be a Range"):
         Hardware(name="h", temperature=0, architectures=("rc-resistive",), cell=h.cell | {"bias": 1.0})
     with pytest.raises(InputError, match="unknown key 'x'"):
-        Hardware(
-            name="h", temperature=0, architectures=("rc-resistive",), cell=h.cell, coupler={"x": Range()}
-        )
+        Hardware(name="h", temperature=0, architectures=("rc-resistive",), cell=h.cell, coupler={"x": Range()})
     with pytest.raises(InputError, match="outside the range"):
         Range(1.0, max=0.5)
 
@@ -211,8 +209,7 @@ def test_construction_checks_too():
         st.tuples(
             st.floats(0, 1, exclude_max=True),
             st.integers(0, 6),
-            st.binary(max_size=4)
-            | st.sampled_from([b"\n", b"-", b"inf", b"{", b"}", b"[", b"]", b'"', b"=", b"nan"]),
+            st.binary(max_size=4) | st.sampled_from([b"\n", b"-", b"inf", b"{", b"}", b"[", b"]", b'"', b"=", b"nan"]),
         ),
         max_size=4,
     )

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spu.errors import InputError
-from spu.names import check_name, check_names, key_line
+from spu.files import key_line
+from spu.names import check_name, check_names
 from spu.problem import (
     MAX_SIZE,
     GaussianSampling,
@@ -103,9 +104,7 @@ def test_one_variable(value):
     np.testing.assert_allclose(p.target_mean, [1.5], rtol=1e-15)
 
 
-@pytest.mark.parametrize(
-    "form", ["csr_array", "csc_matrix", "coo_array", "dia_array", "lil_matrix", "bsr_array"]
-)
+@pytest.mark.parametrize("form", ["csr_array", "csc_matrix", "coo_array", "dia_array", "lil_matrix", "bsr_array"])
 def test_sparse_is_dense(form):
     p = GaussianSampling(precision=getattr(scipy.sparse, form)(A))
     np.testing.assert_array_equal(p.matrix, A)
@@ -235,14 +234,12 @@ def test_refused_vector():
 # --- names ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["x1", "_", "9", "A" * 64, "gnd1", "00"])
+@pytest.mark.parametrize("name", ["x1", "_", "9", "A" * 64, "gnd", "0"])
 def test_good_names(name):
     assert check_name(name, "a variable") == name
 
 
-@pytest.mark.parametrize(
-    "name", ["", "a b", "a-b", "é", "x１", "x\n", "a.b", "A" * 65, "0", "gnd", "GND", None, 1, b"x", "\ud800"]
-)
+@pytest.mark.parametrize("name", ["", "a b", "a-b", "é", "x１", "x\n", "a.b", "A" * 65, None, 1, b"x", "\ud800"])
 def test_bad_names(name):
     with pytest.raises(InputError, match="cannot name a variable") as info:
         check_name(name, "a variable", "f.csv", 7)

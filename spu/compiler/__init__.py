@@ -14,9 +14,10 @@ from pathlib import Path
 from spu.compiler.architectures import ARCHITECTURES, Matrix
 from spu.compiler.congruence import congruence
 from spu.compiler.polarity import polarity
-from spu.device import Device, nearest
+from spu.device import Device
 from spu.errors import InputError, Unrealizable
 from spu.hardware import Hardware, load_hardware
+from spu.names import suggest
 from spu.problem import Problem
 from spu.statistics import Prediction, predict
 
@@ -93,7 +94,7 @@ def compile_problem(
         )
     known = [candidate.name for candidate in ARCHITECTURES]
     if architecture is not None and architecture not in known:
-        raise InputError(f"no architecture {architecture!r}{nearest(architecture, known)}")
+        raise InputError(f"no architecture {architecture!r}; {suggest(architecture, known)}")
     if architecture is not None and architecture not in hardware.architectures:
         raise Unrealizable(
             f"hardware {hardware.name} has no {architecture}; it has {', '.join(hardware.architectures)}"
@@ -124,10 +125,10 @@ def compile_problem(
             scale_spread=float(gains.max() / gains.min()),
             warnings=problem.warnings,
         )
-    reasons = "; ".join(f"{name}: {refusal.reason}" for name, refusal in refused)
+    reasons = "; ".join(f"{name}: {why.reason}" for name, why in refused)
     details: dict[str, object] = {"rho": matrix.congruence.rho, "class": matrix.realizability}
-    for _, refusal in refused:
-        details |= refusal.details
+    for _, why in refused:
+        details |= why.details
     raise Unrealizable(f"hardware {hardware.name} cannot hold this problem: {reasons}", details=details)
 
 

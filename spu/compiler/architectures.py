@@ -36,9 +36,7 @@ class Matrix:
 
     @property
     def realizability(self) -> str:
-        """The narrowest class: ``m-matrix``, ``m-matrix-after-polarity``, ``diagonally-dominant``,
-        ``h-matrix`` or ``any``.
-        """
+        """The narrowest class: m-matrix, m-matrix-after-polarity, diagonally-dominant, h-matrix or any."""
         if self.polarity.signs is not None and self.congruence.rho < 1:
             return "m-matrix" if (self.polarity.signs > 0).all() else "m-matrix-after-polarity"
         if self.congruence.dominant:
@@ -138,7 +136,12 @@ class RLCCapacitive(Architecture):
         offset = problem.target_mean
         device = Device.from_arrays(
             names,
-            {"capacitance": np.where(own > 0, own * factor, np.nan), "conductance": g, "inductance": l, "noise": s},
+            {
+                "capacitance": np.where(own > 0, own * factor, np.nan),
+                "conductance": g,
+                "inductance": l,
+                "noise": s,
+            },
             ends,
             {"capacitance": -entries * factor},
             temperature=hardware.temperature,
@@ -244,7 +247,10 @@ class RCTransconductor(_RC):
                         np.abs(entries[keep]),
                         type(allowed)(min=0.0, max=limit),
                     )
-                    for keep, limit in ((entries > 0, max(allowed.max, 0.0)), (entries < 0, max(-allowed.min, 0.0)))
+                    for keep, limit in (
+                        (entries > 0, max(allowed.max, 0.0)),
+                        (entries < 0, max(-allowed.min, 0.0)),
+                    )
                 ),
             ],
         )
@@ -252,9 +258,7 @@ class RCTransconductor(_RC):
         thermal = 4.0 * BOLTZMANN * hardware.temperature * float(conductance.mean())
         values = entries * factor
         couplers = {"transconductance_ab": values, "transconductance_ba": values}
-        return self._finish(
-            problem, hardware, t, M, factor, {"conductance": conductance}, ends, couplers, thermal
-        )
+        return self._finish(problem, hardware, t, M, factor, {"conductance": conductance}, ends, couplers, thermal)
 
 
 ARCHITECTURES: tuple[Architecture, ...] = (RLCCapacitive(), RCResistive(), RCTransconductor())

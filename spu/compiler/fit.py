@@ -50,9 +50,7 @@ def fit_scale(nominal: float, groups: Sequence[Elements]) -> float:
     return float(min(max(nominal, low), high))
 
 
-def _out_of_range(
-    element: str, value: float, unit: str, limits: tuple[float, float], when: str = ""
-) -> Unrealizable:
+def _out_of_range(element: str, value: float, unit: str, limits: tuple[float, float], when: str = "") -> Unrealizable:
     return Unrealizable(
         f"{element} would be {value:.4g} {unit}{when}, outside its range {limits[0]:.4g} to {limits[1]:.4g} {unit}",
         details={"element": element, "value": value, "range": list(limits), "unit": unit},

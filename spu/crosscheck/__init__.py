@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from spu.crosscheck import ideal, operating_point, replay, transfer, transient
 from spu.crosscheck.context import Context
 from spu.crosscheck.result import LEVELS, VERDICTS, Check, Level
-from spu.device import Device, nearest
+from spu.device import Device
 from spu.errors import DeckError, InputError, NgspiceFailed, NgspiceMissing, UsageError
 from spu.files import write_text
+from spu.names import suggest
 from spu.spice.deck import Deck, read_deck
 from spu.spice.netlist import netlist
 
@@ -96,13 +97,11 @@ def _chosen(levels: Sequence[str] | None) -> list[str]:
         return list(LEVELS)
     for level in levels:
         if level not in LEVELS:
-            raise UsageError(f"no level {level!r}{nearest(level, LEVELS)}")
+            raise UsageError(f"no level {level!r}; {suggest(level, LEVELS)}")
     return [level for level in LEVELS if level in levels]
 
 
-def _check(
-    context: Context, path: Path | None, chosen: list[str], progress: Callable[[str], None] | None
-) -> Check:
+def _check(context: Context, path: Path | None, chosen: list[str], progress: Callable[[str], None] | None) -> Check:
     notes: list[str] = []
     fault: Level | None = None
     if path is None:
@@ -173,9 +172,7 @@ def _corners(context: Context) -> tuple[dict[str, NDArray[np.float64]], dict[str
             covariances[name] = readout.matrix @ covariance @ readout.matrix.T
 
     add("emulator", context.law.voltage_mean, context.law.voltage_covariance)
-    # Deterministic levels say more than sampled ones where both ran.
-    add("ngspice", context.means.get("op", context.means.get("transient")),
-        context.covariances.get("ac", context.covariances.get("transient")))
-    if {"ac", "transient"} <= context.covariances.keys():
-        add("ngspice transient", context.means["transient"], context.covariances["transient"])
+    # The exact levels (op, ac) and the sampled one are two corners: the latter scatters.
+    add("ngspice", context.means.get("op"), context.covariances.get("ac"))
+    add("ngspice transient", context.means.get("transient"), context.covariances.get("transient"))
     return means, covariances

@@ -75,7 +75,7 @@ class Context:
 
     @property
     def vectors(self) -> tuple[str, ...]:
-        """ngspice's names of the probe voltages."""
+        """Ngspice's names of the probe voltages."""
         return tuple(cell_node(name).lower() for name in self.circuit.probes)
 
     @property

@@ -1,4 +1,4 @@
-"""Level ``ideal``: no ngspice. Is the device the one that was compiled, and does it answer the problem?"""
+"""Level ``ideal``, without ngspice: is the device the one compiled, and does it answer the problem."""
 
 from __future__ import annotations
 
@@ -38,7 +38,12 @@ def run(context: Context) -> Level:
             "state_variance": _difference(prediction.law.state_variance, statistics["state_variance"], each=True),
         }
         worst = max(differences, key=lambda key: differences[key])
-        data["consistency"] = {"error": differences[worst], "tolerance": CONSISTENCY, "worst": worst, **differences}
+        data["consistency"] = {
+            "error": differences[worst],
+            "tolerance": CONSISTENCY,
+            "worst": worst,
+            **differences,
+        }
         ratios.append((differences[worst], CONSISTENCY))
         if differences[worst] <= CONSISTENCY:
             messages.append("the device is the one that was compiled")
@@ -51,8 +56,12 @@ def run(context: Context) -> Level:
         predicted = 0.0 if compiled is None else float(compiled["predicted_relative_error"] or 0.0)
         tolerance = context.accuracy if context.accuracy is not None else SLACK * predicted + 1e-8
         error = prediction.relative_error
-        data["accuracy"] = {"error": error, "tolerance": tolerance, "covariance": prediction.covariance_relative_error,
-                            "mean": prediction.mean_relative_error}
+        data["accuracy"] = {
+            "error": error,
+            "tolerance": tolerance,
+            "covariance": prediction.covariance_relative_error,
+            "mean": prediction.mean_relative_error,
+        }
         ratios.append((error, tolerance))
         messages.append(
             f"its {context.problem.answer} misses the problem's by {error:.2g}"

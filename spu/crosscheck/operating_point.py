@@ -6,7 +6,8 @@ import numpy as np
 
 from spu.crosscheck.context import Context
 from spu.crosscheck.result import Level
-from spu.spice.ngspice import Step, run as run_ngspice
+from spu.spice.ngspice import Step
+from spu.spice.ngspice import run as run_ngspice
 
 TOLERANCE = 1e-7
 """Relative to the largest mean (or, without one, to the noise): both solve one linear system."""
@@ -20,9 +21,7 @@ def run(context: Context) -> Level:
     if context.deaf_at_dc:
         return Level("op", "skipped", "says nothing here: inductors short every current to ground at DC")
     assert context.deck is not None
-    (found,) = run_ngspice(
-        context.deck.text(), [Step(("op",), "op", context.vectors)], time_limit=context.time_limit
-    )
+    (found,) = run_ngspice(context.deck.text(), [Step(("op",), "op", context.vectors)], time_limit=context.time_limit)
     mean = np.array([found[name][0] for name in context.vectors])
     context.means["op"] = mean
     expected = law.voltage_mean

@@ -15,7 +15,8 @@ from spu.crosscheck.context import Context
 from spu.crosscheck.result import Level
 from spu.emulator.noise import NormalStreams
 from spu.emulator.propagate import respond
-from spu.spice.ngspice import Step, run as run_ngspice
+from spu.spice.ngspice import Step
+from spu.spice.ngspice import run as run_ngspice
 
 FloatArray = NDArray[np.float64]
 
@@ -27,8 +28,9 @@ OVERSAMPLING = 8
 the kinks that ngspice steps over (a file source sets no breakpoints) are then small."""
 
 LIMITS = (8, 32, 128, 512)
-"""Step limits: the sample time (or less, see `Context.step`) over these. The first two always run, a finer one only where the
-error is still above the tolerance and still falls (time constants spread over decades)."""
+"""Step limits: the sample time (or less, see `Context.step`) over these. The first two always run, a
+finer one only where the error is still above the tolerance and still falls (time constants spread
+over decades)."""
 
 TOLERANCE = 2e-3
 """Path error at the finest limit, relative to the path's norm."""

@@ -62,7 +62,8 @@ class Check:
         Names for the arrays below.
     means, covariances:
         In problem units, (p,) and (p, p), by corner: ``ideal`` (absent without a problem),
-        ``emulator``, ``ngspice`` (absent unless its levels ran).
+        ``emulator``, ``ngspice`` (mean from ``op``, covariance from ``ac``) and ``ngspice
+        transient`` (both from ``noise``, with its scatter); absent unless their levels ran.
     notes:
         What the reader should know besides (a deck written for another device...).
     """
@@ -75,6 +76,7 @@ class Check:
 
     @property
     def verdict(self) -> str:
+        """The worst verdict of the levels that ran."""
         verdicts = [level.verdict for level in self.levels.values() if level.verdict != "skipped"]
         return max(verdicts, key=VERDICTS.index, default="skipped")
 

@@ -9,7 +9,8 @@ from spu.constants import UNIT_NOISE_DENSITY
 from spu.crosscheck.context import Context
 from spu.crosscheck.result import Level
 from spu.spice.netlist import noise_resistor
-from spu.spice.ngspice import Step, run as run_ngspice
+from spu.spice.ngspice import Step
+from spu.spice.ngspice import run as run_ngspice
 from spu.spice.timing import sweep_integral
 
 FloatArray = NDArray[np.float64]
@@ -82,7 +83,7 @@ def run(context: Context) -> Level:
     probes, sources = circuit.probes, [source.name for source in circuit.sources]
     if passed:
         message = (
-            f"{measured.shape[1] * count} transfer functions at {len(frequencies)} frequencies, {count} noise densities "
+            f"{measured.shape[1] * count} transfer functions at {len(frequencies)} frequencies, {count} densities "
             f"and the whole covariance (integral off by {covariance_error:.1g})"
         )
     elif worst == "noise densities":
@@ -99,8 +100,17 @@ def run(context: Context) -> Level:
         parts[worst][1],
         data={
             "frequencies": len(frequencies),
-            "worst_transfer": {"source": sources[k], "cell": probes[i], "error": point, "tolerance": POINTWISE},
-            "worst_density": {"source": sources[loudest], "ratio": float(ratio[loudest]), "tolerance": DENSITY},
+            "worst_transfer": {
+                "source": sources[k],
+                "cell": probes[i],
+                "error": point,
+                "tolerance": POINTWISE,
+            },
+            "worst_density": {
+                "source": sources[loudest],
+                "ratio": float(ratio[loudest]),
+                "tolerance": DENSITY,
+            },
             "unexpected_noise": stray,
             "covariance_error": covariance_error,
             "covariance_tolerance": allowed,
@@ -125,8 +135,9 @@ def _pointwise(measured: ComplexArray, exact: ComplexArray) -> tuple[float, int,
 def _densities(
     context: Context, runs: list[dict[str, NDArray]], transfer: ComplexArray, frequencies: FloatArray
 ) -> tuple[FloatArray, float]:
-    """(m,) one-sided densities (V^2/Hz) of the unit sources, each from the probe that hears it best;
-    and the largest share of a probe's spectrum that none of them explains.
+    """Densities of the unit sources (m,), V^2/Hz one-sided, and the largest unexplained share of a spectrum.
+
+    Each density is taken at the probe that hears the source best.
     """
     resistors = noise_resistor(context.circuit)
     count = len(context.circuit.sources)

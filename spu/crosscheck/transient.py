@@ -23,7 +23,8 @@ from spu.crosscheck.replay import path_errors
 from spu.crosscheck.result import Level
 from spu.emulator.propagate import respond
 from spu.emulator.stationary import source_gain
-from spu.spice.ngspice import Step, run as run_ngspice
+from spu.spice.ngspice import Step
+from spu.spice.ngspice import run as run_ngspice
 from spu.spice.timing import TRANSIENT_SAMPLES
 
 FloatArray = NDArray[np.float64]
@@ -87,11 +88,19 @@ def run(context: Context) -> Level:
 
     names = [source.name for source in circuit.sources]
     parts: dict[str, tuple[float, float, str]] = {
-        "declared": (declared.error, DECLARED, f"source {names[declared.worst]} is declared with another rms or sample time"),
+        "declared": (
+            declared.error,
+            DECLARED,
+            f"source {names[declared.worst]} is declared with another rms or sample time",
+        ),
         "held": (recording.held, 1e-6, "a source does not hold its samples for the sample time it declares"),
         "path": (path, PATH, f"driven by ngspice's own noise, the path of {worst_cell} is off by {path:.2g}"),
         "sources": (sources.statistic, 1.0, f"noise source {names[sources.worst]}: {sources.what} is off"),
-        "covariance": (covariance.statistic, 1.0, f"the variance of {covariance.what} is not what such sources give"),
+        "covariance": (
+            covariance.statistic,
+            1.0,
+            f"the variance of {covariance.what} is not what such sources give",
+        ),
     }
     failed = [key for key, (error, tolerance, _) in parts.items() if not error <= tolerance]
     if failed:
@@ -154,7 +163,7 @@ def _declared(context: Context) -> _Declared:
     names = tuple(f"declared{k}" for k in range(len(ask)))
     (found,) = run_ngspice(
         context.deck.text(),
-        [Step((f"tran 1e-15 1e-15 uic", *ask), "tran", names)],
+        [Step(("tran 1e-15 1e-15 uic", *ask), "tran", names)],
         time_limit=context.time_limit,
     )
     values = [np.resize(np.append(found[name].real, [0.0] * 5), 5) for name in names]
@@ -228,7 +237,11 @@ def _test_sources(noise: FloatArray) -> _SourceTest:
     each = np.arange(width)
     power = (noise**2).sum(axis=0)
     low, high = chi2.ppf(tail, count), chi2.isf(tail, count)
-    add(np.where(power > count, (power - count) / (high - count), (count - power) / (count - low)), each, "its level")
+    add(
+        np.where(power > count, (power - count) / (high - count), (count - power) / (count - low)),
+        each,
+        "its level",
+    )
     add(np.abs(noise.mean(axis=0)) * np.sqrt(count) / normal, each, "its mean")
     for lag in range(1, LAGS + 1):
         products = (noise[lag:] * noise[:-lag]).sum(axis=0) / np.sqrt(count - lag)
@@ -313,7 +326,10 @@ def _test_covariance(context: Context, voltages: FloatArray, interval: float, rm
             squares_diff, absolute_diff = weight * minus**2, weight * np.abs(minus)
         else:
             squares_sum, absolute_sum = squares_sum + weight * plus**2, absolute_sum + weight * np.abs(plus)
-            squares_diff, absolute_diff = squares_diff + weight * minus**2, absolute_diff + weight * np.abs(minus)
+            squares_diff, absolute_diff = (
+                squares_diff + weight * minus**2,
+                absolute_diff + weight * np.abs(minus),
+            )
         current = transition @ current
     independent = np.trace(correlation) ** 2 + (correlation**2).sum()
     # Sums cover the diagonal too (twice each probe); differences only pairs.

@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 import scipy.linalg as la
 from numpy.typing import ArrayLike, NDArray
+from scipy.linalg.lapack import dtrsyl
 
 from spu.constants import UNIT_NOISE_DENSITY
 from spu.errors import CircuitError, InputError
@@ -209,10 +210,9 @@ def lyapunov(A: FloatArray, Q: FloatArray) -> FloatArray:
     if scale == 0:
         return np.zeros_like(Q)
     schur, vectors = la.schur(A, output="real")
-    trsyl = la.get_lapack_funcs("trsyl", (schur,))
 
     def solve(right: FloatArray) -> FloatArray:
-        solution, factor, info = trsyl(schur, schur, -(vectors.T @ right @ vectors), tranb="T")
+        solution, factor, info = dtrsyl(schur, schur, -(vectors.T @ right @ vectors), tranb="T")
         if info < 0:
             raise ValueError(f"trsyl: argument {-info}")
         return np.asarray(vectors @ (solution * factor) @ vectors.T)
@@ -237,13 +237,23 @@ def source_gain(dense: DenseSDE) -> float:
 
 
 def _transfer(dense: DenseSDE, frequencies: FloatArray) -> ComplexArray:
-    hess, q = la.hessenberg(dense.A, calc_q=True)
-    left, right = dense.H @ q, q.T @ dense.B
-    eye = np.eye(len(hess))
-    out = np.empty((len(frequencies), len(dense.H), dense.B.shape[1]), dtype=np.complex128)
-    for k, w in enumerate(2 * np.pi * frequencies * dense.time):
-        out[k] = left @ la.solve(1j * w * eye - hess, right, check_finite=False)
-    return (out + dense.D) * source_gain(dense)
+    """``H (j w - A)^-1 B + D`` for each frequency: by modes, or by solving where they nearly coincide.
+
+    Critically damped cells have coinciding modes; the eigenvectors then carry too few digits.
+    """
+    values, vectors = la.eig(dense.A)
+    points = 2j * np.pi * frequencies * dense.time
+    if np.linalg.cond(vectors) < 1e5:
+        left, right = dense.H @ vectors, la.solve(vectors, dense.B.astype(np.complex128))
+        out = (left[None] / (points[:, None] - values)[:, None, :]) @ right
+    else:
+        eye = np.eye(len(values))
+        size = max(1, 4_000_000 // len(values) ** 2)  # bounded memory
+        blocks = [points[k : k + size] for k in range(0, len(points), size)]
+        out = np.concatenate(
+            [dense.H @ np.linalg.solve(w[:, None, None] * eye - dense.A, dense.B[None]) for w in blocks]
+        )
+    return np.asarray((out + dense.D) * source_gain(dense))
 
 
 def _log_shifted(A: FloatArray, w: float) -> ComplexArray:

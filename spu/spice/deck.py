@@ -15,8 +15,26 @@ from spu.errors import DeckError, InputError
 from spu.files import read_text
 
 _REFUSED = (".include", ".inc", ".lib", ".spiceinclude")
-_ANALYSES = (".tran", ".ac", ".dc", ".op", ".noise", ".tf", ".pz", ".sens", ".disto", ".four", ".meas", ".measure",
-             ".print", ".plot", ".save", ".probe", ".width", ".end")
+_ANALYSES = (
+    ".tran",
+    ".ac",
+    ".dc",
+    ".op",
+    ".noise",
+    ".tf",
+    ".pz",
+    ".sens",
+    ".disto",
+    ".four",
+    ".meas",
+    ".measure",
+    ".print",
+    ".plot",
+    ".save",
+    ".probe",
+    ".width",
+    ".end",
+)
 
 
 @dataclass(frozen=True)
@@ -123,7 +141,9 @@ def read_deck(path: Path) -> Deck:
     for line in lines:
         if line.words[0][0] == "a" or re.search(r"\b(file|shared_lib|process_file)\s*=", line.text.lower()):
             raise DeckError(
-                f"{line.words[0]}: code models and elements that read files are not run", file=path, line=line.number
+                f"{line.words[0]}: code models and elements that read files are not run",
+                file=path,
+                line=line.number,
             )
     header = re.search(r"for device ([0-9a-f]{12})", "\n".join(physical[:5]))
     return Deck(physical[0].strip() or "netlist", tuple(lines), str(path), header.group(1) if header else None)

@@ -113,9 +113,11 @@ def _header(device: Device, circuit: Circuit, law: Stationary, times: Timing, se
     lines += _section("what it computes")
     problem = device.problem
     if problem is not None:
-        what = {"gaussian": "samples a Gaussian with this precision matrix A (covariance A^-1)",
-                "inverse": "inverts this matrix A (the covariance of x is A^-1)",
-                "linear": "solves A x = b (the mean of x is A^-1 b) with this matrix A"}[problem.task]
+        what = {
+            "gaussian": "samples a Gaussian with this precision matrix A (covariance A^-1)",
+            "inverse": "inverts this matrix A (the covariance of x is A^-1)",
+            "linear": "solves A x = b (the mean of x is A^-1 b) with this matrix A",
+        }[problem.task]
         lines.append(f"* It {what}:")
         lines += _limited(problem.matrix)
         lines.append("* Target mean of x:")
@@ -140,7 +142,7 @@ def _header(device: Device, circuit: Circuit, law: Stationary, times: Timing, se
     lines.append("* Expected covariance of the cell voltages with white noise, V^2:")
     lines += _limited(law.voltage_covariance)
     lines.append(
-        f"* Slowest time constant {times.slowest:.4g} s; noise samples every ts = {number(times.sample_time)} s in .tran."
+        f"* Slowest time constant {times.slowest:.4g} s; samples every ts = {number(times.sample_time)} s in .tran."
     )
     return lines
 
@@ -249,7 +251,10 @@ def _sources(circuit: Circuit) -> list[str]:
         if source.thermal:
             lines.append(f"{element} {source.name} 0 {wave}")
         else:
-            lines += [f"{element} s_{source.name} 0 {wave}", f"r{source.name} s_{source.name} {source.name} {{rn}}"]
+            lines += [
+                f"{element} s_{source.name} 0 {wave}",
+                f"r{source.name} s_{source.name} {source.name} {{rn}}",
+            ]
     return lines
 
 

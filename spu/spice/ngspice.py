@@ -162,7 +162,17 @@ def _died(child: subprocess.CompletedProcess[str]) -> NgspiceFailed | NgspiceMis
 def _complaint(lines: list[str]) -> str:
     """The line of ngspice's log that says most about what went wrong."""
     texts = [line.partition(" ")[2].strip() for line in lines]
-    for sign in ("too small", "error", "unknown", "singular", "fatal", "not found", "no such", "can't", "warning"):
+    for sign in (
+        "too small",
+        "error",
+        "unknown",
+        "singular",
+        "fatal",
+        "not found",
+        "no such",
+        "can't",
+        "warning",
+    ):
         for k, text in enumerate(texts):
             if sign in text.lower() and not text.lower().startswith("note"):
                 return " ".join(texts[k : k + 2])[:300]

@@ -51,9 +51,7 @@ def _fetch(ngspice: Any, kind: str, names: list[str] | None) -> dict[str, np.nda
         vectors = {name.lower(): vector for name, vector in plot.items()}
         if first in vectors:
             return {
-                name: np.array(vector._data)
-                for name, vector in vectors.items()
-                if wanted is None or name in wanted
+                name: np.array(vector._data) for name, vector in vectors.items() if wanted is None or name in wanted
             }
     return {}
 
@@ -65,7 +63,7 @@ def main(request_path: str, result_path: str) -> None:
     request = json.loads(Path(request_path).read_text())
     ngspice = _load()
     ngspice.log.clear()
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Any] = {}
     loaded = True
     try:
         ngspice.load_circuit(request["deck"])

@@ -1,0 +1,43 @@
+# make demo   the main job on real input; ends with a table and a picture
+# make test   linters and tests (ngspice included)
+# Both first install what is missing: system packages (with sudo unless root), Python packages into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint netlists system clean
+
+demo: $(VENV)/installed
+	$(BIN)/spu compile examples/club8.toml -o demo --force
+	$(BIN)/spu predict demo
+	$(BIN)/spu simulate demo --samples 100000
+	$(BIN)/spu inspect demo --plot demo/device.png
+	$(BIN)/spu check demo --plot demo/covariances.png
+	@echo
+	@echo "The three covariances are drawn in demo/covariances.png, the device in demo/device.png,"
+	@echo "and the netlist that ngspice ran is demo/device.cir."
+
+test: $(VENV)/installed lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy spu cli
+
+# The reference netlists that lie in netlists/, written anew from examples/.
+netlists: $(VENV)/installed
+	$(BIN)/python netlists/regenerate.py
+
+system:
+	@sh tools/system_packages.sh
+
+$(VENV)/installed: pyproject.toml tools/system_packages.sh
+	@sh tools/system_packages.sh
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
