@@ -28,6 +28,7 @@ _HEADER_ROWS = 16
 """Matrices in the header stop here; larger ones stand in problem.json."""
 
 _STANDALONE_SAMPLES = 4000
+"""In the transient of a netlist run by itself; fewer where there are more than eight cells."""
 
 
 def number(value: float) -> str:
@@ -267,7 +268,8 @@ def _analysis(circuit: Circuit, law: Stationary, times: Timing) -> list[str]:
     reference = noise_element(circuit.sources[0].name)
     per_decade = max(times.per_decade, 50)
     settle = 5 * times.slowest
-    stop = settle + max(_STANDALONE_SAMPLES * times.sample_time, 100 * times.slowest)
+    samples = _STANDALONE_SAMPLES * 8 / max(8, len(circuit.probes))
+    stop = settle + max(samples * times.sample_time, 20 * times.slowest)
     start = " uic" if law.sde.conserved else ""
     lines = [
         *_section("analysis when run by itself; a tool that checks this netlist runs its own"),

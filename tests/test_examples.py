@@ -1,0 +1,131 @@
+"""The examples, the README's code and the reference netlists: run, and compared with what is shipped."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import spu
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "examples"
+NETLISTS = sorted((ROOT / "netlists").glob("*.cir"))
+
+_NUMBER = re.compile(r"(?<![\w.])[-+]?\d+\.?\d*(?:e[-+]?\d+)?(?![\w.])", re.IGNORECASE)
+
+
+def test_fin_solves_the_system_and_approaches_the_analytic_solution(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["fin.py", str(tmp_path)])
+    fin = runpy.run_path(str(EXAMPLES / "fin.py"))
+    fin["main"]()
+    assert "rc-resistive" in capsys.readouterr().out
+    matrix, vector, x = fin["system"]()
+    solution = np.linalg.solve(matrix, vector)
+    m = np.sqrt(4 * fin["LOSS"] / (fin["CONDUCTIVITY"] * fin["THICKNESS"]))
+    analytic = fin["BASE"] * np.cosh(m * (fin["LENGTH"] - x)) / np.cosh(m * fin["LENGTH"])
+    assert np.abs(solution - analytic).max() < 0.05  # K: second order in the cell size
+    problem, _ = spu.load_problem(tmp_path / "fin.toml")
+    prediction = spu.predict(spu.compile(problem))
+    assert np.abs(prediction.mean - solution).max() < 1e-9 * solution.max()
+    assert problem.variables[0] == "T1"
+
+
+def test_karate_club_is_the_graph_it_says(capsys):
+    networkx = pytest.importorskip("networkx")
+    runpy.run_path(str(EXAMPLES / "karate_club.py"), run_name="__main__")
+    assert "34 cells, 78 coupling capacitors, rlc-capacitive" in capsys.readouterr().out
+    problem, _ = spu.load_problem(EXAMPLES / "karate_club.mtx")
+    graph = networkx.karate_club_graph()
+    laplacian = networkx.laplacian_matrix(graph, nodelist=range(34)).toarray()
+    assert np.array_equal(problem.matrix, laplacian + np.eye(34))
+    eight, hardware = spu.load_problem(EXAMPLES / "club8.toml")
+    members = [int(name.removeprefix("member_")) - 1 for name in eight.variables]
+    ties = networkx.laplacian_matrix(graph.subgraph(members), nodelist=members).toarray()
+    assert hardware == "spu8"
+    assert np.array_equal(eight.matrix, ties + np.eye(8))
+
+
+def test_wine_needs_transconductors_and_is_exact():
+    problem, hardware = spu.load_problem(EXAMPLES / "wine.toml")
+    compilation = spu.compile_problem(problem, hardware or "ideal")
+    assert compilation.architecture == "rc-transconductor"
+    assert "alcohol" in problem.variables
+    assert compilation.prediction.relative_error < 1e-9
+    assert np.allclose(np.diag(problem.target_covariance), 1.0)
+
+
+def test_by_hand_is_the_file_that_is_shipped(capsys):
+    by_hand = runpy.run_path(str(EXAMPLES / "by_hand.py"))
+    by_hand["main"]()
+    assert "slowest time constant" in capsys.readouterr().out
+    assert spu.Device.read(EXAMPLES / "by_hand.json").hash == by_hand["device"]().hash
+
+
+def test_readme_python():
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert blocks
+    namespace: dict = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), namespace)
+    assert namespace["stats"].relative_error < 1e-9
+
+
+def test_readme_device_file(tmp_path):
+    (block,) = re.findall(r"```json\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    path = tmp_path / "device.json"
+    path.write_text(block)
+    assert spu.predict(spu.Device.read(path)).variables == ("x", "y")
+
+
+def test_readme_commands(tmp_path):
+    (block,) = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    lines = [line.split("#")[0].strip() for line in block.splitlines()]
+    assert len(lines) >= 5
+    for line in lines:
+        words = shlex.split(line.replace("/tmp/", f"{tmp_path}/"))
+        program = str(Path(sys.executable).parent / Path(words[0]).name)
+        done = subprocess.run([program, *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (line, done.stderr)
+
+
+def test_netlists_are_what_the_examples_give(tmp_path):
+    subprocess.run([sys.executable, str(ROOT / "netlists" / "regenerate.py"), str(tmp_path)], check=True)
+    assert sorted(p.name for p in tmp_path.glob("*.cir")) == [p.name for p in NETLISTS]
+    for path in NETLISTS:
+        old, new = path.read_text(), (tmp_path / path.name).read_text()
+        # A device's hash covers its last bits, which another linear algebra library may round differently.
+        old, new = (re.sub(r"device [0-9a-f]{12};", "device HASH;", text) for text in (old, new))
+        assert _NUMBER.sub("N", old) == _NUMBER.sub("N", new), path.name
+        a, b = (np.array([float(x) for x in _NUMBER.findall(text)]) for text in (old, new))
+        # Zeros of the header (means, covariances) may come out as rounding errors.
+        assert np.allclose(a, b, rtol=1e-9, atol=0) or np.allclose(a, b, rtol=1e-9, atol=1e-22), path.name
+
+
+@pytest.mark.parametrize("path", NETLISTS, ids=lambda path: path.stem)
+def test_netlists_run_by_themselves(path, tmp_path):
+    # -n: without the user's start-up file. Nothing of Python is in the environment of the run.
+    text = path.read_text()
+    done = subprocess.run(
+        ["ngspice", "-n", "-b", str(path)],
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(tmp_path)},  # without HOME ngspice 39 crashes
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    log = done.stdout + done.stderr
+    assert done.returncode == 0, log[-2000:]
+    cells = len(re.findall(r"^xcell_", text, re.MULTILINE))
+    noise = re.findall(r"^RESULT noise \w+: found (\S+) expected (\S+)", log, re.MULTILINE | re.IGNORECASE)
+    transient = re.findall(r"^RESULT tran \w+: found (\S+) expected (\S+)", log, re.MULTILINE | re.IGNORECASE)
+    assert len(noise) == len(transient) == cells, log[-2000:]
+    for found, expected in noise:
+        assert abs(float(found) / float(expected) - 1) < 5e-3  # the control block's rule is plain trapezoid
+    assert all(np.isfinite(float(found)) for found, _ in transient)
