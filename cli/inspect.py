@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,64 +20,11 @@ from .common import (
     print_result,
     table,
 )
+from .look import CellLook, CouplerLook, Look, look_at
 
 if TYPE_CHECKING:
-    from spu.device import Device
     from spu.folder import Folder
     from spu.statistics import Prediction
-
-
-@dataclass(frozen=True)
-class CellLook:
-    """A cell as an engineer sees it, its neighbours held at ground.
-
-    Attributes
-    ----------
-    values:
-        As programmed, SI.
-    time_constant:
-        s; the slower one where there are two; None without capacitance or loss.
-    resonance, quality:
-        Hz and 1; None without inductance.
-    flipped:
-        Whether its variable is read with negative polarity.
-    """
-
-    name: str
-    values: dict[str, float]
-    time_constant: float | None
-    resonance: float | None
-    quality: float | None
-    flipped: bool
-
-
-@dataclass(frozen=True)
-class CouplerLook:
-    """A coupler as an engineer sees it.
-
-    Attributes
-    ----------
-    values:
-        As programmed, SI.
-    kind:
-        The quantity that couples most; a transconductance with its sign.
-    strength:
-        Its value over the geometric mean of what the two cells have of it in all.
-    """
-
-    a: str
-    b: str
-    values: dict[str, Any]
-    kind: str
-    strength: float
-
-
-@dataclass(frozen=True)
-class Look:
-    """All cells and couplers of a device."""
-
-    cells: tuple[CellLook, ...]
-    couplers: tuple[CouplerLook, ...]
 
 
 @click.command("inspect")
@@ -115,61 +62,6 @@ def command(directory: Path, plot: Path | None, as_json: bool) -> int:
         if plot is not None:
             click.echo(f"picture: {plot}")
     return 0
-
-
-def look_at(device: Device) -> Look:
-    """Work out the figures of all cells and couplers."""
-    import numpy as np
-
-    ends, n = device.coupler_ends, len(device.cell_names)
-
-    def total(quantity: str, power: int = 1) -> Any:
-        """Sum of a quantity at every node: of the cell and the couplers that end there."""
-        own = np.nan_to_num(device.cell_columns.arrays[quantity] ** power)
-        joined = np.nan_to_num(device.coupler_columns.arrays[quantity] ** power)
-        return own + sum(np.bincount(ends[:, side], joined, n) for side in (0, 1))
-
-    totals = {"capacitance": total("capacitance"), "conductance": total("conductance")}
-    stiffness = total("inductance", -1)  # 1/H
-    gain = device.readout.matrix
-    flipped = gain.diagonal() < 0 if gain.shape[0] == gain.shape[1] else np.zeros(n, dtype=bool)
-    cells = tuple(
-        CellLook(cell.name, cell.values, *_figures(float(c), float(g), float(k)), bool(inverted))
-        for cell, c, g, k, inverted in zip(
-            device.cells, totals["capacitance"], totals["conductance"], stiffness, flipped, strict=True
-        )
-    )
-    totals |= {"inductance": stiffness, "transconductance": totals["conductance"]}
-    couplers = []
-    for coupler, (a, b) in zip(device.couplers, ends.tolist(), strict=True):
-        strengths = {}
-        for quantity, value in coupler.values.items():
-            pair = value if isinstance(value, tuple) else (value,)
-            largest = max(pair, key=abs)
-            size = abs(1 / largest if quantity == "inductance" else largest)
-            scale = float(np.sqrt(totals[quantity][a] * totals[quantity][b]))
-            sign = f" {'<' if largest < 0 else '>'} 0" if quantity == "transconductance" else ""
-            strengths[quantity + sign] = size / scale if scale > 0 else 0.0
-        kind = max(strengths, key=lambda key: strengths[key], default="none")
-        couplers.append(CouplerLook(coupler.a, coupler.b, coupler.values, kind, strengths.get(kind, 0.0)))
-    return Look(cells, tuple(couplers))
-
-
-def _figures(c: float, g: float, k: float) -> tuple[float | None, float | None, float | None]:
-    """Time constant, resonance and quality of ``c v'' + g v' + k v = 0``."""
-    import numpy as np
-
-    if c <= 0 or g <= 0:
-        return None, None, None
-    if k <= 0:
-        return float(np.float64(c) / g), None, None
-    quality = np.sqrt(c) * np.sqrt(k) / g
-    resonance = np.sqrt(k) / np.sqrt(c) / (2 * np.pi)
-    if quality >= 0.5:
-        time = 2 * np.float64(c) / g
-    else:  # overdamped: the slow root
-        time = np.float64(g) / k * (1 + np.sqrt(1 - 4 * quality**2)) / 2
-    return float(time), float(resonance), float(quality)
 
 
 def _report(folder: Folder, look: Look, prediction: Prediction, plot: Path | None) -> dict[str, Any]:

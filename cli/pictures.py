@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
     from numpy.typing import NDArray
 
-    from .inspect import Look
+    from .look import Look
 
     FloatArray = NDArray[np.float64]
 
@@ -184,7 +184,8 @@ def _draw_graph(axes: Axes, look: Look, graph: nx.Graph) -> None:
             ax=axes,
         )
     if n <= _MOST_LABELS:
-        nx.draw_networkx_labels(graph, place, font_size=9 if n <= 12 else 6, ax=axes)
+        backing = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5}
+        nx.draw_networkx_labels(graph, place, font_size=9 if n <= 12 else 6, bbox=backing, ax=axes)
     found = {coupler.kind for coupler in couplers}
     handles = [
         Line2D([], [], color=colour, linestyle=style, linewidth=2, label=kind)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spu.constants import GROUND
 from spu.device import Columns, Device, Readout
 from spu.elements import Element, silent
 from spu.errors import InputError
@@ -21,7 +22,6 @@ from spu.parts import Part
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-GROUND = -1
 
 
 @dataclass(frozen=True)

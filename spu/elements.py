@@ -14,15 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spu.constants import BOLTZMANN, UNIT_NOISE_DENSITY
-
-if TYPE_CHECKING:
-    from spu.mna import Stamps
+from spu.mna import Stamps
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]

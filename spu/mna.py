@@ -1,4 +1,4 @@
-"""Modified nodal analysis: a circuit's elements stamped into ``E x' = F x + s + K n``."""
+"""Modified nodal analysis: what elements write their stamps into, ``E x' = F x + s + K n``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from spu.circuit import GROUND, Circuit
+from spu.constants import GROUND
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -110,16 +110,3 @@ class Stamps:
             keep = rows != GROUND
             np.add.at(total, rows[keep], values[keep])
         return total
-
-
-def stamp(circuit: Circuit) -> tuple[Stamps, list[str]]:
-    """Stamp every element of a circuit; returns the stamps and the names of all unknowns."""
-    nodes = circuit.node_names()
-    stamps = Stamps(len(nodes), len(circuit.sources), circuit.temperature)
-    names = []
-    for flat in circuit.flatten():
-        before = len(stamps.inductor_names)
-        flat.element.stamp(stamps, flat.nodes, flat.noise, flat.values)
-        if len(stamps.inductor_names) > before:
-            names += [f"i({flat.element.name} of {name})" for name in flat.group.names]
-    return stamps, [f"v({name})" for name in nodes] + names

@@ -17,10 +17,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from spu.circuit import GROUND, Circuit
+from spu.circuit import Circuit
+from spu.constants import GROUND
 from spu.device import Readout
 from spu.errors import CircuitError
-from spu.mna import Stamps, stamp
+from spu.mna import Stamps
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -96,6 +97,12 @@ class DenseSDE:
     to_state: FloatArray
     time: float
 
+    @cached_property
+    def modes(self) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+        """Eigenvalues (n,) of A and its eigenvectors (n, n), which may be nearly parallel (critical damping)."""
+        values, vectors = la.eig(self.A)
+        return values.astype(np.complex128), vectors.astype(np.complex128)
+
 
 def stochastic_ode(circuit: Circuit) -> StochasticODE:
     """Derive the stochastic ODE of a circuit.
@@ -107,7 +114,7 @@ def stochastic_ode(circuit: Circuit) -> StochasticODE:
         charge; nodes whose voltage the circuit does not determine; a noise current that only
         inductors could carry (the voltage would be a derivative of white noise).
     """
-    stamps, names = stamp(circuit)
+    stamps, names = _stamp(circuit)
     _refuse_floating(stamps, names)
     E, F, K, s = stamps.E, stamps.F, stamps.K, stamps.s
     p, n = circuit.probe_nodes.T
@@ -125,6 +132,19 @@ def stochastic_ode(circuit: Circuit) -> StochasticODE:
     E, F, K, s, H, names = _fix_conserved_charge(stamps, E, F, K, s, H, names)
     sde = _eliminate_algebraic(stamps, circuit, E, F, K, s, H, names)
     return replace(sde, conserved=bool(len(loops.dropped) or stamps.conserved))
+
+
+def _stamp(circuit: Circuit) -> tuple[Stamps, list[str]]:
+    """Stamp every element of a circuit; returns the stamps and the names of all unknowns."""
+    nodes = circuit.node_names()
+    stamps = Stamps(len(nodes), len(circuit.sources), circuit.temperature)
+    names = []
+    for flat in circuit.flatten():
+        before = len(stamps.inductor_names)
+        flat.element.stamp(stamps, flat.nodes, flat.noise, flat.values)
+        if len(stamps.inductor_names) > before:
+            names += [f"i({flat.element.name} of {name})" for name in flat.group.names]
+    return stamps, [f"v({name})" for name in nodes] + names
 
 
 def _probe_matrix(p: IntArray, n: IntArray, size: int) -> sp.csr_array:

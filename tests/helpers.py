@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 import scipy.linalg as la
 
 from spu.circuit import lower
@@ -98,6 +99,11 @@ def disconnected(rng: np.random.Generator, n: int, condition: float = 100.0) -> 
 
 def off_diagonal(matrix: np.ndarray) -> np.ndarray:
     return matrix - np.diag(np.diag(matrix))
+
+
+def near(expected: object, rel: float = 1e-12) -> object:
+    """`pytest.approx` without its absolute tolerance of 1e-12, beside which volts squared are nothing."""
+    return pytest.approx(expected, rel=rel, abs=0.0)
 
 
 def difference(found: np.ndarray, expected: np.ndarray) -> float:

@@ -125,11 +125,11 @@ def compile_problem(
             scale_spread=float(gains.max() / gains.min()),
             warnings=problem.warnings,
         )
-    reasons = "; ".join(f"{name}: {why.reason}" for name, why in refused)
     details: dict[str, object] = {"rho": matrix.congruence.rho, "class": matrix.realizability}
     for _, why in refused:
         details |= why.details
-    raise Unrealizable(f"hardware {hardware.name} cannot hold this problem: {reasons}", details=details)
+    why_not = f"hardware {hardware.name} cannot hold this problem, not as {_reasons(refused)}"
+    raise Unrealizable(why_not, details=details)
 
 
 def _reason(summary: str, refused: list[tuple[str, Unrealizable]], forced: bool) -> str:
@@ -137,4 +137,12 @@ def _reason(summary: str, refused: list[tuple[str, Unrealizable]], forced: bool)
         return f"{summary} (as asked)"
     if not refused:
         return f"{summary}; the most passive one this hardware has"
-    return summary + "".join(f"; not {name}: {refusal.reason}" for name, refusal in refused)
+    return f"{summary}; not as {_reasons(refused)}"
+
+
+def _reasons(refused: list[tuple[str, Unrealizable]]) -> str:
+    """``name: reason`` for each refusal, architectures with one reason together."""
+    together: dict[str, list[str]] = {}
+    for name, refusal in refused:
+        together.setdefault(refusal.reason, []).append(name)
+    return "; not as ".join(f"{' or '.join(names)}: {reason}" for reason, names in together.items())

@@ -76,7 +76,7 @@ class Stationary:
     @cached_property
     def poles(self) -> ComplexArray:
         """(n,) eigenvalues of the drift, 1/s."""
-        return np.asarray(la.eigvals(self.dense.A) / self.dense.time)
+        return np.asarray(self.dense.modes[0] / self.dense.time)
 
     @property
     def time_constants(self) -> FloatArray:
@@ -177,7 +177,7 @@ def stationary(sde: StochasticODE) -> Stationary:
         If a mode grows, or does not decay, naming its nodes.
     """
     dense = sde.dense
-    values, vectors = la.eig(dense.A)
+    values, vectors = dense.modes
     worst = int(np.argmax(values.real))
     if values[worst].real >= -1e-15 * len(values):
         shape = np.abs(dense.to_state @ vectors[:, worst])
@@ -241,17 +241,30 @@ def _transfer(dense: DenseSDE, frequencies: FloatArray) -> ComplexArray:
 
     Critically damped cells have coinciding modes; the eigenvectors then carry too few digits.
     """
-    values, vectors = la.eig(dense.A)
+    values, vectors = dense.modes
     points = 2j * np.pi * frequencies * dense.time
     if np.linalg.cond(vectors) < 1e5:
         left, right = dense.H @ vectors, la.solve(vectors, dense.B.astype(np.complex128))
-        out = (left[None] / (points[:, None] - values)[:, None, :]) @ right
+        # One product of (frequencies, modes) with (modes, probes x sources) costs far less than a small
+        # product a frequency; probes go in blocks that bound the memory of the second factor.
+        modes = 1.0 / (points[:, None] - values)
+        size = max(1, 20_000_000 // max(1, right.size))
+        blocks = [left[k : k + size] for k in range(0, len(left), size)]
+        out = np.concatenate(
+            [
+                (modes @ (rows.T[:, :, None] * right[:, None, :]).reshape(len(values), -1)).reshape(
+                    len(points), len(rows), -1
+                )
+                for rows in blocks
+            ],
+            axis=1,
+        )
     else:
         eye = np.eye(len(values))
         size = max(1, 4_000_000 // len(values) ** 2)  # bounded memory
-        blocks = [points[k : k + size] for k in range(0, len(points), size)]
+        parts = [points[k : k + size] for k in range(0, len(points), size)]
         out = np.concatenate(
-            [dense.H @ np.linalg.solve(w[:, None, None] * eye - dense.A, dense.B[None]) for w in blocks]
+            [dense.H @ np.linalg.solve(w[:, None, None] * eye - dense.A, dense.B[None]) for w in parts]
         )
     return np.asarray((out + dense.D) * source_gain(dense))
 

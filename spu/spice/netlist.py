@@ -14,8 +14,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from spu.circuit import GROUND, Circuit, Instances, Subcircuit, lower
-from spu.constants import BOLTZMANN, ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
+from spu.circuit import Circuit, Instances, Subcircuit, lower
+from spu.constants import BOLTZMANN, GROUND, ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
 from spu.device import Device
 from spu.elements import unit_noise_resistance
 from spu.emulator.stationary import Stationary, stationary

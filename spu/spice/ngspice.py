@@ -92,7 +92,7 @@ def run(
     NgspiceFailed
         If it crashed, hung, or a step gave no result.
     """
-    environment = {**os.environ, "NGSPICE_LIBRARY_PATH": library(), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "NGSPICE_LIBRARY_PATH": library(), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     # Nothing of the user's ngspice set-up may change what is measured.
     environment["HOME"] = environment["SPICE_USERINIT_DIR"] = os.devnull
     with tempfile.TemporaryDirectory(prefix="spu-ngspice-") as scratch:
