@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -129,7 +130,6 @@ def test_the_command_line_says_the_same(folders):
 
 # (reason, device, level that should see it, pattern, replacement, pattern that the message holds)
 # A replacement is applied once, to the first match.
-SCALE = "1.03*"
 NETLISTS = [
     # Values on instance lines.
     ("a cell's capacitance", "rlc", "ac", r"(xcell_x2 .* c=)(\S+)", r"\1{1.03*\2}", "x2"),
@@ -163,6 +163,7 @@ NETLISTS = [
     ("no inductor", "rlc", "ac", r"  l1 a 0 .*\n", "", ""),
     ("no injected noise", "resistive", "ac", r"  gn .*\n", "", ""),
     ("no noise source", "rlc", "ac", r"vn_x2 .*\n", "", "n_x2"),
+    ("a source doubled", "rlc", "ac", r"(vn_x2 .*\n)", r"\1\1", "vn_x2"),
     ("no thermal source", "rlc", "ac", r"vt_x2 .*\n", "", "t_x2"),
     ("no noise resistor", "resistive", "ac", r"rn_x2 .*\n", "", "n_x2"),
     ("a stray capacitor", "rlc", "ac", r"\.control", "cstray cell_x2 0 1e-12\n.control", "x2"),
@@ -404,7 +405,7 @@ def context(folders):
     return Context(folder.device, folder.problem, folder.compiled, None)
 
 
-INTERVAL = 2e-8
+INTERVAL = 8e-8
 
 
 def _sampled_paths(context, rng, count, rms=1e-6):
@@ -423,7 +424,7 @@ def _sampled_paths(context, rng, count, rms=1e-6):
 
 def test_the_covariance_test_keeps_its_false_alarm_rate_and_sees_what_it_says(context, monkeypatch):
     rng = np.random.default_rng(5)
-    paths = [_sampled_paths(context, rng, 4000) for _ in range(20)]
+    paths = [_sampled_paths(context, rng, 3000) for _ in range(12)]
     found = [transient._test_covariance(context, path, INTERVAL, 1e-6) for path in paths]
     assert all(each.statistic < 1 for each in found)
     mean = context.law.voltage_mean
@@ -431,14 +432,10 @@ def test_the_covariance_test_keeps_its_false_alarm_rate_and_sees_what_it_says(co
         transient._test_covariance(context, mean + np.sqrt(1 + each.detectable) * (path - mean), INTERVAL, 1e-6)
         for each, path in zip(found, paths, strict=True)
     ]
-    assert sum(each.statistic > 1 for each in seen) >= 18
-    # One pair of cells correlated otherwise than predicted, each variance right.
-    turned = [path * [-1, 1, 1] for path in paths[:5]]
-    tested = [transient._test_covariance(context, path, INTERVAL, 1e-6) for path in turned]
-    assert all(each.error > 0.1 for each in tested)
+    assert sum(each.statistic > 1 for each in seen) >= 11  # 99 % promised
     monkeypatch.setattr(transient, "FALSE_ALARM", 0.3)
     alarms = sum(transient._test_covariance(context, path, INTERVAL, 1e-6).statistic > 1 for path in paths)
-    assert alarms <= 12  # 20 * 0.3 and three standard deviations
+    assert alarms <= 8  # 12 * 0.3 and three standard deviations
 
 
 def test_sampled_covariance_is_that_of_a_train_of_held_pulses(context):
@@ -497,26 +494,35 @@ def test_a_broken_library_counts_as_missing(folders, tmp_path, monkeypatch):
     assert found.exit_status == 3 and "libngspice0" in found.levels["ac"].message
 
 
-def _children():
+def _children(pid):
+    """Child processes, by number."""
     children = set()
-    for task in Path("/proc/self/task").iterdir():
+    for task in Path(f"/proc/{pid}/task").iterdir():
         children |= set((task / "children").read_text().split())
     return children
 
 
-STIFF = "vstiff stiff 0 sin(0 1 1e15)\nrstiff stiff cell_x1 1e12\n.control"
+def _running(pid):
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+ENDLESS = "vfast fast 0 pulse(0 1 0 1e-15 1e-15 1e-15 4e-15)\nrfast fast 0 1k noisy=0\n.control"
+"""Four time points every 4 fs: no transient ends."""
 
 
 def test_a_run_without_end_is_stopped_and_leaves_nothing_behind(copy):
     folder = copy("resistive")
     deck = (folder / "device.cir").read_text()
-    (folder / "device.cir").write_text(deck.replace(".control", STIFF, 1))
-    before = _children()
+    (folder / "device.cir").write_text(deck.replace(".control", ENDLESS, 1))
+    before = _children(os.getpid())
     started = time.perf_counter()
     found = spu.check(folder, levels=["noise"], time_limit=4.0)
     assert time.perf_counter() - started < 20
     assert found.exit_status == 2 and "4 s" in found.levels["noise"].message
-    assert _children() <= before
+    assert _children(os.getpid()) <= before
 
 
 SHELL = "shell touch {marker}"
@@ -528,8 +534,8 @@ HOSTILE = {
     "a command in a comment": (".control", "*# " + SHELL + "\n.control"),
     "a script": ("SPU:", "*ng_script\n" + SHELL + "\nSPU:"),
     "a command as title": ("SPU:", "*# " + SHELL + "\n* SPU:"),
-    "a node that is a command": ("n_x1", "n`touch${{IFS}}{marker}`"),
-    "a node that is a redirection": ("n_x1", "n_x1>{marker}"),
+    "a node that is a command": ("s_n_x1", "s`echo>{marker}`"),
+    "a node that is a redirection": ("s_n_x1", "s_n_x1>{marker}"),
     "two lines to other eyes": (".control", "* word\u2028.control\n" + SHELL + "\n.endc\n.control"),
 }
 
@@ -540,7 +546,7 @@ def test_a_netlist_runs_no_commands(copy, tmp_path, name):
     folder = copy("resistive")
     old, new = HOSTILE[name]
     deck = (folder / "device.cir").read_text()
-    everywhere = -1 if old == "n_x1" else 1
+    everywhere = -1 if old == "s_n_x1" else 1
     changed = deck.replace(old, new.format(marker=marker), everywhere)
     assert changed != deck
     (folder / "device.cir").write_text(changed)
@@ -602,6 +608,31 @@ def test_no_netlist(copy):
     assert found.exit_status == 2 and "device.cir" in found.levels["ac"].message
 
 
+def test_a_killed_check_leaves_no_ngspice_behind(copy):
+    folder = copy("resistive")
+    deck = (folder / "device.cir").read_text()
+    (folder / "device.cir").write_text(deck.replace(".control", ENDLESS, 1))
+    command = [sys.executable, "-c", "import spu.cli; spu.cli.main()", "check", str(folder), "--level", "replay"]
+    parent = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    children = set()
+    deadline = time.monotonic() + 60
+    while not children and parent.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.5)
+        children = _children(parent.pid)
+    parent.kill()
+    parent.wait()
+    assert children, "ngspice was never started"
+    try:
+        deadline = time.monotonic() + 10
+        while any(_running(child) for child in children):
+            assert time.monotonic() < deadline, "ngspice goes on without its parent"
+            time.sleep(0.1)
+    finally:
+        for child in children:
+            if _running(child):
+                os.kill(int(child), signal.SIGKILL)
+
+
 # --- the netlist by itself -----------------------------------------------------------------
 
 
@@ -630,29 +661,3 @@ def test_the_netlist_runs_by_itself(folders, tmp_path, name):
         assert 0.3 < float(found) / float(expected) < 3
         assert abs(float(mean) - float(centre)) < 2 * np.sqrt(float(expected))
     assert {path.name for path in tmp_path.iterdir()} == {"device.cir"}
-
-
-def test_a_killed_check_leaves_no_ngspice_behind(copy):
-    folder = copy("resistive")
-    deck = (folder / "device.cir").read_text()
-    (folder / "device.cir").write_text(deck.replace(".control", STIFF, 1))
-    command = [sys.executable, "-c", "import spu.cli; spu.cli.main()", "check", str(folder), "--level", "noise"]
-    parent = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    child = ""
-    deadline = time.monotonic() + 60
-    while not child and parent.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.1)
-        for task in Path(f"/proc/{parent.pid}/task").iterdir():
-            child = child or (task / "children").read_text().strip()
-    assert child, "ngspice was never started"
-    parent.kill()
-    parent.wait()
-    try:
-        for _ in range(50):
-            if not Path(f"/proc/{child}").exists() or "\nState:\tZ" in Path(f"/proc/{child}/status").read_text():
-                return
-            time.sleep(0.1)
-        pytest.fail("ngspice goes on without its parent")
-    finally:
-        if Path(f"/proc/{child}").exists():
-            os.kill(int(child), 9)

@@ -320,11 +320,13 @@ def test_missing_files(tmp_path):
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers(-(10**6), 10**6) | st.text(max_size=4),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["format", "cells", "couplers", "name", "a", "b", "capacitance", "readout", "gain"]),
-        inner,
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["format", "cells", "couplers", "name", "a", "b", "capacitance", "readout", "gain"]),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=12,
 )

@@ -226,9 +226,7 @@ def test_streams_differ_by_seed_trajectory_and_purpose():
     values = {first(0, 1), first(1, 1), first(0, 2), first(0, 1, 1), first(2**70, 1)}
     assert len(values) == 5
     streams = NormalStreams(0, 1)
-    assert np.array_equal(
-        np.concatenate([streams.draw(k, 2) for k in (1, 3, 4)]), NormalStreams(0, 1).draw(8, 2)
-    )
+    assert np.array_equal(np.concatenate([streams.draw(k, 2) for k in (1, 3, 4)]), NormalStreams(0, 1).draw(8, 2))
 
 
 def test_same_seed_same_run():
@@ -246,10 +244,25 @@ def test_readouts_are_what_the_moments_are_of():
     assert run.mean == near(run.readouts.mean(axis=0), rel=1e-9)
     assert run.covariance == near(np.cov(run.readouts.T, bias=True), rel=1e-12)
     assert run.device_time == near(125 * run.interval)
+    # One trajectory after another, each in the order of time.
+    law = law_of(rlc_pair())
+    streams = NormalStreams(1, 8)
+    y = np.concatenate(list(trajectories(law, steps=125, interval=run.interval, streams=streams, count=8)))
+    assert np.array_equal(run.readouts[125:250], y[:, 1])
 
 
-@pytest.mark.parametrize("wrong", [{"samples": 0}, {"samples": -3}, {"interval": 0.0}, {"interval": np.nan},
-                                   {"trajectories": 0}, {"duration": -1.0}, {"independent": True, "interval": 1e-6}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"samples": 0},
+        {"samples": -3},
+        {"interval": 0.0},
+        {"interval": np.nan},
+        {"trajectories": 0},
+        {"duration": -1.0},
+        {"independent": True, "interval": 1e-6},
+    ],
+)
 def test_bad_arguments(wrong):
     with pytest.raises(UsageError):
         spu.simulate(rlc_pair(), **wrong)

@@ -35,9 +35,7 @@ def test_one_rlc_cell(temperature):
     assert law.sde.state_names == ("v(a)", "i(l1 of xcell_a)")
     # Voltage and inductor current are uncorrelated: energy coordinates are equal and independent.
     assert law.covariance == pytest.approx(effective * np.eye(2), rel=1e-12, abs=1e-12 * effective)
-    assert law.poles * 2 * c / g == near(
-        -1 + np.sqrt(1 - 4 * c / (l * g**2) + 0j) * np.array([1, -1]), rel=1e-12
-    )
+    assert law.poles * 2 * c / g == near(-1 + np.sqrt(1 - 4 * c / (l * g**2) + 0j) * np.array([1, -1]), rel=1e-12)
 
 
 def test_one_rc_cell_with_bias():
@@ -397,6 +395,7 @@ DEVICES = {
     "rlc": rlc_pair(),
     "random": random_device(np.random.default_rng(5), 4, temperature=T, transconductors=True),
     "loops": PASSIVE["two loops"],
+    "loop away from ground": PASSIVE["inductor loop"],
     "algebraic": t_network(T, noise=2e-20),
 }
 
@@ -415,7 +414,15 @@ def test_transfer_and_spectrum_against_nodal_admittance(name):
             assert difference(found, expected) < 1e-9, source
 
 
-@pytest.mark.parametrize("name", ["rc", "rlc", "random", "loops"])
+@pytest.mark.parametrize("name", ["cut-set of two nodes", "two cut-sets", "cut-set with an inductor"])
+def test_spectrum_of_cut_sets(name):
+    """Well above 0 Hz, where the admittance of an isolated charge vanishes."""
+    law, nodal = law_of(PASSIVE[name]), Nodal(PASSIVE[name])
+    for f in (1e5, 1e6, 1e7):
+        assert difference(law.spectrum([f])[0], nodal.spectrum(f)) < 1e-9
+
+
+@pytest.mark.parametrize("name", ["rc", "rlc", "random", "loops", "loop away from ground"])
 def test_spectrum_integrates_to_the_covariance(name):
     device = DEVICES[name]
     law = law_of(device)
@@ -427,7 +434,7 @@ def test_spectrum_integrates_to_the_covariance(name):
     assert all(np.linalg.eigvalsh(matrix).min() > -1e-12 * np.abs(matrix).max() for matrix in spectrum)
 
 
-@pytest.mark.parametrize("name", ["rc", "rlc", "random", "loops"])
+@pytest.mark.parametrize("name", ["rc", "rlc", "random", "loops", "loop away from ground"])
 def test_autocovariance(name):
     law = law_of(DEVICES[name])
     slowest = law.time_constants[0]
@@ -510,9 +517,14 @@ def test_the_critical_cells_are_critical():
 
 
 @pytest.mark.parametrize("band", [(0.0, 1e5), (1e4, 1e6), (1e6, 1.01e6)])
-def test_band_with_white_feedthrough(band):
+@pytest.mark.parametrize("resonant", [False, True])
+def test_band_with_white_feedthrough(band, resonant):
     """The node m without capacitance sees white noise: a band makes its variance finite."""
     device = t_network(T, noise=2e-20)
+    if resonant:  # the drift is then not symmetric
+        device.cell_columns.arrays["inductance"][:] = [1e-5, np.nan, np.nan]
+        device.coupler_columns.arrays["transconductance_ab"][:] = [1e-3, np.nan]
+        device.coupler_columns.arrays["transconductance_ba"][:] = [-5e-4, np.nan]
     law = law_of(device)
     assert np.abs(law.dense.D[1]).max() > 0
     assert difference(law.band_covariance(*band), band_by_quadrature(device, *band)) < 1e-9

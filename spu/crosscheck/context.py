@@ -96,11 +96,18 @@ class Context:
         power = (np.abs(self.law.transfer(grid)) ** 2).sum(axis=2)
         return np.asarray(grid[np.argmax(power, axis=0)])
 
-    @property
+    @cached_property
     def deaf_at_dc(self) -> bool:
-        """Whether inductors short every probe at DC (to rounding), so that no current moves it."""
-        loudest = np.abs(self.law.transfer(self.peak_frequencies)).max(initial=0.0)
-        return bool(np.abs(self.law.transfer([0.0])).max(initial=0.0) <= 1e-9 * loudest)
+        """Whether inductors short every probe at DC (to rounding), so that no current into a cell moves it."""
+        dense = self.law.dense
+
+        def impedance(w: float) -> float:
+            # In energy coordinates a current into a probe's node enters as the probe's own row of H.
+            shifted = 1j * w * np.eye(len(dense.A)) - dense.A
+            return float(np.abs(dense.H @ np.linalg.solve(shifted, dense.H.T)).max())
+
+        rates = np.sort(np.abs(dense.modes[0]))
+        return impedance(0.0) <= 1e-9 * max(impedance(w) for w in (rates[0], np.median(rates), rates[-1]))
 
     @property
     def from_zero(self) -> bool:
