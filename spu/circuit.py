@@ -217,9 +217,9 @@ def _group(
                 if port is None or (is_thermal and not thermal):
                     continue
                 prefix = "t" if is_thermal else "n"
-                middle = "" if kind == "cell" else f"{kind}_"
+                prefix += "" if kind == "cell" else "c"  # tc_a_b: no cell's t_NAME can read the same
                 ports.append(np.arange(len(sources), len(sources) + len(rows)))
-                sources += [NoiseSource(f"{prefix}_{middle}{names[k]}", is_thermal) for k in rows]
+                sources += [NoiseSource(f"{prefix}_{names[k]}", is_thermal) for k in rows]
         parameters = {name: convert(values) for part in held for name, convert in part.parameters.items()}
         groups.append(Instances(template, instance_names, np.column_stack(ports), parameters))
     return groups

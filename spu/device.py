@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from spu.constants import ROOM_TEMPERATURE
 from spu.errors import InputError
 from spu.files import read_json, write_text
-from spu.names import check_name, check_names, suggest
+from spu.names import check_name, check_names, shorten, suggest
 from spu.parts import CELL_PARTS, COUPLER_PARTS, Part
 
 if TYPE_CHECKING:
@@ -124,7 +124,10 @@ class Columns:
 def _number(value: Any, where: str, part: Part, file: str | None) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise InputError(f"{where} must be a number in {part.unit}, not {value!r}", file=file)
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number):
         raise InputError(f"{where} must be finite, not {number}", file=file)
     if number != 0 and not 1e-60 < abs(number) < 1e60:
@@ -160,8 +163,10 @@ class Device:
     _readout: Readout | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.temperature, (int, float)) and 0 <= self.temperature < math.inf):
-            raise InputError(f"temperature must be a number of kelvin >= 0, not {self.temperature!r}")
+        kelvin = self.temperature
+        if isinstance(kelvin, bool) or not isinstance(kelvin, (int, float)) or not 0 <= kelvin < 1e60:
+            raise InputError(f"temperature must be a number of kelvin >= 0, not {shorten(kelvin)}")
+        self.temperature = float(kelvin)
         self.cell_names: list[str] = []
         self.cell_columns = Columns(CELL_PARTS, "a cell")
         self.coupler_ends: IntArray = np.empty((0, 2), dtype=np.int64)
@@ -308,10 +313,10 @@ class Device:
 
     @property
     def graph(self) -> nx.Graph:
-        """A networkx graph: nodes carry ``cell`` (`Cell`), edges ``coupler`` (`Coupler`)."""
+        """A networkx graph: nodes carry ``cell`` (`Cell`), edges ``coupler`` (`Coupler`), the graph the rest."""
         import networkx as nx
 
-        graph = nx.Graph(temperature=self.temperature, architecture=self.architecture)
+        graph = nx.Graph(temperature=self.temperature, architecture=self.architecture, readout=self._readout)
         graph.add_nodes_from((cell.name, {"cell": cell}) for cell in self.cells)
         graph.add_edges_from((coupler.a, coupler.b, {"coupler": coupler}) for coupler in self.couplers)
         return graph
@@ -326,6 +331,7 @@ class Device:
         if temperature is None:
             temperature = graph.graph.get("temperature", ROOM_TEMPERATURE)
         device = cls(temperature=temperature, architecture=graph.graph.get("architecture"))
+        device._readout = graph.graph.get("readout")
         for node, data in graph.nodes(data=True):
             cell = data.get("cell")
             device.add_cell(str(node), **(cell.values if cell is not None else data))
@@ -402,8 +408,6 @@ class Device:
         if data.get("format") != FORMAT:
             raise InputError(f'"format" must be "{FORMAT}", not {data.get("format")!r}', file=file)
         temperature = data.get("temperature", ROOM_TEMPERATURE)
-        if isinstance(temperature, bool) or not isinstance(temperature, (int, float)):
-            raise InputError(f"temperature must be a number of kelvin, not {temperature!r}", file=file)
         architecture = data.get("architecture")
         if not (architecture is None or isinstance(architecture, str)):
             raise InputError(f"architecture must be a string, not {architecture!r}", file=file)
@@ -460,20 +464,39 @@ class Device:
         data = _object(data, "readout", ("variables", "gain", "matrix", "offset"), file)
         if ("gain" in data) == ("matrix" in data):
             raise InputError('readout needs either "gain" (one number a cell) or "matrix"', file=file)
+        if "gain" in data:
+            matrix = np.diag(_numbers(data["gain"], 1, "readout.gain", file))
+        else:
+            matrix = _numbers(data["matrix"], 2, "readout.matrix", file)
+        variables = data.get("variables", self.cell_names)
+        if not isinstance(variables, list) or not all(isinstance(name, str) for name in variables):
+            raise InputError("readout.variables must be a list of names", file=file)
+        offset = _numbers(data.get("offset", [0.0] * len(variables)), 1, "readout.offset", file)
+        if offset.shape != (len(variables),):
+            raise InputError(f"readout.offset has {len(offset)} numbers for {len(variables)} variables", file=file)
         try:
-            matrix = np.asarray(data.get("matrix", 0.0), dtype=np.float64)
-            if "gain" in data:
-                matrix = np.diag(np.asarray(data["gain"], dtype=np.float64).reshape(-1))
-            variables = data.get("variables", self.cell_names)
-            if not isinstance(variables, list) or not all(isinstance(name, str) for name in variables):
-                raise InputError("readout.variables must be a list of names")
-            self.set_readout(matrix, np.asarray(data.get("offset", 0.0), dtype=np.float64), variables)
+            self.set_readout(matrix, offset, variables)
         except InputError as error:
             raise InputError(error.message, file=file) from None
-        except (TypeError, ValueError):
-            raise InputError(
-                "readout: gain, matrix and offset must hold numbers of matching sizes", file=file
-            ) from None
+
+
+def _numbers(data: Any, dimensions: int, where: str, file: str | None) -> FloatArray:
+    """An array out of nested lists of plain numbers: no strings, no booleans, no ragged rows."""
+
+    def plain(value: Any, depth: int) -> bool:
+        if depth == 0:
+            return isinstance(value, (int, float)) and not isinstance(value, bool)
+        return isinstance(value, list) and all(plain(entry, depth - 1) for entry in value)
+
+    if plain(data, dimensions):
+        try:
+            array = np.array(data, dtype=np.float64)
+        except (ValueError, OverflowError):  # ragged, or an integer beyond any float
+            array = np.empty(())
+        if array.ndim == dimensions:
+            return array
+    shape = "a list of numbers" if dimensions == 1 else "a list of rows of numbers, all of one length"
+    raise InputError(f"{where} must be {shape}", file=file)
 
 
 def _object(data: Any, what: str, keys: tuple[str, ...], file: str | None) -> dict[str, Any]:

@@ -14,14 +14,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.linalg as la
 from numpy.typing import NDArray
 
 from spu.emulator.propagate import exact_step
 from spu.emulator.stationary import Stationary
 
 FloatArray = NDArray[np.float64]
-
-_DENSE_LAGS = 2048
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,45 +63,69 @@ def trajectory_error(
 
     Notes
     -----
-    Lags are summed one by one up to 2048, then with doubling strides (trapezoid) until the
-    slowest mode has decayed by e^-20.
+    In modes of the drift every sum over lags is a geometric series, taken in closed form. Where modes
+    nearly coincide (critical damping) lags are summed one by one until the slowest has decayed.
     """
     dense = law.dense
     left = dense.H if transform is None else transform @ dense.H
-    step = exact_step(dense, interval).transition
-    slowest = float(law.time_constants[0])
-    last = min(steps - 1, int(np.ceil(20.0 * slowest / interval)))
-    return _bartlett(left, step, law.covariance @ left.T, steps, count, last)
-
-
-def _bartlett(
-    left: FloatArray, step: FloatArray, right: FloatArray, steps: int, count: int, last: int
-) -> SamplingError:
-    """Sum the formula over lags 0..last of ``R(l) = left @ step^l @ right``."""
+    right = law.covariance @ left.T
     P = left @ right
+    values, vectors = dense.modes
+    if np.linalg.cond(vectors) < 1e5:
+        sums = _modal_sums(
+            left @ vectors,
+            la.solve(vectors, right.astype(np.complex128)),
+            np.exp(values * (interval / dense.time)),
+            steps,
+        )
+    else:
+        last = min(steps - 1, int(np.ceil(40.0 * float(law.time_constants[0]) / interval)))
+        sums = _lag_sums(left, exact_step(dense, interval).transition, right, steps, last)
     variance = np.diag(P)
-    covariance_sum = np.outer(variance, variance) + P * P.T
-    mean_sum = variance.copy()
-    current, power, stride, lag, since = right, step, 1, 0, 0
-    while lag < last:
-        current = power @ current
-        lag += stride
-        since += 1
-        R = left @ current
-        diagonal = np.diag(R)
-        # Both signs of the lag; within a stride the sum is the trapezoid's.
-        weight = 2.0 * stride * max(0.0, 1.0 - lag / steps)
-        if since == _DENSE_LAGS and lag < last:
-            weight *= 1.5  # half of the old stride, half of the doubled one
-            power, stride, since = power @ power, stride * 2, 0
-        covariance_sum = covariance_sum + weight * (np.outer(diagonal, diagonal) + R * R.T)
-        mean_sum = mean_sum + weight * diagonal
     total = steps * count
-    covariance_variance = covariance_sum / total
+    covariance_variance = (np.outer(variance, variance) + P * P.T + 2.0 * sums[0]) / total
+    mean_variance = np.maximum(variance + 2.0 * sums[1], 0.0) / total
     independent = float(np.trace(P) ** 2 + (P**2).sum())
     expected = float(covariance_variance.sum())
-    effective = independent / expected if expected > 0 else float(total)
-    return SamplingError(covariance_variance, np.maximum(mean_sum, 0.0) / total, effective)
+    return SamplingError(
+        np.maximum(covariance_variance, 0.0), mean_variance, independent / expected if expected > 0 else float(total)
+    )
+
+
+def _series(ratio: NDArray[np.complex128], steps: int) -> NDArray[np.complex128]:
+    """``sum over l = 1..steps-1 of (1 - l/steps) ratio^l``, |ratio| < 1."""
+    gap = 1.0 - ratio
+    return np.asarray(ratio / gap - ratio * (1.0 - ratio**steps) / (steps * gap**2))
+
+
+def _modal_sums(
+    left: NDArray[np.complex128], right: NDArray[np.complex128], ratio: NDArray[np.complex128], steps: int
+) -> tuple[FloatArray, FloatArray]:
+    """Sums over positive lags, ``R(l) = left diag(ratio^l) right``: (p, p) for the covariance, (p,) for the mean."""
+    own = left * right.T  # (p, n): R_ii(l) = own_i ratio^l
+    pairs = _series(np.outer(ratio, ratio), steps)
+    products = own @ pairs @ own.T
+    crossed = np.empty_like(products)
+    for i in range(len(left)):
+        # R_ij(l) R_ji(l) for one i and all j, over pairs of modes.
+        weighted = left[i][:, None] * pairs * right[:, i][None, :]
+        crossed[i] = ((right.T @ weighted) * left).sum(axis=1)
+    return (products + crossed).real, (own @ _series(ratio, steps)).real
+
+
+def _lag_sums(
+    left: FloatArray, step: FloatArray, right: FloatArray, steps: int, last: int
+) -> tuple[FloatArray, FloatArray]:
+    """The same two sums, lag by lag up to ``last``, with ``R(l) = left step^l right``."""
+    covariance, mean = np.zeros((len(left), len(left))), np.zeros(len(left))
+    current = right
+    for lag in range(1, last + 1):
+        current = step @ current
+        R = left @ current
+        diagonal, weight = np.diag(R), 1.0 - lag / steps
+        covariance += weight * (np.outer(diagonal, diagonal) + R * R.T)
+        mean += weight * diagonal
+    return covariance, mean
 
 
 @dataclass

@@ -31,6 +31,7 @@ class Stamps:
     conductor_ends: list[tuple[IntArray, IntArray]] = field(default_factory=list)
     controlled_ends: list[tuple[IntArray, IntArray]] = field(default_factory=list)
     conserved: list[int] = field(default_factory=list)
+    isolated: set[int] = field(default_factory=set)
     _charge: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
     _drift: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
     _noise: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)

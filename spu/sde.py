@@ -8,6 +8,7 @@ ever guessed from floating-point numbers), so that what remains has a symmetric 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -169,15 +170,17 @@ def _list(names: list[str], limit: int = 6) -> str:
     return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
-def _nodes(names: list[str]) -> tuple[str, ...]:
-    return tuple(name[2:-1] if name.startswith("v(") else name for name in names)
+def node_names(names: Sequence[str]) -> tuple[str, ...]:
+    """The nodes among names of unknowns (``v(a)``, ``i(l1 of xcell_a)``); all as they are where there is none."""
+    nodes = tuple(name[2:-1] for name in names if name.startswith("v("))
+    return nodes or tuple(names)
 
 
 def _refuse_floating(stamps: Stamps, names: list[str]) -> None:
     inductors = [(p, n) for p, n, _ in stamps.inductor_ends]
     edges = stamps.capacitor_ends + stamps.conductor_ends + stamps.controlled_ends + inductors
     labels, ground = _components(edges, stamps.node_count)
-    floating = _nodes([names[k] for k in np.flatnonzero(labels != ground)])
+    floating = node_names([names[k] for k in np.flatnonzero(labels != ground)])
     if floating:
         raise CircuitError(
             f"floating: nothing ties {_list(list(floating))} to ground, so the voltage is undefined; "
@@ -261,7 +264,7 @@ def _fix_conserved_charge(
     charge = E.diagonal()
     for label in sorted(set(labels.tolist()) - with_control):
         members = np.flatnonzero(labels == label)
-        nodes = _nodes([names[k] for k in members])
+        nodes = node_names([names[k] for k in members])
         total = np.zeros(len(names))
         total[members] = 1.0
         noise, bias = total @ K, float(total @ s)
@@ -290,6 +293,7 @@ def _fix_conserved_charge(
         R = U @ sp.csr_array(solve)
         E, F, K, s, H = R.T @ E @ R, R.T @ F @ R, R.T @ K, np.asarray(R.T @ s), H @ R
         stamps.conserved.append(reference)
+        stamps.isolated.update(members.tolist())
     if stamps.conserved:
         keep = np.setdiff1d(np.arange(len(names)), stamps.conserved)
         E, F, K, s, H = E[keep][:, keep], F[keep][:, keep], K[keep], s[keep], H[:, keep]
@@ -314,7 +318,8 @@ def _eliminate_algebraic(
     shift = sp.lil_array(sp.eye_array(len(names)))
     algebraic = []
     for label in sorted(set(labels.tolist()) - {ground}):
-        members = [position[int(k)] for k in np.flatnonzero(labels == label)]
+        # The charge of an isolated set fixes its level already; the rest of the group still floats with it.
+        members = [position[int(k)] for k in np.flatnonzero(labels == label) if int(k) not in stamps.isolated]
         shift[members, [members[0]] * len(members)] = 1.0
         algebraic.append(members[0])
     z = np.array(sorted(algebraic), dtype=np.int64)
@@ -370,7 +375,7 @@ def _inverse_algebraic(Fzz: FloatArray, Kz: FloatArray, names: list[str]) -> Flo
     if len(silent) == 0 and singular[-1] > 1e-13 * singular[0]:
         return la.inv(Fzz)
     null = silent if len(silent) else np.flatnonzero(np.abs(vt[-1]) > 1e-3 * np.abs(vt[-1]).max())
-    nodes = _nodes([names[k] for k in null])
+    nodes = node_names([names[k] for k in null])
     if len(silent) and np.abs(Kz[silent]).max(initial=0.0) > 0:
         raise CircuitError(
             f"noise current into {_list(list(nodes))} could flow only through inductors: its voltage would "
@@ -391,7 +396,7 @@ def _dense(sde: StochasticODE) -> DenseSDE:
     except la.LinAlgError:
         raise CircuitError(
             "capacitances and inductances do not store positive energy: the circuit is not passive there",
-            nodes=tuple(sde.state_names),
+            nodes=node_names(sde.state_names),
         ) from None
     left = la.solve_triangular(root, sde.F.toarray(), lower=True)
     A = la.solve_triangular(root, left.T, lower=True).T
@@ -399,7 +404,9 @@ def _dense(sde: StochasticODE) -> DenseSDE:
     to_state = la.solve_triangular(root, np.eye(len(root)), lower=True).T
     rate = float(np.abs(A).max())
     if rate == 0:
-        raise CircuitError("nothing in the circuit moves: no conductance and no inductor", nodes=tuple(sde.state_names))
+        raise CircuitError(
+            "nothing in the circuit moves: no conductance and no inductor", nodes=node_names(sde.state_names)
+        )
     drive = la.solve_triangular(root, sde.s, lower=True)
     A, B, drive = A / rate, B / np.sqrt(rate), drive / rate
     mean = np.zeros(len(A)) if not drive.any() else -_solve(A, drive, sde.state_names)
@@ -419,4 +426,6 @@ def _solve(A: FloatArray, b: FloatArray, names: tuple[str, ...]) -> FloatArray:
     try:
         return la.solve(A, b)
     except la.LinAlgError:
-        raise CircuitError("a bias current has no resting point: the drift is singular", nodes=names) from None
+        raise CircuitError(
+            "a bias current has no resting point: the drift is singular", nodes=node_names(names)
+        ) from None

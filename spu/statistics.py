@@ -237,6 +237,7 @@ def simulate(
     law = device_law(device)
     problem = problem or device.problem
     readout = law.sde.readout
+    law.voltage_covariance  # noqa: B018 - refuses a probe that sees white noise directly
     moments = Moments(law.voltage_mean)
     kept: list[FloatArray] = []
     complete = True

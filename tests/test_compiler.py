@@ -135,7 +135,6 @@ def test_links_between_unequal_blocks(link):
     assert made.prediction.relative_error < 1e-9
 
 
-@pytest.mark.xfail(strict=True, raises=spu.CircuitError, reason="the scaling spreads over many decades")
 @pytest.mark.parametrize("link", [1e-4, 1e-8, 1e-12])
 def test_weak_links(link):
     """The Perron vector decays as the link to the power of the distance; the scaling need not."""
@@ -146,7 +145,6 @@ def test_weak_links(link):
     assert made.scale_spread < 1e4
 
 
-@pytest.mark.xfail(strict=True, reason="rounding errors of an inverse become couplers")
 def test_covariance_of_a_sparse_precision():
     """Given by its covariance, a chain is still a chain: 1e-17 is no coupler, and no sign to be frustrated by."""
     A = m_matrix(np.random.default_rng(3), 8, 100.0)
@@ -303,7 +301,6 @@ def test_cell_without_own_capacitance_where_one_must_be():
     assert made.prediction.relative_error < 1e-13
 
 
-@pytest.mark.xfail(strict=True, reason="zero as an upper limit gives a factor of zero instead of a refusal")
 @pytest.mark.parametrize(
     "hardware",
     [
@@ -317,7 +314,6 @@ def test_hardware_without_such_couplers(hardware):
         spu.compile(spu.GaussianSampling(precision=PAIR), hardware)
 
 
-@pytest.mark.xfail(strict=True, reason="the lower limit of transconductances is dropped")
 def test_smallest_transconductance():
     hardware = limited(only("rc-transconductor"), coupler_transconductance=Range(min=1e-4, max=1e-3))
     device = spu.compile(spu.GaussianSampling(precision=np.array([[2.0, 1e-2], [1e-2, 2.0]])), hardware)

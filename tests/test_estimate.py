@@ -109,7 +109,6 @@ def test_resonator(quality, phase):
     assert found.mean_variance[0] == near(mean, rel=1e-2)
 
 
-@pytest.mark.xfail(strict=True, reason="doubled strides alias the oscillation of the autocovariance")
 @pytest.mark.parametrize("which", ["covariance", "mean"])
 def test_resonator_of_high_quality(which):
     """Q = 10000 read every quarter period: every second lag is an extremum."""
@@ -121,7 +120,6 @@ def test_resonator_of_high_quality(which):
         assert found.mean_variance[0] == near(mean, rel=0.1)
 
 
-@pytest.mark.xfail(strict=True, reason="the sum cancels to less than the error of doubled strides; 0 is returned")
 def test_mean_of_a_resonator_read_often():
     """Ten readouts a radian at Q = 100: the mean is sharp, but its error is not zero."""
     found = resonator_error(100, 0.1, 200_000)

@@ -280,7 +280,6 @@ def test_names_do_not_collide(names, pairs):
     assert difference(density, nodal.density) < 1e-13
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="cell coupler_a_b and coupler a-b share t_coupler_a_b")
 def test_a_cell_named_like_a_coupler():
     device = cells("a", "b", "coupler_a_b")
     device.add_coupler("a", "b", conductance=1e-4)
@@ -316,7 +315,7 @@ def test_continuations_and_comments(tmp_path):
         ".end\n"
         "r9 z 0 1\n",
     )
-    assert read.title == "a title"
+    assert read.text().startswith("* ")  # a title of ours: some titles are commands
     assert [(line.text, line.number) for line in read.lines] == [
         ("r1 a 0 1k", 3),
         ("c1 a 0 1n", 10),
@@ -393,14 +392,12 @@ def test_our_own_decks_read_back(tmp_path, name):
 # ngspice knows these commands by how they begin; and it runs what stands in a control block.
 
 
-@pytest.mark.xfail(strict=True, reason="ngspice takes .incl too: it compares beginnings")
 @pytest.mark.parametrize("text", ["t\n.incl other.cir\n", "t\n.includes other.cir\n"])
 def test_includes_by_another_name(tmp_path, text):
     with pytest.raises(DeckError):
         deck(tmp_path, text)
 
 
-@pytest.mark.xfail(strict=True, reason="ngspice takes .controls for .control and runs its shell commands")
 def test_control_block_by_another_name(tmp_path):
     try:
         text = deck(tmp_path, "t\nr1 a 0 1\n.controls\nshell touch x\n.endc\n.end\n").text()
@@ -409,7 +406,6 @@ def test_control_block_by_another_name(tmp_path):
     assert "shell" not in text
 
 
-@pytest.mark.xfail(strict=True, reason="a title of *ng_script makes ngspice run the deck as commands")
 def test_a_script_is_no_deck(tmp_path):
     try:
         text = deck(tmp_path, "*ng_script\nshell touch x\n.end\n").text()
@@ -418,13 +414,11 @@ def test_a_script_is_no_deck(tmp_path):
     assert not text.lower().startswith("*ng_script")
 
 
-@pytest.mark.xfail(strict=True, reason="the continuation of a dropped analysis is glued to the line before it")
 def test_continuation_of_what_is_dropped(tmp_path):
     read = deck(tmp_path, "t\nr1 a 0 1k\n.save v(a)\n+ v(b)\n.end\n")
     assert [line.text for line in read.lines] == ["r1 a 0 1k"]
 
 
-@pytest.mark.xfail(strict=True, reason="a comment behind a value swallows the continuation")
 @pytest.mark.parametrize("comment", ["; the load", "$ the load"])
 def test_comment_before_a_continuation(tmp_path, comment):
     read = deck(tmp_path, f"t\nr1 a 0 {comment}\n+ 1k\n.end\n")

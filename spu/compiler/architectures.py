@@ -20,7 +20,7 @@ from spu.compiler.polarity import Polarity
 from spu.constants import BOLTZMANN
 from spu.device import Device, Readout
 from spu.errors import Unrealizable
-from spu.hardware import Hardware
+from spu.hardware import Hardware, Range
 from spu.problem import Problem
 
 FloatArray = NDArray[np.float64]
@@ -86,14 +86,33 @@ def _passive_form(matrix: Matrix, names: tuple[str, ...]) -> tuple[FloatArray, F
 
 def _own(M: FloatArray) -> FloatArray:
     """Own parts of the diagonal; what is below rounding is zero, which means: not built."""
-    own = own_fraction(M, np.ones(len(M))) * np.diag(M)
-    return np.where(own > 4.0 * len(M) * np.finfo(float).eps * np.diag(M), own, 0.0)
+    own, rounding = own_fraction(M, np.ones(len(M))) * np.diag(M), 8.0 * len(M) * np.finfo(float).eps * np.diag(M)
+    if (own < -rounding).any():
+        worst = int(np.argmin(own / np.diag(M)))
+        raise Unrealizable(
+            f"cell {worst + 1} would need a negative part of its own, {own[worst] / M[worst, worst]:.3g} of its "
+            "diagonal: the matrix is too badly conditioned for this scaling"
+        )
+    return np.where(own > rounding, own, 0.0)
 
 
 def _edges(M: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:
     """(m, 2) coupled pairs, in order of cells, and their (m,) entries."""
     i, j = np.nonzero(np.triu(M, 1))
     return np.column_stack([i, j]), M[i, j]
+
+
+def _signed(pairs: list[str], entries: FloatArray, allowed: Range) -> list[Elements]:
+    """Transconductances by sign, each as magnitudes with the range of its own sign."""
+    ranges = (
+        Range(min=max(allowed.min, 0.0), max=max(allowed.max, 0.0)),
+        Range(min=max(-allowed.max, 0.0), max=max(-allowed.min, 0.0)),
+    )
+    found = []
+    for keep, limits in zip((entries > 0, entries < 0), ranges, strict=True):
+        names = [name for name, there in zip(pairs, keep, strict=True) if there]
+        found.append(Elements("coupler", "S", names, np.abs(entries[keep]), limits))
+    return found
 
 
 def _pair_names(names: tuple[str, ...], ends: NDArray[np.int64]) -> list[str]:
@@ -233,25 +252,12 @@ class RCTransconductor(_RC):
         M = matrix.values / peak
         t = np.full(len(M), 1.0 / np.sqrt(peak))
         ends, entries = _edges(M)
-        allowed = hardware.coupler["transconductance"]
         pairs = _pair_names(names, ends)
         factor = fit_scale(
             _nominal(hardware, "conductance"),
             [
                 Elements("cell", "S", names, np.diag(M).copy(), hardware.cell["conductance"]),
-                *(
-                    Elements(
-                        "coupler",
-                        "S",
-                        [name for name, there in zip(pairs, keep, strict=True) if there],
-                        np.abs(entries[keep]),
-                        type(allowed)(min=0.0, max=limit),
-                    )
-                    for keep, limit in (
-                        (entries > 0, max(allowed.max, 0.0)),
-                        (entries < 0, max(-allowed.min, 0.0)),
-                    )
-                ),
+                *_signed(pairs, entries, hardware.coupler["transconductance"]),
             ],
         )
         conductance = np.diag(M) * factor

@@ -46,12 +46,13 @@ def own_fraction(matrix: FloatArray, scale: FloatArray) -> FloatArray:
 
 
 def congruence(matrix: FloatArray) -> Congruence:
-    """Find the flattest scaling with a fair margin, one connected component at a time.
+    """Find a flat scaling with a fair margin, one connected component at a time.
 
-    Of the scalings on the line ``d(t) = (D_A^-1/2 w)^t`` (feasible ones form an interval that
-    ends at t = 1, because the constraints are log-convex) the one with the smallest t that
-    leaves every cell at least half of the best own fraction is taken: weak links make w
-    spread over orders of magnitude, and components with it.
+    With the comparison matrix ``N`` (``|a_ii|`` and ``-|a_ij|``), an M-matrix where rho < 1, ask every
+    cell for its own part ``w_i`` in ``N d = w``: what it has already at d = 1, or half of the best
+    fraction, ``(1 - rho) / 2`` of its diagonal, if that is more. ``d = 1 + N^-1 (w - N 1)`` is then
+    at least 1, leaves rows that are dominant nearly alone, and does not follow the Perron vector,
+    which decays along weak links and would spread component values over many decades.
     """
     n = len(matrix)
     rounding = 4.0 * n * np.finfo(float).eps
@@ -60,32 +61,22 @@ def congruence(matrix: FloatArray) -> Congruence:
     worst, dominant = 0.0, True
     for label in range(count):
         members = np.flatnonzero(labels == label)
-        block = matrix[np.ix_(members, members)]
-        root = np.sqrt(np.diag(block))
-        jacobi = np.abs(block) / np.outer(root, root)
-        np.fill_diagonal(jacobi, 0.0)
         if len(members) == 1:
             continue
-        values, vectors = la.eigh(jacobi, subset_by_index=[len(members) - 1, len(members) - 1])
-        rho = float(values[0])
+        block = matrix[np.ix_(members, members)]
+        diagonal = np.diag(block)
+        root = np.sqrt(diagonal)
+        jacobi = np.abs(block) / np.outer(root, root)
+        np.fill_diagonal(jacobi, 0.0)
+        rho = float(la.eigvalsh(jacobi, subset_by_index=[len(members) - 1, len(members) - 1])[0])
         worst = max(worst, rho)
         if (own_fraction(block, np.ones(len(members))) >= -rounding).all():
             continue
         dominant = False
         if rho >= 1.0:
             continue
-        perron = np.log(np.abs(vectors[:, 0]) / root)
-        perron -= perron.mean()
-        scale[members] = np.exp(_flattest(block, perron, (1.0 - rho) / 2.0) * perron)
+        comparison = 2.0 * np.diag(diagonal) - np.abs(block)
+        own = comparison.sum(axis=1)
+        wanted = np.maximum(own, (1.0 - rho) / 2.0 * diagonal)
+        scale[members] = 1.0 + la.solve(comparison, wanted - own, assume_a="pos")
     return Congruence(worst, scale if worst < 1.0 or dominant else None, dominant)
-
-
-def _flattest(block: FloatArray, direction: FloatArray, margin: float) -> float:
-    low, high = 0.0, 1.0
-    for _ in range(40):
-        middle = (low + high) / 2
-        if own_fraction(block, np.exp(middle * direction)).min() >= margin:
-            high = middle
-        else:
-            low = middle
-    return high

@@ -42,6 +42,11 @@ def fit_scale(nominal: float, groups: Sequence[Elements]) -> float:
                 if value <= 0:
                     check_range(group.what, group.names[k], 0.0, group.unit, allowed)
                 low, at_low = allowed.min / value, f"{group.what} {group.names[k]}"
+            if value > 0 and allowed.max <= 0:
+                raise Unrealizable(
+                    f"{group.what} {group.names[k]} is needed; this hardware has none (its maximum is 0 {group.unit})",
+                    details={"element": f"{group.what} {group.names[k]}", "range": [allowed.min, allowed.max]},
+                )
             if value > 0 and allowed.max < value * high:
                 high, share, unit = allowed.max / value, value, group.unit
                 at_high, limits = f"{group.what} {group.names[k]}", (allowed.min, allowed.max)

@@ -131,8 +131,8 @@ def respond(
     inputs:
         (k + 1, m) volts of the unit noise sources at multiples of ``interval`` (s).
     hold:
-        True: each value is held until the next (``inputs[-1]`` is never used); False: straight
-        lines join them.
+        True: each value is held until the next, and an algebraic probe shows the one that begins;
+        False: straight lines join them.
     start:
         (n,) deviation of the state from its mean at the start; zero unless given.
 
@@ -159,4 +159,5 @@ def respond(
     for k, push in enumerate(drive):
         z = transition @ z + push
         states[k + 1] = z
-    return np.asarray(states @ dense.H.T + dense.H @ dense.mean + dense.y0)
+    direct = np.asarray(inputs, dtype=np.float64) @ (dense.D * source_gain(dense)).T
+    return np.asarray(states @ dense.H.T + dense.H @ dense.mean + dense.y0 + direct)

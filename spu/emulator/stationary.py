@@ -7,6 +7,7 @@ singular there: noise drives voltages only).
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,7 +18,7 @@ from scipy.linalg.lapack import dtrsyl
 
 from spu.constants import UNIT_NOISE_DENSITY
 from spu.errors import CircuitError, InputError
-from spu.sde import DenseSDE, StochasticODE
+from spu.sde import DenseSDE, StochasticODE, node_names
 
 FloatArray = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
@@ -183,11 +184,8 @@ def stationary(sde: StochasticODE) -> Stationary:
         shape = np.abs(dense.to_state @ vectors[:, worst])
         scale = np.sqrt((dense.to_state**2).sum(axis=1))
         weight = shape / scale
-        nodes = tuple(
-            name[2:-1] if name.startswith("v(") else name
-            for name, w in zip(sde.state_names, weight, strict=True)
-            if w > 0.3 * weight.max()
-        )
+        heavy = weight > 0.3 * weight.max()
+        nodes = node_names([name for name, is_heavy in zip(sde.state_names, heavy, strict=True) if is_heavy])
         kind = "grows" if values[worst].real > 1e-12 else "does not decay"
         rate = values[worst].real / dense.time
         frequency = abs(values[worst].imag) / dense.time / (2 * np.pi)
@@ -273,4 +271,7 @@ def _log_shifted(A: FloatArray, w: float) -> ComplexArray:
     """Principal ``log(j w - A)`` of a stable A: its eigenvalues lie in the right half-plane."""
     n = len(A)
     T, Z = la.schur(-A.astype(np.complex128), output="complex")
-    return np.asarray(Z @ la.logm(T + 1j * w * np.eye(n)) @ Z.conj().T)
+    with warnings.catch_warnings():  # logm doubts itself far above the poles, where it is right to 1e-15
+        warnings.simplefilter("ignore", RuntimeWarning)
+        logarithm = la.logm(T + 1j * w * np.eye(n))
+    return np.asarray(Z @ logarithm @ Z.conj().T)

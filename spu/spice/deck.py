@@ -14,27 +14,14 @@ from pathlib import Path
 from spu.errors import DeckError, InputError
 from spu.files import read_text
 
-_REFUSED = (".include", ".inc", ".lib", ".spiceinclude")
-_ANALYSES = (
-    ".tran",
-    ".ac",
-    ".dc",
-    ".op",
-    ".noise",
-    ".tf",
-    ".pz",
-    ".sens",
-    ".disto",
-    ".four",
-    ".meas",
-    ".measure",
-    ".print",
-    ".plot",
-    ".save",
-    ".probe",
-    ".width",
-    ".end",
+_KEPT = (".subckt", ".ends", ".param", ".options", ".option", ".model", ".ic", ".nodeset", ".func", ".global", ".temp")
+"""Dot commands that describe the circuit; they are passed on."""
+
+_LEFT_OUT = (
+    *(".tran", ".ac", ".dc", ".op", ".noise", ".tf", ".pz", ".sens", ".disto", ".four", ".meas", ".measure"),
+    *(".print", ".plot", ".save", ".probe", ".width", ".title"),
 )
+"""Analyses and output, which the check replaces by its own."""
 
 
 @dataclass(frozen=True)
@@ -56,23 +43,23 @@ class Deck:
 
     Attributes
     ----------
-    title:
-        Its first line.
     lines:
         Logical lines, comments left out.
     file:
         Where it came from.
+    device_hash:
+        Of the device it was written for, if its header says so.
     """
 
-    title: str
     lines: tuple[Line, ...]
     file: str
+    device_hash: str | None = None
 
     def text(self, replace: dict[str, str] | None = None, extra: tuple[str, ...] = ()) -> str:
         """Print the deck for ngspice, with lines of some top-level elements replaced and lines added."""
         replace = replace or {}
         depth = 0
-        printed = [self.title]
+        printed = ["* a deck under check"]  # the first line is a title, and some titles are commands
         for line in self.lines:
             first = line.words[0]
             depth += (first == ".subckt") - (first == ".ends")
@@ -89,13 +76,6 @@ class Deck:
                 found[first] = line
             depth += (first == ".subckt") - (first == ".ends")
         return found
-
-    @property
-    def device_hash(self) -> str | None:
-        """The hash of the device it was written for, if its header says so."""
-        return self._hash
-
-    _hash: str | None = None
 
 
 def read_deck(path: Path) -> Deck:
@@ -116,34 +96,50 @@ def read_deck(path: Path) -> Deck:
     physical = text.splitlines()
     lines: list[Line] = []
     controlled: int | None = None
+    continued = "nothing"  # or a line that is "kept" or "dropped"
     for number, raw in enumerate(physical[1:], start=2):
-        stripped = raw.strip()
+        stripped = _without_comment(raw)
         word = stripped.lower().split(maxsplit=1)[0] if stripped else ""
         if controlled is not None:
-            controlled = None if word == ".endc" else controlled
-            continue
-        if word == ".control":
-            controlled = number
-        elif not stripped or stripped[0] in "*$#;":
+            # ngspice goes by the beginnings of words, here and below.
+            controlled = None if word.startswith(".endc") else controlled
+        elif word.startswith(".control"):
+            controlled, continued = number, "dropped"
+        elif not stripped:
             continue
         elif stripped[0] == "+":
-            if not lines:
+            if continued == "nothing":
                 raise DeckError("a continuation line continues nothing", file=path, line=number)
-            lines[-1] = Line(f"{lines[-1].text} {stripped[1:].strip()}", lines[-1].number)
-        elif word in _REFUSED:
-            raise DeckError(f"{word} is not read: put what it holds into the deck itself", file=path, line=number)
+            if continued == "kept":
+                lines[-1] = Line(f"{lines[-1].text} {stripped[1:].strip()}", lines[-1].number)
         elif word == ".end":
             break
-        elif word not in _ANALYSES:
+        elif word in _LEFT_OUT:
+            continued = "dropped"
+        elif word[0] == "." and word not in _KEPT:
+            raise DeckError(
+                f"{word} is not taken: a deck under check holds elements, subcircuits, parameters, options and models",
+                file=path,
+                line=number,
+            )
+        else:
             lines.append(Line(stripped, number))
+            continued = "kept"
     if controlled is not None:
         raise DeckError(".control without .endc", file=path, line=controlled)
     for line in lines:
-        if line.words[0][0] == "a" or re.search(r"\b(file|shared_lib|process_file)\s*=", line.text.lower()):
+        first = line.words[0][0]
+        if first == "a" or re.search(r"\b(file|shared_lib|process_file)\b", line.text.lower()):
             raise DeckError(
-                f"{line.words[0]}: code models and elements that read files are not run",
-                file=path,
-                line=line.number,
+                f"{line.words[0]}: code models and elements that read files are not run", file=path, line=line.number
             )
     header = re.search(r"for device ([0-9a-f]{12})", "\n".join(physical[:5]))
-    return Deck(physical[0].strip() or "netlist", tuple(lines), str(path), header.group(1) if header else None)
+    return Deck(tuple(lines), str(path), header.group(1) if header else None)
+
+
+def _without_comment(raw: str) -> str:
+    """A line without the comments ngspice knows: ``*`` and ``#`` lines, ``;``, ``$ `` and ``//`` behind a statement."""
+    stripped = raw.strip()
+    if stripped[:1] in ("*", "#"):
+        return ""
+    return re.split(r";|//|\$(?=\s|$)", stripped, maxsplit=1)[0].strip()
