@@ -315,14 +315,13 @@ def test_continuations_and_comments(tmp_path):
         ".end\n"
         "r9 z 0 1\n",
     )
-    assert read.text().startswith("* ")  # a title of ours: some titles are commands
     assert [(line.text, line.number) for line in read.lines] == [
         ("r1 a 0 1k", 3),
         ("c1 a 0 1n", 10),
         (".param x=1 y=2", 11),
     ]
     assert list(read.top_level()) == ["r1", "c1"]
-    assert read.text() == "a title\nr1 a 0 1k\nc1 a 0 1n\n.param x=1 y=2\n.end\n"
+    assert read.text() == "* a deck under check\nr1 a 0 1k\nc1 a 0 1n\n.param x=1 y=2\n.end\n"
     assert read.text({"r1": "r1 a 0 2k"}, (".ac dec 1 1 10",)).splitlines()[1] == "r1 a 0 2k"
     assert ".ac dec 1 1 10" in read.text(extra=(".ac dec 1 1 10",)).splitlines()
 
