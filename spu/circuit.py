@@ -137,9 +137,9 @@ class FlatElements:
     noise: IntArray | None
 
     @property
-    def values(self) -> dict[str, FloatArray]:
-        """Parameter values, one array each."""
-        return self.group.parameters
+    def values(self) -> FloatArray:
+        """(k,) values, SI."""
+        return self.group.parameters[self.element.value]
 
 
 def lower(device: Device) -> Circuit:

@@ -1,7 +1,7 @@
 """Circuit elements: what each one adds to the equations, and its line in a netlist.
 
 An element is a template inside a subcircuit. It names its local nodes and the subcircuit
-parameters that hold its values; the numbers come with the instances, as arrays over all
+parameter that holds its value; the numbers come with the instances, as arrays over all
 instances of the subcircuit, so that half a million couplers cost one call each.
 
 ``stamp`` writes the element into modified nodal analysis, ``E x' = F x + s + K n`` with
@@ -12,9 +12,8 @@ for ngspice. The two methods of one class are the only places that know its equa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,52 +25,56 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
 
-class Element(Protocol):
+@dataclass(frozen=True)
+class Element(ABC):
     """One element of a subcircuit.
 
-    ``nodes`` are local node names (ports, internal nodes, or ``"0"``), ``noise_port`` is the
-    local node of the unit noise source that drives it, if any.
+    Attributes
+    ----------
+    name:
+        Local name; the first letter is the SPICE element type.
+    nodes:
+        Local nodes in SPICE order: ports, internal nodes, or ``"0"`` for ground.
+    value:
+        The subcircuit parameter that holds its value.
+    noise_port:
+        Local node of the unit noise source that drives it, or None.
     """
 
-    @property
-    def name(self) -> str:
-        """Local name; the first letter is the SPICE element type."""
+    name: str
+    nodes: tuple[str, ...]
+    value: str
+    noise_port: str | None = None
 
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        """Local nodes in SPICE order, without the noise port."""
+    @abstractmethod
+    def stamp(self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: FloatArray) -> None:
+        """Add all k instances to the equations.
 
-    @property
-    def noise_port(self) -> str | None:
-        """Local node of the unit noise source, or None."""
+        Parameters
+        ----------
+        stamps:
+            The equations.
+        nodes:
+            For each of ``self.nodes`` its (k,) global numbers; ground is `GROUND`.
+        noise:
+            (k,) numbers of unit noise sources, None without a noise port.
+        values:
+            (k,) values, SI.
+        """
 
-    def stamp(
-        self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: Mapping[str, FloatArray]
-    ) -> None:
-        """Add all instances to the equations: global nodes (ground is -1), source numbers, values."""
-
+    @abstractmethod
     def spice(self) -> list[str]:
         """Lines inside the ``.subckt``."""
 
+    def _line(self, ending: str = "") -> str:
+        return " ".join([self.name, *self.nodes, f"{{{self.value}}}", *ending.split()])
 
-@dataclass(frozen=True)
-class Resistor:
-    """Resistance ``r`` (ohm); with a noise port it makes thermal noise, ``4kT/r`` (A^2/Hz one-sided)."""
 
-    name: str
-    p: str
-    n: str
-    r: str
-    noise_port: str | None = None
+class Resistor(Element):
+    """Resistance (ohm); with a noise port it makes thermal noise, ``4kT/r`` (A^2/Hz one-sided)."""
 
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        return (self.p, self.n)
-
-    def stamp(
-        self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: Mapping[str, FloatArray]
-    ) -> None:
-        conductance = 1.0 / values[self.r]
+    def stamp(self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: FloatArray) -> None:
+        conductance = 1.0 / values
         stamps.conductance(nodes[0], nodes[1], conductance)
         if noise is not None:
             density = 4.0 * BOLTZMANN * stamps.temperature * conductance
@@ -79,136 +82,68 @@ class Resistor:
 
     def spice(self) -> list[str]:
         if self.noise_port is None:
-            return [f"{self.name} {self.p} {self.n} {{{self.r}}} noisy=0"]
+            return [self._line("noisy=0")]
         # ngspice's resistors are noisy in .noise and silent in .tran; the transconductor adds
         # the same noise to .tran (its port is silent in .noise, so nothing is counted twice).
-        return [
-            f"{self.name} {self.p} {self.n} {{{self.r}}}",
-            f"g{self.name} {self.p} {self.n} {self.noise_port} 0 {{sqrt(kt4/{self.r})/en}}",
-        ]
+        p, n = self.nodes
+        return [self._line(), f"g{self.name} {p} {n} {self.noise_port} 0 {{sqrt(kt4/{self.value})/en}}"]
 
 
-@dataclass(frozen=True)
-class Capacitor:
-    """Capacitance ``c`` (F)."""
+class Capacitor(Element):
+    """Capacitance (F)."""
 
-    name: str
-    p: str
-    n: str
-    c: str
-    noise_port: str | None = None
-
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        return (self.p, self.n)
-
-    def stamp(
-        self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: Mapping[str, FloatArray]
-    ) -> None:
-        stamps.capacitance(nodes[0], nodes[1], values[self.c])
+    def stamp(self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: FloatArray) -> None:
+        stamps.capacitance(nodes[0], nodes[1], values)
 
     def spice(self) -> list[str]:
-        return [f"{self.name} {self.p} {self.n} {{{self.c}}}"]
+        return [self._line()]
 
 
-@dataclass(frozen=True)
-class Inductor:
-    """Inductance ``l`` (H); its current, from ``p`` to ``n``, is a state."""
+class Inductor(Element):
+    """Inductance (H); its current, from the first node to the second, is a state."""
 
-    name: str
-    p: str
-    n: str
-    l: str
-    noise_port: str | None = None
-
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        return (self.p, self.n)
-
-    def stamp(
-        self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: Mapping[str, FloatArray]
-    ) -> None:
-        stamps.inductance(self.name, nodes[0], nodes[1], values[self.l])
+    def stamp(self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: FloatArray) -> None:
+        stamps.inductance(self.name, nodes[0], nodes[1], values)
 
     def spice(self) -> list[str]:
-        return [f"{self.name} {self.p} {self.n} {{{self.l}}}"]
+        return [self._line()]
 
 
-@dataclass(frozen=True)
-class CurrentSource:
-    """Constant current ``i`` (A), from ``p`` through the source to ``n``."""
+class CurrentSource(Element):
+    """Constant current (A), from the first node through the source to the second."""
 
-    name: str
-    p: str
-    n: str
-    i: str
-    noise_port: str | None = None
-
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        return (self.p, self.n)
-
-    def stamp(
-        self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: Mapping[str, FloatArray]
-    ) -> None:
-        stamps.current(nodes[0], nodes[1], values[self.i])
+    def stamp(self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: FloatArray) -> None:
+        stamps.current(nodes[0], nodes[1], values)
 
     def spice(self) -> list[str]:
-        return [f"{self.name} {self.p} {self.n} dc {{{self.i}}}"]
+        return [" ".join([self.name, *self.nodes, "dc", f"{{{self.value}}}"])]
 
 
-@dataclass(frozen=True)
-class Transconductor:
-    """Current ``g (v(cp) - v(cn))`` (A), ``g`` in S, from ``p`` through the element to ``n``; noiseless."""
+class Transconductor(Element):
+    """Current ``g (v(third) - v(fourth))`` (A), g in S, from the first node to the second; noiseless."""
 
-    name: str
-    p: str
-    n: str
-    cp: str
-    cn: str
-    g: str
-    noise_port: str | None = None
-
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        return (self.p, self.n, self.cp, self.cn)
-
-    def stamp(
-        self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: Mapping[str, FloatArray]
-    ) -> None:
-        stamps.transconductance(nodes[0], nodes[1], nodes[2], nodes[3], values[self.g])
+    def stamp(self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: FloatArray) -> None:
+        stamps.transconductance(nodes[0], nodes[1], nodes[2], nodes[3], values)
 
     def spice(self) -> list[str]:
-        return [f"{self.name} {self.p} {self.n} {self.cp} {self.cn} {{{self.g}}}"]
+        return [self._line()]
 
 
-@dataclass(frozen=True)
-class NoiseCurrent:
-    """Injected white noise current of one-sided density ``s`` (A^2/Hz), from ``p`` to ``n``."""
+class NoiseCurrent(Element):
+    """Injected white noise current of one-sided density (A^2/Hz), from the first node to the second."""
 
-    name: str
-    p: str
-    n: str
-    s: str
-    noise_port: str | None
-
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        return (self.p, self.n)
-
-    def stamp(
-        self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: Mapping[str, FloatArray]
-    ) -> None:
+    def stamp(self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: FloatArray) -> None:
         assert noise is not None
-        stamps.noise_current(nodes[0], nodes[1], noise, np.sqrt(values[self.s]))
+        stamps.noise_current(nodes[0], nodes[1], noise, np.sqrt(values))
 
     def spice(self) -> list[str]:
-        return [f"{self.name} {self.p} {self.n} {self.noise_port} 0 {{sqrt({self.s})/en}}"]
+        p, n = self.nodes
+        return [f"{self.name} {p} {n} {self.noise_port} 0 {{sqrt({self.value})/en}}"]
 
 
 def silent(element: Element) -> Element:
     """The same element without its noise."""
-    return replace(element, noise_port=None)  # type: ignore[type-var]
+    return replace(element, noise_port=None)
 
 
 def unit_noise_resistance(temperature: float) -> float:

@@ -75,39 +75,46 @@ class Part:
         return self.columns or (self.quantity,)
 
 
+def _passive(p: str, n: str, meaning: str) -> tuple[Part, ...]:
+    """Capacitance, conductance and inductance between two local nodes."""
+    return (
+        Part(
+            "capacitance",
+            "F",
+            "c",
+            meaning.format("capacitance"),
+            (Capacitor("c1", (p, n), "c"),),
+            {"c": lambda v: v["capacitance"]},
+        ),
+        Part(
+            "conductance",
+            "S",
+            "r",
+            meaning.format("conductance"),
+            (Resistor("r1", (p, n), "r", "t"),),
+            {"r": lambda v: 1.0 / v["conductance"]},
+            thermal_port="t",
+        ),
+        Part(
+            "inductance",
+            "H",
+            "l",
+            meaning.format("inductance"),
+            (Inductor("l1", (p, n), "l"),),
+            {"l": lambda v: v["inductance"]},
+            zero_is_absent=False,
+        ),
+    )
+
+
 CELL_PARTS: tuple[Part, ...] = (
-    Part(
-        "capacitance",
-        "F",
-        "c",
-        "capacitance to ground",
-        (Capacitor("c1", "a", "0", "c"),),
-        {"c": lambda v: v["capacitance"]},
-    ),
-    Part(
-        "conductance",
-        "S",
-        "r",
-        "conductance to ground",
-        (Resistor("r1", "a", "0", "r", "t"),),
-        {"r": lambda v: 1.0 / v["conductance"]},
-        thermal_port="t",
-    ),
-    Part(
-        "inductance",
-        "H",
-        "l",
-        "inductance to ground",
-        (Inductor("l1", "a", "0", "l"),),
-        {"l": lambda v: v["inductance"]},
-        zero_is_absent=False,
-    ),
+    *_passive("a", "0", "{} to ground"),
     Part(
         "noise",
         "A^2/Hz",
         "n",
         "one-sided density of the injected white noise current",
-        (NoiseCurrent("gn", "0", "a", "sn", "n"),),
+        (NoiseCurrent("gn", ("0", "a"), "sn", "n"),),
         {"sn": lambda v: v["noise"]},
         injected_port="n",
     ),
@@ -116,47 +123,22 @@ CELL_PARTS: tuple[Part, ...] = (
         "A",
         "b",
         "constant current into the cell",
-        (CurrentSource("ib", "0", "a", "ib"),),
+        (CurrentSource("ib", ("0", "a"), "ib"),),
         {"ib": lambda v: v["bias"]},
         positive=False,
     ),
 )
 
 COUPLER_PARTS: tuple[Part, ...] = (
-    Part(
-        "capacitance",
-        "F",
-        "c",
-        "coupling capacitance",
-        (Capacitor("c1", "a", "b", "c"),),
-        {"c": lambda v: v["capacitance"]},
-    ),
-    Part(
-        "conductance",
-        "S",
-        "r",
-        "coupling conductance",
-        (Resistor("r1", "a", "b", "r", "t"),),
-        {"r": lambda v: 1.0 / v["conductance"]},
-        thermal_port="t",
-    ),
-    Part(
-        "inductance",
-        "H",
-        "l",
-        "coupling inductance",
-        (Inductor("l1", "a", "b", "l"),),
-        {"l": lambda v: v["inductance"]},
-        zero_is_absent=False,
-    ),
+    *_passive("a", "b", "coupling {}"),
     Part(
         "transconductance",
         "S",
         "g",
         "transconductances: a current gab*v(b) leaves a, a current gba*v(a) leaves b",
         (
-            Transconductor("gab", "a", "0", "b", "0", "gab"),
-            Transconductor("gba", "b", "0", "a", "0", "gba"),
+            Transconductor("gab", ("a", "0", "b", "0"), "gab"),
+            Transconductor("gba", ("b", "0", "a", "0"), "gba"),
         ),
         {"gab": lambda v: v["transconductance_ab"], "gba": lambda v: v["transconductance_ba"]},
         columns=("transconductance_ab", "transconductance_ba"),
