@@ -164,6 +164,8 @@ NETLISTS = [
     ("no injected noise", "resistive", "ac", r"  gn .*\n", "", ""),
     ("no noise source", "rlc", "ac", r"vn_x2 .*\n", "", "n_x2"),
     ("a source doubled", "rlc", "ac", r"(vn_x2 .*\n)", r"\1\1", "vn_x2"),
+    ("a source cut short", "rlc", "replay", r"(vn_x2 \S+) .*", r"\1", "n_x2"),
+    ("a source cut shorter", "rlc", "noise", r"vn_x2 .*", "vn_x2", "n_x2"),
     ("no thermal source", "rlc", "ac", r"vt_x2 .*\n", "", "t_x2"),
     ("no noise resistor", "resistive", "ac", r"rn_x2 .*\n", "", "n_x2"),
     ("a stray capacitor", "rlc", "ac", r"\.control", "cstray cell_x2 0 1e-12\n.control", "x2"),
@@ -558,7 +560,7 @@ def test_a_netlist_runs_no_commands(copy, tmp_path, name):
     assert changed != deck
     (folder / "device.cir").write_text(changed)
     spu.check(folder, levels=["ac", "noise"], time_limit=30.0)
-    assert not marker.exists()
+    assert not list(tmp_path.glob("marker*"))  # a redirection takes the bracket behind it along
 
 
 @pytest.mark.parametrize("word", [".include", ".INC", ".lib", ".includes", ".incl", ".library"])
