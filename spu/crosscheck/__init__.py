@@ -6,6 +6,7 @@ One file a level, cheap and sharp first: `ideal`, `operating_point`, `transfer`,
 
 from __future__ import annotations
 
+import re
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -153,6 +154,12 @@ def _lacking(context: Context, deck: Deck) -> Level | None:
     missing = [element for element in context.elements if element not in there]
     if missing:
         return Level("", "fail", f"the deck lacks the noise source {', '.join(missing[:4])}")
+    for element in context.elements:
+        # Their nodes become words of ngspice's command language, which knows redirection and shell commands.
+        words = there[element].words
+        if len(words) < 4 or not all(re.fullmatch(r"[a-z0-9_.]+", node) for node in words[1:3]):
+            where = f"{deck.file}:{there[element].number}"
+            return Level("", "error", f"{where}: {element} needs two plain nodes and a value", exit_status=2)
     return None
 
 

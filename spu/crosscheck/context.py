@@ -90,13 +90,6 @@ class Context:
         return np.where(rms > 0, rms, rms.max() if rms.max() > 0 else 1.0)
 
     @cached_property
-    def peak_frequencies(self) -> FloatArray:
-        """(p,) Hz: where each probe is loudest, on a coarse sweep."""
-        grid = np.geomspace(self.timing.low, self.timing.high, 400)
-        power = (np.abs(self.law.transfer(grid)) ** 2).sum(axis=2)
-        return np.asarray(grid[np.argmax(power, axis=0)])
-
-    @cached_property
     def deaf_at_dc(self) -> bool:
         """Whether inductors short every probe at DC (to rounding), so that no current into a cell moves it."""
         dense = self.law.dense

@@ -38,6 +38,9 @@ STEP_LIMITS = (6, 24, 96)
 DECLARED = 1e-9
 """Relative, of each source's declared rms, sample time and mean."""
 
+COARSER = 1.5
+"""How much longer than planned the deck may hold its samples."""
+
 LAGS = 8
 """Of the whiteness test."""
 
@@ -102,6 +105,12 @@ def run(context: Context) -> Level:
             f"the variance of {covariance.what} is not what such sources give",
         ),
     }
+    if interval > COARSER * context.timing.sample_time:
+        text = (
+            f"the deck holds its noise samples for {interval:.3g} s; the device's time constants ask for "
+            f"{context.timing.sample_time:.3g} s, so this transient does not sample the target"
+        )
+        parts["sample time"] = (interval / context.timing.sample_time, COARSER, text)
     failed = [key for key, (error, tolerance, _) in parts.items() if not error <= tolerance]
     if failed:
         message = "; ".join(parts[key][2] for key in failed)

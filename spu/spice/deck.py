@@ -93,7 +93,7 @@ def read_deck(path: Path) -> Deck:
         raise DeckError("is empty", file=path)
     if "\0" in text:
         raise InputError("is not a text file", file=path)
-    physical = text.splitlines()
+    physical = re.split(r"\r\n|\n|\r", text)  # what ngspice takes for line ends, and no more
     lines: list[Line] = []
     controlled: int | None = None
     continued = "nothing"  # or a line that is "kept" or "dropped"
@@ -129,6 +129,8 @@ def read_deck(path: Path) -> Deck:
         raise DeckError(".control without .endc", file=path, line=controlled)
     for line in lines:
         first = line.words[0][0]
+        if "`" in line.text:  # what stands in backquotes is a shell command to ngspice's own language
+            raise DeckError("a backquote is not taken", file=path, line=line.number)
         if first == "a" or re.search(r"\b(file|shared_lib|process_file)\b", line.text.lower()):
             raise DeckError(
                 f"{line.words[0]}: code models and elements that read files are not run", file=path, line=line.number

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import ctypes.util
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,7 +23,11 @@ from spu.errors import DeckError, NgspiceFailed, NgspiceMissing
 
 INSTALL = "install the packages ngspice and libngspice0 (Debian, Ubuntu: apt-get install ngspice libngspice0)"
 
-_MEMORY_LIMIT = 12 * 2**30
+_MEMORY_LIMIT = 6 * 2**30
+
+_LIBC = ctypes.CDLL(None)
+_SET_PARENT_DEATH_SIGNAL = 1
+"""Of Linux's prctl."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +122,7 @@ def run(
                 text=True,
                 errors="replace",
                 timeout=time_limit,
-                preexec_fn=_limit_memory,
+                preexec_fn=lambda: _confine(time_limit),
                 check=False,
             )
         except subprocess.TimeoutExpired:
@@ -132,7 +139,10 @@ def run(
     if not log["loaded"]:
         raise DeckError(f"ngspice does not take the deck: {_complaint(log['lines'])}")
     for number, (step, vectors) in enumerate(zip(steps, found, strict=True)):
+        loading = log["lines"][: log["marks"][0]]
         lines = log["lines"][log["marks"][number] : log["marks"][number + 1]]
+        if any("error" in line.lower() for line in loading):
+            lines = loading  # what went wrong first explains the rest
         missing = [name for name in step.fetch or () if name.lower() not in vectors]
         if step.kind is not None and (missing or not vectors):
             what = f" lacks {', '.join(missing[:4])}" if vectors else " gave nothing"
@@ -144,10 +154,13 @@ def run(
     return found
 
 
-def _limit_memory() -> None:
-    import resource
-
+def _confine(time_limit: float) -> None:
+    """In the child: bounded memory and processor time, and no life after the parent's."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT, _MEMORY_LIMIT))
+    seconds = int(time_limit) + 10
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    if sys.platform == "linux":
+        _LIBC.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def _died(child: subprocess.CompletedProcess[str]) -> NgspiceFailed | NgspiceMissing:
@@ -162,11 +175,13 @@ def _died(child: subprocess.CompletedProcess[str]) -> NgspiceFailed | NgspiceMis
 def _complaint(lines: list[str]) -> str:
     """The line of ngspice's log that says most about what went wrong."""
     texts = [line.partition(" ")[2].strip() for line in lines]
+    texts = [text for text in texts if "cannot recover" not in text]  # the library's own farewell
     for sign in (
+        "singular",
+        "unknown subckt",
         "too small",
         "error",
         "unknown",
-        "singular",
         "fatal",
         "not found",
         "no such",
