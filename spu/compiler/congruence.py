@@ -46,14 +46,7 @@ def own_fraction(matrix: FloatArray, scale: FloatArray) -> FloatArray:
 
 
 def congruence(matrix: FloatArray) -> Congruence:
-    """Find a flat scaling with a fair margin, one connected component at a time.
-
-    With the comparison matrix ``N`` (``|a_ii|`` and ``-|a_ij|``), an M-matrix where rho < 1, ask every
-    cell for its own part ``w_i`` in ``N d = w``: what it has already at d = 1, or half of the best
-    fraction, ``(1 - rho) / 2`` of its diagonal, if that is more. ``d = 1 + N^-1 (w - N 1)`` is then
-    at least 1, leaves rows that are dominant nearly alone, and does not follow the Perron vector,
-    which decays along weak links and would spread component values over many decades.
-    """
+    """Scale each connected component as flat as a fair margin allows; leave dominant ones alone."""
     n = len(matrix)
     rounding = 4.0 * n * np.finfo(float).eps
     count, labels = connected_components(sp.csr_array(matrix != 0), directed=False)
@@ -64,19 +57,52 @@ def congruence(matrix: FloatArray) -> Congruence:
         if len(members) == 1:
             continue
         block = matrix[np.ix_(members, members)]
-        diagonal = np.diag(block)
-        root = np.sqrt(diagonal)
+        root = np.sqrt(np.diag(block))
         jacobi = np.abs(block) / np.outer(root, root)
         np.fill_diagonal(jacobi, 0.0)
-        rho = float(la.eigvalsh(jacobi, subset_by_index=[len(members) - 1, len(members) - 1])[0])
+        values, vectors = la.eigh(jacobi, subset_by_index=[len(members) - 1, len(members) - 1])
+        rho = float(values[0])
         worst = max(worst, rho)
         if (own_fraction(block, np.ones(len(members))) >= -rounding).all():
             continue
         dominant = False
-        if rho >= 1.0:
-            continue
-        comparison = 2.0 * np.diag(diagonal) - np.abs(block)
-        own = comparison.sum(axis=1)
-        wanted = np.maximum(own, (1.0 - rho) / 2.0 * diagonal)
-        scale[members] = 1.0 + la.solve(comparison, wanted - own, assume_a="pos")
+        if rho < 1.0:
+            candidates = [np.abs(vectors[:, 0]) / root, *_lifted(block, rho)]
+            sound = [d for d in candidates if (d > 0).all() and (own_fraction(block, d) > 0).all()]
+            flat = [_flattened(block, d) for d in sound or candidates[:1]]
+            scale[members] = min(flat, key=lambda d: float(d.max() / d.min()))
     return Congruence(worst, scale if worst < 1.0 or dominant else None, dominant)
+
+
+def _lifted(block: FloatArray, rho: float) -> list[FloatArray]:
+    """Scalings close to a given one, the constant or Jacobi's, that give every cell a part of its own.
+
+    With the comparison matrix N (``|a_ii|`` and ``-|a_ij|``), an M-matrix where rho < 1, ask for own parts
+    ``N d = w``: what each cell has already at the scaling given, or ``(1 - rho) / 2`` of its diagonal if that
+    is more. The Perron vector decays along weak links, by decades with every link; these do not.
+    """
+    diagonal = np.diag(block)
+    comparison = 2.0 * np.diag(diagonal) - np.abs(block)
+    found = []
+    for given in (np.ones(len(block)), 1.0 / np.sqrt(diagonal)):
+        own = comparison @ given
+        wanted = np.maximum(own, (1.0 - rho) / 2.0 * diagonal * given)
+        found.append(given + la.solve(comparison, wanted - own, assume_a="pos"))
+    return found
+
+
+def _flattened(block: FloatArray, scale: FloatArray) -> FloatArray:
+    """The flattest ``scale^t``, t from 0 to 1, that keeps half of the smallest own fraction.
+
+    The constraints are log-convex, so the t that satisfy them form an interval that ends at 1.
+    """
+    direction = np.log(scale) - np.log(scale).mean()
+    margin = own_fraction(block, scale).min() / 2.0
+    low, high = 0.0, 1.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        if own_fraction(block, np.exp(middle * direction)).min() >= margin:
+            high = middle
+        else:
+            low = middle
+    return np.exp(high * direction)
