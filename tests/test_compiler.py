@@ -353,3 +353,17 @@ def test_fit_takes_the_nominal_value_where_it_can():
     assert fit_scale(3.0, [group]) == 3.0
     assert fit_scale(1.0, [group]) == 2.0
     assert fit_scale(40.0, [group]) == 10.0
+
+
+@pytest.mark.parametrize("rho_gap", [1e-2, 1e-5])
+def test_scaling_undoes_a_badly_scaled_matrix(rho_gap):
+    # D L D with L barely dominant: only a scaling close to D^-1 leaves every cell a fair part of its own. One that
+    # lifts single cells instead is just as feasible, and spreads time constants over ten decades.
+    laplacian = np.diag([2.0, 3.0, 2.0, 3.0, 2.0]) - np.eye(5, k=1) - np.eye(5, k=-1)
+    laplacian[1, 3] = laplacian[3, 1] = laplacian[0, 4] = laplacian[4, 0] = -1.0
+    d = np.array([1.0, 30.0, 0.1, 5.0, 0.5])
+    matrix = d[:, None] * (laplacian + rho_gap * np.eye(5)) * d
+    found = spu.compile_problem(spu.GaussianSampling(precision=matrix), architecture="rc-resistive")
+    assert found.prediction.relative_error < 1e-9
+    assert found.scale_spread < 400  # D's own is 300
+    assert found.prediction.time_constants[0] / found.prediction.time_constants[-1] < 1e3 / rho_gap

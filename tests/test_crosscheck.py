@@ -670,3 +670,16 @@ def test_the_netlist_runs_by_itself(folders, tmp_path, name):
         assert 0.3 < float(found) / float(expected) < 3
         assert abs(float(mean) - float(centre)) < 2 * np.sqrt(float(expected))
     assert {path.name for path in tmp_path.iterdir()} == {"device.cir"}
+
+
+@pytest.mark.parametrize("architecture", ["rlc-capacitive", "rc-resistive"])
+def test_disconnected_and_badly_conditioned_blocks_pass_at_every_level(architecture):
+    # Transfer functions between blocks are zero, up to rounding; within a block two voltages nearly coincide, and
+    # their difference is as small as ngspice's own error.
+    block = np.array([[1.0 + 1e-5, -1.0, 0.0], [-1.0, 2.0 + 1e-5, -1.0], [0.0, -1.0, 1.0 + 1e-5]])
+    matrix = np.zeros((5, 5))
+    matrix[:3, :3] = block
+    matrix[3:, 3:] = [[200.0, -30.0], [-30.0, 100.0]]
+    device = spu.compile(spu.GaussianSampling(precision=matrix), architecture=architecture)
+    found = spu.check(device)
+    assert found.verdict == "pass", {name: level.message for name, level in found.levels.items()}

@@ -117,6 +117,8 @@ def _deck(context: Context, noise: FloatArray, interval: float, folder: Path) ->
     lines = context.deck.top_level()
     replace: dict[str, str] = {}
     extra: list[str] = [".options xtrtol=7"]  # code models would force trtol=1
+    # A file source loses the thread at its last row, so there is one more than is run.
+    noise = np.vstack([noise, noise[-1:]])
     instants = np.arange(len(noise)) * interval
     for first in range(0, noise.shape[1], CHANNELS):
         block = noise[:, first : first + CHANNELS]

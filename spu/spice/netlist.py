@@ -24,6 +24,9 @@ from spu.spice.timing import Timing, timing
 
 FloatArray = NDArray[np.float64]
 
+STIFF = 30.0
+"""Fastest rate times noise sample time above which transients use Gear's method."""
+
 _HEADER_ROWS = 16
 """Matrices in the header stop here; larger ones stand in problem.json."""
 
@@ -158,6 +161,11 @@ def _parameters(circuit: Circuit, law: Stationary, times: Timing, seed: int) -> 
     hot = circuit.temperature > 0
     temperature = circuit.temperature if hot else ROOM_TEMPERATURE
     voltage, current, capacitance = _scales(law)
+    noise = UNIT_NOISE_DENSITY / np.sqrt(2.0 * times.sample_time)
+    smallest = min(1e-6 * voltage, 1e-4 * noise)
+    # The trapezoidal rule rings on modes far faster than its steps and never forgets it; Gear's damps
+    # them, and damps resonances a little, too, so it is for stiff circuits only.
+    method = "gear" if float(np.abs(law.poles).max()) * times.sample_time > STIFF else "trap"
     lines = [
         *_section("parameters"),
         "* en: density of every noise source, V/sqrt(Hz); ts: its sample time in .tran, s; vn: its rms then, V;",
@@ -172,8 +180,8 @@ def _parameters(circuit: Circuit, law: Stationary, times: Timing, seed: int) -> 
     lines += [
         "* Tolerances below the signals, which are far smaller than the defaults expect; tighter ones make",
         "* ngspice stop with 'timestep too small' where time constants spread over many decades.",
-        f".options temp={number(round(temperature - 273.15, 9))} seed={seed + 1} method=trap reltol=1e-4",
-        f"+ vntol={voltage * 1e-6:.0e} abstol={current * 1e-6:.0e} chgtol={voltage * capacitance * 1e-8:.0e}",
+        f".options temp={number(round(temperature - 273.15, 9))} seed={seed + 1} method={method} reltol=1e-4",
+        f"+ vntol={smallest:.0e} abstol={current * 1e-6:.0e} chgtol={voltage * capacitance * 1e-8:.0e}",
     ]
     if law.sde.conserved:
         lines += [
