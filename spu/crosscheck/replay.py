@@ -35,6 +35,9 @@ over decades)."""
 TOLERANCE = 2e-3
 """Path error at the finest limit, relative to the path's norm."""
 
+FALLS = 1.15
+"""An error that a finer step limit divides by more than this is still the step's: stiff circuits converge slowly."""
+
 FLOOR = 2e-5
 """Below this the path error need not fall any more: ngspice's own tolerances limit it."""
 
@@ -80,12 +83,12 @@ def run(context: Context) -> Level:
             errors = [path_errors(context, found, exact) for found in pool.map(path, LIMITS[:2])]
         for limit in LIMITS[2:]:
             fine, coarse = errors[-1].max(), errors[-2].max()
-            if fine <= TOLERANCE or fine > coarse / 1.5:
+            if fine <= TOLERANCE or fine > coarse / FALLS:
                 break
             errors.append(path_errors(context, path(limit), exact))
     coarse, fine = float(errors[-2].max()), float(errors[-1].max())
     worst = context.circuit.probes[int(np.argmax(errors[-1]))]
-    falls = fine < max(coarse / 1.5, FLOOR)
+    falls = fine < max(coarse / FALLS, FLOOR)
     verdict = "pass" if fine <= TOLERANCE and fine < max(coarse, FLOOR) else "inconclusive" if falls else "fail"
     found = {f"ts/{limit}": float(each.max()) for limit, each in zip(LIMITS, errors, strict=False)}
     message = "path error " + ", ".join(f"{error:.2g} at a step limit of {limit}" for limit, error in found.items())

@@ -128,11 +128,11 @@ def run(context: Context) -> Level:
 def _pointwise(measured: ComplexArray, exact: ComplexArray) -> tuple[float, int, int]:
     """Worst error over frequency of each (probe, source), relative to its own peak.
 
-    One that is (almost) zero is held to a millionth of the loudest from the same source: rounding
-    leaves 1e-15 of that where there should be nothing.
+    One that is (almost) zero is held to a ten-thousandth of the loudest from the same source: rounding
+    leaves 1e-12 of that where there should be nothing.
     """
     peak = np.abs(exact).max(axis=0)
-    scale = np.maximum(peak, 1e-6 * peak.max(axis=0))
+    scale = np.maximum(peak, 1e-4 * peak.max(axis=0))
     error = np.abs(measured - exact).max(axis=0) / np.where(scale > 0, scale, 1.0)
     i, k = np.unravel_index(int(np.argmax(error)), error.shape)
     return float(error[i, k]), int(i), int(k)

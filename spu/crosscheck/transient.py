@@ -19,7 +19,7 @@ from scipy.stats import chi2
 
 from spu.constants import UNIT_NOISE_DENSITY
 from spu.crosscheck.context import FALSE_ALARM, Context
-from spu.crosscheck.replay import path_errors
+from spu.crosscheck.replay import FALLS, path_errors
 from spu.crosscheck.result import Level
 from spu.emulator.propagate import respond
 from spu.emulator.stationary import source_gain
@@ -80,7 +80,7 @@ def run(context: Context) -> Level:
         exact = respond(context.law.dense, inputs, interval, hold=True, start=context.start)
         errors = path_errors(context, recording.voltages, exact)
         path, worst_cell = float(errors.max()), circuit.probes[int(np.argmax(errors))]
-        falls = path < coarse / 1.5
+        falls = path < coarse / FALLS
         if path <= PATH or not falls:
             break
         coarse = path
