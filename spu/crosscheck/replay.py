@@ -28,9 +28,9 @@ OVERSAMPLING = 8
 the kinks that ngspice steps over (a file source sets no breakpoints) are then small."""
 
 LIMITS = (8, 32, 128, 512)
-"""Step limits: the sample time (or less, see `Context.step`) over these. The first two always run, a
-finer one only where the error is still above the tolerance and still falls (time constants spread
-over decades)."""
+"""Step limits: the sample time (or less, see `Context.step`) over these. The first two always run,
+the third where the error is still above the tolerance (ngspice's own error control may rule the
+first two), the last where it then still falls."""
 
 TOLERANCE = 2e-3
 """Path error at the finest limit, relative to the path's norm."""
@@ -83,7 +83,7 @@ def run(context: Context) -> Level:
             errors = [path_errors(context, found, exact) for found in pool.map(path, LIMITS[:2])]
         for limit in LIMITS[2:]:
             fine, coarse = errors[-1].max(), errors[-2].max()
-            if fine <= TOLERANCE or fine > coarse / FALLS:
+            if fine <= TOLERANCE or (len(errors) > 2 and fine > coarse / FALLS):
                 break
             errors.append(path_errors(context, path(limit), exact))
     coarse, fine = float(errors[-2].max()), float(errors[-1].max())
