@@ -78,7 +78,7 @@ def command(
     Ctrl-C ends the run early: what there is by then is printed and written, marked incomplete.
     """
     from spu.folder import read_folder
-    from spu.statistics import device_law, simulate
+    from spu.statistics import simulate
 
     if samples is not None and duration is not None:
         raise UsageError("give --samples or --duration, not both")
@@ -116,7 +116,7 @@ def command(
     if not run.complete:
         warn(f"interrupted: the result below is of the first {plural(run.samples, 'readout')}")
     if as_json:
-        report = {**_report(run, file), "time_constants": device_law(folder.device).time_constants}
+        report = {**_report(run, file), "time_constants": run.time_constants}
         print_result(report, folder, "simulate")
     else:
         defaults = {"interval": interval is None, "trajectories": trajectories is None and duration is None}

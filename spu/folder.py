@@ -263,7 +263,8 @@ def _contents(compilation: Compilation, seed: int) -> dict[str, bytes]:
 
     device, prediction = compilation.device, compilation.prediction
     assert device.problem is not None  # the compiler has set it
-    files = {DEVICE: device.to_json().encode(), DECK: netlist(device, seed=seed).encode()}
+    deck = netlist(device, seed=seed, law=prediction.law)
+    files = {DEVICE: device.to_json().encode(), DECK: deck.encode()}
     statistics, large_statistics = spill(
         {
             "mean": prediction.mean,

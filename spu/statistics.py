@@ -178,9 +178,13 @@ def predict(device: Device, *, band: tuple[float, float] | None = None, problem:
     CircuitError
         If the circuit has no stationary law, naming the nodes.
     """
-    law = device_law(device)
+    return prediction(device_law(device), problem or device.problem, band=band)
+
+
+def prediction(law: Stationary, problem: Problem | None, *, band: tuple[float, float] | None = None) -> Prediction:
+    """`predict` for a device whose law is known already."""
     covariance = law.voltage_covariance if band is None else law.band_covariance(*band)
-    found = _statistics(law, problem or device.problem, law.voltage_mean, covariance, compare=band is None)
+    found = _statistics(law, problem, law.voltage_mean, covariance, compare=band is None)
     return Prediction(**found, time_constants=law.time_constants, law=law, band=band)
 
 

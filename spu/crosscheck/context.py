@@ -108,6 +108,11 @@ class Context:
         return self.law.sde.conserved
 
     @property
+    def uic(self) -> str:
+        """The end of a ``tran`` command that makes it so."""
+        return " uic" if self.from_zero else ""
+
+    @property
     def start(self) -> FloatArray | None:
         """(n,) deviation of the emulator's state from its mean where ngspice's transients start."""
         return -self.law.dense.mean if self.from_zero else None

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spu.crosscheck.context import Context
 from spu.crosscheck.result import Level
-from spu.statistics import predict
+from spu.statistics import prediction
 
 CONSISTENCY = 1e-9
 """Recomputed against stored statistics: rounding only."""
@@ -20,7 +20,7 @@ SLACK = 1.05
 
 def run(context: Context) -> Level:
     """*Consistency* of device file and stored statistics; *accuracy* of the device against its problem."""
-    prediction = predict(context.device, problem=context.problem)
+    found = prediction(context.law, context.problem)
     compiled = context.compiled
     if compiled is None and context.problem is None:
         return Level("ideal", "skipped", "no problem and no stored statistics to compare the device with")
@@ -28,14 +28,14 @@ def run(context: Context) -> Level:
     messages, ratios = [], []
     if compiled is not None:
         statistics = compiled["statistics"]
-        noise = np.sqrt(np.trace(prediction.voltage_covariance))
+        noise = np.sqrt(np.trace(found.voltage_covariance))
         differences = {
-            "voltage_covariance": _difference(prediction.voltage_covariance, statistics["voltage_covariance"]),
-            "voltage_mean": _difference(prediction.voltage_mean, statistics["voltage_mean"], noise),
-            "covariance": _difference(prediction.covariance, statistics["covariance"]),
-            "mean": _difference(prediction.mean, statistics["mean"], np.sqrt(np.trace(prediction.covariance))),
+            "voltage_covariance": _difference(found.voltage_covariance, statistics["voltage_covariance"]),
+            "voltage_mean": _difference(found.voltage_mean, statistics["voltage_mean"], noise),
+            "covariance": _difference(found.covariance, statistics["covariance"]),
+            "mean": _difference(found.mean, statistics["mean"], np.sqrt(np.trace(found.covariance))),
             # Inductances do not show in the voltages' law; they show here.
-            "state_variance": _difference(prediction.law.state_variance, statistics["state_variance"], each=True),
+            "state_variance": _difference(found.law.state_variance, statistics["state_variance"], each=True),
         }
         worst = max(differences, key=lambda key: differences[key])
         data["consistency"] = {
@@ -52,15 +52,15 @@ def run(context: Context) -> Level:
                 f"device.json is not the device that was compiled: its {worst.replace('_', ' ')} is off by "
                 f"{differences[worst]:.2g}"
             )
-    if context.problem is not None and prediction.relative_error is not None:
+    if context.problem is not None and found.relative_error is not None:
         predicted = 0.0 if compiled is None else float(compiled["predicted_relative_error"] or 0.0)
         tolerance = context.accuracy if context.accuracy is not None else SLACK * predicted + 1e-8
-        error = prediction.relative_error
+        error = found.relative_error
         data["accuracy"] = {
             "error": error,
             "tolerance": tolerance,
-            "covariance": prediction.covariance_relative_error,
-            "mean": prediction.mean_relative_error,
+            "covariance": found.covariance_relative_error,
+            "mean": found.mean_relative_error,
         }
         ratios.append((error, tolerance))
         messages.append(

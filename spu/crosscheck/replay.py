@@ -66,10 +66,9 @@ def run(context: Context) -> Level:
         deck = _deck(context, waveform, interval / OVERSAMPLING, Path(folder))
 
         def path(limit: int) -> FloatArray:
-            start = " uic" if context.from_zero else ""
             commands = (
                 "save " + " ".join(f"v({vector})" for vector in context.vectors),
-                f"tran {interval!r} {SAMPLES * interval!r} 0 {context.step(interval, limit)!r}{start}",
+                f"tran {interval!r} {SAMPLES * interval!r} 0 {context.step(interval, limit)!r}{context.uic}",
             )
             (found,) = run_ngspice(
                 deck,

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.linalg as la
 from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import chi2
@@ -21,7 +20,7 @@ from spu.constants import UNIT_NOISE_DENSITY
 from spu.crosscheck.context import FALSE_ALARM, Context
 from spu.crosscheck.replay import FALLS, path_errors
 from spu.crosscheck.result import Level
-from spu.emulator.propagate import respond
+from spu.emulator.propagate import input_response, respond
 from spu.emulator.stationary import source_gain
 from spu.spice.ngspice import Step
 from spu.spice.ngspice import run as run_ngspice
@@ -56,7 +55,6 @@ def run(context: Context) -> Level:
         return Level("noise", "skipped", "the device has no noise source")
     declared = _declared(context)
     interval = declared.interval
-    start = " uic" if context.from_zero else ""
     burn = int(np.ceil(SETTLE * context.timing.slowest / interval))
     steps = burn + TRANSIENT_SAMPLES
     lines = context.deck.top_level()
@@ -68,7 +66,7 @@ def run(context: Context) -> Level:
         commands = (
             f"setseed {context.seed + 1}",
             "save " + " ".join(f"v({node})" for node in dict.fromkeys(saved)),
-            f"tran {interval!r} {steps * interval!r} 0 {step!r}{start}",
+            f"tran {interval!r} {steps * interval!r} 0 {step!r}{context.uic}",
         )
         (found,) = run_ngspice(
             context.deck.text(),
@@ -283,13 +281,8 @@ def sampled_covariance(context: Context, interval: float, rms: float) -> tuple[F
     solution of ``P = Phi P Phi^T + G G^T rms^2`` with G the response to a held unit voltage.
     """
     dense = context.law.dense
-    n, h = len(dense.A), interval / dense.time
-    block = np.zeros((2 * n, 2 * n))
-    block[:n, :n] = dense.A * h
-    block[:n, n:] = np.eye(n) * h
-    exponential = la.expm(block)
-    transition = exponential[:n, :n]
-    push = exponential[:n, n:] @ dense.B * (source_gain(dense) * rms)
+    transition, flat, _ = input_response(dense, interval)
+    push = flat @ dense.B * (source_gain(dense) * rms)
     covariance = push @ push.T
     power = transition
     while np.abs(power).max() > 1e-18:  # doubling sums the series of positive semidefinite terms

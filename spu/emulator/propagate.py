@@ -119,6 +119,21 @@ def independent_samples(law: Stationary, *, samples: int, streams: NormalStreams
     return np.asarray(streams.draw(samples, root.shape[1])[:, 0] @ root.T + law.voltage_mean)
 
 
+def input_response(dense: DenseSDE, interval: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """What ``interval`` seconds make of the state, of a held input and of one that rises from zero to one.
+
+    With h the interval in units of ``dense.time``: the (n, n) matrices ``expm(A h)``,
+    ``int_0^h expm(A s) ds`` and ``int_0^h expm(A (h - s)) s/h ds``, from one block exponential.
+    """
+    n, h = len(dense.A), interval / dense.time
+    block = np.zeros((3 * n, 3 * n))
+    block[:n, :n] = dense.A * h
+    block[:n, n : 2 * n] = np.eye(n) * h
+    block[n : 2 * n, 2 * n :] = np.eye(n)
+    exponential = la.expm(block)
+    return exponential[:n, :n], exponential[:n, n : 2 * n], exponential[:n, 2 * n :]
+
+
 def respond(
     dense: DenseSDE, inputs: ArrayLike, interval: float, *, hold: bool, start: FloatArray | None = None
 ) -> FloatArray:
@@ -142,14 +157,7 @@ def respond(
     """
     n = len(dense.A)
     u = np.asarray(inputs, dtype=np.float64) @ (dense.B * source_gain(dense)).T
-    h = interval / dense.time
-    # int_0^h expm(A s) ds and int_0^h expm(A (h - s)) s/h ds from one block exponential.
-    block = np.zeros((3 * n, 3 * n))
-    block[:n, :n] = dense.A * h
-    block[:n, n : 2 * n] = np.eye(n) * h
-    block[n : 2 * n, 2 * n :] = np.eye(n)
-    exponential = la.expm(block)
-    transition, flat, ramp = exponential[:n, :n], exponential[:n, n : 2 * n], exponential[:n, 2 * n :]
+    transition, flat, ramp = input_response(dense, interval)
     drive = u[:-1] @ flat.T
     if not hold:
         drive = drive + np.diff(u, axis=0) @ ramp.T

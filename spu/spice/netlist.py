@@ -61,7 +61,7 @@ def noise_resistor(circuit: Circuit) -> dict[str, str]:
     return found
 
 
-def netlist(device: Device, *, seed: int = 0) -> str:
+def netlist(device: Device, *, seed: int = 0, law: Stationary | None = None) -> str:
     """The complete netlist of a device.
 
     Parameters
@@ -70,6 +70,8 @@ def netlist(device: Device, *, seed: int = 0) -> str:
         Compiled or built by hand.
     seed:
         Of the transient noise sources.
+    law:
+        The device's stationary law, where it is known already.
 
     Raises
     ------
@@ -77,7 +79,7 @@ def netlist(device: Device, *, seed: int = 0) -> str:
         If the circuit has no stationary law: the header states what to expect.
     """
     circuit = lower(device)
-    law = stationary(stochastic_ode(circuit))
+    law = stationary(stochastic_ode(circuit)) if law is None else law
     times = timing(law)
     lines = [
         *_header(device, circuit, law, times, seed),
