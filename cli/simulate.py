@@ -33,12 +33,11 @@ from .common import (
 
 if TYPE_CHECKING:
     from spu.folder import Folder
-    from spu.statistics import Simulation
+    from spu.sampling import Simulation
 
 Progress = Callable[[int, int], None]
 
 _MARKER = "spu_samples"
-_MOST_NUMBERS = 500_000_000  # to keep: 4 GB
 
 
 @click.command("simulate")
@@ -54,6 +53,17 @@ _MOST_NUMBERS = 500_000_000  # to keep: 4 GB
 @click.option("--duration", type=float, metavar="S", help="Seconds of each trajectory, instead of --samples.")
 @click.option("--independent", is_flag=True, help="Draw from the stationary law: no time passes.")
 @seed_option("the random numbers")
+@click.option(
+    "--lags", type=click.IntRange(0, 100_000), default=0, metavar="N", help="Autocovariances up to N readouts."
+)
+@click.option(
+    "--trace",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Keep every Nth readout of each trajectory [default: all, or what makes 0.4 GB].",
+)
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="At most N [default: all]; changes no bit.")
+@click.option("--method", metavar="NAME", help="Force a way to step: modal or dense [default: the best].")
 @file_option("-o", "--output", metavar="FILE.npz", help="For the samples [default: DIR/samples.npz].")
 @click.option("--no-output", is_flag=True, help="Keep the statistics only; write no samples.")
 @json_option
@@ -65,25 +75,33 @@ def command(
     duration: float | None,
     independent: bool,
     seed: int,
+    lags: int,
+    trace: int | None,
+    threads: int | None,
+    method: str | None,
     output: Path | None,
     no_output: bool,
     as_json: bool,
 ) -> int:
     """Draw samples from DIR and compare them with the target.
 
-    Writes DIR/samples.npz: samples (N, p) in problem units (one trajectory after another),
-    variables, interval, seed, trajectories, complete. For a device.json that stands alone
-    samples are written only with -o.
+    The statistics take in every readout, and memory does not grow with time. Writes
+    DIR/samples.npz: samples (N, p) in problem units (one trajectory after another, every
+    readout or, with --trace N, every Nth), variables, interval, trace, seed, trajectories,
+    complete, and with --lags autocovariance (N + 1, p, p). For a device.json that stands
+    alone samples are written only with -o.
 
     Ctrl-C ends the run early: what there is by then is printed and written, marked incomplete.
     """
     from spu.folder import read_folder
-    from spu.statistics import simulate
+    from spu.sampling import simulate
 
     if samples is not None and duration is not None:
         raise UsageError("give --samples or --duration, not both")
     if output is not None and no_output:
         raise UsageError("give -o or --no-output, not both")
+    if trace and no_output:
+        raise UsageError("give --trace or --no-output, not both")
     for name, value in (("--interval", interval), ("--duration", duration)):
         if value is not None and not 0 < value < float("inf"):
             raise UsageError(f"{name} must be a positive number of seconds, not {value!r}")
@@ -95,11 +113,8 @@ def command(
         if file.suffix != ".npz":
             raise UsageError(f"samples are written as .npz, not {str(file)!r}")
         refuse_npz(file, _MARKER)
-    limit = None if file is None else _MOST_NUMBERS // len(folder.device.readout.variables)
-    if independent:
-        _refuse_size(samples or 0, limit)
     given: dict[str, Any] = {} if samples is None else {"samples": samples}
-    with _progress(limit) as progress:
+    with _progress() as progress:
         run = simulate(
             folder.device,
             **given,
@@ -108,7 +123,10 @@ def command(
             duration=duration,
             independent=independent,
             seed=seed,
-            keep=file is not None,
+            lags=lags,
+            trace=trace if file is not None else 0,
+            threads=threads,
+            method=method,
             progress=progress,
         )
     if file is not None:
@@ -129,24 +147,15 @@ def _default_file(folder: Folder) -> Path | None:
     return None if folder.directory is None else folder.directory / "samples.npz"
 
 
-def _refuse_size(total: int, limit: int | None) -> None:
-    if limit is not None and total > limit:
-        raise UsageError(
-            f"{total} readouts are too many to keep (at most {limit} here): "
-            "--no-output computes their statistics without keeping them"
-        )
-
-
 @contextmanager
-def _progress(limit: int | None) -> Iterator[Progress]:
-    """Show a bar on a terminal; anywhere, refuse with the first chunk what would not fit."""
+def _progress() -> Iterator[Progress | None]:
+    """Show a bar on a terminal."""
     if not sys.stderr.isatty():
-        yield lambda _done, total: _refuse_size(total, limit)
+        yield None
         return
     with click.progressbar(length=1, label="simulating", file=sys.stderr) as bar:
 
         def show(done: int, total: int) -> None:
-            _refuse_size(total, limit)
             bar.length = total
             bar.update(done - bar.pos)
 
@@ -158,10 +167,12 @@ def _write_samples(file: Path, run: Simulation, folder: Folder) -> None:
         "samples": run.readouts,
         "variables": run.variables,
         "interval": run.interval,
+        "trace": run.trace,
         "seed": run.seed,
         "trajectories": run.trajectories,
         "complete": run.complete,
         "device_hash": folder.device.hash,
+        **({} if run.autocovariance is None else {"autocovariance": run.autocovariance}),
     }
     write_npz(file, arrays, _MARKER)
 
@@ -170,6 +181,7 @@ def _report(run: Simulation, file: Path | None) -> dict[str, Any]:
     keys = (
         *("samples", "effective_samples", "expected_relative_error", "covariance_error", "mean_error"),
         *("seconds", "device_time", "interval", "trajectories", "seed", "complete"),
+        *("method", "method_reason", "trace", "autocovariance"),
     )
     return {**statistics_json(run), **{key: getattr(run, key) for key in keys}, "output": file}
 
@@ -187,10 +199,14 @@ def _how(run: Simulation, defaults: dict[str, bool]) -> list[str]:
         every += " (default: the longest time constant)"
     across = f"{run.trajectories} trajectories" if run.trajectories > 1 else "one trajectory"
     across += " (default)" if defaults["trajectories"] else ""
-    return [
+    lines = [
         f"{plural(run.samples, 'readout')} on {across}, {every}",
         f"{engineering(run.device_time, 's')} of device time each; {took}",
+        f"method: {run.method}: {run.method_reason}",
     ]
+    if run.trace > 1:
+        lines.append(f"kept: every {run.trace}th readout of each trajectory; the statistics are of all")
+    return lines
 
 
 def _variables(run: Simulation) -> str:

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     )
     from spu.hardware import Hardware, load_hardware
     from spu.problem import GaussianSampling, LinearSystem, MatrixInverse, Problem, load_problem
+    from spu.sampling import Simulation, simulate
     from spu.spice.netlist import netlist
-    from spu.statistics import Prediction, Simulation, predict, simulate
+    from spu.statistics import Prediction, predict
 
 __version__ = "0.1.0"
 
@@ -88,7 +89,7 @@ _HOME = {
     "Prediction": "spu.statistics",
     "Problem": "spu.problem",
     "Readout": "spu.device",
-    "Simulation": "spu.statistics",
+    "Simulation": "spu.sampling",
     "SpuError": "spu.errors",
     "Unrealizable": "spu.errors",
     "check": "spu.crosscheck",
@@ -97,7 +98,7 @@ _HOME = {
     "load_problem": "spu.problem",
     "netlist": "spu.spice.netlist",
     "predict": "spu.statistics",
-    "simulate": "spu.statistics",
+    "simulate": "spu.sampling",
 }
 """Where each public name lives: imported on first use, so that ``import spu`` costs next to nothing."""
 

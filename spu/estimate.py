@@ -17,6 +17,7 @@ import numpy as np
 import scipy.linalg as la
 from numpy.typing import NDArray
 
+from spu.emulator.modes import Modes
 from spu.emulator.propagate import exact_step
 from spu.emulator.stationary import Stationary
 
@@ -63,33 +64,52 @@ def trajectory_error(
 
     Notes
     -----
-    In modes of the drift every sum over lags is a geometric series, taken in closed form. Where modes
-    nearly coincide (critical damping) lags are summed one by one until the slowest has decayed.
+    In modes of the drift every sum over lags is a geometric series, taken in closed form. Where they
+    nearly coincide (critical damping), or cost more than they save, lags are summed one by one until the
+    slowest has decayed.
     """
-    dense = law.dense
-    left = dense.H if transform is None else transform @ dense.H
-    right = law.covariance @ left.T
-    P = left @ right
-    values, vectors = dense.modes
-    if np.linalg.cond(vectors) < 1e5:
-        sums = _modal_sums(
-            left @ vectors,
-            la.solve(vectors, right.astype(np.complex128)),
-            np.exp(values * (interval / dense.time)),
-            steps,
-        )
-    else:
-        last = min(steps - 1, int(np.ceil(40.0 * float(law.time_constants[0]) / interval)))
-        sums = _lag_sums(left, exact_step(dense, interval).transition, right, steps, last)
+    P, diagonal, crossed, mean = _sums(law, steps, interval, transform)
     variance = np.diag(P)
     total = steps * count
-    covariance_variance = (np.outer(variance, variance) + P * P.T + 2.0 * sums[0]) / total
-    mean_variance = np.maximum(variance + 2.0 * sums[1], 0.0) / total
+    covariance_variance = (np.outer(variance, variance) + P * P.T + 2.0 * (diagonal + crossed)) / total
+    mean_variance = np.maximum(variance + 2.0 * mean, 0.0) / total
     independent = float(np.trace(P) ** 2 + (P**2).sum())
     expected = float(covariance_variance.sum())
     return SamplingError(
         np.maximum(covariance_variance, 0.0), mean_variance, independent / expected if expected > 0 else float(total)
     )
+
+
+def _sums(
+    law: Stationary, steps: int, interval: float, transform: FloatArray | None
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """``R(0)``, and the sums over positive lags, with weights ``1 - l / steps``.
+
+    Of ``R_ii R_jj`` (p, p), of ``R_ij R_ji`` (p, p), and of ``R_ii`` (p,).
+    """
+    states = law.sde.E.shape[0]
+    if law.modes is not None and states > _FEW:
+        lift = law.modes.probes if transform is None else transform @ law.modes.probes
+        return _commuting_sums(law.modes, lift, steps, interval, float(law.time_constants[0]))
+    dense = law.dense
+    left = dense.H if transform is None else transform @ dense.H
+    right = law.covariance @ left.T
+    if states <= _MANY:
+        values, vectors = dense.modes
+        if np.linalg.cond(vectors) < 1e5:
+            modal = la.solve(vectors, right.astype(np.complex128))
+            return left @ right, *_modal_sums(left @ vectors, modal, np.exp(values * (interval / dense.time)), steps)
+    last = _last_lag(steps, interval, float(law.time_constants[0]), states)
+    return left @ right, *_lag_sums(left, exact_step(dense, interval).transition, right, steps, last)
+
+
+_FEW, _MANY = 64, 600
+"""States up to which sums keep every digit, and up to which all eigenvectors of a drift are worth finding."""
+
+
+def _last_lag(steps: int, interval: float, slowest: float, states: int) -> int:
+    """The lag by which squares have decayed to rounding; for error bars of large networks, to 1e-7."""
+    return min(steps - 1, int(np.ceil((40.0 if states <= _MANY else 8.0) * slowest / interval)))
 
 
 def _series(ratio: NDArray[np.complex128], steps: int) -> NDArray[np.complex128]:
@@ -100,71 +120,55 @@ def _series(ratio: NDArray[np.complex128], steps: int) -> NDArray[np.complex128]
 
 def _modal_sums(
     left: NDArray[np.complex128], right: NDArray[np.complex128], ratio: NDArray[np.complex128], steps: int
-) -> tuple[FloatArray, FloatArray]:
-    """Sums over positive lags, ``R(l) = left diag(ratio^l) right``: (p, p) for the covariance, (p,) for the mean."""
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Sums as in `_sums` for ``R(l) = left diag(ratio^l) right``.
+
+    The crossed one is a sum over pairs of modes k, m of ``left_ik right_kj S_km left_jm right_mi``; S is smooth,
+    so that few of its singular vectors do (all of them for few states).
+    """
     own = left * right.T  # (p, n): R_ii(l) = own_i ratio^l
     pairs = _series(np.outer(ratio, ratio), steps)
     products = own @ pairs @ own.T
-    crossed = np.empty_like(products)
-    for i in range(len(left)):
-        # R_ij(l) R_ji(l) for one i and all j, over pairs of modes.
-        weighted = left[i][:, None] * pairs * right[:, i][None, :]
-        crossed[i] = ((right.T @ weighted) * left).sum(axis=1)
-    return (products + crossed).real, (own @ _series(ratio, steps)).real
+    u, sizes, v = la.svd(pairs)
+    kept = sizes > (1e-16 if len(ratio) <= _FEW else 1e-8) * sizes[0]
+    crossed = np.zeros_like(products)
+    for a, size, b in zip(u.T[kept], sizes[kept], v[kept], strict=True):
+        crossed += size * ((left * a) @ right) * ((left * b) @ right).T
+    return products.real, crossed.real, (own @ _series(ratio, steps)).real
+
+
+def _commuting_sums(
+    modes: Modes, lift: FloatArray, steps: int, interval: float, slowest: float
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Sums as in `_sums` for ``R(l) = lift diag(r(l)) lift^T`` with the modes' own autocovariances r(l)."""
+    P = (lift * modes.variance) @ lift.T
+    last = _last_lag(steps, interval, slowest, _MANY + 1)
+    pairs, mean = np.zeros((len(modes.variance),) * 2), np.zeros(len(modes.variance))
+    for first in range(1, last + 1, 1024):
+        lags = np.arange(first, min(first + 1024, last + 1))
+        r = modes.correlation(lags * interval) * modes.variance
+        weights = 1.0 - lags / steps
+        pairs += (r.T * weights) @ r
+        mean += weights @ r
+    own = lift**2
+    sizes, vectors = la.eigh(pairs)
+    crossed = np.zeros_like(P)
+    for k in np.flatnonzero(sizes > 1e-6 * sizes[-1]):
+        crossed += sizes[k] * ((lift * vectors[:, k]) @ lift.T) ** 2
+    return P, own @ pairs @ own.T, crossed, own @ mean
 
 
 def _lag_sums(
     left: FloatArray, step: FloatArray, right: FloatArray, steps: int, last: int
-) -> tuple[FloatArray, FloatArray]:
-    """The same two sums, lag by lag up to ``last``, with ``R(l) = left step^l right``."""
-    covariance, mean = np.zeros((len(left), len(left))), np.zeros(len(left))
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Sums as in `_sums`, lag by lag up to ``last``, for ``R(l) = left step^l right``."""
+    products, crossed, mean = np.zeros((len(left), len(left))), np.zeros((len(left), len(left))), np.zeros(len(left))
     current = right
     for lag in range(1, last + 1):
         current = step @ current
         R = left @ current
         diagonal, weight = np.diag(R), 1.0 - lag / steps
-        covariance += weight * (np.outer(diagonal, diagonal) + R * R.T)
+        products += weight * np.outer(diagonal, diagonal)
+        crossed += weight * R * R.T
         mean += weight * diagonal
-    return covariance, mean
-
-
-@dataclass
-class Moments:
-    """Mean and covariance accumulated chunk by chunk, about a fixed centre to keep digits.
-
-    Parameters
-    ----------
-    centre:
-        (p,) about where the samples lie (the predicted mean).
-    """
-
-    centre: FloatArray
-
-    def __post_init__(self) -> None:
-        self.count = 0
-        self._sum = np.zeros_like(self.centre)
-        self._square = np.zeros((len(self.centre), len(self.centre)))
-
-    def add(self, samples: FloatArray) -> None:
-        """Add (k, p) samples."""
-        deviation = samples - self.centre
-        self.count += len(samples)
-        self._sum += deviation.sum(axis=0)
-        self._square += deviation.T @ deviation
-
-    @property
-    def mean(self) -> FloatArray:
-        """(p,) sample mean."""
-        return self.centre + self._sum / self.count
-
-    @property
-    def covariance(self) -> FloatArray:
-        """(p, p) sample covariance about the sample mean (divided by the count)."""
-        shift = self._sum / self.count
-        return self._square / self.count - np.outer(shift, shift)
-
-
-def relative_error(found: FloatArray, target: FloatArray) -> float | None:
-    """``|found - target| / |target|`` in the Frobenius norm; None where the target is zero."""
-    size = float(np.linalg.norm(target))
-    return float(np.linalg.norm(found - target)) / size if size > 0 else None
+    return products, crossed, mean

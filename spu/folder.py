@@ -243,7 +243,7 @@ def spill(data: Mapping[str, Any], npz: str | Path) -> tuple[dict[str, Any], dic
     large: dict[str, FloatArray] = {}
 
     def without(value: Any, name: str) -> Any:
-        if isinstance(value, np.ndarray) and value.ndim == 2 and len(value) > MAX_ROWS:
+        if isinstance(value, np.ndarray) and value.ndim >= 2 and value.shape[-2] > MAX_ROWS:
             large[name] = value
             return {"npz": str(npz), "key": name}
         if isinstance(value, Mapping):

@@ -14,6 +14,7 @@ import scipy.linalg as la
 
 from spu.circuit import lower
 from spu.device import Device
+from spu.emulator.run import choose_method, run
 from spu.emulator.stationary import Stationary, stationary
 from spu.sde import stochastic_ode
 
@@ -24,6 +25,12 @@ KT = BOLTZMANN * T
 
 def law_of(device: Device) -> Stationary:
     return stationary(stochastic_ode(lower(device)))
+
+
+def paths(law: Stationary, *, steps: int, interval: float, seed: int, count: int, method=None, **options) -> np.ndarray:
+    """Every readout of ``count`` trajectories as deviations from the mean, (steps, count, p), V."""
+    how = choose_method(law, interval, method)
+    return np.swapaxes(run(how, trajectories=count, steps=steps, seed=seed, every=1, **options).kept, 0, 1)
 
 
 # Problems

@@ -132,7 +132,8 @@ def test_simulate_json():
     assert set(found) >= SIMULATE
     assert (found["complete"], found["seed"]) == (True, 3)
     with np.load("out/samples.npz") as data:
-        assert data["samples"].shape == (found["samples"], 3)
+        assert data["trace"] > 1  # all of them would be 3.6 GB
+        assert data["samples"].shape == (-(-found["samples"] // data["trace"]), 3)
         assert data["variables"].tolist() == ["x", "y", "z"]
         assert (data["interval"], data["trajectories"]) == (found["interval"], found["trajectories"])
         assert (data["seed"], bool(data["complete"])) == (3, True)
@@ -299,12 +300,16 @@ REFUSED = {
     "nan interval": (["simulate", "out", "--interval", "nan"], "usage", "--interval"),
     "both": (["simulate", "out", "--samples", "3", "--duration", "1"], "usage", "not both"),
     "independent": (["simulate", "out", "--independent", "--interval", "1"], "usage", "independent"),
-    "too many": (["simulate", "out", "--samples", "10000000000"], "usage", "--no-output"),
+    "too many": (["simulate", "out", "--samples", "10000000000", "--trace", "1"], "usage", "keep fewer"),
     "too many too": (
-        ["simulate", "out", "--independent", "--samples", "10000000000"],
+        ["simulate", "out", "--independent", "--samples", "10000000000", "--trace", "3"],
         "usage",
-        "--no-output",
+        "at most 500000000 numbers",
     ),
+    "no trace": (["simulate", "out", "--trace", "3", "--no-output"], "usage", "not both"),
+    "no method": (["simulate", "out", "--method", "magic"], "usage", "modal, dense"),
+    "lags of independent draws": (["simulate", "out", "--independent", "--lags", "3"], "usage", "lags"),
+    "too many lags": (["simulate", "out", "--lags", "100000000"], "usage", "100000"),
     "absurd": (["simulate", "out", "--duration", "1e300", "--interval", "1e-300"], "usage", "too many"),
     "samples file": (["simulate", "out", "-o", "a.csv"], "usage", "a.csv"),
     "samples folder": (["simulate", "out", "-o", "no/s.npz"], "output", "no"),
@@ -428,7 +433,8 @@ def test_an_interrupt_keeps_what_there_is():
     assert found["complete"] is False and 0 < found["samples"] < 150_000_000
     with np.load("out/samples.npz") as data:
         assert not data["complete"]
-        assert data["samples"].shape == (found["samples"], 3)
+        assert data["trace"] > 1  # all of them would be 3.6 GB
+        assert data["samples"].shape == (-(-found["samples"] // data["trace"]), 3)
         assert np.isfinite(data["samples"]).all()
     assert {path.name for path in Path("out").iterdir()} == {
         *("device.json", "device.cir", "problem.json", "samples.npz")
@@ -440,7 +446,7 @@ def test_an_interrupt_before_there_is_anything(monkeypatch):
         raise KeyboardInterrupt
 
     compiled()
-    monkeypatch.setattr("spu.statistics.simulate", interrupted)
+    monkeypatch.setattr("spu.sampling.simulate", interrupted)
     result = run("simulate", "out")
     assert (result.exit_code, result.stdout, result.stderr) == (130, "", "interrupted\n")
     assert not Path("out/samples.npz").exists()

@@ -10,14 +10,14 @@ fixed and were not chosen. What deviation a test would catch is asserted beside 
 import numpy as np
 import pytest
 import scipy.linalg as la
-from helpers import KT, T, difference, law_of, near, random_device, rc_pair, rlc_pair
+from helpers import KT, T, difference, law_of, near, paths, random_device, rc_pair, rlc_pair
 from scipy.integrate import solve_ivp
 from scipy.signal import StateSpace, lsim
 
 import spu
 from spu.device import Device
-from spu.emulator.noise import NormalStreams
-from spu.emulator.propagate import exact_step, factor, independent_samples, respond, trajectories
+from spu.emulator.propagate import exact_step, factor, respond
+from spu.emulator.run import independent_method, run
 from spu.errors import UsageError
 
 SIGMAS = 7.0
@@ -188,45 +188,6 @@ def test_simulate_refuses_to_sample_white_noise():
 # Bits
 
 
-def draw(law, count=4, steps=50, chunk=256, seed=7):
-    streams = NormalStreams(seed, count)
-    chunks = trajectories(
-        law, steps=steps, interval=0.5 * law.time_constants[0], streams=streams, count=count, chunk=chunk
-    )
-    return np.concatenate(list(chunks))
-
-
-@pytest.mark.parametrize("name", DEVICES)
-def test_same_bits_for_any_chunk(name):
-    law = law_of(DEVICES[name])
-    whole = draw(law)
-    assert whole.shape == (50, 4, len(law.sde.probes))
-    for chunk in (1, 2, 7, 49, 50, 51):
-        assert np.array_equal(draw(law, chunk=chunk), whole), chunk
-
-
-@pytest.mark.parametrize("name", DEVICES)
-def test_a_trajectory_does_not_depend_on_its_neighbours(name):
-    law = law_of(DEVICES[name])
-    many = draw(law, count=9)
-    size = np.abs(many).max()
-    for count in (1, 2, 5):
-        # The noise bits are the same; products over several trajectories may round otherwise.
-        assert np.abs(draw(law, count=count) - many[:, :count]).max() < 1e-13 * size
-    streams, fewer = NormalStreams(3, 5), NormalStreams(3, 2)
-    assert np.array_equal(streams.draw(10, 3)[:, :2], fewer.draw(10, 3))
-
-
-def test_streams_differ_by_seed_trajectory_and_purpose():
-    def first(*arguments):
-        return NormalStreams(*arguments).draw(1, 1)[0, -1, 0]
-
-    values = {first(0, 1), first(1, 1), first(0, 2), first(0, 1, 1), first(2**70, 1)}
-    assert len(values) == 5
-    streams = NormalStreams(0, 1)
-    assert np.array_equal(np.concatenate([streams.draw(k, 2) for k in (1, 3, 4)]), NormalStreams(0, 1).draw(8, 2))
-
-
 def test_same_seed_same_run():
     first, again = (spu.simulate(rlc_pair(), samples=300, seed=5) for _ in range(2))
     assert np.array_equal(first.readouts, again.readouts)
@@ -243,9 +204,7 @@ def test_readouts_are_what_the_moments_are_of():
     assert run.covariance == near(np.cov(run.readouts.T, bias=True), rel=1e-12)
     assert run.device_time == near(125 * run.interval)
     # One trajectory after another, each in the order of time.
-    law = law_of(rlc_pair())
-    streams = NormalStreams(1, 8)
-    y = np.concatenate(list(trajectories(law, steps=125, interval=run.interval, streams=streams, count=8)))
+    y = paths(law_of(rlc_pair()), steps=125, interval=run.interval, seed=1, count=8)
     assert np.array_equal(run.readouts[125:250], y[:, 1])
 
 
@@ -297,10 +256,7 @@ def test_sampled_moments(name):
     """Mean, covariance and lag-1 autocovariance of 32 trajectories, against the law (3 x at most 10 entries)."""
     law = law_of(DEVICES[name])
     count, steps, interval = 32, 600, 0.4 * law.time_constants[0]
-    y = np.concatenate(
-        list(trajectories(law, steps=steps, interval=interval, streams=NormalStreams(20, count), count=count))
-    )
-    y = y - law.voltage_mean
+    y = paths(law, steps=steps, interval=interval, seed=20, count=count)
     known: dict[int, np.ndarray] = {}
 
     def R(lag):
@@ -337,9 +293,7 @@ def test_stationary_over_time():
     law = law_of(rlc_pair(T))
     count = 4000
     interval = 0.05 * law.time_constants[0]
-    y = np.concatenate(
-        list(trajectories(law, steps=60, interval=interval, streams=NormalStreams(4, count), count=count))
-    )
+    y = paths(law, steps=60, interval=interval, seed=4, count=count)
     P = law.voltage_covariance
     sigma = np.sqrt((np.outer(np.diag(P), np.diag(P)) + P**2) / count)
     for k in (0, 1, 10, 59):
@@ -352,7 +306,7 @@ def test_stationary_over_time():
 def test_independent_samples():
     law = law_of(DEVICES["non-reciprocal"])
     samples = 20_000
-    y = independent_samples(law, samples=samples, streams=NormalStreams(11, 1)) - law.voltage_mean
+    y = run(independent_method(law), trajectories=1, steps=samples, seed=11, every=1).kept[0]
     P = law.voltage_covariance
     sigma = np.sqrt((np.outer(np.diag(P), np.diag(P)) + P**2) / samples)
     assert (np.abs(y.T @ y / samples - P) / sigma).max() < SIGMAS

@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-from helpers import T, difference, law_of, near, random_device, rc_pair, rlc_pair
+from helpers import T, difference, law_of, near, paths, random_device, rc_pair, rlc_pair
 
 from spu.device import Device
-from spu.emulator.noise import NormalStreams
-from spu.emulator.propagate import trajectories
-from spu.estimate import Moments, independent_error, relative_error, trajectory_error
+from spu.estimate import independent_error, trajectory_error
+from spu.statistics import relative_error
 
 
 def rc_cell() -> Device:
@@ -167,9 +166,7 @@ def test_against_repeated_simulations(name):
     law = law_of({"rc": rc_pair(), "rlc": rlc_pair()}[name])
     steps, count = 100, 2000
     interval = 0.3 * law.time_constants[0]
-    y = np.concatenate(
-        list(trajectories(law, steps=steps, interval=interval, streams=NormalStreams(1, count), count=count))
-    )
+    y = paths(law, steps=steps, interval=interval, seed=1, count=count)
     predicted = trajectory_error(law, steps=steps, interval=interval, count=1)
     estimates = np.einsum("tki,tkj->kij", y, y) / steps
     scatter = ((estimates - law.voltage_covariance) ** 2).mean(axis=0)
@@ -179,19 +176,6 @@ def test_against_repeated_simulations(name):
     assert np.abs((means**2).mean(axis=0) / predicted.mean_variance - 1).max() < 0.3
     independent = independent_error(law.voltage_covariance, steps)
     assert np.abs(scatter / independent.covariance_variance - 1).max() > 0.4
-
-
-def test_moments_do_not_depend_on_the_chunks():
-    rng = np.random.default_rng(0)
-    samples = rng.standard_normal((100, 3)) + 1e6
-    whole, pieces = Moments(np.full(3, 1e6)), Moments(np.full(3, 1e6))
-    whole.add(samples)
-    for piece in np.array_split(samples, [1, 4, 50]):
-        pieces.add(piece)
-    assert pieces.count == 100
-    assert pieces.mean == near(samples.mean(axis=0), rel=1e-15)
-    assert pieces.covariance == near(np.cov(samples.T, bias=True), rel=1e-8)
-    assert whole.covariance == near(pieces.covariance, rel=1e-12)
 
 
 def test_relative_error():

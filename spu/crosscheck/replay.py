@@ -13,7 +13,7 @@ from scipy.interpolate import CubicSpline
 from spu.constants import UNIT_NOISE_DENSITY
 from spu.crosscheck.context import Context
 from spu.crosscheck.result import Level
-from spu.emulator.noise import NormalStreams
+from spu.emulator.noise import REPLAY, normals
 from spu.emulator.propagate import respond
 from spu.spice.ngspice import Step
 from spu.spice.ngspice import run as run_ngspice
@@ -54,7 +54,7 @@ def run(context: Context) -> Level:
     interval = max(0.3 / times.reference, 3.0 * times.slowest / SAMPLES)
     rms = UNIT_NOISE_DENSITY / np.sqrt(2.0 * interval)
     count = len(context.circuit.sources)
-    noise = rms * NormalStreams(context.seed, 1, purpose=2).draw(SAMPLES + 1, count)[:, 0]
+    noise = rms * normals(context.seed, SAMPLES + 1, count, purpose=REPLAY)
     noise[0] = 0.0  # so that the start is the operating point
     samples = np.arange(SAMPLES + 1)
     pieces = np.arange(SAMPLES * OVERSAMPLING + 1) / OVERSAMPLING

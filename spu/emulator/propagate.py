@@ -1,16 +1,14 @@
-"""The one place that steps: exact propagation of a linear SDE, at any step."""
+"""Exact steps of a linear SDE, of any length: the law of one step, and the response to given waveforms."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg as la
 from numpy.typing import ArrayLike, NDArray
 
-from spu.emulator.noise import NormalStreams
-from spu.emulator.stationary import Stationary, source_gain
+from spu.emulator.stationary import source_gain
 from spu.sde import DenseSDE
 
 FloatArray = NDArray[np.float64]
@@ -33,27 +31,31 @@ class Step:
 
 
 def exact_step(dense: DenseSDE, step: float) -> Step:
-    """Transition and noise factor for a step of ``step`` seconds.
+    """Transition and noise factor for a step of ``step`` seconds."""
+    transition, covariance = step_law(dense.A, dense.B @ dense.B.T, step / dense.time)
+    return Step(transition, factor(covariance))
 
-    The covariance ``int_0^h expm(A s) B B^T expm(A^T s) ds`` is found by Van Loan's block
-    exponential (1978) at ``h / 2^k``, where nothing can overflow or cancel, and doubled up:
-    ``Q_2h = Q_h + Phi_h Q_h Phi_h^T`` adds positive semidefinite matrices only.
+
+def step_law(A: FloatArray, Q: FloatArray, h: float) -> tuple[FloatArray, FloatArray]:
+    """``expm(A h)`` and ``int_0^h expm(A s) Q expm(A^T s) ds``, both (..., n, n), for A and Q (..., n, n).
+
+    The integral is found by Van Loan's block exponential (1978) at ``h / 2^k``, where nothing can
+    overflow or cancel, and doubled up: ``Q_2h = Q_h + Phi_h Q_h Phi_h^T`` adds positive
+    semidefinite matrices only.
     """
-    n = len(dense.A)
-    h = step / dense.time
-    doublings = max(0, int(np.ceil(np.log2(max(np.abs(dense.A).sum(axis=1).max() * h, 1e-300)))) + 1)
-    small = h / 2.0**doublings
-    block = np.zeros((2 * n, 2 * n))
-    block[:n, :n] = -dense.A
-    block[:n, n:] = dense.B @ dense.B.T
-    block[n:, n:] = dense.A.T
-    exponential = la.expm(block * small)
-    transition = exponential[n:, n:].T
-    covariance = transition @ exponential[:n, n:]
+    n = A.shape[-1]
+    doublings = max(0, int(np.ceil(np.log2(max(np.abs(A).sum(axis=-1).max() * h, 1e-300)))) + 1)
+    block = np.zeros((*A.shape[:-2], 2 * n, 2 * n))
+    block[..., :n, :n] = -A
+    block[..., :n, n:] = Q
+    block[..., n:, n:] = np.swapaxes(A, -1, -2)
+    exponential = la.expm(block * (h / 2.0**doublings))
+    transition = np.swapaxes(exponential[..., n:, n:], -1, -2)
+    covariance = transition @ exponential[..., :n, n:]
     for _ in range(doublings):
-        covariance = covariance + transition @ covariance @ transition.T
+        covariance = covariance + transition @ covariance @ np.swapaxes(transition, -1, -2)
         transition = transition @ transition
-    return Step(transition, factor((covariance + covariance.T) / 2))
+    return transition, (covariance + np.swapaxes(covariance, -1, -2)) / 2
 
 
 def factor(covariance: FloatArray) -> FloatArray:
@@ -65,58 +67,6 @@ def factor(covariance: FloatArray) -> FloatArray:
     values, vectors = la.eigh(covariance)
     kept = values > len(values) * np.finfo(float).eps * max(values[-1], 0.0)
     return np.asarray(vectors[:, kept] * np.sqrt(values[kept]))
-
-
-def trajectories(
-    law: Stationary, *, steps: int, interval: float, streams: NormalStreams, count: int, chunk: int = 256
-) -> Iterator[FloatArray]:
-    """Exact trajectories started in the stationary law, chunk by chunk.
-
-    Parameters
-    ----------
-    law:
-        The stationary law.
-    steps:
-        Readouts of each trajectory.
-    interval:
-        Seconds between readouts.
-    streams:
-        Random numbers, one stream a trajectory.
-    count:
-        Number of trajectories.
-    chunk:
-        Readouts handed over at a time; changes no bit of the result.
-
-    Yields
-    ------
-    (k, count, p) arrays of probe voltages, V, k <= chunk.
-    """
-    dense = law.dense
-    start = factor(law.covariance)
-    step = exact_step(dense, interval)
-    offset = dense.H @ dense.mean + dense.y0
-    z = streams.draw(1, start.shape[1])[0] @ start.T
-    done = 0
-    while done < steps:
-        size = min(chunk, steps - done)
-        fresh = streams.draw(size if done else size - 1, step.factor.shape[1])
-        kicks = fresh @ step.factor.T
-        states = np.empty((size, count, len(dense.A)))
-        first = 0
-        if not done:
-            states[0] = z
-            first = 1
-        for k in range(first, size):
-            z = z @ step.transition.T + kicks[k - first]
-            states[k] = z
-        done += size
-        yield states @ dense.H.T + offset
-
-
-def independent_samples(law: Stationary, *, samples: int, streams: NormalStreams) -> FloatArray:
-    """Independent draws of the probes from the stationary law, (samples, p), V."""
-    root = factor(law.voltage_covariance)
-    return np.asarray(streams.draw(samples, root.shape[1])[:, 0] @ root.T + law.voltage_mean)
 
 
 def input_response(dense: DenseSDE, interval: float) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -1,6 +1,8 @@
 """Exact stationary statistics of a linear stochastic ODE: no sampling, no time step.
 
-All formulas are for ``dz = A (z - mean) dt + B dW``, ``y = H z + y0 + D xi`` (`spu.sde.DenseSDE`)
+Where the circuit's matrices commute everything is known mode by mode (`spu.emulator.modes`), at the
+cost of one symmetric eigenproblem. The general formulas are for
+``dz = A (z - mean) dt + B dW``, ``y = H z + y0 + D xi`` (`spu.sde.DenseSDE`)
 and make no assumption on A (it is not normal for an RLC network) or on ``B B^T`` (it is
 singular there: noise drives voltages only).
 """
@@ -8,8 +10,9 @@ singular there: noise drives voltages only).
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NoReturn
 
 import numpy as np
 import scipy.linalg as la
@@ -17,11 +20,15 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg.lapack import dtrsyl
 
 from spu.constants import UNIT_NOISE_DENSITY
+from spu.emulator.modes import Modes, commuting_modes
 from spu.errors import CircuitError, InputError
 from spu.sde import DenseSDE, StochasticODE, node_names
 
 FloatArray = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
+
+EXTENDED = 256
+"""States up to which laws are solved in general and refined in extended precision; larger ones go the faster ways."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,22 +39,42 @@ class Stationary:
     ----------
     sde:
         The equation.
-    covariance:
-        (n, n) of the energy coordinates z, joule.
+    modes:
+        Its independent modes where its matrices commute, else None.
+    solved:
+        The covariance where it is known already.
     """
 
     sde: StochasticODE
-    covariance: FloatArray
+    modes: Modes | None = None
+    solved: FloatArray | None = field(default=None, repr=False)
 
     @property
     def dense(self) -> DenseSDE:
         """The equation in energy coordinates."""
         return self.sde.dense
 
+    @cached_property
+    def covariance(self) -> FloatArray:
+        """(n, n) covariance of the energy coordinates z, joule."""
+        if self.solved is not None:
+            return self.solved
+        return lyapunov(self.dense.A, self.dense.B @ self.dense.B.T)
+
     @property
+    def _by_modes(self) -> Modes | None:
+        """The modes where they are to be used: small laws are solved in general, with a digit or two more."""
+        return self.modes if self.sde.E.shape[0] > EXTENDED else None
+
+    @cached_property
     def voltage_mean(self) -> FloatArray:
         """(p,) mean of the probes, V."""
-        return self.dense.H @ self.dense.mean + self.dense.y0
+        modes = self._by_modes
+        if modes is None:
+            return self.dense.H @ self.dense.mean + self.dense.y0
+        if modes.inductive:  # they shorten every current into a cell
+            return self.sde.y0.copy()
+        return modes.probes @ (modes.drive / modes.conductance) + self.sde.y0
 
     @cached_property
     def voltage_covariance(self) -> FloatArray:
@@ -58,7 +85,7 @@ class Stationary:
         CircuitError
             If a probe sees white noise directly, so that its variance is infinite.
         """
-        noisy = np.flatnonzero(np.abs(self.dense.D).max(axis=1, initial=0.0) > 0)
+        noisy = np.unique(self.sde.D.nonzero()[0])
         if len(noisy):
             names = tuple(self.sde.probes[k] for k in noisy)
             raise CircuitError(
@@ -66,20 +93,32 @@ class Stationary:
                 "infinite; give a band (--band F1 F2) or a capacitance",
                 nodes=names,
             )
-        return _symmetric(self.dense.H @ self.covariance @ self.dense.H.T)
+        modes = self._by_modes
+        if modes is None:
+            return _symmetric(self.dense.H @ self.covariance @ self.dense.H.T)
+        half = modes.probes * np.sqrt(modes.variance)
+        return np.asarray(half @ half.T)  # numpy sees that this is symmetric, and computes half of it
 
     @cached_property
     def state_variance(self) -> FloatArray:
         """(n,) variances of voltages (V^2) and inductor currents (A^2), as ``sde.state_names``."""
-        to_state = self.dense.to_state
-        return np.asarray(((to_state @ self.covariance) * to_state).sum(axis=1))
+        modes = self._by_modes
+        if modes is None:
+            to_state = self.dense.to_state
+            return np.asarray(((to_state @ self.covariance) * to_state).sum(axis=1))
+        voltages = modes.shapes**2 @ modes.variance
+        if not modes.inductive:
+            return voltages
+        return np.concatenate([voltages, modes.currents**2 @ (modes.variance / modes.frequency**2)])
 
     @cached_property
     def poles(self) -> ComplexArray:
         """(n,) eigenvalues of the drift, 1/s."""
-        return np.asarray(self.dense.modes[0] / self.dense.time)
+        if self.modes is not None:
+            return self.modes.poles
+        return np.asarray(la.eigvals(self.dense.A) / self.dense.time)
 
-    @property
+    @cached_property
     def time_constants(self) -> FloatArray:
         """(n,) ``-1/Re(pole)``, s, longest first."""
         return np.sort(-1.0 / self.poles.real)[::-1]
@@ -170,39 +209,55 @@ class Stationary:
 
 
 def stationary(sde: StochasticODE) -> Stationary:
-    """Solve the Lyapunov equation ``A P + P A^T + B B^T = 0``.
+    """The stationary law of an equation.
 
     Raises
     ------
     CircuitError
         If a mode grows, or does not decay, naming its nodes.
     """
-    dense = sde.dense
-    values, vectors = dense.modes
+    modes = commuting_modes(sde)
+    law = Stationary(sde, modes)
+    if modes is not None:
+        poles = modes.poles
+        if poles.real.max() < -1e-15 * len(poles) * np.abs(poles).max():
+            return law
+    if sde.E.shape[0] > EXTENDED:
+        Q = sde.dense.B @ sde.dense.B.T
+        solved = _smith(sde.dense.A, Q / max(float(np.abs(Q).max()), 1e-300))
+        if solved is not None:
+            return Stationary(sde, solved=solved * float(np.abs(Q).max()))
+    values, vectors = sde.dense.modes
     worst = int(np.argmax(values.real))
     if values[worst].real >= -1e-15 * len(values):
-        shape = np.abs(dense.to_state @ vectors[:, worst])
-        scale = np.sqrt((dense.to_state**2).sum(axis=1))
-        weight = shape / scale
-        heavy = weight > 0.3 * weight.max()
-        nodes = node_names([name for name, is_heavy in zip(sde.state_names, heavy, strict=True) if is_heavy])
-        kind = "grows" if values[worst].real > 1e-12 else "does not decay"
-        rate = values[worst].real / dense.time
-        frequency = abs(values[worst].imag) / dense.time / (2 * np.pi)
-        raise CircuitError(
-            f"unstable: a mode at {', '.join(nodes[:6])} {kind} (rate {rate:.3g} 1/s at {frequency:.3g} Hz), "
-            "so there is no stationary law; more conductance would help",
-            nodes=nodes,
-        )
-    return Stationary(sde, lyapunov(dense.A, dense.B @ dense.B.T))
+        _refuse_mode(sde, values[worst], vectors[:, worst])
+    return law
+
+
+def _refuse_mode(sde: StochasticODE, value: complex, vector: ComplexArray) -> NoReturn:
+    dense = sde.dense
+    shape = np.abs(dense.to_state @ vector)
+    scale = np.sqrt((dense.to_state**2).sum(axis=1))
+    weight = shape / scale
+    heavy = weight > 0.3 * weight.max()
+    nodes = node_names([name for name, is_heavy in zip(sde.state_names, heavy, strict=True) if is_heavy])
+    kind = "grows" if value.real > 1e-12 else "does not decay"
+    raise CircuitError(
+        f"unstable: a mode at {', '.join(nodes[:6])} {kind} (rate {value.real / dense.time:.3g} 1/s at "
+        f"{abs(value.imag) / dense.time / (2 * np.pi):.3g} Hz), so there is no stationary law; "
+        "more conductance would help",
+        nodes=nodes,
+    )
 
 
 def lyapunov(A: FloatArray, Q: FloatArray) -> FloatArray:
     """Solve ``A P + P A^T + Q = 0`` for stable A and positive semidefinite Q, all (n, n).
 
-    Real Schur form and back-substitution (Bartels and Stewart 1972), then one step of
-    refinement with the residual in extended precision where the machine has it: the drift of
-    an ill-conditioned problem has time constants that spread as its condition number.
+    Up to `EXTENDED` rows: real Schur form and back-substitution (Bartels and Stewart 1972), then
+    one step of refinement with the residual in extended precision where the machine has it: the
+    drift of an ill-conditioned problem has time constants that spread as its condition number.
+
+    `stationary` tries `_smith` first on larger ones: products are what a processor does best.
     """
     scale = float(np.abs(Q).max())
     if scale == 0:
@@ -217,12 +272,45 @@ def lyapunov(A: FloatArray, Q: FloatArray) -> FloatArray:
 
     P = solve(Q / scale)
     P = (P + P.T) / 2
-    if len(A) <= 256:  # extended products have no BLAS; above this the cost outgrows the solution's
+    if len(A) <= EXTENDED:  # extended products have no BLAS; above this the cost outgrows the solution's
         wide = A.astype(np.longdouble) @ P.astype(np.longdouble)
         residual = np.asarray(wide + wide.T + (Q / scale), dtype=np.float64)
         P = P + solve(residual)
         P = (P + P.T) / 2
     return P * scale
+
+
+def _smith(A: FloatArray, Q: FloatArray) -> FloatArray | None:
+    """Solve as `lyapunov` by squaring a Cayley transform; None where it converges too slowly, or never.
+
+    With ``M = (A + m) (A - m)^-1`` the solution is the sum over k of ``M^k D M^k^T``, where
+    ``D = 2 m (A - m)^-1 Q (A - m)^-T``: twice as many terms with every squaring. M has its eigenvalues
+    inside the unit circle exactly where A has its own left of the imaginary axis, so that the powers
+    vanish proves that every mode decays.
+    """
+    n = len(A)
+    shift = float(np.linalg.norm(A)) / np.sqrt(n)
+    inverse = la.inv(A - shift * np.eye(n), check_finite=False)
+    P = 2.0 * shift * (inverse @ Q @ inverse.T)
+    power = 2.0 * shift * inverse
+    power[np.diag_indices(n)] += 1.0
+    for _ in range(_MOST_SQUARINGS):
+        P += power @ P @ power.T
+        power = power @ power
+        size = float(np.linalg.norm(power))
+        if size < 1e-9:  # what is left out is of the order of its square
+            P = _symmetric(P)
+            residual = A @ P
+            residual += residual.T + Q
+            fine = np.linalg.norm(residual) <= 1e-13 * np.linalg.norm(A) * np.linalg.norm(P)
+            return P if fine else None
+        if not size < 1e3 * n:
+            break
+    return None
+
+
+_MOST_SQUARINGS = 14
+"""Of a slow convergence rounding would take its share: beyond this the general way is the better one."""
 
 
 def _symmetric(matrix: FloatArray) -> FloatArray:

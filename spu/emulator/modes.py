@@ -1,0 +1,213 @@
+"""Closed-form modes: a network whose matrices commute is as many independent resonators as it has cells.
+
+With node voltages v and node fluxes phi (``phi' = v``) a network of capacitors, conductances and
+inductors obeys ``C v' + G v + Gamma phi = noise`` with the noise of covariance ``S dt``. Where C, G,
+Gamma and S commute, one orthogonal U diagonalises all four, and mode k is a resonator of its own:
+
+    v' = -2 alpha v - w psi + noise,   psi' = w v,   2 alpha = g / c,  w^2 = gamma / c,  psi = w phi,
+
+with stationary variance ``s / (2 g c)`` of v and of psi alike, and no covariance between them. The
+nominal SPU is of this kind: equal conductances, inductors and noise make all matrices but C
+multiples of the identity. Without inductors there is no psi.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.linalg as la
+import scipy.sparse as sp
+from numpy.typing import ArrayLike, NDArray
+
+from spu.sde import StochasticODE
+
+FloatArray = NDArray[np.float64]
+ComplexArray = NDArray[np.complex128]
+
+_ROUNDING = 1e-14
+"""Relative deviation up to which a matrix counts as a multiple of the identity, or as diagonal."""
+
+
+@dataclass(frozen=True, eq=False)
+class Modes:
+    """Independent modes of a network.
+
+    Attributes
+    ----------
+    shapes:
+        (n, n) orthogonal: node voltages from modal ones.
+    probes:
+        (p, n): probe voltages from modal ones, V per V.
+    capacitance, conductance, stiffness, noise:
+        (n,) F, S, 1/H (zeros without inductors) and A^2 s: eigenvalues of C, G, Gamma, S.
+    drive:
+        (n,) A: constant current into each mode.
+    currents:
+        (m, n) A per V s: inductor currents from modal fluxes.
+    """
+
+    shapes: FloatArray
+    probes: FloatArray
+    capacitance: FloatArray
+    conductance: FloatArray
+    stiffness: FloatArray
+    noise: FloatArray
+    drive: FloatArray
+    currents: FloatArray
+
+    @property
+    def inductive(self) -> bool:
+        """Whether modes have a flux beside their voltage."""
+        return bool(self.stiffness.any())
+
+    @property
+    def damping(self) -> FloatArray:
+        """(n,) ``alpha = g / 2c``, 1/s."""
+        return self.conductance / (2.0 * self.capacitance)
+
+    @property
+    def frequency(self) -> FloatArray:
+        """(n,) undamped angular frequency ``w``, rad/s; zeros without inductors."""
+        return np.sqrt(self.stiffness / self.capacitance)
+
+    @property
+    def variance(self) -> FloatArray:
+        """(n,) stationary variance of each modal voltage, V^2."""
+        return self.noise / (2.0 * self.conductance * self.capacitance)
+
+    @cached_property
+    def poles(self) -> ComplexArray:
+        """(n,) without, (2 n,) with inductors: 1/s."""
+        alpha, w = self.damping, self.frequency
+        if not self.inductive:
+            return (-2.0 * alpha).astype(np.complex128)
+        root = np.sqrt((alpha**2 - w**2).astype(np.complex128))
+        fast = -alpha - root
+        # The slow pole of an overdamped mode from the product: the difference would cancel.
+        slow = np.where(root.real > 0, w**2 / np.where(fast != 0, fast, 1.0), -alpha + root)
+        return np.concatenate([slow, fast])
+
+    def drift(self) -> FloatArray:
+        """(n, 2, 2): of ``(v, psi)``, 1/s; without inductors (n, 1, 1)."""
+        alpha, w = self.damping, self.frequency
+        if not self.inductive:
+            return (-2.0 * alpha)[:, None, None]
+        return np.moveaxis(np.array([[-2.0 * alpha, -w], [w, np.zeros_like(w)]]), 2, 0)
+
+    def correlation(self, lags: ArrayLike) -> FloatArray:
+        """Autocorrelation of each modal voltage, (k, n), at lags (k,) >= 0 in s."""
+        alpha, w = self.damping, self.frequency
+        t = np.asarray(lags, dtype=np.float64)[:, None]
+        if not self.inductive:
+            return np.exp(-2.0 * alpha * t)
+        root = np.sqrt((alpha**2 - w**2).astype(np.complex128))
+        x = root * t
+        # exp(-alpha t) (cosh x - alpha t sinh x / x), with the exponentials taken together: none overflows.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(np.abs(x) > 1e-4, (np.exp(x - alpha * t) - np.exp(-x - alpha * t)) / (2.0 * x), 0.0)
+        ratio = np.where(np.abs(x) > 1e-4, ratio, np.exp(-alpha * t) * (1.0 + x**2 / 6.0))
+        cosine = (np.exp(x - alpha * t) + np.exp(-x - alpha * t)) / 2.0
+        return np.asarray((cosine - alpha * t * ratio).real)
+
+
+def commuting_modes(sde: StochasticODE) -> Modes | None:
+    """Find the modes of an equation, or None where its matrices do not commute."""
+    voltages = sum(name.startswith("v(") for name in sde.state_names)
+    fluxes = sde.E.shape[0] - voltages
+    if fluxes not in (0, voltages) or sde.D.nnz:
+        return None
+    v, i = slice(0, voltages), slice(voltages, None)
+    C, G = sde.E[v, v], -sde.F[v, v]
+    noise = sde.K[v]
+    S = sp.csr_array(noise @ noise.T)
+    matrices = [C, G, S]
+    currents = sp.csr_array((0, voltages))
+    if fluxes:
+        N = -sde.F[v, i]
+        if sde.E[v, i].count_nonzero() or sde.F[i, i].count_nonzero() or sde.K[i].count_nonzero():
+            return None
+        if sde.H[:, i].count_nonzero() or abs(sde.F[i, v] - N.T).max() > 0 or sde.s[i].any():
+            return None
+        inductance = _diagonal(sde.E[i, i])
+        if inductance is None:
+            return None  # coupled fluxes: not worth a second eigenproblem
+        currents = sp.csr_array(sp.diags_array(1.0 / inductance) @ N.T)
+        matrices.append(sp.csr_array(N @ currents))
+    found = _diagonalise(matrices)
+    if found is None:
+        return None
+    U, values = found
+    stiffness = values[3] if fluxes else np.zeros(voltages)
+    if (values[0] <= 0).any() or (fluxes and (stiffness <= 0).any()) or (values[2] < 0).any():
+        return None
+    return Modes(
+        shapes=U,
+        probes=np.asarray(sde.H[:, v] @ U),
+        capacitance=values[0],
+        conductance=values[1],
+        stiffness=stiffness,
+        noise=values[2],
+        drive=sde.s[v] @ U,
+        currents=np.asarray(currents @ U),
+    )
+
+
+def _diagonal(matrix: sp.csr_array) -> FloatArray | None:
+    """The diagonal of a matrix that has nothing else."""
+    diagonal = matrix.diagonal()
+    return diagonal if matrix.count_nonzero() == np.count_nonzero(diagonal) else None
+
+
+def _multiple(matrix: sp.csr_array) -> float | None:
+    """``a`` where the matrix is ``a I`` to rounding."""
+    diagonal = _diagonal(matrix)
+    if diagonal is None or np.ptp(diagonal) > _ROUNDING * np.abs(diagonal).max():
+        return None
+    return float(diagonal.mean())
+
+
+def _diagonalise(matrices: list[sp.csr_array]) -> tuple[FloatArray, list[FloatArray]] | None:
+    """Orthogonal U and the eigenvalues of each matrix, where all are symmetric and commute."""
+    n = matrices[0].shape[0]
+    multiples = [_multiple(matrix) for matrix in matrices]
+    others = [matrix.toarray() for matrix, multiple in zip(matrices, multiples, strict=True) if multiple is None]
+    scales = [float(np.abs(other).max()) for other in others]
+    for other, scale in zip(others, scales, strict=True):
+        if np.abs(other - other.T).max() > _ROUNDING * scale:
+            return None
+    if not others:
+        U = np.eye(n)
+    elif len(others) == 1:
+        eigenvalues, U = la.eigh(others[0], driver="evd", check_finite=False)
+    else:
+        # Where eigenvalues of one coincide the others decide; such a mixture has no chance coincidences.
+        weights = (1.0, 0.6180339887498949, 0.3819660112501051, 0.2360679774997897)
+        mixture = np.zeros((n, n))
+        for weight, other, scale in zip(weights, others, scales, strict=False):
+            mixture += weight / scale * other
+        if n <= 64 or all(_commute(others[0], other) for other in others[1:]):
+            U = la.eigh(mixture, driver="evd", check_finite=False)[1]
+        else:
+            return None
+    values = []
+    for matrix, multiple in zip(matrices, multiples, strict=True):
+        if multiple is not None:
+            values.append(np.full(n, multiple))
+        elif len(others) == 1:
+            values.append(eigenvalues)
+        else:
+            rotated = U.T @ (matrix @ U)
+            diagonal = np.diag(rotated).copy()
+            if np.abs(rotated - np.diag(diagonal)).max() > 64 * _ROUNDING * np.abs(diagonal).max():
+                return None
+            values.append(diagonal)
+    return U, values
+
+
+def _commute(a: FloatArray, b: FloatArray) -> bool:
+    """Whether two matrices seem to commute, on one vector: a cheap no before an eigenproblem."""
+    x = np.cos(np.arange(len(a), dtype=np.float64) ** 2)
+    ab, ba = a @ (b @ x), b @ (a @ x)
+    return bool(np.abs(ab - ba).max() <= 1e-10 * max(np.abs(ab).max(), np.abs(ba).max()))

@@ -1,0 +1,368 @@
+"""Many trajectories, or one long one, streamed: which way to step, over threads, and what is counted.
+
+Nothing here grows with time: a run holds the present state of every trajectory and sums. The work is
+cut into tiles (groups of trajectories) and chunks (steps at a time) by rules that look at the
+problem and the number of trajectories only, every tile keeps its own sums, and these are added in
+order at the end: threads change no bit.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.linalg as la
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from spu.emulator import kernels
+from spu.emulator.kernels import DenseStep, ModalStep, Tile
+from spu.emulator.modes import Modes
+from spu.emulator.noise import BLOCK, key_of
+from spu.emulator.propagate import exact_step, factor, step_law
+from spu.emulator.stationary import Stationary
+
+FloatArray = NDArray[np.float64]
+
+_ROUND = 0.1
+"""Seconds of work between looks at the clock and at ctrl-C."""
+
+_INDEPENDENT_TILES = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """A way of drawing samples.
+
+    Attributes
+    ----------
+    name:
+        ``dense``, ``modal`` or ``independent``.
+    why:
+        What it does, and why it was chosen, in a few words.
+    start, step:
+        The law of the first readout and of every further one (`spu.emulator.kernels`).
+    rows, drawn, observed:
+        Sizes of a state, of its noise, and of what is observed of it.
+    lift:
+        (p, observed): probes from observed rows; None where these are the probes.
+    """
+
+    name: str
+    why: str
+    start: DenseStep | ModalStep
+    step: DenseStep | ModalStep
+    rows: int
+    drawn: int
+    observed: int
+    lift: FloatArray | None = None
+
+
+def choose_method(law: Stationary, interval: float, name: str | None = None) -> Method:
+    """The way to step from readout to readout, ``interval`` seconds apart: by modes if there are any.
+
+    ``name`` forces ``modal`` (None is returned by no law: check `Stationary.modes` first) or ``dense``.
+    """
+    if name != "dense" and law.modes is not None:
+        return modal_method(law.modes, interval)
+    return dense_method(law, interval)
+
+
+def dense_method(law: Stationary, interval: float) -> Method:
+    """Exact propagation of all states together."""
+    dense = law.dense
+    step = exact_step(dense, interval)
+    start = factor(law.covariance)
+    n, observe = len(dense.A), np.ascontiguousarray(dense.H)
+    return Method(
+        "dense",
+        f"exact steps of all {n} states together, as the circuit's matrices do not commute",
+        DenseStep(np.zeros((n, n)), np.ascontiguousarray(start), observe),
+        DenseStep(np.ascontiguousarray(step.transition), np.ascontiguousarray(step.factor), observe),
+        rows=n,
+        drawn=max(start.shape[1], step.factor.shape[1]),
+        observed=len(observe),
+    )
+
+
+def modal_method(modes: Modes, interval: float) -> Method:
+    """Exact propagation mode by mode: two states each, or two modes of one state."""
+    n, drift = len(modes.variance), modes.drift()
+    order = drift.shape[1]
+    Q = np.zeros_like(drift)
+    Q[:, 0, 0] = modes.noise / modes.capacitance**2
+    transition, covariance = step_law(drift, Q, interval)
+    stationary = modes.variance[:, None, None] * np.eye(order)
+    roots = [_small_roots(each) for each in (stationary, covariance)]
+    transitions = [np.zeros_like(drift), transition]
+    if order == 1:
+        transitions, roots = [_paired(each) for each in transitions], [_paired(each) for each in roots]
+    systems, shown = len(roots[0]), 3 - order
+    lift = modes.probes
+    if systems * shown > n:
+        lift = np.column_stack([lift, np.zeros(len(lift))])
+    start, step = (ModalStep(each, root, shown) for each, root in zip(transitions, roots, strict=True))
+    return Method(
+        "modal",
+        f"exact steps of {n} independent modes, as the circuit's matrices commute",
+        start,
+        step,
+        rows=2 * systems,
+        drawn=BLOCK,
+        observed=systems * shown,
+        lift=np.ascontiguousarray(lift),
+    )
+
+
+def _small_roots(covariance: FloatArray) -> FloatArray:
+    """Lower triangular square roots of (k, 1, 1) or (k, 2, 2) positive semidefinite matrices."""
+    root = np.zeros_like(covariance)
+    root[:, 0, 0] = np.sqrt(covariance[:, 0, 0])
+    if covariance.shape[1] == 2:
+        root[:, 1, 0] = covariance[:, 1, 0] / np.where(root[:, 0, 0] > 0, root[:, 0, 0], 1.0)
+        root[:, 1, 1] = np.sqrt(np.maximum(covariance[:, 1, 1] - root[:, 1, 0] ** 2, 0.0))
+    return root
+
+
+def _paired(single: FloatArray) -> FloatArray:
+    """Systems of one state (k, 1, 1) as systems of two that do not touch each other."""
+    values = np.zeros(len(single) + len(single) % 2)
+    values[: len(single)] = single[:, 0, 0]
+    pairs = np.zeros((len(values) // 2, 2, 2))
+    pairs[:, 0, 0], pairs[:, 1, 1] = values[::2], values[1::2]
+    return pairs
+
+
+def independent_method(law: Stationary) -> Method:
+    """Independent draws of the probes from the stationary law."""
+    root = _root(law.voltage_covariance)
+    probes, drawn = root.shape
+    step = DenseStep(np.zeros((0, probes)), root, np.eye(probes))
+    why = "independent draws from the stationary law: no time passes"
+    return Method("independent", why, step, step, rows=probes, drawn=drawn, observed=probes)
+
+
+def _root(covariance: FloatArray) -> FloatArray:
+    """A factor of a covariance, by Cholesky where it is definite: several times cheaper."""
+    try:
+        return np.ascontiguousarray(la.cholesky(covariance, lower=True))
+    except la.LinAlgError:
+        return np.ascontiguousarray(factor(covariance))
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """What a run has counted, about the mean of the law.
+
+    Attributes
+    ----------
+    readouts:
+        Of each trajectory (of the first, where they differ).
+    samples:
+        In all.
+    total:
+        (p,) sum of the probes' deviations, V.
+    products:
+        (lags + 1, p, p) sums of ``y(k) y(k - lag)^T``, V^2, and how many pairs (lags + 1,) went into each.
+    pairs:
+        See ``products``.
+    kept:
+        (trajectories, kept, p) every so-manieth readout's deviation, V.
+    """
+
+    readouts: int
+    samples: int
+    total: FloatArray
+    products: FloatArray
+    pairs: NDArray[np.int64]
+    kept: FloatArray
+
+    @property
+    def mean(self) -> FloatArray:
+        """(p,) sample mean of the deviations, V."""
+        return self.total / self.samples
+
+    @property
+    def autocovariance(self) -> FloatArray:
+        """(lags + 1, p, p) about the sample mean, V^2; entry 0 is the covariance (divided by the count)."""
+        counts = np.maximum(self.pairs, 1)[:, None, None]
+        return self.products / counts - np.outer(self.mean, self.mean)
+
+
+def tile_width(trajectories: int) -> int:
+    """Trajectories of a tile: enough for efficient products, few enough that threads share the work."""
+    return min(trajectories, max(32, min(256, -(-trajectories // 16 // 8) * 8)))
+
+
+def run(
+    method: Method,
+    *,
+    trajectories: int,
+    steps: int,
+    seed: int,
+    purpose: int = 0,
+    lags: int = 0,
+    every: int = 0,
+    count: bool = True,
+    threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> Sums:
+    """Run trajectories and count.
+
+    Parameters
+    ----------
+    method:
+        How to step.
+    trajectories, steps:
+        How many, and readouts of each; for independent draws ``steps`` are shared among the trajectories.
+    seed, purpose:
+        Of the noise.
+    lags:
+        Autocovariances up to this many readouts apart.
+    every:
+        Keep every so-manieth readout of each trajectory; 0 keeps none.
+    count:
+        False steps only: nothing is observed.
+    threads:
+        At most so many; all processors unless given. They change no bit of the result.
+    progress:
+        Called with readouts done and wanted.
+    interrupted:
+        Asked now and then; True ends the run with what there is.
+    """
+    observed = method.observed if count else 0
+    tiles, lengths = _tiles(method, trajectories, steps, lags, every, observed)
+    chunk = tiles[0].path.shape[1] // tiles[0].state.shape[1]
+    threads = min(len(tiles), threads or available_threads())
+    blas, key = kernels.blas_addresses(), key_of(seed, purpose)
+    wanted = sum(tile.state.shape[1] * length for tile, length in zip(tiles, lengths, strict=True))
+    done = 0
+    with _pool(threads) as each:
+
+        def advance(law: Any, until: int) -> None:
+            def one(number: int) -> None:
+                many = min(until, lengths[number]) - done
+                if many > 0:
+                    kernels.drive(blas, tiles[number], law, key, done, many, every)
+
+            each(one, range(len(tiles)))
+
+        advance(method.start, 1)
+        done, size = 1, chunk
+        while done < max(lengths) and not interrupted():
+            started = time.perf_counter()
+            until = min(max(lengths), done + size)
+            advance(method.step, until)
+            done = until
+            if progress is not None:
+                progress(_so_far(tiles, lengths, done), wanted)
+            if time.perf_counter() - started < _ROUND:
+                size *= 2
+    return _gather(method, tiles, lengths, done, lags, every, observed)
+
+
+def _tiles(
+    method: Method, trajectories: int, steps: int, lags: int, every: int, observed: int
+) -> tuple[list[Tile], list[int]]:
+    """Tiles, and the readouts that each of their trajectories is to take."""
+    independent = method.name == "independent"
+    if independent:
+        share = max(256, -(-steps // _INDEPENDENT_TILES))
+        starts = list(range(0, steps, share))
+        origins, widths = [(start, 0) for start in starts], [1] * len(starts)
+        lengths = [min(share, steps - start) for start in starts]
+    else:
+        width = tile_width(trajectories)
+        origins = [(0, first) for first in range(0, trajectories, width)]
+        widths = [min(width, trajectories - first) for _, first in origins]
+        lengths = [steps] * len(origins)
+    modal = isinstance(method.step, ModalStep)
+    # Noise and states of a chunk in the second cache; of one pair of modes, in the first.
+    columns = 512 if modal else max(256, 2**17 // (method.rows + method.drawn))
+    chunk = max(1, min(columns // widths[0], max(lengths)))
+    tiles = [
+        kernels.new_tile(
+            origin,
+            rows=method.rows,
+            path=BLOCK if modal else method.rows,
+            drawn=method.drawn,
+            observed=observed,
+            width=width,
+            chunk=chunk,
+            lags=lags,
+            kept=-(-length // every) if every else 0,
+        )
+        for origin, width, length in zip(origins, widths, lengths, strict=True)
+    ]
+    return tiles, lengths
+
+
+@contextmanager
+def _pool(threads: int) -> Iterator[Callable[[Callable[[int], None], range], None]]:
+    """A parallel ``for``, with BLAS held to one thread: tiles are what is shared out."""
+    with threadpool_limits(1, user_api="blas"):
+        if threads == 1:
+
+            def one_by_one(work: Callable[[int], None], numbers: range) -> None:
+                for number in numbers:
+                    work(number)
+
+            yield one_by_one
+            return
+        with ThreadPoolExecutor(threads) as pool:
+
+            def side_by_side(work: Callable[[int], None], numbers: range) -> None:
+                for done in [pool.submit(work, number) for number in numbers]:
+                    done.result()
+
+            yield side_by_side
+
+
+def _so_far(tiles: list[Tile], lengths: list[int], done: int) -> int:
+    return sum(tile.state.shape[1] * min(done, length) for tile, length in zip(tiles, lengths, strict=True))
+
+
+def _gather(
+    method: Method, tiles: list[Tile], lengths: list[int], done: int, lags: int, every: int, observed: int
+) -> Sums:
+    """Add up the sums of all tiles, in order, and lift them to the probes."""
+    taken = [min(done, length) for length in lengths]
+    total, products = np.zeros(observed), np.zeros((lags + 1, observed, observed))
+    for tile in tiles:
+        total += tile.total
+        products += tile.products
+    # dsyrk leaves one triangle alone.
+    products[0] = np.tril(products[0]) + np.tril(products[0], -1).T
+    pairs = np.array(
+        [
+            sum(tile.state.shape[1] * max(0, many - lag) for tile, many in zip(tiles, taken, strict=True))
+            for lag in range(lags + 1)
+        ]
+    )
+    kept = np.empty((0, 0, observed))
+    if every:
+        if method.name == "independent":  # one row of draws, in order
+            kept = np.concatenate(
+                [tile.kept[:, : -(-many // every)] for tile, many in zip(tiles, taken, strict=True)], axis=1
+            )
+        else:
+            kept = np.concatenate([tile.kept[:, : -(-done // every)] for tile in tiles])
+    if method.lift is not None and observed:
+        lift = method.lift
+        total, products, kept = lift @ total, lift @ products @ lift.T, kept @ lift.T
+    return Sums(taken[0], int(pairs[0]), total, products, pairs, kept)
+
+
+def available_threads() -> int:
+    """Processors that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1
