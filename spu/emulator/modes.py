@@ -112,18 +112,40 @@ class Modes:
         return np.asarray((cosine - alpha * t * ratio).real)
 
 
-def commuting_modes(sde: StochasticODE) -> Modes | None:
-    """Find the modes of an equation, or None where its matrices do not commute."""
+@dataclass(frozen=True, eq=False)
+class NodalMatrices:
+    """``C v' + G v + Gamma phi = s + noise`` of an equation whose states are voltages and inductor currents.
+
+    Attributes
+    ----------
+    C, G, S, Gamma:
+        (n, n) sparse: F, S, A^2 s and 1/H; Gamma is None without inductors.
+    probes:
+        (p, n) sparse: probe voltages from node voltages.
+    drive:
+        (n,) A, constant.
+    currents:
+        (m, n) sparse, 1/H: inductor currents from node fluxes; m is n or 0.
+    """
+
+    C: sp.csr_array
+    G: sp.csr_array
+    S: sp.csr_array
+    Gamma: sp.csr_array | None
+    probes: sp.csr_array
+    drive: FloatArray
+    currents: sp.csr_array
+
+
+def nodal_matrices(sde: StochasticODE) -> NodalMatrices | None:
+    """Write an equation in node voltages and fluxes; None unless every node has one inductor, or none has any."""
     voltages = sum(name.startswith("v(") for name in sde.state_names)
     fluxes = sde.E.shape[0] - voltages
     if fluxes not in (0, voltages) or sde.D.nnz:
         return None
     v, i = slice(0, voltages), slice(voltages, None)
-    C, G = sde.E[v, v], -sde.F[v, v]
     noise = sde.K[v]
-    S = sp.csr_array(noise @ noise.T)
-    matrices = [C, G, S]
-    currents = sp.csr_array((0, voltages))
+    Gamma, currents = None, sp.csr_array((0, voltages))
     if fluxes:
         N = -sde.F[v, i]
         if sde.E[v, i].count_nonzero() or sde.F[i, i].count_nonzero() or sde.K[i].count_nonzero():
@@ -134,23 +156,32 @@ def commuting_modes(sde: StochasticODE) -> Modes | None:
         if inductance is None:
             return None  # coupled fluxes: not worth a second eigenproblem
         currents = sp.csr_array(sp.diags_array(1.0 / inductance) @ N.T)
-        matrices.append(sp.csr_array(N @ currents))
-    found = _diagonalise(matrices)
+        Gamma = sp.csr_array(N @ currents)
+    S = sp.csr_array(noise @ noise.T)
+    return NodalMatrices(sde.E[v, v], -sde.F[v, v], S, Gamma, sde.H[:, v], sde.s[v], currents)
+
+
+def commuting_modes(sde: StochasticODE) -> Modes | None:
+    """Find the modes of an equation, or None where its matrices do not commute."""
+    nodal = nodal_matrices(sde)
+    if nodal is None:
+        return None
+    found = _diagonalise([nodal.C, nodal.G, nodal.S, *([] if nodal.Gamma is None else [nodal.Gamma])])
     if found is None:
         return None
     U, values = found
-    stiffness = values[3] if fluxes else np.zeros(voltages)
-    if (values[0] <= 0).any() or (fluxes and (stiffness <= 0).any()) or (values[2] < 0).any():
+    stiffness = values[3] if nodal.Gamma is not None else np.zeros(len(U))
+    if (values[0] <= 0).any() or (nodal.Gamma is not None and (stiffness <= 0).any()) or (values[2] < 0).any():
         return None
     return Modes(
         shapes=U,
-        probes=np.asarray(sde.H[:, v] @ U),
+        probes=np.asarray(nodal.probes @ U),
         capacitance=values[0],
         conductance=values[1],
         stiffness=stiffness,
         noise=values[2],
-        drive=sde.s[v] @ U,
-        currents=np.asarray(currents @ U),
+        drive=nodal.drive @ U,
+        currents=np.asarray(nodal.currents @ U),
     )
 
 
@@ -160,7 +191,7 @@ def _diagonal(matrix: sp.csr_array) -> FloatArray | None:
     return diagonal if matrix.count_nonzero() == np.count_nonzero(diagonal) else None
 
 
-def _multiple(matrix: sp.csr_array) -> float | None:
+def multiple(matrix: sp.csr_array) -> float | None:
     """``a`` where the matrix is ``a I`` to rounding."""
     diagonal = _diagonal(matrix)
     if diagonal is None or np.ptp(diagonal) > _ROUNDING * np.abs(diagonal).max():
@@ -171,8 +202,8 @@ def _multiple(matrix: sp.csr_array) -> float | None:
 def _diagonalise(matrices: list[sp.csr_array]) -> tuple[FloatArray, list[FloatArray]] | None:
     """Orthogonal U and the eigenvalues of each matrix, where all are symmetric and commute."""
     n = matrices[0].shape[0]
-    multiples = [_multiple(matrix) for matrix in matrices]
-    others = [matrix.toarray() for matrix, multiple in zip(matrices, multiples, strict=True) if multiple is None]
+    multiples = [multiple(matrix) for matrix in matrices]
+    others = [matrix.toarray() for matrix, factor in zip(matrices, multiples, strict=True) if factor is None]
     scales = [float(np.abs(other).max()) for other in others]
     for other, scale in zip(others, scales, strict=True):
         if np.abs(other - other.T).max() > _ROUNDING * scale:
@@ -192,9 +223,9 @@ def _diagonalise(matrices: list[sp.csr_array]) -> tuple[FloatArray, list[FloatAr
         else:
             return None
     values = []
-    for matrix, multiple in zip(matrices, multiples, strict=True):
-        if multiple is not None:
-            values.append(np.full(n, multiple))
+    for matrix, factor in zip(matrices, multiples, strict=True):
+        if factor is not None:
+            values.append(np.full(n, factor))
         elif len(others) == 1:
             values.append(eigenvalues)
         else:

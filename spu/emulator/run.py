@@ -244,7 +244,7 @@ def run(
     blas, key = kernels.blas_addresses(), key_of(seed, purpose)
     wanted = sum(tile.state.shape[1] * length for tile, length in zip(tiles, lengths, strict=True))
     done = 0
-    with _pool(threads) as each:
+    with parallel(threads) as each:
 
         def advance(law: Any, until: int) -> None:
             def one(number: int) -> None:
@@ -255,16 +255,12 @@ def run(
             each(one, range(len(tiles)))
 
         advance(method.start, 1)
-        done, size = 1, chunk
-        while done < max(lengths) and not interrupted():
-            started = time.perf_counter()
-            until = min(max(lengths), done + size)
-            advance(method.step, until)
-            done = until
+        done = 1
+        for more in rounds(max(lengths) - 1, chunk, interrupted):
+            advance(method.step, 1 + more)
+            done = 1 + more
             if progress is not None:
                 progress(_so_far(tiles, lengths, done), wanted)
-            if time.perf_counter() - started < _ROUND:
-                size *= 2
     return _gather(method, tiles, lengths, done, lags, every, observed)
 
 
@@ -304,8 +300,22 @@ def _tiles(
     return tiles, lengths
 
 
+def rounds(total: int, chunk: int, interrupted: Callable[[], bool]) -> Iterator[int]:
+    """Cut ``total`` steps into rounds that take about as long as one wants to wait: yields where each ends.
+
+    Every round but the last is a whole number of chunks, so that its length changes no bit.
+    """
+    done, size = 0, chunk
+    while done < total and not interrupted():
+        started = time.perf_counter()
+        done = min(total, done + size)
+        yield done
+        if time.perf_counter() - started < _ROUND:
+            size *= 2
+
+
 @contextmanager
-def _pool(threads: int) -> Iterator[Callable[[Callable[[int], None], range], None]]:
+def parallel(threads: int) -> Iterator[Callable[[Callable[[int], None], range], None]]:
     """A parallel ``for``, with BLAS held to one thread: tiles are what is shared out."""
     with threadpool_limits(1, user_api="blas"):
         if threads == 1:
