@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from spu.constants import ROOM_TEMPERATURE
@@ -23,6 +24,7 @@ from spu.errors import InputError
 from spu.files import read_json, write_text
 from spu.names import check_name, check_names, shorten, suggest
 from spu.parts import CELL_PARTS, COUPLER_PARTS, Part
+from spu.sparse import canonical, is_diagonal
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -65,14 +67,18 @@ class Readout:
     variables:
         p names.
     matrix:
-        (p, n): problem units per volt. Polarity and scaling are its entries.
+        (p, n) `scipy.sparse.csr_array`, made of whatever dense or sparse matrix is given: problem
+        units per volt. Polarity and scaling are its entries.
     offset:
         (p,), problem units.
     """
 
     variables: tuple[str, ...]
-    matrix: FloatArray
+    matrix: sp.csr_array
     offset: FloatArray
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "matrix", canonical(self.matrix))
 
 
 class Columns:
@@ -294,11 +300,13 @@ class Device:
         if self._readout is not None:
             return self._readout
         n = len(self.cell_names)
-        return Readout(tuple(self.cell_names), np.eye(n), np.zeros(n))
+        return Readout(tuple(self.cell_names), sp.eye_array(n), np.zeros(n))
 
-    def set_readout(self, matrix: ArrayLike, offset: ArrayLike = 0.0, variables: Sequence[str] | None = None) -> None:
+    def set_readout(
+        self, matrix: ArrayLike | sp.sparray, offset: ArrayLike = 0.0, variables: Sequence[str] | None = None
+    ) -> None:
         """Read ``x = matrix @ v + offset``: ``matrix`` (p, n) in problem units per volt, ``offset`` (p,)."""
-        array = np.atleast_2d(np.asarray(matrix, dtype=np.float64))
+        array = canonical(matrix if sp.issparse(matrix) else np.atleast_2d(np.asarray(matrix, dtype=np.float64)))
         names = tuple(variables) if variables is not None else tuple(self.cell_names)
         check_names(names, "a variable")
         if array.shape != (len(names), len(self.cell_names)):
@@ -307,7 +315,7 @@ class Device:
                 f"and {len(self.cell_names)} cells need {len(names)}x{len(self.cell_names)}"
             )
         shift = np.broadcast_to(np.asarray(offset, dtype=np.float64), (len(names),)).copy()
-        if not (np.isfinite(array).all() and np.isfinite(shift).all()):
+        if not (np.isfinite(array.data).all() and np.isfinite(shift).all()):
             raise InputError("the readout must be finite")
         self._readout = Readout(names, array, shift)
 
@@ -355,10 +363,10 @@ class Device:
         if self._readout is not None:
             matrix = self._readout.matrix
             readout: dict[str, Any] = {"variables": list(self._readout.variables)}
-            if matrix.shape[0] == matrix.shape[1] and not np.any(matrix - np.diag(np.diag(matrix))):
-                readout["gain"] = np.diag(matrix).tolist()
+            if is_diagonal(matrix):
+                readout["gain"] = matrix.diagonal().tolist()
             else:
-                readout["matrix"] = matrix.tolist()
+                readout["matrix"] = matrix.toarray().tolist()
             readout["offset"] = self._readout.offset.tolist()
             data["readout"] = readout
         return data
@@ -465,7 +473,7 @@ class Device:
         if ("gain" in data) == ("matrix" in data):
             raise InputError('readout needs either "gain" (one number a cell) or "matrix"', file=file)
         if "gain" in data:
-            matrix = np.diag(_numbers(data["gain"], 1, "readout.gain", file))
+            matrix = sp.diags_array(_numbers(data["gain"], 1, "readout.gain", file))
         else:
             matrix = _numbers(data["matrix"], 2, "readout.matrix", file)
         variables = data.get("variables", self.cell_names)

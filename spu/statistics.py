@@ -266,7 +266,7 @@ def simulate(
                 if interrupt.seen:
                     break
         complete, steps = moments.count == steps * trajectories, moments.count // trajectories
-    error = _sampling_error(law, steps, interval, trajectories, readout.matrix)
+    error = _sampling_error(law, steps, interval, trajectories, readout.matrix.toarray())
     found = _statistics(law, problem, moments.mean, moments.covariance)
     of_mean = problem is not None and problem.answer == "mean"
     variance = error.mean_variance if of_mean else error.covariance_variance

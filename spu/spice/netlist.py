@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from spu.circuit import Circuit, Instances, Subcircuit, lower
@@ -20,6 +21,7 @@ from spu.device import Device
 from spu.elements import unit_noise_resistance
 from spu.emulator.stationary import Stationary, stationary
 from spu.sde import stochastic_ode
+from spu.sparse import is_diagonal
 from spu.spice.timing import Timing, timing
 
 FloatArray = NDArray[np.float64]
@@ -129,15 +131,12 @@ def _header(device: Device, circuit: Circuit, law: Stationary, times: Timing, se
         lines.append("* Target mean of x:")
         lines += _limited(problem.target_mean[None, :])
     readout = device.readout
-    diagonal = readout.matrix.shape[0] == readout.matrix.shape[1] and not np.any(
-        readout.matrix - np.diag(np.diag(readout.matrix))
-    )
-    if diagonal:
+    if is_diagonal(readout.matrix):
         lines.append("* Mapping, x = gain * v + offset:   variable, cell, gain (1/V), offset")
         lines += [
             f"*   {variable} {cell} {number(gain)} {number(offset)}"
             for variable, cell, gain, offset in zip(
-                readout.variables, circuit.probes, np.diag(readout.matrix), readout.offset, strict=True
+                readout.variables, circuit.probes, readout.matrix.diagonal(), readout.offset, strict=True
             )
         ]
     else:
@@ -153,10 +152,10 @@ def _header(device: Device, circuit: Circuit, law: Stationary, times: Timing, se
     return lines
 
 
-def _limited(matrix: FloatArray) -> list[str]:
+def _limited(matrix: FloatArray | sp.csr_array) -> list[str]:
     if max(matrix.shape) > _HEADER_ROWS:
         return [f"*   ({matrix.shape[0]} x {matrix.shape[1]}: see problem.json)"]
-    return list(_rows(matrix))
+    return list(_rows(matrix.toarray() if sp.issparse(matrix) else matrix))
 
 
 def _parameters(circuit: Circuit, law: Stationary, times: Timing, seed: int) -> list[str]:
