@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -30,7 +30,7 @@ import scipy.sparse as sp
 from spu.errors import InputError
 from spu.files import key_line, parse_toml, read_bytes, read_text
 from spu.names import check_names, shorten, suggest
-from spu.sparse import canonical
+from spu.sparse import canonical, largest_eigenvalue
 
 if TYPE_CHECKING:
     from spu.selected_inverse import SparseCholesky
@@ -457,27 +457,12 @@ class _SparseDefinite(NamedTuple):
 
 def _extreme_eigenvalues(factor: SparseCholesky) -> tuple[float, float]:
     """Smallest and largest eigenvalue of a factorised matrix to about 1e-3, by Lanczos on it and on its inverse."""
-    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
-
-    shape = (factor.n, factor.n)
     start = np.random.default_rng(0).standard_normal(factor.n)  # any, but always the same
 
-    def largest(operator: Any) -> float:
-        try:
-            # A few vectors: spectra of grids are crowded at their ends, where a value is found long
-            # before a vector is.
-            found = eigsh(operator, k=1, which="LA", v0=start, tol=1e-3, ncv=20, maxiter=50, return_eigenvectors=False)
-            return float(found[0])
-        except ArpackNoConvergence:
-            # A power iteration's Rayleigh quotient: a lower bound, and a good one where Lanczos crawls.
-            x = start / np.linalg.norm(start)
-            for _ in range(100):
-                x = operator @ x
-                x = x / np.linalg.norm(x)
-            return float(x @ (operator @ x))
+    def largest(apply: Callable[[FloatArray], FloatArray]) -> float:
+        return largest_eigenvalue(apply, start, tolerance=1e-3)
 
-    inverse = LinearOperator(shape, matvec=factor.solve, dtype=np.float64)
-    return 1.0 / largest(inverse), largest(factor.matrix)
+    return 1.0 / largest(factor.solve), largest(factor.matrix.__matmul__)
 
 
 def _in_range(x: FloatArray) -> FloatArray:

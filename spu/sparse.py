@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy.linalg as la
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
@@ -47,3 +49,41 @@ def scaled(matrix: sp.csr_array, left: FloatArray, right: FloatArray) -> sp.csr_
     """``diag(left) @ matrix @ diag(right)`` on the same pattern, even where a product is zero."""
     data = np.repeat(left, np.diff(matrix.indptr)) * matrix.data * right[matrix.indices]
     return sp.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def largest_eigenvalue(
+    apply: Callable[[FloatArray], FloatArray], start: FloatArray, *, tolerance: float, limit: int = 1000
+) -> float:
+    """Largest eigenvalue of a symmetric (n, n) operator, by Lanczos' three-term recurrence.
+
+    Without reorthogonalisation: rounding repeats eigenvalues that are found already, which does the
+    largest one no harm (Paige 1980), and an iteration costs little more than ``apply``.
+
+    Parameters
+    ----------
+    apply:
+        The operator, (n,) to (n,).
+    start:
+        (n,), with a part along the eigenvector wanted.
+    tolerance:
+        Relative; of the residual, which bounds the error.
+    limit:
+        Most iterations. The value is then what was found until there, from below.
+    """
+    q, before = start / np.linalg.norm(start), np.zeros_like(start)
+    alphas: list[float] = []
+    betas: list[float] = []
+    value = 0.0
+    for k in range(min(limit, len(start))):
+        w = apply(q) - (betas[-1] if betas else 0.0) * before
+        alphas.append(float(q @ w))
+        w -= alphas[-1] * q
+        betas.append(float(np.linalg.norm(w)))
+        exhausted = betas[-1] <= np.finfo(float).eps * max(map(abs, (alphas[0], alphas[-1])))
+        if exhausted or k % 10 == 9 or k + 1 == min(limit, len(start)):
+            values, vectors = la.eigh_tridiagonal(alphas, betas[:-1], select="i", select_range=(k, k))
+            value = float(values[0])
+            if exhausted or betas[-1] * abs(float(vectors[-1, 0])) <= tolerance * abs(value):
+                break
+        before, q = q, w / betas[-1]
+    return value

@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from spu.sparse import canonical, off_diagonal, scaled
+from spu.sparse import canonical, largest_eigenvalue, off_diagonal, scaled
 
 FloatArray = NDArray[np.float64]
 
@@ -59,6 +59,12 @@ class _Block:
     def n(self) -> int:
         return len(self.diagonal)
 
+    @property
+    def jacobi(self) -> sp.csr_array:
+        """J, (n, n)."""
+        root = 1.0 / np.sqrt(self.diagonal)
+        return scaled(self.off, root, root)
+
     def own_fraction(self, scale: FloatArray) -> FloatArray:
         return np.asarray(1.0 - (self.off @ scale) / (self.diagonal * scale))
 
@@ -86,11 +92,11 @@ def congruence(matrix: FloatArray | sp.csr_array) -> Congruence:
     lacking = whole.own_fraction(np.ones(n)) < -rounding
     scale = np.ones(n)
     if not lacking.any():
-        return Congruence(_perron(whole, only_value=True)[0], scale, True)
+        return Congruence(_radius(whole), scale, True)
     _, labels = connected_components(whole.off, directed=False)
     needy = np.isin(labels, labels[lacking])
     rest = whole.part(np.flatnonzero(~needy))
-    worst = _perron(rest, only_value=True)[0] if rest.n else 0.0
+    worst = _radius(rest) if rest.n else 0.0
     for label in np.unique(labels[needy]):
         members = np.flatnonzero(labels == label)
         block = whole.part(members)
@@ -104,37 +110,59 @@ def congruence(matrix: FloatArray | sp.csr_array) -> Congruence:
     return Congruence(worst, scale if worst < 1.0 else None, False)
 
 
-def _perron(block: _Block, *, only_value: bool = False) -> tuple[float, FloatArray]:
-    """Perron pair of J: its spectral radius, and a vector (n,) >= 0 (not normalised)."""
-    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+def _radius(block: _Block) -> float:
+    """Spectral radius of J, to 1e-6 in a large block."""
+    if block.n <= _SMALL or not block.off.nnz:
+        return _perron(block)[0]
+    return largest_eigenvalue(block.jacobi.__matmul__, np.sqrt(block.diagonal), tolerance=1e-6)
 
-    from spu.selected_inverse import SparseCholesky
+
+def _perron(block: _Block) -> tuple[float, FloatArray]:
+    """Perron pair of J, of a connected block: its spectral radius, and a vector (n,) >= 0 (not normalised)."""
+    from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 
     if not block.off.nnz:
         return 0.0, np.ones(block.n)
-    root = 1.0 / np.sqrt(block.diagonal)
-    jacobi = scaled(block.off, root, root)
+    jacobi = block.jacobi
     if block.n <= _SMALL:
         values, vectors = la.eigh(jacobi.toarray(), subset_by_index=[block.n - 1, block.n - 1])
         return float(values[0]), np.abs(vectors[:, 0])
-    # Nearly the Perron vector where rows are alike; not exactly, which would end Lanczos at once.
-    start = np.sqrt(block.diagonal) * (1.0 + 0.1 * np.random.default_rng(0).random(block.n))
-    tolerance = 1e-6 if only_value else 0.0
-    try:
-        values, vectors = eigsh(jacobi, k=1, which="LA", v0=start, tol=tolerance, maxiter=20)
-    except ArpackNoConvergence:
-        # The end of the spectrum is crowded, as that of a large grid is. Shifted to just beyond (a
-        # bound by Collatz and Wielandt) and inverted it is not.
-        positive = start
-        for _ in range(30):
-            positive = jacobi @ positive
-            positive = positive / positive.max() + 1e-9
-        above = float((jacobi @ positive / positive).max()) * (1.0 + 1e-9)
-        shifted = SparseCholesky(sp.csr_array(above * sp.eye_array(block.n) - jacobi))
-        inverse = LinearOperator(jacobi.shape, matvec=shifted.solve, dtype=np.float64)
-        values, vectors = eigsh(inverse, k=1, which="LA", v0=positive, tol=tolerance)
-        values = above - 1.0 / values
-    return float(values[0]), np.abs(vectors[:, 0])
+    if block.n <= _DENSE or 20 * jacobi.nnz > block.n**2:
+        # Nearly the Perron vector where rows are alike; not exactly, which would end Lanczos at once.
+        start = np.sqrt(block.diagonal) * (1.0 + 0.1 * np.random.default_rng(0).random(block.n))
+        try:
+            values, vectors = eigsh(jacobi, k=1, which="LA", v0=start, tol=0.0, maxiter=50)
+            return float(values[0]), np.abs(vectors[:, 0])
+        except ArpackNoConvergence:  # the end of the spectrum is crowded, as that of a large grid is
+            pass
+    return _noda(jacobi, np.sqrt(block.diagonal))
+
+
+def _noda(jacobi: sp.csr_array, start: FloatArray) -> tuple[float, FloatArray]:
+    """Perron pair by inverse iteration (Noda, Numer. Math. 17:382, 1971), however crowded the spectrum.
+
+    The shift is the upper bound ``max (J x)_i / x_i`` of Collatz and Wielandt, so vectors stay
+    positive; the Rayleigh quotient is the lower bound. Quadratically convergent.
+    """
+    from spu.selected_inverse import NotPositiveDefinite, SparseCholesky
+
+    x = start / start.max()
+    rho = 0.0
+    for _ in range(20):
+        image = jacobi @ x
+        above, rho = float((image / x).max()), float(x @ image) / float(x @ x)
+        if above - rho <= 1e-12 * above:
+            break
+        try:
+            shifted = SparseCholesky(sp.csr_array(above * sp.eye_array(len(x)) - jacobi))
+        except NotPositiveDefinite:  # the bound has met the value, but for rounding
+            break
+        for _ in range(3):  # a solution costs far less than the factors
+            y = shifted.solve(x)
+            if not (y > 0).all():
+                return rho, x
+            x = y / y.max()
+    return rho, x
 
 
 def _lifted(block: _Block, rho: float) -> list[FloatArray]:
