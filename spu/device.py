@@ -129,7 +129,6 @@ class Columns:
                 found[part.quantity] = numbers[0] if len(set(numbers)) == 1 else tuple(numbers)
         return found
 
-
     def json(self, keys: Sequence[str], texts: Sequence[Sequence[str]]) -> Iterator[str]:
         """The rows as JSON objects, one a line, in pieces of many lines; behind ``keys`` with their ready texts."""
         count = len(self.arrays[self.keys[0]])
@@ -363,15 +362,23 @@ class Device:
     @property
     def cells(self) -> list[Cell]:
         """The cells as values, in order."""
-        return [Cell(name, self.cell_columns.values(k)) for k, name in enumerate(self.cell_names)]
+        return self.first_cells()
+
+    def first_cells(self, limit: int | None = None) -> list[Cell]:
+        """The first ``limit`` cells as values; all of them without a limit."""
+        return [Cell(name, self.cell_columns.values(k)) for k, name in enumerate(self.cell_names[:limit])]
 
     @property
     def couplers(self) -> list[Coupler]:
         """The couplers as values, in order."""
+        return self.first_couplers()
+
+    def first_couplers(self, limit: int | None = None) -> list[Coupler]:
+        """The first ``limit`` couplers as values; all of them without a limit."""
         names = self.cell_names
         return [
             Coupler(names[a], names[b], self.coupler_columns.values(k))
-            for k, (a, b) in enumerate(self.coupler_ends.tolist())
+            for k, (a, b) in enumerate(self.coupler_ends[:limit].tolist())
         ]
 
     @property
@@ -487,11 +494,11 @@ class Device:
         names = [json.dumps(name) for name in self.cell_names]
         yield ',\n  "cells": ['
         yield from self.cell_columns.json(["name"], [names])
-        yield ']'
+        yield "]"
         a, b = self.coupler_ends.T.tolist()
         yield ',\n  "couplers": ['
         yield from self.coupler_columns.json(["a", "b"], [[names[k] for k in a], [names[k] for k in b]])
-        yield ']'
+        yield "]"
         if self._readout is not None:
             yield f',\n  "readout": {json.dumps(self._readout_dict(self._readout))}'
         yield "\n}\n"

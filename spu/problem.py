@@ -505,9 +505,7 @@ def _refuse_asymmetric(what: str, here: float, across: float, place: str, asymme
     )
 
 
-def _refuse_pivot(
-    what: str, index: int | None, pivot: float | None, exponent: int, names: tuple[str, ...]
-) -> NoReturn:
+def _refuse_pivot(what: str, index: int | None, pivot: float | None, exponent: int, names: tuple[str, ...]) -> NoReturn:
     """Refuse a sparse matrix by the pivot of its factorisation that is not positive."""
     if index is None or pivot is None:
         raise InputError(f"{what} is not positive definite: its factorisation breaks down, so it is singular")
@@ -725,9 +723,7 @@ def problem_from_dict(d: Mapping[str, Any], file: str | Path | None = None) -> P
             raise InputError(f"unknown key {shorten(key)}; {suggest(key, _DICT_KEYS)}", file=file)
     if d.get("format") != _FORMAT:
         raise InputError(f"format is {shorten(d.get('format'))}: it must be {_FORMAT!r}", file=file)
-    given = _Given(
-        {key: _sparse(d[key], key, file) for key in _NPZ_KEYS if d.get(key) is not None}, task=d.get("task")
-    )
+    given = _Given({key: _sparse(d[key], key, file) for key in _NPZ_KEYS if d.get(key) is not None}, task=d.get("task"))
     if given.task is None:
         raise InputError(f"no task; {suggest('', TASKS)}", file=file)
     with _located(file):
