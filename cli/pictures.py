@@ -98,10 +98,8 @@ def draw_covariances(variables: Sequence[str], covariances: Mapping[str, FloatAr
 
 def draw_device(look: Look, graph: nx.Graph | None, variables: Sequence[str], covariance: FloatArray) -> Figure:
     """Draw the graph of a device, unless it is too large to be given, beside its predicted covariance."""
-    import numpy as np
-
     figure = _figure(13.5 if graph is not None else 7.5, 6.4)
-    axes = np.atleast_1d(figure.subplots(1, 2 if graph is not None else 1))
+    axes = figure.subplots(1, 2 if graph is not None else 1, squeeze=False)[0]
     right = axes[-1]
     if graph is not None:
         _draw_graph(axes[0], look, graph)

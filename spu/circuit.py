@@ -56,7 +56,7 @@ class Instances:
     """
 
     subcircuit: Subcircuit
-    names: Sequence[str]
+    names: Lazy[str]
     nodes: IntArray
     parameters: dict[str, FloatArray]
 
@@ -93,10 +93,10 @@ class Circuit:
     """
 
     temperature: float
-    nodes: Sequence[str]
+    nodes: Lazy[str]
     instances: list[Instances]
     sources: Lazy[NoiseSource]
-    probes: Sequence[str]
+    probes: Lazy[str]
     probe_nodes: IntArray
     readout: Readout
 

@@ -144,7 +144,8 @@ class Columns:
                 code = 3 * code + np.where(np.isnan(held[0]), 0, np.where(unequal, 2, 1))
             lines: list[str] = [""] * len(code)
             for kind in np.unique(code).tolist():
-                form, used = head, []
+                form = head
+                used: list[str] = []
                 for k, part in enumerate(self.parts.values()):
                     digit = kind // 3 ** (len(self.parts) - 1 - k) % 3
                     if digit:
@@ -387,7 +388,7 @@ class Device:
         if self._readout is not None:
             return self._readout
         n = len(self.cell_names)
-        return Readout(tuple(self.cell_names), sp.eye_array(n), np.zeros(n))
+        return Readout(tuple(self.cell_names), canonical(sp.eye_array(n)), np.zeros(n))
 
     def set_readout(
         self, matrix: ArrayLike | sp.sparray, offset: ArrayLike = 0.0, variables: Sequence[str] | None = None
@@ -471,7 +472,7 @@ class Device:
         def numbers(*arrays: NDArray[Any]) -> None:
             for array in arrays:
                 found.update(len(array).to_bytes(8, "little"))
-                found.update(np.ascontiguousarray(array, dtype="<f8" if array.dtype.kind == "f" else "<i8"))
+                found.update(array.astype("<f8" if array.dtype.kind == "f" else "<i8").tobytes())
 
         text(FORMAT, repr(self.temperature), self.architecture)
         text(*self.cell_names)
@@ -631,7 +632,7 @@ class Device:
         if ("gain" in data) == ("matrix" in data):
             raise InputError('readout needs either "gain" (one number a cell) or "matrix"', file=file)
         if "gain" in data:
-            matrix = sp.diags_array(_numbers(data["gain"], 1, "readout.gain", file))
+            matrix: Any = sp.diags_array(_numbers(data["gain"], 1, "readout.gain", file))
         else:
             matrix = _numbers(data["matrix"], 2, "readout.matrix", file)
         variables = data.get("variables", self.cell_names)

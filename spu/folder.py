@@ -260,8 +260,8 @@ def spill(data: Mapping[str, Any], npz: str | Path) -> tuple[dict[str, Any], dic
         if isinstance(value, np.ndarray) and value.ndim == 2 and len(value) > MAX_ROWS:
             large[name] = value
             return {"npz": str(npz), "key": name}
-        if sp.issparse(value) and value.shape[0] > MAX_ROWS:
-            a = sp.csr_array(value)
+        if sp.issparse(value) and cast(Any, value).shape[0] > MAX_ROWS:
+            a = sp.csr_array(cast(Any, value))
             large.update({f"{name}.{part}": getattr(a, part) for part in _CSR_PARTS})
             return {"npz": str(npz), "key": name, "sparse": "csr", "shape": list(a.shape)}
         if isinstance(value, Mapping):
@@ -519,7 +519,8 @@ def _unspill(place: Mapping[str, Any], archive: Mapping[str, Any]) -> Any:
     if place["sparse"] != "csr":
         raise ValueError(f"unknown kind of sparse matrix {place['sparse']!r}")
     indptr, indices, data = (archive[f"{key}.{part}"] for part in _CSR_PARTS)
-    matrix = sp.csr_array((data, indices, indptr), shape=tuple(int(size) for size in place["shape"]))
+    shape: Any = tuple(int(size) for size in place["shape"])
+    matrix = sp.csr_array((data, indices, indptr), shape=shape)
     matrix.check_format(full_check=True)
     return matrix
 

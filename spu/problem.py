@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from abc import ABC, abstractmethod
+from abc import ABC
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ import scipy.sparse as sp
 from spu.errors import InputError
 from spu.files import key_line, parse_toml, read_bytes, read_text
 from spu.names import check_names, shorten, suggest
-from spu.sparse import canonical, largest_eigenvalue
+from spu.sparse import canonical, largest_eigenvalue, with_data
 
 if TYPE_CHECKING:
     from spu.selected_inverse import SparseCholesky
@@ -120,6 +120,7 @@ class Problem(ABC):
     matrix: AnyMatrix
     target_mean: FloatArray
     condition: float
+    _factorised: _SparseDefinite | None
 
     @cached_property
     def target_covariance(self) -> AnyMatrix:
@@ -133,18 +134,6 @@ class Problem(ABC):
     def sparse(self) -> bool:
         """Whether the matrix is sparse."""
         return sp.issparse(self.matrix)
-
-    @property
-    def cholesky(self) -> SparseCholesky:
-        """The factors of ``2**-exponent * matrix`` of a sparse problem, with `exponent` (for solves and samples)."""
-        return cast(_SparseDefinite, self._factorised).factor
-
-    @property
-    def exponent(self) -> int:
-        """The power of two by which `cholesky` is scaled."""
-        return cast(_SparseDefinite, self._factorised).exponent
-
-    _factorised: _SparseDefinite | None
 
     @property
     def n(self) -> int:
@@ -416,7 +405,7 @@ class _SparseDefinite(NamedTuple):
             _refuse_infinite(what, float(a.data[first]), place, names)
 
         exponent = int(np.frexp(np.abs(a.data).max(initial=0.0))[1])
-        scaled = sp.csr_array((np.ldexp(a.data, -exponent), a.indices, a.indptr), shape=a.shape)
+        scaled = with_data(a, np.ldexp(a.data, -exponent))
         gap = sp.csr_array(abs(scaled - scaled.T))
         asymmetry = float(gap.data.max(initial=0.0) / (np.abs(scaled.data).max(initial=0.0) or 1.0))
         if asymmetry > _SYMMETRY_TOLERANCE:
@@ -425,7 +414,7 @@ class _SparseDefinite(NamedTuple):
             _refuse_asymmetric(what, float(a[i, j]), float(a[j, i]), _place((i, j), names), asymmetry)
         if asymmetry > 0:
             a = canonical(0.5 * a + 0.5 * a.T)
-            scaled = sp.csr_array((np.ldexp(a.data, -exponent), a.indices, a.indptr), shape=a.shape)
+            scaled = with_data(a, np.ldexp(a.data, -exponent))
 
         try:
             factor = SparseCholesky(scaled)
@@ -686,7 +675,7 @@ def _valid_sparse(value: Any, what: str) -> Iterator[None]:
         if value.format in ("csr", "csc", "bsr"):
             value.check_format(full_check=True)
         elif value.format == "coo":
-            for axis, size in zip(value.coords if hasattr(value, "coords") else (value.row, value.col), value.shape):
+            for axis, size in zip((value.row, value.col), value.shape, strict=True):
                 if len(axis) and not 0 <= axis.min() <= axis.max() < size:
                     raise ValueError(f"an index of {int(axis.min())} or {int(axis.max())} where there are {size}")
         yield
@@ -734,6 +723,7 @@ def problem_from_dict(d: Mapping[str, Any], file: str | Path | None = None) -> P
 def _plain(value: Any) -> Any:
     """Turn an array into what JSON can hold."""
     if sp.issparse(value):
+        value = cast(sp.csr_array, value)
         return {"shape": list(value.shape), **{key: getattr(value, key).tolist() for key in _CSR_FIELDS}}
     return value.tolist() if isinstance(value, np.ndarray) else value
 
@@ -745,7 +735,7 @@ def _sparse(value: Any, key: str, file: str | Path | None) -> Any:
     try:
         if set(value) != {"shape", *_CSR_FIELDS}:
             raise ValueError(f"it has {', '.join(map(str, value))}; wanted are shape, {', '.join(_CSR_FIELDS)}")
-        shape = tuple(int(size) for size in value["shape"])
+        shape: Any = tuple(int(size) for size in value["shape"])
         return sp.csr_array(tuple(np.array(value[key]) for key in ("data", "indices", "indptr")), shape=shape)
     except (ValueError, TypeError, OverflowError) as error:
         raise InputError(f"{key} is not a readable sparse matrix: {_first_line(error)}", file=file) from error

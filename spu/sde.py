@@ -64,9 +64,9 @@ class StochasticODE:
     H: sp.csr_array
     y0: FloatArray
     D: sp.csr_array
-    state_names: Sequence[str]
-    noise_names: Sequence[str]
-    probes: Sequence[str]
+    state_names: Lazy[str]
+    noise_names: Lazy[str]
+    probes: Lazy[str]
     readout: Readout
     conserved: bool = False
 
@@ -334,7 +334,7 @@ def _eliminate_algebraic(
 ) -> StochasticODE:
     """Solve for voltages that no capacitance holds and put them into the rest."""
     labels, ground = _components(stamps.capacitor_ends, stamps.node_count)
-    y0 = np.zeros(H.shape[0])
+    y0: FloatArray = np.zeros(H.shape[0])
     D = sp.csr_array((H.shape[0], K.shape[1]))
     levels = np.setdiff1d(labels, [ground])
     if len(levels):
@@ -359,7 +359,7 @@ def _eliminate_algebraic(
         lift = np.zeros((len(names), len(d)))
         lift[d, np.arange(len(d))] = 1.0
         lift[z] = solved
-        y0, D, H = H[:, z] @ constant, H[:, z] @ noise, H @ sp.csr_array(lift)
+        y0, D, H = np.asarray(H[:, z] @ constant), H[:, z] @ noise, H @ sp.csr_array(lift)
         F_new = F[d][:, d].toarray() + Fdz @ solved
         s = s[d] + Fdz @ constant
         K = sp.csr_array(K[d] + sp.csr_array(Fdz) @ noise)
@@ -383,7 +383,7 @@ def _eliminate_algebraic(
     )
 
 
-def _inverse_algebraic(Fzz: FloatArray, Kz: FloatArray, names: Sequence[str]) -> FloatArray:
+def _inverse_algebraic(Fzz: FloatArray, Kz: FloatArray, names: Lazy[str]) -> FloatArray:
     """Invert the algebraic block or say which nodes make it singular."""
     scale = np.abs(Fzz).max(axis=1, initial=0.0)
     silent = np.flatnonzero(scale == 0)

@@ -45,10 +45,14 @@ def off_diagonal(matrix: sp.csr_array) -> sp.csr_array:
     return sp.csr_array((matrix.data[keep], matrix.indices[keep], indptr), shape=matrix.shape)
 
 
+def with_data(matrix: sp.csr_array, data: FloatArray) -> sp.csr_array:
+    """A matrix of the same pattern with other entries."""
+    return sp.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
 def scaled(matrix: sp.csr_array, left: FloatArray, right: FloatArray) -> sp.csr_array:
     """``diag(left) @ matrix @ diag(right)`` on the same pattern, even where a product is zero."""
-    data = np.repeat(left, np.diff(matrix.indptr)) * matrix.data * right[matrix.indices]
-    return sp.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
+    return with_data(matrix, np.repeat(left, np.diff(matrix.indptr)) * matrix.data * right[matrix.indices])
 
 
 def largest_eigenvalue(

@@ -143,7 +143,8 @@ def _statistics(
     target_covariance = None if problem is None else problem.target_covariance
     covariance_error = mean_error = answer = None
     if problem is not None and compare:
-        covariance_error = relative_error(covariance, problem.target_covariance)
+        assert isinstance(target_covariance, np.ndarray)
+        covariance_error = relative_error(covariance, target_covariance)
         mean_error = relative_error(mean, problem.target_mean)
         answer = mean_error if problem.answer == "mean" else covariance_error
     return {
@@ -271,7 +272,7 @@ def simulate(
     of_mean = problem is not None and problem.answer == "mean"
     variance = error.mean_variance if of_mean else error.covariance_variance
     target = None if problem is None else (problem.target_mean if of_mean else problem.target_covariance)
-    size = 0.0 if target is None else float(np.linalg.norm(target))
+    size = 0.0 if target is None else float(np.linalg.norm(np.asarray(target)))
     readouts = None
     if keep:
         # One trajectory after another, each in the order of time.

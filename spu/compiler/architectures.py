@@ -24,7 +24,7 @@ from spu.errors import Unrealizable
 from spu.hardware import Hardware, Range
 from spu.lazy import Lazy
 from spu.problem import Problem
-from spu.sparse import row_numbers, scaled
+from spu.sparse import canonical, row_numbers, scaled, with_data
 
 FloatArray = NDArray[np.float64]
 
@@ -84,7 +84,7 @@ def _passive_form(matrix: Matrix, names: tuple[str, ...]) -> tuple[FloatArray, s
     t = matrix.polarity.signs * matrix.congruence.scale
     M = scaled(matrix.values, t, t)
     peak = M.diagonal().max()
-    return t / np.sqrt(peak), M / peak
+    return t / np.sqrt(peak), with_data(M, M.data / peak)
 
 
 def _own(M: sp.csr_array) -> FloatArray:
@@ -168,7 +168,7 @@ class RLCCapacitive(Architecture):
             ends,
             {"capacitance": -entries * factor},
             temperature=hardware.temperature,
-            readout=Readout(names, sp.diags_array(t * np.sqrt(factor / energy)), offset),
+            readout=Readout(names, canonical(sp.diags_array(t * np.sqrt(factor / energy))), offset),
             architecture=self.name,
         )
         return Realization(device, "offset" if np.any(offset) else "zero")
@@ -211,7 +211,7 @@ class _RC(Architecture):
             ends,
             couplers,
             temperature=hardware.temperature,
-            readout=Readout(names, sp.diags_array(gain), offset),
+            readout=Readout(names, canonical(sp.diags_array(gain)), offset),
             architecture=self.name,
         )
         return Realization(device, held)
@@ -254,7 +254,7 @@ class RCTransconductor(_RC):
     def realize(self, problem: Problem, matrix: Matrix, hardware: Hardware) -> Realization:
         names = problem.variables
         peak = float(matrix.values.diagonal().max())
-        M = matrix.values / peak
+        M = with_data(matrix.values, matrix.values.data / peak)
         t = np.full(len(names), 1.0 / np.sqrt(peak))
         ends, entries = _edges(M)
         pairs = _pair_names(names, ends)
