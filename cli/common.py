@@ -142,8 +142,20 @@ def small(value: float | None) -> str:
     return "-" if value is None else f"{value:.1e}" if value else "0"
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, limit: int | None = None) -> str:
-    """Lay out a table: the first ``left`` columns to the left, the others to the right."""
+def table(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    left: int = 1,
+    limit: int | None = None,
+    count: int | None = None,
+    rest: str = "all with --json",
+) -> str:
+    """Lay out a table: the first ``left`` columns to the left, the others to the right.
+
+    Of ``count`` rows (those given, unless more) ``limit`` are shown; ``rest`` says where the others are.
+    """
+    count = len(rows) if count is None else count
     shown = rows if limit is None else rows[:limit]
     widths = [max(map(len, column)) for column in zip(headers, *shown, strict=True)]
 
@@ -155,8 +167,8 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 
         return ("  " + "  ".join(padded)).rstrip()
 
     lines = [line(headers), line(["-" * width for width in widths]), *map(line, shown)]
-    if len(shown) < len(rows):
-        lines.append(f"  ... and {len(rows) - len(shown)} more (all with --json)")
+    if len(shown) < count:
+        lines.append(f"  ... and {count - len(shown)} more ({rest})")
     return "\n".join(lines)
 
 

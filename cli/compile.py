@@ -89,9 +89,18 @@ def command(
         return 0
     for warning in compilation.warnings:
         warn(warning)
+    if _netlist(files) is None:
+        warn(_NO_NETLIST)
     click.echo(_describe(problem, posed, compilation, files))
     click.echo(f"\nnext: spu check {shlex.quote(str(output))}    (or predict, simulate, inspect)")
     return 0
+
+
+_NO_NETLIST = "no netlist: ngspice would not get through so many instances; predict and simulate need none"
+
+
+def _netlist(files: tuple[Path, ...]) -> Path | None:
+    return next((file for file in files if file.suffix == ".cir"), None)
 
 
 def _report(compilation: Compilation, files: tuple[Path, ...]) -> dict[str, Any]:
@@ -100,13 +109,13 @@ def _report(compilation: Compilation, files: tuple[Path, ...]) -> dict[str, Any]
     device = compilation.device
     return {
         "device": files[0],
-        "netlist": files[1],
+        "netlist": _netlist(files),
         "files": files,
         "cells": len(device.cell_names),
         "couplers": len(device.coupler_ends),
         "flipped": compilation.flipped,
         "scale_spread": compilation.scale_spread,
-        "warnings": compilation.warnings,
+        "warnings": (*compilation.warnings, *([] if _netlist(files) else [_NO_NETLIST])),
         **summary(compilation),
     }
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from spu.errors import UsageError
+
 from .common import (
     MAX_TABLE_ROWS,
     engineering,
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
     from spu.statistics import Prediction
 
 
+MOST_LISTED = 2000
+"""With more cells or couplers than this, only so many are listed as JSON, and no graph is drawn."""
+
+
 @click.command("inspect")
 @folder_argument
 @file_option("--plot", metavar="FILE", help="Draw the graph and the predicted covariance (.png, .svg or .pdf).")
@@ -35,6 +41,7 @@ def command(directory: Path, plot: Path | None, as_json: bool) -> int:
     """Show the cells and couplers of DIR, and its time constants.
 
     The figures of a cell are those it has with its neighbours held at ground: couplers count.
+    Of more than 2000 cells or couplers --json lists the first 2000, and --plot draws no graph.
     """
     import numpy as np
 
@@ -47,14 +54,20 @@ def command(directory: Path, plot: Path | None, as_json: bool) -> int:
         refuse_picture(plot)
     folder = read_folder(directory)
     with np.errstate(all="ignore"):  # figures of absurd values may well be infinite
-        look = look_at(folder.device)
+        device = folder.device
+        large = max(len(device.cell_names), len(device.coupler_ends)) > MOST_LISTED
+        look = look_at(device, (MOST_LISTED if as_json or plot is not None else MAX_TABLE_ROWS) if large else None)
     if not as_json:  # before what may fail: a device without a stationary law is worth a look, too
         click.echo(_describe(folder, look))
     prediction = predict(folder.device)
     if plot is not None:
         from .pictures import draw_device, save
 
-        save(draw_device(look, folder.device.graph, prediction.variables, prediction.covariance), plot)
+        graph = folder.device.graph if look.complete else None
+        if not isinstance(prediction.covariance, np.ndarray):
+            raise UsageError("a network this large has no picture: see predict --json")
+        covariance = prediction.covariance
+        save(draw_device(look, graph, prediction.variables, covariance), plot)
     if as_json:
         print_result(_report(folder, look, prediction, plot), folder, "inspect")
     else:
@@ -74,6 +87,8 @@ def _report(folder: Folder, look: Look, prediction: Prediction, plot: Path | Non
         "temperature": device.temperature,
         "variables": prediction.variables,
         "cells": prediction.cells,
+        "cell_count": look.cell_count,
+        "coupler_count": look.coupler_count,
         "cell_table": [_flat(asdict(cell)) for cell in look.cells],
         "coupler_table": [_flat(asdict(coupler)) for coupler in look.couplers],
         "time_constants": prediction.time_constants,
@@ -90,16 +105,19 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
 def _describe(folder: Folder, look: Look) -> str:
     device = folder.device
     lines = [
-        f"{folder.path}: {plural(len(look.cells), 'cell')}, {plural(len(look.couplers), 'coupler')}, "
+        f"{folder.path}: {plural(look.cell_count, 'cell')}, {plural(look.coupler_count, 'coupler')}, "
         f"{device.architecture or 'built by hand'}, {device.temperature:g} K, hash {device.hash}",
     ]
     if folder.problem is not None:
         lines.append(f"problem: {folder.problem.task}, condition number {folder.problem.condition:.3g}")
-    cells = table(*_without_empty(_CELL_HEADERS, [_cell_row(cell) for cell in look.cells]), limit=MAX_TABLE_ROWS)
+    rest = "all with --json" if look.complete else f"all in {folder.path}"
+    rows = [_cell_row(cell) for cell in look.cells]
+    cells = table(*_without_empty(_CELL_HEADERS, rows), limit=MAX_TABLE_ROWS, count=look.cell_count, rest=rest)
     lines += ["", cells]
     if look.couplers:
         rows = [_coupler_row(coupler) for coupler in look.couplers]
-        lines += ["", table(*_without_empty(_COUPLER_HEADERS, rows), left=2, limit=MAX_TABLE_ROWS)]
+        shown = _without_empty(_COUPLER_HEADERS, rows)
+        lines += ["", table(*shown, left=2, limit=MAX_TABLE_ROWS, count=look.coupler_count, rest=rest)]
     return "\n".join(lines)
 
 

@@ -56,14 +56,21 @@ class CouplerLook:
 
 @dataclass(frozen=True)
 class Look:
-    """All cells and couplers of a device."""
+    """The cells and couplers of a device, or the first of them, and how many there are in all."""
 
     cells: tuple[CellLook, ...]
     couplers: tuple[CouplerLook, ...]
+    cell_count: int
+    coupler_count: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether no cell and no coupler is left out."""
+        return len(self.cells) == self.cell_count and len(self.couplers) == self.coupler_count
 
 
-def look_at(device: Device) -> Look:
-    """Work out the figures of all cells and couplers."""
+def look_at(device: Device, limit: int | None = None) -> Look:
+    """Work out the figures of the first ``limit`` cells and couplers, or of all."""
     import numpy as np
 
     ends, n = device.coupler_ends, len(device.cell_names)
@@ -81,12 +88,12 @@ def look_at(device: Device) -> Look:
     cells = tuple(
         CellLook(cell.name, cell.values, *_figures(float(c), float(g), float(k)), bool(inverted))
         for cell, c, g, k, inverted in zip(
-            device.cells, totals["capacitance"], totals["conductance"], stiffness, flipped, strict=True
+            device.first_cells(limit), totals["capacitance"], totals["conductance"], stiffness, flipped, strict=False
         )
     )
     totals |= {"inductance": stiffness, "transconductance": totals["conductance"]}
     couplers = []
-    for coupler, (a, b) in zip(device.couplers, ends.tolist(), strict=True):
+    for coupler, (a, b) in zip(device.first_couplers(limit), ends[:limit].tolist(), strict=True):
         strengths = {}
         for quantity, value in coupler.values.items():
             pair = value if isinstance(value, tuple) else (value,)
@@ -97,7 +104,7 @@ def look_at(device: Device) -> Look:
             strengths[quantity + sign] = size / scale if scale > 0 else 0.0
         kind = max(strengths, key=lambda key: strengths[key], default="none")
         couplers.append(CouplerLook(coupler.a, coupler.b, coupler.values, kind, strengths.get(kind, 0.0)))
-    return Look(cells, tuple(couplers))
+    return Look(cells, tuple(couplers), n, len(ends))
 
 
 def _figures(c: float, g: float, k: float) -> tuple[float | None, float | None, float | None]:

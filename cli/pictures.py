@@ -36,6 +36,7 @@ _KINDS: dict[str, tuple[str, Any]] = {
 _MOST_ON_A_CIRCLE = 12  # cells; more are laid out by springs
 _MOST_LABELS = 40  # on an axis or a graph
 _MOST_NUMBERS = 10  # rows of a matrix whose entries are written out
+_MOST_PIXELS = 1000  # rows of a matrix drawn one by one
 _MOST_MARKS = 40  # rows of a matrix whose negative entries are marked
 
 
@@ -95,15 +96,36 @@ def draw_covariances(variables: Sequence[str], covariances: Mapping[str, FloatAr
     return figure
 
 
-def draw_device(look: Look, graph: nx.Graph, variables: Sequence[str], covariance: FloatArray) -> Figure:
-    """Draw the graph of a device beside its predicted covariance."""
-    figure = _figure(13.5, 6.4)
-    left, right = figure.subplots(1, 2)
-    _draw_graph(left, look, graph)
+def draw_device(look: Look, graph: nx.Graph | None, variables: Sequence[str], covariance: FloatArray) -> Figure:
+    """Draw the graph of a device, unless it is too large to be given, beside its predicted covariance."""
+    figure = _figure(13.5 if graph is not None else 7.5, 6.4)
+    axes = figure.subplots(1, 2 if graph is not None else 1, squeeze=False)[0]
+    right = axes[-1]
+    if graph is not None:
+        _draw_graph(axes[0], look, graph)
+    title = "predicted covariance"
+    if len(variables) > _MOST_PIXELS:
+        size = -(-len(variables) // _MOST_PIXELS)
+        covariance, variables = _coarse(covariance, size), variables[::size]
+        title += f"\n(largest entry in blocks of {size} x {size})"
     image = heat_map(right, covariance, variables, _scale([covariance]))
-    right.set_title("predicted covariance")
+    right.set_title(title)
     figure.colorbar(image, ax=right, shrink=0.85, label="problem units squared")
     return figure
+
+
+def _coarse(matrix: Any, size: int) -> FloatArray:
+    """The entry of largest size in each (size, size) block of a dense or sparse (n, n) matrix."""
+    import numpy as np
+    import scipy.sparse as sp
+
+    entries = sp.coo_array(matrix)
+    blocks = -(-matrix.shape[0] // size)
+    place = entries.row // size * blocks + entries.col // size
+    order = np.argsort(np.abs(entries.data), kind="stable")  # the last one written stays
+    coarse = np.zeros(blocks * blocks)
+    coarse[place[order]] = entries.data[order]
+    return coarse.reshape(blocks, blocks)
 
 
 def heat_map(

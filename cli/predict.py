@@ -50,6 +50,7 @@ def command(directory: Path, band: tuple[float, float] | None, spectrum: Path | 
     Mean, covariance and their distance from the target, voltages, time constants. DIR is a
     compiled folder or a device.json.
     """
+    from spu.emulator.stationary import Stationary
     from spu.folder import read_folder
     from spu.statistics import predict
 
@@ -60,6 +61,8 @@ def command(directory: Path, band: tuple[float, float] | None, spectrum: Path | 
     folder = read_folder(directory)
     prediction = predict(folder.device, band=band)
     if spectrum is not None:
+        if not isinstance(prediction.law, Stationary):
+            raise UsageError("spectra need all modes: this network is too large")
         _write_spectrum(spectrum, prediction.law)
     if as_json:
         print_result(_report(prediction, spectrum), folder, "predict")
@@ -84,6 +87,8 @@ def _report(prediction: Prediction, spectrum: Path | None) -> dict[str, Any]:
 
 
 def _describe(prediction: Prediction) -> str:
+    import numpy as np
+
     where = "over all frequencies"
     if prediction.band is not None:
         where = f"from {engineering(prediction.band[0], 'Hz')} to {engineering(prediction.band[1], 'Hz')}"
@@ -94,6 +99,8 @@ def _describe(prediction: Prediction) -> str:
         lines += [_cells(prediction), ""]
     slowest, fastest = prediction.time_constants[0], prediction.time_constants[-1]
     lines.append(f"time constants: slowest {engineering(slowest, 's')}, fastest {engineering(fastest, 's')}")
+    if not isinstance(prediction.covariance, np.ndarray):
+        lines.append("a large sparse network: covariances of coupled cells only, and the two extreme time constants")
     if prediction.target_covariance is None:
         lines.append("no target: there is no problem.json")
     elif prediction.band is None:

@@ -42,7 +42,12 @@ _MARKER = "spu_samples"
 
 @click.command("simulate")
 @folder_argument
-@click.option("--samples", type=click.IntRange(1, 10**15), metavar="N", help="Readouts in all [default: 10000].")
+@click.option(
+    "--samples",
+    type=click.IntRange(1, 10**15),
+    metavar="N",
+    help="Readouts in all [default: 10000; large sparse networks 1000].",
+)
 @click.option("--interval", type=float, metavar="S", help="Seconds between readouts [default: slowest time constant].")
 @click.option(
     "--trajectories",
@@ -63,6 +68,7 @@ _MARKER = "spu_samples"
     help="Keep every Nth readout of each trajectory [default: all, or what makes 0.4 GB].",
 )
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="At most N [default: all]; changes no bit.")
+@click.option("--step", type=float, metavar="S", help="Time step of the midpoint rule (large sparse networks).")
 @click.option("--method", metavar="NAME", help="Force a way to step: modal or dense [default: the best].")
 @file_option("-o", "--output", metavar="FILE.npz", help="For the samples [default: DIR/samples.npz].")
 @click.option("--no-output", is_flag=True, help="Keep the statistics only; write no samples.")
@@ -78,6 +84,7 @@ def command(
     lags: int,
     trace: int | None,
     threads: int | None,
+    step: float | None,
     method: str | None,
     output: Path | None,
     no_output: bool,
@@ -102,7 +109,7 @@ def command(
         raise UsageError("give -o or --no-output, not both")
     if trace and no_output:
         raise UsageError("give --trace or --no-output, not both")
-    for name, value in (("--interval", interval), ("--duration", duration)):
+    for name, value in (("--interval", interval), ("--duration", duration), ("--step", step)):
         if value is not None and not 0 < value < float("inf"):
             raise UsageError(f"{name} must be a positive number of seconds, not {value!r}")
     if interval is not None and duration is not None and not duration / interval < 10**15:
@@ -127,6 +134,7 @@ def command(
             trace=trace if file is not None else 0,
             threads=threads,
             method=method,
+            step=step,
             progress=progress,
         )
     if file is not None:
@@ -181,7 +189,7 @@ def _report(run: Simulation, file: Path | None) -> dict[str, Any]:
     keys = (
         *("samples", "effective_samples", "expected_relative_error", "covariance_error", "mean_error"),
         *("seconds", "device_time", "interval", "trajectories", "seed", "complete"),
-        *("method", "method_reason", "trace", "autocovariance"),
+        *("method", "method_reason", "time_step", "trace", "autocovariance"),
     )
     return {**statistics_json(run), **{key: getattr(run, key) for key in keys}, "output": file}
 
@@ -204,6 +212,8 @@ def _how(run: Simulation, defaults: dict[str, bool]) -> list[str]:
         f"{engineering(run.device_time, 's')} of device time each; {took}",
         f"method: {run.method}: {run.method_reason}",
     ]
+    if run.time_step is not None:
+        lines.append(f"time step {engineering(run.time_step, 's')}")
     if run.trace > 1:
         lines.append(f"kept: every {run.trace}th readout of each trajectory; the statistics are of all")
     return lines
@@ -234,8 +244,6 @@ def _variables(run: Simulation) -> str:
 
 
 def _verdict(run: Simulation) -> list[str]:
-    import numpy as np
-
     worth = f"worth {run.effective_samples:.6g} independent samples (for the covariance)"
     if run.target_covariance is None:
         return [worth, "no target: there is no problem.json"]
@@ -245,16 +253,9 @@ def _verdict(run: Simulation) -> list[str]:
             f"relative error {small(run.relative_error)}; {small(run.expected_relative_error)} is expected "
             "from this many samples alone"
         )
-    sigmas = np.divide(
-        np.abs(run.covariance - run.target_covariance),
-        run.covariance_error,
-        out=np.zeros_like(run.covariance),
-        where=run.covariance_error > 0,
-    )
-    i, j = (int(k) for k in np.unravel_index(sigmas.argmax(), sigmas.shape))
-    count = len(sigmas) * (len(sigmas) + 1) // 2
+    sigmas, i, j, count = run.worst_deviation()
     lines.append(
-        f"largest deviation of a covariance: {sigmas[i, j]:.1f} standard errors, at ({run.variables[i]}, "
+        f"largest deviation of a covariance: {sigmas:.1f} standard errors, at ({run.variables[i]}, "
         f"{run.variables[j]}), the worst of {count}"
     )
     return lines

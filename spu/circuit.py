@@ -3,12 +3,13 @@
 A `Circuit` holds no device. It is subcircuits (templates of `spu.elements`), instances of
 them as columns (names, nodes, parameter arrays), independent unit noise sources on nodes of
 their own, and what is read out. The emulator stamps it (`spu.mna`), the netlist prints it
-(`spu.spice.netlist`).
+(`spu.spice.netlist`). Names are made as they are read (`spu.lazy.Lazy`): half a million
+couplers cost arrays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from spu.constants import GROUND
 from spu.device import Columns, Device, Readout
 from spu.elements import Element, silent
 from spu.errors import InputError
+from spu.lazy import Lazy
 from spu.parts import Part
 
 FloatArray = NDArray[np.float64]
@@ -54,7 +56,7 @@ class Instances:
     """
 
     subcircuit: Subcircuit
-    names: list[str]
+    names: Lazy[str]
     nodes: IntArray
     parameters: dict[str, FloatArray]
 
@@ -91,10 +93,10 @@ class Circuit:
     """
 
     temperature: float
-    nodes: list[str]
+    nodes: Lazy[str]
     instances: list[Instances]
-    sources: list[NoiseSource]
-    probes: list[str]
+    sources: Lazy[NoiseSource]
+    probes: Lazy[str]
     probe_nodes: IntArray
     readout: Readout
 
@@ -118,12 +120,12 @@ class Circuit:
                     None if element.noise_port is None else local[element.noise_port],
                 )
 
-    def node_names(self) -> list[str]:
+    def node_names(self) -> Lazy[str]:
         """Names of all nodes, internal ones after the circuit's own, as ngspice flattens them."""
-        names = list(self.nodes)
+        names = Lazy.of(self.nodes)
         for group in self.instances:
             for node in group.subcircuit.internal_nodes:
-                names += [f"{name}.{node}" for name in group.names]
+                names += _mapped(f"{{}}.{node}", group.names)
         return names
 
 
@@ -155,29 +157,39 @@ def lower(device: Device) -> Circuit:
     """
     if not device.cell_names:
         raise InputError("the device has no cells")
-    sources: list[NoiseSource] = []
+    sources: Lazy[NoiseSource] = Lazy()
     thermal = device.temperature > 0
     count = len(device.cell_names)
-    groups = _group("cell", device.cell_columns, np.arange(count)[:, None], device.cell_names, thermal, sources)
+    cells = Lazy.of(list(device.cell_names))
+    groups, sources = _group("cell", device.cell_columns, np.arange(count)[:, None], cells, thermal, sources)
     ends = device.coupler_ends
     names = _coupler_names(device)
     for part in device.coupler_columns.parts.values():
         columns = Columns((part,), "a coupler")
         columns.arrays = {key: device.coupler_columns.arrays[key] for key in part.keys}
-        groups += _group("coupler", columns, ends, names, thermal, sources)
+        found, sources = _group("coupler", columns, ends, names, thermal, sources)
+        groups += found
     return Circuit(
         temperature=float(device.temperature),
-        nodes=list(device.cell_names),
+        nodes=cells,
         instances=groups,
         sources=sources,
-        probes=list(device.cell_names),
+        probes=cells,
         probe_nodes=np.column_stack([np.arange(count), np.full(count, GROUND)]),
         readout=device.readout,
     )
 
 
-def _coupler_names(device: Device) -> list[str]:
+def _mapped(form: str, names: Sequence[str]) -> Lazy[str]:
+    """Each name put into a format string."""
+    return Lazy((len(names), lambda k: form.format(names[k])))
+
+
+def _coupler_names(device: Device) -> Lazy[str]:
     """``a_b``, with a number behind where two pairs would read the same (a_b + c, a + b_c)."""
+    cells, ends = list(device.cell_names), device.coupler_ends
+    if len({name.count("_") for name in cells}) <= 1:  # the middle one separates: no two read the same
+        return Lazy((len(ends), lambda k: f"{cells[ends[k, 0]]}_{cells[ends[k, 1]]}"))
     names: list[str] = []
     seen: set[str] = set()
     for a, b in device.coupler_ends.tolist():
@@ -188,28 +200,27 @@ def _coupler_names(device: Device) -> list[str]:
             name = f"{base}_{again}"
         seen.add(name.lower())
         names.append(name)
-    return names
+    return Lazy.of(names)
 
 
 def _group(
-    kind: str, columns: Columns, ends: IntArray, names: list[str], thermal: bool, sources: list[NoiseSource]
-) -> list[Instances]:
-    """Instances of one subcircuit for each combination of parts that occurs; adds their noise sources."""
+    kind: str, columns: Columns, ends: IntArray, names: Lazy[str], thermal: bool, sources: Lazy[NoiseSource]
+) -> tuple[list[Instances], Lazy[NoiseSource]]:
+    """Instances of one subcircuit for each combination of parts that occurs; the sources with theirs added."""
     parts = list(columns.parts.values())
-    present = np.column_stack([~np.isnan(columns.arrays[part.keys[0]]) for part in parts])
+    # One bit a part, the first one highest.
+    code = np.zeros(len(ends), dtype=np.int64)
+    for part in parts:
+        code = 2 * code + ~np.isnan(columns.arrays[part.keys[0]])
     groups: list[Instances] = []
-    if not len(present):
-        return groups
-    combinations, member = np.unique(present, axis=0, return_inverse=True)
-    for number, combination in enumerate(combinations):
-        held = [part for part, there in zip(parts, combination, strict=True) if there]
+    for combination in np.flatnonzero(np.bincount(code, minlength=1)):
+        held = [part for k, part in enumerate(reversed(parts)) if combination >> k & 1][::-1]
         if not held:
             continue
-        rows = np.flatnonzero(member.reshape(-1) == number)
+        rows = np.flatnonzero(code == combination)
         template = _subcircuit(kind, held, thermal, ends.shape[1])
-        instance_names = [
-            f"x{kind}_" + ("" if kind == "cell" else "".join(p.letter for p in held) + "_") + names[k] for k in rows
-        ]
+        own = names.take(rows)
+        letters = "" if kind == "cell" else "".join(part.letter for part in held) + "_"
         values = {key: columns.arrays[key][rows] for key in columns.keys}
         ports = [ends[rows, k] for k in range(ends.shape[1])]
         for part in held:
@@ -219,10 +230,15 @@ def _group(
                 prefix = "t" if is_thermal else "n"
                 prefix += "" if kind == "cell" else "c"  # tc_a_b: no cell's t_NAME can read the same
                 ports.append(np.arange(len(sources), len(sources) + len(rows)))
-                sources += [NoiseSource(f"{prefix}_{names[k]}", is_thermal) for k in rows]
+                sources += _noise_sources(prefix, own, is_thermal)
         parameters = {name: convert(values) for part in held for name, convert in part.parameters.items()}
+        instance_names = _mapped(f"x{kind}_{letters}{{}}", own)
         groups.append(Instances(template, instance_names, np.column_stack(ports), parameters))
-    return groups
+    return groups, sources
+
+
+def _noise_sources(prefix: str, names: Lazy[str], thermal: bool) -> Lazy[NoiseSource]:
+    return Lazy((len(names), lambda k: NoiseSource(f"{prefix}_{names[k]}", thermal)))
 
 
 def _subcircuit(kind: str, parts: list[Part], thermal: bool, ends: int) -> Subcircuit:

@@ -10,19 +10,21 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from spu.constants import ROOM_TEMPERATURE
 from spu.errors import InputError
-from spu.files import read_json, write_text
+from spu.files import read_json, write_with
 from spu.names import check_name, check_names, shorten, suggest
 from spu.parts import CELL_PARTS, COUPLER_PARTS, Part
+from spu.sparse import canonical, is_diagonal
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -34,6 +36,9 @@ IntArray = NDArray[np.int64]
 Values = Mapping[str, "float | Sequence[float]"]
 
 FORMAT = "spu-device/1"
+
+_CHUNK = 20_000  # rows written at a time
+_LEAST, _MOST = 1e-60, 1e60  # sizes of values, SI, that a circuit can hold
 
 
 @dataclass(frozen=True)
@@ -65,14 +70,18 @@ class Readout:
     variables:
         p names.
     matrix:
-        (p, n): problem units per volt. Polarity and scaling are its entries.
+        (p, n) `scipy.sparse.csr_array`, made of whatever dense or sparse matrix is given: problem
+        units per volt. Polarity and scaling are its entries.
     offset:
         (p,), problem units.
     """
 
     variables: tuple[str, ...]
-    matrix: FloatArray
+    matrix: sp.csr_array
     offset: FloatArray
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "matrix", canonical(self.matrix))
 
 
 class Columns:
@@ -120,6 +129,83 @@ class Columns:
                 found[part.quantity] = numbers[0] if len(set(numbers)) == 1 else tuple(numbers)
         return found
 
+    def json(self, keys: Sequence[str], texts: Sequence[Sequence[str]]) -> Iterator[str]:
+        """The rows as JSON objects, one a line, in pieces of many lines; behind ``keys`` with their ready texts."""
+        count = len(self.arrays[self.keys[0]])
+        head = ", ".join(f'"{key}": {{}}' for key in keys)
+        for first in range(0, count, _CHUNK):
+            rows = slice(first, min(first + _CHUNK, count))
+            columns = {key: array[rows] for key, array in self.arrays.items()}
+            # Rows that hold the same parts have one format: how a part is held is a digit of its code.
+            code = np.zeros(rows.stop - first, dtype=np.int64)
+            for part in self.parts.values():
+                held = [columns[key] for key in part.keys]
+                unequal = np.any([held[0] != other for other in held[1:]], axis=0) if held[1:] else False
+                code = 3 * code + np.where(np.isnan(held[0]), 0, np.where(unequal, 2, 1))
+            lines: list[str] = [""] * len(code)
+            for kind in np.unique(code).tolist():
+                form = head
+                used: list[str] = []
+                for k, part in enumerate(self.parts.values()):
+                    digit = kind // 3 ** (len(self.parts) - 1 - k) % 3
+                    if digit:
+                        used += part.keys[: 1 if digit == 1 else None]
+                        value = "{!r}" if digit == 1 else "[" + ", ".join("{!r}" for _ in part.keys) + "]"
+                        form += f', "{part.quantity}": {value}'
+                members = np.flatnonzero(code == kind)
+                values = [columns[key][members].tolist() for key in used]
+                where = members.tolist()
+                words = [[text[first + k] for k in where] for text in texts]
+                line = f"    {{{{{form}}}}}".format
+                for place, text in zip(where, map(line, *words, *values), strict=True):
+                    lines[place] = text
+            yield ("\n" if first == 0 else ",\n") + ",\n".join(lines)
+        if count:
+            yield "\n  "
+
+    def read(self, rows: list[dict[str, Any]], skip: tuple[str, ...]) -> dict[str, FloatArray] | None:
+        """Check all rows at once: arrays by key; None where a row is not plainly right, for `row` to say why.
+
+        ``skip`` are the keys of a row that are no quantities.
+        """
+        arrays = {key: np.full(len(rows), np.nan) for key in self.keys}
+        alike: dict[tuple[str, ...], list[int]] = {}
+        for k, row in enumerate(rows):
+            alike.setdefault(tuple(row), []).append(k)
+        for quantities, members in alike.items():
+            chosen = rows if len(members) == len(rows) else [rows[k] for k in members]
+            for quantity in quantities:
+                if quantity in skip:
+                    continue
+                part = self.parts.get(quantity)
+                if part is None:
+                    return None
+                column = [row[quantity] for row in chosen]
+                kinds = set(map(type, column))
+                if kinds <= {float, int}:
+                    pairs: list[Any] = [column] * len(part.keys)
+                elif kinds <= {float, int, list}:
+                    pairs = list(zip(*(v if type(v) is list else [v] * len(part.keys) for v in column), strict=False))
+                    lengths = {len(v) for v in column if type(v) is list}
+                    if lengths != {len(part.keys)} or not {type(v) for pair in pairs for v in pair} <= {float, int}:
+                        return None
+                else:
+                    return None
+                try:
+                    values = np.array(pairs, dtype=np.float64)
+                except OverflowError:
+                    return None
+                size = np.abs(values)
+                sound = (values == 0) | ((size > _LEAST) & (size < _MOST))
+                absent = (values == 0).all(axis=0)
+                if not sound.all() or (part.positive and (values < 0).any()):
+                    return None
+                if absent.any() and not part.zero_is_absent:
+                    return None
+                for key, value in zip(part.keys, values, strict=True):
+                    arrays[key][members] = np.where(absent, np.nan, value)
+        return arrays
+
 
 def _number(value: Any, where: str, part: Part, file: str | None) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
@@ -130,7 +216,7 @@ def _number(value: Any, where: str, part: Part, file: str | None) -> float:
         number = math.inf
     if not math.isfinite(number):
         raise InputError(f"{where} must be finite, not {number}", file=file)
-    if number != 0 and not 1e-60 < abs(number) < 1e60:
+    if number != 0 and not _LEAST < abs(number) < _MOST:
         raise InputError(f"{where} = {number!r} {part.unit} is beyond anything a circuit can hold", file=file)
     if part.positive and (number < 0 or (number == 0 and not part.zero_is_absent)):
         raise InputError(f"{where} must be positive ({part.unit}), not {number!r}", file=file)
@@ -277,15 +363,23 @@ class Device:
     @property
     def cells(self) -> list[Cell]:
         """The cells as values, in order."""
-        return [Cell(name, self.cell_columns.values(k)) for k, name in enumerate(self.cell_names)]
+        return self.first_cells()
+
+    def first_cells(self, limit: int | None = None) -> list[Cell]:
+        """The first ``limit`` cells as values; all of them without a limit."""
+        return [Cell(name, self.cell_columns.values(k)) for k, name in enumerate(self.cell_names[:limit])]
 
     @property
     def couplers(self) -> list[Coupler]:
         """The couplers as values, in order."""
+        return self.first_couplers()
+
+    def first_couplers(self, limit: int | None = None) -> list[Coupler]:
+        """The first ``limit`` couplers as values; all of them without a limit."""
         names = self.cell_names
         return [
             Coupler(names[a], names[b], self.coupler_columns.values(k))
-            for k, (a, b) in enumerate(self.coupler_ends.tolist())
+            for k, (a, b) in enumerate(self.coupler_ends[:limit].tolist())
         ]
 
     @property
@@ -294,11 +388,13 @@ class Device:
         if self._readout is not None:
             return self._readout
         n = len(self.cell_names)
-        return Readout(tuple(self.cell_names), np.eye(n), np.zeros(n))
+        return Readout(tuple(self.cell_names), canonical(sp.eye_array(n)), np.zeros(n))
 
-    def set_readout(self, matrix: ArrayLike, offset: ArrayLike = 0.0, variables: Sequence[str] | None = None) -> None:
+    def set_readout(
+        self, matrix: ArrayLike | sp.sparray, offset: ArrayLike = 0.0, variables: Sequence[str] | None = None
+    ) -> None:
         """Read ``x = matrix @ v + offset``: ``matrix`` (p, n) in problem units per volt, ``offset`` (p,)."""
-        array = np.atleast_2d(np.asarray(matrix, dtype=np.float64))
+        array = canonical(matrix if sp.issparse(matrix) else np.atleast_2d(np.asarray(matrix, dtype=np.float64)))
         names = tuple(variables) if variables is not None else tuple(self.cell_names)
         check_names(names, "a variable")
         if array.shape != (len(names), len(self.cell_names)):
@@ -307,7 +403,7 @@ class Device:
                 f"and {len(self.cell_names)} cells need {len(names)}x{len(self.cell_names)}"
             )
         shift = np.broadcast_to(np.asarray(offset, dtype=np.float64), (len(names),)).copy()
-        if not (np.isfinite(array).all() and np.isfinite(shift).all()):
+        if not (np.isfinite(array.data).all() and np.isfinite(shift).all()):
             raise InputError("the readout must be finite")
         self._readout = Readout(names, array, shift)
 
@@ -353,37 +449,73 @@ class Device:
         data["cells"] = [{"name": cell.name, **cell.values} for cell in self.cells]
         data["couplers"] = [{"a": coupler.a, "b": coupler.b, **coupler.values} for coupler in self.couplers]
         if self._readout is not None:
-            matrix = self._readout.matrix
-            readout: dict[str, Any] = {"variables": list(self._readout.variables)}
-            if matrix.shape[0] == matrix.shape[1] and not np.any(matrix - np.diag(np.diag(matrix))):
-                readout["gain"] = np.diag(matrix).tolist()
-            else:
-                readout["matrix"] = matrix.tolist()
-            readout["offset"] = self._readout.offset.tolist()
-            data["readout"] = readout
+            data["readout"] = self._readout_dict(self._readout)
         return data
+
+    @staticmethod
+    def _readout_dict(readout: Readout) -> dict[str, Any]:
+        matrix = readout.matrix
+        map_ = {"gain": matrix.diagonal()} if is_diagonal(matrix) else {"matrix": matrix.toarray()}
+        arrays = {**map_, "offset": readout.offset}
+        return {"variables": list(readout.variables), **{key: array.tolist() for key, array in arrays.items()}}
 
     @property
     def hash(self) -> str:
         """Twelve hexadecimal digits that change with any value of the device."""
-        text = json.dumps(self.to_dict(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        found = hashlib.sha256()
+
+        def text(*words: str | None) -> None:
+            # Lengths first, so that no two lists run together to one text.
+            joined = json.dumps(words).encode()
+            found.update(len(joined).to_bytes(8, "little") + joined)
+
+        def numbers(*arrays: NDArray[Any]) -> None:
+            for array in arrays:
+                found.update(len(array).to_bytes(8, "little"))
+                found.update(array.astype("<f8" if array.dtype.kind == "f" else "<i8").tobytes())
+
+        text(FORMAT, repr(self.temperature), self.architecture)
+        text(*self.cell_names)
+        numbers(self.coupler_ends.ravel())
+        for columns in (self.cell_columns, self.coupler_columns):
+            for key, array in columns.arrays.items():
+                text(key)
+                numbers(np.where(np.isnan(array), np.nan, array))  # there are many NaNs
+        if self._readout is not None:
+            matrix = self._readout.matrix
+            text("readout", *self._readout.variables)
+            numbers(matrix.indptr, matrix.indices, matrix.data, self._readout.offset)
+        return found.hexdigest()[:12]
+
+    def _json(self) -> Iterator[str]:
+        """The text of the device file in pieces of many lines: one cell or coupler a line."""
+        yield f'{{\n  "format": "{FORMAT}",\n  "temperature": {json.dumps(self.temperature)}'
+        if self.architecture is not None:
+            yield f',\n  "architecture": {json.dumps(self.architecture)}'
+        names = [json.dumps(name) for name in self.cell_names]
+        yield ',\n  "cells": ['
+        yield from self.cell_columns.json(["name"], [names])
+        yield "]"
+        a, b = self.coupler_ends.T.tolist()
+        yield ',\n  "couplers": ['
+        yield from self.coupler_columns.json(["a", "b"], [[names[k] for k in a], [names[k] for k in b]])
+        yield "]"
+        if self._readout is not None:
+            yield f',\n  "readout": {json.dumps(self._readout_dict(self._readout))}'
+        yield "\n}\n"
 
     def to_json(self) -> str:
         """The device file: one cell or coupler a line, for people and for ``diff``."""
-        data = self.to_dict()
-        lines = []
-        for key, value in data.items():
-            if key in ("cells", "couplers") and value:
-                rows = ",\n".join("    " + json.dumps(row) for row in value)
-                lines.append(f'  "{key}": [\n{rows}\n  ]')
-            else:
-                lines.append(f'  "{key}": {json.dumps(value)}')
-        return "{\n" + ",\n".join(lines) + "\n}\n"
+        return "".join(self._json())
+
+    def write_to(self, stream: BinaryIO) -> None:
+        """Write the device file to an open stream, piece by piece."""
+        for piece in self._json():
+            stream.write(piece.encode())
 
     def write(self, path: str | Path) -> None:
         """Write the device file, whole or not at all."""
-        write_text(Path(path), self.to_json())
+        write_with(Path(path), self.write_to)
 
     @classmethod
     def read(cls, path: str | Path) -> Device:
@@ -424,6 +556,24 @@ class Device:
     def _read_cells(self, rows: Any, file: str | None) -> None:
         if not isinstance(rows, list) or not rows:
             raise InputError('"cells" must be a list with at least one {"name": ...}', file=file)
+        names, columns = self._quick_cells(rows) or self._careful_cells(rows, file)
+        self.cell_names = names
+        self._index = {name.lower(): k for k, name in enumerate(names)}
+        self.cell_columns.extend(len(rows), columns)
+
+    def _quick_cells(self, rows: list[Any]) -> tuple[list[str], dict[str, FloatArray]] | None:
+        """Names and columns of all cells at once; None where one is not plainly right."""
+        if not all(type(row) is dict and type(row.get("name")) is str for row in rows):
+            return None
+        names, columns = [row["name"] for row in rows], self.cell_columns.read(rows, ("name",))
+        try:
+            check_names(names, "a cell")
+        except InputError:
+            return None
+        return None if columns is None else (names, columns)
+
+    def _careful_cells(self, rows: list[Any], file: str | None) -> tuple[list[str], dict[str, FloatArray]]:
+        """The same cell by cell, naming the one that is wrong."""
         names, columns = [], {key: np.full(len(rows), np.nan) for key in self.cell_columns.keys}
         for k, row in enumerate(rows):
             where = f"cells[{k}]"
@@ -434,13 +584,31 @@ class Device:
             for key, value in self.cell_columns.row(values, f"{where} ({row['name']})", file).items():
                 columns[key][k] = value
         check_names(names, "a cell", file=file)
-        self.cell_names = names
-        self._index = {name.lower(): k for k, name in enumerate(names)}
-        self.cell_columns.extend(len(rows), columns)
+        return names, columns
 
     def _read_couplers(self, rows: Any, file: str | None) -> None:
         if not isinstance(rows, list):
             raise InputError('"couplers" must be a list', file=file)
+        self.coupler_ends, columns = self._quick_couplers(rows) or self._careful_couplers(rows, file)
+        self.coupler_columns.extend(len(rows), columns)
+
+    def _quick_couplers(self, rows: list[Any]) -> tuple[IntArray, dict[str, FloatArray]] | None:
+        """Ends and columns of all couplers at once; None where one is not plainly right."""
+        if not all(type(row) is dict and type(row.get("a")) is type(row.get("b")) is str for row in rows):
+            return None
+        try:
+            ends = np.array([[self._index[row[end].lower()] for end in "ab"] for row in rows], dtype=np.int64)
+        except KeyError:
+            return None
+        ends = ends.reshape(-1, 2)
+        pairs = np.sort(ends, axis=1) @ [len(self.cell_names), 1]
+        if (ends[:, 0] == ends[:, 1]).any() or len(np.unique(pairs)) < len(pairs):
+            return None
+        columns = self.coupler_columns.read(rows, ("a", "b"))
+        return None if columns is None else (ends, columns)
+
+    def _careful_couplers(self, rows: list[Any], file: str | None) -> tuple[IntArray, dict[str, FloatArray]]:
+        """The same coupler by coupler, naming the one that is wrong."""
         columns = {key: np.full(len(rows), np.nan) for key in self.coupler_columns.keys}
         ends: list[list[int]] = []
         seen: dict[tuple[int, ...], int] = {}
@@ -457,15 +625,14 @@ class Device:
             values = {key: value for key, value in row.items() if key not in ("a", "b")}
             for key, value in self.coupler_columns.row(values, where, file).items():
                 columns[key][k] = value
-        self.coupler_ends = np.array(ends, dtype=np.int64).reshape(-1, 2)
-        self.coupler_columns.extend(len(rows), columns)
+        return np.array(ends, dtype=np.int64).reshape(-1, 2), columns
 
     def _read_readout(self, data: Any, file: str | None) -> None:
         data = _object(data, "readout", ("variables", "gain", "matrix", "offset"), file)
         if ("gain" in data) == ("matrix" in data):
             raise InputError('readout needs either "gain" (one number a cell) or "matrix"', file=file)
         if "gain" in data:
-            matrix = np.diag(_numbers(data["gain"], 1, "readout.gain", file))
+            matrix: Any = sp.diags_array(_numbers(data["gain"], 1, "readout.gain", file))
         else:
             matrix = _numbers(data["matrix"], 2, "readout.matrix", file)
         variables = data.get("variables", self.cell_names)

@@ -103,7 +103,7 @@ class Inductor(Element):
     """Inductance (H); its current, from the first node to the second, is a state."""
 
     def stamp(self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: FloatArray) -> None:
-        stamps.inductance(self.name, nodes[0], nodes[1], values)
+        stamps.inductance(nodes[0], nodes[1], values)
 
     def spice(self) -> list[str]:
         return [self._line()]

@@ -2,17 +2,25 @@
 
 ======================  ==========================================================================
 ``device.json``         the programmed device (`spu.device`)
-``device.cir``          its netlist, run as it lies there
+``device.cir``          its netlist, run as it lies there; left out where it would have more than
+                        `spu.spice.netlist.MAX_INSTANCES` instances
 ``problem.json``        the problem, and under ``compiled`` what the compiler decided and predicted
 ``problem.npz``,        the matrices of the above where they have more than `MAX_ROWS` rows; in
 ``statistics.npz``      their place the JSON then holds ``{"npz": file, "key": name}``
 ======================  ==========================================================================
+
+A sparse matrix lies in its ``.npz`` file as the three arrays of compressed sparse rows,
+``name.indptr`` (n + 1), ``name.indices`` and ``name.data`` (stored entries); the JSON holds
+``{"npz": file, "key": name, "sparse": "csr", "shape": [n, n]}``. Both halves of a symmetric one are
+stored. Of a covariance only the entries on the pattern of the problem's matrix are: those that are
+not there are not zero but not known.
+
+Files are written piece by piece, so that a netlist of hundreds of megabytes costs no memory.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 import shutil
@@ -21,19 +29,21 @@ import tempfile
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from spu.compiler import Compilation
 from spu.device import FORMAT, Device
 from spu.errors import InputError, OutputError, SpuError
 from spu.files import read_json
+from spu.lazy import Lazy
 from spu.problem import Problem, problem_from_dict
 
 __all__ = ["MAX_ROWS", "Folder", "plain", "read_folder", "refuse_folder", "spill", "summary", "write_folder"]
@@ -47,6 +57,7 @@ DEVICE, DECK, PROBLEM = "device.json", "device.cir", "problem.json"
 MATRICES, STATISTICS = "problem.npz", "statistics.npz"
 _NAMES = (DEVICE, DECK, PROBLEM, MATRICES, STATISTICS)
 
+_CSR_PARTS = ("indptr", "indices", "data")
 _PROBLEM_FORMAT = "spu-problem/1"
 _ARRAYS = {  # of compiled.statistics, with their numbers of dimensions
     "mean": 1,
@@ -147,7 +158,7 @@ def write_folder(
     Returns
     -------
     tuple of Path
-        The files written.
+        The files written; without ``device.cir`` if its netlist would be too long.
 
     Raises
     ------
@@ -156,13 +167,13 @@ def write_folder(
     """
     directory = Path(directory)
     refuse_folder(directory, force=force)
-    files = _contents(compilation, seed)
+    contents = _Contents(compilation, seed)
     with _failing_as(directory):
         if directory.exists():
-            _replace_files(directory, files)
+            _replace_files(directory, contents)
         else:
-            _make_folder(directory, files)
-    return tuple(directory / name for name in files)
+            _make_folder(directory, contents)
+    return tuple(directory / name for name in contents.names)
 
 
 def refuse_folder(directory: str | Path, *, force: bool = False) -> None:
@@ -192,7 +203,7 @@ def refuse_folder(directory: str | Path, *, force: bool = False) -> None:
         raise OutputError("is not empty and not a compiled folder: choose another, or --force", file=directory)
     for name in (DEVICE, DECK):
         file = directory / name
-        if file.exists() and hashes.get(name) != _sha256(_bytes(file)):
+        if file.exists() and hashes.get(name) != _sha256(file):
             raise OutputError("was edited by hand and would be lost: keep a copy, then --force", file=file)
 
 
@@ -216,7 +227,9 @@ def summary(compilation: Compilation) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Turn arrays, tuples, paths and numpy scalars into what JSON holds; NaN and infinity into null."""
+    """Turn arrays, sequences, paths and numpy scalars into what JSON holds; NaN and infinity into null."""
+    if sp.issparse(value):  # a small one: `spill` has taken the large ones out
+        return plain(cast(Any, value).toarray())
     if isinstance(value, np.ndarray):
         finite = value.dtype.kind != "f" or bool(np.isfinite(value).all())
         return value.tolist() if finite else plain(value.tolist())
@@ -224,7 +237,7 @@ def plain(value: Any) -> Any:
         return plain(value.item())
     if isinstance(value, Mapping):
         return {str(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, Lazy)):
         return [plain(entry) for entry in value]
     if isinstance(value, Path):
         return str(value)
@@ -238,7 +251,8 @@ def spill(data: Mapping[str, Any], npz: str | Path) -> tuple[dict[str, Any], dic
     -------
     dict, dict
         The object with ``{"npz": file, "key": name}`` in their place, and the matrices by name:
-        their key, behind those of the objects around it (``covariances_ideal``).
+        their key, behind those of the objects around it (``covariances_ideal``). Sparse ones as
+        said above.
     """
     large: dict[str, FloatArray] = {}
 
@@ -246,6 +260,10 @@ def spill(data: Mapping[str, Any], npz: str | Path) -> tuple[dict[str, Any], dic
         if isinstance(value, np.ndarray) and value.ndim >= 2 and value.shape[-2] > MAX_ROWS:
             large[name] = value
             return {"npz": str(npz), "key": name}
+        if sp.issparse(value) and cast(Any, value).shape[0] > MAX_ROWS:
+            a = sp.csr_array(cast(Any, value))
+            large.update({f"{name}.{part}": getattr(a, part) for part in _CSR_PARTS})
+            return {"npz": str(npz), "key": name, "sparse": "csr", "shape": list(a.shape)}
         if isinstance(value, Mapping):
             return {key: without(entry, f"{name}_{key}" if name else key) for key, entry in value.items()}
         return value
@@ -256,52 +274,75 @@ def spill(data: Mapping[str, Any], npz: str | Path) -> tuple[dict[str, Any], dic
 # --- writing -------------------------------------------------------------------------------
 
 
-def _contents(compilation: Compilation, seed: int) -> dict[str, bytes]:
-    """All files by name; ``problem.json`` last, so that its hashes never promise what is not there yet."""
-    from spu import __version__
-    from spu.spice.netlist import netlist
+class _Contents:
+    """What is to be written: `names` of the files, and `write_all` that writes them into a folder."""
 
-    device, prediction = compilation.device, compilation.prediction
-    assert device.problem is not None  # the compiler has set it
-    deck = netlist(device, seed=seed, law=prediction.law)
-    files = {DEVICE: device.to_json().encode(), DECK: deck.encode()}
-    statistics, large_statistics = spill(
-        {
-            "mean": prediction.mean,
-            "covariance": prediction.covariance,
-            "voltage_mean": prediction.voltage_mean,
-            "voltage_covariance": prediction.voltage_covariance,
-            "state_names": prediction.law.sde.state_names,
-            "state_variance": prediction.law.state_variance,
-            "time_constants": prediction.time_constants,
-        },
-        STATISTICS,
-    )
-    posed = device.problem.to_dict()
-    if device.problem.n > MAX_ROWS:
-        posed = {key: np.array(value) if _is_matrix(value) else value for key, value in posed.items()}
-    posed, large_matrices = spill(posed, MATRICES)
-    for name, arrays in ((MATRICES, large_matrices), (STATISTICS, large_statistics)):
-        if arrays:
-            files[name] = _npz(arrays)
-    compiled = {
-        **summary(compilation),
-        "statistics": statistics,
-        "files": {name: _sha256(files[name]) for name in (DEVICE, DECK)},
-        "version": __version__,
-    }
-    files[PROBLEM] = (_readable(plain({**posed, "compiled": compiled})) + "\n").encode()
-    return files
+    def __init__(self, compilation: Compilation, seed: int) -> None:
+        from spu.circuit import lower
+        from spu.spice.netlist import MAX_INSTANCES, netlist_size, write_netlist
+
+        device, prediction = compilation.device, compilation.prediction
+        assert device.problem is not None  # the compiler has set it
+        self.compilation = compilation
+        self._streamed: dict[str, Callable[[BinaryIO], None]] = {DEVICE: device.write_to}
+        if netlist_size(lower(device)) <= MAX_INSTANCES:
+            self._streamed[DECK] = lambda stream: write_netlist(device, stream, seed=seed, law=prediction.law)
+        self._statistics, large_statistics = spill(
+            {
+                "mean": prediction.mean,
+                "covariance": prediction.covariance,
+                "voltage_mean": prediction.voltage_mean,
+                "voltage_covariance": prediction.voltage_covariance,
+                "state_names": prediction.law.sde.state_names,
+                "state_variance": prediction.law.state_variance,
+                "time_constants": prediction.time_constants,
+            },
+            STATISTICS,
+        )
+        self._posed, large_matrices = spill(device.problem.posed(), MATRICES)
+        large = {MATRICES: large_matrices, STATISTICS: large_statistics}
+        self._large = {name: arrays for name, arrays in large.items() if arrays}
+        # The problem last, so that its hashes never promise what is not there yet.
+        self.names = (*self._streamed, *self._large, PROBLEM)
+
+    def write_all(self, directory: Path) -> None:
+        """Write all files into a folder."""
+        from spu import __version__
+
+        hashes = {}
+        for name, write in self._streamed.items():
+            with (directory / name).open("wb") as file:
+                hashing = _Hashing(file)
+                write(cast(BinaryIO, hashing))
+            hashes[name] = hashing.hash.hexdigest()
+        for name, arrays in self._large.items():
+            with (directory / name).open("wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]  # the stubs take the arrays for allow_pickle
+        compiled = {
+            **summary(self.compilation),
+            "statistics": self._statistics,
+            "files": hashes,
+            "version": __version__,
+        }
+        text = _readable(plain({**self._posed, "compiled": compiled})) + "\n"
+        with (directory / PROBLEM).open("wb") as file:
+            file.write(text.encode())
+
+
+class _Hashing:
+    """A stream that hashes what it passes on."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream, self.hash = stream, hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        """Hash and pass on."""
+        self.hash.update(data)
+        return self.stream.write(data)
 
 
 def _is_matrix(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and isinstance(value[0], list)
-
-
-def _npz(arrays: Mapping[str, FloatArray]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # the stubs take the arrays for allow_pickle
-    return buffer.getvalue()
 
 
 def _readable(value: Any, indent: int = 0) -> str:
@@ -315,45 +356,40 @@ def _readable(value: Any, indent: int = 0) -> str:
     return json.dumps(value, allow_nan=False)
 
 
-def _make_folder(directory: Path, files: Mapping[str, bytes]) -> None:
+def _make_folder(directory: Path, contents: _Contents) -> None:
     """Fill a folder aside, then rename it: it appears with all its files or not at all."""
     with _aside(directory.parent, directory.name) as aside:
         new = aside / "new"
         new.mkdir()  # with the user's own permissions: the folder aside is private
-        _write_all(new, files)
+        contents.write_all(new)
         new.rename(directory)
 
 
-def _replace_files(directory: Path, files: Mapping[str, bytes]) -> None:
+def _replace_files(directory: Path, contents: _Contents) -> None:
     """Prepare new files and copies of the old ones aside, then rename; undo the lot if a rename fails."""
     with _aside(directory, "spu") as aside:
         new, old = aside / "new", aside / "old"
         new.mkdir()
         old.mkdir()
-        _write_all(new, files)
+        contents.write_all(new)
         present = [name for name in _NAMES if (directory / name).exists()]
         for name in present:
             shutil.copy2(directory / name, old / name)
         was_ours = _stored_hashes(old) is not None
         with _uninterrupted():
             try:
-                for name in files:
+                for name in contents.names:
                     (new / name).replace(directory / name)
-                for name in (MATRICES, STATISTICS):  # of a larger problem that was here before
-                    if name not in files and name in present and was_ours:
+                for name in (DECK, MATRICES, STATISTICS):  # of a problem of another size that was here before
+                    if name not in contents.names and name in present and was_ours:
                         (directory / name).unlink()
             except OSError:
                 for name in _NAMES:
                     if name in present:
                         (old / name).replace(directory / name)
-                    elif name in files:
+                    elif name in contents.names:
                         (directory / name).unlink(missing_ok=True)
                 raise
-
-
-def _write_all(directory: Path, files: Mapping[str, bytes]) -> None:
-    for name, content in files.items():
-        (directory / name).write_bytes(content)
 
 
 @contextmanager
@@ -406,13 +442,12 @@ def _stored_hashes(directory: Path) -> Mapping[str, Any] | None:
     return files if isinstance(files, dict) else {}
 
 
-def _bytes(file: Path) -> bytes:
-    with _failing_as(file):
-        return file.read_bytes()
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _sha256(path: Path) -> str:
+    found = hashlib.sha256()
+    with _failing_as(path), path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            found.update(piece)
+    return found.hexdigest()
 
 
 # --- reading -------------------------------------------------------------------------------
@@ -436,7 +471,12 @@ def _read_problem(file: Path) -> tuple[Problem, dict[str, Any] | None]:
     return problem, {**compiled, "statistics": statistics}
 
 
-def _array(value: Any, dimensions: int, what: str, file: Path) -> FloatArray:
+def _array(value: Any, dimensions: int, what: str, file: Path) -> FloatArray | sp.csr_array:
+    if sp.issparse(value):
+        matrix = cast(sp.csr_array, value)
+        if dimensions != 2 or matrix.shape[0] != matrix.shape[1] or not np.isfinite(matrix.data).all():
+            raise InputError(f'"{what}" is damaged: compile again', file=file)
+        return matrix
     try:
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
@@ -455,11 +495,34 @@ def _recall(data: Mapping[str, Any], file: Path, npz: str) -> dict[str, Any]:
     beside = file.with_name(npz)
     try:
         with np.load(beside, allow_pickle=False) as archive:
-            return {**data, **{key: archive[str(value["key"])] for key, value in wanted.items()}}
+            return {**data, **{key: _unspill(value, archive) for key, value in wanted.items()}}
     except FileNotFoundError:
         raise InputError(f"no such file, but {file.name} keeps its matrices there", file=beside) from None
-    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        EOFError,
+        AttributeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise InputError(f"does not hold the matrices of {file.name}: {error}", file=beside) from None
+
+
+def _unspill(place: Mapping[str, Any], archive: Mapping[str, Any]) -> Any:
+    """The matrix that stood where ``place`` does now."""
+    key = str(place["key"])
+    if place.get("sparse") is None:
+        return archive[key]
+    if place["sparse"] != "csr":
+        raise ValueError(f"unknown kind of sparse matrix {place['sparse']!r}")
+    indptr, indices, data = (archive[f"{key}.{part}"] for part in _CSR_PARTS)
+    shape: Any = tuple(int(size) for size in place["shape"])
+    matrix = sp.csr_array((data, indices, indptr), shape=shape)
+    matrix.check_format(full_check=True)
+    return matrix
 
 
 def _listed(names: tuple[str, ...]) -> str:

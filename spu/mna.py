@@ -25,7 +25,7 @@ class Stamps:
     node_count: int
     source_count: int
     temperature: float
-    inductor_names: list[str] = field(default_factory=list)
+    inductor_count: int = 0
     inductor_ends: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
     capacitor_ends: list[tuple[IntArray, IntArray]] = field(default_factory=list)
     conductor_ends: list[tuple[IntArray, IntArray]] = field(default_factory=list)
@@ -51,11 +51,11 @@ class Stamps:
         self.conductor_ends.append((p, n))
         self._two_terminal(self._drift, p, n, -values)
 
-    def inductance(self, name: str, p: IntArray, n: IntArray, values: FloatArray) -> None:
+    def inductance(self, p: IntArray, n: IntArray, values: FloatArray) -> None:
         """Inductances (H); each adds its current, from p to n, to the unknowns."""
-        first = self.node_count + len(self.inductor_names)
+        first = self.size
         branch = np.arange(first, first + len(values))
-        self.inductor_names += [name] * len(values)
+        self.inductor_count += len(values)
         self.inductor_ends.append((p, n, values))
         one = np.ones(len(values))
         self._charge.append((branch, branch, values))
@@ -77,7 +77,7 @@ class Stamps:
     @property
     def size(self) -> int:
         """Number of unknowns."""
-        return self.node_count + len(self.inductor_names)
+        return self.node_count + self.inductor_count
 
     def _matrix(self, parts: list[tuple[IntArray, IntArray, FloatArray]], columns: int) -> sp.csr_array:
         shape = (self.size, columns)

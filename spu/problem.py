@@ -4,30 +4,42 @@ All three come down to one symmetric positive definite matrix :math:`A` and one
 right-hand side :math:`b`: a device in thermal equilibrium at the energy
 :math:`\tfrac12 x^T A x - b^T x` samples :math:`x \sim N(A^{-1} b, A^{-1})`. The
 tasks differ in what is given and in which moment is the answer.
+
+A matrix given as sparse and with more than `DENSE_SIZE` rows stays sparse; nothing of its size
+squared is ever made.
 """
 
 from __future__ import annotations
 
 import re
 import zipfile
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from abc import ABC
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from numbers import Complex, Real
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, NoReturn, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, cast
 
 import numpy as np
 import numpy.typing as npt
 import scipy.linalg
+import scipy.sparse as sp
 
 from spu.errors import InputError
 from spu.files import key_line, parse_toml, read_bytes, read_text
 from spu.names import check_names, shorten, suggest
+from spu.sparse import canonical, largest_eigenvalue, with_data
+
+if TYPE_CHECKING:
+    from spu.selected_inverse import SparseCholesky
 
 __all__ = [
+    "DENSE_SIZE",
     "MAX_SIZE",
+    "MAX_SPARSE_ENTRIES",
+    "MAX_SPARSE_SIZE",
     "TASKS",
     "GaussianSampling",
     "LinearSystem",
@@ -38,11 +50,21 @@ __all__ = [
 ]
 
 FloatArray = npt.NDArray[np.float64]
+AnyMatrix = FloatArray | sp.csr_array
 
 TASKS = ("gaussian", "inverse", "linear")
 
 MAX_SIZE = 10_000
-"""Most variables a problem may have: all algebra is dense, and this is 0.8 GB a matrix."""
+"""Most variables of a problem with a dense matrix: this is 0.8 GB a matrix."""
+
+DENSE_SIZE = 2_000
+"""Sparse matrices of up to this many variables are made dense: dense algebra is faster and exact to rounding."""
+
+MAX_SPARSE_SIZE = 1_000_000
+"""Most variables of a problem with a sparse matrix."""
+
+MAX_SPARSE_ENTRIES = 20_000_000
+"""Most entries a sparse matrix may store; both halves count."""
 
 _FORMAT = "spu-problem/1"
 _SYMMETRY_TOLERANCE = 1e-10
@@ -55,7 +77,13 @@ _MATRIX_KEYS = ("precision", "covariance", "matrix")
 _VECTOR_KEYS = ("mean", "vector")
 _DICT_KEYS = ("format", "task", "variables", *_MATRIX_KEYS, *_VECTOR_KEYS)
 _TOML_KEYS = ("task", *_MATRIX_KEYS, *_VECTOR_KEYS, "variables", "hardware")
+_CSR_FIELDS = ("indptr", "indices", "data")
 _NPZ_KEYS = (*_MATRIX_KEYS, *_VECTOR_KEYS, "variables")
+_TAKES = {
+    "gaussian": ("precision", "covariance", "mean"),
+    "inverse": ("matrix",),
+    "linear": ("matrix", "vector"),
+}
 _MATRIX_SUFFIXES = (".npy", ".npz", ".csv", ".mtx")
 _VECTOR_SUFFIXES = (".npy", ".csv", ".mtx")
 
@@ -71,14 +99,17 @@ class Problem(ABC):
         The moment of the samples that answers the task.
     variables : tuple of str
         Names of the `n` variables, in the order of rows and columns.
-    matrix : (n, n) ndarray
-        The precision, or the matrix to invert or solve with; exactly symmetric.
+    matrix : (n, n) ndarray or csr_array
+        The precision, or the matrix to invert or solve with; exactly symmetric. A canonical
+        `scipy.sparse.csr_array` if it was given sparse and has more than `DENSE_SIZE` rows.
     target_mean : (n,) ndarray
         Mean of the distribution to sample.
-    target_covariance : (n, n) ndarray
-        Its covariance, the inverse of `matrix`; exactly symmetric.
+    target_covariance : (n, n) ndarray or csr_array
+        Its covariance, the inverse of `matrix`; exactly symmetric. For a sparse matrix its entries
+        on the pattern of the matrix (variances, and covariances of coupled variables), as a
+        csr_array; worked out when first asked for.
     condition : float
-        Condition number of `matrix` in the 2-norm.
+        Condition number of `matrix` in the 2-norm; for a sparse one to about three digits.
 
     All arrays are float64 and read-only.
     """
@@ -86,10 +117,23 @@ class Problem(ABC):
     task: ClassVar[str]
     answer: ClassVar[str]
     variables: tuple[str, ...]
-    matrix: FloatArray
+    matrix: AnyMatrix
     target_mean: FloatArray
-    target_covariance: FloatArray
     condition: float
+    _factorised: _SparseDefinite | None
+
+    @cached_property
+    def target_covariance(self) -> AnyMatrix:
+        """(n, n) covariance; of a sparse matrix, its entries on the pattern of the matrix."""
+        # A dense problem sets the attribute when it is made; only sparse ones get here.
+        covariance = cast(_SparseDefinite, self._factorised).selected_inverse()
+        covariance.data.setflags(write=False)
+        return covariance
+
+    @property
+    def sparse(self) -> bool:
+        """Whether the matrix is sparse."""
+        return sp.issparse(self.matrix)
 
     @property
     def n(self) -> int:
@@ -106,12 +150,19 @@ class Problem(ABC):
             f"{np.log10(self.condition):.0f} of 16 digits lost and relaxation times spread by that factor",
         )
 
-    @abstractmethod
     def to_dict(self) -> dict[str, Any]:
         """Give the problem as it was posed, as a dictionary that JSON can hold.
 
-        `problem_from_dict` restores it bit for bit.
+        `problem_from_dict` restores it bit for bit. A sparse matrix becomes the object
+        ``{"shape": [n, n], "indptr": [...], "indices": [...], "data": [...]}``, the fields of a
+        compressed sparse row matrix.
         """
+        return {key: _plain(value) for key, value in self.posed().items()}
+
+    def posed(self) -> dict[str, Any]:
+        """`to_dict` with the arrays, dense or sparse, as they are; `problem_from_dict` takes it, too."""
+        given = {key: getattr(self, key) for key in _TAKES[self.task] if getattr(self, key) is not None}
+        return {"format": _FORMAT, "task": self.task, "variables": list(self.variables), **given}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(n={self.n}, condition={self.condition:.3g})"
@@ -121,11 +172,17 @@ class Problem(ABC):
         for name, value in attributes.items():
             if isinstance(value, np.ndarray):
                 value.setflags(write=False)
+            elif sp.issparse(value):
+                cast(Any, value).data.setflags(write=False)
             object.__setattr__(self, name, value)
 
-    def _dict(self, **given: FloatArray | None) -> dict[str, Any]:
-        arrays = {key: value.tolist() for key, value in given.items() if value is not None}
-        return {"format": _FORMAT, "task": self.task, "variables": list(self.variables), **arrays}
+    def _set_definite(self, given: _Definite | _SparseDefinite) -> None:
+        """Assign what follows from a checked matrix whose inverse is the covariance."""
+        if isinstance(given, _SparseDefinite):
+            self._set(_factorised=given)
+        else:
+            self._set(_factorised=None, target_covariance=given.inverse)
+        self._set(matrix=given.matrix, variables=given.variables, condition=given.condition)
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -136,7 +193,8 @@ class GaussianSampling(Problem):
     ----------
     precision, covariance : (n, n) array_like or sparse
         Exactly one of them; symmetric to 1e-10 relative, and positive definite. A scalar
-        stands for a 1 × 1 matrix.
+        stands for a 1 × 1 matrix. A covariance of more than `DENSE_SIZE` variables must be dense:
+        its inverse is.
     mean : (n,) array_like, optional
         Mean; 0 if None.
     variables : sequence of str, optional
@@ -153,7 +211,7 @@ class GaussianSampling(Problem):
         As given, symmetrised; None where not given. The other attributes are those of `Problem`.
     """
 
-    precision: FloatArray | None
+    precision: AnyMatrix | None
     covariance: FloatArray | None
     mean: FloatArray | None
     variables: tuple[str, ...]
@@ -172,26 +230,27 @@ class GaussianSampling(Problem):
             count = "neither" if precision is None else "both"
             raise InputError(f"give exactly one of precision and covariance, not {count}")
         from_precision = precision is not None
-        given = _Definite.check(
+        if not from_precision and _stays_sparse(covariance):
+            raise InputError(
+                f"the covariance is sparse and has {cast(Any, covariance).shape[0]} rows; its inverse, the matrix to "
+                f"build, would be dense: give the precision, or a dense covariance of at most {MAX_SIZE} variables"
+            )
+        given = _definite(
             precision if from_precision else covariance,
             "the precision" if from_precision else "the covariance",
             variables,
         )
         centre = None if mean is None else _vector(mean, "the mean", given.variables)
+        self._set_definite(given)
+        if not from_precision:
+            assert isinstance(given, _Definite)
+            self._set(matrix=_without_rounding(given), target_covariance=given.matrix)
         self._set(
             precision=given.matrix if from_precision else None,
             covariance=None if from_precision else given.matrix,
             mean=centre,
-            variables=given.variables,
-            matrix=given.matrix if from_precision else _without_rounding(given),
             target_mean=np.zeros(len(given.variables)) if centre is None else centre,
-            target_covariance=given.inverse if from_precision else given.matrix,
-            condition=given.condition,
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give the problem as a dictionary, with the precision or the covariance, whichever was given."""
-        return self._dict(precision=self.precision, covariance=self.covariance, mean=self.mean)
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -211,25 +270,16 @@ class MatrixInverse(Problem):
         If anything is not as said above.
     """
 
-    matrix: FloatArray
+    matrix: AnyMatrix
     variables: tuple[str, ...]
 
     task: ClassVar[str] = "inverse"
     answer: ClassVar[str] = "covariance"
 
     def __init__(self, matrix: Any, variables: Iterable[str] | None = None) -> None:
-        given = _Definite.check(matrix, "the matrix", variables)
-        self._set(
-            matrix=given.matrix,
-            variables=given.variables,
-            target_mean=np.zeros(len(given.variables)),
-            target_covariance=given.inverse,
-            condition=given.condition,
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give the problem as a dictionary, with the matrix."""
-        return self._dict(matrix=self.matrix)
+        given = _definite(matrix, "the matrix", variables)
+        self._set_definite(given)
+        self._set(target_mean=np.zeros(len(given.variables)))
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -252,7 +302,7 @@ class LinearSystem(Problem):
         If anything is not as said above.
     """
 
-    matrix: FloatArray
+    matrix: AnyMatrix
     vector: FloatArray
     variables: tuple[str, ...]
 
@@ -260,20 +310,21 @@ class LinearSystem(Problem):
     answer: ClassVar[str] = "mean"
 
     def __init__(self, matrix: Any, vector: Any, variables: Iterable[str] | None = None) -> None:
-        given = _Definite.check(matrix, "the matrix", variables)
+        given = _definite(matrix, "the matrix", variables)
         right_side = _vector(vector, "the vector", given.variables)
-        self._set(
-            matrix=given.matrix,
-            vector=right_side,
-            variables=given.variables,
-            target_mean=given.solve(right_side),
-            target_covariance=given.inverse,
-            condition=given.condition,
-        )
+        self._set_definite(given)
+        self._set(vector=right_side, target_mean=given.solve(right_side))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Give the problem as a dictionary, with the matrix and the vector."""
-        return self._dict(matrix=self.matrix, vector=self.vector)
+
+def _stays_sparse(value: Any) -> bool:
+    """Whether a matrix is sparse and too large to be made dense."""
+    return sp.issparse(value) and max(cast(Any, value).shape) > DENSE_SIZE
+
+
+def _definite(value: Any, what: str, variables: Iterable[str] | None) -> _Definite | _SparseDefinite:
+    """Validate a matrix and its variables; `what` names it in the messages."""
+    kind: Any = _SparseDefinite if _stays_sparse(value) else _Definite
+    return kind.check(value, what, variables)
 
 
 class _Definite(NamedTuple):
@@ -302,11 +353,7 @@ class _Definite(NamedTuple):
         asymmetry = float(gap.max() / (np.abs(scaled).max() or 1.0))
         if asymmetry > _SYMMETRY_TOLERANCE:
             i, j = (int(k) for k in np.unravel_index(gap.argmax(), gap.shape))
-            raise InputError(
-                f"{what} is not symmetric: {a[i, j]:.6g} at {_place((i, j), names)} but {a[j, i]:.6g} "
-                f"across the diagonal\n(relative asymmetry {asymmetry:.2g}; at most "
-                f"{_SYMMETRY_TOLERANCE:.0e} is taken as rounding)"
-            )
+            _refuse_asymmetric(what, a[i, j], a[j, i], _place((i, j), names), asymmetry)
         if asymmetry > 0:
             a = 0.5 * a + 0.5 * a.T
             scaled = np.ldexp(a, -exponent)
@@ -325,18 +372,92 @@ class _Definite(NamedTuple):
         with np.errstate(over="ignore"):
             inverse = np.ldexp(0.5 * (inverse + inverse.T), -exponent)
         if not np.isfinite(inverse).all() or not np.diagonal(inverse).all():
-            raise InputError(
-                f"{what} has entries up to {np.abs(a).max():.3g}: its inverse leaves the range of floating point"
-            )
+            _refuse_range(what, float(np.abs(a).max()))
         return cls(a, inverse, names, largest / smallest, factor, exponent)
 
     def solve(self, b: FloatArray) -> FloatArray:
         """Solve with the matrix for one right-hand side of shape (n,)."""
         with np.errstate(over="ignore", invalid="ignore"):
             x = np.ldexp(scipy.linalg.cho_solve((self.factor, True), b), -self.exponent)
-        if not np.isfinite(x).all():
-            raise InputError("the solution of the linear system leaves the range of floating point")
-        return x
+        return _in_range(x)
+
+
+class _SparseDefinite(NamedTuple):
+    """A sparse matrix found symmetric positive definite, with its factors."""
+
+    matrix: sp.csr_array  # (n, n), exactly symmetric and canonical
+    variables: tuple[str, ...]
+    condition: float
+    factor: SparseCholesky  # of 2**-exponent * matrix
+    exponent: int
+
+    @classmethod
+    def check(cls, value: Any, what: str, variables: Iterable[str] | None) -> _SparseDefinite:
+        """Validate a sparse matrix and its variables; `what` names it in the messages."""
+        from spu.selected_inverse import NotPositiveDefinite, SparseCholesky
+
+        a = _square_sparse(value, what)
+        n = a.shape[0]
+        names = _variables(variables, n)
+        if not np.isfinite(a.data).all():
+            first = int(np.argmax(~np.isfinite(a.data)))
+            place = (int(np.searchsorted(a.indptr, first, side="right")) - 1, int(a.indices[first]))
+            _refuse_infinite(what, float(a.data[first]), place, names)
+
+        exponent = int(np.frexp(np.abs(a.data).max(initial=0.0))[1])
+        scaled = with_data(a, np.ldexp(a.data, -exponent))
+        gap = sp.csr_array(abs(scaled - scaled.T))
+        asymmetry = float(gap.data.max(initial=0.0) / (np.abs(scaled.data).max(initial=0.0) or 1.0))
+        if asymmetry > _SYMMETRY_TOLERANCE:
+            worst = int(gap.data.argmax())
+            i, j = int(np.searchsorted(gap.indptr, worst, side="right")) - 1, int(gap.indices[worst])
+            _refuse_asymmetric(what, float(a[i, j]), float(a[j, i]), _place((i, j), names), asymmetry)
+        if asymmetry > 0:
+            a = canonical(0.5 * a + 0.5 * a.T)
+            scaled = with_data(a, np.ldexp(a.data, -exponent))
+
+        try:
+            factor = SparseCholesky(scaled)
+        except NotPositiveDefinite as error:
+            _refuse_pivot(what, error.index, error.pivot, exponent, names)
+        smallest, largest = _extreme_eigenvalues(factor)
+        if smallest <= n * _EPS * largest:
+            _refuse_indefinite(what, smallest, largest, n, exponent)
+        # Bounds of the diagonal of the inverse.
+        if not np.isfinite(_ldexp(1.0 / smallest, -exponent)) or _ldexp(1.0 / largest, -exponent) == 0:
+            _refuse_range(what, float(np.abs(a.data).max()))
+        return cls(a, names, largest / smallest, factor, exponent)
+
+    def selected_inverse(self) -> sp.csr_array:
+        """Entries of the inverse on the pattern of the matrix."""
+        inverse = self.factor.selected_inverse()
+        inverse.data = np.ldexp(inverse.data, -self.exponent)
+        return inverse
+
+    def solve(self, b: FloatArray) -> FloatArray:
+        """Solve with the matrix for one right-hand side of shape (n,)."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            x = self.factor.solve(b)
+            # One step of refinement: SuperLU's solution is then that of a matrix very close by.
+            x = x + self.factor.solve(b - self.factor.matrix @ x)
+            x = np.ldexp(x, -self.exponent)
+        return _in_range(x)
+
+
+def _extreme_eigenvalues(factor: SparseCholesky) -> tuple[float, float]:
+    """Smallest and largest eigenvalue of a factorised matrix to about 1e-3, by Lanczos on it and on its inverse."""
+    start = np.random.default_rng(0).standard_normal(factor.n)  # any, but always the same
+
+    def largest(apply: Callable[[FloatArray], FloatArray]) -> float:
+        return largest_eigenvalue(apply, start, tolerance=1e-3)
+
+    return 1.0 / largest(factor.solve), largest(factor.matrix.__matmul__)
+
+
+def _in_range(x: FloatArray) -> FloatArray:
+    if not np.isfinite(x).all():
+        raise InputError("the solution of the linear system leaves the range of floating point")
+    return x
 
 
 def _without_rounding(given: _Definite) -> FloatArray:
@@ -360,6 +481,27 @@ def _without_rounding(given: _Definite) -> FloatArray:
         return float(np.abs(product - np.eye(len(root))).max())
 
     return sparse if missed(sparse) <= 4.0 * missed(given.inverse) + len(root) * _EPS else given.inverse
+
+
+def _refuse_range(what: str, largest: float) -> NoReturn:
+    raise InputError(f"{what} has entries up to {largest:.3g}: its inverse leaves the range of floating point")
+
+
+def _refuse_asymmetric(what: str, here: float, across: float, place: str, asymmetry: float) -> NoReturn:
+    raise InputError(
+        f"{what} is not symmetric: {here:.6g} at {place} but {across:.6g} across the diagonal\n"
+        f"(relative asymmetry {asymmetry:.2g}; at most {_SYMMETRY_TOLERANCE:.0e} is taken as rounding)"
+    )
+
+
+def _refuse_pivot(what: str, index: int | None, pivot: float | None, exponent: int, names: tuple[str, ...]) -> NoReturn:
+    """Refuse a sparse matrix by the pivot of its factorisation that is not positive."""
+    if index is None or pivot is None:
+        raise InputError(f"{what} is not positive definite: its factorisation breaks down, so it is singular")
+    raise InputError(
+        f"{what} is not positive definite: elimination leaves {_ldexp(pivot, exponent):.6g} on the diagonal "
+        f"at {_place((index,), names)}; every pivot must be positive"
+    )
 
 
 def _refuse_indefinite(what: str, smallest: float, largest: float, n: int, exponent: int) -> NoReturn:
@@ -399,8 +541,12 @@ def _require_finite(a: FloatArray, what: str, names: tuple[str, ...]) -> None:
     finite = np.isfinite(a)
     if not finite.all():
         index = tuple(int(k) for k in np.argwhere(~finite)[0])
-        kind = "NaN" if np.isnan(a[index]) else "infinite"
-        raise InputError(f"{what} is {kind} at {_place(index, names)}: every entry must be finite")
+        _refuse_infinite(what, float(a[index]), index, names)
+
+
+def _refuse_infinite(what: str, value: float, index: Sequence[int], names: tuple[str, ...]) -> NoReturn:
+    kind = "NaN" if np.isnan(value) else "infinite"
+    raise InputError(f"{what} is {kind} at {_place(index, names)}: every entry must be finite")
 
 
 def _square(value: Any, what: str) -> FloatArray:
@@ -413,6 +559,29 @@ def _square(value: Any, what: str) -> FloatArray:
     if a.ndim != 2 or a.shape[0] != a.shape[1]:
         raise InputError(f"{what} has shape {_shape(a)}: it must be square, n × n")
     _require_size(a.shape, what)
+    return a
+
+
+def _square_sparse(value: Any, what: str) -> sp.csr_array:
+    """Convert to a fresh canonical (n, n) CSR array; entries are not looked at."""
+    shape = value.shape
+    if len(shape) != 2 or shape[0] != shape[1]:
+        raise InputError(f"{what} has shape {' × '.join(map(str, shape))}: it must be square, n × n")
+    if shape[0] > MAX_SPARSE_SIZE:
+        raise InputError(
+            f"{what} has shape {' × '.join(map(str, shape))}: at most {MAX_SPARSE_SIZE} variables are taken, "
+            "of a sparse matrix"
+        )
+    if value.nnz > MAX_SPARSE_ENTRIES:
+        raise InputError(f"{what} stores {value.nnz} entries: at most {MAX_SPARSE_ENTRIES} are taken")
+    if value.dtype.kind == "c":
+        raise InputError(f"{what} is complex: only real numbers are taken")
+    if value.dtype.kind not in "iuf":
+        raise InputError(f"{what} is not numeric (entries of type {value.dtype}): only real numbers are taken")
+    with _valid_sparse(value, what), np.errstate(over="ignore", invalid="ignore"):
+        a = sp.csr_array(value, dtype=np.float64, copy=True)
+        a.sum_duplicates()
+        a.eliminate_zeros()
     return a
 
 
@@ -489,18 +658,27 @@ def _entries(length: int | None) -> str:
 
 
 def _densify(value: Any, what: str) -> Any:
-    import scipy.sparse
-
-    if not scipy.sparse.issparse(value):
+    if not sp.issparse(value):
         return value
     value = cast(Any, value)  # the sparse classes have no common type worth the name
     _require_size(value.shape, what)
-    try:
-        if value.format in ("csr", "csc", "bsr"):
-            # The constructors do not look at the indices, and toarray would write through
-            # an index out of range to whatever lies there.
-            value.check_format(full_check=True)
+    with _valid_sparse(value, what):
         return value.toarray()
+
+
+@contextmanager
+def _valid_sparse(value: Any, what: str) -> Iterator[None]:
+    """Refuse a sparse matrix whose indices are wild, or that fails to convert in the block."""
+    try:
+        # The constructors do not look at the indices, and a conversion would write through
+        # an index out of range to whatever lies there.
+        if value.format in ("csr", "csc", "bsr"):
+            value.check_format(full_check=True)
+        elif value.format == "coo":
+            for axis, size in zip((value.row, value.col), value.shape, strict=True):
+                if len(axis) and not 0 <= axis.min() <= axis.max() < size:
+                    raise ValueError(f"an index of {int(axis.min())} or {int(axis.max())} where there are {size}")
+        yield
     except (ValueError, IndexError, TypeError, MemoryError) as error:
         raise InputError(f"{what} is not a valid sparse matrix: {_first_line(error)}") from error
 
@@ -534,12 +712,33 @@ def problem_from_dict(d: Mapping[str, Any], file: str | Path | None = None) -> P
             raise InputError(f"unknown key {shorten(key)}; {suggest(key, _DICT_KEYS)}", file=file)
     if d.get("format") != _FORMAT:
         raise InputError(f"format is {shorten(d.get('format'))}: it must be {_FORMAT!r}", file=file)
-    given = _Given({key: d[key] for key in _NPZ_KEYS if d.get(key) is not None}, task=d.get("task"))
+    given = _Given({key: _sparse(d[key], key, file) for key in _NPZ_KEYS if d.get(key) is not None}, task=d.get("task"))
     if given.task is None:
         raise InputError(f"no task; {suggest('', TASKS)}", file=file)
     with _located(file):
         _require_task(given.task)
         return _assemble(given, given.task)
+
+
+def _plain(value: Any) -> Any:
+    """Turn an array into what JSON can hold."""
+    if sp.issparse(value):
+        value = cast(sp.csr_array, value)
+        return {"shape": list(value.shape), **{key: getattr(value, key).tolist() for key in _CSR_FIELDS}}
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def _sparse(value: Any, key: str, file: str | Path | None) -> Any:
+    """Restore a sparse matrix from what `_plain` made of it; anything else is given back."""
+    if not isinstance(value, Mapping):
+        return value
+    try:
+        if set(value) != {"shape", *_CSR_FIELDS}:
+            raise ValueError(f"it has {', '.join(map(str, value))}; wanted are shape, {', '.join(_CSR_FIELDS)}")
+        shape: Any = tuple(int(size) for size in value["shape"])
+        return sp.csr_array(tuple(np.array(value[key]) for key in ("data", "indices", "indptr")), shape=shape)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"{key} is not a readable sparse matrix: {_first_line(error)}", file=file) from error
 
 
 @contextmanager
@@ -646,11 +845,7 @@ def _assemble(given: _Given, task: str) -> Problem:
     values = dict(given.values)
     if task == "gaussian" and "matrix" in values and not {"precision", "covariance"} & values.keys():
         values["precision"] = values.pop("matrix")
-    takes = {
-        "gaussian": ("precision", "covariance", "mean"),
-        "inverse": ("matrix",),
-        "linear": ("matrix", "vector"),
-    }[task]
+    takes = _TAKES[task]
     for key in (*_MATRIX_KEYS, *_VECTOR_KEYS):
         if key in values and key not in takes:
             raise InputError(f"the task {task!r} takes {' and '.join(takes)}, not {key}")
@@ -786,8 +981,10 @@ def _number(cell: str) -> float | None:
         return None
 
 
-def _read_mtx(path: Path) -> FloatArray:
-    """Read a real, general or symmetric, Matrix Market file into a dense (rows, columns) array.
+def _read_mtx(path: Path) -> AnyMatrix:
+    """Read a real, general or symmetric, Matrix Market file into a (rows, columns) array.
+
+    A coordinate file of more than `DENSE_SIZE` rows or columns gives a CSR array.
 
     `scipy.io.mmread` would do, but its parser (SciPy 1.17) kills the interpreter on some
     malformed files, such as an array of 0 rows, or symmetric data that are not square.
@@ -808,45 +1005,98 @@ def _read_mtx(path: Path) -> FloatArray:
         if len(size) != 2 + sparse:
             raise ValueError(f"the size must be {'rows, columns and entries' if sparse else 'rows and columns'}")
         rows, columns = size[:2]
-        if max(rows, columns) > MAX_SIZE:
-            raise ValueError(f"{rows} × {columns} where at most {MAX_SIZE} variables are taken")
+        if max(rows, columns) > (most := MAX_SPARSE_SIZE if sparse else MAX_SIZE):
+            raise ValueError(f"{rows} × {columns} where at most {most} variables are taken")
         if symmetric and rows != columns:
             raise ValueError(f"{rows} × {columns} cannot be symmetric")
         stored = rows * (rows + 1) // 2 if symmetric else rows * columns
         declared = size[2] if sparse else stored
 
-        places: list[tuple[int, int]] = []  # of sparse entries, counted from 0
-        values: list[float] = []
         layout = ["row", "column"] * sparse + ["value"] * (not pattern)
-        for number, cells in body:  # noqa: B007 (the except clause tells the line)
-            value = 1.0 if pattern else _number(cells[-1])
-            if len(cells) != len(layout) or value is None:
-                raise ValueError(f"an entry must be '{' '.join(layout)}', not {shorten(' '.join(cells))}")
-            if sparse:
-                i, j = _whole(cells[0]), _whole(cells[1])
-                if not (1 <= i <= rows and 1 <= j <= columns):
-                    raise ValueError(f"no row {i}, column {j} in {rows} × {columns}")
-                if symmetric and i < j:
-                    raise ValueError(f"row {i}, column {j} is above the diagonal of a symmetric matrix")
-                places.append((i - 1, j - 1))
-            values.append(value)
-            if len(values) > declared:
-                raise ValueError(f"more entries than the {declared} declared")
+        places, values = _mtx_columns(lines[number:], len(layout), sparse, pattern)
+        limits = (rows, columns)
+        if places is None or values is None or not _mtx_sound(places, limits, symmetric) or len(values) > declared:
+            # Something is wrong with an entry: find out which and what.
+            for count, (number, cells) in enumerate(body, start=1):  # noqa: B007 (the except clause tells the line)
+                _mtx_entry(cells, layout, limits, sparse, symmetric)
+                if count > declared:
+                    raise ValueError(f"more entries than the {declared} declared")
+            raise ValueError("its entries cannot be read")
         if len(values) < declared:
+            number = max([number, *(place for place, _ in body)])  # the last one
             raise ValueError(f"{declared} entries declared but {len(values)} there")
     except ValueError as error:
         raise InputError(f"is not a readable Matrix Market file: {error}", file=path, line=number) from error
 
     if not sparse and not symmetric:
-        return np.array(values).reshape((rows, columns), order="F")
+        return values.reshape((rows, columns), order="F")
+    if sparse and max(rows, columns) > DENSE_SIZE:
+        if symmetric:
+            off = places[:, 0] != places[:, 1]
+            places = np.concatenate([places, places[off][:, ::-1]])
+            values = np.concatenate([values, values[off]])
+        with np.errstate(over="ignore", invalid="ignore"):
+            return sp.csr_array(sp.coo_array((values, (places[:, 0], places[:, 1])), shape=(rows, columns)))
     a = np.zeros((rows, columns))
     if sparse:
-        i_all, j_all = np.array(places, dtype=np.intp).reshape(-1, 2).T
         with np.errstate(over="ignore", invalid="ignore"):  # refused later, with their place
-            np.add.at(a, (i_all, j_all), values)  # entries given in parts add up
+            np.add.at(a, (places[:, 0], places[:, 1]), values)  # entries given in parts add up
     else:
         a.T[np.triu_indices(rows)] = values  # columns of the lower triangle
     return a + np.tril(a, -1).T if symmetric else a
+
+
+def _mtx_columns(
+    lines: list[str], width: int, sparse: bool, pattern: bool
+) -> tuple[npt.NDArray[np.int64] | None, FloatArray | None]:
+    """(m, 2) places counted from 0 and (m,) values of all entries at once; None where any is malformed."""
+    text = "\n".join(line for line in lines if not line.startswith("%")) + "\n"
+    # Words a line, counted all at once: there may be millions of lines.
+    codes = np.frombuffer(text.encode("latin-1"), dtype=np.uint8)
+    blank = (codes == 32) | (codes == 9) | (codes == 10)
+    if ((codes < 33) & ~blank).any() or (codes > 126).any():
+        return None, None
+    begun = np.cumsum(~blank & np.concatenate([[True], blank[:-1]]))
+    words = np.diff(begun[codes == 10], prepend=0)
+    if not np.isin(words, (0, width)).all():
+        return None, None
+    cells = text.split()
+    columns = [cells[k::width] for k in range(width)]
+    count = len(columns[0])
+    places = np.zeros((count, 2), dtype=np.int64)
+    if sparse and count:
+        for k in range(2):
+            digits = "".join(columns[k])
+            if not digits.isdigit() or max(map(len, columns[k])) > 18:
+                return None, None
+            places[:, k] = np.fromiter(map(int, columns[k]), dtype=np.int64, count=count)
+        places -= 1
+    if pattern:
+        return places, np.ones(count)
+    if "_" in text:  # which float would take
+        return None, None
+    try:
+        return places, np.fromiter(map(float, columns[-1]), dtype=np.float64, count=count)
+    except ValueError:
+        return None, None
+
+
+def _mtx_sound(places: npt.NDArray[np.int64], limits: tuple[int, int], symmetric: bool) -> bool:
+    """Whether all places lie in the matrix and, of a symmetric one, not above the diagonal."""
+    inside = not len(places) or (places.min() >= 0 and (places < np.array(limits)).all())
+    return bool(inside and not (symmetric and (places[:, 0] < places[:, 1]).any()))
+
+
+def _mtx_entry(cells: list[str], layout: list[str], limits: tuple[int, int], sparse: bool, symmetric: bool) -> None:
+    """Refuse one malformed entry."""
+    if len(cells) != len(layout) or ("value" in layout and _number(cells[-1]) is None):
+        raise ValueError(f"an entry must be '{' '.join(layout)}', not {shorten(' '.join(cells))}")
+    if sparse:
+        i, j = _whole(cells[0]), _whole(cells[1])
+        if not (1 <= i <= limits[0] and 1 <= j <= limits[1]):
+            raise ValueError(f"no row {i}, column {j} in {limits[0]} × {limits[1]}")
+        if symmetric and i < j:
+            raise ValueError(f"row {i}, column {j} is above the diagonal of a symmetric matrix")
 
 
 def _mtx_banner(line: str) -> tuple[bool, bool, bool]:
@@ -885,9 +1135,7 @@ def _read_npz(path: Path, data: bytes) -> dict[str, Any]:
         with np.load(path, allow_pickle=False) as archive:
             keys = set(archive.files)
             if {"format", "shape", "data"} <= keys:
-                import scipy.sparse
-
-                return {"matrix": scipy.sparse.load_npz(path)}
+                return {"matrix": sp.load_npz(path)}
             arrays = {key: archive[key] for key in archive.files}
     if len(arrays) == 1 and not keys & set(_NPZ_KEYS):
         return {"matrix": next(iter(arrays.values()))}

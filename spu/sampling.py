@@ -7,17 +7,22 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from spu.device import Device
+from spu.emulator.large import Midpoint, SparseStationary
+from spu.emulator.large_run import run_large
+from spu.emulator.law import Law
 from spu.emulator.run import Method, choose_method, independent_method, run
 from spu.emulator.stationary import Stationary
 from spu.errors import UsageError
-from spu.estimate import SamplingError, independent_error, trajectory_error
-from spu.statistics import Statistics, compare, device_law
+from spu.estimate import independent_error, trajectory_error
+from spu.sparse import row_numbers, with_data
+from spu.statistics import Matrix, Statistics, compare, device_law, difference, frobenius
 
 if TYPE_CHECKING:
     from spu.problem import Problem
@@ -48,7 +53,7 @@ class Simulation(Statistics):
     expected_relative_error:
         Root mean square of the statistical part of ``relative_error``.
     covariance_error, mean_error:
-        (p, p), (p,) standard errors in problem units.
+        (p, p), (p,) standard errors in problem units (nan where one trajectory of a large network says nothing).
     seconds, device_time:
         Wall time, and time simulated on the device, s.
     interval:
@@ -56,7 +61,9 @@ class Simulation(Statistics):
     trajectories, seed:
         As used.
     method, method_reason:
-        How samples were drawn (``modal``, ``dense``, ``independent``), and why so.
+        How samples were drawn (``modal``, ``dense``, ``midpoint``, ``independent``), and why so.
+    time_step:
+        s, of the implicit midpoint; None where steps are exact.
     autocovariance:
         (lags + 1, p, p) in problem units, ``E[x(k) x(k - lag)^T]`` about the sample mean, lags counted in
         readouts; None unless asked for.
@@ -72,7 +79,7 @@ class Simulation(Statistics):
     samples: int
     effective_samples: float
     expected_relative_error: float | None
-    covariance_error: FloatArray
+    covariance_error: Matrix
     mean_error: FloatArray
     seconds: float
     device_time: float
@@ -81,16 +88,38 @@ class Simulation(Statistics):
     seed: int
     method: str
     method_reason: str
+    time_step: float | None = None
     autocovariance: FloatArray | None = field(repr=False, default=None)
     trace: int = 0
     readouts: FloatArray | None = field(repr=False, default=None)
     complete: bool = True
 
+    def worst_deviation(self) -> tuple[float, int, int, int]:
+        """Largest deviation of a covariance from its target in standard errors; its row, its column; of how many.
+
+        Raises
+        ------
+        ValueError
+            Where there is no target.
+        """
+        if self.target_covariance is None:
+            raise ValueError("there is no target")
+        gap, error = difference(self.covariance, self.target_covariance), self.covariance_error
+        if isinstance(gap, sp.csr_array):
+            rows, columns = row_numbers(gap), np.asarray(gap.indices, dtype=np.int64)
+            gaps, errors = np.abs(gap.data), np.asarray(error[rows, columns])
+        else:
+            rows, columns = np.indices(gap.shape, dtype=np.int64).reshape(2, -1)
+            gaps, errors = np.abs(gap).ravel(), np.asarray(error).ravel()
+        sigmas = np.divide(gaps, errors, out=np.zeros_like(gaps), where=errors > 0)
+        worst = int(sigmas.argmax())
+        return float(sigmas[worst]), int(rows[worst]), int(columns[worst]), int((rows <= columns).sum())
+
 
 def simulate(
     device: Device,
     *,
-    samples: int = 10_000,
+    samples: int | None = None,
     interval: float | None = None,
     trajectories: int | None = None,
     duration: float | None = None,
@@ -100,6 +129,7 @@ def simulate(
     lags: int = 0,
     threads: int | None = None,
     method: str | None = None,
+    step: float | None = None,
     problem: Problem | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Simulation:
@@ -108,13 +138,14 @@ def simulate(
     Parameters
     ----------
     samples:
-        Readouts in total (rounded up to a whole number for each trajectory).
+        Readouts in total (rounded up to a whole number for each trajectory); by default 10,000, of a large
+        sparse network 1,000.
     interval:
         s between readouts; by default the longest time constant, after which readouts are
         nearly independent.
     trajectories:
         How many run side by side, each started in the stationary law; by default up to 64,
-        with at least 100 readouts each.
+        with at least 100 readouts each (of a large sparse network 32).
     duration:
         s of each trajectory, instead of ``samples``.
     independent:
@@ -130,6 +161,8 @@ def simulate(
         At most so many; by default all processors.
     method:
         One of `METHODS` instead of the best.
+    step:
+        s, of the implicit midpoint (large sparse networks only): the nearest that divides the interval.
     problem:
         What to compare with; the device's own unless given.
     progress:
@@ -149,64 +182,146 @@ def simulate(
     started = time.perf_counter()
     law = device_law(device)
     problem = problem or device.problem
-    readout = law.sde.readout
     law.voltage_covariance  # noqa: B018 - refuses a probe that sees white noise directly
-    _positive(samples=samples, interval=interval, trajectories=trajectories, duration=duration, threads=threads)
+    _positive(
+        samples=samples, interval=interval, trajectories=trajectories, duration=duration, threads=threads, step=step
+    )
     _not_negative(trace=trace or 0, lags=lags, seed=seed)
     if independent:
-        if interval is not None or trajectories is not None or duration is not None or lags or method is not None:
-            raise UsageError("independent samples have no interval, trajectories, duration, lags or method")
-        how, interval, trajectories, steps = independent_method(law), 0.0, 1, samples
+        if any(given is not None for given in (interval, trajectories, duration, method, step)) or lags:
+            raise UsageError("independent samples have no interval, trajectories, duration, lags, method or step")
+        interval, trajectories, steps = 0.0, 1, samples or DEFAULT_SAMPLES
     else:
         trajectories, interval, steps = _plan(law, samples, interval, trajectories, duration)
-        how = _method(law, interval, method)
-    if (lags + 1) * how.observed**2 * 16 > _MOST_PRODUCTS:
-        raise UsageError(f"autocovariances of {how.observed} variables at {lags} lags do not fit into memory")
-    trace = _thinned(trace, steps, trajectories, len(readout.variables))
+    trace = _thinned(trace, steps, trajectories, len(law.sde.readout.variables))
     with _Interrupt() as interrupt:
-        sums = run(
-            how,
-            trajectories=trajectories,
-            steps=steps,
-            seed=seed,
-            lags=lags,
-            every=trace,
-            threads=threads,
-            progress=progress,
-            interrupted=lambda: interrupt.seen,
-        )
-    complete = sums.samples == steps * trajectories
-    steps = sums.samples // trajectories
-    error = _sampling_error(law, steps, interval, trajectories, readout.matrix)
-    correlations = sums.autocovariance
-    found = compare(law, problem, law.voltage_mean + sums.mean, correlations[0])
+        common = {
+            "trajectories": trajectories,
+            "steps": steps,
+            "seed": seed,
+            "every": trace,
+            "threads": threads,
+            "progress": progress,
+            "interrupted": lambda: interrupt.seen,
+        }
+        if isinstance(law, SparseStationary):
+            if lags or method is not None:
+                raise UsageError("lags and methods are for networks small enough for dense matrices")
+            drawn = _draw_large(law, interval, step, common)
+        else:
+            if step is not None:
+                raise UsageError("steps are exact here: a step is only for large sparse networks")
+            drawn = _draw(law, interval, lags, method, common)
+    readout = law.sde.readout
+    found = compare(law, problem, drawn.voltage_mean, drawn.voltage_covariance)
     of_mean = problem is not None and problem.answer == "mean"
-    variance = error.mean_variance if of_mean else error.covariance_variance
     target = None if problem is None else (problem.target_mean if of_mean else problem.target_covariance)
-    size = 0.0 if target is None else float(np.linalg.norm(target))
+    size = 0.0 if target is None else frobenius(target)
     kept = None
     if trace:
-        deviations = sums.kept.reshape(-1, sums.kept.shape[2])
+        deviations = drawn.kept.reshape(-1, drawn.kept.shape[2])
         kept = (deviations + law.voltage_mean) @ readout.matrix.T + readout.offset
     return Simulation(
         **found,
         time_constants=law.time_constants,
-        samples=sums.samples,
-        effective_samples=error.effective_samples,
-        expected_relative_error=float(np.sqrt(variance.sum())) / size if size > 0 else None,
-        covariance_error=np.sqrt(error.covariance_variance),
-        mean_error=np.sqrt(error.mean_variance),
+        samples=drawn.samples,
+        effective_samples=drawn.effective_samples,
+        expected_relative_error=frobenius(drawn.mean_error if of_mean else drawn.covariance_error) / size
+        if size > 0
+        else None,
+        covariance_error=drawn.covariance_error,
+        mean_error=drawn.mean_error,
         seconds=time.perf_counter() - started,
-        device_time=steps * interval,
+        device_time=drawn.samples // trajectories * interval,
         interval=interval,
         trajectories=trajectories,
         seed=seed,
-        method=how.name,
-        method_reason=how.why,
-        autocovariance=readout.matrix @ correlations @ readout.matrix.T if lags else None,
+        method=drawn.method,
+        method_reason=drawn.why,
+        time_step=drawn.time_step,
+        autocovariance=drawn.autocovariance,
         trace=trace,
         readouts=kept,
-        complete=complete,
+        complete=drawn.samples == steps * trajectories,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """What came out of a run: in volts, but for errors and autocovariance, which are in problem units."""
+
+    method: str
+    why: str
+    samples: int
+    voltage_mean: FloatArray
+    voltage_covariance: Matrix
+    kept: FloatArray
+    effective_samples: float
+    covariance_error: Matrix
+    mean_error: FloatArray
+    autocovariance: FloatArray | None = None
+    time_step: float | None = None
+
+
+def _draw(law: Stationary, interval: float, lags: int, method: str | None, common: dict[str, Any]) -> _Drawn:
+    """Draw from a network with dense matrices: exact steps, and errors known in advance."""
+    how = _method(law, interval, method) if interval else independent_method(law)
+    if (lags + 1) * how.observed**2 * 16 > _MOST_PRODUCTS:
+        raise UsageError(f"autocovariances of {how.observed} variables at {lags} lags do not fit into memory")
+    sums = run(how, lags=lags, **common)
+    transform = law.sde.readout.matrix.toarray()
+    trajectories = common["trajectories"]
+    if interval:
+        steps = sums.samples // trajectories
+        error = trajectory_error(law, steps=steps, interval=interval, count=trajectories, transform=transform)
+    else:
+        error = independent_error(transform @ law.voltage_covariance @ transform.T, sums.samples)
+    correlations = sums.autocovariance
+    return _Drawn(
+        method=how.name,
+        why=how.why,
+        samples=sums.samples,
+        voltage_mean=law.voltage_mean + sums.mean,
+        voltage_covariance=correlations[0],
+        kept=sums.kept,
+        effective_samples=error.effective_samples,
+        covariance_error=np.sqrt(error.covariance_variance),
+        mean_error=np.sqrt(error.mean_variance),
+        autocovariance=transform @ correlations @ transform.T if lags else None,
+    )
+
+
+def _draw_large(law: SparseStationary, interval: float, step: float | None, common: dict[str, Any]) -> _Drawn:
+    """Draw from a large sparse network: independently, or by the implicit midpoint, and see how far it scatters."""
+    midpoint, substeps, time_step = None, 1, None
+    why = "independent draws from the stationary law: no time passes"
+    if interval:
+        # Half a radian of the fastest mode, but no more steps than a readout is worth.
+        wanted = max(0.5 / law.fastest, interval / 32.0) if step is None else step
+        substeps = max(1, round(interval / wanted))
+        time_step = interval / substeps
+        midpoint = Midpoint(law.sde, time_step)
+        why = (
+            f"the implicit midpoint rule on {law.sde.E.shape[0]} sparse states: exact covariances, "
+            "but correlations in time only as far as the time step resolves them"
+        )
+    sums = run_large(law, midpoint=midpoint, substeps=substeps, **common)
+    scale = law.sde.readout.matrix
+    P = law.voltage_covariance
+    variance = P.diagonal()
+    squares = variance[row_numbers(P)] * variance[P.indices] + P.data**2
+    error = with_data(P, np.sqrt(squares / sums.effective_samples))
+    return _Drawn(
+        method="midpoint" if midpoint else "independent",
+        why=why,
+        samples=sums.samples,
+        voltage_mean=law.voltage_mean + sums.mean,
+        voltage_covariance=sums.covariance,
+        kept=sums.kept,
+        effective_samples=sums.effective_samples,
+        covariance_error=sp.csr_array(abs(scale) @ error @ abs(scale).T),
+        mean_error=abs(scale) @ sums.mean_error,
+        time_step=time_step,
     )
 
 
@@ -263,20 +378,20 @@ def _not_negative(**numbers: int) -> None:
             raise UsageError(f"{name} must not be negative, not {number!r}")
 
 
+DEFAULT_SAMPLES, DEFAULT_LARGE = 10_000, 1_000
+"""Readouts by default, and those of a large sparse network, where each is costly and shows every cell."""
+
+
 def _plan(
-    law: Stationary, samples: int, interval: float | None, count: int | None, duration: float | None
+    law: Law, samples: int | None, interval: float | None, count: int | None, duration: float | None
 ) -> tuple[int, float, int]:
     """Trajectories, interval (s) and readouts a trajectory."""
     interval = float(law.time_constants[0]) if interval is None else float(interval)
     if duration is not None:
         steps = int(np.ceil(duration / interval * (1 - 1e-12)))
         return (1 if count is None else count), interval, steps
+    large = isinstance(law, SparseStationary)
+    samples = samples or (DEFAULT_LARGE if large else DEFAULT_SAMPLES)
     if count is None:
-        count = int(min(64, max(1, samples // 100)))
+        count = int(min(32, samples) if large else min(64, max(1, samples // 100)))
     return count, interval, -(-samples // count)
-
-
-def _sampling_error(law: Stationary, steps: int, interval: float, count: int, transform: FloatArray) -> SamplingError:
-    if interval == 0:
-        return independent_error(transform @ law.voltage_covariance @ transform.T, steps)
-    return trajectory_error(law, steps=steps, interval=interval, count=count, transform=transform)

@@ -18,10 +18,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from spu.circuit import Circuit
+from spu.circuit import Circuit, FlatElements
 from spu.constants import GROUND
 from spu.device import Readout
 from spu.errors import CircuitError
+from spu.lazy import Lazy
 from spu.mna import Stamps
 
 FloatArray = NDArray[np.float64]
@@ -48,7 +49,7 @@ class StochasticODE:
     D:
         (p, m) sparse: white noise seen directly by a probe (V sqrt(s)); zero in most circuits.
     state_names, noise_names, probes:
-        For messages and tables.
+        For messages and tables; made as they are read.
     readout:
         From probe voltages to problem variables.
     conserved:
@@ -63,9 +64,9 @@ class StochasticODE:
     H: sp.csr_array
     y0: FloatArray
     D: sp.csr_array
-    state_names: tuple[str, ...]
-    noise_names: tuple[str, ...]
-    probes: tuple[str, ...]
+    state_names: Lazy[str]
+    noise_names: Lazy[str]
+    probes: Lazy[str]
     readout: Readout
     conserved: bool = False
 
@@ -122,30 +123,34 @@ def stochastic_ode(circuit: Circuit) -> StochasticODE:
     H = _probe_matrix(p, n, stamps.size)
 
     loops = _inductor_loops(stamps)
-    keep = np.ones(stamps.size, dtype=bool)
-    keep[loops.dropped] = False
-    names = [name for name, kept in zip(names, keep, strict=True) if kept]
-    # Left-multiplying by X^T (X = loops.basis) drops the chords' own equations and, since
-    # X^T F X keeps F's structure, leaves E = X^T E X symmetric.
-    X = loops.basis
-    E, F, K, s, H = X.T @ E @ X, X.T @ F @ X, X.T @ K, np.asarray(X.T @ s), H @ X
+    if loops is not None:
+        names = names.take(np.setdiff1d(np.arange(stamps.size), loops.dropped))
+        # Left-multiplying by X^T (X = loops.basis) drops the chords' own equations and, since
+        # X^T F X keeps F's structure, leaves E = X^T E X symmetric.
+        X = loops.basis
+        E, F, K, s, H = X.T @ E @ X, X.T @ F @ X, X.T @ K, np.asarray(X.T @ s), H @ X
 
     E, F, K, s, H, names = _fix_conserved_charge(stamps, E, F, K, s, H, names)
     sde = _eliminate_algebraic(stamps, circuit, E, F, K, s, H, names)
-    return replace(sde, conserved=bool(len(loops.dropped) or stamps.conserved))
+    return replace(sde, conserved=bool(loops is not None or stamps.conserved))
 
 
-def _stamp(circuit: Circuit) -> tuple[Stamps, list[str]]:
+def _stamp(circuit: Circuit) -> tuple[Stamps, Lazy[str]]:
     """Stamp every element of a circuit; returns the stamps and the names of all unknowns."""
     nodes = circuit.node_names()
     stamps = Stamps(len(nodes), len(circuit.sources), circuit.temperature)
-    names = []
+    names: Lazy[str] = Lazy((len(nodes), lambda k: f"v({nodes[k]})"))
     for flat in circuit.flatten():
-        before = len(stamps.inductor_names)
+        before = stamps.inductor_count
         flat.element.stamp(stamps, flat.nodes, flat.noise, flat.values)
-        if len(stamps.inductor_names) > before:
-            names += [f"i({flat.element.name} of {name})" for name in flat.group.names]
-    return stamps, [f"v({name})" for name in nodes] + names
+        if stamps.inductor_count > before:
+            names += _current_names(flat)
+    return stamps, names
+
+
+def _current_names(flat: FlatElements) -> Lazy[str]:
+    names = flat.group.names
+    return Lazy((len(names), lambda k: f"i({flat.element.name} of {names[k]})"))
 
 
 def _probe_matrix(p: IntArray, n: IntArray, size: int) -> sp.csr_array:
@@ -157,15 +162,28 @@ def _probe_matrix(p: IntArray, n: IntArray, size: int) -> sp.csr_array:
 
 def _components(edges: list[tuple[IntArray, IntArray]], count: int) -> tuple[IntArray, int]:
     """Label the connected component of each node; returns labels and the label of ground."""
+    # Usually every node is tied to ground by itself, and half a million couplers need not be looked at.
+    grounded = np.zeros(count + 1, dtype=bool)  # the last one is ground, which is node -1
+    for p, n in edges:
+        grounded[p[n == GROUND]] = True
+        grounded[n[p == GROUND]] = True
+    if grounded[:count].all():
+        return np.zeros(count, dtype=np.int64), 0
+    labels, _ = _graph_components(edges, count)
+    return labels[:count], int(labels[count])
+
+
+def _graph_components(edges: list[tuple[IntArray, IntArray]], count: int) -> tuple[IntArray, int]:
+    """(count + 1,) label of the component of each node and, last, of ground; and how many there are."""
     p = np.concatenate([edge[0] for edge in edges] or [np.empty(0, np.int64)])
     n = np.concatenate([edge[1] for edge in edges] or [np.empty(0, np.int64)])
     p, n = np.where(p == GROUND, count, p), np.where(n == GROUND, count, n)
     graph = sp.coo_array((np.ones(len(p)), (p, n)), shape=(count + 1, count + 1))
-    labels = connected_components(graph, directed=False)[1]
-    return labels[:count].astype(np.int64), int(labels[count])
+    number, labels = connected_components(graph, directed=False)
+    return labels.astype(np.int64), int(number)
 
 
-def _list(names: list[str], limit: int = 6) -> str:
+def _list(names: Sequence[str], limit: int = 6) -> str:
     shown = ", ".join(names[:limit])
     return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
@@ -176,14 +194,14 @@ def node_names(names: Sequence[str]) -> tuple[str, ...]:
     return nodes or tuple(names)
 
 
-def _refuse_floating(stamps: Stamps, names: list[str]) -> None:
+def _refuse_floating(stamps: Stamps, names: Lazy[str]) -> None:
     inductors = [(p, n) for p, n, _ in stamps.inductor_ends]
     edges = stamps.capacitor_ends + stamps.conductor_ends + stamps.controlled_ends + inductors
     labels, ground = _components(edges, stamps.node_count)
-    floating = node_names([names[k] for k in np.flatnonzero(labels != ground)])
+    floating = node_names(names.take(np.flatnonzero(labels != ground)))
     if floating:
         raise CircuitError(
-            f"floating: nothing ties {_list(list(floating))} to ground, so the voltage is undefined; "
+            f"floating: nothing ties {_list(floating)} to ground, so the voltage is undefined; "
             "give the cell a capacitance or conductance",
             nodes=floating,
         )
@@ -195,15 +213,18 @@ class _Loops:
     dropped: IntArray
 
 
-def _inductor_loops(stamps: Stamps) -> _Loops:
+def _inductor_loops(stamps: Stamps) -> _Loops | None:
     """Express the currents of inductors that close loops by those of a spanning forest.
 
     The flux through a loop of ideal inductors is conserved; it is taken as zero. The currents
-    of the forest stay states, the chords follow: ``L_c i_c = sum of +-L_t i_t``.
+    of the forest stay states, the chords follow: ``L_c i_c = sum of +-L_t i_t``. None where
+    there is no loop.
     """
     size, nodes = stamps.size, stamps.node_count
-    if not stamps.inductor_ends:
-        return _Loops(sp.csr_array(sp.eye_array(size)), np.empty(0, np.int64))
+    # A graph without loops has as many edges as nodes less components.
+    count = _graph_components([(p, n) for p, n, _ in stamps.inductor_ends], nodes)[1]
+    if stamps.inductor_count == nodes + 1 - count:
+        return None
     p, n, inductance = (np.concatenate([part[k] for part in stamps.inductor_ends]) for k in range(3))
     # Flux potential of each node as a combination of tree fluxes, built outwards from roots.
     neighbours: dict[int, list[tuple[int, int, float]]] = {}
@@ -252,8 +273,8 @@ def _fix_conserved_charge(
     K: sp.csr_array,
     s: FloatArray,
     H: sp.csr_array,
-    names: list[str],
-) -> tuple[sp.csr_array, sp.csr_array, sp.csr_array, FloatArray, sp.csr_array, list[str]]:
+    names: Lazy[str],
+) -> tuple[sp.csr_array, sp.csr_array, sp.csr_array, FloatArray, sp.csr_array, Lazy[str]]:
     """Set to zero, and drop, the charge of node sets that only capacitors tie to the rest."""
     inductors = [(p, n) for p, n, _ in stamps.inductor_ends]
     labels, ground = _components(stamps.conductor_ends + inductors, stamps.node_count)
@@ -262,21 +283,21 @@ def _fix_conserved_charge(
         lp, ln = (np.where(node == GROUND, ground, labels[node]) for node in (p, n))
         with_control |= set(lp[lp != ln].tolist()) | set(ln[lp != ln].tolist())
     charge = E.diagonal()
-    for label in sorted(set(labels.tolist()) - with_control):
+    for label in np.setdiff1d(labels, list(with_control)):
         members = np.flatnonzero(labels == label)
-        nodes = node_names([names[k] for k in members])
+        nodes = node_names(names.take(members))
         total = np.zeros(len(names))
         total[members] = 1.0
         noise, bias = total @ K, float(total @ s)
         if np.abs(noise).max(initial=0.0) > 0:
             raise CircuitError(
-                f"noise drives the charge of {_list(list(nodes))}, which nothing drains (a random walk); "
+                f"noise drives the charge of {_list(nodes)}, which nothing drains (a random walk); "
                 "give the cell a conductance",
                 nodes=nodes,
             )
         if bias != 0:
             raise CircuitError(
-                f"a bias current charges {_list(list(nodes))} without bound; give the cell a conductance",
+                f"a bias current charges {_list(nodes)} without bound; give the cell a conductance",
                 nodes=nodes,
             )
         # New coordinates: v_i = w_i + w_r. The row of w_r is then the conserved charge, which is
@@ -297,7 +318,7 @@ def _fix_conserved_charge(
     if stamps.conserved:
         keep = np.setdiff1d(np.arange(len(names)), stamps.conserved)
         E, F, K, s, H = E[keep][:, keep], F[keep][:, keep], K[keep], s[keep], H[:, keep]
-        names = [names[k] for k in keep]
+        names = names.take(keep)
     return E, F, K, s, H, names
 
 
@@ -309,47 +330,42 @@ def _eliminate_algebraic(
     K: sp.csr_array,
     s: FloatArray,
     H: sp.csr_array,
-    names: list[str],
+    names: Lazy[str],
 ) -> StochasticODE:
     """Solve for voltages that no capacitance holds and put them into the rest."""
     labels, ground = _components(stamps.capacitor_ends, stamps.node_count)
-    kept = np.setdiff1d(np.arange(stamps.node_count), stamps.conserved)
-    position = {int(node): k for k, node in enumerate(kept)}
-    shift = sp.lil_array(sp.eye_array(len(names)))
-    algebraic = []
-    for label in sorted(set(labels.tolist()) - {ground}):
-        # The charge of an isolated set fixes its level already; the rest of the group still floats with it.
-        members = [position[int(k)] for k in np.flatnonzero(labels == label) if int(k) not in stamps.isolated]
-        shift[members, [members[0]] * len(members)] = 1.0
-        algebraic.append(members[0])
-    z = np.array(sorted(algebraic), dtype=np.int64)
-    d = np.setdiff1d(np.arange(len(names)), z)
-    noise_names = tuple(source.name for source in circuit.sources)
-    x0 = np.zeros(len(names))
-    X = sp.csr_array(sp.eye_array(len(names)))
-    through = sp.csr_array((len(names), K.shape[1]))
-    if len(z):
+    y0: FloatArray = np.zeros(H.shape[0])
+    D = sp.csr_array((H.shape[0], K.shape[1]))
+    levels = np.setdiff1d(labels, [ground])
+    if len(levels):
+        kept = np.setdiff1d(np.arange(stamps.node_count), stamps.conserved)
+        position = {int(node): k for k, node in enumerate(kept)}
+        shift = sp.lil_array(sp.eye_array(len(names)))
+        algebraic = []
+        for label in levels:
+            # The charge of an isolated set fixes its level already; the rest of the group still floats with it.
+            members = [position[int(k)] for k in np.flatnonzero(labels == label) if int(k) not in stamps.isolated]
+            shift[members, [members[0]] * len(members)] = 1.0
+            algebraic.append(members[0])
+        z = np.array(sorted(algebraic), dtype=np.int64)
+        d = np.setdiff1d(np.arange(len(names)), z)
         U = sp.csr_array(shift)
         E, F, K, s, H = U.T @ E @ U, U.T @ F @ U, U.T @ K, np.asarray(U.T @ s), H @ U
         Fzz, Fzd, Fdz = F[z][:, z].toarray(), F[z][:, d].toarray(), F[d][:, z].toarray()
-        z_names = [names[k] for k in z]
-        inverse = _inverse_algebraic(Fzz, K[z].toarray(), z_names)
+        inverse = _inverse_algebraic(Fzz, K[z].toarray(), names.take(z))
         solved = -inverse @ Fzd
         noise = sp.csr_array(-inverse @ K[z].toarray())
         constant = -inverse @ s[z]
         lift = np.zeros((len(names), len(d)))
         lift[d, np.arange(len(d))] = 1.0
         lift[z] = solved
-        X = sp.csr_array(lift)
-        x0[z] = constant
-        spread = sp.csr_array((np.ones(len(z)), (z, np.arange(len(z)))), shape=(len(names), len(z)))
-        through = sp.csr_array(spread @ noise)
+        y0, D, H = np.asarray(H[:, z] @ constant), H[:, z] @ noise, H @ sp.csr_array(lift)
         F_new = F[d][:, d].toarray() + Fdz @ solved
         s = s[d] + Fdz @ constant
         K = sp.csr_array(K[d] + sp.csr_array(Fdz) @ noise)
         E, F = E[d][:, d], sp.csr_array(F_new)
-        names = [names[k] for k in d]
-    if not len(d):
+        names = names.take(d)
+    if not len(names):
         raise CircuitError("the circuit has no state: no capacitor and no inductor moves", nodes=tuple(circuit.nodes))
     root_half = np.sqrt(0.5)
     return StochasticODE(
@@ -357,17 +373,17 @@ def _eliminate_algebraic(
         F=sp.csr_array(F),
         K=sp.csr_array(K * root_half),
         s=s,
-        H=sp.csr_array(H @ X),
-        y0=H @ x0,
-        D=sp.csr_array(H @ through * root_half),
-        state_names=tuple(names),
-        noise_names=noise_names,
-        probes=tuple(circuit.probes),
+        H=sp.csr_array(H),
+        y0=y0,
+        D=sp.csr_array(D * root_half),
+        state_names=names,
+        noise_names=Lazy((len(circuit.sources), lambda k: circuit.sources[k].name)),
+        probes=circuit.probes,
         readout=circuit.readout,
     )
 
 
-def _inverse_algebraic(Fzz: FloatArray, Kz: FloatArray, names: list[str]) -> FloatArray:
+def _inverse_algebraic(Fzz: FloatArray, Kz: FloatArray, names: Lazy[str]) -> FloatArray:
     """Invert the algebraic block or say which nodes make it singular."""
     scale = np.abs(Fzz).max(axis=1, initial=0.0)
     silent = np.flatnonzero(scale == 0)
@@ -378,12 +394,12 @@ def _inverse_algebraic(Fzz: FloatArray, Kz: FloatArray, names: list[str]) -> Flo
     nodes = node_names([names[k] for k in null])
     if len(silent) and np.abs(Kz[silent]).max(initial=0.0) > 0:
         raise CircuitError(
-            f"noise current into {_list(list(nodes))} could flow only through inductors: its voltage would "
+            f"noise current into {_list(nodes)} could flow only through inductors: its voltage would "
             "be a derivative of white noise; give the node a capacitance or conductance",
             nodes=nodes,
         )
     raise CircuitError(
-        f"the elimination of nodes without capacitance is singular at {_list(list(nodes))}: "
+        f"the elimination of nodes without capacitance is singular at {_list(nodes)}: "
         "the circuit does not determine the voltage; give the node a capacitance or conductance",
         nodes=nodes,
     )
@@ -422,7 +438,7 @@ def _dense(sde: StochasticODE) -> DenseSDE:
     )
 
 
-def _solve(A: FloatArray, b: FloatArray, names: tuple[str, ...]) -> FloatArray:
+def _solve(A: FloatArray, b: FloatArray, names: Sequence[str]) -> FloatArray:
     try:
         return la.solve(A, b)
     except la.LinAlgError:

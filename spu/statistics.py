@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from spu.circuit import lower
 from spu.device import Device
-from spu.emulator.stationary import Stationary, stationary
+from spu.emulator.large import LARGE, SparseStationary
+from spu.emulator.law import Law, solve
+from spu.emulator.stationary import Stationary
+from spu.errors import UsageError
 from spu.sde import stochastic_ode
+from spu.sparse import row_numbers, with_data
 
 if TYPE_CHECKING:
     from spu.problem import Problem
 
 FloatArray = NDArray[np.float64]
+Matrix = FloatArray | sp.csr_array
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +34,8 @@ class Statistics:
     variables, cells:
         Names: problem-unit arrays are ordered as ``variables``, voltages as ``cells``.
     mean, covariance:
-        (p,), (p, p), problem units.
+        (p,), (p, p), problem units. Covariances of a large network (`spu.emulator.large`) are sparse: they
+        hold the variances and the covariances of coupled cells, no others.
     voltage_mean, voltage_covariance:
         (n,) V, (n, n) V^2.
     target_mean, target_covariance:
@@ -42,11 +49,11 @@ class Statistics:
     variables: tuple[str, ...]
     cells: tuple[str, ...]
     mean: FloatArray
-    covariance: FloatArray
+    covariance: Matrix
     voltage_mean: FloatArray
-    voltage_covariance: FloatArray
+    voltage_covariance: Matrix
     target_mean: FloatArray | None
-    target_covariance: FloatArray | None
+    target_covariance: Matrix | None
     covariance_relative_error: float | None
     mean_relative_error: float | None
     relative_error: float | None
@@ -64,7 +71,7 @@ class Prediction(Statistics):
         (F1, F2) in Hz if band-limited, else None.
     """
 
-    law: Stationary = field(repr=False)
+    law: Law = field(repr=False)
     band: tuple[float, float] | None = None
 
     @property
@@ -73,16 +80,25 @@ class Prediction(Statistics):
         return self.law.time_constants
 
 
-def device_law(device: Device) -> Stationary:
-    """Lower a device, derive its equation and solve for the stationary law."""
-    return stationary(stochastic_ode(lower(device)))
+_last: dict[str, Law] = {}
+"""The law of the device that was last asked for: who compiles also predicts, and then simulates."""
+
+
+def device_law(device: Device) -> Law:
+    """Lower a device, derive its equation and find the stationary law."""
+    name = device.hash
+    if name not in _last:
+        law = solve(stochastic_ode(lower(device)))
+        _last.clear()
+        _last[name] = law
+    return _last[name]
 
 
 def compare(
-    law: Stationary,
+    law: Law,
     problem: Problem | None,
     voltage_mean: FloatArray,
-    voltage_covariance: FloatArray,
+    voltage_covariance: Matrix,
     *,
     against_target: bool = True,
 ) -> dict[str, Any]:
@@ -132,14 +148,28 @@ def predict(device: Device, *, band: tuple[float, float] | None = None, problem:
     return prediction(device_law(device), problem or device.problem, band=band)
 
 
-def prediction(law: Stationary, problem: Problem | None, *, band: tuple[float, float] | None = None) -> Prediction:
+def prediction(law: Law, problem: Problem | None, *, band: tuple[float, float] | None = None) -> Prediction:
     """`predict` for a device whose law is known already."""
-    covariance = law.voltage_covariance if band is None else law.band_covariance(*band)
+    if band is not None and isinstance(law, SparseStationary):
+        raise UsageError(f"a band needs all modes: more than {LARGE} states are too many")
+    covariance = law.voltage_covariance if band is None else cast(Stationary, law).band_covariance(*band)
     found = compare(law, problem, law.voltage_mean, covariance, against_target=band is None)
     return Prediction(**found, law=law, band=band)
 
 
-def relative_error(found: FloatArray, target: FloatArray) -> float | None:
+def relative_error(found: Matrix, target: Matrix) -> float | None:
     """``|found - target| / |target|`` in the Frobenius norm; None where the target is zero."""
-    size = float(np.linalg.norm(target))
-    return float(np.linalg.norm(found - target)) / size if size > 0 else None
+    size = frobenius(target)
+    return frobenius(difference(found, target)) / size if size > 0 else None
+
+
+def difference(found: Matrix, target: Matrix) -> Matrix:
+    """``found - target``; of a sparse target, where it knows anything."""
+    if isinstance(target, sp.csr_array) and not isinstance(found, sp.csr_array):
+        found = with_data(target, np.asarray(found)[row_numbers(target), target.indices])
+    return found - target
+
+
+def frobenius(matrix: Matrix) -> float:
+    """Frobenius norm of a dense or sparse matrix, or of a vector."""
+    return float(np.linalg.norm(matrix.data if isinstance(matrix, sp.csr_array) else matrix))

@@ -66,7 +66,7 @@ def test_file_round_trip(device):
     assert again.couplers == device.couplers
     assert again.temperature == device.temperature
     assert again.architecture == device.architecture
-    assert np.array_equal(again.readout.matrix, device.readout.matrix)
+    assert np.array_equal(again.readout.matrix.toarray(), device.readout.matrix.toarray())
     assert np.array_equal(again.readout.offset, device.readout.offset)
     assert again.readout.variables == device.readout.variables
     assert again.to_dict() == device.to_dict() or again.to_json() == device.to_json()

@@ -156,15 +156,16 @@ def test_old_or_new_but_never_half(tmp_path, monkeypatch, compilation, old, fail
         write_folder(out, compiled(scale=2.0))
     before = contents(out) if old else None
     calls = []
-    write_bytes = Path.write_bytes
+    open_file = Path.open
 
-    def failing(self, data):
-        calls.append(self)
-        if len(calls) > count:
-            raise failure
-        return write_bytes(self, data)
+    def failing(self, mode="r", *args, **kwargs):
+        if mode == "wb":
+            calls.append(self)
+            if len(calls) > count:
+                raise failure
+        return open_file(self, mode, *args, **kwargs)
 
-    monkeypatch.setattr(Path, "write_bytes", failing)
+    monkeypatch.setattr(Path, "open", failing)
     expected = OutputError if isinstance(failure, OSError) else KeyboardInterrupt
     with pytest.raises(expected):
         write_folder(out, compilation)

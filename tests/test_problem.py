@@ -16,6 +16,7 @@ from spu.files import key_line
 from spu.names import check_name, check_names
 from spu.problem import (
     MAX_SIZE,
+    MAX_SPARSE_SIZE,
     GaussianSampling,
     LinearSystem,
     MatrixInverse,
@@ -181,7 +182,7 @@ def changed(i: int, j: int, value: float) -> np.ndarray:
         (np.zeros((2, 2)), "not positive definite"),
         (np.diag([1.0, 1e-17]), "smallest eigenvalue 1e-17, largest 1"),
         (np.broadcast_to(1.0, (MAX_SIZE + 1, 1)), "must be square"),
-        (scipy.sparse.eye_array(MAX_SIZE + 1), f"at most {MAX_SIZE} variables"),
+        (scipy.sparse.eye_array(MAX_SPARSE_SIZE + 1), f"at most {MAX_SPARSE_SIZE} variables"),
     ],
 )
 def test_refused_matrix(matrix, fragment):
@@ -585,7 +586,7 @@ MALFORMED = [
     ("a.mtx", MTX + "2 2 2\n1 1 x\n", "not '1 1 x'", 3),
     ("a.mtx", MTX + "2 3 1\n1 1 1\n", "2 × 3 cannot be symmetric", 2),
     ("a.mtx", MTX + "2 2 9000000000\n1 1 1\n", "9000000000 entries declared but 1 there", 3),
-    ("a.mtx", MTX + "90000 90000 1\n1 1 1\n", "at most 10000", 2),
+    ("a.mtx", MTX + "9000000 9000000 1\n1 1 1\n", "at most 1000000 variables", 2),
     ("a.mtx", "%%MatrixMarket matrix array real general\n0 3\n", "empty", None),
     (
         "a.mtx",

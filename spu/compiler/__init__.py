@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from spu.compiler.architectures import ARCHITECTURES, Matrix
 from spu.compiler.congruence import congruence
 from spu.compiler.polarity import polarity
@@ -19,6 +21,7 @@ from spu.errors import InputError, Unrealizable
 from spu.hardware import Hardware, load_hardware
 from spu.names import suggest
 from spu.problem import Problem
+from spu.sparse import canonical
 from spu.statistics import Prediction, predict
 
 __all__ = ["Compilation", "compile_problem"]
@@ -84,7 +87,28 @@ def compile_problem(
     InputError
         For an unknown architecture or a bad hardware file.
     """
-    hardware = load_hardware(hardware)
+    made = _realize(problem, load_hardware(hardware), architecture)
+    return Compilation(prediction=predict(made.device), **vars(made))
+
+
+@dataclass(frozen=True, eq=False)
+class _Realized:
+    """A `Compilation` but for its prediction."""
+
+    device: Device
+    hardware: Hardware
+    architecture: str
+    realizability: str
+    rho: float
+    reason: str
+    mean: str
+    flipped: int
+    scale_spread: float
+    warnings: tuple[str, ...]
+
+
+def _realize(problem: Problem, hardware: Hardware, architecture: str | None = None) -> _Realized:
+    """The passes up to the device; as `compile_problem`."""
     n = len(problem.variables)
     if hardware.max_cells is not None and n > hardware.max_cells:
         raise Unrealizable(
@@ -99,7 +123,8 @@ def compile_problem(
         raise Unrealizable(
             f"hardware {hardware.name} has no {architecture}; it has {', '.join(hardware.architectures)}"
         )
-    matrix = Matrix(problem.matrix, polarity(problem.matrix), congruence(problem.matrix))
+    values = canonical(problem.matrix)
+    matrix = Matrix(values, polarity(values), congruence(values))
     refused: list[tuple[str, Unrealizable]] = []
     for candidate in ARCHITECTURES:
         if candidate.name not in hardware.architectures or architecture not in (None, candidate.name):
@@ -111,18 +136,17 @@ def compile_problem(
             continue
         device = realization.device
         device.problem = problem
-        gains = abs(device.readout.matrix.diagonal())
-        return Compilation(
+        gains = device.readout.matrix.diagonal()
+        return _Realized(
             device=device,
-            prediction=predict(device),
             hardware=hardware,
             architecture=candidate.name,
             realizability=matrix.realizability,
             rho=matrix.congruence.rho,
             reason=_reason(candidate.summary, refused, architecture is not None),
             mean=realization.mean,
-            flipped=int((device.readout.matrix.diagonal() < 0).sum()),
-            scale_spread=float(gains.max() / gains.min()),
+            flipped=int((gains < 0).sum()),
+            scale_spread=float(np.abs(gains).max() / np.abs(gains).min()),
             warnings=problem.warnings,
         )
     details: dict[str, object] = {"rho": matrix.congruence.rho, "class": matrix.realizability}

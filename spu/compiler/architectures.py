@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from spu.compiler.congruence import Congruence, own_fraction
@@ -21,16 +22,18 @@ from spu.constants import BOLTZMANN
 from spu.device import Device, Readout
 from spu.errors import Unrealizable
 from spu.hardware import Hardware, Range
+from spu.lazy import Lazy
 from spu.problem import Problem
+from spu.sparse import canonical, row_numbers, scaled, with_data
 
 FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
-    """The problem's matrix with what passes 1 and 2 found out about it."""
+    """The problem's matrix, (n, n) and canonical, with what passes 1 and 2 found out about it."""
 
-    values: FloatArray
+    values: sp.csr_array
     polarity: Polarity
     congruence: Congruence
 
@@ -63,7 +66,7 @@ class Architecture(ABC):
         """Return the device, or raise `Unrealizable` with the reason and the number."""
 
 
-def _passive_form(matrix: Matrix, names: tuple[str, ...]) -> tuple[FloatArray, FloatArray]:
+def _passive_form(matrix: Matrix, names: tuple[str, ...]) -> tuple[FloatArray, sp.csr_array]:
     """Signed scaling t and ``M = diag(t) A diag(t)`` with off-diagonals <= 0 and own parts >= 0."""
     if matrix.polarity.signs is None:
         cycle = [names[k] for k in matrix.polarity.frustrated]
@@ -79,44 +82,45 @@ def _passive_form(matrix: Matrix, names: tuple[str, ...]) -> tuple[FloatArray, F
             details={"rho": matrix.congruence.rho},
         )
     t = matrix.polarity.signs * matrix.congruence.scale
-    M = t[:, None] * matrix.values * t
-    peak = np.diag(M).max()
-    return t / np.sqrt(peak), M / peak
+    M = scaled(matrix.values, t, t)
+    peak = M.diagonal().max()
+    return t / np.sqrt(peak), with_data(M, M.data / peak)
 
 
-def _own(M: FloatArray) -> FloatArray:
+def _own(M: sp.csr_array) -> FloatArray:
     """Own parts of the diagonal; what is below rounding is zero, which means: not built."""
-    own, rounding = own_fraction(M, np.ones(len(M))) * np.diag(M), 8.0 * len(M) * np.finfo(float).eps * np.diag(M)
+    n, diagonal = M.shape[0], M.diagonal()
+    own, rounding = own_fraction(M, np.ones(n)) * diagonal, 8.0 * n * np.finfo(float).eps * diagonal
     if (own < -rounding).any():
-        worst = int(np.argmin(own / np.diag(M)))
+        worst = int(np.argmin(own / diagonal))
         raise Unrealizable(
-            f"cell {worst + 1} would need a negative part of its own, {own[worst] / M[worst, worst]:.3g} of its "
+            f"cell {worst + 1} would need a negative part of its own, {own[worst] / diagonal[worst]:.3g} of its "
             "diagonal: the matrix is too badly conditioned for this scaling"
         )
     return np.where(own > rounding, own, 0.0)
 
 
-def _edges(M: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:
+def _edges(M: sp.csr_array) -> tuple[NDArray[np.int64], FloatArray]:
     """(m, 2) coupled pairs, in order of cells, and their (m,) entries."""
-    i, j = np.nonzero(np.triu(M, 1))
-    return np.column_stack([i, j]), M[i, j]
+    rows = row_numbers(M)
+    upper = np.flatnonzero((M.indices > rows) & (M.data != 0))
+    return np.column_stack([rows[upper], M.indices[upper].astype(np.int64)]), M.data[upper]
 
 
-def _signed(pairs: list[str], entries: FloatArray, allowed: Range) -> list[Elements]:
+def _signed(pairs: Lazy[str], entries: FloatArray, allowed: Range) -> list[Elements]:
     """Transconductances by sign, each as magnitudes with the range of its own sign."""
     ranges = (
         Range(min=max(allowed.min, 0.0), max=max(allowed.max, 0.0)),
         Range(min=max(-allowed.max, 0.0), max=max(-allowed.min, 0.0)),
     )
-    found = []
-    for keep, limits in zip((entries > 0, entries < 0), ranges, strict=True):
-        names = [name for name, there in zip(pairs, keep, strict=True) if there]
-        found.append(Elements("coupler", "S", names, np.abs(entries[keep]), limits))
-    return found
+    return [
+        Elements("coupler", "S", pairs.take(np.flatnonzero(keep)), np.abs(entries[keep]), limits)
+        for keep, limits in zip((entries > 0, entries < 0), ranges, strict=True)
+    ]
 
 
-def _pair_names(names: tuple[str, ...], ends: NDArray[np.int64]) -> list[str]:
-    return [f"{names[a]}-{names[b]}" for a, b in ends.tolist()]
+def _pair_names(names: tuple[str, ...], ends: NDArray[np.int64]) -> Lazy[str]:
+    return Lazy((len(ends), lambda k: f"{names[ends[k, 0]]}-{names[ends[k, 1]]}"))
 
 
 def _nominal(hardware: Hardware, quantity: str) -> float:
@@ -164,7 +168,7 @@ class RLCCapacitive(Architecture):
             ends,
             {"capacitance": -entries * factor},
             temperature=hardware.temperature,
-            readout=Readout(names, np.diag(t * np.sqrt(factor / energy)), offset),
+            readout=Readout(names, canonical(sp.diags_array(t * np.sqrt(factor / energy))), offset),
             architecture=self.name,
         )
         return Realization(device, "offset" if np.any(offset) else "zero")
@@ -178,7 +182,7 @@ class _RC(Architecture):
         problem: Problem,
         hardware: Hardware,
         t: FloatArray,
-        M: FloatArray,
+        M: sp.csr_array,
         factor: float,
         cells: dict[str, FloatArray | float],
         ends: NDArray[np.int64],
@@ -189,13 +193,14 @@ class _RC(Architecture):
         names = problem.variables
         c, s = _nominal(hardware, "capacitance"), _nominal(hardware, "noise")
         gain = t * np.sqrt(4.0 * c * factor / (s + thermal))
-        bias = factor * M @ (problem.target_mean / gain)
+        bias = (factor * M) @ (problem.target_mean / gain)
         held, offset = "zero", np.zeros(len(names))
         if np.any(bias):
             held = "bias"
             try:
-                for name, value in zip(names, bias.tolist(), strict=True):
-                    check_range("bias of cell", name, value, "A", hardware.cell["bias"])
+                allowed = hardware.cell["bias"]
+                for k in np.flatnonzero(~((bias >= allowed.min) & (bias <= allowed.max)))[:1]:
+                    check_range("bias of cell", names[k], float(bias[k]), "A", allowed)
             except Unrealizable:
                 if problem.answer == "mean":
                     raise
@@ -206,7 +211,7 @@ class _RC(Architecture):
             ends,
             couplers,
             temperature=hardware.temperature,
-            readout=Readout(names, np.diag(gain), offset),
+            readout=Readout(names, canonical(sp.diags_array(gain)), offset),
             architecture=self.name,
         )
         return Realization(device, held)
@@ -248,19 +253,19 @@ class RCTransconductor(_RC):
 
     def realize(self, problem: Problem, matrix: Matrix, hardware: Hardware) -> Realization:
         names = problem.variables
-        peak = float(np.diag(matrix.values).max())
-        M = matrix.values / peak
-        t = np.full(len(M), 1.0 / np.sqrt(peak))
+        peak = float(matrix.values.diagonal().max())
+        M = with_data(matrix.values, matrix.values.data / peak)
+        t = np.full(len(names), 1.0 / np.sqrt(peak))
         ends, entries = _edges(M)
         pairs = _pair_names(names, ends)
         factor = fit_scale(
             _nominal(hardware, "conductance"),
             [
-                Elements("cell", "S", names, np.diag(M).copy(), hardware.cell["conductance"]),
+                Elements("cell", "S", names, M.diagonal(), hardware.cell["conductance"]),
                 *_signed(pairs, entries, hardware.coupler["transconductance"]),
             ],
         )
-        conductance = np.diag(M) * factor
+        conductance = M.diagonal() * factor
         thermal = 4.0 * BOLTZMANN * hardware.temperature * float(conductance.mean())
         values = entries * factor
         couplers = {"transconductance_ab": values, "transconductance_ba": values}

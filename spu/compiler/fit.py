@@ -36,20 +36,28 @@ def fit_scale(nominal: float, groups: Sequence[Elements]) -> float:
     low, high = 0.0, np.inf
     at_low, at_high, limits, unit, share = "", "", (0.0, np.inf), "", 0.0
     for group in groups:
-        allowed = group.range
-        for k, value in enumerate(group.shares.tolist()):
-            if allowed.min > value * low:
-                if value <= 0:
-                    check_range(group.what, group.names[k], 0.0, group.unit, allowed)
-                low, at_low = allowed.min / value, f"{group.what} {group.names[k]}"
-            if value > 0 and allowed.max <= 0:
-                raise Unrealizable(
-                    f"{group.what} {group.names[k]} is needed; this hardware has none (its maximum is 0 {group.unit})",
-                    details={"element": f"{group.what} {group.names[k]}", "range": [allowed.min, allowed.max]},
-                )
-            if value > 0 and allowed.max < value * high:
-                high, share, unit = allowed.max / value, value, group.unit
-                at_high, limits = f"{group.what} {group.names[k]}", (allowed.min, allowed.max)
+        allowed, shares = group.range, group.shares
+        there = shares > 0
+        if not len(shares):
+            continue
+        if allowed.min > 0 and not there.all():
+            check_range(group.what, group.names[int(np.argmin(there))], 0.0, group.unit, allowed)
+        if not there.any():
+            continue
+        if allowed.max <= 0:
+            element = f"{group.what} {group.names[int(np.argmax(there))]}"
+            raise Unrealizable(
+                f"{element} is needed; this hardware has none (its maximum is 0 {group.unit})",
+                details={"element": element, "range": [allowed.min, allowed.max]},
+            )
+        smallest = int(np.argmin(np.where(there, shares, np.inf)))
+        largest = int(np.argmax(shares))
+        if allowed.min > shares[smallest] * low:
+            low, at_low = allowed.min / float(shares[smallest]), f"{group.what} {group.names[smallest]}"
+        if allowed.max < shares[largest] * high:
+            share, unit = float(shares[largest]), group.unit
+            high, limits = allowed.max / share, (allowed.min, allowed.max)
+            at_high = f"{group.what} {group.names[largest]}"
     if low > high * (1 + 1e-12):
         raise _out_of_range(at_high, share * low, unit, limits, f" when {at_low} is at its minimum")
     return float(min(max(nominal, low), high))

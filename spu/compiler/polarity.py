@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import breadth_first_order, connected_components
+
+from spu.sparse import canonical, off_diagonal, row_numbers
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,40 +32,67 @@ class Polarity:
     frustrated: tuple[int, ...] = ()
 
 
-def polarity(matrix: FloatArray) -> Polarity:
+def polarity(matrix: FloatArray | sp.csr_array) -> Polarity:
     """Two-colour the graph of signs of a symmetric (n, n) matrix.
 
     A negative entry wants equal signs at its ends, a positive one opposite signs; each
-    connected component is coloured breadth first from its first cell.
+    connected component is coloured along a breadth-first tree from its first cell.
     """
-    n = len(matrix)
-    signs = np.zeros(n)
-    parent = np.full(n, -1)
-    for root in range(n):
-        if signs[root]:
-            continue
-        signs[root] = 1.0
-        queue = [root]
-        for here in queue:
-            neighbours = np.flatnonzero(matrix[here])
-            neighbours = neighbours[neighbours != here]
-            wanted = -np.sign(matrix[here, neighbours]) * signs[here]
-            fresh = signs[neighbours] == 0
-            wrong = ~fresh & (signs[neighbours] != wanted)
-            if wrong.any():
-                return Polarity(None, _cycle(parent, here, int(neighbours[wrong][0])))
-            signs[neighbours[fresh]] = wanted[fresh]
-            parent[neighbours[fresh]] = here
-            queue.extend(neighbours[fresh].tolist())
-    return Polarity(signs)
+    graph = off_diagonal(canonical(matrix))
+    n = graph.shape[0]
+    if not (graph.data > 0).any():
+        return Polarity(np.ones(n))
+    order, parent = _breadth_first(graph)
+    rows = row_numbers(graph)
+    wanted = -np.sign(graph.data)
+
+    # The sign of a cell is the product of those wanted along its path to the root: pointers to
+    # ancestors, with the product on the way there, double their reach at every pass.
+    signs = np.ones(n)
+    in_tree = parent[graph.indices] == rows
+    signs[graph.indices[in_tree]] = wanted[in_tree]
+    above = np.where(parent < 0, np.arange(n), parent)
+    while (above != above[above]).any():
+        signs, above = signs * signs[above], above[above]
+
+    wrong = signs[rows] * wanted != signs[graph.indices]
+    if not wrong.any():
+        return Polarity(signs)
+    # The first one met: its cycle is among the shortest.
+    place = np.empty(n, dtype=np.int64)
+    place[order] = np.arange(n)
+    candidates = np.flatnonzero(wrong)
+    first = candidates[np.argmin(place[rows[candidates]])]
+    return Polarity(None, _cycle(parent, int(rows[first]), int(graph.indices[first])))
 
 
-def _cycle(parent: NDArray[np.int64], a: int, b: int) -> tuple[int, ...]:
+def _breadth_first(graph: sp.csr_array) -> tuple[IntArray, IntArray]:
+    """(n,) order of visits and (n,) parents, -1 for a root: the first cell of each connected component."""
+    n = graph.shape[0]
+    _, labels = connected_components(graph, directed=False)
+    roots = np.unique(labels, return_index=True)[1]
+    # One more node that leads to every root makes it one search.
+    everything = sp.csr_array(
+        (
+            np.ones(graph.nnz + len(roots)),
+            np.concatenate([graph.indices, roots]),
+            np.concatenate([graph.indptr, [graph.nnz + len(roots)]]),
+        ),
+        shape=(n + 1, n + 1),
+    )
+    order, parent = breadth_first_order(everything, n)
+    above = parent[:n].astype(np.int64)
+    return order[1:].astype(np.int64), np.where(above == n, -1, above)
+
+
+def _cycle(parent: IntArray, a: int, b: int) -> tuple[int, ...]:
     """The cycle that the edge a-b closes in the tree of parents."""
-    up = [a]
-    while parent[up[-1]] >= 0:
-        up.append(int(parent[up[-1]]))
+    up = {a: 0}
+    here = a
+    while parent[here] >= 0:
+        here = int(parent[here])
+        up[here] = len(up)
     down = [b]
     while down[-1] not in up:
         down.append(int(parent[down[-1]]))
-    return (*up[: up.index(down[-1]) + 1], *reversed(down[:-1]))
+    return (*list(up)[: up[down[-1]] + 1], *reversed(down[:-1]))

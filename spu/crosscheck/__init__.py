@@ -170,7 +170,7 @@ def _corners(context: Context) -> tuple[dict[str, NDArray[np.float64]], dict[str
     covariances: dict[str, NDArray[np.float64]] = {}
     if context.problem is not None:
         means["ideal"] = context.problem.target_mean
-        covariances["ideal"] = context.problem.target_covariance
+        covariances["ideal"] = np.asarray(context.problem.target_covariance)
 
     def add(name: str, mean: NDArray[np.float64] | None, covariance: NDArray[np.float64] | None) -> None:
         if mean is not None:

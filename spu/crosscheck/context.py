@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 
 from spu.circuit import Circuit, lower
 from spu.device import Device
-from spu.emulator.stationary import Stationary, stationary
+from spu.emulator.large import LARGE
+from spu.emulator.law import solve
+from spu.emulator.stationary import Stationary
+from spu.errors import UsageError
 from spu.problem import Problem
 from spu.sde import stochastic_ode
 from spu.spice.deck import Deck
@@ -65,8 +68,20 @@ class Context:
 
     @cached_property
     def law(self) -> Stationary:
-        """Its stationary law."""
-        return stationary(stochastic_ode(self.circuit))
+        """Its stationary law.
+
+        Raises
+        ------
+        UsageError
+            If the network is too large to be compared entry by entry.
+        """
+        law = solve(stochastic_ode(self.circuit))
+        if not isinstance(law, Stationary) or (self.problem is not None and self.problem.sparse):
+            raise UsageError(
+                f"check compares whole matrices: at most {LARGE} states and a dense problem; this network has "
+                f"{law.sde.E.shape[0]} states (predict and simulate take it)"
+            )
+        return law
 
     @cached_property
     def timing(self) -> Timing:

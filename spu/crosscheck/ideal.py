@@ -28,12 +28,13 @@ def run(context: Context) -> Level:
     messages, ratios = [], []
     if compiled is not None:
         statistics = compiled["statistics"]
-        noise = np.sqrt(np.trace(found.voltage_covariance))
+        voltages, variables = np.asarray(found.voltage_covariance), np.asarray(found.covariance)
+        noise = np.sqrt(np.trace(voltages))
         differences = {
-            "voltage_covariance": _difference(found.voltage_covariance, statistics["voltage_covariance"]),
+            "voltage_covariance": _difference(voltages, statistics["voltage_covariance"]),
             "voltage_mean": _difference(found.voltage_mean, statistics["voltage_mean"], noise),
-            "covariance": _difference(found.covariance, statistics["covariance"]),
-            "mean": _difference(found.mean, statistics["mean"], np.sqrt(np.trace(found.covariance))),
+            "covariance": _difference(variables, statistics["covariance"]),
+            "mean": _difference(found.mean, statistics["mean"], np.sqrt(np.trace(variables))),
             # Inductances do not show in the voltages' law; they show here.
             "state_variance": _difference(found.law.state_variance, statistics["state_variance"], each=True),
         }

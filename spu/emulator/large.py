@@ -82,7 +82,7 @@ class SparseStationary:
         return sp.csr_array(self.nodal.probes @ found @ self.nodal.probes.T)
 
     @cached_property
-    def _extremes(self) -> Modes:
+    def extremes(self) -> Modes:
         """The modes of the largest and of the smallest eigenvalue of the coupling: all others lie between."""
         start = np.cos(np.arange(self.coupling.n, dtype=np.float64) ** 2)
         largest = largest_eigenvalue(lambda x: self.coupling.matrix @ x, start, tolerance=1e-6)
@@ -98,7 +98,7 @@ class SparseStationary:
     @property
     def poles(self) -> ComplexArray:
         """Poles of the two extreme modes, 1/s."""
-        return self._extremes.poles
+        return self.extremes.poles
 
     @property
     def time_constants(self) -> FloatArray:

@@ -96,6 +96,13 @@ class Modes:
             return (-2.0 * alpha)[:, None, None]
         return np.moveaxis(np.array([[-2.0 * alpha, -w], [w, np.zeros_like(w)]]), 2, 0)
 
+    def spectrum(self, frequencies: ArrayLike) -> FloatArray:
+        """One-sided spectral density of each modal voltage, (k, n) V^2/Hz, at (k,) Hz."""
+        s = 2j * np.pi * np.asarray(frequencies, dtype=np.float64)[:, None]
+        c, g, stiffness = self.capacitance, self.conductance, self.stiffness
+        admittance = s * c + g + (stiffness / s if self.inductive else 0.0)
+        return np.asarray(2.0 * self.noise / np.abs(admittance) ** 2)
+
     def correlation(self, lags: ArrayLike) -> FloatArray:
         """Autocorrelation of each modal voltage, (k, n), at lags (k,) >= 0 in s."""
         alpha, w = self.damping, self.frequency

@@ -10,16 +10,20 @@ noise in ``.noise`` is that of the cell's or coupler's own resistor.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
+from typing import BinaryIO
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from spu.circuit import Circuit, Instances, Subcircuit, lower
 from spu.constants import BOLTZMANN, GROUND, ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
 from spu.device import Device
 from spu.elements import unit_noise_resistance
-from spu.emulator.stationary import Stationary, stationary
+from spu.emulator.law import Law, solve
 from spu.sde import stochastic_ode
+from spu.sparse import is_diagonal
 from spu.spice.timing import Timing, timing
 
 FloatArray = NDArray[np.float64]
@@ -32,6 +36,12 @@ _HEADER_ROWS = 16
 
 _STANDALONE_SAMPLES = 4000
 """In the transient of a netlist run by itself; fewer where there are more than eight cells."""
+
+MAX_INSTANCES = 2_000_000
+"""Most instances and noise sources of a netlist; ngspice itself would take hours to set up more."""
+
+_MOST_ANALYSED, _ANALYSED = 64, 16
+"""With more cells than the first, a netlist run by itself measures only as many as the second."""
 
 
 def number(value: float) -> str:
@@ -61,7 +71,7 @@ def noise_resistor(circuit: Circuit) -> dict[str, str]:
     return found
 
 
-def netlist(device: Device, *, seed: int = 0, law: Stationary | None = None) -> str:
+def netlist(device: Device, *, seed: int = 0, law: Law | None = None) -> str:
     """The complete netlist of a device.
 
     Parameters
@@ -78,19 +88,38 @@ def netlist(device: Device, *, seed: int = 0, law: Stationary | None = None) -> 
     CircuitError
         If the circuit has no stationary law: the header states what to expect.
     """
+    return "".join(_pieces(device, seed, law))
+
+
+def write_netlist(device: Device, stream: BinaryIO, *, seed: int = 0, law: Law | None = None) -> None:
+    """Write what `netlist` gives to an open binary stream, piece by piece."""
+    for piece in _pieces(device, seed, law):
+        stream.write(piece.encode())
+
+
+def netlist_size(circuit: Circuit) -> int:
+    """Number of instances and noise sources: what makes a netlist long (see `MAX_INSTANCES`)."""
+    return sum(len(group.names) for group in circuit.instances) + len(circuit.sources)
+
+
+def _pieces(device: Device, seed: int, law: Law | None) -> Iterator[str]:
+    """The text in pieces of many lines."""
+    lines = _lines(device, seed, law)
+    while piece := list(islice(lines, 10_000)):
+        yield "\n".join(piece) + "\n"
+
+
+def _lines(device: Device, seed: int, law: Law | None) -> Iterator[str]:
     circuit = lower(device)
-    law = stationary(stochastic_ode(circuit)) if law is None else law
+    law = solve(stochastic_ode(circuit)) if law is None else law
     times = timing(law)
-    lines = [
-        *_header(device, circuit, law, times, seed),
-        *_parameters(circuit, law, times, seed),
-        *_subcircuits(circuit),
-        *_instances(circuit),
-        *_sources(circuit),
-        *_analysis(circuit, law, times),
-        ".end",
-    ]
-    return "\n".join(lines) + "\n"
+    yield from _header(device, circuit, law, times, seed)
+    yield from _parameters(circuit, law, times, seed)
+    yield from _subcircuits(circuit)
+    yield from _instances(circuit)
+    yield from _sources(circuit)
+    yield from _analysis(circuit, law, times)
+    yield ".end"
 
 
 def _section(text: str) -> list[str]:
@@ -102,7 +131,7 @@ def _rows(matrix: FloatArray) -> Iterator[str]:
         yield "*   " + " ".join(f"{value: .9e}" for value in row)
 
 
-def _header(device: Device, circuit: Circuit, law: Stationary, times: Timing, seed: int) -> list[str]:
+def _header(device: Device, circuit: Circuit, law: Law, times: Timing, seed: int) -> list[str]:
     from spu import __version__
 
     n, m = len(device.cell_names), len(device.coupler_ends)
@@ -129,15 +158,12 @@ def _header(device: Device, circuit: Circuit, law: Stationary, times: Timing, se
         lines.append("* Target mean of x:")
         lines += _limited(problem.target_mean[None, :])
     readout = device.readout
-    diagonal = readout.matrix.shape[0] == readout.matrix.shape[1] and not np.any(
-        readout.matrix - np.diag(np.diag(readout.matrix))
-    )
-    if diagonal:
+    if is_diagonal(readout.matrix):
         lines.append("* Mapping, x = gain * v + offset:   variable, cell, gain (1/V), offset")
         lines += [
             f"*   {variable} {cell} {number(gain)} {number(offset)}"
             for variable, cell, gain, offset in zip(
-                readout.variables, circuit.probes, np.diag(readout.matrix), readout.offset, strict=True
+                readout.variables, circuit.probes, readout.matrix.diagonal(), readout.offset, strict=True
             )
         ]
     else:
@@ -153,13 +179,13 @@ def _header(device: Device, circuit: Circuit, law: Stationary, times: Timing, se
     return lines
 
 
-def _limited(matrix: FloatArray) -> list[str]:
+def _limited(matrix: FloatArray | sp.csr_array) -> list[str]:
     if max(matrix.shape) > _HEADER_ROWS:
         return [f"*   ({matrix.shape[0]} x {matrix.shape[1]}: see problem.json)"]
-    return list(_rows(matrix))
+    return list(_rows(matrix.toarray() if sp.issparse(matrix) else matrix))
 
 
-def _parameters(circuit: Circuit, law: Stationary, times: Timing, seed: int) -> list[str]:
+def _parameters(circuit: Circuit, law: Law, times: Timing, seed: int) -> list[str]:
     hot = circuit.temperature > 0
     temperature = circuit.temperature if hot else ROOM_TEMPERATURE
     voltage, current, capacitance = _scales(law)
@@ -196,11 +222,11 @@ def _parameters(circuit: Circuit, law: Stationary, times: Timing, seed: int) -> 
     return lines
 
 
-def _scales(law: Stationary) -> tuple[float, float, float]:
+def _scales(law: Law) -> tuple[float, float, float]:
     """Largest rms voltage (V) and current (A) and largest capacitance (F), for the simulator's tolerances."""
-    is_voltage = np.array([name.startswith("v(") for name in law.sde.state_names])
+    is_voltage = np.fromiter((name.startswith("v(") for name in law.sde.state_names), dtype=bool)
     rms = np.sqrt(law.state_variance)
-    voltage = float(np.sqrt(np.diag(law.voltage_covariance)).max(initial=0.0)) or 1.0
+    voltage = float(np.sqrt(law.voltage_covariance.diagonal()).max(initial=0.0)) or 1.0
     conductance = float(np.abs(law.sde.F.diagonal()).max(initial=0.0))
     current = float(rms[~is_voltage].max(initial=0.0)) or voltage * conductance
     return voltage, current, float(law.sde.E.diagonal()[is_voltage].max(initial=0.0))
@@ -224,12 +250,10 @@ def _subcircuit(template: Subcircuit) -> list[str]:
     ]
 
 
-def _instances(circuit: Circuit) -> list[str]:
-    lines: list[str] = []
+def _instances(circuit: Circuit) -> Iterator[str]:
     for group in circuit.instances:
-        lines += _section(f"{group.subcircuit.name}: {', '.join(_port_names(group))}, values")
-        lines += _instance_lines(circuit, group)
-    return lines
+        yield from _section(f"{group.subcircuit.name}: {', '.join(_port_names(group))}, values")
+        yield from _instance_lines(circuit, group)
 
 
 def _port_names(group: Instances) -> list[str]:
@@ -239,57 +263,59 @@ def _port_names(group: Instances) -> list[str]:
 
 def _instance_lines(circuit: Circuit, group: Instances) -> Iterator[str]:
     electrical = {"a", "b"}
-    columns = []
-    for port, numbers in zip(group.subcircuit.ports, group.nodes.T.tolist(), strict=True):
-        if port in electrical:
-            columns.append([cell_node(circuit.nodes[k]) if k != GROUND else "0" for k in numbers])
-        else:
-            columns.append([circuit.sources[k].name for k in numbers])
-    values = {name: array.tolist() for name, array in group.parameters.items()}
-    for k, name in enumerate(group.names):
-        nodes = " ".join(column[k] for column in columns)
-        settings = " ".join(f"{key}={number(array[k])}" for key, array in values.items())
-        yield f"{name} {nodes} {group.subcircuit.name} {settings}"
+    nodes = [cell_node(name) for name in circuit.nodes]
+    settings = " ".join(f"{key}={{!r}}" for key in group.parameters)
+    line = " ".join(["{}", *("{}" for _ in group.subcircuit.ports), group.subcircuit.name, settings]).format
+    for first in range(0, len(group.names), 10_000):
+        rows = slice(first, first + 10_000)
+        columns = []
+        for port, numbers in zip(group.subcircuit.ports, group.nodes[rows].T.tolist(), strict=True):
+            if port in electrical:
+                columns.append([nodes[k] if k != GROUND else "0" for k in numbers])
+            else:
+                columns.append([circuit.sources[k].name for k in numbers])
+        values = (array[rows].tolist() for array in group.parameters.values())  # floats, whose repr is `number`
+        yield from map(line, group.names[rows], *columns, *values)
 
 
-def _sources(circuit: Circuit) -> list[str]:
+def _sources(circuit: Circuit) -> Iterator[str]:
     if not circuit.sources:
-        return []
-    lines = _section("noise sources: sampled and held every ts in .tran; rn makes the same density in .noise")
+        return
+    yield from _section("noise sources: sampled and held every ts in .tran; rn makes the same density in .noise")
     wave = "dc 0 ac 0 trrandom(2 {ts} 0 {vn} 0)"
     for source in circuit.sources:
         element = noise_element(source.name)
         if source.thermal:
-            lines.append(f"{element} {source.name} 0 {wave}")
+            yield f"{element} {source.name} 0 {wave}"
         else:
-            lines += [
-                f"{element} s_{source.name} 0 {wave}",
-                f"r{source.name} s_{source.name} {source.name} {{rn}}",
-            ]
-    return lines
+            yield f"{element} s_{source.name} 0 {wave}"
+            yield f"r{source.name} s_{source.name} {source.name} {{rn}}"
 
 
-def _analysis(circuit: Circuit, law: Stationary, times: Timing) -> list[str]:
+def _analysis(circuit: Circuit, law: Law, times: Timing) -> list[str]:
     """A control block that measures the variances twice: ``.noise`` integrated, and ``.tran`` sampled."""
     if not circuit.sources:
         return []
-    expected = np.diag(law.voltage_covariance)
-    mean = law.voltage_mean
+    count = len(circuit.probes)
+    shown = count if count <= _MOST_ANALYSED else _ANALYSED
+    probes = circuit.probes[:shown]
+    expected, mean = law.voltage_covariance.diagonal()[:shown], law.voltage_mean[:shown]
     reference = noise_element(circuit.sources[0].name)
     per_decade = max(times.per_decade, 50)
     settle = 5 * times.slowest
-    samples = _STANDALONE_SAMPLES * 8 / max(8, len(circuit.probes))
+    samples = _STANDALONE_SAMPLES * 8 / max(8, count)
     stop = settle + max(samples * times.sample_time, 20 * times.slowest)
     start = " uic" if law.sde.conserved else ""
     lines = [
         *_section("analysis when run by itself; a tool that checks this netlist runs its own"),
+        *([f"* It measures the first {shown} of {count} cells."] if shown < count else []),
         ".control",
         "set noaskquit",
         "set sqrnoise",
         "echo",
         "echo variances from .noise, integrated over frequency, V^2",
     ]
-    for k, (probe, variance) in enumerate(zip(circuit.probes, expected, strict=True)):
+    for k, (probe, variance) in enumerate(zip(probes, expected, strict=True)):
         lines += [
             f"noise v({cell_node(probe)}) {reference} dec {per_decade} {times.low:.6g} {times.high:.6g}",
             f"setplot noise{2 * k + 1}",
@@ -300,11 +326,11 @@ def _analysis(circuit: Circuit, law: Stationary, times: Timing) -> list[str]:
     lines += [
         "echo",
         f"echo variances from .tran over {stop:.4g} s, V^2: scatter of a few per cent to tens of per cent is expected",
-        "save " + " ".join(f"v({cell_node(probe)})" for probe in circuit.probes),
+        "save " + " ".join(f"v({cell_node(probe)})" for probe in probes),
         f"tran {number(times.sample_time)} {number(stop)} {number(settle)} {number(times.sample_time / 8)}{start}",
         "linearize",
     ]
-    for probe, variance, centre in zip(circuit.probes, expected, mean, strict=True):
+    for probe, variance, centre in zip(probes, expected, mean, strict=True):
         vector = f"v({cell_node(probe)})"
         lines += [
             f"let deviation = {vector} - mean({vector})",

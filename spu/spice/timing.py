@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spu.emulator.stationary import Stationary
+from spu.emulator.large import SparseStationary
+from spu.emulator.law import Law
+from spu.emulator.stationary import EXTENDED, Stationary
 
 FloatArray = NDArray[np.float64]
 
@@ -44,17 +46,14 @@ class Timing:
     per_decade: int
 
 
-def timing(law: Stationary) -> Timing:
+def timing(law: Law) -> Timing:
     """Choose time scales for a circuit."""
     poles = law.poles
     magnitudes = np.abs(poles) / (2 * np.pi)
     low, high = float(magnitudes.min()) / 300.0, float(magnitudes.max()) * 300.0
     per_decade = sweep_points(law)
     coarse = np.geomspace(low, high, int(np.log10(high / low) * min(per_decade, 60)) + 2)
-    transfer = law.transfer(coarse)
-    power = (np.abs(transfer) ** 2).sum(axis=2)
-    weights = np.gradient(coarse)[:, None]
-    share = np.cumsum(power * weights, axis=0)
+    share = np.cumsum(_power(law, coarse) * np.gradient(coarse)[:, None], axis=0)
     share = (share / np.where(share[-1] > 0, share[-1], 1.0)).mean(axis=1)
     reference = 2 * np.pi * float(coarse[min(int(np.searchsorted(share, 0.8 * share[-1])), len(coarse) - 1)])
     slowest = float(law.time_constants[0])
@@ -62,7 +61,20 @@ def timing(law: Stationary) -> Timing:
     return Timing(reference, slowest, _round(sample_time), low, high, per_decade)
 
 
-def sweep_points(law: Stationary) -> int:
+def _power(law: Law, frequencies: FloatArray) -> FloatArray:
+    """Power spectra up to a factor, (k, p): of all probes, or where that costs too much of a fair choice of them."""
+    if isinstance(law, SparseStationary):
+        return law.extremes.spectrum(frequencies)
+    if law.sde.E.shape[0] <= EXTENDED:
+        return (np.abs(law.transfer(frequencies)) ** 2).sum(axis=2)
+    chosen = np.unique(np.linspace(0, len(law.sde.probes) - 1, 32).astype(int))
+    if law.modes is not None:
+        return law.modes.spectrum(frequencies) @ (law.modes.probes[chosen] ** 2).T
+    few = Stationary(replace(law.sde, H=law.sde.H[chosen], D=law.sde.D[chosen], y0=law.sde.y0[chosen]))
+    return (np.abs(few.transfer(frequencies)) ** 2).sum(axis=2)
+
+
+def sweep_points(law: Law) -> int:
     """Points per decade for the trapezoid rule in the logarithm of frequency.
 
     The integrand is analytic in ``u = log f`` but for poles at an angle ``theta`` from the real

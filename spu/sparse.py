@@ -1,0 +1,93 @@
+"""What the package asks of sparse matrices besides algebra. All are (rows, columns) `scipy.sparse.csr_array`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy.linalg as la
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+def canonical(matrix: Any) -> sp.csr_array:
+    """The matrix, dense or sparse, as a float64 CSR array: sorted, no entry twice, no stored zeros.
+
+    A matrix that is all this already is returned as it is, not copied.
+    """
+    a = sp.csr_array(matrix, dtype=np.float64)
+    if not (a.has_canonical_format and a.data.all()):
+        a = a.copy() if sp.issparse(matrix) else a
+        a.sum_duplicates()
+        a.eliminate_zeros()
+    return a
+
+
+def row_numbers(matrix: sp.csr_array) -> IntArray:
+    """(stored,) row of every stored entry."""
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+
+
+def is_diagonal(matrix: sp.csr_array) -> bool:
+    """Whether a canonical matrix is square and has no entry off its diagonal."""
+    return matrix.shape[0] == matrix.shape[1] and bool((matrix.indices == row_numbers(matrix)).all())
+
+
+def off_diagonal(matrix: sp.csr_array) -> sp.csr_array:
+    """A canonical square matrix without its diagonal."""
+    rows = row_numbers(matrix)
+    keep = matrix.indices != rows
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows[keep], minlength=matrix.shape[0]))])
+    return sp.csr_array((matrix.data[keep], matrix.indices[keep], indptr), shape=matrix.shape)
+
+
+def with_data(matrix: sp.csr_array, data: FloatArray) -> sp.csr_array:
+    """A matrix of the same pattern with other entries."""
+    return sp.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def scaled(matrix: sp.csr_array, left: FloatArray, right: FloatArray) -> sp.csr_array:
+    """``diag(left) @ matrix @ diag(right)`` on the same pattern, even where a product is zero."""
+    return with_data(matrix, np.repeat(left, np.diff(matrix.indptr)) * matrix.data * right[matrix.indices])
+
+
+def largest_eigenvalue(
+    apply: Callable[[FloatArray], FloatArray], start: FloatArray, *, tolerance: float, limit: int = 1000
+) -> float:
+    """Largest eigenvalue of a symmetric (n, n) operator, by Lanczos' three-term recurrence.
+
+    Without reorthogonalisation: rounding repeats eigenvalues that are found already, which does the
+    largest one no harm (Paige 1980), and an iteration costs little more than ``apply``.
+
+    Parameters
+    ----------
+    apply:
+        The operator, (n,) to (n,).
+    start:
+        (n,), with a part along the eigenvector wanted.
+    tolerance:
+        Relative; of the residual, which bounds the error.
+    limit:
+        Most iterations. The value is then what was found until there, from below.
+    """
+    q, before = start / np.linalg.norm(start), np.zeros_like(start)
+    alphas: list[float] = []
+    betas: list[float] = []
+    value = 0.0
+    for k in range(min(limit, len(start))):
+        w = apply(q) - (betas[-1] if betas else 0.0) * before
+        alphas.append(float(q @ w))
+        w -= alphas[-1] * q
+        betas.append(float(np.linalg.norm(w)))
+        exhausted = betas[-1] <= np.finfo(float).eps * max(map(abs, (alphas[0], alphas[-1])))
+        if exhausted or k % 10 == 9 or k + 1 == min(limit, len(start)):
+            values, vectors = la.eigh_tridiagonal(alphas, betas[:-1], select="i", select_range=(k, k))
+            value = float(values[0])
+            if exhausted or betas[-1] * abs(float(vectors[-1, 0])) <= tolerance * abs(value):
+                break
+        before, q = q, w / betas[-1]
+    return value
