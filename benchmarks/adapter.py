@@ -93,18 +93,17 @@ def sampler_of_step(step: Step) -> Sampler:
     return Sampler(step, unit, unit)
 
 
-def modal_sampler(precision: FloatArray, interval: float) -> Sampler | None:  # noqa: ARG001
-    """Trajectories of a nominal SPU, one 2 x 2 step a mode; None while the project has no modal path.
+MODAL = False
+"""PLANNED: True once the project propagates a nominal SPU mode by mode."""
 
-    Parameters
-    ----------
-    precision:
-        (n, n) matrix to compile onto nominal RLC cells.
-    interval:
-        In units of the nominal cell's ``sqrt(L C)``.
+
+def modal_sampler(device: spu.Device, interval: float) -> Sampler:
+    """Trajectories of a nominal SPU, one 2 x 2 step a mode, ``interval`` seconds apart; probes are its voltages.
+
+    Only called where `MODAL` is true.
     """
-    # PLANNED: device = spu.compile(...); Propagator(device_law(device), interval * sqrt(L C)).
-    return None
+    # PLANNED: Propagator(device_law(device), interval), which chooses the modal path itself.
+    return sampler(device_law(device), interval)
 
 
 def independent_samples(law: Stationary, *, samples: int, seed: int, threads: int) -> FloatArray:  # noqa: ARG001

@@ -10,8 +10,9 @@ import numpy as np
 from harness import WORST, Check, Session, blas_threads
 from numpy.typing import NDArray
 from peers import BIAS, Diffrax, NumpyEuler, NumpyExact, Problem, Thermox, bias, missing, problem_of
-from problems import alike_rc, cell_law, scattered
+from problems import alike_rc, cell_law, grid_precision, scattered
 
+import spu
 from spu.emulator.stationary import Stationary
 from spu.estimate import trajectory_error
 
@@ -68,6 +69,23 @@ def project_covariance(session: Session, cells: int, *, steps: int, count: int) 
     settings = f"{count} trajectories of {steps} readouts, a quarter of the slowest time constant apart"
     verdict = _judge(session, worst <= WORST, "spu", what)
     session.checks.append(Check("spu", adapter.VERSION, settings, what, verdict, None, mean, worst, effective))
+
+
+def project_modal(session: Session) -> None:
+    """The modal path of a nominal SPU against its exact law, where the project has one."""
+    what = "covariance, modal path, 48 nominal cells"
+    if not adapter.MODAL:
+        session.checks.append(Check("spu", adapter.VERSION, "", what, "no modal path in the project yet"))
+        return
+    device = spu.compile(spu.GaussianSampling(precision=grid_precision(6, 8)), hardware="ideal")
+    law, steps, count = adapter.law_of(device), session.pick(2000, 50), session.pick(256, 16)
+    interval = float(law.time_constants[0]) / 4
+    found = adapter.modal_sampler(device, interval).moments(steps=steps, count=count, seed=5, threads=session.threads)
+    estimate = found.covariance + np.outer(found.mean, found.mean)
+    size = {"steps": steps, "interval": interval, "count": count}
+    mean, worst, effective = deviations(law, estimate, law.voltage_covariance, **size)
+    verdict = _judge(session, worst <= WORST, "spu", what)
+    session.checks.append(Check("spu", adapter.VERSION, "", what, verdict, None, mean, worst, effective))
 
 
 def project_autocovariance(session: Session) -> None:
@@ -160,6 +178,7 @@ def run(session: Session) -> None:
         if session.quick:
             steps, count = min(steps, 50), 16
         project_covariance(session, cells, steps=steps, count=count)
+    project_modal(session)
     project_autocovariance(session)
     project_bits(session)
     law, interval, problem = common_problem()

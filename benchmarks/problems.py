@@ -19,6 +19,9 @@ FloatArray = NDArray[np.float64]
 INDUCTOR_QUALITY = 100.0
 """Quality factor of the lossy inductors at each cell's own resonance: an ordinary wound one."""
 
+NOMINAL_TIME = 1e-7
+"""s: ``sqrt(L C)`` of the nominal cell of the preset ``ideal``."""
+
 
 def scattered(
     cells: int, *, seed: int = 0, neighbours: int | None = None, lossy: bool = False, cold: bool = False
