@@ -63,8 +63,8 @@ def main(words: list[str] | None = None) -> int:
     given = arguments(words)
     confine(given.threads)
     import correctness
-    from cases import CASES, FORKING, SAMPLING
-    from harness import Session, as_json, machine_limits, report
+    from cases import CASES, FORKING, LIMITED, SAMPLING
+    from harness import Session, as_json, finish_limits, measure_limits, report
 
     chosen = [name.strip() for name in given.only.split(",") if name.strip()] or list(CASES)
     if unknown := sorted(set(chosen) - set(CASES)):
@@ -80,10 +80,13 @@ def main(words: list[str] | None = None) -> int:
     if not given.no_checks:
         correctness.run(session)
     session.say("the machine's limits")
-    session.limits = machine_limits(session)
+    measure_limits(session)
     for name in chosen:
         if name not in FORKING:
+            if name in LIMITED:
+                measure_limits(session, brief=True)
             attempt(session, name, CASES[name], broken)
+    finish_limits(session)
     session.rows.sort(key=lambda row: list(CASES).index(row.case))
     if session.wrong:
         for row in session.rows:

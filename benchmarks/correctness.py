@@ -132,7 +132,7 @@ def peer(
     if reason:
         session.checks.append(Check(sampler.name, sampler.version, "", what, reason))
         return
-    sampler.prepare(problem, **size)
+    sampler.prepare(problem, **size, threads=session.threads)
     tends_to = sampler.law(problem)
     law_error = bias(problem, tends_to)
     estimate = _second_moment(sampler.sample(4))

@@ -34,7 +34,7 @@ class Session:
     peers:
         Names allowed; None for all.
     limits:
-        What the machine can do (`machine_limits`).
+        What the machine can do (`measure_limits`).
     checks, rows:
         Found so far.
     wrong:
@@ -112,8 +112,10 @@ class Row:
         To be met; None where a figure stands apart without a goal.
     at_most:
         Whether the value should stay below its goal.
+    states, rank:
+        Of an exact step: what the machine's limit for it depends on; None for anything else.
     limit:
-        Fraction of the machine's own limit that the project reaches; None where it has no meaning.
+        Fraction of the machine's own limit that the project's best time reaches (`finish_limits`).
     note:
         Why there is no value, or what to know about it.
     """
@@ -132,6 +134,8 @@ class Row:
     goal: float | None = None
     reach: float | None = None
     at_most: bool = False
+    states: int | None = None
+    rank: int | None = None
     limit: float | None = None
     note: str = ""
 
@@ -173,10 +177,13 @@ class Contestant:
         Does it once; compiled and prepared.
     units:
         Units of work it does each time: times are per unit.
+    blas:
+        Threads for linear algebra; as many as everything has, unless given. Set before the clock starts.
     """
 
     work: Callable[[], object]
     units: float = 1.0
+    blas: int | None = None
 
 
 def alternate(
@@ -201,7 +208,8 @@ def alternate(
     """
     if warm:
         for contestant in contestants.values():
-            contestant.work()
+            with blas_threads(contestant.blas):
+                contestant.work()
     times: dict[str, list[float]] = {name: [] for name in contestants}
     started = time.perf_counter()
     for number in range(rounds):
@@ -210,9 +218,10 @@ def alternate(
         order = list(contestants.items())
         for name, contestant in order if number % 2 == 0 else order[::-1]:
             time.sleep(PAUSE)
-            before = time.perf_counter()
-            contestant.work()
-            times[name].append((time.perf_counter() - before) / contestant.units)
+            with blas_threads(contestant.blas):
+                before = time.perf_counter()
+                contestant.work()
+                times[name].append((time.perf_counter() - before) / contestant.units)
     return {name: np.array(found) for name, found in times.items()}
 
 
@@ -232,8 +241,11 @@ def ratio(own: np.ndarray, other: np.ndarray) -> dict[str, float]:
 
 
 @contextmanager
-def blas_threads(count: int) -> Iterator[bool]:
-    """Limit linear algebra to some threads; yields whether that was possible (threadpoolctl)."""
+def blas_threads(count: int | None) -> Iterator[bool]:
+    """Limit linear algebra to some threads (None: leave it); yields whether that was possible (threadpoolctl)."""
+    if count is None:
+        yield False
+        return
     try:
         from threadpoolctl import threadpool_limits
     except ModuleNotFoundError:
@@ -253,21 +265,29 @@ def _best(work: Callable[[], object], repeats: int) -> float:
     return min(times)
 
 
-def product_peak(threads: int, *, quick: bool) -> float | None:
+def best_blas_threads(work: Callable[[], object], threads: int) -> int:
+    """1 or ``threads``, whichever is faster: small products lose by threads, and so do all on a busy machine."""
+    taken = {}
+    for count in (1, threads):
+        with blas_threads(count):
+            taken[count] = _best(work, 2)
+    return min(taken, key=lambda count: taken[count])
+
+
+def product_peak(threads: int, sizes: Sequence[int], repeats: int) -> float | None:
     """Fastest double-precision matrix product of several sizes, flop/s; None where threads cannot be limited."""
     peak = 0.0
-    with blas_threads(threads) as limited:
-        if not limited and threads == 1:
+    with blas_threads(threads) as obeyed:
+        if not obeyed and threads == 1:
             return None
-        for size in (128,) if quick else (512, 1024, 2048):
+        for size in sizes:
             a, b, out = np.random.default_rng(0).standard_normal((3, size, size))
-            peak = max(peak, 2.0 * size**3 / _best(lambda: np.matmul(a, b, out=out), 1 if quick else 5))  # noqa: B023
+            peak = max(peak, 2.0 * size**3 / _best(lambda: np.matmul(a, b, out=out), repeats))  # noqa: B023
     return peak
 
 
-def normal_peak(threads: int, *, quick: bool) -> dict[str, float]:
+def normal_peak(threads: int, count: int, repeats: int) -> dict[str, float]:
     """Standard normals a second, by generator, on ``threads`` threads into buffers that stay in cache."""
-    count = 65536 if quick else 8 * 2**20
     block = 32768
     found = {}
     with ThreadPoolExecutor(threads) as pool:
@@ -278,24 +298,43 @@ def normal_peak(threads: int, *, quick: bool) -> dict[str, float]:
                 for _ in range(-(-count // (threads * block))):
                     generator.standard_normal(out=buffer)
 
-            found[f"numpy {kind.__name__}"] = count / _best(lambda: list(pool.map(fill, range(threads))), 3)
-    found["spu"] = count / _best(lambda: adapter.normals(count, 0, threads), 3)
+            found[f"numpy {kind.__name__}"] = count / _best(lambda: list(pool.map(fill, range(threads))), repeats)
+    found["spu"] = count / _best(lambda: adapter.normals(count, 0, threads), repeats)
     return found
 
 
-def machine_limits(session: Session) -> dict[str, float]:
-    """What this machine can do: products (flop/s) and normals (1/s), the fastest of each."""
-    limits: dict[str, float] = {}
+def measure_limits(session: Session, *, brief: bool = False) -> None:
+    """What this machine can do: products (flop/s) and normals (1/s), the most that was seen so far in this run.
+
+    Measured anew (``brief``) before and after what is held against it: a peak taken while somebody else was
+    busy would make everything after it look good.
+    """
+    sizes = session.pick((1024,) if brief else (512, 1024, 2048), (128,))
+    repeats, count = session.pick(3 if brief else 5, 1), session.pick(2**21 if brief else 2**23, 2**16)
+    limits = session.limits
     for threads in sorted({1, session.threads}):
-        peak = product_peak(threads, quick=session.quick)
+        found = {f"normals/s, {name}": rate for name, rate in normal_peak(threads, count, repeats).items()}
+        peak = product_peak(threads, sizes, repeats)
         if peak is not None:
-            limits[f"dgemm flop/s, {threads} threads"] = peak
-        for name, rate in normal_peak(threads, quick=session.quick).items():
-            limits[f"normals/s, {name}, {threads} threads"] = rate
-    # The most that was seen: two threads on a shared core can be slower than one.
+            found["dgemm flop/s"] = peak
+        for name, rate in found.items():
+            key = f"{name}, threads: {threads}"
+            limits[key] = max(rate, limits.get(key, 0.0))
+    # Of any number of threads: two on a busy machine can be slower than one.
     limits["products"] = max(rate for name, rate in limits.items() if name.startswith("dgemm"))
     limits["normals"] = max(rate for name, rate in limits.items() if name.startswith("normals/s"))
-    return limits
+
+
+def finish_limits(session: Session) -> None:
+    """Hold every row against the machine's limit, now that the limit is known."""
+    for row in session.rows:
+        if row.states is None or row.rank is None or row.own is None:
+            continue
+        limit = step_limit(session.limits, row.states, row.rank)
+        row.limit = limit / row.own
+        if row.unit == "of limit":
+            assert row.low is not None
+            row.value, row.low, row.high, row.other = limit / row.own, limit / row.low, limit / row.own, limit
 
 
 def step_limit(limits: dict[str, float], size: int, rank: int) -> float:

@@ -1,8 +1,9 @@
 """The peers, each at its best: one small class each, with its version, its settings and how it is prepared.
 
 A trajectory peer is prepared once (everything that may be done before, compilation included), then ``run`` is
-timed. ``sample`` returns readouts for the correctness check and ``law`` the covariance that its recursion tends
-to, from its formulas: so a peer's bias is told apart from its sampling error.
+timed, with ``blas`` threads for linear algebra (None: as many as all have). ``sample`` returns readouts for the
+correctness check and ``law`` the covariance that its recursion tends to, from its formulas: so a peer's bias is
+told apart from its sampling error.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg as la
-from harness import version
+from harness import best_blas_threads, version
 from numpy.typing import NDArray
 from problems import noise_factor
 
@@ -99,18 +100,23 @@ class NumpyExact:
     def __init__(self) -> None:
         self.version = version("numpy")
 
-    def prepare(self, problem: Problem, *, count: int, steps: int) -> None:
+    def prepare(self, problem: Problem, *, count: int, steps: int, threads: int) -> None:
         """Transposes stored in the order that the products read."""
         self.problem, self.steps = problem, steps
         self.transition = np.asfortranarray(problem.step.transition).T
         self.factor = np.asfortranarray(problem.step.factor).T
         self.normals = np.empty((count, len(self.factor)))
         self.units = float(count * steps)
+        self.blas = best_blas_threads(lambda: self._work(0, min(steps, 20)), threads)
+        self.settings = f"{type(self).settings}; BLAS threads: {self.blas}, the faster of 1 and {threads}"
 
     def run(self, seed: int = 0) -> None:
         """Timed."""
+        self._work(seed, self.steps)
+
+    def _work(self, seed: int, steps: int) -> None:
         rng, x = np.random.default_rng(seed), np.zeros((len(self.normals), len(self.transition)))
-        for _ in range(self.steps):
+        for _ in range(steps):
             rng.standard_normal(out=self.normals)
             x = x @ self.transition + self.normals @ self.factor
 
@@ -176,7 +182,7 @@ class NumpyEuler:
     def _law(self, problem: Problem, step: float) -> FloatArray:
         return _discrete(np.eye(len(problem.A)) + problem.A * step, problem.B @ problem.B.T * step)
 
-    def prepare(self, problem: Problem, *, count: int, steps: int) -> None:
+    def prepare(self, problem: Problem, *, count: int, steps: int, threads: int) -> None:
         """Choose the step."""
         self.problem, self.steps = problem, steps
         self.substeps = substeps(problem, lambda h: self._law(problem, h))
@@ -189,9 +195,12 @@ class NumpyEuler:
         self.factor = np.asfortranarray(problem.B * np.sqrt(h)).T
         self.normals = np.empty((count, len(self.factor)))
         self.units = float(count * steps)
+        x = np.zeros((count, len(problem.A)))
+        self.blas = best_blas_threads(lambda: self._advance(np.random.default_rng(0), x, 20), threads)
+        self.settings += f"; BLAS threads: {self.blas}, the faster of 1 and {threads}"
 
-    def _advance(self, rng: np.random.Generator, x: FloatArray) -> FloatArray:
-        for _ in range(self.substeps):
+    def _advance(self, rng: np.random.Generator, x: FloatArray, steps: int) -> FloatArray:
+        for _ in range(steps):
             rng.standard_normal(out=self.normals)
             x = x @ self.transition + self.normals @ self.factor
         return x
@@ -200,7 +209,7 @@ class NumpyEuler:
         """Timed; units are intervals."""
         rng, x = np.random.default_rng(seed), np.zeros((len(self.normals), len(self.transition)))
         for _ in range(self.steps):
-            x = self._advance(rng, x)
+            x = self._advance(rng, x, self.substeps)
 
     def sample(self, seed: int = 0) -> FloatArray:
         """(steps, count, p) readouts, started in the method's own law."""
@@ -208,7 +217,7 @@ class NumpyEuler:
         x = rng.standard_normal((len(self.normals), len(self.transition))) @ _root(self.law(self.problem)).T
         out = []
         for _ in range(self.steps):
-            x = self._advance(rng, x)
+            x = self._advance(rng, x, self.substeps)
             out.append(x @ self.problem.H.T)
         return np.array(out)
 
@@ -237,13 +246,14 @@ class Thermox:
 
     name = "thermox"
     packages = ("thermox", "jax")
+    blas = None
 
     def __init__(self, *, documented: bool = False) -> None:
         self.documented = documented
         self.version = version("thermox")
         self.settings = ""
 
-    def prepare(self, problem: Problem, *, count: int, steps: int) -> None:
+    def prepare(self, problem: Problem, *, count: int, steps: int, threads: int) -> None:  # noqa: ARG002
         """Preprocess, compile, choose the faster scan; the documented call does all that itself each time."""
         import thermox
 
@@ -311,6 +321,7 @@ class Diffrax:
 
     name = "diffrax ShARK"
     packages = ("diffrax", "jax")
+    blas = None
     settings = ""
 
     def __init__(self) -> None:
@@ -322,7 +333,7 @@ class Diffrax:
         first, second = (one + A / 2) @ problem.B, (A + A @ A / 2) @ problem.B
         return _discrete(one + A + A @ A / 2, first @ first.T * h + second @ second.T * (h / 12))
 
-    def prepare(self, problem: Problem, *, count: int, steps: int) -> None:
+    def prepare(self, problem: Problem, *, count: int, steps: int, threads: int) -> None:  # noqa: ARG002
         """Choose the step, compile."""
         import diffrax
 
