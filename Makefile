@@ -1,12 +1,13 @@
 # make demo   the main job on real input; ends with a table and a picture
 # make test   linters and tests (ngspice included)
-# Both first install what is missing: system packages (with sudo unless root), Python packages into .venv.
+# make bench  the project and its peers, alternately: a table of ratios (installs the peers; some minutes)
+# All first install what is missing: system packages (with sudo unless root), Python packages into .venv.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint netlists system clean
+.PHONY: demo test lint bench netlists system clean
 
 demo: $(VENV)/installed
 	$(BIN)/spu compile examples/club8.toml -o demo --force
@@ -26,6 +27,10 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy spu cli
 
+# BENCH takes options, as in: make bench BENCH="--only 2,3".
+bench: $(VENV)/bench-installed
+	$(BIN)/python benchmarks/bench.py $(BENCH)
+
 # The reference netlists that lie in netlists/, written anew from examples/.
 netlists: $(VENV)/installed
 	$(BIN)/python netlists/regenerate.py
@@ -37,6 +42,10 @@ $(VENV)/installed: pyproject.toml tools/system_packages.sh
 	@sh tools/system_packages.sh
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	touch $@
+
+$(VENV)/bench-installed: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,bench]"
 	touch $@
 
 clean:

@@ -1,0 +1,465 @@
+"""The cases: each a function that measures and adds rows. What is compared with what, at which size, to what goal."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import adapter
+import numpy as np
+import scipy.linalg as la
+from correctness import FINE, common_problem, deviations
+from harness import (
+    WORST,
+    Check,
+    Contestant,
+    Row,
+    Session,
+    alternate,
+    best_blas_threads,
+    measure_limits,
+    ratio,
+    version,
+)
+from peers import BIAS, Diffrax, Ngspice, NumpyEuler, NumpyExact, Thermox, missing
+from problems import NOMINAL_TIME, cell_law, dense_precision, grid_precision, nominal_step, orthogonal_step, scattered
+
+import spu
+from spu.estimate import trajectory_error
+
+COMMON = "8 lossy RLC cells, d = 16"
+
+
+def _absent(session: Session, peer: Any) -> str:
+    """Why a peer is not run; empty if it is."""
+    if session.peers is not None and peer.name.split()[0] not in session.peers:
+        return "left out"
+    return missing(*peer.packages)
+
+
+def _own(session: Session, sampler: adapter.Sampler, steps: int, count: int) -> Contestant:
+    def work() -> None:
+        sampler.run(steps=steps, count=count, seed=0, threads=session.threads)
+
+    return Contestant(work, float(steps * count))
+
+
+def case_1(session: Session) -> None:
+    """Exact steps against thermox as it is documented."""
+    law, interval, problem = common_problem()
+    sampler = adapter.sampler(law, interval)
+    peer, compiled = Thermox(documented=True), Thermox()
+    what = f"exact step a trajectory, {COMMON}"
+    if reason := _absent(session, peer):
+        session.rows.append(Row("1", what, peer.name, peer.version, goal=50, reach=150, note=reason))
+        return
+    steps = session.pick(20_000, 200)
+    peer.prepare(problem, count=1, steps=steps, threads=session.threads)
+    compiled.prepare(problem, count=1, steps=steps, threads=session.threads)
+    times = alternate(
+        {
+            "batch": _own(session, sampler, session.pick(512, 8), session.pick(1024, 8)),
+            "one": _own(session, sampler, steps, 1),
+            "documented": Contestant(peer.run, peer.units, peer.blas),
+            "compiled": Contestant(compiled.run, compiled.units),
+        },
+        budget=25.0,
+    )
+    step = {"states": sampler.size, "rank": sampler.rank}
+    for own, other, label, bounds, setting in (
+        ("batch", "documented", "1,024 trajectories against one", {"goal": 50, "reach": 150}, peer.settings),
+        ("one", "documented", "one trajectory each", {}, peer.settings),
+        ("one", "compiled", "one each, thermox preprocessed and compiled", {}, compiled.settings),
+    ):
+        found = ratio(times[own], times[other])
+        session.rows.append(Row("1", f"{what}: {label}", peer.name, peer.version, setting, **found, **bounds, **step))
+
+
+def _batch(session: Session, case: str, peer: Any, goal: float, reach: float) -> None:
+    """Exact steps of 1,024 trajectories against a peer's."""
+    law, interval, problem = common_problem()
+    sampler = adapter.sampler(law, interval)
+    count, what = session.pick(1024, 8), f"exact step, 1,024 trajectories, {COMMON}"
+    if reason := _absent(session, peer):
+        session.rows.append(Row(case, what, peer.name, peer.version, goal=goal, reach=reach, note=reason))
+        return
+    peer.prepare(problem, count=count, steps=session.pick(128, 8), threads=session.threads)
+    times = alternate(
+        {
+            "spu": _own(session, sampler, session.pick(512, 8), count),
+            "peer": Contestant(peer.run, peer.units, peer.blas),
+        }
+    )
+    session.rows.append(
+        Row(
+            case,
+            what,
+            peer.name,
+            peer.version,
+            peer.settings,
+            **ratio(times["spu"], times["peer"]),
+            goal=goal,
+            reach=reach,
+            states=sampler.size,
+            rank=sampler.rank,
+        )
+    )
+
+
+def case_2(session: Session) -> None:
+    """Exact steps of a batch against thermox at its best."""
+    _batch(session, "2", Thermox(), 5, 15)
+
+
+def case_3(session: Session) -> None:
+    """Exact steps of a batch against plain numpy."""
+    _batch(session, "3", NumpyExact(), 4, 10)
+
+
+def case_3b(session: Session) -> None:
+    """Simulated time against methods with a time step, as fine as a 1 % covariance asks."""
+    law, interval, problem = common_problem()
+    sampler = adapter.sampler(law, interval)
+    for peer, steps in ((NumpyEuler(), session.pick(1, 1)), (Diffrax(), session.pick(8, 1))):
+        count = session.pick(1024, 8)
+        what = f"simulated time, 1,024 trajectories, read {FINE} times a time constant, {COMMON}"
+        if reason := _absent(session, peer):
+            session.rows.append(Row("3b", what, peer.name, peer.version, note=reason))
+            continue
+        peer.prepare(problem, count=count, steps=steps, threads=session.threads)
+        times = alternate(
+            {
+                "spu": _own(session, sampler, session.pick(512, 8), count),
+                "peer": Contestant(peer.run, peer.units, peer.blas),
+            }
+        )
+        found = ratio(times["spu"], times["peer"])
+        session.rows.append(Row("3b", what, peer.name, peer.version, peer.settings, **found))
+
+
+def case_4(session: Session) -> None:
+    """Time to a 1 % covariance by trajectory, against ngspice with noise sources."""
+    device = scattered(8)
+    law = adapter.law_of(device)
+    exact = law.voltage_covariance
+    needed = (np.trace(exact) ** 2 / (exact**2).sum() + 1.0) / BIAS**2
+    what = f"time to a 1 % covariance, 8 RLC cells ({needed:,.0f} effective samples)"
+    interval, count = float(law.time_constants[0]), session.pick(1024, 16)
+    each = trajectory_error(law, steps=1000, interval=interval, count=1).effective_samples / 1000
+    samples = int(np.ceil((needed if not session.quick else 200) / each / count)) * count
+
+    def own() -> None:
+        adapter.simulate(
+            device, samples=samples, interval=interval, trajectories=count, seed=0, threads=session.threads
+        )
+
+    share = needed / (samples * each)  # of the effective samples needed that one call gives, whole steps and all
+    reason = "left out" if session.peers is not None and "ngspice" not in session.peers else Ngspice.missing()
+    if reason:
+        session.rows.append(Row("4", what, "ngspice", goal=1000, reach=10000, note=reason))
+        return
+    peer = Ngspice(device, threads=session.threads)
+    short, rounds = session.pick(2000, 100), session.pick(4, 1)
+    began, _ = peer.run(short, 0)  # also what starting it costs, taken off below: a long run starts once
+    probe, _ = peer.run(4 * short, 0)
+    rate = max(probe - began, 1e-3) / (3 * short)
+    # ngspice fills its limit of some 20 s in a few rounds, between which the project runs.
+    long = session.pick(int(np.clip(5.0 / rate, 4 * short, 10**6)), peer.burn + 500)
+    own()
+    mine, theirs, paths = [], [], []
+    for number in range(rounds):
+        time.sleep(0.02)
+        before = time.perf_counter()
+        own()
+        mine.append((time.perf_counter() - before) / (samples * each) * needed)
+        taken, path = peer.run(long, number + 1)
+        per_sample = max(taken - began, 1e-9) / max(long - short, 1)
+        steps = len(path)
+        effective = trajectory_error(law, steps=steps, interval=peer.interval, count=peer.threads).effective_samples
+        theirs.append(per_sample * steps / effective * needed)
+        paths.append(path)
+    settings = (
+        f"{peer.settings}; extrapolated from {rounds} runs of {long} samples, start and burn-in not counted; "
+        f"spu: spu.simulate from the device on, {count} trajectories, readouts {interval:.3g} s apart, "
+        f"all included ({1 / share:.3g} of the effective samples needed)"
+    )
+    readouts = np.concatenate(paths, axis=1)
+    flat = (readouts - law.voltage_mean).reshape(-1, len(exact))
+    estimate = flat.T @ flat / len(flat)
+    size = {"steps": readouts.shape[0], "interval": peer.interval, "count": readouts.shape[1]}
+    mean, worst, effective = deviations(law, estimate, exact, **size)
+    held = deviations(law, estimate, peer.predicted, **size)[1]
+    error = float(np.linalg.norm(peer.predicted - exact) / np.linalg.norm(exact))
+    verdict = "biased as stated" if held <= WORST else "WRONG"
+    session.checks.append(
+        Check(
+            "ngspice",
+            peer.version,
+            "law's error: of noise that is sampled and held, exactly",
+            "covariance, d = 16",
+            verdict,
+            error,
+            mean,
+            worst,
+            effective,
+        )
+    )
+    found = ratio(np.array(mine), np.array(theirs))
+    session.rows.append(Row("4", what, "ngspice", peer.version, settings, **found, goal=1000, reach=10000))
+
+
+def case_5(session: Session) -> None:
+    """What share of the machine's own limit a dense exact step reaches."""
+    for size, count, steps in ((16, 1024, 512), (256, 256, 64), (2048, 256, 6)):
+        if session.quick:
+            size, count, steps = min(size, 32), 8, 4
+        if size == 2048:
+            sampler = adapter.sampler_of_step(orthogonal_step(size))
+            problem = "a random dense step"
+        else:
+            law = cell_law(scattered(size // 2))
+            sampler = adapter.sampler(law, float(law.time_constants[0]) / FINE)
+            problem = f"{size // 2} RLC cells"
+        times = alternate({"spu": _own(session, sampler, steps, count)}, budget=8.0)["spu"]
+        measure_limits(session, brief=True)
+        best = float(times.min())
+        session.rows.append(
+            Row(
+                "5",
+                f"share of the machine's limit, d = {size}",
+                "this machine",
+                "",
+                f"d = {size}: {problem}, r = {sampler.rank}, {count} trajectories; limit: 2 d (d + r) flop at the "
+                "product peak and r normals at theirs, the highest peaks seen in this run; best time (range: worst)",
+                value=0.0,  # until finish_limits knows the peaks; then also the range, of the times given here
+                low=float(times.max()),
+                high=best,
+                unit="of limit",
+                own=best,
+                goal=0.5,
+                reach=0.85,
+                states=sampler.size,
+                rank=sampler.rank,
+            )
+        )
+
+
+def case_6(session: Session) -> None:
+    """The modal state update of a nominal SPU against dense propagation."""
+    precision = grid_precision(*session.pick((25, 40), (3, 4)))
+    count, interval = 64, 1.0  # in units of the nominal cell's sqrt(L C)
+    what = f"state update, nominal {len(precision):,} cells (d = {2 * len(precision):,}), 64 trajectories"
+    peer = NumpyExact()
+    if not adapter.MODAL:
+        session.rows.append(
+            Row("6", what, "numpy, dense", peer.version, goal=15, reach=30, note="no modal path in the project yet")
+        )
+        return
+    device = spu.compile(spu.GaussianSampling(precision=precision), hardware="ideal")
+    sampler = adapter.modal_sampler(device, interval * NOMINAL_TIME)
+    _, _, problem = common_problem()
+    step = nominal_step(precision, interval)
+    zero = np.zeros_like(step.transition)
+    peer.prepare(
+        type(problem)(zero, zero, zero, zero, interval, step),
+        count=count,
+        steps=session.pick(4, 2),
+        threads=session.threads,
+    )
+    times = alternate(
+        {"spu": _own(session, sampler, session.pick(64, 2), count), "peer": Contestant(peer.run, peer.units, peer.blas)}
+    )
+    session.rows.append(
+        Row(
+            "6",
+            what,
+            "numpy, dense",
+            peer.version,
+            peer.settings,
+            **ratio(times["spu"], times["peer"]),
+            goal=15,
+            reach=30,
+        )
+    )
+
+
+def case_7(session: Session) -> None:
+    """Compile and predict a nominal SPU, against an eigendecomposition of the same size."""
+    shape = session.pick((25, 40), (3, 4))
+    grid = grid_precision(*shape)
+    random = np.random.default_rng(0).standard_normal(grid.shape)
+    symmetric = random + random.T
+
+    def own(precision: np.ndarray) -> Callable[[], object]:
+        def work() -> object:
+            return spu.predict(spu.compile(spu.GaussianSampling(precision=precision), hardware="ideal"))
+
+        return work
+
+    # As many threads as suit the peer; the project gets the same.
+    blas = best_blas_threads(lambda: np.linalg.eigh(symmetric), session.threads)
+    slow = False
+    for label, precision, bounds in (
+        (f"{shape[0]} x {shape[1]} grid", grid, {"goal": 10.0, "reach": 3.0}),
+        ("all to all", dense_precision(len(grid)), {}),
+    ):
+        what = f"compile + predict, nominal {len(grid):,} cells, {label}"
+        if slow:
+            note = "not run: the grid takes over 10 s, and this has 250 times its couplers"
+            session.rows.append(Row("7", what, "numpy eigh", version("numpy"), note=note))
+            continue
+        contestants = {
+            "spu": Contestant(own(precision), blas=blas),
+            "peer": Contestant(lambda: np.linalg.eigh(symmetric), blas=blas),
+        }
+        times = alternate(contestants, rounds=3, budget=10.0, warm=session.quick)
+        slow = times["spu"].min() > 10.0
+        found = ratio(times["peer"], times["spu"])
+        found["own"], found["other"] = found["other"], found["own"]
+        session.rows.append(
+            Row(
+                "7",
+                what,
+                "numpy eigh",
+                version("numpy"),
+                f"numpy.linalg.eigh of a random symmetric {len(grid)} x {len(grid)} matrix; "
+                f"spu: problem in, prediction out, no files; BLAS threads: {blas}, the peer's best",
+                **found,
+                unit="x slower",
+                at_most=True,
+                **bounds,
+            )
+        )
+
+
+def case_8(session: Session) -> None:
+    """Predict scattered cells against scipy's Lyapunov solver."""
+    cells = session.pick(200, 5)
+    device = scattered(cells, neighbours=session.pick(4, 1))
+    dense = adapter.law_of(device).dense
+    Q = -dense.B @ dense.B.T
+
+    def peer() -> object:
+        return la.solve_continuous_lyapunov(dense.A, Q)
+
+    blas = best_blas_threads(peer, session.threads)
+    times = alternate(
+        {
+            "spu": Contestant(lambda: spu.predict(device), blas=blas),
+            "peer": Contestant(peer, blas=blas),
+        },
+        budget=20.0,
+    )
+    session.rows.append(
+        Row(
+            "8",
+            f"predict, {cells} scattered cells (d = {2 * cells})",
+            "scipy solve_continuous_lyapunov",
+            version("scipy"),
+            "the same A and Q in energy coordinates; spu: device in, prediction (covariance, time constants) out; "
+            f"couplers to the 4 next cells of a ring on either side; BLAS threads: {blas}, the peer's best",
+            **ratio(times["spu"], times["peer"]),
+            goal=1.0,
+            reach=5.0,
+        )
+    )
+
+
+def case_9(session: Session) -> None:
+    """What starting costs, beyond importing numpy and scipy.linalg."""
+
+    def command(*words: str) -> Contestant:
+        return Contestant(lambda: subprocess.run(words, check=True, stdout=subprocess.DEVNULL))
+
+    script = Path(sysconfig.get_path("scripts")) / "spu"
+    helps = (str(script), "--help") if script.exists() else (sys.executable, "-c", "from spu.cli import main; main()")
+    times = alternate(
+        {
+            "base": command(sys.executable, "-c", "import numpy, scipy.linalg"),
+            "import spu": command(sys.executable, "-c", "import spu"),
+            "import all": command(sys.executable, "-c", "import spu\nfor name in spu.__all__: getattr(spu, name)"),
+            "spu --help": command(*helps),
+        },
+        rounds=session.pick(11, 2),
+        budget=30.0,
+    )
+    base = times["base"]
+    for name, bounds in (
+        ("import spu", {"goal": 0.5, "reach": 0.2}),
+        ("spu --help", {"goal": 0.5, "reach": 0.2}),
+        ("import all", {}),
+    ):
+        more = times[name] - base
+        session.rows.append(
+            Row(
+                "9",
+                f"{name}{' of its public names' if name == 'import all' else ''}: more than the libraries",
+                "import numpy, scipy.linalg",
+                version("numpy"),
+                f"processes of their own; scipy {version('scipy')}; median difference",
+                value=float(np.median(more)),
+                low=float(more.min()),
+                high=float(more.max()),
+                unit="s",
+                own=float(times[name].min()),
+                other=float(base.min()),
+                at_most=True,
+                **bounds,
+            )
+        )
+
+
+def case_10(session: Session) -> None:
+    """Independent draws from the stationary law: shown, without a goal."""
+    law = cell_law(scattered(8))
+    samples = session.pick(500_000, 1000)
+    root = la.cholesky(law.voltage_covariance, lower=True)
+    mean, covariance = law.voltage_mean, law.voltage_covariance
+    rng = np.random.default_rng(0)
+    times = alternate(
+        {
+            "spu": Contestant(
+                lambda: adapter.independent_samples(law, samples=samples, seed=0, threads=session.threads), samples
+            ),
+            "multivariate_normal": Contestant(
+                lambda: rng.multivariate_normal(mean, covariance, size=samples, method="cholesky"), samples
+            ),
+            "z @ L.T": Contestant(lambda: rng.standard_normal((samples, len(root))) @ root.T, samples),
+        }
+    )
+    for name, settings in (
+        ("multivariate_normal", "Generator(PCG64).multivariate_normal(method='cholesky')"),
+        ("z @ L.T", "Generator(PCG64).standard_normal and a product with a Cholesky factor made before"),
+    ):
+        what = "independent draw of the voltages, 8 RLC cells"
+        found = ratio(times["spu"], times[name])
+        session.rows.append(Row("10", what, f"numpy {name}", version("numpy"), settings, **found))
+
+
+CASES: dict[str, Callable[[Session], None]] = {
+    "1": case_1,
+    "2": case_2,
+    "3": case_3,
+    "3b": case_3b,
+    "4": case_4,
+    "5": case_5,
+    "6": case_6,
+    "7": case_7,
+    "8": case_8,
+    "9": case_9,
+    "10": case_10,
+}
+
+SAMPLING = frozenset({"1", "2", "3", "3b", "4", "5", "6", "10"})
+"""Cases whose figures rest on the project's samplers, and count as zero where those are wrong."""
+
+FORKING = frozenset({"4", "9"})
+"""Cases that start processes: run first, since forking a process that holds JAX's threads may deadlock."""
+
+LIMITED = frozenset({"1", "2", "3", "5"})
+"""Cases that are held against the machine's limit."""
