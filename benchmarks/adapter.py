@@ -1,135 +1,121 @@
-"""The one place where the benchmark calls the project: when its interface changes, change this file only.
+"""The one place where the benchmark calls the project's kernels: when their interface changes, change this file only.
 
-Everything else speaks of a `Sampler` built once from a law (or a step) and run many times. Each function
-that stands for a planned one says in a line "PLANNED" what to call instead.
+Everything else speaks of a `Sampler` built once from a law (or a step) and run many times.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 import spu
-from spu.emulator.noise import NormalStreams
-from spu.emulator.propagate import Step, exact_step, factor
-from spu.emulator.propagate import independent_samples as draw_independent
+from spu.emulator.noise import BLOCK, WIDTH, fill_normals, key_of
+from spu.emulator.propagate import Step
+from spu.emulator.run import Method, dense_method, independent_method, method_of_steps, modal_method, run
 from spu.emulator.stationary import Stationary
-from spu.estimate import Moments
-from spu.statistics import device_law
+from spu.statistics import device_law, forget_laws
 
 FloatArray = NDArray[np.float64]
 
 VERSION = spu.__version__
-CHUNK = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Mean (p,) and covariance (p, p) of the probes' deviations from the law's mean."""
+
+    mean: FloatArray
+    covariance: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
 class Sampler:
-    """Exact trajectories of one law at one interval, prepared.
+    """Exact trajectories of one law at one interval, prepared."""
 
-    Attributes
-    ----------
-    step:
-        Transition (n, n) and noise factor (n, r).
-    start:
-        (n, k) factor of the stationary covariance.
-    readout:
-        (p, n) probes from the state.
-    """
+    method: Method
+    size: int
+    """States, d."""
+    rank: int
+    """Normals a step and trajectory, r."""
 
-    step: Step
-    start: FloatArray
-    readout: FloatArray
-
-    @property
-    def size(self) -> int:
-        """States, d."""
-        return len(self.step.transition)
-
-    @property
-    def rank(self) -> int:
-        """Columns of the noise factor, r: normals a step and trajectory."""
-        return self.step.factor.shape[1]
-
-    def _chunks(self, steps: int, count: int, seed: int) -> object:
-        # PLANNED: Propagator(law, interval).run(steps, count, seed, threads, ...), which streams chunks itself.
-        streams = NormalStreams(seed, count)
-        z = streams.draw(1, self.start.shape[1])[0] @ self.start.T
-        for first in range(0, steps, CHUNK):
-            kicks = streams.draw(min(CHUNK, steps - first), self.rank) @ self.step.factor.T
-            states = np.empty_like(kicks)
-            for k, kick in enumerate(kicks):
-                z = z @ self.step.transition.T + kick
-                states[k] = z
-            yield states
-
-    def run(self, *, steps: int, count: int, seed: int, threads: int) -> None:  # noqa: ARG002
+    def run(self, *, steps: int, count: int, seed: int, threads: int) -> None:
         """Advance ``count`` trajectories by ``steps``, keeping nothing: the state update alone, for timing."""
-        for _ in self._chunks(steps, count, seed):
-            pass
+        run(self.method, trajectories=count, steps=steps, seed=seed, threads=threads, count=False)
 
-    def moments(self, *, steps: int, count: int, seed: int, threads: int) -> Moments:  # noqa: ARG002
+    def moments(self, *, steps: int, count: int, seed: int, threads: int) -> Moments:
         """Moments of the probes over ``count`` trajectories of ``steps`` readouts, storing no trajectory."""
-        moments = Moments(np.zeros(len(self.readout)))
-        for states in self._chunks(steps, count, seed):
-            moments.add((states @ self.readout.T).reshape(-1, len(self.readout)))
-        return moments
+        sums = run(self.method, trajectories=count, steps=steps, seed=seed, threads=threads)
+        return Moments(sums.mean, sums.autocovariance[0])
 
-    def record(self, *, steps: int, count: int, seed: int, threads: int) -> FloatArray:  # noqa: ARG002
-        """The probes themselves, (steps, count, p)."""
-        return np.concatenate([states @ self.readout.T for states in self._chunks(steps, count, seed)])
+    def record(self, *, steps: int, count: int, seed: int, threads: int) -> FloatArray:
+        """The probes' deviations themselves, (steps, count, p)."""
+        return np.swapaxes(
+            run(self.method, trajectories=count, steps=steps, seed=seed, threads=threads, every=1).kept, 0, 1
+        )
 
 
 def sampler(law: Stationary, interval: float) -> Sampler:
-    """Prepare exact trajectories of a law's probes, ``interval`` seconds apart."""
-    return Sampler(exact_step(law.dense, interval), factor(law.covariance), law.dense.H)
+    """Prepare exact trajectories of a law's probes, all states together, ``interval`` seconds apart."""
+    method = dense_method(law, interval)
+    return Sampler(method, method.rows, method.step.matrix.shape[1] - method.rows)
 
 
 def sampler_of_step(step: Step) -> Sampler:
     """The same from a given step whose stationary covariance is the unit matrix; the probes are the states."""
     unit = np.eye(len(step.transition))
-    return Sampler(step, unit, unit)
-
-
-MODAL = False
-"""PLANNED: True once the project propagates a nominal SPU mode by mode."""
+    return Sampler(method_of_steps(unit, step, unit), len(unit), step.factor.shape[1])
 
 
 def modal_sampler(device: spu.Device, interval: float) -> Sampler:
-    """Trajectories of a nominal SPU, one 2 x 2 step a mode, ``interval`` seconds apart; probes are its voltages.
-
-    Only called where `MODAL` is true.
-    """
-    # PLANNED: Propagator(device_law(device), interval), which chooses the modal path itself.
-    return sampler(device_law(device), interval)
+    """Trajectories of a nominal SPU, one 2 x 2 step a mode, ``interval`` seconds apart; probes are its voltages."""
+    modes = device_law(device).modes
+    assert modes is not None
+    return Sampler(modal_method(modes, interval), 2 * len(modes.variance), 2 * len(modes.variance))
 
 
-def independent_samples(law: Stationary, *, samples: int, seed: int, threads: int) -> FloatArray:  # noqa: ARG001
+def independent_samples(law: Stationary, *, samples: int, seed: int, threads: int) -> FloatArray:
     """Independent draws of the probes from the stationary law, (samples, p), V."""
-    return draw_independent(law, samples=samples, streams=NormalStreams(seed, 1))
+    drawn = run(independent_method(law), trajectories=1, steps=samples, seed=seed, threads=threads, every=1)
+    return drawn.kept[0] + law.voltage_mean
 
 
-def normals(count: int, seed: int, threads: int) -> None:  # noqa: ARG001
-    """Generate ``count`` standard normals with the project's own generator, keeping none."""
-    streams = NormalStreams(seed, 1)
-    for first in range(0, count, 65536):
-        streams.draw(1, min(65536, count - first))
+def normals(count: int, seed: int, threads: int) -> None:
+    """Generate ``count`` standard normals with the project's own generator on so many threads, keeping none."""
+    key, columns = key_of(seed), np.arange(4096, dtype=np.uint64)
+
+    def share(number: int) -> None:
+        out, words = np.empty((4 * BLOCK, len(columns))), np.empty((2, WIDTH), dtype=np.uint64)
+        who = np.full(len(columns), number, dtype=np.uint64)
+        for first in range(0, count // threads, out.size):
+            fill_normals(out, np.uint64(0), key, columns + np.uint64(first), who, words)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(share, range(threads)))
 
 
 def simulate(
-    device: spu.Device,
-    *,
-    samples: int,
-    interval: float,
-    trajectories: int,
-    seed: int,
-    threads: int,  # noqa: ARG001
+    device: spu.Device, *, samples: int, interval: float, trajectories: int, seed: int, threads: int
 ) -> object:
     """The public way to moments: everything from the device to covariance and error bars."""
-    # PLANNED: spu.simulate(device, samples=, interval=, trajectories=, threads=, trace=None).
-    return spu.simulate(device, samples=samples, interval=interval, trajectories=trajectories, seed=seed, keep=False)
+    forget_laws()
+    return spu.simulate(
+        device, samples=samples, interval=interval, trajectories=trajectories, seed=seed, threads=threads, trace=0
+    )
+
+
+def predict(device: spu.Device) -> spu.Prediction:
+    """The public prediction, of a device that was never seen before."""
+    forget_laws()
+    return spu.predict(device)
+
+
+def compile_and_predict(precision: FloatArray) -> spu.Prediction:
+    """From a precision matrix that was never seen before to the prediction: no files."""
+    forget_laws()
+    return spu.predict(spu.compile(spu.GaussianSampling(precision=precision), hardware="ideal"))
 
 
 def law_of(device: spu.Device) -> Stationary:

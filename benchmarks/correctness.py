@@ -74,9 +74,6 @@ def project_covariance(session: Session, cells: int, *, steps: int, count: int) 
 def project_modal(session: Session) -> None:
     """The modal path of a nominal SPU against its exact law, where the project has one."""
     what = "covariance, modal path, 48 nominal cells"
-    if not adapter.MODAL:
-        session.checks.append(Check("spu", adapter.VERSION, "", what, "no modal path in the project yet"))
-        return
     device = spu.compile(spu.GaussianSampling(precision=grid_precision(6, 8)), hardware="ideal")
     law, steps, count = adapter.law_of(device), session.pick(2000, 50), session.pick(256, 16)
     interval = float(law.time_constants[0]) / 4

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import scipy.linalg as la
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 import spu
@@ -110,8 +111,9 @@ def cell_law(device: spu.Device) -> Stationary:
         D=np.zeros((len(rows), dense.B.shape[1])),
         to_state=dense.to_state * scale,
     )
-    sde = SimpleNamespace(dense=scaled, probes=tuple(law.sde.probes[k] for k in rows))
-    return Stationary(sde, law.covariance / scale**2)  # type: ignore[arg-type]
+    nothing = sp.csr_array((len(rows), dense.B.shape[1]))
+    sde = SimpleNamespace(dense=scaled, E=law.sde.E, D=nothing, probes=tuple(law.sde.probes[k] for k in rows))
+    return Stationary(sde, solved=law.covariance / scale**2)  # type: ignore[arg-type]
 
 
 def noise_factor(B: FloatArray) -> FloatArray:

@@ -1,9 +1,8 @@
 """Compiled loops: a tile of trajectories stepped through time and counted, without storing the path.
 
 A *tile* is a fixed group of trajectories. Arrays have a row for each state and a column for each
-trajectory, and where several steps are held at once their columns follow one another: column
-``k * width + b`` is trajectory ``b`` at step ``k``. Noise for all steps of a chunk is drawn and
-coloured in one product; then each step adds ``transition @ previous`` to its columns.
+trajectory. Observed rows of a chunk of steps are collected side by side, column ``k * width + b`` being
+trajectory ``b`` at step ``k``, so that sums are few large products.
 
 Tiles, chunks and the order of every sum depend on the problem and the number of trajectories
 only, never on threads, so the bits of a result do not either.
@@ -93,13 +92,94 @@ def _dsyrk(_context, address, uplo, trans, n, k, a, lda, c, ldc):  # type: ignor
 
 _PLAIN, _TRANSPOSED, _UPPER = np.int8(ord("N")), np.int8(ord("T")), np.int8(ord("U"))
 
+LANES = 8
+"""Columns that `_tile_product` takes at once: two vectors of four, or one of eight."""
+
+_SMALL = 8192
+"""Entries of a matrix up to which products are our own: BLAS is made for larger ones."""
+
+
+def _tile_product(rows: int) -> Any:
+    """Make the innermost product: ``C = A B`` for A (rows, k), B (k, LANES), all as addresses.
+
+    The sums stay in registers, one vector a row; A is read one number at a time, B one vector.
+    """
+
+    @intrinsic
+    def product(_context, a, stride_a, b, stride_b, c, stride_c, k):  # type: ignore[no-untyped-def]
+        signature = types.void(*[types.intp] * 7)
+
+        def generate(cg: Any, builder: Any, _sig: Any, args: Any) -> Any:
+            a, stride_a, b, stride_b, c, stride_c, k = args
+            number, vector = ir.DoubleType(), ir.VectorType(ir.DoubleType(), LANES)
+            kind = ir.FunctionType(vector, [vector] * 3)
+            fused = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f64")
+            undefined = ir.Constant(vector, ir.Undefined)
+            lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+
+            def at(base: Any, offset: Any, what: Any) -> Any:
+                byte = builder.add(base, builder.mul(offset, ir.Constant(offset.type, 8)))
+                return builder.inttoptr(byte, what.as_pointer())
+
+            def row(stride: Any, number: int) -> Any:
+                return builder.mul(stride, ir.Constant(stride.type, number))
+
+            sums = [cgutils.alloca_once_value(builder, ir.Constant(vector, [0.0] * LANES)) for _ in range(rows)]
+            for each in sums:  # alloca_once_value stores at the top of the function, which may be outside a loop
+                builder.store(ir.Constant(vector, [0.0] * LANES), each)
+            with cgutils.for_range(builder, k) as loop:
+                right = builder.load(at(b, builder.mul(loop.index, stride_b), vector), align=8)
+                for r, each in enumerate(sums):
+                    left = builder.load(at(a, builder.add(loop.index, row(stride_a, r)), number), align=8)
+                    spread = builder.insert_element(undefined, left, ir.Constant(ir.IntType(32), 0))
+                    spread = builder.shuffle_vector(spread, undefined, lanes)
+                    builder.store(builder.call(fused, [spread, right, builder.load(each)]), each)
+            for r, each in enumerate(sums):
+                builder.store(builder.load(each), at(c, row(stride_c, r), vector), align=8)
+            return cg.get_dummy_value()
+
+        return signature, generate
+
+    return product
+
+
+_four_rows, _one_row = _tile_product(4), _tile_product(1)
+
 
 @_kernel
-def _multiply(blas, a, b, first_b, beta, c, first_c, n):  # type: ignore[no-untyped-def]
-    """``c[:, first_c:][:, :n] = a @ b[:, first_b:][:, :n] + beta c``, row by row in memory."""
+def _dot(a, b):  # type: ignore[no-untyped-def]
+    """``a @ b[:, 0]`` in four sums, so that one addition need not wait for the other."""
+    s0 = s1 = s2 = s3 = 0.0
+    fours = len(a) // 4 * 4
+    for q in range(0, fours, 4):
+        s0 = fma(a[q], b[q, 0], s0)
+        s1 = fma(a[q + 1], b[q + 1, 0], s1)
+        s2 = fma(a[q + 2], b[q + 2, 0], s2)
+        s3 = fma(a[q + 3], b[q + 3, 0], s3)
+    for q in range(fours, len(a)):
+        s0 = fma(a[q], b[q, 0], s0)
+    return (s0 + s1) + (s2 + s3)
+
+
+@_kernel
+def _multiply(blas, a, b, c, first_c, n):  # type: ignore[no-untyped-def]
+    """``c[:, first_c : first_c + n] = a @ b[:, :n]``; n is a multiple of `LANES`, or one."""
     m, k = a.shape
-    from_b, into_c = b.ctypes.data + 8 * first_b, c.ctypes.data + 8 * first_c
-    _dgemm(blas[0], _PLAIN, _PLAIN, n, m, k, from_b, b.shape[1], a.ctypes.data, k, beta, into_c, c.shape[1])
+    from_a, from_b, into_c = a.ctypes.data, b.ctypes.data, c.ctypes.data + 8 * first_c
+    stride_b, stride_c = b.shape[1], c.shape[1]
+    if m * k > _SMALL:
+        _dgemm(blas[0], _PLAIN, _PLAIN, n, m, k, from_b, stride_b, from_a, k, 0.0, into_c, stride_c)
+        return
+    if n == 1:
+        for i in range(m):
+            c[i, first_c] = _dot(a[i], b)
+        return
+    for j in range(0, n, LANES):
+        fours = m // 4 * 4
+        for i in range(0, fours, 4):
+            _four_rows(from_a + 8 * i * k, k, from_b + 8 * j, stride_b, into_c + 8 * (i * stride_c + j), stride_c, k)
+        for i in range(fours, m):
+            _one_row(from_a + 8 * i * k, k, from_b + 8 * j, stride_b, into_c + 8 * (i * stride_c + j), stride_c, k)
 
 
 # --- chunks: noise to states ----------------------------------------------------------------
@@ -110,26 +190,29 @@ class Tile(NamedTuple):
 
     Attributes
     ----------
-    origin:
-        (2,) step and trajectory of its first column, unsigned.
+    address:
+        (5,) unsigned: step and trajectory of the first column; by how much the step grows from step to step
+        and from column to column, and the trajectory from column to column.
     state:
-        (rows, width) states where the run has come to.
-    path, drawn:
-        (rows, columns), (drawn, columns): states and noise of a chunk; by modes, of one block at a time.
+        (rows, width) states where the run has come to and, where all are stepped together, noise below.
+    drawn:
+        (noise, columns) noise of a chunk, where the tile is a single trajectory.
+    path:
+        (states, width) the next states; by modes (BLOCK, columns), a few modes at all steps of a chunk.
     steps, trajectories, words:
         (columns,), (columns,), (2, WIDTH) unsigned: scratch of the generator.
     seen:
-        (observed, (lags + 1) steps * width) observed rows, the latest earlier steps in front.
+        (observed, lags * width + columns) observed rows, the latest earlier steps in front.
     total, products:
         (observed,), (lags + 1, observed, observed): sums of ``y`` and of ``y(k) y(k - l)^T``.
     kept:
         (width, kept, observed) every so-manieth readout.
     """
 
-    origin: WordArray
+    address: WordArray
     state: FloatArray
-    path: FloatArray
     drawn: FloatArray
+    path: FloatArray
     steps: WordArray
     trajectories: WordArray
     words: WordArray
@@ -140,14 +223,14 @@ class Tile(NamedTuple):
 
 
 class DenseStep(NamedTuple):
-    """``x' = transition @ x + root @ normals``, seen as ``observe @ x``.
+    """``x' = matrix @ (x, normals)``, seen as ``observe @ x'``.
 
-    (n, n) or, where each draw is independent, (0, n); (n, r); (observed, n).
+    (n, carried + r), (observed, n); ``carried`` is n, or 0 for draws that forget.
     """
 
-    transition: FloatArray
-    root: FloatArray
+    matrix: FloatArray
     observe: FloatArray
+    carried: int
 
 
 class ModalStep(NamedTuple):
@@ -162,33 +245,43 @@ class ModalStep(NamedTuple):
 
 
 @_kernel
-def _address(tile, first, count):  # type: ignore[no-untyped-def]
+def _history(tile):  # type: ignore[no-untyped-def]
+    """Columns of `Tile.seen` that belong to earlier chunks."""
+    return (len(tile.products) - 1) * tile.state.shape[1]
+
+
+@_kernel
+def _write_addresses(tile, first, count):  # type: ignore[no-untyped-def]
     """Write down step and trajectory of the columns of ``count`` steps from ``first`` on."""
     width = tile.state.shape[1]
     for k in range(count):
+        step = tile.address[0] + _U(first + k) * tile.address[2]
         for b in range(width):
-            tile.steps[k * width + b] = tile.origin[0] + _U(first + k)
-            tile.trajectories[k * width + b] = tile.origin[1] + _U(b)
+            tile.steps[k * width + b] = step + _U(b) * tile.address[3]
+            tile.trajectories[k * width + b] = tile.address[1] + _U(b) * tile.address[4]
 
 
 @_kernel
 def dense_chunk(blas, tile, law, key, count):  # type: ignore[no-untyped-def]
-    """All noise of the chunk is coloured in one product; then the steps follow one another in place."""
-    transition, root, observe = law
+    """States and noise lie in one array, so that a step is one product; it stays in the nearest cache."""
+    matrix, observe, carried = law
     width = tile.state.shape[1]
-    columns = count * width
-    blocks = (root.shape[1] + BLOCK - 1) // BLOCK
-    fill_normals(
-        tile.drawn[: BLOCK * blocks], _FIRST, key, tile.steps[:columns], tile.trajectories[:columns], tile.words
-    )
-    _multiply(blas, root, tile.drawn, 0, 0.0, tile.path, 0, columns)
-    if len(transition):
-        _multiply(blas, transition, tile.state, 0, 1.0, tile.path, 0, width)
-        for k in range(1, count):
-            _multiply(blas, transition, tile.path, (k - 1) * width, 1.0, tile.path, k * width, width)
-    tile.state[:] = tile.path[:, columns - width : columns]
-    if len(tile.total):
-        _multiply(blas, observe, tile.path, 0, 0.0, tile.seen, tile.seen.shape[1] - tile.path.shape[1], columns)
+    blocks = (matrix.shape[1] - carried + BLOCK - 1) // BLOCK
+    noise = tile.state[carried : carried + BLOCK * blocks]
+    alone = width == 1  # then columns of the generator are steps, and noise is drawn ahead
+    if alone:
+        ahead = tile.drawn[: BLOCK * blocks]
+        fill_normals(ahead, _FIRST, key, tile.steps[:count], tile.trajectories[:count], tile.words)
+    for k in range(count):
+        columns = slice(k * width, (k + 1) * width)
+        if alone:
+            noise[:, 0] = ahead[:, k]
+        else:
+            fill_normals(noise, _FIRST, key, tile.steps[columns], tile.trajectories[columns], tile.words)
+        _multiply(blas, matrix, tile.state, tile.path, 0, width)
+        tile.state[: len(tile.path)] = tile.path
+        if len(tile.total):
+            _multiply(blas, observe, tile.path, tile.seen, _history(tile) + k * width, width)
 
 
 @_kernel
@@ -197,7 +290,7 @@ def modal_chunk(_blas, tile, law, key, count):  # type: ignore[no-untyped-def]
     transition, root, shown = law
     width = tile.state.shape[1]
     columns = count * width
-    history = tile.seen.shape[1] - tile.path.shape[1]
+    history = _history(tile)
     systems = len(transition)
     for block in range((2 * systems + BLOCK - 1) // BLOCK):
         fill_normals(tile.path, _U(block), key, tile.steps[:columns], tile.trajectories[:columns], tile.words)
@@ -236,7 +329,7 @@ def _advance(transition, root, a, b, x, y):  # type: ignore[no-untyped-def]
 def _count(blas, tile, count):  # type: ignore[no-untyped-def]
     """Add the chunk's readouts to the sums, and make them the history of the next chunk."""
     width = tile.state.shape[1]
-    columns, history = count * width, tile.seen.shape[1] - tile.path.shape[1]
+    columns, history = count * width, _history(tile)
     observed = len(tile.total)
     data, stride = tile.seen.ctypes.data, tile.seen.shape[1]
     new = data + 8 * history
@@ -256,7 +349,7 @@ def _count(blas, tile, count):  # type: ignore[no-untyped-def]
 @_kernel
 def _keep(tile, first, count, every):  # type: ignore[no-untyped-def]
     width = tile.state.shape[1]
-    history = tile.seen.shape[1] - tile.path.shape[1]
+    history = _history(tile)
     k = -first % every
     while k < count:
         for b in range(width):
@@ -280,11 +373,11 @@ def _choose_chunk(blas, tile, law, key, count):  # type: ignore[no-untyped-def]
 @_kernel
 def drive(blas, tile, law, key, first, steps, every):  # type: ignore[no-untyped-def]
     """Take ``steps`` steps, of which the first is number ``first``; keep every ``every``-th readout (0: none)."""
-    most = tile.path.shape[1] // tile.state.shape[1]
+    most = len(tile.steps) // tile.state.shape[1]
     done = 0
     while done < steps:
         count = min(most, steps - done)
-        _address(tile, first + done, count)
+        _write_addresses(tile, first + done, count)
         _chunk(blas, tile, law, key, count)
         if len(tile.total):
             if every:
@@ -294,11 +387,11 @@ def drive(blas, tile, law, key, first, steps, every):  # type: ignore[no-untyped
 
 
 def new_tile(
-    origin: tuple[int, int],
+    address: tuple[int, int, int, int, int],
     *,
-    rows: int,
-    path: int,
+    state: int,
     drawn: int,
+    path: tuple[int, int],
     observed: int,
     width: int,
     chunk: int,
@@ -308,10 +401,10 @@ def new_tile(
     """Allocate a tile at rest that takes ``chunk`` steps at a time (arguments as the sizes in `Tile`)."""
     columns = chunk * width
     return Tile(
-        origin=np.array(origin, dtype=np.uint64),
-        state=np.zeros((rows, width)),
-        path=np.empty((path, columns)),
-        drawn=np.empty((-(-drawn // BLOCK) * BLOCK, columns)),
+        address=np.array(address, dtype=np.uint64),
+        state=np.zeros((state, width)),
+        drawn=np.empty((drawn if width == 1 else 0, columns)),
+        path=np.zeros(path),
         steps=np.empty(columns, dtype=np.uint64),
         trajectories=np.empty(columns, dtype=np.uint64),
         words=np.empty((2, WIDTH), dtype=np.uint64),

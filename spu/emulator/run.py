@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from spu.emulator import kernels
-from spu.emulator.kernels import DenseStep, ModalStep, Tile
+from spu.emulator.kernels import LANES, DenseStep, ModalStep, Tile
 from spu.emulator.modes import Modes
 from spu.emulator.noise import BLOCK, key_of
-from spu.emulator.propagate import exact_step, factor, step_law
+from spu.emulator.propagate import Step, exact_step, factor, step_law
 from spu.emulator.stationary import Stationary
 
 FloatArray = NDArray[np.float64]
@@ -33,7 +33,8 @@ FloatArray = NDArray[np.float64]
 _ROUND = 0.1
 """Seconds of work between looks at the clock and at ctrl-C."""
 
-_INDEPENDENT_TILES = 16
+_INDEPENDENT_TILES, _DRAWS = 16, 64
+"""Independent draws: how many tiles, and how many draws side by side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,16 +79,17 @@ def dense_method(law: Stationary, interval: float) -> Method:
     """Exact propagation of all states together."""
     dense = law.dense
     step = exact_step(dense, interval)
-    start = factor(law.covariance)
-    n, observe = len(dense.A), np.ascontiguousarray(dense.H)
+    why = f"exact steps of all {len(dense.A)} states together, as the circuit's matrices do not commute"
+    return method_of_steps(factor(law.covariance), step, dense.H, why)
+
+
+def method_of_steps(start: FloatArray, step: Step, observe: FloatArray, why: str = "") -> Method:
+    """Exact propagation by a given step (n states), from a start with the factor (n, k), seen by (p, n)."""
+    n, seen = len(start), np.ascontiguousarray(observe)
+    first = DenseStep(np.ascontiguousarray(start), seen, 0)
+    every = DenseStep(np.hstack([step.transition, step.factor]), seen, n)
     return Method(
-        "dense",
-        f"exact steps of all {n} states together, as the circuit's matrices do not commute",
-        DenseStep(np.zeros((n, n)), np.ascontiguousarray(start), observe),
-        DenseStep(np.ascontiguousarray(step.transition), np.ascontiguousarray(step.factor), observe),
-        rows=n,
-        drawn=max(start.shape[1], step.factor.shape[1]),
-        observed=len(observe),
+        "dense", why, first, every, rows=n, drawn=max(start.shape[1], step.factor.shape[1]), observed=len(seen)
     )
 
 
@@ -143,7 +145,7 @@ def independent_method(law: Stationary) -> Method:
     """Independent draws of the probes from the stationary law."""
     root = _root(law.voltage_covariance)
     probes, drawn = root.shape
-    step = DenseStep(np.zeros((0, probes)), root, np.eye(probes))
+    step = DenseStep(root, np.eye(probes), 0)
     why = "independent draws from the stationary law: no time passes"
     return Method("independent", why, step, step, rows=probes, drawn=drawn, observed=probes)
 
@@ -197,7 +199,7 @@ class Sums:
 
 def tile_width(trajectories: int) -> int:
     """Trajectories of a tile: enough for efficient products, few enough that threads share the work."""
-    return min(trajectories, max(32, min(256, -(-trajectories // 16 // 8) * 8)))
+    return max(32, min(128, trajectories // 16 // LANES * LANES))
 
 
 def run(
@@ -238,8 +240,7 @@ def run(
         Asked now and then; True ends the run with what there is.
     """
     observed = method.observed if count else 0
-    tiles, lengths = _tiles(method, trajectories, steps, lags, every, observed)
-    chunk = tiles[0].path.shape[1] // tiles[0].state.shape[1]
+    tiles, lengths, chunk = _tiles(method, trajectories, steps, lags, every, observed)
     threads = min(len(tiles), threads or available_threads())
     blas, key = kernels.blas_addresses(), key_of(seed, purpose)
     wanted = sum(tile.state.shape[1] * length for tile, length in zip(tiles, lengths, strict=True))
@@ -266,38 +267,47 @@ def run(
 
 def _tiles(
     method: Method, trajectories: int, steps: int, lags: int, every: int, observed: int
-) -> tuple[list[Tile], list[int]]:
-    """Tiles, and the readouts that each of their trajectories is to take."""
-    independent = method.name == "independent"
-    if independent:
-        share = max(256, -(-steps // _INDEPENDENT_TILES))
-        starts = list(range(0, steps, share))
-        origins, widths = [(start, 0) for start in starts], [1] * len(starts)
-        lengths = [min(share, steps - start) for start in starts]
+) -> tuple[list[Tile], list[int], int]:
+    """Tiles, the readouts that each of their trajectories is to take, and the steps of a chunk.
+
+    Widths are multiples of `LANES`, or one: of trajectories that are left over each is a tile of its own.
+    """
+    shares: list[tuple[tuple[int, int, int, int, int], int, int]] = []  # address, width, length
+    if method.name == "independent":
+        # Draw number k * width + b of its tile is column b of step k.
+        width = _DRAWS
+        each = max(1, -(-(steps // width) // _INDEPENDENT_TILES))
+        for first in range(0, steps // width, each):
+            length = min(each, steps // width - first)
+            shares.append(((first * width, 0, width, 1, 0), width, length))
+        if steps % width:
+            shares.append(((steps - steps % width, 0, 1, 1, 0), 1, steps % width))
     else:
         width = tile_width(trajectories)
-        origins = [(0, first) for first in range(0, trajectories, width)]
-        widths = [min(width, trajectories - first) for _, first in origins]
-        lengths = [steps] * len(origins)
+        whole = trajectories // LANES * LANES
+        shares += [((0, first, 1, 0, 1), min(width, whole - first), steps) for first in range(0, whole, width)]
+        shares += [((0, first, 1, 0, 1), 1, steps) for first in range(whole, trajectories)]
     modal = isinstance(method.step, ModalStep)
-    # Noise and states of a chunk in the second cache; of one pair of modes, in the first.
-    columns = 512 if modal else max(256, 2**17 // (method.rows + method.drawn))
-    chunk = max(1, min(columns // widths[0], max(lengths)))
+    # A pair of modes goes through a chunk in the nearest cache; else a chunk is what is counted at once.
+    columns = 512 if modal else 1024
+    # The same for all tiles, so that rounds end where chunks do.
+    chunk = max(1, min(columns // shares[0][1], max(length for _, _, length in shares)))
+    noise = -(-method.drawn // BLOCK) * BLOCK
     tiles = [
         kernels.new_tile(
-            origin,
-            rows=method.rows,
-            path=BLOCK if modal else method.rows,
-            drawn=method.drawn,
+            address,
+            state=method.rows if modal else method.rows + noise,
+            drawn=0 if modal else noise,
+            path=(BLOCK, chunk * width) if modal else (method.rows, width),
             observed=observed,
             width=width,
             chunk=chunk,
             lags=lags,
             kept=-(-length // every) if every else 0,
         )
-        for origin, width, length in zip(origins, widths, lengths, strict=True)
+        for address, width, length in shares
     ]
-    return tiles, lengths
+    return tiles, [length for _, _, length in shares], chunk
 
 
 def rounds(total: int, chunk: int, interrupted: Callable[[], bool]) -> Iterator[int]:
@@ -358,12 +368,10 @@ def _gather(
     )
     kept = np.empty((0, 0, observed))
     if every:
+        parts = [tile.kept[:, : -(-many // every)] for tile, many in zip(tiles, taken, strict=True)]
         if method.name == "independent":  # one row of draws, in order
-            kept = np.concatenate(
-                [tile.kept[:, : -(-many // every)] for tile, many in zip(tiles, taken, strict=True)], axis=1
-            )
-        else:
-            kept = np.concatenate([tile.kept[:, : -(-done // every)] for tile in tiles])
+            parts = [np.swapaxes(part, 0, 1).reshape(1, -1, observed) for part in parts]
+        kept = np.concatenate(parts, axis=1 if method.name == "independent" else 0)
     if method.lift is not None and observed:
         lift = method.lift
         total, products, kept = lift @ total, lift @ products @ lift.T, kept @ lift.T
