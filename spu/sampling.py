@@ -22,7 +22,7 @@ from spu.emulator.stationary import Stationary
 from spu.errors import UsageError
 from spu.estimate import independent_error, trajectory_error
 from spu.sparse import row_numbers, with_data
-from spu.statistics import Matrix, Statistics, compare, device_law, difference, frobenius
+from spu.statistics import Matrix, Statistics, compare, device_law, frobenius, on_one_pattern
 
 if TYPE_CHECKING:
     from spu.problem import Problem
@@ -104,7 +104,8 @@ class Simulation(Statistics):
         """
         if self.target_covariance is None:
             raise ValueError("there is no target")
-        gap, error = difference(self.covariance, self.target_covariance), self.covariance_error
+        found, target = on_one_pattern(self.covariance, self.target_covariance)
+        gap, error = found - target, self.covariance_error
         if isinstance(gap, sp.csr_array):
             rows, columns = row_numbers(gap), np.asarray(gap.indices, dtype=np.int64)
             gaps, errors = np.abs(gap.data), np.asarray(error[rows, columns])
@@ -216,7 +217,9 @@ def simulate(
     found = compare(law, problem, drawn.voltage_mean, drawn.voltage_covariance)
     of_mean = problem is not None and problem.answer == "mean"
     target = None if problem is None else (problem.target_mean if of_mean else problem.target_covariance)
-    size = 0.0 if target is None else frobenius(target)
+    size = 0.0
+    if target is not None:
+        size = frobenius(target if of_mean else on_one_pattern(found["covariance"], target)[1])
     kept = None
     if trace:
         deviations = drawn.kept.reshape(-1, drawn.kept.shape[2])

@@ -163,16 +163,20 @@ def prediction(law: Law, problem: Problem | None, *, band: tuple[float, float] |
 
 
 def relative_error(found: Matrix, target: Matrix) -> float | None:
-    """``|found - target| / |target|`` in the Frobenius norm; None where the target is zero."""
+    """``|found - target| / |target|`` in the Frobenius norm, on what both know; None where the target is zero."""
+    found, target = on_one_pattern(found, target)
     size = frobenius(target)
-    return frobenius(difference(found, target)) / size if size > 0 else None
+    return frobenius(found - target) / size if size > 0 else None
 
 
-def difference(found: Matrix, target: Matrix) -> Matrix:
-    """``found - target``; of a sparse target, where it knows anything."""
-    if isinstance(target, sp.csr_array) and not isinstance(found, sp.csr_array):
-        found = with_data(target, np.asarray(found)[row_numbers(target), target.indices])
-    return found - target
+def on_one_pattern(a: Matrix, b: Matrix) -> tuple[Matrix, Matrix]:
+    """Two matrices as they are, or where one is sparse, both on the entries that it knows."""
+    if isinstance(a, sp.csr_array) == isinstance(b, sp.csr_array):
+        return a, b
+    if isinstance(a, sp.csr_array):
+        return a, with_data(a, np.asarray(b)[row_numbers(a), a.indices])
+    assert isinstance(b, sp.csr_array)
+    return with_data(b, np.asarray(a)[row_numbers(b), b.indices]), b
 
 
 def frobenius(matrix: Matrix) -> float:
