@@ -472,15 +472,19 @@ class Device:
         def numbers(*arrays: NDArray[Any]) -> None:
             for array in arrays:
                 found.update(len(array).to_bytes(8, "little"))
-                found.update(array.astype("<f8" if array.dtype.kind == "f" else "<i8").tobytes())
+                kind = "<f8" if array.dtype.kind == "f" else "<i8"
+                found.update(np.ascontiguousarray(array, dtype=kind).data)
 
         text(FORMAT, repr(self.temperature), self.architecture)
         text(*self.cell_names)
         numbers(self.coupler_ends.ravel())
         for columns in (self.cell_columns, self.coupler_columns):
             for key, array in columns.arrays.items():
+                absent = np.isnan(array)
+                if absent.all():
+                    continue
                 text(key)
-                numbers(np.where(np.isnan(array), np.nan, array))  # there are many NaNs
+                numbers(np.where(absent, np.nan, array))  # there are many NaNs
         if self._readout is not None:
             matrix = self._readout.matrix
             text("readout", *self._readout.variables)

@@ -68,6 +68,7 @@ MAX_SPARSE_ENTRIES = 20_000_000
 
 _FORMAT = "spu-problem/1"
 _SYMMETRY_TOLERANCE = 1e-10
+_LANCZOS_TOLERANCE = 1e-4
 _CONDITION_WARNING = 1e6
 _EPS = float(np.finfo(np.float64).eps)
 
@@ -358,15 +359,9 @@ class _Definite(NamedTuple):
             a = 0.5 * a + 0.5 * a.T
             scaled = np.ldexp(a, -exponent)
 
-        eigenvalues = scipy.linalg.eigvalsh(scaled)
-        smallest, largest = float(eigenvalues[0]), float(eigenvalues[-1])
-        floor = n * _EPS * largest
-        if smallest <= floor:
-            _refuse_indefinite(what, smallest, largest, n, exponent)
-        try:
-            factor = scipy.linalg.cholesky(scaled, lower=True)
-        except scipy.linalg.LinAlgError:
-            # Within a small factor of the bound above the factorisation may break down.
+        smallest, largest, factor = _spectrum(scaled)
+        # Within a small factor of this bound the factorisation may break down.
+        if factor is None or smallest <= n * _EPS * largest:
             _refuse_indefinite(what, smallest, largest, n, exponent)
         inverse = scipy.linalg.cho_solve((factor, True), np.eye(n))
         with np.errstate(over="ignore"):
@@ -380,6 +375,28 @@ class _Definite(NamedTuple):
         with np.errstate(over="ignore", invalid="ignore"):
             x = np.ldexp(scipy.linalg.cho_solve((self.factor, True), b), -self.exponent)
         return _in_range(x)
+
+
+_FEW = 256
+"""Rows up to which all eigenvalues are found: beyond, the extreme two cost a small part of that."""
+
+
+def _spectrum(a: FloatArray) -> tuple[float, float, FloatArray | None]:
+    """Smallest and largest eigenvalue of a symmetric (n, n) matrix, and its Cholesky factor if it has one."""
+    try:
+        factor = scipy.linalg.cholesky(a, lower=True, check_finite=False)
+    except scipy.linalg.LinAlgError:
+        factor = None
+    if factor is None or len(a) <= _FEW:
+        eigenvalues = scipy.linalg.eigvalsh(a)
+        return float(eigenvalues[0]), float(eigenvalues[-1]), factor
+    start = np.cos(np.arange(len(a), dtype=np.float64) ** 2)
+    both = (factor, True)
+    largest = largest_eigenvalue(lambda x: a @ x, start, tolerance=_LANCZOS_TOLERANCE)
+    inverse = largest_eigenvalue(
+        lambda x: scipy.linalg.cho_solve(both, x, check_finite=False), start, tolerance=_LANCZOS_TOLERANCE
+    )
+    return 1.0 / inverse, largest, factor
 
 
 class _SparseDefinite(NamedTuple):
