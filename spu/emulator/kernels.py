@@ -206,7 +206,7 @@ class Tile(NamedTuple):
     total, products:
         (observed,), (lags + 1, observed, observed): sums of ``y`` and of ``y(k) y(k - l)^T``.
     kept:
-        (width, kept, observed) every so-manieth readout.
+        (width, kept, observed) every so-manieth readout; of draws (1, kept, observed).
     """
 
     address: WordArray
@@ -348,14 +348,18 @@ def _count(blas, tile, count):  # type: ignore[no-untyped-def]
 
 @_kernel
 def _keep(tile, first, count, every):  # type: ignore[no-untyped-def]
-    width = tile.state.shape[1]
-    history = _history(tile)
-    k = -first % every
-    while k < count:
+    """Keep the readouts of each trajectory, or of draws those in all, whose number is a multiple of ``every``."""
+    width, history = tile.state.shape[1], _history(tile)
+    origin = np.int64(tile.address[0])
+    draws = tile.address[3] > _FIRST  # numbered from column to column, not from step to step
+    for k in range(count):
         for b in range(width):
-            for i in range(len(tile.total)):
-                tile.kept[b, (first + k) // every, i] = tile.seen[i, history + k * width + b]
-        k += every
+            number = origin + (first + k) * width + b if draws else first + k
+            if number % every == 0:
+                place = number // every - ((origin + every - 1) // every if draws else 0)
+                kept = tile.kept[0 if draws else b, place]
+                for i in range(len(tile.total)):
+                    kept[i] = tile.seen[i, history + k * width + b]
 
 
 def _chunk(blas, tile, law, key, count):  # type: ignore[no-untyped-def]
@@ -396,7 +400,7 @@ def new_tile(
     width: int,
     chunk: int,
     lags: int,
-    kept: int,
+    kept: tuple[int, int],
 ) -> Tile:
     """Allocate a tile at rest that takes ``chunk`` steps at a time (arguments as the sizes in `Tile`)."""
     columns = chunk * width
@@ -411,5 +415,5 @@ def new_tile(
         seen=np.zeros((observed, lags * width + columns)),
         total=np.zeros(observed),
         products=np.zeros((lags + 1, observed, observed)),
-        kept=np.empty((width, kept, observed)),
+        kept=np.empty((*kept, observed)),
     )

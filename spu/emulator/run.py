@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -303,11 +303,21 @@ def _tiles(
             width=width,
             chunk=chunk,
             lags=lags,
-            kept=-(-length // every) if every else 0,
+            kept=_kept(address, width, length, every),
         )
         for address, width, length in shares
     ]
     return tiles, [length for _, _, length in shares], chunk
+
+
+def _kept(address: Sequence[int], width: int, length: int, every: int) -> tuple[int, int]:
+    """Rows and columns of what a tile keeps: trajectories by readouts, or one row of draws."""
+    if not every:
+        return width, 0
+    if address[3]:
+        first, last = address[0], address[0] + width * length
+        return 1, -(-last // every) - -(-first // every)
+    return width, -(-length // every)
 
 
 def rounds(total: int, chunk: int, interrupted: Callable[[], bool]) -> Iterator[int]:
@@ -368,10 +378,12 @@ def _gather(
     )
     kept = np.empty((0, 0, observed))
     if every:
-        parts = [tile.kept[:, : -(-many // every)] for tile, many in zip(tiles, taken, strict=True)]
-        if method.name == "independent":  # one row of draws, in order
-            parts = [np.swapaxes(part, 0, 1).reshape(1, -1, observed) for part in parts]
-        kept = np.concatenate(parts, axis=1 if method.name == "independent" else 0)
+        shapes = [
+            _kept(tile.address.tolist(), tile.state.shape[1], many, every)
+            for tile, many in zip(tiles, taken, strict=True)
+        ]
+        parts = [tile.kept[:, : shape[1]] for tile, shape in zip(tiles, shapes, strict=True)]
+        kept = np.concatenate(parts, axis=1 if method.name == "independent" else 0)  # one row of draws, or many
     if method.lift is not None and observed:
         lift = method.lift
         total, products, kept = lift @ total, lift @ products @ lift.T, kept @ lift.T
