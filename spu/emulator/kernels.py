@@ -255,13 +255,16 @@ def _count(blas, tile, count):  # type: ignore[no-untyped-def]
 
 @_kernel
 def _keep(tile, first, count, every):  # type: ignore[no-untyped-def]
+    """Keep the readouts whose number is a multiple of ``every``, wherever the tile begins."""
     width = tile.state.shape[1]
     history = tile.seen.shape[1] - tile.path.shape[1]
-    k = -first % every
+    origin = np.int64(tile.origin[0])
+    before = (origin + every - 1) // every
+    k = -(origin + first) % every
     while k < count:
         for b in range(width):
             for i in range(len(tile.total)):
-                tile.kept[b, (first + k) // every, i] = tile.seen[i, history + k * width + b]
+                tile.kept[b, (origin + first + k) // every - before, i] = tile.seen[i, history + k * width + b]
         k += every
 
 

@@ -297,11 +297,16 @@ def _tiles(
             width=width,
             chunk=chunk,
             lags=lags,
-            kept=-(-length // every) if every else 0,
+            kept=_multiples(origin[0], length, every) if every else 0,
         )
         for origin, width, length in zip(origins, widths, lengths, strict=True)
     ]
     return tiles, lengths
+
+
+def _multiples(first: int, count: int, every: int) -> int:
+    """How many of ``count`` numbers from ``first`` on are multiples of ``every``."""
+    return -(-(first + count) // every) + (-first // every)
 
 
 @contextmanager
@@ -349,9 +354,8 @@ def _gather(
     kept = np.empty((0, 0, observed))
     if every:
         if method.name == "independent":  # one row of draws, in order
-            kept = np.concatenate(
-                [tile.kept[:, : -(-many // every)] for tile, many in zip(tiles, taken, strict=True)], axis=1
-            )
+            numbers = [_multiples(int(tile.origin[0]), many, every) for tile, many in zip(tiles, taken, strict=True)]
+            kept = np.concatenate([tile.kept[:, :many] for tile, many in zip(tiles, numbers, strict=True)], axis=1)
         else:
             kept = np.concatenate([tile.kept[:, : -(-done // every)] for tile in tiles])
     if method.lift is not None and observed:
