@@ -271,7 +271,7 @@ def test_tails():
 def test_moments_to_order_12():
     """Of 2^25 normals within 5 sigma (beyond are `test_tails`): Bernstein's inequality, exact for bounded numbers.
 
-    It would catch a mean of 0.0012, a variance off by 0.2 %, a fourth moment off by 0.41 %, a twelfth by 5.1 %.
+    It would catch a mean of 0.0012, a variance off by 0.2 %, a fourth moment off by 0.41 %, a twelfth by 7 %.
     """
     rows, columns, blocks = 16, 1 << 14, 128
     n = rows * columns * blocks
@@ -288,7 +288,7 @@ def test_moments_to_order_12():
         allowed = bernstein(expected[2 * order] - exact**2, 2 * 5.0**order, n)
         assert abs(sums[order] / n - exact) < allowed, order
         if order in (1, 2, 4, 12):
-            assert allowed < {1: 0.0012, 2: 0.002, 4: 0.0041 * 3, 12: 0.051 * 10395}[order]
+            assert allowed < {1: 0.0012, 2: 0.002, 4: 0.0041 * 3, 12: 0.07 * 10395}[order]
 
 
 def test_the_distribution_function():
