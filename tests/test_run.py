@@ -124,7 +124,7 @@ def assert_sums(found, y, lags, scale):
         (1, 700, 3, 7),  # chunks of 512 where modal
         (3, 250, 0, 1),
         (70, 40, 5, 3),  # tiles of 32, 32 and 6; chunks of 16 where modal
-        (33, 600, 1, 601),  # chunks of more than 256 where dense, and a tile of one
+        (33, 1100, 1, 1101),  # several chunks where dense, and a tile of one
     ],
 )
 def test_kernels_against_numpy(name, trajectories, steps, lags, every, monkeypatch):
