@@ -493,6 +493,26 @@ def test_error_bars_three_ways(name, steps):
         assert np.abs(c - b).max() < 1e-3 * max(np.abs(b).max(), 0.1 * size)
 
 
+def test_error_bars_of_a_non_reciprocal_network():
+    """R(l) is not symmetric: rows and columns must not be mixed up in ``R_ij R_ji``."""
+    law = law_of(random_device(np.random.default_rng(8), 4, temperature=T, transconductors=True))
+    dense, interval = law.dense, 0.2 * law.time_constants[0]
+    right = law.covariance @ dense.H.T
+    values, vectors = dense.modes
+    modal = la.solve(vectors, right.astype(complex))
+    first = _modal_sums(dense.H @ vectors, modal, np.exp(values * interval / dense.time), 200)
+    second = _lag_sums(dense.H, exact_step(dense, interval).transition, right, 200, 199)
+    crossed = 0.0
+    for lag in range(1, 200):
+        R = law.autocovariance([lag * interval])[0]
+        crossed = crossed + (1 - lag / 200) * R * R.T
+    assert difference(first[1], crossed) < 1e-10 and difference(second[1], crossed) < 1e-10
+    R = law.autocovariance([interval])[0]
+    assert difference(R * R, R * R.T) > 0.01
+    for a, b in zip(first, second, strict=True):
+        assert difference(a, b) < 1e-10
+
+
 def test_error_bars_of_a_large_network():
     """80 cells, 160 states: `trajectory_error` by the network's own modes, and without them."""
     sde = commuting(80, 2)

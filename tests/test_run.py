@@ -172,6 +172,19 @@ def test_a_silent_circuit_is_silent():
         assert not found.total.any() and not found.products.any() and not found.kept.any()
 
 
+@pytest.mark.parametrize("name", [name for name in DEVICES if name.startswith("dense") or name == "non-reciprocal"])
+def test_dense_steps_start_and_stay_in_the_stationary_law(name):
+    """The law of the first readout, and of every further one (of modes: `test_modal_step_laws`)."""
+    law, how = method_of(name)
+    start, step = how.start, how.step
+    assert difference(start.root @ start.root.T, law.covariance) < 1e-12
+    assert difference(start.observe @ law.covariance @ start.observe.T, law.voltage_covariance) < 1e-12
+    after = step.transition @ law.covariance @ step.transition.T + step.root @ step.root.T
+    assert difference(after, law.covariance) < 1e-12
+    how = independent_method(law)
+    assert difference(how.step.root @ how.step.root.T, law.voltage_covariance) < 1e-12
+
+
 # Bits
 
 
