@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import numpy as np
 import pytest
@@ -74,16 +75,22 @@ def method_of(name: str, interval: float = 0.3):
 # The kernels against plain numpy
 
 
+def parts(step) -> tuple[np.ndarray, np.ndarray]:
+    """Transition and noise factor of a dense step."""
+    return step.matrix[:, : step.carried], step.matrix[:, step.carried :]
+
+
 def plain_dense(how, *, trajectories, steps, seed):
     """Every readout (trajectories, steps, p), one trajectory and one step after another."""
     out = np.empty((trajectories, steps, len(how.step.observe)))
-    width = max(how.start.root.shape[1], how.step.root.shape[1])
+    (_, start), (transition, root) = parts(how.start), parts(how.step)
+    width = max(start.shape[1], root.shape[1])
     for t in range(trajectories):
         xi = normals(seed, steps, width, trajectory=t)
-        x = how.start.root @ xi[0, : how.start.root.shape[1]]
+        x = start @ xi[0, : start.shape[1]]
         out[t, 0] = how.step.observe @ x
         for k in range(1, steps):
-            x = how.step.transition @ x + how.step.root @ xi[k, : how.step.root.shape[1]]
+            x = transition @ x + root @ xi[k, : root.shape[1]]
             out[t, k] = how.step.observe @ x
     return out
 
@@ -144,13 +151,13 @@ def test_kernels_against_numpy(name, trajectories, steps, lags, every, monkeypat
 
 def test_chunks_are_cut_as_the_tests_think():
     """The sizes above do cut runs into several tiles and chunks, the last of them partial."""
-    assert [tile_width(n) for n in (1, 3, 33, 70, 600, 10_000)] == [1, 3, 32, 32, 40, 256]
-    for name, steps, chunk in (("modal RLC", 40, 16), ("dense RLC", 600, 512)):
+    assert [tile_width(n) for n in (1, 33, 600, 1024, 10_000)] == [32, 32, 32, 64, 128]
+    for name, steps, expected in (("modal RLC", 40, 16), ("dense RLC", 600, 32)):
         _, how = method_of(name)
-        tiles, _ = run_module._tiles(how, 70, steps, 2, 1, how.observed)
-        assert len(tiles) == 3
-        found = tiles[0].path.shape[1] // tiles[0].state.shape[1]
-        assert found == chunk and steps % found
+        tiles, lengths, chunk = run_module._tiles(how, 70, steps, 2, 1, how.observed)
+        assert [tile.state.shape[1] for tile in tiles] == [32, 32] + 6 * [1]
+        assert lengths == 8 * [steps]
+        assert chunk == expected and steps % chunk
 
 
 def test_no_observation_steps_on():
@@ -176,13 +183,14 @@ def test_a_silent_circuit_is_silent():
 def test_dense_steps_start_and_stay_in_the_stationary_law(name):
     """The law of the first readout, and of every further one (of modes: `test_modal_step_laws`)."""
     law, how = method_of(name)
-    start, step = how.start, how.step
-    assert difference(start.root @ start.root.T, law.covariance) < 1e-12
-    assert difference(start.observe @ law.covariance @ start.observe.T, law.voltage_covariance) < 1e-12
-    after = step.transition @ law.covariance @ step.transition.T + step.root @ step.root.T
+    (nothing, start), (transition, root), observe = parts(how.start), parts(how.step), how.step.observe
+    assert not nothing.size
+    assert difference(start @ start.T, law.covariance) < 1e-12
+    assert difference(observe @ law.covariance @ observe.T, law.voltage_covariance) < 1e-12
+    after = transition @ law.covariance @ transition.T + root @ root.T
     assert difference(after, law.covariance) < 1e-12
     how = independent_method(law)
-    assert difference(how.step.root @ how.step.root.T, law.voltage_covariance) < 1e-12
+    assert difference(how.step.matrix @ how.step.matrix.T, law.voltage_covariance) < 1e-12
 
 
 # Bits
@@ -231,7 +239,7 @@ def test_independent_draws_are_in_order(samples):
     """Draw k is the root times the normals of step k, however the draws are shared among tiles."""
     law = law_of(DEVICES["non-reciprocal"])
     how = independent_method(law)
-    y = normals(5, samples, how.step.root.shape[1]) @ how.step.root.T
+    y = normals(5, samples, how.step.matrix.shape[1]) @ how.step.matrix.T
     scale = np.abs(y).max()
     found = run(how, trajectories=1, steps=samples, seed=5, every=1)
     assert found.samples == samples
@@ -608,6 +616,7 @@ def test_ctrl_c_of_a_long_run_without_trace(folder):
     shown = b""
     while re.search(rb"\d\d:\d\d:\d\d", shown) is None:  # the time left, known after the first readouts
         shown += os.read(terminal, 1000)
+    time.sleep(1.0)  # the first round may be short
     child.send_signal(signal.SIGINT)
     stdout, _ = child.communicate(timeout=60)
     os.close(terminal)

@@ -220,7 +220,8 @@ def _diagonalise(matrices: list[sp.csr_array]) -> tuple[FloatArray, list[FloatAr
     elif len(others) == 1:
         eigenvalues, U = la.eigh(others[0], driver="evd", check_finite=False)
     else:
-        # Where eigenvalues of one coincide the others decide; such a mixture has no chance coincidences.
+        # Where eigenvalues of one coincide the others decide. Where those of the mixture nearly coincide by chance the
+        # check below fails, and the network goes the general way.
         weights = (1.0, 0.6180339887498949, 0.3819660112501051, 0.2360679774997897)
         mixture = np.zeros((n, n))
         for weight, other, scale in zip(weights, others, scales, strict=False):
