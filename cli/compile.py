@@ -10,7 +10,7 @@ import click
 
 from spu.errors import InputError, UsageError
 
-from .common import facts, file_option, json_option, plural, print_json, seed_option, small, warn
+from .common import engineering, facts, file_option, json_option, plural, print_json, seed_option, small, warn
 
 if TYPE_CHECKING:
     from spu.compiler import Compilation
@@ -24,6 +24,8 @@ _MEANS = {
     "offset": "added at readout: these cells cannot hold one",
 }
 
+_MARGIN = "{:.3g} of the diagonal is left to the cell that keeps least of its own"
+
 _LARGEST_SEED = 2**31 - 2  # ngspice keeps it, plus one, in a C int
 
 
@@ -34,7 +36,8 @@ _LARGEST_SEED = 2**31 - 2  # ngspice keeps it, plus one, in a C int
 @click.option(
     "--architecture",
     metavar="NAME",
-    help="Force rlc-capacitive, rc-resistive or rc-transconductor [default: the most passive that can].",
+    help="Force rlc-capacitive, rc-resistive, either with -dual, or rc-transconductor "
+    "[default: the most passive that can].",
 )
 @click.option("--task", metavar="NAME", help="gaussian, inverse or linear [default: the file's].")
 @click.option("--covariance", is_flag=True, help="The matrix is a covariance, not a precision.")
@@ -131,17 +134,30 @@ def _describe(file: Path, problem: Problem, compilation: Compilation, files: tup
     covariance, mean = prediction.covariance_relative_error, prediction.mean_relative_error
     errors = [f"covariance {small(covariance)}"] if covariance is not None else []
     errors += [f"mean {small(mean)}"] if mean is not None else []
+    common = prediction.common_mode
+    modes = []
+    if common is not None:
+        differential = float(common.differential_variance.max()) ** 0.5
+        modes = [
+            (
+                "common mode",
+                f"at most {engineering(common.loudest, 'V')} rms a cell, beside {engineering(differential, 'V')} of "
+                f"the differential one; at most {common.ratio:.3g} times its own (not read out)",
+            )
+        ]
     return facts(
         [
             ("problem", f"{file}: {_TASKS[problem.task]}, {plural(problem.n, 'variable')}"),
             ("condition", f"{problem.condition:.3g}"),
             ("hardware", f"{hardware.name}, {hardware.temperature:g} K"),
             ("architecture", f"{compilation.architecture}: {compilation.reason}"),
-            ("class", f"{compilation.realizability}, rho = {compilation.rho:.4g} (plain couplers need < 1)"),
+            ("class", f"{compilation.realizability}, rho = {compilation.rho:.4g} (passive couplers need < 1)"),
+            *([("margin", _MARGIN.format(compilation.margin))] if compilation.margin is not None else []),
             ("device", f"{cells}, {plural(len(device.coupler_ends), 'coupler')}; hash {device.hash}"),
             ("polarity", flipped if compilation.flipped else "all cells read straight"),
             ("scaling", scaling),
             ("mean", _MEANS.get(compilation.mean, compilation.mean)),
+            *modes,
             ("predicted error", f"{', '.join(errors) or '-'} (relative, Frobenius; without sampling)"),
             ("wrote", ", ".join(str(written) for written in files)),
         ]

@@ -49,6 +49,8 @@ class Compilation:
         Number of cells read with negative polarity.
     scale_spread:
         Largest over smallest entry of the congruence scaling; 1 where none was needed.
+    margin:
+        Smallest share of a diagonal entry that couplers leave to the cell itself; None where they take nothing.
     warnings:
         About the problem's conditioning and the like.
     """
@@ -63,6 +65,7 @@ class Compilation:
     mean: str
     flipped: int
     scale_spread: float
+    margin: float | None
     warnings: tuple[str, ...]
 
 
@@ -78,7 +81,7 @@ def compile_problem(
     hardware:
         A preset (``ideal``, ``spu8``), a hardware file, or a `Hardware`.
     architecture:
-        Force one of ``rlc-capacitive``, ``rc-resistive``, ``rc-transconductor``.
+        Force one of `spu.hardware.ARCHITECTURES`.
 
     Raises
     ------
@@ -104,18 +107,14 @@ class _Realized:
     mean: str
     flipped: int
     scale_spread: float
+    margin: float | None
     warnings: tuple[str, ...]
 
 
 def _realize(problem: Problem, hardware: Hardware, architecture: str | None = None) -> _Realized:
     """The passes up to the device; as `compile_problem`."""
     n = len(problem.variables)
-    if hardware.max_cells is not None and n > hardware.max_cells:
-        raise Unrealizable(
-            f"{n} variables need {n} cells; hardware {hardware.name} has {hardware.max_cells}: "
-            f"{n - hardware.max_cells} missing",
-            details={"cells_needed": n, "cells": hardware.max_cells},
-        )
+    _require_cells(n, 1, hardware)
     known = [candidate.name for candidate in ARCHITECTURES]
     if architecture is not None and architecture not in known:
         raise InputError(f"no architecture {architecture!r}; {suggest(architecture, known)}")
@@ -130,13 +129,14 @@ def _realize(problem: Problem, hardware: Hardware, architecture: str | None = No
         if candidate.name not in hardware.architectures or architecture not in (None, candidate.name):
             continue
         try:
+            _require_cells(n, candidate.cells_per_variable, hardware)
             realization = candidate.realize(problem, matrix, hardware)
         except Unrealizable as refusal:
             refused.append((candidate.name, refusal))
             continue
         device = realization.device
         device.problem = problem
-        gains = device.readout.matrix.diagonal()
+        gains = realization.gain
         return _Realized(
             device=device,
             hardware=hardware,
@@ -147,6 +147,7 @@ def _realize(problem: Problem, hardware: Hardware, architecture: str | None = No
             mean=realization.mean,
             flipped=int((gains < 0).sum()),
             scale_spread=float(np.abs(gains).max() / np.abs(gains).min()),
+            margin=realization.margin,
             warnings=problem.warnings,
         )
     details: dict[str, object] = {"rho": matrix.congruence.rho, "class": matrix.realizability}
@@ -154,6 +155,16 @@ def _realize(problem: Problem, hardware: Hardware, architecture: str | None = No
         details |= why.details
     why_not = f"hardware {hardware.name} cannot hold this problem, not as {_reasons(refused)}"
     raise Unrealizable(why_not, details=details)
+
+
+def _require_cells(n: int, each: int, hardware: Hardware) -> None:
+    needed = n * each
+    if hardware.max_cells is not None and needed > hardware.max_cells:
+        raise Unrealizable(
+            f"{n} variables need {needed} cells; hardware {hardware.name} has {hardware.max_cells}: "
+            f"{needed - hardware.max_cells} missing",
+            details={"cells_needed": needed, "cells": hardware.max_cells},
+        )
 
 
 def _reason(summary: str, refused: list[tuple[str, Unrealizable]], forced: bool) -> str:
