@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ _LARGEST_SEED = 2**31 - 2  # ngspice keeps it, plus one, in a C int
 @click.option("--task", metavar="NAME", help="gaussian, inverse or linear [default: the file's].")
 @click.option("--covariance", is_flag=True, help="The matrix is a covariance, not a precision.")
 @file_option("--vector", help="Right-hand side of a linear system (.npy, .csv, .mtx).")
+@click.option("--explain", is_flag=True, help="Say what each pass did, and what it did to the predicted error.")
 @click.option("--force", is_flag=True, help="Write into a folder that is not ours, and over edited files.")
 @seed_option("the netlist's noise sources", _LARGEST_SEED)
 @json_option
@@ -53,6 +55,7 @@ def command(
     task: str | None,
     covariance: bool,
     vector: Path | None,
+    explain: bool,
     force: bool,
     seed: int,
     as_json: bool,
@@ -88,15 +91,28 @@ def command(
         raise InputError(error.message, file=problem) from None
     files = write_folder(output, compilation, force=force, seed=seed)
     if as_json:
-        print_json(_report(compilation, files))
+        passes = {"explain": [asdict(step) for step in compilation.explain()]} if explain else {}
+        print_json({**_report(compilation, files), **passes})
         return 0
     for warning in compilation.warnings:
         warn(warning)
     if _netlist(files) is None:
         warn(_NO_NETLIST)
     click.echo(_describe(problem, posed, compilation, files))
+    if explain:
+        click.echo(f"\n{_explain(compilation)}")
     click.echo(f"\nnext: spu check {shlex.quote(str(output))}    (or predict, simulate, inspect)")
     return 0
+
+
+def _explain(compilation: Compilation) -> str:
+    """The passes one under the other: what each did, then what the device has lost by it until there."""
+    lines = ["passes, each with the error of what it hands on (covariance, relative Frobenius; KL divergence, nats):"]
+    for number, step in enumerate(compilation.explain(), start=1):
+        held = step.covariance_relative_error is not None
+        errors = f"  [{small(step.covariance_relative_error)}; {small(step.kullback_leibler)}]" if held else ""
+        lines.append(f"  {number}. {step.name}: {step.did}{errors}")
+    return "\n".join(lines)
 
 
 _NO_NETLIST = "no netlist: ngspice would not get through so many instances; predict and simulate need none"

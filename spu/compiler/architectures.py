@@ -44,6 +44,12 @@ class Matrix:
     congruence: Congruence
 
     @property
+    def margin(self) -> float | None:
+        """Smallest share of a diagonal entry that couplers leave over under pass 2's scaling; None if it has none."""
+        scale = self.congruence.scale
+        return None if scale is None else float(own_fraction(self.values, scale).min())
+
+    @property
     def realizability(self) -> str:
         """The narrowest class: m-matrix, m-matrix-after-polarity, diagonally-dominant, h-matrix or any."""
         if self.polarity.signs is not None and self.congruence.rho < 1:
@@ -69,6 +75,8 @@ class Realization:
         Smallest share of a diagonal entry that couplers leave to the cell itself; None where they take nothing.
     factor:
         Physical value (F or S) of a unit of the scaled matrix.
+    layout:
+        The scaled matrix on cells and couplers.
     """
 
     device: Device
@@ -76,6 +84,7 @@ class Realization:
     gain: FloatArray
     margin: float | None
     factor: float
+    layout: Layout
 
 
 class Architecture(ABC):
@@ -324,7 +333,7 @@ class RLCCapacitive(Architecture):
             architecture=self.name,
         )
         mean = "offset" if np.any(offset) else "zero"
-        return Realization(device, mean, layout.gain * unit, layout.margin, factor)
+        return Realization(device, mean, layout.gain * unit, layout.margin, factor, layout)
 
 
 class RLCCapacitiveDual(RLCCapacitive):
@@ -372,7 +381,7 @@ class _RC(Architecture):
             readout=_readout(problem, layout, unit, offset),
             architecture=self.name,
         )
-        return Realization(device, held, layout.gain * unit, layout.margin, factor)
+        return Realization(device, held, layout.gain * unit, layout.margin, factor, layout)
 
 
 class RCResistive(_RC):
