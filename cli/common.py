@@ -15,6 +15,7 @@ from spu.errors import OutputError
 
 if TYPE_CHECKING:
     from spu.folder import Folder
+    from spu.statistics import CommonMode
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
@@ -76,7 +77,8 @@ def statistics_json(stats: Any) -> dict[str, Any]:
         *("voltage_mean", "voltage_covariance"),
         *("relative_error", "covariance_relative_error", "mean_relative_error"),
     )
-    return {key: getattr(stats, key) for key in keys}
+    common = stats.common_mode
+    return {**{key: getattr(stats, key) for key in keys}, "common_mode": common and common.to_dict()}
 
 
 def write_npz(file: Path, arrays: Mapping[str, Any], marker: str) -> None:
@@ -170,6 +172,16 @@ def table(
     if len(shown) < count:
         lines.append(f"  ... and {count - len(shown)} more ({rest})")
     return "\n".join(lines)
+
+
+def common_mode_table(common: CommonMode) -> str:
+    """Lay out both modes of the cells that are read in pairs."""
+    rms = [
+        [engineering(float(v), "V") for v in variance**0.5]
+        for variance in (common.variance, common.differential_variance)
+    ]
+    rows = list(zip(common.variables, *rms, strict=True))
+    return table(["per cell of", "common-mode rms", "differential rms"], rows, limit=MAX_TABLE_ROWS)
 
 
 def facts(pairs: Sequence[tuple[str, str]]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import click
 
 from spu.errors import InputError, UsageError
 
-from .common import facts, file_option, json_option, plural, print_json, seed_option, small, warn
+from .common import engineering, facts, file_option, json_option, plural, print_json, seed_option, small, warn
 
 if TYPE_CHECKING:
     from spu.compiler import Compilation
@@ -24,6 +25,8 @@ _MEANS = {
     "offset": "added at readout: these cells cannot hold one",
 }
 
+_MARGIN = "{:.3g} of the diagonal is left to the cell that keeps least of its own"
+
 _LARGEST_SEED = 2**31 - 2  # ngspice keeps it, plus one, in a C int
 
 
@@ -34,11 +37,13 @@ _LARGEST_SEED = 2**31 - 2  # ngspice keeps it, plus one, in a C int
 @click.option(
     "--architecture",
     metavar="NAME",
-    help="Force rlc-capacitive, rc-resistive or rc-transconductor [default: the most passive that can].",
+    help="Force rlc-capacitive, rc-resistive, either with -dual, or rc-transconductor "
+    "[default: the most passive that can].",
 )
 @click.option("--task", metavar="NAME", help="gaussian, inverse or linear [default: the file's].")
 @click.option("--covariance", is_flag=True, help="The matrix is a covariance, not a precision.")
 @file_option("--vector", help="Right-hand side of a linear system (.npy, .csv, .mtx).")
+@click.option("--explain", is_flag=True, help="Say what each pass did, and what it did to the predicted error.")
 @click.option("--force", is_flag=True, help="Write into a folder that is not ours, and over edited files.")
 @seed_option("the netlist's noise sources", _LARGEST_SEED)
 @json_option
@@ -50,6 +55,7 @@ def command(
     task: str | None,
     covariance: bool,
     vector: Path | None,
+    explain: bool,
     force: bool,
     seed: int,
     as_json: bool,
@@ -85,15 +91,28 @@ def command(
         raise InputError(error.message, file=problem) from None
     files = write_folder(output, compilation, force=force, seed=seed)
     if as_json:
-        print_json(_report(compilation, files))
+        passes = {"explain": [asdict(step) for step in compilation.explain()]} if explain else {}
+        print_json({**_report(compilation, files), **passes})
         return 0
     for warning in compilation.warnings:
         warn(warning)
     if _netlist(files) is None:
         warn(_NO_NETLIST)
     click.echo(_describe(problem, posed, compilation, files))
+    if explain:
+        click.echo(f"\n{_explain(compilation)}")
     click.echo(f"\nnext: spu check {shlex.quote(str(output))}    (or predict, simulate, inspect)")
     return 0
+
+
+def _explain(compilation: Compilation) -> str:
+    """The passes one under the other: what each did, then what the device has lost by it until there."""
+    lines = ["passes, each with the error of what it hands on (covariance, relative Frobenius; KL divergence, nats):"]
+    for number, step in enumerate(compilation.explain(), start=1):
+        held = step.covariance_relative_error is not None
+        errors = f"  [{small(step.covariance_relative_error)}; {small(step.kullback_leibler)}]" if held else ""
+        lines.append(f"  {number}. {step.name}: {step.did}{errors}")
+    return "\n".join(lines)
 
 
 _NO_NETLIST = "no netlist: ngspice would not get through so many instances; predict and simulate need none"
@@ -131,17 +150,30 @@ def _describe(file: Path, problem: Problem, compilation: Compilation, files: tup
     covariance, mean = prediction.covariance_relative_error, prediction.mean_relative_error
     errors = [f"covariance {small(covariance)}"] if covariance is not None else []
     errors += [f"mean {small(mean)}"] if mean is not None else []
+    common = prediction.common_mode
+    modes = []
+    if common is not None:
+        differential = float(common.differential_variance.max()) ** 0.5
+        modes = [
+            (
+                "common mode",
+                f"at most {engineering(common.loudest, 'V')} rms a cell, beside {engineering(differential, 'V')} of "
+                f"the differential one; at most {common.ratio:.3g} times its own (not read out)",
+            )
+        ]
     return facts(
         [
             ("problem", f"{file}: {_TASKS[problem.task]}, {plural(problem.n, 'variable')}"),
             ("condition", f"{problem.condition:.3g}"),
             ("hardware", f"{hardware.name}, {hardware.temperature:g} K"),
             ("architecture", f"{compilation.architecture}: {compilation.reason}"),
-            ("class", f"{compilation.realizability}, rho = {compilation.rho:.4g} (plain couplers need < 1)"),
+            ("class", f"{compilation.realizability}, rho = {compilation.rho:.4g} (passive couplers need < 1)"),
+            *([("margin", _MARGIN.format(compilation.margin))] if compilation.margin is not None else []),
             ("device", f"{cells}, {plural(len(device.coupler_ends), 'coupler')}; hash {device.hash}"),
             ("polarity", flipped if compilation.flipped else "all cells read straight"),
             ("scaling", scaling),
             ("mean", _MEANS.get(compilation.mean, compilation.mean)),
+            *modes,
             ("predicted error", f"{', '.join(errors) or '-'} (relative, Frobenius; without sampling)"),
             ("wrote", ", ".join(str(written) for written in files)),
         ]

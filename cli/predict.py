@@ -11,6 +11,7 @@ from spu.errors import OutputError, UsageError
 
 from .common import (
     MAX_TABLE_ROWS,
+    common_mode_table,
     engineering,
     file_option,
     folder_argument,
@@ -97,6 +98,8 @@ def _describe(prediction: Prediction) -> str:
     lines += [_variables(prediction, targets=prediction.band is None), ""]
     if prediction.variables != prediction.cells:
         lines += [_cells(prediction), ""]
+    if prediction.common_mode is not None:
+        lines += [common_mode_table(prediction.common_mode), ""]
     slowest, fastest = prediction.time_constants[0], prediction.time_constants[-1]
     lines.append(f"time constants: slowest {engineering(slowest, 's')}, fastest {engineering(fastest, 's')}")
     if not isinstance(prediction.covariance, np.ndarray):

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from spu.problem import GaussianSampling, LinearSystem, MatrixInverse, Problem, load_problem
     from spu.sampling import Simulation, simulate
     from spu.spice.netlist import netlist
-    from spu.statistics import Prediction, predict
+    from spu.statistics import Prediction, kullback_leibler, predict
 
 __version__ = "0.1.0"
 
@@ -63,6 +63,7 @@ __all__ = [
     "check",
     "compile",
     "compile_problem",
+    "kullback_leibler",
     "load_hardware",
     "load_problem",
     "netlist",
@@ -94,6 +95,7 @@ _HOME = {
     "Unrealizable": "spu.errors",
     "check": "spu.crosscheck",
     "compile_problem": "spu.compiler",
+    "kullback_leibler": "spu.statistics",
     "load_hardware": "spu.hardware",
     "load_problem": "spu.problem",
     "netlist": "spu.spice.netlist",

@@ -24,7 +24,7 @@ from spu.errors import InputError
 from spu.files import read_json, write_with
 from spu.names import check_name, check_names, shorten, suggest
 from spu.parts import CELL_PARTS, COUPLER_PARTS, Part
-from spu.sparse import canonical, is_diagonal
+from spu.sparse import canonical, from_fields, is_diagonal, to_fields
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -38,6 +38,7 @@ Values = Mapping[str, "float | Sequence[float]"]
 FORMAT = "spu-device/1"
 
 _CHUNK = 20_000  # rows written at a time
+_FEW = 1000  # entries of a readout matrix that are written out even if most are zero: people read them
 _LEAST, _MOST = 1e-60, 1e60  # sizes of values, SI, that a circuit can hold
 
 
@@ -455,9 +456,14 @@ class Device:
     @staticmethod
     def _readout_dict(readout: Readout) -> dict[str, Any]:
         matrix = readout.matrix
-        map_ = {"gain": matrix.diagonal()} if is_diagonal(matrix) else {"matrix": matrix.toarray()}
-        arrays = {**map_, "offset": readout.offset}
-        return {"variables": list(readout.variables), **{key: array.tolist() for key, array in arrays.items()}}
+        given: dict[str, Any] = {"variables": list(readout.variables)}
+        if is_diagonal(matrix):
+            given["gain"] = matrix.diagonal().tolist()
+        elif matrix.shape[0] * matrix.shape[1] > max(_FEW, 4 * matrix.nnz):
+            given["matrix"] = to_fields(matrix)
+        else:
+            given["matrix"] = matrix.toarray().tolist()
+        return {**given, "offset": readout.offset.tolist()}
 
     @property
     def hash(self) -> str:
@@ -637,6 +643,8 @@ class Device:
             raise InputError('readout needs either "gain" (one number a cell) or "matrix"', file=file)
         if "gain" in data:
             matrix: Any = sp.diags_array(_numbers(data["gain"], 1, "readout.gain", file))
+        elif isinstance(data["matrix"], dict):
+            matrix = _sparse_numbers(data["matrix"], "readout.matrix", file)
         else:
             matrix = _numbers(data["matrix"], 2, "readout.matrix", file)
         variables = data.get("variables", self.cell_names)
@@ -668,6 +676,18 @@ def _numbers(data: Any, dimensions: int, where: str, file: str | None) -> FloatA
             return array
     shape = "a list of numbers" if dimensions == 1 else "a list of rows of numbers, all of one length"
     raise InputError(f"{where} must be {shape}", file=file)
+
+
+def _sparse_numbers(data: dict[str, Any], where: str, file: str | None) -> sp.csr_array:
+    """A matrix out of the object that `spu.sparse.to_fields` makes."""
+    try:
+        matrix = from_fields(data)
+        matrix.check_format(full_check=True)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"{where} is not a readable sparse matrix: {error}", file=file) from None
+    if matrix.data.dtype.kind not in "if":
+        raise InputError(f"{where} must hold numbers", file=file)
+    return matrix
 
 
 def _object(data: Any, what: str, keys: tuple[str, ...], file: str | None) -> dict[str, Any]:

@@ -221,7 +221,9 @@ def summary(compilation: Compilation) -> dict[str, Any]:
             "class": compilation.realizability,
             "rho": compilation.rho,
             "reason": compilation.reason,
+            "margin": compilation.margin,
         },
+        "common_mode": prediction.common_mode and prediction.common_mode.to_dict(),
         "mean": compilation.mean,
     }
 

@@ -23,7 +23,7 @@ __all__ = [
     "load_hardware",
 ]
 
-ARCHITECTURES = ("rlc-capacitive", "rc-resistive", "rc-transconductor")
+ARCHITECTURES = ("rlc-capacitive", "rc-resistive", "rlc-capacitive-dual", "rc-resistive-dual", "rc-transconductor")
 
 PRESETS = ("ideal", "spu8")
 
@@ -107,7 +107,7 @@ class Hardware:
         Ranges of what a cell is made of: ``capacitance`` (F), ``conductance`` (S),
         ``inductance`` (H), ``noise`` (A²/Hz, one-sided density of the injected current
         noise) and ``bias`` (A, either sign). The first four need nominal values, save
-        that only "rlc-capacitive" needs an inductance.
+        that only "rlc-capacitive" and "rlc-capacitive-dual" need an inductance.
     coupler:
         Ranges of what joins two cells: ``capacitance`` (F), ``conductance`` (S),
         ``inductance`` (H) and ``transconductance`` (S, either sign).
@@ -146,7 +146,7 @@ class Hardware:
         object.__setattr__(self, "coupler", _ranges(self.coupler, "coupler", _COUPLER))
 
         needed = ["capacitance", "conductance", "noise"]
-        if "rlc-capacitive" in self.architectures:
+        if any(name.startswith("rlc-") for name in self.architectures):
             needed.append("inductance")
         for quantity in needed:
             if self.cell[quantity].nominal is None:

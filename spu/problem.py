@@ -30,7 +30,7 @@ import scipy.sparse as sp
 from spu.errors import InputError
 from spu.files import key_line, parse_toml, read_bytes, read_text
 from spu.names import check_names, shorten, suggest
-from spu.sparse import canonical, largest_eigenvalue, with_data
+from spu.sparse import canonical, from_fields, largest_eigenvalue, to_fields, with_data
 
 if TYPE_CHECKING:
     from spu.selected_inverse import SparseCholesky
@@ -78,7 +78,6 @@ _MATRIX_KEYS = ("precision", "covariance", "matrix")
 _VECTOR_KEYS = ("mean", "vector")
 _DICT_KEYS = ("format", "task", "variables", *_MATRIX_KEYS, *_VECTOR_KEYS)
 _TOML_KEYS = ("task", *_MATRIX_KEYS, *_VECTOR_KEYS, "variables", "hardware")
-_CSR_FIELDS = ("indptr", "indices", "data")
 _NPZ_KEYS = (*_MATRIX_KEYS, *_VECTOR_KEYS, "variables")
 _TAKES = {
     "gaussian": ("precision", "covariance", "mean"),
@@ -741,7 +740,7 @@ def _plain(value: Any) -> Any:
     """Turn an array into what JSON can hold."""
     if sp.issparse(value):
         value = cast(sp.csr_array, value)
-        return {"shape": list(value.shape), **{key: getattr(value, key).tolist() for key in _CSR_FIELDS}}
+        return to_fields(value)
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
@@ -750,10 +749,7 @@ def _sparse(value: Any, key: str, file: str | Path | None) -> Any:
     if not isinstance(value, Mapping):
         return value
     try:
-        if set(value) != {"shape", *_CSR_FIELDS}:
-            raise ValueError(f"it has {', '.join(map(str, value))}; wanted are shape, {', '.join(_CSR_FIELDS)}")
-        shape: Any = tuple(int(size) for size in value["shape"])
-        return sp.csr_array(tuple(np.array(value[key]) for key in ("data", "indices", "indptr")), shape=shape)
+        return from_fields(value)
     except (ValueError, TypeError, OverflowError) as error:
         raise InputError(f"{key} is not a readable sparse matrix: {_first_line(error)}", file=file) from error
 

@@ -21,7 +21,7 @@ from spu.emulator.run import Method, choose_method, independent_method, run
 from spu.emulator.stationary import Stationary
 from spu.errors import UsageError
 from spu.estimate import independent_error, trajectory_error
-from spu.sparse import row_numbers, with_data
+from spu.sparse import canonical, row_numbers, with_data
 from spu.statistics import Matrix, Statistics, compare, device_law, frobenius, on_one_pattern
 
 if TYPE_CHECKING:
@@ -311,9 +311,12 @@ def _draw_large(law: SparseStationary, interval: float, step: float | None, comm
     sums = run_large(law, midpoint=midpoint, substeps=substeps, **common)
     scale = law.sde.readout.matrix
     P = law.voltage_covariance
-    variance = P.diagonal()
-    squares = variance[row_numbers(P)] * variance[P.indices] + P.data**2
-    error = with_data(P, np.sqrt(squares / sums.effective_samples))
+    covariance = canonical(scale @ P @ scale.T)
+    variance = covariance.diagonal()
+    squares = variance[row_numbers(covariance)] * variance[covariance.indices] + covariance.data**2
+    # A variable's mean is as uncertain, for its own spread, as are those of the cells it is read from.
+    weights = abs(scale)
+    share = (weights @ (sums.mean_error / np.sqrt(P.diagonal()))) / weights.sum(axis=1)
     return _Drawn(
         method="midpoint" if midpoint else "independent",
         why=why,
@@ -322,8 +325,8 @@ def _draw_large(law: SparseStationary, interval: float, step: float | None, comm
         voltage_covariance=sums.covariance,
         kept=sums.kept,
         effective_samples=sums.effective_samples,
-        covariance_error=sp.csr_array(abs(scale) @ error @ abs(scale).T),
-        mean_error=abs(scale) @ sums.mean_error,
+        covariance_error=with_data(covariance, np.sqrt(squares / sums.effective_samples)),
+        mean_error=np.sqrt(variance) * share,
         time_step=time_step,
     )
 

@@ -23,7 +23,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from spu.sparse import canonical, row_numbers
+from spu.sparse import canonical, on_pattern, row_numbers
 
 __all__ = ["NotPositiveDefinite", "SparseCholesky", "selected_inverse"]
 
@@ -55,6 +55,9 @@ class SparseCholesky:
     ----------
     matrix : (n, n) sparse
         Exactly symmetric, finite.
+    pattern : (n, n) sparse, optional
+        Entries of the inverse that are wanted besides those on the pattern of `matrix`; symmetric. `matrix`
+        then has zeros stored there.
 
     Raises
     ------
@@ -69,10 +72,12 @@ class SparseCholesky:
         Natural logarithm of the determinant of `matrix`.
     """
 
-    def __init__(self, matrix: Any) -> None:
+    def __init__(self, matrix: Any, pattern: Any = None) -> None:
         from scipy.sparse.linalg import splu
 
         self.matrix = canonical(matrix)
+        if pattern is not None:
+            self.matrix = on_pattern(self.matrix, canonical(pattern))
         n = self.matrix.shape[0]
         diagonal = self.matrix.diagonal()
         if not (diagonal > 0).all():  # SuperLU would look for a pivot elsewhere

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+
+_FIELDS = ("indptr", "indices", "data")
 
 
 def canonical(matrix: Any) -> sp.csr_array:
@@ -25,6 +27,25 @@ def canonical(matrix: Any) -> sp.csr_array:
         a.sum_duplicates()
         a.eliminate_zeros()
     return a
+
+
+def to_fields(matrix: sp.csr_array) -> dict[str, list[Any]]:
+    """The matrix as JSON holds it: ``{"shape": [p, n], "indptr": [...], "indices": [...], "data": [...]}``."""
+    return {"shape": list(matrix.shape), **{key: getattr(matrix, key).tolist() for key in _FIELDS}}
+
+
+def from_fields(value: Mapping[str, Any]) -> sp.csr_array:
+    """The matrix that `to_fields` made ``value`` of, as it was, not checked any further.
+
+    Raises
+    ------
+    ValueError, TypeError, OverflowError
+        If it is no such object.
+    """
+    if set(value) != {"shape", *_FIELDS}:
+        raise ValueError(f"it has {', '.join(map(str, value))}; wanted are shape, {', '.join(_FIELDS)}")
+    shape: Any = tuple(int(size) for size in value["shape"])
+    return sp.csr_array(tuple(np.array(value[key]) for key in ("data", "indices", "indptr")), shape=shape)
 
 
 def row_numbers(matrix: sp.csr_array) -> IntArray:
@@ -53,6 +74,17 @@ def with_data(matrix: sp.csr_array, data: FloatArray) -> sp.csr_array:
 def scaled(matrix: sp.csr_array, left: FloatArray, right: FloatArray) -> sp.csr_array:
     """``diag(left) @ matrix @ diag(right)`` on the same pattern, even where a product is zero."""
     return with_data(matrix, np.repeat(left, np.diff(matrix.indptr)) * matrix.data * right[matrix.indices])
+
+
+def on_pattern(matrix: sp.csr_array, pattern: sp.csr_array) -> sp.csr_array:
+    """The same (n, n) matrix with zeros stored where ``pattern`` has entries; both canonical."""
+    n = matrix.shape[0]
+    keys = row_numbers(matrix) * n + matrix.indices
+    union = np.union1d(keys, row_numbers(pattern) * n + pattern.indices)
+    data = np.zeros(len(union))
+    data[np.searchsorted(union, keys)] = matrix.data
+    indptr = np.searchsorted(union, np.arange(n + 1) * n)
+    return sp.csr_array((data, union % n, indptr), shape=(n, n))
 
 
 def largest_eigenvalue(

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import scipy.linalg as la
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from spu.circuit import lower
-from spu.device import Device
+from spu.device import Device, Readout
 from spu.emulator.large import LARGE, SparseStationary
 from spu.emulator.law import Law, solve
 from spu.emulator.stationary import Stationary
@@ -22,7 +23,89 @@ if TYPE_CHECKING:
     from spu.problem import Problem
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 Matrix = FloatArray | sp.csr_array
+
+
+@dataclass(frozen=True, eq=False)
+class CommonMode:
+    """The two modes of cells that are read in pairs, as differences: of each cell, in volts.
+
+    The cells of a pair have the voltages ``common + differential`` and ``common - differential``; the
+    readout sees the differential ones only.
+
+    Attributes
+    ----------
+    variables:
+        k names: the variables that are the difference of two cells.
+    cells:
+        (k, 2) indices of these.
+    variance, differential_variance:
+        (k,) V^2, of the common and of the differential voltage.
+    mean, differential_mean:
+        (k,) V, of the same.
+    """
+
+    variables: tuple[str, ...]
+    cells: IntArray
+    variance: FloatArray
+    differential_variance: FloatArray
+    mean: FloatArray
+    differential_mean: FloatArray
+
+    @property
+    def loudest(self) -> float:
+        """Largest standard deviation of a common voltage, V."""
+        return float(np.sqrt(self.variance.max()))
+
+    @property
+    def ratio(self) -> float:
+        """Largest ratio of a common to the differential standard deviation of the same pair."""
+        there = self.differential_variance > 0
+        return float(np.sqrt((self.variance[there] / self.differential_variance[there]).max(initial=0.0)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures with SI units, as ``--json`` gives them."""
+        return {
+            "variables": self.variables,
+            "variance": self.variance,
+            "differential_variance": self.differential_variance,
+            "mean": self.mean,
+            "differential_mean": self.differential_mean,
+            "largest_rms": self.loudest,
+            "largest_ratio": self.ratio,
+        }
+
+
+def common_mode(readout: Readout, voltage_mean: FloatArray, voltage_covariance: Matrix) -> CommonMode | None:
+    """What pairs of cells do that are read as differences; None where no variable is read so.
+
+    Parameters
+    ----------
+    readout:
+        A variable is a difference where its row of the matrix (p, n) has two entries, ``g`` and ``-g``.
+    voltage_mean, voltage_covariance:
+        (n,) V, (n, n) V^2; sparse ones have to hold the covariances of the cells of a pair.
+    """
+    T = readout.matrix
+    rows = np.flatnonzero(np.diff(T.indptr) == 2)
+    first = T.indptr[rows]
+    balanced = T.data[first] == -T.data[first + 1]
+    rows, first = rows[balanced], first[balanced]
+    if not len(rows):
+        return None
+    p, n = T.indices[first].astype(np.int64), T.indices[first + 1].astype(np.int64)
+    variance = voltage_covariance.diagonal()
+    joint = np.asarray(voltage_covariance[p, n]).ravel()
+    total = variance[p] + variance[n]
+    return CommonMode(
+        tuple(readout.variables[k] for k in rows),
+        np.column_stack([p, n]),
+        ((total + 2 * joint) / 4).clip(0),
+        ((total - 2 * joint) / 4).clip(0),
+        (voltage_mean[p] + voltage_mean[n]) / 2,
+        (voltage_mean[p] - voltage_mean[n]) / 2,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +127,8 @@ class Statistics:
         Against the target, Frobenius; None without a target, or where it is zero.
     relative_error:
         Whichever of the two is the problem's answer.
+    common_mode:
+        Of cells read in pairs, as differences; None where none are.
     """
 
     variables: tuple[str, ...]
@@ -57,6 +142,7 @@ class Statistics:
     covariance_relative_error: float | None
     mean_relative_error: float | None
     relative_error: float | None
+    common_mode: CommonMode | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +216,7 @@ def compare(
         "covariance_relative_error": covariance_error,
         "mean_relative_error": mean_error,
         "relative_error": answer,
+        "common_mode": common_mode(readout, voltage_mean, voltage_covariance),
     }
 
 
@@ -160,6 +247,37 @@ def prediction(law: Law, problem: Problem | None, *, band: tuple[float, float] |
     covariance = law.voltage_covariance if band is None else cast(Stationary, law).band_covariance(*band)
     found = compare(law, problem, law.voltage_mean, covariance, against_target=band is None)
     return Prediction(**found, law=law, band=band)
+
+
+def kullback_leibler(
+    mean: FloatArray, covariance: FloatArray, target_mean: FloatArray, target_covariance: FloatArray
+) -> float:
+    """Kullback-Leibler divergence of a Gaussian to a target, in nats: what is lost by taking it for the target.
+
+    ``KL(N(m, S) || N(m0, S0)) = (tr(S0^-1 S - I) - log det(S0^-1 S) + (m0 - m)^T S0^-1 (m0 - m)) / 2``
+    (Kullback, Information Theory and Statistics, 1959, ch. 9), from the generalised eigenvalues ``e`` of
+    ``S - S0`` and S0, as ``sum(e - log(1 + e)) / 2``: exact to rounding of S even where it all but vanishes.
+
+    Parameters
+    ----------
+    mean, covariance:
+        (n,) and (n, n).
+    target_mean, target_covariance:
+        (n,) and (n, n), positive definite.
+
+    Returns
+    -------
+    float
+        0 or more; infinite where ``covariance`` is singular.
+    """
+    size = 1.0 / np.sqrt(np.diagonal(target_covariance))
+    target = target_covariance * np.outer(size, size)
+    gap = (np.asarray(covariance) - target_covariance) * np.outer(size, size)
+    excess = la.eigh((gap + gap.T) / 2, target, eigvals_only=True)
+    if excess[0] <= -1.0:
+        return float("inf")
+    shift = size * (mean - target_mean)
+    return float((excess - np.log1p(excess)).sum() + shift @ la.solve(target, shift, assume_a="pos")) / 2
 
 
 def relative_error(found: Matrix, target: Matrix) -> float | None:

@@ -59,8 +59,8 @@ def test_random_matrices(kind, n, condition):
     made = compile_problem(spu.GaussianSampling(precision=A))
     assert made.prediction.relative_error < 1e-9
     if kind == "frustrated":
-        assert made.architecture == "rc-transconductor"
-        assert made.realizability in ("any", "h-matrix", "diagonally-dominant")
+        assert made.architecture == ("rlc-capacitive-dual" if made.rho < 1 else "rc-transconductor")
+        assert made.realizability in (("h-matrix", "diagonally-dominant") if made.rho < 1 else ("any",))
         assert "rlc-capacitive" in made.reason
         assert "contradict" in made.reason
         assert made.flipped == 0
@@ -187,7 +187,8 @@ def test_linear_system(kind):
     rng = np.random.default_rng(4)
     A, b = KINDS[kind](rng, 9, 1e4), rng.standard_normal(9)
     made = compile_problem(spu.LinearSystem(matrix=A, vector=b))
-    assert made.architecture == ("rc-transconductor" if kind == "frustrated" else "rc-resistive")
+    signed = "rc-resistive-dual" if made.rho < 1 else "rc-transconductor"
+    assert made.architecture == (signed if kind == "frustrated" else "rc-resistive")
     assert made.mean == "bias"
     assert np.linalg.norm(made.prediction.mean - np.linalg.solve(A, b)) < 1e-10 * np.linalg.norm(made.prediction.mean)
     assert made.prediction.relative_error < 1e-10

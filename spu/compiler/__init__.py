@@ -4,17 +4,21 @@
 2. `spu.compiler.congruence`: scaling of cells.
 3. `spu.compiler.architectures`: what each architecture can hold; the most passive one wins.
 4. `spu.compiler.fit`: the physical scale that fits the ranges.
+
+`spu.compiler.explain` says what each did, `spu.compiler.advice` what would help where all refuse.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from spu.compiler.architectures import ARCHITECTURES, Matrix
+from spu.compiler.advice import advise, describe
+from spu.compiler.architectures import ARCHITECTURES, Matrix, Realization
 from spu.compiler.congruence import congruence
+from spu.compiler.explain import Pass, passes_of, refused_passes
 from spu.compiler.polarity import polarity
 from spu.device import Device
 from spu.errors import InputError, Unrealizable
@@ -24,7 +28,7 @@ from spu.problem import Problem
 from spu.sparse import canonical
 from spu.statistics import Prediction, predict
 
-__all__ = ["Compilation", "compile_problem"]
+__all__ = ["Compilation", "Pass", "compile_problem"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +53,12 @@ class Compilation:
         Number of cells read with negative polarity.
     scale_spread:
         Largest over smallest entry of the congruence scaling; 1 where none was needed.
+    margin:
+        Smallest share of a diagonal entry that couplers leave to the cell itself; None where they take nothing.
     warnings:
         About the problem's conditioning and the like.
+    trace:
+        What the passes handed on; `explain` puts it into words.
     """
 
     device: Device
@@ -63,7 +71,32 @@ class Compilation:
     mean: str
     flipped: int
     scale_spread: float
+    margin: float | None
     warnings: tuple[str, ...]
+    trace: Trace = field(repr=False)
+
+    def explain(self) -> tuple[Pass, ...]:
+        """The passes one by one: what each did, and what it did to the predicted error."""
+        return passes_of(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What the passes handed on.
+
+    Attributes
+    ----------
+    matrix:
+        The problem's, with what passes 1 and 2 found.
+    refused:
+        Architectures that were tried in vain, with the refusals.
+    realization:
+        What pass 3 made.
+    """
+
+    matrix: Matrix
+    refused: tuple[tuple[str, Unrealizable], ...]
+    realization: Realization
 
 
 def compile_problem(
@@ -78,7 +111,7 @@ def compile_problem(
     hardware:
         A preset (``ideal``, ``spu8``), a hardware file, or a `Hardware`.
     architecture:
-        Force one of ``rlc-capacitive``, ``rc-resistive``, ``rc-transconductor``.
+        Force one of `spu.hardware.ARCHITECTURES`.
 
     Raises
     ------
@@ -104,18 +137,15 @@ class _Realized:
     mean: str
     flipped: int
     scale_spread: float
+    margin: float | None
     warnings: tuple[str, ...]
+    trace: Trace
 
 
 def _realize(problem: Problem, hardware: Hardware, architecture: str | None = None) -> _Realized:
     """The passes up to the device; as `compile_problem`."""
     n = len(problem.variables)
-    if hardware.max_cells is not None and n > hardware.max_cells:
-        raise Unrealizable(
-            f"{n} variables need {n} cells; hardware {hardware.name} has {hardware.max_cells}: "
-            f"{n - hardware.max_cells} missing",
-            details={"cells_needed": n, "cells": hardware.max_cells},
-        )
+    _require_cells(n, 1, hardware)
     known = [candidate.name for candidate in ARCHITECTURES]
     if architecture is not None and architecture not in known:
         raise InputError(f"no architecture {architecture!r}; {suggest(architecture, known)}")
@@ -130,13 +160,14 @@ def _realize(problem: Problem, hardware: Hardware, architecture: str | None = No
         if candidate.name not in hardware.architectures or architecture not in (None, candidate.name):
             continue
         try:
+            _require_cells(n, candidate.cells_per_variable, hardware)
             realization = candidate.realize(problem, matrix, hardware)
         except Unrealizable as refusal:
             refused.append((candidate.name, refusal))
             continue
         device = realization.device
         device.problem = problem
-        gains = device.readout.matrix.diagonal()
+        gains = realization.gain
         return _Realized(
             device=device,
             hardware=hardware,
@@ -147,13 +178,39 @@ def _realize(problem: Problem, hardware: Hardware, architecture: str | None = No
             mean=realization.mean,
             flipped=int((gains < 0).sum()),
             scale_spread=float(np.abs(gains).max() / np.abs(gains).min()),
+            margin=realization.margin,
             warnings=problem.warnings,
+            trace=Trace(matrix, tuple(refused), realization),
         )
-    details: dict[str, object] = {"rho": matrix.congruence.rho, "class": matrix.realizability}
+    raise _refusal(problem, matrix, hardware, refused)
+
+
+def _refusal(
+    problem: Problem, matrix: Matrix, hardware: Hardware, refused: list[tuple[str, Unrealizable]]
+) -> Unrealizable:
+    """Why nothing could be built, and what would help."""
+    advice = advise(problem, matrix, hardware)
+    details: dict[str, object] = {"rho": matrix.congruence.rho, "class": matrix.realizability, "margin": matrix.margin}
     for _, why in refused:
         details |= why.details
-    why_not = f"hardware {hardware.name} cannot hold this problem, not as {_reasons(refused)}"
-    raise Unrealizable(why_not, details=details)
+    details |= {"refused": {name: why.reason for name, why in refused}, "advice": advice}
+    details["passes"] = [{"name": step.name, "did": step.did} for step in refused_passes(matrix, refused)]
+    helps = describe(advice, hardware, [name for name, _ in refused])
+    return Unrealizable(
+        f"hardware {hardware.name} cannot hold this problem, not as {_reasons(refused)} "
+        f"(class {matrix.realizability}, rho = {matrix.congruence.rho:.6g}). What would help: {helps}",
+        details=details,
+    )
+
+
+def _require_cells(n: int, each: int, hardware: Hardware) -> None:
+    needed = n * each
+    if hardware.max_cells is not None and needed > hardware.max_cells:
+        raise Unrealizable(
+            f"{n} variables need {needed} cells; hardware {hardware.name} has {hardware.max_cells}: "
+            f"{needed - hardware.max_cells} missing",
+            details={"cells_needed": needed, "cells": hardware.max_cells},
+        )
 
 
 def _reason(summary: str, refused: list[tuple[str, Unrealizable]], forced: bool) -> str:

@@ -3,17 +3,21 @@
 An architecture takes a symmetric positive definite matrix, brings it into a form its
 couplers can realize (readout polarity, congruence scaling), and returns the device whose
 voltages have the wanted covariance and mean after the readout ``x = T v + o``.
+
+The passive ones lay a scaled matrix ``M = diag(t) A diag(t)`` out on cells (`Layout`): on single
+rails, one cell a variable, or on dual rails, two cells a variable, read as their difference.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 
 from spu.compiler.congruence import Congruence, own_fraction
 from spu.compiler.fit import Elements, check_range, fit_scale
@@ -28,6 +32,8 @@ from spu.sparse import canonical, row_numbers, scaled, with_data
 
 FloatArray = NDArray[np.float64]
 
+_UNITS = {"capacitance": "F", "conductance": "S"}
+
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
@@ -36,6 +42,12 @@ class Matrix:
     values: sp.csr_array
     polarity: Polarity
     congruence: Congruence
+
+    @property
+    def margin(self) -> float | None:
+        """Smallest share of a diagonal entry that couplers leave over under pass 2's scaling; None if it has none."""
+        scale = self.congruence.scale
+        return None if scale is None else float(own_fraction(self.values, scale).min())
 
     @property
     def realizability(self) -> str:
@@ -49,10 +61,30 @@ class Matrix:
 
 @dataclass(frozen=True, eq=False)
 class Realization:
-    """A device, and how its mean is held: ``zero``, ``bias`` (currents) or ``offset`` (of the readout)."""
+    """A device and how it holds the matrix.
+
+    Attributes
+    ----------
+    device:
+        The device.
+    mean:
+        ``zero``, ``bias`` (currents) or ``offset`` (of the readout).
+    gain:
+        (n,) problem units per volt of each variable's cell (on dual rails: of the difference); signed.
+    margin:
+        Smallest share of a diagonal entry that couplers leave to the cell itself; None where they take nothing.
+    factor:
+        Physical value (F or S) of a unit of the scaled matrix.
+    layout:
+        The scaled matrix on cells and couplers.
+    """
 
     device: Device
     mean: str
+    gain: FloatArray
+    margin: float | None
+    factor: float
+    layout: Layout
 
 
 class Architecture(ABC):
@@ -60,14 +92,53 @@ class Architecture(ABC):
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    cells_per_variable: ClassVar[int] = 1
 
     @abstractmethod
     def realize(self, problem: Problem, matrix: Matrix, hardware: Hardware) -> Realization:
         """Return the device, or raise `Unrealizable` with the reason and the number."""
 
 
-def _passive_form(matrix: Matrix, names: tuple[str, ...]) -> tuple[FloatArray, sp.csr_array]:
-    """Signed scaling t and ``M = diag(t) A diag(t)`` with off-diagonals <= 0 and own parts >= 0."""
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """A scaled matrix on cells and couplers.
+
+    Attributes
+    ----------
+    t, M:
+        (n,) signed scaling and ``M = diag(t) A diag(t)``, (n, n), with a largest diagonal entry of 1.
+    names:
+        Of the c cells.
+    own:
+        (c,) what each cell has to ground, in units of M.
+    ends, sizes:
+        (m, 2) coupled cells and (m,) positive values of their couplers, in units of M.
+    rails:
+        (n, c) Q with orthonormal rows, which span an invariant subspace of the cells' Maxwell matrix N:
+        ``Q N = M Q``. So ``Q v`` behaves as n cells of matrix M would.
+    """
+
+    t: FloatArray
+    M: sp.csr_array
+    names: tuple[str, ...]
+    own: FloatArray
+    ends: NDArray[np.int64]
+    sizes: FloatArray
+    rails: sp.csr_array
+
+    @property
+    def margin(self) -> float:
+        """Smallest own fraction."""
+        return float(own_fraction(self.M, np.ones(len(self.t))).min())
+
+    @property
+    def gain(self) -> FloatArray:
+        """(n,) readout gain of a variable's cell, or of the difference of its two, for a unit of ``Q v / t``."""
+        return self.t * abs(self.rails).max(axis=1).toarray().ravel()
+
+
+def _single_rail(matrix: Matrix, scale: FloatArray | None, names: tuple[str, ...]) -> Layout:
+    """One cell a variable: off-diagonals <= 0 after a choice of readout polarity."""
     if matrix.polarity.signs is None:
         cycle = [names[k] for k in matrix.polarity.frustrated]
         raise Unrealizable(
@@ -76,15 +147,89 @@ def _passive_form(matrix: Matrix, names: tuple[str, ...]) -> tuple[FloatArray, s
             "contradict each other",
             details={"frustrated_cycle": cycle, "rho": matrix.congruence.rho},
         )
+    t, M = _scaled_form(matrix, matrix.polarity.signs * _positive_scale(matrix, scale))
+    ends, entries = _edges(M)
+    return Layout(t, M, names, _own(M), ends, -entries, canonical(sp.eye_array(len(t))))
+
+
+def _dual_rail(matrix: Matrix, scale: FloatArray | None, names: tuple[str, ...]) -> Layout:
+    """Two cells a variable, p and n, read as a difference: off-diagonals of any sign.
+
+    A negative entry is a pair of straight couplers (p-p and n-n), a positive one a pair of crossed
+    couplers (p-n and n-p). With ``(v_p - v_n) / sqrt 2`` and ``(v_p + v_n) / sqrt 2`` the cells' Maxwell
+    matrix falls into two blocks: M for the differential mode, and for the common mode M with all
+    off-diagonals ``-|M_ij|``, its comparison matrix. That one is positive definite exactly for
+    H-matrices (Berman and Plemmons, Nonnegative Matrices in the Mathematical Sciences, ch. 6).
+    """
+    t, M = _scaled_form(matrix, _positive_scale(matrix, scale))
+    own, (ends, entries) = _own(M), _edges(M)
+    floating = _floating(M, own)
+    if floating is not None:
+        raise Unrealizable(
+            f"no cell of the part with {names[floating]} would keep anything of its own: its common mode would float "
+            "(rho = 1, not below)",
+            details={"rho": 1.0},
+        )
+    n = len(t)
+    p, m = 2 * ends, 2 * ends + 1
+    crossed = (entries > 0)[:, None]
+    first, second = (
+        np.where(crossed, np.column_stack([p[:, 0], m[:, 1]]), p),
+        np.where(crossed, np.column_stack([m[:, 0], p[:, 1]]), m),
+    )
+    half = np.sqrt(0.5)
+    rails = sp.csr_array((np.tile([half, -half], n), np.arange(2 * n), np.arange(0, 2 * n + 1, 2)), shape=(n, 2 * n))
+    return Layout(
+        t,
+        M,
+        rail_names(names),
+        np.repeat(own, 2),
+        np.stack([first, second], axis=1).reshape(-1, 2),
+        np.repeat(np.abs(entries), 2),
+        rails,
+    )
+
+
+def rail_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """``a_p, a_n, b_p, b_n`` for variables ``a, b``; long names are cut and, where that makes two equal, numbered."""
+    limit = 62  # of the 64 characters a name may have
+    found: list[str] = []
+    taken: set[str] = {name.lower() for name in names if len(name) <= limit}
+    for k, name in enumerate(names):
+        stem = name
+        if len(name) > limit:
+            stem, tail = name[:limit], f"_{k + 1}"
+            while stem.lower() in taken:
+                stem, tail = name[: limit - len(tail)] + tail, f"_{tail}"
+            taken.add(stem.lower())
+        found += [f"{stem}_p", f"{stem}_n"]
+    return tuple(found)
+
+
+def _positive_scale(matrix: Matrix, scale: FloatArray | None) -> FloatArray:
+    """The scaling given, or that of pass 2."""
+    if scale is not None:
+        return scale
     if matrix.congruence.scale is None:
         raise Unrealizable(
             f"no positive scaling makes the matrix diagonally dominant: rho = {matrix.congruence.rho:.6g}, not below 1",
             details={"rho": matrix.congruence.rho},
         )
-    t = matrix.polarity.signs * matrix.congruence.scale
+    return matrix.congruence.scale
+
+
+def _scaled_form(matrix: Matrix, t: FloatArray) -> tuple[FloatArray, sp.csr_array]:
+    """``t`` and ``diag(t) A diag(t)``, both so that its largest diagonal entry is 1."""
     M = scaled(matrix.values, t, t)
     peak = M.diagonal().max()
     return t / np.sqrt(peak), with_data(M, M.data / peak)
+
+
+def _floating(M: sp.csr_array, own: FloatArray) -> int | None:
+    """A cell of a connected part in which no cell has a part of its own; None if there is no such part."""
+    _, labels = connected_components(M, directed=False)
+    held = np.bincount(labels, own) > 0
+    return None if held.all() else int(np.argmin(held[labels]))
 
 
 def _own(M: sp.csr_array) -> FloatArray:
@@ -129,6 +274,30 @@ def _nominal(hardware: Hardware, quantity: str) -> float:
     return value
 
 
+def _readout(problem: Problem, layout: Layout, unit: float, offset: FloatArray) -> Readout:
+    """``x = diag(t) unit Q v + offset``."""
+    return Readout(problem.variables, sp.diags_array(layout.t * unit) @ layout.rails, offset)
+
+
+def _fitted(
+    cells_per_variable: int,
+    names: tuple[str, ...],
+    matrix: Matrix,
+    hardware: Hardware,
+    quantity: str,
+) -> tuple[Layout, float]:
+    """The layout, and the physical value (F or S) of a unit of its matrix, that lie in the hardware's ranges."""
+    cell, coupler, unit = hardware.cell[quantity], hardware.coupler[quantity], _UNITS[quantity]
+    lay_out = {1: _single_rail, 2: _dual_rail}[cells_per_variable]
+    layout = lay_out(matrix, None, names)
+    pairs = _pair_names(layout.names, layout.ends)
+    groups = [
+        Elements("cell", unit, layout.names, layout.own, cell),
+        Elements("coupler", unit, pairs, layout.sizes, coupler),
+    ]
+    return layout, fit_scale(_nominal(hardware, quantity), groups)
+
+
 class RLCCapacitive(Architecture):
     """Parallel RLC cells, capacitive couplers (Melanson et al., Nature Communications 16:3757).
 
@@ -144,34 +313,35 @@ class RLCCapacitive(Architecture):
             raise Unrealizable(
                 "a linear system is solved by bias currents, and an RLC cell's inductor shorts them to ground"
             )
-        names = problem.variables
-        t, M = _passive_form(matrix, names)
-        own, (ends, entries) = _own(M), _edges(M)
-        factor = fit_scale(
-            _nominal(hardware, "capacitance"),
-            [
-                Elements("cell", "F", names, own, hardware.cell["capacitance"]),
-                Elements("coupler", "F", _pair_names(names, ends), -entries, hardware.coupler["capacitance"]),
-            ],
-        )
+        layout, factor = _fitted(self.cells_per_variable, problem.variables, matrix, hardware, "capacitance")
         g, l, s = (_nominal(hardware, quantity) for quantity in ("conductance", "inductance", "noise"))
         energy = s / (4.0 * g) + BOLTZMANN * hardware.temperature
+        unit = np.sqrt(factor / energy)
         offset = problem.target_mean
         device = Device.from_arrays(
-            names,
+            layout.names,
             {
-                "capacitance": np.where(own > 0, own * factor, np.nan),
+                "capacitance": np.where(layout.own > 0, layout.own * factor, np.nan),
                 "conductance": g,
                 "inductance": l,
                 "noise": s,
             },
-            ends,
-            {"capacitance": -entries * factor},
+            layout.ends,
+            {"capacitance": layout.sizes * factor},
             temperature=hardware.temperature,
-            readout=Readout(names, canonical(sp.diags_array(t * np.sqrt(factor / energy))), offset),
+            readout=_readout(problem, layout, unit, offset),
             architecture=self.name,
         )
-        return Realization(device, "offset" if np.any(offset) else "zero")
+        mean = "offset" if np.any(offset) else "zero"
+        return Realization(device, mean, layout.gain * unit, layout.margin, factor, layout)
+
+
+class RLCCapacitiveDual(RLCCapacitive):
+    """`RLCCapacitive` on dual rails: off-diagonals of any sign, of any H-matrix."""
+
+    name = "rlc-capacitive-dual"
+    summary = "RLC cells on dual rails, straight and crossed capacitors: passive but for the injected noise"
+    cells_per_variable = 2
 
 
 class _RC(Architecture):
@@ -181,40 +351,37 @@ class _RC(Architecture):
         self,
         problem: Problem,
         hardware: Hardware,
-        t: FloatArray,
-        M: sp.csr_array,
+        layout: Layout,
         factor: float,
         cells: dict[str, FloatArray | float],
-        ends: NDArray[np.int64],
         couplers: dict[str, FloatArray],
         thermal: float,
     ) -> Realization:
         """Noise, readout and bias; ``thermal`` (A^2/Hz) is what resistors add to the injected density."""
-        names = problem.variables
         c, s = _nominal(hardware, "capacitance"), _nominal(hardware, "noise")
-        gain = t * np.sqrt(4.0 * c * factor / (s + thermal))
-        bias = (factor * M) @ (problem.target_mean / gain)
-        held, offset = "zero", np.zeros(len(names))
+        unit = np.sqrt(4.0 * c * factor / (s + thermal))
+        bias = layout.rails.T @ ((factor * layout.M) @ (problem.target_mean / (layout.t * unit)))
+        held, offset = "zero", np.zeros(problem.n)
         if np.any(bias):
             held = "bias"
             try:
                 allowed = hardware.cell["bias"]
                 for k in np.flatnonzero(~((bias >= allowed.min) & (bias <= allowed.max)))[:1]:
-                    check_range("bias of cell", names[k], float(bias[k]), "A", allowed)
+                    check_range("bias of cell", layout.names[k], float(bias[k]), "A", allowed)
             except Unrealizable:
                 if problem.answer == "mean":
                     raise
-                held, offset, bias = "offset", problem.target_mean, np.zeros(len(names))
+                held, offset, bias = "offset", problem.target_mean, np.zeros(len(bias))
         device = Device.from_arrays(
-            names,
+            layout.names,
             {**cells, "capacitance": c, "noise": s, "bias": np.where(bias != 0, bias, np.nan)},
-            ends,
+            layout.ends,
             couplers,
             temperature=hardware.temperature,
-            readout=Readout(names, canonical(sp.diags_array(gain)), offset),
+            readout=_readout(problem, layout, unit, offset),
             architecture=self.name,
         )
-        return Realization(device, held)
+        return Realization(device, held, layout.gain * unit, layout.margin, factor, layout)
 
 
 class RCResistive(_RC):
@@ -227,18 +394,17 @@ class RCResistive(_RC):
     summary = "RC cells, resistive couplers: passive but for the injected noise and the bias"
 
     def realize(self, problem: Problem, matrix: Matrix, hardware: Hardware) -> Realization:
-        names = problem.variables
-        t, M = _passive_form(matrix, names)
-        own, (ends, entries) = _own(M), _edges(M)
-        factor = fit_scale(
-            _nominal(hardware, "conductance"),
-            [
-                Elements("cell", "S", names, own, hardware.cell["conductance"]),
-                Elements("coupler", "S", _pair_names(names, ends), -entries, hardware.coupler["conductance"]),
-            ],
-        )
-        cells: dict[str, FloatArray | float] = {"conductance": np.where(own > 0, own * factor, np.nan)}
-        return self._finish(problem, hardware, t, M, factor, cells, ends, {"conductance": -entries * factor}, 0.0)
+        layout, factor = _fitted(self.cells_per_variable, problem.variables, matrix, hardware, "conductance")
+        cells: dict[str, FloatArray | float] = {"conductance": np.where(layout.own > 0, layout.own * factor, np.nan)}
+        return self._finish(problem, hardware, layout, factor, cells, {"conductance": layout.sizes * factor}, 0.0)
+
+
+class RCResistiveDual(RCResistive):
+    """`RCResistive` on dual rails: off-diagonals of any sign, of any H-matrix; opposite biases on the two rails."""
+
+    name = "rc-resistive-dual"
+    summary = "RC cells on dual rails, straight and crossed resistors: passive but for the injected noise and the bias"
+    cells_per_variable = 2
 
 
 class RCTransconductor(_RC):
@@ -253,9 +419,7 @@ class RCTransconductor(_RC):
 
     def realize(self, problem: Problem, matrix: Matrix, hardware: Hardware) -> Realization:
         names = problem.variables
-        peak = float(matrix.values.diagonal().max())
-        M = with_data(matrix.values, matrix.values.data / peak)
-        t = np.full(len(names), 1.0 / np.sqrt(peak))
+        t, M = _scaled_form(matrix, np.ones(len(names)))
         ends, entries = _edges(M)
         pairs = _pair_names(names, ends)
         factor = fit_scale(
@@ -265,12 +429,20 @@ class RCTransconductor(_RC):
                 *_signed(pairs, entries, hardware.coupler["transconductance"]),
             ],
         )
-        conductance = M.diagonal() * factor
+        layout = Layout(t, M, names, M.diagonal(), ends, np.abs(entries), canonical(sp.eye_array(len(names))))
+        conductance = layout.own * factor
         thermal = 4.0 * BOLTZMANN * hardware.temperature * float(conductance.mean())
         values = entries * factor
         couplers = {"transconductance_ab": values, "transconductance_ba": values}
-        return self._finish(problem, hardware, t, M, factor, {"conductance": conductance}, ends, couplers, thermal)
+        made = self._finish(problem, hardware, layout, factor, {"conductance": conductance}, couplers, thermal)
+        return replace(made, margin=None)  # transconductors take nothing of the diagonal
 
 
-ARCHITECTURES: tuple[Architecture, ...] = (RLCCapacitive(), RCResistive(), RCTransconductor())
-"""Most passive first: `spu.compile` takes the first that can hold the problem."""
+ARCHITECTURES: tuple[Architecture, ...] = (
+    RLCCapacitive(),
+    RCResistive(),
+    RLCCapacitiveDual(),
+    RCResistiveDual(),
+    RCTransconductor(),
+)
+"""Most passive first, single rails before dual ones: `spu.compile` takes the first that can hold the problem."""

@@ -36,6 +36,9 @@ ComplexArray = NDArray[np.complex128]
 LARGE = 6000
 """States from which on matrices are not made dense: such a one has 0.3 GB, and dense laws take minutes."""
 
+_MOST_ENTRIES = 100_000_000
+"""Most entries of a covariance that are worked out for a readout that mixes cells."""
+
 _FIT = 1e-13  # S = a I + b G to rounding
 
 
@@ -75,7 +78,7 @@ class SparseStationary:
 
     @cached_property
     def voltage_covariance(self) -> sp.csr_array:
-        """(p, p) V^2, sparse: the variances of the probes and the covariances of coupled cells, no others."""
+        """(p, p) V^2, sparse: variances of the probes, covariances of coupled cells and of cells read together."""
         found = self.coupling.selected_inverse() * self.inverse
         if self.own:
             found = found + self.own * sp.eye_array(found.shape[0])
@@ -174,14 +177,16 @@ def sparse_stationary(sde: StochasticODE) -> SparseStationary:
     if g is not None and s is not None:
         if g <= 0:
             raise CircuitError("unstable: no conductance damps the cells, so there is no stationary law", nodes=())
-        return SparseStationary(sde, nodal, _factor(nodal.C, "capacitance"), s / (2.0 * g), 0.0, False)
+        return SparseStationary(sde, nodal, _factor(nodal.C, "capacitance", nodal, sde), s / (2.0 * g), 0.0, False)
     if c is not None:
         share = _share(nodal.S, nodal.G)
         if share is not None and nodal.Gamma is not None and share[1]:
             share = None
         if share is not None:
             a, b = share
-            return SparseStationary(sde, nodal, _factor(nodal.G, "conductance"), a / (2.0 * c), b / (2.0 * c), True)
+            return SparseStationary(
+                sde, nodal, _factor(nodal.G, "conductance", nodal, sde), a / (2.0 * c), b / (2.0 * c), True
+            )
     raise _unknown(sde, "capacitances, conductances or noise differ from cell to cell")
 
 
@@ -204,11 +209,28 @@ def _share(S: sp.csr_array, G: sp.csr_array) -> tuple[float, float] | None:
     return (a, b) if abs(rest).max() <= _FIT * abs(S).max() else None
 
 
-def _factor(matrix: sp.csr_array, what: str) -> SparseCholesky:
+def _factor(matrix: sp.csr_array, what: str, nodal: NodalMatrices, sde: StochasticODE) -> SparseCholesky:
     try:
-        return SparseCholesky(canonical((matrix + matrix.T) / 2))
+        return SparseCholesky(canonical((matrix + matrix.T) / 2), _read_together(matrix, nodal, sde))
     except NotPositiveDefinite as error:
         raise CircuitError(f"unstable: the {what} matrix is not positive definite ({error})", nodes=()) from None
+
+
+def _read_together(matrix: sp.csr_array, nodal: NodalMatrices, sde: StochasticODE) -> sp.csr_array | None:
+    """Pattern (n, n) of the covariances that the readout needs besides those of coupled cells; None for none.
+
+    A variable read from several cells needs the covariances of them all with each other, and with all
+    cells of every variable whose cells its own are coupled to.
+    """
+    readout = canonical(abs(sde.readout.matrix) @ abs(nodal.probes))
+    if (np.diff(readout.indptr) <= 1).all():
+        return None
+    shares = (readout.T @ readout > 0).astype(np.float64) + sp.eye_array(matrix.shape[0])
+    partners = np.asarray(shares.sum(axis=1))
+    joined = abs(matrix) > 0
+    if float(partners @ (joined.astype(np.float64) @ partners)) > _MOST_ENTRIES:
+        raise CircuitError("the readout mixes too many cells for a network this large", nodes=())
+    return canonical((shares @ joined @ shares) > 0)
 
 
 class Midpoint:

@@ -1,0 +1,128 @@
+"""The passes of a compilation one by one: what each did, and what it did to the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.linalg as la
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from spu.problem import Problem
+from spu.sparse import scaled
+from spu.statistics import kullback_leibler, relative_error
+
+if TYPE_CHECKING:
+    from spu.compiler import Compilation
+    from spu.compiler.architectures import Matrix
+    from spu.errors import Unrealizable
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass.
+
+    Attributes
+    ----------
+    name:
+        ``polarity``, ``scaling``, ``architecture``, ``levels``, ``fit`` or ``device``.
+    did:
+        What it did, in words.
+    data:
+        The numbers in them, JSON-able.
+    covariance_relative_error, kullback_leibler:
+        Of the Gaussian as it is held after this pass, against the problem's: Frobenius, and nats. None where
+        the pass holds none (an architecture that is refused), or the problem is sparse.
+    """
+
+    name: str
+    did: str
+    data: dict[str, Any] = field(default_factory=dict)
+    covariance_relative_error: float | None = None
+    kullback_leibler: float | None = None
+
+
+def refused_passes(matrix: Matrix, refused: Sequence[tuple[str, Unrealizable]]) -> list[Pass]:
+    """The passes up to the architectures that were refused, without their errors."""
+    flips = matrix.polarity.signs
+    if flips is None:
+        cycle = list(matrix.polarity.frustrated)
+        did = f"no choice of readout signs makes all off-diagonals <= 0: {len(cycle)} couplings in a cycle contradict"
+        first = Pass("polarity", did, {"flipped": None, "frustrated_cycle": cycle})
+    else:
+        flipped = int((flips < 0).sum())
+        did = f"{flipped} of {len(flips)} flipped: all off-diagonals <= 0" if flipped else "none needed"
+        first = Pass("polarity", did, {"flipped": flipped, "frustrated_cycle": []})
+    found = matrix.congruence
+    spread = None if found.scale is None else float(found.scale.max() / found.scale.min())
+    margin = matrix.margin
+    data: dict[str, Any] = {"rho": found.rho, "dominant": found.dominant, "spread": spread, "margin": margin}
+    if found.scale is None:
+        did = f"none leaves every cell a part of its own: rho = {found.rho:.6g}, not below 1"
+    elif found.dominant:
+        did = f"none needed: diagonally dominant, rho = {found.rho:.4g}, smallest own part {margin:.3g}"
+    else:
+        did = f"by d, spread {spread:.3g}; rho = {found.rho:.4g}, smallest own part {margin:.3g} of its diagonal"
+    passes = [first, Pass("scaling", did, data)]
+    for name, why in refused:
+        data = {"architecture": name, "refused": why.reason, **why.details}
+        passes.append(Pass("architecture", f"{name} refused: {why.reason}", data))
+    return passes
+
+
+def passes_of(compilation: Compilation) -> tuple[Pass, ...]:
+    """All passes of a compilation, with what each did to the predicted error."""
+    trace, problem, prediction = compilation.trace, compilation.device.problem, compilation.prediction
+    assert problem is not None  # the compiler has set it
+    found = []
+    for step in refused_passes(trace.matrix, trace.refused):
+        t = None
+        if step.name == "polarity" and trace.matrix.polarity.signs is not None:
+            t = trace.matrix.polarity.signs
+        elif step.name == "scaling" and trace.matrix.congruence.scale is not None:
+            t = trace.matrix.congruence.scale
+        found.append(_with_errors(step, problem, t, None if t is None else scaled(trace.matrix.values, t, t)))
+    made = trace.realization
+    did = f"{compilation.architecture}: {len(compilation.device.cell_names)} cells"
+    step = Pass("architecture", did, {"architecture": compilation.architecture, "refused": None})
+    found.append(_with_errors(step, problem, made.layout.t, made.layout.M))
+    unit = "F" if compilation.architecture.startswith("rlc") else "S"
+    margin = "" if made.margin is None else f"; smallest own part {made.margin:.3g} of its diagonal"
+    step = Pass(
+        "fit",
+        f"largest diagonal entry {made.factor:.4g} {unit}{margin}",
+        {"scale_factor": made.factor, "unit": unit, "margin": made.margin, "spread": compilation.scale_spread},
+    )
+    found.append(_with_errors(step, problem, made.layout.t, made.layout.M * made.factor, made.factor))
+    divergence = None
+    if not problem.sparse:
+        found_covariance, target = np.asarray(prediction.covariance), np.asarray(problem.target_covariance)
+        divergence = kullback_leibler(prediction.mean, found_covariance, problem.target_mean, target)
+    mean = f"mean by {compilation.mean}, " if compilation.mean != "zero" else ""
+    did = f"{mean}noise of every part at {compilation.device.temperature:g} K"
+    found.append(Pass("device", did, {}, prediction.covariance_relative_error, divergence))
+    return tuple(found)
+
+
+def _with_errors(
+    step: Pass, problem: Problem, t: FloatArray | None, M: sp.csr_array | None, factor: float = 1.0
+) -> Pass:
+    """The pass with the errors of ``x = diag(t) sqrt(factor) v``, ``v ~ N(., M^-1)``."""
+    if problem.sparse or t is None or M is None:
+        return step
+    root = np.sqrt(factor)
+    covariance = la.solve(M.toarray(), np.diag(t * root), assume_a="pos") * (t * root)[:, None]
+    target = np.asarray(problem.target_covariance)
+    mean = problem.target_mean
+    return Pass(
+        step.name,
+        step.did,
+        step.data,
+        relative_error(covariance, target),
+        kullback_leibler(mean, covariance, mean, target),
+    )
