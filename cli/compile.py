@@ -150,17 +150,27 @@ def _describe(file: Path, problem: Problem, compilation: Compilation, files: tup
     covariance, mean = prediction.covariance_relative_error, prediction.mean_relative_error
     errors = [f"covariance {small(covariance)}"] if covariance is not None else []
     errors += [f"mean {small(mean)}"] if mean is not None else []
-    common = prediction.common_mode
+    common, levels = prediction.common_mode, compilation.levels
     modes = []
+    if levels is not None:
+        adjusted = "" if levels.noise == levels.nominal_noise else " (adjusted)"
+        modes.append(
+            (
+                "levels",
+                f"injected noise {levels.noise:.3g} A^2/Hz{adjusted}; {levels.quietest} is "
+                f"{levels.floor_headroom:.1f} dB above the readout's noise, the peaks of {levels.loudest} "
+                f"{levels.clipping_headroom:.1f} dB below clipping",
+            )
+        )
     if common is not None:
         differential = float(common.differential_variance.max()) ** 0.5
-        modes = [
+        modes.append(
             (
                 "common mode",
                 f"at most {engineering(common.loudest, 'V')} rms a cell, beside {engineering(differential, 'V')} of "
                 f"the differential one; at most {common.ratio:.3g} times its own (not read out)",
             )
-        ]
+        )
     return facts(
         [
             ("problem", f"{file}: {_TASKS[problem.task]}, {plural(problem.n, 'variable')}"),

@@ -31,7 +31,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -223,6 +223,7 @@ def summary(compilation: Compilation) -> dict[str, Any]:
             "reason": compilation.reason,
             "margin": compilation.margin,
         },
+        "levels": None if compilation.levels is None else asdict(compilation.levels),
         "common_mode": prediction.common_mode and prediction.common_mode.to_dict(),
         "mean": compilation.mean,
     }

@@ -19,6 +19,7 @@ __all__ = [
     "PRESETS",
     "Hardware",
     "Range",
+    "ReadoutRange",
     "hardware_from_dict",
     "load_hardware",
 ]
@@ -33,7 +34,8 @@ _SIGNED = frozenset({"bias", "transconductance"})
 # A cell without capacitance, loss or (in a resonator) inductance has no stationary
 # distribution; one without noise has a trivial one, which is the builder's affair.
 _POSITIVE = frozenset({"capacitance", "conductance", "inductance"})
-_KEYS = ("name", "description", "temperature", "cells", "architectures", "cell", "coupler")
+_KEYS = ("name", "description", "temperature", "cells", "architectures", "cell", "coupler", "readout")
+_READOUT_KEYS = ("noise_floor", "full_swing", "crest")
 _RANGE_KEYS = ("nominal", "min", "max")
 
 
@@ -88,6 +90,47 @@ class Range:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReadoutRange:
+    """The voltages that the readout of a cell can tell apart.
+
+    Parameters
+    ----------
+    noise_floor:
+        V rms of the readout's own noise: a cell's rms is to lie above it. Positive.
+    full_swing:
+        V peak at which it clips: the size of a cell's mean and `crest` times its rms are to lie below it.
+    crest:
+        Peak over rms of what is to be read unclipped; 4 clips one Gaussian sample in 16,000.
+
+    Raises
+    ------
+    InputError
+        Unless all are positive and finite, and `crest` times the floor is below the swing.
+    """
+
+    noise_floor: float
+    full_swing: float
+    crest: float = 4.0
+
+    def __post_init__(self) -> None:
+        for key in _READOUT_KEYS:
+            value = _real(getattr(self, key), key)
+            if not 0 < value < math.inf:
+                raise _Fault(f"{key} is {value:g}: it must be positive and finite", key)
+            object.__setattr__(self, key, value)
+        if self.crest * self.noise_floor >= self.full_swing:
+            raise _Fault(
+                f"full_swing {self.full_swing:g} V leaves nothing above the noise floor of {self.noise_floor:g} V rms "
+                f"at a crest factor of {self.crest:g}",
+                "full_swing",
+            )
+
+    def to_dict(self) -> dict[str, float]:
+        """Give it as a dictionary that JSON can hold."""
+        return {key: getattr(self, key) for key in _READOUT_KEYS}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Hardware:
     """A device, or a family of devices, on which problems are realized.
 
@@ -111,6 +154,9 @@ class Hardware:
     coupler:
         Ranges of what joins two cells: ``capacitance`` (F), ``conductance`` (S),
         ``inductance`` (H) and ``transconductance`` (S, either sign).
+    readout:
+        What the readout can tell apart; where given, the injected noise is chosen within its range so that
+        every cell's voltage lies there. None for any.
 
     Quantities left out of `cell` and `coupler` are filled in without nominal value and
     without limits, so both hold all their keys afterwards.
@@ -128,6 +174,7 @@ class Hardware:
     architectures: tuple[str, ...]
     cell: dict[str, Range]
     coupler: dict[str, Range] = field(default_factory=dict)
+    readout: ReadoutRange | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip() or not self.name.isprintable():
@@ -144,6 +191,8 @@ class Hardware:
         object.__setattr__(self, "architectures", _architectures(self.architectures))
         object.__setattr__(self, "cell", _ranges(self.cell, "cell", _CELL))
         object.__setattr__(self, "coupler", _ranges(self.coupler, "coupler", _COUPLER))
+        if not isinstance(self.readout, (ReadoutRange, type(None))):
+            raise _Fault(f"readout is {shorten(self.readout)}: it must be a ReadoutRange", "readout")
 
         needed = ["capacitance", "conductance", "noise"]
         if any(name.startswith("rlc-") for name in self.architectures):
@@ -165,6 +214,8 @@ class Hardware:
             "cell": {key: value.to_dict() for key, value in self.cell.items()},
             "coupler": {key: value.to_dict() for key, value in self.coupler.items()},
         }
+        if self.readout is not None:
+            d["readout"] = self.readout.to_dict()
         if self.max_cells is not None:
             d["cells"] = self.max_cells
         return d
@@ -304,7 +355,19 @@ def _parse(d: object) -> Hardware:
         architectures=d["architectures"],
         cell=_parse_ranges(d["cell"], "cell", _CELL),
         coupler=_parse_ranges(d.get("coupler", {}), "coupler", _COUPLER),
+        readout=_parse_readout(d["readout"]) if "readout" in d else None,
     )
+
+
+def _parse_readout(table: object) -> ReadoutRange:
+    given = _require_table(table, "readout", _READOUT_KEYS)
+    for key in ("noise_floor", "full_swing"):
+        if key not in given:
+            raise _Fault(f"no readout.{key}: [readout] needs noise_floor and full_swing, in V", "readout")
+    try:
+        return ReadoutRange(**given)
+    except _Fault as fault:
+        raise _Fault(f"readout: {fault.message}", "readout", *fault.path) from None
 
 
 def _parse_ranges(table: object, part: str, quantities: tuple[str, ...]) -> dict[str, Range]:

@@ -90,7 +90,7 @@ def test_compile_json():
     assert (found["device"], found["netlist"]) == ("out/device.json", "out/device.cir")
     assert (found["cells"], found["couplers"], found["architecture"]) == (3, 3, "rlc-capacitive")
     assert found["predicted_relative_error"] < 1e-9
-    assert set(found["realizability"]) == {"class", "rho", "reason"}
+    assert set(found["realizability"]) == {"class", "rho", "reason", "margin"}
     assert found["warnings"] == []
 
 

@@ -279,7 +279,7 @@ PAIR = np.array([[2.0, -0.5], [-0.5, 1.0]])
         (
             limited(
                 only("rc-resistive"),
-                coupler_conductance=Range(0.5e-3, 0.4e-3, 0.6e-3),
+                coupler_conductance=Range(0.75e-3, 0.7e-3, 0.8e-3),
                 cell_conductance=Range(1e-3, 0.9e-3, 1.1e-3),
             ),
             r"cell x1 would be 0.0027 S when cell x2 is at its minimum, outside its range 0.0009 to 0.0011 S",
@@ -292,11 +292,11 @@ def test_values_out_of_range_are_named(hardware, message):
     assert {"element", "value", "range", "unit"} <= caught.value.details.keys()
 
 
-def test_cell_without_own_capacitance_where_one_must_be():
-    """A Laplacian-like row leaves cell x1 nothing of its own."""
+def test_cell_without_own_capacitance():
+    """A Laplacian-like row leaves cell x1 nothing of its own: not built, or, where one must be, scaled away."""
     A = np.array([[1.0, -1.0], [-1.0, 2.0]])
-    with pytest.raises(spu.Unrealizable, match="cell x1 would be 0 F, outside its range 5e-11 to 1e-08 F"):
-        spu.compile(spu.GaussianSampling(precision=A), hardware="spu8")
+    held = spu.compile(spu.GaussianSampling(precision=A), hardware="spu8")
+    assert all(5e-11 <= cell.values["capacitance"] <= 1e-8 for cell in held.cells)
     made = compile_problem(spu.GaussianSampling(precision=A))
     assert "capacitance" not in made.device.cells[0].values
     assert made.prediction.relative_error < 1e-13

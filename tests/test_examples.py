@@ -7,6 +7,7 @@ import runpy
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,17 @@ def test_wine_needs_transconductors_and_is_exact():
     assert "alcohol" in problem.variables
     assert compilation.prediction.relative_error < 1e-9
     assert np.allclose(np.diag(problem.target_covariance), 1.0)
+
+
+def test_frustrated_triangle_is_on_dual_rails():
+    problem, _ = spu.load_problem(EXAMPLES / "frustrated.toml")
+    compilation = spu.compile_problem(problem)
+    assert compilation.architecture == "rlc-capacitive-dual"
+    assert compilation.device.cell_names == ["a_p", "a_n", "b_p", "b_n", "c_p", "c_n"]
+    assert compilation.prediction.relative_error < 1e-9
+    alone = replace(spu.load_hardware("ideal"), architectures=("rlc-capacitive", "rc-resistive"))
+    with pytest.raises(spu.Unrealizable, match="contradict each other"):
+        spu.compile(problem, alone)
 
 
 def test_by_hand_is_the_file_that_is_shipped(capsys):

@@ -50,7 +50,7 @@ def test_what_is_written_is_read_back(tmp_path, compilation):
     assert statistics["state_names"] == list(compilation.prediction.law.sde.state_names)
     for key in ("hardware", "architecture", "predicted_relative_error", "mean", "version"):
         assert key in folder.compiled
-    assert set(folder.compiled["realizability"]) == {"class", "rho", "reason"}
+    assert set(folder.compiled["realizability"]) == {"class", "rho", "reason", "margin"}
 
 
 def test_files_are_ordinary_ones(tmp_path, compilation):

@@ -163,14 +163,14 @@ def test_explain_names_refused_architectures():
 def test_command_line_explains(tmp_path):
     from click.testing import CliRunner
 
-    from cli import cli
+    from spu.cli import cli
 
     np.savetxt(tmp_path / "a.csv", beyond(), delimiter=",")
     out = tmp_path / "out"
     command = ["compile", str(tmp_path / "a.csv"), "-o", str(out), "--explain"]
     said = CliRunner().invoke(cli, command).output
     assert "3. architecture: rlc-capacitive refused: plain couplers" in said
-    assert "8. device: noise of every part at 0 K" in said
+    assert "9. device: noise of every part at 0 K" in said
     told = json.loads(CliRunner().invoke(cli, [*command, "--json"]).output)
     assert [step["name"] for step in told["explain"]][-2:] == ["fit", "device"]
     assert told["explain"][-1]["covariance_relative_error"] == told["predicted_covariance_relative_error"]

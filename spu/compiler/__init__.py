@@ -3,7 +3,9 @@
 1. `spu.compiler.polarity`: readout signs.
 2. `spu.compiler.congruence`: scaling of cells.
 3. `spu.compiler.architectures`: what each architecture can hold; the most passive one wins.
-4. `spu.compiler.fit`: the physical scale that fits the ranges.
+4. `spu.compiler.fit`: the physical scale that fits the ranges; where there is none,
+   `spu.compiler.rescale`: another scaling of cells.
+5. `spu.compiler.levels`: the injected noise that suits the readout.
 
 `spu.compiler.explain` says what each did, `spu.compiler.advice` what would help where all refuse.
 """
@@ -11,6 +13,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,7 @@ from spu.compiler.advice import advise, describe
 from spu.compiler.architectures import ARCHITECTURES, Matrix, Realization
 from spu.compiler.congruence import congruence
 from spu.compiler.explain import Pass, passes_of, refused_passes
+from spu.compiler.levels import Levels, plan_levels
 from spu.compiler.polarity import polarity
 from spu.device import Device
 from spu.errors import InputError, Unrealizable
@@ -55,6 +59,8 @@ class Compilation:
         Largest over smallest entry of the congruence scaling; 1 where none was needed.
     margin:
         Smallest share of a diagonal entry that couplers leave to the cell itself; None where they take nothing.
+    levels:
+        How voltages lie between the readout's noise and full swing; None where the hardware gives neither.
     warnings:
         About the problem's conditioning and the like.
     trace:
@@ -72,6 +78,7 @@ class Compilation:
     flipped: int
     scale_spread: float
     margin: float | None
+    levels: Levels | None
     warnings: tuple[str, ...]
     trace: Trace = field(repr=False)
 
@@ -138,6 +145,7 @@ class _Realized:
     flipped: int
     scale_spread: float
     margin: float | None
+    levels: Levels | None
     warnings: tuple[str, ...]
     trace: Trace
 
@@ -161,7 +169,8 @@ def _realize(problem: Problem, hardware: Hardware, architecture: str | None = No
             continue
         try:
             _require_cells(n, candidate.cells_per_variable, hardware)
-            realization = candidate.realize(problem, matrix, hardware)
+            build = partial(candidate.realize, problem, matrix)
+            realization, levels = plan_levels(build, hardware)
         except Unrealizable as refusal:
             refused.append((candidate.name, refusal))
             continue
@@ -179,6 +188,7 @@ def _realize(problem: Problem, hardware: Hardware, architecture: str | None = No
             flipped=int((gains < 0).sum()),
             scale_spread=float(np.abs(gains).max() / np.abs(gains).min()),
             margin=realization.margin,
+            levels=levels,
             warnings=problem.warnings,
             trace=Trace(matrix, tuple(refused), realization),
         )

@@ -22,6 +22,7 @@ from scipy.sparse.csgraph import connected_components
 from spu.compiler.congruence import Congruence, own_fraction
 from spu.compiler.fit import Elements, check_range, fit_scale
 from spu.compiler.polarity import Polarity
+from spu.compiler.rescale import rescaled
 from spu.constants import BOLTZMANN
 from spu.device import Device, Readout
 from spu.errors import Unrealizable
@@ -289,13 +290,29 @@ def _fitted(
     """The layout, and the physical value (F or S) of a unit of its matrix, that lie in the hardware's ranges."""
     cell, coupler, unit = hardware.cell[quantity], hardware.coupler[quantity], _UNITS[quantity]
     lay_out = {1: _single_rail, 2: _dual_rail}[cells_per_variable]
-    layout = lay_out(matrix, None, names)
-    pairs = _pair_names(layout.names, layout.ends)
-    groups = [
-        Elements("cell", unit, layout.names, layout.own, cell),
-        Elements("coupler", unit, pairs, layout.sizes, coupler),
-    ]
-    return layout, fit_scale(_nominal(hardware, quantity), groups)
+
+    def fit(scale: FloatArray | None) -> tuple[Layout, float]:
+        layout = lay_out(matrix, scale, names)
+        pairs = _pair_names(layout.names, layout.ends)
+        groups = [
+            Elements("cell", unit, layout.names, layout.own, cell),
+            Elements("coupler", unit, pairs, layout.sizes, coupler),
+        ]
+        return layout, fit_scale(_nominal(hardware, quantity), groups)
+
+    try:
+        return fit(None)
+    except Unrealizable as refusal:
+        found = matrix.congruence
+        if found.scale is None or "range" not in refusal.details:
+            raise
+        other = rescaled(matrix.values, found.rho, found.scale, cell, coupler) if found.rho < 1 else None
+        if other is None:
+            raise
+        try:
+            return fit(other)
+        except Unrealizable:  # by rounding only: the first scaling's reason stands
+            raise refusal from None
 
 
 class RLCCapacitive(Architecture):

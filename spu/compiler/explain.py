@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,12 +93,26 @@ def passes_of(compilation: Compilation) -> tuple[Pass, ...]:
     found.append(_with_errors(step, problem, made.layout.t, made.layout.M))
     unit = "F" if compilation.architecture.startswith("rlc") else "S"
     margin = "" if made.margin is None else f"; smallest own part {made.margin:.3g} of its diagonal"
+    t = np.abs(made.layout.t)
+    first = trace.matrix.congruence.scale
+    again = made.margin is not None and first is not None and bool(np.ptp(np.log(t / first)) > 1e-9)
+    also = f"; scaled anew for the ranges, spread {t.max() / t.min():.3g}" if again else ""
     step = Pass(
         "fit",
-        f"largest diagonal entry {made.factor:.4g} {unit}{margin}",
-        {"scale_factor": made.factor, "unit": unit, "margin": made.margin, "spread": compilation.scale_spread},
+        f"largest diagonal entry {made.factor:.4g} {unit}{margin}{also}",
+        {
+            "rescaled": again,
+            "scale_factor": made.factor,
+            "unit": unit,
+            "margin": made.margin,
+            "spread": compilation.scale_spread,
+        },
     )
     found.append(_with_errors(step, problem, made.layout.t, made.layout.M * made.factor, made.factor))
+    if compilation.levels is not None:
+        levels = compilation.levels
+        did = f"injected noise {levels.noise:.4g} A^2/Hz, nominal {levels.nominal_noise:.4g}"
+        found.append(_with_errors(Pass("levels", did, asdict(levels)), problem, made.layout.t, made.layout.M))
     divergence = None
     if not problem.sparse:
         found_covariance, target = np.asarray(prediction.covariance), np.asarray(problem.target_covariance)
