@@ -4,6 +4,7 @@
 2. `spu.compiler.congruence`: scaling of cells.
 3. `spu.compiler.architectures`: what each architecture can hold; the most passive one wins.
 4. `spu.compiler.fit`: the physical scale that fits the ranges.
+5. `spu.compiler.quantise`: codes, where the hardware's components are banks.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from spu.compiler.architectures import ARCHITECTURES, Matrix
 from spu.compiler.congruence import congruence
 from spu.compiler.polarity import polarity
+from spu.compiler.quantise import ROUNDINGS, quantise, quantised
 from spu.device import Device
 from spu.errors import InputError, Unrealizable
 from spu.hardware import Hardware, load_hardware
@@ -51,6 +53,10 @@ class Compilation:
         Largest over smallest entry of the congruence scaling; 1 where none was needed.
     warnings:
         About the problem's conditioning and the like.
+    rounding:
+        How codes were chosen (`spu.compiler.quantise.ROUNDINGS`); None where nothing is quantised.
+    banks:
+        Number of quantised components.
     """
 
     device: Device
@@ -64,10 +70,17 @@ class Compilation:
     flipped: int
     scale_spread: float
     warnings: tuple[str, ...]
+    rounding: str | None = None
+    banks: int = 0
 
 
 def compile_problem(
-    problem: Problem, hardware: str | Path | Hardware = "ideal", *, architecture: str | None = None
+    problem: Problem,
+    hardware: str | Path | Hardware = "ideal",
+    *,
+    architecture: str | None = None,
+    rounding: str = "answer",
+    ensemble: int = 1,
 ) -> Compilation:
     """Realize a problem on hardware by the most passive architecture that can hold it.
 
@@ -79,16 +92,36 @@ def compile_problem(
         A preset (``ideal``, ``spu8``), a hardware file, or a `Hardware`.
     architecture:
         Force one of ``rlc-capacitive``, ``rc-resistive``, ``rc-transconductor``.
+    rounding:
+        On quantised hardware, how codes are chosen: ``answer`` (codes, scale and D for the least error of the
+        covariance), ``codes`` (only codes), ``nearest`` (each value for itself).
+    ensemble:
+        Number of programmings, chosen together, whose samples are merged; one where nothing is quantised.
 
     Raises
     ------
     Unrealizable
         With the reason and the number, for each architecture that was tried.
     InputError
-        For an unknown architecture or a bad hardware file.
+        For an unknown architecture or rounding, an ensemble of less than one, or a bad hardware file.
     """
+    if rounding not in ROUNDINGS:
+        raise InputError(f"no rounding {rounding!r}; {suggest(rounding, ROUNDINGS)}")
+    if isinstance(ensemble, bool) or not isinstance(ensemble, int) or ensemble < 1:
+        raise InputError(f"an ensemble has 1 programming or more, not {ensemble!r}")
     made = _realize(problem, load_hardware(hardware), architecture)
-    return Compilation(prediction=predict(made.device), **vars(made))
+    fields = vars(made)
+    if quantised(made.hardware):
+        found = quantise(made.device, made.hardware, problem, how=rounding, ensemble=ensemble)
+        if len(found.device.members()) < ensemble:
+            fields = fields | {"warnings": (*made.warnings, _NO_ENSEMBLE.format("so large a network is rounded once"))}
+        fields = fields | {"device": found.device, "rounding": found.how, "banks": found.bank_count}
+    elif ensemble > 1:
+        fields = fields | {"warnings": (*made.warnings, _NO_ENSEMBLE.format("this hardware is not quantised"))}
+    return Compilation(prediction=predict(fields["device"]), **fields)
+
+
+_NO_ENSEMBLE = "one programming instead of an ensemble: {}"
 
 
 @dataclass(frozen=True, eq=False)
