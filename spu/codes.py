@@ -72,10 +72,10 @@ def program(device: Device, text: str, file: str | Path | None = None) -> Device
         )
     found = [copy.deepcopy(member.programming) for member in device.members()]
     cells = {name.lower(): k for k, name in enumerate(device.cell_names)}
-    pairs = {}
-    for k, (a, b) in enumerate(device.coupler_ends.tolist()):
-        pairs[device.cell_names[a].lower(), device.cell_names[b].lower()] = (k, False)
-        pairs[device.cell_names[b].lower(), device.cell_names[a].lower()] = (k, True)
+    pairs: dict[str, tuple[int | None, bool]] = {}
+    for k, label in enumerate(device.coupler_labels):
+        a, b = label.lower().split("-")
+        pairs |= {f"{a}-{b}": (k, False), f"{b}-{a}": (k, True)}
     seen: dict[tuple[object, ...], int] = {}
     for row in lines:
         line = lines.line_num
@@ -98,7 +98,7 @@ def program(device: Device, text: str, file: str | Path | None = None) -> Device
         if element == "cell":
             index = cells.get(name.lower())
         else:
-            index, swapped = pairs.get(tuple(name.lower().split("-")), (None, False))  # type: ignore[call-overload]
+            index, swapped = pairs.get(name.lower(), (None, False))
         if index is None:
             raise InputError(f"the device has no {element} {shorten(name)}", file=place, line=line)
         bank_of = {key: q for q in columns.banks for key in (q, *columns.parts[q].keys)}
@@ -111,9 +111,8 @@ def program(device: Device, text: str, file: str | Path | None = None) -> Device
         if swapped and len(chosen) < len(keys):  # named from the other end
             chosen = tuple(key for key in keys if key != quantity)
         where = f"{element} {name}: {quantity}"
-        code = columns.banks[bank_of[quantity]].check_code(
-            _whole(entry["code"], where, place, line), where, place, line
-        )
+        value = _whole(entry["code"], where, place, line)
+        code = columns.banks[bank_of[quantity]].check_code(value, where, place, line)
         for key in chosen:
             first = seen.setdefault((number, element, index, key), line)
             if first != line:

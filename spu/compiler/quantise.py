@@ -99,7 +99,7 @@ def quantise(
     made: list[Device] = []
     lack = np.zeros_like(work.target)  # the sum of what the programmings so far fall short of
     # Fewer tries of a larger network, which take longer, and in an ensemble, which corrects itself.
-    tries = int(np.clip(450 // len(work.values), 1, 30)) if ensemble == 1 else 2
+    tries = int(np.clip(300 // len(work.values), 1, 30)) if ensemble == 1 else 2
     for _ in range(ensemble):
         rounded = work.best(work.target + lack, rng, how, tries)
         member, covariance = work.build(*rounded, work.target + lack, fit=how == "answer")

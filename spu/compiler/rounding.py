@@ -24,7 +24,7 @@ IntArray = NDArray[np.int64]
 CELL, PASSIVE, TRANS = 0, 1, 2
 """Patterns of a bank: to ground, between two cells, from each of two cells into the other."""
 
-_DECODED = 300
+_DECODED = 600
 """Up to this many banks codes come from the sphere decoder, beyond from descent by single steps."""
 
 
@@ -143,9 +143,9 @@ class Aim:
         """Relative error of a matrix with its best gains, and these; infinite where it is not definite."""
         try:
             la.cholesky(M, check_finite=False)
+            S = self.covariance(M)
         except la.LinAlgError:
             return np.inf, np.ones(len(self.target))
-        S = self.covariance(M)
         d = self.gains(S)
         return float(np.linalg.norm(d[:, None] * S * d - self.target)) / self.size, d
 
@@ -232,9 +232,10 @@ def _linear(banks: Banks, aim: Aim, at: FloatArray, gains: FloatArray) -> tuple[
 def _decode(banks: Banks, aim: Aim, at: FloatArray, gains: FloatArray, width: int) -> IntArray:
     """(<= width, k) codes close to the least of ``|r + J (c - at)|``, best first."""
     r, J = _linear(banks, aim, at, gains)
-    # Gains leave directions in which codes cost nothing to first order: this keeps them near.
-    ridge = 0.03 * float(np.median(np.linalg.norm(J, axis=0)))
-    A = np.vstack([J, ridge * np.eye(J.shape[1])])
+    # Gains leave directions in which codes cost nothing to first order: this keeps them near. In proportion to
+    # what a step does, so that the fine steps of what is not quantised stay free.
+    ridge = np.maximum(0.03 * np.linalg.norm(J, axis=0), np.finfo(float).tiny)
+    A = np.vstack([J, np.diag(ridge)])
     y = np.concatenate([J @ at - r, ridge * at])
     order = _order(A)
     Q, R = la.qr(A[:, order], mode="economic")
