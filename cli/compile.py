@@ -33,12 +33,23 @@ _LARGEST_SEED = 2**31 - 2  # ngspice keeps it, plus one, in a C int
 @click.command("compile")
 @click.argument("problem", metavar="PROBLEM", type=click.Path(path_type=Path))
 @file_option("-o", "--output", metavar="DIR", help="Folder to write; made if missing.")
-@click.option("--hardware", metavar="NAME|FILE", help="ideal, spu8 or a .toml [default: the problem's, or ideal].")
+@click.option(
+    "--hardware", metavar="NAME|FILE", help="ideal, spu8... or a .toml file [default: the problem's, or ideal]."
+)
 @click.option(
     "--architecture",
     metavar="NAME",
     help="Force rlc-capacitive, rc-resistive, either with -dual, or rc-transconductor "
     "[default: the most passive that can].",
+)
+@click.option(
+    "--rounding",
+    metavar="NAME",
+    default="answer",
+    help="Of quantised hardware: answer, codes or nearest [default: answer, the least error of the covariance].",
+)
+@click.option(
+    "--ensemble", type=int, default=1, metavar="K", help="K programmings whose samples are merged: errors cancel."
 )
 @click.option("--task", metavar="NAME", help="gaussian, inverse or linear [default: the file's].")
 @click.option("--covariance", is_flag=True, help="The matrix is a covariance, not a precision.")
@@ -52,6 +63,8 @@ def command(
     output: Path | None,
     hardware: str | None,
     architecture: str | None,
+    rounding: str,
+    ensemble: int,
     task: str | None,
     covariance: bool,
     vector: Path | None,
@@ -65,8 +78,8 @@ def command(
     PROBLEM is a matrix (.npy, .npz, .csv, .mtx), taken as the precision of a Gaussian, or a
     .toml file with task, precision or covariance, mean, matrix, vector, variables, hardware.
 
-    DIR gets device.json (the programmed device), device.cir (its netlist: ngspice -b runs it)
-    and problem.json.
+    DIR gets device.json (the programmed device), device.cir (its netlist: ngspice -b runs it;
+    of an ensemble also device.2.cir...) and problem.json.
 
     \b
       spu compile precision.csv -o out
@@ -83,7 +96,9 @@ def command(
     refuse_folder(output, force=force)
     posed, named = load_problem(problem, task=task, covariance=covariance, vector=vector)
     try:
-        compilation = compile_problem(posed, hardware or named or "ideal", architecture=architecture)
+        compilation = compile_problem(
+            posed, hardware or named or "ideal", architecture=architecture, rounding=rounding, ensemble=ensemble
+        )
     except InputError as error:
         if hardware or not named or architecture or error.file is not None:
             raise
@@ -184,7 +199,23 @@ def _describe(file: Path, problem: Problem, compilation: Compilation, files: tup
             ("scaling", scaling),
             ("mean", _MEANS.get(compilation.mean, compilation.mean)),
             *modes,
+            *_rounding(compilation),
             ("predicted error", f"{', '.join(errors) or '-'} (relative, Frobenius; without sampling)"),
             ("wrote", ", ".join(str(written) for written in files)),
         ]
     )
+
+
+_ROUNDINGS = {
+    "answer": "codes, scale and gains chosen for the least error of the covariance",
+    "codes": "codes chosen for the least error of the covariance",
+    "nearest": "each value to its nearest code",
+}
+
+
+def _rounding(compilation: Compilation) -> list[tuple[str, str]]:
+    if compilation.rounding is None:
+        return []
+    count = len(compilation.device.programmings) + 1
+    merged = f"; {count} programmings, each chosen to correct those before it" if count > 1 else ""
+    return [("rounding", f"{plural(compilation.banks, 'bank')}: {_ROUNDINGS[compilation.rounding]}{merged}")]

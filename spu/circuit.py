@@ -163,7 +163,7 @@ def lower(device: Device) -> Circuit:
     cells = Lazy.of(list(device.cell_names))
     groups, sources = _group("cell", device.cell_columns, np.arange(count)[:, None], cells, thermal, sources)
     ends = device.coupler_ends
-    names = _coupler_names(device)
+    names = coupler_names(device)
     for part in device.coupler_columns.parts.values():
         columns = Columns((part,), "a coupler")
         columns.arrays = {key: device.coupler_columns.arrays[key] for key in part.keys}
@@ -185,7 +185,7 @@ def _mapped(form: str, names: Sequence[str]) -> Lazy[str]:
     return Lazy((len(names), lambda k: form.format(names[k])))
 
 
-def _coupler_names(device: Device) -> Lazy[str]:
+def coupler_names(device: Device) -> Lazy[str]:
     """``a_b``, with a number behind where two pairs would read the same (a_b + c, a + b_c)."""
     cells, ends = list(device.cell_names), device.coupler_ends
     if len({name.count("_") for name in cells}) <= 1:  # the middle one separates: no two read the same

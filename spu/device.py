@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -19,6 +19,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
+from spu.banks import BANKED, Bank, bank_from_dict
 from spu.constants import ROOM_TEMPERATURE
 from spu.errors import InputError
 from spu.files import read_json, write_with
@@ -86,13 +87,61 @@ class Readout:
 
 
 class Columns:
-    """Values of all cells or of all couplers: one array a key, NaN for "not there"."""
+    """Values of all cells or of all couplers: one array a key, NaN for "not there".
+
+    ``banks`` are those quantities that are quantised, and ``codes`` their codes, one integer array a key.
+    """
 
     def __init__(self, parts: tuple[Part, ...], what: str) -> None:
         self.parts = {part.quantity: part for part in parts}
         self.what = what
         self.keys = tuple(key for part in parts for key in part.keys)
         self.arrays: dict[str, FloatArray] = {key: np.empty(0) for key in self.keys}
+        self.banks: dict[str, Bank] = {}
+        self.codes: dict[str, IntArray] = {}
+
+    def set_codes(self, codes: Mapping[str, IntArray]) -> None:
+        """Set codes by key, and with them the values; a value of zero means: not there."""
+        for quantity, bank in self.banks.items():
+            for key in self.parts[quantity].keys:
+                self.codes[key] = np.asarray(codes[key], dtype=np.int64)
+                values = bank.values(self.codes[key])
+                self.arrays[key] = np.where(values != 0, values, np.nan)
+            held = [self.arrays[key] for key in self.parts[quantity].keys]
+            absent = np.isnan(held).all(axis=0)
+            for key, array in zip(self.parts[quantity].keys, held, strict=True):  # of two directions one may be zero
+                self.arrays[key] = np.where(absent, np.nan, np.nan_to_num(array))
+
+    def code_row(self, index: int) -> dict[str, int | list[int]]:
+        """The codes of one row by quantity, as the device file writes them."""
+        found: dict[str, int | list[int]] = {}
+        for quantity in self.banks:
+            codes = [int(self.codes[key][index]) for key in self.parts[quantity].keys]
+            found[quantity] = codes[0] if len(set(codes)) == 1 else codes
+        return found
+
+    def read_codes(self, rows: Sequence[Any], names: Sequence[str], file: str | None = None) -> dict[str, IntArray]:
+        """Codes by key out of ``{quantity: code}`` for each row; ``names`` say which in messages.
+
+        Raises
+        ------
+        InputError
+            For a code that is missing, of something that is no bank, or out of its bank's range.
+        """
+        codes = {key: np.zeros(len(rows), dtype=np.int64) for q in self.banks for key in self.parts[q].keys}
+        for k, (row, name) in enumerate(zip(rows, names, strict=True)):
+            if not isinstance(row, dict) or row.keys() != self.banks.keys():
+                raise InputError(
+                    f'{name}: "codes" must be an object with {", ".join(self.banks)}, not {shorten(row)}', file=file
+                )
+            for quantity, code in row.items():
+                keys = self.parts[quantity].keys
+                given = code if isinstance(code, list) else [code] * len(keys)
+                if len(given) != len(keys):
+                    raise InputError(f"{name}: {quantity} takes {len(keys)} codes, not {len(given)}", file=file)
+                for key, entry in zip(keys, given, strict=True):
+                    codes[key][k] = self.banks[quantity].check_code(entry, f"{name}: {quantity}", file)
+        return codes
 
     def extend(self, count: int, values: Mapping[str, ArrayLike]) -> None:
         """Append ``count`` rows from arrays that are already checked."""
@@ -224,6 +273,26 @@ def _number(value: Any, where: str, part: Part, file: str | None) -> float:
     return number
 
 
+@dataclass(frozen=True, eq=False)
+class Programming:
+    """A further setting of the banks of one wiring.
+
+    Attributes
+    ----------
+    cell_codes, coupler_codes:
+        Codes by key, (n,) and (m,), as `Columns.codes`.
+    readout:
+        The map that goes with them.
+    bias:
+        (n,) A, bias currents; NaN where there are none.
+    """
+
+    cell_codes: dict[str, IntArray]
+    coupler_codes: dict[str, IntArray]
+    readout: Readout
+    bias: FloatArray
+
+
 @dataclass(eq=False)
 class Device:
     """A programmed SPU: cells joined by couplers, at a temperature, with a readout.
@@ -259,6 +328,8 @@ class Device:
         self.coupler_ends: IntArray = np.empty((0, 2), dtype=np.int64)
         self.coupler_columns = Columns(COUPLER_PARTS, "a coupler")
         self._index: dict[str, int] = {}
+        self.programmings: list[Programming] = []
+        """Further programmings of an ensemble, the second to the last; the device itself holds the first."""
 
     # Building
 
@@ -440,6 +511,57 @@ class Device:
                 device.add_coupler(coupler.a, coupler.b, **coupler.values)
         return device
 
+    # Banks and ensembles
+
+    @property
+    def quantised(self) -> bool:
+        """Whether any value is that of a bank."""
+        return bool(self.cell_columns.banks or self.coupler_columns.banks)
+
+    @property
+    def coupler_labels(self) -> list[str]:
+        """``a-b`` for each coupler, as messages and tables name it."""
+        return [f"{self.cell_names[a]}-{self.cell_names[b]}" for a, b in self.coupler_ends.tolist()]
+
+    def set_banks(
+        self,
+        cell: Mapping[str, Bank],
+        coupler: Mapping[str, Bank],
+        cell_codes: Mapping[str, IntArray],
+        coupler_codes: Mapping[str, IntArray],
+    ) -> None:
+        """Quantise: banks by quantity and codes by key; values become those of the codes."""
+        self.cell_columns.banks, self.coupler_columns.banks = dict(cell), dict(coupler)
+        self.cell_columns.set_codes(cell_codes)
+        self.coupler_columns.set_codes(coupler_codes)
+
+    def programmed(self, programming: Programming) -> Device:
+        """The device with other codes, readout and bias: the same wiring, no ensemble."""
+        device = replace(self, _readout=programming.readout)
+        device.cell_names, device._index, device.coupler_ends = self.cell_names, self._index, self.coupler_ends
+        for own, its in ((device.cell_columns, self.cell_columns), (device.coupler_columns, self.coupler_columns)):
+            own.arrays, own.banks = dict(its.arrays), dict(its.banks)
+        device.cell_columns.set_codes(programming.cell_codes)
+        device.coupler_columns.set_codes(programming.coupler_codes)
+        device.cell_columns.arrays["bias"] = programming.bias
+        return device
+
+    @property
+    def programming(self) -> Programming:
+        """What the device itself is set to: the first programming."""
+        return Programming(
+            dict(self.cell_columns.codes),
+            dict(self.coupler_columns.codes),
+            self.readout,
+            self.cell_columns.arrays["bias"],
+        )
+
+    def members(self) -> list[Device]:
+        """The programmings of an ensemble as devices; the device alone where it is none."""
+        if not self.programmings:
+            return [self]
+        return [self.programmed(programming) for programming in (self.programming, *self.programmings)]
+
     # The file
 
     def to_dict(self) -> dict[str, Any]:
@@ -447,10 +569,43 @@ class Device:
         data: dict[str, Any] = {"format": FORMAT, "temperature": self.temperature}
         if self.architecture is not None:
             data["architecture"] = self.architecture
-        data["cells"] = [{"name": cell.name, **cell.values} for cell in self.cells]
-        data["couplers"] = [{"a": coupler.a, "b": coupler.b, **coupler.values} for coupler in self.couplers]
+        if self.quantised:
+            data["banks"] = self._banks_dict()
+        data["cells"] = [
+            {"name": cell.name, **self._codes_dict(self.cell_columns, k), **cell.values}
+            for k, cell in enumerate(self.cells)
+        ]
+        data["couplers"] = [
+            {"a": coupler.a, "b": coupler.b, **self._codes_dict(self.coupler_columns, k), **coupler.values}
+            for k, coupler in enumerate(self.couplers)
+        ]
         if self._readout is not None:
             data["readout"] = self._readout_dict(self._readout)
+        if self.programmings:
+            data["programmings"] = [self._programming_dict(programming) for programming in self.programmings]
+        return data
+
+    def _banks_dict(self) -> dict[str, Any]:
+        both = {"cell": self.cell_columns, "coupler": self.coupler_columns}
+        return {
+            part: {quantity: bank.to_dict() for quantity, bank in columns.banks.items()}
+            for part, columns in both.items()
+            if columns.banks
+        }
+
+    @staticmethod
+    def _codes_dict(columns: Columns, index: int) -> dict[str, Any]:
+        return {"codes": columns.code_row(index)} if columns.banks else {}
+
+    def _programming_dict(self, programming: Programming) -> dict[str, Any]:
+        """A further programming: its codes in the order of cells and couplers, one list a key."""
+        data: dict[str, Any] = {}
+        for part, codes in (("cell_codes", programming.cell_codes), ("coupler_codes", programming.coupler_codes)):
+            if codes:
+                data[part] = {key: array.tolist() for key, array in codes.items()}
+        data["readout"] = self._readout_dict(programming.readout)
+        if not np.isnan(programming.bias).all():
+            data["bias"] = np.nan_to_num(programming.bias).tolist()
         return data
 
     @staticmethod
@@ -491,10 +646,17 @@ class Device:
                     continue
                 text(key)
                 numbers(np.where(absent, np.nan, array))  # there are many NaNs
-        if self._readout is not None:
-            matrix = self._readout.matrix
-            text("readout", *self._readout.variables)
-            numbers(matrix.indptr, matrix.indices, matrix.data, self._readout.offset)
+        for readout in (self._readout, *(programming.readout for programming in self.programmings)):
+            if readout is not None:
+                matrix = readout.matrix
+                text("readout", *readout.variables)
+                numbers(matrix.indptr, matrix.indices, matrix.data, readout.offset)
+        if self.quantised:
+            text("banks", json.dumps(self._banks_dict()))
+            numbers(*self.cell_columns.codes.values(), *self.coupler_columns.codes.values())
+        for programming in self.programmings:
+            codes = (*programming.cell_codes.values(), *programming.coupler_codes.values())
+            numbers(*codes, np.where(np.isnan(programming.bias), np.nan, programming.bias))
         return found.hexdigest()[:12]
 
     def _json(self) -> Iterator[str]:
@@ -502,16 +664,22 @@ class Device:
         yield f'{{\n  "format": "{FORMAT}",\n  "temperature": {json.dumps(self.temperature)}'
         if self.architecture is not None:
             yield f',\n  "architecture": {json.dumps(self.architecture)}'
+        if self.quantised:
+            yield f',\n  "banks": {json.dumps(self._banks_dict())}'
         names = [json.dumps(name) for name in self.cell_names]
         yield ',\n  "cells": ['
-        yield from self.cell_columns.json(["name"], [names])
+        yield from self.cell_columns.json(*_with_codes(self.cell_columns, ["name"], [names]))
         yield "]"
         a, b = self.coupler_ends.T.tolist()
         yield ',\n  "couplers": ['
-        yield from self.coupler_columns.json(["a", "b"], [[names[k] for k in a], [names[k] for k in b]])
+        ends = [[names[k] for k in a], [names[k] for k in b]]
+        yield from self.coupler_columns.json(*_with_codes(self.coupler_columns, ["a", "b"], ends))
         yield "]"
         if self._readout is not None:
             yield f',\n  "readout": {json.dumps(self._readout_dict(self._readout))}'
+        if self.programmings:
+            lines = (f"    {json.dumps(self._programming_dict(programming))}" for programming in self.programmings)
+            yield ',\n  "programmings": [\n' + ",\n".join(lines) + "\n  ]"
         yield "\n}\n"
 
     def to_json(self) -> str:
@@ -544,7 +712,7 @@ class Device:
         data = _object(
             data,
             "a device file",
-            ("format", "temperature", "architecture", "cells", "couplers", "readout"),
+            ("format", "temperature", "architecture", "banks", "cells", "couplers", "readout", "programmings"),
             file,
         )
         if data.get("format") != FORMAT:
@@ -557,11 +725,70 @@ class Device:
             device = cls(temperature=temperature, architecture=architecture)
         except InputError as error:
             raise InputError(error.message, file=file) from None
-        device._read_cells(data.get("cells"), file)
-        device._read_couplers(data.get("couplers", []), file)
+        device._read_banks(data.get("banks", {}), file)
+        cells, cell_codes = _apart(data.get("cells"), device.cell_columns)
+        couplers, coupler_codes = _apart(data.get("couplers", []), device.coupler_columns)
+        device._read_cells(cells, file)
+        device._read_couplers(couplers, file)
+        if device.cell_columns.banks:
+            where = [f"cells[{k}] ({name})" for k, name in enumerate(device.cell_names)]
+            _take_codes(device.cell_columns, cell_codes, where, file)
+        if device.coupler_columns.banks:
+            where = [f"couplers[{k}] ({name})" for k, name in enumerate(device.coupler_labels)]
+            _take_codes(device.coupler_columns, coupler_codes, where, file)
         if "readout" in data:
             device._read_readout(data["readout"], file)
+        device._read_programmings(data.get("programmings", []), file)
         return device
+
+    def _read_banks(self, data: Any, file: str | None) -> None:
+        both = {"cell": self.cell_columns, "coupler": self.coupler_columns}
+        for part, banks in _object(data, "banks", tuple(both), file).items():
+            for quantity, described in _object(banks, f"banks.{part}", BANKED[part], file).items():
+                both[part].banks[quantity] = bank_from_dict(described, quantity, f"banks.{part}.{quantity}: ", file)
+
+    def _read_programmings(self, rows: Any, file: str | None) -> None:
+        if not isinstance(rows, list):
+            raise InputError('"programmings" must be a list', file=file)
+        if rows and not self.quantised:
+            raise InputError('"programmings" are codes, and this device has no "banks"', file=file)
+        for k, row in enumerate(rows):
+            where = f"programmings[{k}]"
+            data = _object(row, where, ("cell_codes", "coupler_codes", "readout", "bias"), file)
+            cell, coupler = (
+                self._programmed_codes(data.get(key, {}), columns, f"{where}.{key}", labels, file)
+                for key, columns, labels in (
+                    ("cell_codes", self.cell_columns, self.cell_names),
+                    ("coupler_codes", self.coupler_columns, self.coupler_labels),
+                )
+            )
+            bias = np.array(self.cell_columns.arrays["bias"])
+            if "bias" in data:
+                bias = _numbers(data["bias"], 1, f"{where}.bias", file)
+                if bias.shape != (len(self.cell_names),) or not np.isfinite(bias).all():
+                    raise InputError(f"{where}.bias needs {len(self.cell_names)} finite numbers", file=file)
+            first = self._readout
+            if "readout" in data:
+                self._read_readout(data["readout"], file)
+            its = self.readout
+            self._readout = first
+            if its.variables != self.readout.variables:
+                raise InputError(f"{where}.readout has other variables than the device's", file=file)
+            self.programmings.append(Programming(cell, coupler, its, np.where(bias != 0, bias, np.nan)))
+
+    @staticmethod
+    def _programmed_codes(
+        data: Any, columns: Columns, where: str, labels: Sequence[str], file: str | None
+    ) -> dict[str, IntArray]:
+        bank_of = {key: bank for quantity, bank in columns.banks.items() for key in columns.parts[quantity].keys}
+        if not isinstance(data, dict) or data.keys() != bank_of.keys():
+            raise InputError(f"{where} must be an object with {', '.join(bank_of) or 'nothing'}", file=file)
+        for key, codes in data.items():
+            if not isinstance(codes, list) or len(codes) != len(labels):
+                raise InputError(f"{where}.{key} must be a list of {len(labels)} codes", file=file)
+            for label, code in zip(labels, codes, strict=True):
+                bank_of[key].check_code(code, f"{where}.{key} of {label}", file)
+        return {key: np.array(data[key], dtype=np.int64) for key in bank_of}
 
     def _read_cells(self, rows: Any, file: str | None) -> None:
         if not isinstance(rows, list) or not rows:
@@ -657,6 +884,39 @@ class Device:
             self.set_readout(matrix, offset, variables)
         except InputError as error:
             raise InputError(error.message, file=file) from None
+
+
+def _with_codes(columns: Columns, keys: list[str], texts: list[list[str]]) -> tuple[list[str], list[list[str]]]:
+    """Keys and texts of rows, with the codes after them where there are banks."""
+    if not columns.banks:
+        return keys, texts
+    return [*keys, "codes"], [*texts, [json.dumps(columns.code_row(k)) for k in range(len(texts[0]))]]
+
+
+def _apart(rows: Any, columns: Columns) -> tuple[Any, list[Any]]:
+    """Rows without their codes, and these; rows as they are where nothing is quantised."""
+    if not columns.banks or not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        return rows, []
+    return (
+        [{key: value for key, value in row.items() if key != "codes"} for row in rows],
+        [row.get("codes") for row in rows],
+    )
+
+
+def _take_codes(columns: Columns, rows: list[Any], where: list[str], file: str | None) -> None:
+    """Set the codes that were read; a value written beside one must be the bank's value at that code."""
+    written = dict(columns.arrays)
+    columns.set_codes(columns.read_codes(rows, where, file))
+    for quantity, bank in columns.banks.items():
+        for key in columns.parts[quantity].keys:
+            given, found = written[key], columns.arrays[key]
+            off = ~np.isnan(given) & (np.abs(given - np.nan_to_num(found)) > 1e-6 * bank.lsb + 1e-9 * np.abs(given))
+            for k in np.flatnonzero(off)[:1].tolist():
+                raise InputError(
+                    f"{where[k]}: {quantity} {given[k]:.9g} is not what code {columns.codes[key][k]} gives, "
+                    f"{np.nan_to_num(found[k]):.9g}: leave the value out, or make them agree",
+                    file=file,
+                )
 
 
 def _numbers(data: Any, dimensions: int, where: str, file: str | None) -> FloatArray:

@@ -4,6 +4,7 @@
 ``device.json``         the programmed device (`spu.device`)
 ``device.cir``          its netlist, run as it lies there; left out where it would have more than
                         `spu.spice.netlist.MAX_INSTANCES` instances
+``device.2.cir``...     of an ensemble, the netlists of its further programmings
 ``problem.json``        the problem, and under ``compiled`` what the compiler decided and predicted
 ``problem.npz``,        the matrices of the above where they have more than `MAX_ROWS` rows; in
 ``statistics.npz``      their place the JSON then holds ``{"npz": file, "key": name}``
@@ -23,6 +24,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import shutil
 import signal
 import tempfile
@@ -32,6 +34,8 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -41,12 +45,24 @@ from numpy.typing import NDArray
 
 from spu.compiler import Compilation
 from spu.device import FORMAT, Device
+from spu.emulator.law import Law
 from spu.errors import InputError, OutputError, SpuError
 from spu.files import read_json
 from spu.lazy import Lazy
 from spu.problem import Problem, problem_from_dict
+from spu.statistics import Prediction
 
-__all__ = ["MAX_ROWS", "Folder", "plain", "read_folder", "refuse_folder", "spill", "summary", "write_folder"]
+__all__ = [
+    "MAX_ROWS",
+    "Folder",
+    "plain",
+    "read_folder",
+    "refuse_folder",
+    "rewrite_folder",
+    "spill",
+    "summary",
+    "write_folder",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -56,6 +72,21 @@ MAX_ROWS = 200
 DEVICE, DECK, PROBLEM = "device.json", "device.cir", "problem.json"
 MATRICES, STATISTICS = "problem.npz", "statistics.npz"
 _NAMES = (DEVICE, DECK, PROBLEM, MATRICES, STATISTICS)
+_FURTHER_DECK = re.compile(r"device\.[1-9][0-9]*\.cir")
+
+
+def deck_name(number: int) -> str:
+    """The netlist of programming ``number``, counted from 0."""
+    return DECK if number == 0 else f"device.{number + 1}.cir"
+
+
+def _present(directory: Path) -> list[str]:
+    """Those files in a folder that are of kinds we write."""
+    further = (path.name for path in sorted(directory.glob("device.*.cir")) if _FURTHER_DECK.fullmatch(path.name))
+    return [*(name for name in _NAMES if (directory / name).exists()), *further]
+
+
+_WRITTEN = ("statistics", "files", "version")  # keys of "compiled" that are of the files, not of the compiler
 
 _CSR_PARTS = ("indptr", "indices", "data")
 _PROBLEM_FORMAT = "spu-problem/1"
@@ -88,6 +119,8 @@ class Folder:
         not say.
     netlist:
         ``device.cir``, if it is there.
+    further:
+        Netlists of the further programmings of an ensemble, those that are there, in order.
     """
 
     path: Path
@@ -96,6 +129,7 @@ class Folder:
     problem: Problem | None
     compiled: dict[str, Any] | None
     netlist: Path | None
+    further: tuple[Path | None, ...] = ()
 
 
 def read_folder(path: str | Path) -> Folder:
@@ -123,9 +157,12 @@ def read_folder(path: str | Path) -> Folder:
     device = Device.read(file)
     beside = file.parent if file.name == DEVICE else None
     problem = compiled = netlist = None
+    further: tuple[Path | None, ...] = ()
     if beside is not None:
         if (beside / DECK).is_file():
             netlist = beside / DECK
+        decks = [beside / deck_name(k) for k in range(1, len(device.programmings) + 1)]
+        further = tuple(deck if deck.is_file() else None for deck in decks)
         if (beside / PROBLEM).exists():
             problem, compiled = _read_problem(beside / PROBLEM)
             if problem.variables != device.readout.variables:
@@ -136,7 +173,7 @@ def read_folder(path: str | Path) -> Folder:
                 )
     device.problem = problem
     belongs = is_folder or problem is not None
-    return Folder(file, beside if belongs else None, device, problem, compiled, netlist)
+    return Folder(file, beside if belongs else None, device, problem, compiled, netlist, further)
 
 
 def write_folder(
@@ -167,13 +204,47 @@ def write_folder(
     """
     directory = Path(directory)
     refuse_folder(directory, force=force)
-    contents = _Contents(compilation, seed)
+    contents = _Contents(compilation.device, compilation.prediction, summary(compilation), seed)
     with _failing_as(directory):
         if directory.exists():
             _replace_files(directory, contents)
         else:
             _make_folder(directory, contents)
     return tuple(directory / name for name in contents.names)
+
+
+def rewrite_folder(folder: Folder, device: Device, prediction: Prediction, *, force: bool = False) -> tuple[Path, ...]:
+    """Write a device that was programmed anew into the folder it came from, with netlist and statistics.
+
+    What the compiler decided stays in ``problem.json``, but for the hash and the predicted errors. Of a device
+    file that stands alone only that file is written.
+
+    Raises
+    ------
+    OutputError
+        As `refuse_folder`, or if writing fails.
+    """
+    if folder.directory is None or folder.problem is None:
+        device.write(folder.path)
+        return (folder.path,)
+    directory = folder.directory
+    refuse_folder(directory, force=force)
+    decided = {key: value for key, value in (folder.compiled or {}).items() if key not in _WRITTEN}
+    decided |= {"device_hash": device.hash, **_predicted(prediction)}
+    device.problem = folder.problem
+    contents = _Contents(device, prediction, decided, _seed(folder.netlist))
+    with _failing_as(directory):
+        _replace_files(directory, contents)
+    return tuple(directory / name for name in contents.names)
+
+
+def _seed(netlist: Path | None) -> int:
+    """The seed of a netlist we wrote; 0 where none is said."""
+    if netlist is None:
+        return 0
+    with netlist.open(encoding="utf-8", errors="replace") as lines:
+        said = re.search(r"seed ([0-9]{1,10})", "".join(islice(lines, 5)))
+    return int(said.group(1)) if said else 0
 
 
 def refuse_folder(directory: str | Path, *, force: bool = False) -> None:
@@ -193,7 +264,7 @@ def refuse_folder(directory: str | Path, *, force: bool = False) -> None:
             return
         if not directory.is_dir():
             raise OutputError("is a file; -o needs a folder", file=directory)
-        for name in _NAMES:
+        for name in _present(directory):
             if (directory / name).is_dir():
                 raise OutputError("is a folder; a file of that name is to be written", file=directory / name)
         if force or next(directory.iterdir(), None) is None:
@@ -201,22 +272,21 @@ def refuse_folder(directory: str | Path, *, force: bool = False) -> None:
     hashes = _stored_hashes(directory)
     if hashes is None:
         raise OutputError("is not empty and not a compiled folder: choose another, or --force", file=directory)
-    for name in (DEVICE, DECK):
+    for name in _present(directory):
         file = directory / name
-        if file.exists() and hashes.get(name) != _sha256(file):
+        if (name == DEVICE or name.endswith(".cir")) and hashes.get(name) != _sha256(file):
             raise OutputError("was edited by hand and would be lost: keep a copy, then --force", file=file)
 
 
 def summary(compilation: Compilation) -> dict[str, Any]:
     """Sum up what the compiler decided and predicts: for ``problem.json`` and for ``--json``."""
     prediction = compilation.prediction
+    quantised = {} if compilation.rounding is None else {"rounding": rounding_summary(compilation)}
     return {
         "device_hash": compilation.device.hash,
         "hardware": compilation.hardware.name,
         "architecture": compilation.architecture,
-        "predicted_relative_error": prediction.relative_error,
-        "predicted_covariance_relative_error": prediction.covariance_relative_error,
-        "predicted_mean_relative_error": prediction.mean_relative_error,
+        **_predicted(prediction),
         "realizability": {
             "class": compilation.realizability,
             "rho": compilation.rho,
@@ -226,6 +296,24 @@ def summary(compilation: Compilation) -> dict[str, Any]:
         "levels": None if compilation.levels is None else asdict(compilation.levels),
         "common_mode": prediction.common_mode and prediction.common_mode.to_dict(),
         "mean": compilation.mean,
+        **quantised,
+    }
+
+
+def _predicted(prediction: Prediction) -> dict[str, Any]:
+    return {
+        "predicted_relative_error": prediction.relative_error,
+        "predicted_covariance_relative_error": prediction.covariance_relative_error,
+        "predicted_mean_relative_error": prediction.mean_relative_error,
+    }
+
+
+def rounding_summary(compilation: Compilation) -> dict[str, Any]:
+    """What was decided about codes: of quantised hardware only."""
+    return {
+        "method": compilation.rounding,
+        "banks": compilation.banks,
+        "programmings": len(compilation.device.programmings) + 1,
     }
 
 
@@ -280,16 +368,16 @@ def spill(data: Mapping[str, Any], npz: str | Path) -> tuple[dict[str, Any], dic
 class _Contents:
     """What is to be written: `names` of the files, and `write_all` that writes them into a folder."""
 
-    def __init__(self, compilation: Compilation, seed: int) -> None:
+    def __init__(self, device: Device, prediction: Prediction, decided: dict[str, Any], seed: int) -> None:
         from spu.circuit import lower
-        from spu.spice.netlist import MAX_INSTANCES, netlist_size, write_netlist
+        from spu.spice.netlist import MAX_INSTANCES, netlist_size
 
-        device, prediction = compilation.device, compilation.prediction
         assert device.problem is not None  # the compiler has set it
-        self.compilation = compilation
+        self._decided = decided
         self._streamed: dict[str, Callable[[BinaryIO], None]] = {DEVICE: device.write_to}
         if netlist_size(lower(device)) <= MAX_INSTANCES:
-            self._streamed[DECK] = lambda stream: write_netlist(device, stream, seed=seed, law=prediction.law)
+            for k, (member, law) in enumerate(zip(device.members(), prediction.laws, strict=True)):
+                self._streamed[deck_name(k)] = partial(_write_deck, member, law, seed)
         self._statistics, large_statistics = spill(
             {
                 "mean": prediction.mean,
@@ -297,7 +385,7 @@ class _Contents:
                 "voltage_mean": prediction.voltage_mean,
                 "voltage_covariance": prediction.voltage_covariance,
                 "state_names": prediction.law.sde.state_names,
-                "state_variance": prediction.law.state_variance,
+                "state_variance": np.concatenate([law.state_variance for law in prediction.laws]),
                 "time_constants": prediction.time_constants,
             },
             STATISTICS,
@@ -322,7 +410,7 @@ class _Contents:
             with (directory / name).open("wb") as file:
                 np.savez(file, **arrays)  # type: ignore[arg-type]  # the stubs take the arrays for allow_pickle
         compiled = {
-            **summary(self.compilation),
+            **self._decided,
             "statistics": self._statistics,
             "files": hashes,
             "version": __version__,
@@ -330,6 +418,12 @@ class _Contents:
         text = _readable(plain({**self._posed, "compiled": compiled})) + "\n"
         with (directory / PROBLEM).open("wb") as file:
             file.write(text.encode())
+
+
+def _write_deck(device: Device, law: Law, seed: int, stream: BinaryIO) -> None:
+    from spu.spice.netlist import write_netlist
+
+    write_netlist(device, stream, seed=seed, law=law)
 
 
 class _Hashing:
@@ -375,7 +469,7 @@ def _replace_files(directory: Path, contents: _Contents) -> None:
         new.mkdir()
         old.mkdir()
         contents.write_all(new)
-        present = [name for name in _NAMES if (directory / name).exists()]
+        present = _present(directory)
         for name in present:
             shutil.copy2(directory / name, old / name)
         was_ours = _stored_hashes(old) is not None
@@ -383,14 +477,14 @@ def _replace_files(directory: Path, contents: _Contents) -> None:
             try:
                 for name in contents.names:
                     (new / name).replace(directory / name)
-                for name in (DECK, MATRICES, STATISTICS):  # of a problem of another size that was here before
-                    if name not in contents.names and name in present and was_ours:
+                for name in present:  # of a problem of another size, or a larger ensemble, that was here before
+                    if name not in contents.names and was_ours:
                         (directory / name).unlink()
             except OSError:
-                for name in _NAMES:
+                for name in {*present, *contents.names}:
                     if name in present:
                         (old / name).replace(directory / name)
-                    elif name in contents.names:
+                    else:
                         (directory / name).unlink(missing_ok=True)
                 raise
 

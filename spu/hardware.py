@@ -10,6 +10,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
+from spu.banks import BANK_KEYS, BANKED, Bank, bank_from_dict
 from spu.errors import InputError
 from spu.files import key_line, parse_toml, read_text
 from spu.names import shorten, suggest
@@ -26,7 +27,7 @@ __all__ = [
 
 ARCHITECTURES = ("rlc-capacitive", "rc-resistive", "rlc-capacitive-dual", "rc-resistive-dual", "rc-transconductor")
 
-PRESETS = ("ideal", "spu8")
+PRESETS = ("ideal", "spu8", "spu8-4bit", "spu8-8bit", "spu8-12bit")
 
 _CELL = ("capacitance", "conductance", "inductance", "noise", "bias")
 _COUPLER = ("capacitance", "conductance", "inductance", "transconductance")
@@ -57,17 +58,21 @@ class Range:
         The value to use where nothing else is asked for; None if there is none.
     min, max:
         Smallest and largest value, both included; infinite where there is no limit.
+    bank:
+        The switched units whose codes set the value; None where any value can be had. The range is
+        narrowed to what the bank reaches.
 
     Raises
     ------
     InputError
         Unless ``min <= nominal <= max`` with `nominal` finite, `min` below +∞ and `max`
-        above -∞.
+        above -∞; if no code of the bank has a value in the range.
     """
 
     nominal: float | None = None
     min: float = 0.0
     max: float = math.inf
+    bank: Bank | None = None
 
     def __post_init__(self) -> None:
         for key in _RANGE_KEYS:
@@ -80,13 +85,26 @@ class Range:
         if self.min == math.inf or self.max == -math.inf or self.min > self.max:
             key = "max" if self.max == -math.inf else "min"
             raise _Fault(f"min {self.min:g} and max {self.max:g} leave no value between them", key)
+        if self.bank is not None:
+            first, last = self.bank.within(self.min, self.max)
+            if first > last:
+                low, high = self.bank.limits
+                raise _Fault(
+                    f"no code of the bank (from {low:g} to {high:g}, lsb {self.bank.lsb:g}) has a value from "
+                    f"{self.min:g} to {self.max:g}",
+                    "bits",
+                )
+            # Beyond the last code, and in front of the first, a range promises what no code holds.
+            object.__setattr__(self, "min", max(self.min, float(self.bank.values(first))))
+            object.__setattr__(self, "max", min(self.max, float(self.bank.values(last))))
         if self.nominal is not None and not self.min <= self.nominal <= self.max:
             raise _Fault(f"nominal {self.nominal:g} is outside the range from {self.min:g} to {self.max:g}", "nominal")
 
-    def to_dict(self) -> dict[str, float]:
+    def to_dict(self) -> dict[str, Any]:
         """Give the range as a dictionary that JSON can hold: infinite limits are left out."""
         items = {key: getattr(self, key) for key in _RANGE_KEYS}
-        return {key: value for key, value in items.items() if value is not None and math.isfinite(value)}
+        finite = {key: value for key, value in items.items() if value is not None and math.isfinite(value)}
+        return finite if self.bank is None else {**finite, **self.bank.to_dict()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +176,8 @@ class Hardware:
         What the readout can tell apart; where given, the injected noise is chosen within its range so that
         every cell's voltage lies there. None for any.
 
-    Quantities left out of `cell` and `coupler` are filled in without nominal value and
+    The quantities in `spu.banks.BANKED` may be quantised (`Range.bank`); a bank of transconductances is
+    signed. Quantities left out of `cell` and `coupler` are filled in without nominal value and
     without limits, so both hold all their keys afterwards.
 
     Raises
@@ -268,6 +287,11 @@ def _ranges(table: object, part: str, quantities: tuple[str, ...]) -> dict[str, 
     for quantity, limits in ranges.items():
         if not isinstance(limits, Range):
             raise _Fault(f"{part}.{quantity} is {shorten(limits)}: it must be a Range", part, quantity)
+        if limits.bank is not None:
+            if quantity not in BANKED[part]:
+                raise _Fault(f"{part}.{quantity} cannot be a bank; {', '.join(BANKED[part])} can", part, quantity)
+            if limits.bank.signed != (quantity in _SIGNED):
+                raise _Fault(f"{part}.{quantity}: only a bank of transconductances is signed", part, quantity)
         if quantity in _SIGNED:
             continue
         if limits.min < 0:
@@ -379,10 +403,11 @@ def _parse_ranges(table: object, part: str, quantities: tuple[str, ...]) -> dict
                 part,
                 quantity,
             )
+        known = (*_RANGE_KEYS, *BANK_KEYS) if quantity in BANKED[part] else _RANGE_KEYS
         for key in limits:
-            if key not in _RANGE_KEYS:
+            if key not in known:
                 raise _Fault(
-                    f"unknown key {shorten(key)} in {part}.{quantity}; {suggest(key, _RANGE_KEYS)}",
+                    f"unknown key {shorten(key)} in {part}.{quantity}; {suggest(key, known)}",
                     *(part, quantity, str(key)),
                 )
         try:
@@ -390,7 +415,20 @@ def _parse_ranges(table: object, part: str, quantities: tuple[str, ...]) -> dict
                 nominal=limits.get("nominal"),
                 min=limits.get("min", _unlimited(quantity).min),
                 max=limits.get("max", math.inf),
+                bank=_bank(limits, quantity),
             )
         except _Fault as fault:
             raise _Fault(f"{part}.{quantity}: {fault.message}", part, quantity, *fault.path) from None
     return ranges
+
+
+def _bank(limits: Mapping[str, Any], quantity: str) -> Bank | None:
+    """The bank of a quantity, if its table describes one."""
+    described = {key: limits[key] for key in BANK_KEYS if key in limits}
+    if not described:
+        return None
+    try:
+        return bank_from_dict(described, quantity)
+    except InputError as error:
+        named = next((key for key in described if error.message.startswith(f"{key} ")), next(iter(described)))
+        raise _Fault(error.message, named) from None

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +22,16 @@ from spu.emulator.stationary import Stationary
 from spu.errors import UsageError
 from spu.estimate import independent_error, trajectory_error
 from spu.sparse import canonical, row_numbers, with_data
-from spu.statistics import Matrix, Statistics, compare, device_law, frobenius, on_one_pattern
+from spu.statistics import (
+    Matrix,
+    Statistics,
+    compare,
+    device_law,
+    frobenius,
+    merge,
+    on_one_pattern,
+    slowest,
+)
 
 if TYPE_CHECKING:
     from spu.problem import Problem
@@ -73,6 +82,8 @@ class Simulation(Statistics):
         (kept, p) in problem units, one trajectory after another, or None.
     complete:
         False if the run was interrupted.
+    programmings:
+        Of an ensemble, whose readouts lie one programming after another; 1 of any other device.
     """
 
     time_constants: FloatArray
@@ -93,6 +104,7 @@ class Simulation(Statistics):
     trace: int = 0
     readouts: FloatArray | None = field(repr=False, default=None)
     complete: bool = True
+    programmings: int = 1
 
     def worst_deviation(self) -> tuple[float, int, int, int]:
         """Largest deviation of a covariance from its target in standard errors; its row, its column; of how many.
@@ -140,7 +152,7 @@ def simulate(
     ----------
     samples:
         Readouts in total (rounded up to a whole number for each trajectory); by default 10,000, of a large
-        sparse network 1,000.
+        sparse network 1,000. An ensemble shares them among its programmings, each with a seed of its own.
     interval:
         s between readouts; by default the longest time constant, after which readouts are
         nearly independent.
@@ -181,6 +193,23 @@ def simulate(
     An interrupt (ctrl-C) ends the run early; the result then says ``complete=False``.
     """
     started = time.perf_counter()
+    if device.programmings:
+        return _simulate_ensemble(
+            device,
+            problem or device.problem,
+            samples=samples,
+            interval=interval,
+            trajectories=trajectories,
+            duration=duration,
+            independent=independent,
+            seed=seed,
+            trace=trace,
+            lags=lags,
+            threads=threads,
+            method=method,
+            step=step,
+            progress=progress,
+        )
     law = device_law(device)
     problem = problem or device.problem
     law.voltage_covariance  # noqa: B018 - refuses a probe that sees white noise directly
@@ -246,6 +275,92 @@ def simulate(
         trace=trace,
         readouts=kept,
         complete=drawn.samples == steps * trajectories,
+    )
+
+
+def member_seed(seed: int, number: int) -> int:
+    """The seed of programming ``number`` (from 0) of an ensemble: independent streams out of one seed."""
+    if number == 0:
+        return seed
+    state = np.random.SeedSequence(entropy=seed, spawn_key=(1 << 20, number)).generate_state(2, np.uint64)
+    return int(state[0]) << 64 | int(state[1])
+
+
+def _simulate_ensemble(
+    device: Device,
+    problem: Problem | None,
+    *,
+    samples: int | None,
+    interval: float | None,
+    duration: float | None,
+    seed: int,
+    trace: int | None,
+    progress: Callable[[int, int], None] | None,
+    **settings: Any,
+) -> Simulation:
+    """Run the programmings one after another and merge what they give."""
+    started = time.perf_counter()
+    _not_negative(seed=seed)
+    _positive(samples=samples)
+    members = device.members()
+    laws = [device_law(member) for member in members]
+    if interval is None and not settings["independent"]:
+        interval = float(slowest(laws).time_constants[0])  # one for all: their readouts are merged
+    if duration is None:
+        samples = -(-(samples or DEFAULT_SAMPLES) // len(members))
+    if trace is None:  # as many as all of them may keep together
+        trace = -(-len(device.readout.variables) * (samples or 0) * len(members) // FEW_NUMBERS) or None
+
+    def told(number: int) -> Callable[[int, int], None] | None:
+        if progress is None:
+            return None
+        return lambda done, total: progress(number * total + done, len(members) * total)
+
+    runs: list[Simulation] = []
+    for number, member in enumerate(members):
+        run = simulate(
+            member,
+            samples=samples,
+            interval=interval,
+            duration=duration,
+            seed=member_seed(seed, number),
+            trace=trace,
+            problem=problem,
+            progress=told(number),
+            **settings,
+        )
+        runs.append(run)
+        if not run.complete:
+            break
+    taken = np.array([run.samples for run in runs], dtype=np.float64)
+    weights = taken / taken.sum()
+    found = merge(problem, runs, weights)
+    covariance_error = np.sqrt(
+        sum((w * np.asarray(run.covariance_error)) ** 2 for w, run in zip(weights, runs, strict=True))
+    )
+    mean_error = np.sqrt(sum((w * run.mean_error) ** 2 for w, run in zip(weights, runs, strict=True)))
+    of_mean = problem is not None and problem.answer == "mean"
+    target = None if problem is None else (problem.target_mean if of_mean else problem.target_covariance)
+    size = 0.0 if target is None else frobenius(target)
+    kept = [run.readouts for run in runs if run.readouts is not None]
+    correlations = [run.autocovariance for run in runs if run.autocovariance is not None]
+    return replace(
+        runs[0],
+        **found,
+        time_constants=slowest(laws).time_constants,
+        samples=sum(run.samples for run in runs),
+        effective_samples=sum(run.effective_samples for run in runs),
+        expected_relative_error=frobenius(mean_error if of_mean else covariance_error) / size if size > 0 else None,
+        covariance_error=covariance_error,
+        mean_error=mean_error,
+        seconds=time.perf_counter() - started,
+        device_time=sum(run.device_time for run in runs),
+        trajectories=sum(run.trajectories for run in runs),
+        seed=seed,
+        autocovariance=np.tensordot(weights, np.array(correlations), axes=1) if correlations else None,
+        readouts=np.concatenate(kept) if kept else None,
+        complete=len(runs) == len(members) and runs[-1].complete,
+        programmings=len(members),
     )
 
 

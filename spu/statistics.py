@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -128,7 +129,7 @@ class Statistics:
     relative_error:
         Whichever of the two is the problem's answer.
     common_mode:
-        Of cells read in pairs, as differences; None where none are.
+        Of cells read in pairs, as differences; None where none are, and of ensembles.
     """
 
     variables: tuple[str, ...]
@@ -152,18 +153,26 @@ class Prediction(Statistics):
     Attributes
     ----------
     law:
-        The stationary law, for spectra and autocovariances.
+        The stationary law, for spectra and autocovariances; of an ensemble that of the first programming.
     band:
         (F1, F2) in Hz if band-limited, else None.
+    laws:
+        Of each programming of an ensemble; of other devices the one.
     """
 
     law: Law = field(repr=False)
     band: tuple[float, float] | None = None
+    laws: tuple[Law, ...] = field(repr=False, default=())
 
     @property
     def time_constants(self) -> FloatArray:
-        """(states,) ``-1/Re(lambda)``, s, longest first; found when first asked for."""
-        return self.law.time_constants
+        """(states,) ``-1/Re(lambda)``, s, longest first, of the slowest programming; found when first asked for."""
+        return slowest(self.laws).time_constants
+
+
+def slowest(laws: Sequence[Law]) -> Law:
+    """The law with the longest time constant."""
+    return laws[0] if len(laws) == 1 else max(laws, key=lambda law: float(law.time_constants[0]))
 
 
 _last: dict[str, Law] = {}
@@ -197,6 +206,45 @@ def compare(
     readout = law.sde.readout
     mean = readout.matrix @ voltage_mean + readout.offset
     covariance = readout.matrix @ voltage_covariance @ readout.matrix.T
+    given = {
+        "variables": readout.variables,
+        "cells": law.sde.probes,
+        "common_mode": common_mode(readout, voltage_mean, voltage_covariance),
+    }
+    return given | against(problem, mean, covariance, voltage_mean, voltage_covariance, against_target=against_target)
+
+
+def merge(
+    problem: Problem | None, parts: Sequence[Statistics], weights: FloatArray, *, against_target: bool = True
+) -> dict[str, Any]:
+    """Fill in the fields of `Statistics` for samples of several programmings thrown together.
+
+    The covariance is the average of theirs and the spread of their means; ``weights`` (K,) are shares.
+    """
+
+    def both(mean: str, covariance: str) -> tuple[FloatArray, FloatArray]:
+        means = np.array([getattr(part, mean) for part in parts])
+        centre = weights @ means
+        average = np.tensordot(weights, np.array([getattr(part, covariance) for part in parts]), axes=1)
+        deviations = means - centre
+        return centre, average + (weights[:, None] * deviations).T @ deviations
+
+    # Programmings may read a variable from other cells each: the modes of a pair are no property of the whole.
+    given = {"variables": parts[0].variables, "cells": parts[0].cells, "common_mode": None}
+    moments = (*both("mean", "covariance"), *both("voltage_mean", "voltage_covariance"))
+    return given | against(problem, *moments, against_target=against_target)
+
+
+def against(
+    problem: Problem | None,
+    mean: FloatArray,
+    covariance: Matrix,
+    voltage_mean: FloatArray,
+    voltage_covariance: Matrix,
+    *,
+    against_target: bool,
+) -> dict[str, Any]:
+    """Moments, with their distance from a problem's, as fields of `Statistics`."""
     target_mean = None if problem is None else problem.target_mean
     target_covariance = None if problem is None else problem.target_covariance
     covariance_error = mean_error = answer = None
@@ -205,8 +253,6 @@ def compare(
         mean_error = relative_error(mean, problem.target_mean)
         answer = mean_error if problem.answer == "mean" else covariance_error
     return {
-        "variables": readout.variables,
-        "cells": law.sde.probes,
         "mean": mean,
         "covariance": covariance,
         "voltage_mean": voltage_mean,
@@ -216,12 +262,13 @@ def compare(
         "covariance_relative_error": covariance_error,
         "mean_relative_error": mean_error,
         "relative_error": answer,
-        "common_mode": common_mode(readout, voltage_mean, voltage_covariance),
     }
 
 
 def predict(device: Device, *, band: tuple[float, float] | None = None, problem: Problem | None = None) -> Prediction:
     """Exact stationary statistics of a device: no sampling, no time step.
+
+    Those of an ensemble are of the samples of all its programmings, in equal shares.
 
     Parameters
     ----------
@@ -237,7 +284,20 @@ def predict(device: Device, *, band: tuple[float, float] | None = None, problem:
     CircuitError
         If the circuit has no stationary law, naming the nodes.
     """
-    return prediction(device_law(device), problem or device.problem, band=band)
+    members = device.members()
+    if len(members) == 1:
+        return prediction(device_law(device), problem or device.problem, band=band)
+    return merged_prediction([device_law(member) for member in members], problem or device.problem, band=band)
+
+
+def merged_prediction(
+    laws: Sequence[Law], problem: Problem | None, *, band: tuple[float, float] | None = None
+) -> Prediction:
+    """`predict` for an ensemble whose laws are known already: what its merged samples have."""
+    parts = [prediction(law, problem, band=band) for law in laws]
+    weights = np.full(len(parts), 1.0 / len(parts))
+    found = merge(problem, parts, weights, against_target=band is None)
+    return Prediction(**found, law=laws[0], band=band, laws=tuple(laws))
 
 
 def prediction(law: Law, problem: Problem | None, *, band: tuple[float, float] | None = None) -> Prediction:
@@ -246,7 +306,7 @@ def prediction(law: Law, problem: Problem | None, *, band: tuple[float, float] |
         raise UsageError(f"a band needs all modes: more than {LARGE} states are too many")
     covariance = law.voltage_covariance if band is None else cast(Stationary, law).band_covariance(*band)
     found = compare(law, problem, law.voltage_mean, covariance, against_target=band is None)
-    return Prediction(**found, law=law, band=band)
+    return Prediction(**found, law=law, band=band, laws=(law,))
 
 
 def kullback_leibler(

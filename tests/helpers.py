@@ -7,6 +7,7 @@ no code of `spu` but the device itself: what the package derives must agree with
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from spu.circuit import lower
 from spu.device import Device
 from spu.emulator.run import choose_method, run
 from spu.emulator.stationary import Stationary, stationary
+from spu.hardware import Hardware, Range
 from spu.sde import stochastic_ode
 
 BOLTZMANN = 1.380649e-23
@@ -102,6 +104,15 @@ def disconnected(rng: np.random.Generator, n: int, condition: float = 100.0) -> 
     matrix = la.block_diag(*parts, np.array([[1.0]]))
     order = rng.permutation(n)
     return matrix[np.ix_(order, order)]
+
+
+def unquantised(hardware: Hardware) -> Hardware:
+    """The same hardware with components of any value: where its codes are not the subject."""
+
+    def free(part: dict[str, Range]) -> dict[str, Range]:
+        return {key: replace(limits, bank=None) for key, limits in part.items()}
+
+    return replace(hardware, cell=free(hardware.cell), coupler=free(hardware.coupler))
 
 
 def off_diagonal(matrix: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import balanced, disconnected, frustrated, m_matrix, near, off_diagonal, scaled, weak_links
+from helpers import balanced, disconnected, frustrated, m_matrix, near, off_diagonal, scaled, unquantised, weak_links
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +16,7 @@ from spu.compiler.polarity import polarity
 from spu.hardware import Hardware, Range
 
 IDEAL = spu.load_hardware("ideal")
-SPU8 = spu.load_hardware("spu8")
+SPU8 = unquantised(spu.load_hardware("spu8"))
 KINDS = {
     "m-matrix": m_matrix,
     "balanced": balanced,
@@ -227,14 +227,17 @@ def test_too_many_variables_for_spu8():
 
 def test_spu8_holds_eight():
     A = m_matrix(np.random.default_rng(0), 8, 20.0)
-    made = compile_problem(spu.GaussianSampling(precision=A), "spu8")
+    made = compile_problem(spu.GaussianSampling(precision=A), SPU8)
     assert made.architecture == "rlc-capacitive"
     assert made.device.temperature == 300.15
     assert made.prediction.relative_error < 1e-12  # the thermal noise is in kT_eff
-    for cell in made.device.cells:
-        assert 5e-11 <= cell.values["capacitance"] <= 1e-8
-    for coupler in made.device.couplers:
-        assert coupler.values["capacitance"] <= 2e-9
+    quantised = compile_problem(spu.GaussianSampling(precision=A), "spu8")
+    assert 1e-12 < quantised.prediction.relative_error < 2e-3
+    for device in (made.device, quantised.device):
+        for cell in device.cells:
+            assert 1.28e-10 <= cell.values["capacitance"] <= 8.288e-9
+        for coupler in device.couplers:
+            assert coupler.values.get("capacitance", 0.0) <= 2.016e-9 * (1 + 1e-12)
 
 
 def test_thermal_noise_is_predicted_not_hidden():
@@ -274,7 +277,7 @@ PAIR = np.array([[2.0, -0.5], [-0.5, 1.0]])
         ),
         (
             limited(SPU8, coupler_capacitance=Range(min=0.0, max=1e-11)),
-            r"coupler x1-x2 would be 5e-11 F when cell x2 is at its minimum, outside its range 0 to 1e-11 F",
+            r"coupler x1-x2 would be 1.28e-10 F when cell x2 is at its minimum, outside its range 0 to 1e-11 F",
         ),
         (
             limited(
@@ -296,7 +299,7 @@ def test_cell_without_own_capacitance():
     """A Laplacian-like row leaves cell x1 nothing of its own: not built, or, where one must be, scaled away."""
     A = np.array([[1.0, -1.0], [-1.0, 2.0]])
     held = spu.compile(spu.GaussianSampling(precision=A), hardware="spu8")
-    assert all(5e-11 <= cell.values["capacitance"] <= 1e-8 for cell in held.cells)
+    assert all(1.28e-10 <= cell.values["capacitance"] <= 8.3e-9 for cell in held.cells)
     made = compile_problem(spu.GaussianSampling(precision=A))
     assert "capacitance" not in made.device.cells[0].values
     assert made.prediction.relative_error < 1e-13

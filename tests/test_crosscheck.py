@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from helpers import unquantised
 
 import spu
 from spu.cli import cli
@@ -30,7 +31,9 @@ PRECISION = np.array([[2.0, -2 * WEAK, -0.6], [-2 * WEAK, 1.5, -0.4], [-0.6, -0.
 """An M-matrix (every architecture can hold it) with one weak link, x1-x2."""
 
 COMPILED = {
-    "rlc": lambda: spu.compile_problem(spu.GaussianSampling(precision=PRECISION), "spu8"),
+    "rlc": lambda: spu.compile_problem(
+        spu.GaussianSampling(precision=PRECISION), unquantised(spu.load_hardware("spu8"))
+    ),
     "resistive": lambda: spu.compile_problem(spu.LinearSystem(PRECISION, [1.0, -2.0, 0.5])),
     "transconductor": lambda: spu.compile_problem(
         spu.GaussianSampling(precision=PRECISION, mean=[1.0, 0.3, -2.0]), architecture="rc-transconductor"

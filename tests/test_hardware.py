@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from spu.banks import Bank
 from spu.errors import InputError
 from spu.hardware import ARCHITECTURES, PRESETS, Hardware, Range, hardware_from_dict, load_hardware
 
@@ -54,11 +55,12 @@ def test_ideal():
 def test_spu8():
     h = load_hardware("spu8")
     assert (h.max_cells, h.temperature, h.architectures) == (8, 300.15, ("rlc-capacitive",))
-    assert h.cell["capacitance"] == Range(1e-9, 5e-11, 1e-8)
+    trim = Bank(bits=8, lsb=3.2e-11, offset=1.28e-10)
+    assert h.cell["capacitance"] == Range(1e-9, 1.28e-10, 1.28e-10 + 255 * 3.2e-11, trim)
     assert h.cell["conductance"].nominal == 1e-3
     assert h.cell["inductance"].nominal == 1e-5
     assert h.cell["noise"].nominal == 4e-20
-    assert h.coupler["capacitance"] == Range(None, 0.0, 2e-9)
+    assert h.coupler["capacitance"] == Range(None, 0.0, 63 * 3.2e-11, Bank(bits=6, lsb=3.2e-11))
     assert "Melanson et al., Nature Communications 16:3757" in h.description
     assert "illustrative" in h.description
 

@@ -62,6 +62,7 @@ class Netlist:
             elif body is not None:
                 body.append(line)
             elif first[0] == "x":
+                words = line.partition(";")[0].split()
                 settings = dict(word.split("=") for word in words if "=" in word)
                 *nodes, template = [word for word in words[1:] if "=" not in word]
                 assert first not in self.instances, "an instance twice"

@@ -6,6 +6,7 @@
 4. `spu.compiler.fit`: the physical scale that fits the ranges; where there is none,
    `spu.compiler.rescale`: another scaling of cells.
 5. `spu.compiler.levels`: the injected noise that suits the readout.
+6. `spu.compiler.quantise`: codes, where the hardware's components are banks.
 
 `spu.compiler.explain` says what each did, `spu.compiler.advice` what would help where all refuse.
 """
@@ -24,6 +25,7 @@ from spu.compiler.congruence import congruence
 from spu.compiler.explain import Pass, passes_of, refused_passes
 from spu.compiler.levels import Levels, plan_levels
 from spu.compiler.polarity import polarity
+from spu.compiler.quantise import ROUNDINGS, quantise, quantised
 from spu.device import Device
 from spu.errors import InputError, Unrealizable
 from spu.hardware import Hardware, load_hardware
@@ -65,6 +67,10 @@ class Compilation:
         About the problem's conditioning and the like.
     trace:
         What the passes handed on; `explain` puts it into words.
+    rounding:
+        How codes were chosen (`spu.compiler.quantise.ROUNDINGS`); None where nothing is quantised.
+    banks:
+        Number of quantised components.
     """
 
     device: Device
@@ -81,6 +87,8 @@ class Compilation:
     levels: Levels | None
     warnings: tuple[str, ...]
     trace: Trace = field(repr=False)
+    rounding: str | None = None
+    banks: int = 0
 
     def explain(self) -> tuple[Pass, ...]:
         """The passes one by one: what each did, and what it did to the predicted error."""
@@ -107,7 +115,12 @@ class Trace:
 
 
 def compile_problem(
-    problem: Problem, hardware: str | Path | Hardware = "ideal", *, architecture: str | None = None
+    problem: Problem,
+    hardware: str | Path | Hardware = "ideal",
+    *,
+    architecture: str | None = None,
+    rounding: str = "answer",
+    ensemble: int = 1,
 ) -> Compilation:
     """Realize a problem on hardware by the most passive architecture that can hold it.
 
@@ -119,16 +132,36 @@ def compile_problem(
         A preset (``ideal``, ``spu8``), a hardware file, or a `Hardware`.
     architecture:
         Force one of `spu.hardware.ARCHITECTURES`.
+    rounding:
+        On quantised hardware, how codes are chosen: ``answer`` (codes, scale and D for the least error of the
+        covariance), ``codes`` (only codes), ``nearest`` (each value for itself).
+    ensemble:
+        Number of programmings, chosen together, whose samples are merged; one where nothing is quantised.
 
     Raises
     ------
     Unrealizable
         With the reason and the number, for each architecture that was tried.
     InputError
-        For an unknown architecture or a bad hardware file.
+        For an unknown architecture or rounding, an ensemble of less than one, or a bad hardware file.
     """
+    if rounding not in ROUNDINGS:
+        raise InputError(f"no rounding {rounding!r}; {suggest(rounding, ROUNDINGS)}")
+    if isinstance(ensemble, bool) or not isinstance(ensemble, int) or ensemble < 1:
+        raise InputError(f"an ensemble has 1 programming or more, not {ensemble!r}")
     made = _realize(problem, load_hardware(hardware), architecture)
-    return Compilation(prediction=predict(made.device), **vars(made))
+    fields = vars(made)
+    if quantised(made.hardware):
+        found = quantise(made.device, made.hardware, problem, how=rounding, ensemble=ensemble)
+        if len(found.device.members()) < ensemble:
+            fields = fields | {"warnings": (*made.warnings, _NO_ENSEMBLE.format("so large a network is rounded once"))}
+        fields = fields | {"device": found.device, "rounding": found.how, "banks": found.bank_count}
+    elif ensemble > 1:
+        fields = fields | {"warnings": (*made.warnings, _NO_ENSEMBLE.format("this hardware is not quantised"))}
+    return Compilation(prediction=predict(fields["device"]), **fields)
+
+
+_NO_ENSEMBLE = "one programming instead of an ensemble: {}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -119,6 +119,10 @@ def passes_of(compilation: Compilation) -> tuple[Pass, ...]:
         divergence = kullback_leibler(prediction.mean, found_covariance, problem.target_mean, target)
     mean = f"mean by {compilation.mean}, " if compilation.mean != "zero" else ""
     did = f"{mean}noise of every part at {compilation.device.temperature:g} K"
+    if compilation.rounding is not None:
+        count = len(compilation.device.members())
+        ensemble = f", {count} programmings merged" if count > 1 else ""
+        did = f"{compilation.banks} banks set to codes ({compilation.rounding}{ensemble}), {did}"
     found.append(Pass("device", did, {}, prediction.covariance_relative_error, divergence))
     return tuple(found)
 

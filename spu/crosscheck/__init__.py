@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,15 +83,83 @@ def check(
         raise UsageError(f"seed must not be negative, not {seed!r}")
     if isinstance(subject, Device):
         with tempfile.TemporaryDirectory(prefix="spu-check-") as scratch:
-            path = Path(scratch) / "device.cir"
-            write_text(path, netlist(subject, seed=seed))
-            context = Context(subject, subject.problem, None, None, accuracy, seed, time_limit)
-            return _check(context, path, chosen, progress)
+            contexts, paths = [], []
+            for k, member in enumerate(subject.members()):
+                paths.append(Path(scratch) / f"device.{k}.cir")
+                write_text(paths[-1], netlist(member, seed=seed))
+                contexts.append(Context(member, subject.problem, None, None, accuracy, seed, time_limit))
+            return _check_all(contexts, paths, chosen, progress)
     from spu.folder import Folder, read_folder
 
     folder = subject if isinstance(subject, Folder) else read_folder(subject)
-    context = Context(folder.device, folder.problem, folder.compiled, None, accuracy, seed, time_limit)
-    return _check(context, folder.netlist, chosen, progress)
+    members = folder.device.members()
+    decks = [folder.netlist, *folder.further, *[None] * len(members)][: len(members)]
+    contexts = [
+        Context(member, folder.problem, folder.compiled, None, accuracy, seed, time_limit) for member in members
+    ]
+    return _check_all(contexts, decks, chosen, progress)
+
+
+def _check_all(
+    contexts: list[Context],
+    paths: Sequence[Path | None],
+    chosen: list[str],
+    progress: Callable[[str], None] | None,
+) -> Check:
+    """Check each programming of an ensemble against its own netlist, and their answer as one."""
+    if len(contexts) == 1:
+        return _check(contexts[0], paths[0], chosen, progress)
+    contexts[0].ensemble = tuple(context.law for context in contexts)
+    checks = []
+    for k, (context, path) in enumerate(zip(contexts, paths, strict=True)):
+        told = None if progress is None else partial(_told, progress, k + 1)
+        # The answer is that of all together: one level "ideal" says what there is to say.
+        checks.append(_check(context, path, [level for level in chosen if k == 0 or level != "ideal"], told))
+    levels = {name: _worst_of([found.levels[name] for found in checks if name in found.levels]) for name in chosen}
+    notes = [f"programming {k}: {note}" for k, found in enumerate(checks, start=1) for note in found.notes]
+    means, covariances = _merged_corners(checks)
+    return Check(levels, checks[0].variables, means, covariances, tuple(notes))
+
+
+def _told(progress: Callable[[str], None], number: int, words: str) -> None:
+    progress(f"programming {number}: {words}")
+
+
+def _worst_of(levels: list[Level]) -> Level:
+    """One level out of those of the programmings: the worst of them, with the verdicts of all."""
+    if len(levels) == 1:
+        return levels[0]
+
+    def badness(level: Level) -> tuple[int, float]:
+        ratio = level.error / level.tolerance if level.error is not None and level.tolerance else 0.0
+        return VERDICTS.index(level.verdict), ratio
+
+    worst = max(range(len(levels)), key=lambda k: badness(levels[k]))
+    level = levels[worst]
+    each = [{"verdict": found.verdict, "error": found.error, "tolerance": found.tolerance} for found in levels]
+    return replace(
+        level,
+        message=f"{len(levels)} programmings, the worst number {worst + 1}: {level.message}",
+        seconds=sum(found.seconds for found in levels),
+        data={**level.data, "programmings": each},
+    )
+
+
+def _merged_corners(
+    checks: list[Check],
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
+    """Means and covariances of merged samples, for the corners that every programming has."""
+    means: dict[str, NDArray[np.float64]] = {}
+    covariances: dict[str, NDArray[np.float64]] = {}
+    for name in checks[0].covariances:
+        if not all(name in found.covariances for found in checks):
+            continue
+        covariances[name] = np.mean([found.covariances[name] for found in checks], axis=0)
+        if all(name in found.means for found in checks):
+            each = np.array([found.means[name] for found in checks])
+            means[name] = each.mean(axis=0)
+            covariances[name] = covariances[name] + np.cov(each.T, bias=True).reshape(covariances[name].shape)
+    return means, covariances
 
 
 def _chosen(levels: Sequence[str] | None) -> list[str]:

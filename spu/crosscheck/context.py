@@ -48,6 +48,9 @@ class Context:
         Told in a few words what is going on.
     means, covariances:
         Found by ngspice, in volts: filled by levels.
+    ensemble:
+        The laws of all programmings, for level ``ideal``, which takes an ensemble as one; empty for a device that
+        is none.
     """
 
     device: Device
@@ -60,6 +63,7 @@ class Context:
     progress: Callable[[str], None] = lambda _: None
     means: dict[str, FloatArray] = field(default_factory=dict)
     covariances: dict[str, FloatArray] = field(default_factory=dict)
+    ensemble: tuple[Stationary, ...] = ()
 
     @cached_property
     def circuit(self) -> Circuit:

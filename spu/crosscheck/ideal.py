@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spu.crosscheck.context import Context
 from spu.crosscheck.result import Level
-from spu.statistics import prediction
+from spu.statistics import merged_prediction, prediction
 
 CONSISTENCY = 1e-9
 """Recomputed against stored statistics: rounding only."""
@@ -20,7 +20,8 @@ SLACK = 1.05
 
 def run(context: Context) -> Level:
     """*Consistency* of device file and stored statistics; *accuracy* of the device against its problem."""
-    found = prediction(context.law, context.problem)
+    laws = context.ensemble or (context.law,)
+    found = prediction(laws[0], context.problem) if len(laws) == 1 else merged_prediction(laws, context.problem)
     compiled = context.compiled
     if compiled is None and context.problem is None:
         return Level("ideal", "skipped", "no problem and no stored statistics to compare the device with")
@@ -36,7 +37,9 @@ def run(context: Context) -> Level:
             "covariance": _difference(variables, statistics["covariance"]),
             "mean": _difference(found.mean, statistics["mean"], np.sqrt(np.trace(variables))),
             # Inductances do not show in the voltages' law; they show here.
-            "state_variance": _difference(found.law.state_variance, statistics["state_variance"], each=True),
+            "state_variance": _difference(
+                np.concatenate([law.state_variance for law in laws]), statistics["state_variance"], each=True
+            ),
         }
         worst = max(differences, key=lambda key: differences[key])
         data["consistency"] = {

@@ -17,7 +17,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from spu.circuit import Circuit, Instances, Subcircuit, lower
+from spu.circuit import Circuit, Instances, Subcircuit, coupler_names, lower
 from spu.constants import BOLTZMANN, GROUND, ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
 from spu.device import Device
 from spu.elements import unit_noise_resistance
@@ -110,13 +110,14 @@ def _pieces(device: Device, seed: int, law: Law | None) -> Iterator[str]:
 
 
 def _lines(device: Device, seed: int, law: Law | None) -> Iterator[str]:
+    device = device.members()[0]  # a netlist is of one programming
     circuit = lower(device)
     law = solve(stochastic_ode(circuit)) if law is None else law
     times = timing(law)
     yield from _header(device, circuit, law, times, seed)
     yield from _parameters(circuit, law, times, seed)
     yield from _subcircuits(circuit)
-    yield from _instances(circuit)
+    yield from _instances(circuit, device)
     yield from _sources(circuit)
     yield from _analysis(circuit, law, times)
     yield ".end"
@@ -250,10 +251,27 @@ def _subcircuit(template: Subcircuit) -> list[str]:
     ]
 
 
-def _instances(circuit: Circuit) -> Iterator[str]:
+def _instances(circuit: Circuit, device: Device) -> Iterator[str]:
+    codes = _codes(device)
     for group in circuit.instances:
-        yield from _section(f"{group.subcircuit.name}: {', '.join(_port_names(group))}, values")
-        yield from _instance_lines(circuit, group)
+        behind = "; codes of its banks behind a semicolon" if codes else ""
+        yield from _section(f"{group.subcircuit.name}: {', '.join(_port_names(group))}, values{behind}")
+        for line in _instance_lines(circuit, group):
+            yield f"{line} ; {codes[name]}" if (name := line.split(" ", 1)[0]) in codes else line
+
+
+def _codes(device: Device) -> dict[str, str]:
+    """Codes in words, ``capacitance code 12``, by instance; empty where nothing is quantised."""
+    found: dict[str, str] = {}
+    for k, name in enumerate(device.cell_names if device.cell_columns.banks else []):
+        row = device.cell_columns.code_row(k)
+        found[f"xcell_{name}"] = ", ".join(f"{quantity} code {code}" for quantity, code in row.items())
+    names = coupler_names(device) if device.coupler_columns.banks else []
+    for k, name in enumerate(names):
+        for quantity, code in device.coupler_columns.code_row(k).items():
+            letter = device.coupler_columns.parts[quantity].letter
+            found[f"xcoupler_{letter}_{name}"] = f"{quantity} code {code}"
+    return found
 
 
 def _port_names(group: Instances) -> list[str]:

@@ -1,0 +1,68 @@
+"""``spu program``: codes into a compiled folder, or out of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from spu.errors import UsageError
+
+from .common import facts, file_option, folder_argument, json_option, plural, print_json, small
+
+
+@click.command("program")
+@folder_argument
+@click.argument("codes", metavar="[CODES.csv]", required=False, type=click.Path(path_type=Path))
+@file_option("--export", metavar="CODES.csv", help="Write the codes that DIR has now.")
+@click.option("--force", is_flag=True, help="Over a device or netlist that was edited by hand.")
+@json_option
+def command(directory: Path, codes: Path | None, export: Path | None, force: bool, as_json: bool) -> int:
+    """Set the banks of DIR to the codes of a table, or write the table of its codes.
+
+    The table has the columns programming (from 1; may be left out), element (cell or coupler), name (a, or
+    a-b), quantity and code; what it does not name stays as it is. Device, netlist and stored statistics of DIR
+    are written anew; a device.json that stands alone is written itself. The readout stays.
+
+    \b
+      spu program out --export codes.csv
+      spu program out codes.csv
+    """  # noqa: D301 - click wants the control character
+    from spu.codes import codes_table, program
+    from spu.files import read_text, write_text
+    from spu.folder import read_folder, rewrite_folder
+    from spu.statistics import predict
+
+    if (codes is None) == (export is None):
+        raise UsageError("give a table of codes to set, or --export one to write: exactly one of the two")
+    folder = read_folder(directory)
+    if export is not None:
+        write_text(export, codes_table(folder.device))
+        if as_json:
+            print_json({"codes": export, "programmings": len(folder.device.programmings) + 1})
+        else:
+            click.echo(f"wrote {export}")
+        return 0
+    assert codes is not None
+    device = program(folder.device, read_text(codes), codes)
+    prediction = predict(device)
+    files = rewrite_folder(folder, device, prediction, force=force)
+    if as_json:
+        print_json(
+            {
+                "device_hash": device.hash,
+                "files": files,
+                "programmings": len(device.programmings) + 1,
+                "predicted_relative_error": prediction.relative_error,
+                "predicted_covariance_relative_error": prediction.covariance_relative_error,
+                "predicted_mean_relative_error": prediction.mean_relative_error,
+            }
+        )
+        return 0
+    lines = [
+        ("device", f"hash {device.hash}, was {folder.device.hash}; {plural(len(device.members()), 'programming')}"),
+        ("predicted error", f"{small(prediction.relative_error)} (relative, Frobenius; without sampling)"),
+        ("wrote", ", ".join(str(file) for file in files)),
+    ]
+    click.echo(facts(lines))
+    return 0
