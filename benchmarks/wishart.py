@@ -4,7 +4,7 @@
 if the dual rails hold another set than those with rho < 1, transconductors do not hold all, or a prediction
 is off by more than 1e-8.
 
-    python benchmarks/wishart.py [COUNT [SEED]]     200 of each take about a minute
+    python benchmarks/wishart.py [COUNT [SEED]]     200 of each take one to two minutes
 """
 
 from __future__ import annotations

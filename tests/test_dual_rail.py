@@ -197,7 +197,7 @@ def test_large_sparse_networks(architecture):
     target = made.prediction.target_covariance.diagonal()
     assert run.mean / np.sqrt(target) == pytest.approx(np.zeros(3600), abs=6 / np.sqrt(2000))
     spread = (run.covariance.diagonal() - target) / run.covariance_error.diagonal()
-    assert 0.8 < spread.std() < 1.25
+    assert 0.9 < spread.std() < 1.1
     assert (run.mean / run.mean_error).std() == pytest.approx(1.0, abs=0.2)
 
 

@@ -84,17 +84,35 @@ def test_dropping_what_no_polarity_mends():
     assert "rlc-capacitive-dual or rc-resistive-dual or rc-transconductor would hold it" in found.reason
 
 
+@pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("any_sign", [True, False])
-def test_elimination_leaves_what_is_promised(any_sign):
-    A = beyond(7)
+def test_elimination_leaves_what_is_promised(any_sign, seed):
+    A = frustrated(np.random.default_rng(seed), 9, 200.0)
     gone, products = _elimination(A, any_sign)
-    rest = [k for k in range(7) if k not in gone]
-    # What is sampled: y with the eliminated variables apart and the Schur complement for the rest.
-    left = A[np.ix_(rest, rest)] - A[np.ix_(rest, gone)] @ np.linalg.solve(A[np.ix_(gone, gone)], A[np.ix_(gone, rest)])
-    assert congruence(left).rho < 1
-    assert any_sign or polarity(left).signs is not None
-    assert products == sum(6 - k for k in range(len(gone)))
-    spu.compile(spu.GaussianSampling(precision=left), PASSIVE if any_sign else SINGLE)
+    assert products == sum(8 - k for k in range(len(gone)))
+
+    def left(gone: list[int]) -> np.ndarray:
+        # Of the y that are sampled, those that are not eliminated: the Schur complement.
+        rest = [k for k in range(9) if k not in gone]
+        inner = np.linalg.solve(A[np.ix_(gone, gone)], A[np.ix_(gone, rest)])
+        return A[np.ix_(rest, rest)] - A[np.ix_(rest, gone)] @ inner
+
+    def held(M: np.ndarray) -> bool:
+        return congruence(M).rho <= 0.99 and (any_sign or polarity(M).signs is not None)
+
+    assert [held(left(gone[:k])) for k in range(len(gone) + 1)] == [False] * len(gone) + [True]
+    spu.compile(spu.GaussianSampling(precision=left(gone)), PASSIVE if any_sign else SINGLE)
+
+
+def test_only_the_wrong_coupling_is_dropped():
+    """One frustrated coupling behind a random choice of signs: the best polarity leaves one coupling wrong."""
+    rng = np.random.default_rng(3)
+    A = m_matrix(rng, 10, 20.0) + np.eye(10)
+    i, j = np.argwhere(np.triu(A < 0))[-1]
+    A[i, j] = A[j, i] = -0.1 * A[i, j]
+    signs = rng.choice([-1.0, 1.0], 10)
+    found = refusal(spu.GaussianSampling(precision=signs[:, None] * A * signs), SINGLE)
+    assert found.details["advice"]["single_rail"]["dropped"] == 1
 
 
 def test_transforms_and_their_cost():

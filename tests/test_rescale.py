@@ -9,7 +9,9 @@ from helpers import frustrated, m_matrix, off_diagonal
 
 import spu
 from spu.compiler import compile_problem
+from spu.compiler.rescale import _Search
 from spu.hardware import Range
+from spu.sparse import canonical
 
 IDEAL = spu.load_hardware("ideal")
 
@@ -38,7 +40,6 @@ def test_another_scaling_fits(quantity):
     """Dominant, so not scaled at first, with cells a thousand times apart; scaled alike, all parts are alike."""
     base = m_matrix(np.random.default_rng(0), 8, 10.0)
     d = np.geomspace(1.0, 30.0, 8)
-    A = base * 1.0 + 0.0
     A = d[:, None] * (base + 3 * np.eye(8)) * d
     A[np.diag_indices(8)] += np.abs(off_diagonal(A)).sum(axis=1)
     wide, narrow = ranged((1e-12, np.inf), (0.0, np.inf), quantity), ranged((5e-10, 2e-8), (1e-12, 1e-8), quantity)
@@ -73,6 +74,19 @@ def test_whatever_a_scaling_can_hold_is_held(seed):
     made = compile_problem(spu.GaussianSampling(precision=A), hardware)
     in_range(made.device, hardware)
     assert made.prediction.relative_error < 1e-9
+
+
+def test_gradients_of_the_constraints():
+    rng = np.random.default_rng(4)
+    A = frustrated(rng, 5) + np.eye(5)
+    search = _Search(canonical(A), 0.5, Range(min=0.1, max=3.0), Range(min=0.01, max=2.0))
+    u = rng.normal(0.0, 0.3, 5)
+    for which in (0, 1):
+        gradient = search._cells(u)[which][1].toarray()
+        for k in range(5):
+            step = 1e-6 * np.eye(5)[k]
+            slope = (search._cells(u + step)[which][0] - search._cells(u - step)[which][0]) / 2e-6
+            assert gradient[:, k] == pytest.approx(slope, abs=1e-7)
 
 
 def test_contradicting_elements_are_named_where_no_scaling_helps():
