@@ -223,6 +223,7 @@ def summary(compilation: Compilation) -> dict[str, Any]:
             "reason": compilation.reason,
         },
         "mean": compilation.mean,
+        "embedding": None if compilation.embedding is None else compilation.embedding.to_dict(),
     }
 
 

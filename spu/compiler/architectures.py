@@ -1,5 +1,7 @@
 """Pass 3: what each architecture can hold, and the values it takes. A new one goes here.
 
+Which cells it is put on is for `spu.compiler.embedding` to say (`Matrix.placer`).
+
 An architecture takes a symmetric positive definite matrix, brings it into a form its
 couplers can realize (readout polarity, congruence scaling), and returns the device whose
 voltages have the wanted covariance and mean after the readout ``x = T v + o``.
@@ -16,6 +18,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from spu.compiler.congruence import Congruence, own_fraction
+from spu.compiler.embedding import Embedding, Placed, Placer
 from spu.compiler.fit import Elements, check_range, fit_scale
 from spu.compiler.polarity import Polarity
 from spu.constants import BOLTZMANN
@@ -24,18 +27,19 @@ from spu.errors import Unrealizable
 from spu.hardware import Hardware, Range
 from spu.lazy import Lazy
 from spu.problem import Problem
-from spu.sparse import canonical, row_numbers, scaled, with_data
+from spu.sparse import scaled, with_data
 
 FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
-    """The problem's matrix, (n, n) and canonical, with what passes 1 and 2 found out about it."""
+    """The problem's matrix, (n, n) and canonical, what passes 1 and 2 found out about it, and who finds its cells."""
 
     values: sp.csr_array
     polarity: Polarity
     congruence: Congruence
+    placer: Placer
 
     @property
     def realizability(self) -> str:
@@ -49,10 +53,11 @@ class Matrix:
 
 @dataclass(frozen=True, eq=False)
 class Realization:
-    """A device, and how its mean is held: ``zero``, ``bias`` (currents) or ``offset`` (of the readout)."""
+    """A device, how its mean is held (``zero``, ``bias`` or ``offset`` of the readout), and its cells' places."""
 
     device: Device
     mean: str
+    embedding: Embedding | None = None
 
 
 class Architecture(ABC):
@@ -100,13 +105,6 @@ def _own(M: sp.csr_array) -> FloatArray:
     return np.where(own > rounding, own, 0.0)
 
 
-def _edges(M: sp.csr_array) -> tuple[NDArray[np.int64], FloatArray]:
-    """(m, 2) coupled pairs, in order of cells, and their (m,) entries."""
-    rows = row_numbers(M)
-    upper = np.flatnonzero((M.indices > rows) & (M.data != 0))
-    return np.column_stack([rows[upper], M.indices[upper].astype(np.int64)]), M.data[upper]
-
-
 def _signed(pairs: Lazy[str], entries: FloatArray, allowed: Range) -> list[Elements]:
     """Transconductances by sign, each as magnitudes with the range of its own sign."""
     ranges = (
@@ -119,14 +117,31 @@ def _signed(pairs: Lazy[str], entries: FloatArray, allowed: Range) -> list[Eleme
     ]
 
 
-def _pair_names(names: tuple[str, ...], ends: NDArray[np.int64]) -> Lazy[str]:
-    return Lazy((len(ends), lambda k: f"{names[ends[k, 0]]}-{names[ends[k, 1]]}"))
-
-
 def _nominal(hardware: Hardware, quantity: str) -> float:
     value = hardware.cell[quantity].nominal
     assert value is not None  # the hardware file was checked for it
     return value
+
+
+def _passive_cells(
+    matrix: Matrix, M: sp.csr_array, names: tuple[str, ...], hardware: Hardware, quantity: str, unit: str
+) -> tuple[Placed, float]:
+    """Cells for M whose parts, couplers and chains are all of one quantity, and the factor from M to its values."""
+    own = _own(M)
+
+    def fit(cells: Placed) -> float:
+        return fit_scale(
+            _nominal(hardware, quantity),
+            [
+                Elements("cell", unit, cells.names, cells.own, hardware.cell[quantity]),
+                Elements(
+                    "coupler", unit, cells.pairs(cells.all_ends), cells.coupler_values, hardware.coupler[quantity]
+                ),
+            ],
+        )
+
+    cells = matrix.placer.place(M, own, names, fit, hardware.coupler[quantity])
+    return cells, fit(cells)
 
 
 class RLCCapacitive(Architecture):
@@ -146,32 +161,25 @@ class RLCCapacitive(Architecture):
             )
         names = problem.variables
         t, M = _passive_form(matrix, names)
-        own, (ends, entries) = _own(M), _edges(M)
-        factor = fit_scale(
-            _nominal(hardware, "capacitance"),
-            [
-                Elements("cell", "F", names, own, hardware.cell["capacitance"]),
-                Elements("coupler", "F", _pair_names(names, ends), -entries, hardware.coupler["capacitance"]),
-            ],
-        )
+        cells, factor = _passive_cells(matrix, M, names, hardware, "capacitance", "F")
         g, l, s = (_nominal(hardware, quantity) for quantity in ("conductance", "inductance", "noise"))
         energy = s / (4.0 * g) + BOLTZMANN * hardware.temperature
         offset = problem.target_mean
         device = Device.from_arrays(
-            names,
+            cells.names,
             {
-                "capacitance": np.where(own > 0, own * factor, np.nan),
+                "capacitance": np.where(cells.own > 0, cells.own * factor, np.nan),
                 "conductance": g,
                 "inductance": l,
                 "noise": s,
             },
-            ends,
-            {"capacitance": -entries * factor},
+            cells.all_ends,
+            {"capacitance": cells.coupler_values * factor},
             temperature=hardware.temperature,
-            readout=Readout(names, canonical(sp.diags_array(t * np.sqrt(factor / energy))), offset),
+            readout=Readout(names, cells.read(t * np.sqrt(factor / energy)), offset),
             architecture=self.name,
         )
-        return Realization(device, "offset" if np.any(offset) else "zero")
+        return Realization(device, "offset" if np.any(offset) else "zero", cells.embedding)
 
 
 class _RC(Architecture):
@@ -184,8 +192,8 @@ class _RC(Architecture):
         t: FloatArray,
         M: sp.csr_array,
         factor: float,
-        cells: dict[str, FloatArray | float],
-        ends: NDArray[np.int64],
+        cells: Placed,
+        values: dict[str, FloatArray | float],
         couplers: dict[str, FloatArray],
         thermal: float,
     ) -> Realization:
@@ -193,28 +201,29 @@ class _RC(Architecture):
         names = problem.variables
         c, s = _nominal(hardware, "capacitance"), _nominal(hardware, "noise")
         gain = t * np.sqrt(4.0 * c * factor / (s + thermal))
-        bias = (factor * M) @ (problem.target_mean / gain)
+        # Injected as it is read, so that the mean is as exact as the covariance, whatever the chains' strength.
+        bias = cells.weights.T @ ((factor * M) @ (problem.target_mean / gain))
         held, offset = "zero", np.zeros(len(names))
         if np.any(bias):
             held = "bias"
             try:
                 allowed = hardware.cell["bias"]
                 for k in np.flatnonzero(~((bias >= allowed.min) & (bias <= allowed.max)))[:1]:
-                    check_range("bias of cell", names[k], float(bias[k]), "A", allowed)
+                    check_range("bias of cell", cells.names[k], float(bias[k]), "A", allowed)
             except Unrealizable:
                 if problem.answer == "mean":
                     raise
-                held, offset, bias = "offset", problem.target_mean, np.zeros(len(names))
+                held, offset, bias = "offset", problem.target_mean, np.zeros(len(bias))
         device = Device.from_arrays(
-            names,
-            {**cells, "capacitance": c, "noise": s, "bias": np.where(bias != 0, bias, np.nan)},
-            ends,
+            cells.names,
+            {**values, "capacitance": c, "noise": s, "bias": np.where(bias != 0, bias, np.nan)},
+            cells.all_ends,
             couplers,
             temperature=hardware.temperature,
-            readout=Readout(names, canonical(sp.diags_array(gain)), offset),
+            readout=Readout(names, cells.read(gain), offset),
             architecture=self.name,
         )
-        return Realization(device, held)
+        return Realization(device, held, cells.embedding)
 
 
 class RCResistive(_RC):
@@ -229,16 +238,10 @@ class RCResistive(_RC):
     def realize(self, problem: Problem, matrix: Matrix, hardware: Hardware) -> Realization:
         names = problem.variables
         t, M = _passive_form(matrix, names)
-        own, (ends, entries) = _own(M), _edges(M)
-        factor = fit_scale(
-            _nominal(hardware, "conductance"),
-            [
-                Elements("cell", "S", names, own, hardware.cell["conductance"]),
-                Elements("coupler", "S", _pair_names(names, ends), -entries, hardware.coupler["conductance"]),
-            ],
-        )
-        cells: dict[str, FloatArray | float] = {"conductance": np.where(own > 0, own * factor, np.nan)}
-        return self._finish(problem, hardware, t, M, factor, cells, ends, {"conductance": -entries * factor}, 0.0)
+        cells, factor = _passive_cells(matrix, M, names, hardware, "conductance", "S")
+        values: dict[str, FloatArray | float] = {"conductance": np.where(cells.own > 0, cells.own * factor, np.nan)}
+        couplers = {"conductance": cells.coupler_values * factor}
+        return self._finish(problem, hardware, t, M, factor, cells, values, couplers, 0.0)
 
 
 class RCTransconductor(_RC):
@@ -256,20 +259,42 @@ class RCTransconductor(_RC):
         peak = float(matrix.values.diagonal().max())
         M = with_data(matrix.values, matrix.values.data / peak)
         t = np.full(len(names), 1.0 / np.sqrt(peak))
-        ends, entries = _edges(M)
-        pairs = _pair_names(names, ends)
-        factor = fit_scale(
-            _nominal(hardware, "conductance"),
-            [
-                Elements("cell", "S", names, M.diagonal(), hardware.cell["conductance"]),
-                *_signed(pairs, entries, hardware.coupler["transconductance"]),
-            ],
-        )
-        conductance = M.diagonal() * factor
+        chain, resistive = hardware.coupler["conductance"], hardware.coupler["conductance"].max > 0
+        if not resistive:  # chained by transconductors: a current -K v_b leaves cell a
+            limits = hardware.coupler["transconductance"]
+            chain = Range(min=max(-limits.max, 0.0), max=max(-limits.min, 0.0))
+
+        def own(cells: Placed) -> FloatArray:
+            return cells.diagonal if resistive else cells.diagonal + cells.chain_degrees * cells.strength
+
+        def fit(cells: Placed) -> float:
+            pairs, links = cells.pairs(cells.ends), cells.pairs(cells.chain_ends)
+            return fit_scale(
+                _nominal(hardware, "conductance"),
+                [
+                    Elements("cell", "S", cells.names, own(cells), hardware.cell["conductance"]),
+                    *_signed(pairs, cells.entries, hardware.coupler["transconductance"]),
+                    Elements("chain coupler", "S", links, cells.chain_strengths, chain),
+                ],
+            )
+
+        sums = np.asarray(M.sum(axis=1), dtype=np.float64)
+        cells = matrix.placer.place(M, sums, names, fit, chain, signed=True)
+        factor = fit(cells)
+        conductance = own(cells) * factor
         thermal = 4.0 * BOLTZMANN * hardware.temperature * float(conductance.mean())
-        values = entries * factor
-        couplers = {"transconductance_ab": values, "transconductance_ba": values}
-        return self._finish(problem, hardware, t, M, factor, {"conductance": conductance}, ends, couplers, thermal)
+        links = np.where(np.arange(len(cells.all_ends)) < len(cells.ends), 0.0, cells.strength) * factor
+        entries = np.concatenate([cells.entries * factor, np.zeros(len(cells.chain_ends))])
+        if not resistive:
+            entries, links = entries - links, np.zeros_like(links)
+        entries = np.where(entries != 0, entries, np.nan)
+        couplers = {
+            "transconductance_ab": entries,
+            "transconductance_ba": entries,
+            "conductance": np.where(links > 0, links, np.nan),
+        }
+        values: dict[str, FloatArray | float] = {"conductance": conductance}
+        return self._finish(problem, hardware, t, M, factor, cells, values, couplers, thermal)
 
 
 ARCHITECTURES: tuple[Architecture, ...] = (RLCCapacitive(), RCResistive(), RCTransconductor())
