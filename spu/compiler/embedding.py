@@ -60,7 +60,7 @@ TRIES = 16
 SECONDS = 60.0
 """After which no further one is started."""
 
-_STEPS = 50_000
+_STEPS = 20_000
 """Of the search for a subgraph: a number of steps, not a time, so that every machine finds the same."""
 
 _SEARCHED = 400
