@@ -219,6 +219,8 @@ def test_large_grid_is_placed_by_number():
     made = compile_problem(spu.GaussianSampling(precision=A), wired("grid 60x60"))
     assert made.embedding.method == "placed"
     assert made.device.cell_names[:2] == ["r0c0", "r0c1"]
+    with pytest.raises(spu.Unrealizable, match="do not fit the wiring by number or by name"):
+        compile_problem(spu.GaussianSampling(precision=A), wired("grid 40x100"))
 
 
 def test_complete_has_no_embedding():

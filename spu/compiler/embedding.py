@@ -462,6 +462,11 @@ class _Search:
             f"{_STEPS} steps), and chains of cells are found by minorminer, which is not installed: "
             "pip install 'spu[embedding]', or pip install minorminer"
         )
+        if self.n > _EMBEDDED:
+            raise Unrealizable(
+                f"the couplings of {self.n} variables do not fit the wiring by number or by name, and chains are "
+                f"looked for up to {_EMBEDDED} variables"
+            )
         try:
             import minorminer
         except ImportError:
