@@ -405,6 +405,77 @@ def test_parts_in_range_or_another_correction():
         assert made.prediction.relative_error < 0.1 * max(made.embedding.uncorrected_error, 1e-10)
 
 
+# With dual rails, banks and explain
+
+
+def signed(seed: int, n: int, p: float) -> np.ndarray:
+    """`sparse` with one sign turned, such that no choice of polarity helps."""
+    A = sparse(seed, n, p)
+    a, b = np.argwhere(np.triu(A, 1) < 0)[1]
+    A[a, b] = A[b, a] = -A[a, b]
+    return A
+
+
+@pytest.mark.parametrize("architecture", ["rlc-capacitive-dual", "rc-resistive-dual"])
+@pytest.mark.parametrize("correction", ["auto", "first-order", "all-orders", "uncorrected"])
+def test_dual_rails_on_a_graph(architecture, correction):
+    """Two chains a variable; straight and crossed couplers lie on the graph too."""
+    made = compiled(signed(3, 5, 0.9), "grid 6x6", architecture, strength=10.0, correction=correction)
+    only_hardware_couplers(made.device, "grid 6x6")
+    assert list(made.embedding.variables)[:2] == ["x1_p", "x1_n"]
+    assert made.embedding.longest_chain > 1
+    limit = {"auto": 1e-11, "all-orders": 1e-11, "first-order": 1e-3, "uncorrected": 0.02}[correction]
+    assert made.prediction.relative_error < limit
+    if correction == "auto":
+        assert (made.prediction.common_mode is not None) and len(made.prediction.common_mode.variables) == 5
+
+
+def test_dual_rails_that_fit_are_placed():
+    made = compiled(signed(1, 6, 0.6), "king 8x8")
+    assert made.architecture == "rlc-capacitive-dual"
+    assert (made.embedding.method, made.embedding.cells) == ("placed", 12)
+    assert made.prediction.relative_error < 1e-12
+    with pytest.raises(spu.Unrealizable, match="6 variables need at least 12 cells; wiring king 3x3 has 9: 3 missing"):
+        compiled(signed(1, 6, 0.6), "king 3x3", "rlc-capacitive-dual")
+
+
+def test_dual_rails_solve_a_linear_system_on_a_graph():
+    A, b = signed(3, 5, 0.9), np.arange(1.0, 6.0)
+    problem = spu.LinearSystem(matrix=A, vector=b)
+    made = compile_problem(
+        problem, wired("grid 6x6"), architecture="rc-resistive-dual", embedding=EmbeddingOptions(strength=10.0)
+    )
+    assert made.mean == "bias"
+    assert made.embedding.longest_chain > 1
+    assert made.prediction.mean == near(np.linalg.solve(A, b), 1e-10)
+
+
+@pytest.mark.parametrize(("wiring", "A"), [("king 2x4", lattice(2, 4)), ("king 3x4", 5.3 * np.eye(5) - 1)])
+def test_banks_on_a_graph(wiring, A):
+    """Codes are chosen for the cells as placed, chains among them; the embedding's own error is that before codes."""
+    errors = []
+    for preset in ("spu8", "spu8-12bit"):
+        hardware = replace(load_hardware(preset), max_cells=None, wiring=wiring)
+        made = compile_problem(spu.GaussianSampling(precision=A), hardware)
+        only_hardware_couplers(made.device, wiring)
+        assert (made.embedding.longest_chain > 1) == (wiring == "king 3x4")
+        assert made.embedding.error < 1e-11
+        assert made.rounding == "answer"
+        errors.append(made.prediction.relative_error)
+    assert errors[0] < 5e-3
+    assert errors[1] < errors[0] / 10
+
+
+def test_explained():
+    found = compiled(sparse(3), strength=8.0, correction="uncorrected")
+    passes = {step.name: step for step in found.explain()}
+    assert list(passes) == ["polarity", "scaling", "architecture", "embedding", "fit", "device"]
+    assert passes["architecture"].covariance_relative_error < 1e-12
+    for name in ("embedding", "fit", "device"):
+        assert passes[name].covariance_relative_error == near(found.embedding.error, 1e-9)
+    assert "embedding" not in [step.name for step in compiled(lattice(4, 4), "grid 4x4").explain()]
+
+
 # Refused
 
 
