@@ -15,6 +15,7 @@ from .common import engineering, facts, file_option, json_option, plural, print_
 
 if TYPE_CHECKING:
     from spu.compiler import Compilation
+    from spu.compiler.embedding import Embedding
     from spu.problem import Problem
 
 _TASKS = {"gaussian": "sample a Gaussian", "inverse": "invert a matrix", "linear": "solve a linear system"}
@@ -56,6 +57,11 @@ _LARGEST_SEED = 2**31 - 2  # ngspice keeps it, plus one, in a C int
 @file_option("--vector", help="Right-hand side of a linear system (.npy, .csv, .mtx).")
 @click.option("--explain", is_flag=True, help="Say what each pass did, and what it did to the predicted error.")
 @click.option("--force", is_flag=True, help="Write into a folder that is not ours, and over edited files.")
+@click.option(
+    "--chain-strength", type=float, metavar="K", help="Of chains on wired hardware [default: the hardware's]."
+)
+@click.option("--correction", metavar="NAME", default="auto", help="For finite chains; see below [default: the best].")
+@click.option("--embedding-seed", type=int, default=0, metavar="N", help="Seed of the search for chains.")
 @seed_option("the netlist's noise sources", _LARGEST_SEED)
 @json_option
 def command(
@@ -70,6 +76,9 @@ def command(
     vector: Path | None,
     explain: bool,
     force: bool,
+    chain_strength: float | None,
+    correction: str,
+    embedding_seed: int,
     seed: int,
     as_json: bool,
 ) -> int:
@@ -81,6 +90,11 @@ def command(
     DIR gets device.json (the programmed device), device.cir (its netlist: ngspice -b runs it;
     of an ensemble also device.2.cir...) and problem.json.
 
+    On hardware whose cells are not all coupled (wiring = "king 4x4", say), a matrix that does not fit
+    takes chains of cells, joined by couplers K times the largest diagonal entry of the scaled matrix.
+    What a finite K costs is made up for: pre-distorted (exact, in the device), first-order or all-orders
+    (in the readout), or left as it is: uncorrected.
+
     \b
       spu compile precision.csv -o out
       spu compile wine.npy --covariance -o out
@@ -89,15 +103,21 @@ def command(
     """  # noqa: D301 - click wants the control character
     if output is None:
         raise UsageError("compile needs a folder to write: spu compile PROBLEM -o DIR")
-    from spu.compiler import compile_problem
+    from spu.compiler import EmbeddingOptions, compile_problem
     from spu.folder import refuse_folder, write_folder
     from spu.problem import load_problem
 
     refuse_folder(output, force=force)
+    options = EmbeddingOptions(strength=chain_strength, correction=correction, seed=embedding_seed)
     posed, named = load_problem(problem, task=task, covariance=covariance, vector=vector)
     try:
         compilation = compile_problem(
-            posed, hardware or named or "ideal", architecture=architecture, rounding=rounding, ensemble=ensemble
+            posed,
+            hardware or named or "ideal",
+            architecture=architecture,
+            rounding=rounding,
+            ensemble=ensemble,
+            embedding=options,
         )
     except InputError as error:
         if hardware or not named or architecture or error.file is not None:
@@ -154,11 +174,29 @@ def _report(compilation: Compilation, files: tuple[Path, ...]) -> dict[str, Any]
     }
 
 
+def _embedded(embedding: Embedding) -> list[tuple[str, str]]:
+    """What the wiring costs."""
+    if embedding.strength is None:
+        return [("wiring", "fits: one cell for each variable, no chains")]
+    return [
+        (
+            "wiring",
+            f"{plural(embedding.cells, 'cell')} for {plural(len(embedding.variables), 'variable')}; longest chain "
+            f"{plural(embedding.longest_chain, 'cell')}; chain strength {embedding.strength:.4g}",
+        ),
+        (
+            "chains",
+            f"{embedding.method}: covariance {small(embedding.error)}; "
+            f"uncorrected {small(embedding.uncorrected_error)}",
+        ),
+    ]
+
+
 def _describe(file: Path, problem: Problem, compilation: Compilation, files: tuple[Path, ...]) -> str:
     device, prediction, hardware = compilation.device, compilation.prediction, compilation.hardware
     spread = compilation.scale_spread
     cells = plural(len(device.cell_names), "cell")
-    flipped = f"{compilation.flipped} of {cells} read with negative polarity"
+    flipped = f"{compilation.flipped} of {plural(problem.n, 'variable')} read with negative polarity"
     scaling = "the same gain for every cell"
     if spread > 1 + 1e-9:
         scaling = f"readout gains spread by a factor {spread:.3g}"
@@ -195,6 +233,7 @@ def _describe(file: Path, problem: Problem, compilation: Compilation, files: tup
             ("class", f"{compilation.realizability}, rho = {compilation.rho:.4g} (passive couplers need < 1)"),
             *([("margin", _MARGIN.format(compilation.margin))] if compilation.margin is not None else []),
             ("device", f"{cells}, {plural(len(device.coupler_ends), 'coupler')}; hash {device.hash}"),
+            *([] if compilation.embedding is None else _embedded(compilation.embedding)),
             ("polarity", flipped if compilation.flipped else "all cells read straight"),
             ("scaling", scaling),
             ("mean", _MEANS.get(compilation.mean, compilation.mean)),

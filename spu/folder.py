@@ -296,6 +296,7 @@ def summary(compilation: Compilation) -> dict[str, Any]:
         "levels": None if compilation.levels is None else asdict(compilation.levels),
         "common_mode": prediction.common_mode and prediction.common_mode.to_dict(),
         "mean": compilation.mean,
+        "embedding": None if compilation.embedding is None else compilation.embedding.to_dict(),
         **quantised,
     }
 

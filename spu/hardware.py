@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from numbers import Real
 from pathlib import Path
@@ -35,7 +35,18 @@ _SIGNED = frozenset({"bias", "transconductance"})
 # A cell without capacitance, loss or (in a resonator) inductance has no stationary
 # distribution; one without noise has a trivial one, which is the builder's affair.
 _POSITIVE = frozenset({"capacitance", "conductance", "inductance"})
-_KEYS = ("name", "description", "temperature", "cells", "architectures", "cell", "coupler", "readout")
+_KEYS = (
+    "name",
+    "description",
+    "temperature",
+    "cells",
+    "architectures",
+    "wiring",
+    "chain_strength",
+    "cell",
+    "coupler",
+    "readout",
+)
 _READOUT_KEYS = ("noise_floor", "full_swing", "crest")
 _RANGE_KEYS = ("nominal", "min", "max")
 
@@ -164,6 +175,13 @@ class Hardware:
         Most cells it has; None for any number.
     architectures:
         Those it can hold, of `ARCHITECTURES`; the compiler takes the most passive that fits.
+    wiring:
+        Which cells have couplers between them, as in `spu.compiler.wiring`: "complete" (all), a
+        lattice such as "king 4x4", or the path of a graph file.
+    chain_strength:
+        Of the couplers that join the cells of one variable (`spu.compiler.embedding`), as a multiple
+        of the largest diagonal entry of the matrix as it is scaled for the cells; None for the
+        largest that the couplers' range allows.
     cell:
         Ranges of what a cell is made of: ``capacitance`` (F), ``conductance`` (S),
         ``inductance`` (H), ``noise`` (A²/Hz, one-sided density of the injected current
@@ -191,6 +209,8 @@ class Hardware:
     temperature: float
     max_cells: int | None = None
     architectures: tuple[str, ...]
+    wiring: str = "complete"
+    chain_strength: float | None = None
     cell: dict[str, Range]
     coupler: dict[str, Range] = field(default_factory=dict)
     readout: ReadoutRange | None = None
@@ -208,6 +228,12 @@ class Hardware:
             raise _Fault(f"cells is {shorten(cells)}: it must be a whole number, 1 or more", "cells")
         object.__setattr__(self, "temperature", temperature)
         object.__setattr__(self, "architectures", _architectures(self.architectures))
+        object.__setattr__(self, "wiring", _wiring(self.wiring))
+        if self.chain_strength is not None:
+            strength = _real(self.chain_strength, "chain_strength")
+            if not 0 < strength < math.inf:
+                raise _Fault(f"chain_strength is {strength:g}: it must be positive, and finite", "chain_strength")
+            object.__setattr__(self, "chain_strength", strength)
         object.__setattr__(self, "cell", _ranges(self.cell, "cell", _CELL))
         object.__setattr__(self, "coupler", _ranges(self.coupler, "coupler", _COUPLER))
         if not isinstance(self.readout, (ReadoutRange, type(None))):
@@ -237,6 +263,10 @@ class Hardware:
             d["readout"] = self.readout.to_dict()
         if self.max_cells is not None:
             d["cells"] = self.max_cells
+        if self.wiring != "complete":
+            d["wiring"] = self.wiring
+        if self.chain_strength is not None:
+            d["chain_strength"] = self.chain_strength
         return d
 
 
@@ -265,6 +295,25 @@ def _architectures(names: object) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise _Fault("an architecture is named twice", "architectures")
     return tuple(names)
+
+
+def _wiring(spec: object) -> str:
+    # The compiler imports this module.
+    from spu.compiler.wiring import check_wiring
+
+    try:
+        return check_wiring(spec)
+    except InputError as error:
+        raise _Fault(error.message, "wiring") from None
+
+
+def _beside(hardware: Hardware, file: str | Path) -> Hardware:
+    """Take the path of a graph file as relative to the hardware file."""
+    from spu.compiler.wiring import is_file
+
+    if not is_file(hardware.wiring):
+        return hardware
+    return replace(hardware, wiring=str(Path(file).parent / hardware.wiring))
 
 
 def _unlimited(quantity: str) -> Range:
@@ -353,7 +402,8 @@ def load_hardware(name_or_path: str | Path | Hardware) -> Hardware:
 def _from_dict(d: object, file: str | Path | None, text: str | None) -> Hardware:
     """Make hardware of a dictionary; `text` is the TOML it comes from, to find lines in."""
     try:
-        return _parse(d)
+        hardware = _parse(d)
+        return hardware if file is None else _beside(hardware, file)
     except _Fault as fault:
         line = None
         # A missing key has no line, but the table it is missing from may.
@@ -377,6 +427,8 @@ def _parse(d: object) -> Hardware:
         temperature=d["temperature"],
         max_cells=d.get("cells"),
         architectures=d["architectures"],
+        wiring=d.get("wiring", "complete"),
+        chain_strength=d.get("chain_strength"),
         cell=_parse_ranges(d["cell"], "cell", _CELL),
         coupler=_parse_ranges(d.get("coupler", {}), "coupler", _COUPLER),
         readout=_parse_readout(d["readout"]) if "readout" in d else None,

@@ -3,17 +3,18 @@
 1. `spu.compiler.polarity`: readout signs.
 2. `spu.compiler.congruence`: scaling of cells.
 3. `spu.compiler.architectures`: what each architecture can hold; the most passive one wins.
-4. `spu.compiler.fit`: the physical scale that fits the ranges; where there is none,
+4. `spu.compiler.embedding`: cells for the variables where not all cells are coupled (`spu.compiler.wiring`).
+5. `spu.compiler.fit`: the physical scale that fits the ranges; where there is none,
    `spu.compiler.rescale`: another scaling of cells.
-5. `spu.compiler.levels`: the injected noise that suits the readout.
-6. `spu.compiler.quantise`: codes, where the hardware's components are banks.
+6. `spu.compiler.levels`: the injected noise that suits the readout.
+7. `spu.compiler.quantise`: codes, where the hardware's components are banks.
 
 `spu.compiler.explain` says what each did, `spu.compiler.advice` what would help where all refuse.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,10 +23,12 @@ import numpy as np
 from spu.compiler.advice import advise, describe
 from spu.compiler.architectures import ARCHITECTURES, Matrix, Realization
 from spu.compiler.congruence import congruence
+from spu.compiler.embedding import Embedding, EmbeddingOptions, Placer, too_few_cells
 from spu.compiler.explain import Pass, passes_of, refused_passes
-from spu.compiler.levels import Levels, plan_levels
+from spu.compiler.levels import Levels, plan_levels, with_noise
 from spu.compiler.polarity import polarity
 from spu.compiler.quantise import ROUNDINGS, quantise, quantised
+from spu.compiler.wiring import Wiring, load_wiring
 from spu.device import Device
 from spu.errors import InputError, Unrealizable
 from spu.hardware import Hardware, load_hardware
@@ -34,7 +37,7 @@ from spu.problem import Problem
 from spu.sparse import canonical
 from spu.statistics import Prediction, predict
 
-__all__ = ["Compilation", "Pass", "compile_problem"]
+__all__ = ["Compilation", "EmbeddingOptions", "Pass", "compile_problem"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +74,8 @@ class Compilation:
         How codes were chosen (`spu.compiler.quantise.ROUNDINGS`); None where nothing is quantised.
     banks:
         Number of quantised components.
+    embedding:
+        Places, chains and their cost on wired hardware; None where any two cells have a coupler.
     """
 
     device: Device
@@ -89,6 +94,7 @@ class Compilation:
     trace: Trace = field(repr=False)
     rounding: str | None = None
     banks: int = 0
+    embedding: Embedding | None = None
 
     def explain(self) -> tuple[Pass, ...]:
         """The passes one by one: what each did, and what it did to the predicted error."""
@@ -121,6 +127,7 @@ def compile_problem(
     architecture: str | None = None,
     rounding: str = "answer",
     ensemble: int = 1,
+    embedding: EmbeddingOptions | None = None,
 ) -> Compilation:
     """Realize a problem on hardware by the most passive architecture that can hold it.
 
@@ -137,6 +144,8 @@ def compile_problem(
         covariance), ``codes`` (only codes), ``nearest`` (each value for itself).
     ensemble:
         Number of programmings, chosen together, whose samples are merged; one where nothing is quantised.
+    embedding:
+        Strength of chains, their correction and the seed of their search, on wired hardware.
 
     Raises
     ------
@@ -149,8 +158,13 @@ def compile_problem(
         raise InputError(f"no rounding {rounding!r}; {suggest(rounding, ROUNDINGS)}")
     if isinstance(ensemble, bool) or not isinstance(ensemble, int) or ensemble < 1:
         raise InputError(f"an ensemble has 1 programming or more, not {ensemble!r}")
-    made = _realize(problem, load_hardware(hardware), architecture)
-    fields = vars(made)
+    hardware = load_hardware(hardware)
+    options = embedding or EmbeddingOptions()
+    if options.strength is None:
+        options = replace(options, strength=hardware.chain_strength)
+    placer = Placer(load_wiring(hardware.wiring), options)
+    made = _realize(problem, hardware, placer, architecture)
+    fields = vars(made) | {"embedding": _with_costs(made, problem, placer)}
     if quantised(made.hardware):
         found = quantise(made.device, made.hardware, problem, how=rounding, ensemble=ensemble)
         if len(found.device.members()) < ensemble:
@@ -162,6 +176,27 @@ def compile_problem(
 
 
 _NO_ENSEMBLE = "one programming instead of an ensemble: {}"
+
+
+def _with_costs(made: _Realized, problem: Problem, placer: Placer) -> Embedding | None:
+    """What was placed where, with the errors of the covariance by the circuits' own laws."""
+    placed = made.trace.realization.layout.placed
+    if placed is None or placed.embedding is None:
+        return None
+    error = without = predict(made.device).covariance_relative_error
+    plain = placer.uncorrected() if placed.embedding.strength is not None else None
+    if plain is not None:  # the same chains uncorrected: what the correction is worth
+        hardware = made.hardware
+        if made.levels is not None:
+            hardware = with_noise(hardware, made.levels.noise)
+        architecture = next(each for each in ARCHITECTURES if each.name == made.architecture)
+        try:
+            device = architecture.realize(problem, replace(made.trace.matrix, placer=plain), hardware).device
+            device.problem = problem
+            without = predict(device).covariance_relative_error
+        except Unrealizable:  # without correction the parts are out of range
+            without = None
+    return replace(placed.embedding, error=error, uncorrected_error=without)
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,10 +218,18 @@ class _Realized:
     trace: Trace
 
 
-def _realize(problem: Problem, hardware: Hardware, architecture: str | None = None) -> _Realized:
+def _realize(
+    problem: Problem, hardware: Hardware, placer: Placer | None = None, architecture: str | None = None
+) -> _Realized:
     """The passes up to the device; as `compile_problem`."""
     n = len(problem.variables)
-    _require_cells(n, 1, hardware)
+    placer = placer or Placer(load_wiring(hardware.wiring), EmbeddingOptions())
+    wiring = placer.wiring
+    if wiring is not None and hardware.max_cells not in (None, wiring.n):
+        raise InputError(
+            f"hardware {hardware.name} says {hardware.max_cells} cells, and its wiring {wiring.spec} has {wiring.n}"
+        )
+    _require_cells(n, 1, hardware, wiring)
     known = [candidate.name for candidate in ARCHITECTURES]
     if architecture is not None and architecture not in known:
         raise InputError(f"no architecture {architecture!r}; {suggest(architecture, known)}")
@@ -195,13 +238,13 @@ def _realize(problem: Problem, hardware: Hardware, architecture: str | None = No
             f"hardware {hardware.name} has no {architecture}; it has {', '.join(hardware.architectures)}"
         )
     values = canonical(problem.matrix)
-    matrix = Matrix(values, polarity(values), congruence(values))
+    matrix = Matrix(values, polarity(values), congruence(values), placer)
     refused: list[tuple[str, Unrealizable]] = []
     for candidate in ARCHITECTURES:
         if candidate.name not in hardware.architectures or architecture not in (None, candidate.name):
             continue
         try:
-            _require_cells(n, candidate.cells_per_variable, hardware)
+            _require_cells(n, candidate.cells_per_variable, hardware, wiring)
             build = partial(candidate.realize, problem, matrix)
             realization, levels = plan_levels(build, hardware)
         except Unrealizable as refusal:
@@ -246,8 +289,10 @@ def _refusal(
     )
 
 
-def _require_cells(n: int, each: int, hardware: Hardware) -> None:
+def _require_cells(n: int, each: int, hardware: Hardware, wiring: Wiring | None) -> None:
     needed = n * each
+    if wiring is not None and needed > wiring.n:
+        raise too_few_cells(n, wiring, each)
     if hardware.max_cells is not None and needed > hardware.max_cells:
         raise Unrealizable(
             f"{n} variables need {needed} cells; hardware {hardware.name} has {hardware.max_cells}: "

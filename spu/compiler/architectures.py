@@ -5,12 +5,15 @@ couplers can realize (readout polarity, congruence scaling), and returns the dev
 voltages have the wanted covariance and mean after the readout ``x = T v + o``.
 
 The passive ones lay a scaled matrix ``M = diag(t) A diag(t)`` out on cells (`Layout`): on single
-rails, one cell a variable, or on dual rails, two cells a variable, read as their difference.
+rails, one cell a variable, or on dual rails, two cells a variable, read as their difference. Which cells
+of wired hardware these are, or which chains of cells, is for `spu.compiler.embedding` to say
+(`Matrix.placer`); the layout then is that of the cells built.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -20,6 +23,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
 from spu.compiler.congruence import Congruence, own_fraction
+from spu.compiler.embedding import Placed, Placer, upper_entries
 from spu.compiler.fit import Elements, check_range, fit_scale
 from spu.compiler.polarity import Polarity
 from spu.compiler.rescale import rescaled
@@ -29,7 +33,7 @@ from spu.errors import Unrealizable
 from spu.hardware import Hardware, Range
 from spu.lazy import Lazy
 from spu.problem import Problem
-from spu.sparse import canonical, row_numbers, scaled, with_data
+from spu.sparse import canonical, scaled, with_data
 
 FloatArray = NDArray[np.float64]
 
@@ -38,11 +42,12 @@ _UNITS = {"capacitance": "F", "conductance": "S"}
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
-    """The problem's matrix, (n, n) and canonical, with what passes 1 and 2 found out about it."""
+    """The problem's matrix, (n, n) and canonical, what passes 1 and 2 found out about it, and who finds its cells."""
 
     values: sp.csr_array
     polarity: Polarity
     congruence: Congruence
+    placer: Placer
 
     @property
     def margin(self) -> float | None:
@@ -71,9 +76,11 @@ class Realization:
     mean:
         ``zero``, ``bias`` (currents) or ``offset`` (of the readout).
     gain:
-        (n,) problem units per volt of each variable's cell (on dual rails: of the difference); signed.
+        (n,) problem units per volt of each variable's cell (on dual rails: of the difference; of a chain: of
+        what is read of it); signed.
     margin:
-        Smallest share of a diagonal entry that couplers leave to the cell itself; None where they take nothing.
+        Smallest share of a diagonal entry that couplers, those of chains aside, leave to the cell itself; None
+        where they take nothing.
     factor:
         Physical value (F or S) of a unit of the scaled matrix.
     layout:
@@ -115,8 +122,11 @@ class Layout:
     ends, sizes:
         (m, 2) coupled cells and (m,) positive values of their couplers, in units of M.
     rails:
-        (n, c) Q with orthonormal rows, which span an invariant subspace of the cells' Maxwell matrix N:
-        ``Q N = M Q``. So ``Q v`` behaves as n cells of matrix M would.
+        (n, c) Q: ``Q v`` behaves as n cells of matrix M would. Its rows are orthonormal and span an invariant
+        subspace of the cells' Maxwell matrix N, ``Q N = M Q``; with chains, ``Q N^-1 Q^T = M^-1`` as far as
+        they are corrected.
+    placed:
+        Where these cells are on wired hardware; None where any two cells have a coupler.
     """
 
     t: FloatArray
@@ -126,6 +136,27 @@ class Layout:
     ends: NDArray[np.int64]
     sizes: FloatArray
     rails: sp.csr_array
+    placed: Placed | None = None
+
+    @property
+    def maxwell(self) -> sp.csr_array:
+        """N, (c, c), canonical: of the cells with passive couplers, in units of M."""
+        c, (a, b) = len(self.names), self.ends.T
+        diagonal = self.own + np.bincount(self.ends.ravel(), np.repeat(self.sizes, 2), c)
+        half = sp.coo_array((-self.sizes, (a, b)), shape=(c, c))
+        return canonical(sp.diags_array(diagonal) + half + half.T)
+
+    def on(self, placed: Placed) -> Layout:
+        """The same with these cells placed, chains included."""
+        return replace(
+            self,
+            names=placed.names,
+            own=placed.own,
+            ends=placed.all_ends,
+            sizes=placed.coupler_values,
+            rails=canonical(self.rails @ placed.weights),
+            placed=placed,
+        )
 
     @property
     def margin(self) -> float:
@@ -134,8 +165,9 @@ class Layout:
 
     @property
     def gain(self) -> FloatArray:
-        """(n,) readout gain of a variable's cell, or of the difference of its two, for a unit of ``Q v / t``."""
-        return self.t * abs(self.rails).max(axis=1).toarray().ravel()
+        """(n,) readout gain of a variable's cell, chain or difference of two cells, for a unit of ``Q v / t``."""
+        rails = len(self.names) if self.placed is None else self.placed.weights.shape[0]
+        return self.t * np.sqrt(len(self.t) / rails)
 
 
 def _single_rail(matrix: Matrix, scale: FloatArray | None, names: tuple[str, ...]) -> Layout:
@@ -149,7 +181,7 @@ def _single_rail(matrix: Matrix, scale: FloatArray | None, names: tuple[str, ...
             details={"frustrated_cycle": cycle, "rho": matrix.congruence.rho},
         )
     t, M = _scaled_form(matrix, matrix.polarity.signs * _positive_scale(matrix, scale))
-    ends, entries = _edges(M)
+    ends, entries = upper_entries(M)
     return Layout(t, M, names, _own(M), ends, -entries, canonical(sp.eye_array(len(t))))
 
 
@@ -163,7 +195,7 @@ def _dual_rail(matrix: Matrix, scale: FloatArray | None, names: tuple[str, ...])
     H-matrices (Berman and Plemmons, Nonnegative Matrices in the Mathematical Sciences, ch. 6).
     """
     t, M = _scaled_form(matrix, _positive_scale(matrix, scale))
-    own, (ends, entries) = _own(M), _edges(M)
+    own, (ends, entries) = _own(M), upper_entries(M)
     floating = _floating(M, own)
     if floating is not None:
         raise Unrealizable(
@@ -246,13 +278,6 @@ def _own(M: sp.csr_array) -> FloatArray:
     return np.where(own > rounding, own, 0.0)
 
 
-def _edges(M: sp.csr_array) -> tuple[NDArray[np.int64], FloatArray]:
-    """(m, 2) coupled pairs, in order of cells, and their (m,) entries."""
-    rows = row_numbers(M)
-    upper = np.flatnonzero((M.indices > rows) & (M.data != 0))
-    return np.column_stack([rows[upper], M.indices[upper].astype(np.int64)]), M.data[upper]
-
-
 def _signed(pairs: Lazy[str], entries: FloatArray, allowed: Range) -> list[Elements]:
     """Transconductances by sign, each as magnitudes with the range of its own sign."""
     ranges = (
@@ -280,6 +305,15 @@ def _readout(problem: Problem, layout: Layout, unit: float, offset: FloatArray) 
     return Readout(problem.variables, sp.diags_array(layout.t * unit) @ layout.rails, offset)
 
 
+def _on_wiring(layout: Layout, placer: Placer, fit: Callable[[Layout], float], chain: Range) -> Layout:
+    """The layout on the cells of the hardware; ``fit`` is its physical scale, ``chain`` the range of chain couplers."""
+    if placer.wiring is None:
+        return layout
+    return layout.on(
+        placer.place(layout.maxwell, layout.own, layout.names, lambda placed: fit(layout.on(placed)), chain)
+    )
+
+
 def _fitted(
     cells_per_variable: int,
     names: tuple[str, ...],
@@ -291,20 +325,26 @@ def _fitted(
     cell, coupler, unit = hardware.cell[quantity], hardware.coupler[quantity], _UNITS[quantity]
     lay_out = {1: _single_rail, 2: _dual_rail}[cells_per_variable]
 
-    def fit(scale: FloatArray | None) -> tuple[Layout, float]:
-        layout = lay_out(matrix, scale, names)
+    def factor(layout: Layout) -> float:
         pairs = _pair_names(layout.names, layout.ends)
         groups = [
             Elements("cell", unit, layout.names, layout.own, cell),
             Elements("coupler", unit, pairs, layout.sizes, coupler),
         ]
-        return layout, fit_scale(_nominal(hardware, quantity), groups)
+        return fit_scale(_nominal(hardware, quantity), groups)
+
+    def fit(scale: FloatArray | None) -> tuple[Layout, float]:
+        layout = _on_wiring(lay_out(matrix, scale, names), matrix.placer, factor, coupler)
+        return layout, factor(layout)
 
     try:
         return fit(None)
     except Unrealizable as refusal:
         found = matrix.congruence
         if found.scale is None or "range" not in refusal.details:
+            raise
+        layout = lay_out(matrix, None, names)
+        if not matrix.placer.fits(layout.maxwell, layout.names):  # the search knows nothing of chains
             raise
         other = rescaled(matrix.values, found.rho, found.scale, cell, coupler) if found.rho < 1 else None
         if other is None:
@@ -437,20 +477,41 @@ class RCTransconductor(_RC):
     def realize(self, problem: Problem, matrix: Matrix, hardware: Hardware) -> Realization:
         names = problem.variables
         t, M = _scaled_form(matrix, np.ones(len(names)))
-        ends, entries = _edges(M)
-        pairs = _pair_names(names, ends)
-        factor = fit_scale(
-            _nominal(hardware, "conductance"),
-            [
-                Elements("cell", "S", names, M.diagonal(), hardware.cell["conductance"]),
-                *_signed(pairs, entries, hardware.coupler["transconductance"]),
-            ],
-        )
-        layout = Layout(t, M, names, M.diagonal(), ends, np.abs(entries), canonical(sp.eye_array(len(names))))
+        chain, resistive = hardware.coupler["conductance"], hardware.coupler["conductance"].max > 0
+        if not resistive:  # chained by transconductors: a current -K v_b leaves cell a
+            limits = hardware.coupler["transconductance"]
+            chain = Range(min=max(-limits.max, 0.0), max=max(-limits.min, 0.0))
+
+        def own(cells: Placed) -> FloatArray:
+            return cells.diagonal if resistive else cells.diagonal + cells.chain_degrees * cells.strength
+
+        def fit(cells: Placed) -> float:
+            pairs, links = _pair_names(cells.names, cells.ends), _pair_names(cells.names, cells.chain_ends)
+            return fit_scale(
+                _nominal(hardware, "conductance"),
+                [
+                    Elements("cell", "S", cells.names, own(cells), hardware.cell["conductance"]),
+                    *_signed(pairs, cells.entries, hardware.coupler["transconductance"]),
+                    Elements("chain coupler", "S", links, cells.chain_strengths, chain),
+                ],
+            )
+
+        sums = np.asarray(M.sum(axis=1), dtype=np.float64)
+        cells = matrix.placer.place(M, sums, names, fit, chain, signed=True)
+        factor = fit(cells)
+        where = cells if matrix.placer.wiring is not None else None
+        sizes = np.abs(cells.coupler_values)
+        layout = Layout(t, M, cells.names, own(cells), cells.all_ends, sizes, cells.weights, where)
         conductance = layout.own * factor
         thermal = 4.0 * BOLTZMANN * hardware.temperature * float(conductance.mean())
-        values = entries * factor
-        couplers = {"transconductance_ab": values, "transconductance_ba": values}
+        links = np.concatenate([np.zeros(len(cells.ends)), cells.chain_strengths]) * factor
+        entries = np.concatenate([cells.entries, np.zeros(len(cells.chain_ends))]) * factor
+        if not resistive:
+            entries, links = entries - links, np.zeros_like(links)
+        entries = np.where(entries != 0, entries, np.nan)
+        couplers = {"transconductance_ab": entries, "transconductance_ba": entries}
+        if links.any():
+            couplers["conductance"] = np.where(links > 0, links, np.nan)
         made = self._finish(problem, hardware, layout, factor, {"conductance": conductance}, couplers, thermal)
         return replace(made, margin=None)  # transconductors take nothing of the diagonal
 

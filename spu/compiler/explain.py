@@ -30,7 +30,8 @@ class Pass:
     Attributes
     ----------
     name:
-        ``polarity``, ``scaling``, ``architecture``, ``levels``, ``fit`` or ``device``.
+        ``polarity``, ``scaling``, ``architecture``, ``embedding`` (where there are chains), ``fit``, ``levels`` or
+        ``device``.
     did:
         What it did, in words.
     data:
@@ -91,6 +92,17 @@ def passes_of(compilation: Compilation) -> tuple[Pass, ...]:
     did = f"{compilation.architecture}: {len(compilation.device.cell_names)} cells"
     step = Pass("architecture", did, {"architecture": compilation.architecture, "refused": None})
     found.append(_with_errors(step, problem, made.layout.t, made.layout.M))
+    covariance = None  # of the variables; with chains not quite what t and M say
+    report, placed = compilation.embedding, made.layout.placed
+    if placed is not None and report is not None and report.strength is not None:
+        if not problem.sparse:
+            read = made.layout.t[:, None] * made.layout.rails.toarray()
+            covariance = read @ placed.covariance @ read.T
+        did = (
+            f"{report.cells} cells in chains of at most {report.longest_chain}, strength {report.strength:.4g}; "
+            f"{report.method}"
+        )
+        found.append(_with_errors(Pass("embedding", did, report.to_dict()), problem, None, None, held=covariance))
     unit = "F" if compilation.architecture.startswith("rlc") else "S"
     margin = "" if made.margin is None else f"; smallest own part {made.margin:.3g} of its diagonal"
     t = np.abs(made.layout.t)
@@ -108,11 +120,13 @@ def passes_of(compilation: Compilation) -> tuple[Pass, ...]:
             "spread": compilation.scale_spread,
         },
     )
-    found.append(_with_errors(step, problem, made.layout.t, made.layout.M * made.factor, made.factor))
+    held = made.layout.M * made.factor
+    found.append(_with_errors(step, problem, made.layout.t, held, made.factor, held=covariance))
     if compilation.levels is not None:
         levels = compilation.levels
         did = f"injected noise {levels.noise:.4g} A^2/Hz, nominal {levels.nominal_noise:.4g}"
-        found.append(_with_errors(Pass("levels", did, asdict(levels)), problem, made.layout.t, made.layout.M))
+        step = Pass("levels", did, asdict(levels))
+        found.append(_with_errors(step, problem, made.layout.t, made.layout.M, held=covariance))
     divergence = None
     if not problem.sparse:
         found_covariance, target = np.asarray(prediction.covariance), np.asarray(problem.target_covariance)
@@ -128,19 +142,28 @@ def passes_of(compilation: Compilation) -> tuple[Pass, ...]:
 
 
 def _with_errors(
-    step: Pass, problem: Problem, t: FloatArray | None, M: sp.csr_array | None, factor: float = 1.0
+    step: Pass,
+    problem: Problem,
+    t: FloatArray | None,
+    M: sp.csr_array | None,
+    factor: float = 1.0,
+    *,
+    held: FloatArray | None = None,
 ) -> Pass:
-    """The pass with the errors of ``x = diag(t) sqrt(factor) v``, ``v ~ N(., M^-1)``."""
-    if problem.sparse or t is None or M is None:
+    """The pass with the errors of ``x = diag(t) sqrt(factor) v``, ``v ~ N(., M^-1)``; or of a covariance held."""
+    if problem.sparse or (held is None and (t is None or M is None)):
         return step
-    root = np.sqrt(factor)
-    covariance = la.solve(M.toarray(), np.diag(t * root), assume_a="pos") * (t * root)[:, None]
+    if held is None:
+        assert t is not None
+        assert M is not None
+        root = np.sqrt(factor)
+        held = la.solve(M.toarray(), np.diag(t * root), assume_a="pos") * (t * root)[:, None]
     target = np.asarray(problem.target_covariance)
     mean = problem.target_mean
     return Pass(
         step.name,
         step.did,
         step.data,
-        relative_error(covariance, target),
-        kullback_leibler(mean, covariance, mean, target),
+        relative_error(held, target),
+        kullback_leibler(mean, held, mean, target),
     )

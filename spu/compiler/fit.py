@@ -1,4 +1,4 @@
-"""Pass 4: the physical scale, so that every element lies in the hardware's range."""
+"""Pass 5: the physical scale, so that every element lies in the hardware's range."""
 
 from __future__ import annotations
 

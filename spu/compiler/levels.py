@@ -1,4 +1,4 @@
-"""Pass 5: the injected noise, so that every cell is read above the readout's noise and below its full swing.
+"""Pass 6: the injected noise, so that every cell is read above the readout's noise and below its full swing.
 
 The variance of a cell is linear in the density S of the injected noise, ``a S + b`` (b is the resistors' own), and
 a mean held by bias currents is scaled along with the spread. So two laws, at two densities, tell the
@@ -73,8 +73,8 @@ def plan_levels(build: Callable[[Hardware], Realization], hardware: Hardware) ->
     if min(found.floor_headroom, found.clipping_headroom) >= 0:
         return made, found
     reference = nominal if nominal > 0 else min(max(allowed.min, 1e-30), allowed.max)
-    mean, variance = _voltages(build(_with_noise(hardware, reference)))
-    mean4, variance4 = _voltages(build(_with_noise(hardware, 4.0 * reference)))
+    mean, variance = _voltages(build(with_noise(hardware, reference)))
+    mean4, variance4 = _voltages(build(with_noise(hardware, 4.0 * reference)))
     slope = (variance4 - variance) / (3.0 * reference)
     own = variance - slope * reference
 
@@ -90,11 +90,12 @@ def plan_levels(build: Callable[[Hardware], Realization], hardware: Hardware) ->
     if low > high:
         raise _refusal(found, readout, hardware, (least, most))
     chosen = float(min(max(nominal, low), high))
-    made = build(_with_noise(hardware, chosen))
+    made = build(with_noise(hardware, chosen))
     return made, _levels(made, readout, chosen, nominal)
 
 
-def _with_noise(hardware: Hardware, density: float) -> Hardware:
+def with_noise(hardware: Hardware, density: float) -> Hardware:
+    """The hardware with another nominal density of injected noise, A^2/Hz, and no limits to it."""
     unlimited = replace(hardware.cell["noise"], nominal=density, min=0.0, max=np.inf)
     return replace(hardware, cell={**hardware.cell, "noise": unlimited})
 

@@ -1,4 +1,4 @@
-"""Pass 5: codes for hardware whose components are banks, in the metric of the answer.
+"""Pass 7: codes for hardware whose components are banks, in the metric of the answer.
 
 The real-valued device of the passes before is brought onto the codes of its banks. Codes, the physical
 scale and the scaling D of the cells (``M -> f D M D``, undone in the readout) are chosen together, so that

@@ -1,4 +1,4 @@
-r"""Pass 4b: where the flattest scaling does not fit the hardware's ranges, look for another that does.
+r"""Pass 5b: where the flattest scaling does not fit the hardware's ranges, look for another that does.
 
 With ``u = log d`` (and the physical scale in d) a coupler's value ``|a_ij| d_i d_j`` is linear in u on a
 logarithmic scale, and a least own part is a posynomial constraint, so convex,
