@@ -5,5 +5,9 @@ BLAS threads that wait for one another on a busy machine make every product tens
 """
 
 import os
+import signal
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# A shell that starts the tests in the background has them ignore ctrl-C, which some of them send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
