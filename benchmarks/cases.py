@@ -63,7 +63,7 @@ def case_1(session: Session) -> None:
     compiled.prepare(problem, count=1, steps=steps, threads=session.threads)
     times = alternate(
         {
-            "batch": _own(session, sampler, session.pick(512, 8), session.pick(1024, 8)),
+            "batch": _own(session, sampler, session.pick(4096, 8), session.pick(1024, 8)),
             "one": _own(session, sampler, steps, 1),
             "documented": Contestant(peer.run, peer.units, peer.blas),
             "compiled": Contestant(compiled.run, compiled.units),
@@ -91,7 +91,7 @@ def _batch(session: Session, case: str, peer: Any, goal: float, reach: float) ->
     peer.prepare(problem, count=count, steps=session.pick(128, 8), threads=session.threads)
     times = alternate(
         {
-            "spu": _own(session, sampler, session.pick(512, 8), count),
+            "spu": _own(session, sampler, session.pick(4096, 8), count),
             "peer": Contestant(peer.run, peer.units, peer.blas),
         }
     )
@@ -134,7 +134,7 @@ def case_3b(session: Session) -> None:
         peer.prepare(problem, count=count, steps=steps, threads=session.threads)
         times = alternate(
             {
-                "spu": _own(session, sampler, session.pick(512, 8), count),
+                "spu": _own(session, sampler, session.pick(4096, 8), count),
                 "peer": Contestant(peer.run, peer.units, peer.blas),
             }
         )
@@ -215,7 +215,7 @@ def case_4(session: Session) -> None:
 
 def case_5(session: Session) -> None:
     """What share of the machine's own limit a dense exact step reaches."""
-    for size, count, steps in ((16, 1024, 512), (256, 256, 64), (2048, 256, 6)):
+    for size, count, steps in ((16, 1024, 8192), (256, 256, 256), (2048, 256, 12)):
         if session.quick:
             size, count, steps = min(size, 32), 8, 4
         if size == 2048:

@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 import scipy.linalg as la
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from spu.emulator import kernels
 from spu.emulator.kernels import LANES, DenseStep, ModalStep, Tile
@@ -331,13 +332,19 @@ def rounds(total: int, chunk: int, interrupted: Callable[[], bool]) -> Iterator[
         done = min(total, done + size)
         yield done
         if time.perf_counter() - started < _ROUND:
-            size *= 2
+            size *= 4
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """The BLAS libraries of this process: looking for them takes milliseconds, more than a short run."""
+    return ThreadpoolController()
 
 
 @contextmanager
 def parallel(threads: int) -> Iterator[Callable[[Callable[[int], None], range], None]]:
     """A parallel ``for``, with BLAS held to one thread: tiles are what is shared out."""
-    with threadpool_limits(1, user_api="blas"):
+    with _libraries().limit(limits=1, user_api="blas"):
         if threads == 1:
 
             def one_by_one(work: Callable[[int], None], numbers: range) -> None:
