@@ -4,7 +4,7 @@ Random Wishart precisions (8 cells, 4 samples a variable) with rho < 0.97 as the
 sign bits, and with their off-diagonals made negative, on capacitors. Every LSB is the range of a coupler over
 2^b - 1, for couplers and ground trims alike, and the largest coupler or trim is at full range.
 
-    python benchmarks/rounding.py [COUNT]     matrices of the first table; 100 unless given, some minutes
+    python benchmarks/rounding.py [COUNT [FIGURE.png]]    matrices of the first table; 100 unless given, some minutes
 """
 
 from __future__ import annotations
@@ -136,6 +136,29 @@ def main() -> None:
         print(f"{int(b):4d}  " + "".join(f"{cell:>24s}" for cell in cells))
     gain = found["nearest"] / found["ensemble 16"]
     print("\nensemble of 16 against one nearest rounding: " + ", ".join(f"{g:.0f}x" for g in gain))
+    if len(sys.argv) > 2:
+        draw(bits_, found, sys.argv[2])
+        print(f"drawn: {sys.argv[2]}")
+
+
+def draw(bits: FloatArray, found: dict[str, FloatArray], file: str) -> None:
+    """Error against LSB, both logarithmic, with lines of first and second order to hold them against."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    lsb = 1.0 / (2.0**bits - 1.0)
+    figure, axes = plt.subplots(figsize=(6, 4.5), layout="constrained")
+    for (name, row), marker in zip(found.items(), "osD^v", strict=True):
+        axes.loglog(lsb, row, marker=marker, color="black", markerfacecolor="white", linewidth=0.8, label=name)
+    first = found["nearest"]
+    axes.loglog(lsb, first[0] * lsb / lsb[0], ":", color="grey", label="first order")
+    axes.loglog(lsb, found["dithered 4096"][0] * (lsb / lsb[0]) ** 2, "--", color="grey", label="second order")
+    axes.set_xlabel("LSB, relative to a coupler's range")
+    axes.set_ylabel("error of the covariance (relative, Frobenius)")
+    axes.legend(fontsize="small")
+    figure.savefig(file)
 
 
 if __name__ == "__main__":
