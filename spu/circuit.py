@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from spu.constants import GROUND
 from spu.device import Columns, Device, Readout
-from spu.elements import Element, silent
+from spu.elements import Element, PolynomialElement, silent
 from spu.errors import InputError
 from spu.lazy import Lazy
 from spu.parts import Part
@@ -140,7 +140,9 @@ class FlatElements:
 
     @property
     def values(self) -> FloatArray:
-        """(k,) values, SI."""
+        """(k,) values, SI; of an element with several coefficients (k, c)."""
+        if isinstance(self.element, PolynomialElement):
+            return np.column_stack([self.group.parameters[name] for name in self.element.parameters])
         return self.group.parameters[self.element.value]
 
 
@@ -175,9 +177,22 @@ def lower(device: Device) -> Circuit:
         instances=groups,
         sources=sources,
         probes=cells,
-        probe_nodes=np.column_stack([np.arange(count), np.full(count, GROUND)]),
+        probe_nodes=np.column_stack([_probed(groups, count), np.full(count, GROUND)]),
         readout=device.readout,
     )
+
+
+def _probed(groups: list[Instances], count: int) -> IntArray:
+    """The node that shows each cell: its own, or the sense node of its nonlinear inductor or capacitor."""
+    nodes = np.arange(count)
+    following = count
+    for group in groups:
+        senses = {e.nodes[2] for e in group.subcircuit.elements if isinstance(e, PolynomialElement) and len(e.nodes) > 2}
+        for node in group.subcircuit.internal_nodes:
+            if node in senses:
+                nodes[group.nodes[:, 0]] = np.arange(following, following + len(group.names))
+            following += len(group.names)
+    return nodes
 
 
 def _mapped(form: str, names: Sequence[str]) -> Lazy[str]:

@@ -116,7 +116,13 @@ def stochastic_ode(circuit: Circuit) -> StochasticODE:
         charge; nodes whose voltage the circuit does not determine; a noise current that only
         inductors could carry (the voltage would be a derivative of white noise).
     """
-    stamps, names = _stamp(circuit)
+    stamps, names = stamp_circuit(circuit)
+    if stamps.polynomials or stamps.crossed_ends:
+        raise CircuitError(
+            "the circuit has nonlinear (or crossed) elements: its law is not Gaussian; spu.simulate_network and "
+            "spu.langevin take it",
+            nodes=tuple(circuit.nodes[:6]),
+        )
     _refuse_floating(stamps, names)
     E, F, K, s = stamps.E, stamps.F, stamps.K, stamps.s
     p, n = circuit.probe_nodes.T
@@ -135,7 +141,7 @@ def stochastic_ode(circuit: Circuit) -> StochasticODE:
     return replace(sde, conserved=bool(loops is not None or stamps.conserved))
 
 
-def _stamp(circuit: Circuit) -> tuple[Stamps, Lazy[str]]:
+def stamp_circuit(circuit: Circuit) -> tuple[Stamps, Lazy[str]]:
     """Stamp every element of a circuit; returns the stamps and the names of all unknowns."""
     nodes = circuit.node_names()
     stamps = Stamps(len(nodes), len(circuit.sources), circuit.temperature)
