@@ -30,6 +30,7 @@ from spu.sparse import canonical, from_fields, is_diagonal, to_fields
 if TYPE_CHECKING:
     import networkx as nx
 
+    from spu.network import ThermodynamicNetwork
     from spu.problem import Problem
 
 FloatArray = NDArray[np.float64]
@@ -323,6 +324,8 @@ class Device:
     architecture: str | None = None
     problem: Problem | None = field(default=None, repr=False)
     """What the device was compiled for; kept in ``problem.json``, not in the device file."""
+    network: ThermodynamicNetwork | None = field(default=None, repr=False)
+    """The thermodynamic network it was compiled for; kept in ``problem.json``, too."""
     _readout: Readout | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
