@@ -260,7 +260,7 @@ def _fluxes(network: ThermodynamicNetwork, fast: ThermodynamicNetwork, hardware:
     own = 2 * np.abs(network.J2) + 6 * np.abs(network.J3) * size + 12 * network.J4 * size**2
     stiffest = float(own.max() + tie.max() / speedup)
     # Q^2 = stiffest C / (G^2 L0): a larger inductance first, then a smaller capacitance.
-    weakest = np.abs(fast.couplings[fast.couplings != 0])
+    weakest = np.abs(network.couplings[network.couplings != 0])
     longest = min(cell["inductance"].max, coupler["inductance"].max * float(weakest.min(initial=np.inf)))
     capacitance = _nominal(cell["capacitance"])
     inductance = cell["inductance"].nominal or capacitance / loss**2
