@@ -30,7 +30,7 @@ from spu.sparse import canonical, from_fields, is_diagonal, to_fields
 if TYPE_CHECKING:
     import networkx as nx
 
-    from spu.network import ThermodynamicNetwork
+    from spu.network import Scales, ThermodynamicNetwork
     from spu.problem import Problem
 
 FloatArray = NDArray[np.float64]
@@ -326,6 +326,8 @@ class Device:
     """What the device was compiled for; kept in ``problem.json``, not in the device file."""
     network: ThermodynamicNetwork | None = field(default=None, repr=False)
     """The thermodynamic network it was compiled for; kept in ``problem.json``, too."""
+    scales: Scales | None = field(default=None, repr=False)
+    """How the circuit holds that network's units."""
     _readout: Readout | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ in units of one over the mobility. `spu.compiler.network` turns a network into a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,7 +27,7 @@ from spu.errors import InputError
 from spu.files import key_line, parse_toml, read_text
 from spu.names import check_names, shorten, suggest
 
-__all__ = ["MOST_TOGETHER", "TASK", "ThermodynamicNetwork", "UnitLaw", "is_network_file", "load_network", "unit_law"]
+__all__ = ["MOST_TOGETHER", "TASK", "Scales", "ThermodynamicNetwork", "UnitLaw", "is_network_file", "load_network", "unit_law"]
 
 FloatArray = NDArray[np.float64]
 
@@ -472,6 +472,47 @@ def _size_of(network: ThermodynamicNetwork) -> FloatArray:
     of_quartic = np.cbrt(pull / own) + np.sqrt(soft / own) + np.abs(network.J3) / own + (30 * network.kT / own) ** 0.25
     of_quadratic = pull / own + np.sqrt(30 * network.kT / own)
     return np.asarray(2.0 * np.where(quartic, of_quartic, of_quadratic) + 1e-6)
+
+
+@dataclass(frozen=True)
+class Scales:
+    """How problem units are held by the circuit.
+
+    Attributes
+    ----------
+    time:
+        s for one unit of problem time.
+    coordinate:
+        V, Wb or C for x = 1.
+    energy:
+        J (of ``rc-conductance`` W) for V = 1.
+    speedup:
+        Factor on energies and noise: answers come this many times sooner.
+    quality:
+        Squared quality factor of the stiffest cell of ``rlc-flux``; None elsewhere.
+    """
+
+    time: float
+    coordinate: float
+    energy: float
+    speedup: float = 1.0
+    quality: float | None = None
+
+    def to_dict(self) -> dict[str, float | None]:
+        """As JSON holds it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Any, file: str | Path | None = None) -> Scales:
+        """Restore what `to_dict` gave; errors name ``file``."""
+        known = [entry.name for entry in fields(cls)]
+        good = isinstance(data, Mapping) and set(data) == set(known)
+        if good:
+            needed = [data[key] for key in known if key != "quality"]
+            good = all(type(value) in (int, float) and 0 < value < np.inf for value in needed)
+        if not good:
+            raise InputError('"compiled.scales" is damaged: compile again', file=file)
+        return cls(**data)
 
 
 # --- one unit ------------------------------------------------------------------------------

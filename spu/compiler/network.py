@@ -16,9 +16,8 @@ With ``T`` seconds a unit of problem time, ``u`` the coordinate of ``x = 1`` and
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -32,43 +31,14 @@ from spu.errors import InputError, Unrealizable
 from spu.hardware import NETWORK_ARCHITECTURES, Hardware, Range, load_hardware
 from spu.langevin import Langevin, langevin
 from spu.names import suggest
-from spu.network import ThermodynamicNetwork
+from spu.network import Scales, ThermodynamicNetwork
 
-__all__ = ["NetworkCompilation", "Scales", "compile_network", "typical_size"]
+__all__ = ["NetworkCompilation", "compile_network", "typical_size"]
 
 FloatArray = NDArray[np.float64]
 
 DAMPED = 0.01
 """Squared quality factor ``C / (G^2 L)`` of the stiffest cell below which a flux counts as overdamped."""
-
-
-@dataclass(frozen=True)
-class Scales:
-    """How problem units are held by the circuit.
-
-    Attributes
-    ----------
-    time:
-        s for one unit of problem time.
-    coordinate:
-        V, Wb or C for x = 1.
-    energy:
-        J (of ``rc-conductance`` W) for V = 1.
-    speedup:
-        Factor on energies and noise: answers come this many times sooner.
-    quality:
-        Squared quality factor of the stiffest cell of ``rlc-flux``; None elsewhere.
-    """
-
-    time: float
-    coordinate: float
-    energy: float
-    speedup: float = 1.0
-    quality: float | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +126,7 @@ def compile_network(
         except Unrealizable as refusal:
             refused.append(f"{name}: {refusal.reason}")
             continue
-        device.network = network
+        device.network, device.scales = network, scales
         equation = langevin(lower(device))
         reason = _SUMMARY[name] + (" (as asked)" if architecture else "")
         if refused:

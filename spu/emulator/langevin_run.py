@@ -65,7 +65,8 @@ class Schedule:
             return np.broadcast_to(self.fields[0], (len(times), self.fields.shape[1])).copy()
         left = right - 1
         span = self.times[right] - self.times[left]
-        share = np.clip((times - self.times[left]) / np.where(span > 0, span, 1.0), 0.0, 1.0)[:, None]
+        gone = np.clip((times - self.times[left]) / np.where(span > 0, span, 1.0), 0.0, 1.0)
+        share = np.where(span > 0, gone, 1.0)[:, None]
         return np.asarray((1 - share) * self.fields[left] + share * self.fields[right])
 
 
