@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from spu.circuit import Circuit
 from spu.device import Device
 from spu.emulator.large import Midpoint, SparseStationary
 from spu.emulator.large_run import run_large
@@ -130,7 +131,7 @@ class Simulation(Statistics):
 
 
 def simulate(
-    device: Device,
+    device: Device | Circuit,
     *,
     samples: int | None = None,
     interval: float | None = None,
@@ -150,6 +151,8 @@ def simulate(
 
     Parameters
     ----------
+    device:
+        Compiled, built by hand, or a `spu.circuit.Circuit`.
     samples:
         Readouts in total (rounded up to a whole number for each trajectory); by default 10,000, of a large
         sparse network 1,000. An ensemble shares them among its programmings, each with a seed of its own.
@@ -193,7 +196,7 @@ def simulate(
     An interrupt (ctrl-C) ends the run early; the result then says ``complete=False``.
     """
     started = time.perf_counter()
-    if device.programmings:
+    if isinstance(device, Device) and device.programmings:
         return _simulate_ensemble(
             device,
             problem or device.problem,
