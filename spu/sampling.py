@@ -247,11 +247,6 @@ def simulate(
             drawn = _draw(law, interval, lags, method, common)
     readout = law.sde.readout
     found = compare(law, problem, drawn.voltage_mean, drawn.voltage_covariance)
-    of_mean = problem is not None and problem.answer == "mean"
-    target = None if problem is None else (problem.target_mean if of_mean else problem.target_covariance)
-    size = 0.0
-    if target is not None:
-        size = frobenius(target if of_mean else on_one_pattern(found["covariance"], target)[1])
     kept = None
     if trace:
         deviations = drawn.kept.reshape(-1, drawn.kept.shape[2])
@@ -261,9 +256,7 @@ def simulate(
         time_constants=law.time_constants,
         samples=drawn.samples,
         effective_samples=drawn.effective_samples,
-        expected_relative_error=frobenius(drawn.mean_error if of_mean else drawn.covariance_error) / size
-        if size > 0
-        else None,
+        expected_relative_error=_expected(problem, found["covariance"], drawn.mean_error, drawn.covariance_error),
         covariance_error=drawn.covariance_error,
         mean_error=drawn.mean_error,
         seconds=time.perf_counter() - started,
@@ -279,6 +272,19 @@ def simulate(
         readouts=kept,
         complete=drawn.samples == steps * trajectories,
     )
+
+
+def _expected(
+    problem: Problem | None, covariance: Matrix, mean_error: FloatArray, covariance_error: Matrix
+) -> float | None:
+    """Root mean square of the statistical part of the answer's relative error; None without a target."""
+    if problem is None:
+        return None
+    if problem.answer == "mean":
+        error, size = frobenius(mean_error), frobenius(problem.target_mean)
+    else:
+        error, size = frobenius(covariance_error), frobenius(on_one_pattern(covariance, problem.target_covariance)[1])
+    return error / size if size > 0 else None
 
 
 def member_seed(seed: int, number: int) -> int:
@@ -342,9 +348,6 @@ def _simulate_ensemble(
         sum((w * np.asarray(run.covariance_error)) ** 2 for w, run in zip(weights, runs, strict=True))
     )
     mean_error = np.sqrt(sum((w * run.mean_error) ** 2 for w, run in zip(weights, runs, strict=True)))
-    of_mean = problem is not None and problem.answer == "mean"
-    target = None if problem is None else (problem.target_mean if of_mean else problem.target_covariance)
-    size = 0.0 if target is None else frobenius(target)
     kept = [run.readouts for run in runs if run.readouts is not None]
     correlations = [run.autocovariance for run in runs if run.autocovariance is not None]
     return replace(
@@ -353,7 +356,7 @@ def _simulate_ensemble(
         time_constants=slowest(laws).time_constants,
         samples=sum(run.samples for run in runs),
         effective_samples=sum(run.effective_samples for run in runs),
-        expected_relative_error=frobenius(mean_error if of_mean else covariance_error) / size if size > 0 else None,
+        expected_relative_error=_expected(problem, found["covariance"], mean_error, covariance_error),
         covariance_error=covariance_error,
         mean_error=mean_error,
         seconds=time.perf_counter() - started,
