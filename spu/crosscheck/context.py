@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spu.circuit import Circuit, lower
-from spu.device import Device
+from spu.circuit import Circuit
+from spu.crosscheck.changes import Changes, Edited
 from spu.emulator.large import LARGE
 from spu.emulator.law import solve
 from spu.emulator.stationary import Stationary
@@ -30,12 +30,12 @@ FALSE_ALARM = 1e-6
 
 @dataclass
 class Context:
-    """A device, the deck under test, and the settings; levels add what ngspice found.
+    """A circuit, the deck under test, and the settings; levels add what ngspice found.
 
     Attributes
     ----------
-    device, problem:
-        What was compiled, and what for.
+    circuit, problem:
+        What the emulator runs (of the device, not of the deck), and what it is for.
     compiled:
         Statistics stored by the compiler (arrays by name), or None.
     deck:
@@ -51,9 +51,11 @@ class Context:
     ensemble:
         The laws of all programmings, for level ``ideal``, which takes an ensemble as one; empty for a device that
         is none.
+    edited, changes:
+        Where the deck is not the device's own: what is known of it, and what level ``answer`` found.
     """
 
-    device: Device
+    circuit: Circuit
     problem: Problem | None
     compiled: dict[str, Any] | None
     deck: Deck | None
@@ -64,11 +66,8 @@ class Context:
     means: dict[str, FloatArray] = field(default_factory=dict)
     covariances: dict[str, FloatArray] = field(default_factory=dict)
     ensemble: tuple[Stationary, ...] = ()
-
-    @cached_property
-    def circuit(self) -> Circuit:
-        """The circuit of the device (not of the deck)."""
-        return lower(self.device)
+    edited: Edited | None = None
+    changes: Changes | None = None
 
     @cached_property
     def law(self) -> Stationary:
