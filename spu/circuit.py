@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from spu.constants import GROUND
 from spu.device import Columns, Device, Readout
-from spu.elements import Element, PolynomialElement, silent
+from spu.elements import CrossedInductor, Element, PolynomialElement, silent
 from spu.errors import InputError
 from spu.lazy import Lazy
 from spu.parts import Part
@@ -113,6 +113,15 @@ class Circuit:
     def members(self) -> list[Circuit]:
         """Itself: a circuit has one programming (as `Device.members`, for whoever takes either)."""
         return [self]
+
+    @property
+    def nonlinear(self) -> bool:
+        """Whether any element is not linear, or couples fluxes: see `spu.langevin`."""
+        return any(
+            isinstance(element, (PolynomialElement, CrossedInductor))
+            for group in self.instances
+            for element in group.subcircuit.elements
+        )
 
     def flatten(self) -> Iterator[FlatElements]:
         """Every element over all its instances, with global nodes; internal nodes get new numbers."""

@@ -19,7 +19,7 @@ another coordinate that law carries the Jacobian: ``p(v) = p(q) dq/dv`` for a no
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -169,6 +169,13 @@ class Langevin:
         if self.coordinate == "voltage":
             return "co-content of active conductances (W): its heat is a property of the model, not the circuit's heat"
         return "energy stored in the circuit (J): its heat is what the resistors take up"
+
+    @property
+    def first_order(self) -> Langevin:
+        """The equation without inertia; itself where there is none."""
+        if self.mass is None:
+            return self
+        return replace(self, mass=None, noise=self.noise * (self.mass * self.mobility)[:, None])
 
     @cached_property
     def units(self) -> FloatArray:

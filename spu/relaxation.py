@@ -104,7 +104,7 @@ def predict_network(device: Device) -> NetworkPrediction:
         theta,
         why,
         equation.read(rest),
-        _time_constants(equation, rest),
+        time_constants(equation, rest),
         equation.coordinate,
         equation.energy,
         equation,
@@ -192,7 +192,8 @@ def _coordinate_size(equation: Langevin) -> FloatArray:
     return np.where(np.isfinite(size), size, 1.0)
 
 
-def _time_constants(equation: Langevin, x: FloatArray) -> FloatArray:
+def time_constants(equation: Langevin, x: FloatArray) -> FloatArray:
+    """Of small deviations from a state x, s, longest first; inertial equations have 2 n."""
     slope = equation.stiffness + np.diag((2 * equation.quadratic + 3 * equation.cubic * x) * x)
     n = equation.n
     if equation.mass is None:
@@ -396,9 +397,14 @@ def simulate_network(
     )
 
 
+def typical_states(equation: Langevin) -> FloatArray:
+    """(n,) how far out coordinates are found: the rest state and two deviations of the noise."""
+    return np.abs(rest_state(equation)) + 2 * _coordinate_size(equation)
+
+
 def default_step(equation: Langevin) -> float:
     """A step (s) at which the schemes are converged for most purposes."""
-    size = np.abs(rest_state(equation)) + 2 * _coordinate_size(equation)
+    size = typical_states(equation)
     if equation.mass is None:
         return stable_step(equation, size) / _FINE
     damping = float((equation.mobility * equation.mass).min())
@@ -429,7 +435,7 @@ def input_schedule(device: Device, equation: Langevin, inputs: tuple[ArrayLike, 
 
 def _readout_times(times: ArrayLike | None, second: float, equation: Langevin) -> FloatArray:
     if times is None:
-        return np.array([10 * _time_constants(equation, rest_state(equation))[0]])
+        return np.array([10 * time_constants(equation, rest_state(equation))[0]])
     found = np.atleast_1d(np.asarray(times, dtype=np.float64)) * second
     if found.ndim != 1 or not np.isfinite(found).all() or (found < 0).any() or (np.diff(found) < 0).any():
         raise UsageError("readout times must be finite, not negative and not falling")

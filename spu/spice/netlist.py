@@ -112,6 +112,16 @@ def _pieces(device: Device, seed: int, law: Law | None) -> Iterator[str]:
 def _lines(device: Device, seed: int, law: Law | None) -> Iterator[str]:
     device = device.members()[0]  # a netlist is of one programming
     circuit = lower(device)
+    if circuit.nonlinear:
+        from spu.spice import network_netlist
+
+        yield from network_netlist.opening(device, circuit, seed)
+        yield from _subcircuits(circuit)
+        yield from _instances(circuit, device)
+        yield from _sources(circuit)
+        yield from network_netlist.closing(device, circuit)
+        yield ".end"
+        return
     law = solve(stochastic_ode(circuit)) if law is None else law
     times = timing(law)
     yield from _header(device, circuit, law, times, seed)
