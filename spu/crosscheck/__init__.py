@@ -13,13 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spu.circuit import lower
-from spu.crosscheck import answer, ideal, operating_point, replay, transfer, transient
+from spu.crosscheck import answer, ideal, nonlinear, operating_point, replay, transfer, transient
 from spu.crosscheck.changes import Edited
 from spu.crosscheck.context import Context
 from spu.crosscheck.result import LEVELS, VERDICTS, Check, Level
@@ -32,6 +32,7 @@ from spu.spice.netlist import netlist as written
 
 if TYPE_CHECKING:
     from spu.folder import Folder
+    from spu.problem import Problem
 
 __all__ = ["LEVELS", "VERDICTS", "Check", "Level", "check"]
 
@@ -97,7 +98,7 @@ def check(
             for k, member in enumerate(subject.members()):
                 paths.append(Path(scratch) / f"device.{k}.cir")
                 write_text(paths[-1], written(member, seed=seed))
-                contexts.append(Context(lower(member), subject.problem, None, None, accuracy, seed, time_limit))
+                contexts.append(_context(member, subject.problem, None, accuracy, seed, time_limit))
             return _check_all(contexts, paths, chosen, progress, _edited_file(netlist, contexts))
     from spu.folder import Folder, read_folder
 
@@ -105,9 +106,21 @@ def check(
     members = folder.device.members()
     decks = [folder.netlist, *folder.further, *[None] * len(members)][: len(members)]
     contexts = [
-        Context(lower(member), folder.problem, folder.compiled, None, accuracy, seed, time_limit) for member in members
+        _context(member, folder.problem, folder.compiled, accuracy, seed, time_limit) for member in members
     ]
     return _check_all(contexts, decks, chosen, progress, _edited_file(netlist, contexts))
+
+
+def _context(
+    device: Device, problem: Problem | None, compiled: dict[str, Any] | None, accuracy: float | None, *settings: Any
+) -> Context:
+    """What the levels need, of linear cells or of nonlinear ones."""
+    circuit = lower(device)
+    if not circuit.nonlinear:
+        return Context(circuit, problem, compiled, None, accuracy, *settings)
+    return nonlinear.NetworkContext(
+        circuit, None, compiled, None, accuracy, *settings, network=device.network, scales=device.scales
+    )
 
 
 def _edited_file(netlist: str | Path | None, contexts: list[Context]) -> Path | None:
@@ -223,7 +236,7 @@ def _check(
                 notes += [f"only ngspice reads {edited}: {context.edited.why}"] if context.edited.why else []
     if progress is not None:
         context.progress = progress
-    context.law  # noqa: B018 - an invalid device is an error of the whole check, not of one level
+    context.require()  # an invalid device is an error of the whole check, not of one level
     found: dict[str, Level] = {}
     for name in chosen:
         started = time.perf_counter()
@@ -234,6 +247,8 @@ def _check(
         else:
             level = _run(name, context)
         found[name] = replace(level, seconds=time.perf_counter() - started)
+    if isinstance(context, nonlinear.NetworkContext):
+        return Check(found, context.variables, *context.corners(), tuple(notes))
     corners = _corners(context)
     return Check(found, context.law.sde.readout.variables, *corners, tuple(notes), context.changes)
 
@@ -245,6 +260,8 @@ def _read_again(original: Path | None) -> Edited:
 
 def _run(name: str, context: Context) -> Level:
     try:
+        if isinstance(context, nonlinear.NetworkContext):
+            return nonlinear.LEVELS[name](context)
         return _RUN[name](context)
     except NgspiceMissing as error:
         return Level(name, "error", str(error), exit_status=error.exit_status, data={"kind": error.kind})

@@ -86,6 +86,10 @@ class Context:
             )
         return law
 
+    def require(self) -> None:
+        """Refuse a circuit that has no stationary law; raises as `law`."""
+        self.law  # noqa: B018
+
     @cached_property
     def timing(self) -> Timing:
         """Its time scales."""

@@ -48,7 +48,7 @@ def network_timing(equation: Langevin, prediction: NetworkPrediction | None = No
     overdamped = equation.first_order
     fastest = stable_step(overdamped, typical_states(equation)) / 2
     slowest = float(time_constants(overdamped, rest_state(equation))[0])
-    sample = float(f"{0.2 * fastest:.1e}")
+    sample = float(f"{0.5 * fastest:.1e}")
     return NetworkTiming(fastest, slowest, sample)
 
 
