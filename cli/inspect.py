@@ -23,6 +23,7 @@ from .common import (
     table,
 )
 from .look import CellLook, CouplerLook, Look, look_at
+from .networks import inspect_command, nonlinear
 
 if TYPE_CHECKING:
     from spu.folder import Folder
@@ -53,6 +54,8 @@ def command(directory: Path, plot: Path | None, as_json: bool) -> int:
 
         refuse_picture(plot)
     folder = read_folder(directory)
+    if nonlinear(folder.device):
+        return inspect_command(folder, plot, as_json)
     with np.errstate(all="ignore"):  # figures of absurd values may well be infinite
         device = folder.device
         large = max(len(device.cell_names), len(device.coupler_ends)) > MOST_LISTED

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
     from numpy.typing import NDArray
 
+    from spu.network import ThermodynamicNetwork
+
     from .look import Look
 
     FloatArray = NDArray[np.float64]
@@ -111,6 +113,37 @@ def draw_device(look: Look, graph: nx.Graph | None, variables: Sequence[str], co
     image = heat_map(right, covariance, variables, _scale([covariance]))
     right.set_title(title)
     figure.colorbar(image, ax=right, shrink=0.85, label="problem units squared")
+    return figure
+
+
+_MOST_POTENTIALS = 12
+
+
+def draw_potentials(network: ThermodynamicNetwork) -> Figure:
+    """Draw the potentials of a network's first units, without couplings, beside the couplings."""
+    import numpy as np
+
+    coupled = bool(network.couplings.any())
+    figure = _figure(13.5 if coupled else 7.5, 5.6)
+    axes = figure.subplots(1, 2 if coupled else 1, squeeze=False)[0]
+    heat = network.kT or 1.0
+    chosen = range(min(network.n, _MOST_POTENTIALS))
+    reach = float(network.extent()[: len(chosen)].max())
+    x = np.linspace(-reach, reach, 401)
+    styles = ("solid", "dashed", "dashdot", "dotted")
+    for k in chosen:
+        own = ((network.J4[k] * x + network.J3[k]) * x + network.J2[k]) * x + network.bias[k] - network.input[k]
+        axes[0].plot(x, x * own / heat, linestyle=styles[k % 4], label=network.variables[k])
+    axes[0].set_ylim(top=25)
+    axes[0].set(xlabel="x", ylabel="V / kT" if network.kT else "V", title="potential of a unit by itself")
+    axes[0].legend()
+    if coupled:
+        couplings, names = network.couplings, network.variables
+        size = -(-network.n // _MOST_PIXELS)
+        if size > 1:
+            couplings, names = _coarse(couplings, size), names[::size]
+        heat_map(axes[1], couplings, names, _scale([couplings]))
+        axes[1].set_title("couplings")
     return figure
 
 

@@ -23,6 +23,7 @@ from .common import (
     statistics_json,
     table,
 )
+from .networks import nonlinear, predict_command, refuse_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,6 +61,9 @@ def command(directory: Path, band: tuple[float, float] | None, spectrum: Path | 
     if spectrum is not None:
         _refuse_spectrum(spectrum)
     folder = read_folder(directory)
+    if nonlinear(folder.device):
+        refuse_options("networks: their spectra are not known", band=band, spectrum=spectrum)
+        return predict_command(folder, as_json)
     prediction = predict(folder.device, band=band)
     if spectrum is not None:
         if not isinstance(prediction.law, Stationary):

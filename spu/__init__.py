@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spu.compiler import Compilation, compile_problem
+    from spu.compiler.network import NetworkCompilation, compile_network
     from spu.crosscheck import Check, check
     from spu.device import Cell, Coupler, Device, Readout
     from spu.errors import (
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
         Unrealizable,
     )
     from spu.hardware import Hardware, load_hardware
+    from spu.network import ThermodynamicNetwork, load_network, unit_law
     from spu.problem import GaussianSampling, LinearSystem, MatrixInverse, Problem, load_problem
+    from spu.relaxation import NetworkPrediction, NetworkSimulation, predict_network, simulate_network
     from spu.sampling import Simulation, simulate
     from spu.spice.netlist import netlist
     from spu.statistics import Prediction, kullback_leibler, predict
@@ -52,6 +55,9 @@ __all__ = [
     "InputError",
     "LinearSystem",
     "MatrixInverse",
+    "NetworkCompilation",
+    "NetworkPrediction",
+    "NetworkSimulation",
     "NgspiceFailed",
     "NgspiceMissing",
     "Prediction",
@@ -59,16 +65,22 @@ __all__ = [
     "Readout",
     "Simulation",
     "SpuError",
+    "ThermodynamicNetwork",
     "Unrealizable",
     "check",
     "compile",
+    "compile_network",
     "compile_problem",
     "kullback_leibler",
     "load_hardware",
+    "load_network",
     "load_problem",
     "netlist",
     "predict",
+    "predict_network",
     "simulate",
+    "simulate_network",
+    "unit_law",
 ]
 
 
@@ -85,6 +97,9 @@ _HOME = {
     "InputError": "spu.errors",
     "LinearSystem": "spu.problem",
     "MatrixInverse": "spu.problem",
+    "NetworkCompilation": "spu.compiler.network",
+    "NetworkPrediction": "spu.relaxation",
+    "NetworkSimulation": "spu.relaxation",
     "NgspiceFailed": "spu.errors",
     "NgspiceMissing": "spu.errors",
     "Prediction": "spu.statistics",
@@ -92,15 +107,21 @@ _HOME = {
     "Readout": "spu.device",
     "Simulation": "spu.sampling",
     "SpuError": "spu.errors",
+    "ThermodynamicNetwork": "spu.network",
     "Unrealizable": "spu.errors",
     "check": "spu.crosscheck",
+    "compile_network": "spu.compiler.network",
     "compile_problem": "spu.compiler",
     "kullback_leibler": "spu.statistics",
     "load_hardware": "spu.hardware",
+    "load_network": "spu.network",
     "load_problem": "spu.problem",
     "netlist": "spu.spice.netlist",
     "predict": "spu.statistics",
+    "predict_network": "spu.relaxation",
     "simulate": "spu.sampling",
+    "simulate_network": "spu.relaxation",
+    "unit_law": "spu.network",
 }
 """Where each public name lives: imported on first use, so that ``import spu`` costs next to nothing."""
 
@@ -116,8 +137,19 @@ def __dir__() -> list[str]:
     return sorted([*globals(), *_HOME])
 
 
-def compile(problem: Problem, hardware: str | Path | Hardware = "ideal", *, architecture: str | None = None) -> Device:
-    """Realize a problem on hardware; see `compile_problem`, whose ``device`` this returns."""
+def compile(
+    problem: Problem | ThermodynamicNetwork,
+    hardware: str | Path | Hardware = "ideal",
+    *,
+    architecture: str | None = None,
+) -> Device:
+    """Realize a problem on hardware; see `compile_problem` and `compile_network`, whose ``device`` this returns."""
+    from spu.network import ThermodynamicNetwork
+
+    if isinstance(problem, ThermodynamicNetwork):
+        from spu.compiler.network import compile_network
+
+        return compile_network(problem, hardware, architecture=architecture).device
     from spu.compiler import compile_problem
 
     return compile_problem(problem, hardware, architecture=architecture).device

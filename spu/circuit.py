@@ -212,7 +212,9 @@ def _probed(groups: list[Instances], count: int) -> IntArray:
     nodes = np.arange(count)
     following = count
     for group in groups:
-        senses = {e.nodes[2] for e in group.subcircuit.elements if isinstance(e, PolynomialElement) and len(e.nodes) > 2}
+        senses = {
+            e.nodes[2] for e in group.subcircuit.elements if isinstance(e, PolynomialElement) and len(e.nodes) > 2
+        }
         for node in group.subcircuit.internal_nodes:
             if node in senses:
                 nodes[group.nodes[:, 0]] = np.arange(following, following + len(group.names))

@@ -93,7 +93,7 @@ class Langevin:
         return len(self.names)
 
     def force(self, x: FloatArray, field: FloatArray | None = None) -> FloatArray:
-        """f at states (..., n); ``field`` (..., n) replaces the circuit's own."""
+        """The force at states (..., n); ``field`` (..., n) replaces the circuit's own."""
         own = (self.cubic * x + self.quadratic) * x * x
         return np.asarray((self.field if field is None else field) - x @ self.stiffness.T - own)
 
@@ -211,7 +211,9 @@ def langevin(circuit: Circuit) -> Langevin:
     names = circuit.node_names()
     kinds = {kind for kind, _, _ in stamps.polynomials}
     if len(kinds) > 1:
-        raise CircuitError(f"nonlinear elements of {' and '.join(sorted(kinds))} in one circuit have no common equation")
+        raise CircuitError(
+            f"nonlinear elements of {' and '.join(sorted(kinds))} in one circuit have no common equation"
+        )
     inductive = bool(stamps.inductor_count or stamps.crossed_ends)
     coordinate = kinds.pop() if kinds else "flux" if inductive else "voltage"
     count = stamps.node_count
@@ -243,24 +245,20 @@ def langevin(circuit: Circuit) -> Langevin:
         if inductive:
             raise CircuitError("nonlinear conductances beside inductors: the equation has no potential")
         _require(capacitance > 0, labels, "has no capacitance")
-        parts = (s, G + np.diag(law[:, 0]), 1 / capacitance, None, K / capacitance[:, None])
+        field, stiffness, mobility = s, G + np.diag(law[:, 0]), 1 / capacitance
+        mass, noise = None, K / capacitance[:, None]
     elif coordinate == "flux":
         loss = _grounded(G, labels)
         _require(capacitance > 0, labels, "has no capacitance")
-        parts = (
-            s,
-            _inverse_inductance(stamps, place) + np.diag(law[:, 0]),
-            1 / loss,
-            capacitance,
-            K / capacitance[:, None],
-        )
+        field, stiffness, mobility = s, _inverse_inductance(stamps, place) + np.diag(law[:, 0]), 1 / loss
+        mass, noise = capacitance, K / capacitance[:, None]
     else:
         loss = _grounded(G, labels)
         _require(capacitance == 0, labels, "has a plain capacitance beside its nonlinear one")
         rises = law[:, 1] ** 2 < 3 * law[:, 0] * law[:, 2]
         _require(rises, labels, "has a nonlinear capacitor whose voltage does not rise everywhere with its charge")
-        parts = (s / loss, np.diag(law[:, 0]), loss, None, K)
-    field, stiffness, mobility, mass, noise = parts
+        field, stiffness, mobility = s / loss, np.diag(law[:, 0]), loss
+        mass, noise = None, K
     sense = np.zeros((len(circuit.probes), len(cells)))
     for row, (p, n) in enumerate(circuit.probe_nodes.tolist()):
         node, gain = sense_of.get(p, (p, 1.0))

@@ -27,7 +27,16 @@ from spu.errors import InputError
 from spu.files import key_line, parse_toml, read_text
 from spu.names import check_names, shorten, suggest
 
-__all__ = ["MOST_TOGETHER", "TASK", "Scales", "ThermodynamicNetwork", "UnitLaw", "is_network_file", "load_network", "unit_law"]
+__all__ = [
+    "MOST_TOGETHER",
+    "TASK",
+    "Scales",
+    "ThermodynamicNetwork",
+    "UnitLaw",
+    "is_network_file",
+    "load_network",
+    "unit_law",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -134,9 +143,10 @@ class ThermodynamicNetwork:
         _check_couplings(pairs, names, reciprocal)
         if reciprocal:
             pairs = (pairs + pairs.T) / 2
-        for key, value in {**arrays, "couplings": pairs}.items():
-            value.setflags(write=False)
-            object.__setattr__(self, key, value)
+        arrays["couplings"] = pairs
+        for key, array in arrays.items():
+            array.setflags(write=False)
+            object.__setattr__(self, key, array)
         scalars = {"kT": kT, "mobility": mobility, "reciprocal": reciprocal, "variables": names}
         for name, value in scalars.items():
             object.__setattr__(self, name, value)
@@ -239,6 +249,10 @@ class ThermodynamicNetwork:
         keys = (*_VECTORS, "couplings", *_SCALARS, "reciprocal", "variables")
         return ThermodynamicNetwork(**{**{key: getattr(self, key) for key in keys}, **changes})
 
+    def extent(self) -> FloatArray:
+        """(n,) an estimate of how far out each unit is found: up to some thirty kT above the bottom of V."""
+        return _size_of(self)
+
     # Exact statistics
 
     @cached_property
@@ -282,7 +296,7 @@ class ThermodynamicNetwork:
             covariance[np.ix_(group, group)] = (deviation * weights[:, None]).T @ deviation
         return mean, covariance
 
-    def raw_moments(self, order: int = 4) -> FloatArray:
+    def central_moments(self, order: int = 4) -> FloatArray:
         """Stationary central moments of each unit, orders 2 to ``order``: (order - 1, n). As `moments`."""
         found = np.zeros((order - 1, self.n))
         mean, covariance = self.moments()
@@ -457,7 +471,14 @@ def _minimum(network: ThermodynamicNetwork) -> FloatArray:
     # From each corner of the box where the units may be found, and from its middle.
     signs = np.array([*np.ndindex(*[2] * n)]) * 2.0 - 1.0
     starts = [np.zeros(n), *(_size_of(network) / 4 * corner for corner in signs)]
-    found = [minimize(network.energy, start, jac=lambda x: -network.force(x), method="BFGS") for start in starts]
+
+    def energy(x: FloatArray) -> float:
+        return float(network.energy(x))
+
+    def slope(x: FloatArray) -> FloatArray:
+        return -network.force(x)
+
+    found = [minimize(energy, start, jac=slope, method="BFGS") for start in starts]
     return np.asarray(min(found, key=lambda each: each.fun).x)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -88,19 +88,23 @@ def predict_network(device: Device) -> NetworkPrediction:
         theta = equation.theta()
     except CircuitError as error:
         why = error.message
-    found: list[FloatArray | None] = [None] * 4
+    mean = covariance = third = fourth = None
     if theta is not None:
         own = as_network(equation, device.scales)
         if own.solvable:
             shift = equation.readout.offset
             mean, covariance = own.moments()
-            found = [mean + shift, covariance, *own.raw_moments()[1:]]
+            mean = mean + shift
+            third, fourth = own.central_moments()[1:]
         else:
             why = "more than a few units are coupled, and not quadratic: only sampling tells their moments"
     rest = rest_state(equation)
     return NetworkPrediction(
         equation.readout.variables,
-        *found,
+        mean,
+        covariance,
+        third,
+        fourth,
         theta,
         why,
         equation.read(rest),
@@ -165,9 +169,11 @@ def rest_state(equation: Langevin, start: FloatArray | None = None, field: Float
         slope = equation.stiffness + np.diag((2 * equation.quadratic + 3 * equation.cubic * x) * x)
         move = np.linalg.solve(np.eye(equation.n) / step + rates * slope, equation.mobility * force)
         new = x + move
-        if np.abs(equation.mobility * equation.force(new, field)).max() <= np.abs(
-            equation.mobility * force
-        ).max() * 1.5 or step < 1e-30:
+        if (
+            np.abs(equation.mobility * equation.force(new, field)).max()
+            <= np.abs(equation.mobility * force).max() * 1.5
+            or step < 1e-30
+        ):
             x, step = new, min(step * 2.0, 1e30)
         else:
             step /= 4.0
@@ -380,7 +386,7 @@ def simulate_network(
             progress=progress,
             interrupted=lambda: interrupt.seen,
         )
-    booked = _booked(paths, equation)
+    heat_given, work, change, first_law = _booked(paths, equation)
     return NetworkSimulation(
         equation.readout.variables,
         paths.times / second,
@@ -391,7 +397,10 @@ def simulate_network(
         seed,
         speedup,
         UNITS[equation.coordinate],
-        *booked,
+        heat_given,
+        work,
+        change,
+        first_law,
         time.perf_counter() - began,
         len(paths.times) == len(counts),
     )
@@ -442,7 +451,10 @@ def _readout_times(times: ArrayLike | None, second: float, equation: Langevin) -
     return found
 
 
-def _booked(paths: Paths, equation: Langevin) -> Sequence[FloatArray | float | None]:
+def _booked(
+    paths: Paths, equation: Langevin
+) -> tuple[FloatArray | None, FloatArray | None, FloatArray | None, float | None]:
+    """Heat, work and change of energy in units of theta, and by how much they miss the first law."""
     if paths.heat is None or paths.work is None or paths.start is None or paths.end is None:
         return None, None, None, None
     change = paths.end - paths.start

@@ -119,8 +119,8 @@ def stochastic_ode(circuit: Circuit) -> StochasticODE:
     stamps, names = stamp_circuit(circuit)
     if stamps.polynomials or stamps.crossed_ends:
         raise CircuitError(
-            "the circuit has nonlinear (or crossed) elements: its law is not Gaussian; spu.simulate_network and "
-            "spu.langevin take it",
+            "the circuit has nonlinear cells or crossed inductors, so its law is not Gaussian: "
+            "simulate_network and predict_network take it",
             nodes=tuple(circuit.nodes[:6]),
         )
     _refuse_floating(stamps, names)

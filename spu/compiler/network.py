@@ -103,20 +103,26 @@ def compile_network(
     """
     hardware = load_hardware(hardware)
     if architecture is not None and architecture not in NETWORK_ARCHITECTURES:
-        raise InputError(f"no architecture {architecture!r} for a network; {suggest(architecture, NETWORK_ARCHITECTURES)}")
+        raise InputError(
+            f"no architecture {architecture!r} for a network; {suggest(architecture, NETWORK_ARCHITECTURES)}"
+        )
     if hardware.max_cells is not None and network.n > hardware.max_cells:
         raise Unrealizable(
             f"{network.n} units need {network.n} cells; hardware {hardware.name} has {hardware.max_cells}",
             details={"cells_needed": network.n, "cells": hardware.max_cells},
         )
     if hardware.wiring != "complete":
-        raise Unrealizable(f"networks are built on hardware with all couplers; {hardware.name} is wired {hardware.wiring}")
+        raise Unrealizable(
+            f"networks are built on hardware with all couplers; {hardware.name} is wired {hardware.wiring}"
+        )
     held = [name for name in hardware.architectures if name in NETWORK_ARCHITECTURES]
     if architecture is not None and architecture not in held:
-        raise Unrealizable(f"hardware {hardware.name} has no {architecture}; it has {', '.join(hardware.architectures)}")
+        raise Unrealizable(
+            f"hardware {hardware.name} has no {architecture}; it has {', '.join(hardware.architectures)}"
+        )
     if not held:
         raise Unrealizable(
-            f"hardware {hardware.name} has no nonlinear cells: a network needs one of {', '.join(NETWORK_ARCHITECTURES)}"
+            f"hardware {hardware.name} has no nonlinear cells: a network needs {' or '.join(NETWORK_ARCHITECTURES)}"
         )
     fast = network.sped_up(speedup)
     refused: list[str] = []
@@ -164,7 +170,9 @@ def typical_size(network: ThermodynamicNetwork) -> FloatArray:
     return np.asarray(np.sqrt(mean**2 + np.diag(covariance)))
 
 
-def _conductances(network: ThermodynamicNetwork, fast: ThermodynamicNetwork, hardware: Hardware, speedup: float) -> _Built:
+def _conductances(
+    network: ThermodynamicNetwork, fast: ThermodynamicNetwork, hardware: Hardware, speedup: float
+) -> _Built:
     """Voltages: ``C dv = -G0 u dV/dx dt + noise``."""
     capacitance = _nominal(hardware.cell["capacitance"])
     limits = hardware.coupler["transconductance"]
@@ -194,7 +202,9 @@ def _conductances(network: ThermodynamicNetwork, fast: ThermodynamicNetwork, har
     return device, Scales(network.mobility * capacitance / slope, unit, energy, speedup), []
 
 
-def _voltage_unit(network: ThermodynamicNetwork, hardware: Hardware, product: float, speedup: float) -> tuple[float, float]:
+def _voltage_unit(
+    network: ThermodynamicNetwork, hardware: Hardware, product: float, speedup: float
+) -> tuple[float, float]:
     """Volts for x = 1, and the density of the injected noise: ``S = 4 kT C G0 unit^2``, A^2/Hz.
 
     The unit is the same at any speedup, which multiplies the noise.
@@ -213,7 +223,7 @@ def _voltage_unit(network: ThermodynamicNetwork, hardware: Hardware, product: fl
     low, high = max(low, unit(limits.min / speedup)), min(high, unit(limits.max / speedup))
     if low > high:
         raise Unrealizable(
-            f"no voltage scale suits noise source and readout: x = 1 would need {low:.3g} V or more for the noise floor, "
+            f"no voltage scale suits noise source and readout: x = 1 would need {low:.3g} V or more to be heard, "
             f"and {high:.3g} V or less not to clip"
         )
     chosen = float(np.clip(unit(_nominal(limits)), low, high))
@@ -224,16 +234,18 @@ def _fluxes(network: ThermodynamicNetwork, fast: ThermodynamicNetwork, hardware:
     """Fluxes: ``C dv = -e/u dV/dx dt - G v dt + noise``."""
     _require_energy(network)
     cell, coupler = hardware.cell, hardware.coupler
-    loss = _nominal(cell["conductance"])
     size = typical_size(network)
     tie = np.abs(fast.couplings).sum(axis=1)
     own = 2 * np.abs(network.J2) + 6 * np.abs(network.J3) * size + 12 * network.J4 * size**2
     stiffest = float(own.max() + tie.max() / speedup)
-    # Q^2 = stiffest C / (G^2 L0): a larger inductance first, then a smaller capacitance.
+    # Q^2 = stiffest C / (G^2 L0): more conductance first, then more inductance, then less capacitance.
     weakest = np.abs(network.couplings[network.couplings != 0])
     longest = min(cell["inductance"].max, coupler["inductance"].max * float(weakest.min(initial=np.inf)))
     capacitance = _nominal(cell["capacitance"])
-    inductance = cell["inductance"].nominal or capacitance / loss**2
+    wanted = cell["inductance"].nominal or capacitance / _nominal(cell["conductance"]) ** 2
+    heavy = float(np.sqrt(stiffest * capacitance / (DAMPED * min(wanted, longest))))
+    loss = min(max(_nominal(cell["conductance"]), heavy), cell["conductance"].max)
+    inductance = wanted
     inductance = min(max(inductance, stiffest * capacitance / (DAMPED * loss**2)), longest)
     capacitance = max(min(capacitance, DAMPED * loss**2 * inductance / stiffest), cell["capacitance"].min)
     if not capacitance > 0:
@@ -267,7 +279,9 @@ def _fluxes(network: ThermodynamicNetwork, fast: ThermodynamicNetwork, hardware:
             "not what the network says (the stationary law is)"
         )
     if (law["polynomial_inductance_1"] < 0).any():
-        warnings.append("a cell's own inductor has a negative slope at zero flux, as its couplers take more than it has")
+        warnings.append(
+            "a cell's own inductor has a negative slope at zero flux, as its couplers take more than it has"
+        )
     device = _device(fast, "rlc-flux", cells, (i, j), couplers, unit, hardware)
     return device, Scales(network.mobility * loss * inductance, unit, energy, speedup, quality), warnings
 

@@ -105,22 +105,25 @@ def check(
     folder = subject if isinstance(subject, Folder) else read_folder(subject)
     members = folder.device.members()
     decks = [folder.netlist, *folder.further, *[None] * len(members)][: len(members)]
-    contexts = [
-        _context(member, folder.problem, folder.compiled, accuracy, seed, time_limit) for member in members
-    ]
+    contexts = [_context(member, folder.problem, folder.compiled, accuracy, seed, time_limit) for member in members]
     return _check_all(contexts, decks, chosen, progress, _edited_file(netlist, contexts))
 
 
 def _context(
-    device: Device, problem: Problem | None, compiled: dict[str, Any] | None, accuracy: float | None, *settings: Any
+    device: Device,
+    problem: Problem | None,
+    compiled: dict[str, Any] | None,
+    accuracy: float | None,
+    seed: int,
+    time_limit: float,
 ) -> Context:
     """What the levels need, of linear cells or of nonlinear ones."""
     circuit = lower(device)
     if not circuit.nonlinear:
-        return Context(circuit, problem, compiled, None, accuracy, *settings)
-    return nonlinear.NetworkContext(
-        circuit, None, compiled, None, accuracy, *settings, network=device.network, scales=device.scales
-    )
+        return Context(circuit, problem, compiled, None, accuracy, seed, time_limit)
+    context = nonlinear.NetworkContext(circuit, None, compiled, None, accuracy, seed, time_limit)
+    context.network, context.scales = device.network, device.scales
+    return context
 
 
 def _edited_file(netlist: str | Path | None, contexts: list[Context]) -> Path | None:

@@ -30,7 +30,7 @@ from spu.emulator.langevin_respond import respond
 from spu.emulator.noise import REPLAY, normals
 from spu.langevin import Langevin, langevin
 from spu.network import Scales, ThermodynamicNetwork
-from spu.relaxation import as_network, rest_state, typical_states
+from spu.relaxation import as_network, typical_states
 from spu.spice.network_netlist import NetworkTiming, has_rest, network_timing, probe_vectors
 from spu.spice.ngspice import Step
 from spu.spice.ngspice import run as run_ngspice
@@ -111,7 +111,7 @@ class NetworkContext(Context):
         means, covariances = {}, {}
         if self.network is not None and self.network.solvable:
             means["ideal"], covariances["ideal"] = self.network.moments()
-        for name in ("emulator", "ngspice transient"):
+        for name in ("emulator", "ngspice"):
             if name in self.means:
                 means[name], covariances[name] = self.means[name], self.covariances[name]
         return means, covariances
@@ -125,7 +125,14 @@ def run_ideal(context: NetworkContext) -> Level:
     found = as_network(context.equation, context.scales)
     off = np.abs(wanted.couplings).max(initial=0.0)
     own = float(np.abs(wanted.stiffness(np.zeros(wanted.n))).max(initial=0.0))
-    sizes = {"J2": own, "J3": wanted.J3, "J4": wanted.J4, "couplings": off, "kT": wanted.kT, "mobility": wanted.mobility}
+    sizes = {
+        "J2": own,
+        "J3": wanted.J3,
+        "J4": wanted.J4,
+        "couplings": off,
+        "kT": wanted.kT,
+        "mobility": wanted.mobility,
+    }
     errors: dict[str, float] = {}
     for key, size in sizes.items():
         scale = float(np.abs(size).max(initial=0.0)) or max(own, 1e-300)
@@ -188,7 +195,9 @@ def run_operating_point(context: NetworkContext) -> Level:
 
 def run_transfer(context: NetworkContext) -> Level:  # noqa: ARG001
     """Nothing to compare."""
-    return Level("ac", "skipped", "nonlinear cells have no transfer function; their curves are compared at op and replay")
+    return Level(
+        "ac", "skipped", "nonlinear cells have no transfer function; their curves are compared at op and replay"
+    )
 
 
 def run_replay(context: NetworkContext) -> Level:
@@ -287,7 +296,11 @@ def run_noise(context: NetworkContext) -> Level:
     parts: dict[str, tuple[float, float, str]] = {
         "declared": (declared.error, DECLARED, f"source {names[declared.worst].name} is declared with other figures"),
         "held": (recording.held, 1e-6, "a source does not hold its samples for the sample time it declares"),
-        "path": (float(errors.max()), NOISE_PATH, f"driven by ngspice's own noise, a path is off by {errors.max():.2g}"),
+        "path": (
+            float(errors.max()),
+            NOISE_PATH,
+            f"driven by ngspice's own noise, a path is off by {errors.max():.2g}",
+        ),
         "sources": (sources.statistic, 1.0, f"noise source {names[sources.worst].name}: {sources.what} is off"),
         "moments": (test.statistic, 1.0, f"{test.what} is not what such noise gives"),
     }
@@ -357,8 +370,8 @@ def _test_moments(context: NetworkContext, path: FloatArray, interval: float, rm
     variance = slice(n, 2 * n)
     detectable = float(((threshold + 2.33) * spread[variance] / each.mean(axis=0)[variance]).max())
     read = equation.read
-    context.means["ngspice transient"] = read(path.mean(axis=0))
-    context.covariances["ngspice transient"] = np.atleast_2d(np.cov(read(path).T))
+    context.means["ngspice"] = read(path.mean(axis=0))
+    context.covariances["ngspice"] = np.atleast_2d(np.cov(read(path).T))
     every = read(np.concatenate([own for _, own in twins]))
     context.means["emulator"], context.covariances["emulator"] = every.mean(axis=0), np.atleast_2d(np.cov(every.T))
     return _MomentTest(float(ratio[worst]), labels[worst], len(found), detectable)

@@ -165,13 +165,11 @@ def run(
         equation.require_reciprocal()
     n = equation.n
     law = _law(equation, step, scheme, coarse)
-    tiles = [
-        _tile(n, first, start, trajectories)
-        for first in range(0, trajectories, TILE)
-    ]
+    tiles = [_tile(n, first, start, trajectories) for first in range(0, trajectories, TILE)]
     blas, key = blas_addresses(), key_of(seed, SAMPLES)
     readouts = np.asarray(steps, dtype=np.int64)
     states = np.empty((len(readouts), trajectories, n))
+    instants = readouts.astype(np.float64) * step
     plan = schedule or Schedule(np.zeros(1), equation.field[None, :])
     first_energy = None
     done = taken = 0
@@ -180,7 +178,7 @@ def run(
     def energy(now: float) -> FloatArray:
         x = np.concatenate([tile.x.T for tile in tiles])[:trajectories]
         found = equation.potential(x, plan.at(np.array([now]))[0])
-        if inertial:
+        if equation.mass is not None:
             w = np.concatenate([tile.w.T for tile in tiles])[:trajectories]
             found = found + 0.5 * (w**2) @ equation.mass
         return found
@@ -201,7 +199,11 @@ def run(
                 taken += 1
                 continue
             count = int(min(CHUNK, readouts[taken] - done))
-            fields = plan.at((done + np.arange(count + 1)) * step) if len(plan.times) > 1 else plan.fields[:1]
+            fields = (
+                plan.at((done + np.arange(count + 1, dtype=np.float64)) * step)
+                if len(plan.times) > 1
+                else plan.fields[:1]
+            )
             fields = np.ascontiguousarray(fields)
 
             def one(number: int, count: int = count, fields: FloatArray = fields, done: int = done) -> None:
@@ -212,9 +214,9 @@ def run(
             if progress is not None:
                 progress(done, total)
     if not track:
-        return Paths(readouts[:taken] * step, states[:taken], None, None, None, None)
+        return Paths(instants[:taken], states[:taken], None, None, None, None)
     heat, work = (np.concatenate([getattr(tile, key) for tile in tiles])[:trajectories] for key in ("heat", "work"))
-    return Paths(readouts[:taken] * step, states[:taken], heat, work, first_energy, energy(done * step))
+    return Paths(instants[:taken], states[:taken], heat, work, first_energy, energy(done * step))
 
 
 def _law(equation: Langevin, step: float, scheme: str, coarse: int) -> kernels.Law:

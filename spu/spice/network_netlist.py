@@ -13,7 +13,7 @@ from spu.device import Device
 from spu.elements import CHARGE_UNIT, FLUX_UNIT, unit_noise_resistance
 from spu.emulator.langevin_run import stable_step
 from spu.langevin import Langevin
-from spu.relaxation import NetworkPrediction, predict_network, rest_state, typical_states
+from spu.relaxation import predict_network, rest_state, time_constants, typical_states
 from spu.spice.netlist import cell_node, number
 
 FloatArray = NDArray[np.float64]
@@ -41,10 +41,8 @@ class NetworkTiming:
     sample_time: float
 
 
-def network_timing(equation: Langevin, prediction: NetworkPrediction | None = None) -> NetworkTiming:
+def network_timing(equation: Langevin) -> NetworkTiming:
     """Choose the time scales of a transient."""
-    from spu.relaxation import time_constants
-
     overdamped = equation.first_order
     fastest = stable_step(overdamped, typical_states(equation)) / 2
     slowest = float(time_constants(overdamped, rest_state(equation))[0])
@@ -53,11 +51,9 @@ def network_timing(equation: Langevin, prediction: NetworkPrediction | None = No
 
 
 def probe_vectors(circuit: Circuit) -> tuple[str, ...]:
-    """ngspice's names of the probe voltages: cells' nodes, and sense nodes inside their instances."""
+    """Names in ngspice of the probe voltages: cells' nodes, and sense nodes inside their instances."""
     names, own = circuit.node_names(), len(circuit.nodes)
-    return tuple(
-        (cell_node(names[k]) if k < own else names[k]).lower() for k in circuit.probe_nodes[:, 0].tolist()
-    )
+    return tuple((cell_node(names[k]) if k < own else names[k]).lower() for k in circuit.probe_nodes[:, 0].tolist())
 
 
 def has_rest(equation: Langevin) -> bool:
@@ -74,8 +70,8 @@ def opening(device: Device, circuit: Circuit, seed: int) -> list[str]:
     times = network_timing(equation)
     what = {
         "voltage": "Node cell_NAME is the voltage of cell NAME, which holds its x.",
-        "flux": f"Node xcell_....flux is the flux of a cell's inductor over {FLUX_UNIT!r} Wb, which holds its x.",
-        "charge": f"Node xcell_....charge is the charge of a cell's capacitor over {CHARGE_UNIT!r} C, which holds its x.",
+        "flux": f"Node xcell_....flux is an inductor's flux over {FLUX_UNIT!r} Wb, which holds its x.",
+        "charge": f"Node xcell_....charge is a capacitor's charge over {CHARGE_UNIT!r} C, which holds its x.",
     }[equation.coordinate]
     lines = [
         f"SPU: network of {equation.n} nonlinear cells, {len(device.coupler_ends)} couplers, "
@@ -89,7 +85,9 @@ def opening(device: Device, circuit: Circuit, seed: int) -> list[str]:
         "* Mapping, x = gain * v + offset:   variable, gain (1/V), offset",
     ]
     gains = device.readout.matrix.diagonal()
-    for variable, gain, offset in list(zip(device.readout.variables, gains, device.readout.offset, strict=True))[:_SHOWN]:
+    for variable, gain, offset in list(zip(device.readout.variables, gains, device.readout.offset, strict=True))[
+        :_SHOWN
+    ]:
         lines.append(f"*   {variable} {number(gain)} {number(offset)}")
     for label, values in (("mean", prediction.mean), ("covariance", prediction.covariance)):
         if values is not None and equation.n <= _SHOWN:
