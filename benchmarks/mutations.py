@@ -230,9 +230,8 @@ def _diagnosed(found: Any, change: Change) -> str:
 def report(seen: list[Seen], levels: tuple[str, ...]) -> str:
     """The tables."""
     sound = [each for each in seen if not each.kind]
-    out = [
-        f"{len(sound)} devices ({', '.join(f'{n} {name}' for name, n in Counter(e.architecture for e in sound).items())})"
-    ]
+    kinds = Counter(each.architecture for each in sound)
+    out = [f"{len(sound)} devices ({', '.join(f'{count} {name}' for name, count in kinds.items())})"]
     out += ["", "unchanged: verdicts per level"]
     for level in levels:
         counts = Counter(each.verdicts.get(level, "-") for each in sound)
@@ -295,9 +294,8 @@ def main() -> int:
         if stated and level not in STATISTICAL and e.verdicts.get(level) not in ("fail", "error")
     ]
     for each in [*alarms, *broken]:
-        print(
-            f"<--- device {each.device} ({each.architecture}) {each.kind or 'unchanged'} {each.element}: {each.verdicts}"
-        )
+        what = f"{each.kind or 'unchanged'} {each.element}"
+        print(f"<--- device {each.device} ({each.architecture}), {what}: {each.verdicts}")
     return int(bool(alarms or broken))
 
 
