@@ -108,7 +108,7 @@ def command(
         if value is not None and not 0 < value < float("inf"):
             raise UsageError(f"{option} must be a positive number, not {value!r}")
     if plot is not None:
-        from .pictures import refuse_picture
+        from spu.pictures import refuse_picture
 
         refuse_picture(plot)
     from spu.crosscheck import check
@@ -126,7 +126,7 @@ def command(
         progress=progress,
     )
     if plot is not None:
-        from .pictures import draw_covariances, save
+        from spu.pictures import draw_covariances, save
 
         save(draw_covariances(result.variables, result.covariances), plot)
     if as_json:
