@@ -22,7 +22,8 @@ from scipy.linalg.lapack import dtrsyl
 from spu.constants import UNIT_NOISE_DENSITY
 from spu.emulator.modes import Modes, commuting_modes
 from spu.errors import CircuitError, InputError
-from spu.sde import DenseSDE, StochasticODE, node_names
+from spu.mna import node_names
+from spu.sde import DenseSDE, StochasticODE
 
 FloatArray = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]

@@ -1,0 +1,125 @@
+"""Linear networks for the tests, written as SPICE cards: a `Circuit`, and a deck of independent making.
+
+A card is a SPICE line of plain numbers; ``vn1 a 0 noise 1e-16`` and ``in1 a 0 noise 4e-20`` are white noise
+sources of one-sided density (V^2/Hz, A^2/Hz). Resistors make thermal noise where the temperature is not 0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spu.circuit import Circuit, Instances, NoiseSource, Subcircuit
+from spu.constants import UNIT_NOISE_DENSITY
+from spu.device import Readout
+from spu.elements import (
+    Capacitor,
+    CurrentControlledCurrentSource,
+    CurrentControlledVoltageSource,
+    CurrentSource,
+    Element,
+    Inductor,
+    MutualInductance,
+    NoiseCurrent,
+    NoiseVoltage,
+    Resistor,
+    Transconductor,
+    VoltageControlledVoltageSource,
+    VoltageSource,
+)
+from spu.lazy import Lazy
+from spu.sde import _stamp
+from spu.spice.ngspice import Step
+from spu.spice.ngspice import run as run_ngspice
+
+BOLTZMANN = 1.380649e-23
+KINDS: dict[str, tuple[type[Element], int, int]] = {  # by letter: class, nodes, branches
+    "r": (Resistor, 2, 0),
+    "c": (Capacitor, 2, 0),
+    "l": (Inductor, 2, 0),
+    "k": (MutualInductance, 0, 2),
+    "i": (CurrentSource, 2, 0),
+    "g": (Transconductor, 4, 0),
+    "v": (VoltageSource, 2, 0),
+    "e": (VoltageControlledVoltageSource, 4, 0),
+    "f": (CurrentControlledCurrentSource, 2, 1),
+    "h": (CurrentControlledVoltageSource, 2, 1),
+}
+
+
+def cards(text: str) -> list[list[str]]:
+    return [line.split() for line in text.strip().splitlines()]
+
+
+def network(text: str, probes: str, temperature: float = 0.0) -> Circuit:
+    """The circuit of some cards, one subcircuit with every node a port, read out at nodes."""
+    elements, values, nodes, sources = [], {}, {}, []
+    for name, *words in cards(text):
+        value = float(words.pop())
+        kind, ends, controls = KINDS[name[0]]
+        port = None
+        if words[-1] == "noise":
+            kind = {"v": NoiseVoltage, "i": NoiseCurrent}[name[0]]
+            port = f"n_{name}"
+        elif kind is Resistor and temperature > 0:
+            port = f"t_{name}"
+        if port is not None:
+            sources.append(NoiseSource(port, port[0] == "t"))
+        assert len(words) == ends + controls + ("noise" in words), name
+        for node in words[:ends]:
+            if node != "0":
+                nodes.setdefault(node, len(nodes))
+        branches = tuple(words[ends : ends + controls])
+        elements.append(kind(name, tuple(words[:ends]), f"p{name}", port, branches))
+        values[f"p{name}"] = np.array([value])
+    ports = (*nodes, *(source.name for source in sources))
+    template = Subcircuit("network", ports, tuple(values), tuple(elements))
+    numbers = np.array([[*nodes.values(), *range(len(sources))]])
+    names = probes.split()
+    return Circuit(
+        temperature=temperature,
+        nodes=Lazy.of(list(nodes)),
+        instances=[Instances(template, Lazy.of(["x"]), numbers, values)],
+        sources=Lazy.of(sources),
+        probes=Lazy.of(names),
+        probe_nodes=np.array([[nodes[name], -1] for name in names]),
+        readout=Readout(tuple(names), np.eye(len(names)), np.zeros(len(names))),
+    )
+
+
+def directly(circuit: Circuit, frequencies: np.ndarray) -> np.ndarray:
+    """Transfer functions from every unit noise source by a dense solve of the equations as they are stamped."""
+    stamps, _ = _stamp(circuit)
+    E, F, K = stamps.E.toarray(), stamps.F.toarray(), stamps.K.toarray()
+    found = []
+    for frequency in frequencies:
+        system = 2j * np.pi * frequency * E - F
+        # Rows and columns on one scale: nodes and branches are in different units.
+        rows = 1.0 / np.abs(system).max(axis=1)
+        columns = 1.0 / np.abs(system * rows[:, None]).max(axis=0)
+        x = columns[:, None] * np.linalg.solve(system * rows[:, None] * columns, rows[:, None] * K)
+        found.append(x[circuit.probe_nodes[:, 0]] / UNIT_NOISE_DENSITY)
+    return np.array(found)
+
+
+def by_ngspice(text: str, circuit: Circuit, low: float, high: float, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Frequencies, and transfer functions from every unit noise source, by ngspice from the cards themselves."""
+    lines, elements, amplitudes = ["* a network"], [], []
+    for name, *words in cards(text):
+        if words[-2] == "noise":
+            lines.append(f"{name} {' '.join(words[:2])} dc 0 ac 0")
+            elements.append(name)
+            amplitudes.append(np.sqrt(float(words[-1])))
+            continue
+        lines.append(" ".join([name, *words]))
+        if name[0] == "r" and circuit.temperature > 0:
+            lines.append(f"it{name} {words[0]} {words[1]} dc 0 ac 0")
+            elements.append(f"it{name}")
+            amplitudes.append(np.sqrt(4 * BOLTZMANN * circuit.temperature / float(words[2])))
+    steps = [
+        Step((f"alter {e} acmag=1", f"ac dec {count} {low!r} {high!r}", f"alter {e} acmag=0"), "ac", None)
+        for e in elements
+    ]
+    found = run_ngspice("\n".join([*lines, ".options noopac", ".end", ""]), steps, time_limit=30)
+    frequencies = found[0]["frequency"].real
+    sweeps = [np.stack([sweep[name] for name in circuit.probes], axis=1) for sweep in found]
+    return frequencies, np.stack(sweeps, axis=2) * np.array(amplitudes) / UNIT_NOISE_DENSITY
