@@ -164,8 +164,9 @@ def _by_graph(stamps: Stamps, circuit: Circuit, names: Lazy[str], loops: _Loops 
         X = loops.basis
         E, F, K, s, H = X.T @ E @ X, X.T @ F @ X, X.T @ K, np.asarray(X.T @ s), H @ X
 
+    all_names = names
     E, F, K, s, H, names = _fix_conserved_charge(stamps, E, F, K, s, H, names)
-    sde = _eliminate_algebraic(stamps, circuit, E, F, K, s, H, names)
+    sde = _eliminate_algebraic(stamps, circuit, E, F, K, s, H, names, all_names)
     return replace(sde, conserved=bool(loops is not None or stamps.conserved))
 
 
@@ -382,6 +383,7 @@ def _eliminate_algebraic(
     s: FloatArray,
     H: sp.csr_array,
     names: Lazy[str],
+    all_names: Lazy[str],
 ) -> StochasticODE:
     """Solve for voltages that no capacitance holds and put them into the rest."""
     labels, ground = _components(stamps.capacitor_ends, stamps.node_count)
@@ -394,8 +396,13 @@ def _eliminate_algebraic(
         shift = sp.lil_array(sp.eye_array(len(names)))
         algebraic = []
         for label in levels:
-            # The charge of an isolated set fixes its level already; the rest of the group still floats with it.
-            members = [position[int(k)] for k in np.flatnonzero(labels == label) if int(k) not in stamps.isolated]
+            group = np.flatnonzero(labels == label)
+            if not stamps.isolated.isdisjoint(group.tolist()):  # two constraints on the same nodes
+                nodes = node_names(all_names.take(group))
+                raise _Undetermined(
+                    f"{listed(nodes)}: a conserved charge and nodes without capacitance hang together", nodes=nodes
+                )
+            members = [position[int(k)] for k in group]
             shift[members, [members[0]] * len(members)] = 1.0
             algebraic.append(members[0])
         z = np.array(sorted(algebraic), dtype=np.int64)

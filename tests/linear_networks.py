@@ -101,25 +101,43 @@ def directly(circuit: Circuit, frequencies: np.ndarray) -> np.ndarray:
     return np.array(found)
 
 
-def by_ngspice(text: str, circuit: Circuit, low: float, high: float, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Frequencies, and transfer functions from every unit noise source, by ngspice from the cards themselves."""
-    lines, elements, amplitudes = ["* a network"], [], []
-    for name, *words in cards(text):
-        if words[-2] == "noise":
-            lines.append(f"{name} {' '.join(words[:2])} dc 0 ac 0")
-            elements.append(name)
-            amplitudes.append(np.sqrt(float(words[-1])))
-            continue
-        lines.append(" ".join([name, *words]))
-        if name[0] == "r" and circuit.temperature > 0:
-            lines.append(f"it{name} {words[0]} {words[1]} dc 0 ac 0")
-            elements.append(f"it{name}")
-            amplitudes.append(np.sqrt(4 * BOLTZMANN * circuit.temperature / float(words[2])))
+def by_ngspice(
+    networks: dict[str, tuple[str, Circuit]], low: float, high: float, count: int
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Frequencies, and by name the transfer functions from every unit noise source, by ngspice from the cards.
+
+    All networks stand side by side in one deck: starting ngspice is what takes time.
+    """
+    lines, elements = ["* networks"], []
+    for number, (name, (text, circuit)) in enumerate(networks.items()):
+        for card, *words in cards(text):
+            kind, ends, controls = KINDS[card[0]]
+            mine = [word if word == "0" else f"{word}_{number}" for word in words[: ends + controls]]
+            if "noise" in words:
+                lines.append(f"{card}_{number} {' '.join(mine)} dc 0 ac 0")
+                elements.append((name, f"{card}_{number}", np.sqrt(float(words[-1]))))
+                continue
+            lines.append(" ".join([f"{card}_{number}", *mine, words[-1]]))
+            if kind is Resistor and circuit.temperature > 0:
+                lines.append(f"it{card}_{number} {' '.join(mine)} dc 0 ac 0")
+                density = 4 * BOLTZMANN * circuit.temperature / float(words[-1])
+                elements.append((name, f"it{card}_{number}", np.sqrt(density)))
+    probes = {
+        name: [f"{probe}_{number}" for probe in circuit.probes]
+        for number, (name, (_, circuit)) in enumerate(networks.items())
+    }
     steps = [
-        Step((f"alter {e} acmag=1", f"ac dec {count} {low!r} {high!r}", f"alter {e} acmag=0"), "ac", None)
-        for e in elements
+        Step(
+            (f"alter {element} acmag=1", f"ac dec {count} {low!r} {high!r}", f"alter {element} acmag=0"),
+            "ac",
+            ("frequency", *probes[name]),
+        )
+        for name, element, _ in elements
     ]
-    found = run_ngspice("\n".join([*lines, ".options noopac", ".end", ""]), steps, time_limit=30)
+    found = run_ngspice("\n".join([*lines, ".options noopac", ".end", ""]), steps, time_limit=60)
     frequencies = found[0]["frequency"].real
-    sweeps = [np.stack([sweep[name] for name in circuit.probes], axis=1) for sweep in found]
-    return frequencies, np.stack(sweeps, axis=2) * np.array(amplitudes) / UNIT_NOISE_DENSITY
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in networks}
+    for (name, _, amplitude), sweep in zip(elements, found, strict=True):
+        sight = np.stack([sweep[probe] for probe in probes[name]], axis=1)
+        columns[name].append(sight * amplitude / UNIT_NOISE_DENSITY)
+    return frequencies, {name: np.stack(column, axis=2) for name, column in columns.items()}
