@@ -24,7 +24,7 @@ the values of other components are away.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -186,6 +186,7 @@ class _System:
         self.made_of = np.eye(size)  # each equation as a combination of the circuit's
         self.X, self.Y = _Tracked.exact(np.eye(size)), _Tracked.exact(np.zeros_like(self.S.value))
         self.rows, self.columns = np.ones(size, dtype=bool), np.ones(size, dtype=bool)
+        self.ends = stamps.branch_ends()
 
     def add_row(self, source: int, rows: IntArray, factors: FloatArray) -> None:
         for matrix in (self.E, self.F, self.S):
@@ -227,15 +228,18 @@ class _System:
         self.rows[row] = self.columns[column] = False
         return changed
 
-    def equations(self, rows: Iterable[int]) -> tuple[str, ...]:
-        """Names of the nodes (where there is none, of the branches) whose equations these are combinations of."""
-        parts = np.abs(self.made_of[list(rows)])
-        used = (parts > 1e-9 * parts.max(axis=1, keepdims=True)).any(axis=0)
-        return self.unknowns(np.flatnonzero(used).tolist())
+    def equations(self, row: int) -> tuple[str, ...]:
+        """Names of the nodes whose laws, and of those whose branches' laws, an equation combines."""
+        parts = np.abs(self.made_of[row])
+        return self.nodes(np.flatnonzero(parts > 1e-9 * parts.max()))
 
-    def unknowns(self, columns: Iterable[int]) -> tuple[str, ...]:
-        """Names of the nodes (where there is none, of the branches) among unknowns."""
-        return node_names([self.names[k] for k in columns])
+    def nodes(self, unknowns: IntArray) -> tuple[str, ...]:
+        """Names of the nodes among unknowns, or at the ends of branches among them; of branches at ground alone."""
+        found = set(unknowns[unknowns < self.stamps.node_count].tolist())
+        for branch in unknowns[unknowns >= self.stamps.node_count]:
+            found |= set(self.ends[branch - self.stamps.node_count].tolist())
+        named = sorted(found - {GROUND}) or unknowns.tolist()
+        return node_names([self.names[k] for k in named])
 
 
 def reduce(stamps: Stamps, names: Sequence[str]) -> Reduced:
@@ -285,14 +289,13 @@ def _drop_source_currents(system: _System) -> None:
 
 def _refuse_loop(system: _System, branch: int) -> None:
     """Say that a current is undetermined: around a loop of voltage sources, where there is one through it."""
-    stamps = system.stamps
-    branches = np.concatenate(stamps.voltage_branches) + stamps.node_count
-    ends = [np.concatenate([pair[k] for pair in stamps.voltage_ends]) for k in range(2)]
-    p, n = (int(end[branches == branch][0]) for end in ends)
-    around = {node for node in (p, n) if node != GROUND}
+    nodes = system.stamps.node_count
+    p, n = system.ends[branch - nodes].tolist()
+    around = {branch, p, n}
     graph: dict[int, set[int]] = {}
-    for k, a, b in zip(branches.tolist(), ends[0].tolist(), ends[1].tolist(), strict=True):
-        if k != branch:
+    for k in np.concatenate(system.stamps.voltage_branches).tolist():
+        if k != branch - nodes:
+            a, b = system.ends[k].tolist()
             graph.setdefault(a, set()).add(b)
             graph.setdefault(b, set()).add(a)
     before, queue = {p: p}, [p]
@@ -307,10 +310,10 @@ def _refuse_loop(system: _System, branch: int) -> None:
         what = f"{system.names[branch][2:-1]} closes a loop of voltage sources, so their current is undetermined"
         here = n
         while here != p:
-            around |= {here} - {GROUND}
+            around.add(here)
             here = before[here]
-    nodes = system.unknowns(sorted(around))
-    raise CircuitError(f"{what} (nodes {listed(nodes)}); put a resistance in series", nodes=nodes)
+    names = system.nodes(np.array(sorted(around - {GROUND})))
+    raise CircuitError(f"{what} (at {listed(names)}); put a resistance in series", nodes=names)
 
 
 def _constraints(system: _System) -> bool:
@@ -330,7 +333,7 @@ def _constraints(system: _System) -> bool:
             _refuse_singular(system, int(row))
         if (S.value[row, 1:] != 0).any():
             among = np.flatnonzero(system.columns & (F.value[row] != 0))
-            nodes = system.unknowns(among.tolist())
+            nodes = system.nodes(among)
             raise CircuitError(
                 f"the circuit takes a derivative of white noise at {listed(nodes)}: noise holds a voltage that "
                 "capacitances or other sources follow, or could flow only through inductors; put a resistance in "
@@ -349,7 +352,7 @@ def _constraints(system: _System) -> bool:
 
 def _refuse_singular(system: _System, row: int) -> None:
     """Say which equations contradict or repeat each other, or leave something undetermined."""
-    nodes = system.equations([row])
+    nodes = system.equations(row)
     driven = bool(system.S.value[row].any())
     parts = np.flatnonzero(np.abs(system.made_of[row]) > 1e-9)
     if driven and (parts < system.stamps.node_count).all():
@@ -443,11 +446,11 @@ def _conserved(system: _System) -> bool:
         system.F.value[row] = system.F.size[row] = 0.0
         if system.S.value[row].any():
             kept = np.flatnonzero(system.columns & (system.E.value[row] != 0))
-            nodes = system.unknowns(kept.tolist())
+            nodes = system.nodes(kept)
             if system.S.value[row, 1:].any():
-                what = f"noise drives a charge or flux of {listed(nodes)}, which nothing drains (a random walk)"
+                what = f"noise drives a charge or flux at {listed(nodes)}, which nothing drains (a random walk)"
             else:
-                what = f"a constant current or voltage drives a charge or flux of {listed(nodes)} without bound"
+                what = f"a constant current or voltage drives a charge or flux at {listed(nodes)} without bound"
             raise CircuitError(f"{what}; give the cell a conductance, an inductor a resistance in series", nodes=nodes)
     pivots = _Pivots(system.E, still, columns)
     while (pivot := pivots.next()) is not None:

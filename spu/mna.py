@@ -118,6 +118,14 @@ class Stamps:
         """Noise currents from p to n: unit source number ``source`` times ``amplitude`` (A/sqrt(Hz))."""
         self._noise += [(p, source, -amplitude), (n, source, amplitude)]
 
+    def branch_ends(self) -> IntArray:
+        """(branches, 2) first and second node of each branch."""
+        ends = np.empty((self.branch_count, 2), dtype=np.int64)
+        pairs = [(p, n) for p, n, _ in self.inductor_ends] + self.voltage_ends
+        for branch, pair in zip(self.inductor_branches + self.voltage_branches, pairs, strict=True):
+            ends[branch] = np.column_stack(pair)
+        return ends
+
     def magnitudes(self) -> Stamps:
         """The same stamps with every term's magnitude: their sums bound the rounding of these sums."""
         found = replace(self)

@@ -141,3 +141,23 @@ def by_ngspice(
         sight = np.stack([sweep[probe] for probe in probes[name]], axis=1)
         columns[name].append(sight * amplitude / UNIT_NOISE_DENSITY)
     return frequencies, {name: np.stack(column, axis=2) for name, column in columns.items()}
+
+
+def noise_by_ngspice(
+    networks: dict[str, tuple[str, Circuit]], low: float, high: float, count: int
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """By name: frequencies, and the one-sided density (V^2/Hz) of the resistors' noise at the only probe."""
+    lines, steps = ["* networks", "vref ref_0 0 dc 0 ac 1", "rref ref_0 0 1"], []
+    for number, (text, circuit) in enumerate(networks.values()):
+        for card, *words in cards(text):
+            _, ends, controls = KINDS[card[0]]
+            mine = [word if word == "0" else f"{word}_{number}" for word in words[: ends + controls]]
+            lines.append(" ".join([f"{card}_{number}", *mine, words[-1]]))
+        steps.append(Step((f"noise v({circuit.probes[0]}_{number}) vref dec {count} {low!r} {high!r}",), "noise"))
+        celsius = circuit.temperature - 273.15
+    lines += [f".options noopac temp={celsius!r}", ".end", ""]
+    found = run_ngspice("\n".join(lines), steps, time_limit=60)
+    return {
+        name: (sweep["frequency"].real, sweep["onoise_spectrum"].real ** 2)
+        for name, sweep in zip(networks, found, strict=True)
+    }
