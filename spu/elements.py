@@ -7,19 +7,23 @@ instances of the subcircuit, so that half a million couplers cost one call each.
 ``stamp`` writes the element into modified nodal analysis, ``E x' = F x + s + K n`` with
 ``x`` the node voltages and inductor currents; rows of nodes are Kirchhoff's current law
 with currents *leaving* the node on the left-hand side. ``spice`` prints the same element
-for ngspice. The two methods of one class are the only places that know its equation.
+in a simulator's dialect. The two methods of one class are the only places that know its equation.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spu.constants import BOLTZMANN, UNIT_NOISE_DENSITY
 from spu.mna import Stamps
+
+if TYPE_CHECKING:
+    from spu.spice.dialects import Dialect
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -62,12 +66,9 @@ class Element(ABC):
             (k,) values, SI.
         """
 
-    @abstractmethod
-    def spice(self) -> list[str]:
-        """Lines inside the ``.subckt``."""
-
-    def _line(self, ending: str = "") -> str:
-        return " ".join([self.name, *self.nodes, f"{{{self.value}}}", *ending.split()])
+    def spice(self, dialect: Dialect) -> list[str]:
+        """Lines inside the subcircuit: one element of SPICE, unless it needs more."""
+        return [dialect.element(self.name, self.nodes, self.value)]
 
 
 class Resistor(Element):
@@ -80,13 +81,16 @@ class Resistor(Element):
             density = 4.0 * BOLTZMANN * stamps.temperature * conductance
             stamps.noise_current(nodes[0], nodes[1], noise, np.sqrt(density))
 
-    def spice(self) -> list[str]:
+    def spice(self, dialect: Dialect) -> list[str]:
         if self.noise_port is None:
-            return [self._line("noisy=0")]
-        # ngspice's resistors are noisy in .noise and silent in .tran; the transconductor adds
+            return [dialect.silent_resistor(self.name, self.nodes, self.value)]
+        noisy = super().spice(dialect)
+        if not dialect.thermal_sources:
+            return noisy
+        # SPICE's resistors are noisy in .noise and silent in .tran; the transconductor adds
         # the same noise to .tran (its port is silent in .noise, so nothing is counted twice).
-        p, n = self.nodes
-        return [self._line(), f"g{self.name} {p} {n} {self.noise_port} 0 {{sqrt(kt4/{self.value})/en}}"]
+        driven = (*self.nodes, self.noise_port, "0")
+        return [*noisy, dialect.element(f"g{self.name}", driven, f"sqrt(kt4/{self.value})/en")]
 
 
 class Capacitor(Element):
@@ -95,18 +99,12 @@ class Capacitor(Element):
     def stamp(self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: FloatArray) -> None:
         stamps.capacitance(nodes[0], nodes[1], values)
 
-    def spice(self) -> list[str]:
-        return [self._line()]
-
 
 class Inductor(Element):
     """Inductance (H); its current, from the first node to the second, is a state."""
 
     def stamp(self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: FloatArray) -> None:
         stamps.inductance(nodes[0], nodes[1], values)
-
-    def spice(self) -> list[str]:
-        return [self._line()]
 
 
 class CurrentSource(Element):
@@ -115,18 +113,12 @@ class CurrentSource(Element):
     def stamp(self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: FloatArray) -> None:
         stamps.current(nodes[0], nodes[1], values)
 
-    def spice(self) -> list[str]:
-        return [" ".join([self.name, *self.nodes, "dc", f"{{{self.value}}}"])]
-
 
 class Transconductor(Element):
     """Current ``g (v(third) - v(fourth))`` (A), g in S, from the first node to the second; noiseless."""
 
     def stamp(self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: FloatArray) -> None:
         stamps.transconductance(nodes[0], nodes[1], nodes[2], nodes[3], values)
-
-    def spice(self) -> list[str]:
-        return [self._line()]
 
 
 class NoiseCurrent(Element):
@@ -136,9 +128,9 @@ class NoiseCurrent(Element):
         assert noise is not None
         stamps.noise_current(nodes[0], nodes[1], noise, np.sqrt(values))
 
-    def spice(self) -> list[str]:
-        p, n = self.nodes
-        return [f"{self.name} {p} {n} {self.noise_port} 0 {{sqrt({self.value})/en}}"]
+    def spice(self, dialect: Dialect) -> list[str]:
+        assert self.noise_port is not None
+        return [dialect.element(self.name, (*self.nodes, self.noise_port, "0"), f"sqrt({self.value})/en")]
 
 
 def silent(element: Element) -> Element:
