@@ -19,7 +19,8 @@ from spu.errors import UsageError
 from spu.problem import Problem
 from spu.sde import stochastic_ode
 from spu.spice.deck import Deck
-from spu.spice.netlist import cell_node, noise_element
+from spu.spice.dialects import noise_element
+from spu.spice.netlist import cell_node
 from spu.spice.timing import Timing, timing
 
 FloatArray = NDArray[np.float64]
