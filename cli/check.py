@@ -134,6 +134,7 @@ def report(result: Check) -> dict[str, Any]:
         "variables": result.variables,
         "means": result.means,
         "covariances": result.covariances,
+        "diagnosis": None if result.diagnosis is None else result.diagnosis.as_json(),
     }
 
 
@@ -146,6 +147,8 @@ def describe(result: Check) -> str:
     lines += [f"{level.name}: {level.message}" for level in result.levels.values() if level.message]
     if result.covariances:
         lines += ["", *_corners(result)]
+    if result.diagnosis is not None:
+        lines += ["", *(f"diagnosis: {line}" for line in result.diagnosis.lines)]
     lines += ["", _IN_WORDS[result.verdict]]
     return "\n".join(lines)
 

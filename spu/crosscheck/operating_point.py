@@ -13,6 +13,12 @@ TOLERANCE = 1e-7
 """Relative to the largest mean (or, without one, to the noise): both solve one linear system."""
 
 
+def scale(context: Context) -> float:
+    """What errors are relative to, V: the largest mean or, without one, the largest rms."""
+    largest = float(np.abs(context.law.voltage_mean).max())
+    return largest if largest > 0 else float(context.rms.max())
+
+
 def run(context: Context) -> Level:
     """Compare every probe's DC voltage with the emulator's mean."""
     law = context.law
@@ -25,11 +31,9 @@ def run(context: Context) -> Level:
     mean = np.array([found[name][0] for name in context.vectors])
     context.means["op"] = mean
     expected = law.voltage_mean
-    largest = float(np.abs(expected).max())
-    scale = largest if largest > 0 else float(context.rms.max())
-    error = np.abs(mean - expected) / scale
+    error = np.abs(mean - expected) / scale(context)
     worst = int(np.argmax(error))
-    what = "" if largest > 0 else " of the noise (the mean is zero)"
+    what = "" if expected.any() else " of the noise (the mean is zero)"
     return Level(
         "op",
         "pass" if error[worst] <= TOLERANCE else "fail",

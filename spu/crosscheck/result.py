@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from spu.crosscheck.diagnosis import Diagnosis
 
 FloatArray = NDArray[np.float64]
 
@@ -66,6 +69,8 @@ class Check:
         transient`` (both from ``noise``, with its scatter); absent unless their levels ran.
     notes:
         What the reader should know besides (a deck written for another device...).
+    diagnosis:
+        Which single change explains what failed; None where nothing failed or nothing measured can tell.
     """
 
     levels: dict[str, Level]
@@ -73,6 +78,7 @@ class Check:
     means: dict[str, FloatArray]
     covariances: dict[str, FloatArray]
     notes: tuple[str, ...] = ()
+    diagnosis: Diagnosis | None = None
 
     @property
     def verdict(self) -> str:

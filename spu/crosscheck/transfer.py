@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spu.constants import UNIT_NOISE_DENSITY
-from spu.crosscheck.context import Context
+from spu.crosscheck.context import Context, Sweep
 from spu.crosscheck.result import Level
 from spu.spice.netlist import noise_resistor
 from spu.spice.ngspice import Step
@@ -39,12 +39,13 @@ def run(context: Context) -> Level:
     if not circuit.sources:
         return Level("ac", "skipped", "the device has no noise source")
     coarse = min(times.per_decade, NOISE_POINTS)
+    stride = -(-times.per_decade // coarse)  # both sweeps share every so manieth point
     reference = context.elements[0]
     steps = [
         Step(
             (
                 f"alter {element} acmag=1",
-                f"ac dec {times.per_decade} {times.low!r} {times.high!r}",
+                f"ac dec {stride * coarse} {times.low!r} {times.high!r}",
                 f"alter {element} acmag=0",
             ),
             "ac",
@@ -64,7 +65,8 @@ def run(context: Context) -> Level:
     )
     exact = law.transfer(frequencies)
     point, i, k = _pointwise(measured, exact)
-    densities, loudest, density_error, stray = _densities(context, found[count:])
+    densities, loudest, density_error, stray, heard = _densities(context, found[count:])
+    context.sweep = Sweep(frequencies, measured, _by_measured_gain(heard, measured[::stride]))
     ratio = densities / UNIT_NOISE_DENSITY**2
 
     covariance = _covariance(frequencies, measured, densities)
@@ -138,12 +140,13 @@ def _pointwise(measured: ComplexArray, exact: ComplexArray) -> tuple[float, int,
     return float(error[i, k]), int(i), int(k)
 
 
-def _densities(context: Context, runs: list[dict[str, NDArray]]) -> tuple[FloatArray, int, float, float]:
+def _densities(context: Context, runs: list[dict[str, NDArray]]) -> tuple[FloatArray, int, float, float, FloatArray]:
     """What ``.noise`` says of every source, over the whole sweep.
 
     Returns the densities of the unit sources (m,), V^2/Hz one-sided, each where it is heard best; the source
-    furthest from its density at any audible frequency, and how far (relative); and the largest share of a
-    probe's power that no source of the device explains.
+    furthest from its density at any audible frequency, and how far (relative); the largest share of a
+    probe's power that no source of the device explains; and each source's part of each probe's power density,
+    (f, p, m) V^2/Hz.
     """
     frequencies = runs[0]["frequency"].real
     gain = np.abs(context.law.transfer(frequencies)) ** 2  # (f, p, m)
@@ -166,7 +169,15 @@ def _densities(context: Context, runs: list[dict[str, NDArray]]) -> tuple[FloatA
     best = gain.reshape(-1, gain.shape[2]).argmax(axis=0)
     densities = ratio.reshape(-1, gain.shape[2])[best, np.arange(gain.shape[2])] * UNIT_NOISE_DENSITY**2
     worst = int(np.argmax(error))
-    return densities, worst, float(error[worst]), stray
+    return densities, worst, float(error[worst]), stray, heard
+
+
+def _by_measured_gain(heard: FloatArray, transfer: ComplexArray) -> FloatArray:
+    """(m,) densities of the sources, V^2/Hz, by their own measured transfer functions; NaN where there is none."""
+    power = (np.abs(transfer[: len(heard)]) ** 2).reshape(-1, heard.shape[2])
+    best, each = power.argmax(axis=0), np.arange(heard.shape[2])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(heard.reshape(-1, heard.shape[2])[best, each] / power[best, each])
 
 
 def _covariance(frequencies: FloatArray, transfer: ComplexArray, densities: FloatArray) -> FloatArray:
