@@ -120,7 +120,7 @@ class Diagnosis:
     best: Explanation | None
     others: tuple[Explanation, ...]
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """For ``--json``."""
         return asdict(self)
 
@@ -163,13 +163,13 @@ def diagnose(context: Context) -> Diagnosis | None:
         return None
     present = Candidate("", "", None, None, evidence.total, lambda: context.circuit)
     equations = evidence.system
-    untouched = _verified(context, evidence, present, equations)
+    untouched = _verified(evidence, present, equations)
     if untouched.remaining <= 1.0:
         return None
     found = candidates(evidence)[:VERIFIED]
-    explanations = [_verified(context, evidence, candidate, None) for candidate in found]
+    explanations = [_verified(evidence, candidate, None) for candidate in found]
     if not any(explanation.complete for explanation in explanations):
-        explanations += [_verified(context, evidence, candidate, None) for candidate in common(evidence)[:3]]
+        explanations += [_verified(evidence, candidate, None) for candidate in common(evidence)[:3]]
     order = sorted(explanations, key=lambda explanation: -explanation.explained)
     order = [each for each in order if each.explained > 0]
     entries, cells = _places(context, evidence)
@@ -236,7 +236,7 @@ def _frequencies(context: Context, sweep: Sweep, outputs: FloatArray, inputs: Fl
     return np.unique(np.concatenate([at, strongest]))
 
 
-def _verified(context: Context, evidence: Evidence, candidate: Candidate, equations: System | None) -> Explanation:
+def _verified(evidence: Evidence, candidate: Candidate, equations: System | None) -> Explanation:
     """Solve the changed circuit and compare it with what was measured."""
     try:
         equations = system(candidate.circuit()) if equations is None else equations

@@ -1,6 +1,6 @@
 """Every single change of a circuit that might explain a measurement, each fitted and ranked.
 
-Changes of a value have one unknown, found by Gauss and Newton's method from several starts; the others have none.
+Perturbations of a value have one unknown, found by Gauss and Newton's method from several starts; the others have none.
 Thousands are first judged at a few frequencies (`_SCREEN`), the best of each kind then at all.
 """
 
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from spu.circuit import Circuit
 from spu.constants import GROUND
-from spu.crosscheck import edits
-from spu.crosscheck.perturbation import Changes, LocalStamps, Scene, System, both, compact, system
+from spu.crosscheck import mutations
+from spu.crosscheck.perturbation import LocalStamps, Perturbations, Scene, System, both, compact, system
 from spu.elements import Capacitor, Element, Inductor, NoiseCurrent, Resistor
 
 FloatArray = NDArray[np.float64]
@@ -137,7 +137,7 @@ class _Judge:
     def system(self) -> System:
         return self.evidence.system
 
-    def finalists(self, changes: Changes) -> tuple[IntArray, FloatArray]:
+    def finalists(self, changes: Perturbations) -> tuple[IntArray, FloatArray]:
         """The best of given changes, and what they leave, (k,) each."""
         if not len(changes):
             return np.zeros(0, dtype=np.int64), np.zeros(0)
@@ -146,14 +146,14 @@ class _Judge:
         return chosen, _residual(self.evidence.scenes, changes.take(chosen)) + self.evidence.quiet
 
     def fitted(
-        self, make: Callable[[IntArray, FloatArray], Changes], count: int, low: float, starts: tuple[float, ...]
+        self, make: Callable[[IntArray, FloatArray], Perturbations], count: int, low: float, starts: tuple[float, ...]
     ) -> tuple[IntArray, FloatArray, FloatArray]:
         """The best of changes with one unknown each: which, the unknown, and what they leave.
 
         Parameters
         ----------
         make:
-            Changes for some rows and a value of the unknown in each; none at zero.
+            Perturbations for some rows and a value of the unknown in each; none at zero.
         low:
             Least value of the unknown.
         starts:
@@ -175,12 +175,12 @@ class _Judge:
         return chosen, at, residual + self.evidence.quiet
 
 
-def _residual(scenes: list[Scene], changes: Changes) -> FloatArray:
+def _residual(scenes: list[Scene], changes: Perturbations) -> FloatArray:
     return np.sum([scene.residual(changes) for scene in scenes], axis=0)
 
 
 def _step(
-    scenes: list[Scene], make: Callable[[IntArray, FloatArray], Changes], rows: IntArray, at: FloatArray
+    scenes: list[Scene], make: Callable[[IntArray, FloatArray], Perturbations], rows: IntArray, at: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Slope and curvature of what is left (Gauss and Newton), per unit of the unknown."""
     move = 1e-5 * np.maximum(1.0, np.abs(at))
@@ -191,7 +191,7 @@ def _step(
 
 def _refined(
     scenes: list[Scene],
-    make: Callable[[IntArray, FloatArray], Changes],
+    make: Callable[[IntArray, FloatArray], Perturbations],
     rows: IntArray,
     at: FloatArray,
     residual: FloatArray,
@@ -227,7 +227,7 @@ class _Family:
     name: str
     law: str
     reference: FloatArray
-    direction: Changes
+    direction: Perturbations
 
     @property
     def elements(self) -> list[Element]:
@@ -252,7 +252,7 @@ class _Family:
             return np.asarray((np.sqrt(present) + t * np.sqrt(reference)) ** 2)
         return np.asarray(present + t * reference)
 
-    def changes(self, rows: IntArray, t: FloatArray) -> Changes:
+    def changes(self, rows: IntArray, t: FloatArray) -> Perturbations:
         touched = self.direction.touched()
         if self.law in ("linear", "amplitude"):
             return self.direction.take(rows).scaled(t).only(*touched)
@@ -352,11 +352,11 @@ def _revalued(circuit: Circuit, family: _Family, row: int, after: float | None, 
     group, name = family.group, family.name
     before = float(family.present[row])
     if family.law == "amplitude" and kind == "sign":
-        return partial(edits.with_noise_reversed, circuit, group, row, name)
+        return partial(mutations.with_noise_reversed, circuit, group, row, name)
     value = 1e12 * before if after is None else after
     if kind == "shorted" and value == 0:
         value = 1e-12 * before
-    return partial(edits.with_values, circuit, group, [row], {name: value})
+    return partial(mutations.with_values, circuit, group, [row], {name: value})
 
 
 # --- whole instances -------------------------------------------------------------------------
@@ -384,7 +384,7 @@ def _missing(judge: _Judge) -> list[Candidate]:
                 None,
                 None,
                 left,
-                partial(edits.without, circuit, group, row),
+                partial(mutations.without, circuit, group, row),
             )
             for row, left in zip(chosen.tolist(), residual.tolist(), strict=True)
         ]
@@ -434,7 +434,7 @@ def _swapped(judge: _Judge) -> list[Candidate]:
                         values[0] if len(names) == 1 else None,
                         values[1] if len(names) == 1 else None,
                         left,
-                        partial(edits.with_swapped, circuit, group, pair, names),
+                        partial(mutations.with_swapped, circuit, group, pair, names),
                     )
                 )
     return found
@@ -448,7 +448,7 @@ def _moved(judge: _Judge) -> list[Candidate]:
     size = len(equations.E)
     for group, instances in enumerate(circuit.instances):
         rows, places = np.arange(len(instances.names)), np.array([size if node == GROUND else node for node in nodes])
-        for number, port in enumerate(edits.electrical_ports(instances.subcircuit)):
+        for number, port in enumerate(mutations.electrical_ports(instances.subcircuit)):
             row, place = (array.ravel() for array in np.meshgrid(rows, places, indexing="ij"))
             other = np.delete(equations.unknowns[group], number, axis=1)[row]
             keep = (equations.unknowns[group][row, number] != place) & ~(other == place[:, None]).any(axis=1)
@@ -459,7 +459,7 @@ def _moved(judge: _Judge) -> list[Candidate]:
             there = compact(equations.place(group, row, here))
             unknowns = equations.unknowns[group][row].copy()
             unknowns[:, number] = place
-            moved = Changes(unknowns, equations.sources[group][row], here.E, here.F, here.K, here.s)
+            moved = Perturbations(unknowns, equations.sources[group][row], here.E, here.F, here.K, here.s)
             chosen, residual = judge.finalists(both(there.scaled(np.full(len(row), -1.0)), compact(moved)))
             for k, left in zip(chosen.tolist(), residual.tolist(), strict=True):
                 target = GROUND if place[k] == size else int(place[k])
@@ -471,13 +471,13 @@ def _moved(judge: _Judge) -> list[Candidate]:
                         _node(circuit, source),
                         _node(circuit, target),
                         left,
-                        partial(edits.with_port, circuit, group, int(row[k]), port, target),
+                        partial(mutations.with_port, circuit, group, int(row[k]), port, target),
                     )
                 )
     return found
 
 
-def _scaled(changes: Changes, rows: IntArray, t: FloatArray) -> Changes:
+def _scaled(changes: Perturbations, rows: IntArray, t: FloatArray) -> Perturbations:
     return changes.take(rows).scaled(t)
 
 
@@ -510,7 +510,7 @@ def _added(judge: _Judge) -> list[Candidate]:
         if element is not Resistor and scene.at_dc:
             continue
         unit = pattern * reference[:, None, None]
-        changes = Changes(
+        changes = Perturbations(
             unknowns,
             np.zeros((len(a), 0), dtype=np.int64),
             unit if element is Capacitor else nothing,
@@ -533,7 +533,7 @@ def _added(judge: _Judge) -> list[Candidate]:
                     None,
                     value,
                     left,
-                    partial(edits.with_added, circuit, element, ends, value),
+                    partial(mutations.with_added, circuit, element, ends, value),
                 )
             )
     return found
@@ -567,10 +567,10 @@ def _gains_and_densities(judge: _Judge) -> list[Candidate]:
     single = [(f"noise source {source.name}", np.arange(len(every)) == k) for k, source in enumerate(circuit.sources)]
     adjustable = _adjustable(circuit)
     for group in circuit.instances:
-        for port in edits.noise_ports(group.subcircuit):
+        for port in mutations.noise_ports(group.subcircuit):
             members = np.isin(np.arange(len(every)), group.nodes[:, port])
             users = [e.name for e in group.subcircuit.elements if e.noise_port == group.subcircuit.ports[port]]
-            if 1 < members.sum() and not any(np.array_equal(members, known) for _, known in sets):
+            if members.sum() > 1 and not any(np.array_equal(members, known) for _, known in sets):
                 sets.append((f"{', '.join(users)} in every {group.subcircuit.name}", members))
     found = []
     for name, members in [*single, *sets]:
@@ -618,7 +618,7 @@ def _rewired(judge: _Judge) -> list[Candidate]:
     names = [source.name for source in circuit.sources]
     users: dict[int, list[tuple[int, int, int]]] = {}
     for group, instances in enumerate(circuit.instances):
-        for port in edits.noise_ports(instances.subcircuit):
+        for port in mutations.noise_ports(instances.subcircuit):
             for row, source in enumerate(instances.nodes[:, port].tolist()):
                 users.setdefault(source, []).append((group, row, port))
     found = []
@@ -635,7 +635,7 @@ def _rewired(judge: _Judge) -> list[Candidate]:
                     names[k],
                     names[other],
                     evidence.total + float(moved[k, other]),
-                    partial(edits.with_port, circuit, group, row, port, other),
+                    partial(mutations.with_port, circuit, group, row, port, other),
                 )
             )
     for k, other in _best(exchanged):
@@ -646,7 +646,7 @@ def _rewired(judge: _Judge) -> list[Candidate]:
                 names[k],
                 names[other],
                 evidence.total + float(exchanged[k, other]),
-                partial(edits.with_sources_swapped, circuit, k, other),
+                partial(mutations.with_sources_swapped, circuit, k, other),
             )
         )
     return found
@@ -676,7 +676,7 @@ def _probes(judge: _Judge) -> list[Candidate]:
             circuit.probes[a],
             circuit.probes[b],
             evidence.total + float(change[a, b]),
-            partial(edits.with_probes_swapped, circuit, a, b),
+            partial(mutations.with_probes_swapped, circuit, a, b),
         )
         for a, b in _best(change)
     ]
@@ -705,7 +705,7 @@ def common(evidence: Evidence) -> list[Candidate]:
 
         def made(t: float, family: _Family = family, rows: IntArray = rows) -> Circuit:
             values = family.value(rows, np.full(len(rows), t))
-            return edits.with_values(circuit, family.group, rows, {family.name: values})
+            return mutations.with_values(circuit, family.group, rows, {family.name: values})
 
         def difference(t: float, made: Callable[[float], Circuit] = made) -> FloatArray:
             changed = system(made(t))

@@ -1,7 +1,7 @@
 """What a change of a few elements does to every transfer function, exactly and for thousands of changes at once.
 
 Modified nodal analysis gives ``(s E - F) x = K n`` with all unknowns, none eliminated. An element touches few
-of them (`Changes.unknowns`), so with ``Z = (s E - F)^-1`` known once, the response of a circuit that differs
+of them (`Perturbations.unknowns`), so with ``Z = (s E - F)^-1`` known once, the response of a circuit that differs
 there by ``D`` follows from small matrices alone (Sherman, Morrison and Woodbury):
 ``Z' = Z - Z_R (1 + D Z_RR)^-1 D Z_R^T``. How well such a response fits a measured one then costs products of
 small matrices too (`Scene.residual`): inner products of all columns and rows of Z are tabulated.
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from spu.circuit import Circuit, Instances, NoiseSource, Subcircuit
 from spu.constants import GROUND, UNIT_NOISE_DENSITY
-from spu.crosscheck.edits import electrical_ports, noise_ports
+from spu.crosscheck.mutations import electrical_ports, noise_ports
 from spu.device import Readout
 from spu.lazy import Lazy
 from spu.sde import _stamp
@@ -33,7 +33,7 @@ _CHUNK = 2_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class Changes:
+class Perturbations:
     """k changes of a circuit, each of r unknowns and q noise sources.
 
     Attributes
@@ -58,9 +58,9 @@ class Changes:
     def __len__(self) -> int:
         return len(self.unknowns)
 
-    def take(self, rows: IntArray | slice) -> Changes:
+    def take(self, rows: IntArray | slice) -> Perturbations:
         """Some of them."""
-        return Changes(
+        return Perturbations(
             self.unknowns[rows],
             self.sources[rows],
             self.E[rows],
@@ -70,7 +70,7 @@ class Changes:
             None if self.S is None else self.S[rows],
         )
 
-    def scaled(self, factors: FloatArray) -> Changes:
+    def scaled(self, factors: FloatArray) -> Perturbations:
         """Each times a number, (k,)."""
         matrix, vector = factors[:, None, None], factors[:, None]
         return replace(
@@ -90,10 +90,10 @@ class Changes:
             used |= (part != 0).any(axis=(0, 1)) | (part != 0).any(axis=(0, 2))
         return used, (self.K != 0).any(axis=(0, 1))
 
-    def only(self, used: NDArray[np.bool_], heard: NDArray[np.bool_]) -> Changes:
+    def only(self, used: NDArray[np.bool_], heard: NDArray[np.bool_]) -> Perturbations:
         """Without the other unknowns and sources."""
         square = np.ix_(np.arange(len(self)), used, used)
-        return Changes(
+        return Perturbations(
             self.unknowns[:, used],
             self.sources[:, heard],
             self.E[square],
@@ -104,12 +104,12 @@ class Changes:
         )
 
 
-def compact(changes: Changes) -> Changes:
-    """Changes without what none of them touches."""
+def compact(changes: Perturbations) -> Perturbations:
+    """Perturbations without what none of them touches."""
     return changes.only(*changes.touched())
 
 
-def both(first: Changes, second: Changes) -> Changes:
+def both(first: Perturbations, second: Perturbations) -> Perturbations:
     """Two changes made together, one by one along k."""
 
     def diagonal(a: FloatArray, b: FloatArray) -> FloatArray:
@@ -117,7 +117,7 @@ def both(first: Changes, second: Changes) -> Changes:
         out[:, : a.shape[1], : a.shape[2]], out[:, a.shape[1] :, a.shape[2] :] = a, b
         return out
 
-    return Changes(
+    return Perturbations(
         np.concatenate([first.unknowns, second.unknowns], axis=1),
         np.concatenate([first.sources, second.sources], axis=1),
         diagonal(first.E, second.E),
@@ -221,9 +221,11 @@ class System:
         """(p,) DC voltages of the probes."""
         return np.asarray(self.probes @ np.linalg.solve(-self.F, self.s))
 
-    def place(self, group: int, rows: IntArray, stamps: LocalStamps) -> Changes:
+    def place(self, group: int, rows: IntArray, stamps: LocalStamps) -> Perturbations:
         """What stamps of some instances change, where these stand."""
-        return Changes(self.unknowns[group][rows], self.sources[group][rows], stamps.E, stamps.F, stamps.K, stamps.s)
+        return Perturbations(
+            self.unknowns[group][rows], self.sources[group][rows], stamps.E, stamps.F, stamps.K, stamps.s
+        )
 
     def stamped(self, group: int, rows: IntArray, parameters: Mapping[str, FloatArray]) -> LocalStamps:
         """The stamps of some instances with some parameters changed."""
@@ -319,7 +321,7 @@ class Scene:
             },
         )
 
-    def residual(self, changes: Changes) -> FloatArray:
+    def residual(self, changes: Perturbations) -> FloatArray:
         """(k,) weighted square of what is left of the difference if each change is made.
 
         Infinite where the changed circuit has no solution.
@@ -331,7 +333,7 @@ class Scene:
             out[rows] = self.total + _inner(X, left @ X @ np.swapaxes(right, -1, -2) - 2.0 * cross)
         return np.where(np.isfinite(out), out, np.inf)
 
-    def step(self, changes: Changes, nearby: Changes) -> tuple[FloatArray, FloatArray]:
+    def step(self, changes: Perturbations, nearby: Perturbations) -> tuple[FloatArray, FloatArray]:
         """For a move from each change towards the nearby one: (k,) slopes and (k,) curvatures (Gauss and Newton)."""
         slope, curvature = np.empty(len(changes)), np.empty(len(changes))
         for rows in self._chunks(changes):
@@ -342,12 +344,12 @@ class Scene:
             curvature[rows] = _inner(move, left @ move @ turned)
         return slope, curvature
 
-    def _chunks(self, changes: Changes) -> list[slice]:
+    def _chunks(self, changes: Perturbations) -> list[slice]:
         r, c = changes.E.shape[1], changes.E.shape[1] + (1 if self.at_dc else changes.K.shape[2])
         size = max(1, _CHUNK // max(1, len(self.points) * c * max(c, r)))
         return [slice(k, k + size) for k in range(0, len(changes), size)]
 
-    def _gather(self, changes: Changes) -> tuple[ComplexArray, ComplexArray, ComplexArray, ComplexArray]:
+    def _gather(self, changes: Perturbations) -> tuple[ComplexArray, ComplexArray, ComplexArray, ComplexArray]:
         """X with ``dH = left_R X right_C``, (k, f, r, c), and the tables at those rows and columns."""
         R = changes.unknowns
         first = self.Z.shape[1]
