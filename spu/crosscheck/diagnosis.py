@@ -17,7 +17,7 @@ from spu.constants import UNIT_NOISE_DENSITY
 from spu.crosscheck import operating_point, transfer
 from spu.crosscheck.context import Context, Sweep
 from spu.crosscheck.explanations import Candidate, Evidence, candidates, common
-from spu.crosscheck.perturbation import Scene, System, scene, system
+from spu.crosscheck.perturbation import Scene, scene, system
 
 FloatArray = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
@@ -56,7 +56,8 @@ class Explanation:
         What is changed, as it is called in the netlist: ``c1 of xcell_a`` is element c1 of the subcircuit of
         instance ``xcell_a``.
     kind:
-        ``value``, ``missing``, ``shorted``, ``doubled``, ``sign``, ``swapped``, ``moved``, ``rewired`` or ``added``.
+        ``value``, ``missing``, ``shorted``, ``doubled``, ``multiplied``, ``sign``, ``swapped``, ``moved``, ``rewired``
+        or ``added``.
     before, after:
         Value (SI) or node: in the circuit, and in what was measured. None where there is none.
     explained:
@@ -90,6 +91,10 @@ class Explanation:
             return f"{self.element} missing" + (f" (should be {before})" if self.before is not None else "")
         if self.kind == "added":
             return f"{self.element} added, {after}"
+        if self.kind in ("moved", "rewired"):
+            return f"{self.element} at {after} instead of {before}"
+        if self.kind == "multiplied" or (self.kind == "doubled" and self.element.startswith("x")):
+            return f"{self.element} there {after} times"
         word = {"sign": " (sign)", "shorted": " (a short)", "doubled": " (doubled)"}.get(self.kind, "")
         return f"{self.element}: {before} expected, {after} found{word}"
 
@@ -161,15 +166,13 @@ def diagnose(context: Context) -> Diagnosis | None:
     evidence = _evidence(context)
     if evidence is None:
         return None
-    present = Candidate("", "", None, None, evidence.total, lambda: context.circuit)
-    equations = evidence.system
-    untouched = _verified(evidence, present, equations)
+    untouched = _verified(evidence, Candidate("", "", None, None, evidence.total, lambda: evidence.system))
     if untouched.remaining <= 1.0:
         return None
     found = candidates(evidence)[:VERIFIED]
-    explanations = [_verified(evidence, candidate, None) for candidate in found]
+    explanations = [_verified(evidence, candidate) for candidate in found]
     if not any(explanation.complete for explanation in explanations):
-        explanations += [_verified(evidence, candidate, None) for candidate in common(evidence)[:3]]
+        explanations += [_verified(evidence, candidate) for candidate in common(evidence)[:3]]
     order = sorted(explanations, key=lambda explanation: -explanation.explained)
     order = [each for each in order if each.explained > 0]
     entries, cells = _places(context, evidence)
@@ -236,10 +239,10 @@ def _frequencies(context: Context, sweep: Sweep, outputs: FloatArray, inputs: Fl
     return np.unique(np.concatenate([at, strongest]))
 
 
-def _verified(evidence: Evidence, candidate: Candidate, equations: System | None) -> Explanation:
+def _verified(evidence: Evidence, candidate: Candidate) -> Explanation:
     """Solve the changed circuit and compare it with what was measured."""
     try:
-        equations = system(candidate.circuit()) if equations is None else equations
+        equations = candidate.equations()
         left = 0.0
         worst = 0.0
         if evidence.sweep is not None:
@@ -262,9 +265,7 @@ def _verified(evidence: Evidence, candidate: Candidate, equations: System | None
     except np.linalg.LinAlgError:
         left, worst = evidence.total, np.inf
     else:
-        ratio = (1.0 + evidence.density * evidence.allowed) / candidate.densities - 1.0
-        with np.errstate(divide="ignore"):
-            gap = np.abs(np.where(np.isfinite(ratio), ratio, 0.0)) / evidence.allowed
+        gap = np.abs(evidence.density_left(candidate.densities))
         left += float((gap**2).sum())
         worst = max(worst, float(gap.max(initial=0.0)))
     return Explanation(

@@ -7,8 +7,9 @@ Thousands are first judged at a few frequencies (`_SCREEN`), the best of each ki
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from spu.constants import GROUND
 from spu.crosscheck import mutations
 from spu.crosscheck.perturbation import LocalStamps, Perturbations, Scene, System, both, compact, system
 from spu.elements import Capacitor, Element, Inductor, NoiseCurrent, Resistor
+from spu.spice.netlist import cell_node
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -46,13 +48,14 @@ class Candidate:
     element:
         What is changed, in the words of the netlist.
     kind:
-        ``value``, ``missing``, ``shorted``, ``doubled``, ``sign``, ``swapped``, ``moved``, ``rewired`` or ``added``.
+        ``value``, ``missing``, ``shorted``, ``doubled``, ``multiplied``, ``sign``, ``swapped``, ``moved``, ``rewired``
+        or ``added``.
     before, after:
         Value (SI) or node, in the circuit and in what was measured; None where there is none.
     residual:
         What is left of the sum of squared differences, each in units of what is allowed.
-    circuit:
-        Makes the changed circuit.
+    equations:
+        Makes those of the changed circuit.
     gains, densities:
         (m,) factors of the transfer functions from each noise source, and of its density.
     """
@@ -62,7 +65,7 @@ class Candidate:
     before: float | str | None
     after: float | str | None
     residual: float
-    circuit: Callable[[], Circuit]
+    equations: Callable[[], System]
     gains: FloatArray | float = 1.0
     densities: FloatArray | float = 1.0
 
@@ -101,16 +104,30 @@ class Evidence:
         """What the densities contribute, which no change of the circuit explains."""
         return float((self.density**2).sum())
 
+    def unexplained(self, factors: FloatArray | float) -> float:
+        """What densities contribute that should differ by factors, (m,); those that are not a number are unknown."""
+        return float((self.density_left(factors) ** 2).sum())
+
+    def density_left(self, factors: FloatArray | float) -> FloatArray:
+        """(m,) deviations then, in units of what is allowed."""
+        left = ((1.0 + self.density * self.allowed) / factors - 1.0) / self.allowed
+        return np.where(np.isfinite(left), left, 0.0)
+
     @property
     def total(self) -> float:
         """The sum of squares that is to be explained."""
         return sum(scene.total for scene in self.scenes) + self.quiet
 
 
+def _solved(mutate: Callable[..., Circuit], *arguments: Any) -> System:
+    """The equations of a mutated circuit."""
+    return system(mutate(*arguments))
+
+
 def candidates(evidence: Evidence) -> list[Candidate]:
     """All single changes but those of a whole subcircuit definition, best first."""
     found: list[Candidate] = []
-    for make in (_values, _missing, _swapped, _moved, _added, _gains_and_densities, _rewired, _probes):
+    for make in (_values, _instances, _swapped, _moved, _added, _coupled, _gains_and_densities, _rewired, _probes):
         found += make(_Judge.of(evidence))
     return sorted(found, key=lambda candidate: candidate.residual)
 
@@ -268,7 +285,7 @@ def _families(equations: System) -> Iterator[_Family]:
             typical = float(np.abs(present).max(initial=0.0))
             if not typical > 0:
                 continue
-            reference = np.where(present != 0, np.abs(present), typical)
+            reference = np.where(present != 0, present, typical)
 
             def stamped(
                 values: FloatArray, group: int = group, every: IntArray = every, name: str = name
@@ -348,46 +365,60 @@ def _kind(family: _Family, before: float, after: float, change: float) -> tuple[
     return ("shorted", 0.0) if ratio < 1e-4 else ("missing", None) if ratio > 1e4 else ("value", after)
 
 
-def _revalued(circuit: Circuit, family: _Family, row: int, after: float | None, kind: str) -> Callable[[], Circuit]:
+def _revalued(circuit: Circuit, family: _Family, row: int, after: float | None, kind: str) -> Callable[[], System]:
     group, name = family.group, family.name
     before = float(family.present[row])
     if family.law == "amplitude" and kind == "sign":
-        return partial(mutations.with_noise_reversed, circuit, group, row, name)
+        return partial(_solved, mutations.with_noise_reversed, circuit, group, row, name)
     value = 1e12 * before if after is None else after
     if kind == "shorted" and value == 0:
         value = 1e-12 * before
-    return partial(mutations.with_values, circuit, group, [row], {name: value})
+    return partial(_solved, mutations.with_values, circuit, group, [row], {name: value})
 
 
 # --- whole instances -------------------------------------------------------------------------
 
 
-def _missing(judge: _Judge) -> list[Candidate]:
-    """An instance of several elements taken out."""
+def _instances(judge: _Judge) -> list[Candidate]:
+    """An instance missing, or there twice (or any number of times: a multiplier)."""
     found = []
     circuit, equations = judge.system.circuit, judge.system
+    nodes = len(circuit.node_names())
     for group, instances in enumerate(circuit.instances):
         if len(instances.parameters) < 2:
-            continue
+            continue  # what a value says, too
         rows = np.arange(len(instances.names))
-        taken = -equations.present(group, rows)
-        # What branches do remains, but their currents reach no node.
-        branches = equations.unknowns[group] >= len(circuit.node_names())
-        branches &= equations.unknowns[group] < len(equations.E)
-        for array in (taken.E, taken.F, taken.K, taken.s):
-            array[branches] = 0.0
-        chosen, residual = judge.finalists(compact(equations.place(group, rows, taken)))
-        found += [
-            Candidate(
-                instances.names[row],
-                "missing",
-                None,
-                None,
-                left,
-                partial(mutations.without, circuit, group, row),
+        whole = equations.place(group, rows, equations.present(group, rows))
+        # The equations of branches stay as they are; as much more of their currents reaches the nodes.
+        branches = (whole.unknowns >= nodes) & (whole.unknowns < len(equations.E))
+        whole = replace(
+            whole,
+            E=np.where(branches[:, :, None], 0.0, whole.E),
+            F=np.where(branches[:, :, None], 0.0, whole.F),
+            K=np.where(branches[:, :, None], 0.0, whole.K),
+            s=np.where(branches, 0.0, whole.s),
+        )
+        chosen, t, residual = judge.fitted(partial(_scaled, compact(whole)), len(rows), -1.0, (-1.0, 1.0))
+        for row, change, left in zip(chosen.tolist(), t.tolist(), residual.tolist(), strict=True):
+            if change == 0:
+                continue
+            # Its resistors' noise is no longer what their own transfer functions give.
+            densities = np.ones(len(circuit.sources))
+            densities[instances.nodes[row, mutations.noise_ports(instances.subcircuit)]] = np.nan
+            missing = abs(change + 1) < 1e-3
+            found.append(
+                Candidate(
+                    instances.names[row],
+                    "missing" if missing else "doubled" if abs(change - 1) < 1e-3 else "multiplied",
+                    None if missing else 1.0,
+                    None if missing else 1.0 + change,
+                    left,
+                    partial(_solved, mutations.without, circuit, group, row)
+                    if missing
+                    else partial(equations.perturbed, whole.take(np.array([row])).scaled(np.array([change]))),
+                    densities=densities,
+                )
             )
-            for row, left in zip(chosen.tolist(), residual.tolist(), strict=True)
-        ]
     return found
 
 
@@ -434,7 +465,7 @@ def _swapped(judge: _Judge) -> list[Candidate]:
                         values[0] if len(names) == 1 else None,
                         values[1] if len(names) == 1 else None,
                         left,
-                        partial(mutations.with_swapped, circuit, group, pair, names),
+                        partial(_solved, mutations.with_swapped, circuit, group, pair, names),
                     )
                 )
     return found
@@ -471,10 +502,54 @@ def _moved(judge: _Judge) -> list[Candidate]:
                         _node(circuit, source),
                         _node(circuit, target),
                         left,
-                        partial(mutations.with_port, circuit, group, int(row[k]), port, target),
+                        partial(_solved, mutations.with_port, circuit, group, int(row[k]), port, target),
                     )
                 )
     return found
+
+
+def _coupled(judge: _Judge) -> list[Candidate]:
+    """A mutual inductance between two inductors."""
+    circuit, equations = judge.system.circuit, judge.system
+    branch, inductance, names = [], [], []
+    nodes = len(circuit.node_names())
+    for group, instances in enumerate(circuit.instances):
+        inductors = [element for element in instances.subcircuit.elements if isinstance(element, Inductor)]
+        unknowns = equations.unknowns[group]
+        own = [k for k in range(unknowns.shape[1]) if nodes <= unknowns[0, k] < len(equations.E)]
+        if len(own) != len(inductors):
+            continue  # other elements have branches, too
+        for element, k in zip(inductors, own, strict=True):
+            branch += unknowns[:, k].tolist()
+            inductance += instances.parameters[element.value].tolist()
+            names += [f"{element.name} of {name}" for name in instances.names]
+    a, b = np.triu_indices(len(branch), 1)
+    if not len(a):
+        return []
+    values = np.array(inductance)
+    E = np.zeros((len(a), 2, 2))
+    E[:, 0, 1] = E[:, 1, 0] = np.sqrt(values[a] * values[b])
+    changes = Perturbations(
+        np.array(branch)[np.stack([a, b], axis=1)],
+        np.zeros((len(a), 0), dtype=np.int64),
+        E,
+        np.zeros_like(E),
+        np.zeros((len(a), 2, 0)),
+        np.zeros((len(a), 2)),
+    )
+    rows, t, residual = judge.fitted(partial(_scaled, changes), len(a), -0.999, (-0.5, 0.5))
+    return [
+        Candidate(
+            f"a coupling of {names[a[row]]} with {names[b[row]]}",
+            "added",
+            None,
+            k,
+            left,
+            partial(equations.perturbed, changes.take(np.array([row])).scaled(np.array([k]))),
+        )
+        for row, k, left in zip(rows.tolist(), t.tolist(), residual.tolist(), strict=True)
+        if k != 0
+    ]
 
 
 def _scaled(changes: Perturbations, rows: IntArray, t: FloatArray) -> Perturbations:
@@ -482,7 +557,7 @@ def _scaled(changes: Perturbations, rows: IntArray, t: FloatArray) -> Perturbati
 
 
 def _node(circuit: Circuit, node: int) -> str:
-    return "0" if node == GROUND else circuit.nodes[node]
+    return "0" if node == GROUND else cell_node(circuit.nodes[node])
 
 
 def _added(judge: _Judge) -> list[Candidate]:
@@ -533,7 +608,7 @@ def _added(judge: _Judge) -> list[Candidate]:
                     None,
                     value,
                     left,
-                    partial(mutations.with_added, circuit, element, ends, value),
+                    partial(_solved, mutations.with_added, circuit, element, ends, value),
                 )
             )
     return found
@@ -580,14 +655,32 @@ def _gains_and_densities(judge: _Judge) -> list[Candidate]:
             kind = "missing" if abs(gain) < 1e-3 else "sign" if abs(gain + 1) < 1e-3 else "value"
             left = evidence.total - 2 * change * slope[members].sum() + change**2 * curvature[members].sum()
             gains = np.where(members, gain, 1.0)
-            found.append(Candidate(f"gain of {name}", kind, 1.0, gain, float(left), lambda: circuit, gains=gains))
+            # .noise hears the resistor itself, whatever its source in .ac and .tran does.
+            with np.errstate(divide="ignore"):
+                densities = np.where(members & thermal, 1.0 / np.square(gains), 1.0)
+            densities = np.where(np.abs(gains) > 1e-6, densities, np.nan)
+            left += evidence.unexplained(densities) - evidence.quiet
+            found.append(
+                Candidate(
+                    f"gain of {name}",
+                    kind,
+                    1.0,
+                    gain,
+                    float(left),
+                    lambda: judge.system,
+                    gains=gains,
+                    densities=densities,
+                )
+            )
         change = float(evidence.density[members].mean())
         if change:
             factor = 1.0 + change * evidence.allowed
             kind = "missing" if abs(factor) < 1e-3 else "doubled" if abs(factor - 2) < 1e-3 else "value"
             left = evidence.total - float(members.sum()) * change**2
             densities = np.where(members, factor, 1.0)
-            found.append(Candidate(f"density of {name}", kind, 1.0, factor, left, lambda: circuit, densities=densities))
+            found.append(
+                Candidate(f"density of {name}", kind, 1.0, factor, left, lambda: judge.system, densities=densities)
+            )
     return found
 
 
@@ -616,12 +709,19 @@ def _rewired(judge: _Judge) -> list[Candidate]:
     half = -2 * weight[:, None] * (seen.T - own[:, None]) + weight[:, None] ** 2 * apart
     exchanged = half + half.T
     names = [source.name for source in circuit.sources]
+    thermal = np.array([source.thermal for source in circuit.sources])
     users: dict[int, list[tuple[int, int, int]]] = {}
     for group, instances in enumerate(circuit.instances):
         for port in mutations.noise_ports(instances.subcircuit):
             for row, source in enumerate(instances.nodes[:, port].tolist()):
                 users.setdefault(source, []).append((group, row, port))
     found = []
+
+    def unknown(*sources: int) -> FloatArray:
+        """Densities: .noise hears a resistor where it is, .ac its source where that is."""
+        here = np.isin(np.arange(len(names)), sources) & thermal
+        return np.where(here, np.nan, 1.0)
+
     np.fill_diagonal(moved, np.inf)
     exchanged[np.tril_indices(len(names))] = np.inf
     for k, other in _best(moved):
@@ -634,8 +734,9 @@ def _rewired(judge: _Judge) -> list[Candidate]:
                     "rewired",
                     names[k],
                     names[other],
-                    evidence.total + float(moved[k, other]),
-                    partial(mutations.with_port, circuit, group, row, port, other),
+                    evidence.total + float(moved[k, other]) + evidence.unexplained(unknown(k, other)) - evidence.quiet,
+                    partial(_solved, mutations.with_port, circuit, group, row, port, other),
+                    densities=unknown(k, other),
                 )
             )
     for k, other in _best(exchanged):
@@ -645,8 +746,9 @@ def _rewired(judge: _Judge) -> list[Candidate]:
                 "swapped",
                 names[k],
                 names[other],
-                evidence.total + float(exchanged[k, other]),
-                partial(mutations.with_sources_swapped, circuit, k, other),
+                evidence.total + float(exchanged[k, other]) + evidence.unexplained(unknown(k, other)) - evidence.quiet,
+                partial(_solved, mutations.with_sources_swapped, circuit, k, other),
+                densities=unknown(k, other),
             )
         )
     return found
@@ -671,12 +773,12 @@ def _probes(judge: _Judge) -> list[Candidate]:
     change[np.tril_indices(count)] = np.inf
     return [
         Candidate(
-            f"nodes {circuit.probes[a]} and {circuit.probes[b]}",
+            f"nodes {cell_node(circuit.probes[a])} and {cell_node(circuit.probes[b])}",
             "swapped",
-            circuit.probes[a],
-            circuit.probes[b],
+            cell_node(circuit.probes[a]),
+            cell_node(circuit.probes[b]),
             evidence.total + float(change[a, b]),
-            partial(mutations.with_probes_swapped, circuit, a, b),
+            partial(_solved, mutations.with_probes_swapped, circuit, a, b),
         )
         for a, b in _best(change)
     ]
@@ -721,7 +823,8 @@ def common(evidence: Evidence) -> list[Candidate]:
             return np.concatenate([joined.real, joined.imag])
 
         try:
-            t, left, total = _along(difference, max(family.low, -0.999999), signed=family.low == -np.inf)
+            starts = (0.0, -1.0, -2.0) if family.low == -np.inf else (0.0, -1.0, 1e9)
+            t, left, total = _along(difference, max(family.low, 1e-9 - 1.0), starts)
         except np.linalg.LinAlgError:
             continue
         if not t or family.law == "amplitude":
@@ -729,26 +832,30 @@ def common(evidence: Evidence) -> list[Candidate]:
         found.append(
             Candidate(
                 f"{_local(family)} in every {instances.subcircuit.name}",
-                "sign" if abs(t + 2) < 1e-3 else "missing" if abs(t + 1) < 1e-3 else "value",
+                "sign" if abs(t + 2) < 1e-3 else "missing" if abs(t + 1) < 1e-3 or t > 1e5 else "value",
                 1.0,
-                float(1.0 / (1.0 + t) if family.law == "reciprocal" else 1.0 + t),
+                None if t > 1e5 else float(1.0 / (1.0 + t) if family.law == "reciprocal" else 1.0 + t),
                 left / total * (evidence.total - evidence.quiet) + evidence.quiet,
-                partial(made, t),
+                partial(_solved, made, t),
             )
         )
     return sorted(found, key=lambda candidate: candidate.residual)
 
 
-def _along(difference: Callable[[float], FloatArray], low: float, *, signed: bool) -> tuple[float, float, float]:
-    """Gauss and Newton's method for one unknown from zero (and from -2, an inverted sign)."""
+def _along(
+    difference: Callable[[float], FloatArray], low: float, starts: tuple[float, ...]
+) -> tuple[float, float, float]:
+    """Gauss and Newton's method for one unknown from several starts: where, what it leaves, and of what (at 0)."""
     best: tuple[float, float] | None = None
     start = difference(0.0)
     total = float(start @ start)
-    for t in (0.0, -2.0) if signed else (0.0,):
-        here = start if t == 0 else difference(t)
+    for first in starts:
+        t = max(first, low)
+        here = difference(t)
         left, share = float(here @ here), 1.0
         for _ in range(_ITERATIONS):
-            slope = (difference(t + 1e-6) - here) / 1e-6
+            move = 1e-6 * max(1.0, abs(t))
+            slope = (difference(t + move) - here) / move
             size = float(slope @ slope)
             if not size > 0 or share < 0.01:
                 break

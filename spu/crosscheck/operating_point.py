@@ -6,6 +6,7 @@ import numpy as np
 
 from spu.crosscheck.context import Context
 from spu.crosscheck.result import Level
+from spu.errors import NgspiceFailed
 from spu.spice.ngspice import Step
 from spu.spice.ngspice import run as run_ngspice
 
@@ -28,6 +29,8 @@ def run(context: Context) -> Level:
         return Level("op", "skipped", "says nothing here: inductors short every current to ground at DC")
     assert context.deck is not None
     (found,) = run_ngspice(context.deck.text(), [Step(("op",), "op", context.vectors)], time_limit=context.time_limit)
+    if any(not len(found[name]) for name in context.vectors):
+        raise NgspiceFailed("ngspice found no operating point")
     mean = np.array([found[name][0] for name in context.vectors])
     context.means["op"] = mean
     expected = law.voltage_mean

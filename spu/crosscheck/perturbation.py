@@ -221,6 +221,18 @@ class System:
         """(p,) DC voltages of the probes."""
         return np.asarray(self.probes @ np.linalg.solve(-self.F, self.s))
 
+    def perturbed(self, change: Perturbations) -> System:
+        """With one perturbation (k = 1) made."""
+        size = len(self.E)
+        E, F, s = (np.pad(array, (0, 1)) for array in (self.E, self.F, self.s))
+        K = np.pad(self.K, ((0, 1), (0, 1)))
+        R, C = change.unknowns[0], change.sources[0]
+        np.add.at(E, np.ix_(R, R), change.E[0])
+        np.add.at(F, np.ix_(R, R), change.F[0])
+        np.add.at(K, np.ix_(R, C), change.K[0])
+        np.add.at(s, R, change.s[0])
+        return replace(self, E=E[:size, :size], F=F[:size, :size], K=K[:size, :-1], s=s[:size])
+
     def place(self, group: int, rows: IntArray, stamps: LocalStamps) -> Perturbations:
         """What stamps of some instances change, where these stand."""
         return Perturbations(
