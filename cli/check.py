@@ -161,6 +161,7 @@ def report(result: Check) -> dict[str, Any]:
         "variables": result.variables,
         "means": result.means,
         "covariances": result.covariances,
+        "diagnosis": None if result.diagnosis is None else result.diagnosis.to_dict(),
         "changes": None if result.changes is None else result.changes.to_dict(),
     }
 
@@ -176,6 +177,8 @@ def describe(result: Check) -> str:
         lines += ["", *_changes(result.changes)]
     if result.covariances:
         lines += ["", *_corners(result)]
+    if result.diagnosis is not None:
+        lines += ["", *(f"diagnosis: {line}" for line in result.diagnosis.lines)]
     lines += ["", _IN_WORDS[result.verdict]]
     return "\n".join(lines)
 

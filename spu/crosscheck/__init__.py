@@ -22,6 +22,7 @@ from spu.circuit import lower
 from spu.crosscheck import answer, ideal, operating_point, replay, transfer, transient
 from spu.crosscheck.changes import Edited
 from spu.crosscheck.context import Context
+from spu.crosscheck.diagnosis import Diagnosis, diagnose
 from spu.crosscheck.result import LEVELS, VERDICTS, Check, Level
 from spu.device import Device
 from spu.errors import DeckError, InputError, NgspiceFailed, NgspiceMissing, UsageError
@@ -33,7 +34,7 @@ from spu.spice.netlist import netlist as written
 if TYPE_CHECKING:
     from spu.folder import Folder
 
-__all__ = ["LEVELS", "VERDICTS", "Check", "Level", "check"]
+__all__ = ["LEVELS", "VERDICTS", "Check", "Diagnosis", "Level", "check"]
 
 _RUN: dict[str, Callable[[Context], Level]] = {
     "ideal": ideal.run,
@@ -142,7 +143,8 @@ def _check_all(
     levels = {name: _worst_of([found.levels[name] for found in checks if name in found.levels]) for name in chosen}
     notes = [f"programming {k}: {note}" for k, found in enumerate(checks, start=1) for note in found.notes]
     means, covariances = _merged_corners(checks)
-    return Check(levels, checks[0].variables, means, covariances, tuple(notes))
+    diagnosis = next((found.diagnosis for found in checks if found.diagnosis is not None), None)
+    return Check(levels, checks[0].variables, means, covariances, tuple(notes), diagnosis=diagnosis)
 
 
 def _told(progress: Callable[[str], None], number: int, words: str) -> None:
@@ -235,7 +237,11 @@ def _check(
             level = _run(name, context)
         found[name] = replace(level, seconds=time.perf_counter() - started)
     corners = _corners(context)
-    return Check(found, context.law.sde.readout.variables, *corners, tuple(notes), context.changes)
+    diagnosis = None
+    if any(level.verdict == "fail" for level in found.values()):
+        context.progress("diagnosis")
+        diagnosis = diagnose(context)
+    return Check(found, context.law.sde.readout.variables, *corners, tuple(notes), context.changes, diagnosis)
 
 
 def _read_again(original: Path | None) -> Edited:

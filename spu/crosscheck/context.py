@@ -29,6 +29,25 @@ FALSE_ALARM = 1e-6
 """Probability that the statistical tests of one level reject a correct deck, all together."""
 
 
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """What level ``ac`` measured.
+
+    Attributes
+    ----------
+    frequencies:
+        (f,) Hz.
+    measured:
+        (f, p, m) transfer functions, V per V, from every noise source to every probe.
+    densities:
+        (m,) one-sided density of each source, V^2/Hz, by those transfer functions; NaN of one that is not heard.
+    """
+
+    frequencies: FloatArray
+    measured: NDArray[np.complex128]
+    densities: FloatArray
+
+
 @dataclass
 class Context:
     """A circuit, the deck under test, and the settings; levels add what ngspice found.
@@ -49,6 +68,8 @@ class Context:
         Told in a few words what is going on.
     means, covariances:
         Found by ngspice, in volts: filled by levels.
+    sweep:
+        What level ``ac`` measured, once it ran.
     ensemble:
         The laws of all programmings, for level ``ideal``, which takes an ensemble as one; empty for a device that
         is none.
@@ -66,6 +87,7 @@ class Context:
     progress: Callable[[str], None] = lambda _: None
     means: dict[str, FloatArray] = field(default_factory=dict)
     covariances: dict[str, FloatArray] = field(default_factory=dict)
+    sweep: Sweep | None = None
     ensemble: tuple[Stationary, ...] = ()
     edited: Edited | None = None
     changes: Changes | None = None
