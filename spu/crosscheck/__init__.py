@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from spu.circuit import lower
 from spu.crosscheck import ideal, operating_point, replay, transfer, transient
 from spu.crosscheck.context import Context
 from spu.crosscheck.result import LEVELS, VERDICTS, Check, Level
@@ -87,7 +88,7 @@ def check(
             for k, member in enumerate(subject.members()):
                 paths.append(Path(scratch) / f"device.{k}.cir")
                 write_text(paths[-1], netlist(member, seed=seed))
-                contexts.append(Context(member, subject.problem, None, None, accuracy, seed, time_limit))
+                contexts.append(Context(lower(member), subject.problem, None, None, accuracy, seed, time_limit))
             return _check_all(contexts, paths, chosen, progress)
     from spu.folder import Folder, read_folder
 
@@ -95,7 +96,7 @@ def check(
     members = folder.device.members()
     decks = [folder.netlist, *folder.further, *[None] * len(members)][: len(members)]
     contexts = [
-        Context(member, folder.problem, folder.compiled, None, accuracy, seed, time_limit) for member in members
+        Context(lower(member), folder.problem, folder.compiled, None, accuracy, seed, time_limit) for member in members
     ]
     return _check_all(contexts, decks, chosen, progress)
 
@@ -209,10 +210,10 @@ def _run(name: str, context: Context) -> Level:
 
 
 def _stale(context: Context, deck: Deck) -> list[str]:
-    if deck.device_hash is not None and deck.device_hash != context.device.hash:
+    if deck.device_hash is not None and deck.device_hash != context.circuit.hash:
         return [
             f"device.cir was written for another device ({deck.device_hash}) than device.json holds "
-            f"({context.device.hash}): one of the two was changed"
+            f"({context.circuit.hash}): one of the two was changed"
         ]
     return []
 

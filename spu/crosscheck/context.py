@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spu.circuit import Circuit, lower
-from spu.device import Device
+from spu.circuit import Circuit
 from spu.emulator.large import LARGE
 from spu.emulator.law import solve
 from spu.emulator.stationary import Stationary
@@ -30,12 +29,12 @@ FALSE_ALARM = 1e-6
 
 @dataclass
 class Context:
-    """A device, the deck under test, and the settings; levels add what ngspice found.
+    """A circuit, the deck under test, and the settings; levels add what ngspice found.
 
     Attributes
     ----------
-    device, problem:
-        What was compiled, and what for.
+    circuit, problem:
+        What the emulator runs (of the device, not of the deck), and what it is for.
     compiled:
         Statistics stored by the compiler (arrays by name), or None.
     deck:
@@ -53,7 +52,7 @@ class Context:
         is none.
     """
 
-    device: Device
+    circuit: Circuit
     problem: Problem | None
     compiled: dict[str, Any] | None
     deck: Deck | None
@@ -64,11 +63,6 @@ class Context:
     means: dict[str, FloatArray] = field(default_factory=dict)
     covariances: dict[str, FloatArray] = field(default_factory=dict)
     ensemble: tuple[Stationary, ...] = ()
-
-    @cached_property
-    def circuit(self) -> Circuit:
-        """The circuit of the device (not of the deck)."""
-        return lower(self.device)
 
     @cached_property
     def law(self) -> Stationary:
