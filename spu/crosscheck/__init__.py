@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,8 @@ def check(
     accuracy: float | None = None,
     seed: int = 0,
     time_limit: float = 300.0,
+    detect: float | None = None,
+    budget: float | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Check:
     """Compare ideal model, emulator and ngspice.
@@ -68,6 +70,10 @@ def check(
         Of the noise, both replayed and ngspice's own.
     time_limit:
         Seconds for each run of ngspice.
+    detect:
+        Level ``noise`` takes as many samples as show, with 99 %, a variance that is off by this share.
+    budget:
+        The other way round: seconds that level ``noise`` may take; its ``detects`` says what they bought.
     progress:
         Called with a few words before each level.
 
@@ -82,13 +88,21 @@ def check(
         raise UsageError(f"accuracy must be a relative error >= 0, not {accuracy!r}")
     if seed < 0:
         raise UsageError(f"seed must not be negative, not {seed!r}")
+    if detect is not None and budget is not None:
+        raise UsageError("detect and budget exclude one another: one follows from the other")
+    for name, value in (("detect", detect), ("budget", budget)):
+        if value is not None and not (np.isfinite(value) and value > 0):
+            raise UsageError(f"{name} must be a positive number, not {value!r}")
+    settings: dict[str, Any] = {
+        "accuracy": accuracy, "seed": seed, "time_limit": time_limit, "detect": detect, "budget": budget
+    }
     if isinstance(subject, Device):
         with tempfile.TemporaryDirectory(prefix="spu-check-") as scratch:
             contexts, paths = [], []
             for k, member in enumerate(subject.members()):
                 paths.append(Path(scratch) / f"device.{k}.cir")
                 write_text(paths[-1], netlist(member, seed=seed))
-                contexts.append(Context(lower(member), subject.problem, None, None, accuracy, seed, time_limit))
+                contexts.append(Context(lower(member), subject.problem, None, None, **settings))
             return _check_all(contexts, paths, chosen, progress)
     from spu.folder import Folder, read_folder
 
@@ -96,7 +110,7 @@ def check(
     members = folder.device.members()
     decks = [folder.netlist, *folder.further, *[None] * len(members)][: len(members)]
     contexts = [
-        Context(lower(member), folder.problem, folder.compiled, None, accuracy, seed, time_limit) for member in members
+        Context(lower(member), folder.problem, folder.compiled, None, **settings) for member in members
     ]
     return _check_all(contexts, decks, chosen, progress)
 

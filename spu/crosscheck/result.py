@@ -36,6 +36,12 @@ class Level:
     exit_status:
         What the command line returns if this level is the worst: 1 for ``fail``, 2 for an
         ``error`` in the deck, 3 where ngspice is missing, else 0.
+    false_alarm_rate:
+        Probability that this level fails a correct device and deck by chance; 0 where no chance is involved, None
+        where the level did not run.
+    detects:
+        The smallest deviations that it sees with near certainty (99 %, or surely where no chance is involved),
+        relative, by what deviates: see `spu.crosscheck.power`.
     """
 
     name: str
@@ -46,6 +52,8 @@ class Level:
     seconds: float = 0.0
     data: dict[str, Any] = field(default_factory=dict)
     exit_status: int = 0
+    false_alarm_rate: float | None = None
+    detects: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
