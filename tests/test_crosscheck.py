@@ -19,12 +19,9 @@ from click.testing import CliRunner
 from helpers import unquantised
 
 import spu
-from spu.circuit import lower
 from spu.cli import cli
-from spu.crosscheck import replay, transient
-from spu.crosscheck.context import Context
-from spu.emulator.propagate import respond
-from spu.folder import read_folder, write_folder
+from spu.crosscheck import replay
+from spu.folder import write_folder
 from spu.spice.timing import sweep_integral
 
 WEAK = 1e-4

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from spu.circuit import lower
 from spu.crosscheck import ideal, operating_point, replay, transfer, transient
 from spu.crosscheck.context import Context
-from spu.crosscheck.result import LEVELS, VERDICTS, Check, Level
+from spu.crosscheck.corners import corners, ensemble_corners
+from spu.crosscheck.result import LEVELS, VERDICTS, Check, Corner, Level
 from spu.device import Device
 from spu.errors import DeckError, InputError, NgspiceFailed, NgspiceMissing, UsageError
 from spu.files import write_text
@@ -31,8 +32,9 @@ from spu.spice.netlist import netlist
 
 if TYPE_CHECKING:
     from spu.folder import Folder
+    from spu.problem import Problem
 
-__all__ = ["LEVELS", "VERDICTS", "Check", "Level", "check"]
+__all__ = ["LEVELS", "VERDICTS", "Check", "Corner", "Level", "check"]
 
 _RUN: dict[str, Callable[[Context], Level]] = {
     "ideal": ideal.run,
@@ -94,7 +96,11 @@ def check(
         if value is not None and not (np.isfinite(value) and value > 0):
             raise UsageError(f"{name} must be a positive number, not {value!r}")
     settings: dict[str, Any] = {
-        "accuracy": accuracy, "seed": seed, "time_limit": time_limit, "detect": detect, "budget": budget
+        "accuracy": accuracy,
+        "seed": seed,
+        "time_limit": time_limit,
+        "detect": detect,
+        "budget": budget,
     }
     if isinstance(subject, Device):
         with tempfile.TemporaryDirectory(prefix="spu-check-") as scratch:
@@ -109,9 +115,7 @@ def check(
     folder = subject if isinstance(subject, Folder) else read_folder(subject)
     members = folder.device.members()
     decks = [folder.netlist, *folder.further, *[None] * len(members)][: len(members)]
-    contexts = [
-        Context(lower(member), folder.problem, folder.compiled, None, **settings) for member in members
-    ]
+    contexts = [Context(lower(member), folder.problem, folder.compiled, None, **settings) for member in members]
     return _check_all(contexts, decks, chosen, progress)
 
 
@@ -122,18 +126,25 @@ def _check_all(
     progress: Callable[[str], None] | None,
 ) -> Check:
     """Check each programming of an ensemble against its own netlist, and their answer as one."""
+    for context in contexts:  # each programming has its share
+        context.budget = None if context.budget is None else context.budget / len(contexts)
     if len(contexts) == 1:
-        return _check(contexts[0], paths[0], chosen, progress)
+        return _check(contexts[0], paths[0], chosen, progress, contexts[0].problem)
     contexts[0].ensemble = tuple(context.law for context in contexts)
     checks = []
     for k, (context, path) in enumerate(zip(contexts, paths, strict=True)):
         told = None if progress is None else partial(_told, progress, k + 1)
         # The answer is that of all together: one level "ideal" says what there is to say.
-        checks.append(_check(context, path, [level for level in chosen if k == 0 or level != "ideal"], told))
+        own = [level for level in chosen if k == 0 or level != "ideal"]
+        checks.append(_check(context, path, own, told, None))
     levels = {name: _worst_of([found.levels[name] for found in checks if name in found.levels]) for name in chosen}
     notes = [f"programming {k}: {note}" for k, found in enumerate(checks, start=1) for note in found.notes]
     means, covariances = _merged_corners(checks)
-    return Check(levels, checks[0].variables, means, covariances, tuple(notes))
+    emulated = {"covariance": covariances["emulator"], "mean": means["emulator"]}
+    pairs = ensemble_corners(
+        [found.corners for found in checks], contexts[0].problem, contexts[0].compiled, emulated, levels.get("ideal")
+    )
+    return Check(levels, checks[0].variables, means, covariances, tuple(notes), pairs)
 
 
 def _told(progress: Callable[[str], None], number: int, words: str) -> None:
@@ -156,6 +167,7 @@ def _worst_of(levels: list[Level]) -> Level:
         level,
         message=f"{len(levels)} programmings, the worst number {worst + 1}: {level.message}",
         seconds=sum(found.seconds for found in levels),
+        false_alarm_rate=None if level.false_alarm_rate is None else len(levels) * level.false_alarm_rate,
         data={**level.data, "programmings": each},
     )
 
@@ -186,7 +198,13 @@ def _chosen(levels: Sequence[str] | None) -> list[str]:
     return [level for level in LEVELS if level in levels]
 
 
-def _check(context: Context, path: Path | None, chosen: list[str], progress: Callable[[str], None] | None) -> Check:
+def _check(
+    context: Context,
+    path: Path | None,
+    chosen: list[str],
+    progress: Callable[[str], None] | None,
+    problem: Problem | None,
+) -> Check:
     notes: list[str] = []
     fault: Level | None = None
     if path is None:
@@ -211,7 +229,8 @@ def _check(context: Context, path: Path | None, chosen: list[str], progress: Cal
         else:
             level = _run(name, context)
         found[name] = replace(level, seconds=time.perf_counter() - started)
-    return Check(found, context.law.sde.readout.variables, *_corners(context), tuple(notes))
+    pairs = corners(context, found, problem)
+    return Check(found, context.law.sde.readout.variables, *_corners(context), tuple(notes), pairs)
 
 
 def _run(name: str, context: Context) -> Level:

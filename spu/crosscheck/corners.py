@@ -2,61 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from spu.crosscheck import operating_point, transfer
+from spu.crosscheck import operating_point
 from spu.crosscheck.context import Context
 from spu.crosscheck.ideal import CONSISTENCY
-from spu.crosscheck.result import Level
+from spu.crosscheck.result import Corner, Level
+
+if TYPE_CHECKING:
+    from spu.problem import Problem
 
 FloatArray = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Corner:
-    """One pair of corners, one quantity; all sizes are Frobenius norms, relative to the first corner's.
-
-    Attributes
-    ----------
-    between:
-        Two of ``ideal``, ``emulator``, ``ngspice`` and ``ngspice transient``.
-    quantity:
-        ``covariance`` or ``mean``. A mean is measured against the noise (the root of the covariance's trace) where
-        it is zero.
-    found:
-        How far the two are apart.
-    predicted:
-        What of it is known in advance or follows from what was measured on the same noise: ``compilation`` (codes,
-        ranges, the resistors' own noise), ``sampled noise``, ``finite steps`` of ngspice. Parts are matrices: their
-        sizes need not add up.
-    scatter:
-        Expected size of what few samples leave; 0 where nothing is sampled.
-    unexplained:
-        Size of the difference less all predicted parts.
-    limit:
-        What is allowed of that; for sampled corners the verdict of the statistical tests decides, and this is None.
-    within:
-        Whether it is.
-    """
-
-    between: tuple[str, str]
-    quantity: str
-    found: float
-    predicted: dict[str, float]
-    scatter: float
-    unexplained: float
-    limit: float | None
-    within: bool
-
-
 @dataclass(eq=False)
 class _Part:
-    """A quantity of one corner less that of the one before, as a chain: what is predicted of it, and what not."""
+    """A quantity of one corner less that of another, and what is predicted of it."""
 
     difference: FloatArray
     predicted: dict[str, FloatArray] = field(default_factory=dict)
@@ -65,9 +32,17 @@ class _Part:
     within: bool | None = None
 
 
-def corners(context: Context, levels: dict[str, Level]) -> tuple[Corner, ...]:
-    """Every pair of corners that the levels run allow, in problem units; what is solved for first."""
-    readout = context.law.sde.readout
+def corners(context: Context, levels: dict[str, Level], problem: Problem | None) -> tuple[Corner, ...]:
+    """Every pair of corners that the levels run allow, in problem units; what is solved for first.
+
+    Parameters
+    ----------
+    context, levels:
+        Of a check that has run.
+    problem:
+        Of the ideal model; None leaves it out (a programming of an ensemble has none of its own).
+    """
+    readout, law, transient = context.law.sde.readout, context.law, context.transient
     T = readout.matrix
 
     def matrix(volts: FloatArray) -> FloatArray:
@@ -76,90 +51,111 @@ def corners(context: Context, levels: dict[str, Level]) -> tuple[Corner, ...]:
     def vector(volts: FloatArray) -> FloatArray:
         return np.asarray(T @ volts)
 
-    problem, law = context.problem, context.law
-    covariance, mean = matrix(law.voltage_covariance), vector(law.voltage_mean) + readout.offset
-    of_covariance: dict[tuple[str, str], _Part] = {}
-    of_mean: dict[tuple[str, str], _Part] = {}
-    noise = float(np.sqrt(np.trace(covariance)))
-    ideal_covariance, ideal_mean = covariance, mean
-    if problem is not None:
-        ideal_covariance, ideal_mean = np.asarray(problem.target_covariance), problem.target_mean
-        stored = None if context.compiled is None else context.compiled["statistics"]
-        for quantity, target, found, into in (
-            ("covariance", ideal_covariance, covariance, of_covariance),
-            ("mean", ideal_mean, mean, of_mean),
-        ):
-            part = _Part(found - target)
-            size = float(np.linalg.norm(target)) or noise
-            if stored is not None and np.shape(stored[quantity]) == np.shape(target):
-                part.predicted["compilation"] = np.asarray(_dense(stored[quantity])) - target
-                part.limit = CONSISTENCY * max(1.0, noise / size if quantity == "mean" else 1.0)
-            elif quantity == problem.answer:
-                part.limit = levels["ideal"].tolerance if "ideal" in levels else None
-            else:  # not what it was compiled for: nothing is promised
-                part.predicted["compilation"] = part.difference
-            into["ideal", "emulator"] = part
+    emulated = {"covariance": matrix(law.voltage_covariance), "mean": vector(law.voltage_mean) + readout.offset}
+    parts = _from_ideal(problem, context.compiled, emulated, levels.get("ideal"))
+    noise = float(np.sqrt(np.trace(emulated["covariance"])))
     if "ac" in context.covariances:
-        allowed = levels["ac"].data["covariance_tolerance"]
-        of_covariance["emulator", "ngspice"] = _Part(matrix(context.covariances["ac"]) - covariance, limit=allowed)
+        difference = matrix(context.covariances["ac"]) - emulated["covariance"]
+        parts["covariance", "ngspice"] = _Part(difference, limit=levels["ac"].data["covariance_tolerance"])
     if "op" in context.means:
-        difference = vector(context.means["op"] - law.voltage_mean)
-        scale = float(np.abs(vector(law.voltage_mean)).max()) or noise
-        allowed = operating_point.TOLERANCE * scale * np.sqrt(len(mean)) / (float(np.linalg.norm(mean)) or noise)
-        of_mean["emulator", "ngspice"] = _Part(difference, limit=float(allowed))
-    transient = context.transient
+        largest = float(np.abs(vector(law.voltage_mean)).max()) or noise
+        size = float(np.linalg.norm(emulated["mean"])) or noise
+        limit = operating_point.TOLERANCE * largest * np.sqrt(T.shape[0]) / size
+        parts["mean", "ngspice"] = _Part(vector(context.means["op"] - law.voltage_mean), limit=float(limit))
     if transient is not None:
-        failed = levels["noise"].data["failed"]
-        # Independent entries of the voltages' moments scatter; through the readout, by as much at most.
-        weight = abs(T)
-        scatter = float(np.sqrt((weight.power(2) @ transient.covariance_variance @ weight.power(2).T).sum()))
-        of_covariance["emulator", "ngspice transient"] = _Part(
+        passed = not levels["noise"].data["failed"]
+        weight = abs(T).power(2)  # as if entries scattered independently
+        parts["covariance", "ngspice transient"] = _Part(
             matrix(transient.covariance - transient.white),
             {
                 "sampled noise": matrix(transient.predicted - transient.white),
                 "finite steps": matrix(transient.covariance - transient.response_covariance),
             },
-            scatter,
-            None,
-            not failed,
+            float(np.sqrt((weight @ transient.covariance_variance @ weight.T).sum())),
+            within=passed,
         )
-        of_mean["emulator", "ngspice transient"] = _Part(
+        parts["mean", "ngspice transient"] = _Part(
             vector(transient.mean - law.voltage_mean),
             {"finite steps": vector(transient.mean - transient.response_mean)},
-            float(np.sqrt((weight.power(2) @ transient.mean_variance).sum())),
-            None,
-            not failed,
+            float(np.sqrt((weight @ transient.mean_variance).sum())),
+            within=passed,
         )
-    rows = [("covariance", of_covariance, ideal_covariance, covariance), ("mean", of_mean, ideal_mean, mean)]
+    return _rows(parts, problem, emulated)
+
+
+def ensemble_corners(
+    each: Sequence[tuple[Corner, ...]],
+    problem: Problem | None,
+    compiled: dict[str, Any] | None,
+    emulated: dict[str, FloatArray],
+    ideal: Level | None,
+) -> tuple[Corner, ...]:
+    """Corners of an ensemble: the ideal against merged samples, and of other pairs the worst programming.
+
+    ``emulated`` holds ``covariance`` and ``mean`` of merged samples, in problem units.
+    """
+    worst: dict[tuple[str, tuple[str, str]], Corner] = {}
+    for row in (row for rows in each for row in rows):
+        other = worst.setdefault((row.quantity, row.between), row)
+        if (not row.within, row.unexplained) > (not other.within, other.unexplained):
+            worst[row.quantity, row.between] = row
+    return (*_rows(_from_ideal(problem, compiled, emulated, ideal), problem, emulated), *worst.values())
+
+
+def _from_ideal(
+    problem: Problem | None, compiled: dict[str, Any] | None, emulated: dict[str, FloatArray], ideal: Level | None
+) -> dict[tuple[str, str], _Part]:
+    """The emulator less the ideal; what was predicted when the device was compiled lies in its folder."""
+    if problem is None:
+        return {}
+    parts: dict[tuple[str, str], _Part] = {}
+    noise = float(np.sqrt(np.trace(emulated["covariance"])))
+    answer = "mean" if problem.answer == "mean" else "covariance"
+    for quantity, target in (("covariance", problem.target_covariance), ("mean", problem.target_mean)):
+        target = _dense(target)
+        part = parts[quantity, "emulator"] = _Part(emulated[quantity] - target)
+        stored = None if compiled is None else _dense(compiled["statistics"][quantity])
+        if stored is not None and stored.shape == target.shape:
+            part.predicted["compilation"] = stored - target
+            size = float(np.linalg.norm(target)) or noise
+            part.limit = CONSISTENCY * (max(1.0, noise / size) if quantity == "mean" else 1.0)
+        elif quantity == answer:
+            part.limit = None if ideal is None else ideal.tolerance
+        else:  # not what it was compiled for: nothing is promised of it
+            part.predicted["compilation"] = part.difference
+    return parts
+
+
+def _rows(
+    parts: dict[tuple[str, str], _Part], problem: Problem | None, emulated: dict[str, FloatArray]
+) -> tuple[Corner, ...]:
+    noise = float(np.sqrt(np.trace(emulated["covariance"])))
+    quantities = ["covariance", "mean"]
     if problem is not None and problem.answer == "mean":
-        rows.reverse()
+        quantities.reverse()
     found: list[Corner] = []
-    for quantity, parts, target, emulated in rows:
+    for quantity in quantities:
+        size = float(np.linalg.norm(emulated[quantity])) or noise
+        near, ideal_size = parts.get((quantity, "emulator")), 0.0
+        if near is not None:
+            ideal_size = float(np.linalg.norm(emulated[quantity] - near.difference)) or noise
+            found.append(_corner(("ideal", "emulator"), quantity, near, ideal_size))
         for far in ("ngspice", "ngspice transient"):
-            near, beyond = parts.get(("ideal", "emulator")), parts.get(("emulator", far))
-            if near is not None and beyond is not None:
-                parts["ideal", far] = _Part(
+            beyond = parts.get((quantity, far))
+            if beyond is None:
+                continue
+            found.append(_corner(("emulator", far), quantity, beyond, size))
+            if near is not None:
+                # Against the ideal, all that compilation leaves is predicted by the emulator.
+                chain = _Part(
                     near.difference + beyond.difference,
-                    # Against the ideal, all that compilation leaves is predicted by the emulator.
                     {"compilation": near.difference, **beyond.predicted},
                     beyond.scatter,
                     beyond.limit,
                     beyond.within,
                 )
-        for between in _ORDER:
-            if between in parts:
-                base = target if between[0] == "ideal" else emulated
-                found.append(_corner(between, quantity, parts[between], float(np.linalg.norm(base)) or noise))
+                found.append(_corner(("ideal", far), quantity, chain, ideal_size))
     return tuple(found)
-
-
-_ORDER = (
-    ("ideal", "emulator"),
-    ("emulator", "ngspice"),
-    ("ideal", "ngspice"),
-    ("emulator", "ngspice transient"),
-    ("ideal", "ngspice transient"),
-)
 
 
 def _corner(between: tuple[str, str], quantity: str, part: _Part, size: float) -> Corner:

@@ -153,9 +153,7 @@ class Recorder:
         exact = respond(context.law.dense, np.vstack([noise, noise[-1:]]), interval, hold=True, start=context.start)
         errors = path_errors(context, voltages, exact)
         after = slice(self.burn + 1, None)
-        return Recording(
-            voltages[after], exact[after], noise, held, errors, len(found["time"]) / steps, seconds
-        )
+        return Recording(voltages[after], exact[after], noise, held, errors, len(found["time"]) / steps, seconds)
 
 
 def run_seed(seed: int, run: int) -> int:
@@ -188,5 +186,3 @@ def _at_samples(
         for k, name in enumerate(sources)
     )
     return voltages, noise, held
-
-

@@ -56,6 +56,43 @@ class Level:
     detects: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Corner:
+    """One pair of corners, one quantity; all sizes are Frobenius norms, relative to the first corner's.
+
+    Attributes
+    ----------
+    between:
+        Two of ``ideal``, ``emulator``, ``ngspice`` and ``ngspice transient``.
+    quantity:
+        ``covariance`` or ``mean``. A mean is measured against the noise (the root of the covariance's trace) where
+        it is zero.
+    found:
+        How far the two are apart.
+    predicted:
+        What of it is known in advance or follows from what was measured on the same noise: ``compilation`` (codes,
+        ranges, the resistors' own noise), ``sampled noise``, ``finite steps`` of ngspice. Parts are matrices: their
+        sizes need not add up.
+    scatter:
+        Expected size of what few samples leave; 0 where nothing is sampled.
+    unexplained:
+        Size of the difference less all predicted parts.
+    limit:
+        What is allowed of that; for sampled corners the verdict of the statistical tests decides, and this is None.
+    within:
+        Whether it is.
+    """
+
+    between: tuple[str, str]
+    quantity: str
+    found: float
+    predicted: dict[str, float]
+    scatter: float
+    unexplained: float
+    limit: float | None
+    within: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Check:
     """The outcome of a check.
@@ -74,6 +111,8 @@ class Check:
         transient`` (both from ``noise``, with its scatter); absent unless their levels ran.
     notes:
         What the reader should know besides (a deck written for another device...).
+    corners:
+        How far ideal model, emulator and ngspice lie apart, pairwise, and what of that was predicted.
     """
 
     levels: dict[str, Level]
@@ -81,6 +120,7 @@ class Check:
     means: dict[str, FloatArray]
     covariances: dict[str, FloatArray]
     notes: tuple[str, ...] = ()
+    corners: tuple[Corner, ...] = ()
 
     @property
     def verdict(self) -> str:

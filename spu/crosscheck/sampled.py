@@ -202,7 +202,8 @@ class SampledLaw:
             p_values[worst] = two_sided(exact)
             others = np.setdiff1d(np.arange(len(rows)), worst)
             p_values[others] = np.maximum(p_values[others], p_values[worst].min(initial=1.0))
-            where = [names[i] if i == j else f"{names[i]} with {names[j]}" for i, j in zip(rows, cols, strict=True)]
+            pairs = zip(rows.tolist(), cols.tolist(), strict=True)
+            where = [names[i] if i == j else f"{names[i]} with {names[j]}" for i, j in pairs]
             found.append(worst_of(name, p_values, where))
         return found
 
@@ -249,7 +250,8 @@ class SampledLaw:
         left, P = self._left, self.state_covariance
         phi = np.linalg.matrix_power(self.transition, stride)
         step = P - phi @ P @ phi.T
-        gains, whitens = [], []
+        gains: list[FloatArray] = []
+        whitens: list[FloatArray] = []
         M = P
         for _ in range(most):
             values, vectors = la.eigh(left @ M @ left.T)

@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,8 +45,8 @@ HELD = 1e-6
 """Of a source's rms: how far it may stray from its sample while it holds it."""
 
 COARSER, FAITHLESS = 1.5, 0.5
-"""Samples held so much longer than the device's time constants ask for are a finding where they change its covariance by
-more than this share: all may be as predicted, but the transient no longer speaks of the device."""
+"""Samples held so much longer than the device's time constants ask for are a finding where they change its
+covariance by more than this share: all may be as predicted, but the transient no longer speaks of the device."""
 
 KINDS = 18
 """Of tests, at most: each has this share of the false-alarm rate."""
@@ -106,7 +105,7 @@ def run(context: Context) -> Level:
     say = {
         "sources": "noise source {where}: its {name} is off",
         "covariance": "the {name} of {where} is not what such sources give",
-        "innovations": "the {name} of what {where} does from one time constant to the next is not what such sources give",
+        "innovations": "the {name} of what is new in {where} after a time constant is not what such sources give",
     }
     statistics = {}
     for group, members in tests.items():
@@ -217,8 +216,10 @@ def _plan(context: Context, recorder: Recorder, law: SampledLaw, started: float,
     pilot = recorder.record(PILOT)
     speed = (PILOT + recorder.burn) / max(pilot.seconds - startup, 0.1 * pilot.seconds)
     workers = min(2, os.cpu_count() or 1)
-    # One run fits into memory, and into half of its time limit.
-    longest = int(min(MOST_NUMBERS / (pilot.points * recorder.width), 0.5 * context.time_limit * speed))
+    # One run fits into memory and well into its time limit, and a budget is spent in a few of them: others may
+    # want the machine, and then it is slower than the short run was.
+    seconds = min(context.time_limit, np.inf if context.budget is None else context.budget) / 4.0
+    longest = int(min(MOST_NUMBERS / (pilot.points * recorder.width), seconds * speed))
     longest = max(longest - recorder.burn, PILOT)
     deadline = np.inf
     if context.budget is not None:
@@ -232,8 +233,8 @@ def _plan(context: Context, recorder: Recorder, law: SampledLaw, started: float,
     seen = float(law.smallest_variance(plan.count, runs, limit).max()) if len(law.heard) else 0.0
     seconds = -(-runs // workers) * (startup + (plan.count + recorder.burn) / speed)
     context.progress(
-        f"noise: {plan.count * runs} samples in {runs} run{'s' if runs > 1 else ''}, about {seconds:.0f} s of ngspice: "
-        f"a variance off by {seen:.2g} will be seen"
+        f"noise: {plan.count * runs} samples in {runs} run{'s' if runs > 1 else ''}, about {seconds:.0f} s of ngspice; "
+        f"a variance off by {100 * seen:.2g} % will be seen"
     )
     return plan
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,7 @@ class Test:
     where: str
 
 
-def worst_of(name: str, p_values: NDArray[np.float64], where: Sequence[str]) -> Test:
+def worst_of(name: str, p_values: NDArray[Any], where: Sequence[str]) -> Test:
     """A kind of test out of its p-values, each with its place."""
     flat = np.asarray(p_values).ravel()
     k = int(np.argmin(flat))
@@ -109,10 +110,10 @@ def battery(sums: Sums, names: Sequence[str]) -> list[Test]:
     p_values = betainc((count - 1) / 2.0, 0.5, 1.0 - square)
     if m > 1:
         rows, cols = np.triu_indices(m, 1)
-        pairs = [f"{names[i]} with {names[j]}" for i, j in zip(rows, cols, strict=True)]
+        pairs = [f"{names[i]} with {names[j]}" for i, j in zip(rows.tolist(), cols.tolist(), strict=True)]
         found.append(worst_of("correlation", p_values[0, rows, cols], pairs))
     later = p_values[1:]
-    lag, i, j = np.unravel_index(int(np.argmin(later)), later.shape)
+    lag, i, j = map(int, np.unravel_index(int(np.argmin(later)), later.shape))
     other = "itself" if i == j else names[j]
     place = f"{names[i]} with {other} {lag + 1} sample{'s' if lag else ''} before"
     together = worst_of("lagged correlation", later, [place] * later.size)
