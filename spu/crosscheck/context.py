@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spu.circuit import Circuit
-from spu.crosscheck.power import Changed, changed
+from spu.crosscheck.changes import Changes, Edited
+from spu.crosscheck.power import Perturbed, perturbed
 from spu.emulator.large import LARGE
 from spu.emulator.law import solve
 from spu.emulator.stationary import Stationary
@@ -107,6 +108,8 @@ class Context:
     ensemble:
         The laws of all programmings, for level ``ideal``, which takes an ensemble as one; empty for a device that
         is none.
+    edited, changes:
+        Where the deck is not the device's own: what is known of it, and what level ``answer`` found.
     """
 
     circuit: Circuit
@@ -123,6 +126,8 @@ class Context:
     covariances: dict[str, FloatArray] = field(default_factory=dict)
     transient: Transient | None = None
     ensemble: tuple[Stationary, ...] = ()
+    edited: Edited | None = None
+    changes: Changes | None = None
 
     @cached_property
     def law(self) -> Stationary:
@@ -142,9 +147,9 @@ class Context:
         return law
 
     @cached_property
-    def changed(self) -> list[Changed]:
+    def perturbed(self) -> list[Perturbed]:
         """What its law becomes if one element changes a little, for a fair choice of elements."""
-        return changed(self.circuit, self.law.sde.E.shape[0])
+        return perturbed(self.circuit, self.law.sde.E.shape[0])
 
     @cached_property
     def timing(self) -> Timing:

@@ -40,14 +40,14 @@ UNSEEN = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class Changed:
+class Perturbed:
     """A circuit with one parameter changed by `CHANGE`: which, and its law."""
 
     name: str
     law: Stationary
 
 
-def changed(circuit: Circuit, states: int) -> list[Changed]:
+def perturbed(circuit: Circuit, states: int) -> list[Perturbed]:
     """Laws of the circuit with one parameter changed, for a fair choice of them."""
     places = [
         (number, key, k)
@@ -69,7 +69,7 @@ def changed(circuit: Circuit, states: int) -> list[Changed]:
         except SpuError:  # on the edge of what the equations take
             continue
         if isinstance(law, Stationary):
-            found.append(Changed(f"{key} of {group.names[k]}", law))
+            found.append(Perturbed(f"{key} of {group.names[k]}", law))
     return found
 
 
@@ -91,7 +91,7 @@ def smallest_change(context: Context, figure: Callable[[Stationary], float], all
     is, and ``element_covariance``, what that change makes of the covariance (relative, Frobenius); all None where
     no parameter is seen. ``elements`` are seen, ``unseen`` not, at no change below 100 %.
     """
-    return _summary(context, [figure(each.law) for each in context.changed], allowed)
+    return _summary(context, [figure(each.law) for each in context.perturbed], allowed)
 
 
 def smallest_change_of_path(
@@ -100,9 +100,9 @@ def smallest_change_of_path(
     """As `smallest_change`, where the figure is the path error under given waveforms (k + 1, m) of the sources."""
     from spu.crosscheck.replay import path_errors
 
-    if not context.changed:
+    if not context.perturbed:
         return {}
-    laws = [context.law, *[each.law for each in context.changed]]
+    laws = [context.law, *[each.law for each in context.perturbed]]
     paths = responses(laws, inputs, interval, hold=hold, from_zero=context.from_zero)[:, ::every]
     return _summary(context, [float(path_errors(context, path, paths[0]).max()) for path in paths[1:]], allowed)
 
@@ -117,7 +117,7 @@ def _summary(context: Context, figures: list[float], allowed: float) -> dict[str
     if not len(seen):
         return {"element": None, "element_worst": None, "hardest": None, "element_covariance": None, **counts}
     worst = int(seen[np.argmax(size[seen])])
-    hardest, P = context.changed[worst], context.law.voltage_covariance
+    hardest, P = context.perturbed[worst], context.law.voltage_covariance
     share = float(np.linalg.norm(hardest.law.voltage_covariance - P) / np.linalg.norm(P)) / CHANGE
     return {
         "element": float(np.median(size[seen])),
