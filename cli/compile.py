@@ -11,7 +11,18 @@ import click
 
 from spu.errors import InputError, UsageError
 
-from .common import engineering, facts, file_option, json_option, plural, print_json, seed_option, small, warn
+from .common import (
+    dialect_option,
+    engineering,
+    facts,
+    file_option,
+    json_option,
+    plural,
+    print_json,
+    seed_option,
+    small,
+    warn,
+)
 
 if TYPE_CHECKING:
     from spu.compiler import Compilation
@@ -68,6 +79,7 @@ _LARGEST_SEED = 2**31 - 2  # ngspice keeps it, plus one, in a C int
     metavar="X",
     help="Of a network: energies and noise times X, the same answers X times sooner.",
 )
+@dialect_option(multiple=True, help="Write the netlist for this simulator, too: ltspice, xyce or spectre; repeatable.")
 @seed_option("the netlist's noise sources", _LARGEST_SEED)
 @json_option
 def command(
@@ -86,6 +98,7 @@ def command(
     correction: str,
     embedding_seed: int,
     speedup: float | None,
+    dialects: tuple[str, ...],
     seed: int,
     as_json: bool,
 ) -> int:
@@ -96,7 +109,8 @@ def command(
     task = "network" it is a thermodynamic network: J2, J3, J4, input, bias, couplings, kT, mobility.
 
     DIR gets device.json (the programmed device), device.cir (its netlist: ngspice -b runs it;
-    of an ensemble also device.2.cir...) and problem.json.
+    of an ensemble also device.2.cir...) and problem.json; with --dialect also device.ltspice.cir,
+    device.xyce.cir, device.spectre.scs.
 
     On hardware whose cells are not all coupled (wiring = "king 4x4", say), a matrix that does not fit
     takes chains of cells, joined by couplers K times the largest diagonal entry of the scaled matrix.
@@ -115,7 +129,10 @@ def command(
     from spu.folder import refuse_folder, write_folder
     from spu.network import is_network_file
     from spu.problem import load_problem
+    from spu.spice.dialects import find_dialect
 
+    for dialect in dialects:
+        find_dialect(dialect)
     refuse_folder(output, force=force)
     if is_network_file(problem):
         from .networks import compile_command, refuse_options
@@ -129,6 +146,7 @@ def command(
             vector=vector,
             explain=explain,
             chain_strength=chain_strength,
+            dialect=dialects or None,
         )
         return compile_command(
             problem,
@@ -158,7 +176,7 @@ def command(
             raise
         # The hardware's name stands in the problem file.
         raise InputError(error.message, file=problem) from None
-    files = write_folder(output, compilation, force=force, seed=seed)
+    files = write_folder(output, compilation, force=force, seed=seed, dialects=dialects)
     if as_json:
         passes = {"explain": [asdict(step) for step in compilation.explain()]} if explain else {}
         print_json({**_report(compilation, files), **passes})

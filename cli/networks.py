@@ -338,7 +338,7 @@ def inspect_command(folder: Folder, plot: Path | None, as_json: bool) -> int:
     device = folder.device
     found = predict_network(device)
     if plot is not None:
-        from .pictures import draw_potentials, save
+        from spu.pictures import draw_potentials, save
 
         save(draw_potentials(folder.network or as_network(found.equation)), plot)
     cells, couplers = device.first_cells(2000), device.first_couplers(2000)

@@ -31,7 +31,7 @@ from spu.device import Readout
 from spu.elements import CHARGE_UNIT, FLUX_UNIT
 from spu.errors import CircuitError
 from spu.mna import Stamps
-from spu.sde import stamp_circuit
+from spu.sde import _stamp
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -207,13 +207,15 @@ def langevin(circuit: Circuit) -> Langevin:
         nonlinear elements of different coordinates, or not to ground, coupling capacitors (they
         make the coupling of charges no product), coupled nonlinear capacitors.
     """
-    stamps, _ = stamp_circuit(circuit)
+    stamps, _ = _stamp(circuit)
     names = circuit.node_names()
     kinds = {kind for kind, _, _ in stamps.polynomials}
     if len(kinds) > 1:
         raise CircuitError(
             f"nonlinear elements of {' and '.join(sorted(kinds))} in one circuit have no common equation"
         )
+    if stamps.voltage_ends or stamps.couplings:
+        raise CircuitError("nonlinear cells beside voltage sources or coupled inductors: no equation for these")
     inductive = bool(stamps.inductor_count or stamps.crossed_ends)
     coordinate = kinds.pop() if kinds else "flux" if inductive else "voltage"
     count = stamps.node_count

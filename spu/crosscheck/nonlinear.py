@@ -23,9 +23,11 @@ from scipy.special import stdtrit
 
 from spu.constants import UNIT_NOISE_DENSITY
 from spu.crosscheck.context import FALSE_ALARM, Context
+from spu.crosscheck.recording import SETTLE, declared, run_seed, sampled_and_held
 from spu.crosscheck.replay import FALLS, OVERSAMPLING, SAMPLES, at_samples, replay_deck
 from spu.crosscheck.result import Level
-from spu.crosscheck.transient import DECLARED, SETTLE, _declared, _record, _test_sources
+from spu.crosscheck.transient import DECLARED, HELD
+from spu.crosscheck.whiteness import Sums, battery
 from spu.emulator.langevin_respond import respond
 from spu.emulator.noise import REPLAY, normals
 from spu.langevin import Langevin, langevin
@@ -59,6 +61,9 @@ NOISE_SAMPLES = 8192
 
 NOISE_PATH = 5e-3
 """Path error under ngspice's own noise, whose every sample is a jump."""
+
+KINDS = 8
+"""Of tests: each has this share of the false-alarm rate."""
 
 TWINS = 100
 """Runs of the emulator that the moments are compared with."""
@@ -267,8 +272,10 @@ def run_noise(context: NetworkContext) -> Level:
     equation = context.equation
     if not context.circuit.sources:
         return Level("noise", "skipped", "the device has no noise source")
-    declared = _declared(context)
-    interval = declared.interval
+    source = declared(context)
+    interval = source.interval
+    if not interval > 0:
+        return Level("noise", "fail", "the deck's noise sources declare no sample time")
     burn = int(np.ceil(SETTLE * context.times.slowest / interval))
     steps = burn + NOISE_SAMPLES
     assert context.deck is not None
@@ -276,7 +283,7 @@ def run_noise(context: NetworkContext) -> Level:
     nodes = [lines[element].words[1] for element in context.elements]
     saved = [*context.vectors, *nodes]
     commands = (
-        f"setseed {context.seed + 1}",
+        f"setseed {run_seed(context.seed, 0)}",
         "save " + " ".join(f"v({node})" for node in dict.fromkeys(saved)),
         f"tran {interval!r} {steps * interval!r} 0 {interval / 8!r} uic",
     )
@@ -285,29 +292,34 @@ def run_noise(context: NetworkContext) -> Level:
         [Step(commands, "tran", ("time", *saved), steps * interval)],
         time_limit=context.time_limit,
     )
-    recording = _record(found, list(context.vectors), nodes, interval, steps)
-    inputs = np.vstack([recording.noise, recording.noise[-1:]])
+    voltages, noise, held = sampled_and_held(found, list(context.vectors), nodes, interval, steps)
+    inputs = np.vstack([noise, noise[-1:]])
     exact = respond(equation, inputs, interval, hold=True, size=context.size)
-    path = recording.voltages / np.diag(equation.sense)
+    path = voltages / np.diag(equation.sense)
     errors = _errors(path, exact)
-    sources = _test_sources(recording.noise / declared.rms)
-    test = _test_moments(context, path[burn + 1 :], interval, declared.rms, burn)
-    names = context.circuit.sources
+    names = [each.name for each in context.circuit.sources]
+    white = Sums(len(names))
+    white.add(noise / source.rms)
+    worst = min(battery(white, names), key=lambda test: test.p_value)
+    limit = FALSE_ALARM / KINDS
+    unlikely = float(np.log(max(worst.p_value, 1e-300)) / np.log(limit))
+    test = _test_moments(context, path[burn + 1 :], interval, source.rms, burn, limit)
     parts: dict[str, tuple[float, float, str]] = {
-        "declared": (declared.error, DECLARED, f"source {names[declared.worst].name} is declared with other figures"),
-        "held": (recording.held, 1e-6, "a source does not hold its samples for the sample time it declares"),
+        "declared": (source.error, DECLARED, f"source {names[source.worst]} is declared with other figures"),
+        "held": (held, HELD, "a source does not hold its samples for the sample time it declares"),
         "path": (
             float(errors.max()),
             NOISE_PATH,
             f"driven by ngspice's own noise, a path is off by {errors.max():.2g}",
         ),
-        "sources": (sources.statistic, 1.0, f"noise source {names[sources.worst].name}: {sources.what} is off"),
+        "sources": (unlikely, 1.0, f"noise source {worst.where}: its {worst.name} is off (p = {worst.p_value:.2g})"),
         "moments": (test.statistic, 1.0, f"{test.what} is not what such noise gives"),
     }
     failed = [key for key, (error, tolerance, _) in parts.items() if not error <= tolerance]
     message = "; ".join(parts[key][2] for key in failed) or (
         f"path within {errors.max():.2g} of the emulator's on the same noise ({len(names)} sources, {steps} samples); "
-        f"sources white and level; {test.count} moments up to the fourth within the scatter of {TWINS} runs of the "
+        f"sources white and level (p = {worst.p_value:.2g}); {test.count} moments up to the fourth within the scatter "
+        f"of {TWINS} runs of the "
         f"emulator (would see {test.detectable:.2g} in a variance)"
     )
     key = failed[0] if failed else "path"
@@ -317,6 +329,8 @@ def run_noise(context: NetworkContext) -> Level:
         message,
         parts[key][0],
         parts[key][1],
+        false_alarm_rate=FALSE_ALARM,
+        detects={"variance": test.detectable, "path": NOISE_PATH},
         data={
             "failed": failed,
             "path_error": float(errors.max()),
@@ -327,7 +341,7 @@ def run_noise(context: NetworkContext) -> Level:
                 "statistic": test.statistic,
                 "worst": test.what,
                 "smallest_detectable": test.detectable,
-                "false_alarm_rate": FALSE_ALARM,
+                "false_alarm_rate": limit,
             },
         },
     )
@@ -341,10 +355,12 @@ class _MomentTest:
     detectable: float
 
 
-def _test_moments(context: NetworkContext, path: FloatArray, interval: float, rms: float, burn: int) -> _MomentTest:
+def _test_moments(
+    context: NetworkContext, path: FloatArray, interval: float, rms: float, burn: int, rate: float
+) -> _MomentTest:
     """Time-averaged moments of one run against those of runs of the emulator under noise of the same kind.
 
-    Each moment is compared by Student's t with `TWINS` - 1 degrees of freedom, at the false-alarm rate
+    Each moment is compared by Student's t with `TWINS` - 1 degrees of freedom, at the false-alarm ``rate``
     shared among all (Bonferroni). Time averages over many relaxation times are nearly normal.
     """
     equation = context.equation
@@ -362,7 +378,7 @@ def _test_moments(context: NetworkContext, path: FloatArray, interval: float, rm
         twins = list(pool.map(twin, range(TWINS)))
     each = np.stack([moments for moments, _ in twins])
     spread = each.std(axis=0, ddof=1)
-    threshold = float(-stdtrit(TWINS - 1, FALSE_ALARM / len(found) / 2)) * np.sqrt(1 + 1 / TWINS)
+    threshold = float(-stdtrit(TWINS - 1, rate / len(found) / 2)) * np.sqrt(1 + 1 / TWINS)
     gap = np.abs(found - each.mean(axis=0))
     ratio = gap / np.where(spread > 0, spread * threshold, np.inf)
     worst = int(np.argmax(ratio))

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
     from numpy.typing import NDArray
 
+    from spu.look import Look
     from spu.network import ThermodynamicNetwork
-
-    from .look import Look
 
     FloatArray = NDArray[np.float64]
 
