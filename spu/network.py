@@ -330,7 +330,7 @@ class ThermodynamicNetwork:
         if self.kT == 0:
             return centre[None, :], np.ones(1)
         lowest = float(part.energy(centre))
-        points = {1: 2001, 2: 401, 3: 121}[d]
+        points = {1: 1001, 2: 201, 3: 65}[d]
         reach = _size_of(part)
         low, high = centre - reach, centre + reach
         for narrowing in range(40):
