@@ -239,7 +239,7 @@ def run_replay(context: NetworkContext) -> Level:
 
         with ThreadPoolExecutor(2) as pool:
             errors = [_errors(found / probes, twice) for found in pool.map(path, LIMITS[:2])]
-        if errors[-1].max() > PATH:
+        if PATH < errors[-1].max() < errors[-2].max() / FALLS:
             errors.append(_errors(path(LIMITS[2]) / probes, twice))
     coarse, fine = float(errors[-2].max()), float(errors[-1].max())
     falls = fine < max(coarse / FALLS, FLOOR)
