@@ -90,7 +90,7 @@ def _sums(
     states = law.sde.E.shape[0]
     if law.modes is not None and states > _FEW:
         lift = law.modes.probes if transform is None else transform @ law.modes.probes
-        return _commuting_sums(law.modes, lift, steps, interval, float(law.time_constants[0]))
+        return _commuting_sums(law.modes, lift, steps, interval, law.slowest)
     dense = law.dense
     left = dense.H if transform is None else transform @ dense.H
     right = law.covariance @ left.T
@@ -99,7 +99,7 @@ def _sums(
         if np.linalg.cond(vectors) < 1e5:
             modal = la.solve(vectors, right.astype(np.complex128))
             return left @ right, *_modal_sums(left @ vectors, modal, np.exp(values * (interval / dense.time)), steps)
-    last = _last_lag(steps, interval, float(law.time_constants[0]), states)
+    last = _last_lag(steps, interval, law.slowest, states)
     return left @ right, *_lag_sums(left, exact_step(dense, interval).transition, right, steps, last)
 
 

@@ -42,7 +42,9 @@ class Stamps:
         into += [(p, p, values), (n, n, values), (p, n, -values), (n, p, -values)]
 
     def capacitance(self, p: IntArray, n: IntArray, values: FloatArray) -> None:
-        """Capacitances (F) between nodes p and n."""
+        """Capacitances (F) between nodes p and n; one of zero is not there."""
+        there = values != 0
+        p, n, values = p[there], n[there], values[there]
         self.capacitor_ends.append((p, n))
         self._two_terminal(self._charge, p, n, values)
 

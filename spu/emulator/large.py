@@ -114,6 +114,16 @@ class SparseStationary:
         return self.extremes.poles
 
     @property
+    def seen(self) -> ComplexArray:
+        """The same: every mode counts as seen by the probes."""
+        return self.poles
+
+    @property
+    def slowest(self) -> float:
+        """The longest time constant, s."""
+        return float(self.time_constants[0])
+
+    @property
     def time_constants(self) -> FloatArray:
         """(2,) the longest and the shortest, s."""
         constants = -1.0 / self.poles.real

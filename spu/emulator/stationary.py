@@ -27,6 +27,12 @@ from spu.sde import DenseSDE, StochasticODE, node_names
 FloatArray = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
 
+UNSEEN = 1e-7
+"""Share of a probe's variance below which a mode counts as not seen there."""
+
+_MOST_WEIGHED = 1000
+"""With more states every mode counts as seen."""
+
 EXTENDED = 256
 """States up to which laws are solved in general and refined in extended precision; larger ones go the faster ways."""
 
@@ -122,6 +128,29 @@ class Stationary:
     def time_constants(self) -> FloatArray:
         """(n,) ``-1/Re(pole)``, s, longest first."""
         return np.sort(-1.0 / self.poles.real)[::-1]
+
+    @cached_property
+    def seen(self) -> ComplexArray:
+        """Those of the poles that the probes see, 1/s: with at least `UNSEEN` of the variance of one of them.
+
+        A charge behind an open switch may take seconds to leak away and not move any cell: it is of no
+        concern to whoever chooses how long to run, or how finely to step.
+        """
+        if self.modes is not None or self.sde.E.shape[0] > _MOST_WEIGHED:
+            return self.poles
+        values, vectors = self.dense.modes
+        H, P = self.dense.H, self.covariance
+        variance = ((H @ P) * H).sum(axis=1)
+        # The autocovariance of a probe is a sum over modes, of which these are the sizes.
+        right = np.linalg.lstsq(vectors, (H @ P).T.astype(np.complex128), rcond=None)[0]
+        size = np.abs((H @ vectors) * right.T)
+        share = (size / np.where(variance > 0, variance, np.inf)[:, None]).max(axis=0, initial=0.0)
+        return values[share > UNSEEN] / self.dense.time if (share > UNSEEN).any() else self.poles
+
+    @property
+    def slowest(self) -> float:
+        """The longest time constant that the probes see, s."""
+        return float((-1.0 / self.seen.real).max())
 
     def autocovariance(self, lags: ArrayLike) -> FloatArray:
         """Autocovariance of the probes, ``E[y(t + lag) y(t)^T]`` less the means.
@@ -346,12 +375,14 @@ def _transfer(dense: DenseSDE, frequencies: FloatArray) -> ComplexArray:
             axis=1,
         )
     else:
-        eye = np.eye(len(values))
-        size = max(1, 4_000_000 // len(values) ** 2)  # bounded memory
-        parts = [points[k : k + size] for k in range(0, len(points), size)]
-        out = np.concatenate(
-            [dense.H @ np.linalg.solve(w[:, None, None] * eye - dense.A, dense.B[None]) for w in parts]
-        )
+        # A triangular system for each frequency, from the side of the probes, of which there are fewest.
+        T, Z = la.schur(dense.A.astype(np.complex128), output="complex")
+        left, right = (dense.H @ Z).T, Z.conj().T @ dense.B
+        shifted, diagonal = -T.T, np.diag_indices(len(values))
+        out = np.empty((len(points), left.shape[1], right.shape[1]), dtype=np.complex128)
+        for k, point in enumerate(points):
+            shifted[diagonal] = point - T[diagonal]
+            out[k] = la.solve_triangular(shifted, left, lower=True, check_finite=False).T @ right
     return np.asarray((out + dense.D) * source_gain(dense))
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from spu.circuit import Circuit, Instances, Subcircuit, coupler_names, lower
+from spu.circuit import Circuit, Instances, Subcircuit, lower
 from spu.constants import BOLTZMANN, GROUND, ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
 from spu.device import Device
 from spu.elements import unit_noise_resistance
@@ -117,7 +117,7 @@ def _lines(device: Device, seed: int, law: Law | None) -> Iterator[str]:
     yield from _header(device, circuit, law, times, seed)
     yield from _parameters(circuit, law, times, seed)
     yield from _subcircuits(circuit)
-    yield from _instances(circuit, device)
+    yield from _instances(circuit)
     yield from _sources(circuit)
     yield from _analysis(circuit, law, times)
     yield ".end"
@@ -241,37 +241,22 @@ def _subcircuits(circuit: Circuit) -> list[str]:
 
 
 def _subcircuit(template: Subcircuit) -> list[str]:
-    defaults = " ".join(f"{name}=0" for name in template.parameters)
-    body = [f"  {line}" for element in template.elements for line in element.spice()]
+    defaults = dict.fromkeys(template.parameters, "0")
+    defaults |= {name: number(value) for name, value in template.constants.items()}
+    derived = [f".param {name}={{{expression.text}}}" for name, expression in template.derived.items()]
+    body = [line for element in template.elements for line in element.spice()]
     return [
         f"* {template.meaning}",
-        f".subckt {template.name} {' '.join(template.ports)} {defaults}",
-        *body,
+        f".subckt {template.name} {' '.join(template.ports)} {' '.join(f'{k}={v}' for k, v in defaults.items())}",
+        *(f"  {line}" for line in (*derived, *body)),
         f".ends {template.name}",
     ]
 
 
-def _instances(circuit: Circuit, device: Device) -> Iterator[str]:
-    codes = _codes(device)
+def _instances(circuit: Circuit) -> Iterator[str]:
     for group in circuit.instances:
-        behind = "; codes of its banks behind a semicolon" if codes else ""
-        yield from _section(f"{group.subcircuit.name}: {', '.join(_port_names(group))}, values{behind}")
-        for line in _instance_lines(circuit, group):
-            yield f"{line} ; {codes[name]}" if (name := line.split(" ", 1)[0]) in codes else line
-
-
-def _codes(device: Device) -> dict[str, str]:
-    """Codes in words, ``capacitance code 12``, by instance; empty where nothing is quantised."""
-    found: dict[str, str] = {}
-    for k, name in enumerate(device.cell_names if device.cell_columns.banks else []):
-        row = device.cell_columns.code_row(k)
-        found[f"xcell_{name}"] = ", ".join(f"{quantity} code {code}" for quantity, code in row.items())
-    names = coupler_names(device) if device.coupler_columns.banks else []
-    for k, name in enumerate(names):
-        for quantity, code in device.coupler_columns.code_row(k).items():
-            letter = device.coupler_columns.parts[quantity].letter
-            found[f"xcoupler_{letter}_{name}"] = f"{quantity} code {code}"
-    return found
+        yield from _section(f"{group.subcircuit.name}: {', '.join(_port_names(group))}, values")
+        yield from _instance_lines(circuit, group)
 
 
 def _port_names(group: Instances) -> list[str]:
@@ -292,7 +277,8 @@ def _instance_lines(circuit: Circuit, group: Instances) -> Iterator[str]:
                 columns.append([nodes[k] if k != GROUND else "0" for k in numbers])
             else:
                 columns.append([circuit.sources[k].name for k in numbers])
-        values = (array[rows].tolist() for array in group.parameters.values())  # floats, whose repr is `number`
+        # Floats, whose repr is `number`, or codes.
+        values = (array[rows].tolist() for array in group.parameters.values())
         yield from map(line, group.names[rows], *columns, *values)
 
 
