@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -563,6 +564,12 @@ class Device:
         device.cell_columns.set_codes(programming.cell_codes)
         device.coupler_columns.set_codes(programming.coupler_codes)
         device.cell_columns.arrays["bias"] = programming.bias
+        return device
+
+    def at_detail(self, detail: Detail) -> Device:
+        """The device, with all its programmings, at another level of detail."""
+        device = copy(self)
+        device.detail = detail
         return device
 
     @property

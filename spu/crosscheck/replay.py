@@ -15,7 +15,7 @@ from spu.crosscheck.context import Context
 from spu.crosscheck.result import Level
 from spu.emulator.noise import REPLAY, normals
 from spu.emulator.propagate import respond
-from spu.spice.ngspice import Step
+from spu.spice.ngspice import Step, save
 from spu.spice.ngspice import run as run_ngspice
 
 FloatArray = NDArray[np.float64]
@@ -67,7 +67,7 @@ def run(context: Context) -> Level:
 
         def path(limit: int) -> FloatArray:
             commands = (
-                "save " + " ".join(f"v({vector})" for vector in context.vectors),
+                *save(context.vectors),
                 f"tran {interval!r} {SAMPLES * interval!r} 0 {context.step(interval, limit)!r}{context.uic}",
             )
             (found,) = run_ngspice(

@@ -22,7 +22,7 @@ from spu.crosscheck.replay import FALLS, path_errors
 from spu.crosscheck.result import Level
 from spu.emulator.propagate import input_response, respond
 from spu.emulator.stationary import source_gain
-from spu.spice.ngspice import Step
+from spu.spice.ngspice import Step, save
 from spu.spice.ngspice import run as run_ngspice
 from spu.spice.timing import TRANSIENT_SAMPLES
 
@@ -65,7 +65,7 @@ def run(context: Context) -> Level:
         step = context.step(interval, limit)
         commands = (
             f"setseed {context.seed + 1}",
-            "save " + " ".join(f"v({node})" for node in dict.fromkeys(saved)),
+            *save(saved),
             f"tran {interval!r} {steps * interval!r} 0 {step!r}{context.uic}",
         )
         (found,) = run_ngspice(

@@ -24,6 +24,7 @@ from spu.elements import unit_noise_resistance
 from spu.emulator.law import Law, solve
 from spu.sde import stochastic_ode
 from spu.sparse import is_diagonal
+from spu.spice.ngspice import save
 from spu.spice.timing import Timing, timing
 
 FloatArray = NDArray[np.float64]
@@ -330,7 +331,7 @@ def _analysis(circuit: Circuit, law: Law, times: Timing) -> list[str]:
     lines += [
         "echo",
         f"echo variances from .tran over {stop:.4g} s, V^2: scatter of a few per cent to tens of per cent is expected",
-        "save " + " ".join(f"v({cell_node(probe)})" for probe in probes),
+        *save(cell_node(probe) for probe in probes),
         f"tran {number(times.sample_time)} {number(stop)} {number(settle)} {number(times.sample_time / 8)}{start}",
         "linearize",
     ]
