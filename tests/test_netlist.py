@@ -152,7 +152,7 @@ def test_the_text_is_the_device(name):
 
 @pytest.mark.parametrize("name", DEVICES)
 def test_every_value_is_exact(name):
-    """Instance by instance, each parameter reads back as the same double: given, or of a bank worked out of its code."""
+    """Instance by instance, each parameter reads back as the same double, given or worked out of a code."""
     device = DEVICES[name]
     read = Netlist(netlist(device))
 

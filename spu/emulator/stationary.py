@@ -258,9 +258,28 @@ def stationary(sde: StochasticODE) -> Stationary:
             return Stationary(sde, solved=solved * float(np.abs(Q).max()))
     values, vectors = sde.dense.modes
     worst = int(np.argmax(values.real))
-    if values[worst].real >= -1e-15 * len(values):
+    if values[worst].real >= -1e-15 * len(values) and not _slow_modes_decay(sde.dense.A, values):
         _refuse_mode(sde, values[worst], vectors[:, worst])
     return law
+
+
+def _slow_modes_decay(A: FloatArray, values: ComplexArray) -> bool:
+    """Whether modes too slow to be told from none decay after all.
+
+    Eigenvalues are known to rounding of the largest: beside a closed switch of picoseconds a charge that leaks
+    away in a minute could as well be conserved. Of the inverse the slow modes are the large eigenvalues. Each half
+    judges those that it knows.
+    """
+    n, size = len(A), np.abs(values)
+    fast = size > np.sqrt(np.finfo(float).eps) * size.max()
+    if not (values[fast].real < -1e-15 * n * size.max()).all():
+        return False
+    try:
+        inverse = la.eigvals(la.inv(A))
+    except la.LinAlgError:
+        return False
+    slow = inverse[np.argsort(-np.abs(inverse))][: n - int(fast.sum())]
+    return bool((slow.real < -1e-15 * n * np.abs(inverse).max()).all())
 
 
 def _refuse_mode(sde: StochasticODE, value: complex, vector: ComplexArray) -> NoReturn:
