@@ -130,22 +130,32 @@ class Stationary:
         return np.sort(-1.0 / self.poles.real)[::-1]
 
     @cached_property
-    def seen(self) -> ComplexArray:
-        """Those of the poles that the probes see, 1/s: with at least `UNSEEN` of the variance of one of them.
-
-        A charge behind an open switch may take seconds to leak away and not move any cell: it is of no
-        concern to whoever chooses how long to run, or how finely to step.
-        """
+    def _shares(self) -> FloatArray | None:
+        """(n,) largest share of each mode in the variance of a probe, as `poles`; None where all count."""
         if self.modes is not None or self.sde.E.shape[0] > _MOST_WEIGHED:
-            return self.poles
-        values, vectors = self.dense.modes
-        H, P = self.dense.H, self.covariance
+            return None
+        H, P, vectors = self.dense.H, self.covariance, self.dense.modes[1]
         variance = ((H @ P) * H).sum(axis=1)
         # The autocovariance of a probe is a sum over modes, of which these are the sizes.
         right = np.linalg.lstsq(vectors, (H @ P).T.astype(np.complex128), rcond=None)[0]
         size = np.abs((H @ vectors) * right.T)
-        share = (size / np.where(variance > 0, variance, np.inf)[:, None]).max(axis=0, initial=0.0)
-        return values[share > UNSEEN] / self.dense.time if (share > UNSEEN).any() else self.poles
+        return np.asarray((size / np.where(variance > 0, variance, np.inf)[:, None]).max(axis=0, initial=0.0))
+
+    def poles_above(self, share: float) -> ComplexArray:
+        """Poles of the modes that have more than a share of the variance of some probe, 1/s; all where none has.
+
+        A charge behind an open switch may take seconds to leak away and not move any cell: it is of no
+        concern to whoever chooses how long to run, or how finely to step.
+        """
+        shares = self._shares
+        if shares is None or not (shares > share).any():
+            return self.poles
+        return np.asarray(self.dense.modes[0][shares > share] / self.dense.time)
+
+    @property
+    def seen(self) -> ComplexArray:
+        """Poles of the modes that the probes see at all (`UNSEEN`), 1/s."""
+        return self.poles_above(UNSEEN)
 
     @property
     def slowest(self) -> float:

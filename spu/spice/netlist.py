@@ -24,13 +24,15 @@ from spu.elements import unit_noise_resistance
 from spu.emulator.law import Law, solve
 from spu.sde import stochastic_ode
 from spu.sparse import is_diagonal
-from spu.spice.ngspice import save
 from spu.spice.timing import Timing, timing
 
 FloatArray = NDArray[np.float64]
 
 STIFF = 30.0
-"""Fastest rate times noise sample time above which transients use Gear's method."""
+"""Fastest rate times noise sample time above which transients use Gear's method,"""
+
+STIFF_SHARE = 1e-2
+"""taken over modes with at least this share of a cell's variance: the others may ring unheard."""
 
 _HEADER_ROWS = 16
 """Matrices in the header stop here; larger ones stand in problem.json."""
@@ -195,7 +197,7 @@ def _parameters(circuit: Circuit, law: Law, times: Timing, seed: int) -> list[st
     smallest = min(1e-6 * voltage, 1e-4 * noise)
     # The trapezoidal rule rings on modes far faster than its steps and never forgets it; Gear's damps
     # them, and damps resonances a little, too, so it is for stiff circuits only.
-    method = "gear" if float(np.abs(law.poles).max()) * times.sample_time > STIFF else "trap"
+    method = "gear" if float(np.abs(law.poles_above(STIFF_SHARE)).max()) * times.sample_time > STIFF else "trap"
     lines = [
         *_section("parameters"),
         "* en: density of every noise source, V/sqrt(Hz); ts: its sample time in .tran, s; vn: its rms then, V;",
@@ -331,7 +333,7 @@ def _analysis(circuit: Circuit, law: Law, times: Timing) -> list[str]:
     lines += [
         "echo",
         f"echo variances from .tran over {stop:.4g} s, V^2: scatter of a few per cent to tens of per cent is expected",
-        *save(cell_node(probe) for probe in probes),
+        "save " + " ".join(f"v({cell_node(probe)})" for probe in probes),
         f"tran {number(times.sample_time)} {number(stop)} {number(settle)} {number(times.sample_time / 8)}{start}",
         "linearize",
     ]

@@ -54,7 +54,7 @@ class Step:
 
 
 def save(nodes: Iterable[str]) -> tuple[str, ...]:
-    """Commands that keep the voltages of nodes, as many as it takes: a command has 1,023 characters at most."""
+    """Commands that keep the voltages of nodes, as many as it takes: PySpice passes on 1,023 characters at most."""
     words = [f"v({node})" for node in dict.fromkeys(nodes)]
     return tuple("save " + " ".join(words[k : k + _SAVED]) for k in range(0, len(words), _SAVED))
 
