@@ -9,7 +9,7 @@ everything else ideal. Norms of such matrices do not add; two numbers are given 
   for others). Shares, with that of the ``rest``, add up to ``|D| / |P*|`` exactly.
 
 The rest is what effects do to each other; it is of second order: with all effects a tenth as large it is a
-hundredth.
+hundredth. (But for the thermal noise of switches: kT/C, in whatever band, however small their resistance.)
 
 ``programming`` is what is wrong before any detail: codes, chains, readout gains. ``thermal`` is the noise of
 the device's resistors, beyond what one gain makes up for (which the compiler has done). The off-state of
@@ -125,8 +125,9 @@ def error_budget(device: Device) -> Budget:
         cold = _without_thermal_noise(bare, ideal, answer) if device.temperature > 0 and not mean else ideal
         found = [
             ("programming", "programmed values: codes, chains, readout", None, cold - target),
-            ("thermal", "thermal noise of cells and couplers, beyond a gain", None, ideal - cold),
         ]
+        if device.temperature > 0:
+            found.append(("thermal", "thermal noise of cells and couplers, beyond a gain", None, ideal - cold))
     for effect in detail.effects:
         beside = ["switch.on_resistance"] if effect in _OFF_STATE else []
         alone = answer(device.at_detail(detail.only([*beside, effect])))

@@ -285,7 +285,7 @@ def _slow_modes_decay(A: FloatArray, values: ComplexArray) -> bool:
     if not (values[fast].real < -1e-15 * n * size.max()).all():
         return False
     try:
-        inverse = la.eigvals(la.inv(A))
+        inverse = la.eigvals(np.linalg.inv(A))  # scipy's warns of what is the case here
     except la.LinAlgError:
         return False
     slow = inverse[np.argsort(-np.abs(inverse))][: n - int(fast.sum())]
