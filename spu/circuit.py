@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from spu.constants import GROUND
 from spu.detail import Detail
 from spu.device import Columns, Device, Readout
-from spu.elements import Element
-from spu.errors import InputError
+from spu.elements import Element, Inductor, MutualInductance
+from spu.errors import CircuitError, InputError
 from spu.expressions import Expression
 from spu.lazy import Lazy
 from spu.realisation import Realisation, code_of, node_parasitics, realise, switched
@@ -44,6 +44,11 @@ class Subcircuit:
         Those that have one value for all instances, and
     derived:
         those that follow from others, each of which stands before it.
+
+    Raises
+    ------
+    CircuitError
+        If an element uses the branch of another that is not there, or is of another kind.
     """
 
     name: str
@@ -53,6 +58,23 @@ class Subcircuit:
     meaning: str = ""
     constants: Mapping[str, float] = field(default_factory=dict)
     derived: Mapping[str, Expression] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        kinds = {element.name: element for element in self.elements}
+        for element in self.elements:
+            for name in element.branches:
+                if name not in kinds:
+                    raise CircuitError(f"{element.name} of {self.name} names {name}, which is not an element there")
+                inductor = isinstance(kinds[name], Inductor)
+                if isinstance(element, MutualInductance):
+                    if not inductor:
+                        raise CircuitError(f"{element.name} of {self.name} couples {name}, which is no inductor")
+                elif inductor or not kinds[name].has_branch:
+                    # As SPICE has it: the current of an inductor is not to be had there.
+                    raise CircuitError(
+                        f"{element.name} of {self.name} uses the current of {name}, which is no voltage source: "
+                        "put one of 0 V in series"
+                    )
 
     @property
     def internal_nodes(self) -> tuple[str, ...]:
@@ -69,6 +91,9 @@ class Subcircuit:
 class Instances:
     """All instances of one subcircuit: k names, (k, ports) nodes, ``{parameter: (k,)}`` values.
 
+    ``parameters`` has the values of all elements; ``settings`` what stands in a netlist, a line each: the
+    subcircuit's ``parameters``, of which its constants and derived ones make the rest. None where these are the same.
+
     ``nodes`` holds numbers of circuit nodes for electrical ports (-1 is ground) and numbers of
     noise sources for noise ports.
     """
@@ -76,33 +101,8 @@ class Instances:
     subcircuit: Subcircuit
     names: Lazy[str]
     nodes: IntArray
-    parameters: dict[str, FloatArray | IntArray]
-
-    def value(self, name: str) -> FloatArray:
-        """(k,) values of a parameter, given, constant or derived, SI."""
-        template = self.subcircuit
-        if name in template.derived:
-            return np.asarray(template.derived[name](_Values(self)), dtype=np.float64)
-        if name in template.constants:
-            return np.full(len(self.names), template.constants[name])
-        return np.asarray(self.parameters[name], dtype=np.float64)
-
-
-class _Values(Mapping[str, FloatArray]):
-    """The parameters of a group by name, worked out when asked for."""
-
-    def __init__(self, group: Instances) -> None:
-        self.group = group
-
-    def __getitem__(self, name: str) -> FloatArray:
-        return self.group.value(name)
-
-    def __iter__(self) -> Iterator[str]:
-        template = self.group.subcircuit
-        return iter((*template.parameters, *template.constants, *template.derived))
-
-    def __len__(self) -> int:
-        return len(list(iter(self)))
+    parameters: dict[str, FloatArray]
+    settings: dict[str, FloatArray | IntArray] | None = None
 
 
 @dataclass(frozen=True)
@@ -155,8 +155,8 @@ class Circuit:
         return [self]
 
     def flatten(self) -> Iterator[FlatElements]:
-        """Every element over all its instances, with global nodes; internal nodes get new numbers."""
-        next_node = len(self.nodes)
+        """Every element over all its instances, with global nodes; internal nodes and branches get numbers."""
+        next_node, next_branch = len(self.nodes), 0
         for group in self.instances:
             template = group.subcircuit
             count = len(group.names)
@@ -166,12 +166,19 @@ class Circuit:
             for node in template.internal_nodes:
                 local[node] = np.arange(next_node, next_node + count)
                 next_node += count
+            own: dict[str, IntArray] = {}
             for element in template.elements:
+                if element.has_branch:
+                    own[element.name] = np.arange(next_branch, next_branch + count)
+                    next_branch += count
+            for element in template.elements:
+                names = (element.name, *element.branches) if element.has_branch else element.branches
                 yield FlatElements(
                     element,
                     group,
                     [local[node] for node in element.nodes],
                     None if element.noise_port is None else local[element.noise_port],
+                    [own[name] for name in names],
                 )
 
     def node_names(self) -> Lazy[str]:
@@ -191,11 +198,12 @@ class FlatElements:
     group: Instances
     nodes: list[IntArray]
     noise: IntArray | None
+    branches: list[IntArray]
 
     @property
     def values(self) -> FloatArray:
         """(k,) values, SI."""
-        return self.group.value(self.element.value)
+        return self.group.parameters[self.element.value]
 
 
 def lower(device: Device) -> Circuit:
@@ -298,10 +306,20 @@ def _group(
             prefix = port if kind == "cell" else f"{port}c"  # tc_a_b: no cell's t_NAME can read the same
             ports.append(np.arange(len(sources), len(sources) + len(rows)))
             sources += _noise_sources(prefix, own, is_thermal)
-        parameters = {name: convert(values) for each in made for name, convert in each.parameters.items()}
+        settings = {name: convert(values) for each in made for name, convert in each.parameters.items()}
+        parameters = _resolved(template, settings, len(rows))
         instance_names = _mapped(f"x{kind}_{{}}" if kind == "cell" else f"x{kind}_{letters}_{{}}", own)
-        groups.append(Instances(template, instance_names, np.column_stack(ports), parameters))
+        groups.append(Instances(template, instance_names, np.column_stack(ports), parameters, settings))
     return groups, sources
+
+
+def _resolved(template: Subcircuit, settings: dict[str, Any], count: int) -> dict[str, FloatArray]:
+    """(count,) values of all elements, out of what instances set."""
+    known: dict[str, Any] = {**settings, **template.constants}
+    for name, expression in template.derived.items():
+        known[name] = expression(known)
+    needed = dict.fromkeys(element.value for element in template.elements)
+    return {name: np.broadcast_to(np.asarray(known[name], dtype=np.float64), (count,)) for name in needed}
 
 
 def _noise_sources(prefix: str, names: Lazy[str], thermal: bool) -> Lazy[NoiseSource]:

@@ -1,13 +1,13 @@
 """Expressions of subcircuit parameters: printed for SPICE and evaluated here, from one definition.
 
 What follows from other parameters (the value of a bank from its code, the resistance of a switch from
-the bit that closes it) is written once, with Python's operators on `Expression`. Only sums, products
-and three functions are used, which every SPICE has; there are no conditionals.
+the bit that closes it) is written once, with Python's operators on `Expression`. Only sums, products,
+``floor``, ``abs`` and ``max`` are used, which every SPICE has; there are no conditionals.
 
 >>> code = parameter("code")
 >>> bit = whole(code / 4) - 2 * whole(code / 8)
 >>> bit.text
-'int(code/4)-2*int(code/8)'
+'floor(code/4)-2*floor(code/8)'
 >>> bit({"code": 5.0})
 1.0
 """
@@ -92,8 +92,8 @@ def parameter(name: str) -> Expression:
 
 
 def whole(value: Expression) -> Expression:
-    """The whole part, towards zero."""
-    return Expression(f"int({value.text})", lambda v: np.trunc(value(v)))
+    """The whole part, downwards."""
+    return Expression(f"floor({value.text})", lambda v: np.floor(value(v)))
 
 
 def size(value: Expression) -> Expression:

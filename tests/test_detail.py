@@ -90,7 +90,7 @@ def test_expressions_print_what_they_compute():
         1.0 / (lsb - (code - 9) * 3),
         lsb / (code + 9) / 2 - whole(code / 4),
     ]
-    functions = {"int": math.trunc, "abs": abs, "max": max, "__builtins__": {}}
+    functions = {"floor": math.floor, "abs": abs, "max": max, "__builtins__": {}}
     for value in range(-7, 8):
         values = {"code": value, "lsb": 0.25, "roff": 1e9}
         for expression in made:
@@ -360,7 +360,7 @@ def test_a_wrong_bit_in_the_netlist_fails(tmp_path, change):
     text = netlist(device)
     old, new = {
         "code": ("coupler_c code=2", "coupler_c code=3"),
-        "bit": ("bit1={int(code/2)-2*int(code/4)}", "bit1={int(code/1)-2*int(code/2)}"),
+        "bit": ("bit1={floor(code/2)-2*floor(code/4)}", "bit1={floor(code/1)-2*floor(code/2)}"),
         "switch": ("ron=20.0", "ron=21.0"),
     }[change]
     assert old in text
