@@ -64,6 +64,8 @@ class Expression:
 
     def __mul__(self, other: Expression | float) -> Expression:
         other = _expression(other)
+        if self.text == "1":
+            return other
         text = f"{self._within(_PRODUCT)}*{other._within(_PRODUCT)}"
         return Expression(text, lambda v: self(v) * other(v), _PRODUCT)
 
@@ -72,6 +74,8 @@ class Expression:
 
     def __truediv__(self, other: Expression | float) -> Expression:
         other = _expression(other)
+        if other.text == "1":
+            return self
         text = f"{self._within(_PRODUCT)}/{other._within(_ATOM)}"
         return Expression(text, lambda v: self(v) / other(v), _PRODUCT)
 

@@ -216,7 +216,7 @@ def _switch(
     made.derived[f"r{name}"] = (closed * parameter("ron") + (1 - closed) * parameter("roff")) / units
     made.resistor(f"r{name}", p, n, f"r{name}", port)
     if "off_capacitance" in detail.switch:
-        made.derived[f"c{name}"] = (1 - closed) * units * parameter("coff")
+        made.derived[f"c{name}"] = units * (1 - closed) * parameter("coff")
         made.capacitor(f"c{name}", p, n, f"c{name}")
 
 
