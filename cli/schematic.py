@@ -253,7 +253,7 @@ def _labels(group: Instances, k: int, terminals: Sequence[str]) -> Callable[[Ele
         values = group.parameters[element.value]
         value = _quantity(element, _rounded(values, k))
         control = [f"× {_control(element, names)}"] if len(element.nodes) == 4 else []
-        low, high = float(values.min()), float(values.max())
+        low, high = (_rounded(values, int(k)) for k in (values.argmin(), values.argmax()))
         vary = high - low > _SAME * max(abs(low), abs(high))
         bounds = [f"({_quantity(element, low)}", f"to {_quantity(element, high)})"] if vary else []
         if "0" not in element.nodes[:2]:  # it lies: there is room beside, and none below
@@ -332,14 +332,19 @@ def _graph(
                 lines = [f"{_short(e, group)} {_quantity(e, _rounded(vary[e.value], k))}" for e in elements]
                 graph.add_node(node, text="\n".join([_cell_name(circuit, node), *lines]), chosen=node == chosen)
     for group in couplers:
-        # What is the same in all stands in the circuit above; if nothing differs, what is programmed does not either.
-        elements = group.subcircuit.elements
-        written = [e for e in elements if _varies([group], e.value)] or elements[-1:]
+        written = _programmed(group)
         for k, (a, b) in enumerate(group.nodes[:, :2].tolist()):
             if a in kept and b in kept:
                 texts = dict.fromkeys(_quantity(e, float(group.parameters[e.value][k])) for e in written)
                 graph.add_edge(a, b, text=" / ".join(texts), letter=_letter(group))
     return graph, len(kept) < len(circuit.nodes)
+
+
+def _programmed(group: Instances) -> list[Element]:
+    """Elements of a coupler whose values stand in the graph: of its own kind, few, rather those that differ."""
+    own = [e for e in group.subcircuit.elements if e.name[0].lower() == _letter(group)] or group.subcircuit.elements
+    differ = [e for e in own if _varies([group], e.value)]
+    return list(differ if len(own) > 3 and differ else own)[:3]
 
 
 def _short(element: Element, group: Instances) -> str:

@@ -318,7 +318,7 @@ class _Stepped(Dialect):
 
 
 class LTspice(_Stepped):
-    """LTspice (XVII and later)."""
+    """LTspice (help of XVII)."""
 
     name = "ltspice"
     program = "LTspice"
