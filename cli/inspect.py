@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spu.errors import UsageError
+from spu.look import CellLook, CouplerLook, Look, look_at
 
 from .common import (
     MAX_TABLE_ROWS,
@@ -22,7 +23,6 @@ from .common import (
     print_result,
     table,
 )
-from .look import CellLook, CouplerLook, Look, look_at
 
 if TYPE_CHECKING:
     from spu.folder import Folder
@@ -58,13 +58,13 @@ def command(directory: Path, plot: Path | None, schematic: Path | None, cell: st
         raise UsageError("--cell is of the schematic: give --schematic FILE, too")
     for picture in (plot, schematic):
         if picture is not None:
-            from .pictures import refuse_picture
+            from spu.pictures import refuse_picture
 
             refuse_picture(picture)
     folder = read_folder(directory)
     if schematic is not None:
-        from .pictures import save
-        from .schematic import draw_schematic
+        from spu.pictures import save
+        from spu.schematic import draw_schematic
 
         save(draw_schematic(folder.device, cell), schematic)
     with np.errstate(all="ignore"):  # figures of absurd values may well be infinite
@@ -75,7 +75,7 @@ def command(directory: Path, plot: Path | None, schematic: Path | None, cell: st
         click.echo(_describe(folder, look))
     prediction = predict(folder.device)
     if plot is not None:
-        from .pictures import draw_device, save
+        from spu.pictures import draw_device, save
 
         graph = folder.device.graph if look.complete else None
         if not isinstance(prediction.covariance, np.ndarray):

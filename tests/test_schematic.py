@@ -11,10 +11,10 @@ from helpers import frustrated, m_matrix, rlc_pair
 import spu
 from spu.circuit import Subcircuit, lower
 from spu.cli import cli
-from spu.cli.diagram import GROUND, electrical_ports, lay_out
-from spu.cli.schematic import MOST_CELLS, draw_schematic
 from spu.device import Device
+from spu.diagram import GROUND, electrical_ports, lay_out
 from spu.elements import Capacitor, CurrentSource, Inductor, NoiseCurrent, Resistor, Transconductor
+from spu.schematic import MOST_CELLS, draw_schematic
 
 LEAKY = Subcircuit(
     "cell_x",

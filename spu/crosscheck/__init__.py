@@ -13,29 +13,34 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spu.circuit import lower
-from spu.crosscheck import ideal, operating_point, replay, transfer, transient
+from spu.crosscheck import answer, ideal, operating_point, replay, transfer, transient
+from spu.crosscheck.changes import Edited
 from spu.crosscheck.context import Context
-from spu.crosscheck.result import LEVELS, VERDICTS, Check, Level
+from spu.crosscheck.corners import corners, ensemble_corners
+from spu.crosscheck.diagnosis import Diagnosis, diagnose
+from spu.crosscheck.result import LEVELS, VERDICTS, Check, Corner, Level
 from spu.device import Device
 from spu.errors import DeckError, InputError, NgspiceFailed, NgspiceMissing, UsageError
 from spu.files import write_text
 from spu.names import suggest
 from spu.spice.deck import Deck, read_deck
-from spu.spice.netlist import netlist
+from spu.spice.netlist import netlist as written
 
 if TYPE_CHECKING:
     from spu.folder import Folder
+    from spu.problem import Problem
 
-__all__ = ["LEVELS", "VERDICTS", "Check", "Level", "check"]
+__all__ = ["LEVELS", "VERDICTS", "Check", "Corner", "Diagnosis", "Level", "check"]
 
 _RUN: dict[str, Callable[[Context], Level]] = {
     "ideal": ideal.run,
+    "answer": answer.run,
     "op": operating_point.run,
     "ac": transfer.run,
     "replay": replay.run,
@@ -46,10 +51,13 @@ _RUN: dict[str, Callable[[Context], Level]] = {
 def check(
     subject: Device | Folder | str | Path,
     *,
+    netlist: str | Path | None = None,
     levels: Sequence[str] | None = None,
     accuracy: float | None = None,
     seed: int = 0,
     time_limit: float = 300.0,
+    detect: float | None = None,
+    budget: float | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Check:
     """Compare ideal model, emulator and ngspice.
@@ -59,15 +67,23 @@ def check(
     subject:
         A compiled folder (or its path, or a ``device.json``), whose ``device.cir`` is run as it
         lies on disk; or a `Device`, whose netlist is then written to a temporary file first.
+    netlist:
+        A netlist that somebody edited, to be run in place of the device's own. Level ``answer`` then says whether it
+        still samples the same, and ``changes`` what is different.
     levels:
-        Names out of `LEVELS`; all unless given.
+        Names out of `LEVELS`; all unless given, but for an edited netlist with an ``accuracy``: then only ``ideal``
+        and ``answer``, as all others want the circuit, not its answer, to be the same.
     accuracy:
-        Tolerated relative error of the emulator against the problem; by default the error
-        predicted when it was compiled, with a little slack.
+        Tolerated relative error of the answer; by default the error predicted when it was compiled, with a little
+        slack, and of an edited netlist `spu.crosscheck.answer.SAME`.
     seed:
         Of the noise, both replayed and ngspice's own.
     time_limit:
         Seconds for each run of ngspice.
+    detect:
+        Level ``noise`` takes as many samples as show, with 99 %, a variance that is off by this share.
+    budget:
+        The other way round: seconds that level ``noise`` may take; its ``detects`` says what they bought.
     progress:
         Called with a few words before each level.
 
@@ -76,29 +92,54 @@ def check(
     InputError, CircuitError
         If the device itself is invalid. What is wrong with the deck or with ngspice is a
         level's verdict (``error``), not an exception.
+    UsageError
+        For a level that does not exist; for an edited netlist of an ensemble, which has one for each programming.
     """
-    chosen = _chosen(levels)
+    chosen = _chosen(levels, netlist is not None, accuracy)
     if accuracy is not None and not accuracy >= 0:
         raise UsageError(f"accuracy must be a relative error >= 0, not {accuracy!r}")
     if seed < 0:
         raise UsageError(f"seed must not be negative, not {seed!r}")
+    if detect is not None and budget is not None:
+        raise UsageError("detect and budget exclude one another: one follows from the other")
+    for name, value in (("detect", detect), ("budget", budget)):
+        if value is not None and not (np.isfinite(value) and value > 0):
+            raise UsageError(f"{name} must be a positive number, not {value!r}")
+    settings: dict[str, Any] = {
+        "accuracy": accuracy,
+        "seed": seed,
+        "time_limit": time_limit,
+        "detect": detect,
+        "budget": budget,
+    }
     if isinstance(subject, Device):
         with tempfile.TemporaryDirectory(prefix="spu-check-") as scratch:
             contexts, paths = [], []
             for k, member in enumerate(subject.members()):
                 paths.append(Path(scratch) / f"device.{k}.cir")
-                write_text(paths[-1], netlist(member, seed=seed))
-                contexts.append(Context(lower(member), subject.problem, None, None, accuracy, seed, time_limit))
-            return _check_all(contexts, paths, chosen, progress)
+                write_text(paths[-1], written(member, seed=seed))
+                contexts.append(Context(lower(member), subject.problem, None, None, **settings))
+            return _check_all(contexts, paths, chosen, progress, _edited_file(netlist, contexts))
     from spu.folder import Folder, read_folder
 
     folder = subject if isinstance(subject, Folder) else read_folder(subject)
     members = folder.device.members()
     decks = [folder.netlist, *folder.further, *[None] * len(members)][: len(members)]
-    contexts = [
-        Context(lower(member), folder.problem, folder.compiled, None, accuracy, seed, time_limit) for member in members
-    ]
-    return _check_all(contexts, decks, chosen, progress)
+    contexts = [Context(lower(member), folder.problem, folder.compiled, None, **settings) for member in members]
+    return _check_all(contexts, decks, chosen, progress, _edited_file(netlist, contexts))
+
+
+def _edited_file(netlist: str | Path | None, contexts: list[Context]) -> Path | None:
+    """The netlist that was edited, refused where there is none of that name, or many it could stand for."""
+    if netlist is None:
+        return None
+    if len(contexts) > 1:
+        raise UsageError(
+            f"an ensemble has {len(contexts)} netlists, one a programming: an edited one cannot stand for all"
+        )
+    if not Path(netlist).is_file():
+        raise InputError("there is no such netlist", file=netlist)
+    return Path(netlist)
 
 
 def _check_all(
@@ -106,20 +147,29 @@ def _check_all(
     paths: Sequence[Path | None],
     chosen: list[str],
     progress: Callable[[str], None] | None,
+    edited: Path | None,
 ) -> Check:
     """Check each programming of an ensemble against its own netlist, and their answer as one."""
+    for context in contexts:  # each programming has its share
+        context.budget = None if context.budget is None else context.budget / len(contexts)
     if len(contexts) == 1:
-        return _check(contexts[0], paths[0], chosen, progress)
+        return _check(contexts[0], paths[0], chosen, progress, contexts[0].problem, edited)
     contexts[0].ensemble = tuple(context.law for context in contexts)
     checks = []
     for k, (context, path) in enumerate(zip(contexts, paths, strict=True)):
         told = None if progress is None else partial(_told, progress, k + 1)
         # The answer is that of all together: one level "ideal" says what there is to say.
-        checks.append(_check(context, path, [level for level in chosen if k == 0 or level != "ideal"], told))
+        own = [level for level in chosen if k == 0 or level != "ideal"]
+        checks.append(_check(context, path, own, told, None))
     levels = {name: _worst_of([found.levels[name] for found in checks if name in found.levels]) for name in chosen}
     notes = [f"programming {k}: {note}" for k, found in enumerate(checks, start=1) for note in found.notes]
     means, covariances = _merged_corners(checks)
-    return Check(levels, checks[0].variables, means, covariances, tuple(notes))
+    emulated = {"covariance": covariances["emulator"], "mean": means["emulator"]}
+    pairs = ensemble_corners(
+        [found.corners for found in checks], contexts[0].problem, contexts[0].compiled, emulated, levels.get("ideal")
+    )
+    diagnosis = next((found.diagnosis for found in checks if found.diagnosis is not None), None)
+    return Check(levels, checks[0].variables, means, covariances, tuple(notes), pairs, diagnosis=diagnosis)
 
 
 def _told(progress: Callable[[str], None], number: int, words: str) -> None:
@@ -142,6 +192,7 @@ def _worst_of(levels: list[Level]) -> Level:
         level,
         message=f"{len(levels)} programmings, the worst number {worst + 1}: {level.message}",
         seconds=sum(found.seconds for found in levels),
+        false_alarm_rate=None if level.false_alarm_rate is None else len(levels) * level.false_alarm_rate,
         data={**level.data, "programmings": each},
     )
 
@@ -163,17 +214,28 @@ def _merged_corners(
     return means, covariances
 
 
-def _chosen(levels: Sequence[str] | None) -> list[str]:
+def _chosen(levels: Sequence[str] | None, edited: bool, accuracy: float | None) -> list[str]:
     if levels is None:
-        return list(LEVELS)
+        levels = ("ideal", "answer") if edited and accuracy is not None else LEVELS
+        return [level for level in levels if edited or level != "answer"]
     for level in levels:
         if level not in LEVELS:
             raise UsageError(f"no level {level!r}; {suggest(level, LEVELS)}")
+    if "answer" in levels and not edited:
+        raise UsageError("level answer is for a netlist that was edited: give one (--netlist FILE)")
     return [level for level in LEVELS if level in levels]
 
 
-def _check(context: Context, path: Path | None, chosen: list[str], progress: Callable[[str], None] | None) -> Check:
+def _check(
+    context: Context,
+    path: Path | None,
+    chosen: list[str],
+    progress: Callable[[str], None] | None,
+    problem: Problem | None,
+    edited: Path | None = None,
+) -> Check:
     notes: list[str] = []
+    original, path = path, edited or path
     fault: Level | None = None
     if path is None:
         fault = Level("", "error", "there is no device.cir beside the device", exit_status=2)
@@ -185,6 +247,9 @@ def _check(context: Context, path: Path | None, chosen: list[str], progress: Cal
         else:
             notes += _stale(context, context.deck)
             fault = _lacking(context, context.deck)
+            if edited is not None:
+                context.edited = _read_again(original)
+                notes += [f"only ngspice reads {edited}: {context.edited.why}"] if context.edited.why else []
     if progress is not None:
         context.progress = progress
     context.law  # noqa: B018 - an invalid device is an error of the whole check, not of one level
@@ -192,12 +257,30 @@ def _check(context: Context, path: Path | None, chosen: list[str], progress: Cal
     for name in chosen:
         started = time.perf_counter()
         context.progress(name)
-        if fault is not None and name != "ideal":
+        # A deck that lacks something is no less a deck whose answer one may ask for.
+        if fault is not None and name != "ideal" and not (name == "answer" and fault.verdict == "fail"):
             level = replace(fault, name=name)
         else:
             level = _run(name, context)
         found[name] = replace(level, seconds=time.perf_counter() - started)
-    return Check(found, context.law.sde.readout.variables, *_corners(context), tuple(notes))
+    diagnosis = None
+    if any(level.verdict == "fail" for level in found.values()):
+        context.progress("diagnosis")
+        diagnosis = diagnose(context)
+    return Check(
+        found,
+        context.law.sde.readout.variables,
+        *_corners(context),
+        notes=tuple(notes),
+        corners=corners(context, found, problem),
+        changes=context.changes,
+        diagnosis=diagnosis,
+    )
+
+
+def _read_again(original: Path | None) -> Edited:
+    """An edited netlist as the emulator reads it, with the readout of the original."""
+    return Edited(None, "its elements are not read", None if original is None else read_deck(original))
 
 
 def _run(name: str, context: Context) -> Level:

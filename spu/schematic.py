@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from spu.diagram import Layout, Text, draw, electrical_ports, lay_out
 from spu.errors import InputError
 from spu.names import suggest
-
-from .common import engineering, plural
-from .diagram import Layout, Text, draw, electrical_ports, lay_out
+from spu.words import engineering, plural
 
 if TYPE_CHECKING:
     import networkx as nx
