@@ -26,7 +26,7 @@ IntArray = NDArray[np.int64]
 FREQUENCIES = 24
 """Of a sweep, at which changes are judged."""
 
-VERIFIED = 12
+VERIFIED = 8
 """Candidates that are verified."""
 
 MOSTLY = 0.99
@@ -179,7 +179,8 @@ def diagnose(context: Context) -> Diagnosis | None:
     floor = ROUNDING**2 * sum(scene.difference.size for scene in evidence.scenes) / evidence.total
     if not order:
         return Diagnosis(entries, cells, None, ())
-    as_well = max(AS_WELL * (1.0 - order[0].explained), floor)
+    left = 1.0 - order[0].explained
+    as_well = max(AS_WELL * left, floor) if order[0].complete else left
     same = [each for each in order if 1.0 - each.explained <= as_well]
     # What cannot be told apart: a wrong value is likelier than a wire that went astray or something extra.
     same.sort(key=lambda each: _LIKELY.index(each.kind) if each.kind in _LIKELY else -1)
