@@ -223,10 +223,10 @@ def _refined(
         trial = np.maximum(at + share * slope / np.where(curvature > 0, curvature, np.inf), low)
         found = _residual(scenes, make(rows, trial))
         better = found < residual
-        gained = np.max((residual - found)[better] / residual[better], initial=0.0)
+        small = (found >= residual * (1.0 - 1e-6))[better].all()
         at[better], residual[better] = trial[better], found[better]
         share = np.where(better, 1.0, share / 4)
-        if gained < 1e-6 and (share < 0.1)[~better].all():
+        if small and (share < 0.1)[~better].all():
             break
     return at, residual
 

@@ -352,7 +352,7 @@ class Scene:
             part = changes.take(rows)
             X, cross, left, right = self._gather(part)
             out[rows] = self.total + _inner(X, left @ X @ np.swapaxes(right, -1, -2) - 2.0 * cross)
-        return np.where(np.isfinite(out), out, np.inf)
+        return np.where(np.isfinite(out), np.maximum(out, 0.0), np.inf)
 
     def step(self, changes: Perturbations, nearby: Perturbations) -> tuple[FloatArray, FloatArray]:
         """For a move from each change towards the nearby one: (k,) slopes and (k,) curvatures (Gauss and Newton)."""
