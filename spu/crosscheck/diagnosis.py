@@ -26,6 +26,9 @@ IntArray = NDArray[np.int64]
 FREQUENCIES = 24
 """Of a sweep, at which changes are judged."""
 
+MOST = 1000
+"""Unknowns and noise sources together; the tables of more would not fit into memory."""
+
 VERIFIED = 8
 """Candidates that are verified."""
 
@@ -174,7 +177,7 @@ def diagnose(context: Context) -> Diagnosis | None:
 
     Returns
     -------
-    None where nothing was measured, or nothing measured differs.
+    None where nothing was measured, or nothing measured differs, or the circuit is too large (`MOST`).
     """
     evidence = _evidence(context)
     if evidence is None:
@@ -214,6 +217,8 @@ def _evidence(context: Context) -> Evidence | None:
     if sweep is None and mean is None:
         return None
     equations = system(context.circuit)
+    if sum(equations.K.shape) > MOST:
+        return None
     outputs, inputs = np.ones(len(context.circuit.probes)), np.ones(len(context.circuit.sources))
     judged: Scene | None = None
     density = np.zeros(len(context.circuit.sources))
