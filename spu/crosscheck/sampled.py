@@ -177,7 +177,7 @@ class SampledLaw:
         A quadratic form in Gaussians. Its weights are the spectrum's (Grenander and Szego 1958), which holds for
         many samples; the variance is then set to the exact one.
         """
-        weights = self._own_weights if rows is cols else self._weights(rows, cols)
+        weights = self._own_weights[rows] if np.array_equal(rows, cols) else self._weights(rows, cols)
         freedom = np.array([[_POOLED * runs * count / self._nodes]])
         mixture = Mixture(weights / (runs * count), freedom)
         return mixture.with_variance(self.entry_variance(count)[rows, cols] / runs)
@@ -224,7 +224,7 @@ class SampledLaw:
         ``rate`` is the false-alarm rate of the tests of variances, all together.
         """
         each = np.arange(len(self.heard))
-        law = self.entry_law(each, each, count, runs)  # the same array twice: variances
+        law = self.entry_law(each, each, count, runs)
         score = threshold(rate / len(each))
         # What grows by a factor is seen once the threshold's share of it is its first percentile.
         above = law.quantile(score) / law.quantile(-CERTAIN) - 1.0
