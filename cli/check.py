@@ -126,7 +126,7 @@ def command(
     if detect is not None and budget is not None:
         raise UsageError("--detect and --budget exclude one another: one follows from the other")
     if plot is not None:
-        from .pictures import refuse_picture
+        from spu.pictures import refuse_picture
 
         refuse_picture(plot)
     from spu.crosscheck import check
@@ -147,7 +147,7 @@ def command(
         progress=progress,
     )
     if plot is not None:
-        from .pictures import draw_covariances, save
+        from spu.pictures import draw_covariances, save
 
         save(draw_covariances(result.variables, result.covariances), plot)
     if as_json:
@@ -199,6 +199,7 @@ def report(result: Check) -> dict[str, Any]:
         "variables": result.variables,
         "means": result.means,
         "covariances": result.covariances,
+        "diagnosis": None if result.diagnosis is None else result.diagnosis.to_dict(),
         "corners": [asdict(corner) for corner in result.corners],
         "changes": None if result.changes is None else result.changes.to_dict(),
     }
@@ -216,6 +217,8 @@ def describe(result: Check) -> str:
         lines += ["", *_changes(result.changes)]
     if result.covariances:
         lines += ["", *_corners(result)]
+    if result.diagnosis is not None:
+        lines += ["", *(f"diagnosis: {line}" for line in result.diagnosis.lines)]
     lines += ["", _IN_WORDS[result.verdict]]
     return "\n".join(lines)
 

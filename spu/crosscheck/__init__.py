@@ -23,6 +23,7 @@ from spu.crosscheck import answer, ideal, operating_point, replay, transfer, tra
 from spu.crosscheck.changes import Edited
 from spu.crosscheck.context import Context
 from spu.crosscheck.corners import corners, ensemble_corners
+from spu.crosscheck.diagnosis import Diagnosis, diagnose
 from spu.crosscheck.result import LEVELS, VERDICTS, Check, Corner, Level
 from spu.device import Device
 from spu.errors import DeckError, InputError, NgspiceFailed, NgspiceMissing, UsageError
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from spu.folder import Folder
     from spu.problem import Problem
 
-__all__ = ["LEVELS", "VERDICTS", "Check", "Corner", "Level", "check"]
+__all__ = ["LEVELS", "VERDICTS", "Check", "Corner", "Diagnosis", "Level", "check"]
 
 _RUN: dict[str, Callable[[Context], Level]] = {
     "ideal": ideal.run,
@@ -167,7 +168,8 @@ def _check_all(
     pairs = ensemble_corners(
         [found.corners for found in checks], contexts[0].problem, contexts[0].compiled, emulated, levels.get("ideal")
     )
-    return Check(levels, checks[0].variables, means, covariances, tuple(notes), pairs)
+    diagnosis = next((found.diagnosis for found in checks if found.diagnosis is not None), None)
+    return Check(levels, checks[0].variables, means, covariances, tuple(notes), pairs, diagnosis=diagnosis)
 
 
 def _told(progress: Callable[[str], None], number: int, words: str) -> None:
@@ -261,14 +263,18 @@ def _check(
         else:
             level = _run(name, context)
         found[name] = replace(level, seconds=time.perf_counter() - started)
-    pairs = corners(context, found, problem)
+    diagnosis = None
+    if any(level.verdict == "fail" for level in found.values()):
+        context.progress("diagnosis")
+        diagnosis = diagnose(context)
     return Check(
         found,
         context.law.sde.readout.variables,
         *_corners(context),
         notes=tuple(notes),
-        corners=pairs,
+        corners=corners(context, found, problem),
         changes=context.changes,
+        diagnosis=diagnosis,
     )
 
 

@@ -20,13 +20,33 @@ from spu.errors import UsageError
 from spu.problem import Problem
 from spu.sde import stochastic_ode
 from spu.spice.deck import Deck
-from spu.spice.netlist import cell_node, noise_element
+from spu.spice.dialects import noise_element
+from spu.spice.netlist import cell_node
 from spu.spice.timing import Timing, timing
 
 FloatArray = NDArray[np.float64]
 
 FALSE_ALARM = 1e-6
 """Probability that the statistical tests of one level reject a correct deck, all together."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """What level ``ac`` measured.
+
+    Attributes
+    ----------
+    frequencies:
+        (f,) Hz.
+    measured:
+        (f, p, m) transfer functions, V per V, from every noise source to every probe.
+    densities:
+        (m,) one-sided density of each source, V^2/Hz, by those transfer functions; NaN of one that is not heard.
+    """
+
+    frequencies: FloatArray
+    measured: NDArray[np.complex128]
+    densities: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +123,8 @@ class Context:
         Told in a few words what is going on.
     means, covariances:
         Found by ngspice, in volts: filled by levels.
+    sweep:
+        What level ``ac`` measured, once it ran.
     transient:
         What level ``noise`` found, once it has run.
     ensemble:
@@ -124,6 +146,7 @@ class Context:
     progress: Callable[[str], None] = lambda _: None
     means: dict[str, FloatArray] = field(default_factory=dict)
     covariances: dict[str, FloatArray] = field(default_factory=dict)
+    sweep: Sweep | None = None
     transient: Transient | None = None
     ensemble: tuple[Stationary, ...] = ()
     edited: Edited | None = None

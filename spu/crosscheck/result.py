@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spu.crosscheck.changes import Changes
+
+if TYPE_CHECKING:
+    from spu.crosscheck.diagnosis import Diagnosis
 
 FloatArray = NDArray[np.float64]
 
@@ -117,6 +120,8 @@ class Check:
         How far ideal model, emulator and ngspice lie apart, pairwise, and what of that was predicted.
     changes:
         How an edited netlist differs from the device's own, in text and in the answer; None where none was given.
+    diagnosis:
+        Which single change explains what failed; None where nothing failed or nothing measured can tell.
     """
 
     levels: dict[str, Level]
@@ -126,6 +131,7 @@ class Check:
     notes: tuple[str, ...] = ()
     corners: tuple[Corner, ...] = ()
     changes: Changes | None = None
+    diagnosis: Diagnosis | None = None
 
     @property
     def verdict(self) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spu.constants import UNIT_NOISE_DENSITY
-from spu.crosscheck.context import Context
+from spu.crosscheck.context import Context, Sweep
 from spu.crosscheck.power import smallest_change
 from spu.crosscheck.result import Level
 from spu.errors import NgspiceFailed
@@ -71,6 +71,7 @@ def run(context: Context) -> Level:
     point, i, k = _pointwise(measured, exact)
     gain = np.abs(measured[::stride]) ** 2
     densities, loudest, density_error, stray = _densities(context, frequencies[::stride], gain, found[count:])
+    context.sweep = Sweep(frequencies, measured, np.where(gain.max(axis=(0, 1)) > 0, densities, np.nan))
     ratio = densities / UNIT_NOISE_DENSITY**2
 
     covariance = _covariance(frequencies, measured, densities)
