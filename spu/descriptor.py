@@ -266,6 +266,7 @@ def reduce(stamps: Stamps, names: Sequence[str]) -> Reduced:
         )
     system = _System(stamps, names)
     _drop_source_currents(system)
+    _follow_sources(system)
     while _constraints(system):
         pass
     conserved = False
@@ -285,6 +286,19 @@ def _drop_source_currents(system: _System) -> None:
             _refuse_loop(system, branch)
         system.remove(F, row, branch)
         system.rows[row] = system.columns[branch] = False
+
+
+def _follow_sources(system: _System) -> None:
+    """Step 2 for the obvious: what silent sources hold follows them, where its own equation went with their current.
+
+    Solving a constraint without noise is sound whatever it is solved for; here it keeps the matrices sparse.
+    """
+    nodes, E, S = system.stamps.node_count, system.E, system.S
+    branches = np.arange(nodes, system.size)
+    quiet = system.rows[nodes:] & ~E.value[nodes:].any(axis=1) & ~S.value[nodes:, 1:].any(axis=1)
+    pivots = _Pivots(system.F, branches[quiet], np.flatnonzero(system.columns & ~system.rows), ~system.rows)
+    while (pivot := pivots.next()) is not None:
+        pivots.changed(system.solve(*pivot))
 
 
 def _refuse_loop(system: _System, branch: int) -> None:

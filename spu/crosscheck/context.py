@@ -114,9 +114,10 @@ class Context:
         dense = self.law.dense
 
         def impedance(w: float) -> float:
-            # In energy coordinates a current into a probe's node enters as the probe's own row of H.
+            # In energy coordinates a current into a probe's node enters as the probe's own row of H; in others
+            # the noise sources tell.
             shifted = 1j * w * np.eye(len(dense.A)) - dense.A
-            return float(np.abs(dense.H @ np.linalg.solve(shifted, dense.H.T)).max())
+            return float(np.abs(dense.H @ np.linalg.solve(shifted, dense.H.T if dense.energetic else dense.B)).max())
 
         rates = np.sort(np.abs(dense.modes[0]))
         return impedance(0.0) <= 1e-9 * max(impedance(w) for w in (rates[0], np.median(rates), rates[-1]))
