@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from problems import noise_factor
 
 import spu
+from spu.circuit import lower
 from spu.constants import UNIT_NOISE_DENSITY
 from spu.crosscheck.context import Context
 from spu.crosscheck.transient import SETTLE, sampled_covariance
@@ -412,7 +413,7 @@ class Ngspice:
         with TemporaryDirectory(prefix="spu-bench-") as scratch:
             path = Path(scratch) / "device.cir"
             path.write_text(netlist(device))
-            self.context = Context(device, None, None, read_deck(path), time_limit=600.0)
+            self.context = Context(lower(device), None, None, read_deck(path), time_limit=600.0)
         self.interval = self.context.timing.sample_time
         self.burn = int(np.ceil(SETTLE * self.context.timing.slowest / self.interval))
         rms = UNIT_NOISE_DENSITY / np.sqrt(2.0 * self.interval)

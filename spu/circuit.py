@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ from spu.elements import Element, Inductor, MutualInductance, silent
 from spu.errors import CircuitError, InputError
 from spu.lazy import Lazy
 from spu.parts import Part
+
+if TYPE_CHECKING:
+    from spu.problem import Problem
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -113,6 +117,10 @@ class Circuit:
         Names of what is read out, (p,) and their nodes, (p, 2) with -1 for ground.
     readout:
         From the p probe voltages to problem variables.
+    hash:
+        Of what it was made from, a device or a netlist: circuits with the same one are alike.
+    problem:
+        What it is meant to compute, where that is known.
     """
 
     temperature: float
@@ -122,6 +130,12 @@ class Circuit:
     probes: Lazy[str]
     probe_nodes: IntArray
     readout: Readout
+    hash: str
+    problem: Problem | None = None
+
+    def members(self) -> list[Circuit]:
+        """Itself: a circuit has one programming (as `Device.members`, for whoever takes either)."""
+        return [self]
 
     def flatten(self) -> Iterator[FlatElements]:
         """Every element over all its instances, with global nodes; internal nodes and branches get numbers."""
@@ -208,6 +222,8 @@ def lower(device: Device) -> Circuit:
         probes=cells,
         probe_nodes=np.column_stack([np.arange(count), np.full(count, GROUND)]),
         readout=device.readout,
+        hash=device.hash,
+        problem=device.problem,
     )
 
 

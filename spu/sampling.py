@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from spu.circuit import Circuit
 from spu.device import Device
 from spu.emulator.large import Midpoint, SparseStationary
 from spu.emulator.large_run import run_large
@@ -130,7 +131,7 @@ class Simulation(Statistics):
 
 
 def simulate(
-    device: Device,
+    device: Device | Circuit,
     *,
     samples: int | None = None,
     interval: float | None = None,
@@ -150,6 +151,8 @@ def simulate(
 
     Parameters
     ----------
+    device:
+        Compiled, built by hand, or a `spu.circuit.Circuit`.
     samples:
         Readouts in total (rounded up to a whole number for each trajectory); by default 10,000, of a large
         sparse network 1,000. An ensemble shares them among its programmings, each with a seed of its own.
@@ -193,7 +196,7 @@ def simulate(
     An interrupt (ctrl-C) ends the run early; the result then says ``complete=False``.
     """
     started = time.perf_counter()
-    if device.programmings:
+    if isinstance(device, Device) and device.programmings:
         return _simulate_ensemble(
             device,
             problem or device.problem,
@@ -244,11 +247,6 @@ def simulate(
             drawn = _draw(law, interval, lags, method, common)
     readout = law.sde.readout
     found = compare(law, problem, drawn.voltage_mean, drawn.voltage_covariance)
-    of_mean = problem is not None and problem.answer == "mean"
-    target = None if problem is None else (problem.target_mean if of_mean else problem.target_covariance)
-    size = 0.0
-    if target is not None:
-        size = frobenius(target if of_mean else on_one_pattern(found["covariance"], target)[1])
     kept = None
     if trace:
         deviations = drawn.kept.reshape(-1, drawn.kept.shape[2])
@@ -258,9 +256,7 @@ def simulate(
         time_constants=law.time_constants,
         samples=drawn.samples,
         effective_samples=drawn.effective_samples,
-        expected_relative_error=frobenius(drawn.mean_error if of_mean else drawn.covariance_error) / size
-        if size > 0
-        else None,
+        expected_relative_error=_expected(problem, found["covariance"], drawn.mean_error, drawn.covariance_error),
         covariance_error=drawn.covariance_error,
         mean_error=drawn.mean_error,
         seconds=time.perf_counter() - started,
@@ -276,6 +272,19 @@ def simulate(
         readouts=kept,
         complete=drawn.samples == steps * trajectories,
     )
+
+
+def _expected(
+    problem: Problem | None, covariance: Matrix, mean_error: FloatArray, covariance_error: Matrix
+) -> float | None:
+    """Root mean square of the statistical part of the answer's relative error; None without a target."""
+    if problem is None:
+        return None
+    if problem.answer == "mean":
+        error, size = frobenius(mean_error), frobenius(problem.target_mean)
+    else:
+        error, size = frobenius(covariance_error), frobenius(on_one_pattern(covariance, problem.target_covariance)[1])
+    return error / size if size > 0 else None
 
 
 def member_seed(seed: int, number: int) -> int:
@@ -339,9 +348,6 @@ def _simulate_ensemble(
         sum((w * np.asarray(run.covariance_error)) ** 2 for w, run in zip(weights, runs, strict=True))
     )
     mean_error = np.sqrt(sum((w * run.mean_error) ** 2 for w, run in zip(weights, runs, strict=True)))
-    of_mean = problem is not None and problem.answer == "mean"
-    target = None if problem is None else (problem.target_mean if of_mean else problem.target_covariance)
-    size = 0.0 if target is None else frobenius(target)
     kept = [run.readouts for run in runs if run.readouts is not None]
     correlations = [run.autocovariance for run in runs if run.autocovariance is not None]
     return replace(
@@ -350,7 +356,7 @@ def _simulate_ensemble(
         time_constants=slowest(laws).time_constants,
         samples=sum(run.samples for run in runs),
         effective_samples=sum(run.effective_samples for run in runs),
-        expected_relative_error=frobenius(mean_error if of_mean else covariance_error) / size if size > 0 else None,
+        expected_relative_error=_expected(problem, found["covariance"], mean_error, covariance_error),
         covariance_error=covariance_error,
         mean_error=mean_error,
         seconds=time.perf_counter() - started,

@@ -11,7 +11,7 @@ import scipy.linalg as la
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from spu.circuit import lower
+from spu.circuit import Circuit, lower
 from spu.device import Device, Readout
 from spu.emulator.large import LARGE, SparseStationary
 from spu.emulator.law import Law, solve
@@ -184,11 +184,11 @@ def forget_laws() -> None:
     _last.clear()
 
 
-def device_law(device: Device) -> Law:
-    """Lower a device, derive its equation and find the stationary law."""
-    name = device.hash
+def device_law(subject: Device | Circuit) -> Law:
+    """Derive the equation of a device, or of a circuit, and find the stationary law."""
+    name = subject.hash
     if name not in _last:
-        law = solve(stochastic_ode(lower(device)))
+        law = solve(stochastic_ode(lower(subject) if isinstance(subject, Device) else subject))
         _last.clear()
         _last[name] = law
     return _last[name]
@@ -265,15 +265,17 @@ def against(
     }
 
 
-def predict(device: Device, *, band: tuple[float, float] | None = None, problem: Problem | None = None) -> Prediction:
-    """Exact stationary statistics of a device: no sampling, no time step.
+def predict(
+    device: Device | Circuit, *, band: tuple[float, float] | None = None, problem: Problem | None = None
+) -> Prediction:
+    """Exact stationary statistics of a device, or of a circuit read from a netlist: no sampling, no time step.
 
     Those of an ensemble are of the samples of all its programmings, in equal shares.
 
     Parameters
     ----------
     device:
-        Compiled or built by hand.
+        Compiled, built by hand, or a `spu.circuit.Circuit`.
     band:
         (F1, F2), Hz: what a readout with a brick-wall band sees (relative errors are then None).
     problem:

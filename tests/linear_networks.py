@@ -83,6 +83,7 @@ def network(text: str, probes: str, temperature: float = 0.0) -> Circuit:
         probes=Lazy.of(names),
         probe_nodes=np.array([[nodes[name], -1] for name in names]),
         readout=Readout(tuple(names), np.eye(len(names)), np.zeros(len(names))),
+        hash=text,
     )
 
 

@@ -11,6 +11,8 @@ from helpers import difference, law_of, near
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import spu
+from spu.circuit import lower
 from spu.device import Device
 from spu.errors import InputError
 
@@ -428,3 +430,15 @@ def test_one_number_is_both_directions():
     assert devices[0].hash == devices[1].hash
     expected = 1e-20 / 4e-9 * np.linalg.inv([[1e-3, 3e-4], [3e-4, 1e-3]])
     assert difference(law_of(devices[0]).voltage_covariance, expected) < 1e-12
+
+
+def test_a_circuit_does_for_a_device():
+    """An imported netlist has no device: what stands right of the circuit takes the circuit alone."""
+    device = spu.compile(spu.GaussianSampling(precision=[[2.0, -0.5], [-0.5, 1.0]]))
+    circuit = lower(device)
+    assert circuit.hash == device.hash
+    exact, again = spu.predict(device), spu.predict(circuit)
+    assert (exact.covariance == again.covariance).all()
+    assert exact.relative_error == again.relative_error is not None
+    drawn, once_more = (spu.simulate(each, samples=200, seed=3) for each in (device, circuit))
+    assert (drawn.readouts == once_more.readouts).all()

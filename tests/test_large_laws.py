@@ -368,3 +368,11 @@ def test_the_command_line(tmp_path, monkeypatch):
     text = run("simulate", "out", "--samples", "100")
     assert "correlations in time only as far as the time step resolves them" in text
     assert "time constants" in run("inspect", "out")
+
+
+def test_independent_draws_are_thinned_by_their_number_over_all_tiles():
+    law = sparse_stationary(stochastic_ode(lower(compiled("rlc-capacitive"))))
+    settings = {"trajectories": 1, "steps": 203, "seed": 4, "midpoint": None}
+    whole = run_large(law, every=1, **settings).kept
+    for every in (2, 7, 60, 300):
+        assert (run_large(law, every=every, **settings).kept == whole[:, ::every]).all()

@@ -41,13 +41,15 @@ __all__ = ["Compilation", "EmbeddingOptions", "Pass", "compile_problem"]
 
 
 @dataclass(frozen=True, eq=False)
-class Compilation:
-    """A compiled device and what the compiler decided.
+class Realized:
+    """What the passes up to the device made.
 
     Attributes
     ----------
-    device, prediction:
-        The device, and its exact statistics against the problem.
+    device:
+        On hardware whose components are banks, with real values still.
+    hardware:
+        As used: with the noise that suits the readout.
     architecture:
         Its name.
     realizability:
@@ -69,17 +71,10 @@ class Compilation:
     warnings:
         About the problem's conditioning and the like.
     trace:
-        What the passes handed on; `explain` puts it into words.
-    rounding:
-        How codes were chosen (`spu.compiler.quantise.ROUNDINGS`); None where nothing is quantised.
-    banks:
-        Number of quantised components.
-    embedding:
-        Places, chains and their cost on wired hardware; None where any two cells have a coupler.
+        What the passes handed on; `Compilation.explain` puts it into words.
     """
 
     device: Device
-    prediction: Prediction
     hardware: Hardware
     architecture: str
     realizability: str
@@ -92,6 +87,25 @@ class Compilation:
     levels: Levels | None
     warnings: tuple[str, ...]
     trace: Trace = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Compilation(Realized):
+    """A compiled device and what the compiler decided: further attributes of `Realized`.
+
+    Attributes
+    ----------
+    prediction:
+        Exact statistics of the device against the problem.
+    rounding:
+        How codes were chosen (`spu.compiler.quantise.ROUNDINGS`); None where nothing is quantised.
+    banks:
+        Number of quantised components.
+    embedding:
+        Places, chains and their cost on wired hardware; None where any two cells have a coupler.
+    """
+
+    prediction: Prediction
     rounding: str | None = None
     banks: int = 0
     embedding: Embedding | None = None
@@ -178,7 +192,7 @@ def compile_problem(
 _NO_ENSEMBLE = "one programming instead of an ensemble: {}"
 
 
-def _with_costs(made: _Realized, problem: Problem, placer: Placer) -> Embedding | None:
+def _with_costs(made: Realized, problem: Problem, placer: Placer) -> Embedding | None:
     """What was placed where, with the errors of the covariance by the circuits' own laws."""
     placed = made.trace.realization.layout.placed
     if placed is None or placed.embedding is None:
@@ -199,28 +213,9 @@ def _with_costs(made: _Realized, problem: Problem, placer: Placer) -> Embedding 
     return replace(placed.embedding, error=error, uncorrected_error=without)
 
 
-@dataclass(frozen=True, eq=False)
-class _Realized:
-    """A `Compilation` but for its prediction."""
-
-    device: Device
-    hardware: Hardware
-    architecture: str
-    realizability: str
-    rho: float
-    reason: str
-    mean: str
-    flipped: int
-    scale_spread: float
-    margin: float | None
-    levels: Levels | None
-    warnings: tuple[str, ...]
-    trace: Trace
-
-
 def _realize(
     problem: Problem, hardware: Hardware, placer: Placer | None = None, architecture: str | None = None
-) -> _Realized:
+) -> Realized:
     """The passes up to the device; as `compile_problem`."""
     n = len(problem.variables)
     placer = placer or Placer(load_wiring(hardware.wiring), EmbeddingOptions())
@@ -253,7 +248,7 @@ def _realize(
         device = realization.device
         device.problem = problem
         gains = realization.gain
-        return _Realized(
+        return Realized(
             device=device,
             hardware=hardware,
             architecture=candidate.name,

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spu.circuit import Circuit, lower
-from spu.device import Device
+from spu.circuit import Circuit
+from spu.crosscheck.changes import Changes, Edited
 from spu.emulator.large import LARGE
 from spu.emulator.law import solve
 from spu.emulator.stationary import Stationary
@@ -19,7 +19,8 @@ from spu.errors import UsageError
 from spu.problem import Problem
 from spu.sde import stochastic_ode
 from spu.spice.deck import Deck
-from spu.spice.netlist import cell_node, noise_element
+from spu.spice.dialects import noise_element
+from spu.spice.netlist import cell_node
 from spu.spice.timing import Timing, timing
 
 FloatArray = NDArray[np.float64]
@@ -28,14 +29,33 @@ FALSE_ALARM = 1e-6
 """Probability that the statistical tests of one level reject a correct deck, all together."""
 
 
-@dataclass
-class Context:
-    """A device, the deck under test, and the settings; levels add what ngspice found.
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """What level ``ac`` measured.
 
     Attributes
     ----------
-    device, problem:
-        What was compiled, and what for.
+    frequencies:
+        (f,) Hz.
+    measured:
+        (f, p, m) transfer functions, V per V, from every noise source to every probe.
+    densities:
+        (m,) one-sided density of each source, V^2/Hz, by those transfer functions; NaN of one that is not heard.
+    """
+
+    frequencies: FloatArray
+    measured: NDArray[np.complex128]
+    densities: FloatArray
+
+
+@dataclass
+class Context:
+    """A circuit, the deck under test, and the settings; levels add what ngspice found.
+
+    Attributes
+    ----------
+    circuit, problem:
+        What the emulator runs (of the device, not of the deck), and what it is for.
     compiled:
         Statistics stored by the compiler (arrays by name), or None.
     deck:
@@ -48,12 +68,16 @@ class Context:
         Told in a few words what is going on.
     means, covariances:
         Found by ngspice, in volts: filled by levels.
+    sweep:
+        What level ``ac`` measured, once it ran.
     ensemble:
         The laws of all programmings, for level ``ideal``, which takes an ensemble as one; empty for a device that
         is none.
+    edited, changes:
+        Where the deck is not the device's own: what is known of it, and what level ``answer`` found.
     """
 
-    device: Device
+    circuit: Circuit
     problem: Problem | None
     compiled: dict[str, Any] | None
     deck: Deck | None
@@ -63,12 +87,10 @@ class Context:
     progress: Callable[[str], None] = lambda _: None
     means: dict[str, FloatArray] = field(default_factory=dict)
     covariances: dict[str, FloatArray] = field(default_factory=dict)
+    sweep: Sweep | None = None
     ensemble: tuple[Stationary, ...] = ()
-
-    @cached_property
-    def circuit(self) -> Circuit:
-        """The circuit of the device (not of the deck)."""
-        return lower(self.device)
+    edited: Edited | None = None
+    changes: Changes | None = None
 
     @cached_property
     def law(self) -> Stationary:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spu.crosscheck.changes import Changes
+
+if TYPE_CHECKING:
+    from spu.crosscheck.diagnosis import Diagnosis
+
 FloatArray = NDArray[np.float64]
 
-LEVELS = ("ideal", "op", "ac", "replay", "noise")
-"""In the order in which they run: cheap and sharp first."""
+LEVELS = ("ideal", "answer", "op", "ac", "replay", "noise")
+"""In the order in which they run: cheap and sharp first. ``answer`` is for a netlist that was edited."""
 
 VERDICTS = ("pass", "skipped", "inconclusive", "error", "fail")
 """From best to worst; a level that was skipped says nothing against the device."""
@@ -66,6 +71,10 @@ class Check:
         transient`` (both from ``noise``, with its scatter); absent unless their levels ran.
     notes:
         What the reader should know besides (a deck written for another device...).
+    changes:
+        How an edited netlist differs from the device's own, in text and in the answer; None where none was given.
+    diagnosis:
+        Which single change explains what failed; None where nothing failed or nothing measured can tell.
     """
 
     levels: dict[str, Level]
@@ -73,6 +82,8 @@ class Check:
     means: dict[str, FloatArray]
     covariances: dict[str, FloatArray]
     notes: tuple[str, ...] = ()
+    changes: Changes | None = None
+    diagnosis: Diagnosis | None = None
 
     @property
     def verdict(self) -> str:

@@ -68,18 +68,28 @@ class SparseStationary:
     conductive: bool
 
     @cached_property
+    def _rest(self) -> FloatArray:
+        """(n,) mean of the cells, V."""
+        if self.nodal.Gamma is not None or not self.nodal.drive.any():  # inductors shorten currents into cells
+            return np.zeros(self.coupling.n)
+        if self.conductive:
+            return self.coupling.solve(self.nodal.drive)
+        return np.asarray(self.nodal.drive / self.nodal.G.diagonal())
+
+    @cached_property
+    def _inverse_coupling(self) -> sp.csr_array:
+        """(n, n), of the inverse of the coupling matrix the entries that are wanted."""
+        return self.coupling.selected_inverse()
+
+    @cached_property
     def voltage_mean(self) -> FloatArray:
         """(p,) mean of the probes, V."""
-        if self.nodal.Gamma is not None or not self.nodal.drive.any():  # inductors shorten currents into cells
-            return self.sde.y0.copy()
-        if self.conductive:
-            return self.nodal.probes @ self.coupling.solve(self.nodal.drive) + self.sde.y0
-        return self.nodal.probes @ (self.nodal.drive / self.nodal.G.diagonal()) + self.sde.y0
+        return self.nodal.probes @ self._rest + self.sde.y0
 
     @cached_property
     def voltage_covariance(self) -> sp.csr_array:
         """(p, p) V^2, sparse: variances of the probes, covariances of coupled cells and of cells read together."""
-        found = self.coupling.selected_inverse() * self.inverse
+        found = self._inverse_coupling * self.inverse
         if self.own:
             found = found + self.own * sp.eye_array(found.shape[0])
         return sp.csr_array(self.nodal.probes @ found @ self.nodal.probes.T)
@@ -117,7 +127,7 @@ class SparseStationary:
     @cached_property
     def state_variance(self) -> FloatArray:
         """(states,) variances of voltages (V^2) and inductor currents (A^2), as ``sde.state_names``."""
-        voltages = self.coupling.selected_inverse().diagonal() * self.inverse + self.own
+        voltages = self._inverse_coupling.diagonal() * self.inverse + self.own
         if self.nodal.Gamma is None:
             return voltages
         # Every mode holds as much energy in its inductance as in its capacitance: gamma <phi^2> = c <v^2>.
@@ -129,19 +139,14 @@ class SparseStationary:
         return np.concatenate([voltages, self.nodal.currents.power(2) @ flux])
 
     def draw(self, normals: FloatArray) -> FloatArray:
-        """States (states, k) from the stationary law out of (``draws_of`` this law, k) normals."""
+        """States (states, k) from the stationary law out of (`normals`, k) standard normals."""
         n = self.coupling.n
-        mean = np.zeros(n)
-        if self.nodal.Gamma is None and self.nodal.drive.any():
-            mean = (
-                self.coupling.solve(self.nodal.drive) if self.conductive else self.nodal.drive / self.nodal.G.diagonal()
-            )
         v = np.sqrt(self.inverse) * self.coupling.sample_solve(normals[:n])
         used = n
         if self.own:
             v += np.sqrt(self.own) * normals[used : used + n]
             used += n
-        v += mean[:, None]
+        v += self._rest[:, None]
         if self.nodal.Gamma is None:
             return v
         gamma = multiple(self.nodal.Gamma) or 1.0

@@ -18,6 +18,7 @@ from spu.emulator.large import Midpoint, SparseStationary
 from spu.emulator.noise import BLOCK, SAMPLES, WIDTH, fill_normals, key_of
 from spu.emulator.run import available_threads, parallel, rounds
 from spu.emulator.sparse_kernels import count_pairs
+from spu.sparse import row_numbers, with_data
 
 FloatArray = NDArray[np.float64]
 
@@ -108,8 +109,9 @@ def run_large(
             if number % every == 0:
                 tile.kept[:, number // every] = y.T
         elif every:
-            chosen = np.arange(-number % every, y.shape[1], every)
-            tile.kept[0, (number + chosen) // every] = y[:, chosen].T
+            drawn = tile.first + number  # draws are numbered over all tiles
+            chosen = np.arange(-drawn % every, y.shape[1], every)
+            tile.kept[0, (drawn + chosen) // every - -(-tile.first // every)] = y[:, chosen].T
 
     def advance(tile: _Tile, number: int) -> None:
         """Readout ``number`` of a tile of trajectories, or its draws from there on."""
@@ -146,14 +148,18 @@ def run_large(
     taken = np.minimum(done, lengths)
     kept = np.empty((0, 0, probes.shape[0]))
     if every:
-        parts = [tile.kept[:, : -(-many // every)] for tile, many in zip(tiles, taken.tolist(), strict=True)]
+        first = [tile.first if midpoint is None else 0 for tile in tiles]
+        parts = [
+            tile.kept[:, : _multiples(start, many, every)]
+            for tile, start, many in zip(tiles, first, taken.tolist(), strict=True)
+        ]
         kept = np.concatenate(parts, axis=1 if midpoint is None else 0)
     return _gather(tiles, int(np.dot(taken, weights)), int(taken[0]), midpoint is None, pattern, kept)
 
 
 def _tiles(independent: bool, trajectories: int, steps: int, probes: int, pairs: int, every: int) -> list[_Tile]:
     if not independent:
-        kept = -(-steps // every) if every else 0
+        kept = _multiples(0, steps, every)
         firsts = range(0, trajectories, _TILE)
         widths = [min(_TILE, trajectories - first) for first in firsts]
         return [
@@ -163,8 +169,13 @@ def _tiles(independent: bool, trajectories: int, steps: int, probes: int, pairs:
     tiles = []
     for first in range(0, steps, share):
         length = min(share, steps - first)
-        tiles.append(_Tile(first, 1, length, probes, pairs, -(-length // every) if every else 0, 1))
+        tiles.append(_Tile(first, 1, length, probes, pairs, _multiples(first, length, every), 1))
     return tiles
+
+
+def _multiples(first: int, length: int, every: int) -> int:
+    """How many multiples of ``every`` there are from ``first`` on among ``length`` numbers; 0 of none."""
+    return -(-(first + length) // every) - -(-first // every) if every else 0
 
 
 def _normals(rows: int, key: NDArray[np.uint64], steps: NDArray[np.int64], who: NDArray[np.int64]) -> FloatArray:
@@ -182,8 +193,7 @@ def _gather(
     for tile in tiles:
         products += tile.products
     mean = np.sum([tile.sums.sum(axis=1) for tile in tiles], axis=0) / samples
-    shift = mean[np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr))] * mean[pattern.indices]
-    covariance = sp.csr_array((products / samples - shift, pattern.indices, pattern.indptr), shape=pattern.shape)
+    covariance = with_data(pattern, products / samples - mean[row_numbers(pattern)] * mean[pattern.indices])
     variance = covariance.diagonal()
     if independent:
         return PatternSums(samples, mean, np.sqrt(variance / samples), covariance, float(samples), kept)

@@ -69,7 +69,7 @@ class Method:
 def choose_method(law: Stationary, interval: float, name: str | None = None) -> Method:
     """The way to step from readout to readout, ``interval`` seconds apart: by modes if there are any.
 
-    ``name`` forces ``modal`` (None is returned by no law: check `Stationary.modes` first) or ``dense``.
+    ``name`` forces ``modal``, for which the law must have modes (`Stationary.modes`), or ``dense``.
     """
     if name != "dense" and law.modes is not None:
         return modal_method(law.modes, interval)
@@ -209,7 +209,6 @@ def run(
     trajectories: int,
     steps: int,
     seed: int,
-    purpose: int = 0,
     lags: int = 0,
     every: int = 0,
     count: bool = True,
@@ -225,7 +224,7 @@ def run(
         How to step.
     trajectories, steps:
         How many, and readouts of each; for independent draws ``steps`` are shared among the trajectories.
-    seed, purpose:
+    seed:
         Of the noise.
     lags:
         Autocovariances up to this many readouts apart.
@@ -243,7 +242,7 @@ def run(
     observed = method.observed if count else 0
     tiles, lengths, chunk = _tiles(method, trajectories, steps, lags, every, observed)
     threads = min(len(tiles), threads or available_threads())
-    blas, key = kernels.blas_addresses(), key_of(seed, purpose)
+    blas, key = kernels.blas_addresses(), key_of(seed)
     wanted = sum(tile.state.shape[1] * length for tile, length in zip(tiles, lengths, strict=True))
     done = 0
     with parallel(threads) as each:
