@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from spu.crosscheck.context import Context
+from spu.crosscheck.power import smallest_change
 from spu.crosscheck.result import Level
 from spu.errors import NgspiceFailed
 from spu.spice.ngspice import Step
@@ -44,5 +45,14 @@ def run(context: Context) -> Level:
         f"{error[worst]:.2g}{what}",
         float(error[worst]),
         TOLERANCE,
+        false_alarm_rate=0.0,
+        detects={
+            "mean": TOLERANCE,
+            **smallest_change(
+                context,
+                lambda changed: float(np.abs(changed.voltage_mean - expected).max()) / scale(context),
+                TOLERANCE + float(error[worst]),
+            ),
+        },
         data={"worst_cell": context.circuit.probes[worst], "voltages": mean.tolist()},
     )

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from spu.constants import UNIT_NOISE_DENSITY
 from spu.crosscheck.context import Context, Sweep
+from spu.crosscheck.power import smallest_change
 from spu.crosscheck.result import Level
 from spu.errors import NgspiceFailed
 from spu.spice.netlist import noise_resistor
@@ -110,6 +111,14 @@ def run(context: Context) -> Level:
         message,
         parts[worst][0],
         parts[worst][1],
+        false_alarm_rate=0.0,
+        detects={
+            "covariance": allowed,
+            "density": DENSITY,
+            **smallest_change(
+                context, lambda changed: _pointwise(changed.transfer(frequencies), exact)[0], POINTWISE + point
+            ),
+        },
         data={
             "frequencies": len(frequencies),
             "worst_transfer": {
