@@ -25,9 +25,6 @@ from .common import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from spu.emulator.stationary import Stationary
     from spu.statistics import Prediction, Statistics
 
@@ -161,8 +158,9 @@ def _write_spectrum(file: Path, law: Stationary) -> None:
     import numpy as np
 
     from spu.files import write_text
+    from spu.spectra import spectrum_frequencies
 
-    frequencies = _grid(law.poles)
+    frequencies = spectrum_frequencies(law.poles)
     # A few at a time: each brings a whole matrix, of which only the diagonal is kept.
     parts = np.array_split(frequencies, max(1, len(frequencies) // 32))
     densities = np.concatenate([np.einsum("kii->ki", law.spectrum(part)).real for part in parts])
@@ -172,20 +170,3 @@ def _write_spectrum(file: Path, law: Stationary) -> None:
         for frequency, row in zip(frequencies, densities, strict=True)
     ]
     write_text(file, "\n".join(lines) + "\n")
-
-
-def _grid(poles: NDArray[np.complex128]) -> NDArray[np.float64]:
-    """Choose frequencies (Hz): logarithmic from well below to well above the poles, dense at resonances."""
-    import numpy as np
-
-    radii, widths = np.abs(poles) / (2 * np.pi), -poles.real / (2 * np.pi)
-    low, high = min(radii.min(), widths.min()) / 100, radii.max() * 100
-    grids = [np.geomspace(low, high, int(20 * np.log10(high / low)) + 1)]
-    # A peak of half-width w: points closest at its top, out to 30 w. Poles that nearly
-    # coincide share theirs.
-    centres = np.abs(poles.imag) / (2 * np.pi)
-    peaks = {(float(f"{f:.3e}"), float(f"{w:.1e}")) for f, w in zip(centres, widths, strict=True)}
-    for centre, width in sorted(peaks)[:500]:
-        grids.append(centre + width * np.sinh(np.linspace(-4.1, 4.1, 25)))
-    grid = np.unique(np.concatenate(grids))
-    return grid[(grid >= low) & (grid <= high)]
