@@ -41,8 +41,11 @@ _SPECTRUM_HEADER = "# spu predict: one-sided spectral density of every cell, V^2
     help="What a readout with this brick-wall band sees (Hz; F2 may be inf).",
 )
 @file_option("--spectrum", metavar="FILE.csv", help="Write the spectral densities of all cells (V^2/Hz).")
+@file_option("--plot", metavar="FILE", help="Draw covariance and spectra (.png, .svg or .pdf).")
 @json_option
-def command(directory: Path, band: tuple[float, float] | None, spectrum: Path | None, as_json: bool) -> int:
+def command(
+    directory: Path, band: tuple[float, float] | None, spectrum: Path | None, plot: Path | None, as_json: bool
+) -> int:
     """Give the exact stationary statistics of DIR, without sampling.
 
     Mean, covariance and their distance from the target, voltages, time constants. DIR is a
@@ -56,18 +59,28 @@ def command(directory: Path, band: tuple[float, float] | None, spectrum: Path | 
         raise UsageError(f"a band needs 0 <= F1 < F2 (Hz), not {band[0]:g} to {band[1]:g}")
     if spectrum is not None:
         _refuse_spectrum(spectrum)
+    if plot is not None:
+        from spu.pictures import refuse_picture
+
+        refuse_picture(plot)
     folder = read_folder(directory)
     prediction = predict(folder.device, band=band)
     if spectrum is not None:
         if not isinstance(prediction.law, Stationary):
             raise UsageError("spectra need all modes: this network is too large")
         _write_spectrum(spectrum, prediction.law)
+    if plot is not None:
+        from spu.pictures import draw_prediction, save
+
+        save(draw_prediction(prediction), plot)
     if as_json:
-        print_result(_report(prediction, spectrum), folder, "predict")
+        print_result({**_report(prediction, spectrum), "plot": plot}, folder, "predict")
     else:
         click.echo(_describe(prediction))
         if spectrum is not None:
             click.echo(f"\nwrote {spectrum}")
+        if plot is not None:
+            click.echo(f"picture: {plot}")
     return 0
 
 

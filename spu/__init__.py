@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from spu.hardware import Hardware, load_hardware
     from spu.problem import GaussianSampling, LinearSystem, MatrixInverse, Problem, load_problem
     from spu.sampling import Simulation, simulate
+    from spu.spectra import Spectrum, spectrum
     from spu.spice.netlist import netlist
     from spu.statistics import Prediction, kullback_leibler, predict
 
@@ -58,6 +59,7 @@ __all__ = [
     "Problem",
     "Readout",
     "Simulation",
+    "Spectrum",
     "SpuError",
     "Unrealizable",
     "check",
@@ -69,6 +71,7 @@ __all__ = [
     "netlist",
     "predict",
     "simulate",
+    "spectrum",
 ]
 
 
@@ -91,6 +94,7 @@ _HOME = {
     "Problem": "spu.problem",
     "Readout": "spu.device",
     "Simulation": "spu.sampling",
+    "Spectrum": "spu.spectra",
     "SpuError": "spu.errors",
     "Unrealizable": "spu.errors",
     "check": "spu.crosscheck",
@@ -101,6 +105,7 @@ _HOME = {
     "netlist": "spu.spice.netlist",
     "predict": "spu.statistics",
     "simulate": "spu.sampling",
+    "spectrum": "spu.spectra",
 }
 """Where each public name lives: imported on first use, so that ``import spu`` costs next to nothing."""
 

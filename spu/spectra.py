@@ -355,6 +355,93 @@ class Spectra:
     expected: ComplexArray | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Autocovariances:
+    """Autocovariances of a few telling variables, exact and sampled.
+
+    Attributes
+    ----------
+    variables, pairs:
+        q names; pairs of them by index.
+    lags, sampled, error:
+        (k,) s, (k, q, q) problem units squared, and the standard errors of these, None where they are not known.
+    fine, exact:
+        (g,) s and (g, q, q): the law's own, None where it is not known.
+    """
+
+    variables: tuple[str, ...]
+    pairs: list[tuple[int, int]]
+    lags: FloatArray
+    sampled: FloatArray
+    error: FloatArray | None
+    fine: FloatArray
+    exact: FloatArray | None
+
+
+def compare_autocovariances(
+    laws: Sequence[Law], sampled: FloatArray, interval: float, readouts: int
+) -> Autocovariances:
+    """Set sampled autocovariances beside the exact ones.
+
+    Parameters
+    ----------
+    laws:
+        Of all programmings.
+    sampled:
+        (lags + 1, p, p) problem units squared; by its first entry variables are chosen.
+    interval, readouts:
+        s between readouts, and how many there were in all.
+    """
+    chosen, pairs = telling(sampled[0])
+    names = laws[0].sde.readout.variables
+    lags: FloatArray = np.arange(len(sampled), dtype=np.float64) * interval
+    fine = np.linspace(0.0, lags[-1], min(600, 1 + 40 * (len(lags) - 1)))
+    exact = error = None
+    known = [law for law in laws if isinstance(law, Stationary)]
+    if len(known) == len(laws):
+        maps = [law.sde.readout.matrix[chosen].toarray() for law in known]
+        exact = np.mean([autocovariance(law, fine, T) for law, T in zip(known, maps, strict=True)], axis=0)
+        if len(known) == 1:
+            reach = len(lags) + int(min(2000.0, np.ceil(10.0 * known[0].time_constants[0] / interval)))
+            error = _scatter(autocovariance(known[0], np.arange(reach) * interval, maps[0]), len(lags), readouts)
+    places = [(chosen.index(a), chosen.index(b)) for a, b in pairs]
+    return Autocovariances(
+        tuple(names[k] for k in chosen), places, lags, sampled[:, chosen][:, :, chosen], error, fine, exact
+    )
+
+
+def _scatter(R: FloatArray, count: int, readouts: int) -> FloatArray:
+    """(count, q, q) standard errors of autocovariances estimated from that many readouts, from the known one R.
+
+    ``Var R_ij(l) = sum_m (R_ii(m) R_jj(m) + R_ij(m + l) R_ji(m - l)) / N`` (Bartlett 1946), the sum over all lags.
+    """
+    both = np.concatenate([np.swapaxes(R[:0:-1], 1, 2), R])
+    own = np.einsum("mii->mi", both)
+    products = own.T @ own
+    found = np.empty((count, *R.shape[1:]))
+    for lag in range(count):
+        crossed = (both[2 * lag :] * np.swapaxes(both[: len(both) - 2 * lag], 1, 2)).sum(axis=0)
+        found[lag] = np.sqrt(np.maximum(products + crossed, 0.0) / readouts)
+    return found
+
+
+def exact_spectra(law: Stationary) -> Spectra:
+    """The exact spectra of a few telling cells."""
+    cells, pairs = telling(law.voltage_covariance if not law.sde.D.nnz else law.band_covariance(0.0, _edge(law)))
+    frequencies = spectrum_frequencies(law.poles)
+    return Spectra(
+        cells=tuple(law.sde.probes[k] for k in cells),
+        pairs=[(cells.index(a), cells.index(b)) for a, b in pairs],
+        frequencies=frequencies,
+        exact=densities(law, frequencies, np.eye(len(law.sde.probes))[cells]),
+    )
+
+
+def _edge(law: Stationary) -> float:
+    """Hz, above all poles: where a cell sees white noise directly, its variance needs a band."""
+    return float(np.abs(law.poles).max())
+
+
 def correlations(transition: FloatArray, left: FloatArray, right: FloatArray, count: int) -> FloatArray:
     """(count, q, q) ``left transition^l right`` for l from 0 on: the autocovariance of samples of a linear law."""
     found = np.empty((count, len(left), right.shape[1]))
