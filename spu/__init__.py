@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from spu.hardware import Hardware, load_hardware
     from spu.problem import GaussianSampling, LinearSystem, MatrixInverse, Problem, load_problem
     from spu.sampling import Simulation, simulate
+    from spu.spectra import Spectrum, spectrum
     from spu.spice.netlist import netlist
     from spu.statistics import Prediction, kullback_leibler, predict
 
@@ -62,6 +63,7 @@ __all__ = [
     "Problem",
     "Readout",
     "Simulation",
+    "Spectrum",
     "SpuError",
     "Unrealizable",
     "check",
@@ -74,6 +76,7 @@ __all__ = [
     "netlist",
     "predict",
     "simulate",
+    "spectrum",
 ]
 
 
@@ -98,6 +101,7 @@ _HOME = {
     "Problem": "spu.problem",
     "Readout": "spu.device",
     "Simulation": "spu.sampling",
+    "Spectrum": "spu.spectra",
     "SpuError": "spu.errors",
     "Unrealizable": "spu.errors",
     "check": "spu.crosscheck",
@@ -109,6 +113,7 @@ _HOME = {
     "netlist": "spu.spice.netlist",
     "predict": "spu.statistics",
     "simulate": "spu.sampling",
+    "spectrum": "spu.spectra",
 }
 """Where each public name lives: imported on first use, so that ``import spu`` costs next to nothing."""
 
