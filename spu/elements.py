@@ -5,15 +5,20 @@ parameter that holds its value; the numbers come with the instances, as arrays o
 instances of the subcircuit, so that half a million couplers cost one call each.
 
 ``stamp`` writes the element into modified nodal analysis, ``E x' = F x + s + K n`` with
-``x`` the node voltages and inductor currents; rows of nodes are Kirchhoff's current law
+``x`` the node voltages and branch currents; rows of nodes are Kirchhoff's current law
 with currents *leaving* the node on the left-hand side. ``spice`` prints the same element
 for ngspice. The two methods of one class are the only places that know its equation.
+
+Inductors and elements that define a voltage have a branch: an unknown current, from the first
+node through the element to the second, and an equation of their own. Elements that use the
+current of another name that one, as SPICE does.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,15 +44,28 @@ class Element(ABC):
         The subcircuit parameter that holds its value.
     noise_port:
         Local node of the unit noise source that drives it, or None.
+    branches:
+        Names of elements of the same subcircuit whose branches it uses.
     """
 
     name: str
     nodes: tuple[str, ...]
     value: str
     noise_port: str | None = None
+    branches: tuple[str, ...] = ()
+
+    has_branch: ClassVar[bool] = False
+    """Whether it has a current of its own among the unknowns."""
 
     @abstractmethod
-    def stamp(self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: FloatArray) -> None:
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
         """Add all k instances to the equations.
 
         Parameters
@@ -60,6 +78,8 @@ class Element(ABC):
             (k,) numbers of unit noise sources, None without a noise port.
         values:
             (k,) values, SI.
+        branches:
+            (k,) numbers of branches: its own, where it has one, then those of ``self.branches``.
         """
 
     @abstractmethod
@@ -67,13 +87,20 @@ class Element(ABC):
         """Lines inside the ``.subckt``."""
 
     def _line(self, ending: str = "") -> str:
-        return " ".join([self.name, *self.nodes, f"{{{self.value}}}", *ending.split()])
+        return " ".join([self.name, *self.nodes, *self.branches, f"{{{self.value}}}", *ending.split()])
 
 
 class Resistor(Element):
     """Resistance (ohm); with a noise port it makes thermal noise, ``4kT/r`` (A^2/Hz one-sided)."""
 
-    def stamp(self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: FloatArray) -> None:
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
         conductance = 1.0 / values
         stamps.conductance(nodes[0], nodes[1], conductance)
         if noise is not None:
@@ -92,7 +119,14 @@ class Resistor(Element):
 class Capacitor(Element):
     """Capacitance (F)."""
 
-    def stamp(self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: FloatArray) -> None:
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
         stamps.capacitance(nodes[0], nodes[1], values)
 
     def spice(self) -> list[str]:
@@ -102,8 +136,17 @@ class Capacitor(Element):
 class Inductor(Element):
     """Inductance (H); its current, from the first node to the second, is a state."""
 
-    def stamp(self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: FloatArray) -> None:
-        stamps.inductance(nodes[0], nodes[1], values)
+    has_branch = True
+
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
+        stamps.inductance(branches[0], nodes[0], nodes[1], values)
 
     def spice(self) -> list[str]:
         return [self._line()]
@@ -112,7 +155,14 @@ class Inductor(Element):
 class CurrentSource(Element):
     """Constant current (A), from the first node through the source to the second."""
 
-    def stamp(self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: FloatArray) -> None:
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
         stamps.current(nodes[0], nodes[1], values)
 
     def spice(self) -> list[str]:
@@ -122,7 +172,14 @@ class CurrentSource(Element):
 class Transconductor(Element):
     """Current ``g (v(third) - v(fourth))`` (A), g in S, from the first node to the second; noiseless."""
 
-    def stamp(self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: FloatArray) -> None:
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
         stamps.transconductance(nodes[0], nodes[1], nodes[2], nodes[3], values)
 
     def spice(self) -> list[str]:
@@ -132,9 +189,132 @@ class Transconductor(Element):
 class NoiseCurrent(Element):
     """Injected white noise current of one-sided density (A^2/Hz), from the first node to the second."""
 
-    def stamp(self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: FloatArray) -> None:
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
         assert noise is not None
         stamps.noise_current(nodes[0], nodes[1], noise, np.sqrt(values))
+
+    def spice(self) -> list[str]:
+        p, n = self.nodes
+        return [f"{self.name} {p} {n} {self.noise_port} 0 {{sqrt({self.value})/en}}"]
+
+
+class MutualInductance(Element):
+    """Coupling coefficient k of two inductors, ``M = k sqrt(l1 l2)``; |k| = 1 is an ideal transformer's."""
+
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
+        stamps.mutual_inductance(branches[0], branches[1], values)
+
+    def spice(self) -> list[str]:
+        return [self._line()]
+
+
+class VoltageSource(Element):
+    """Constant voltage (V) of the first node over the second."""
+
+    has_branch = True
+
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
+        stamps.voltage_branch(branches[0], nodes[0], nodes[1])
+        stamps.voltage(branches[0], values)
+
+    def spice(self) -> list[str]:
+        return [" ".join([self.name, *self.nodes, "dc", f"{{{self.value}}}"])]
+
+
+class VoltageControlledVoltageSource(Element):
+    """Voltage ``gain (v(third) - v(fourth))`` of the first node over the second; noiseless."""
+
+    has_branch = True
+
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
+        stamps.voltage_branch(branches[0], nodes[0], nodes[1])
+        stamps.voltage_control(branches[0], nodes[2], nodes[3], values)
+
+    def spice(self) -> list[str]:
+        return [self._line()]
+
+
+class CurrentControlledCurrentSource(Element):
+    """Current ``gain`` times that of a branch, from the first node through the source to the second; noiseless."""
+
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
+        stamps.current_control(nodes[0], nodes[1], branches[0], values)
+
+    def spice(self) -> list[str]:
+        return [self._line()]
+
+
+class CurrentControlledVoltageSource(Element):
+    """Voltage, of the first node over the second, of a resistance (ohm) times the current of a branch; noiseless."""
+
+    has_branch = True
+
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
+        stamps.voltage_branch(branches[0], nodes[0], nodes[1])
+        stamps.current_voltage(branches[0], branches[1], values)
+
+    def spice(self) -> list[str]:
+        return [self._line()]
+
+
+class NoiseVoltage(Element):
+    """White noise voltage of one-sided density (V^2/Hz) of the first node over the second; no impedance."""
+
+    has_branch = True
+
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
+        assert noise is not None
+        stamps.voltage_branch(branches[0], nodes[0], nodes[1])
+        stamps.noise_voltage(branches[0], noise, np.sqrt(values))
 
     def spice(self) -> list[str]:
         p, n = self.nodes

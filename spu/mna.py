@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,17 +17,22 @@ IntArray = NDArray[np.int64]
 
 @dataclass(eq=False)
 class Stamps:
-    """Collects stamps; unknowns are node voltages (V) first, then inductor currents (A).
+    """Collects stamps; unknowns are node voltages (V) first, then branch currents (A).
 
     ``n`` in ``K n`` is a vector of independent white noises of unit one-sided density, so K
-    holds amplitudes in A/sqrt(Hz).
+    holds amplitudes in A/sqrt(Hz), in the rows of branches V/sqrt(Hz). Branches are counted from 0.
     """
 
     node_count: int
+    branch_count: int
     source_count: int
     temperature: float
     inductor_count: int = 0
     inductor_ends: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
+    inductor_branches: list[IntArray] = field(default_factory=list)
+    couplings: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
+    voltage_ends: list[tuple[IntArray, IntArray]] = field(default_factory=list)
+    voltage_branches: list[IntArray] = field(default_factory=list)
     capacitor_ends: list[tuple[IntArray, IntArray]] = field(default_factory=list)
     conductor_ends: list[tuple[IntArray, IntArray]] = field(default_factory=list)
     controlled_ends: list[tuple[IntArray, IntArray]] = field(default_factory=list)
@@ -51,15 +57,53 @@ class Stamps:
         self.conductor_ends.append((p, n))
         self._two_terminal(self._drift, p, n, -values)
 
-    def inductance(self, p: IntArray, n: IntArray, values: FloatArray) -> None:
-        """Inductances (H); each adds its current, from p to n, to the unknowns."""
-        first = self.size
-        branch = np.arange(first, first + len(values))
+    def inductance(self, branch: IntArray, p: IntArray, n: IntArray, values: FloatArray) -> None:
+        """Inductances (H) from p to n."""
         self.inductor_count += len(values)
         self.inductor_ends.append((p, n, values))
-        one = np.ones(len(values))
-        self._charge.append((branch, branch, values))
-        self._drift += [(branch, p, one), (branch, n, -one), (p, branch, -one), (n, branch, one)]
+        self.inductor_branches.append(branch)
+        row = self._branch(branch, p, n)
+        self._charge.append((row, row, values))
+
+    def mutual_inductance(self, first: IntArray, second: IntArray, coupling: FloatArray) -> None:
+        """Couplings of the inductors of two branches, ``M = coupling sqrt(L1 L2)``."""
+        self.couplings.append((first, second, coupling))
+
+    def voltage_branch(self, branch: IntArray, p: IntArray, n: IntArray) -> None:
+        """Branches that hold ``v(p) - v(n)`` at what is added to their equations, whatever the current from p to n."""
+        self.voltage_ends.append((p, n))
+        self.voltage_branches.append(branch)
+        self._branch(branch, p, n)
+
+    def _branch(self, branch: IntArray, p: IntArray, n: IntArray) -> IntArray:
+        """Currents from p to n, and ``v(p) - v(n)`` in their equations; returns the rows of these."""
+        row = self.node_count + branch
+        one = np.ones(len(branch))
+        self._drift += [(row, p, one), (row, n, -one), (p, row, -one), (n, row, one)]
+        return row
+
+    def voltage(self, branch: IntArray, values: FloatArray) -> None:
+        """Constant voltages (V) of branches."""
+        self._source.append((self.node_count + branch, -values))
+
+    def noise_voltage(self, branch: IntArray, source: IntArray, amplitude: FloatArray) -> None:
+        """Noise voltages of branches: unit source number ``source`` times ``amplitude`` (V/sqrt(Hz))."""
+        self._noise.append((self.node_count + branch, source, -amplitude))
+
+    def voltage_control(self, branch: IntArray, cp: IntArray, cn: IntArray, gain: FloatArray) -> None:
+        """Voltages ``gain * (v(cp) - v(cn))`` of branches."""
+        row = self.node_count + branch
+        self._drift += [(row, cp, -gain), (row, cn, gain)]
+
+    def current_voltage(self, branch: IntArray, control: IntArray, resistance: FloatArray) -> None:
+        """Voltages ``resistance`` (ohm) times the current of the branches ``control``."""
+        self._drift.append((self.node_count + branch, self.node_count + control, -resistance))
+
+    def current_control(self, p: IntArray, n: IntArray, control: IntArray, gain: FloatArray) -> None:
+        """Currents ``gain`` times those of the branches ``control``, which leave p and enter n."""
+        self.controlled_ends.append((p, n))
+        column = self.node_count + control
+        self._drift += [(p, column, -gain), (n, column, gain)]
 
     def transconductance(self, p: IntArray, n: IntArray, cp: IntArray, cn: IntArray, values: FloatArray) -> None:
         """Currents ``values * (v(cp) - v(cn))`` (A) that leave p and enter n."""
@@ -77,7 +121,7 @@ class Stamps:
     @property
     def size(self) -> int:
         """Number of unknowns."""
-        return self.node_count + self.inductor_count
+        return self.node_count + self.branch_count
 
     def _matrix(self, parts: list[tuple[IntArray, IntArray, FloatArray]], columns: int) -> sp.csr_array:
         shape = (self.size, columns)
@@ -91,7 +135,16 @@ class Stamps:
     @property
     def E(self) -> sp.csr_array:
         """Charges and fluxes: capacitance and inductance, (N, N)."""
-        return self._matrix(self._charge, self.size)
+        return self._matrix([*self._charge, *self._mutual()], self.size)
+
+    def _mutual(self) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
+        inductance = np.zeros(self.branch_count)
+        for branch, (_, _, values) in zip(self.inductor_branches, self.inductor_ends, strict=True):
+            inductance[branch] = values
+        for first, second, coupling in self.couplings:
+            mutual = coupling * np.sqrt(inductance[first] * inductance[second])
+            p, n = self.node_count + first, self.node_count + second
+            yield from ((p, n, mutual), (n, p, mutual))
 
     @property
     def F(self) -> sp.csr_array:
@@ -105,7 +158,7 @@ class Stamps:
 
     @property
     def s(self) -> FloatArray:
-        """Constant source currents, (N,), A."""
+        """Constant source currents, (N,), A; in the rows of branches voltages, V."""
         total = np.zeros(self.size)
         for rows, values in self._source:
             keep = rows != GROUND

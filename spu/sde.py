@@ -138,13 +138,14 @@ def stochastic_ode(circuit: Circuit) -> StochasticODE:
 def _stamp(circuit: Circuit) -> tuple[Stamps, Lazy[str]]:
     """Stamp every element of a circuit; returns the stamps and the names of all unknowns."""
     nodes = circuit.node_names()
-    stamps = Stamps(len(nodes), len(circuit.sources), circuit.temperature)
     names: Lazy[str] = Lazy((len(nodes), lambda k: f"v({nodes[k]})"))
-    for flat in circuit.flatten():
-        before = stamps.inductor_count
-        flat.element.stamp(stamps, flat.nodes, flat.noise, flat.values)
-        if stamps.inductor_count > before:
+    elements = list(circuit.flatten())
+    for flat in elements:
+        if flat.element.has_branch:
             names += _current_names(flat)
+    stamps = Stamps(len(nodes), len(names) - len(nodes), len(circuit.sources), circuit.temperature)
+    for flat in elements:
+        flat.element.stamp(stamps, flat.nodes, flat.noise, flat.values, flat.branches)
     return stamps, names
 
 
@@ -196,7 +197,7 @@ def node_names(names: Sequence[str]) -> tuple[str, ...]:
 
 def _refuse_floating(stamps: Stamps, names: Lazy[str]) -> None:
     inductors = [(p, n) for p, n, _ in stamps.inductor_ends]
-    edges = stamps.capacitor_ends + stamps.conductor_ends + stamps.controlled_ends + inductors
+    edges = stamps.capacitor_ends + stamps.conductor_ends + stamps.controlled_ends + inductors + stamps.voltage_ends
     labels, ground = _components(edges, stamps.node_count)
     floating = node_names(names.take(np.flatnonzero(labels != ground)))
     if floating:
