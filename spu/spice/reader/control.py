@@ -11,16 +11,17 @@ import re
 
 from spu.names import shorten
 
-_HARMLESS = frozenset(
-    """ac dc disto noise op pz sens sp tf tran run stop resume reset iplot plot asciiplot print echo
-    set unset let unlet compose define undefine settype setscale setplot setcirc display show showmod listing
-    linearize fourier fft psd spec cross diff meas measure save trace status step delete destroy rusage version
-    remcirc bug quit exit bye if else elseif end while repeat foreach dowhile break continue goto label option
-    options setseed strcmp transpose noisefloor help deftype reshape where sysinfo unalias""".split()
+_ANALYSES = ("ac", "dc", "disto", "noise", "op", "pz", "sens", "sp", "tf", "tran", "run", "stop", "resume", "reset")
+_RESULTS = (
+    *("plot", "iplot", "asciiplot", "print", "echo", "let", "unlet", "compose", "define", "undefine", "settype"),
+    *("setscale", "setplot", "display", "show", "showmod", "listing", "linearize", "fourier", "fft", "psd", "spec"),
+    *("cross", "diff", "meas", "measure", "save", "trace", "status", "delete", "destroy", "rusage", "version", "quit"),
 )
+_FLOW = ("if", "else", "elseif", "end", "while", "repeat", "foreach", "dowhile", "break", "continue", "goto", "label")
+_HARMLESS = frozenset((*_ANALYSES, *_RESULTS, *_FLOW, "set", "unset", "setseed", "step", "exit", "bye", "help"))
 """Commands of ngspice that neither read nor write files, run programs, nor change the circuit."""
 
-_CHANGING = frozenset(("alter", "altermod", "alterparam", "mc_source", "edit"))
+_CHANGING = frozenset(("alter", "altermod", "alterparam", "mc_source", "edit", "option", "options"))
 
 
 def forbidden(raw: str) -> str | None:
@@ -39,7 +40,7 @@ def forbidden(raw: str) -> str | None:
         return "a backquote runs a program"
     if re.search(r"\b(shell|system)\b", text.lower()):
         return "shell runs a program"
-    if word in _CHANGING:
+    if word in _CHANGING or re.match(r"set\s+(temp|tnom)\b", text.lower()):
         return f"{word} changes the circuit: the deck must say what it is"
     if word not in _HARMLESS:
         return f"{shorten(word)[1:-1]} is more than an analysis"

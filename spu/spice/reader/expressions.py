@@ -1,6 +1,6 @@
-"""Expressions of parameters and of behavioural sources: parsed once, worked out in any scope.
+r"""Expressions of parameters and of behavioural sources: parsed once, worked out in any scope.
 
-The grammar is that of ngspice's parameters: ``? :``, ``||``, ``&&``, comparisons, ``+ -``, ``* / % \\``,
+The grammar is that of ngspice's parameters: ``? :``, ``||``, ``&&``, comparisons, ``+ -``, ``* / % \``,
 unary ``- + !``, ``^`` or ``**`` (left to right, and before the sign: ``-2^2`` is -4), functions. What ngspice
 works out in a way of its own (a negative base under ``^`` loses its sign) is refused.
 

@@ -91,8 +91,8 @@ class Source:
         The dot commands of `OUTPUT`.
     files:
         What was read, the deck first.
-    notes:
-        What was left out that the user may want to know of.
+    verbatim:
+        The text of the deck, where it is one plain file and nothing was to be ignored; else None.
     """
 
     title: str = ""
@@ -100,7 +100,7 @@ class Source:
     lines: list[Line] = field(default_factory=list)
     output: list[Line] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    verbatim: str | None = None
 
 
 def read_source(path: str | Path, *, include_outside: bool = False, ignore_control: bool = False) -> Source:
@@ -167,6 +167,7 @@ class _Reading:
         self._include_outside = include_outside
         self._ignore_control = ignore_control
         self._bytes_left = MAX_BYTES
+        self._as_it_is = True
 
     def deck(self, path: Path) -> None:
         physical = self._physical(path)
@@ -177,6 +178,8 @@ class _Reading:
             raise _commands(path, 1, "the title is a command to ngspice")
         self.source.comments += [raw.strip()[1:] for raw in physical if raw.lstrip()[:1] == "*"]
         self._read(path, list(enumerate(physical, start=1))[1:], [])
+        if len(self.source.files) == 1 and self._as_it_is and not self._ignore_control:
+            self.source.verbatim = "\n".join(physical)
 
     def _physical(self, path: Path, by: Line | None = None) -> list[str]:
         try:
@@ -192,6 +195,7 @@ class _Reading:
             )
         data = read_bytes(path)
         self.source.files.append(path)
+        self._as_it_is &= data.isascii()
         return _LINE_END.split(_decode(data, path))
 
     def _read(self, path: Path, physical: list[tuple[int, str]], within: list[Path]) -> None:

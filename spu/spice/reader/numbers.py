@@ -8,9 +8,8 @@ import re
 _NUMBER = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)([a-z]*)([a-z0-9_.]*)")
 _SCALES = {"t": 1e12, "g": 1e9, "meg": 1e6, "k": 1e3, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15}
 _UNITS = frozenset(
-    ("", "v", "volt", "volts", "a", "amp", "amps", "ohm", "ohms", "r", "f", "farad", "farads", "h", "henry", "s")
-    + ("sec", "hz", "mho", "mhos", "siemens", "w", "watt")
-)
+    ("", "v", "volt", "volts", "a", "amp", "amps", "ohm", "ohms", "r", "f", "farad", "farads", "h", "henry", "s", "sec")
+) | {"hz", "mho", "mhos", "siemens", "w", "watt"}
 
 
 def parse_number(text: str) -> float:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from spu.errors import DeckError
 from spu.names import shorten
 from spu.spice.reader.expressions import Expression, ExpressionError, Function, parse
 from spu.spice.reader.limits import MAX_DEPTH
@@ -164,7 +163,7 @@ def split_settings(line: Line, given: Sequence[Token]) -> tuple[list[Token], dic
     ]  # fmt: skip
     plain = list(given[: starts[0]]) if starts else list(given)
     settings: dict[str, Expression] = {}
-    for k, end in zip(starts, [*starts[1:], len(given)], strict=True):
+    for k, end in zip(starts, [*starts[1:], len(given)], strict=False):
         name, value = given[k].text, list(given[k + 2 : end])
         while value and value[-1] == Token("mark", ","):
             value.pop()
@@ -308,18 +307,3 @@ def _statement(line: Line, here: Definition) -> None:
     if any(name == other.name for other in here.statements[-1:]):
         raise line.refuse(f"{name} stands there twice")
     here.statements.append(Statement(line, name, tuple(plain), settings))
-
-
-__all__ = [
-    "Assignment",
-    "DeckError",
-    "Definition",
-    "Model",
-    "Program",
-    "Statement",
-    "Token",
-    "expression_of",
-    "read_program",
-    "split_settings",
-    "tokens",
-]
