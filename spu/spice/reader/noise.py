@@ -292,7 +292,7 @@ class _Search:
                 resistor.noisy = False
                 repeated = self._deck.expansions[touch.expansion].name_of(resistor)
                 self.found.notes.append(
-                    f"{self._name(touch)} repeats the noise of {repeated}, and its source drives others too: counted once"
+                    f"{self._name(touch)} repeats the noise of {repeated}; its source drives others, too: counted once"
                 )
             # A negative gain is a source the other way round.
             gain = sign * element.value * (1.0 if touch.terminal == 2 else -1.0)
