@@ -11,15 +11,27 @@ import click
 
 from spu.errors import UsageError
 
-from .common import file_option, folder_argument, json_option, number, print_result, seed_option, small, table
+from .common import (
+    engineering,
+    file_option,
+    folder_argument,
+    json_option,
+    number,
+    print_result,
+    seed_option,
+    small,
+    table,
+)
 
 if TYPE_CHECKING:
+    from spu.crosscheck.changes import Changes, FloatArray
     from spu.crosscheck.result import Check
 
 _CORNERS = ("ideal", "emulator", "ngspice")
 
 _COMPARES = {
     "ideal": "emulator against the exact answer",
+    "answer": "the edited netlist's answer against the device's",
     "op": "ngspice operating point against the mean",
     "ac": "ngspice transfer functions against the emulator's",
     "replay": "the same noise waveform through both",
@@ -35,22 +47,25 @@ _IN_WORDS = {
 }
 
 _MOST_VARIABLES = 12
+_MOST_EDITS = 20
 
 
 @click.command("check")
 @folder_argument
+@file_option("--netlist", metavar="FILE", help="Run this netlist, an edited DIR/device.cir, and say what it changed.")
 @click.option(
     "--level",
     "levels",
     multiple=True,
     metavar="NAME",
-    help="Only this level (repeat for more): ideal, op, ac, replay, noise [default: all].",
+    help="Only this level (repeat for more): ideal, answer, op, ac, replay, noise [default: all].",
 )
 @click.option(
     "--accuracy",
     type=float,
     metavar="X",
-    help="Error of the answer allowed at level ideal [default: the predicted one and a little slack].",
+    help="Error of the answer allowed [default: the predicted one and a little slack]. With --netlist only the "
+    "answer is judged then.",
 )
 @seed_option("the noise that is replayed")
 @click.option("--time-limit", type=float, metavar="S", help="Seconds that each ngspice run may take.")
@@ -58,6 +73,7 @@ _MOST_VARIABLES = 12
 @json_option
 def command(
     directory: Path,
+    netlist: Path | None,
     levels: tuple[str, ...],
     accuracy: float | None,
     seed: int,
@@ -71,10 +87,14 @@ def command(
 
     \b
       ideal    emulator against the exact answer (needs no ngspice)
+      answer   of a netlist given by --netlist: does it still sample the same, and what moved
       op       operating point against the mean
       ac       every transfer function, source density, and the covariance they make
       replay   the same noise waveform through emulator and ngspice
       noise    ngspice's transient with noise of its own
+
+    With --netlist the levels set that netlist against the emulator of the device as it was compiled. Where the netlist
+    holds parts that only ngspice knows (transistors, op-amp models), ngspice linearises them at the operating point.
 
     Exit status 1: a level failed. 3: ngspice is missing (levels that need none still run).
     """  # noqa: D301 - click wants the control character
@@ -96,8 +116,15 @@ def command(
 
     folder = read_folder(directory)
     progress = _say if sys.stderr.isatty() else None
-    limit = {} if time_limit is None else {"time_limit": time_limit}
-    result = check(folder, levels=levels or None, accuracy=accuracy, seed=seed, progress=progress, **limit)
+    result = check(
+        folder,
+        netlist=netlist,
+        levels=levels or None,
+        accuracy=accuracy,
+        seed=seed,
+        time_limit=300.0 if time_limit is None else time_limit,
+        progress=progress,
+    )
     if plot is not None:
         from .pictures import draw_covariances, save
 
@@ -134,6 +161,7 @@ def report(result: Check) -> dict[str, Any]:
         "variables": result.variables,
         "means": result.means,
         "covariances": result.covariances,
+        "changes": None if result.changes is None else result.changes.to_dict(),
     }
 
 
@@ -144,6 +172,8 @@ def describe(result: Check) -> str:
         lines.append("")
     lines += [_levels(result), ""]
     lines += [f"{level.name}: {level.message}" for level in result.levels.values() if level.message]
+    if result.changes is not None:
+        lines += ["", *_changes(result.changes)]
     if result.covariances:
         lines += ["", *_corners(result)]
     lines += ["", _IN_WORDS[result.verdict]]
@@ -163,6 +193,49 @@ def _levels(result: Check) -> str:
         for level in result.levels.values()
     ]
     return table(["level", "what is compared", "verdict", "worst error", "allowed", "seconds"], rows, left=3)
+
+
+def _changes(changes: Changes) -> list[str]:
+    """What was edited, and what that did to the answer."""
+    how = {
+        "emulator": "found by the emulator, which read the netlist",
+        "ngspice": "found by ngspice, linearised at the operating point",
+    }[changes.source]
+    if changes.reading_error is not None:
+        how += f"; ngspice differs by {small(changes.reading_error)}"
+    lines = [f"what {changes.netlist} changed ({how}):"]
+    if changes.edits is not None:
+        lines += [f"  {edit}" for edit in changes.edits[:_MOST_EDITS]]
+        if len(changes.edits) > _MOST_EDITS:
+            lines.append(f"  and {len(changes.edits) - _MOST_EDITS} more lines")
+        if not changes.edits:
+            lines.append("  no element and no parameter")
+    rows = [
+        (" ".join(dict.fromkeys(moved.variables)), number(moved.before), number(moved.after), f"{moved.relative:+.2%}")
+        for moved in changes.moved_covariances()
+    ]
+    if rows:
+        lines += ["", table(["variance, covariance of", "before", "after", "change"], rows)]
+    rows = [
+        (moved.variables[0], number(moved.before), number(moved.after), f"{moved.relative:+.2%}")
+        for moved in changes.moved_means()
+    ]
+    if rows:
+        lines += ["", table(["mean of", "before", "after", "change"], rows)]
+    lines += [
+        "",
+        f"covariance changed by {small(changes.covariance_change)} (relative, Frobenius; of entries: over the",
+    ]
+    lines[-1] += " standard deviations)"
+    if changes.mean_change is not None:
+        lines.append(f"mean changed by {small(changes.mean_change)} (relative; of entries: in standard deviations)")
+    lines.append(f"time constants, longest and shortest: {_times(changes.time_constants_before)} before, ")
+    lines[-1] += f"{_times(changes.time_constants)} after" if changes.time_constants is not None else "after: not known"
+    return lines
+
+
+def _times(constants: FloatArray) -> str:
+    return f"{engineering(float(constants[0]), 's')} and {engineering(float(constants[-1]), 's')}"
 
 
 def _corners(result: Check) -> list[str]:

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spu.circuit import lower
-from spu.crosscheck import ideal, operating_point, replay, transfer, transient
+from spu.crosscheck import answer, ideal, operating_point, replay, transfer, transient
+from spu.crosscheck.changes import Edited
 from spu.crosscheck.context import Context
 from spu.crosscheck.result import LEVELS, VERDICTS, Check, Level
 from spu.device import Device
@@ -27,7 +28,7 @@ from spu.errors import DeckError, InputError, NgspiceFailed, NgspiceMissing, Usa
 from spu.files import write_text
 from spu.names import suggest
 from spu.spice.deck import Deck, read_deck
-from spu.spice.netlist import netlist
+from spu.spice.netlist import netlist as written
 
 if TYPE_CHECKING:
     from spu.folder import Folder
@@ -36,6 +37,7 @@ __all__ = ["LEVELS", "VERDICTS", "Check", "Level", "check"]
 
 _RUN: dict[str, Callable[[Context], Level]] = {
     "ideal": ideal.run,
+    "answer": answer.run,
     "op": operating_point.run,
     "ac": transfer.run,
     "replay": replay.run,
@@ -46,6 +48,7 @@ _RUN: dict[str, Callable[[Context], Level]] = {
 def check(
     subject: Device | Folder | str | Path,
     *,
+    netlist: str | Path | None = None,
     levels: Sequence[str] | None = None,
     accuracy: float | None = None,
     seed: int = 0,
@@ -59,11 +62,15 @@ def check(
     subject:
         A compiled folder (or its path, or a ``device.json``), whose ``device.cir`` is run as it
         lies on disk; or a `Device`, whose netlist is then written to a temporary file first.
+    netlist:
+        A netlist that somebody edited, to be run in place of the device's own. Level ``answer`` then says whether it
+        still samples the same, and ``changes`` what is different.
     levels:
-        Names out of `LEVELS`; all unless given.
+        Names out of `LEVELS`; all unless given, but for an edited netlist with an ``accuracy``: then only ``ideal``
+        and ``answer``, as all others want the circuit, not its answer, to be the same.
     accuracy:
-        Tolerated relative error of the emulator against the problem; by default the error
-        predicted when it was compiled, with a little slack.
+        Tolerated relative error of the answer; by default the error predicted when it was compiled, with a little
+        slack, and of an edited netlist `spu.crosscheck.answer.SAME`.
     seed:
         Of the noise, both replayed and ngspice's own.
     time_limit:
@@ -76,8 +83,10 @@ def check(
     InputError, CircuitError
         If the device itself is invalid. What is wrong with the deck or with ngspice is a
         level's verdict (``error``), not an exception.
+    UsageError
+        For a level that does not exist; for an edited netlist of an ensemble, which has one for each programming.
     """
-    chosen = _chosen(levels)
+    chosen = _chosen(levels, netlist is not None, accuracy)
     if accuracy is not None and not accuracy >= 0:
         raise UsageError(f"accuracy must be a relative error >= 0, not {accuracy!r}")
     if seed < 0:
@@ -87,9 +96,9 @@ def check(
             contexts, paths = [], []
             for k, member in enumerate(subject.members()):
                 paths.append(Path(scratch) / f"device.{k}.cir")
-                write_text(paths[-1], netlist(member, seed=seed))
+                write_text(paths[-1], written(member, seed=seed))
                 contexts.append(Context(lower(member), subject.problem, None, None, accuracy, seed, time_limit))
-            return _check_all(contexts, paths, chosen, progress)
+            return _check_all(contexts, paths, chosen, progress, _edited_file(netlist, contexts))
     from spu.folder import Folder, read_folder
 
     folder = subject if isinstance(subject, Folder) else read_folder(subject)
@@ -98,7 +107,20 @@ def check(
     contexts = [
         Context(lower(member), folder.problem, folder.compiled, None, accuracy, seed, time_limit) for member in members
     ]
-    return _check_all(contexts, decks, chosen, progress)
+    return _check_all(contexts, decks, chosen, progress, _edited_file(netlist, contexts))
+
+
+def _edited_file(netlist: str | Path | None, contexts: list[Context]) -> Path | None:
+    """The netlist that was edited, refused where there is none of that name, or many it could stand for."""
+    if netlist is None:
+        return None
+    if len(contexts) > 1:
+        raise UsageError(
+            f"an ensemble has {len(contexts)} netlists, one a programming: an edited one cannot stand for all"
+        )
+    if not Path(netlist).is_file():
+        raise InputError("there is no such netlist", file=netlist)
+    return Path(netlist)
 
 
 def _check_all(
@@ -106,10 +128,11 @@ def _check_all(
     paths: Sequence[Path | None],
     chosen: list[str],
     progress: Callable[[str], None] | None,
+    edited: Path | None,
 ) -> Check:
     """Check each programming of an ensemble against its own netlist, and their answer as one."""
     if len(contexts) == 1:
-        return _check(contexts[0], paths[0], chosen, progress)
+        return _check(contexts[0], paths[0], chosen, progress, edited)
     contexts[0].ensemble = tuple(context.law for context in contexts)
     checks = []
     for k, (context, path) in enumerate(zip(contexts, paths, strict=True)):
@@ -163,17 +186,27 @@ def _merged_corners(
     return means, covariances
 
 
-def _chosen(levels: Sequence[str] | None) -> list[str]:
+def _chosen(levels: Sequence[str] | None, edited: bool, accuracy: float | None) -> list[str]:
     if levels is None:
-        return list(LEVELS)
+        levels = ("ideal", "answer") if edited and accuracy is not None else LEVELS
+        return [level for level in levels if edited or level != "answer"]
     for level in levels:
         if level not in LEVELS:
             raise UsageError(f"no level {level!r}; {suggest(level, LEVELS)}")
+    if "answer" in levels and not edited:
+        raise UsageError("level answer is for a netlist that was edited: give one (--netlist FILE)")
     return [level for level in LEVELS if level in levels]
 
 
-def _check(context: Context, path: Path | None, chosen: list[str], progress: Callable[[str], None] | None) -> Check:
+def _check(
+    context: Context,
+    path: Path | None,
+    chosen: list[str],
+    progress: Callable[[str], None] | None,
+    edited: Path | None = None,
+) -> Check:
     notes: list[str] = []
+    original, path = path, edited or path
     fault: Level | None = None
     if path is None:
         fault = Level("", "error", "there is no device.cir beside the device", exit_status=2)
@@ -185,6 +218,9 @@ def _check(context: Context, path: Path | None, chosen: list[str], progress: Cal
         else:
             notes += _stale(context, context.deck)
             fault = _lacking(context, context.deck)
+            if edited is not None:
+                context.edited = _read_again(original)
+                notes += [f"only ngspice reads {edited}: {context.edited.why}"] if context.edited.why else []
     if progress is not None:
         context.progress = progress
     context.law  # noqa: B018 - an invalid device is an error of the whole check, not of one level
@@ -192,12 +228,19 @@ def _check(context: Context, path: Path | None, chosen: list[str], progress: Cal
     for name in chosen:
         started = time.perf_counter()
         context.progress(name)
-        if fault is not None and name != "ideal":
+        # A deck that lacks something is no less a deck whose answer one may ask for.
+        if fault is not None and name != "ideal" and not (name == "answer" and fault.verdict == "fail"):
             level = replace(fault, name=name)
         else:
             level = _run(name, context)
         found[name] = replace(level, seconds=time.perf_counter() - started)
-    return Check(found, context.law.sde.readout.variables, *_corners(context), tuple(notes))
+    corners = _corners(context)
+    return Check(found, context.law.sde.readout.variables, *corners, tuple(notes), context.changes)
+
+
+def _read_again(original: Path | None) -> Edited:
+    """An edited netlist as the emulator reads it, with the readout of the original."""
+    return Edited(None, "its elements are not read", None if original is None else read_deck(original))
 
 
 def _run(name: str, context: Context) -> Level:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spu.circuit import Circuit
+from spu.crosscheck.changes import Changes, Edited
 from spu.emulator.large import LARGE
 from spu.emulator.law import solve
 from spu.emulator.stationary import Stationary
@@ -50,6 +51,8 @@ class Context:
     ensemble:
         The laws of all programmings, for level ``ideal``, which takes an ensemble as one; empty for a device that
         is none.
+    edited, changes:
+        Where the deck is not the device's own: what is known of it, and what level ``answer`` found.
     """
 
     circuit: Circuit
@@ -63,6 +66,8 @@ class Context:
     means: dict[str, FloatArray] = field(default_factory=dict)
     covariances: dict[str, FloatArray] = field(default_factory=dict)
     ensemble: tuple[Stationary, ...] = ()
+    edited: Edited | None = None
+    changes: Changes | None = None
 
     @cached_property
     def law(self) -> Stationary:

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spu.crosscheck.changes import Changes
+
 FloatArray = NDArray[np.float64]
 
-LEVELS = ("ideal", "op", "ac", "replay", "noise")
-"""In the order in which they run: cheap and sharp first."""
+LEVELS = ("ideal", "answer", "op", "ac", "replay", "noise")
+"""In the order in which they run: cheap and sharp first. ``answer`` is for a netlist that was edited."""
 
 VERDICTS = ("pass", "skipped", "inconclusive", "error", "fail")
 """From best to worst; a level that was skipped says nothing against the device."""
@@ -66,6 +68,8 @@ class Check:
         transient`` (both from ``noise``, with its scatter); absent unless their levels ran.
     notes:
         What the reader should know besides (a deck written for another device...).
+    changes:
+        How an edited netlist differs from the device's own, in text and in the answer; None where none was given.
     """
 
     levels: dict[str, Level]
@@ -73,6 +77,7 @@ class Check:
     means: dict[str, FloatArray]
     covariances: dict[str, FloatArray]
     notes: tuple[str, ...] = ()
+    changes: Changes | None = None
 
     @property
     def verdict(self) -> str:

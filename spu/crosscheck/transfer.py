@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from spu.constants import UNIT_NOISE_DENSITY
 from spu.crosscheck.context import Context
 from spu.crosscheck.result import Level
+from spu.errors import NgspiceFailed
 from spu.spice.netlist import noise_resistor
 from spu.spice.ngspice import Step
 from spu.spice.ngspice import run as run_ngspice
@@ -38,13 +39,19 @@ def run(context: Context) -> Level:
     circuit, law, times = context.circuit, context.law, context.timing
     if not circuit.sources:
         return Level("ac", "skipped", "the device has no noise source")
+    # The sweep of .noise is every so-manieth frequency of the other, whose gains it is weighed by.
     coarse = min(times.per_decade, NOISE_POINTS)
+    stride = -(-times.per_decade // coarse)
+    fine = coarse * stride
+    # .ac stretches its steps to end at the last frequency, .noise does not: it has to be one of both.
+    high = times.low * 10.0 ** (np.ceil(np.log10(times.high / times.low) * coarse) / coarse) * (1.0 + 1e-9)
+    sweep = f"{times.low!r} {float(high)!r}"
     reference = context.elements[0]
     steps = [
         Step(
             (
                 f"alter {element} acmag=1",
-                f"ac dec {times.per_decade} {times.low!r} {times.high!r}",
+                f"ac dec {fine} {sweep}",
                 f"alter {element} acmag=0",
             ),
             "ac",
@@ -52,10 +59,7 @@ def run(context: Context) -> Level:
         )
         for element in context.elements
     ]
-    steps += [
-        Step((f"noise v({vector}) {reference} dec {coarse} {times.low!r} {times.high!r} 1",), "noise")
-        for vector in context.vectors
-    ]
+    steps += [Step((f"noise v({vector}) {reference} dec {coarse} {sweep} 1",), "noise") for vector in context.vectors]
     found = run_ngspice(context.deck.text(), steps, time_limit=context.time_limit)
     count = len(circuit.sources)
     frequencies = found[0]["frequency"].real
@@ -64,7 +68,8 @@ def run(context: Context) -> Level:
     )
     exact = law.transfer(frequencies)
     point, i, k = _pointwise(measured, exact)
-    densities, loudest, density_error, stray = _densities(context, found[count:])
+    gain = np.abs(measured[::stride]) ** 2
+    densities, loudest, density_error, stray = _densities(context, frequencies[::stride], gain, found[count:])
     ratio = densities / UNIT_NOISE_DENSITY**2
 
     covariance = _covariance(frequencies, measured, densities)
@@ -138,15 +143,18 @@ def _pointwise(measured: ComplexArray, exact: ComplexArray) -> tuple[float, int,
     return float(error[i, k]), int(i), int(k)
 
 
-def _densities(context: Context, runs: list[dict[str, NDArray]]) -> tuple[FloatArray, int, float, float]:
-    """What ``.noise`` says of every source, over the whole sweep.
+def _densities(
+    context: Context, frequencies: FloatArray, gain: FloatArray, runs: list[dict[str, NDArray]]
+) -> tuple[FloatArray, int, float, float]:
+    """What ``.noise`` says of every source, at frequencies (f,) where its power gains (f, p, m) were measured.
 
     Returns the densities of the unit sources (m,), V^2/Hz one-sided, each where it is heard best; the source
     furthest from its density at any audible frequency, and how far (relative); and the largest share of a
     probe's power that no source of the device explains.
     """
-    frequencies = runs[0]["frequency"].real
-    gain = np.abs(context.law.transfer(frequencies)) ** 2  # (f, p, m)
+    swept = runs[0]["frequency"].real
+    if len(swept) != len(frequencies) or np.abs(swept / frequencies - 1.0).max() > 1e-8:
+        raise NgspiceFailed("ngspice's .noise and .ac did not sweep the same frequencies")
     resistors = noise_resistor(context.circuit)
     heard = np.zeros_like(gain)
     stray = 0.0

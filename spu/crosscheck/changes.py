@@ -1,0 +1,258 @@
+"""What an edited netlist changed: in its text, and in the answer.
+
+The text is compared line by line, by the names of elements and parameters. The answer comes from the emulator where
+it can read the netlist (a linear network), with ngspice beside it; else from ngspice alone, which linearises the
+deck at its operating point (`spu.crosscheck.measure`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spu.circuit import Circuit
+from spu.device import Readout
+from spu.emulator.law import solve
+from spu.emulator.stationary import Stationary
+from spu.sde import stochastic_ode
+from spu.spice.deck import Deck
+
+FloatArray = NDArray[np.float64]
+
+LISTED = 8
+"""Entries of the covariance, or of the mean, that are listed: those that moved most."""
+
+
+ROUNDING = 1e-6
+"""Relative change below which an entry is said not to have moved: ngspice's Boltzmann constant is 3.5e-7 off."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One line of the netlist that is not as it was.
+
+    Attributes
+    ----------
+    name:
+        Of the element or parameter, with its subcircuit in front: ``cell_crln/r1``.
+    before, after:
+        What differs: the words of an element that changed, the whole line of one that is new or gone (then ``after``
+        or ``before`` is None).
+    line:
+        In the edited netlist; None for a line that is gone.
+    """
+
+    name: str
+    before: str | None
+    after: str | None
+    line: int | None
+
+    def __str__(self) -> str:
+        place = "" if self.line is None else f" (line {self.line})"
+        if self.before is None:
+            return f"new: {self.after}{place}"
+        if self.after is None:
+            return f"gone: {self.before}"
+        return f"{self.name}: {self.before} -> {self.after}{place}"
+
+
+@dataclass(frozen=True)
+class Moved:
+    """An entry of the covariance (two variables), or of the mean (one), before and after."""
+
+    variables: tuple[str, ...]
+    before: float
+    after: float
+    relative: float
+    """The change over ``sqrt(variance variance)``, or for a mean over the standard deviation, of the original."""
+
+
+@dataclass(frozen=True, eq=False)
+class Changes:
+    """How the answer of an edited netlist differs from that of the original.
+
+    Attributes
+    ----------
+    netlist:
+        The file.
+    source:
+        ``emulator`` (which read the netlist) or ``ngspice`` (which linearised it).
+    why:
+        Why the emulator could not; empty where it could.
+    edits:
+        Of the text; None where there is nothing to compare with.
+    mean_before, mean, covariance_before, covariance:
+        Problem units, (p,) and (p, p); of means None where there is no operating point. A covariance that was not
+        measured is nan.
+    time_constants_before, time_constants:
+        s, longest first; the second None where only ngspice knows the deck.
+    """
+
+    netlist: str
+    source: str
+    why: str
+    variables: tuple[str, ...]
+    edits: tuple[Edit, ...] | None
+    mean_before: FloatArray | None
+    mean: FloatArray | None
+    covariance_before: FloatArray
+    covariance: FloatArray
+    time_constants_before: FloatArray
+    time_constants: FloatArray | None
+    reading_error: float | None = field(default=None)
+    """Relative Frobenius difference of the two ways to the covariance, where both were taken."""
+
+    @property
+    def covariance_change(self) -> float:
+        """Relative, Frobenius, of what was measured."""
+        return _relative(self.covariance, self.covariance_before)
+
+    @property
+    def mean_change(self) -> float | None:
+        """Relative to the mean, or where that is zero to the standard deviations; None without means."""
+        if self.mean is None or self.mean_before is None:
+            return None
+        size = float(np.linalg.norm(self.mean_before)) or float(np.sqrt(np.trace(self.covariance_before)))
+        return float(np.linalg.norm(self.mean - self.mean_before)) / size if size else 0.0
+
+    def moved_covariances(self) -> list[Moved]:
+        """The entries that moved most, the worst first."""
+        spread = np.sqrt(np.diag(self.covariance_before))
+        scale = np.outer(spread, spread)
+        relative = np.divide(self.covariance - self.covariance_before, scale, where=scale > 0, out=np.zeros_like(scale))
+        rows, columns = np.triu_indices(len(spread))
+        return [
+            Moved(
+                (self.variables[i], self.variables[j]),
+                float(self.covariance_before[i, j]),
+                float(self.covariance[i, j]),
+                float(relative[i, j]),
+            )
+            for i, j in _largest(relative[rows, columns], rows, columns)
+        ]
+
+    def moved_means(self) -> list[Moved]:
+        """The means that moved most, the worst first; those that did not are left out."""
+        if self.mean is None or self.mean_before is None:
+            return []
+        spread = np.sqrt(np.diag(self.covariance_before))
+        gap = self.mean - self.mean_before
+        relative = np.divide(gap, spread, where=spread > 0, out=np.zeros_like(gap))
+        return [
+            Moved((self.variables[i],), float(self.mean_before[i]), float(self.mean[i]), float(relative[i]))
+            for (i,) in _largest(relative, np.arange(len(gap)))
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures, as ``--json`` gives them (SI and problem units)."""
+        return {
+            "netlist": self.netlist,
+            "source": self.source,
+            "why": self.why or None,
+            "edits": None if self.edits is None else [vars(edit) for edit in self.edits],
+            "covariance": {
+                "relative_change": self.covariance_change,
+                "worst": [vars(moved) for moved in self.moved_covariances()],
+                "before": self.covariance_before,
+                "after": self.covariance,
+            },
+            "mean": {
+                "relative_change": self.mean_change,
+                "worst": [vars(moved) for moved in self.moved_means()],
+                "before": self.mean_before,
+                "after": self.mean,
+            },
+            "time_constants": {"before": self.time_constants_before, "after": self.time_constants},
+            "reading_error": self.reading_error,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Edited:
+    """A netlist to be checked in place of the device's own.
+
+    Attributes
+    ----------
+    circuit:
+        As the emulator reads it, with the original's readout; None where it cannot.
+    why:
+        Why it cannot.
+    original:
+        The device's own netlist, if it is there.
+    """
+
+    circuit: Circuit | None
+    why: str
+    original: Deck | None
+
+    def law(self) -> Stationary:
+        """Its stationary law; `CircuitError` where there is none."""
+        assert self.circuit is not None
+        found = solve(stochastic_ode(self.circuit))
+        assert isinstance(found, Stationary)
+        return found
+
+
+def _relative(found: FloatArray, reference: FloatArray) -> float:
+    known = np.isfinite(found)
+    size = float(np.linalg.norm(reference[known]))
+    return float(np.linalg.norm((found - reference)[known])) / size if size else 0.0
+
+
+def _largest(values: FloatArray, *indices: NDArray[np.int64]) -> Iterator[tuple[int, ...]]:
+    """Indices of the largest values that are neither nan nor nothing."""
+    size = np.where(np.isfinite(values), np.abs(values), 0.0)
+    for k in np.argsort(-size, kind="stable")[:LISTED]:
+        if size[k] > ROUNDING:
+            yield tuple(int(index[k]) for index in indices)
+
+
+def in_problem_units(readout: Readout, mean: FloatArray | None, covariance: FloatArray) -> tuple[Any, FloatArray]:
+    """Mean (n,) V and covariance (n, n) V^2 of the voltages through the readout; nan where that needs what is nan."""
+    T = readout.matrix.toarray()
+    unknown = np.isnan(covariance)
+    found = T @ np.where(unknown, 0.0, covariance) @ T.T
+    reached = (np.abs(T) @ unknown.astype(np.float64) @ np.abs(T).T) > 0
+    centre = None if mean is None else T @ mean + readout.offset
+    return centre, np.where(reached, np.nan, found)
+
+
+def edits(original: Deck, edited: Deck) -> tuple[Edit, ...]:
+    """Lines of elements and parameters that differ, in the order of the edited deck; those that are gone come last."""
+    before, after = dict(_named(original)), dict(_named(edited))
+    found = []
+    for name, (text, line) in after.items():
+        if name not in before:
+            found.append(Edit(name, None, text, line))
+        elif before[name][0].split() != text.split():
+            found.append(Edit(name, *_differing(before[name][0].split(), text.split()), line))
+    found += [Edit(name, text, None, None) for name, (text, _) in before.items() if name not in after]
+    return tuple(found)
+
+
+def _named(deck: Deck) -> Iterator[tuple[str, tuple[str, int]]]:
+    """Each element and parameter by its name, and what is written of it."""
+    scope: list[str] = []
+    for line in deck.lines:
+        words = line.words
+        if words[0] == ".subckt":
+            scope.append(words[1] if len(words) > 1 else "")
+            yield "/".join([*scope, ""]), (line.text, line.number)
+        elif words[0] == ".ends":
+            del scope[-1:]
+        elif words[0] == ".param":
+            yield "/".join([*scope, line.text.split("=", 1)[0].strip().lower()]), (line.text, line.number)
+        elif words[0][0].isalpha():
+            yield "/".join([*scope, words[0]]), (line.text, line.number)
+
+
+def _differing(before: Sequence[str], after: Sequence[str]) -> tuple[str, str]:
+    """The words that are not the same, or all of them where their number is not."""
+    if len(before) == len(after):
+        pairs = [(a, b) for a, b in zip(before, after, strict=True) if a != b]
+        return " ".join(a for a, _ in pairs), " ".join(b for _, b in pairs)
+    return " ".join(before), " ".join(after)
