@@ -53,6 +53,8 @@ def command(directory: Path, plot: Path | None, as_json: bool) -> int:
 
         refuse_picture(plot)
     folder = read_folder(directory)
+    if folder.read is not None:
+        return _inspect_netlist(folder, plot, as_json)
     with np.errstate(all="ignore"):  # figures of absurd values may well be infinite
         device = folder.device
         large = max(len(device.cell_names), len(device.coupler_ends)) > MOST_LISTED
@@ -74,6 +76,26 @@ def command(directory: Path, plot: Path | None, as_json: bool) -> int:
         click.echo(f"\n{_times(prediction)}")
         if plot is not None:
             click.echo(f"picture: {plot}")
+    return 0
+
+
+def _inspect_netlist(folder: Folder, plot: Path | None, as_json: bool) -> int:
+    """Show what `spu import` shows, and the time constants."""
+    from spu.statistics import predict
+
+    from .import_netlist import describe, report
+
+    assert folder.read is not None
+    if plot is not None:
+        raise UsageError("a netlist has no graph of cells to draw")
+    if not as_json:
+        click.echo(describe(folder.read))
+    prediction = predict(folder.subject)
+    if as_json:
+        more = {"time_constants": prediction.time_constants, "covariance": prediction.covariance}
+        print_result({**report(folder.read), **more}, folder, "inspect")
+    else:
+        click.echo(f"\n{_times(prediction)}")
     return 0
 
 

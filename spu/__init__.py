@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         InputError,
         NgspiceFailed,
         NgspiceMissing,
+        NonlinearNetlist,
         SpuError,
         Unrealizable,
     )
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from spu.problem import GaussianSampling, LinearSystem, MatrixInverse, Problem, load_problem
     from spu.sampling import Simulation, simulate
     from spu.spice.netlist import netlist
+    from spu.spice.reader import ReadNetlist, read_netlist
     from spu.statistics import Prediction, kullback_leibler, predict
 
 __version__ = "0.1.0"
@@ -54,8 +56,10 @@ __all__ = [
     "MatrixInverse",
     "NgspiceFailed",
     "NgspiceMissing",
+    "NonlinearNetlist",
     "Prediction",
     "Problem",
+    "ReadNetlist",
     "Readout",
     "Simulation",
     "SpuError",
@@ -68,6 +72,7 @@ __all__ = [
     "load_problem",
     "netlist",
     "predict",
+    "read_netlist",
     "simulate",
 ]
 
@@ -87,8 +92,10 @@ _HOME = {
     "MatrixInverse": "spu.problem",
     "NgspiceFailed": "spu.errors",
     "NgspiceMissing": "spu.errors",
+    "NonlinearNetlist": "spu.errors",
     "Prediction": "spu.statistics",
     "Problem": "spu.problem",
+    "ReadNetlist": "spu.spice.reader",
     "Readout": "spu.device",
     "Simulation": "spu.sampling",
     "SpuError": "spu.errors",
@@ -100,6 +107,7 @@ _HOME = {
     "load_problem": "spu.problem",
     "netlist": "spu.spice.netlist",
     "predict": "spu.statistics",
+    "read_netlist": "spu.spice.reader",
     "simulate": "spu.sampling",
 }
 """Where each public name lives: imported on first use, so that ``import spu`` costs next to nothing."""

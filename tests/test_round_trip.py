@@ -103,9 +103,7 @@ def test_quantised_devices_and_ensembles_read_back(tmp_path):
 
 
 def test_a_wide_mapping_that_the_header_leaves_out_is_said(tmp_path):
-    device = spu.compile(
-        spu.GaussianSampling(precision=np.eye(9) * 2 + 0.1), architecture="rc-resistive-dual"
-    )
+    device = spu.compile(spu.GaussianSampling(precision=np.eye(9) * 2 + 0.1), architecture="rc-resistive-dual")
     (tmp_path / "device.cir").write_text(spu.netlist(device))
     read = read_netlist(tmp_path / "device.cir")
     assert len(read.probes) == 18 and any("mapping" in note for note in read.notes)
