@@ -15,6 +15,10 @@ from spu.spice.reader.lines import Line, read_source
 __all__ = ["Deck", "Line", "read_deck"]
 
 
+_MAX_BYTES = 2**28
+"""A thousand cells, all to all, make a deck of some 40 MB."""
+
+
 @dataclass(frozen=True)
 class Deck:
     """A netlist without control blocks and analyses.
@@ -71,7 +75,7 @@ def read_deck(path: Path, *, include_outside: bool = False, ignore_control: bool
     DeckError
         With file and line, for what is not run: commands, includes from elsewhere, code models that read files.
     """
-    source = read_source(path, include_outside=include_outside, ignore_control=ignore_control)
+    source = read_source(path, include_outside=include_outside, ignore_control=ignore_control, max_bytes=_MAX_BYTES)
     for line in source.lines:
         first = line.words[0]
         if first[0] == "a" or re.search(r"\b(file|shared_lib|process_file)\b", line.text.lower()):

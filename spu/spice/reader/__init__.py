@@ -19,7 +19,7 @@ from spu.errors import UsageError
 from spu.problem import Problem
 from spu.spice.reader.build import build, live_nodes
 from spu.spice.reader.elaborate import Elaborated, elaborate
-from spu.spice.reader.limits import MAX_INSTANCES
+from spu.spice.reader.limits import MAX_INSTANCES, bytes_for
 from spu.spice.reader.lines import Source, read_source
 from spu.spice.reader.noise import NoiseRow, find_noise
 from spu.spice.reader.readout import Probe, choose_probes
@@ -140,7 +140,12 @@ def read_netlist(
     choices = Choices(
         tuple(probes), tuple(silent), dict(densities or {}), max_instances, include_outside, ignore_control
     )
-    source = read_source(path, include_outside=include_outside, ignore_control=ignore_control)
+    source = read_source(
+        path,
+        include_outside=include_outside,
+        ignore_control=ignore_control,
+        max_bytes=bytes_for(max_instances),
+    )
     program = read_program(source.lines, str(path))
     deck = elaborate(program, max_instances)
     noisy = find_noise(deck, choices.silent, choices.densities)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol, TypeAlias
 
-from spu.spice.reader.limits import MAX_DEPTH, MAX_EXPRESSION
+from spu.spice.reader.limits import MAX_DEPTH, MAX_EXPRESSION, MAX_OPERATIONS
 from spu.spice.reader.numbers import parse_number
 
 Node: TypeAlias = tuple[Any, ...]
@@ -277,7 +277,7 @@ def evaluate(expression: Expression, scope: Scope) -> Value:
         Where voltages or currents do not enter linearly.
     """
     try:
-        return _Evaluation(scope).value(expression.tree)
+        return _Evaluation(scope, [MAX_OPERATIONS]).value(expression.tree)
     except ExpressionError as error:
         if "expression" in str(error):
             raise
@@ -285,13 +285,17 @@ def evaluate(expression: Expression, scope: Scope) -> Value:
 
 
 class _Evaluation:
-    def __init__(self, scope: Scope, depth: int = 0, local: dict[str, Value] | None = None) -> None:
+    def __init__(self, scope: Scope, left: list[int], depth: int = 0, local: dict[str, Value] | None = None) -> None:
         self._scope = scope
+        self._left = left
         self._depth = depth
         self._local = local or {}
 
     def value(self, node: Node) -> Value:
         self._scope.step()
+        self._left[0] -= 1
+        if self._left[0] < 0:
+            raise ExpressionError(f"an expression takes more than {MAX_OPERATIONS} operations")
         kind = node[0]
         if kind == "number":
             return float(node[1])
@@ -330,7 +334,7 @@ class _Evaluation:
             if len(nodes) != len(function.arguments):
                 raise ExpressionError(f"{name} takes {len(function.arguments)} arguments, not {len(nodes)}")
             local = dict(zip(function.arguments, map(self.value, nodes), strict=True))
-            return _Evaluation(self._scope, self._depth + 1, local).value(function.body.tree)
+            return _Evaluation(self._scope, self._left, self._depth + 1, local).value(function.body.tree)
         if name in ("ternary_fcn", "if"):
             if len(nodes) != 3:
                 raise ExpressionError(f"{name} takes 3 arguments, not {len(nodes)}")

@@ -9,11 +9,17 @@ from spu.errors import DeckError
 MAX_INSTANCES = 100_000
 """Expansions of subcircuits, unless an option says otherwise."""
 
-MAX_BYTES = 64 * 2**20
-"""Of the deck and its includes together; there is no use for longer ones that have so few instances."""
+MAX_BYTES = 16 * 2**20
+"""Of the deck and its includes together, for so many instances; the limits grow together."""
+
+MAX_PARAMETERS = 20_000
+"""Of all subcircuits together."""
 
 MAX_INCLUDES = 16
 """Includes within includes."""
+
+MAX_FILES = 500
+"""Includes in all: a file that is included twice counts twice."""
 
 MAX_DEPTH = 50
 """Subcircuits within subcircuits, parentheses within parentheses, functions within functions."""
@@ -21,10 +27,13 @@ MAX_DEPTH = 50
 MAX_EXPRESSION = 10_000
 """Characters of one expression."""
 
+MAX_OPERATIONS = 20_000
+"""Of working out one expression, with the functions it calls."""
+
 MAX_STATEMENT = 200_000
 """Characters of one logical line."""
 
-_STEPS_PER_INSTANCE = 200
+_STEPS_PER_INSTANCE = 30
 """Elements read and operations worked out, on average over the instances allowed."""
 
 
@@ -46,8 +55,7 @@ class Budget:
     @classmethod
     def of(cls, instances: int) -> Budget:
         """The budget of a deck with at most so many instances."""
-        cls_steps = max(instances, 10_000) * _STEPS_PER_INSTANCE
-        return cls(instances, cls_steps)
+        return cls(instances, max(instances, 10_000) * _STEPS_PER_INSTANCE)
 
     def expand(self, most: int, file: str, line: int) -> None:
         """Count one expansion of a subcircuit.
@@ -74,3 +82,8 @@ class Budget:
         self.steps -= 1
         if self.steps < 0:
             raise DeckError("takes too long to work out; --max-instances N allows more work", file=file, line=line)
+
+
+def bytes_for(instances: int) -> int:
+    """Most bytes of a deck with at most so many instances."""
+    return max(MAX_BYTES, MAX_BYTES // MAX_INSTANCES * instances)

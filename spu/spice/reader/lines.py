@@ -23,7 +23,7 @@ from spu.errors import DeckError, InputError
 from spu.files import read_bytes
 from spu.names import shorten
 from spu.spice.reader.control import forbidden
-from spu.spice.reader.limits import MAX_BYTES, MAX_INCLUDES, MAX_STATEMENT
+from spu.spice.reader.limits import MAX_FILES, MAX_INCLUDES, MAX_STATEMENT
 
 CIRCUIT = (
     ".subckt",
@@ -103,7 +103,9 @@ class Source:
     verbatim: str | None = None
 
 
-def read_source(path: str | Path, *, include_outside: bool = False, ignore_control: bool = False) -> Source:
+def read_source(
+    path: str | Path, *, include_outside: bool = False, ignore_control: bool = False, max_bytes: int
+) -> Source:
     """Read a deck and what it includes.
 
     Parameters
@@ -114,6 +116,8 @@ def read_source(path: str | Path, *, include_outside: bool = False, ignore_contr
         Follow includes that leave the deck's own folder.
     ignore_control:
         Leave out control blocks whatever they hold; else those that do more than analyses and output are refused.
+    max_bytes:
+        Of the deck and its includes together.
 
     Raises
     ------
@@ -124,7 +128,7 @@ def read_source(path: str | Path, *, include_outside: bool = False, ignore_contr
         that is refused; a dot command that is not known; files too long.
     """
     path = Path(path)
-    reading = _Reading(Path(os.path.realpath(path.parent)), include_outside, ignore_control)
+    reading = _Reading(Path(os.path.realpath(path.parent)), include_outside, ignore_control, max_bytes)
     reading.deck(path)
     return reading.source
 
@@ -161,12 +165,12 @@ def _without_comment(raw: str) -> str:
 class _Reading:
     """Reads the deck and its includes, in the order in which they stand."""
 
-    def __init__(self, folder: Path, include_outside: bool, ignore_control: bool) -> None:
+    def __init__(self, folder: Path, include_outside: bool, ignore_control: bool, max_bytes: int) -> None:
         self.source = Source()
         self._folder = folder
         self._include_outside = include_outside
         self._ignore_control = ignore_control
-        self._bytes_left = MAX_BYTES
+        self._most = self._bytes_left = max_bytes
         self._as_it_is = True
 
     def deck(self, path: Path) -> None:
@@ -189,12 +193,15 @@ class _Reading:
         self._bytes_left -= size
         if self._bytes_left < 0:
             raise DeckError(
-                f"too long: a deck with its includes may have {MAX_BYTES} bytes",
+                f"too long: a deck with its includes may have {self._most} bytes (more with --max-instances N)",
                 file=path if by is None else by.file,
                 line=None if by is None else by.number,
             )
         data = read_bytes(path)
         self.source.files.append(path)
+        if len(self.source.files) > MAX_FILES:
+            assert by is not None
+            raise by.refuse(f"more than {MAX_FILES} includes")
         self._as_it_is &= data.isascii()
         return _LINE_END.split(_decode(data, path))
 

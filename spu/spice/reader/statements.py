@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from spu.names import shorten
 from spu.spice.reader.expressions import Expression, ExpressionError, Function, parse
-from spu.spice.reader.limits import MAX_DEPTH
+from spu.spice.reader.limits import MAX_DEPTH, MAX_PARAMETERS
 from spu.spice.reader.lines import Line
 
 
@@ -114,11 +114,14 @@ class Program:
         Nodes that mean the same in every subcircuit.
     options:
         Of ``.options`` and ``.temp``.
+    parameter_count:
+        Of ``.param`` lines, in all definitions.
     """
 
     top: Definition
     global_nodes: set[str] = field(default_factory=set)
     options: dict[str, Assignment] = field(default_factory=dict)
+    parameter_count: int = 0
 
 
 _TOKEN = re.compile(r"""\s*(?:\{(?P<braces>[^{}]*)\}|'(?P<quotes>[^']*)'|(?P<mark>[(),=])|(?P<word>[^\s(){}'",=]+))""")
@@ -224,7 +227,7 @@ def read_program(lines: Sequence[Line], file: str) -> Program:
         elif word == ".temp":
             _set(program.options, "temp", Assignment(expression_of(line, tokens(line)[1:], ".temp"), line))
         elif word[0] == ".":
-            _command(line, here)
+            _command(line, here, program)
         else:
             _statement(line, here)
     if here.outer is not None:
@@ -269,12 +272,15 @@ def _set(assignments: dict[str, Assignment], name: str, assignment: Assignment) 
     assignments[name] = assignment
 
 
-def _command(line: Line, here: Definition) -> None:
+def _command(line: Line, here: Definition, program: Program) -> None:
     word = line.words[0]
     if word == ".param":
         plain, settings = split_settings(line, tokens(line)[1:])
         if plain or not settings:
             raise line.refuse(".param takes name=value; functions are written as .func f(x) {...}")
+        program.parameter_count += len(settings)
+        if program.parameter_count > MAX_PARAMETERS:
+            raise line.refuse(f"more than {MAX_PARAMETERS} parameters")
         for name, value in settings.items():
             if name in here.defaults:
                 raise line.refuse(f"{name} is a parameter of the .subckt line already")
