@@ -13,7 +13,7 @@ import click
 
 from spu.errors import SpuError
 
-VERBS = ("compile", "predict", "simulate", "check", "inspect", "program", "import")
+VERBS = ("compile", "predict", "simulate", "check", "inspect", "program", "export", "import")
 _MODULES = {"import": "import_netlist"}
 """Modules that are not called like their verb: ``import`` is a word of Python."""
 
@@ -111,6 +111,7 @@ def cli() -> None:
       spu check out                    ideal model, emulator and ngspice side by side
       spu inspect out                  cells, couplers, a picture
       spu program out codes.csv        set the banks of quantised hardware
+      spu export out --dialect xyce    the netlist for LTspice, Xyce or Spectre
       spu import other.cir -o out      a netlist drawn elsewhere, for predict, simulate, check, inspect
 
     Every verb takes --json: then stdout is exactly one JSON object (SI units).

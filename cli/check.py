@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +69,20 @@ _MOST_EDITS = 20
 )
 @seed_option("the noise that is replayed")
 @click.option("--time-limit", type=float, metavar="S", help="Seconds that each ngspice run may take.")
+@click.option(
+    "--detect",
+    metavar="X",
+    callback=lambda _context, _option, value: _parsed(value, "--detect", "2% or 0.02", {"%": 0.01}),
+    help="Level noise takes as many samples as show a variance that is off by X (2% or 0.02) with 99 %.",
+)
+@click.option(
+    "--budget",
+    metavar="T",
+    callback=lambda _context, _option, value: _parsed(
+        value, "--budget", "60s or 5min", {"min": 60.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+    ),
+    help="Seconds for level noise (60s, 5min); what they bought is said before and after.",
+)
 @file_option("--plot", metavar="FILE", help="Draw the three covariances (.png, .svg or .pdf).")
 @json_option
 def command(
@@ -78,6 +92,8 @@ def command(
     accuracy: float | None,
     seed: int,
     time_limit: float | None,
+    detect: float | None,
+    budget: float | None,
     plot: Path | None,
     as_json: bool,
 ) -> int:
@@ -107,15 +123,18 @@ def command(
     for option, value in (("--accuracy", accuracy), ("--time-limit", time_limit)):
         if value is not None and not 0 < value < float("inf"):
             raise UsageError(f"{option} must be a positive number, not {value!r}")
+    if detect is not None and budget is not None:
+        raise UsageError("--detect and --budget exclude one another: one follows from the other")
     if plot is not None:
-        from .pictures import refuse_picture
+        from spu.pictures import refuse_picture
 
         refuse_picture(plot)
     from spu.crosscheck import check
     from spu.folder import read_folder
 
     folder = read_folder(directory)
-    progress = _say if sys.stderr.isatty() else None
+    # What a plan will take and see is said even where nobody watches.
+    progress = _say if sys.stderr.isatty() or detect is not None or budget is not None else None
     result = check(
         folder,
         netlist=netlist,
@@ -123,10 +142,12 @@ def command(
         accuracy=accuracy,
         seed=seed,
         time_limit=300.0 if time_limit is None else time_limit,
+        detect=detect,
+        budget=budget,
         progress=progress,
     )
     if plot is not None:
-        from .pictures import draw_covariances, save
+        from spu.pictures import draw_covariances, save
 
         save(draw_covariances(result.variables, result.covariances), plot)
     if as_json:
@@ -136,6 +157,21 @@ def command(
         if plot is not None:
             click.echo(f"picture: {plot}")
     return result.exit_status
+
+
+def _parsed(text: str | None, option: str, example: str, units: dict[str, float]) -> float | None:
+    """A positive number with or without one of the units."""
+    if text is None:
+        return None
+    stripped = text.strip().lower()
+    unit = next((unit for unit in units if stripped.endswith(unit)), "")
+    try:
+        value = float(stripped.removesuffix(unit)) * units.get(unit, 1.0)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise UsageError(f"{option} must be a positive number such as {example}, not {text!r}")
+    return value
 
 
 def _say(message: str) -> None:
@@ -152,6 +188,8 @@ def report(result: Check) -> dict[str, Any]:
                 "verdict": level.verdict,
                 "error": level.error,
                 "tolerance": level.tolerance,
+                "false_alarm_rate": level.false_alarm_rate,
+                "detects": level.detects,
                 "seconds": level.seconds,
                 "message": level.message,
             }
@@ -161,6 +199,8 @@ def report(result: Check) -> dict[str, Any]:
         "variables": result.variables,
         "means": result.means,
         "covariances": result.covariances,
+        "diagnosis": None if result.diagnosis is None else result.diagnosis.to_dict(),
+        "corners": [asdict(corner) for corner in result.corners],
         "changes": None if result.changes is None else result.changes.to_dict(),
     }
 
@@ -172,10 +212,13 @@ def describe(result: Check) -> str:
         lines.append("")
     lines += [_levels(result), ""]
     lines += [f"{level.name}: {level.message}" for level in result.levels.values() if level.message]
+    lines += _sureness(result)
     if result.changes is not None:
         lines += ["", *_changes(result.changes)]
     if result.covariances:
         lines += ["", *_corners(result)]
+    if result.diagnosis is not None:
+        lines += ["", *(f"diagnosis: {line}" for line in result.diagnosis.lines)]
     lines += ["", _IN_WORDS[result.verdict]]
     return "\n".join(lines)
 
@@ -193,6 +236,55 @@ def _levels(result: Check) -> str:
         for level in result.levels.values()
     ]
     return table(["level", "what is compared", "verdict", "worst error", "allowed", "seconds"], rows, left=3)
+
+
+def _sureness(result: Check) -> list[str]:
+    """How often each level cries wolf, and what it sees."""
+    rows: list[tuple[str, ...]] = []
+    for level in result.levels.values():
+        if level.false_alarm_rate is None:
+            continue
+        first = (level.name, _by_chance(level.false_alarm_rate))
+        for line in _sees(level.detects):
+            rows.append((*first, *line))
+            first = ("", "")
+    if not rows:
+        return []
+    headers = ["level", "false alarms", "finds", "beyond"]
+    return ["", table(headers, rows, left=4), "  (surely; where there is chance with 99 %)"]
+
+
+def _by_chance(rate: float | None) -> str:
+    if not rate:
+        return "none by chance"
+    return f"1 in {1.0 / rate:,.0f} checks"
+
+
+_SEES = {
+    "answer": "the answer off",
+    "mean": "a mean off",
+    "covariance": "the covariance off",
+    "density": "a noise density off",
+    "variance": "a variance off, whatever the cause",
+    "source_level": "a noise source's rms off",
+}
+
+
+def _sees(detects: dict[str, Any]) -> list[tuple[str, str]]:
+    lines = [(words, share(detects[key])) for key, words in _SEES.items() if key in detects]
+    if detects.get("element") is not None:
+        lines.append(("an element changed, typically", share(detects["element"])))
+        lines.append((f"the hardest: {detects['hardest']}", share(detects["element_worst"])))
+        if detects["unseen"]:
+            lines.append((f"{detects['unseen']} of {detects['elements'] + detects['unseen']} elements", "no change"))
+    return lines
+
+
+def share(value: float | None) -> str:
+    """Write a relative size: per cent where that reads well."""
+    if value is None:
+        return "-"
+    return f"{100 * value:.2g} %" if 1e-4 <= value < 10 else small(value)
 
 
 def _changes(changes: Changes) -> list[str]:
@@ -240,8 +332,6 @@ def _times(constants: FloatArray) -> str:
 
 def _corners(result: Check) -> list[str]:
     """Means and variances of the corners side by side, and how far apart their covariances are."""
-    import numpy as np
-
     shown = [name for name in _CORNERS if name in result.covariances]
     variances = {name: result.covariances[name].diagonal() for name in shown}
     order = _worst_first(result, shown)
@@ -256,12 +346,30 @@ def _corners(result: Check) -> list[str]:
     lines = [table(headers, rows)]
     if len(order) < len(result.variables):
         lines.append(f"  (the {len(order)} of {len(result.variables)} variables that differ most)")
-    lines.append("")
-    for a, b in itertools.combinations(shown, 2):
-        size = float(np.linalg.norm(result.covariances[a]))
-        gap = float(np.linalg.norm(result.covariances[b] - result.covariances[a]))
-        lines.append(f"covariance, {a} to {b}: {small(gap / size if size else gap)} (relative, Frobenius)")
-    return lines
+    return [*lines, "", *_pairs(result)]
+
+
+_PREDICTED = ("compilation", "sampled noise", "finite steps")
+
+
+def _pairs(result: Check) -> list[str]:
+    """The corners pairwise: how far apart, and what of that was predicted."""
+    rows = [
+        (
+            corner.quantity,
+            " - ".join(corner.between),
+            share(corner.found),
+            *(share(corner.predicted[part]) if part in corner.predicted else "" for part in _PREDICTED),
+            share(corner.unexplained),
+            share(corner.scatter) + " scatter" if corner.scatter else share(corner.limit),
+            "yes" if corner.within else "NO",
+        )
+        for corner in result.corners
+    ]
+    if not rows:
+        return []
+    headers = ["", "corners", "apart by", *_PREDICTED, "left over", "allowed", "within"]
+    return [table(headers, rows, left=2), "  (relative, Frobenius; predicted parts in between need not add up)"]
 
 
 def _worst_first(result: Check, shown: list[str]) -> list[int]:

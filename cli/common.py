@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from spu.errors import OutputError
+from spu.words import engineering as engineering
+from spu.words import number as number
+from spu.words import plural as plural
+from spu.words import small as small
 
 if TYPE_CHECKING:
     from spu.folder import Folder
@@ -44,6 +47,13 @@ def seed_option(what: str, largest: int | None = None) -> Callable[[AnyFunction]
     )
 
 
+def dialect_option(*, multiple: bool = False, help: str) -> Callable[[AnyFunction], AnyFunction]:
+    """``--dialect``; whether there is such a one is for the verb to say."""
+    if multiple:
+        return click.option("--dialect", "dialects", metavar="NAME", multiple=True, help=help)
+    return click.option("--dialect", metavar="NAME", default="ngspice", show_default=True, help=help)
+
+
 def file_option(*names: str, metavar: str = "FILE", help: str) -> Callable[[AnyFunction], AnyFunction]:
     """Define an option that takes a path; whether it exists is for the verb to say."""
     return click.option(*names, type=click.Path(path_type=Path), metavar=metavar, help=help)
@@ -64,10 +74,10 @@ def print_result(data: Mapping[str, Any], folder: Folder, verb: str) -> None:
     from spu.folder import spill
 
     file = folder.path.parent / f"{verb}.npz"
-    small, large = spill(data, file)
+    rest, large = spill(data, file)
     if large:
         write_npz(file, large, f"spu_{verb}")
-    print_json(small)
+    print_json(rest)
 
 
 def statistics_json(stats: Any) -> dict[str, Any]:
@@ -117,32 +127,6 @@ def refuse_npz(file: Path, marker: str) -> None:
 
 # --- for people ----------------------------------------------------------------------------
 
-_PREFIXES = {-18: "a", -15: "f", -12: "p", -9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
-
-
-def engineering(value: float | None, unit: str, digits: int = 3) -> str:
-    """Write a quantity as engineers do: ``engineering(1.01e-4, "V")`` is ``101 uV``."""
-    if value is None or not math.isfinite(value):
-        return "-" if value is None else f"{value} {unit}"
-    if value == 0:
-        return f"0 {unit}"
-    # Rounding first: 999.9 nF with three digits is 1 uF.
-    rounded = float(f"{value:.{digits - 1}e}")
-    exponent = 3 * math.floor(math.log10(abs(rounded)) / 3 + 1e-12)
-    if exponent not in _PREFIXES:
-        return f"{value:.{digits}g} {unit}"
-    return f"{rounded / 10.0**exponent:.{digits}g} {_PREFIXES[exponent]}{unit}"
-
-
-def number(value: float | None, digits: int = 4) -> str:
-    """Write a number without unit, or a dash for none."""
-    return "-" if value is None else f"{value:.{digits}g}"
-
-
-def small(value: float | None) -> str:
-    """Write an error or tolerance, or a dash for none."""
-    return "-" if value is None else f"{value:.1e}" if value else "0"
-
 
 def table(
     headers: Sequence[str],
@@ -188,11 +172,6 @@ def facts(pairs: Sequence[tuple[str, str]]) -> str:
     """Lay out labelled lines."""
     width = max(len(label) for label, _ in pairs)
     return "\n".join(f"{label.ljust(width)}  {text}" for label, text in pairs)
-
-
-def plural(count: int, noun: str) -> str:
-    """``1 cell``, ``2 cells``."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def warn(message: str) -> None:

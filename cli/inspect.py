@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spu.errors import UsageError
+from spu.look import CellLook, CouplerLook, Look, look_at
 
 from .common import (
     MAX_TABLE_ROWS,
@@ -22,7 +23,6 @@ from .common import (
     print_result,
     table,
 )
-from .look import CellLook, CouplerLook, Look, look_at
 
 if TYPE_CHECKING:
     from spu.folder import Folder
@@ -49,7 +49,7 @@ def command(directory: Path, plot: Path | None, as_json: bool) -> int:
     from spu.statistics import predict
 
     if plot is not None:
-        from .pictures import refuse_picture
+        from spu.pictures import refuse_picture
 
         refuse_picture(plot)
     folder = read_folder(directory)
@@ -63,7 +63,7 @@ def command(directory: Path, plot: Path | None, as_json: bool) -> int:
         click.echo(_describe(folder, look))
     prediction = predict(folder.device)
     if plot is not None:
-        from .pictures import draw_device, save
+        from spu.pictures import draw_device, save
 
         graph = folder.device.graph if look.complete else None
         if not isinstance(prediction.covariance, np.ndarray):

@@ -7,7 +7,7 @@ instances of the subcircuit, so that half a million couplers cost one call each.
 ``stamp`` writes the element into modified nodal analysis, ``E x' = F x + s + K n`` with
 ``x`` the node voltages and branch currents; rows of nodes are Kirchhoff's current law
 with currents *leaving* the node on the left-hand side. ``spice`` prints the same element
-for ngspice. The two methods of one class are the only places that know its equation.
+in a simulator's dialect. The two methods of one class are the only places that know its equation.
 
 Inductors and elements that define a voltage have a branch: an unknown current, from the first
 node through the element to the second, and an equation of their own. Elements that use the
@@ -18,13 +18,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spu.constants import BOLTZMANN, UNIT_NOISE_DENSITY
 from spu.mna import Stamps
+
+if TYPE_CHECKING:
+    from spu.spice.dialects import Dialect
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -82,12 +85,9 @@ class Element(ABC):
             (k,) numbers of branches: its own, where it has one, then those of ``self.branches``.
         """
 
-    @abstractmethod
-    def spice(self) -> list[str]:
-        """Lines inside the ``.subckt``."""
-
-    def _line(self, ending: str = "") -> str:
-        return " ".join([self.name, *self.nodes, *self.branches, f"{{{self.value}}}", *ending.split()])
+    def spice(self, dialect: Dialect) -> list[str]:
+        """Lines inside the subcircuit: one element of SPICE, unless it needs more."""
+        return [dialect.element(self.name, self.nodes, self.value, self.branches)]
 
 
 class Resistor(Element):
@@ -107,13 +107,16 @@ class Resistor(Element):
             density = 4.0 * BOLTZMANN * stamps.temperature * conductance
             stamps.noise_current(nodes[0], nodes[1], noise, np.sqrt(density))
 
-    def spice(self) -> list[str]:
+    def spice(self, dialect: Dialect) -> list[str]:
         if self.noise_port is None:
-            return [self._line("noisy=0")]
-        # ngspice's resistors are noisy in .noise and silent in .tran; the transconductor adds
+            return [dialect.silent_resistor(self.name, self.nodes, self.value)]
+        noisy = super().spice(dialect)
+        if not dialect.thermal_sources:
+            return noisy
+        # SPICE's resistors are noisy in .noise and silent in .tran; the transconductor adds
         # the same noise to .tran (its port is silent in .noise, so nothing is counted twice).
-        p, n = self.nodes
-        return [self._line(), f"g{self.name} {p} {n} {self.noise_port} 0 {{sqrt(kt4/{self.value})/en}}"]
+        driven = (*self.nodes, self.noise_port, "0")
+        return [*noisy, dialect.element(f"g{self.name}", driven, f"sqrt(kt4/{self.value})/en")]
 
 
 class Capacitor(Element):
@@ -128,9 +131,6 @@ class Capacitor(Element):
         branches: list[IntArray],
     ) -> None:
         stamps.capacitance(nodes[0], nodes[1], values)
-
-    def spice(self) -> list[str]:
-        return [self._line()]
 
 
 class Inductor(Element):
@@ -148,9 +148,6 @@ class Inductor(Element):
     ) -> None:
         stamps.inductance(branches[0], nodes[0], nodes[1], values)
 
-    def spice(self) -> list[str]:
-        return [self._line()]
-
 
 class CurrentSource(Element):
     """Constant current (A), from the first node through the source to the second."""
@@ -165,9 +162,6 @@ class CurrentSource(Element):
     ) -> None:
         stamps.current(nodes[0], nodes[1], values)
 
-    def spice(self) -> list[str]:
-        return [" ".join([self.name, *self.nodes, "dc", f"{{{self.value}}}"])]
-
 
 class Transconductor(Element):
     """Current ``g (v(third) - v(fourth))`` (A), g in S, from the first node to the second; noiseless."""
@@ -181,9 +175,6 @@ class Transconductor(Element):
         branches: list[IntArray],
     ) -> None:
         stamps.transconductance(nodes[0], nodes[1], nodes[2], nodes[3], values)
-
-    def spice(self) -> list[str]:
-        return [self._line()]
 
 
 class NoiseCurrent(Element):
@@ -200,9 +191,9 @@ class NoiseCurrent(Element):
         assert noise is not None
         stamps.noise_current(nodes[0], nodes[1], noise, np.sqrt(values))
 
-    def spice(self) -> list[str]:
-        p, n = self.nodes
-        return [f"{self.name} {p} {n} {self.noise_port} 0 {{sqrt({self.value})/en}}"]
+    def spice(self, dialect: Dialect) -> list[str]:
+        assert self.noise_port is not None
+        return [dialect.element(self.name, (*self.nodes, self.noise_port, "0"), f"sqrt({self.value})/en")]
 
 
 class MutualInductance(Element):
@@ -217,9 +208,6 @@ class MutualInductance(Element):
         branches: list[IntArray],
     ) -> None:
         stamps.mutual_inductance(branches[0], branches[1], values)
-
-    def spice(self) -> list[str]:
-        return [self._line()]
 
 
 class VoltageSource(Element):
@@ -238,9 +226,6 @@ class VoltageSource(Element):
         stamps.voltage_branch(branches[0], nodes[0], nodes[1])
         stamps.voltage(branches[0], values)
 
-    def spice(self) -> list[str]:
-        return [" ".join([self.name, *self.nodes, "dc", f"{{{self.value}}}"])]
-
 
 class VoltageControlledVoltageSource(Element):
     """Voltage ``gain (v(third) - v(fourth))`` of the first node over the second; noiseless."""
@@ -258,9 +243,6 @@ class VoltageControlledVoltageSource(Element):
         stamps.voltage_branch(branches[0], nodes[0], nodes[1])
         stamps.voltage_control(branches[0], nodes[2], nodes[3], values)
 
-    def spice(self) -> list[str]:
-        return [self._line()]
-
 
 class CurrentControlledCurrentSource(Element):
     """Current ``gain`` times that of a branch, from the first node through the source to the second; noiseless."""
@@ -274,9 +256,6 @@ class CurrentControlledCurrentSource(Element):
         branches: list[IntArray],
     ) -> None:
         stamps.current_control(nodes[0], nodes[1], branches[0], values)
-
-    def spice(self) -> list[str]:
-        return [self._line()]
 
 
 class CurrentControlledVoltageSource(Element):
@@ -294,9 +273,6 @@ class CurrentControlledVoltageSource(Element):
     ) -> None:
         stamps.voltage_branch(branches[0], nodes[0], nodes[1])
         stamps.current_voltage(branches[0], branches[1], values)
-
-    def spice(self) -> list[str]:
-        return [self._line()]
 
 
 class NoiseVoltage(Element):
@@ -316,9 +292,9 @@ class NoiseVoltage(Element):
         stamps.voltage_branch(branches[0], nodes[0], nodes[1])
         stamps.noise_voltage(branches[0], noise, np.sqrt(values))
 
-    def spice(self) -> list[str]:
-        p, n = self.nodes
-        return [f"{self.name} {p} {n} {self.noise_port} 0 {{sqrt({self.value})/en}}"]
+    def spice(self, dialect: Dialect) -> list[str]:
+        assert self.noise_port is not None
+        return [dialect.element(self.name, (*self.nodes, self.noise_port, "0"), f"sqrt({self.value})/en")]
 
 
 def silent(element: Element) -> Element:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -48,13 +48,13 @@ class Stamps:
         into += [(p, p, values), (n, n, values), (p, n, -values), (n, p, -values)]
 
     def capacitance(self, p: IntArray, n: IntArray, values: FloatArray) -> None:
-        """Capacitances (F) between nodes p and n."""
-        self.capacitor_ends.append((p, n))
+        """Capacitances (F) between nodes p and n; those of zero are open."""
+        self.capacitor_ends.append(_there(p, n, values))
         self._two_terminal(self._charge, p, n, values)
 
     def conductance(self, p: IntArray, n: IntArray, values: FloatArray) -> None:
-        """Conductances (S) between nodes p and n."""
-        self.conductor_ends.append((p, n))
+        """Conductances (S) between nodes p and n; those of zero are open."""
+        self.conductor_ends.append(_there(p, n, values))
         self._two_terminal(self._drift, p, n, -values)
 
     def inductance(self, branch: IntArray, p: IntArray, n: IntArray, values: FloatArray) -> None:
@@ -101,13 +101,13 @@ class Stamps:
 
     def current_control(self, p: IntArray, n: IntArray, control: IntArray, gain: FloatArray) -> None:
         """Currents ``gain`` times those of the branches ``control``, which leave p and enter n."""
-        self.controlled_ends.append((p, n))
+        self.controlled_ends.append(_there(p, n, gain))
         column = self.node_count + control
         self._drift += [(p, column, -gain), (n, column, gain)]
 
     def transconductance(self, p: IntArray, n: IntArray, cp: IntArray, cn: IntArray, values: FloatArray) -> None:
         """Currents ``values * (v(cp) - v(cn))`` (A) that leave p and enter n."""
-        self.controlled_ends.append((p, n))
+        self.controlled_ends.append(_there(p, n, values))
         self._drift += [(p, cp, -values), (p, cn, values), (n, cp, values), (n, cn, -values)]
 
     def current(self, p: IntArray, n: IntArray, values: FloatArray) -> None:
@@ -117,6 +117,21 @@ class Stamps:
     def noise_current(self, p: IntArray, n: IntArray, source: IntArray, amplitude: FloatArray) -> None:
         """Noise currents from p to n: unit source number ``source`` times ``amplitude`` (A/sqrt(Hz))."""
         self._noise += [(p, source, -amplitude), (n, source, amplitude)]
+
+    def branch_ends(self) -> IntArray:
+        """(branches, 2) first and second node of each branch."""
+        ends = np.empty((self.branch_count, 2), dtype=np.int64)
+        pairs = [(p, n) for p, n, _ in self.inductor_ends] + self.voltage_ends
+        for branch, pair in zip(self.inductor_branches + self.voltage_branches, pairs, strict=True):
+            ends[branch] = np.column_stack(pair)
+        return ends
+
+    def magnitudes(self) -> Stamps:
+        """The same stamps with every term's magnitude: their sums bound the rounding of these sums."""
+        found = replace(self)
+        for name in ("_charge", "_drift", "_noise", "_source", "couplings"):
+            setattr(found, name, [(*where, np.abs(values)) for *where, values in getattr(self, name)])
+        return found
 
     @property
     def size(self) -> int:
@@ -164,3 +179,21 @@ class Stamps:
             keep = rows != GROUND
             np.add.at(total, rows[keep], values[keep])
         return total
+
+
+def _there(p: IntArray, n: IntArray, values: FloatArray) -> tuple[IntArray, IntArray]:
+    """The ends of elements that are there, which those with a value of zero are not."""
+    there = values != 0
+    return (p, n) if there.all() else (p[there], n[there])
+
+
+def node_names(names: Sequence[str]) -> tuple[str, ...]:
+    """The nodes among names of unknowns (``v(a)``, ``i(l1 of xcell_a)``); all as they are where there is none."""
+    nodes = tuple(name[2:-1] for name in names if name.startswith("v("))
+    return nodes or tuple(names)
+
+
+def listed(names: Sequence[str], limit: int = 6) -> str:
+    """Some names in a message."""
+    shown = ", ".join(names[:limit])
+    return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -592,7 +592,7 @@ def test_inspect_of_many_couplers(tmp_path, monkeypatch):
 
 
 def test_coarse_pictures():
-    from spu.cli.pictures import _coarse
+    from spu.pictures import _coarse
 
     a = np.zeros((5, 5))
     a[0, 1], a[1, 0], a[4, 4], a[2, 4] = 1.0, -3.0, 2.0, -1.0

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
     from numpy.typing import NDArray
 
-    from .look import Look
+    from spu.look import Look
 
     FloatArray = NDArray[np.float64]
 

@@ -1,0 +1,36 @@
+"""Numbers and quantities as people read them."""
+
+from __future__ import annotations
+
+import math
+
+_PREFIXES = {-18: "a", -15: "f", -12: "p", -9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
+
+
+def engineering(value: float | None, unit: str, digits: int = 3) -> str:
+    """Write a quantity as engineers do: ``engineering(1.01e-4, "V")`` is ``101 uV``."""
+    if value is None or not math.isfinite(value):
+        return "-" if value is None else f"{value} {unit}"
+    if value == 0:
+        return f"0 {unit}"
+    # Rounding first: 999.9 nF with three digits is 1 uF.
+    rounded = float(f"{value:.{digits - 1}e}")
+    exponent = 3 * math.floor(math.log10(abs(rounded)) / 3 + 1e-12)
+    if exponent not in _PREFIXES:
+        return f"{value:.{digits}g} {unit}"
+    return f"{rounded / 10.0**exponent:.{digits}g} {_PREFIXES[exponent]}{unit}"
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """Write a number without unit, or a dash for none."""
+    return "-" if value is None else f"{value:.{digits}g}"
+
+
+def small(value: float | None) -> str:
+    """Write an error or tolerance, or a dash for none."""
+    return "-" if value is None else f"{value:.1e}" if value else "0"
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 cell``, ``2 cells``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
