@@ -15,7 +15,7 @@ from spu.spice.reader.lines import Line, read_source
 __all__ = ["Deck", "Line", "read_deck"]
 
 
-_MAX_BYTES = 2**28
+_MAX_BYTES = 2**26
 """A thousand cells, all to all, make a deck of some 40 MB."""
 
 

@@ -349,6 +349,8 @@ class _Evaluation:
         numbers = [_number(self.value(node), name) for node in nodes]
         try:
             return _finite(compute(*numbers), name)
+        except ExpressionError:
+            raise
         except (ValueError, OverflowError, ZeroDivisionError):
             raise ExpressionError(f"{name}({', '.join(f'{x:g}' for x in numbers)}) has no value") from None
 
