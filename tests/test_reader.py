@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import spu
 from spu.cli import cli
 from spu.errors import DeckError, NonlinearNetlist, SpuError
+from spu.folder import write_import
 from spu.spice.ngspice import Step, run
 from spu.spice.reader.expressions import ExpressionError, Linear, NotLinear, evaluate, parse
 from spu.spice.reader.numbers import parse_number
@@ -232,7 +233,7 @@ def test_what_is_read_out(tmp_path):
         ("r2 out 0 1k temp=50", "temp= is not understood"), ("l2 out 0 1u Rser=1", "parasitics are elements"),
         ("r2 out 0", "has no value"), ("r2 out", "needs 2 nodes"), ("r2 out 0 {nope}", "no parameter 'nope'"),
         ("f1 out 0 vx 2", "no voltage source 'vx'"), ("k1 l1 l2 0.5", "no inductor 'l1'"), ("l2 out 0 -1u", "positive"),
-        ("v2 in 0 sin(0 1 1k)", "waveform"), ("x1 out nothing", "no subcircuit"), 
+        ("v2 in 0 sin(0 1 1k)", "waveform"), ("x1 out nothing", "no subcircuit"),
         (".param p=1\n.param p=2", "set twice"),
         (".if (1)", ".if is not taken"), ("v2 in 0 trnoise(1u 1n 1 1u)", "only white noise"),
         (".foo", ".foo is not taken"),
@@ -309,6 +310,17 @@ def test_import_writes_a_folder_that_the_verbs_take(tmp_path):
     assert invoke("import", out / "device.cir", "-o", tmp_path / "theirs").exit_code == 2
     by_name = invoke("predict", out / "device.cir", "--json")
     assert json.loads(by_name.output)["variables"] == ["a", "b"]
+
+
+def test_an_imported_netlist_of_ours_is_checked_and_others_are_told_why_not(tmp_path):
+    read = spu.read_netlist(NETLISTS / "by_hand.cir")
+    assert read.conventional
+    write_import(tmp_path / "ours", read)
+    found = spu.check(tmp_path / "ours", levels=["ac"])
+    assert found.verdict == "pass", found.levels["ac"].message
+    write_import(tmp_path / "theirs", spu.read_netlist(ELSEWHERE / "kicad_filter.cir"))
+    with pytest.raises(spu.SpuError, match=r"cell_NAME"):
+        spu.check(tmp_path / "theirs", levels=["ac"])
 
 
 # --- fuzzing --------------------------------------------------------------------------------

@@ -123,9 +123,15 @@ def check(
     from spu.folder import Folder, read_folder
 
     folder = subject if isinstance(subject, Folder) else read_folder(subject)
-    members = folder.device.members()
+    if folder.read is not None and not folder.read.conventional:
+        raise UsageError(
+            f"{folder.path} is checked by predict and simulate only: check drives noise sources vNAME and reads nodes "
+            "cell_NAME, as our own netlists have them"
+        )
+    members = folder.subject.members()
     decks = [folder.netlist, *folder.further, *[None] * len(members)][: len(members)]
-    contexts = [Context(lower(member), folder.problem, folder.compiled, None, **settings) for member in members]
+    circuits = [lower(member) if isinstance(member, Device) else member for member in members]
+    contexts = [Context(circuit, folder.problem, folder.compiled, None, **settings) for circuit in circuits]
     return _check_all(contexts, decks, chosen, progress, _edited_file(netlist, contexts))
 
 

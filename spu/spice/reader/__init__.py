@@ -23,7 +23,7 @@ from spu.spice.reader.limits import MAX_INSTANCES, bytes_for
 from spu.spice.reader.lines import Source, read_source
 from spu.spice.reader.noise import NoiseRow, find_noise
 from spu.spice.reader.readout import Probe, choose_probes
-from spu.spice.reader.statements import read_program
+from spu.spice.reader.statements import Program, read_program
 
 __all__ = ["Choices", "InputRow", "ReadNetlist", "read_netlist"]
 
@@ -88,6 +88,9 @@ class ReadNetlist:
         The deck as one self-contained file.
     choices:
         With which it was read.
+    conventional:
+        Whether every noise source NAME is the deck's own element vNAME, and every readout NAME its node cell_NAME,
+        as in our own netlists: what a check against ngspice needs.
     """
 
     path: Path
@@ -101,6 +104,7 @@ class ReadNetlist:
     notes: tuple[str, ...]
     text: str
     choices: Choices
+    conventional: bool
 
 
 def read_netlist(
@@ -170,6 +174,14 @@ def read_netlist(
         notes=(*noisy.notes, *chosen.notes),
         text=text,
         choices=choices,
+        conventional=_conventional(circuit, chosen.probes, program),
+    )
+
+
+def _conventional(circuit: Circuit, probes: Sequence[Probe], program: Program) -> bool:
+    sources = {statement.name for statement in program.top.statements if statement.name[0] == "v"}
+    return all(f"v{source.name}".lower() in sources for source in circuit.sources) and all(
+        probe.minus == "0" and probe.plus == f"cell_{probe.name}".lower() for probe in probes
     )
 
 

@@ -231,7 +231,7 @@ class _Reading:
         controlled: int | None = None
         for number, raw in physical:
             text = _without_comment(raw)
-            word = text.lower().split(maxsplit=1)[0] if text else ""
+            word = (text.lower().split(maxsplit=1) or [""])[0]
             if controlled is not None:
                 # ngspice goes by the beginnings of words, here and below.
                 if word.startswith(".endc"):
