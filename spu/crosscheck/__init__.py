@@ -125,8 +125,8 @@ def check(
     folder = subject if isinstance(subject, Folder) else read_folder(subject)
     if folder.read is not None and not folder.read.conventional:
         raise UsageError(
-            f"{folder.path} is checked by predict and simulate only: check drives noise sources vNAME and reads nodes "
-            "cell_NAME, as our own netlists have them"
+            f"{folder.path} is not laid out for a check, which drives noise sources vNAME and reads nodes cell_NAME, "
+            "as our own netlists have them; predict and simulate take it"
         )
     members = folder.subject.members()
     decks = [folder.netlist, *folder.further, *[None] * len(members)][: len(members)]
