@@ -58,6 +58,8 @@ def check(
     time_limit: float = 300.0,
     detect: float | None = None,
     budget: float | None = None,
+    include_outside: bool = False,
+    ignore_control: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Check:
     """Compare ideal model, emulator and ngspice.
@@ -84,6 +86,8 @@ def check(
         Level ``noise`` takes as many samples as show, with 99 %, a variance that is off by this share.
     budget:
         The other way round: seconds that level ``noise`` may take; its ``detects`` says what they bought.
+    include_outside, ignore_control:
+        Follow includes out of the netlist's folder; go on without control blocks that do more than analyses.
     progress:
         Called with a few words before each level.
 
@@ -111,6 +115,8 @@ def check(
         "time_limit": time_limit,
         "detect": detect,
         "budget": budget,
+        "include_outside": include_outside,
+        "ignore_control": ignore_control,
     }
     if isinstance(subject, Device):
         with tempfile.TemporaryDirectory(prefix="spu-check-") as scratch:
@@ -247,7 +253,9 @@ def _check(
         fault = Level("", "error", "there is no device.cir beside the device", exit_status=2)
     elif any(level != "ideal" for level in chosen):
         try:
-            context.deck = read_deck(path)
+            context.deck = read_deck(
+                path, include_outside=context.include_outside, ignore_control=context.ignore_control
+            )
         except (DeckError, InputError) as error:
             fault = Level("", "error", str(error), exit_status=2)
         else:
