@@ -26,11 +26,14 @@ from spu.crosscheck.corners import corners, ensemble_corners
 from spu.crosscheck.diagnosis import Diagnosis, diagnose, without_source
 from spu.crosscheck.result import LEVELS, VERDICTS, Check, Corner, Level
 from spu.device import Device
-from spu.errors import DeckError, InputError, NgspiceFailed, NgspiceMissing, UsageError
+from spu.errors import DeckError, InputError, NgspiceFailed, NgspiceMissing, SpuError, UsageError
 from spu.files import write_text
 from spu.names import suggest
 from spu.spice.deck import Deck, read_deck
+from spu.spice.netlist import cell_node, netlist_size
 from spu.spice.netlist import netlist as written
+from spu.spice.reader import read_netlist
+from spu.spice.reader.limits import MAX_INSTANCES
 
 if TYPE_CHECKING:
     from spu.folder import Folder
@@ -262,7 +265,7 @@ def _check(
             notes += _stale(context, context.deck)
             fault = _lacking(context, context.deck)
             if edited is not None:
-                context.edited = _read_again(original)
+                context.edited = _read_again(context, edited, original)
                 notes += [f"only ngspice reads {edited}: {context.edited.why}"] if context.edited.why else []
     if progress is not None:
         context.progress = progress
@@ -293,9 +296,20 @@ def _check(
     )
 
 
-def _read_again(original: Path | None) -> Edited:
+def _read_again(context: Context, edited: Path, original: Path | None) -> Edited:
     """An edited netlist as the emulator reads it, with the readout of the original."""
-    return Edited(None, "its elements are not read", None if original is None else read_deck(original))
+    before = None if original is None else read_deck(original)
+    try:
+        read = read_netlist(
+            edited,
+            probes=[f"{name}={cell_node(name)}" for name in context.circuit.probes],
+            max_instances=max(MAX_INSTANCES, 2 * netlist_size(context.circuit)),
+            include_outside=context.include_outside,
+            ignore_control=context.ignore_control,
+        )
+    except SpuError as refusal:
+        return Edited(None, str(refusal), before)
+    return Edited(replace(read.circuit, readout=context.circuit.readout), "", before)
 
 
 def _run(name: str, context: Context) -> Level:
