@@ -107,3 +107,10 @@ def test_a_wide_mapping_that_the_header_leaves_out_is_said(tmp_path):
     (tmp_path / "device.cir").write_text(spu.netlist(device))
     read = read_netlist(tmp_path / "device.cir")
     assert len(read.probes) == 18 and any("mapping" in note for note in read.notes)
+
+
+def test_switched_banks_read_back(tmp_path):
+    matrix = m_matrix(np.random.default_rng(1), 3, 8.0)
+    device = spu.compile(spu.GaussianSampling(precision=matrix), hardware="spu8-switched")
+    (tmp_path / "device.cir").write_text(spu.netlist(device))
+    assert_same(device, tmp_path / "device.cir")
