@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         InputError,
         NgspiceFailed,
         NgspiceMissing,
+        NonlinearNetlist,
         SpuError,
         Unrealizable,
     )
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from spu.sampling import Simulation, simulate
     from spu.spectra import Spectrum, spectrum
     from spu.spice.netlist import netlist
+    from spu.spice.reader import ReadNetlist, read_netlist
     from spu.statistics import Prediction, kullback_leibler, predict
 
 __version__ = "0.1.0"
@@ -59,8 +61,10 @@ __all__ = [
     "MatrixInverse",
     "NgspiceFailed",
     "NgspiceMissing",
+    "NonlinearNetlist",
     "Prediction",
     "Problem",
+    "ReadNetlist",
     "Readout",
     "Simulation",
     "Spectrum",
@@ -75,6 +79,7 @@ __all__ = [
     "load_problem",
     "netlist",
     "predict",
+    "read_netlist",
     "simulate",
     "spectrum",
 ]
@@ -97,8 +102,10 @@ _HOME = {
     "MatrixInverse": "spu.problem",
     "NgspiceFailed": "spu.errors",
     "NgspiceMissing": "spu.errors",
+    "NonlinearNetlist": "spu.errors",
     "Prediction": "spu.statistics",
     "Problem": "spu.problem",
+    "ReadNetlist": "spu.spice.reader",
     "Readout": "spu.device",
     "Simulation": "spu.sampling",
     "Spectrum": "spu.spectra",
@@ -112,6 +119,7 @@ _HOME = {
     "load_problem": "spu.problem",
     "netlist": "spu.spice.netlist",
     "predict": "spu.statistics",
+    "read_netlist": "spu.spice.reader",
     "simulate": "spu.sampling",
     "spectrum": "spu.spectra",
 }
