@@ -26,6 +26,7 @@ from .common import (
 from .networks import inspect_command, nonlinear
 
 if TYPE_CHECKING:
+    from spu.budget import Budget
     from spu.folder import Folder
     from spu.statistics import Prediction
 
@@ -37,25 +38,47 @@ MOST_LISTED = 2000
 @click.command("inspect")
 @folder_argument
 @file_option("--plot", metavar="FILE", help="Draw the graph and the predicted covariance (.png, .svg or .pdf).")
+@click.option("--budget", is_flag=True, help="Say what makes up the error of the answer, one line an effect.")
+@file_option("--schematic", metavar="FILE", help="Draw a cell, its couplers and the graph (.svg, .png or .pdf).")
+@click.option("--cell", metavar="NAME", help="The cell in the schematic [default: a typical one].")
 @json_option
-def command(directory: Path, plot: Path | None, as_json: bool) -> int:
+def command(
+    directory: Path, plot: Path | None, budget: bool, schematic: Path | None, cell: str | None, as_json: bool
+) -> int:
     """Show the cells and couplers of DIR, and its time constants.
+
+    --schematic draws the circuit of a cell and of its couplers, and the device as a graph, with component
+    values in engineering units.
+
 
     The figures of a cell are those it has with its neighbours held at ground: couplers count.
     Of more than 2000 cells or couplers --json lists the first 2000, and --plot draws no graph.
     """
     import numpy as np
 
+    from spu.budget import error_budget
     from spu.folder import read_folder
     from spu.statistics import predict
 
-    if plot is not None:
-        from spu.pictures import refuse_picture
+    if cell is not None and schematic is None:
+        raise UsageError("--cell is of the schematic: give --schematic FILE, too")
+    for picture in (plot, schematic):
+        if picture is not None:
+            from spu.pictures import refuse_picture
 
-        refuse_picture(plot)
+            refuse_picture(picture)
     folder = read_folder(directory)
-    if nonlinear(folder.device):
+    if folder.read is not None:
+        return _inspect_netlist(folder, plot or schematic, as_json)
+    if nonlinear(folder.subject):
+        if schematic is not None:
+            raise UsageError("--schematic draws linear cells")
         return inspect_command(folder, plot, as_json)
+    if schematic is not None:
+        from spu.pictures import save
+        from spu.schematic import draw_schematic
+
+        save(draw_schematic(folder.device, cell), schematic)
     with np.errstate(all="ignore"):  # figures of absurd values may well be infinite
         device = folder.device
         large = max(len(device.cell_names), len(device.coupler_ends)) > MOST_LISTED
@@ -63,6 +86,7 @@ def command(directory: Path, plot: Path | None, as_json: bool) -> int:
     if not as_json:  # before what may fail: a device without a stationary law is worth a look, too
         click.echo(_describe(folder, look))
     prediction = predict(folder.device)
+    made = error_budget(folder.device) if budget else None
     if plot is not None:
         from spu.pictures import draw_device, save
 
@@ -72,15 +96,42 @@ def command(directory: Path, plot: Path | None, as_json: bool) -> int:
         covariance = prediction.covariance
         save(draw_device(look, graph, prediction.variables, covariance), plot)
     if as_json:
-        print_result(_report(folder, look, prediction, plot), folder, "inspect")
+        more = {} if made is None else {"budget": made.to_dict()}
+        print_result({**_report(folder, look, prediction, plot, schematic), **more}, folder, "inspect")
     else:
         click.echo(f"\n{_times(prediction)}")
+        if made is not None:
+            click.echo(f"\n{_budget(made)}")
         if plot is not None:
             click.echo(f"picture: {plot}")
+        if schematic is not None:
+            click.echo(f"schematic: {schematic}")
     return 0
 
 
-def _report(folder: Folder, look: Look, prediction: Prediction, plot: Path | None) -> dict[str, Any]:
+def _inspect_netlist(folder: Folder, plot: Path | None, as_json: bool) -> int:
+    """Show what `spu import` shows, and the time constants."""
+    from spu.statistics import predict
+
+    from .import_netlist import describe, report
+
+    assert folder.read is not None
+    if plot is not None:
+        raise UsageError("a netlist has no graph of cells to draw")
+    if not as_json:
+        click.echo(describe(folder.read))
+    prediction = predict(folder.subject)
+    if as_json:
+        more = {"time_constants": prediction.time_constants, "covariance": prediction.covariance}
+        print_result({**report(folder.read), **more}, folder, "inspect")
+    else:
+        click.echo(f"\n{_times(prediction)}")
+    return 0
+
+
+def _report(
+    folder: Folder, look: Look, prediction: Prediction, plot: Path | None, schematic: Path | None
+) -> dict[str, Any]:
     device = folder.device
     return {
         "device": folder.path,
@@ -97,6 +148,7 @@ def _report(folder: Folder, look: Look, prediction: Prediction, plot: Path | Non
         "time_constants": prediction.time_constants,
         "covariance": prediction.covariance,
         "plot": plot,
+        "schematic": schematic,
     }
 
 
@@ -159,6 +211,30 @@ def _coupler_row(coupler: CouplerLook) -> list[str]:
         engineering(back, "S", 4),
         number(coupler.strength, 3),
     ]
+
+
+def _budget(budget: Budget) -> str:
+    """The lines of a budget, with what they add up to."""
+    from spu.detail import TABLES
+
+    units = {f"{name}.{key}": unit for name, keys in TABLES.items() for key, unit in keys.items()}
+    rows = []
+    for line in budget.lines:
+        value = "-" if line.value is None else engineering(line.value, units[line.effect])
+        rows.append([line.meaning, value, f"{line.norm:.2e}", f"{line.share:+.2e}"])
+    rows += [
+        ["sum of these", "-", "-", f"{budget.sum:+.2e}"],
+        ["rest: what they do to each other", "-", f"{budget.rest.norm:.2e}", f"{budget.rest.share:+.2e}"],
+        ["whole error", "-", f"{budget.relative_error:.2e}", f"{budget.relative_error:+.2e}"],
+    ]
+    against = "" if budget.against == "problem" else " against the same device with ideal parts"
+    return "\n".join(
+        [
+            f"error budget of the {budget.answer}{against} (relative, Frobenius):",
+            table(["effect", "value", "by itself", "share"], rows),
+            "by itself: each effect alone, all else ideal. share: its part along the whole error; shares add up.",
+        ]
+    )
 
 
 def _inverse(value: float | None) -> float | None:

@@ -27,6 +27,7 @@ from .common import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from spu.circuit import Circuit
     from spu.compiler.network import NetworkCompilation
     from spu.device import Device
     from spu.folder import Folder
@@ -35,11 +36,12 @@ if TYPE_CHECKING:
 SAMPLES = "spu_samples"
 
 
-def nonlinear(device: Device) -> bool:
-    """Whether a device has nonlinear cells."""
+def nonlinear(device: Device | Circuit) -> bool:
+    """Whether a device has nonlinear cells; a netlist that was read has none."""
     from spu.circuit import lower
+    from spu.device import Device
 
-    return lower(device).nonlinear
+    return isinstance(device, Device) and lower(device).nonlinear
 
 
 def refuse_options(what: str, **options: object) -> None:
@@ -193,6 +195,7 @@ def simulate_command(
     seed: int,
     threads: int | None,
     file: Path | None,
+    plot: Path | None,
     progress: Callable[[int, int], None] | None,
     as_json: bool,
 ) -> int:
@@ -215,10 +218,14 @@ def simulate_command(
     )
     if file is not None:
         write_npz(file, _arrays(run, folder), SAMPLES)
+    if plot is not None:
+        from spu.pictures import draw_relaxation, save
+
+        save(draw_relaxation(run, folder.network), plot)
     if not run.complete:
         warn(f"interrupted: the result below is of the first {plural(len(run.times), 'readout')}")
     if as_json:
-        print_result(_simulated(run, file), folder, "simulate")
+        print_result({**_simulated(run, file), "plot": plot}, folder, "simulate")
     else:
         click.echo(_describe_run(run, folder))
         click.echo(f"\nwrote {file}" if file else "\nsamples not written (-o FILE.npz writes them)")

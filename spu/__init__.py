@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from spu.budget import Budget, error_budget
     from spu.compiler import Compilation, compile_problem
     from spu.compiler.network import NetworkCompilation, compile_network
     from spu.crosscheck import Check, check
+    from spu.detail import Detail
     from spu.device import Cell, Coupler, Device, Readout
     from spu.errors import (
         CircuitError,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
         InputError,
         NgspiceFailed,
         NgspiceMissing,
+        NonlinearNetlist,
         SpuError,
         Unrealizable,
     )
@@ -37,18 +40,22 @@ if TYPE_CHECKING:
     from spu.problem import GaussianSampling, LinearSystem, MatrixInverse, Problem, load_problem
     from spu.relaxation import NetworkPrediction, NetworkSimulation, predict_network, simulate_network
     from spu.sampling import Simulation, simulate
+    from spu.spectra import Spectrum, spectrum
     from spu.spice.netlist import netlist
+    from spu.spice.reader import ReadNetlist, read_netlist
     from spu.statistics import Prediction, kullback_leibler, predict
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Budget",
     "Cell",
     "Check",
     "CircuitError",
     "Compilation",
     "Coupler",
     "DeckError",
+    "Detail",
     "Device",
     "GaussianSampling",
     "Hardware",
@@ -60,10 +67,13 @@ __all__ = [
     "NetworkSimulation",
     "NgspiceFailed",
     "NgspiceMissing",
+    "NonlinearNetlist",
     "Prediction",
     "Problem",
+    "ReadNetlist",
     "Readout",
     "Simulation",
+    "Spectrum",
     "SpuError",
     "ThermodynamicNetwork",
     "Unrealizable",
@@ -71,6 +81,7 @@ __all__ = [
     "compile",
     "compile_network",
     "compile_problem",
+    "error_budget",
     "kullback_leibler",
     "load_hardware",
     "load_network",
@@ -78,19 +89,23 @@ __all__ = [
     "netlist",
     "predict",
     "predict_network",
+    "read_netlist",
     "simulate",
     "simulate_network",
+    "spectrum",
     "unit_law",
 ]
 
 
 _HOME = {
+    "Budget": "spu.budget",
     "Cell": "spu.device",
     "Check": "spu.crosscheck",
     "CircuitError": "spu.errors",
     "Compilation": "spu.compiler",
     "Coupler": "spu.device",
     "DeckError": "spu.errors",
+    "Detail": "spu.detail",
     "Device": "spu.device",
     "GaussianSampling": "spu.problem",
     "Hardware": "spu.hardware",
@@ -102,16 +117,20 @@ _HOME = {
     "NetworkSimulation": "spu.relaxation",
     "NgspiceFailed": "spu.errors",
     "NgspiceMissing": "spu.errors",
+    "NonlinearNetlist": "spu.errors",
     "Prediction": "spu.statistics",
     "Problem": "spu.problem",
+    "ReadNetlist": "spu.spice.reader",
     "Readout": "spu.device",
     "Simulation": "spu.sampling",
+    "Spectrum": "spu.spectra",
     "SpuError": "spu.errors",
     "ThermodynamicNetwork": "spu.network",
     "Unrealizable": "spu.errors",
     "check": "spu.crosscheck",
     "compile_network": "spu.compiler.network",
     "compile_problem": "spu.compiler",
+    "error_budget": "spu.budget",
     "kullback_leibler": "spu.statistics",
     "load_hardware": "spu.hardware",
     "load_network": "spu.network",
@@ -119,8 +138,10 @@ _HOME = {
     "netlist": "spu.spice.netlist",
     "predict": "spu.statistics",
     "predict_network": "spu.relaxation",
+    "read_netlist": "spu.spice.reader",
     "simulate": "spu.sampling",
     "simulate_network": "spu.relaxation",
+    "spectrum": "spu.spectra",
     "unit_law": "spu.network",
 }
 """Where each public name lives: imported on first use, so that ``import spu`` costs next to nothing."""

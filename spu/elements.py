@@ -60,6 +60,11 @@ class Element(ABC):
     has_branch: ClassVar[bool] = False
     """Whether it has a current of its own among the unknowns."""
 
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the parameters that hold its values."""
+        return (self.value,)
+
     @abstractmethod
     def stamp(
         self,
@@ -80,7 +85,7 @@ class Element(ABC):
         noise:
             (k,) numbers of unit noise sources, None without a noise port.
         values:
-            (k,) values, SI.
+            (k,) values, SI; (k, c) where there are several parameters.
         branches:
             (k,) numbers of branches: its own, where it has one, then those of ``self.branches``.
         """

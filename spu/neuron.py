@@ -136,7 +136,7 @@ def crossing_time(
     energy = ((J4 * grid + J3) * grid + J2) * grid**2 - input * grid
     top = ((J4 * barrier + J3) * barrier + J2) * barrier**2 - input * barrier
     bottom = float(energy.min())
-    inner = cumulative_trapezoid(np.exp(-(energy - bottom) / kT), grid, initial=0.0)
+    inner = cumulative_trapezoid(np.exp(-(energy - bottom) / kT), x=grid, initial=0)
     outer = np.where(grid >= well, np.exp(np.minimum(energy - top, 0.0) / kT), 0.0)
     total = float(np.trapezoid(outer * inner, grid))
     return total * float(np.exp((top - bottom) / kT)) / (mobility * kT)

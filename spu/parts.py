@@ -13,9 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from spu.elements import (
     Capacitor,
@@ -30,8 +28,6 @@ from spu.elements import (
     Resistor,
     Transconductor,
 )
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,8 @@ class Part:
     elements:
         Templates. A resistor's noise port is left out where the device makes no thermal noise.
     parameters:
-        SPICE parameter -> function of the stored columns (arrays over instances).
+        SPICE parameter -> function of the stored columns: of arrays over instances, or of a bank's
+        `spu.expressions.Expression`.
     injected_port, thermal_port:
         Noise port fed by a source of its own, or by the thermal noise of a resistor, if any.
     zero_is_absent:
@@ -68,7 +65,7 @@ class Part:
     letter: str
     meaning: str
     elements: tuple[Element, ...]
-    parameters: Mapping[str, Callable[[Mapping[str, FloatArray]], FloatArray]]
+    parameters: Mapping[str, Callable[[Mapping[str, Any]], Any]]
     columns: tuple[str, ...] = ()
     positive: bool = True
     injected_port: str | None = None
@@ -118,16 +115,16 @@ def _columns(quantity: str) -> tuple[str, ...]:
     return tuple(f"{quantity}_{k}" for k in (1, 2, 3))
 
 
-def _column(key: str) -> Callable[[Mapping[str, FloatArray]], FloatArray]:
+def _column(key: str) -> Callable[[Mapping[str, Any]], Any]:
     return lambda v: v[key]
 
 
-def _coefficients(quantity: str, letter: str) -> dict[str, Callable[[Mapping[str, FloatArray]], FloatArray]]:
+def _coefficients(quantity: str, letter: str) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
     """Parameters ``p1``, ``p2``, ``p3`` out of the columns of a polynomial quantity."""
     return {f"{letter}{k}": _column(key) for k, key in enumerate(_columns(quantity), start=1)}
 
 
-def _charge_parameter(name: str) -> Callable[[Mapping[str, FloatArray]], FloatArray]:
+def _charge_parameter(name: str) -> Callable[[Mapping[str, Any]], Any]:
     keys = _columns("polynomial_capacitance")
     return lambda v: PolynomialCapacitor.inverse(*(v[key] for key in keys))[name]
 

@@ -4,7 +4,7 @@ They share no code with the package. Each refuses what its manual does not allow
 elements with numbers, so that tests can compare circuits and not only texts. Rules, with the page they are on:
 
 LTspice help: *Circuit Description* (title, ``*``, ``;``, ``+``, ``.end``, letters of elements, ignored case), *R*
-(``noiseless``), *L* (``Rser``, ``Rpar``), *B* (``V=`` expression with ``time``, ``rand``), *.PARAM* (braces around
+(no noise switch), *L* (``Rser``, ``Rpar``), *B* (``V=`` expression with ``time``, ``rand``), *.PARAM* (braces around
 expressions), *.SUBCKT* (``params:``), *.STEP* (``.step param name first last step``), *.NOISE*, *.MEAS*, *.OPTIONS*.
 
 Xyce Reference Guide: 2.1 (commands; ``.options PACKAGE key=value``; ``.param`` is constant, ``.step`` takes what
@@ -128,6 +128,7 @@ class Template:
     ports: list[str]
     parameters: dict[str, float]
     lines: list[str]
+    derived: dict[str, str] = field(default_factory=dict)
 
 
 class Deck:
@@ -198,6 +199,12 @@ class Spice:
             elif first == ".ends":
                 require(open_one is not None and words[1:] in ([], [open_one]), line, "ends another one")
                 open_one = None
+            elif open_one is not None and first == ".param":
+                require(len(words) == 2 and "=" in words[1], line, "one name=value")
+                key, _, value = words[1].partition("=")
+                require(key.lower() not in self.reserved, line, "a reserved name")
+                deck.named(key, line, f"parameter of {open_one}")
+                deck.templates[open_one].derived[key] = value
             elif open_one is not None:
                 require(first[0] != ".", line, "a command in a subcircuit")
                 deck.templates[open_one].lines.append(line)
@@ -214,9 +221,11 @@ class Spice:
         return deck
 
     def globals(self, deck: Deck, lines: list[str]) -> None:
+        inside = False
         for line in lines:
             words = line.split()
-            if words[0].lower() in (".param", ".global_param"):
+            inside = words[0].lower() == ".subckt" or (inside and words[0].lower() != ".ends")
+            if words[0].lower() in (".param", ".global_param") and not inside:
                 require(len(words) == 2, line, "one name=value")
                 name, _, value = words[1].partition("=")
                 deck.named(name, line, "parameter")
@@ -264,6 +273,8 @@ class Spice:
             inside = {port: node(word) for port, word in zip(template.ports, plain, strict=False)}
             values = {key: self.quantity(value, names, line) for key, value in settings.items()}
             scope = {**deck.parameters, **template.parameters, **values}
+            for key, value in template.derived.items():
+                scope[key] = self.quantity(value, scope, line)
             for inner in template.lines:
                 self.element(deck, inner, scope, inside, f"{path}.{name}" if path else name)
             return
@@ -284,8 +295,8 @@ class Spice:
             rest = rest[:1]
         for option in rest[1:]:
             require(option.partition("=")[0].lower() in allowed, line, f"{option!r} is no option of it")
-        silent = self.is_silent(letter, nodes, rest[1:])
-        if letter == "g" and silent:  # a conductance
+        silent = letter == "g" and nodes[:2] == nodes[2:]
+        if silent:  # a conductance
             letter, nodes, value = "r", nodes[:2], 1.0 / value
         require(letter not in "rcl" or value > 0, line, "a component of no size")
         deck.elements.append(Flat(letter, f"{path}.{name}" if path else name, nodes, value, silent, line, branches))
@@ -293,9 +304,6 @@ class Spice:
     def call(self, line: str, words: list[str]) -> tuple[dict[str, str], list[str]]:
         settings = dict(word.split("=") for word in words if "=" in word)
         return settings, [word for word in words if "=" not in word]
-
-    def is_silent(self, letter: str, nodes: list[str], options: list[str]) -> bool:
-        raise NotImplementedError
 
     def behavioural(self, deck: Deck, line: str, name: str, nodes: list[str], names: dict[str, float]) -> None:
         raise NotImplementedError
@@ -311,7 +319,7 @@ class Spice:
 
 class LTspiceGrammar(Spice):
     commands = frozenset({".param", ".options", ".step", ".noise", ".meas"})
-    after: ClassVar = {"r": frozenset({"noiseless"}), "l": frozenset({"rser", "rpar"})}
+    after: ClassVar = {"l": frozenset({"rser", "rpar"})}
     reserved = frozenset({"time", "temp", "pi"})
     options = frozenset({"temp", "method", "reltol", "vntol", "abstol", "chgtol"})
 
@@ -322,9 +330,6 @@ class LTspiceGrammar(Spice):
                 found = re.fullmatch(r"\.step param (\w+) (\d+) (\d+) (\d+)", line)
                 require(found, line, "not a step")
                 deck.parameters[found[1]] = float(found[2])
-
-    def is_silent(self, letter, nodes, options):
-        return letter == "r" and options == ["noiseless"]
 
     def command(self, deck, first, line, words):
         super().command(deck, first, line, words)
@@ -376,9 +381,6 @@ class XyceGrammar(Spice):
             require(words.index("params:") == len(plain) - 1, line, "nodes and name come before PARAMS:")
             plain.remove("params:")
         return settings, plain
-
-    def is_silent(self, letter, nodes, options):
-        return letter == "g" and nodes[:2] == nodes[2:]
 
     def command(self, deck, first, line, words):
         super().command(deck, first, line, words)
@@ -463,7 +465,9 @@ class SpectreGrammar:
                 require(template is None or not template.lines, line, "parameters come first")
                 for key, value in self.settings(rest):
                     deck.named(key, line, f"parameter of {name if template else ''}")
-                    into[key] = Expression(value, deck.parameters, FUNCTIONS).value()
+                    into[key] = Expression(value, {**deck.parameters, **into}, FUNCTIONS).value()
+                    if template is not None and not re.fullmatch(r"-?[0-9.]+(e[+-]?[0-9]+)?", value):
+                        template.derived[key] = value
             elif template is not None:
                 template.lines.append(line.strip())
             elif first == "save":
@@ -512,6 +516,8 @@ class SpectreGrammar:
             require(set(settings) <= set(template.parameters), line, "a parameter it does not have")
             values = {key: Expression(value, names, FUNCTIONS).value() for key, value in settings.items()}
             scope = {**deck.parameters, **template.parameters, **values}
+            for key, value in template.derived.items():
+                scope[key] = Expression(value, scope, FUNCTIONS).value()
             for inner in template.lines:
                 self.statement(deck, inner, scope, dict(zip(template.ports, nodes, strict=True)), name)
             return

@@ -261,8 +261,10 @@ def test_ensembles_are_checked_one_by_one_and_as_one(folder):
     assert error == pytest.approx(stored, abs=1e-5)
     deck = folder / "device.2.cir"
     text = deck.read_text()
-    assert "capacitance code" in text
-    deck.write_text(text.replace("xcell_x1 cell_x1 t_x1 n_x1 cell_crln c=", "xcell_x1 cell_x1 t_x1 n_x1 cell_crln c=1"))
+    assert " code=" in text
+    deck.write_text(
+        text.replace("xcell_x1 cell_x1 t_x1 n_x1 cell_crln code=", "xcell_x1 cell_x1 t_x1 n_x1 cell_crln code=1")
+    )
     found = spu.check(folder, levels=["ac"])
     assert found.verdict == "fail"
     assert "the worst number 2" in found.levels["ac"].message
@@ -387,7 +389,7 @@ def test_programming_writes_everything_anew(folder, tmp_path):
     assert json.loads(done.output)["predicted_relative_error"] == found.relative_error
     assert stored["device_hash"] == after.device.hash
     assert stored["hardware"] == "spu8-4bit"
-    assert "capacitance code 3\n" in (folder / "device.2.cir").read_text()
+    assert "coupler_c code=3\n" in (folder / "device.2.cir").read_text()
     checked = spu.check(folder, levels=["ideal", "ac"])
     assert (checked.verdict, checked.notes) == ("pass", ())
 

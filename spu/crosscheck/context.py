@@ -19,6 +19,7 @@ from spu.emulator.stationary import Stationary
 from spu.errors import UsageError
 from spu.problem import Problem
 from spu.sde import stochastic_ode
+from spu.spectra import Estimate, telling
 from spu.spice.deck import Deck
 from spu.spice.dialects import noise_element
 from spu.spice.netlist import cell_node
@@ -42,11 +43,15 @@ class Sweep:
         (f, p, m) transfer functions, V per V, from every noise source to every probe.
     densities:
         (m,) one-sided density of each source, V^2/Hz, by those transfer functions; NaN of one that is not heard.
+    noise_frequencies, noise:
+        (h,) Hz and (h, p) V^2/Hz: the density of all noise at each probe, by ``.noise``.
     """
 
     frequencies: FloatArray
     measured: NDArray[np.complex128]
     densities: FloatArray
+    noise_frequencies: FloatArray | None = None
+    noise: FloatArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,12 +124,16 @@ class Context:
     detect, budget:
         For level ``noise``: the relative change of a variance that has to be seen, or the seconds to spend; at
         most one of them.
+    include_outside, ignore_control:
+        As for `read_deck`.
     progress:
         Told in a few words what is going on.
     means, covariances:
         Found by ngspice, in volts: filled by levels.
     sweep:
         What level ``ac`` measured, once it ran.
+    welch:
+        Spectra of the cells `shown` that level ``noise`` saw, and what was expected of them.
     transient:
         What level ``noise`` found, once it has run.
     ensemble:
@@ -143,11 +152,14 @@ class Context:
     time_limit: float = 300.0
     detect: float | None = None
     budget: float | None = None
+    include_outside: bool = False
+    ignore_control: bool = False
     progress: Callable[[str], None] = lambda _: None
     means: dict[str, FloatArray] = field(default_factory=dict)
     covariances: dict[str, FloatArray] = field(default_factory=dict)
     sweep: Sweep | None = None
     transient: Transient | None = None
+    welch: tuple[Estimate, NDArray[np.complex128]] | None = None
     ensemble: tuple[Stationary, ...] = ()
     edited: Edited | None = None
     changes: Changes | None = None
@@ -179,6 +191,11 @@ class Context:
         return perturbed(self.circuit, self.law.sde.E.shape[0])
 
     @cached_property
+    def shown(self) -> tuple[list[int], list[tuple[int, int]]]:
+        """Probes, and pairs of them, whose spectra are kept and drawn."""
+        return telling(self.law.voltage_covariance)
+
+    @cached_property
     def timing(self) -> Timing:
         """Its time scales."""
         return timing(self.law)
@@ -205,9 +222,10 @@ class Context:
         dense = self.law.dense
 
         def impedance(w: float) -> float:
-            # In energy coordinates a current into a probe's node enters as the probe's own row of H.
+            # In energy coordinates a current into a probe's node enters as the probe's own row of H; in others
+            # the noise sources tell.
             shifted = 1j * w * np.eye(len(dense.A)) - dense.A
-            return float(np.abs(dense.H @ np.linalg.solve(shifted, dense.H.T)).max())
+            return float(np.abs(dense.H @ np.linalg.solve(shifted, dense.H.T if dense.energetic else dense.B)).max())
 
         rates = np.sort(np.abs(dense.modes[0]))
         return impedance(0.0) <= 1e-9 * max(impedance(w) for w in (rates[0], np.median(rates), rates[-1]))
@@ -228,11 +246,10 @@ class Context:
         return -self.law.dense.mean if self.from_zero else None
 
     def step(self, interval: float, limit: int) -> float:
-        """Step limit, s: ``interval / limit``, or the same share of 0.3 / w of the fastest ringing mode.
+        """Step limit, s: ``interval / limit``, or the same share of 0.3 / w of the fastest ringing mode that is seen.
 
         Modes that do not ring (overdamped ones) may be faster: a stiff integrator steps over them.
         """
-        poles = self.law.poles
-        ringing = float(np.abs(poles.imag).max(initial=0.0))
+        ringing = float(np.abs(self.law.seen.imag).max(initial=0.0))
         base = min(interval, 0.3 / ringing) if ringing > 0 else interval
         return max(base, interval / 64.0) / limit

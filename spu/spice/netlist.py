@@ -20,7 +20,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from spu.circuit import Circuit, Instances, coupler_names, lower
+from spu.circuit import Circuit, Instances, lower
 from spu.constants import BOLTZMANN, GROUND, ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
 from spu.device import Device
 from spu.elements import unit_noise_resistance
@@ -34,7 +34,10 @@ from spu.spice.timing import Timing, timing
 FloatArray = NDArray[np.float64]
 
 STIFF = 30.0
-"""Fastest rate times noise sample time above which transients use Gear's method."""
+"""Fastest rate times noise sample time above which transients use Gear's method,"""
+
+STIFF_SHARE = 1e-2
+"""taken over modes with more than this share of a cell's variance: the others may ring unheard."""
 
 _HEADER_ROWS = 16
 """Matrices in the header stop here; larger ones stand in problem.json."""
@@ -127,7 +130,7 @@ def _lines(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iter
             raise InputError("netlists of nonlinear cells are written for ngspice only")
         yield from network_netlist.opening(device, circuit, seed)
         yield from _subcircuits(circuit, dialect)
-        yield from _instances(circuit, device, dialect)
+        yield from _instances(circuit, dialect)
         yield from _sources(circuit, seed, dialect)
         yield from network_netlist.closing(device, circuit)
         yield from dialect.end()
@@ -137,7 +140,7 @@ def _lines(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iter
     yield from _header(device, circuit, law, times, seed, dialect)
     yield from _parameters(circuit, law, times, seed, dialect)
     yield from _subcircuits(circuit, dialect)
-    yield from _instances(circuit, device, dialect)
+    yield from _instances(circuit, dialect)
     yield from _sources(circuit, seed, dialect)
     yield from _analysis(circuit, law, times, seed, dialect)
     yield from dialect.end()
@@ -182,8 +185,8 @@ def _header(device: Device, circuit: Circuit, law: Law, times: Timing, seed: int
             )
         ]
     else:
-        lines.append("Mapping, x = T v + offset; T (1/V), then offset:")
-        lines += [*_limited(readout.matrix), *_limited(readout.offset[None, :])]
+        lines.append("Mapping, x = T v + offset; the cells, then for each variable its row of T (1/V) and its offset:")
+        lines += _mapping(circuit)
     lines.append("Expected mean of the cell voltages, V:")
     lines += _limited(law.voltage_mean[None, :])
     lines.append("Expected covariance of the cell voltages with white noise, V^2:")
@@ -202,6 +205,17 @@ def _nodes(dialect: Dialect) -> list[str]:
         "Node cell_NAME is the voltage of cell NAME; n_NAME carries its injected noise, t_NAME the thermal",
         "noise of its resistor (for transient analysis; .noise takes that from the resistor itself).",
     ]
+
+
+def _mapping(circuit: Circuit) -> list[str]:
+    """The rows of T with their offsets, digit by digit: whoever reads the netlist back has the same mapping."""
+    readout = circuit.readout
+    if max(readout.matrix.shape) > _HEADER_ROWS:
+        return _limited(readout.matrix)
+    rows = np.column_stack([readout.matrix.toarray(), readout.offset])
+    texts = (" ".join(map(number, row)) for row in rows)
+    named = [f"  {variable}: {text}" for variable, text in zip(readout.variables, texts, strict=True)]
+    return [f"  cells: {' '.join(circuit.probes)}", *named]
 
 
 def _limited(matrix: FloatArray | sp.csr_array) -> list[str]:
@@ -250,7 +264,7 @@ def _method(law: Law, times: Timing) -> str:
     The trapezoidal rule rings on modes far faster than its steps and never forgets it; Gear's damps
     them, and damps resonances a little, too, so it is for stiff circuits only.
     """
-    return "gear" if float(np.abs(law.poles).max()) * times.sample_time > STIFF else "trap"
+    return "gear" if float(np.abs(law.poles_above(STIFF_SHARE)).max()) * times.sample_time > STIFF else "trap"
 
 
 def _scales(law: Law) -> tuple[float, float, float]:
@@ -270,7 +284,10 @@ def _subcircuits(circuit: Circuit, dialect: Dialect) -> Iterator[str]:
         yield dialect.comment("")
         yield dialect.comment(template.meaning)
         ports = [template.ports[k] for k in _shown_ports(circuit, group, dialect)]
-        yield from dialect.subcircuit(template.name, ports, template.parameters)
+        defaults = {**dict.fromkeys(template.parameters, 0), **template.constants}
+        yield from dialect.subcircuit(template.name, ports, defaults)
+        for name, expression in template.derived.items():
+            yield f"  {dialect.derived(name, expression.text)}"
         yield from (f"  {line}" for element in template.elements for line in element.spice(dialect))
         yield dialect.ends(template.name)
 
@@ -292,33 +309,11 @@ def _first_source(group: Instances, port: str) -> int:
     return int(group.nodes[0, group.subcircuit.ports.index(port)])
 
 
-def _instances(circuit: Circuit, device: Device, dialect: Dialect) -> Iterator[str]:
-    codes = _codes(device)
+def _instances(circuit: Circuit, dialect: Dialect) -> Iterator[str]:
     for group in circuit.instances:
         shown = _shown_ports(circuit, group, dialect)
-        behind = f"; codes of its banks behind a {_MARKS[dialect.behind]}" if codes else ""
-        ports = ", ".join(_port_names(group, shown))
-        yield from dialect.section(f"{group.subcircuit.name}: {ports}, values{behind}")
-        for line in _instance_lines(circuit, group, shown, dialect):
-            name = line.split(" ", 1)[0]
-            yield f"{line} {dialect.behind} {codes[name]}" if name in codes else line
-
-
-_MARKS = {";": "semicolon", "//": "double slash"}
-
-
-def _codes(device: Device) -> dict[str, str]:
-    """Codes in words, ``capacitance code 12``, by instance; empty where nothing is quantised."""
-    found: dict[str, str] = {}
-    for k, name in enumerate(device.cell_names if device.cell_columns.banks else []):
-        row = device.cell_columns.code_row(k)
-        found[f"xcell_{name}"] = ", ".join(f"{quantity} code {code}" for quantity, code in row.items())
-    names = coupler_names(device) if device.coupler_columns.banks else []
-    for k, name in enumerate(names):
-        for quantity, code in device.coupler_columns.code_row(k).items():
-            letter = device.coupler_columns.parts[quantity].letter
-            found[f"xcoupler_{letter}_{name}"] = f"{quantity} code {code}"
-    return found
+        yield from dialect.section(f"{group.subcircuit.name}: {', '.join(_port_names(group, shown))}, values")
+        yield from _instance_lines(circuit, group, shown, dialect)
 
 
 def _port_names(group: Instances, shown: list[int]) -> list[str]:
@@ -330,7 +325,8 @@ def _port_names(group: Instances, shown: list[int]) -> list[str]:
 def _instance_lines(circuit: Circuit, group: Instances, shown: list[int], dialect: Dialect) -> Iterator[str]:
     electrical = {"a", "b"}
     nodes = [cell_node(name) for name in circuit.nodes]
-    line = dialect.instance(len(shown), group.subcircuit.name, list(group.parameters)).format
+    settings = group.parameters if group.settings is None else group.settings
+    line = dialect.instance(len(shown), group.subcircuit.name, list(settings)).format
     for first in range(0, len(group.names), 10_000):
         rows = slice(first, first + 10_000)
         columns = []
@@ -340,7 +336,8 @@ def _instance_lines(circuit: Circuit, group: Instances, shown: list[int], dialec
                 columns.append([nodes[node] if node != GROUND else "0" for node in numbers])
             else:
                 columns.append([circuit.sources[source].name for source in numbers])
-        values = (array[rows].tolist() for array in group.parameters.values())  # floats, whose repr is `number`
+        # Floats or codes: their repr is `number`.
+        values = (array[rows].tolist() for array in settings.values())
         yield from map(line, group.names[rows], *columns, *values)
 
 
