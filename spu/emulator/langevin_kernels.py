@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from spu.emulator.kernels import multiply
-from spu.emulator.noise import fill_normals
+from spu.emulator.noise import BLOCK, fill_normals
 
 FloatArray = NDArray[np.float64]
 WordArray = NDArray[np.uint64]
@@ -100,28 +100,33 @@ class Tile(NamedTuple):
 
 
 @_kernel
-def _draw(blas, tile, law, key, step):  # type: ignore[no-untyped-def]
-    """Normals of one step, of the width of ``law.spread``, into ``tile.noise``."""
-    n, width = tile.x.shape
+def _draw(tile, law, key, step, block):  # type: ignore[no-untyped-def]
+    """Normals of one step and one block of rows, into ``tile.noise``; of ``coarse`` finer steps added up."""
+    rows = slice(BLOCK * block, BLOCK * (block + 1))
+    width = tile.x.shape[1]
     for b in range(width):
         tile.steps[b] = _U(step) * _U(law.coarse)
-    fill_normals(tile.noise, _U(0), key, tile.steps, tile.trajectories, tile.words)
+    fill_normals(tile.noise[rows], _U(block), key, tile.steps, tile.trajectories, tile.words)
     for part in range(1, law.coarse):
         for b in range(width):
             tile.steps[b] = _U(step) * _U(law.coarse) + _U(part)
-        fill_normals(tile.part, _U(0), key, tile.steps, tile.trajectories, tile.words)
-        for i in range(n):
+        fill_normals(tile.part[rows], _U(block), key, tile.steps, tile.trajectories, tile.words)
+        for i in range(BLOCK * block, BLOCK * (block + 1)):
             for b in range(width):
                 tile.noise[i, b] += tile.part[i, b]
+
+
+@_kernel
+def _draw_all(blas, tile, law, key, step):  # type: ignore[no-untyped-def]
+    """Normals of one step, correlated where the law says so."""
+    n, width = tile.x.shape
+    for block in range(len(tile.noise) // BLOCK):
+        _draw(tile, law, key, step, block)
     if len(law.factor):
         for i in range(n):
             for b in range(width):
                 tile.part[i, b] = tile.noise[i, b]
         multiply(blas, law.factor, tile.part, tile.noise, 0, width)
-    for i in range(n):
-        spread = law.spread[i]
-        for b in range(width):
-            tile.noise[i, b] *= spread
 
 
 @_kernel
@@ -129,6 +134,32 @@ def _keep_noise(tile):  # type: ignore[no-untyped-def]
     for i in range(len(tile.x)):
         for b in range(tile.x.shape[1]):
             tile.before[i, b] = tile.noise[i, b]
+
+
+@_kernel
+def _move(tile, law, field, i):  # type: ignore[no-untyped-def]
+    """Take coordinate i through a step; its normals are drawn."""
+    width = tile.x.shape[1]
+    x, noise, spread = tile.x[i], tile.noise[i], law.spread[i]
+    if law.scheme == BAOAB:
+        decay, half, w = law.decay[i], law.half, tile.w[i]
+        for b in range(width):
+            x[b] += half * w[b]
+            w[b] = decay * w[b] + spread * noise[b]
+            x[b] += half * w[b]
+        return
+    gain, constant, quadratic, cubic = law.gain[i], field[i], law.quadratic[i], law.cubic[i]
+    pull = tile.pull[i]
+    if law.scheme == LEIMKUHLER_MATTHEWS:
+        before, spread = tile.before[i], 0.5 * spread
+        for b in range(width):
+            force = constant - pull[b] - (quadratic + cubic * x[b]) * x[b] * x[b]
+            x[b] += gain * force + spread * (before[b] + noise[b])
+            before[b] = noise[b]
+        return
+    for b in range(width):
+        force = constant - pull[b] - (quadratic + cubic * x[b]) * x[b] * x[b]
+        x[b] += gain * force + spread * noise[b]
 
 
 @_kernel
@@ -192,8 +223,9 @@ def advance(blas, tile, law, key, fields, first, count, track):  # type: ignore[
         multiply(blas, law.stiffness, tile.x, tile.pull, 0, width)
     if track:
         _stored(tile, law, tile.stored)
-    if law.scheme == LEIMKUHLER_MATTHEWS:
-        _draw(blas, tile, law, key, first)
+    ahead = 1 if law.scheme == LEIMKUHLER_MATTHEWS else 0
+    if ahead:
+        _draw_all(blas, tile, law, key, first)
         _keep_noise(tile)
     for k in range(count):
         field = fields[k if moving else 0]
@@ -205,32 +237,19 @@ def advance(blas, tile, law, key, fields, first, count, track):  # type: ignore[
                     change[b] += field[i] * tile.x[i, b]
         if law.scheme == BAOAB:
             _kick(tile, law, field)
-            _draw(blas, tile, law, key, first + k)
+        elif not track:
+            multiply(blas, law.stiffness, tile.x, tile.pull, 0, width)
+        if len(law.factor):
+            _draw_all(blas, tile, law, key, first + k + ahead)
             for i in range(n):
-                decay, half = law.decay[i], law.half
-                x, w, noise = tile.x[i], tile.w[i], tile.noise[i]
-                for b in range(width):
-                    x[b] += half * w[b]
-                    w[b] = decay * w[b] + noise[b]
-                    x[b] += half * w[b]
+                _move(tile, law, field, i)
+        else:  # a few rows at a time: their normals are still in the nearest cache
+            for block in range(len(tile.noise) // BLOCK):
+                _draw(tile, law, key, first + k + ahead, block)
+                for i in range(BLOCK * block, min(n, BLOCK * (block + 1))):
+                    _move(tile, law, field, i)
+        if law.scheme == BAOAB:
             multiply(blas, law.stiffness, tile.x, tile.pull, 0, width)
             _kick(tile, law, field)
-        else:
-            if not track:
-                multiply(blas, law.stiffness, tile.x, tile.pull, 0, width)
-            ahead = law.scheme == LEIMKUHLER_MATTHEWS
-            _draw(blas, tile, law, key, first + k + 1 if ahead else first + k)
-            for i in range(n):
-                gain, constant, quadratic, cubic = law.gain[i], field[i], law.quadratic[i], law.cubic[i]
-                x, pull, noise, before = tile.x[i], tile.pull[i], tile.noise[i], tile.before[i]
-                if ahead:
-                    for b in range(width):
-                        force = constant - pull[b] - (quadratic + cubic * x[b]) * x[b] * x[b]
-                        x[b] += gain * force + 0.5 * (before[b] + noise[b])
-                        before[b] = noise[b]
-                else:
-                    for b in range(width):
-                        force = constant - pull[b] - (quadratic + cubic * x[b]) * x[b] * x[b]
-                        x[b] += gain * force + noise[b]
         if track:
             _settle(blas, tile, law, field, fields[k + 1 if moving else 0], change)
