@@ -142,9 +142,12 @@ def mutants(rng: np.random.Generator, circuit: Circuit) -> Iterator[Mutant]:
     other = int(rng.choice(np.setdiff1d(np.arange(len(circuit.sources)), instances.nodes[row, port])))
     rewired = mutations.with_port(circuit, group, row, port, other)
     yield Mutant("source rewired", rewired, (instances.names[row],), circuit.sources[other].name)
-    twice = circuit
-    for _ in range(2):
+    twice, places = circuit, set()
+    while len(places) < 2:  # of two instances: both values of one are as good as a multiplier of it
         group, row, parameter, _ = _any_value(rng, circuit)
+        if (group, row) in places:
+            continue
+        places.add((group, row))
         now = float(twice.instances[group].parameters[parameter][row])
         twice = mutations.with_values(twice, group, [row], {parameter: 1.05 * now})
     yield Mutant("two values by 5%", twice, ())

@@ -83,7 +83,9 @@ _MOST_EDITS = 20
     ),
     help="Seconds for level noise (60s, 5min); what they bought is said before and after.",
 )
-@file_option("--plot", metavar="FILE", help="Draw the three covariances (.png, .svg or .pdf).")
+@click.option("--include-outside", is_flag=True, help="Read includes that lie outside the netlist's folder.")
+@click.option("--ignore-control", is_flag=True, help="Leave out control blocks that do more than analyses.")
+@file_option("--plot", metavar="FILE", help="Draw covariances and spectra (.png, .svg or .pdf).")
 @json_option
 def command(
     directory: Path,
@@ -94,6 +96,8 @@ def command(
     time_limit: float | None,
     detect: float | None,
     budget: float | None,
+    include_outside: bool,
+    ignore_control: bool,
     plot: Path | None,
     as_json: bool,
 ) -> int:
@@ -144,12 +148,14 @@ def command(
         time_limit=300.0 if time_limit is None else time_limit,
         detect=detect,
         budget=budget,
+        include_outside=include_outside,
+        ignore_control=ignore_control,
         progress=progress,
     )
     if plot is not None:
-        from spu.pictures import draw_covariances, save
+        from spu.pictures import draw_check, save
 
-        save(draw_covariances(result.variables, result.covariances), plot)
+        save(draw_check(result.variables, result.covariances, result.spectra), plot)
     if as_json:
         print_result({**report(result), "plot": plot}, folder, "check")
     else:

@@ -30,13 +30,16 @@ if TYPE_CHECKING:
         InputError,
         NgspiceFailed,
         NgspiceMissing,
+        NonlinearNetlist,
         SpuError,
         Unrealizable,
     )
     from spu.hardware import Hardware, load_hardware
     from spu.problem import GaussianSampling, LinearSystem, MatrixInverse, Problem, load_problem
     from spu.sampling import Simulation, simulate
+    from spu.spectra import Spectrum, spectrum
     from spu.spice.netlist import netlist
+    from spu.spice.reader import ReadNetlist, read_netlist
     from spu.statistics import Prediction, kullback_leibler, predict
 
 __version__ = "0.1.0"
@@ -58,10 +61,13 @@ __all__ = [
     "MatrixInverse",
     "NgspiceFailed",
     "NgspiceMissing",
+    "NonlinearNetlist",
     "Prediction",
     "Problem",
+    "ReadNetlist",
     "Readout",
     "Simulation",
+    "Spectrum",
     "SpuError",
     "Unrealizable",
     "check",
@@ -73,7 +79,9 @@ __all__ = [
     "load_problem",
     "netlist",
     "predict",
+    "read_netlist",
     "simulate",
+    "spectrum",
 ]
 
 
@@ -94,10 +102,13 @@ _HOME = {
     "MatrixInverse": "spu.problem",
     "NgspiceFailed": "spu.errors",
     "NgspiceMissing": "spu.errors",
+    "NonlinearNetlist": "spu.errors",
     "Prediction": "spu.statistics",
     "Problem": "spu.problem",
+    "ReadNetlist": "spu.spice.reader",
     "Readout": "spu.device",
     "Simulation": "spu.sampling",
+    "Spectrum": "spu.spectra",
     "SpuError": "spu.errors",
     "Unrealizable": "spu.errors",
     "check": "spu.crosscheck",
@@ -108,7 +119,9 @@ _HOME = {
     "load_problem": "spu.problem",
     "netlist": "spu.spice.netlist",
     "predict": "spu.statistics",
+    "read_netlist": "spu.spice.reader",
     "simulate": "spu.sampling",
+    "spectrum": "spu.spectra",
 }
 """Where each public name lives: imported on first use, so that ``import spu`` costs next to nothing."""
 
