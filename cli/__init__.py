@@ -13,7 +13,7 @@ import click
 
 from spu.errors import SpuError
 
-VERBS = ("compile", "predict", "simulate", "check", "inspect", "program")
+VERBS = ("compile", "predict", "simulate", "check", "report", "inspect", "program")
 
 INTERRUPTED = 130
 _BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
@@ -105,6 +105,7 @@ def cli() -> None:
       spu predict out                  exact statistics, no sampling
       spu simulate out                 samples, with error bars
       spu check out                    ideal model, emulator and ngspice side by side
+      spu report out                   all of it in one file to show
       spu inspect out                  cells, couplers, a picture
       spu program out codes.csv        set the banks of quantised hardware
 

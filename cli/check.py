@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spu.errors import UsageError
+from spu.verdicts import COMPARES, IN_WORDS
 
 from .common import (
     engineering,
@@ -28,23 +29,6 @@ if TYPE_CHECKING:
     from spu.crosscheck.result import Check
 
 _CORNERS = ("ideal", "emulator", "ngspice")
-
-_COMPARES = {
-    "ideal": "emulator against the exact answer",
-    "answer": "the edited netlist's answer against the device's",
-    "op": "ngspice operating point against the mean",
-    "ac": "ngspice transfer functions against the emulator's",
-    "replay": "the same noise waveform through both",
-    "noise": "ngspice with its own noise against the prediction",
-}
-
-_IN_WORDS = {
-    "pass": "PASS: whatever was compared agrees within what is allowed.",
-    "fail": "FAIL: they disagree by more than is allowed; see the levels marked fail.",
-    "inconclusive": "INCONCLUSIVE: nothing contradicts the device, but not everything could be decided.",
-    "error": "ERROR: a level could not be run; see its message.",
-    "skipped": "SKIPPED: none of the levels asked for has anything to say about this device.",
-}
 
 _MOST_VARIABLES = 12
 _MOST_EDITS = 20
@@ -176,7 +160,7 @@ def describe(result: Check) -> str:
         lines += ["", *_changes(result.changes)]
     if result.covariances:
         lines += ["", *_corners(result)]
-    lines += ["", _IN_WORDS[result.verdict]]
+    lines += ["", IN_WORDS[result.verdict]]
     return "\n".join(lines)
 
 
@@ -184,7 +168,7 @@ def _levels(result: Check) -> str:
     rows = [
         (
             level.name,
-            _COMPARES.get(level.name, ""),
+            COMPARES.get(level.name, ""),
             level.verdict.upper() if level.verdict in ("fail", "error") else level.verdict,
             small(level.error),
             small(level.tolerance),
@@ -244,7 +228,7 @@ def _corners(result: Check) -> list[str]:
 
     shown = [name for name in _CORNERS if name in result.covariances]
     variances = {name: result.covariances[name].diagonal() for name in shown}
-    order = _worst_first(result, shown)
+    order = result.worst_variables(_MOST_VARIABLES)
     headers = ["variable"]
     headers += [f"mean: {name}" if name == _CORNERS[0] else name for name in _CORNERS]
     headers += [f"variance: {name}" if name == _CORNERS[0] else name for name in _CORNERS]
@@ -262,19 +246,3 @@ def _corners(result: Check) -> list[str]:
         gap = float(np.linalg.norm(result.covariances[b] - result.covariances[a]))
         lines.append(f"covariance, {a} to {b}: {small(gap / size if size else gap)} (relative, Frobenius)")
     return lines
-
-
-def _worst_first(result: Check, shown: list[str]) -> list[int]:
-    """Choose the variables to show: all in order, or the ones where the corners differ most."""
-    import numpy as np
-
-    n = len(result.variables)
-    if n <= _MOST_VARIABLES:
-        return list(range(n))
-    variances = np.array([result.covariances[name].diagonal() for name in shown])
-    means = np.array([result.means[name] for name in shown if name in result.means]).reshape(-1, n)
-    scale = np.maximum(np.abs(variances).max(axis=0), np.finfo(float).tiny)
-    gap = np.ptp(variances, axis=0) / scale
-    if len(means):
-        gap = np.maximum(gap, np.ptp(means, axis=0) / np.sqrt(scale))
-    return [int(k) for k in np.argsort(-gap, kind="stable")[:_MOST_VARIABLES]]

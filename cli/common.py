@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -170,3 +171,8 @@ def facts(pairs: Sequence[tuple[str, str]]) -> str:
 def warn(message: str) -> None:
     """Say on stderr what does not stop the work."""
     click.echo(f"warning: {message}", err=True)
+
+
+def progress_words() -> Callable[[str], None] | None:
+    """Where long work says what it is doing: on stderr, if that is a terminal."""
+    return (lambda message: click.echo(message, err=True)) if sys.stderr.isatty() else None

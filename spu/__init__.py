@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from spu.hardware import Hardware, load_hardware
     from spu.problem import GaussianSampling, LinearSystem, MatrixInverse, Problem, load_problem
+    from spu.reports import Report, report
     from spu.sampling import Simulation, simulate
     from spu.spice.netlist import netlist
     from spu.statistics import Prediction, kullback_leibler, predict
@@ -57,6 +58,7 @@ __all__ = [
     "Prediction",
     "Problem",
     "Readout",
+    "Report",
     "Simulation",
     "SpuError",
     "Unrealizable",
@@ -68,6 +70,7 @@ __all__ = [
     "load_problem",
     "netlist",
     "predict",
+    "report",
     "simulate",
 ]
 
@@ -90,6 +93,7 @@ _HOME = {
     "Prediction": "spu.statistics",
     "Problem": "spu.problem",
     "Readout": "spu.device",
+    "Report": "spu.reports",
     "Simulation": "spu.sampling",
     "SpuError": "spu.errors",
     "Unrealizable": "spu.errors",
@@ -100,6 +104,7 @@ _HOME = {
     "load_problem": "spu.problem",
     "netlist": "spu.spice.netlist",
     "predict": "spu.statistics",
+    "report": "spu.reports",
     "simulate": "spu.sampling",
 }
 """Where each public name lives: imported on first use, so that ``import spu`` costs next to nothing."""

@@ -1,7 +1,8 @@
-"""Pictures: covariances side by side, and the graph of a device. Legible without colour."""
+"""Pictures: matrices, the graph of a device, errors against samples. Legible without colour."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,8 +34,11 @@ _KINDS: dict[str, tuple[str, Any]] = {
     "transconductance < 0": ("tab:purple", "dotted"),
 }
 
+_SVG = "http://www.w3.org/2000/svg"
+
 _MOST_ON_A_CIRCLE = 12  # cells; more are laid out by springs
 _MOST_LABELS = 40  # on an axis or a graph
+_MOST_VALUES = 30  # couplers whose values are written on a graph
 _MOST_NUMBERS = 10  # rows of a matrix whose entries are written out
 _MOST_PIXELS = 1000  # rows of a matrix drawn one by one
 _MOST_MARKS = 40  # rows of a matrix whose negative entries are marked
@@ -128,6 +132,99 @@ def _coarse(matrix: Any, size: int) -> FloatArray:
     return coarse.reshape(blocks, blocks)
 
 
+def draw_matrix(
+    title: str, matrix: FloatArray, names: Sequence[str], scale: float, label: str, unit: float | None = None
+) -> Figure:
+    """Draw one matrix, from -scale to scale; one with too many rows block by block."""
+    if len(names) > _MOST_PIXELS:
+        size = -(-len(names) // _MOST_PIXELS)
+        matrix, names = _coarse(matrix, size), names[::size]
+        title += f"\n(largest entry in blocks of {size} x {size})"
+    figure = _figure(4.6, 4.3)
+    axes = figure.subplots()
+    image = heat_map(axes, matrix, names, scale, unit)
+    axes.set_title(title, fontsize=11)
+    figure.colorbar(image, ax=axes, shrink=0.8, label=label)
+    return figure
+
+
+def draw_graph(look: Look, graph: nx.Graph) -> Figure:
+    """Draw the graph of a device, with the values of its couplers where there is room."""
+    figure = _figure(6.6, 6.4)
+    axes = figure.subplots()
+    place = _draw_graph(axes, look, graph)
+    if len(look.couplers) <= _MOST_VALUES and len(look.cells) <= _MOST_ON_A_CIRCLE:
+        _write_values(axes, look, place)
+    return figure
+
+
+def draw_convergence(
+    samples: FloatArray, found: FloatArray, expected: FloatArray, floor: float | None, what: str
+) -> Figure:
+    """Draw relative errors (k,) against numbers of samples (k,), with the expected ones and where they end.
+
+    Parameters
+    ----------
+    samples, found, expected:
+        Readouts taken, and the relative error found and expected (root mean square) after as many.
+    floor:
+        What is left however many samples are taken; None or 0 for nothing.
+    what:
+        The quantity that is in error, for the axis.
+    """
+    figure = _figure(6.6, 4.4)
+    axes = figure.subplots()
+    axes.loglog(samples, expected, color="black", linestyle="dashed", label="predicted (root mean square)")
+    axes.loglog(samples, found, color="tab:blue", marker="o", linestyle="solid", label="found by sampling")
+    if floor:
+        axes.axhline(floor, color="tab:red", linestyle="dotted", label=f"left after infinitely many: {floor:.1e}")
+    axes.set_xlabel("readouts taken")
+    axes.set_ylabel(f"relative error of the {what}")
+    axes.grid(visible=True, which="both", color="0.88")
+    axes.legend(fontsize=9)
+    return figure
+
+
+def svg(figure: Figure, name: str, description: str) -> str:
+    """Give a figure as an ``<svg>`` element to stand in a page: named, without identifiers that others could share.
+
+    Parameters
+    ----------
+    figure:
+        What to draw; text stays text, in whatever sans-serif there is.
+    name:
+        Stands before every identifier: different for every picture of a page.
+    description:
+        For those who do not see it.
+    """
+    import io
+    from xml.etree import ElementTree
+
+    import matplotlib
+
+    stream = io.BytesIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        figure.savefig(stream, format="svg", dpi=130, metadata={"Date": None})
+    root = ElementTree.fromstring(stream.getvalue())
+    for element in root.iter():
+        for child in [child for child in element if child.tag == f"{{{_SVG}}}metadata"]:
+            element.remove(child)
+        link = element.attrib.pop("{http://www.w3.org/1999/xlink}href", None)
+        if link is not None:
+            element.set("href", f"#{name}-{link[1:]}" if link.startswith("#") else link)
+        for key, value in element.attrib.items():
+            if key == "id":
+                element.set(key, f"{name}-{value}")
+            elif value.startswith("url(#"):
+                element.set(key, f"url(#{name}-{value[5:]}")
+    for key in ("width", "height"):  # the page says how large
+        root.attrib.pop(key, None)
+    root.set("role", "img")
+    root.set("aria-label", description)
+    ElementTree.register_namespace("", _SVG)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
 def heat_map(
     axes: Axes, matrix: FloatArray, names: Sequence[str], scale: float, unit: float | None = None
 ) -> AxesImage:
@@ -168,7 +265,33 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _draw_graph(axes: Axes, look: Look, graph: nx.Graph) -> None:
+def _write_values(axes: Axes, look: Look, place: Mapping[str, Any]) -> None:
+    """Write the value of each coupler on its line, off the middle, where lines of a circle cross."""
+    from spu.parts import COUPLER_PARTS
+    from spu.words import engineering
+
+    units = {part.quantity: part.unit for part in COUPLER_PARTS}
+    for coupler in look.couplers:
+        quantity = coupler.kind.split(" ")[0]
+        value = coupler.values.get(quantity)
+        if value is None or isinstance(value, tuple):
+            continue
+        ohms = quantity == "conductance"
+        text = engineering(1.0 / value if ohms else value, "ohm" if ohms else units[quantity])
+        (xa, ya), (xb, yb) = place[coupler.a], place[coupler.b]
+        angle = math.degrees(math.atan2(yb - ya, xb - xa))
+        axes.text(
+            *(0.64 * xa + 0.36 * xb, 0.64 * ya + 0.36 * yb, text),
+            ha="center",
+            va="center",
+            rotation=(angle + 90) % 180 - 90,
+            fontsize=7,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.6},
+        )
+
+
+def _draw_graph(axes: Axes, look: Look, graph: nx.Graph) -> Mapping[str, Any]:
+    """Draw cells and couplers; gives where the cells lie."""
     import networkx as nx
     from matplotlib.lines import Line2D
 
@@ -222,3 +345,4 @@ def _draw_graph(axes: Axes, look: Look, graph: nx.Graph) -> None:
     axes.set_title(f"{n} cells, {len(couplers)} couplers (width: strength of coupling)")
     axes.margins(0.12)
     axes.axis("off")
+    return place

@@ -1,0 +1,495 @@
+"""In which order and in which words a report says what was found: the answer first, then the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spu.crosscheck import Check, Level
+from spu.crosscheck.changes import Changes
+from spu.look import cell_table, coupler_table, look_at
+from spu.pictures import draw_convergence, draw_graph, draw_matrix
+from spu.problem import Problem
+from spu.reports.document import (
+    Block,
+    Bullets,
+    Document,
+    Facts,
+    Gallery,
+    Listing,
+    Picture,
+    Section,
+    Table,
+    Text,
+    Verdict,
+)
+from spu.reports.evidence import Evidence
+from spu.reports.html import loud
+from spu.verdicts import COMPARES, FAILING_MEANS, IN_WORDS
+from spu.words import TASKS, engineering, number, plural, small
+
+FloatArray = NDArray[np.float64]
+
+MOST_ROWS = 40
+"""Of a table of cells, of couplers, of edited lines."""
+
+MOST_VARIABLES = 12
+"""Whose means and variances are listed, and of a matrix that is written out."""
+
+MOST_DRAWN = 2000
+"""Cells or couplers of a graph that is drawn."""
+
+MOST_LINES, LONGEST_LINE, FIRST_INSTANCES = 60, 160, 4
+"""Of the excerpt of a netlist: lines, characters of a line, and instances of a kind."""
+
+_EXACT = ("ideal", "emulator", "ngspice")
+_UNITS = "problem units squared"
+
+
+def document(evidence: Evidence) -> Document:
+    """Lay out all that was gathered."""
+    makers: list[Callable[[Evidence], Section | None]] = [
+        _levels,
+        _difference,
+        _corners,
+        _covariances,
+        _samples,
+        _problem,
+        _device,
+        _netlist,
+        _reproduction,
+    ]
+    device = evidence.device
+    about = [
+        f"{plural(len(device.cell_names), 'cell')}, {plural(len(device.coupler_ends), 'coupler')}",
+        device.architecture or "built by hand",
+    ]
+    problem = evidence.device.problem
+    if problem is not None:
+        about.append(f"made to {TASKS[problem.task]}, {plural(problem.n, 'variable')}")
+    return Document(
+        f"{evidence.name}: does the circuit do what it should?",
+        f"{'; '.join(about)}. spu {evidence.versions.get('spu', '')}, {evidence.date}",
+        [verdict(evidence.check), _key_figures(evidence)],
+        [section for section in (make(evidence) for make in makers) if section is not None],
+    )
+
+
+# --- the answer -----------------------------------------------------------------------------
+
+
+def verdict(check: Check) -> Verdict:
+    """The verdict of a check, what it means, and that of each level."""
+    levels = check.levels.values()
+    meaning = []
+    failed = [level for level in levels if level.verdict == "fail"]
+    if failed:
+        meaning += [FAILING_MEANS[failed[0].name], f"Level {failed[0].name}: {failed[0].message}."]
+    meaning += [f"Level {level.name}: {level.message}." for level in levels if level.verdict == "error"]
+    if check.verdict == "pass":
+        meaning += [_agreement(check)]
+    meaning += [f"Note: {note}." for note in check.notes]
+    return Verdict(check.verdict, IN_WORDS[check.verdict], meaning, [(level.name, level.verdict) for level in levels])
+
+
+def _agreement(check: Check) -> str:
+    """What a pass says, and what was not asked."""
+    ran = {name for name, level in check.levels.items() if level.verdict == "pass"}
+    spice = ran - {"ideal", "answer"}
+    said = []
+    if "ideal" in ran:
+        said.append("The device answers the problem as well as was promised")
+    if spice:
+        said.append(f"{'t' if said else 'T'}he netlist that ngspice ran is the circuit that the emulator solves")
+    text = ", and ".join(said) or "Nothing contradicts the device"
+    if not spice:
+        text += "; what ngspice makes of it was not asked"
+    return text + "."
+
+
+def _key_figures(evidence: Evidence) -> Facts:
+    check, prediction, run = evidence.check, evidence.prediction, evidence.simulation
+    pairs = []
+    if prediction.relative_error is not None:
+        promised = (evidence.folder.compiled or {}).get("predicted_relative_error") if evidence.folder else None
+        text = f"{small(prediction.relative_error)} off the exact answer (relative, Frobenius)"
+        if promised is not None:
+            text += f"; {small(promised)} was predicted when it was compiled"
+        pairs.append(("emulator", text))
+    if "ngspice" in check.covariances:
+        text = f"covariance {small(_gap(check, 'emulator', 'ngspice'))} off the emulator's"
+        if "ideal" in check.covariances:
+            text += f", {small(_gap(check, 'ideal', 'ngspice'))} off the exact one"
+        pairs.append(("ngspice", text))
+    text = f"{run.samples:,} readouts"
+    if run.relative_error is not None:
+        text += f" are {small(run.relative_error)} off; {small(run.expected_relative_error)} is expected of so few"
+    pairs.append(("sampling", text))
+    slow, fast = (engineering(float(prediction.time_constants[k]), "s") for k in (0, -1))
+    pairs.append(("time constants", f"{slow} (slowest) to {fast}"))
+    return Facts(pairs)
+
+
+# --- the evidence ---------------------------------------------------------------------------
+
+
+def levels_table(check: Check) -> Table:
+    """Each level with what it compares and its figures."""
+    rows = [
+        (
+            level.name,
+            COMPARES.get(level.name, ""),
+            loud(level.verdict),
+            small(level.error),
+            small(level.tolerance),
+            f"{level.seconds:.1f}",
+        )
+        for level in check.levels.values()
+    ]
+    return Table(
+        "Levels, cheap and sharp first",
+        ["level", "what is compared", "verdict", "worst error", "allowed", "seconds"],
+        rows,
+        left=3,
+        note="Errors are relative; a level that is skipped has nothing to say about this device.",
+    )
+
+
+def _levels(evidence: Evidence) -> Section:
+    levels: Sequence[Level] = list(evidence.check.levels.values())
+    blocks: list[Block] = [levels_table(evidence.check)]
+    said = [f"{level.name}: {level.message}" for level in levels if level.message]
+    blocks += [Bullets(said)] if said else []
+    return Section("What was compared", blocks)
+
+
+def _difference(evidence: Evidence) -> Section | None:
+    changes = evidence.check.changes
+    if changes is None:
+        return None
+    return Section("What the edited netlist changed", list(_changes(changes)))
+
+
+def _changes(changes: Changes) -> Iterator[Block]:
+    how = {
+        "emulator": "found by the emulator, which read the netlist",
+        "ngspice": "found by ngspice, linearised at the operating point",
+    }[changes.source]
+    yield Text(f"{changes.netlist} against the device's own netlist; its answer was {how}.")
+    if changes.edits is not None:
+        rows = [
+            (edit.name, edit.before or "-", edit.after or "-", "-" if edit.line is None else str(edit.line))
+            for edit in changes.edits[:MOST_ROWS]
+        ]
+        if rows:
+            note = _left_out(len(changes.edits), MOST_ROWS, "lines")
+            yield Table("Edited lines", ["element or parameter", "was", "is", "line"], rows, left=3, note=note)
+        else:
+            yield Text("No element and no parameter differs.")
+    moved = [("covariance", changes.moved_covariances()), ("mean", changes.moved_means())]
+    for what, entries in moved:
+        if entries:
+            yield Table(
+                f"Entries of the {what} that moved most",
+                [f"{what} of", "was", "is", "change"],
+                [
+                    (" ".join(dict.fromkeys(e.variables)), number(e.before), number(e.after), f"{e.relative:+.2%}")
+                    for e in entries
+                ],
+                note="Changes are relative to the standard deviations.",
+            )
+    pairs = [("covariance", f"changed by {small(changes.covariance_change)} (relative, Frobenius)")]
+    if changes.mean_change is not None:
+        pairs.append(("mean", f"changed by {small(changes.mean_change)} (relative)"))
+    for label, times in (("before", changes.time_constants_before), ("after", changes.time_constants)):
+        if times is not None:
+            words = f"{engineering(float(times[0]), 's')} to {engineering(float(times[-1]), 's')}"
+            pairs.append((f"time constants {label}", words))
+    yield Facts(pairs)
+
+
+def _corners(evidence: Evidence) -> Section | None:
+    check = evidence.check
+    shown = [name for name in (*_EXACT, "ngspice transient") if name in check.covariances]
+    if len(shown) < 2:
+        return None
+    apart = [
+        (a, b, small(_gap(check, a, b)))
+        for a, b in combinations(shown, 2)
+        if (a, b) != ("ngspice", "ngspice transient")
+    ]
+    blocks: list[Block] = [
+        Table(
+            "How far the corners lie apart",
+            ["from", "to", "covariance"],
+            apart,
+            left=2,
+            note="Frobenius norm of the difference over that of the first. The transient scatters, as it samples.",
+        ),
+        moments_table(check),
+    ]
+    return Section("Ideal, emulator and ngspice, pairwise", blocks)
+
+
+def moments_table(check: Check) -> Table:
+    """Mean and variance of each variable in the exact corners, or of those that differ most."""
+    shown = [name for name in _EXACT if name in check.covariances]
+    variances = {name: np.asarray(check.covariances[name]).diagonal() for name in shown}
+    means = [name for name in shown if name in check.means]
+    order = check.worst_variables(MOST_VARIABLES)
+    rows = [
+        (
+            check.variables[k],
+            *(number(float(check.means[name][k])) for name in means),
+            *(number(float(variances[name][k])) for name in shown),
+        )
+        for k in order
+    ]
+    headers = ["variable", *(f"mean: {name}" for name in means), *(f"variance: {name}" for name in shown)]
+    note = ""
+    if len(order) < len(check.variables):
+        note = f"The {len(order)} of {len(check.variables)} variables that differ most."
+    return Table("Means and variances, problem units", headers, rows, note=note)
+
+
+def _covariances(evidence: Evidence) -> Section | None:
+    check = evidence.check
+    shown = [name for name in _EXACT if name in check.covariances]
+    if len(shown) < 3 and "ngspice transient" in check.covariances:
+        shown.append("ngspice transient")
+    if len(shown) < 2:
+        return None
+    matrices = {name: np.asarray(check.covariances[name]) for name in shown}
+    scale = max(float(np.abs(matrix).max(initial=0.0)) for matrix in matrices.values()) or 1.0
+    pictures = [
+        Picture(
+            f"covariance-{name.replace(' ', '-')}",
+            draw_matrix(name, matrix, check.variables, scale, _UNITS),
+            f"Covariance: {name}.",
+            f"Heat map of the covariance of {plural(len(check.variables), 'variable')}, {name}; "
+            f"largest entry {float(np.abs(matrix).max(initial=0.0)):.3g}",
+        )
+        for name, matrix in matrices.items()
+    ]
+    differences = []
+    for a, b in combinations(shown, 2):
+        gap = matrices[b] - matrices[a]
+        largest = float(np.abs(gap).max(initial=0.0))
+        unit = 10.0 ** np.floor(np.log10(largest)) if largest > 0 else 1.0
+        differences.append(
+            Picture(
+                f"difference-{a}-{b}".replace(" ", "-"),
+                draw_matrix(f"{b} - {a}", gap, check.variables, largest or 1.0, _UNITS, unit),
+                f"{b} less {a}: {small(_gap(check, a, b))} of it (Frobenius); numbers times {unit:.0e}.",
+                f"Heat map of the covariance of {b} less that of {a}; largest entry {largest:.1e}",
+            )
+        )
+    return Section(
+        "The covariance, corner by corner",
+        [
+            Text("All on one scale. Numbers, or a minus sign on negative entries, where there is room."),
+            Gallery(pictures),
+            Text("Differences, each on a scale of its own."),
+            Gallery(differences),
+        ],
+    )
+
+
+def _samples(evidence: Evidence) -> Section:
+    run, curve = evidence.simulation, evidence.convergence
+    blocks: list[Block] = [Facts(simulation_facts(evidence))]
+    if curve is not None:
+        figure = draw_convergence(curve.samples, curve.found, curve.expected, curve.floor, curve.what)
+        caption = (
+            f"Relative error of the {curve.what} (Frobenius) against {curve.reference}, as the simulation went on."
+        )
+        blocks.append(
+            Picture(
+                "convergence",
+                figure,
+                caption,
+                f"Error against number of readouts, logarithmic: {curve.found[0]:.1e} after {curve.samples[0]:.0f}, "
+                f"{curve.found[-1]:.1e} after {curve.samples[-1]:.0f}, where {curve.expected[-1]:.1e} is predicted",
+            )
+        )
+    elif run.programmings > 1:
+        blocks.append(Text("The error is not followed over the samples of an ensemble: its programmings come in turn."))
+    else:
+        blocks.append(Text("The error is not followed over the samples of a network with so many variables."))
+    return Section("Error against number of samples", blocks)
+
+
+def simulation_facts(evidence: Evidence) -> list[tuple[str, str]]:
+    """How the samples were taken, and what they are worth."""
+    run = evidence.simulation
+    pairs = [
+        ("readouts", f"{run.samples:,} on {run.trajectories} trajectories, one every {engineering(run.interval, 's')}"),
+        ("worth", f"{run.effective_samples:,.0f} independent samples (for the covariance)"),
+        ("method", f"{run.method}: {run.method_reason}"),
+    ]
+    if run.relative_error is not None:
+        expected = small(run.expected_relative_error)
+        pairs.append(("relative error", f"{small(run.relative_error)}; {expected} is expected of so many samples"))
+    if run.target_covariance is not None:
+        sigmas, i, j, count = run.worst_deviation()
+        pairs.append(
+            (
+                "largest deviation",
+                f"{sigmas:.1f} standard errors, covariance of {run.variables[i]} and {run.variables[j]}, "
+                f"the worst of {count}",
+            )
+        )
+    return pairs
+
+
+# --- what it is about -----------------------------------------------------------------------
+
+
+def _problem(evidence: Evidence) -> Section | None:
+    problem = evidence.device.problem
+    if problem is None:
+        return None
+    pairs = [
+        ("task", TASKS[problem.task]),
+        ("variables", str(problem.n)),
+        ("condition number", f"{problem.condition:.4g}"),
+        *(("warning", warning) for warning in problem.warnings),
+    ]
+    name = {"gaussian": "Precision", "inverse": "Matrix to invert", "linear": "Matrix"}[problem.task]
+    return Section("The problem", [Facts(pairs), *_matrix(problem, name)])
+
+
+def _matrix(problem: Problem, name: str) -> Iterator[Block]:
+    matrix = np.asarray(problem.matrix.toarray() if problem.sparse else problem.matrix)  # type: ignore[union-attr]
+    right = {"linear": "vector"}.get(problem.task)
+    mean = problem.target_mean
+    if problem.n <= MOST_VARIABLES:
+        headers = ["", *problem.variables]
+        rows = [[v, *(f"{x:.5g}" for x in row)] for v, row in zip(problem.variables, matrix.tolist(), strict=True)]
+        if right is not None:
+            headers.append(right)
+            for row, value in zip(rows, np.asarray(getattr(problem, right)).tolist(), strict=True):
+                row.append(f"{value:.5g}")
+        elif mean.any():
+            headers.append("mean")
+            for row, value in zip(rows, mean.tolist(), strict=True):
+                row.append(f"{value:.5g}")
+        yield Table(name, headers, rows)
+        return
+    yield Text(f"Of {problem.n} x {problem.n} entries only a picture is shown; all are in problem.json.")
+    scale = float(np.abs(matrix).max(initial=0.0)) or 1.0
+    figure = draw_matrix(name, matrix, problem.variables, scale, "problem units")
+    yield Picture("matrix", figure, f"{name}.", f"Heat map of the matrix, {problem.n} by {problem.n}")
+
+
+def _device(evidence: Evidence) -> Section:
+    device, compiled = evidence.device, (evidence.folder.compiled if evidence.folder else None) or {}
+    decided = compiled.get("realizability")
+    pairs = [
+        ("architecture", device.architecture or "built by hand"),
+        ("temperature", f"{device.temperature:g} K"),
+        ("hash", device.hash),
+    ]
+    if compiled.get("hardware"):
+        pairs.insert(1, ("hardware", str(compiled["hardware"])))
+    if isinstance(decided, dict) and decided.get("reason"):
+        pairs.append(("why this one", str(decided["reason"])))
+    if device.programmings:
+        pairs.append(("programmings", f"{len(device.programmings) + 1}; values below are of the first"))
+    blocks: list[Block] = [Facts(pairs)]
+    cells, couplers = len(device.cell_names), len(device.coupler_ends)
+    if max(cells, couplers) <= MOST_DRAWN:
+        with np.errstate(all="ignore"):
+            look = look_at(device)
+        blocks.append(
+            Picture(
+                "graph",
+                draw_graph(look, device.graph),
+                "Cells and couplers; the wider a line, the stronger the coupling. Values where there is room.",
+                f"Graph of {plural(cells, 'cell')} and {plural(couplers, 'coupler')}; the table below lists them",
+            )
+        )
+    else:
+        blocks.append(Text(f"A graph of {cells} cells and {couplers} couplers would show nothing: it is not drawn."))
+        with np.errstate(all="ignore"):
+            look = look_at(device, MOST_ROWS)
+    headers, rows = cell_table(look.cells[:MOST_ROWS])
+    blocks.append(
+        Table(
+            "Cells",
+            headers,
+            rows,
+            note="Time constant, resonance and Q with the neighbours held at ground: couplers count. "
+            + _left_out(cells, MOST_ROWS, "cells", "device.json"),
+        )
+    )
+    if look.couplers:
+        headers, rows = coupler_table(look.couplers[:MOST_ROWS])
+        note = "Strength: the coupler's value over the geometric mean of what its two cells have of it in all. "
+        note += _left_out(couplers, MOST_ROWS, "couplers", "device.json")
+        blocks.append(Table("Couplers", headers, rows, left=2, note=note))
+    return Section("The device", blocks)
+
+
+def _netlist(evidence: Evidence) -> Section | None:
+    if evidence.netlist is None:
+        return None
+    name, text = evidence.netlist
+    count = text.count("\n") + 1
+    caption = f"{name}: parameters, subcircuits and first instances ({count} lines in all)"
+    return Section("The netlist", [Listing(caption, excerpt(text))])
+
+
+def excerpt(text: str) -> str:
+    """The readable head of a netlist: title, then from the first line that is no comment; instances thinned out."""
+    lines = text.splitlines()
+    first = next((k for k, line in enumerate(lines) if k and line.strip() and not line.startswith("*")), 0)
+    while first > 1 and lines[first - 1].startswith("*") and lines[first - 1].strip() != "*":
+        first -= 1
+    kept = lines[:1]
+    run, kind = 0, ""
+    for line in lines[max(first, 1) :]:
+        here = _kind(line)
+        run = run + 1 if here and here == kind else 1
+        kind = here
+        if here and run > FIRST_INSTANCES:
+            if run == FIRST_INSTANCES + 1:
+                kept.append("* (and more of these)")
+            continue
+        kept.append(line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]} ...")
+        if len(kept) >= MOST_LINES:
+            kept.append("* (and so on)")
+            break
+    return "\n".join(kept)
+
+
+def _kind(line: str) -> str:
+    """What sort of instance a line is; empty for lines that are all shown."""
+    return line[0].lower() if line[:1].isalpha() else ""
+
+
+def _reproduction(evidence: Evidence) -> Section:
+    blocks: list[Block] = []
+    if evidence.commands:
+        blocks.append(Listing("Command lines that give the same figures", "\n".join(evidence.commands)))
+    seeds = [("seed", f"{evidence.settings.seed}, of the replayed noise, of ngspice's and of the simulation")]
+    versions = [(name, version) for name, version in evidence.versions.items()]
+    hashes = [(f"hash of {name}", value) for name, value in evidence.hashes.items()]
+    return Section("To reproduce this", [*blocks, Facts([*seeds, *versions, *hashes, ("date", evidence.date)])])
+
+
+def _gap(check: Check, a: str, b: str) -> float:
+    """How far two corners' covariances lie apart, relative to the first's size."""
+    first, second = check.covariances[a], check.covariances[b]
+    size = float(np.linalg.norm(first))
+    gap = float(np.linalg.norm(second - first))
+    return gap / size if size else gap
+
+
+def _left_out(count: int, limit: int, what: str, where: str = "") -> str:
+    if count <= limit:
+        return ""
+    return f"The first {limit} of {count} {what}" + (f"; all are in {where}." if where else ".")
