@@ -26,7 +26,8 @@ import spu
 from spu.circuit import lower
 from spu.constants import UNIT_NOISE_DENSITY
 from spu.crosscheck.context import Context
-from spu.crosscheck.transient import SETTLE, sampled_covariance
+from spu.crosscheck.recording import SETTLE
+from spu.crosscheck.sampled import SampledLaw
 from spu.emulator.propagate import Step, exact_step
 from spu.emulator.stationary import Stationary
 from spu.errors import NgspiceMissing
@@ -417,8 +418,8 @@ class Ngspice:
         self.interval = self.context.timing.sample_time
         self.burn = int(np.ceil(SETTLE * self.context.timing.slowest / self.interval))
         rms = UNIT_NOISE_DENSITY / np.sqrt(2.0 * self.interval)
-        state, _ = sampled_covariance(self.context, self.interval, rms)
-        self.predicted = self.context.law.dense.H @ state @ self.context.law.dense.H.T
+        slowest = self.context.timing.slowest
+        self.predicted = SampledLaw(self.context.law.dense, self.interval, rms, slowest).covariance
         # Sources are breakpoints, after which it takes small steps anyway: a finer limit costs accuracy nothing
         # and a coarser one gains no time.
         self.limit = self.context.step(self.interval, 2)

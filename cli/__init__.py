@@ -13,7 +13,7 @@ import click
 
 from spu.errors import SpuError
 
-VERBS = ("compile", "predict", "simulate", "check", "report", "inspect", "program")
+VERBS = ("compile", "predict", "simulate", "check", "report", "inspect", "program", "export")
 
 INTERRUPTED = 130
 _BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
@@ -108,6 +108,7 @@ def cli() -> None:
       spu report out                   all of it in one file to show
       spu inspect out                  cells, couplers, a picture
       spu program out codes.csv        set the banks of quantised hardware
+      spu export out --dialect xyce    the netlist for LTspice, Xyce or Spectre
 
     Every verb takes --json: then stdout is exactly one JSON object (SI units).
 

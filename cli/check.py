@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from spu.errors import UsageError
-from spu.verdicts import COMPARES, IN_WORDS
+from spu.verdicts import (
+    CORNERS_NOTE,
+    IN_WORDS,
+    MOST_VARIABLES,
+    SURENESS_NOTE,
+    corner_table,
+    level_table,
+    moments_table,
+    moved_tables,
+    sureness_table,
+)
 
 from .common import (
     engineering,
     file_option,
     folder_argument,
     json_option,
-    number,
     print_result,
     seed_option,
     small,
@@ -28,9 +37,6 @@ if TYPE_CHECKING:
     from spu.crosscheck.changes import Changes, FloatArray
     from spu.crosscheck.result import Check
 
-_CORNERS = ("ideal", "emulator", "ngspice")
-
-_MOST_VARIABLES = 12
 _MOST_EDITS = 20
 
 
@@ -53,6 +59,20 @@ _MOST_EDITS = 20
 )
 @seed_option("the noise that is replayed")
 @click.option("--time-limit", type=float, metavar="S", help="Seconds that each ngspice run may take.")
+@click.option(
+    "--detect",
+    metavar="X",
+    callback=lambda _context, _option, value: _parsed(value, "--detect", "2% or 0.02", {"%": 0.01}),
+    help="Level noise takes as many samples as show a variance that is off by X (2% or 0.02) with 99 %.",
+)
+@click.option(
+    "--budget",
+    metavar="T",
+    callback=lambda _context, _option, value: _parsed(
+        value, "--budget", "60s or 5min", {"min": 60.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+    ),
+    help="Seconds for level noise (60s, 5min); what they bought is said before and after.",
+)
 @file_option("--plot", metavar="FILE", help="Draw the three covariances (.png, .svg or .pdf).")
 @json_option
 def command(
@@ -62,6 +82,8 @@ def command(
     accuracy: float | None,
     seed: int,
     time_limit: float | None,
+    detect: float | None,
+    budget: float | None,
     plot: Path | None,
     as_json: bool,
 ) -> int:
@@ -91,6 +113,8 @@ def command(
     for option, value in (("--accuracy", accuracy), ("--time-limit", time_limit)):
         if value is not None and not 0 < value < float("inf"):
             raise UsageError(f"{option} must be a positive number, not {value!r}")
+    if detect is not None and budget is not None:
+        raise UsageError("--detect and --budget exclude one another: one follows from the other")
     if plot is not None:
         from spu.pictures import refuse_picture
 
@@ -99,7 +123,8 @@ def command(
     from spu.folder import read_folder
 
     folder = read_folder(directory)
-    progress = _say if sys.stderr.isatty() else None
+    # What a plan will take and see is said even where nobody watches.
+    progress = _say if sys.stderr.isatty() or detect is not None or budget is not None else None
     result = check(
         folder,
         netlist=netlist,
@@ -107,6 +132,8 @@ def command(
         accuracy=accuracy,
         seed=seed,
         time_limit=300.0 if time_limit is None else time_limit,
+        detect=detect,
+        budget=budget,
         progress=progress,
     )
     if plot is not None:
@@ -120,6 +147,21 @@ def command(
         if plot is not None:
             click.echo(f"picture: {plot}")
     return result.exit_status
+
+
+def _parsed(text: str | None, option: str, example: str, units: dict[str, float]) -> float | None:
+    """A positive number with or without one of the units."""
+    if text is None:
+        return None
+    stripped = text.strip().lower()
+    unit = next((unit for unit in units if stripped.endswith(unit)), "")
+    try:
+        value = float(stripped.removesuffix(unit)) * units.get(unit, 1.0)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise UsageError(f"{option} must be a positive number such as {example}, not {text!r}")
+    return value
 
 
 def _say(message: str) -> None:
@@ -136,6 +178,8 @@ def report(result: Check) -> dict[str, Any]:
                 "verdict": level.verdict,
                 "error": level.error,
                 "tolerance": level.tolerance,
+                "false_alarm_rate": level.false_alarm_rate,
+                "detects": level.detects,
                 "seconds": level.seconds,
                 "message": level.message,
             }
@@ -145,6 +189,8 @@ def report(result: Check) -> dict[str, Any]:
         "variables": result.variables,
         "means": result.means,
         "covariances": result.covariances,
+        "diagnosis": None if result.diagnosis is None else result.diagnosis.to_dict(),
+        "corners": [asdict(corner) for corner in result.corners],
         "changes": None if result.changes is None else result.changes.to_dict(),
     }
 
@@ -154,29 +200,23 @@ def describe(result: Check) -> str:
     lines = [f"note: {note}" for note in result.notes]
     if lines:
         lines.append("")
-    lines += [_levels(result), ""]
+    lines += [table(*level_table(result), left=3), ""]
     lines += [f"{level.name}: {level.message}" for level in result.levels.values() if level.message]
+    lines += _sureness(result)
     if result.changes is not None:
         lines += ["", *_changes(result.changes)]
     if result.covariances:
         lines += ["", *_corners(result)]
+    if result.diagnosis is not None:
+        lines += ["", *(f"diagnosis: {line}" for line in result.diagnosis.lines)]
     lines += ["", IN_WORDS[result.verdict]]
     return "\n".join(lines)
 
 
-def _levels(result: Check) -> str:
-    rows = [
-        (
-            level.name,
-            COMPARES.get(level.name, ""),
-            level.verdict.upper() if level.verdict in ("fail", "error") else level.verdict,
-            small(level.error),
-            small(level.tolerance),
-            f"{level.seconds:.1f}",
-        )
-        for level in result.levels.values()
-    ]
-    return table(["level", "what is compared", "verdict", "worst error", "allowed", "seconds"], rows, left=3)
+def _sureness(result: Check) -> list[str]:
+    """How often each level cries wolf, and what it sees."""
+    headers, rows = sureness_table(result)
+    return ["", table(headers, rows, left=4), f"  ({SURENESS_NOTE})"] if rows else []
 
 
 def _changes(changes: Changes) -> list[str]:
@@ -194,18 +234,8 @@ def _changes(changes: Changes) -> list[str]:
             lines.append(f"  and {len(changes.edits) - _MOST_EDITS} more lines")
         if not changes.edits:
             lines.append("  no element and no parameter")
-    rows = [
-        (" ".join(dict.fromkeys(moved.variables)), number(moved.before), number(moved.after), f"{moved.relative:+.2%}")
-        for moved in changes.moved_covariances()
-    ]
-    if rows:
-        lines += ["", table(["variance, covariance of", "before", "after", "change"], rows)]
-    rows = [
-        (moved.variables[0], number(moved.before), number(moved.after), f"{moved.relative:+.2%}")
-        for moved in changes.moved_means()
-    ]
-    if rows:
-        lines += ["", table(["mean of", "before", "after", "change"], rows)]
+    for headers, rows in moved_tables(changes):
+        lines += ["", table(headers, rows)]
     lines += [
         "",
         f"covariance changed by {small(changes.covariance_change)} (relative, Frobenius; of entries: over the",
@@ -223,26 +253,11 @@ def _times(constants: FloatArray) -> str:
 
 
 def _corners(result: Check) -> list[str]:
-    """Means and variances of the corners side by side, and how far apart their covariances are."""
-    import numpy as np
-
-    shown = [name for name in _CORNERS if name in result.covariances]
-    variances = {name: result.covariances[name].diagonal() for name in shown}
-    order = result.worst_variables(_MOST_VARIABLES)
-    headers = ["variable"]
-    headers += [f"mean: {name}" if name == _CORNERS[0] else name for name in _CORNERS]
-    headers += [f"variance: {name}" if name == _CORNERS[0] else name for name in _CORNERS]
-    rows = []
-    for k in order:
-        means = [number(float(result.means[name][k])) if name in result.means else "-" for name in _CORNERS]
-        spread = [number(float(variances[name][k])) if name in variances else "-" for name in _CORNERS]
-        rows.append((result.variables[k], *means, *spread))
-    lines = [table(headers, rows)]
-    if len(order) < len(result.variables):
-        lines.append(f"  (the {len(order)} of {len(result.variables)} variables that differ most)")
-    lines.append("")
-    for a, b in itertools.combinations(shown, 2):
-        size = float(np.linalg.norm(result.covariances[a]))
-        gap = float(np.linalg.norm(result.covariances[b] - result.covariances[a]))
-        lines.append(f"covariance, {a} to {b}: {small(gap / size if size else gap)} (relative, Frobenius)")
+    """Means and variances of the corners side by side, and how far apart these are."""
+    lines = [table(*moments_table(result, MOST_VARIABLES))]
+    if len(result.variables) > MOST_VARIABLES:
+        lines.append(f"  (the {MOST_VARIABLES} of {len(result.variables)} variables that differ most)")
+    headers, rows = corner_table(result)
+    if rows:
+        lines += ["", table(headers, rows, left=2), f"  ({CORNERS_NOTE})"]
     return lines

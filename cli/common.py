@@ -48,6 +48,13 @@ def seed_option(what: str, largest: int | None = None) -> Callable[[AnyFunction]
     )
 
 
+def dialect_option(*, multiple: bool = False, help: str) -> Callable[[AnyFunction], AnyFunction]:
+    """``--dialect``; whether there is such a one is for the verb to say."""
+    if multiple:
+        return click.option("--dialect", "dialects", metavar="NAME", multiple=True, help=help)
+    return click.option("--dialect", metavar="NAME", default="ngspice", show_default=True, help=help)
+
+
 def file_option(*names: str, metavar: str = "FILE", help: str) -> Callable[[AnyFunction], AnyFunction]:
     """Define an option that takes a path; whether it exists is for the verb to say."""
     return click.option(*names, type=click.Path(path_type=Path), metavar=metavar, help=help)

@@ -12,7 +12,18 @@ import click
 from spu.errors import InputError, UsageError
 from spu.words import TASKS
 
-from .common import engineering, facts, file_option, json_option, plural, print_json, seed_option, small, warn
+from .common import (
+    dialect_option,
+    engineering,
+    facts,
+    file_option,
+    json_option,
+    plural,
+    print_json,
+    seed_option,
+    small,
+    warn,
+)
 
 if TYPE_CHECKING:
     from spu.compiler import Compilation
@@ -62,6 +73,7 @@ _LARGEST_SEED = 2**31 - 2  # ngspice keeps it, plus one, in a C int
 )
 @click.option("--correction", metavar="NAME", default="auto", help="For finite chains; see below [default: the best].")
 @click.option("--embedding-seed", type=int, default=0, metavar="N", help="Seed of the search for chains.")
+@dialect_option(multiple=True, help="Write the netlist for this simulator, too: ltspice, xyce or spectre; repeatable.")
 @seed_option("the netlist's noise sources", _LARGEST_SEED)
 @json_option
 def command(
@@ -79,6 +91,7 @@ def command(
     chain_strength: float | None,
     correction: str,
     embedding_seed: int,
+    dialects: tuple[str, ...],
     seed: int,
     as_json: bool,
 ) -> int:
@@ -88,7 +101,8 @@ def command(
     .toml file with task, precision or covariance, mean, matrix, vector, variables, hardware.
 
     DIR gets device.json (the programmed device), device.cir (its netlist: ngspice -b runs it;
-    of an ensemble also device.2.cir...) and problem.json.
+    of an ensemble also device.2.cir...) and problem.json; with --dialect also device.ltspice.cir,
+    device.xyce.cir, device.spectre.scs.
 
     On hardware whose cells are not all coupled (wiring = "king 4x4", say), a matrix that does not fit
     takes chains of cells, joined by couplers K times the largest diagonal entry of the scaled matrix.
@@ -106,7 +120,10 @@ def command(
     from spu.compiler import EmbeddingOptions, compile_problem
     from spu.folder import refuse_folder, write_folder
     from spu.problem import load_problem
+    from spu.spice.dialects import find_dialect
 
+    for dialect in dialects:
+        find_dialect(dialect)
     refuse_folder(output, force=force)
     options = EmbeddingOptions(strength=chain_strength, correction=correction, seed=embedding_seed)
     posed, named = load_problem(problem, task=task, covariance=covariance, vector=vector)
@@ -124,7 +141,7 @@ def command(
             raise
         # The hardware's name stands in the problem file.
         raise InputError(error.message, file=problem) from None
-    files = write_folder(output, compilation, force=force, seed=seed)
+    files = write_folder(output, compilation, force=force, seed=seed, dialects=dialects)
     if as_json:
         passes = {"explain": [asdict(step) for step in compilation.explain()]} if explain else {}
         print_json({**_report(compilation, files), **passes})

@@ -10,9 +10,12 @@ import sys
 from pathlib import Path
 
 import spu
+from spu.spice.dialects import DIALECTS
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parent / "examples"
+
+IN_ALL_DIALECTS = ("club8", "fin", "wine")
 
 
 def devices() -> dict[str, spu.Device]:
@@ -32,6 +35,12 @@ def main() -> None:
     for name, device in devices().items():
         (folder / f"{name}.cir").write_text(spu.netlist(device), encoding="utf-8")
         print(folder / f"{name}.cir")
+        for dialect in DIALECTS.values():
+            if name in IN_ALL_DIALECTS and dialect.name != "ngspice":
+                file = folder / "dialects" / f"{name}{dialect.ending}"
+                file.parent.mkdir(exist_ok=True)
+                file.write_text(spu.netlist(device, dialect=dialect.name), encoding="utf-8")
+                print(file)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from spu.constants import GROUND
 from spu.device import Columns, Device, Readout
-from spu.elements import Element, silent
-from spu.errors import InputError
+from spu.elements import Element, Inductor, MutualInductance, silent
+from spu.errors import CircuitError, InputError
 from spu.lazy import Lazy
 from spu.parts import Part
 
@@ -32,13 +32,36 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Subcircuit:
-    """A named template: ports (electrical first, then noise), parameters, elements."""
+    """A named template: ports (electrical first, then noise), parameters, elements.
+
+    Raises
+    ------
+    CircuitError
+        If an element uses the branch of another that is not there, or is of another kind.
+    """
 
     name: str
     ports: tuple[str, ...]
     parameters: tuple[str, ...]
     elements: tuple[Element, ...]
     meaning: str = ""
+
+    def __post_init__(self) -> None:
+        kinds = {element.name: element for element in self.elements}
+        for element in self.elements:
+            for name in element.branches:
+                if name not in kinds:
+                    raise CircuitError(f"{element.name} of {self.name} names {name}, which is not an element there")
+                inductor = isinstance(kinds[name], Inductor)
+                if isinstance(element, MutualInductance):
+                    if not inductor:
+                        raise CircuitError(f"{element.name} of {self.name} couples {name}, which is no inductor")
+                elif inductor or not kinds[name].has_branch:
+                    # As SPICE has it: the current of an inductor is not to be had there.
+                    raise CircuitError(
+                        f"{element.name} of {self.name} uses the current of {name}, which is no voltage source: "
+                        "put one of 0 V in series"
+                    )
 
     @property
     def internal_nodes(self) -> tuple[str, ...]:
@@ -115,8 +138,8 @@ class Circuit:
         return [self]
 
     def flatten(self) -> Iterator[FlatElements]:
-        """Every element over all its instances, with global nodes; internal nodes get new numbers."""
-        next_node = len(self.nodes)
+        """Every element over all its instances, with global nodes; internal nodes and branches get numbers."""
+        next_node, next_branch = len(self.nodes), 0
         for group in self.instances:
             template = group.subcircuit
             count = len(group.names)
@@ -126,12 +149,19 @@ class Circuit:
             for node in template.internal_nodes:
                 local[node] = np.arange(next_node, next_node + count)
                 next_node += count
+            own: dict[str, IntArray] = {}
             for element in template.elements:
+                if element.has_branch:
+                    own[element.name] = np.arange(next_branch, next_branch + count)
+                    next_branch += count
+            for element in template.elements:
+                names = (element.name, *element.branches) if element.has_branch else element.branches
                 yield FlatElements(
                     element,
                     group,
                     [local[node] for node in element.nodes],
                     None if element.noise_port is None else local[element.noise_port],
+                    [own[name] for name in names],
                 )
 
     def node_names(self) -> Lazy[str]:
@@ -151,6 +181,7 @@ class FlatElements:
     group: Instances
     nodes: list[IntArray]
     noise: IntArray | None
+    branches: list[IntArray]
 
     @property
     def values(self) -> FloatArray:

@@ -5,21 +5,29 @@ parameter that holds its value; the numbers come with the instances, as arrays o
 instances of the subcircuit, so that half a million couplers cost one call each.
 
 ``stamp`` writes the element into modified nodal analysis, ``E x' = F x + s + K n`` with
-``x`` the node voltages and inductor currents; rows of nodes are Kirchhoff's current law
+``x`` the node voltages and branch currents; rows of nodes are Kirchhoff's current law
 with currents *leaving* the node on the left-hand side. ``spice`` prints the same element
-for ngspice. The two methods of one class are the only places that know its equation.
+in a simulator's dialect. The two methods of one class are the only places that know its equation.
+
+Inductors and elements that define a voltage have a branch: an unknown current, from the first
+node through the element to the second, and an equation of their own. Elements that use the
+current of another name that one, as SPICE does.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spu.constants import BOLTZMANN, UNIT_NOISE_DENSITY
 from spu.mna import Stamps
+
+if TYPE_CHECKING:
+    from spu.spice.dialects import Dialect
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -39,15 +47,28 @@ class Element(ABC):
         The subcircuit parameter that holds its value.
     noise_port:
         Local node of the unit noise source that drives it, or None.
+    branches:
+        Names of elements of the same subcircuit whose branches it uses.
     """
 
     name: str
     nodes: tuple[str, ...]
     value: str
     noise_port: str | None = None
+    branches: tuple[str, ...] = ()
+
+    has_branch: ClassVar[bool] = False
+    """Whether it has a current of its own among the unknowns."""
 
     @abstractmethod
-    def stamp(self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: FloatArray) -> None:
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
         """Add all k instances to the equations.
 
         Parameters
@@ -60,85 +81,220 @@ class Element(ABC):
             (k,) numbers of unit noise sources, None without a noise port.
         values:
             (k,) values, SI.
+        branches:
+            (k,) numbers of branches: its own, where it has one, then those of ``self.branches``.
         """
 
-    @abstractmethod
-    def spice(self) -> list[str]:
-        """Lines inside the ``.subckt``."""
-
-    def _line(self, ending: str = "") -> str:
-        return " ".join([self.name, *self.nodes, f"{{{self.value}}}", *ending.split()])
+    def spice(self, dialect: Dialect) -> list[str]:
+        """Lines inside the subcircuit: one element of SPICE, unless it needs more."""
+        return [dialect.element(self.name, self.nodes, self.value, self.branches)]
 
 
 class Resistor(Element):
     """Resistance (ohm); with a noise port it makes thermal noise, ``4kT/r`` (A^2/Hz one-sided)."""
 
-    def stamp(self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: FloatArray) -> None:
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
         conductance = 1.0 / values
         stamps.conductance(nodes[0], nodes[1], conductance)
         if noise is not None:
             density = 4.0 * BOLTZMANN * stamps.temperature * conductance
             stamps.noise_current(nodes[0], nodes[1], noise, np.sqrt(density))
 
-    def spice(self) -> list[str]:
+    def spice(self, dialect: Dialect) -> list[str]:
         if self.noise_port is None:
-            return [self._line("noisy=0")]
-        # ngspice's resistors are noisy in .noise and silent in .tran; the transconductor adds
+            return [dialect.silent_resistor(self.name, self.nodes, self.value)]
+        noisy = super().spice(dialect)
+        if not dialect.thermal_sources:
+            return noisy
+        # SPICE's resistors are noisy in .noise and silent in .tran; the transconductor adds
         # the same noise to .tran (its port is silent in .noise, so nothing is counted twice).
-        p, n = self.nodes
-        return [self._line(), f"g{self.name} {p} {n} {self.noise_port} 0 {{sqrt(kt4/{self.value})/en}}"]
+        driven = (*self.nodes, self.noise_port, "0")
+        return [*noisy, dialect.element(f"g{self.name}", driven, f"sqrt(kt4/{self.value})/en")]
 
 
 class Capacitor(Element):
     """Capacitance (F)."""
 
-    def stamp(self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: FloatArray) -> None:
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
         stamps.capacitance(nodes[0], nodes[1], values)
-
-    def spice(self) -> list[str]:
-        return [self._line()]
 
 
 class Inductor(Element):
     """Inductance (H); its current, from the first node to the second, is a state."""
 
-    def stamp(self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: FloatArray) -> None:
-        stamps.inductance(nodes[0], nodes[1], values)
+    has_branch = True
 
-    def spice(self) -> list[str]:
-        return [self._line()]
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
+        stamps.inductance(branches[0], nodes[0], nodes[1], values)
 
 
 class CurrentSource(Element):
     """Constant current (A), from the first node through the source to the second."""
 
-    def stamp(self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: FloatArray) -> None:
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
         stamps.current(nodes[0], nodes[1], values)
-
-    def spice(self) -> list[str]:
-        return [" ".join([self.name, *self.nodes, "dc", f"{{{self.value}}}"])]
 
 
 class Transconductor(Element):
     """Current ``g (v(third) - v(fourth))`` (A), g in S, from the first node to the second; noiseless."""
 
-    def stamp(self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: FloatArray) -> None:
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
         stamps.transconductance(nodes[0], nodes[1], nodes[2], nodes[3], values)
-
-    def spice(self) -> list[str]:
-        return [self._line()]
 
 
 class NoiseCurrent(Element):
     """Injected white noise current of one-sided density (A^2/Hz), from the first node to the second."""
 
-    def stamp(self, stamps: Stamps, nodes: list[IntArray], noise: IntArray | None, values: FloatArray) -> None:
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
         assert noise is not None
         stamps.noise_current(nodes[0], nodes[1], noise, np.sqrt(values))
 
-    def spice(self) -> list[str]:
-        p, n = self.nodes
-        return [f"{self.name} {p} {n} {self.noise_port} 0 {{sqrt({self.value})/en}}"]
+    def spice(self, dialect: Dialect) -> list[str]:
+        assert self.noise_port is not None
+        return [dialect.element(self.name, (*self.nodes, self.noise_port, "0"), f"sqrt({self.value})/en")]
+
+
+class MutualInductance(Element):
+    """Coupling coefficient k of two inductors, ``M = k sqrt(l1 l2)``; |k| = 1 is an ideal transformer's."""
+
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
+        stamps.mutual_inductance(branches[0], branches[1], values)
+
+
+class VoltageSource(Element):
+    """Constant voltage (V) of the first node over the second."""
+
+    has_branch = True
+
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
+        stamps.voltage_branch(branches[0], nodes[0], nodes[1])
+        stamps.voltage(branches[0], values)
+
+
+class VoltageControlledVoltageSource(Element):
+    """Voltage ``gain (v(third) - v(fourth))`` of the first node over the second; noiseless."""
+
+    has_branch = True
+
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
+        stamps.voltage_branch(branches[0], nodes[0], nodes[1])
+        stamps.voltage_control(branches[0], nodes[2], nodes[3], values)
+
+
+class CurrentControlledCurrentSource(Element):
+    """Current ``gain`` times that of a branch, from the first node through the source to the second; noiseless."""
+
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
+        stamps.current_control(nodes[0], nodes[1], branches[0], values)
+
+
+class CurrentControlledVoltageSource(Element):
+    """Voltage, of the first node over the second, of a resistance (ohm) times the current of a branch; noiseless."""
+
+    has_branch = True
+
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
+        stamps.voltage_branch(branches[0], nodes[0], nodes[1])
+        stamps.current_voltage(branches[0], branches[1], values)
+
+
+class NoiseVoltage(Element):
+    """White noise voltage of one-sided density (V^2/Hz) of the first node over the second; no impedance."""
+
+    has_branch = True
+
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
+        assert noise is not None
+        stamps.voltage_branch(branches[0], nodes[0], nodes[1])
+        stamps.noise_voltage(branches[0], noise, np.sqrt(values))
+
+    def spice(self, dialect: Dialect) -> list[str]:
+        assert self.noise_port is not None
+        return [dialect.element(self.name, (*self.nodes, self.noise_port, "0"), f"sqrt({self.value})/en")]
 
 
 def silent(element: Element) -> Element:

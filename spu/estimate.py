@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from spu.emulator.modes import Modes
 from spu.emulator.propagate import exact_step
 from spu.emulator.stationary import Stationary
+from spu.sde import DenseSDE
 
 FloatArray = NDArray[np.float64]
 
@@ -94,13 +95,38 @@ def _sums(
     dense = law.dense
     left = dense.H if transform is None else transform @ dense.H
     right = law.covariance @ left.T
+    slowest = float(law.time_constants[0])
+    return left @ right, *sums_over_lags(dense, left, right, interval=interval, steps=steps, slowest=slowest)
+
+
+def sums_over_lags(
+    dense: DenseSDE, left: FloatArray, right: FloatArray, *, interval: float, steps: int, slowest: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Sums over the lags ``l = 1 .. steps - 1``, weighted ``1 - l / steps``, of a known autocovariance R(l).
+
+    Parameters
+    ----------
+    dense:
+        Its drift makes ``R(l) = left expm(A l interval) right``, whatever noise drives it.
+    left, right:
+        (p, n) and (n, p); ``left @ right`` is the covariance.
+    interval, slowest:
+        s, between samples, and the longest time constant.
+    steps:
+        Samples.
+
+    Returns
+    -------
+    The sums of ``R_ii R_jj`` (p, p), of ``R_ij R_ji`` (p, p), and of ``R_ii`` (p,).
+    """
+    states = len(dense.A)
     if states <= _MANY:
         values, vectors = dense.modes
         if np.linalg.cond(vectors) < 1e5:
             modal = la.solve(vectors, right.astype(np.complex128))
-            return left @ right, *_modal_sums(left @ vectors, modal, np.exp(values * (interval / dense.time)), steps)
-    last = _last_lag(steps, interval, float(law.time_constants[0]), states)
-    return left @ right, *_lag_sums(left, exact_step(dense, interval).transition, right, steps, last)
+            return _modal_sums(left @ vectors, modal, np.exp(values * (interval / dense.time)), steps)
+    last = _last_lag(steps, interval, slowest, states)
+    return _lag_sums(left, exact_step(dense, interval).transition, right, steps, last)
 
 
 _FEW, _MANY = 64, 600

@@ -5,6 +5,9 @@
 ``device.cir``          its netlist, run as it lies there; left out where it would have more than
                         `spu.spice.netlist.MAX_INSTANCES` instances
 ``device.2.cir``...     of an ensemble, the netlists of its further programmings
+``device.ltspice.cir``, the same netlists for other simulators (`spu.spice.dialects`), where asked for;
+``device.xyce.cir``,    of an ensemble also ``device.2.ltspice.cir``...
+``device.spectre.scs``
 ``problem.json``        the problem, and under ``compiled`` what the compiler decided and predicted
 ``problem.npz``,        the matrices of the above where they have more than `MAX_ROWS` rows; in
 ``statistics.npz``      their place the JSON then holds ``{"npz": file, "key": name}``
@@ -31,13 +34,13 @@ import tempfile
 import threading
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -51,6 +54,9 @@ from spu.files import read_json
 from spu.lazy import Lazy
 from spu.problem import Problem, problem_from_dict
 from spu.statistics import Prediction
+
+if TYPE_CHECKING:
+    from spu.spice.dialects import Dialect
 
 __all__ = [
     "MAX_ROWS",
@@ -72,18 +78,25 @@ MAX_ROWS = 200
 DEVICE, DECK, PROBLEM = "device.json", "device.cir", "problem.json"
 MATRICES, STATISTICS = "problem.npz", "statistics.npz"
 _NAMES = (DEVICE, DECK, PROBLEM, MATRICES, STATISTICS)
-_FURTHER_DECK = re.compile(r"device\.[1-9][0-9]*\.cir")
+_DECKS = re.compile(r"device(\.[1-9][0-9]*)?(\.ltspice\.cir|\.xyce\.cir|\.spectre\.scs|\.cir)")
 
 
-def deck_name(number: int) -> str:
-    """The netlist of programming ``number``, counted from 0."""
-    return DECK if number == 0 else f"device.{number + 1}.cir"
+def deck_name(number: int, ending: str = ".cir") -> str:
+    """The netlist of programming ``number``, counted from 0; ``ending`` is that of its dialect."""
+    return f"device{ending}" if number == 0 else f"device.{number + 1}{ending}"
 
 
 def _present(directory: Path) -> list[str]:
     """Those files in a folder that are of kinds we write."""
-    further = (path.name for path in sorted(directory.glob("device.*.cir")) if _FURTHER_DECK.fullmatch(path.name))
-    return [*(name for name in _NAMES if (directory / name).exists()), *further]
+    decks = (path.name for path in sorted(directory.glob("device.*")) if _DECKS.fullmatch(path.name))
+    return [*(name for name in _NAMES if (directory / name).exists()), *(name for name in decks if name != DECK)]
+
+
+def _dialects_present(directory: Path) -> list[str]:
+    """Dialects other than ngspice's in which the folder has the netlist."""
+    from spu.spice.dialects import DIALECTS
+
+    return [name for name, dialect in DIALECTS.items() if (directory / deck_name(0, dialect.ending)).exists()]
 
 
 _WRITTEN = ("statistics", "files", "version")  # keys of "compiled" that are of the files, not of the compiler
@@ -177,7 +190,12 @@ def read_folder(path: str | Path) -> Folder:
 
 
 def write_folder(
-    directory: str | Path, compilation: Compilation, *, force: bool = False, seed: int = 0
+    directory: str | Path,
+    compilation: Compilation,
+    *,
+    force: bool = False,
+    seed: int = 0,
+    dialects: Sequence[str] = (),
 ) -> tuple[Path, ...]:
     """Write the files of a compilation, all of them or none.
 
@@ -191,6 +209,8 @@ def write_folder(
         Write into a folder that is not ours, and over files edited by hand.
     seed:
         Of the netlist's noise sources.
+    dialects:
+        Further ones to write the netlist in, besides ngspice's.
 
     Returns
     -------
@@ -204,7 +224,7 @@ def write_folder(
     """
     directory = Path(directory)
     refuse_folder(directory, force=force)
-    contents = _Contents(compilation.device, compilation.prediction, summary(compilation), seed)
+    contents = _Contents(compilation.device, compilation.prediction, summary(compilation), seed, dialects)
     with _failing_as(directory):
         if directory.exists():
             _replace_files(directory, contents)
@@ -232,7 +252,7 @@ def rewrite_folder(folder: Folder, device: Device, prediction: Prediction, *, fo
     decided = {key: value for key, value in (folder.compiled or {}).items() if key not in _WRITTEN}
     decided |= {"device_hash": device.hash, **_predicted(prediction)}
     device.problem = folder.problem
-    contents = _Contents(device, prediction, decided, _seed(folder.netlist))
+    contents = _Contents(device, prediction, decided, _seed(folder.netlist), _dialects_present(directory))
     with _failing_as(directory):
         _replace_files(directory, contents)
     return tuple(directory / name for name in contents.names)
@@ -274,7 +294,7 @@ def refuse_folder(directory: str | Path, *, force: bool = False) -> None:
         raise OutputError("is not empty and not a compiled folder: choose another, or --force", file=directory)
     for name in _present(directory):
         file = directory / name
-        if (name == DEVICE or name.endswith(".cir")) and hashes.get(name) != _sha256(file):
+        if (name == DEVICE or _DECKS.fullmatch(name)) and hashes.get(name) != _sha256(file):
             raise OutputError("was edited by hand and would be lost: keep a copy, then --force", file=file)
 
 
@@ -369,16 +389,26 @@ def spill(data: Mapping[str, Any], npz: str | Path) -> tuple[dict[str, Any], dic
 class _Contents:
     """What is to be written: `names` of the files, and `write_all` that writes them into a folder."""
 
-    def __init__(self, device: Device, prediction: Prediction, decided: dict[str, Any], seed: int) -> None:
+    def __init__(
+        self,
+        device: Device,
+        prediction: Prediction,
+        decided: dict[str, Any],
+        seed: int,
+        dialects: Sequence[str] = (),
+    ) -> None:
         from spu.circuit import lower
+        from spu.spice.dialects import NGSPICE, find_dialect
         from spu.spice.netlist import MAX_INSTANCES, netlist_size
 
         assert device.problem is not None  # the compiler has set it
         self._decided = decided
         self._streamed: dict[str, Callable[[BinaryIO], None]] = {DEVICE: device.write_to}
         if netlist_size(lower(device)) <= MAX_INSTANCES:
-            for k, (member, law) in enumerate(zip(device.members(), prediction.laws, strict=True)):
-                self._streamed[deck_name(k)] = partial(_write_deck, member, law, seed)
+            for dialect in dict.fromkeys([NGSPICE, *map(find_dialect, dialects)]):
+                for k, (member, law) in enumerate(zip(device.members(), prediction.laws, strict=True)):
+                    name = deck_name(k, dialect.ending)
+                    self._streamed[name] = partial(_write_deck, member, law, seed, dialect)
         self._statistics, large_statistics = spill(
             {
                 "mean": prediction.mean,
@@ -421,10 +451,10 @@ class _Contents:
             file.write(text.encode())
 
 
-def _write_deck(device: Device, law: Law, seed: int, stream: BinaryIO) -> None:
+def _write_deck(device: Device, law: Law, seed: int, dialect: Dialect, stream: BinaryIO) -> None:
     from spu.spice.netlist import write_netlist
 
-    write_netlist(device, stream, seed=seed, law=law)
+    write_netlist(device, stream, seed=seed, law=law, dialect=dialect)
 
 
 class _Hashing:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,17 +17,22 @@ IntArray = NDArray[np.int64]
 
 @dataclass(eq=False)
 class Stamps:
-    """Collects stamps; unknowns are node voltages (V) first, then inductor currents (A).
+    """Collects stamps; unknowns are node voltages (V) first, then branch currents (A).
 
     ``n`` in ``K n`` is a vector of independent white noises of unit one-sided density, so K
-    holds amplitudes in A/sqrt(Hz).
+    holds amplitudes in A/sqrt(Hz), in the rows of branches V/sqrt(Hz). Branches are counted from 0.
     """
 
     node_count: int
+    branch_count: int
     source_count: int
     temperature: float
     inductor_count: int = 0
     inductor_ends: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
+    inductor_branches: list[IntArray] = field(default_factory=list)
+    couplings: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
+    voltage_ends: list[tuple[IntArray, IntArray]] = field(default_factory=list)
+    voltage_branches: list[IntArray] = field(default_factory=list)
     capacitor_ends: list[tuple[IntArray, IntArray]] = field(default_factory=list)
     conductor_ends: list[tuple[IntArray, IntArray]] = field(default_factory=list)
     controlled_ends: list[tuple[IntArray, IntArray]] = field(default_factory=list)
@@ -42,28 +48,66 @@ class Stamps:
         into += [(p, p, values), (n, n, values), (p, n, -values), (n, p, -values)]
 
     def capacitance(self, p: IntArray, n: IntArray, values: FloatArray) -> None:
-        """Capacitances (F) between nodes p and n."""
-        self.capacitor_ends.append((p, n))
+        """Capacitances (F) between nodes p and n; those of zero are open."""
+        self.capacitor_ends.append(_there(p, n, values))
         self._two_terminal(self._charge, p, n, values)
 
     def conductance(self, p: IntArray, n: IntArray, values: FloatArray) -> None:
-        """Conductances (S) between nodes p and n."""
-        self.conductor_ends.append((p, n))
+        """Conductances (S) between nodes p and n; those of zero are open."""
+        self.conductor_ends.append(_there(p, n, values))
         self._two_terminal(self._drift, p, n, -values)
 
-    def inductance(self, p: IntArray, n: IntArray, values: FloatArray) -> None:
-        """Inductances (H); each adds its current, from p to n, to the unknowns."""
-        first = self.size
-        branch = np.arange(first, first + len(values))
+    def inductance(self, branch: IntArray, p: IntArray, n: IntArray, values: FloatArray) -> None:
+        """Inductances (H) from p to n."""
         self.inductor_count += len(values)
         self.inductor_ends.append((p, n, values))
-        one = np.ones(len(values))
-        self._charge.append((branch, branch, values))
-        self._drift += [(branch, p, one), (branch, n, -one), (p, branch, -one), (n, branch, one)]
+        self.inductor_branches.append(branch)
+        row = self._branch(branch, p, n)
+        self._charge.append((row, row, values))
+
+    def mutual_inductance(self, first: IntArray, second: IntArray, coupling: FloatArray) -> None:
+        """Couplings of the inductors of two branches, ``M = coupling sqrt(L1 L2)``."""
+        self.couplings.append((first, second, coupling))
+
+    def voltage_branch(self, branch: IntArray, p: IntArray, n: IntArray) -> None:
+        """Branches that hold ``v(p) - v(n)`` at what is added to their equations, whatever the current from p to n."""
+        self.voltage_ends.append((p, n))
+        self.voltage_branches.append(branch)
+        self._branch(branch, p, n)
+
+    def _branch(self, branch: IntArray, p: IntArray, n: IntArray) -> IntArray:
+        """Currents from p to n, and ``v(p) - v(n)`` in their equations; returns the rows of these."""
+        row = self.node_count + branch
+        one = np.ones(len(branch))
+        self._drift += [(row, p, one), (row, n, -one), (p, row, -one), (n, row, one)]
+        return row
+
+    def voltage(self, branch: IntArray, values: FloatArray) -> None:
+        """Constant voltages (V) of branches."""
+        self._source.append((self.node_count + branch, -values))
+
+    def noise_voltage(self, branch: IntArray, source: IntArray, amplitude: FloatArray) -> None:
+        """Noise voltages of branches: unit source number ``source`` times ``amplitude`` (V/sqrt(Hz))."""
+        self._noise.append((self.node_count + branch, source, -amplitude))
+
+    def voltage_control(self, branch: IntArray, cp: IntArray, cn: IntArray, gain: FloatArray) -> None:
+        """Voltages ``gain * (v(cp) - v(cn))`` of branches."""
+        row = self.node_count + branch
+        self._drift += [(row, cp, -gain), (row, cn, gain)]
+
+    def current_voltage(self, branch: IntArray, control: IntArray, resistance: FloatArray) -> None:
+        """Voltages ``resistance`` (ohm) times the current of the branches ``control``."""
+        self._drift.append((self.node_count + branch, self.node_count + control, -resistance))
+
+    def current_control(self, p: IntArray, n: IntArray, control: IntArray, gain: FloatArray) -> None:
+        """Currents ``gain`` times those of the branches ``control``, which leave p and enter n."""
+        self.controlled_ends.append(_there(p, n, gain))
+        column = self.node_count + control
+        self._drift += [(p, column, -gain), (n, column, gain)]
 
     def transconductance(self, p: IntArray, n: IntArray, cp: IntArray, cn: IntArray, values: FloatArray) -> None:
         """Currents ``values * (v(cp) - v(cn))`` (A) that leave p and enter n."""
-        self.controlled_ends.append((p, n))
+        self.controlled_ends.append(_there(p, n, values))
         self._drift += [(p, cp, -values), (p, cn, values), (n, cp, values), (n, cn, -values)]
 
     def current(self, p: IntArray, n: IntArray, values: FloatArray) -> None:
@@ -74,10 +118,25 @@ class Stamps:
         """Noise currents from p to n: unit source number ``source`` times ``amplitude`` (A/sqrt(Hz))."""
         self._noise += [(p, source, -amplitude), (n, source, amplitude)]
 
+    def branch_ends(self) -> IntArray:
+        """(branches, 2) first and second node of each branch."""
+        ends = np.empty((self.branch_count, 2), dtype=np.int64)
+        pairs = [(p, n) for p, n, _ in self.inductor_ends] + self.voltage_ends
+        for branch, pair in zip(self.inductor_branches + self.voltage_branches, pairs, strict=True):
+            ends[branch] = np.column_stack(pair)
+        return ends
+
+    def magnitudes(self) -> Stamps:
+        """The same stamps with every term's magnitude: their sums bound the rounding of these sums."""
+        found = replace(self)
+        for name in ("_charge", "_drift", "_noise", "_source", "couplings"):
+            setattr(found, name, [(*where, np.abs(values)) for *where, values in getattr(self, name)])
+        return found
+
     @property
     def size(self) -> int:
         """Number of unknowns."""
-        return self.node_count + self.inductor_count
+        return self.node_count + self.branch_count
 
     def _matrix(self, parts: list[tuple[IntArray, IntArray, FloatArray]], columns: int) -> sp.csr_array:
         shape = (self.size, columns)
@@ -91,7 +150,16 @@ class Stamps:
     @property
     def E(self) -> sp.csr_array:
         """Charges and fluxes: capacitance and inductance, (N, N)."""
-        return self._matrix(self._charge, self.size)
+        return self._matrix([*self._charge, *self._mutual()], self.size)
+
+    def _mutual(self) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
+        inductance = np.zeros(self.branch_count)
+        for branch, (_, _, values) in zip(self.inductor_branches, self.inductor_ends, strict=True):
+            inductance[branch] = values
+        for first, second, coupling in self.couplings:
+            mutual = coupling * np.sqrt(inductance[first] * inductance[second])
+            p, n = self.node_count + first, self.node_count + second
+            yield from ((p, n, mutual), (n, p, mutual))
 
     @property
     def F(self) -> sp.csr_array:
@@ -105,9 +173,27 @@ class Stamps:
 
     @property
     def s(self) -> FloatArray:
-        """Constant source currents, (N,), A."""
+        """Constant source currents, (N,), A; in the rows of branches voltages, V."""
         total = np.zeros(self.size)
         for rows, values in self._source:
             keep = rows != GROUND
             np.add.at(total, rows[keep], values[keep])
         return total
+
+
+def _there(p: IntArray, n: IntArray, values: FloatArray) -> tuple[IntArray, IntArray]:
+    """The ends of elements that are there, which those with a value of zero are not."""
+    there = values != 0
+    return (p, n) if there.all() else (p[there], n[there])
+
+
+def node_names(names: Sequence[str]) -> tuple[str, ...]:
+    """The nodes among names of unknowns (``v(a)``, ``i(l1 of xcell_a)``); all as they are where there is none."""
+    nodes = tuple(name[2:-1] for name in names if name.startswith("v("))
+    return nodes or tuple(names)
+
+
+def listed(names: Sequence[str], limit: int = 6) -> str:
+    """Some names in a message."""
+    shown = ", ".join(names[:limit])
+    return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")

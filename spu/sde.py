@@ -3,7 +3,8 @@
 The stamped equations may hold unknowns that are not free to move: node voltages without
 capacitance, currents around a loop of inductors, charges on nodes that only capacitors
 reach. They are eliminated here by congruences built from the circuit's graph (no rank is
-ever guessed from floating-point numbers), so that what remains has a symmetric ``E``.
+ever guessed from floating-point numbers), so that what remains has a symmetric ``E``. Networks
+with voltage sources, or constraints of other kinds, go the general way (`spu.descriptor`).
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from scipy.sparse.csgraph import connected_components
 
 from spu.circuit import Circuit, FlatElements
 from spu.constants import GROUND
+from spu.descriptor import MOST_UNKNOWNS, reduce
 from spu.device import Readout
 from spu.errors import CircuitError
 from spu.lazy import Lazy
-from spu.mna import Stamps
+from spu.mna import Stamps, listed, node_names
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -39,9 +41,10 @@ class StochasticODE:
     Attributes
     ----------
     E, F:
-        (n, n) sparse; E symmetric positive definite (F and H), F in S and dimensionless.
+        (n, n) sparse; E invertible, F in S and dimensionless. E is symmetric positive definite (F and H)
+        where there are no voltage sources; controlled ones can make it any matrix, in mixed units.
     K:
-        (n, m) sparse, A sqrt(s): one-sided density S enters as ``sqrt(S/2)``.
+        (n, m) sparse, A sqrt(s) (V sqrt(s) in equations of branches): one-sided density S enters as ``sqrt(S/2)``.
     s:
         (n,), A.
     H, y0:
@@ -78,16 +81,18 @@ class StochasticODE:
 
 @dataclass(frozen=True, eq=False)
 class DenseSDE:
-    """``dz = A (z - mean) dt + B dW``, ``y = H z + y0``, in coordinates of stored energy.
+    """``dz = A (z - mean) dt + B dW``, ``y = H z + y0``, in coordinates of stored energy where there is one.
 
     With ``E = R R^T`` (Cholesky), ``z = R^T x``: ``|z|^2 / 2`` is the energy in capacitors and
     inductors, so volts, amperes and any spread of component values arrive on one scale, and
-    equipartition reads ``P = kT I``. ``time`` (s) is a unit of time in which A is of order one:
-    A and B are per that unit.
+    equipartition reads ``P = kT I``. Where controlled sources leave an ``E`` that is no energy (not
+    symmetric, or not positive), z is x on a diagonal scale that balances A, and means nothing else.
+    ``time`` (s) is a unit of time in which A is of order one: A and B are per that unit.
 
     Attributes
     ----------
     A: (n, n); B: (n, m); mean: (n,); H: (p, n) volts per coordinate; y0: (p,); to_state: (n, n), x = to_state z
+    energetic: whether ``|z|^2 / 2`` is the stored energy
     """
 
     A: FloatArray
@@ -98,6 +103,7 @@ class DenseSDE:
     D: FloatArray
     to_state: FloatArray
     time: float
+    energetic: bool = True
 
     @cached_property
     def modes(self) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
@@ -118,11 +124,39 @@ def stochastic_ode(circuit: Circuit) -> StochasticODE:
     """
     stamps, names = _stamp(circuit)
     _refuse_floating(stamps, names)
+    singular = _refuse_impossible_couplings(stamps, names) or any((l == 0).any() for _, _, l in stamps.inductor_ends)
+    loops = _has_inductor_loops(stamps)
+    if stamps.voltage_ends or singular or (stamps.couplings and loops):
+        return _general(stamps, circuit, names)
+    try:
+        return _by_graph(stamps, circuit, names, _inductor_loops(stamps) if loops else None)
+    except _Undetermined:
+        # Inductors in series, say, have one current among them, which no graph of one kind of element shows.
+        if stamps.size > MOST_UNKNOWNS:
+            raise
+        return _general(stamps, circuit, names)
+
+
+class _Undetermined(CircuitError):
+    """The elimination by graphs is singular."""
+
+
+def _general(stamps: Stamps, circuit: Circuit, names: Lazy[str]) -> StochasticODE:
+    """Reduce the equations of any linear network (`spu.descriptor`)."""
+    reduced = reduce(stamps, names)
+    p, n = circuit.probe_nodes.T
+    H = _probe_matrix(p, n, stamps.size)
+    E, F, K = (sp.csr_array(matrix) for matrix in (reduced.E, reduced.F, reduced.K))
+    X, N = sp.csr_array(H @ reduced.X), sp.csr_array(H @ reduced.N)
+    ode = _stochastic_ode(circuit, E, F, K, reduced.s, X, np.asarray(H @ reduced.x0), N, names.take(reduced.states))
+    return replace(ode, conserved=reduced.conserved)
+
+
+def _by_graph(stamps: Stamps, circuit: Circuit, names: Lazy[str], loops: _Loops | None) -> StochasticODE:
+    """Reduce the equations of a network without voltage sources, by congruences."""
     E, F, K, s = stamps.E, stamps.F, stamps.K, stamps.s
     p, n = circuit.probe_nodes.T
     H = _probe_matrix(p, n, stamps.size)
-
-    loops = _inductor_loops(stamps)
     if loops is not None:
         names = names.take(np.setdiff1d(np.arange(stamps.size), loops.dropped))
         # Left-multiplying by X^T (X = loops.basis) drops the chords' own equations and, since
@@ -130,21 +164,23 @@ def stochastic_ode(circuit: Circuit) -> StochasticODE:
         X = loops.basis
         E, F, K, s, H = X.T @ E @ X, X.T @ F @ X, X.T @ K, np.asarray(X.T @ s), H @ X
 
+    all_names = names
     E, F, K, s, H, names = _fix_conserved_charge(stamps, E, F, K, s, H, names)
-    sde = _eliminate_algebraic(stamps, circuit, E, F, K, s, H, names)
+    sde = _eliminate_algebraic(stamps, circuit, E, F, K, s, H, names, all_names)
     return replace(sde, conserved=bool(loops is not None or stamps.conserved))
 
 
 def _stamp(circuit: Circuit) -> tuple[Stamps, Lazy[str]]:
     """Stamp every element of a circuit; returns the stamps and the names of all unknowns."""
     nodes = circuit.node_names()
-    stamps = Stamps(len(nodes), len(circuit.sources), circuit.temperature)
     names: Lazy[str] = Lazy((len(nodes), lambda k: f"v({nodes[k]})"))
-    for flat in circuit.flatten():
-        before = stamps.inductor_count
-        flat.element.stamp(stamps, flat.nodes, flat.noise, flat.values)
-        if stamps.inductor_count > before:
+    elements = list(circuit.flatten())
+    for flat in elements:
+        if flat.element.has_branch:
             names += _current_names(flat)
+    stamps = Stamps(len(nodes), len(names) - len(nodes), len(circuit.sources), circuit.temperature)
+    for flat in elements:
+        flat.element.stamp(stamps, flat.nodes, flat.noise, flat.values, flat.branches)
     return stamps, names
 
 
@@ -183,25 +219,14 @@ def _graph_components(edges: list[tuple[IntArray, IntArray]], count: int) -> tup
     return labels.astype(np.int64), int(number)
 
 
-def _list(names: Sequence[str], limit: int = 6) -> str:
-    shown = ", ".join(names[:limit])
-    return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
-
-
-def node_names(names: Sequence[str]) -> tuple[str, ...]:
-    """The nodes among names of unknowns (``v(a)``, ``i(l1 of xcell_a)``); all as they are where there is none."""
-    nodes = tuple(name[2:-1] for name in names if name.startswith("v("))
-    return nodes or tuple(names)
-
-
 def _refuse_floating(stamps: Stamps, names: Lazy[str]) -> None:
     inductors = [(p, n) for p, n, _ in stamps.inductor_ends]
-    edges = stamps.capacitor_ends + stamps.conductor_ends + stamps.controlled_ends + inductors
+    edges = stamps.capacitor_ends + stamps.conductor_ends + stamps.controlled_ends + inductors + stamps.voltage_ends
     labels, ground = _components(edges, stamps.node_count)
     floating = node_names(names.take(np.flatnonzero(labels != ground)))
     if floating:
         raise CircuitError(
-            f"floating: nothing ties {_list(floating)} to ground, so the voltage is undefined; "
+            f"floating: nothing ties {listed(floating)} to ground, so the voltage is undefined; "
             "give the cell a capacitance or conductance",
             nodes=floating,
         )
@@ -213,18 +238,45 @@ class _Loops:
     dropped: IntArray
 
 
-def _inductor_loops(stamps: Stamps) -> _Loops | None:
+def _has_inductor_loops(stamps: Stamps) -> bool:
+    """A graph without loops has as many edges as nodes less components."""
+    ends = [(p, n) for p, n, _ in stamps.inductor_ends]
+    return stamps.inductor_count > stamps.node_count + 1 - _graph_components(ends, stamps.node_count)[1]
+
+
+def _refuse_impossible_couplings(stamps: Stamps, names: Lazy[str]) -> bool:
+    """Refuse couplings of inductors that store negative energy; returns whether some are perfect."""
+    if not stamps.couplings:
+        return False
+    first, second, coupling = (np.concatenate([part[k] for part in stamps.couplings]) for k in range(3))
+    normal = np.eye(stamps.branch_count)
+    np.add.at(normal, (first, second), coupling)
+    np.add.at(normal, (second, first), coupling)
+    involved = np.unique(np.concatenate([first, second]))
+    normal = normal[np.ix_(involved, involved)]
+    labels = connected_components(sp.csr_array(normal), directed=False)[1]
+    tight = False
+    for label in range(labels.max() + 1):
+        members = np.flatnonzero(labels == label)
+        smallest = float(la.eigvalsh(normal[np.ix_(members, members)])[0])
+        tight |= smallest < 1e-12 * len(members)
+        if smallest < -1e-12 * len(members):
+            inductors = tuple(names[stamps.node_count + int(k)][2:-1] for k in involved[members])
+            raise CircuitError(
+                f"the couplings of {listed(inductors)} are more than perfect: the inductors would store negative "
+                "energy; |k| <= 1 for two, and less where each of several couples with the others",
+                nodes=inductors,
+            )
+    return tight
+
+
+def _inductor_loops(stamps: Stamps) -> _Loops:
     """Express the currents of inductors that close loops by those of a spanning forest.
 
     The flux through a loop of ideal inductors is conserved; it is taken as zero. The currents
-    of the forest stay states, the chords follow: ``L_c i_c = sum of +-L_t i_t``. None where
-    there is no loop.
+    of the forest stay states, the chords follow: ``L_c i_c = sum of +-L_t i_t``.
     """
     size, nodes = stamps.size, stamps.node_count
-    # A graph without loops has as many edges as nodes less components.
-    count = _graph_components([(p, n) for p, n, _ in stamps.inductor_ends], nodes)[1]
-    if stamps.inductor_count == nodes + 1 - count:
-        return None
     p, n, inductance = (np.concatenate([part[k] for part in stamps.inductor_ends]) for k in range(3))
     # Flux potential of each node as a combination of tree fluxes, built outwards from roots.
     neighbours: dict[int, list[tuple[int, int, float]]] = {}
@@ -291,13 +343,13 @@ def _fix_conserved_charge(
         noise, bias = total @ K, float(total @ s)
         if np.abs(noise).max(initial=0.0) > 0:
             raise CircuitError(
-                f"noise drives the charge of {_list(nodes)}, which nothing drains (a random walk); "
+                f"noise drives the charge of {listed(nodes)}, which nothing drains (a random walk); "
                 "give the cell a conductance",
                 nodes=nodes,
             )
         if bias != 0:
             raise CircuitError(
-                f"a bias current charges {_list(nodes)} without bound; give the cell a conductance",
+                f"a bias current charges {listed(nodes)} without bound; give the cell a conductance",
                 nodes=nodes,
             )
         # New coordinates: v_i = w_i + w_r. The row of w_r is then the conserved charge, which is
@@ -331,6 +383,7 @@ def _eliminate_algebraic(
     s: FloatArray,
     H: sp.csr_array,
     names: Lazy[str],
+    all_names: Lazy[str],
 ) -> StochasticODE:
     """Solve for voltages that no capacitance holds and put them into the rest."""
     labels, ground = _components(stamps.capacitor_ends, stamps.node_count)
@@ -343,8 +396,13 @@ def _eliminate_algebraic(
         shift = sp.lil_array(sp.eye_array(len(names)))
         algebraic = []
         for label in levels:
-            # The charge of an isolated set fixes its level already; the rest of the group still floats with it.
-            members = [position[int(k)] for k in np.flatnonzero(labels == label) if int(k) not in stamps.isolated]
+            group = np.flatnonzero(labels == label)
+            if not stamps.isolated.isdisjoint(group.tolist()):  # two constraints on the same nodes
+                nodes = node_names(all_names.take(group))
+                raise _Undetermined(
+                    f"{listed(nodes)}: a conserved charge and nodes without capacitance hang together", nodes=nodes
+                )
+            members = [position[int(k)] for k in group]
             shift[members, [members[0]] * len(members)] = 1.0
             algebraic.append(members[0])
         z = np.array(sorted(algebraic), dtype=np.int64)
@@ -365,6 +423,21 @@ def _eliminate_algebraic(
         K = sp.csr_array(K[d] + sp.csr_array(Fdz) @ noise)
         E, F = E[d][:, d], sp.csr_array(F_new)
         names = names.take(d)
+    return _stochastic_ode(circuit, E, F, K, s, H, y0, D, names)
+
+
+def _stochastic_ode(
+    circuit: Circuit,
+    E: sp.csr_array,
+    F: sp.csr_array,
+    K: sp.csr_array,
+    s: FloatArray,
+    H: sp.csr_array,
+    y0: FloatArray,
+    D: sp.csr_array,
+    names: Lazy[str],
+) -> StochasticODE:
+    """From reduced equations with noise of unit one-sided density."""
     if not len(names):
         raise CircuitError("the circuit has no state: no capacitor and no inductor moves", nodes=tuple(circuit.nodes))
     root_half = np.sqrt(0.5)
@@ -394,36 +467,32 @@ def _inverse_algebraic(Fzz: FloatArray, Kz: FloatArray, names: Lazy[str]) -> Flo
     nodes = node_names([names[k] for k in null])
     if len(silent) and np.abs(Kz[silent]).max(initial=0.0) > 0:
         raise CircuitError(
-            f"noise current into {_list(nodes)} could flow only through inductors: its voltage would "
+            f"noise current into {listed(nodes)} could flow only through inductors: its voltage would "
             "be a derivative of white noise; give the node a capacitance or conductance",
             nodes=nodes,
         )
-    raise CircuitError(
-        f"the elimination of nodes without capacitance is singular at {_list(nodes)}: "
+    raise _Undetermined(
+        f"the elimination of nodes without capacitance is singular at {listed(nodes)}: "
         "the circuit does not determine the voltage; give the node a capacitance or conductance",
         nodes=nodes,
     )
 
 
 def _dense(sde: StochasticODE) -> DenseSDE:
-    E = sde.E.toarray()
-    try:
-        root = la.cholesky((E + E.T) / 2, lower=True)
-    except la.LinAlgError:
-        raise CircuitError(
-            "capacitances and inductances do not store positive energy: the circuit is not passive there",
-            nodes=node_names(sde.state_names),
-        ) from None
-    left = la.solve_triangular(root, sde.F.toarray(), lower=True)
-    A = la.solve_triangular(root, left.T, lower=True).T
-    B = la.solve_triangular(root, sde.K.toarray(), lower=True)
-    to_state = la.solve_triangular(root, np.eye(len(root)), lower=True).T
+    root = _energy(sde.E.toarray())
+    if root is not None:
+        left = la.solve_triangular(root, sde.F.toarray(), lower=True)
+        A = la.solve_triangular(root, left.T, lower=True).T
+        B = la.solve_triangular(root, sde.K.toarray(), lower=True)
+        to_state = la.solve_triangular(root, np.eye(len(root)), lower=True).T
+        drive = la.solve_triangular(root, sde.s, lower=True)
+    else:
+        A, B, drive, to_state = _balanced(sde)
     rate = float(np.abs(A).max())
     if rate == 0:
         raise CircuitError(
             "nothing in the circuit moves: no conductance and no inductor", nodes=node_names(sde.state_names)
         )
-    drive = la.solve_triangular(root, sde.s, lower=True)
     A, B, drive = A / rate, B / np.sqrt(rate), drive / rate
     mean = np.zeros(len(A)) if not drive.any() else -_solve(A, drive, sde.state_names)
     return DenseSDE(
@@ -435,7 +504,44 @@ def _dense(sde: StochasticODE) -> DenseSDE:
         D=sde.D.toarray() * np.sqrt(rate),
         to_state=to_state,
         time=1.0 / rate,
+        energetic=root is not None,
     )
+
+
+def _energy(E: FloatArray) -> FloatArray | None:
+    """The lower Cholesky factor of E, where it is the matrix of a stored energy."""
+    diagonal = E.diagonal()
+    if (diagonal <= 0).any():
+        return None
+    unit = np.sqrt(diagonal)
+    if np.abs((E - E.T) / unit / unit[:, None]).max() > 1e-12:
+        return None
+    try:
+        return np.asarray(la.cholesky((E + E.T) / 2, lower=True))
+    except la.LinAlgError:
+        return None
+
+
+def _balanced(sde: StochasticODE) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """A, B, drive and to_state of any equation with invertible E, on scales that balance A."""
+    E = sde.E.toarray()
+    # As for energies, to begin with: a capacitance of c has its voltages in 1 / sqrt(c), an inductance its currents.
+    unit = 1.0 / np.sqrt(np.abs(E).max(axis=0))
+    rows = 1.0 / np.abs(E * unit).max(axis=1)
+    right = rows[:, None] * np.column_stack([sde.F.toarray() * unit, sde.K.toarray(), sde.s])
+    try:
+        solved = la.solve(rows[:, None] * E * unit, right)
+    except la.LinAlgError:
+        raise CircuitError(
+            "capacitances and inductances cancel: their matrix is singular", nodes=node_names(sde.state_names)
+        ) from None
+    n = len(E)
+    size = np.abs(solved[:, :n])
+    # What acts in one direction only has no balance of its own: scales would run away but for a little of everything.
+    _, (scale, _) = la.matrix_balance(size + 1e-8 * size.max(), permute=False, separate=True)
+    solved[:, :n] *= scale
+    solved /= scale[:, None]
+    return solved[:, :n], solved[:, n:-1], solved[:, -1], np.diag(unit * scale)
 
 
 def _solve(A: FloatArray, b: FloatArray, names: Sequence[str]) -> FloatArray:

@@ -34,6 +34,13 @@ def small(value: float | None) -> str:
     return "-" if value is None else f"{value:.1e}" if value else "0"
 
 
+def share(value: float | None) -> str:
+    """Write a relative size: per cent where that reads well."""
+    if value is None:
+        return "-"
+    return f"{100 * value:.2g} %" if 1e-4 <= value < 10 else small(value)
+
+
 def plural(count: int, noun: str) -> str:
     """``1 cell``, ``2 cells``."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

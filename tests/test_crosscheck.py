@@ -19,12 +19,9 @@ from click.testing import CliRunner
 from helpers import unquantised
 
 import spu
-from spu.circuit import lower
 from spu.cli import cli
-from spu.crosscheck import replay, transient
-from spu.crosscheck.context import Context
-from spu.emulator.propagate import respond
-from spu.folder import read_folder, write_folder
+from spu.crosscheck import replay
+from spu.folder import write_folder
 from spu.spice.timing import sweep_integral
 
 WEAK = 1e-4
@@ -338,145 +335,6 @@ def test_a_changed_device_no_longer_fits_its_netlist(copy):
     found = spu.check(folder, levels=["ac"])
     assert found.exit_status == 1 and "x2" in found.levels["ac"].message
     assert any("another device" in note for note in found.notes)
-
-
-# --- the statistics, without ngspice -------------------------------------------------------
-
-
-def _white(rng, count=8000, width=4):
-    return rng.standard_normal((count, width))
-
-
-def test_honest_sources_raise_no_more_false_alarms_than_promised(monkeypatch):
-    monkeypatch.setattr(transient, "FALSE_ALARM", 0.2)
-    rng = np.random.default_rng(1)
-    alarms = sum(transient._test_sources(_white(rng)).statistic > 1 for _ in range(200))
-    # 200 * 0.2 and four standard deviations; far fewer would mean that the test is blunt.
-    assert 15 <= alarms <= 63
-
-
-def test_honest_sources_pass_at_the_rate_used():
-    rng = np.random.default_rng(2)
-    assert all(transient._test_sources(_white(rng)).statistic < 1 for _ in range(50))
-
-
-@pytest.mark.parametrize("sign", [1, -1])
-def test_a_level_off_by_the_stated_size_is_detected(sign):
-    rng = np.random.default_rng(3)
-    seen = 0
-    for _ in range(100):
-        noise = _white(rng)
-        size = transient._test_sources(noise).detectable
-        noise[:, 2] *= 1 + sign * size
-        found = transient._test_sources(noise)
-        seen += found.statistic > 1 and found.worst == 2 and "level" in found.what
-    assert seen >= 95  # 99 % promised
-
-
-def _mean(noise, size):
-    noise[:, 2] += size
-
-
-def _red(noise, size):
-    noise[1:, 2] += size * noise[:-1, 2]
-
-
-def _red_far(noise, size):
-    noise[transient.LAGS :, 2] += size * noise[: -transient.LAGS, 2]
-
-
-def _shared(noise, size):
-    noise[:, 2] += size * noise[:, 1]
-
-
-def _shared_late(noise, size):
-    noise[1:, 2] += size * noise[:-1, 1]
-
-
-@pytest.mark.parametrize(
-    ("spoil", "word"),
-    [
-        (_mean, "mean"),
-        (_red, "lag 1"),
-        (_red_far, f"lag {transient.LAGS}"),
-        (_shared, "another"),
-        (_shared_late, "lag 1"),
-    ],
-)
-def test_colour_offset_and_correlation_are_detected(spoil, word):
-    rng = np.random.default_rng(4)
-    for _ in range(10):
-        noise = _white(rng)
-        spoil(noise, 0.1)
-        found = transient._test_sources(noise)
-        assert found.statistic > 1 and word in found.what and found.worst in (1, 2)
-
-
-@pytest.fixture(scope="module")
-def context(folders):
-    folder = read_folder(folders / "rlc")
-    return Context(lower(folder.device), folder.problem, folder.compiled, None)
-
-
-INTERVAL = 8e-8
-
-
-def _sampled_paths(context, rng, count, rms=1e-6):
-    """Voltages at the sample instants, in the stationary law of sampled and held noise."""
-    state, transition = transient.sampled_covariance(context, INTERVAL, rms)
-    values, vectors = np.linalg.eigh(state - transition @ state @ transition.T)
-    push = rng.standard_normal((count, len(state))) @ (vectors * np.sqrt(np.clip(values, 0, None))).T
-    values, vectors = np.linalg.eigh(state)
-    z = vectors @ (np.sqrt(np.clip(values, 0, None)) * rng.standard_normal(len(state)))
-    states = np.empty_like(push)
-    for k, step in enumerate(push):
-        z = transition @ z + step
-        states[k] = z
-    return states @ context.law.dense.H.T + context.law.voltage_mean
-
-
-def test_the_covariance_test_keeps_its_false_alarm_rate_and_sees_what_it_says(context, monkeypatch):
-    rng = np.random.default_rng(5)
-    paths = [_sampled_paths(context, rng, 3000) for _ in range(12)]
-    found = [transient._test_covariance(context, path, INTERVAL, 1e-6) for path in paths]
-    assert all(each.statistic < 1 for each in found)
-    mean = context.law.voltage_mean
-    seen = [
-        transient._test_covariance(context, mean + np.sqrt(1 + each.detectable) * (path - mean), INTERVAL, 1e-6)
-        for each, path in zip(found, paths, strict=True)
-    ]
-    assert sum(each.statistic > 1 for each in seen) >= 11  # 99 % promised
-    monkeypatch.setattr(transient, "FALSE_ALARM", 0.3)
-    alarms = sum(transient._test_covariance(context, path, INTERVAL, 1e-6).statistic > 1 for path in paths)
-    assert alarms <= 8  # 12 * 0.3 and three standard deviations
-
-
-def test_sampled_covariance_is_that_of_a_train_of_held_pulses(context):
-    """Brute force: the variance is the sum of squares of the responses to each source's pulse at each age."""
-    rms, ages = 1e-6, int(40 * context.timing.slowest / INTERVAL)
-    expected = np.zeros((3, 3))
-    for source in range(len(context.circuit.sources)):
-        pulse = np.zeros((ages + 1, len(context.circuit.sources)))
-        pulse[0, source] = rms
-        path = respond(context.law.dense, pulse, INTERVAL, hold=True) - context.law.voltage_mean
-        expected += path[1:].T @ path[1:]
-    state, _ = transient.sampled_covariance(context, INTERVAL, rms)
-    H = context.law.dense.H
-    assert H @ state @ H.T == pytest.approx(expected, rel=1e-9, abs=1e-12 * expected.max())
-
-
-def test_sampled_covariance_of_one_cell_in_closed_form():
-    device = spu.Device(temperature=0.0)
-    device.add_cell("a", capacitance=2e-9, conductance=5e-4, noise=4e-20)
-    context = Context(lower(device), None, None, None)
-    interval, rms = 1e-6, 1e-4
-    state, transition = transient.sampled_covariance(context, interval, rms)
-    decay = np.exp(-interval * 5e-4 / 2e-9)
-    current = np.sqrt(4e-20) / 1e-9 * rms  # the unit source is 1 nV/sqrt(Hz)
-    H = context.law.dense.H
-    expected = (1 - decay) ** 2 / (1 - decay**2) * (current / 5e-4) ** 2
-    assert (H @ state @ H.T).item() == pytest.approx(expected, rel=1e-12)
-    assert transition.item() == pytest.approx(decay, rel=1e-12)
 
 
 def test_the_sweep_integral_of_a_lorentzian():

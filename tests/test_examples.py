@@ -18,6 +18,7 @@ import spu
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 NETLISTS = sorted((ROOT / "netlists").glob("*.cir"))
+SHIPPED = sorted(path for path in (ROOT / "netlists").rglob("*") if path.suffix in (".cir", ".scs"))
 
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d+\.?\d*(?:e[-+]?\d+)?(?![\w.])", re.IGNORECASE)
 
@@ -122,9 +123,10 @@ def test_readme_commands(tmp_path):
 
 def test_netlists_are_what_the_examples_give(tmp_path):
     subprocess.run([sys.executable, str(ROOT / "netlists" / "regenerate.py"), str(tmp_path)], check=True)
-    assert sorted(p.name for p in tmp_path.glob("*.cir")) == [p.name for p in NETLISTS]
-    for path in NETLISTS:
-        old, new = path.read_text(), (tmp_path / path.name).read_text()
+    written = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*") if p.is_file())
+    assert written == sorted(p.relative_to(ROOT / "netlists") for p in SHIPPED)
+    for path in SHIPPED:
+        old, new = path.read_text(), (tmp_path / path.relative_to(ROOT / "netlists")).read_text()
         # A device's hash covers its last bits, which another linear algebra library may round differently.
         old, new = (re.sub(r"device [0-9a-f]{12};", "device HASH;", text) for text in (old, new))
         assert _NUMBER.sub("N", old) == _NUMBER.sub("N", new), path.name

@@ -597,14 +597,19 @@ def test_noise_into_inductors_only():
 
 
 def test_inductors_in_series():
-    """A node between inductors alone has no voltage of its own to integrate."""
+    """A node between inductors alone divides the voltage; the two currents are one state."""
     device = Device(temperature=0)
     add_sound_cell(device)
     device.add_cell("m")
     device.add_cell("end", capacitance=1e-9, conductance=1e-3, noise=1e-20)
     device.add_coupler("m", "sound", inductance=1e-5)
-    device.add_coupler("m", "end", inductance=1e-5)
-    assert refuse(device).nodes == ("m",)
+    device.add_coupler("m", "end", inductance=3e-5)
+    law = law_of(device)
+    assert len(law.poles) == 4
+    divider = np.array([[1.0, 0.0], [0.75, 0.25], [0.0, 1.0]])
+    assert (
+        difference(law.voltage_covariance, divider @ law.voltage_covariance[np.ix_([0, 2], [0, 2])] @ divider.T) < 1e-12
+    )
 
 
 @pytest.mark.parametrize(("values", "word"), [({"noise": 1e-20}, "random walk"), ({"bias": 1e-6}, "without bound")])

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,9 @@ from spu.circuit import lower
 from spu.crosscheck import answer, ideal, operating_point, replay, transfer, transient
 from spu.crosscheck.changes import Edited
 from spu.crosscheck.context import Context
-from spu.crosscheck.result import LEVELS, VERDICTS, Check, Level
+from spu.crosscheck.corners import corners, ensemble_corners
+from spu.crosscheck.diagnosis import Diagnosis, diagnose
+from spu.crosscheck.result import LEVELS, VERDICTS, Check, Corner, Level
 from spu.device import Device
 from spu.errors import DeckError, InputError, NgspiceFailed, NgspiceMissing, UsageError
 from spu.files import write_text
@@ -32,8 +34,9 @@ from spu.spice.netlist import netlist as written
 
 if TYPE_CHECKING:
     from spu.folder import Folder
+    from spu.problem import Problem
 
-__all__ = ["LEVELS", "VERDICTS", "Check", "Level", "check"]
+__all__ = ["LEVELS", "VERDICTS", "Check", "Corner", "Diagnosis", "Level", "check"]
 
 _RUN: dict[str, Callable[[Context], Level]] = {
     "ideal": ideal.run,
@@ -53,6 +56,8 @@ def check(
     accuracy: float | None = None,
     seed: int = 0,
     time_limit: float = 300.0,
+    detect: float | None = None,
+    budget: float | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Check:
     """Compare ideal model, emulator and ngspice.
@@ -75,6 +80,10 @@ def check(
         Of the noise, both replayed and ngspice's own.
     time_limit:
         Seconds for each run of ngspice.
+    detect:
+        Level ``noise`` takes as many samples as show, with 99 %, a variance that is off by this share.
+    budget:
+        The other way round: seconds that level ``noise`` may take; its ``detects`` says what they bought.
     progress:
         Called with a few words before each level.
 
@@ -91,22 +100,32 @@ def check(
         raise UsageError(f"accuracy must be a relative error >= 0, not {accuracy!r}")
     if seed < 0:
         raise UsageError(f"seed must not be negative, not {seed!r}")
+    if detect is not None and budget is not None:
+        raise UsageError("detect and budget exclude one another: one follows from the other")
+    for name, value in (("detect", detect), ("budget", budget)):
+        if value is not None and not (np.isfinite(value) and value > 0):
+            raise UsageError(f"{name} must be a positive number, not {value!r}")
+    settings: dict[str, Any] = {
+        "accuracy": accuracy,
+        "seed": seed,
+        "time_limit": time_limit,
+        "detect": detect,
+        "budget": budget,
+    }
     if isinstance(subject, Device):
         with tempfile.TemporaryDirectory(prefix="spu-check-") as scratch:
             contexts, paths = [], []
             for k, member in enumerate(subject.members()):
                 paths.append(Path(scratch) / f"device.{k}.cir")
                 write_text(paths[-1], written(member, seed=seed))
-                contexts.append(Context(lower(member), subject.problem, None, None, accuracy, seed, time_limit))
+                contexts.append(Context(lower(member), subject.problem, None, None, **settings))
             return _check_all(contexts, paths, chosen, progress, _edited_file(netlist, contexts))
     from spu.folder import Folder, read_folder
 
     folder = subject if isinstance(subject, Folder) else read_folder(subject)
     members = folder.device.members()
     decks = [folder.netlist, *folder.further, *[None] * len(members)][: len(members)]
-    contexts = [
-        Context(lower(member), folder.problem, folder.compiled, None, accuracy, seed, time_limit) for member in members
-    ]
+    contexts = [Context(lower(member), folder.problem, folder.compiled, None, **settings) for member in members]
     return _check_all(contexts, decks, chosen, progress, _edited_file(netlist, contexts))
 
 
@@ -131,18 +150,26 @@ def _check_all(
     edited: Path | None,
 ) -> Check:
     """Check each programming of an ensemble against its own netlist, and their answer as one."""
+    for context in contexts:  # each programming has its share
+        context.budget = None if context.budget is None else context.budget / len(contexts)
     if len(contexts) == 1:
-        return _check(contexts[0], paths[0], chosen, progress, edited)
+        return _check(contexts[0], paths[0], chosen, progress, contexts[0].problem, edited)
     contexts[0].ensemble = tuple(context.law for context in contexts)
     checks = []
     for k, (context, path) in enumerate(zip(contexts, paths, strict=True)):
         told = None if progress is None else partial(_told, progress, k + 1)
         # The answer is that of all together: one level "ideal" says what there is to say.
-        checks.append(_check(context, path, [level for level in chosen if k == 0 or level != "ideal"], told))
+        own = [level for level in chosen if k == 0 or level != "ideal"]
+        checks.append(_check(context, path, own, told, None))
     levels = {name: _worst_of([found.levels[name] for found in checks if name in found.levels]) for name in chosen}
     notes = [f"programming {k}: {note}" for k, found in enumerate(checks, start=1) for note in found.notes]
     means, covariances = _merged_corners(checks)
-    return Check(levels, checks[0].variables, means, covariances, tuple(notes))
+    emulated = {"covariance": covariances["emulator"], "mean": means["emulator"]}
+    pairs = ensemble_corners(
+        [found.corners for found in checks], contexts[0].problem, contexts[0].compiled, emulated, levels.get("ideal")
+    )
+    diagnosis = next((found.diagnosis for found in checks if found.diagnosis is not None), None)
+    return Check(levels, checks[0].variables, means, covariances, tuple(notes), pairs, diagnosis=diagnosis)
 
 
 def _told(progress: Callable[[str], None], number: int, words: str) -> None:
@@ -165,6 +192,7 @@ def _worst_of(levels: list[Level]) -> Level:
         level,
         message=f"{len(levels)} programmings, the worst number {worst + 1}: {level.message}",
         seconds=sum(found.seconds for found in levels),
+        false_alarm_rate=None if level.false_alarm_rate is None else len(levels) * level.false_alarm_rate,
         data={**level.data, "programmings": each},
     )
 
@@ -203,6 +231,7 @@ def _check(
     path: Path | None,
     chosen: list[str],
     progress: Callable[[str], None] | None,
+    problem: Problem | None,
     edited: Path | None = None,
 ) -> Check:
     notes: list[str] = []
@@ -234,8 +263,19 @@ def _check(
         else:
             level = _run(name, context)
         found[name] = replace(level, seconds=time.perf_counter() - started)
-    corners = _corners(context)
-    return Check(found, context.law.sde.readout.variables, *corners, tuple(notes), context.changes)
+    diagnosis = None
+    if any(level.verdict == "fail" for level in found.values()):
+        context.progress("diagnosis")
+        diagnosis = diagnose(context)
+    return Check(
+        found,
+        context.law.sde.readout.variables,
+        *_corners(context),
+        notes=tuple(notes),
+        corners=corners(context, found, problem),
+        changes=context.changes,
+        diagnosis=diagnosis,
+    )
 
 
 def _read_again(original: Path | None) -> Edited:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from spu.circuit import Circuit
 from spu.crosscheck.changes import Changes, Edited
+from spu.crosscheck.power import Perturbed, perturbed
 from spu.emulator.large import LARGE
 from spu.emulator.law import solve
 from spu.emulator.stationary import Stationary
@@ -19,13 +20,84 @@ from spu.errors import UsageError
 from spu.problem import Problem
 from spu.sde import stochastic_ode
 from spu.spice.deck import Deck
-from spu.spice.netlist import cell_node, noise_element
+from spu.spice.dialects import noise_element
+from spu.spice.netlist import cell_node
 from spu.spice.timing import Timing, timing
 
 FloatArray = NDArray[np.float64]
 
 FALSE_ALARM = 1e-6
 """Probability that the statistical tests of one level reject a correct deck, all together."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """What level ``ac`` measured.
+
+    Attributes
+    ----------
+    frequencies:
+        (f,) Hz.
+    measured:
+        (f, p, m) transfer functions, V per V, from every noise source to every probe.
+    densities:
+        (m,) one-sided density of each source, V^2/Hz, by those transfer functions; NaN of one that is not heard.
+    """
+
+    frequencies: FloatArray
+    measured: NDArray[np.complex128]
+    densities: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Transient:
+    """Moments of ngspice's noise transient, and what they are made of; volts.
+
+    Attributes
+    ----------
+    covariance, mean:
+        (p, p) and (p,): of ngspice's voltages at the sample instants; the covariance is about the known mean.
+    response_covariance, response_mean:
+        Of the emulator's response to the very noise that ngspice drew: the difference is its finite steps'.
+    predicted:
+        (p, p) covariance under sampled and held noise; the mean is the device's.
+    covariance_variance, mean_variance:
+        (p, p), (p,): by how much the response's moments scatter about the predicted ones.
+    white:
+        (p, p) covariance under white noise, the device's own.
+    effective_samples:
+        Independent samples that would know the covariance as well.
+    """
+
+    covariance: FloatArray
+    mean: FloatArray
+    response_covariance: FloatArray
+    response_mean: FloatArray
+    predicted: FloatArray
+    covariance_variance: FloatArray
+    mean_variance: FloatArray
+    white: FloatArray
+    effective_samples: float
+
+    @property
+    def relative_error(self) -> float:
+        """Of the covariance against the predicted one, Frobenius."""
+        return _share(self.covariance - self.predicted, self.predicted)
+
+    @property
+    def sampling_bias(self) -> float:
+        """What sampling the noise does to the covariance, Frobenius, relative to the white one."""
+        return _share(self.predicted - self.white, self.white)
+
+    @property
+    def finite_steps(self) -> float:
+        """What ngspice's finite steps do to the covariance, Frobenius, relative to the predicted one."""
+        return _share(self.covariance - self.response_covariance, self.predicted)
+
+
+def _share(part: FloatArray, whole: FloatArray) -> float:
+    size = float(np.linalg.norm(whole))
+    return float(np.linalg.norm(part)) / size if size > 0 else 0.0
 
 
 @dataclass
@@ -44,10 +116,17 @@ class Context:
         Tolerance of the emulator against the problem; None for the stored predicted error.
     seed, time_limit:
         Of ngspice's noise and of each ngspice run (s).
+    detect, budget:
+        For level ``noise``: the relative change of a variance that has to be seen, or the seconds to spend; at
+        most one of them.
     progress:
         Told in a few words what is going on.
     means, covariances:
         Found by ngspice, in volts: filled by levels.
+    sweep:
+        What level ``ac`` measured, once it ran.
+    transient:
+        What level ``noise`` found, once it has run.
     ensemble:
         The laws of all programmings, for level ``ideal``, which takes an ensemble as one; empty for a device that
         is none.
@@ -62,9 +141,13 @@ class Context:
     accuracy: float | None = None
     seed: int = 0
     time_limit: float = 300.0
+    detect: float | None = None
+    budget: float | None = None
     progress: Callable[[str], None] = lambda _: None
     means: dict[str, FloatArray] = field(default_factory=dict)
     covariances: dict[str, FloatArray] = field(default_factory=dict)
+    sweep: Sweep | None = None
+    transient: Transient | None = None
     ensemble: tuple[Stationary, ...] = ()
     edited: Edited | None = None
     changes: Changes | None = None
@@ -85,6 +168,11 @@ class Context:
                 f"{law.sde.E.shape[0]} states (predict and simulate take it)"
             )
         return law
+
+    @cached_property
+    def perturbed(self) -> list[Perturbed]:
+        """What its law becomes if one element changes a little, for a fair choice of elements."""
+        return perturbed(self.circuit, self.law.sde.E.shape[0])
 
     @cached_property
     def timing(self) -> Timing:

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spu.crosscheck.context import Context
+from spu.crosscheck.power import smallest_change
 from spu.crosscheck.result import Level
+from spu.emulator.stationary import Stationary
 from spu.statistics import merged_prediction, prediction
 
 CONSISTENCY = 1e-9
@@ -75,7 +77,36 @@ def run(context: Context) -> Level:
         return Level("ideal", "skipped", "nothing to compare: the target is zero", data=data)
     error, tolerance = max(ratios, key=lambda pair: pair[0] / pair[1] if pair[1] > 0 else np.inf * pair[0])
     passed = all(error <= tolerance for error, tolerance in ratios)
-    return Level("ideal", "pass" if passed else "fail", "; ".join(messages), error, tolerance, data=data)
+    return Level(
+        "ideal",
+        "pass" if passed else "fail",
+        "; ".join(messages),
+        error,
+        tolerance,
+        false_alarm_rate=0.0,
+        detects=_detects(context, data, compiled is not None),
+        data=data,
+    )
+
+
+def _detects(context: Context, data: dict[str, Any], stored: bool) -> dict[str, Any]:
+    """What deviation of the answer is seen, and what change of the device file."""
+    found: dict[str, Any] = {}
+    if "accuracy" in data:
+        found["answer"] = data["accuracy"]["tolerance"]
+    if not stored or context.ensemble:
+        return found
+    law, noise = context.law, float(np.sqrt(np.trace(context.law.voltage_covariance)))
+
+    def figure(changed: Stationary) -> float:
+        return max(
+            _difference(changed.state_variance, law.state_variance, each=True),
+            _difference(changed.voltage_mean, law.voltage_mean, noise),
+            _difference(changed.voltage_covariance, law.voltage_covariance),
+        )
+
+    found["covariance"] = CONSISTENCY
+    return found | smallest_change(context, figure, CONSISTENCY + data["consistency"]["error"])
 
 
 def _difference(

@@ -5,12 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from spu.crosscheck.context import Context
+from spu.crosscheck.power import smallest_change
 from spu.crosscheck.result import Level
+from spu.errors import NgspiceFailed
 from spu.spice.ngspice import Step
 from spu.spice.ngspice import run as run_ngspice
 
 TOLERANCE = 1e-7
 """Relative to the largest mean (or, without one, to the noise): both solve one linear system."""
+
+
+def scale(context: Context) -> float:
+    """What errors are relative to, V: the largest mean or, without one, the largest rms."""
+    largest = float(np.abs(context.law.voltage_mean).max())
+    return largest if largest > 0 else float(context.rms.max())
 
 
 def run(context: Context) -> Level:
@@ -22,14 +30,14 @@ def run(context: Context) -> Level:
         return Level("op", "skipped", "says nothing here: inductors short every current to ground at DC")
     assert context.deck is not None
     (found,) = run_ngspice(context.deck.text(), [Step(("op",), "op", context.vectors)], time_limit=context.time_limit)
+    if any(not len(found[name]) for name in context.vectors):
+        raise NgspiceFailed("ngspice found no operating point")
     mean = np.array([found[name][0] for name in context.vectors])
     context.means["op"] = mean
     expected = law.voltage_mean
-    largest = float(np.abs(expected).max())
-    scale = largest if largest > 0 else float(context.rms.max())
-    error = np.abs(mean - expected) / scale
+    error = np.abs(mean - expected) / scale(context)
     worst = int(np.argmax(error))
-    what = "" if largest > 0 else " of the noise (the mean is zero)"
+    what = "" if expected.any() else " of the noise (the mean is zero)"
     return Level(
         "op",
         "pass" if error[worst] <= TOLERANCE else "fail",
@@ -37,5 +45,14 @@ def run(context: Context) -> Level:
         f"{error[worst]:.2g}{what}",
         float(error[worst]),
         TOLERANCE,
+        false_alarm_rate=0.0,
+        detects={
+            "mean": TOLERANCE,
+            **smallest_change(
+                context,
+                lambda changed: float(np.abs(changed.voltage_mean - expected).max()) / scale(context),
+                TOLERANCE + float(error[worst]),
+            ),
+        },
         data={"worst_cell": context.circuit.probes[worst], "voltages": mean.tolist()},
     )

@@ -12,6 +12,7 @@ from scipy.interpolate import CubicSpline
 
 from spu.constants import UNIT_NOISE_DENSITY
 from spu.crosscheck.context import Context
+from spu.crosscheck.power import smallest_change_of_path
 from spu.crosscheck.result import Level
 from spu.emulator.noise import REPLAY, normals
 from spu.emulator.propagate import respond
@@ -102,6 +103,18 @@ def run(context: Context) -> Level:
         message,
         fine,
         TOLERANCE,
+        false_alarm_rate=0.0,
+        detects={
+            "path": TOLERANCE,
+            **smallest_change_of_path(
+                context,
+                waveform,
+                interval / OVERSAMPLING,
+                hold=False,
+                every=OVERSAMPLING,
+                allowed=TOLERANCE + fine,
+            ),
+        },
         data={"samples": SAMPLES, "interval": interval, "path_errors": found, "worst_cell": worst},
     )
 

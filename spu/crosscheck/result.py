@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spu.crosscheck.changes import Changes
+
+if TYPE_CHECKING:
+    from spu.crosscheck.diagnosis import Diagnosis
 
 FloatArray = NDArray[np.float64]
 
@@ -38,6 +41,12 @@ class Level:
     exit_status:
         What the command line returns if this level is the worst: 1 for ``fail``, 2 for an
         ``error`` in the deck, 3 where ngspice is missing, else 0.
+    false_alarm_rate:
+        Probability that this level fails a correct device and deck by chance; 0 where no chance is involved, None
+        where the level did not run.
+    detects:
+        The smallest deviations that it sees with near certainty (99 %, or surely where no chance is involved),
+        relative, by what deviates: see `spu.crosscheck.power`.
     """
 
     name: str
@@ -48,6 +57,45 @@ class Level:
     seconds: float = 0.0
     data: dict[str, Any] = field(default_factory=dict)
     exit_status: int = 0
+    false_alarm_rate: float | None = None
+    detects: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Corner:
+    """One pair of corners, one quantity; all sizes are Frobenius norms, relative to the first corner's.
+
+    Attributes
+    ----------
+    between:
+        Two of ``ideal``, ``emulator``, ``ngspice`` and ``ngspice transient``.
+    quantity:
+        ``covariance`` or ``mean``. A mean is measured against the noise (the root of the covariance's trace) where
+        it is zero.
+    found:
+        How far the two are apart.
+    predicted:
+        What of it is known in advance or follows from what was measured on the same noise: ``compilation`` (codes,
+        ranges, the resistors' own noise), ``sampled noise``, ``finite steps`` of ngspice. Parts are matrices: their
+        sizes need not add up.
+    scatter:
+        Expected size of what few samples leave; 0 where nothing is sampled.
+    unexplained:
+        Size of the difference less all predicted parts.
+    limit:
+        What is allowed of that; for sampled corners the verdict of the statistical tests decides, and this is None.
+    within:
+        Whether it is.
+    """
+
+    between: tuple[str, str]
+    quantity: str
+    found: float
+    predicted: dict[str, float]
+    scatter: float
+    unexplained: float
+    limit: float | None
+    within: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +116,12 @@ class Check:
         transient`` (both from ``noise``, with its scatter); absent unless their levels ran.
     notes:
         What the reader should know besides (a deck written for another device...).
+    corners:
+        How far ideal model, emulator and ngspice lie apart, pairwise, and what of that was predicted.
     changes:
         How an edited netlist differs from the device's own, in text and in the answer; None where none was given.
+    diagnosis:
+        Which single change explains what failed; None where nothing failed or nothing measured can tell.
     """
 
     levels: dict[str, Level]
@@ -77,7 +129,9 @@ class Check:
     means: dict[str, FloatArray]
     covariances: dict[str, FloatArray]
     notes: tuple[str, ...] = ()
+    corners: tuple[Corner, ...] = ()
     changes: Changes | None = None
+    diagnosis: Diagnosis | None = None
 
     @property
     def verdict(self) -> str:

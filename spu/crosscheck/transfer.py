@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spu.constants import UNIT_NOISE_DENSITY
-from spu.crosscheck.context import Context
+from spu.crosscheck.context import Context, Sweep
+from spu.crosscheck.power import smallest_change
 from spu.crosscheck.result import Level
 from spu.errors import NgspiceFailed
 from spu.spice.netlist import noise_resistor
@@ -70,6 +71,7 @@ def run(context: Context) -> Level:
     point, i, k = _pointwise(measured, exact)
     gain = np.abs(measured[::stride]) ** 2
     densities, loudest, density_error, stray = _densities(context, frequencies[::stride], gain, found[count:])
+    context.sweep = Sweep(frequencies, measured, np.where(gain.max(axis=(0, 1)) > 0, densities, np.nan))
     ratio = densities / UNIT_NOISE_DENSITY**2
 
     covariance = _covariance(frequencies, measured, densities)
@@ -109,6 +111,14 @@ def run(context: Context) -> Level:
         message,
         parts[worst][0],
         parts[worst][1],
+        false_alarm_rate=0.0,
+        detects={
+            "covariance": allowed,
+            "density": DENSITY,
+            **smallest_change(
+                context, lambda changed: _pointwise(changed.transfer(frequencies), exact)[0], POINTWISE + point
+            ),
+        },
         data={
             "frequencies": len(frequencies),
             "worst_transfer": {

@@ -1,29 +1,33 @@
 """Level ``noise``: ngspice's transient with its own seeded noise sources, recorded.
 
 Three questions, kept apart. Does the circuit answer that very noise as the emulator does
-(pathwise, no statistics)? Are the sources what they claim to be (level, mean, whiteness,
-cross-correlation)? Does the covariance come out as predicted for such sources, sampled and
-held? Only the last two need statistics; their thresholds are set by one false-alarm rate.
+(pathwise, no statistics)? Are the sources what they claim to be (level, mean, correlations,
+normality)? Do the voltages that such sources make have the covariance and the mean predicted for them,
+sampled and held?
+
+The last question is put to the emulator's response to the recorded noise: what ngspice's finite steps
+add is known from the first, sample by sample. So every null law is exact and nothing has
+to be allowed for.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
-from scipy.stats import chi2
 
-from spu.constants import UNIT_NOISE_DENSITY
-from spu.crosscheck.context import FALSE_ALARM, Context
-from spu.crosscheck.replay import FALLS, path_errors
+from spu.crosscheck.context import FALSE_ALARM, Context, Transient
+from spu.crosscheck.power import smallest_change_of_path
+from spu.crosscheck.recording import Recorder, Recording, declared
 from spu.crosscheck.result import Level
-from spu.emulator.propagate import input_response, respond
-from spu.emulator.stationary import source_gain
-from spu.spice.ngspice import Step
-from spu.spice.ngspice import run as run_ngspice
+from spu.crosscheck.sampled import SampledLaw
+from spu.crosscheck.whiteness import Sums, Test, battery, smallest_level
+from spu.errors import UsageError
 from spu.spice.timing import TRANSIENT_SAMPLES
 
 FloatArray = NDArray[np.float64]
@@ -31,347 +35,298 @@ FloatArray = NDArray[np.float64]
 PATH = 5e-3
 """Relative path error: ngspice's first step after each sample is backward Euler, which damps a little."""
 
-STEP_LIMITS = (6, 24, 96)
-"""Sample time over the step limit; a finer one only while the path error is above `PATH` and falls."""
+FINEST_PATH = 5e-4
+"""The least that is asked of the path, however small a deviation is to be detected."""
 
 DECLARED = 1e-9
 """Relative, of each source's declared rms, sample time and mean."""
 
-COARSER = 1.5
-"""How much longer than planned the deck may hold its samples."""
+HELD = 1e-6
+"""Of a source's rms: how far it may stray from its sample while it holds it."""
 
-LAGS = 8
-"""Of the whiteness test."""
+COARSER, FAITHLESS = 1.5, 0.5
+"""Samples held so much longer than the device's time constants ask for are a finding where they change its
+covariance by more than this share: all may be as predicted, but the transient no longer speaks of the device."""
 
-SETTLE = 5.0
-"""Burn-in in units of the slowest time constant: the covariance is then within e^-10 of stationary."""
+KINDS = 18
+"""Of tests, at most: each has this share of the false-alarm rate."""
+
+PILOT = 512
+"""Noise samples of the run that finds ngspice's speed."""
+
+MOST_SAMPLES = 10**9
+"""Of a check: beyond this it would run for days."""
+
+MOST_NUMBERS = 20_000_000
+"""Of what ngspice keeps in memory in one run: longer transients are several runs."""
+
+FIRST = 2048
+"""Samples on which it is found how an element changes the path."""
+
+INNOVATIONS = 64
+"""At least so many are taken of a run."""
 
 
 def run(context: Context) -> Level:
-    """Run, record, and test."""
+    """Plan, run, record, and test."""
     assert context.deck is not None
     circuit = context.circuit
     if not circuit.sources:
         return Level("noise", "skipped", "the device has no noise source")
-    declared = _declared(context)
-    interval = declared.interval
-    burn = int(np.ceil(SETTLE * context.timing.slowest / interval))
-    steps = burn + TRANSIENT_SAMPLES
-    lines = context.deck.top_level()
-    nodes = [lines[element].words[1] for element in context.elements]
-    saved = [*context.vectors, *nodes]
-    coarse = np.inf
-    for limit in STEP_LIMITS:
-        step = context.step(interval, limit)
-        commands = (
-            f"setseed {context.seed + 1}",
-            "save " + " ".join(f"v({node})" for node in dict.fromkeys(saved)),
-            f"tran {interval!r} {steps * interval!r} 0 {step!r}{context.uic}",
-        )
-        (found,) = run_ngspice(
-            context.deck.text(),
-            [Step(commands, "tran", ("time", *saved), steps * interval)],
-            time_limit=context.time_limit,
-        )
-        recording = _record(found, list(context.vectors), nodes, interval, steps)
-        inputs = np.vstack([recording.noise, recording.noise[-1:]])
-        exact = respond(context.law.dense, inputs, interval, hold=True, start=context.start)
-        errors = path_errors(context, recording.voltages, exact)
-        path, worst_cell = float(errors.max()), circuit.probes[int(np.argmax(errors))]
-        falls = path < coarse / FALLS
-        if path <= PATH or not falls:
-            break
-        coarse = path
-    sources = _test_sources(recording.noise / declared.rms)
-    covariance = _test_covariance(context, recording.voltages[burn + 1 :], interval, declared.rms, errors)
-    context.covariances["transient"] = covariance.estimate
-    context.means["transient"] = recording.voltages[burn + 1 :].mean(axis=0)
+    started = time.perf_counter()
+    source = declared(context)
+    startup = time.perf_counter() - started
+    if not source.interval > 0:
+        return Level("noise", "fail", "the deck's noise sources declare no sample time")
+    law = SampledLaw(context.law.dense, source.interval, source.rms, context.timing.slowest)
+    allowed = PATH if context.detect is None else max(FINEST_PATH, min(PATH, context.detect / 4.0))
+    recorder = Recorder(context, source, allowed)
+    plan = _plan(context, recorder, law, started, startup)
+    found = _Found(law, plan, context.law.voltage_mean, source.rms, [noise.name for noise in circuit.sources])
+    for recording in _runs(context, recorder, plan, started):
+        found.add(recording)
+    probes = [circuit.probes[k] for k in law.heard]
+    tests = found.tests(probes)
+    moments = context.transient = found.moments(context)
+    context.covariances["transient"], context.means["transient"] = moments.covariance, moments.mean
 
-    names = [source.name for source in circuit.sources]
+    names = found.sources
+    limit = FALSE_ALARM / KINDS
+    path, worst_cell = float(found.errors.max()), circuit.probes[int(np.argmax(found.errors))]
     parts: dict[str, tuple[float, float, str]] = {
         "declared": (
-            declared.error,
+            source.error,
             DECLARED,
-            f"source {names[declared.worst]} is declared with another rms or sample time",
+            f"source {names[source.worst]} is declared with another rms or sample time",
         ),
-        "held": (recording.held, 1e-6, "a source does not hold its samples for the sample time it declares"),
-        "path": (path, PATH, f"driven by ngspice's own noise, the path of {worst_cell} is off by {path:.2g}"),
-        "sources": (sources.statistic, 1.0, f"noise source {names[sources.worst]}: {sources.what} is off"),
-        "covariance": (
-            covariance.statistic,
-            1.0,
-            f"the variance of {covariance.what} is not what such sources give",
-        ),
+        "held": (found.held, HELD, "a source does not hold its samples for the sample time it declares"),
+        "path": (path, allowed, f"driven by ngspice's own noise, the path of {worst_cell} is off by {path:.2g}"),
     }
-    if interval > COARSER * context.timing.sample_time:
-        text = (
-            f"the deck holds its noise samples for {interval:.3g} s; the device's time constants ask for "
-            f"{context.timing.sample_time:.3g} s, so this transient does not sample the target"
-        )
-        parts["sample time"] = (interval / context.timing.sample_time, COARSER, text)
+    say = {
+        "sources": "noise source {where}: its {name} is off",
+        "covariance": "the {name} of {where} is not what such sources give",
+        "innovations": "the {name} of what is new in {where} after a time constant is not what such sources give",
+    }
+    statistics = {}
+    for group, members in tests.items():
+        worst = min(members, key=lambda test: test.p_value)
+        statistics[group] = float(np.log(max(worst.p_value, 1e-300)) / np.log(limit))
+        text = say[group].format(name=_SINGULAR.get(worst.name, worst.name), where=worst.where)
+        parts[group] = (statistics[group], 1.0, f"{text} (p = {worst.p_value:.2g})")
     failed = [key for key, (error, tolerance, _) in parts.items() if not error <= tolerance]
+    variance = law.smallest_variance(found.count, found.runs, limit) if len(probes) else np.zeros(1)
+    level = smallest_level(found.white.count, len(names), limit)
+    total = found.count * found.runs
     if failed:
         message = "; ".join(parts[key][2] for key in failed)
     else:
+        every = [test for members in tests.values() for test in members]
         message = (
-            f"path within {path:.2g} of the emulator's on the same noise ({len(names)} sources, {steps} samples); "
-            f"sources white and level (would see {sources.detectable:.2g}); covariance off by {covariance.error:.2g} "
-            f"from the one predicted for sampled noise, {covariance.effective:.0f} effective samples "
-            f"(would see {covariance.detectable:.2g} in a variance)"
+            f"path within {path:.2g} of the emulator's on the same noise ({len(names)} sources, {total} samples"
+            + (f" in {found.runs} runs" if found.runs > 1 else "")
+            + f"); {sum(test.tests for test in every)} tests of {len(every)} kinds, smallest p-value of a kind "
+            f"{min(test.p_value for test in every):.2g}; {moments.effective_samples:.0f} effective samples"
         )
     verdict = "fail" if failed else "pass"
-    if failed == ["path"] and falls and np.isfinite(coarse):
+    if failed == ["path"] and recorder.falls:
         verdict = "inconclusive"
         message += "; it falls with the step limit: ngspice would need finer steps than this check takes"
+    planned = context.timing.sample_time
+    if verdict == "pass" and source.interval > COARSER * planned and moments.sampling_bias > FAITHLESS:
+        verdict = "inconclusive"
+        message = (
+            f"the deck holds its noise samples for {source.interval:.3g} s where the device's time constants ask for "
+            f"{planned:.3g} s: all is as predicted for such noise, but it changes the covariance by "
+            f"{moments.sampling_bias:.0%}, so the transient says little of the device"
+        )
     key = failed[0] if failed else "path"
+    shared = {"false_alarm_rate": FALSE_ALARM}
     return Level(
         "noise",
         verdict,
         message,
         parts[key][0],
         parts[key][1],
+        false_alarm_rate=FALSE_ALARM,
+        detects={
+            "variance": float(variance.max()),
+            "variance_typical": float(np.median(variance)),
+            "source_level": level,
+            "path": allowed,
+            **smallest_change_of_path(
+                context, found.first, source.interval, hold=True, every=1, allowed=allowed + path
+            ),
+        },
         data={
             "failed": failed,
             "path_error": path,
-            "step_limit": step,
-            "sample_time": interval,
-            "samples": steps,
-            "burn_in": burn,
+            "step_limit": recorder.step,
+            "sample_time": source.interval,
+            "samples": total + recorder.burn * found.runs,
+            "runs": found.runs,
+            "burn_in": recorder.burn,
             "seed": context.seed,
-            "sources": {
-                "level_statistic": sources.statistic,
-                "smallest_detectable": sources.detectable,
-                "false_alarm_rate": FALSE_ALARM,
-            },
+            "tests": {group: [asdict(test) for test in members] for group, members in tests.items()},
+            "sources": {"level_statistic": statistics["sources"], "smallest_detectable": level, **shared},
             "covariance": {
-                "relative_error": covariance.error,
-                "statistic": covariance.statistic,
-                "effective_samples": covariance.effective,
-                "smallest_detectable": covariance.detectable,
-                "false_alarm_rate": FALSE_ALARM,
-                "sampling_bias": covariance.bias,
+                "relative_error": moments.relative_error,
+                "statistic": statistics.get("covariance", 0.0),
+                "effective_samples": moments.effective_samples,
+                "smallest_detectable": float(variance.max()),
+                "sampling_bias": moments.sampling_bias,
+                "finite_steps": moments.finite_steps,
+                **shared,
             },
         },
     )
 
 
-@dataclass(frozen=True)
-class _Declared:
-    rms: float
-    interval: float
-    error: float
-    worst: int
-
-
-def _declared(context: Context) -> _Declared:
-    """What the deck's sources say of themselves, asked of ngspice, not of the text."""
-    assert context.deck is not None
-    ask = tuple(f"let declared{k} = @{element}[coeffs]" for k, element in enumerate(context.elements))
-    names = tuple(f"declared{k}" for k in range(len(ask)))
-    (found,) = run_ngspice(
-        context.deck.text(),
-        [Step(("tran 1e-15 1e-15 uic", *ask), "tran", names)],
-        time_limit=context.time_limit,
-    )
-    values = [np.resize(np.append(found[name].real, [0.0] * 5), 5) for name in names]
-    table = np.stack(values)
-    interval = float(np.median(table[:, 1]))
-    rms = UNIT_NOISE_DENSITY / np.sqrt(2.0 * interval) if interval > 0 else np.inf
-    expected = np.array([2.0, interval, 0.0, rms, 0.0])
-    error = np.abs(table - expected) / np.array([1.0, interval or 1.0, interval or 1.0, rms, rms])
-    worst = int(np.argmax(error.max(axis=1)))
-    return _Declared(float(rms), interval, float(error.max()), worst)
-
-
-@dataclass(frozen=True, eq=False)
-class _Recording:
-    voltages: FloatArray
-    noise: FloatArray
-    held: float
-
-
-def _record(
-    found: dict[str, NDArray[Any]], probes: list[str], sources: list[str], interval: float, steps: int
-) -> _Recording:
-    """Probes at the sample instants, and each source's value in each interval.
-
-    ngspice puts a time point on every sample instant (they are breakpoints).
-    """
-    time = found["time"]
-    instants = np.arange(steps + 1) * interval
-    at = np.clip(np.searchsorted(time, instants - 1e-6 * interval), 0, len(time) - 1)
-    voltages = np.stack([found[name][at] for name in probes], axis=1)
-    inside = np.searchsorted(time, instants[:-1] + 0.5 * interval, side="right") - 1
-    noise = np.stack([found[name][inside] for name in sources], axis=1)
-    # Every point strictly inside an interval must carry the interval's value.
-    slot = np.floor(time / interval).astype(np.int64)
-    phase = time / interval - slot
-    strict = (phase > 1e-3) & (phase < 1 - 1e-3) & (slot < steps)
-    rms = float(np.sqrt((noise**2).mean())) or 1.0
-    held = max(
-        float(np.abs(found[name][strict] - noise[slot[strict], k]).max(initial=0.0)) / rms
-        for k, name in enumerate(sources)
-    )
-    return _Recording(voltages, noise, held)
+_SINGULAR = {
+    "variances": "variance",
+    "covariances": "covariance",
+    "means": "mean",
+}
 
 
 @dataclass(frozen=True)
-class _SourceTest:
-    statistic: float
-    worst: int
-    what: str
-    detectable: float
+class _Plan:
+    """So many runs of so many samples, after the burn-in of each; and when to stop."""
+
+    count: int
+    runs: int
+    workers: int = 1
+    deadline: float = np.inf
 
 
-def _test_sources(noise: FloatArray) -> _SourceTest:
-    """Level, mean, whiteness and cross-correlation of (N, m) normalised samples.
-
-    Each statistic is divided by its two-sided threshold at the false-alarm rate shared among
-    all of them (Bonferroni), so that 1 is the threshold of the lot. Level: chi-squared with N degrees of
-    freedom; the others are means of N independent products, normal to excellent accuracy.
-    """
-    count, width = noise.shape
-    tests = width * (2 + LAGS) + width * (width - 1) // 2 * (1 + 2)
-    tail = FALSE_ALARM / tests / 2.0
-    normal = float(-ndtri(tail))
-    found: list[tuple[float, int, str]] = []
-
-    def add(values: FloatArray, who: NDArray[Any], what: str) -> None:
-        if len(values):
-            worst = int(np.argmax(values))
-            found.append((float(values[worst]), int(who[worst]), what))
-
-    each = np.arange(width)
-    power = (noise**2).sum(axis=0)
-    low, high = chi2.ppf(tail, count), chi2.isf(tail, count)
-    add(
-        np.where(power > count, (power - count) / (high - count), (count - power) / (count - low)),
-        each,
-        "its level",
-    )
-    add(np.abs(noise.mean(axis=0)) * np.sqrt(count) / normal, each, "its mean")
-    for lag in range(1, LAGS + 1):
-        products = (noise[lag:] * noise[:-lag]).sum(axis=0) / np.sqrt(count - lag)
-        add(np.abs(products) / normal, each, f"its correlation at lag {lag}")
-    for lag in (0, 1):
-        cross = noise[lag:].T @ noise[: count - lag] / np.sqrt(count - lag)
-        rows, cols = np.nonzero(~np.eye(width, dtype=bool)) if lag else np.triu_indices(width, 1)
-        add(np.abs(cross[rows, cols]) / normal, rows, f"its correlation with another source at lag {lag}")
-    worst = max(found)
-    # An rms off by d moves the level statistic by 2 d N; seen with 99 % once it clears threshold and scatter.
-    detectable = (normal + float(ndtri(0.99))) * np.sqrt(0.5 / count)
-    return _SourceTest(worst[0], worst[1], worst[2], float(detectable))
-
-
-@dataclass(frozen=True, eq=False)
-class _CovarianceTest:
-    estimate: FloatArray
-    error: float
-    statistic: float
-    what: str
-    effective: float
-    detectable: float
-    bias: float
-
-
-def sampled_covariance(context: Context, interval: float, rms: float) -> tuple[FloatArray, FloatArray]:
-    """Stationary covariance at the sample instants under sampled and held noise.
-
-    Returns the (n, n) covariance of the state and the (n, n) transition over ``interval``: the
-    solution of ``P = Phi P Phi^T + G G^T rms^2`` with G the response to a held unit voltage.
-    """
-    dense = context.law.dense
-    transition, flat, _ = input_response(dense, interval)
-    push = flat @ dense.B * (source_gain(dense) * rms)
-    covariance = push @ push.T
-    power = transition
-    while np.abs(power).max() > 1e-18:  # doubling sums the series of positive semidefinite terms
-        covariance = covariance + power @ covariance @ power.T
-        power = power @ power
-    return (covariance + covariance.T) / 2, transition
-
-
-def _test_covariance(
-    context: Context, voltages: FloatArray, interval: float, rms: float, path_errors: FloatArray | float = 0.0
-) -> _CovarianceTest:
-    """Variances of all probes and of all their normalised sums and differences against prediction.
-
-    A variance estimated from N correlated Gaussian samples is a quadratic form: with e its
-    deviation, ``P(e > 2 s sqrt(x) + 2 b x) <= exp(-x)`` and ``P(e < -2 s sqrt(x)) <= exp(-x)``
-    (Laurent and Massart 2000), ``2 s^2`` its variance and b a bound on its eigenvalues; both
-    follow from the known autocovariance. So the stated false-alarm rate is an upper bound,
-    however few effective samples there are.
-
-    What the pathwise comparison found (``path_errors``, relative, of each probe) is allowed for: the
-    difference of two voltages that nearly coincide is small, and ngspice's steps are not exact.
-    """
-    count, width = voltages.shape
-    dense = context.law.dense
-    state, transition = sampled_covariance(context, interval, rms)
-    predicted = dense.H @ state @ dense.H.T
-    scale = np.sqrt(np.diag(predicted))
-    left = dense.H / np.where(scale > 0, scale, 1.0)[:, None]
-    deviation = (voltages - context.law.voltage_mean) / np.where(scale > 0, scale, 1.0)
-    estimate = deviation.T @ deviation / count
-
-    squares_sum = absolute_sum = None
-    squares_diff = absolute_diff = None
-    frobenius = 0.0
-    current = state @ left.T
-    slowest = context.timing.slowest
-    last = min(count - 1, int(np.ceil(20.0 * slowest / interval)))
-    correlation = left @ current
-    for lag in range(last + 1):
-        R = left @ current
-        weight = (1.0 if lag == 0 else 2.0) * (1.0 - lag / count) / count
-        own = np.diag(R)[:, None] + np.diag(R)[None, :]
-        cross = R + R.T
-        plus, minus = own + cross, own - cross
-        frobenius += weight * (np.trace(R) ** 2 + (R * R.T).sum())
-        if squares_sum is None:
-            squares_sum, absolute_sum = weight * plus**2, weight * np.abs(plus)
-            squares_diff, absolute_diff = weight * minus**2, weight * np.abs(minus)
-        else:
-            squares_sum, absolute_sum = squares_sum + weight * plus**2, absolute_sum + weight * np.abs(plus)
-            squares_diff, absolute_diff = (
-                squares_diff + weight * minus**2,
-                absolute_diff + weight * np.abs(minus),
+def _plan(context: Context, recorder: Recorder, law: SampledLaw, started: float, startup: float) -> _Plan:
+    """As many samples as what is to be detected needs, or as the budget buys; else the usual number."""
+    if context.detect is None and context.budget is None:
+        return _Plan(TRANSIENT_SAMPLES, 1)
+    limit = FALSE_ALARM / KINDS
+    wanted = 0
+    if context.detect is not None and len(law.heard):
+        wanted = max(law.samples_for(context.detect, limit), TRANSIENT_SAMPLES)
+        if wanted > MOST_SAMPLES:
+            raise UsageError(
+                f"to see {context.detect:.2g} of a variance needs {wanted:.2g} noise samples, more than the "
+                f"{MOST_SAMPLES:.0g} that a check takes; a larger deviation needs fewer (their number goes with "
+                "its inverse square)"
             )
-        current = transition @ current
-    independent = np.trace(correlation) ** 2 + (correlation**2).sum()
-    # Sums cover the diagonal too (twice each probe); differences only pairs.
-    tests = 2 * (width * (width + 1) // 2 + width * (width - 1) // 2)
-    x = np.log(tests / FALSE_ALARM)
-    statistic, what, detectable = 0.0, "", 0.0
-    own_estimate = np.diag(estimate)[:, None] + np.diag(estimate)[None, :]
-    own_predicted = np.diag(correlation)[:, None] + np.diag(correlation)[None, :]
-    names = context.circuit.probes
-    errors = np.broadcast_to(np.asarray(path_errors, dtype=np.float64), (width,))
-    slack = errors[:, None] + errors[None, :]
-    for sign, squares, bound in ((1.0, squares_sum, absolute_sum), (-1.0, squares_diff, absolute_diff)):
-        assert squares is not None
-        found = own_estimate + sign * 2.0 * estimate
-        expected = own_predicted + sign * 2.0 * correlation
-        below = 2.0 * np.sqrt(squares * x)  # s^2 = (variance / 2), variance = 2 * squares
-        above = below + 2.0 * np.asarray(bound) * x
-        inexact = 2.0 * np.sqrt(np.maximum(expected, 0.0)) * slack + slack**2
-        threshold = np.where(found > expected, above, below) + inexact
-        ratio = np.abs(found - expected) / np.where(threshold > 0, threshold, np.inf)
-        i, j = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
-        if ratio[i, j] > statistic:
-            statistic = float(ratio[i, j])
-            what = names[i] if i == j else f"{names[i]} {'+' if sign > 0 else '-'} {names[j]} (each over its rms)"
-        if sign > 0:
-            spread = np.sqrt(2.0 * np.diag(squares))
-            detectable = float(((np.diag(above) + 2.33 * spread) / np.diag(expected)).max())
-    unscaled = estimate * np.outer(scale, scale)
-    white = context.law.voltage_covariance
-    return _CovarianceTest(
-        estimate=unscaled,
-        error=float(np.linalg.norm(unscaled - predicted) / np.linalg.norm(predicted)),
-        statistic=statistic,
-        what=what,
-        effective=float(independent / frobenius),
-        detectable=detectable,
-        bias=float(np.linalg.norm(predicted - white) / np.linalg.norm(white)),
+    context.progress("noise: a short run, to see how fast ngspice is")
+    pilot = recorder.record(PILOT)
+    speed = (PILOT + recorder.burn) / max(pilot.seconds - startup, 0.1 * pilot.seconds)
+    workers = min(2, os.cpu_count() or 1)
+    # One run fits into memory and well into its time limit, and a budget is spent in a few of them: others may
+    # want the machine, and then it is slower than the short run was.
+    seconds = min(context.time_limit, np.inf if context.budget is None else context.budget) / 4.0
+    longest = int(min(MOST_NUMBERS / (pilot.points * recorder.width), seconds * speed))
+    longest = max(longest - recorder.burn, PILOT)
+    deadline = np.inf
+    if context.budget is not None:
+        deadline = started + context.budget
+        left = max(deadline - time.perf_counter() - startup, 0.0)
+        wanted = max(int(left * speed * workers) - recorder.burn * workers, PILOT)
+    runs = -(-wanted // longest)
+    if runs > 1 or wanted > 4 * TRANSIENT_SAMPLES:
+        runs = workers * -(-runs // workers)
+    plan = _Plan(-(-wanted // runs), runs, workers, deadline)
+    seen = float(law.smallest_variance(plan.count, runs, limit).max()) if len(law.heard) else 0.0
+    seconds = -(-runs // workers) * (startup + (plan.count + recorder.burn) / speed)
+    context.progress(
+        f"noise: {plan.count * runs} samples in {runs} run{'s' if runs > 1 else ''}, about {seconds:.0f} s of ngspice; "
+        f"a variance off by {100 * seen:.2g} % will be seen"
     )
+    return plan
+
+
+def _runs(context: Context, recorder: Recorder, plan: _Plan, started: float) -> Iterator[Recording]:
+    """The recordings in order; a deadline is kept by leaving out what would not be done in time."""
+    done, batch_seconds = 0, 0.0
+    with ThreadPoolExecutor(plan.workers) as pool:
+        while done < plan.runs:
+            before = time.perf_counter()
+            if done and before + batch_seconds > plan.deadline:
+                return
+            numbers = range(done, min(done + plan.workers, plan.runs))
+            yield from pool.map(lambda number: recorder.record(plan.count, number), numbers)
+            done = numbers.stop
+            batch_seconds = time.perf_counter() - before
+            if plan.runs > plan.workers:
+                context.progress(f"noise: {done} of {plan.runs} runs, {time.perf_counter() - started:.0f} s")
+
+
+class _Found:
+    """Everything that is kept of the runs: sums, no samples."""
+
+    def __init__(
+        self, law: SampledLaw, plan: _Plan, voltage_mean: FloatArray, rms: float, sources: Sequence[str]
+    ) -> None:
+        self.law, self.rms, self.voltage_mean, self.sources = law, rms, voltage_mean, list(sources)
+        self.count, self.runs, self.held = plan.count, 0, 0.0
+        width = len(voltage_mean)
+        self.errors = np.zeros(width)
+        self.white = Sums(len(self.sources))
+        self.found, self.exact = np.zeros((width, width)), np.zeros((width, width))
+        self.found_mean, self.exact_mean = np.zeros(width), np.zeros(width)
+        self.filter = None
+        if len(law.heard):
+            # From one slowest time constant to the next, innovations are of the size of the voltages themselves.
+            fewest = max(INNOVATIONS, 4 * len(law.heard))
+            stride = max(1, min(round(law.slowest / law.interval), plan.count // fewest))
+            self.filter = law.innovations(stride)
+            self.new = Sums(self.filter.width)
+
+    def add(self, recording: Recording) -> None:
+        """Add a run."""
+        if not self.runs:
+            self.first = recording.noise[:FIRST]
+        self.runs += 1
+        self.held = max(self.held, recording.held)
+        self.errors = np.maximum(self.errors, recording.errors)
+        self.white.add(recording.noise / self.rms)
+        found, exact = recording.voltages - self.voltage_mean, recording.exact - self.voltage_mean
+        self.found += found.T @ found / len(found)
+        self.exact += exact.T @ exact / len(exact)
+        self.found_mean += found.mean(axis=0)
+        self.exact_mean += exact.mean(axis=0)
+        if self.filter is not None:
+            heard = self.law.heard
+            self.new.add(self.filter.of(exact[:, heard] / self.law.rms_voltages[heard]))
+
+    def tests(self, probes: Sequence[str]) -> dict[str, list[Test]]:
+        """By group; ``probes`` are the names of those that are heard."""
+        groups = {"sources": battery(self.white, self.sources)}
+        if self.filter is not None:
+            heard = self.law.heard
+            size = self.law.rms_voltages[heard]
+            entries = self.exact[np.ix_(heard, heard)] / np.outer(size, size) / self.runs
+            groups["covariance"] = [
+                *self.law.test_entries(entries, self.count, self.runs, probes),
+                *self.law.test_means(self.exact_mean[heard] / size / self.runs, self.count, self.runs, probes),
+            ]
+            whole = self.filter.width == len(probes)
+            names = probes if whole else [f"combination {k + 1} of the cells" for k in range(self.filter.width)]
+            groups["innovations"] = battery(self.new, names)
+        return groups
+
+    def moments(self, context: Context) -> Transient:
+        """Means and covariances, with what they should be and how far they scatter."""
+        law, runs = self.law, self.runs
+        heard, size = law.heard, law.rms_voltages[law.heard]
+        spread, mean_spread = np.zeros_like(self.found), np.zeros(len(self.voltage_mean))
+        effective = 0.0
+        if len(heard):
+            spread[np.ix_(heard, heard)] = law.entry_variance(self.count) / runs * np.outer(size, size) ** 2
+            mean_spread[heard] = np.diag(law.mean_covariance(self.count)) / runs * size**2
+            effective = law.effective_samples(self.count, runs)
+        return Transient(
+            covariance=self.found / runs,
+            mean=self.voltage_mean + self.found_mean / runs,
+            response_covariance=self.exact / runs,
+            response_mean=self.voltage_mean + self.exact_mean / runs,
+            predicted=law.covariance,
+            covariance_variance=spread,
+            mean_variance=mean_spread,
+            white=context.law.voltage_covariance,
+            effective_samples=effective,
+        )

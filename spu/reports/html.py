@@ -22,6 +22,7 @@ from spu.reports.document import (
     Text,
     Verdict,
 )
+from spu.verdicts import loud
 
 GENERATOR = '<meta name="generator" content="spu report">'
 """Marks a page as one that may be written over."""
@@ -152,8 +153,3 @@ def _(block: Verdict) -> str:
         f'<p class="word">{escape(block.sentence)}</p>\n{meaning}\n'
         f'<ul class="levels" aria-label="Levels">{levels}</ul>\n</div>'
     )
-
-
-def loud(verdict: str) -> str:
-    """Write a verdict so that a bad one stands out without colour."""
-    return verdict.upper() if verdict in ("fail", "error") else verdict

@@ -18,7 +18,7 @@ from spu.reports.document import (
     Text,
     Verdict,
 )
-from spu.reports.html import loud
+from spu.verdicts import loud
 
 GENERATOR = "<!-- spu report -->"
 """Marks a file as one that may be written over."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from spu.crosscheck import Check, Level
 from spu.crosscheck.changes import Changes
+from spu.crosscheck.diagnosis import Diagnosis
 from spu.look import cell_table, coupler_table, look_at
 from spu.pictures import draw_convergence, draw_graph, draw_matrix
 from spu.problem import Problem
@@ -27,17 +28,27 @@ from spu.reports.document import (
     Verdict,
 )
 from spu.reports.evidence import Evidence
-from spu.reports.html import loud
-from spu.verdicts import COMPARES, FAILING_MEANS, IN_WORDS
-from spu.words import TASKS, engineering, number, plural, small
+from spu.verdicts import (
+    CORNERS_NOTE,
+    FAILING_MEANS,
+    IN_WORDS,
+    MOST_VARIABLES,
+    SURENESS_NOTE,
+    corner_table,
+    level_table,
+    moments_table,
+    moved_tables,
+    sureness_table,
+)
+from spu.words import TASKS, engineering, plural, small
 
 FloatArray = NDArray[np.float64]
 
 MOST_ROWS = 40
 """Of a table of cells, of couplers, of edited lines."""
 
-MOST_VARIABLES = 12
-"""Whose means and variances are listed, and of a matrix that is written out."""
+MOST_WRITTEN = 12
+"""Rows of a matrix that is written out."""
 
 MOST_DRAWN = 2000
 """Cells or couplers of a graph that is drawn."""
@@ -88,6 +99,8 @@ def verdict(check: Check) -> Verdict:
     failed = [level for level in levels if level.verdict == "fail"]
     if failed:
         meaning += [FAILING_MEANS[failed[0].name], f"Level {failed[0].name}: {failed[0].message}."]
+    if check.diagnosis is not None:
+        meaning.insert(0, f"{'Cause' if check.diagnosis.best else 'Cause unknown'}: {check.diagnosis.lines[0]}")
     meaning += [f"Level {level.name}: {level.message}." for level in levels if level.verdict == "error"]
     if check.verdict == "pass":
         meaning += [_agreement(check)]
@@ -136,41 +149,65 @@ def _key_figures(evidence: Evidence) -> Facts:
 # --- the evidence ---------------------------------------------------------------------------
 
 
-def levels_table(check: Check) -> Table:
-    """Each level with what it compares and its figures."""
-    rows = [
-        (
-            level.name,
-            COMPARES.get(level.name, ""),
-            loud(level.verdict),
-            small(level.error),
-            small(level.tolerance),
-            f"{level.seconds:.1f}",
-        )
-        for level in check.levels.values()
-    ]
-    return Table(
-        "Levels, cheap and sharp first",
-        ["level", "what is compared", "verdict", "worst error", "allowed", "seconds"],
-        rows,
-        left=3,
-        note="Errors are relative; a level that is skipped has nothing to say about this device.",
-    )
-
-
 def _levels(evidence: Evidence) -> Section:
     levels: Sequence[Level] = list(evidence.check.levels.values())
-    blocks: list[Block] = [levels_table(evidence.check)]
+    blocks: list[Block] = [levels_block(evidence.check)]
     said = [f"{level.name}: {level.message}" for level in levels if level.message]
     blocks += [Bullets(said)] if said else []
+    headers, rows = sureness_table(evidence.check)
+    if rows:
+        blocks.append(Table("How sure each level is", headers, rows, left=3, note=sentence(SURENESS_NOTE)))
     return Section("What was compared", blocks)
+
+
+def levels_block(check: Check) -> Table:
+    """Each level with what it compares and its figures."""
+    note = "Errors are relative; a level that is skipped has nothing to say about this device."
+    return Table("Levels, cheap and sharp first", *level_table(check), left=3, note=note)
+
+
+def sentence(words: str) -> str:
+    """A note as a sentence."""
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def _difference(evidence: Evidence) -> Section | None:
     changes = evidence.check.changes
-    if changes is None:
-        return None
-    return Section("What the edited netlist changed", list(_changes(changes)))
+    diagnosis = evidence.check.diagnosis
+    blocks: list[Block] = [] if diagnosis is None else list(_diagnosis(diagnosis))
+    blocks += [] if changes is None else list(_changes(changes))
+    return Section("What differs, and why", blocks) if blocks else None
+
+
+def _diagnosis(diagnosis: Diagnosis) -> Iterator[Block]:
+    yield Bullets(diagnosis.lines)
+    explanations = [*([diagnosis.best] if diagnosis.best else []), *diagnosis.others]
+    if explanations:
+        rows = [
+            (each.text, f"{100 * each.explained:.4g} %", f"{each.remaining:.3g}", "yes" if each.complete else "no")
+            for each in explanations
+        ]
+        yield Table(
+            "Single changes that would explain what was measured, the best first",
+            ["change", "explains", "leaves, of what is allowed", "explains all"],
+            rows,
+            note="Only measurements are used, not the text of the netlist. What is explained: of the squared "
+            "differences, each in units of what its level allows.",
+        )
+    if diagnosis.entries:
+        rows = [
+            (
+                " ".join(dict.fromkeys(entry["cells"])),
+                number(entry["expected"]),
+                number(entry["measured"]),
+                f"{entry['relative']:+.2%}",
+            )
+            for entry in diagnosis.entries
+        ]
+        note = "Change relative to the root of the product of the two variances."
+        yield Table(
+            "Covariances of voltages that moved most, V^2", ["cells", "expected", "measured", "change"], rows, note=note
+        )
 
 
 def _changes(changes: Changes) -> Iterator[Block]:
@@ -189,18 +226,9 @@ def _changes(changes: Changes) -> Iterator[Block]:
             yield Table("Edited lines", ["element or parameter", "was", "is", "line"], rows, left=3, note=note)
         else:
             yield Text("No element and no parameter differs.")
-    moved = [("covariance", changes.moved_covariances()), ("mean", changes.moved_means())]
-    for what, entries in moved:
-        if entries:
-            yield Table(
-                f"Entries of the {what} that moved most",
-                [f"{what} of", "was", "is", "change"],
-                [
-                    (" ".join(dict.fromkeys(e.variables)), number(e.before), number(e.after), f"{e.relative:+.2%}")
-                    for e in entries
-                ],
-                note="Changes are relative to the standard deviations.",
-            )
+    for headers, moved in moved_tables(changes):
+        note = "Changes are relative to the standard deviations."
+        yield Table("What moved most", headers, moved, note=note)
     pairs = [("covariance", f"changed by {small(changes.covariance_change)} (relative, Frobenius)")]
     if changes.mean_change is not None:
         pairs.append(("mean", f"changed by {small(changes.mean_change)} (relative)"))
@@ -213,46 +241,19 @@ def _changes(changes: Changes) -> Iterator[Block]:
 
 def _corners(evidence: Evidence) -> Section | None:
     check = evidence.check
-    shown = [name for name in (*_EXACT, "ngspice transient") if name in check.covariances]
-    if len(shown) < 2:
+    headers, rows = corner_table(check)
+    if not rows:
         return None
-    apart = [
-        (a, b, small(_gap(check, a, b)))
-        for a, b in combinations(shown, 2)
-        if (a, b) != ("ngspice", "ngspice transient")
-    ]
-    blocks: list[Block] = [
-        Table(
-            "How far the corners lie apart",
-            ["from", "to", "covariance"],
-            apart,
-            left=2,
-            note="Frobenius norm of the difference over that of the first. The transient scatters, as it samples.",
-        ),
-        moments_table(check),
-    ]
-    return Section("Ideal, emulator and ngspice, pairwise", blocks)
+    apart = Table("How far the corners lie apart", headers, rows, left=2, note=sentence(CORNERS_NOTE))
+    return Section("Ideal, emulator and ngspice, pairwise", [apart, moments_block(check)])
 
 
-def moments_table(check: Check) -> Table:
+def moments_block(check: Check) -> Table:
     """Mean and variance of each variable in the exact corners, or of those that differ most."""
-    shown = [name for name in _EXACT if name in check.covariances]
-    variances = {name: np.asarray(check.covariances[name]).diagonal() for name in shown}
-    means = [name for name in shown if name in check.means]
-    order = check.worst_variables(MOST_VARIABLES)
-    rows = [
-        (
-            check.variables[k],
-            *(number(float(check.means[name][k])) for name in means),
-            *(number(float(variances[name][k])) for name in shown),
-        )
-        for k in order
-    ]
-    headers = ["variable", *(f"mean: {name}" for name in means), *(f"variance: {name}" for name in shown)]
     note = ""
-    if len(order) < len(check.variables):
-        note = f"The {len(order)} of {len(check.variables)} variables that differ most."
-    return Table("Means and variances, problem units", headers, rows, note=note)
+    if len(check.variables) > MOST_VARIABLES:
+        note = f"The {MOST_VARIABLES} of {len(check.variables)} variables that differ most."
+    return Table("Means and variances, problem units", *moments_table(check, MOST_VARIABLES), note=note)
 
 
 def _covariances(evidence: Evidence) -> Section | None:
@@ -366,7 +367,7 @@ def _matrix(problem: Problem, name: str) -> Iterator[Block]:
     matrix = np.asarray(problem.matrix.toarray() if problem.sparse else problem.matrix)  # type: ignore[union-attr]
     right = {"linear": "vector"}.get(problem.task)
     mean = problem.target_mean
-    if problem.n <= MOST_VARIABLES:
+    if problem.n <= MOST_WRITTEN:
         headers = ["", *problem.variables]
         rows = [[v, *(f"{x:.5g}" for x in row)] for v, row in zip(problem.variables, matrix.tolist(), strict=True)]
         if right is not None:

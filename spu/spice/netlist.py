@@ -1,10 +1,13 @@
-"""A device's circuit as an ngspice netlist: hierarchical, commented, runnable by itself.
+"""A device's circuit as a netlist: hierarchical, commented, runnable by itself.
+
+One writer for all simulators; what they write differently stands in `spu.spice.dialects`.
 
 Noise sources work in ``.noise`` and in ``.tran``: each is a voltage of ``en`` = 1 nV/sqrt(Hz) on
 a node of its own, which transconductors turn into the currents of cells and couplers.
 Injected ones are a resistor with ``4kTR = en^2`` (heard by ``.noise``) behind a sample-and-hold
 random source of the same density (heard by ``.tran``). Thermal ones have no resistor: their
-noise in ``.noise`` is that of the cell's or coupler's own resistor.
+noise in ``.noise`` is that of the cell's or coupler's own resistor. (Dialects whose resistors are
+noisy in ``.tran``, too, go without them.)
 """
 
 from __future__ import annotations
@@ -17,13 +20,15 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from spu.circuit import Circuit, Instances, Subcircuit, coupler_names, lower
+from spu.circuit import Circuit, Instances, coupler_names, lower
 from spu.constants import BOLTZMANN, GROUND, ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
 from spu.device import Device
 from spu.elements import unit_noise_resistance
 from spu.emulator.law import Law, solve
+from spu.errors import InputError
 from spu.sde import stochastic_ode
 from spu.sparse import is_diagonal
+from spu.spice.dialects import NGSPICE, Dialect, Measurement, Tolerances, find_dialect, noise_element, number
 from spu.spice.timing import Timing, timing
 
 FloatArray = NDArray[np.float64]
@@ -44,19 +49,9 @@ _MOST_ANALYSED, _ANALYSED = 64, 16
 """With more cells than the first, a netlist run by itself measures only as many as the second."""
 
 
-def number(value: float) -> str:
-    """Shortest text that reads back as the same double, in a form every SPICE takes."""
-    return repr(float(value))
-
-
 def cell_node(name: str) -> str:
     """The netlist's node of a cell: prefixed, so that no name collides with ground or a noise node."""
     return f"cell_{name}"
-
-
-def noise_element(source: str) -> str:
-    """The voltage source of a noise source."""
-    return f"v{source}"
 
 
 def noise_resistor(circuit: Circuit) -> dict[str, str]:
@@ -71,7 +66,7 @@ def noise_resistor(circuit: Circuit) -> dict[str, str]:
     return found
 
 
-def netlist(device: Device, *, seed: int = 0, law: Law | None = None) -> str:
+def netlist(device: Device, *, seed: int = 0, law: Law | None = None, dialect: str = "ngspice") -> str:
     """The complete netlist of a device.
 
     Parameters
@@ -82,18 +77,24 @@ def netlist(device: Device, *, seed: int = 0, law: Law | None = None) -> str:
         Of the transient noise sources.
     law:
         The device's stationary law, where it is known already.
+    dialect:
+        ``ngspice``, ``ltspice``, ``xyce`` or ``spectre``.
 
     Raises
     ------
     CircuitError
         If the circuit has no stationary law: the header states what to expect.
+    InputError
+        If there is no such dialect.
     """
-    return "".join(_pieces(device, seed, law))
+    return "".join(_pieces(device, seed, law, find_dialect(dialect)))
 
 
-def write_netlist(device: Device, stream: BinaryIO, *, seed: int = 0, law: Law | None = None) -> None:
+def write_netlist(
+    device: Device, stream: BinaryIO, *, seed: int = 0, law: Law | None = None, dialect: Dialect = NGSPICE
+) -> None:
     """Write what `netlist` gives to an open binary stream, piece by piece."""
-    for piece in _pieces(device, seed, law):
+    for piece in _pieces(device, seed, law, dialect):
         stream.write(piece.encode())
 
 
@@ -102,51 +103,52 @@ def netlist_size(circuit: Circuit) -> int:
     return sum(len(group.names) for group in circuit.instances) + len(circuit.sources)
 
 
-def _pieces(device: Device, seed: int, law: Law | None) -> Iterator[str]:
+def refuse_length(device: Device) -> None:
+    """Raise `InputError` for a device whose netlist no simulator would get through."""
+    size = netlist_size(lower(device.members()[0]))
+    if size > MAX_INSTANCES:
+        raise InputError(f"a netlist of {size} instances is more than a simulator takes: at most {MAX_INSTANCES}")
+
+
+def _pieces(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iterator[str]:
     """The text in pieces of many lines."""
-    lines = _lines(device, seed, law)
+    lines = _lines(device, seed, law, dialect)
     while piece := list(islice(lines, 10_000)):
         yield "\n".join(piece) + "\n"
 
 
-def _lines(device: Device, seed: int, law: Law | None) -> Iterator[str]:
+def _lines(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iterator[str]:
     device = device.members()[0]  # a netlist is of one programming
     circuit = lower(device)
     law = solve(stochastic_ode(circuit)) if law is None else law
     times = timing(law)
-    yield from _header(device, circuit, law, times, seed)
-    yield from _parameters(circuit, law, times, seed)
-    yield from _subcircuits(circuit)
-    yield from _instances(circuit, device)
-    yield from _sources(circuit)
-    yield from _analysis(circuit, law, times)
-    yield ".end"
-
-
-def _section(text: str) -> list[str]:
-    return ["*", f"* ---- {text} ----"]
+    yield from _header(device, circuit, law, times, seed, dialect)
+    yield from _parameters(circuit, law, times, seed, dialect)
+    yield from _subcircuits(circuit, dialect)
+    yield from _instances(circuit, device, dialect)
+    yield from _sources(circuit, seed, dialect)
+    yield from _analysis(circuit, law, times, seed, dialect)
+    yield from dialect.end()
 
 
 def _rows(matrix: FloatArray) -> Iterator[str]:
     for row in matrix:
-        yield "*   " + " ".join(f"{value: .9e}" for value in row)
+        yield "  " + " ".join(f"{value: .9e}" for value in row)
 
 
-def _header(device: Device, circuit: Circuit, law: Law, times: Timing, seed: int) -> list[str]:
+def _header(device: Device, circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dialect) -> list[str]:
     from spu import __version__
 
     n, m = len(device.cell_names), len(device.coupler_ends)
     kind = device.architecture or "hand-built"
     lines = [
-        f"SPU: {n} cells, {m} couplers, {kind}",
-        f"* Written by spu {__version__} for device {device.hash}; seed {seed}.",
-        "* Run it:      ngspice -b device.cir     (no other file and no Python needed)",
-        "* It prints, cell by cell, the variance that the circuit's noise gives, against the expected one.",
-        "* Units: SI (V, A, s, F, ohm, H, S); noise densities are one-sided (A^2/Hz, V/sqrt(Hz)).",
-        "* Node cell_NAME is the voltage of cell NAME; n_NAME carries its injected noise, t_NAME the thermal",
-        "* noise of its resistor (for transient analysis; .noise takes that from the resistor itself).",
+        f"Written by spu {__version__} for device {device.hash}; seed {seed}.",
+        *(line.format(file=f"device{dialect.ending}") for line in dialect.run),
+        "Units: SI (V, A, s, F, ohm, H, S); noise densities are one-sided (A^2/Hz, V/sqrt(Hz)).",
+        *_nodes(dialect),
+        "",
+        "---- what it computes ----",
     ]
-    lines += _section("what it computes")
     problem = device.problem
     if problem is not None:
         what = {
@@ -154,73 +156,89 @@ def _header(device: Device, circuit: Circuit, law: Law, times: Timing, seed: int
             "inverse": "inverts this matrix A (the covariance of x is A^-1)",
             "linear": "solves A x = b (the mean of x is A^-1 b) with this matrix A",
         }[problem.task]
-        lines.append(f"* It {what}:")
+        lines.append(f"It {what}:")
         lines += _limited(problem.matrix)
-        lines.append("* Target mean of x:")
+        lines.append("Target mean of x:")
         lines += _limited(problem.target_mean[None, :])
     readout = device.readout
     if is_diagonal(readout.matrix):
-        lines.append("* Mapping, x = gain * v + offset:   variable, cell, gain (1/V), offset")
+        lines.append("Mapping, x = gain * v + offset:   variable, cell, gain (1/V), offset")
         lines += [
-            f"*   {variable} {cell} {number(gain)} {number(offset)}"
+            f"  {variable} {cell} {number(gain)} {number(offset)}"
             for variable, cell, gain, offset in zip(
                 readout.variables, circuit.probes, readout.matrix.diagonal(), readout.offset, strict=True
             )
         ]
     else:
-        lines.append("* Mapping, x = T v + offset; T (1/V), then offset:")
+        lines.append("Mapping, x = T v + offset; T (1/V), then offset:")
         lines += [*_limited(readout.matrix), *_limited(readout.offset[None, :])]
-    lines.append("* Expected mean of the cell voltages, V:")
+    lines.append("Expected mean of the cell voltages, V:")
     lines += _limited(law.voltage_mean[None, :])
-    lines.append("* Expected covariance of the cell voltages with white noise, V^2:")
+    lines.append("Expected covariance of the cell voltages with white noise, V^2:")
     lines += _limited(law.voltage_covariance)
     lines.append(
-        f"* Slowest time constant {times.slowest:.4g} s; samples every ts = {number(times.sample_time)} s in .tran."
+        f"Slowest time constant {times.slowest:.4g} s; samples every ts = {number(times.sample_time)} s in .tran."
     )
-    return lines
+    title = f"SPU: {n} cells, {m} couplers, {kind}"
+    return [*dialect.title(title), *(dialect.comment(line) for line in lines)]
+
+
+def _nodes(dialect: Dialect) -> list[str]:
+    if not dialect.thermal_sources:
+        return ["Node cell_NAME is the voltage of cell NAME; n_NAME carries its injected noise."]
+    return [
+        "Node cell_NAME is the voltage of cell NAME; n_NAME carries its injected noise, t_NAME the thermal",
+        "noise of its resistor (for transient analysis; .noise takes that from the resistor itself).",
+    ]
 
 
 def _limited(matrix: FloatArray | sp.csr_array) -> list[str]:
     if max(matrix.shape) > _HEADER_ROWS:
-        return [f"*   ({matrix.shape[0]} x {matrix.shape[1]}: see problem.json)"]
+        return [f"  ({matrix.shape[0]} x {matrix.shape[1]}: see problem.json)"]
     return list(_rows(matrix.toarray() if sp.issparse(matrix) else matrix))
 
 
-def _parameters(circuit: Circuit, law: Law, times: Timing, seed: int) -> list[str]:
+def _parameters(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dialect) -> list[str]:
     hot = circuit.temperature > 0
     temperature = circuit.temperature if hot else ROOM_TEMPERATURE
     voltage, current, capacitance = _scales(law)
     noise = UNIT_NOISE_DENSITY / np.sqrt(2.0 * times.sample_time)
     smallest = min(1e-6 * voltage, 1e-4 * noise)
-    # The trapezoidal rule rings on modes far faster than its steps and never forgets it; Gear's damps
-    # them, and damps resonances a little, too, so it is for stiff circuits only.
-    method = "gear" if float(np.abs(law.poles).max()) * times.sample_time > STIFF else "trap"
+    chosen = Tolerances(
+        temperature=round(temperature - 273.15, 9),
+        seed=seed + 1,
+        method=_method(law, times),
+        voltage=float(smallest),
+        current=current * 1e-6,
+        charge=voltage * capacitance * 1e-8,
+    )
+    silent = [f"The device is at 0 K: its resistors are silent ({dialect.silence})."] if not hot else []
+    words = [
+        *silent,
+        "en: density of every noise source, V/sqrt(Hz); ts: its sample time in .tran, s; vn: its rms then, V;",
+        "rn: resistor with 4kT*rn = en^2, ohm" + ("; kt4: 4kT, J." if hot and dialect.thermal_sources else "."),
+    ]
     lines = [
-        *_section("parameters"),
-        "* en: density of every noise source, V/sqrt(Hz); ts: its sample time in .tran, s; vn: its rms then, V;",
-        "* rn: resistor with 4kT*rn = en^2, ohm" + ("; kt4: 4kT, J." if hot else "."),
-        f".param en={number(UNIT_NOISE_DENSITY)}",
-        f".param ts={number(times.sample_time)}",
-        ".param vn={en/sqrt(2*ts)}",
-        f".param rn={number(unit_noise_resistance(temperature))}",
+        *dialect.section("parameters"),
+        *(dialect.comment(line) for line in words),
+        dialect.parameter("en", UNIT_NOISE_DENSITY),
+        dialect.parameter("ts", times.sample_time),
+        dialect.parameter("vn", "en/sqrt(2*ts)"),
+        dialect.parameter("rn", unit_noise_resistance(temperature)),
     ]
-    if hot:
-        lines.append(f".param kt4={number(4.0 * BOLTZMANN * temperature)}")
-    lines += [
-        "* Tolerances below the signals, which are far smaller than the defaults expect; tighter ones make",
-        "* ngspice stop with 'timestep too small' where time constants spread over many decades.",
-        f".options temp={number(round(temperature - 273.15, 9))} seed={seed + 1} method={method} reltol=1e-4",
-        f"+ vntol={smallest:.0e} abstol={current * 1e-6:.0e} chgtol={voltage * capacitance * 1e-8:.0e}",
-    ]
-    if law.sde.conserved:
-        lines += [
-            "* A loop of inductors (or a node behind capacitors) keeps its flux (charge), which no operating point",
-            "* can tell: .ac and .noise go without one, .tran starts from zero (uic).",
-            ".options noopac",
-        ]
-    if not circuit.temperature > 0:
-        lines.insert(2, "* The device is at 0 K: its resistors are silent (noisy=0).")
-    return lines
+    if hot and dialect.thermal_sources:
+        lines.append(dialect.parameter("kt4", 4.0 * BOLTZMANN * temperature))
+    lines += dialect.options(chosen)
+    return [*lines, *dialect.conserved()] if law.sde.conserved else lines
+
+
+def _method(law: Law, times: Timing) -> str:
+    """The integration method of transients.
+
+    The trapezoidal rule rings on modes far faster than its steps and never forgets it; Gear's damps
+    them, and damps resonances a little, too, so it is for stiff circuits only.
+    """
+    return "gear" if float(np.abs(law.poles).max()) * times.sample_time > STIFF else "trap"
 
 
 def _scales(law: Law) -> tuple[float, float, float]:
@@ -233,31 +251,48 @@ def _scales(law: Law) -> tuple[float, float, float]:
     return voltage, current, float(law.sde.E.diagonal()[is_voltage].max(initial=0.0))
 
 
-def _subcircuits(circuit: Circuit) -> list[str]:
-    lines = _section("subcircuits: one for each kind of cell and coupler")
+def _subcircuits(circuit: Circuit, dialect: Dialect) -> Iterator[str]:
+    yield from dialect.section("subcircuits: one for each kind of cell and coupler")
     for group in circuit.instances:
-        lines += ["*", *_subcircuit(group.subcircuit)]
-    return lines
+        template = group.subcircuit
+        yield dialect.comment("")
+        yield dialect.comment(template.meaning)
+        ports = [template.ports[k] for k in _shown_ports(circuit, group, dialect)]
+        yield from dialect.subcircuit(template.name, ports, template.parameters)
+        yield from (f"  {line}" for element in template.elements for line in element.spice(dialect))
+        yield dialect.ends(template.name)
 
 
-def _subcircuit(template: Subcircuit) -> list[str]:
-    defaults = " ".join(f"{name}=0" for name in template.parameters)
-    body = [f"  {line}" for element in template.elements for line in element.spice()]
-    return [
-        f"* {template.meaning}",
-        f".subckt {template.name} {' '.join(template.ports)} {defaults}",
-        *body,
-        f".ends {template.name}",
-    ]
+def _shown_ports(circuit: Circuit, group: Instances, dialect: Dialect) -> list[int]:
+    """Ports that a dialect prints: without those of thermal noise where resistors make it themselves."""
+    ports = range(len(group.subcircuit.ports))
+    if dialect.thermal_sources:
+        return list(ports)
+    thermal = {
+        element.noise_port
+        for element in group.subcircuit.elements
+        if element.noise_port is not None and circuit.sources[_first_source(group, element.noise_port)].thermal
+    }
+    return [k for k in ports if group.subcircuit.ports[k] not in thermal]
 
 
-def _instances(circuit: Circuit, device: Device) -> Iterator[str]:
+def _first_source(group: Instances, port: str) -> int:
+    return int(group.nodes[0, group.subcircuit.ports.index(port)])
+
+
+def _instances(circuit: Circuit, device: Device, dialect: Dialect) -> Iterator[str]:
     codes = _codes(device)
     for group in circuit.instances:
-        behind = "; codes of its banks behind a semicolon" if codes else ""
-        yield from _section(f"{group.subcircuit.name}: {', '.join(_port_names(group))}, values{behind}")
-        for line in _instance_lines(circuit, group):
-            yield f"{line} ; {codes[name]}" if (name := line.split(" ", 1)[0]) in codes else line
+        shown = _shown_ports(circuit, group, dialect)
+        behind = f"; codes of its banks behind a {_MARKS[dialect.behind]}" if codes else ""
+        ports = ", ".join(_port_names(group, shown))
+        yield from dialect.section(f"{group.subcircuit.name}: {ports}, values{behind}")
+        for line in _instance_lines(circuit, group, shown, dialect):
+            name = line.split(" ", 1)[0]
+            yield f"{line} {dialect.behind} {codes[name]}" if name in codes else line
+
+
+_MARKS = {";": "semicolon", "//": "double slash"}
 
 
 def _codes(device: Device) -> dict[str, str]:
@@ -274,86 +309,65 @@ def _codes(device: Device) -> dict[str, str]:
     return found
 
 
-def _port_names(group: Instances) -> list[str]:
+def _port_names(group: Instances, shown: list[int]) -> list[str]:
     meaning = {"a": "node", "b": "second node", "n": "injected noise", "t": "thermal noise"}
-    return ["name", *(meaning.get(port, port) for port in group.subcircuit.ports)]
+    ports = group.subcircuit.ports
+    return ["name", *(meaning.get(ports[k], ports[k]) for k in shown)]
 
 
-def _instance_lines(circuit: Circuit, group: Instances) -> Iterator[str]:
+def _instance_lines(circuit: Circuit, group: Instances, shown: list[int], dialect: Dialect) -> Iterator[str]:
     electrical = {"a", "b"}
     nodes = [cell_node(name) for name in circuit.nodes]
-    settings = " ".join(f"{key}={{!r}}" for key in group.parameters)
-    line = " ".join(["{}", *("{}" for _ in group.subcircuit.ports), group.subcircuit.name, settings]).format
+    line = dialect.instance(len(shown), group.subcircuit.name, list(group.parameters)).format
     for first in range(0, len(group.names), 10_000):
         rows = slice(first, first + 10_000)
         columns = []
-        for port, numbers in zip(group.subcircuit.ports, group.nodes[rows].T.tolist(), strict=True):
-            if port in electrical:
-                columns.append([nodes[k] if k != GROUND else "0" for k in numbers])
+        for k in shown:
+            numbers = group.nodes[rows, k].tolist()
+            if group.subcircuit.ports[k] in electrical:
+                columns.append([nodes[node] if node != GROUND else "0" for node in numbers])
             else:
-                columns.append([circuit.sources[k].name for k in numbers])
+                columns.append([circuit.sources[source].name for source in numbers])
         values = (array[rows].tolist() for array in group.parameters.values())  # floats, whose repr is `number`
         yield from map(line, group.names[rows], *columns, *values)
 
 
-def _sources(circuit: Circuit) -> Iterator[str]:
+def _sources(circuit: Circuit, seed: int, dialect: Dialect) -> Iterator[str]:
+    printed = [source for source in circuit.sources if dialect.thermal_sources or not source.thermal]
+    if not printed:
+        return
+    yield from dialect.section(dialect.noise_headline())
+    for k, source in enumerate(printed):
+        yield from dialect.noise_source(source, k, seed)
+
+
+def _analysis(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dialect) -> Iterator[str]:
+    """What it measures when run by itself: the variances, by ``.noise`` and in ``.tran``."""
     if not circuit.sources:
         return
-    yield from _section("noise sources: sampled and held every ts in .tran; rn makes the same density in .noise")
-    wave = "dc 0 ac 0 trrandom(2 {ts} 0 {vn} 0)"
-    for source in circuit.sources:
-        element = noise_element(source.name)
-        if source.thermal:
-            yield f"{element} {source.name} 0 {wave}"
-        else:
-            yield f"{element} s_{source.name} 0 {wave}"
-            yield f"r{source.name} s_{source.name} {source.name} {{rn}}"
-
-
-def _analysis(circuit: Circuit, law: Law, times: Timing) -> list[str]:
-    """A control block that measures the variances twice: ``.noise`` integrated, and ``.tran`` sampled."""
-    if not circuit.sources:
-        return []
     count = len(circuit.probes)
     shown = count if count <= _MOST_ANALYSED else _ANALYSED
     probes = circuit.probes[:shown]
-    expected, mean = law.voltage_covariance.diagonal()[:shown], law.voltage_mean[:shown]
-    reference = noise_element(circuit.sources[0].name)
-    per_decade = max(times.per_decade, 50)
     settle = 5 * times.slowest
     samples = _STANDALONE_SAMPLES * 8 / max(8, count)
-    stop = settle + max(samples * times.sample_time, 20 * times.slowest)
-    start = " uic" if law.sde.conserved else ""
-    lines = [
-        *_section("analysis when run by itself; a tool that checks this netlist runs its own"),
-        *([f"* It measures the first {shown} of {count} cells."] if shown < count else []),
-        ".control",
-        "set noaskquit",
-        "set sqrnoise",
-        "echo",
-        "echo variances from .noise, integrated over frequency, V^2",
-    ]
-    for k, (probe, variance) in enumerate(zip(probes, expected, strict=True)):
-        lines += [
-            f"noise v({cell_node(probe)}) {reference} dec {per_decade} {times.low:.6g} {times.high:.6g}",
-            f"setplot noise{2 * k + 1}",
-            "let total = integ(onoise_spectrum)",
-            "let found = total[length(total)-1]",
-            f"echo RESULT noise {probe}: found $&found expected {variance:.9e}",
-        ]
-    lines += [
-        "echo",
-        f"echo variances from .tran over {stop:.4g} s, V^2: scatter of a few per cent to tens of per cent is expected",
-        "save " + " ".join(f"v({cell_node(probe)})" for probe in probes),
-        f"tran {number(times.sample_time)} {number(stop)} {number(settle)} {number(times.sample_time / 8)}{start}",
-        "linearize",
-    ]
-    for probe, variance, centre in zip(probes, expected, mean, strict=True):
-        vector = f"v({cell_node(probe)})"
-        lines += [
-            f"let deviation = {vector} - mean({vector})",
-            "let found = mean(deviation * deviation)",
-            f"let centre = mean({vector})",
-            f"echo RESULT tran {probe}: found $&found expected {variance:.9e} mean $&centre expected {centre:.9e}",
-        ]
-    return [*lines, "quit", ".endc"]
+    yield from dialect.section("analysis when run by itself; a tool that checks this netlist runs its own")
+    if shown < count:
+        yield dialect.comment(f"It measures the first {shown} of {count} cells.")
+    yield from dialect.analysis(
+        Measurement(
+            probes=probes,
+            nodes=[cell_node(probe) for probe in probes],
+            variance=law.voltage_covariance.diagonal()[:shown].tolist(),
+            mean=law.voltage_mean[:shown].tolist(),
+            source=noise_element(circuit.sources[0].name),
+            low=times.low,
+            high=times.high,
+            per_decade=max(times.per_decade, 50),
+            sample_time=times.sample_time,
+            settle=settle,
+            stop=settle + max(samples * times.sample_time, 20 * times.slowest),
+            seed=seed,
+            method=_method(law, times),
+            conserved=bool(law.sde.conserved),
+        )
+    )
