@@ -40,7 +40,7 @@ from spu.verdicts import (
     moved_tables,
     sureness_table,
 )
-from spu.words import TASKS, engineering, plural, small
+from spu.words import TASKS, engineering, number, plural, small
 
 FloatArray = NDArray[np.float64]
 
