@@ -34,9 +34,15 @@ MOST_LISTED = 2000
 @click.command("inspect")
 @folder_argument
 @file_option("--plot", metavar="FILE", help="Draw the graph and the predicted covariance (.png, .svg or .pdf).")
+@file_option("--schematic", metavar="FILE", help="Draw a cell, its couplers and the graph (.svg, .png or .pdf).")
+@click.option("--cell", metavar="NAME", help="The cell in the schematic [default: a typical one].")
 @json_option
-def command(directory: Path, plot: Path | None, as_json: bool) -> int:
+def command(directory: Path, plot: Path | None, schematic: Path | None, cell: str | None, as_json: bool) -> int:
     """Show the cells and couplers of DIR, and its time constants.
+
+    --schematic draws the circuit of a cell and of its couplers, and the device as a graph, with component
+    values in engineering units.
+
 
     The figures of a cell are those it has with its neighbours held at ground: couplers count.
     Of more than 2000 cells or couplers --json lists the first 2000, and --plot draws no graph.
@@ -46,11 +52,19 @@ def command(directory: Path, plot: Path | None, as_json: bool) -> int:
     from spu.folder import read_folder
     from spu.statistics import predict
 
-    if plot is not None:
-        from spu.pictures import refuse_picture
+    if cell is not None and schematic is None:
+        raise UsageError("--cell is of the schematic: give --schematic FILE, too")
+    for picture in (plot, schematic):
+        if picture is not None:
+            from spu.pictures import refuse_picture
 
-        refuse_picture(plot)
+            refuse_picture(picture)
     folder = read_folder(directory)
+    if schematic is not None:
+        from spu.pictures import save
+        from spu.schematic import draw_schematic
+
+        save(draw_schematic(folder.device, cell), schematic)
     with np.errstate(all="ignore"):  # figures of absurd values may well be infinite
         device = folder.device
         large = max(len(device.cell_names), len(device.coupler_ends)) > MOST_LISTED
@@ -67,15 +81,19 @@ def command(directory: Path, plot: Path | None, as_json: bool) -> int:
         covariance = prediction.covariance
         save(draw_device(look, graph, prediction.variables, covariance), plot)
     if as_json:
-        print_result(_report(folder, look, prediction, plot), folder, "inspect")
+        print_result(_report(folder, look, prediction, plot, schematic), folder, "inspect")
     else:
         click.echo(f"\n{_times(prediction)}")
         if plot is not None:
             click.echo(f"picture: {plot}")
+        if schematic is not None:
+            click.echo(f"schematic: {schematic}")
     return 0
 
 
-def _report(folder: Folder, look: Look, prediction: Prediction, plot: Path | None) -> dict[str, Any]:
+def _report(
+    folder: Folder, look: Look, prediction: Prediction, plot: Path | None, schematic: Path | None
+) -> dict[str, Any]:
     device = folder.device
     return {
         "device": folder.path,
@@ -92,6 +110,7 @@ def _report(folder: Folder, look: Look, prediction: Prediction, plot: Path | Non
         "time_constants": prediction.time_constants,
         "covariance": prediction.covariance,
         "plot": plot,
+        "schematic": schematic,
     }
 
 

@@ -56,12 +56,15 @@ def refuse_picture(file: Path) -> None:
 
 def save(figure: Figure, file: Path) -> None:
     """Write a figure, whole or not at all, in the format of the file's extension."""
+    import matplotlib as mpl
+
     from spu.files import write_with
 
     kind = file.suffix.lower()[1:]
-    # Without a date the same command writes the same file.
+    # Without a date, and with names of its parts that are not random, the same command writes the same file.
     undated: dict[str, Any] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
-    write_with(file, lambda stream: figure.savefig(stream, format=kind, dpi=130, metadata=undated))
+    with mpl.rc_context({"svg.hashsalt": "spu"}):
+        write_with(file, lambda stream: figure.savefig(stream, format=kind, dpi=130, metadata=undated))
 
 
 def draw_covariances(variables: Sequence[str], covariances: Mapping[str, FloatArray]) -> Figure:

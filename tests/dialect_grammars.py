@@ -4,7 +4,7 @@ They share no code with the package. Each refuses what its manual does not allow
 elements with numbers, so that tests can compare circuits and not only texts. Rules, with the page they are on:
 
 LTspice help: *Circuit Description* (title, ``*``, ``;``, ``+``, ``.end``, letters of elements, ignored case), *R*
-(``noiseless``), *L* (``Rser``, ``Rpar``), *B* (``V=`` expression with ``time``, ``rand``), *.PARAM* (braces around
+(no noise switch), *L* (``Rser``, ``Rpar``), *B* (``V=`` expression with ``time``, ``rand``), *.PARAM* (braces around
 expressions), *.SUBCKT* (``params:``), *.STEP* (``.step param name first last step``), *.NOISE*, *.MEAS*, *.OPTIONS*.
 
 Xyce Reference Guide: 2.1 (commands; ``.options PACKAGE key=value``; ``.param`` is constant, ``.step`` takes what
@@ -284,8 +284,8 @@ class Spice:
             rest = rest[:1]
         for option in rest[1:]:
             require(option.partition("=")[0].lower() in allowed, line, f"{option!r} is no option of it")
-        silent = self.is_silent(letter, nodes, rest[1:])
-        if letter == "g" and silent:  # a conductance
+        silent = letter == "g" and nodes[:2] == nodes[2:]
+        if silent:  # a conductance
             letter, nodes, value = "r", nodes[:2], 1.0 / value
         require(letter not in "rcl" or value > 0, line, "a component of no size")
         deck.elements.append(Flat(letter, f"{path}.{name}" if path else name, nodes, value, silent, line, branches))
@@ -293,9 +293,6 @@ class Spice:
     def call(self, line: str, words: list[str]) -> tuple[dict[str, str], list[str]]:
         settings = dict(word.split("=") for word in words if "=" in word)
         return settings, [word for word in words if "=" not in word]
-
-    def is_silent(self, letter: str, nodes: list[str], options: list[str]) -> bool:
-        raise NotImplementedError
 
     def behavioural(self, deck: Deck, line: str, name: str, nodes: list[str], names: dict[str, float]) -> None:
         raise NotImplementedError
@@ -311,7 +308,7 @@ class Spice:
 
 class LTspiceGrammar(Spice):
     commands = frozenset({".param", ".options", ".step", ".noise", ".meas"})
-    after: ClassVar = {"r": frozenset({"noiseless"}), "l": frozenset({"rser", "rpar"})}
+    after: ClassVar = {"l": frozenset({"rser", "rpar"})}
     reserved = frozenset({"time", "temp", "pi"})
     options = frozenset({"temp", "method", "reltol", "vntol", "abstol", "chgtol"})
 
@@ -322,9 +319,6 @@ class LTspiceGrammar(Spice):
                 found = re.fullmatch(r"\.step param (\w+) (\d+) (\d+) (\d+)", line)
                 require(found, line, "not a step")
                 deck.parameters[found[1]] = float(found[2])
-
-    def is_silent(self, letter, nodes, options):
-        return letter == "r" and options == ["noiseless"]
 
     def command(self, deck, first, line, words):
         super().command(deck, first, line, words)
@@ -376,9 +370,6 @@ class XyceGrammar(Spice):
             require(words.index("params:") == len(plain) - 1, line, "nodes and name come before PARAMS:")
             plain.remove("params:")
         return settings, plain
-
-    def is_silent(self, letter, nodes, options):
-        return letter == "g" and nodes[:2] == nodes[2:]
 
     def command(self, deck, first, line, words):
         super().command(deck, first, line, words)

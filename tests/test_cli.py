@@ -18,10 +18,10 @@ from click.testing import CliRunner
 
 import spu
 from spu.cli import cli
-from spu.cli import common as cli_common
 from spu.cli.check import describe, report
 from spu.cli.common import engineering, table
-from spu.crosscheck.result import Check, Level
+from spu.crosscheck.result import Check, Corner, Level
+from spu.words import _PREFIXES
 
 MATRIX = [[2.0, -0.5, 0.3], [-0.5, 1.5, 0.2], [0.3, 0.2, 1.0]]
 CSV = "x,y,z\n2,-0.5,0.3\n-0.5,1.5,0.2\n0.3,0.2,1\n"
@@ -502,7 +502,11 @@ def a_check(n=3, ngspice=True):
         "op": Level("op", "skipped", "says nothing here"),
         "ac": Level("ac", "fail", "worst at x3", 0.1, 1e-3, 2.0, {"frequencies": 7}, exit_status=1),
     }
-    return Check(levels, tuple(f"x{k + 1}" for k in range(n)), means, covariances, ("a note",))
+    corners = [Corner(("ideal", "emulator"), "covariance", 0.0, {"compilation": 0.0}, 0.0, 0.0, 1e-9, True)]
+    if ngspice:
+        corners.append(Corner(("emulator", "ngspice"), "covariance", 0.1, {}, 0.0, 0.1, 1e-4, False))
+    names = tuple(f"x{k + 1}" for k in range(n))
+    return Check(levels, names, means, covariances, ("a note",), tuple(corners))
 
 
 def test_check_for_people():
@@ -511,12 +515,12 @@ def test_check_for_people():
     assert "FAIL" in text.splitlines()[-1]
     (line,) = [line for line in text.splitlines() if line.split()[:1] == ["ac"]]
     assert "1.0e-01" in line and "1.0e-03" in line and "FAIL" in line
-    assert "covariance, ideal to ngspice:" in text and "covariance, emulator to ngspice:" in text
+    assert "ideal - emulator" in text and "emulator - ngspice" in text
     text = describe(a_check(n=20))
     assert "12 of 20 variables" in text
     first = text.split("variance: ideal")[1].splitlines()[2]
     assert first.split()[0] == "x20"  # the worst comes first
-    assert "ngspice" not in describe(a_check(ngspice=False)).split("covariance, ")[1]
+    assert "emulator - ngspice" not in describe(a_check(ngspice=False))
 
 
 def test_check_for_programs():
@@ -528,6 +532,8 @@ def test_check_for_programs():
         "tolerance": 1e-3,
         "seconds": 2.0,
         "message": "worst at x3",
+        "false_alarm_rate": None,
+        "detects": {},
         "frequencies": 7,
     }
 
@@ -583,7 +589,7 @@ def test_engineering_at_every_decade():
             value = mantissa * 10.0**exponent
             text = engineering(value, "V").removesuffix("V")
             number, _, prefix = text.partition(" ")
-            powers = {v: k for k, v in cli_common._PREFIXES.items()}
+            powers = {v: k for k, v in _PREFIXES.items()}
             assert float(number) * 10.0 ** powers[prefix] == pytest.approx(value, rel=6e-3)
             assert 1 <= float(number) < 1000
 

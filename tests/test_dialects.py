@@ -112,7 +112,7 @@ def test_shipped_netlists_keep_to_their_grammar(name, dialect):
     [
         ("ltspice", "params: ", ""),
         ("ltspice", "{c}", "c"),
-        ("ltspice", "r1 a b {r} noiseless", "r1 a b {r} noisy=0"),
+        ("ltspice", "c1 a b {c}", "c1 a b {c} noisy=0"),
         ("ltspice", "coupler_c c=", "coupler_d c="),
         ("ltspice", "+ +v(", "+v("),
         ("xyce", "coupler_c params:", "coupler_c"),
@@ -222,7 +222,7 @@ def test_an_element_does_not_know_its_dialect():
     found = [silent.spice(dialect) for dialect in DIALECTS.values()]
     assert found == [
         ["r1 a b {r} noisy=0"],
-        ["r1 a b {r} noiseless"],
+        ["gr1 a b a b {1/(r)}"],
         ["gr1 a b a b {1/(r)}"],
         ["r1 (a b) resistor r=r isnoisy=no"],
     ]

@@ -11,7 +11,7 @@ expression          ``{e}``               ``{e}``               ``{e}``         
 ``.subckt``         ``name=value``        ``params:`` first     ``params:`` first     ``parameters`` line
 instance            ``x a b s c=1``       as ngspice            ``params:`` first     ``x (a b) s c=1``
 element             letter says which     as ngspice            as ngspice            master behind nodes
-silent resistor     ``noisy=0``           ``noiseless``         a VCCS onto itself    ``isnoisy=no``
+silent resistor     ``noisy=0``           a VCCS onto itself    a VCCS onto itself    ``isnoisy=no``
 inductor            as written            ``Rser=0 Rpar=1e15``  as written            as written
 resistors' noise    ``.noise`` only       ``.noise`` only       ``.noise`` only       ``tran``, too
 noise in ``.tran``  ``trrandom``          ``rand()``            a file                ``noisefmax=``
@@ -22,11 +22,12 @@ analysis            ``.control`` block    ``.step``, ``.meas``  ``.step``       
 The rules that the three others rest on, and where they are documented:
 
 LTspice (its help, pages of the names given)
-    *.SUBCKT*: parameters behind ``params:``. *.PARAM*: expressions in braces. *R*: ``noiseless``. *L*:
-    an inductor without ``Rser`` gets 1 milliohm, one without ``Rpar`` gets damping. *B*: ``rand(x)``
-    is uniform on 0 to 1, one number for each integer part of x; sampled and held every ``ts`` that is
-    white noise of density ``ts/6`` at low frequency. *.NOISE*: needs an independent source; one
-    analysis a run. *.STEP param*, *.MEAS NOISE ... INTEG V(onoise)*: the rms over the sweep.
+    *.SUBCKT*: parameters behind ``params:``. *.PARAM*: expressions in braces. *R*: no parameter silences
+    it (``noiseless`` does, users report, but is not documented). *G*: linear form. *L*: an inductor
+    without ``Rser`` gets 1 milliohm, one without ``Rpar`` gets damping. *B*: ``rand(x)`` is uniform on 0
+    to 1, one number for each integer part of x; sampled and held every ``ts`` that is white noise of
+    density ``ts/6`` at low frequency. *.NOISE*: needs an independent source; one analysis a run.
+    *.STEP param*, *.MEAS NOISE ... INTEG V(onoise)*: the rms over the sweep.
 Xyce (Reference Guide, 2.1 and 2.3)
     *.SUBCKT* and *X*: ``PARAMS:``. *R*: no parameter silences it. *G*: linear form. *.PARAM*: constants;
     *.GLOBAL_PARAM*: what ``.STEP`` may change; reserved are Time, Freq, Vt, Temp, GMIN. *.NOISE*: one
@@ -289,6 +290,12 @@ class Dialect:
 class _Stepped(Dialect):
     """One analysis a run, repeated for each cell: ``sel`` says which one stands on node ``probe``."""
 
+    silence = "a transconductor each"
+
+    def silent_resistor(self, name: str, nodes: Sequence[str], value: str) -> str:
+        """A transconductor controlled by its own voltage."""
+        return self.element(f"g{name}", [*nodes, *nodes], f"1/({value})")
+
     def _defaults(self, parameters: Sequence[str]) -> list[str]:
         return ["params:", *super()._defaults(parameters)] if parameters else []
 
@@ -318,7 +325,7 @@ class _Stepped(Dialect):
 
 
 class LTspice(_Stepped):
-    """LTspice (XVII and later)."""
+    """LTspice (help of XVII)."""
 
     name = "ltspice"
     program = "LTspice"
@@ -327,7 +334,6 @@ class LTspice(_Stepped):
         "Run it:      LTspice -b {file}     (or open it; no other file needed)",
         "For each step its log gives the rms of one cell by .noise, to be compared with the list at the end.",
     )
-    silence = "noiseless"
     amplitude = 12.0
     """Inverse variance of ``rand()``, uniform on 0 to 1."""
 
@@ -385,7 +391,6 @@ class Xyce(_Stepped):
     name = "xyce"
     program = "Xyce"
     ending = ".xyce.cir"
-    silence = "a transconductor each"
     run = (
         "Run it:      Xyce {file}     (no other file needed)",
         "It prints, for each step, the total output noise of one cell (V^2), to be compared with the list at the end.",
@@ -400,10 +405,6 @@ class Xyce(_Stepped):
 
     def _settings(self, parameters: Sequence[str]) -> list[str]:
         return ["params:", *super()._settings(parameters)] if parameters else []
-
-    def silent_resistor(self, name: str, nodes: Sequence[str], value: str) -> str:
-        """A transconductor controlled by its own voltage."""
-        return self.element(f"g{name}", [*nodes, *nodes], f"1/({value})")
 
     def noise_headline(self) -> str:
         return "noise sources: rn makes the noise in .noise; for .tran, replay samples (see the end)"
