@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +37,6 @@ _SVG = "http://www.w3.org/2000/svg"
 
 _MOST_ON_A_CIRCLE = 12  # cells; more are laid out by springs
 _MOST_LABELS = 40  # on an axis or a graph
-_MOST_VALUES = 30  # couplers whose values are written on a graph
 _MOST_NUMBERS = 10  # rows of a matrix whose entries are written out
 _MOST_PIXELS = 1000  # rows of a matrix drawn one by one
 _MOST_MARKS = 40  # rows of a matrix whose negative entries are marked
@@ -143,21 +141,13 @@ def draw_matrix(
         size = -(-len(names) // _MOST_PIXELS)
         matrix, names = _coarse(matrix, size), names[::size]
         title += f"\n(largest entry in blocks of {size} x {size})"
-    figure = _figure(4.6, 4.3)
+    written_out = len(names) <= _MOST_NUMBERS
+    figure = _figure(4.0 if written_out else 4.6, 4.0)
     axes = figure.subplots()
     image = heat_map(axes, matrix, names, scale, unit)
     axes.set_title(title, fontsize=11)
-    figure.colorbar(image, ax=axes, shrink=0.8, label=label)
-    return figure
-
-
-def draw_graph(look: Look, graph: nx.Graph) -> Figure:
-    """Draw the graph of a device, with the values of its couplers where there is room."""
-    figure = _figure(6.6, 6.4)
-    axes = figure.subplots()
-    place = _draw_graph(axes, look, graph)
-    if len(look.couplers) <= _MOST_VALUES and len(look.cells) <= _MOST_ON_A_CIRCLE:
-        _write_values(axes, look, place)
+    if not written_out:
+        figure.colorbar(image, ax=axes, shrink=0.8, label=label)
     return figure
 
 
@@ -196,10 +186,11 @@ def svg(figure: Figure, name: str, description: str) -> str:
     figure:
         What to draw; text stays text, in whatever sans-serif there is.
     name:
-        Stands before every identifier: different for every picture of a page.
+        Stands before every identifier, with a hash of the picture.
     description:
         For those who do not see it.
     """
+    import hashlib
     import io
     from xml.etree import ElementTree
 
@@ -209,6 +200,7 @@ def svg(figure: Figure, name: str, description: str) -> str:
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(stream, format="svg", dpi=130, metadata={"Date": None})
     root = ElementTree.fromstring(stream.getvalue())
+    name += f"-{hashlib.sha256(stream.getvalue()).hexdigest()[:8]}"
     for element in root.iter():
         for child in [child for child in element if child.tag == f"{{{_SVG}}}metadata"]:
             element.remove(child)
@@ -239,7 +231,7 @@ def heat_map(
     n = len(matrix)
     step = -(-n // _MOST_LABELS)
     ticks = range(0, n, step)
-    size, small = (9 if n <= 12 else 6), (8 if n <= 6 else 6)
+    size, small = (9 if n <= 12 else 6), (8 if n <= 6 else 7)
     axes.set_xticks(ticks, [names[k] for k in ticks], rotation=90, fontsize=size)
     axes.set_yticks(ticks, [names[k] for k in ticks], fontsize=size)
     for i, j in ((i, j) for i in range(n) for j in range(n) if n <= _MOST_MARKS):
@@ -268,33 +260,7 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _write_values(axes: Axes, look: Look, place: Mapping[str, Any]) -> None:
-    """Write the value of each coupler on its line, off the middle, where lines of a circle cross."""
-    from spu.parts import COUPLER_PARTS
-    from spu.words import engineering
-
-    units = {part.quantity: part.unit for part in COUPLER_PARTS}
-    for coupler in look.couplers:
-        quantity = coupler.kind.split(" ")[0]
-        value = coupler.values.get(quantity)
-        if value is None or isinstance(value, tuple):
-            continue
-        ohms = quantity == "conductance"
-        text = engineering(1.0 / value if ohms else value, "ohm" if ohms else units[quantity])
-        (xa, ya), (xb, yb) = place[coupler.a], place[coupler.b]
-        angle = math.degrees(math.atan2(yb - ya, xb - xa))
-        axes.text(
-            *(0.64 * xa + 0.36 * xb, 0.64 * ya + 0.36 * yb, text),
-            ha="center",
-            va="center",
-            rotation=(angle + 90) % 180 - 90,
-            fontsize=7,
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.6},
-        )
-
-
-def _draw_graph(axes: Axes, look: Look, graph: nx.Graph) -> Mapping[str, Any]:
-    """Draw cells and couplers; gives where the cells lie."""
+def _draw_graph(axes: Axes, look: Look, graph: nx.Graph) -> None:
     import networkx as nx
     from matplotlib.lines import Line2D
 
@@ -348,4 +314,3 @@ def _draw_graph(axes: Axes, look: Look, graph: nx.Graph) -> Mapping[str, Any]:
     axes.set_title(f"{n} cells, {len(couplers)} couplers (width: strength of coupling)")
     axes.margins(0.12)
     axes.axis("off")
-    return place

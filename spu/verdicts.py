@@ -40,14 +40,14 @@ IN_WORDS = {
 """The verdict of a check."""
 
 FAILING_MEANS = {
-    "ideal": "The device is not the one that was compiled, or answers the problem less well than was promised.",
-    "answer": "The edited netlist samples something else than the device.",
-    "op": "The circuit that ngspice ran has another operating point than the device: its mean is off.",
-    "ac": "The circuit that ngspice ran is not the device: a transfer function, or a noise source, is off.",
-    "replay": "Given the same noise, the circuit that ngspice ran takes another path than the device.",
-    "noise": "With ngspice's own noise the circuit does not have the statistics of the device.",
+    "ideal": "the device is not the one that was compiled, or answers the problem less well than was promised",
+    "answer": "the edited netlist samples something else than the device",
+    "op": "the circuit that ngspice ran has another operating point than the device: its mean is off",
+    "ac": "the circuit that ngspice ran is not the device: a transfer function or a noise source is off",
+    "replay": "given the same noise, the circuit that ngspice ran takes another path than the device",
+    "noise": "with ngspice's own noise the circuit does not have the statistics of the device",
 }
-"""What it means that a level fails."""
+"""What it means that a level fails: the end of a sentence."""
 
 _CORNERS = ("ideal", "emulator", "ngspice")
 _PREDICTED = ("compilation", "sampled noise", "finite steps")

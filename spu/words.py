@@ -38,9 +38,11 @@ def share(value: float | None) -> str:
     """Write a relative size: per cent where that reads well."""
     if value is None:
         return "-"
-    return f"{100 * value:.2g} %" if 1e-4 <= value < 10 else small(value)
+    if 0.995 <= value < 10:
+        return f"{100 * value:.0f} %"
+    return f"{100 * value:.2g} %" if 1e-4 <= value < 1 else small(value)
 
 
-def plural(count: int, noun: str) -> str:
-    """``1 cell``, ``2 cells``."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def plural(count: int, noun: str, several: str | None = None) -> str:
+    """``1 cell``, ``2 cells``; ``several`` for nouns whose plural has no plain s."""
+    return f"{count} {noun}" if count == 1 else f"{count} {several or noun + 's'}"

@@ -146,6 +146,12 @@ class Check:
             return 1
         return max((level.exit_status for level in self.levels.values()), default=0)
 
+    def _repr_html_(self) -> str:
+        """Show itself in a notebook."""
+        from spu.reports.notebook import check_html
+
+        return check_html(self)
+
     def worst_variables(self, limit: int) -> list[int]:
         """Indices of the variables: all in order, or the ``limit`` of them where the corners differ most."""
         n = len(self.variables)

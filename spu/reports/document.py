@@ -44,12 +44,13 @@ class Facts:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture; ``alternative`` says in words what it shows."""
+    """A picture; ``alternative`` says in words what it shows. A wide one does not shrink to a narrow screen."""
 
     name: str
     figure: Figure
     caption: str
     alternative: str
+    wide: bool = False
 
 
 @dataclass(frozen=True)

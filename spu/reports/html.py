@@ -124,7 +124,11 @@ def _(block: Facts) -> str:
 @_html.register
 def _(block: Picture) -> str:
     drawn = svg(block.figure, block.name, block.alternative)
-    return f"<figure>\n{drawn}\n<figcaption>{escape(block.caption)}</figcaption>\n</figure>"
+    caption = f"<figcaption>{escape(block.caption)}</figcaption>\n" if block.caption else ""
+    if block.wide:
+        label = escape(block.alternative)
+        drawn = f'<div class="scroll" role="region" tabindex="0" aria-label="{label}">{drawn}</div>'
+    return f"<figure{' class=wide' if block.wide else ''}>\n{drawn}\n{caption}</figure>"
 
 
 @_html.register

@@ -12,7 +12,7 @@ from spu.crosscheck import Check, Level
 from spu.crosscheck.changes import Changes
 from spu.crosscheck.diagnosis import Diagnosis
 from spu.look import cell_table, coupler_table, look_at
-from spu.pictures import draw_convergence, draw_graph, draw_matrix
+from spu.pictures import draw_convergence, draw_matrix
 from spu.problem import Problem
 from spu.reports.document import (
     Block,
@@ -28,6 +28,8 @@ from spu.reports.document import (
     Verdict,
 )
 from spu.reports.evidence import Evidence
+from spu.sampling import Simulation
+from spu.schematic import draw_schematic
 from spu.verdicts import (
     CORNERS_NOTE,
     FAILING_MEANS,
@@ -49,9 +51,6 @@ MOST_ROWS = 40
 
 MOST_WRITTEN = 12
 """Rows of a matrix that is written out."""
-
-MOST_DRAWN = 2000
-"""Cells or couplers of a graph that is drawn."""
 
 MOST_LINES, LONGEST_LINE, FIRST_INSTANCES = 60, 160, 4
 """Of the excerpt of a netlist: lines, characters of a line, and instances of a kind."""
@@ -97,15 +96,17 @@ def verdict(check: Check) -> Verdict:
     levels = check.levels.values()
     meaning = []
     failed = [level for level in levels if level.verdict == "fail"]
+    said = IN_WORDS[check.verdict]
     if failed:
-        meaning += [FAILING_MEANS[failed[0].name], f"Level {failed[0].name}: {failed[0].message}."]
+        said = f"FAIL: {FAILING_MEANS[failed[0].name]}."
+        meaning.append(f"Level {failed[0].name}: {failed[0].message}.")
     if check.diagnosis is not None:
         meaning.insert(0, f"{'Cause' if check.diagnosis.best else 'Cause unknown'}: {check.diagnosis.lines[0]}")
     meaning += [f"Level {level.name}: {level.message}." for level in levels if level.verdict == "error"]
     if check.verdict == "pass":
         meaning += [_agreement(check)]
     meaning += [f"Note: {note}." for note in check.notes]
-    return Verdict(check.verdict, IN_WORDS[check.verdict], meaning, [(level.name, level.verdict) for level in levels])
+    return Verdict(check.verdict, said, meaning, [(level.name, level.verdict) for level in levels])
 
 
 def _agreement(check: Check) -> str:
@@ -156,7 +157,10 @@ def _levels(evidence: Evidence) -> Section:
     blocks += [Bullets(said)] if said else []
     headers, rows = sureness_table(evidence.check)
     if rows:
-        blocks.append(Table("How sure each level is", headers, rows, left=3, note=sentence(SURENESS_NOTE)))
+        note = sentence(SURENESS_NOTE)
+        if any(level.verdict == "fail" for level in levels):
+            note += " Of a level that fails: what it would see besides what it found."
+        blocks.append(Table("How sure each level is", headers, rows, left=3, note=note))
     return Section("What was compared", blocks)
 
 
@@ -291,17 +295,18 @@ def _covariances(evidence: Evidence) -> Section | None:
     return Section(
         "The covariance, corner by corner",
         [
-            Text("All on one scale. Numbers, or a minus sign on negative entries, where there is room."),
-            Gallery(pictures),
-            Text("Differences, each on a scale of its own."),
-            Gallery(differences),
+            Text(
+                "First the corners, all on one scale, then their differences, each on a scale of its own. Numbers, or a "
+                "minus sign on negative entries, where there is room."
+            ),
+            Gallery([*pictures, *differences]),
         ],
     )
 
 
 def _samples(evidence: Evidence) -> Section:
     run, curve = evidence.simulation, evidence.convergence
-    blocks: list[Block] = [Facts(simulation_facts(evidence))]
+    blocks: list[Block] = [Facts(simulation_facts(run))]
     if curve is not None:
         figure = draw_convergence(curve.samples, curve.found, curve.expected, curve.floor, curve.what)
         caption = (
@@ -323,11 +328,11 @@ def _samples(evidence: Evidence) -> Section:
     return Section("Error against number of samples", blocks)
 
 
-def simulation_facts(evidence: Evidence) -> list[tuple[str, str]]:
+def simulation_facts(run: Simulation) -> list[tuple[str, str]]:
     """How the samples were taken, and what they are worth."""
-    run = evidence.simulation
+    how = f"on {plural(run.trajectories, 'trajectory', 'trajectories')}, one every {engineering(run.interval, 's')}"
     pairs = [
-        ("readouts", f"{run.samples:,} on {run.trajectories} trajectories, one every {engineering(run.interval, 's')}"),
+        ("readouts", f"{run.samples:,} {how}" if run.interval else f"{run.samples:,}, independent: no time passes"),
         ("worth", f"{run.effective_samples:,.0f} independent samples (for the covariance)"),
         ("method", f"{run.method}: {run.method_reason}"),
     ]
@@ -402,22 +407,19 @@ def _device(evidence: Evidence) -> Section:
         pairs.append(("programmings", f"{len(device.programmings) + 1}; values below are of the first"))
     blocks: list[Block] = [Facts(pairs)]
     cells, couplers = len(device.cell_names), len(device.coupler_ends)
-    if max(cells, couplers) <= MOST_DRAWN:
-        with np.errstate(all="ignore"):
-            look = look_at(device)
-        blocks.append(
-            Picture(
-                "graph",
-                draw_graph(look, device.graph),
-                "Cells and couplers; the wider a line, the stronger the coupling. Values where there is room.",
-                f"Graph of {plural(cells, 'cell')} and {plural(couplers, 'coupler')}; the table below lists them",
-            )
+    with np.errstate(all="ignore"):
+        look = look_at(device, MOST_ROWS)
+    blocks.append(
+        Picture(
+            "schematic",
+            draw_schematic(device),
+            "Schematic of a typical cell and of the couplers, with their values.",
+            f"Circuit diagram of one cell, of each kind of coupler, and how {plural(cells, 'cell')} and "
+            f"{plural(couplers, 'coupler')} join; the tables below list their values",
+            wide=True,
         )
-    else:
-        blocks.append(Text(f"A graph of {cells} cells and {couplers} couplers would show nothing: it is not drawn."))
-        with np.errstate(all="ignore"):
-            look = look_at(device, MOST_ROWS)
-    headers, rows = cell_table(look.cells[:MOST_ROWS])
+    )
+    headers, rows = cell_table(look.cells)
     blocks.append(
         Table(
             "Cells",
@@ -428,7 +430,7 @@ def _device(evidence: Evidence) -> Section:
         )
     )
     if look.couplers:
-        headers, rows = coupler_table(look.couplers[:MOST_ROWS])
+        headers, rows = coupler_table(look.couplers)
         note = "Strength: the coupler's value over the geometric mean of what its two cells have of it in all. "
         note += _left_out(couplers, MOST_ROWS, "couplers", "device.json")
         blocks.append(Table("Couplers", headers, rows, left=2, note=note))
