@@ -72,6 +72,12 @@ _LARGEST_SEED = 2**31 - 2  # ngspice keeps it, plus one, in a C int
     "--chain-strength", type=float, metavar="K", help="Of chains on wired hardware [default: the hardware's]."
 )
 @click.option("--correction", metavar="NAME", default="auto", help="For finite chains; see below [default: the best].")
+@click.option(
+    "--detail",
+    metavar="NAMES",
+    default="all",
+    help="Which of the hardware's details to model: all, none, or e.g. switch,node.capacitance [default: all].",
+)
 @click.option("--embedding-seed", type=int, default=0, metavar="N", help="Seed of the search for chains.")
 @dialect_option(multiple=True, help="Write the netlist for this simulator, too: ltspice, xyce or spectre; repeatable.")
 @seed_option("the netlist's noise sources", _LARGEST_SEED)
@@ -90,6 +96,7 @@ def command(
     force: bool,
     chain_strength: float | None,
     correction: str,
+    detail: str,
     embedding_seed: int,
     dialects: tuple[str, ...],
     seed: int,
@@ -135,6 +142,7 @@ def command(
             rounding=rounding,
             ensemble=ensemble,
             embedding=options,
+            detail=[word.strip() for word in detail.split(",")],
         )
     except InputError as error:
         if hardware or not named or architecture or error.file is not None:
@@ -256,10 +264,24 @@ def _describe(file: Path, problem: Problem, compilation: Compilation, files: tup
             ("mean", _MEANS.get(compilation.mean, compilation.mean)),
             *modes,
             *_rounding(compilation),
+            *_detail(compilation),
             ("predicted error", f"{', '.join(errors) or '-'} (relative, Frobenius; without sampling)"),
             ("wrote", ", ".join(str(written) for written in files)),
         ]
     )
+
+
+def _detail(compilation: Compilation) -> list[tuple[str, str]]:
+    from spu.detail import MEANINGS, TABLES, Detail
+    from spu.statistics import predict
+
+    detail = compilation.device.detail
+    if not detail:
+        return []
+    units = {f"{table}.{key}": unit for table, keys in TABLES.items() for key, unit in keys.items()}
+    said = ", ".join(f"{MEANINGS[effect]} {engineering(detail[effect], units[effect])}" for effect in detail.effects)
+    ideal = predict(compilation.device.at_detail(Detail())).relative_error
+    return [("detail", f"{said}; without any of it the error would be {small(ideal)}")]
 
 
 _ROUNDINGS = {

@@ -23,6 +23,7 @@ from .common import (
 )
 
 if TYPE_CHECKING:
+    from spu.budget import Budget
     from spu.folder import Folder
     from spu.statistics import Prediction
 
@@ -34,10 +35,13 @@ MOST_LISTED = 2000
 @click.command("inspect")
 @folder_argument
 @file_option("--plot", metavar="FILE", help="Draw the graph and the predicted covariance (.png, .svg or .pdf).")
+@click.option("--budget", is_flag=True, help="Say what makes up the error of the answer, one line an effect.")
 @file_option("--schematic", metavar="FILE", help="Draw a cell, its couplers and the graph (.svg, .png or .pdf).")
 @click.option("--cell", metavar="NAME", help="The cell in the schematic [default: a typical one].")
 @json_option
-def command(directory: Path, plot: Path | None, schematic: Path | None, cell: str | None, as_json: bool) -> int:
+def command(
+    directory: Path, plot: Path | None, budget: bool, schematic: Path | None, cell: str | None, as_json: bool
+) -> int:
     """Show the cells and couplers of DIR, and its time constants.
 
     --schematic draws the circuit of a cell and of its couplers, and the device as a graph, with component
@@ -49,6 +53,7 @@ def command(directory: Path, plot: Path | None, schematic: Path | None, cell: st
     """
     import numpy as np
 
+    from spu.budget import error_budget
     from spu.folder import read_folder
     from spu.statistics import predict
 
@@ -72,6 +77,7 @@ def command(directory: Path, plot: Path | None, schematic: Path | None, cell: st
     if not as_json:  # before what may fail: a device without a stationary law is worth a look, too
         click.echo(_describe(folder, look))
     prediction = predict(folder.device)
+    made = error_budget(folder.device) if budget else None
     if plot is not None:
         from spu.pictures import draw_device, save
 
@@ -81,9 +87,12 @@ def command(directory: Path, plot: Path | None, schematic: Path | None, cell: st
         covariance = prediction.covariance
         save(draw_device(look, graph, prediction.variables, covariance), plot)
     if as_json:
-        print_result(_report(folder, look, prediction, plot, schematic), folder, "inspect")
+        more = {} if made is None else {"budget": made.to_dict()}
+        print_result({**_report(folder, look, prediction, plot, schematic), **more}, folder, "inspect")
     else:
         click.echo(f"\n{_times(prediction)}")
+        if made is not None:
+            click.echo(f"\n{_budget(made)}")
         if plot is not None:
             click.echo(f"picture: {plot}")
         if schematic is not None:
@@ -134,6 +143,30 @@ def _describe(folder: Folder, look: Look) -> str:
         shown = coupler_table(look.couplers)
         lines += ["", table(*shown, left=2, limit=MAX_TABLE_ROWS, count=look.coupler_count, rest=rest)]
     return "\n".join(lines)
+
+
+def _budget(budget: Budget) -> str:
+    """The lines of a budget, with what they add up to."""
+    from spu.detail import TABLES
+
+    units = {f"{name}.{key}": unit for name, keys in TABLES.items() for key, unit in keys.items()}
+    rows = []
+    for line in budget.lines:
+        value = "-" if line.value is None else engineering(line.value, units[line.effect])
+        rows.append([line.meaning, value, f"{line.norm:.2e}", f"{line.share:+.2e}"])
+    rows += [
+        ["sum of these", "-", "-", f"{budget.sum:+.2e}"],
+        ["rest: what they do to each other", "-", f"{budget.rest.norm:.2e}", f"{budget.rest.share:+.2e}"],
+        ["whole error", "-", f"{budget.relative_error:.2e}", f"{budget.relative_error:+.2e}"],
+    ]
+    against = "" if budget.against == "problem" else " against the same device with ideal parts"
+    return "\n".join(
+        [
+            f"error budget of the {budget.answer}{against} (relative, Frobenius):",
+            table(["effect", "value", "by itself", "share"], rows),
+            "by itself: each effect alone, all else ideal. share: its part along the whole error; shares add up.",
+        ]
+    )
 
 
 def _times(prediction: Prediction) -> str:

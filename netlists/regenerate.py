@@ -24,6 +24,8 @@ def devices() -> dict[str, spu.Device]:
     for file in ("club8.toml", "karate_club.mtx", "wine.toml"):
         problem, hardware = spu.load_problem(EXAMPLES / file)
         found[Path(file).stem] = spu.compile(problem, hardware or "ideal")
+    problem, _ = spu.load_problem(EXAMPLES / "club8.toml")
+    found["club8_switched"] = spu.compile(problem, "spu8-switched")
     matrix, vector, _ = runpy.run_path(str(EXAMPLES / "fin.py"))["system"]()
     found["fin"] = spu.compile(spu.LinearSystem(matrix, vector))
     return found

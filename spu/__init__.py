@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from spu.budget import Budget, error_budget
     from spu.compiler import Compilation, compile_problem
     from spu.crosscheck import Check, check
+    from spu.detail import Detail
     from spu.device import Cell, Coupler, Device, Readout
     from spu.errors import (
         CircuitError,
@@ -41,12 +43,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Budget",
     "Cell",
     "Check",
     "CircuitError",
     "Compilation",
     "Coupler",
     "DeckError",
+    "Detail",
     "Device",
     "GaussianSampling",
     "Hardware",
@@ -65,6 +69,7 @@ __all__ = [
     "check",
     "compile",
     "compile_problem",
+    "error_budget",
     "kullback_leibler",
     "load_hardware",
     "load_problem",
@@ -76,12 +81,14 @@ __all__ = [
 
 
 _HOME = {
+    "Budget": "spu.budget",
     "Cell": "spu.device",
     "Check": "spu.crosscheck",
     "CircuitError": "spu.errors",
     "Compilation": "spu.compiler",
     "Coupler": "spu.device",
     "DeckError": "spu.errors",
+    "Detail": "spu.detail",
     "Device": "spu.device",
     "GaussianSampling": "spu.problem",
     "Hardware": "spu.hardware",
@@ -99,6 +106,7 @@ _HOME = {
     "Unrealizable": "spu.errors",
     "check": "spu.crosscheck",
     "compile_problem": "spu.compiler",
+    "error_budget": "spu.budget",
     "kullback_leibler": "spu.statistics",
     "load_hardware": "spu.hardware",
     "load_problem": "spu.problem",

@@ -9,19 +9,21 @@ couplers cost arrays.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spu.constants import GROUND
+from spu.detail import Detail
 from spu.device import Columns, Device, Readout
-from spu.elements import Element, Inductor, MutualInductance, silent
+from spu.elements import Element, Inductor, MutualInductance
 from spu.errors import CircuitError, InputError
+from spu.expressions import Expression
 from spu.lazy import Lazy
-from spu.parts import Part
+from spu.realisation import Realisation, code_of, node_parasitics, realise, switched
 
 if TYPE_CHECKING:
     from spu.problem import Problem
@@ -34,6 +36,15 @@ IntArray = NDArray[np.int64]
 class Subcircuit:
     """A named template: ports (electrical first, then noise), parameters, elements.
 
+    Attributes
+    ----------
+    parameters:
+        Those that instances give values.
+    constants:
+        Those that have one value for all instances, and
+    derived:
+        those that follow from others, each of which stands before it.
+
     Raises
     ------
     CircuitError
@@ -45,6 +56,8 @@ class Subcircuit:
     parameters: tuple[str, ...]
     elements: tuple[Element, ...]
     meaning: str = ""
+    constants: Mapping[str, float] = field(default_factory=dict)
+    derived: Mapping[str, Expression] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         kinds = {element.name: element for element in self.elements}
@@ -78,6 +91,9 @@ class Subcircuit:
 class Instances:
     """All instances of one subcircuit: k names, (k, ports) nodes, ``{parameter: (k,)}`` values.
 
+    ``parameters`` has the values of all elements; ``settings`` what stands in a netlist, a line each: the
+    subcircuit's ``parameters``, of which its constants and derived ones make the rest. None where these are the same.
+
     ``nodes`` holds numbers of circuit nodes for electrical ports (-1 is ground) and numbers of
     noise sources for noise ports.
     """
@@ -86,6 +102,7 @@ class Instances:
     names: Lazy[str]
     nodes: IntArray
     parameters: dict[str, FloatArray]
+    settings: dict[str, FloatArray | IntArray] | None = None
 
 
 @dataclass(frozen=True)
@@ -206,13 +223,13 @@ def lower(device: Device) -> Circuit:
     thermal = device.temperature > 0
     count = len(device.cell_names)
     cells = Lazy.of(list(device.cell_names))
-    groups, sources = _group("cell", device.cell_columns, np.arange(count)[:, None], cells, thermal, sources)
+    detail = device.detail
+    groups, sources = _group("cell", device.cell_columns, np.arange(count)[:, None], cells, detail, thermal, sources)
     ends = device.coupler_ends
     names = coupler_names(device)
     for part in device.coupler_columns.parts.values():
-        columns = Columns((part,), "a coupler")
-        columns.arrays = {key: device.coupler_columns.arrays[key] for key in part.keys}
-        found, sources = _group("coupler", columns, ends, names, thermal, sources)
+        columns = device.coupler_columns.of(part)
+        found, sources = _group("coupler", columns, ends, names, detail, thermal, sources)
         groups += found
     return Circuit(
         temperature=float(device.temperature),
@@ -251,58 +268,72 @@ def coupler_names(device: Device) -> Lazy[str]:
 
 
 def _group(
-    kind: str, columns: Columns, ends: IntArray, names: Lazy[str], thermal: bool, sources: Lazy[NoiseSource]
+    kind: str,
+    columns: Columns,
+    ends: IntArray,
+    names: Lazy[str],
+    detail: Detail,
+    thermal: bool,
+    sources: Lazy[NoiseSource],
 ) -> tuple[list[Instances], Lazy[NoiseSource]]:
     """Instances of one subcircuit for each combination of parts that occurs; the sources with theirs added."""
     parts = list(columns.parts.values())
+    parasitics = node_parasitics(detail) if kind == "cell" else None
     # One bit a part, the first one highest.
     code = np.zeros(len(ends), dtype=np.int64)
     for part in parts:
-        code = 2 * code + ~np.isnan(columns.arrays[part.keys[0]])
+        is_held = switched(columns.banks.get(part.quantity), detail) | ~np.isnan(columns.arrays[part.keys[0]])
+        code = 2 * code + is_held
     groups: list[Instances] = []
     for combination in np.flatnonzero(np.bincount(code, minlength=1)):
         held = [part for k, part in enumerate(reversed(parts)) if combination >> k & 1][::-1]
         if not held:
             continue
         rows = np.flatnonzero(code == combination)
-        template = _subcircuit(kind, held, thermal, ends.shape[1])
+        several = sum(part.quantity in columns.banks for part in held) > 1
+        made = [
+            realise(part, columns.banks.get(part.quantity), detail, f"_{part.letter}" if several else "")
+            for part in held
+        ]
+        made = [each if thermal else each.silenced() for each in (*made, *([parasitics] if parasitics else []))]
+        letters = "".join(part.letter for part in held)
+        template = _subcircuit(f"{kind}_{letters}", made, ends.shape[1])
         own = names.take(rows)
-        letters = "" if kind == "cell" else "".join(part.letter for part in held) + "_"
-        values = {key: columns.arrays[key][rows] for key in columns.keys}
+        values: dict[str, FloatArray | IntArray] = {key: columns.arrays[key][rows] for key in columns.keys}
+        values |= {code_of(key): codes[rows] for key, codes in columns.codes.items()}
         ports = [ends[rows, k] for k in range(ends.shape[1])]
-        for part in held:
-            for port, is_thermal in ((part.injected_port, False), (part.thermal_port, True)):
-                if port is None or (is_thermal and not thermal):
-                    continue
-                prefix = "t" if is_thermal else "n"
-                prefix += "" if kind == "cell" else "c"  # tc_a_b: no cell's t_NAME can read the same
-                ports.append(np.arange(len(sources), len(sources) + len(rows)))
-                sources += _noise_sources(prefix, own, is_thermal)
-        parameters = {name: convert(values) for part in held for name, convert in part.parameters.items()}
-        instance_names = _mapped(f"x{kind}_{letters}{{}}", own)
-        groups.append(Instances(template, instance_names, np.column_stack(ports), parameters))
+        for port, is_thermal in (entry for each in made for entry in each.ports.items()):
+            prefix = port if kind == "cell" else f"{port}c"  # tc_a_b: no cell's t_NAME can read the same
+            ports.append(np.arange(len(sources), len(sources) + len(rows)))
+            sources += _noise_sources(prefix, own, is_thermal)
+        settings = {name: convert(values) for each in made for name, convert in each.parameters.items()}
+        parameters = _resolved(template, settings, len(rows))
+        instance_names = _mapped(f"x{kind}_{{}}" if kind == "cell" else f"x{kind}_{letters}_{{}}", own)
+        groups.append(Instances(template, instance_names, np.column_stack(ports), parameters, settings))
     return groups, sources
+
+
+def _resolved(template: Subcircuit, settings: dict[str, Any], count: int) -> dict[str, FloatArray]:
+    """(count,) values of all elements, out of what instances set."""
+    known: dict[str, Any] = {**settings, **template.constants}
+    for name, expression in template.derived.items():
+        known[name] = expression(known)
+    needed = dict.fromkeys(element.value for element in template.elements)
+    return {name: np.broadcast_to(np.asarray(known[name], dtype=np.float64), (count,)) for name in needed}
 
 
 def _noise_sources(prefix: str, names: Lazy[str], thermal: bool) -> Lazy[NoiseSource]:
     return Lazy((len(names), lambda k: NoiseSource(f"{prefix}_{names[k]}", thermal)))
 
 
-def _subcircuit(kind: str, parts: list[Part], thermal: bool, ends: int) -> Subcircuit:
-    ports = ["a", "b"][:ends]
-    for part in parts:
-        if part.injected_port is not None:
-            ports.append(part.injected_port)
-        if part.thermal_port is not None and thermal:
-            ports.append(part.thermal_port)
+def _subcircuit(name: str, made: list[Realisation], ends: int) -> Subcircuit:
+    """One template out of what its parts add."""
     return Subcircuit(
-        name=f"{kind}_" + "".join(part.letter for part in parts),
-        ports=tuple(ports),
-        parameters=tuple(name for part in parts for name in part.parameters),
-        elements=tuple(
-            element if thermal or element.noise_port is None or part.thermal_port is None else silent(element)
-            for part in parts
-            for element in part.elements
-        ),
-        meaning=", ".join(part.meaning for part in parts),
+        name=name,
+        ports=(*["a", "b"][:ends], *(port for each in made for port in each.ports)),
+        parameters=tuple(key for each in made for key in each.parameters),
+        elements=tuple(element for each in made for element in each.elements),
+        meaning=", ".join(each.meaning for each in made),
+        constants={key: value for each in made for key, value in each.constants.items()},
+        derived={key: value for each in made for key, value in each.derived.items()},
     )

@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -21,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spu.banks import BANKED, Bank, bank_from_dict
 from spu.constants import ROOM_TEMPERATURE
+from spu.detail import Detail, detail_from_dict
 from spu.errors import InputError
 from spu.files import read_json, write_with
 from spu.names import check_name, check_names, shorten, suggest
@@ -37,6 +39,8 @@ IntArray = NDArray[np.int64]
 Values = Mapping[str, "float | Sequence[float]"]
 
 FORMAT = "spu-device/1"
+
+_KEYS = ("format", "temperature", "architecture", "detail", "banks", "cells", "couplers", "readout", "programmings")
 
 _CHUNK = 20_000  # rows written at a time
 _FEW = 1000  # entries of a readout matrix that are written out even if most are zero: people read them
@@ -99,6 +103,15 @@ class Columns:
         self.arrays: dict[str, FloatArray] = {key: np.empty(0) for key in self.keys}
         self.banks: dict[str, Bank] = {}
         self.codes: dict[str, IntArray] = {}
+
+    def of(self, part: Part) -> Columns:
+        """The columns of one part alone."""
+        few = Columns((part,), self.what)
+        few.arrays = {key: self.arrays[key] for key in part.keys}
+        if part.quantity in self.banks:
+            few.banks = {part.quantity: self.banks[part.quantity]}
+            few.codes = {key: self.codes[key] for key in part.keys}
+        return few
 
     def set_codes(self, codes: Mapping[str, IntArray]) -> None:
         """Set codes by key, and with them the values; a value of zero means: not there."""
@@ -303,6 +316,8 @@ class Device:
         K. Every conductance makes thermal noise ``4kT/R``; 0 silences it.
     architecture:
         What `spu.compile` chose, for information.
+    detail:
+        What is not ideal about its parts.
 
     Examples
     --------
@@ -317,6 +332,8 @@ class Device:
     problem: Problem | None = field(default=None, repr=False)
     """What the device was compiled for; kept in ``problem.json``, not in the device file."""
     _readout: Readout | None = field(default=None, repr=False)
+    detail: Detail = field(default_factory=Detail)
+    """What is not ideal about its parts; see `spu.detail`."""
 
     def __post_init__(self) -> None:
         kelvin = self.temperature
@@ -484,7 +501,9 @@ class Device:
         """A networkx graph: nodes carry ``cell`` (`Cell`), edges ``coupler`` (`Coupler`), the graph the rest."""
         import networkx as nx
 
-        graph = nx.Graph(temperature=self.temperature, architecture=self.architecture, readout=self._readout)
+        graph = nx.Graph(
+            temperature=self.temperature, architecture=self.architecture, detail=self.detail, readout=self._readout
+        )
         graph.add_nodes_from((cell.name, {"cell": cell}) for cell in self.cells)
         graph.add_edges_from((coupler.a, coupler.b, {"coupler": coupler}) for coupler in self.couplers)
         return graph
@@ -500,6 +519,7 @@ class Device:
             temperature = graph.graph.get("temperature", ROOM_TEMPERATURE)
         device = cls(temperature=temperature, architecture=graph.graph.get("architecture"))
         device._readout = graph.graph.get("readout")
+        device.detail = graph.graph.get("detail", device.detail)
         for node, data in graph.nodes(data=True):
             cell = data.get("cell")
             device.add_cell(str(node), **(cell.values if cell is not None else data))
@@ -546,6 +566,12 @@ class Device:
         device.cell_columns.arrays["bias"] = programming.bias
         return device
 
+    def at_detail(self, detail: Detail) -> Device:
+        """The device, with all its programmings, at another level of detail."""
+        device = copy(self)
+        device.detail = detail
+        return device
+
     @property
     def programming(self) -> Programming:
         """What the device itself is set to: the first programming."""
@@ -575,6 +601,8 @@ class Device:
         data: dict[str, Any] = {"format": FORMAT, "temperature": self.temperature}
         if self.architecture is not None:
             data["architecture"] = self.architecture
+        if self.detail:
+            data["detail"] = self.detail.to_dict()
         if self.quantised:
             data["banks"] = self._banks_dict()
         data["cells"] = [
@@ -643,6 +671,8 @@ class Device:
                 found.update(np.ascontiguousarray(array, dtype=kind).data)
 
         text(FORMAT, repr(self.temperature), self.architecture)
+        if self.detail:
+            text("detail", json.dumps(self.detail.to_dict()))
         text(*self.cell_names)
         numbers(self.coupler_ends.ravel())
         for columns in (self.cell_columns, self.coupler_columns):
@@ -670,6 +700,8 @@ class Device:
         yield f'{{\n  "format": "{FORMAT}",\n  "temperature": {json.dumps(self.temperature)}'
         if self.architecture is not None:
             yield f',\n  "architecture": {json.dumps(self.architecture)}'
+        if self.detail:
+            yield f',\n  "detail": {json.dumps(self.detail.to_dict())}'
         if self.quantised:
             yield f',\n  "banks": {json.dumps(self._banks_dict())}'
         names = [json.dumps(name) for name in self.cell_names]
@@ -715,12 +747,7 @@ class Device:
     @classmethod
     def from_dict(cls, data: Any, *, file: str | None = None) -> Device:
         """Build a device from the dictionary of a device file; errors name ``file``."""
-        data = _object(
-            data,
-            "a device file",
-            ("format", "temperature", "architecture", "banks", "cells", "couplers", "readout", "programmings"),
-            file,
-        )
+        data = _object(data, "a device file", _KEYS, file)
         if data.get("format") != FORMAT:
             raise InputError(f'"format" must be "{FORMAT}", not {data.get("format")!r}', file=file)
         temperature = data.get("temperature", ROOM_TEMPERATURE)
@@ -729,6 +756,7 @@ class Device:
             raise InputError(f"architecture must be a string, not {architecture!r}", file=file)
         try:
             device = cls(temperature=temperature, architecture=architecture)
+            device.detail = detail_from_dict(data.get("detail", {}))
         except InputError as error:
             raise InputError(error.message, file=file) from None
         device._read_banks(data.get("banks", {}), file)

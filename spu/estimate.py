@@ -91,12 +91,12 @@ def _sums(
     states = law.sde.E.shape[0]
     if law.modes is not None and states > _FEW:
         lift = law.modes.probes if transform is None else transform @ law.modes.probes
-        return _commuting_sums(law.modes, lift, steps, interval, float(law.time_constants[0]))
+        return _commuting_sums(law.modes, lift, steps, interval, law.slowest)
     dense = law.dense
     left = dense.H if transform is None else transform @ dense.H
     right = law.covariance @ left.T
-    slowest = float(law.time_constants[0])
-    return left @ right, *sums_over_lags(dense, left, right, interval=interval, steps=steps, slowest=slowest)
+    sums = sums_over_lags(dense, left, right, interval=interval, steps=steps, slowest=law.slowest)
+    return left @ right, *sums
 
 
 def sums_over_lags(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from spu.banks import BANK_KEYS, BANKED, Bank, bank_from_dict
+from spu.detail import Detail, DetailFault, detail_from_dict
 from spu.errors import InputError
 from spu.files import key_line, parse_toml, read_text
 from spu.names import shorten, suggest
@@ -27,7 +28,7 @@ __all__ = [
 
 ARCHITECTURES = ("rlc-capacitive", "rc-resistive", "rlc-capacitive-dual", "rc-resistive-dual", "rc-transconductor")
 
-PRESETS = ("ideal", "spu8", "spu8-4bit", "spu8-8bit", "spu8-12bit")
+PRESETS = ("ideal", "spu8", "spu8-4bit", "spu8-8bit", "spu8-12bit", "spu8-switched")
 
 _CELL = ("capacitance", "conductance", "inductance", "noise", "bias")
 _COUPLER = ("capacitance", "conductance", "inductance", "transconductance")
@@ -46,6 +47,7 @@ _KEYS = (
     "cell",
     "coupler",
     "readout",
+    "detail",
 )
 _READOUT_KEYS = ("noise_floor", "full_swing", "crest")
 _RANGE_KEYS = ("nominal", "min", "max")
@@ -193,6 +195,8 @@ class Hardware:
     readout:
         What the readout can tell apart; where given, the injected noise is chosen within its range so that
         every cell's voltage lies there. None for any.
+    detail:
+        What is not ideal about its parts.
 
     The quantities in `spu.banks.BANKED` may be quantised (`Range.bank`); a bank of transconductances is
     signed. Quantities left out of `cell` and `coupler` are filled in without nominal value and
@@ -214,6 +218,7 @@ class Hardware:
     cell: dict[str, Range]
     coupler: dict[str, Range] = field(default_factory=dict)
     readout: ReadoutRange | None = None
+    detail: Detail = field(default_factory=Detail)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip() or not self.name.isprintable():
@@ -238,6 +243,8 @@ class Hardware:
         object.__setattr__(self, "coupler", _ranges(self.coupler, "coupler", _COUPLER))
         if not isinstance(self.readout, (ReadoutRange, type(None))):
             raise _Fault(f"readout is {shorten(self.readout)}: it must be a ReadoutRange", "readout")
+        if not isinstance(self.detail, Detail):
+            raise _Fault(f"detail is {shorten(self.detail)}: it must be a Detail", "detail")
 
         needed = ["capacitance", "conductance", "noise"]
         if any(name.startswith("rlc-") for name in self.architectures):
@@ -261,6 +268,8 @@ class Hardware:
         }
         if self.readout is not None:
             d["readout"] = self.readout.to_dict()
+        if self.detail:
+            d["detail"] = self.detail.to_dict()
         if self.max_cells is not None:
             d["cells"] = self.max_cells
         if self.wiring != "complete":
@@ -432,7 +441,15 @@ def _parse(d: object) -> Hardware:
         cell=_parse_ranges(d["cell"], "cell", _CELL),
         coupler=_parse_ranges(d.get("coupler", {}), "coupler", _COUPLER),
         readout=_parse_readout(d["readout"]) if "readout" in d else None,
+        detail=_parse_detail(d.get("detail", {})),
     )
+
+
+def _parse_detail(table: object) -> Detail:
+    try:
+        return detail_from_dict(table)
+    except DetailFault as fault:
+        raise _Fault(fault.message, "detail", *fault.path) from None
 
 
 def _parse_readout(table: object) -> ReadoutRange:

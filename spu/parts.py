@@ -13,9 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from spu.elements import (
     Capacitor,
@@ -26,8 +24,6 @@ from spu.elements import (
     Resistor,
     Transconductor,
 )
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -50,7 +46,8 @@ class Part:
     elements:
         Templates. A resistor's noise port is left out where the device makes no thermal noise.
     parameters:
-        SPICE parameter -> function of the stored columns (arrays over instances).
+        SPICE parameter -> function of the stored columns: of arrays over instances, or of a bank's
+        `spu.expressions.Expression`.
     injected_port, thermal_port:
         Noise port fed by a source of its own, or by the thermal noise of a resistor, if any.
     zero_is_absent:
@@ -62,7 +59,7 @@ class Part:
     letter: str
     meaning: str
     elements: tuple[Element, ...]
-    parameters: Mapping[str, Callable[[Mapping[str, FloatArray]], FloatArray]]
+    parameters: Mapping[str, Callable[[Mapping[str, Any]], Any]]
     columns: tuple[str, ...] = ()
     positive: bool = True
     injected_port: str | None = None

@@ -320,7 +320,7 @@ def _simulate_ensemble(
     members = device.members()
     laws = [device_law(member) for member in members]
     if interval is None and not settings["independent"]:
-        interval = float(slowest(laws).time_constants[0])  # one for all: their readouts are merged
+        interval = slowest(laws).slowest  # one for all: their readouts are merged
     if duration is None:
         samples = -(-(samples or DEFAULT_SAMPLES) // len(members))
     if trace is None:  # as many as all of them may keep together
@@ -519,7 +519,7 @@ def _plan(
     law: Law, samples: int | None, interval: float | None, count: int | None, duration: float | None
 ) -> tuple[int, float, int]:
     """Trajectories, interval (s) and readouts a trajectory."""
-    interval = float(law.time_constants[0]) if interval is None else float(interval)
+    interval = law.slowest if interval is None else float(interval)
     if duration is not None:
         steps = int(np.ceil(duration / interval * (1 - 1e-12)))
         return (1 if count is None else count), interval, steps

@@ -177,8 +177,8 @@ class Prediction(Statistics):
 
 
 def slowest(laws: Sequence[Law]) -> Law:
-    """The law with the longest time constant."""
-    return laws[0] if len(laws) == 1 else max(laws, key=lambda law: float(law.time_constants[0]))
+    """The law with the longest time constant that is seen."""
+    return laws[0] if len(laws) == 1 else max(laws, key=lambda law: law.slowest)
 
 
 _last: dict[str, Law] = {}

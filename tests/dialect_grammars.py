@@ -128,6 +128,7 @@ class Template:
     ports: list[str]
     parameters: dict[str, float]
     lines: list[str]
+    derived: dict[str, str] = field(default_factory=dict)
 
 
 class Deck:
@@ -198,6 +199,12 @@ class Spice:
             elif first == ".ends":
                 require(open_one is not None and words[1:] in ([], [open_one]), line, "ends another one")
                 open_one = None
+            elif open_one is not None and first == ".param":
+                require(len(words) == 2 and "=" in words[1], line, "one name=value")
+                key, _, value = words[1].partition("=")
+                require(key.lower() not in self.reserved, line, "a reserved name")
+                deck.named(key, line, f"parameter of {open_one}")
+                deck.templates[open_one].derived[key] = value
             elif open_one is not None:
                 require(first[0] != ".", line, "a command in a subcircuit")
                 deck.templates[open_one].lines.append(line)
@@ -214,9 +221,11 @@ class Spice:
         return deck
 
     def globals(self, deck: Deck, lines: list[str]) -> None:
+        inside = False
         for line in lines:
             words = line.split()
-            if words[0].lower() in (".param", ".global_param"):
+            inside = words[0].lower() == ".subckt" or (inside and words[0].lower() != ".ends")
+            if words[0].lower() in (".param", ".global_param") and not inside:
                 require(len(words) == 2, line, "one name=value")
                 name, _, value = words[1].partition("=")
                 deck.named(name, line, "parameter")
@@ -264,6 +273,8 @@ class Spice:
             inside = {port: node(word) for port, word in zip(template.ports, plain, strict=False)}
             values = {key: self.quantity(value, names, line) for key, value in settings.items()}
             scope = {**deck.parameters, **template.parameters, **values}
+            for key, value in template.derived.items():
+                scope[key] = self.quantity(value, scope, line)
             for inner in template.lines:
                 self.element(deck, inner, scope, inside, f"{path}.{name}" if path else name)
             return
@@ -454,7 +465,9 @@ class SpectreGrammar:
                 require(template is None or not template.lines, line, "parameters come first")
                 for key, value in self.settings(rest):
                     deck.named(key, line, f"parameter of {name if template else ''}")
-                    into[key] = Expression(value, deck.parameters, FUNCTIONS).value()
+                    into[key] = Expression(value, {**deck.parameters, **into}, FUNCTIONS).value()
+                    if template is not None and not re.fullmatch(r"-?[0-9.]+(e[+-]?[0-9]+)?", value):
+                        template.derived[key] = value
             elif template is not None:
                 template.lines.append(line.strip())
             elif first == "save":
@@ -503,6 +516,8 @@ class SpectreGrammar:
             require(set(settings) <= set(template.parameters), line, "a parameter it does not have")
             values = {key: Expression(value, names, FUNCTIONS).value() for key, value in settings.items()}
             scope = {**deck.parameters, **template.parameters, **values}
+            for key, value in template.derived.items():
+                scope[key] = Expression(value, scope, FUNCTIONS).value()
             for inner in template.lines:
                 self.statement(deck, inner, scope, dict(zip(template.ports, nodes, strict=True)), name)
             return

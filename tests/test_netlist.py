@@ -35,8 +35,9 @@ class Netlist:
                 lines.append(raw)
         self.text = text
         self.parameters: dict[str, float] = {}
-        self.subcircuits: dict[str, tuple[list[str], list[str]]] = {}
+        self.subcircuits: dict[str, tuple[list[str], list[str], dict[str, float]]] = {}
         self.instances: dict[str, tuple[list[str], str, dict[str, float]]] = {}
+        self.resolved: dict[str, dict[str, float]] = {}
         self.elements: list[tuple[str, list[str], float]] = []
         self.sources: dict[str, list[str]] = {}
         body: list[str] | None = None
@@ -48,15 +49,16 @@ class Netlist:
                 controlled = True
             if controlled:
                 controlled = first != ".endc"
-            elif first == ".param":
+            elif first == ".param" and body is None:
                 name, _, value = line.split(None, 1)[1].partition("=")
                 assert name not in self.parameters
                 self.parameters[name] = self.value(value, self.parameters)
             elif first == ".subckt":
                 body = []
                 ports = [word for word in words[2:] if "=" not in word]
+                defaults = {key: float(text) for key, text in (word.split("=") for word in words[2 + len(ports) :])}
                 assert words[1] not in self.subcircuits
-                self.subcircuits[words[1]] = (ports, body)
+                self.subcircuits[words[1]] = (ports, body, defaults)
             elif first == ".ends":
                 body = None
             elif body is not None:
@@ -71,9 +73,15 @@ class Netlist:
                 assert first not in self.sources, "an element twice"
                 self.sources[first] = words
         for name, (nodes, template, values) in self.instances.items():
-            ports, lines_ = self.subcircuits[template]
+            ports, lines_, defaults = self.subcircuits[template]
+            assert values.keys() <= defaults.keys()
+            values = self.resolved[name] = defaults | values
             local = dict(zip(ports, nodes, strict=True)) | {"0": "0"}
             for line in lines_:
+                if line.split()[0] == ".param":
+                    key, _, text_ = line.split(None, 1)[1].partition("=")
+                    values[key] = self.value(text_, self.parameters | values)
+                    continue
                 words = line.replace("dc ", "").split()
                 value = self.value(words[-1 if "=" not in words[-1] else -2], self.parameters | values)
                 count = {"r": 2, "c": 2, "l": 2, "i": 2, "g": 4}[words[0][0]]
@@ -144,27 +152,34 @@ def test_the_text_is_the_device(name):
 
 @pytest.mark.parametrize("name", DEVICES)
 def test_every_value_is_exact(name):
-    """Instance by instance, each parameter reads back as the same double."""
+    """Instance by instance, each parameter reads back as the same double, given or worked out of a code."""
     device = DEVICES[name]
     read = Netlist(netlist(device))
+
+    def check(given: dict[str, float], resolved: dict[str, float], expected: dict[str, float]) -> None:
+        assert {key: resolved[key] for key in expected} == expected
+        assert {key for key in given if not key.startswith("code")} <= expected.keys()
+        assert given.keys() == expected.keys() or any(key.startswith("code") for key in given)
+
     keys = {"capacitance": "c", "conductance": "r", "inductance": "l", "noise": "sn", "bias": "ib"}
     seen = 0
     for cell in device.cells:
         nodes, _, values = read.instances[f"xcell_{cell.name}"]
         assert nodes[0] == f"cell_{cell.name}"
         expected = {keys[k]: 1.0 / v if k == "conductance" else v for k, v in cell.values.items()}
-        assert values == expected
+        check(values, read.resolved[f"xcell_{cell.name}"], expected)
         seen += 1
     for coupler in device.couplers:
         for quantity, value in coupler.values.items():
             letter = {"capacitance": "c", "conductance": "r", "inductance": "l", "transconductance": "g"}[quantity]
-            nodes, _, values = read.instances[f"xcoupler_{letter}_{coupler.a}_{coupler.b}"]
+            instance = f"xcoupler_{letter}_{coupler.a}_{coupler.b}"
+            nodes, _, values = read.instances[instance]
             assert nodes[:2] == [f"cell_{coupler.a}", f"cell_{coupler.b}"]
             if quantity == "transconductance":
                 g_ab, g_ba = value if isinstance(value, tuple) else (value, value)
-                assert values == {"gab": g_ab, "gba": g_ba}
+                check(values, read.resolved[instance], {"gab": g_ab, "gba": g_ba})
             else:
-                assert values == {letter: 1.0 / value if letter == "r" else value}
+                check(values, read.resolved[instance], {letter: 1.0 / value if letter == "r" else value})
             seen += 1
     assert seen == len(read.instances)
 

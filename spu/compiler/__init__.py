@@ -8,12 +8,14 @@
    `spu.compiler.rescale`: another scaling of cells.
 6. `spu.compiler.levels`: the injected noise that suits the readout.
 7. `spu.compiler.quantise`: codes, where the hardware's components are banks.
+8. `spu.compiler.detail`: what is not ideal about the parts.
 
 `spu.compiler.explain` says what each did, `spu.compiler.advice` what would help where all refuse.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +25,7 @@ import numpy as np
 from spu.compiler.advice import advise, describe
 from spu.compiler.architectures import ARCHITECTURES, Matrix, Realization
 from spu.compiler.congruence import congruence
+from spu.compiler.detail import chosen_detail, put_detail
 from spu.compiler.embedding import Embedding, EmbeddingOptions, Placer, too_few_cells
 from spu.compiler.explain import Pass, passes_of, refused_passes
 from spu.compiler.levels import Levels, plan_levels, with_noise
@@ -142,6 +145,7 @@ def compile_problem(
     rounding: str = "answer",
     ensemble: int = 1,
     embedding: EmbeddingOptions | None = None,
+    detail: Iterable[str] | None = None,
 ) -> Compilation:
     """Realize a problem on hardware by the most passive architecture that can hold it.
 
@@ -160,19 +164,24 @@ def compile_problem(
         Number of programmings, chosen together, whose samples are merged; one where nothing is quantised.
     embedding:
         Strength of chains, their correction and the seed of their search, on wired hardware.
+    detail:
+        Which of the hardware's details the device is to have: tables (``switch``) or keys
+        (``node.capacitance``), ``["none"]``, or None for all. Codes are chosen for the ideal model whatever
+        they are; the predicted error is that of the device in detail.
 
     Raises
     ------
     Unrealizable
         With the reason and the number, for each architecture that was tried.
     InputError
-        For an unknown architecture or rounding, an ensemble of less than one, or a bad hardware file.
+        For an unknown architecture, rounding or detail, an ensemble of less than one, or a bad hardware file.
     """
     if rounding not in ROUNDINGS:
         raise InputError(f"no rounding {rounding!r}; {suggest(rounding, ROUNDINGS)}")
     if isinstance(ensemble, bool) or not isinstance(ensemble, int) or ensemble < 1:
         raise InputError(f"an ensemble has 1 programming or more, not {ensemble!r}")
     hardware = load_hardware(hardware)
+    taken = chosen_detail(hardware, detail)
     options = embedding or EmbeddingOptions()
     if options.strength is None:
         options = replace(options, strength=hardware.chain_strength)
@@ -186,6 +195,7 @@ def compile_problem(
         fields = fields | {"device": found.device, "rounding": found.how, "banks": found.bank_count}
     elif ensemble > 1:
         fields = fields | {"warnings": (*made.warnings, _NO_ENSEMBLE.format("this hardware is not quantised"))}
+    put_detail(fields["device"], taken, placer.wiring)
     return Compilation(prediction=predict(fields["device"]), **fields)
 
 

@@ -11,9 +11,10 @@ import scipy.linalg as la
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from spu.detail import MEANINGS, Detail
 from spu.problem import Problem
 from spu.sparse import scaled
-from spu.statistics import kullback_leibler, relative_error
+from spu.statistics import Prediction, kullback_leibler, predict, relative_error
 
 if TYPE_CHECKING:
     from spu.compiler import Compilation
@@ -30,8 +31,8 @@ class Pass:
     Attributes
     ----------
     name:
-        ``polarity``, ``scaling``, ``architecture``, ``embedding`` (where there are chains), ``fit``, ``levels`` or
-        ``device``.
+        ``polarity``, ``scaling``, ``architecture``, ``embedding`` (where there are chains), ``fit``, ``levels``,
+        ``device`` or ``detail`` (where parts are not ideal).
     did:
         What it did, in words.
     data:
@@ -127,18 +128,29 @@ def passes_of(compilation: Compilation) -> tuple[Pass, ...]:
         did = f"injected noise {levels.noise:.4g} A^2/Hz, nominal {levels.nominal_noise:.4g}"
         step = Pass("levels", did, asdict(levels))
         found.append(_with_errors(step, problem, made.layout.t, made.layout.M, held=covariance))
-    divergence = None
-    if not problem.sparse:
-        found_covariance, target = np.asarray(prediction.covariance), np.asarray(problem.target_covariance)
-        divergence = kullback_leibler(prediction.mean, found_covariance, problem.target_mean, target)
+    device = compilation.device
+    ideal = predict(device.at_detail(Detail())) if device.detail else prediction
     mean = f"mean by {compilation.mean}, " if compilation.mean != "zero" else ""
-    did = f"{mean}noise of every part at {compilation.device.temperature:g} K"
+    did = f"{mean}noise of every part at {device.temperature:g} K"
     if compilation.rounding is not None:
-        count = len(compilation.device.members())
+        count = len(device.members())
         ensemble = f", {count} programmings merged" if count > 1 else ""
         did = f"{compilation.banks} banks set to codes ({compilation.rounding}{ensemble}), {did}"
-    found.append(Pass("device", did, {}, prediction.covariance_relative_error, divergence))
+    found.append(Pass("device", did, {}, ideal.covariance_relative_error, _divergence(problem, ideal)))
+    if device.detail:
+        did = ", ".join(MEANINGS[effect] for effect in device.detail.effects)
+        data = device.detail.to_dict()
+        error = prediction.covariance_relative_error
+        found.append(Pass("detail", did, data, error, _divergence(problem, prediction)))
     return tuple(found)
+
+
+def _divergence(problem: Problem, prediction: Prediction) -> float | None:
+    """Kullback-Leibler divergence of what is predicted to the problem's Gaussian; None where that is sparse."""
+    if problem.sparse:
+        return None
+    covariance, target = np.asarray(prediction.covariance), np.asarray(problem.target_covariance)
+    return kullback_leibler(prediction.mean, covariance, problem.target_mean, target)
 
 
 def _with_errors(

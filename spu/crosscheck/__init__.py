@@ -23,7 +23,7 @@ from spu.crosscheck import answer, ideal, operating_point, replay, transfer, tra
 from spu.crosscheck.changes import Edited
 from spu.crosscheck.context import Context
 from spu.crosscheck.corners import corners, ensemble_corners
-from spu.crosscheck.diagnosis import Diagnosis, diagnose
+from spu.crosscheck.diagnosis import Diagnosis, diagnose, without_source
 from spu.crosscheck.result import LEVELS, VERDICTS, Check, Corner, Level
 from spu.device import Device
 from spu.errors import DeckError, InputError, NgspiceFailed, NgspiceMissing, UsageError
@@ -266,7 +266,8 @@ def _check(
     diagnosis = None
     if any(level.verdict == "fail" for level in found.values()):
         context.progress("diagnosis")
-        diagnosis = diagnose(context)
+        lacking = fault.data.get("missing_sources", []) if fault is not None else []
+        diagnosis = without_source(lacking[0]) if len(lacking) == 1 else diagnose(context)
     return Check(
         found,
         context.law.sde.readout.variables,
@@ -306,7 +307,9 @@ def _lacking(context: Context, deck: Deck) -> Level | None:
     there = deck.top_level()
     missing = [element for element in context.elements if element not in there]
     if missing:
-        return Level("", "fail", f"the deck lacks the noise source {', '.join(missing[:4])}")
+        return Level(
+            "", "fail", f"the deck lacks the noise source {', '.join(missing[:4])}", data={"missing_sources": missing}
+        )
     for element in context.elements:
         # Their nodes become words of ngspice's command language, which knows redirection and shell commands.
         words = there[element].words

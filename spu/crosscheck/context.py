@@ -224,11 +224,10 @@ class Context:
         return -self.law.dense.mean if self.from_zero else None
 
     def step(self, interval: float, limit: int) -> float:
-        """Step limit, s: ``interval / limit``, or the same share of 0.3 / w of the fastest ringing mode.
+        """Step limit, s: ``interval / limit``, or the same share of 0.3 / w of the fastest ringing mode that is seen.
 
         Modes that do not ring (overdamped ones) may be faster: a stiff integrator steps over them.
         """
-        poles = self.law.poles
-        ringing = float(np.abs(poles.imag).max(initial=0.0))
+        ringing = float(np.abs(self.law.seen.imag).max(initial=0.0))
         base = min(interval, 0.3 / ringing) if ringing > 0 else interval
         return max(base, interval / 64.0) / limit

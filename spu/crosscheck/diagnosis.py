@@ -26,7 +26,10 @@ IntArray = NDArray[np.int64]
 FREQUENCIES = 24
 """Of a sweep, at which changes are judged."""
 
-VERIFIED = 12
+MOST = 1000
+"""Unknowns and noise sources together; the tables of more would not fit into memory."""
+
+VERIFIED = 8
 """Candidates that are verified."""
 
 MOSTLY = 0.99
@@ -61,7 +64,8 @@ class Explanation:
     before, after:
         Value (SI) or node: in the circuit, and in what was measured. None where there is none.
     explained:
-        Share of the squared differences, each in units of what its level allows, that the change explains.
+        Share of the squared differences, each in units of what its level allows, that the change explains; None of
+        what makes measuring impossible.
     remaining:
         The worst difference that it leaves, in units of what is allowed.
     equivalent:
@@ -72,14 +76,19 @@ class Explanation:
     kind: str
     before: float | str | None
     after: float | str | None
-    explained: float
-    remaining: float
+    explained: float | None
+    remaining: float | None
     equivalent: bool = False
 
     @property
     def complete(self) -> bool:
         """Whether nothing is left but rounding."""
-        return self.remaining <= 1.0
+        return self.remaining is not None and self.remaining <= 1.0
+
+    @property
+    def share(self) -> float:
+        """What it explains, as a number."""
+        return self.explained or 0.0
 
     @property
     def text(self) -> str:
@@ -136,12 +145,14 @@ class Diagnosis:
         if self.best is None:
             out.append("No single change of one element explains the difference.")
             if self.others:
-                out.append(f"Nearest: {self.others[0].text}, which explains {self.others[0].explained:.0%} of it.")
+                out.append(f"Nearest: {self.others[0].text}, which explains {self.others[0].share:.0%} of it.")
+        elif self.best.explained is None:
+            out.append(f"{self.best.text}: nothing could be measured.")
         else:
             share = (
                 "explains all of it, to rounding"
                 if self.best.complete
-                else f"explains {_percent(self.best.explained)} of it, not all: something else differs too"
+                else f"explains {_percent(self.best.share)} of it, not all: something else differs too"
             )
             out.append(f"{self.best.text}: {share}.")
             same = [other.text for other in self.others if other.equivalent]
@@ -156,35 +167,41 @@ def _percent(share: float) -> str:
     return f"{100 * share:.3g} %" if share < 0.9995 else "more than 99.9 %"
 
 
+def without_source(element: str) -> Diagnosis:
+    """The diagnosis of a netlist that lacks a noise source, from which nothing can be measured."""
+    return Diagnosis((), (), Explanation(element, "missing", None, None, None, None), ())
+
+
 def diagnose(context: Context) -> Diagnosis | None:
     """Explain what levels ``ac`` and ``op`` measured by a single change of the circuit.
 
     Returns
     -------
-    None where nothing was measured, or nothing measured differs.
+    None where nothing was measured, or nothing measured differs, or the circuit is too large (`MOST`).
     """
     evidence = _evidence(context)
     if evidence is None:
         return None
     untouched = _verified(evidence, Candidate("", "", None, None, evidence.total, lambda: evidence.system))
-    if untouched.remaining <= 1.0:
+    if untouched.complete:
         return None
     found = candidates(evidence)[:VERIFIED]
     explanations = [_verified(evidence, candidate) for candidate in found]
     if not any(explanation.complete for explanation in explanations):
         explanations += [_verified(evidence, candidate) for candidate in common(evidence)[:3]]
-    order = sorted(explanations, key=lambda explanation: -explanation.explained)
-    order = [each for each in order if each.explained > 0]
+    order = sorted(explanations, key=lambda explanation: -explanation.share)
+    order = [each for each in order if each.share > 0]
     entries, cells = _places(context, evidence)
     floor = ROUNDING**2 * sum(scene.difference.size for scene in evidence.scenes) / evidence.total
     if not order:
         return Diagnosis(entries, cells, None, ())
-    as_well = max(AS_WELL * (1.0 - order[0].explained), floor)
-    same = [each for each in order if 1.0 - each.explained <= as_well]
+    left = 1.0 - order[0].share
+    as_well = max(AS_WELL * left, floor) if order[0].complete else left
+    same = [each for each in order if 1.0 - each.share <= as_well]
     # What cannot be told apart: a wrong value is likelier than a wire that went astray or something extra.
     same.sort(key=lambda each: _LIKELY.index(each.kind) if each.kind in _LIKELY else -1)
     order = [same[0], *(replace(each, equivalent=True) for each in same[1:]), *order[len(same) :]]
-    best = order[0] if order[0].complete or order[0].explained >= MOSTLY else None
+    best = order[0] if order[0].complete or order[0].share >= MOSTLY else None
     others = order[1 : 1 + _SHOWN] if best is not None else order[:_SHOWN]
     return Diagnosis(entries, cells, best, tuple(others))
 
@@ -193,9 +210,15 @@ def _evidence(context: Context) -> Evidence | None:
     """Gather what was measured; None where there is nothing."""
     sweep = context.sweep
     mean = context.means.get("op")
+    if sweep is not None and not np.isfinite(sweep.measured).all():
+        sweep = None
+    if mean is not None and not np.isfinite(mean).all():
+        mean = None
     if sweep is None and mean is None:
         return None
     equations = system(context.circuit)
+    if sum(equations.K.shape) > MOST:
+        return None
     outputs, inputs = np.ones(len(context.circuit.probes)), np.ones(len(context.circuit.sources))
     judged: Scene | None = None
     density = np.zeros(len(context.circuit.sources))

@@ -27,13 +27,14 @@ IntArray = NDArray[np.int64]
 _SCREEN = 6
 """Frequencies of the first judgement."""
 
-_FINALISTS = 24
+_FINALISTS = 12
 """Of each kind, judged at all frequencies."""
 
 _STARTS = (-1.0, -2.0, -0.5, 1.0, 9.0, 1e3, 1e9)
 """Relative changes tried first: missing, inverted, and far away (open or shorted)."""
 
-_ITERATIONS = 12
+_COARSE, _ITERATIONS = 4, 12
+"""Steps of the method: at the first judgement, and at the second."""
 
 _PASSIVE = (Resistor, Capacitor, Inductor)
 """Elements whose value is not negative."""
@@ -184,11 +185,11 @@ class _Judge:
         left = np.stack([_residual(self.coarse, make(rows, guess)) for guess in guesses])
         best = np.argmin(left, axis=0)
         at, residual = guesses[best, rows], left[best, rows]
-        at, residual = _refined(self.coarse, make, rows, at, residual, low)
+        at, residual = _refined(self.coarse, make, rows, at, residual, low, _COARSE)
         chosen = np.argsort(residual)[:_FINALISTS]
         scenes = self.evidence.scenes
         at = at[chosen]
-        at, residual = _refined(scenes, make, chosen, at, _residual(scenes, make(chosen, at)), low)
+        at, residual = _refined(scenes, make, chosen, at, _residual(scenes, make(chosen, at)), low, _ITERATIONS)
         return chosen, at, residual + self.evidence.quiet
 
 
@@ -213,17 +214,19 @@ def _refined(
     at: FloatArray,
     residual: FloatArray,
     low: float,
+    iterations: int,
 ) -> tuple[FloatArray, FloatArray]:
     at, residual = at.copy(), residual.copy()
     share = np.ones(len(at))
-    for _ in range(_ITERATIONS):
+    for _ in range(iterations):
         slope, curvature = _step(scenes, make, rows, at)
         trial = np.maximum(at + share * slope / np.where(curvature > 0, curvature, np.inf), low)
         found = _residual(scenes, make(rows, trial))
         better = found < residual
+        small = (found >= residual * (1.0 - 1e-6))[better].all()
         at[better], residual[better] = trial[better], found[better]
         share = np.where(better, 1.0, share / 4)
-        if not better.any() and share.max() < 0.1:
+        if small and (share < 0.1)[~better].all():
             break
     return at, residual
 
@@ -271,8 +274,12 @@ class _Family:
 
     def changes(self, rows: IntArray, t: FloatArray) -> Perturbations:
         touched = self.direction.touched()
-        if self.law in ("linear", "amplitude"):
-            return self.direction.take(rows).scaled(t).only(*touched)
+        if self.law != "general":
+            change = self.direction.take(rows)
+            scaled = change.scaled(t)
+            if self.law == "reciprocal":  # thermal noise goes with the root
+                scaled = replace(scaled, K=change.K * (np.sqrt(1.0 + t) - 1.0)[:, None, None])
+            return scaled.only(*touched)
         with np.errstate(divide="ignore"):
             stamps = self.system.stamped(self.group, rows, {self.name: self.value(rows, t)})
         return self.system.place(self.group, rows, stamps - self.system.present(self.group, rows)).only(*touched)
@@ -312,6 +319,8 @@ def _families(equations: System) -> Iterator[_Family]:
                     law = "linear"
                 elif np.all(present > 0) and all(abs(found - 4.0 / 3.0) < 1e-9 for found in ratio):
                     law = "reciprocal"
+                    noise = once.K / (np.sqrt(0.5) - 1.0)  # twice the resistance: half the rest
+                    once = LocalStamps(-2.0 * once.E, -2.0 * once.F, noise, -2.0 * once.s)
             yield _Family(equations, group, name, law, reference, equations.place(group, every, once))
 
 
@@ -823,8 +832,9 @@ def common(evidence: Evidence) -> list[Candidate]:
             return np.concatenate([joined.real, joined.imag])
 
         try:
-            starts = (0.0, -1.0, -2.0) if family.low == -np.inf else (0.0, -1.0, 1e9)
-            t, left, total = _along(difference, max(family.low, 1e-9 - 1.0), starts)
+            signed = family.low == -np.inf
+            starts = (0.0, -1.0, -2.0) if signed else (0.0, -1.0, 1e9)
+            t, left, total = _along(difference, -np.inf if signed else 1e-9 - 1.0, starts)
         except np.linalg.LinAlgError:
             continue
         if not t or family.law == "amplitude":

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -196,8 +197,6 @@ class System:
         (N, N), (N, N), (N, m) and (N,): all unknowns.
     probes:
         (p, N): probe voltages from the unknowns.
-    unknowns, sources:
-        For each group of instances (k, r) and (k, q) numbers as in `LocalStamps`; N for ground.
     """
 
     circuit: Circuit
@@ -206,9 +205,35 @@ class System:
     K: FloatArray
     s: FloatArray
     probes: FloatArray
-    unknowns: list[IntArray]
-    sources: list[IntArray]
-    locals: list[LocalStamps]
+
+    @cached_property
+    def stamps(self) -> list[LocalStamps]:
+        """Of every group of instances."""
+        return [local_stamps(g.subcircuit, g.parameters, self.circuit.temperature) for g in self.circuit.instances]
+
+    @cached_property
+    def unknowns(self) -> list[IntArray]:
+        """For every group of instances (k, r) numbers of its unknowns as in `LocalStamps`; N for ground."""
+        circuit, size = self.circuit, len(self.E)
+        internal = [len(group.subcircuit.internal_nodes) for group in circuit.instances]
+        next_node, next_branch = len(circuit.nodes), len(circuit.node_names())
+        found = []
+        for group, count, stamps in zip(circuit.instances, internal, self.stamps, strict=True):
+            rows = np.arange(len(group.names))
+            ports = group.nodes[:, electrical_ports(group.subcircuit)]
+            columns = [np.where(ports == GROUND, size, ports)]
+            columns += [(next_node + j * len(rows) + rows)[:, None] for j in range(count)]
+            next_node += count * len(rows)
+            branches = stamps.E.shape[1] - ports.shape[1] - count
+            columns += [(next_branch + j * len(rows) + rows)[:, None] for j in range(branches)]
+            next_branch += branches * len(rows)
+            found.append(np.concatenate(columns, axis=1))
+        return found
+
+    @cached_property
+    def sources(self) -> list[IntArray]:
+        """For every group of instances (k, q) numbers of its noise sources."""
+        return [group.nodes[:, noise_ports(group.subcircuit)] for group in self.circuit.instances]
 
     def response(self, frequencies: FloatArray) -> ComplexArray:
         """(f, p, m) transfer functions, V per V, from every noise source to every probe."""
@@ -247,7 +272,7 @@ class System:
 
     def present(self, group: int, rows: IntArray) -> LocalStamps:
         """The stamps of some instances as they are."""
-        known = self.locals[group]
+        known = self.stamps[group]
         return LocalStamps(known.E[rows], known.F[rows], known.K[rows], known.s[rows])
 
 
@@ -255,29 +280,13 @@ def system(circuit: Circuit) -> System:
     """Stamp a circuit."""
     stamps, _ = _stamp(circuit)
     size = stamps.size
-    locals_ = [local_stamps(g.subcircuit, g.parameters, circuit.temperature) for g in circuit.instances]
-    internal = [len(group.subcircuit.internal_nodes) for group in circuit.instances]
-    next_node = len(circuit.nodes)
-    next_branch = next_node + sum(k * len(group.names) for k, group in zip(internal, circuit.instances, strict=True))
-    unknowns, sources = [], []
-    for group, count, local in zip(circuit.instances, internal, locals_, strict=True):
-        electrical, noise = electrical_ports(group.subcircuit), noise_ports(group.subcircuit)
-        rows = np.arange(len(group.names))
-        columns = [np.where(group.nodes[:, k] == GROUND, size, group.nodes[:, k]) for k in electrical]
-        columns += [next_node + j * len(rows) + rows for j in range(count)]
-        next_node += count * len(rows)
-        branches = local.E.shape[1] - len(columns)
-        columns += [next_branch + j * len(rows) + rows for j in range(branches)]
-        next_branch += branches * len(rows)
-        unknowns.append(np.stack(columns, axis=1) if columns else np.zeros((len(rows), 0), dtype=np.int64))
-        sources.append(group.nodes[:, noise])
     probes = np.zeros((len(circuit.probes), size + 1))
     each = np.arange(len(circuit.probes))
     p, n = circuit.probe_nodes.T
     np.add.at(probes, (each, np.where(p == GROUND, size, p)), 1.0)
     np.add.at(probes, (each, np.where(n == GROUND, size, n)), -1.0)
     dense = (stamps.E.toarray(), stamps.F.toarray(), stamps.K.toarray(), stamps.s)
-    return System(circuit, *dense, probes[:, :size], unknowns, sources, locals_)
+    return System(circuit, *dense, probes[:, :size])
 
 
 @dataclass(frozen=True, eq=False)
@@ -343,7 +352,7 @@ class Scene:
             part = changes.take(rows)
             X, cross, left, right = self._gather(part)
             out[rows] = self.total + _inner(X, left @ X @ np.swapaxes(right, -1, -2) - 2.0 * cross)
-        return np.where(np.isfinite(out), out, np.inf)
+        return np.where(np.isfinite(out), np.maximum(out, 0.0), np.inf)
 
     def step(self, changes: Perturbations, nearby: Perturbations) -> tuple[FloatArray, FloatArray]:
         """For a move from each change towards the nearby one: (k,) slopes and (k,) curvatures (Gauss and Newton)."""

@@ -14,7 +14,7 @@ from spu.constants import UNIT_NOISE_DENSITY
 from spu.crosscheck.context import Context
 from spu.crosscheck.replay import FALLS, path_errors
 from spu.emulator.propagate import respond
-from spu.spice.ngspice import Step
+from spu.spice.ngspice import Step, save
 from spu.spice.ngspice import run as run_ngspice
 
 FloatArray = NDArray[np.float64]
@@ -139,7 +139,7 @@ class Recorder:
         assert context.deck is not None
         commands = (
             f"setseed {run_seed(context.seed, run)}",
-            "save " + " ".join(f"v({node})" for node in self._saved),
+            *save(self._saved),
             f"tran {interval!r} {steps * interval!r} 0 {context.step(interval, limit)!r}{context.uic}",
         )
         started = time.perf_counter()

@@ -16,7 +16,7 @@ from spu.crosscheck.power import smallest_change_of_path
 from spu.crosscheck.result import Level
 from spu.emulator.noise import REPLAY, normals
 from spu.emulator.propagate import respond
-from spu.spice.ngspice import Step
+from spu.spice.ngspice import Step, save
 from spu.spice.ngspice import run as run_ngspice
 
 FloatArray = NDArray[np.float64]
@@ -68,7 +68,7 @@ def run(context: Context) -> Level:
 
         def path(limit: int) -> FloatArray:
             commands = (
-                "save " + " ".join(f"v({vector})" for vector in context.vectors),
+                *save(context.vectors),
                 f"tran {interval!r} {SAMPLES * interval!r} 0 {context.step(interval, limit)!r}{context.uic}",
             )
             (found,) = run_ngspice(

@@ -113,6 +113,20 @@ class SparseStationary:
         """Poles of the two extreme modes, 1/s."""
         return self.extremes.poles
 
+    def poles_above(self, _share: float) -> ComplexArray:
+        """The same, whatever the share of a variance: every mode counts."""
+        return self.poles
+
+    @property
+    def seen(self) -> ComplexArray:
+        """The same: every mode counts as seen by the probes."""
+        return self.poles
+
+    @property
+    def slowest(self) -> float:
+        """The longest time constant, s."""
+        return float(self.time_constants[0])
+
     @property
     def time_constants(self) -> FloatArray:
         """(2,) the longest and the shortest, s."""

@@ -28,6 +28,12 @@ from spu.sde import DenseSDE, StochasticODE
 FloatArray = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
 
+UNSEEN = 1e-7
+"""Share of a probe's variance below which a mode counts as not seen there."""
+
+_MOST_WEIGHED = 1000
+"""With more states every mode counts as seen."""
+
 EXTENDED = 256
 """States up to which laws are solved in general and refined in extended precision; larger ones go the faster ways."""
 
@@ -123,6 +129,39 @@ class Stationary:
     def time_constants(self) -> FloatArray:
         """(n,) ``-1/Re(pole)``, s, longest first."""
         return np.sort(-1.0 / self.poles.real)[::-1]
+
+    @cached_property
+    def _shares(self) -> FloatArray | None:
+        """(n,) largest share of each mode in the variance of a probe, as `poles`; None where all count."""
+        if self.modes is not None or self.sde.E.shape[0] > _MOST_WEIGHED:
+            return None
+        H, P, vectors = self.dense.H, self.covariance, self.dense.modes[1]
+        variance = ((H @ P) * H).sum(axis=1)
+        # The autocovariance of a probe is a sum over modes, of which these are the sizes.
+        right = np.linalg.lstsq(vectors, (H @ P).T.astype(np.complex128), rcond=None)[0]
+        size = np.abs((H @ vectors) * right.T)
+        return np.asarray((size / np.where(variance > 0, variance, np.inf)[:, None]).max(axis=0, initial=0.0))
+
+    def poles_above(self, share: float) -> ComplexArray:
+        """Poles of the modes that have more than a share of the variance of some probe, 1/s; all where none has.
+
+        A charge behind an open switch may take seconds to leak away and not move any cell: it is of no
+        concern to whoever chooses how long to run, or how finely to step.
+        """
+        shares = self._shares
+        if shares is None or not (shares > share).any():
+            return self.poles
+        return np.asarray(self.dense.modes[0][shares > share] / self.dense.time)
+
+    @property
+    def seen(self) -> ComplexArray:
+        """Poles of the modes that the probes see at all (`UNSEEN`), 1/s."""
+        return self.poles_above(UNSEEN)
+
+    @property
+    def slowest(self) -> float:
+        """The longest time constant that the probes see, s."""
+        return float((-1.0 / self.seen.real).max())
 
     def autocovariance(self, lags: ArrayLike) -> FloatArray:
         """Autocovariance of the probes, ``E[y(t + lag) y(t)^T]`` less the means.
@@ -230,9 +269,28 @@ def stationary(sde: StochasticODE) -> Stationary:
             return Stationary(sde, solved=solved * float(np.abs(Q).max()))
     values, vectors = sde.dense.modes
     worst = int(np.argmax(values.real))
-    if values[worst].real >= -1e-15 * len(values):
+    if values[worst].real >= -1e-15 * len(values) and not _slow_modes_decay(sde.dense.A, values):
         _refuse_mode(sde, values[worst], vectors[:, worst])
     return law
+
+
+def _slow_modes_decay(A: FloatArray, values: ComplexArray) -> bool:
+    """Whether modes too slow to be told from none decay after all.
+
+    Eigenvalues are known to rounding of the largest: beside a closed switch of picoseconds a charge that leaks
+    away in a minute could as well be conserved. Of the inverse the slow modes are the large eigenvalues. Each half
+    judges those that it knows.
+    """
+    n, size = len(A), np.abs(values)
+    fast = size > np.sqrt(np.finfo(float).eps) * size.max()
+    if not (values[fast].real < -1e-15 * n * size.max()).all():
+        return False
+    try:
+        inverse = la.eigvals(np.linalg.inv(A))  # scipy's warns of what is the case here
+    except la.LinAlgError:
+        return False
+    slow = inverse[np.argsort(-np.abs(inverse))][: n - int(fast.sum())]
+    return bool((slow.real < -1e-15 * n * np.abs(inverse).max()).all())
 
 
 def _refuse_mode(sde: StochasticODE, value: complex, vector: ComplexArray) -> NoReturn:
@@ -350,12 +408,14 @@ def _transfer(dense: DenseSDE, frequencies: FloatArray) -> ComplexArray:
             axis=1,
         )
     else:
-        eye = np.eye(len(values))
-        size = max(1, 4_000_000 // len(values) ** 2)  # bounded memory
-        parts = [points[k : k + size] for k in range(0, len(points), size)]
-        out = np.concatenate(
-            [dense.H @ np.linalg.solve(w[:, None, None] * eye - dense.A, dense.B[None]) for w in parts]
-        )
+        # A triangular system for each frequency, from the side of the probes, of which there are fewest.
+        T, Z = la.schur(dense.A.astype(np.complex128), output="complex")
+        left, right = (dense.H @ Z).T, Z.conj().T @ dense.B
+        shifted, diagonal = -T.T, np.diag_indices(len(values))
+        out = np.empty((len(points), left.shape[1], right.shape[1]), dtype=np.complex128)
+        for k, point in enumerate(points):
+            shifted[diagonal] = point - T[diagonal]
+            out[k] = la.solve_triangular(shifted, left, lower=True, check_finite=False).T @ right
     return np.asarray((out + dense.D) * source_gain(dense))
 
 

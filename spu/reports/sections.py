@@ -296,8 +296,8 @@ def _covariances(evidence: Evidence) -> Section | None:
         "The covariance, corner by corner",
         [
             Text(
-                "First the corners, all on one scale, then their differences, each on a scale of its own. Numbers, or a "
-                "minus sign on negative entries, where there is room."
+                "First the corners, all on one scale, then their differences, each on its own. Numbers, or a minus sign "
+                "on negative entries, where there is room."
             ),
             Gallery([*pictures, *differences]),
         ],

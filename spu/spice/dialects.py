@@ -233,9 +233,13 @@ class Dialect:
 
     # --- subcircuits -----------------------------------------------------------------------
 
-    def subcircuit(self, name: str, ports: Sequence[str], parameters: Sequence[str]) -> list[str]:
-        """The opening of a subcircuit."""
+    def subcircuit(self, name: str, ports: Sequence[str], parameters: Mapping[str, float]) -> list[str]:
+        """The opening of a subcircuit; parameters with what they are where an instance does not say."""
         return [" ".join([".subckt", name, *ports, *self._defaults(parameters)])]
+
+    def derived(self, name: str, text: str) -> str:
+        """A parameter inside a subcircuit that follows from those before it."""
+        return f".param {name}={self.expression(text)}"
 
     def ends(self, name: str) -> str:
         """The end of a subcircuit."""
@@ -245,8 +249,8 @@ class Dialect:
         """A format string for instances: name, nodes, values."""
         return " ".join(["{}", *["{}"] * ports, template, *self._settings(parameters)])
 
-    def _defaults(self, parameters: Sequence[str]) -> list[str]:
-        return [f"{name}=0" for name in parameters]
+    def _defaults(self, parameters: Mapping[str, float]) -> list[str]:
+        return [f"{name}={value!r}" for name, value in parameters.items()]
 
     def _settings(self, parameters: Sequence[str]) -> list[str]:
         return [f"{name}={{!r}}" for name in parameters]
@@ -296,7 +300,7 @@ class _Stepped(Dialect):
         """A transconductor controlled by its own voltage."""
         return self.element(f"g{name}", [*nodes, *nodes], f"1/({value})")
 
-    def _defaults(self, parameters: Sequence[str]) -> list[str]:
+    def _defaults(self, parameters: Mapping[str, float]) -> list[str]:
         return ["params:", *super()._defaults(parameters)] if parameters else []
 
     def conserved(self) -> list[str]:
@@ -514,7 +518,10 @@ class Spectre(Dialect):
         element, node = noise_element(source.name), source.name
         return [f"{element} (s_{node} 0) vsource dc=0 mag=0", f"r{node} (s_{node} {node}) resistor r=rn"]
 
-    def subcircuit(self, name: str, ports: Sequence[str], parameters: Sequence[str]) -> list[str]:
+    def derived(self, name: str, text: str) -> str:
+        return f"parameters {name}={text}"
+
+    def subcircuit(self, name: str, ports: Sequence[str], parameters: Mapping[str, float]) -> list[str]:
         declared = [f"  parameters {' '.join(self._defaults(parameters))}"] if parameters else []
         return [f"subckt {name} ({' '.join(ports)})", *declared]
 

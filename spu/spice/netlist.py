@@ -20,7 +20,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from spu.circuit import Circuit, Instances, coupler_names, lower
+from spu.circuit import Circuit, Instances, lower
 from spu.constants import BOLTZMANN, GROUND, ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
 from spu.device import Device
 from spu.elements import unit_noise_resistance
@@ -34,7 +34,10 @@ from spu.spice.timing import Timing, timing
 FloatArray = NDArray[np.float64]
 
 STIFF = 30.0
-"""Fastest rate times noise sample time above which transients use Gear's method."""
+"""Fastest rate times noise sample time above which transients use Gear's method,"""
+
+STIFF_SHARE = 1e-2
+"""taken over modes with more than this share of a cell's variance: the others may ring unheard."""
 
 _HEADER_ROWS = 16
 """Matrices in the header stop here; larger ones stand in problem.json."""
@@ -125,7 +128,7 @@ def _lines(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iter
     yield from _header(device, circuit, law, times, seed, dialect)
     yield from _parameters(circuit, law, times, seed, dialect)
     yield from _subcircuits(circuit, dialect)
-    yield from _instances(circuit, device, dialect)
+    yield from _instances(circuit, dialect)
     yield from _sources(circuit, seed, dialect)
     yield from _analysis(circuit, law, times, seed, dialect)
     yield from dialect.end()
@@ -238,7 +241,7 @@ def _method(law: Law, times: Timing) -> str:
     The trapezoidal rule rings on modes far faster than its steps and never forgets it; Gear's damps
     them, and damps resonances a little, too, so it is for stiff circuits only.
     """
-    return "gear" if float(np.abs(law.poles).max()) * times.sample_time > STIFF else "trap"
+    return "gear" if float(np.abs(law.poles_above(STIFF_SHARE)).max()) * times.sample_time > STIFF else "trap"
 
 
 def _scales(law: Law) -> tuple[float, float, float]:
@@ -258,7 +261,10 @@ def _subcircuits(circuit: Circuit, dialect: Dialect) -> Iterator[str]:
         yield dialect.comment("")
         yield dialect.comment(template.meaning)
         ports = [template.ports[k] for k in _shown_ports(circuit, group, dialect)]
-        yield from dialect.subcircuit(template.name, ports, template.parameters)
+        defaults = {**dict.fromkeys(template.parameters, 0), **template.constants}
+        yield from dialect.subcircuit(template.name, ports, defaults)
+        for name, expression in template.derived.items():
+            yield f"  {dialect.derived(name, expression.text)}"
         yield from (f"  {line}" for element in template.elements for line in element.spice(dialect))
         yield dialect.ends(template.name)
 
@@ -280,33 +286,11 @@ def _first_source(group: Instances, port: str) -> int:
     return int(group.nodes[0, group.subcircuit.ports.index(port)])
 
 
-def _instances(circuit: Circuit, device: Device, dialect: Dialect) -> Iterator[str]:
-    codes = _codes(device)
+def _instances(circuit: Circuit, dialect: Dialect) -> Iterator[str]:
     for group in circuit.instances:
         shown = _shown_ports(circuit, group, dialect)
-        behind = f"; codes of its banks behind a {_MARKS[dialect.behind]}" if codes else ""
-        ports = ", ".join(_port_names(group, shown))
-        yield from dialect.section(f"{group.subcircuit.name}: {ports}, values{behind}")
-        for line in _instance_lines(circuit, group, shown, dialect):
-            name = line.split(" ", 1)[0]
-            yield f"{line} {dialect.behind} {codes[name]}" if name in codes else line
-
-
-_MARKS = {";": "semicolon", "//": "double slash"}
-
-
-def _codes(device: Device) -> dict[str, str]:
-    """Codes in words, ``capacitance code 12``, by instance; empty where nothing is quantised."""
-    found: dict[str, str] = {}
-    for k, name in enumerate(device.cell_names if device.cell_columns.banks else []):
-        row = device.cell_columns.code_row(k)
-        found[f"xcell_{name}"] = ", ".join(f"{quantity} code {code}" for quantity, code in row.items())
-    names = coupler_names(device) if device.coupler_columns.banks else []
-    for k, name in enumerate(names):
-        for quantity, code in device.coupler_columns.code_row(k).items():
-            letter = device.coupler_columns.parts[quantity].letter
-            found[f"xcoupler_{letter}_{name}"] = f"{quantity} code {code}"
-    return found
+        yield from dialect.section(f"{group.subcircuit.name}: {', '.join(_port_names(group, shown))}, values")
+        yield from _instance_lines(circuit, group, shown, dialect)
 
 
 def _port_names(group: Instances, shown: list[int]) -> list[str]:
@@ -318,7 +302,8 @@ def _port_names(group: Instances, shown: list[int]) -> list[str]:
 def _instance_lines(circuit: Circuit, group: Instances, shown: list[int], dialect: Dialect) -> Iterator[str]:
     electrical = {"a", "b"}
     nodes = [cell_node(name) for name in circuit.nodes]
-    line = dialect.instance(len(shown), group.subcircuit.name, list(group.parameters)).format
+    settings = group.parameters if group.settings is None else group.settings
+    line = dialect.instance(len(shown), group.subcircuit.name, list(settings)).format
     for first in range(0, len(group.names), 10_000):
         rows = slice(first, first + 10_000)
         columns = []
@@ -328,7 +313,8 @@ def _instance_lines(circuit: Circuit, group: Instances, shown: list[int], dialec
                 columns.append([nodes[node] if node != GROUND else "0" for node in numbers])
             else:
                 columns.append([circuit.sources[source].name for source in numbers])
-        values = (array[rows].tolist() for array in group.parameters.values())  # floats, whose repr is `number`
+        # Floats or codes: their repr is `number`.
+        values = (array[rows].tolist() for array in settings.values())
         yield from map(line, group.names[rows], *columns, *values)
 
 

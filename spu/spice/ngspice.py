@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,15 @@ class Step:
     kind: str | None = None
     fetch: tuple[str, ...] | None = None
     until: float = 0.0
+
+
+def save(nodes: Iterable[str]) -> tuple[str, ...]:
+    """Commands that keep the voltages of nodes, as many as it takes: PySpice passes on 1,023 characters at most."""
+    words = [f"v({node})" for node in dict.fromkeys(nodes)]
+    return tuple("save " + " ".join(words[k : k + _SAVED]) for k in range(0, len(words), _SAVED))
+
+
+_SAVED = 10  # names have up to 64 characters, and prefixes
 
 
 def library() -> str:

@@ -26,7 +26,7 @@ class Timing:
     reference:
         rad/s: 80 % of the probes' normalised variance lies below this angular frequency.
     slowest:
-        s, the longest time constant.
+        s, the longest time constant that the probes see.
     sample_time:
         s between the samples of transient noise sources: ``0.3 / reference``, or longer where
         the slowest mode would not settle and be seen within `TRANSIENT_SAMPLES`. The effect of
@@ -48,7 +48,7 @@ class Timing:
 
 def timing(law: Law) -> Timing:
     """Choose time scales for a circuit."""
-    poles = law.poles
+    poles = law.seen
     magnitudes = np.abs(poles) / (2 * np.pi)
     low, high = float(magnitudes.min()) / 300.0, float(magnitudes.max()) * 300.0
     per_decade = sweep_points(law)
@@ -56,7 +56,7 @@ def timing(law: Law) -> Timing:
     share = np.cumsum(_power(law, coarse) * np.gradient(coarse)[:, None], axis=0)
     share = (share / np.where(share[-1] > 0, share[-1], 1.0)).mean(axis=1)
     reference = 2 * np.pi * float(coarse[min(int(np.searchsorted(share, 0.8 * share[-1])), len(coarse) - 1)])
-    slowest = float(law.time_constants[0])
+    slowest = law.slowest
     sample_time = max(0.3 / reference, 25.0 * slowest / TRANSIENT_SAMPLES)
     return Timing(reference, slowest, _round(sample_time), low, high, per_decade)
 
@@ -81,7 +81,7 @@ def sweep_points(law: Law) -> int:
     frequency axis (``1 / 2Q`` at a resonance, ``pi / 2`` for real poles), so the rule's error
     falls as ``exp(-2 pi theta / h)``; h is chosen to make it 1e-7.
     """
-    poles = law.poles
+    poles = law.seen
     theta = float(np.arctan2(-poles.real, np.abs(poles.imag)).min())
     step = 2 * np.pi * theta / np.log(1e7)
     return int(np.clip(np.ceil(np.log(10.0) / step), 12, 4000))
