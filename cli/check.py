@@ -73,7 +73,7 @@ _MOST_EDITS = 20
     ),
     help="Seconds for level noise (60s, 5min); what they bought is said before and after.",
 )
-@file_option("--plot", metavar="FILE", help="Draw the three covariances (.png, .svg or .pdf).")
+@file_option("--plot", metavar="FILE", help="Draw covariances and spectra (.png, .svg or .pdf).")
 @json_option
 def command(
     directory: Path,
@@ -137,9 +137,9 @@ def command(
         progress=progress,
     )
     if plot is not None:
-        from spu.pictures import draw_covariances, save
+        from spu.pictures import draw_check, save
 
-        save(draw_covariances(result.variables, result.covariances), plot)
+        save(draw_check(result.variables, result.covariances, result.spectra), plot)
     if as_json:
         print_result({**report(result), "plot": plot}, folder, "check")
     else:

@@ -25,9 +25,6 @@ from .common import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from spu.emulator.stationary import Stationary
     from spu.statistics import Prediction, Statistics
 
@@ -44,8 +41,11 @@ _SPECTRUM_HEADER = "# spu predict: one-sided spectral density of every cell, V^2
     help="What a readout with this brick-wall band sees (Hz; F2 may be inf).",
 )
 @file_option("--spectrum", metavar="FILE.csv", help="Write the spectral densities of all cells (V^2/Hz).")
+@file_option("--plot", metavar="FILE", help="Draw covariance and spectra (.png, .svg or .pdf).")
 @json_option
-def command(directory: Path, band: tuple[float, float] | None, spectrum: Path | None, as_json: bool) -> int:
+def command(
+    directory: Path, band: tuple[float, float] | None, spectrum: Path | None, plot: Path | None, as_json: bool
+) -> int:
     """Give the exact stationary statistics of DIR, without sampling.
 
     Mean, covariance and their distance from the target, voltages, time constants. DIR is a
@@ -59,18 +59,28 @@ def command(directory: Path, band: tuple[float, float] | None, spectrum: Path | 
         raise UsageError(f"a band needs 0 <= F1 < F2 (Hz), not {band[0]:g} to {band[1]:g}")
     if spectrum is not None:
         _refuse_spectrum(spectrum)
+    if plot is not None:
+        from spu.pictures import refuse_picture
+
+        refuse_picture(plot)
     folder = read_folder(directory)
     prediction = predict(folder.device, band=band)
     if spectrum is not None:
         if not isinstance(prediction.law, Stationary):
             raise UsageError("spectra need all modes: this network is too large")
         _write_spectrum(spectrum, prediction.law)
+    if plot is not None:
+        from spu.pictures import draw_prediction, save
+
+        save(draw_prediction(prediction), plot)
     if as_json:
-        print_result(_report(prediction, spectrum), folder, "predict")
+        print_result({**_report(prediction, spectrum), "plot": plot}, folder, "predict")
     else:
         click.echo(_describe(prediction))
         if spectrum is not None:
             click.echo(f"\nwrote {spectrum}")
+        if plot is not None:
+            click.echo(f"picture: {plot}")
     return 0
 
 
@@ -161,8 +171,9 @@ def _write_spectrum(file: Path, law: Stationary) -> None:
     import numpy as np
 
     from spu.files import write_text
+    from spu.spectra import spectrum_frequencies
 
-    frequencies = _grid(law.poles)
+    frequencies = spectrum_frequencies(law.poles)
     # A few at a time: each brings a whole matrix, of which only the diagonal is kept.
     parts = np.array_split(frequencies, max(1, len(frequencies) // 32))
     densities = np.concatenate([np.einsum("kii->ki", law.spectrum(part)).real for part in parts])
@@ -172,20 +183,3 @@ def _write_spectrum(file: Path, law: Stationary) -> None:
         for frequency, row in zip(frequencies, densities, strict=True)
     ]
     write_text(file, "\n".join(lines) + "\n")
-
-
-def _grid(poles: NDArray[np.complex128]) -> NDArray[np.float64]:
-    """Choose frequencies (Hz): logarithmic from well below to well above the poles, dense at resonances."""
-    import numpy as np
-
-    radii, widths = np.abs(poles) / (2 * np.pi), -poles.real / (2 * np.pi)
-    low, high = min(radii.min(), widths.min()) / 100, radii.max() * 100
-    grids = [np.geomspace(low, high, int(20 * np.log10(high / low)) + 1)]
-    # A peak of half-width w: points closest at its top, out to 30 w. Poles that nearly
-    # coincide share theirs.
-    centres = np.abs(poles.imag) / (2 * np.pi)
-    peaks = {(float(f"{f:.3e}"), float(f"{w:.1e}")) for f, w in zip(centres, widths, strict=True)}
-    for centre, width in sorted(peaks)[:500]:
-        grids.append(centre + width * np.sinh(np.linspace(-4.1, 4.1, 25)))
-    grid = np.unique(np.concatenate(grids))
-    return grid[(grid >= low) & (grid <= high)]

@@ -72,6 +72,9 @@ _MARKER = "spu_samples"
 @click.option("--method", metavar="NAME", help="Force a way to step: modal or dense [default: the best].")
 @file_option("-o", "--output", metavar="FILE.npz", help="For the samples [default: DIR/samples.npz].")
 @click.option("--no-output", is_flag=True, help="Keep the statistics only; write no samples.")
+@file_option(
+    "--plot", metavar="FILE", help="Draw covariance, autocovariances (--lags) and a trace (.png, .svg or .pdf)."
+)
 @json_option
 def command(
     directory: Path,
@@ -88,6 +91,7 @@ def command(
     method: str | None,
     output: Path | None,
     no_output: bool,
+    plot: Path | None,
     as_json: bool,
 ) -> int:
     """Draw samples from DIR and compare them with the target.
@@ -114,6 +118,10 @@ def command(
             raise UsageError(f"{name} must be a positive number of seconds, not {value!r}")
     if interval is not None and duration is not None and not duration / interval < 10**15:
         raise UsageError(f"{duration!r} s are too many intervals of {interval!r} s")
+    if plot is not None:
+        from spu.pictures import refuse_picture
+
+        refuse_picture(plot)
     folder = read_folder(directory)
     file = None if no_output else output or _default_file(folder)
     if file is not None:
@@ -141,13 +149,20 @@ def command(
         _write_samples(file, run, folder)
     if not run.complete:
         warn(f"interrupted: the result below is of the first {plural(run.samples, 'readout')}")
+    if plot is not None:
+        from spu.pictures import draw_simulation, save
+        from spu.statistics import predict
+
+        save(draw_simulation(run, predict(folder.device)), plot)
     if as_json:
-        report = {**_report(run, file), "time_constants": run.time_constants}
+        report = {**_report(run, file), "time_constants": run.time_constants, "plot": plot}
         print_result(report, folder, "simulate")
     else:
         defaults = {"interval": interval is None, "trajectories": trajectories is None and duration is None}
         click.echo(_describe(run, defaults))
         click.echo(f"\nwrote {file}" if file else "\nsamples not written (-o FILE.npz writes them)")
+        if plot is not None:
+            click.echo(f"picture: {plot}")
     return 0 if run.complete else INTERRUPTED
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from spu.problem import GaussianSampling, LinearSystem, MatrixInverse, Problem, load_problem
     from spu.reports import Report, report
     from spu.sampling import Simulation, simulate
+    from spu.spectra import Spectrum, spectrum
     from spu.spice.netlist import netlist
     from spu.statistics import Prediction, kullback_leibler, predict
 
@@ -64,6 +65,7 @@ __all__ = [
     "Readout",
     "Report",
     "Simulation",
+    "Spectrum",
     "SpuError",
     "Unrealizable",
     "check",
@@ -77,6 +79,7 @@ __all__ = [
     "predict",
     "report",
     "simulate",
+    "spectrum",
 ]
 
 
@@ -102,6 +105,7 @@ _HOME = {
     "Readout": "spu.device",
     "Report": "spu.reports",
     "Simulation": "spu.sampling",
+    "Spectrum": "spu.spectra",
     "SpuError": "spu.errors",
     "Unrealizable": "spu.errors",
     "check": "spu.crosscheck",
@@ -114,6 +118,7 @@ _HOME = {
     "predict": "spu.statistics",
     "report": "spu.reports",
     "simulate": "spu.sampling",
+    "spectrum": "spu.spectra",
 }
 """Where each public name lives: imported on first use, so that ``import spu`` costs next to nothing."""
 

@@ -36,6 +36,7 @@ from spu.constants import GROUND
 from spu.errors import CircuitError
 from spu.mna import Stamps, listed, node_names
 
+BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
@@ -78,7 +79,8 @@ class _Tracked:
 
     def __init__(self, value: FloatArray, size: FloatArray) -> None:
         self.value, self.size = value, size
-        self._clean(np.ix_(np.arange(value.shape[0]), np.arange(value.shape[1])))
+        cancelled = np.abs(value) <= _ROUNDING * size
+        value[cancelled] = size[cancelled] = 0.0
 
     @classmethod
     def exact(cls, value: FloatArray) -> _Tracked:
@@ -110,28 +112,26 @@ class _Tracked:
             self._add(where, np.outer(column[rows], row[columns]), np.outer(sizes[0][rows], sizes[1][columns]))
 
     def _add(self, where: tuple[IntArray, ...], terms: FloatArray, sizes: FloatArray) -> None:
-        self.value[where] += terms
-        self.size[where] += sizes
-        self._clean(where)
+        self._put(where, self.value[where] + terms, self.size[where] + sizes)
 
-    def _clean(self, where: tuple[IntArray, ...]) -> None:
-        value, size = self.value[where], self.size[where]
+    def _put(self, where: tuple[IntArray, ...], value: FloatArray, size: FloatArray) -> None:
         cancelled = np.abs(value) <= _ROUNDING * size
-        value[cancelled] = 0.0
-        size[cancelled] = 0.0
+        value[cancelled] = size[cancelled] = 0.0
         self.value[where], self.size[where] = value, size
 
 
 class _Pivots:
     """Choose pivots of a part of a matrix, best first, rows and columns on one scale; until all that is left is 0."""
 
-    def __init__(self, matrix: _Tracked, rows: IntArray, columns: IntArray) -> None:
+    def __init__(self, matrix: _Tracked, rows: IntArray, columns: IntArray, gone: BoolArray | None = None) -> None:
         self.matrix, self.rows, self.columns = matrix, rows, columns
         block = np.abs(matrix.value[np.ix_(rows, columns)])
         wide, high = (
             np.sqrt(np.where(m > 0, m, 1.0)) for m in (block.max(axis=1, initial=0), block.max(axis=0, initial=0))
         )
         self.weight = 1.0 / np.outer(wide, high)
+        if gone is not None:  # unknowns whose own equations are gone rather than those that still have them
+            self.weight[:, gone[columns]] *= 1.5
         self.open_rows = np.ones(len(rows), dtype=bool)
         self.open_columns = np.ones(len(columns), dtype=bool)
         self.best = np.zeros(len(rows))
@@ -266,6 +266,7 @@ def reduce(stamps: Stamps, names: Sequence[str]) -> Reduced:
         )
     system = _System(stamps, names)
     _drop_source_currents(system)
+    _follow_sources(system)
     while _constraints(system):
         pass
     conserved = False
@@ -285,6 +286,19 @@ def _drop_source_currents(system: _System) -> None:
             _refuse_loop(system, branch)
         system.remove(F, row, branch)
         system.rows[row] = system.columns[branch] = False
+
+
+def _follow_sources(system: _System) -> None:
+    """Step 2 for the obvious: what silent sources hold follows them, where its own equation went with their current.
+
+    Solving a constraint without noise is sound whatever it is solved for; here it keeps the matrices sparse.
+    """
+    nodes, E, S = system.stamps.node_count, system.E, system.S
+    branches = np.arange(nodes, system.size)
+    quiet = system.rows[nodes:] & ~E.value[nodes:].any(axis=1) & ~S.value[nodes:, 1:].any(axis=1)
+    pivots = _Pivots(system.F, branches[quiet], np.flatnonzero(system.columns & ~system.rows), ~system.rows)
+    while (pivot := pivots.next()) is not None:
+        pivots.changed(system.solve(*pivot))
 
 
 def _refuse_loop(system: _System, branch: int) -> None:
@@ -340,7 +354,7 @@ def _constraints(system: _System) -> bool:
                 "series with a noise voltage, a capacitance or conductance across a noise current",
                 nodes=nodes,
             )
-    pivots = _Pivots(F, left, np.flatnonzero(system.columns))
+    pivots = _Pivots(F, left, np.flatnonzero(system.columns), ~system.rows)
     for _ in range(len(left)):
         pivot = pivots.next()
         if pivot is None:
@@ -398,15 +412,21 @@ def _blocks(system: _System) -> list[tuple[IntArray, IntArray]]:
 
 
 def _dominant(matrix: _Tracked, rows: IntArray, columns: IntArray) -> bool:
-    """Whether a block is seen to be invertible: irreducible and diagonally dominant (Taussky 1949)."""
+    """Whether a block is seen to be invertible: each part that hangs together both ways is diagonally dominant.
+
+    Strictly so in one row at least (Taussky 1949); the parts are the diagonal blocks of a triangle.
+    """
     if not np.array_equal(rows, columns):
         return False
-    block = np.abs(matrix.value[np.ix_(rows, rows)])
-    diagonal = block.diagonal()
-    margin = 2.0 * diagonal - block.sum(axis=1)
-    slack = _ROUNDING * matrix.size[np.ix_(rows, rows)].sum(axis=1)
-    # A capacitance between two nodes counts in both: the block is then connected both ways.
-    return bool((margin >= -slack).all() and (margin > slack).any() and np.array_equal(block != 0, (block != 0).T))
+    where = np.ix_(rows, rows)
+    block = np.abs(matrix.value[where])
+    labels = connected_components(sp.csr_array(block), directed=True, connection="strong")[1]
+    block[labels[:, None] != labels] = 0.0
+    margin = 2.0 * block.diagonal() - block.sum(axis=1)
+    slack = _ROUNDING * matrix.size[where].sum(axis=1)
+    strict = np.zeros(labels.max() + 1, dtype=bool)
+    strict[labels[margin > slack]] = True
+    return bool((margin >= -slack).all() and strict.all())
 
 
 def _factor(

@@ -1,4 +1,4 @@
-"""Pictures: matrices, the graph of a device, errors against samples. Legible without colour."""
+"""Pictures: covariances, spectra, errors against samples, and the graph of a device. Legible without colour."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ if TYPE_CHECKING:
     import networkx as nx
     import numpy as np
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
     from matplotlib.image import AxesImage
     from numpy.typing import NDArray
 
     from spu.look import Look
+    from spu.sampling import Simulation
+    from spu.spectra import Autocovariances, Spectra
+    from spu.statistics import Prediction
 
     FloatArray = NDArray[np.float64]
 
 _SUFFIXES = (".png", ".svg", ".pdf")
 
-_CORNERS = {"ideal": "ideal model", "emulator": "emulator", "ngspice": "ngspice"}
+_CORNERS = {"ideal": "ideal model", "emulator": "emulator", "samples": "samples", "ngspice": "ngspice"}
 
 # Kind of coupler: colour, line style. The style carries what the colour says.
 _KINDS: dict[str, tuple[str, Any]] = {
@@ -40,6 +43,10 @@ _MOST_LABELS = 40  # on an axis or a graph
 _MOST_NUMBERS = 10  # rows of a matrix whose entries are written out
 _MOST_PIXELS = 1000  # rows of a matrix drawn one by one
 _MOST_MARKS = 40  # rows of a matrix whose negative entries are marked
+_FLOOR = 2e-3  # of the highest noise density (V/sqrt(Hz)): 54 dB below it a picture ends
+_WELCH = "ngspice transient: Welch, 95 % band"
+_MARKS = 28  # markers on a curve
+_MOST_READOUTS = 100  # of a trace
 
 
 def refuse_picture(file: Path) -> None:
@@ -67,11 +74,16 @@ def save(figure: Figure, file: Path) -> None:
 
 def draw_covariances(variables: Sequence[str], covariances: Mapping[str, FloatArray]) -> Figure:
     """Draw the covariances of the corners on one scale; beneath, how they differ from the first."""
+    figure = _figure(4.2 * sum(name in covariances for name in _CORNERS) + 1.2, 8.4)
+    _covariances(figure, variables, covariances)
+    return figure
+
+
+def _covariances(figure: Figure | SubFigure, variables: Sequence[str], covariances: Mapping[str, FloatArray]) -> None:
     import numpy as np
 
     shown = [name for name in _CORNERS if name in covariances]
-    figure = _figure(4.2 * len(shown) + 1.2, 8.4)
-    axes = np.array(figure.subplots(2, len(shown), squeeze=False))
+    axes: Any = np.array(figure.subplots(2, len(shown), squeeze=False))
     reference = covariances[shown[0]]
     scale = _scale([covariances[name] for name in shown])
     differences = [covariances[name] - reference for name in shown[1:]]
@@ -98,7 +110,267 @@ def draw_covariances(variables: Sequence[str], covariances: Mapping[str, FloatAr
     )
     if differences:
         figure.colorbar(below, ax=list(axes[1]), shrink=0.85, label="difference, problem units squared")
+
+
+def draw_check(variables: Sequence[str], covariances: Mapping[str, FloatArray], spectra: Spectra | None) -> Figure:
+    """Draw what a check found: the covariances of the corners, and beneath the spectra of a few cells."""
+    if spectra is None:
+        return draw_covariances(variables, covariances)
+    rows = 2 if _panels(spectra) > 3 else 1
+    figure = _figure(4.2 * max(3, sum(name in covariances for name in _CORNERS)) + 1.2, 9.0 + 4.0 * rows)
+    parts: Any = figure.subfigures(2, 1, height_ratios=[8.4, 0.6 + 4.0 * rows])
+    _covariances(parts[0], variables, covariances)
+    _spectra(parts[1], spectra)
     return figure
+
+
+def draw_spectra(spectra: Spectra) -> Figure:
+    """Draw noise densities of a few cells and how pairs of them go together, by emulator and ngspice."""
+    rows = 2 if _panels(spectra) > 3 else 1
+    figure = _figure(4.6 * min(3, _panels(spectra)) + 0.6, 0.9 + 3.9 * rows)
+    _spectra(figure, spectra)
+    return figure
+
+
+def _panels(spectra: Spectra) -> int:
+    return len(spectra.cells) + len(spectra.pairs)
+
+
+def _spectra(figure: Figure | SubFigure, spectra: Spectra) -> None:
+    import numpy as np
+
+    panels = _panels(spectra)
+    columns = min(3, panels)
+    axes = list(np.ravel(figure.subplots(-(-panels // columns), columns, squeeze=False)))
+    for unused in axes[panels:]:
+        unused.axis("off")
+    diagonal = np.einsum("kii->ki", spectra.exact).real
+    top = float(np.sqrt(diagonal.max()))
+    heard = spectra.frequencies[np.sqrt(diagonal.max(axis=1)) > _FLOOR * top]
+    low, high = float(heard[0]), float(heard[-1])
+    for axis in axes[:panels]:
+        axis.set_xscale("log")
+        axis.set_xlim(low, high)
+        axis.set_xlabel("frequency, Hz")
+        axis.grid(True, which="major", color="0.85", linewidth=0.6)
+    for k, name in enumerate(spectra.cells):
+        _density(axes[k], spectra, k)
+        axes[k].set_title(f"cell {name}: noise density")
+        axes[k].set_yscale("log")
+        axes[k].set_ylim(_FLOOR * top, 2.0 * top)
+        axes[k].set_ylabel("V/sqrt(Hz), one-sided")
+    for axis, (a, b) in zip(axes[len(spectra.cells) :], spectra.pairs, strict=False):
+        _togetherness(axis, spectra, a, b)
+        axis.set_title(f"{spectra.cells[a]} with {spectra.cells[b]}\n(1: together, -1: opposite)")
+        axis.set_ylim(-1.08, 1.08)
+        axis.set_ylabel("coherence in phase, Re S_ab / sqrt(S_aa S_bb)", fontsize=9)
+    _one_legend(figure, axes[:panels])
+
+
+def _one_legend(figure: Figure | SubFigure, axes: Sequence[Axes]) -> None:
+    """One legend for all panels, beneath them."""
+    handles: dict[str, Any] = {}
+    for axis in axes:
+        handles |= {str(label): handle for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=3, frameon=False)
+
+
+def _density(axes: Axes, spectra: Spectra, k: int) -> None:
+    """The noise density of one cell, every way it is known."""
+    import numpy as np
+
+    estimate, expected = spectra.transient, spectra.expected
+    if estimate is not None and expected is not None:
+        found = np.sqrt(estimate.density[:, k, k].real)
+        low, high = np.sqrt(estimate.band())
+        at = estimate.frequencies
+        axes.fill_between(at, low * found, high * found, color="0.8", label=_WELCH)
+        shown = np.sqrt(expected[:, k, k].real)
+        _expected(axes, at, shown)
+    axes.plot(spectra.frequencies, np.sqrt(spectra.exact[:, k, k].real), "k-", linewidth=1.3, label="emulator, exact")
+    if spectra.sweep is not None and spectra.sweep_frequencies is not None:
+        measured = np.sqrt(spectra.sweep[:, k, k].real)
+        _marks(axes, spectra.sweep_frequencies, measured, "o", "ngspice .ac and source densities")
+    if spectra.noise is not None and spectra.noise_frequencies is not None:
+        _marks(axes, spectra.noise_frequencies, np.sqrt(spectra.noise[:, k]), "x", "ngspice .noise")
+
+
+def _togetherness(axes: Axes, spectra: Spectra, a: int, b: int) -> None:
+    """How far two cells go together (1) or oppose each other (-1) at each frequency."""
+    import numpy as np
+
+    def normal(density: Any) -> FloatArray:
+        own = density[:, a, a].real * density[:, b, b].real
+        return np.asarray(density[:, a, b].real / np.sqrt(np.where(own > 0, own, np.inf)))
+
+    estimate, expected = spectra.transient, spectra.expected
+    if estimate is not None and expected is not None:
+        found, ideal = normal(estimate.density), normal(expected)
+        # To first order, as of a correlation coefficient from that many independent pairs.
+        half = 1.96 * (1.0 - ideal**2) / np.sqrt(estimate.freedom)
+        low, high = np.clip(found - half, -1, 1), np.clip(found + half, -1, 1)
+        axes.fill_between(estimate.frequencies, low, high, color="0.8", label=_WELCH)
+        _expected(axes, estimate.frequencies, ideal)
+    axes.axhline(0.0, color="0.6", linewidth=0.8)
+    axes.plot(spectra.frequencies, normal(spectra.exact), "k-", linewidth=1.3, label="emulator, exact")
+    if spectra.sweep is not None and spectra.sweep_frequencies is not None:
+        _marks(axes, spectra.sweep_frequencies, normal(spectra.sweep), "o", "ngspice .ac and source densities")
+
+
+def _expected(axes: Axes, at: FloatArray, values: FloatArray) -> None:
+    label = "expected of that transient: held noise, aliasing, window"
+    axes.plot(at, values, "--", color="tab:red", linewidth=2.4, label=label, zorder=1.9)
+
+
+def _marks(axes: Axes, at: FloatArray, values: FloatArray, marker: str, label: str) -> None:
+    """Draw some points of a curve, evenly on the axis, and where it is highest."""
+    import numpy as np
+
+    wanted = np.geomspace(*axes.get_xlim(), _MARKS)
+    chosen = np.unique([*np.searchsorted(at, wanted).clip(0, len(at) - 1).tolist(), int(np.argmax(values))])
+    fill: dict[str, Any] = {"markerfacecolor": "none"} if marker == "o" else {}
+    size = 5.5 if marker == "o" else 4.0
+    axes.plot(at[chosen], values[chosen], marker, color="tab:blue", markersize=size, label=label, zorder=3, **fill)
+
+
+def draw_prediction(prediction: Prediction) -> Figure:
+    """Draw the exact covariance, and beside it the spectra of a few cells where the modes are known."""
+    from spu.emulator.stationary import Stationary
+    from spu.spectra import exact_spectra
+
+    if not isinstance(prediction.law, Stationary):
+        figure = _figure(7.5, 6.4)
+        _one_covariance(figure, prediction.variables, prediction.covariance, "predicted covariance")
+        return figure
+    spectra = exact_spectra(prediction.law)
+    columns, rows = min(3, _panels(spectra)), 2 if _panels(spectra) > 3 else 1
+    figure = _figure(7.0 + 4.2 * columns, 0.8 + 3.6 * max(rows, 1.4))
+    parts: Any = figure.subfigures(1, 2, width_ratios=[7.0, 4.2 * columns])
+    band = prediction.band
+    where = "" if band is None else f", {band[0]:g} Hz to {band[1]:g} Hz"
+    _one_covariance(parts[0], prediction.variables, prediction.covariance, f"predicted covariance{where}")
+    _spectra(parts[1], spectra)
+    return figure
+
+
+def _one_covariance(figure: Figure | SubFigure, variables: Sequence[str], covariance: Any, title: str) -> None:
+    axes = figure.subplots()
+    matrix, names, note = _drawable(variables, covariance)
+    image = heat_map(axes, matrix, names, _scale([matrix]))
+    axes.set_title(title + note)
+    figure.colorbar(image, ax=axes, shrink=0.6, label="problem units squared")
+
+
+def _drawable(variables: Sequence[str], covariance: Any) -> tuple[FloatArray, Sequence[str], str]:
+    """A dense matrix of no more than `_MOST_PIXELS` rows, its names, and what was done to it."""
+    import scipy.sparse as sp
+
+    if len(variables) > _MOST_PIXELS:
+        size = -(-len(variables) // _MOST_PIXELS)
+        return _coarse(covariance, size), variables[::size], f"\n(largest entry in blocks of {size} x {size})"
+    return (covariance.toarray() if isinstance(covariance, sp.csr_array) else covariance), variables, ""
+
+
+def draw_simulation(run: Simulation, prediction: Prediction) -> Figure:
+    """Draw the sampled covariance beside what it should be, autocovariances (of a run with lags), and a trace."""
+    from spu.spectra import compare_autocovariances
+
+    covariances: dict[str, FloatArray] = {}
+    names: Sequence[str] = run.variables
+    for corner, found in (
+        ("ideal", run.target_covariance),
+        ("emulator", prediction.covariance),
+        ("samples", run.covariance),
+    ):
+        if found is not None:
+            covariances[corner], names, _ = _drawable(run.variables, found)
+    heights, parts = [8.4], []
+    if run.autocovariance is not None and run.interval > 0:
+        laws = prediction.laws or (prediction.law,)
+        parts.append(compare_autocovariances(laws, run.autocovariance, run.interval, run.samples))
+        heights.append(_autocovariance_height(parts[0]))
+    if run.readouts is not None and run.interval > 0:
+        heights.append(3.6)
+    figure = _figure(4.2 * max(3, len(covariances)) + 1.2, sum(heights))
+    made: Any = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)
+    slots = list(made[:, 0])
+    _covariances(slots.pop(0), names, covariances)
+    if parts:
+        _autocovariances(slots.pop(0), parts[0])
+    if slots:
+        _trace(slots[0], run)
+    return figure
+
+
+def draw_autocovariances(found: Autocovariances) -> Figure:
+    """Draw autocovariances of a few variables and pairs: exact lines, sampled markers with standard errors."""
+    figure = _figure(13.8, _autocovariance_height(found))
+    _autocovariances(figure, found)
+    return figure
+
+
+def _autocovariance_height(found: Autocovariances) -> float:
+    return 0.8 + 3.4 * -(-(len(found.variables) + len(found.pairs)) // 3)
+
+
+def _autocovariances(figure: Figure | SubFigure, found: Autocovariances) -> None:
+    import numpy as np
+
+    curves = [(k, k) for k in range(len(found.variables))] + found.pairs
+    columns = min(3, len(curves))
+    axes = list(np.ravel(figure.subplots(-(-len(curves) // columns), columns, squeeze=False)))
+    for unused in axes[len(curves) :]:
+        unused.axis("off")
+    scale, unit = _time_unit(float(found.lags[-1]))
+    step = -(-len(found.lags) // 60)  # markers that can be told apart
+    for axis, (a, b) in zip(axes, curves, strict=False):
+        at = found.lags[::step] * scale
+        values = found.sampled[::step, a, b]
+        error = None if found.error is None else 2.0 * found.error[::step, a, b]
+        label = "samples" if error is None else "samples, +- 2 standard errors"
+        bars: dict[str, Any] = {"markerfacecolor": "none", "markersize": 5, "elinewidth": 1.0, "capsize": 2}
+        axis.errorbar(at, values, yerr=error, fmt="o", color="tab:blue", label=label, **bars)
+        if found.exact is not None:
+            axis.plot(found.fine * scale, found.exact[:, a, b], "k-", linewidth=1.3, label="emulator, exact", zorder=3)
+        axis.axhline(0.0, color="0.6", linewidth=0.8)
+        one, other = found.variables[a], found.variables[b]
+        axis.set_title(f"autocovariance of {one}" if a == b else f"{one} against {other} earlier")
+        axis.set_xlabel(f"lag, {unit}")
+        axis.set_ylabel("problem units squared")
+        axis.grid(True, color="0.85", linewidth=0.6)
+    _one_legend(figure, axes[: len(curves)])
+
+
+def _trace(figure: Figure | SubFigure, run: Simulation) -> None:
+    """The first readouts of the first trajectory, of a few variables."""
+    import numpy as np
+
+    from spu.spectra import telling
+
+    assert run.readouts is not None
+    readouts = run.readouts[: max(1, len(run.readouts) // (run.trajectories * run.programmings))][:_MOST_READOUTS]
+    covariance = run.covariance if isinstance(run.covariance, np.ndarray) else np.diag(run.covariance.diagonal()[:3])
+    chosen = telling(covariance)[0][:3]
+    axes = figure.subplots()
+    time = np.arange(1, len(readouts) + 1) * run.interval * max(1, run.trace)
+    scale, unit = _time_unit(float(time[-1]))
+    styles = zip(chosen, ("-", "--", ":"), ("black", "tab:blue", "tab:red"), ("o", "s", "^"), strict=False)
+    for k, line, colour, marker in styles:
+        form: dict[str, Any] = {"linestyle": line, "marker": marker, "markersize": 3, "linewidth": 1.0}
+        axes.plot(time * scale, readouts[:, k], color=colour, label=run.variables[k], **form)
+    axes.set_title(f"the first {len(readouts)} readouts of one trajectory")
+    axes.set_xlabel(f"device time, {unit}")
+    axes.set_ylabel("problem units")
+    axes.grid(True, color="0.85", linewidth=0.6)
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+
+
+def _time_unit(longest: float) -> tuple[float, str]:
+    """Factor from seconds to a unit in which the longest time is 1 to 1000, and the unit."""
+    for factor, unit in ((1.0, "s"), (1e3, "ms"), (1e6, "us"), (1e9, "ns")):
+        if longest * factor >= 1.0:
+            return factor, unit
+    return 1e12, "ps"
 
 
 def draw_device(look: Look, graph: nx.Graph | None, variables: Sequence[str], covariance: FloatArray) -> Figure:

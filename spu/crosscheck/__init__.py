@@ -25,6 +25,7 @@ from spu.crosscheck.context import Context
 from spu.crosscheck.corners import corners, ensemble_corners
 from spu.crosscheck.diagnosis import Diagnosis, diagnose, without_source
 from spu.crosscheck.result import LEVELS, VERDICTS, Check, Corner, Level
+from spu.crosscheck.spectra import spectra
 from spu.device import Device
 from spu.errors import DeckError, InputError, NgspiceFailed, NgspiceMissing, UsageError
 from spu.files import write_text
@@ -169,7 +170,16 @@ def _check_all(
         [found.corners for found in checks], contexts[0].problem, contexts[0].compiled, emulated, levels.get("ideal")
     )
     diagnosis = next((found.diagnosis for found in checks if found.diagnosis is not None), None)
-    return Check(levels, checks[0].variables, means, covariances, tuple(notes), pairs, diagnosis=diagnosis)
+    return Check(
+        levels,
+        checks[0].variables,
+        means,
+        covariances,
+        tuple(notes),
+        pairs,
+        diagnosis=diagnosis,
+        spectra=checks[0].spectra,
+    )
 
 
 def _told(progress: Callable[[str], None], number: int, words: str) -> None:
@@ -276,6 +286,7 @@ def _check(
         corners=corners(context, found, problem),
         changes=context.changes,
         diagnosis=diagnosis,
+        spectra=spectra(context),
     )
 
 

@@ -19,6 +19,7 @@ from spu.emulator.stationary import Stationary
 from spu.errors import UsageError
 from spu.problem import Problem
 from spu.sde import stochastic_ode
+from spu.spectra import Estimate, telling
 from spu.spice.deck import Deck
 from spu.spice.dialects import noise_element
 from spu.spice.netlist import cell_node
@@ -42,11 +43,15 @@ class Sweep:
         (f, p, m) transfer functions, V per V, from every noise source to every probe.
     densities:
         (m,) one-sided density of each source, V^2/Hz, by those transfer functions; NaN of one that is not heard.
+    noise_frequencies, noise:
+        (h,) Hz and (h, p) V^2/Hz: the density of all noise at each probe, by ``.noise``.
     """
 
     frequencies: FloatArray
     measured: NDArray[np.complex128]
     densities: FloatArray
+    noise_frequencies: FloatArray | None = None
+    noise: FloatArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +130,8 @@ class Context:
         Found by ngspice, in volts: filled by levels.
     sweep:
         What level ``ac`` measured, once it ran.
+    welch:
+        Spectra of the cells `shown` that level ``noise`` saw, and what was expected of them.
     transient:
         What level ``noise`` found, once it has run.
     ensemble:
@@ -148,6 +155,7 @@ class Context:
     covariances: dict[str, FloatArray] = field(default_factory=dict)
     sweep: Sweep | None = None
     transient: Transient | None = None
+    welch: tuple[Estimate, NDArray[np.complex128]] | None = None
     ensemble: tuple[Stationary, ...] = ()
     edited: Edited | None = None
     changes: Changes | None = None
@@ -173,6 +181,11 @@ class Context:
     def perturbed(self) -> list[Perturbed]:
         """What its law becomes if one element changes a little, for a fair choice of elements."""
         return perturbed(self.circuit, self.law.sde.E.shape[0])
+
+    @cached_property
+    def shown(self) -> tuple[list[int], list[tuple[int, int]]]:
+        """Probes, and pairs of them, whose spectra are kept and drawn."""
+        return telling(self.law.voltage_covariance)
 
     @cached_property
     def timing(self) -> Timing:
@@ -201,9 +214,10 @@ class Context:
         dense = self.law.dense
 
         def impedance(w: float) -> float:
-            # In energy coordinates a current into a probe's node enters as the probe's own row of H.
+            # In energy coordinates a current into a probe's node enters as the probe's own row of H; in others
+            # the noise sources tell.
             shifted = 1j * w * np.eye(len(dense.A)) - dense.A
-            return float(np.abs(dense.H @ np.linalg.solve(shifted, dense.H.T)).max())
+            return float(np.abs(dense.H @ np.linalg.solve(shifted, dense.H.T if dense.energetic else dense.B)).max())
 
         rates = np.sort(np.abs(dense.modes[0]))
         return impedance(0.0) <= 1e-9 * max(impedance(w) for w in (rates[0], np.median(rates), rates[-1]))

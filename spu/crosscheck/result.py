@@ -12,6 +12,7 @@ from spu.crosscheck.changes import Changes
 
 if TYPE_CHECKING:
     from spu.crosscheck.diagnosis import Diagnosis
+    from spu.spectra import Spectra
 
 FloatArray = NDArray[np.float64]
 
@@ -122,6 +123,8 @@ class Check:
         How an edited netlist differs from the device's own, in text and in the answer; None where none was given.
     diagnosis:
         Which single change explains what failed; None where nothing failed or nothing measured can tell.
+    spectra:
+        Of a few telling cells, by emulator and ngspice; of an ensemble those of the first programming.
     """
 
     levels: dict[str, Level]
@@ -132,6 +135,7 @@ class Check:
     corners: tuple[Corner, ...] = ()
     changes: Changes | None = None
     diagnosis: Diagnosis | None = None
+    spectra: Spectra | None = field(repr=False, default=None)
 
     @property
     def verdict(self) -> str:

@@ -22,6 +22,7 @@ from spu.emulator.propagate import input_response
 from spu.emulator.stationary import source_gain
 from spu.estimate import sums_over_lags
 from spu.sde import DenseSDE
+from spu.spectra import correlations
 
 FloatArray = NDArray[np.float64]
 
@@ -87,6 +88,11 @@ class SampledLaw:
         """(p, p) of the probes, V^2."""
         found = self.dense.H @ self.state_covariance @ self.dense.H.T
         return np.asarray((found + found.T) / 2)
+
+    def correlations(self, probes: Sequence[int], count: int) -> FloatArray:
+        """(count, q, q) autocovariance of some probes, V^2, at lags from 0 on counted in samples."""
+        left = self.dense.H[list(probes)]
+        return correlations(self.transition, left, self.state_covariance @ left.T, count)
 
     @cached_property
     def rms_voltages(self) -> FloatArray:

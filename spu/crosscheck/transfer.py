@@ -71,7 +71,9 @@ def run(context: Context) -> Level:
     point, i, k = _pointwise(measured, exact)
     gain = np.abs(measured[::stride]) ** 2
     densities, loudest, density_error, stray = _densities(context, frequencies[::stride], gain, found[count:])
-    context.sweep = Sweep(frequencies, measured, np.where(gain.max(axis=(0, 1)) > 0, densities, np.nan))
+    noise = np.stack([vectors["onoise_spectrum"].real ** 2 for vectors in found[count:]], axis=1)
+    heard = np.where(gain.max(axis=(0, 1)) > 0, densities, np.nan)
+    context.sweep = Sweep(frequencies, measured, heard, frequencies[::stride], noise)
     ratio = densities / UNIT_NOISE_DENSITY**2
 
     covariance = _covariance(frequencies, measured, densities)

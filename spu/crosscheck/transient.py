@@ -28,6 +28,7 @@ from spu.crosscheck.result import Level
 from spu.crosscheck.sampled import SampledLaw
 from spu.crosscheck.whiteness import Sums, Test, battery, smallest_level
 from spu.errors import UsageError
+from spu.spectra import Welch
 from spu.spice.timing import TRANSIENT_SAMPLES
 
 FloatArray = NDArray[np.float64]
@@ -83,8 +84,11 @@ def run(context: Context) -> Level:
     recorder = Recorder(context, source, allowed)
     plan = _plan(context, recorder, law, started, startup)
     found = _Found(law, plan, context.law.voltage_mean, source.rms, [noise.name for noise in circuit.sources])
+    shown, welch = context.shown[0], Welch.for_law(source.interval, context.timing.slowest, plan.count)
     for recording in _runs(context, recorder, plan, started):
         found.add(recording)
+        welch.add((recording.voltages - context.law.voltage_mean)[:, shown])
+    context.welch = welch.estimate(), welch.expected(law.correlations(shown, welch.length))
     probes = [circuit.probes[k] for k in law.heard]
     tests = found.tests(probes)
     moments = context.transient = found.moments(context)

@@ -23,6 +23,7 @@ from spu.emulator.stationary import Stationary
 from spu.estimate import trajectory_error
 from spu.folder import Folder, read_folder
 from spu.sampling import Simulation, simulate
+from spu.spectra import Autocovariances, compare_autocovariances
 from spu.spice.netlist import netlist as written
 from spu.statistics import Prediction, predict, relative_error
 
@@ -35,6 +36,9 @@ MOST_VARIABLES = 200
 """With more, the error is not followed over the number of samples."""
 
 _POINTS = 12  # of that curve
+
+LAGS, FINE = 64, 1 / 16.0
+"""Of the simulation whose autocovariances are shown: lags, and readouts apart over the slowest time constant."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,8 @@ class Evidence:
         What was read; None for a device that lies in no file.
     netlist:
         Text of the netlist that ngspice ran, and what it is called; None where there is none.
+    autocovariances:
+        Of a few telling variables, from a further simulation with readouts close together; None as `convergence`.
     convergence:
         None where the simulation cannot be followed (an ensemble, or very many variables).
     commands:
@@ -112,6 +118,7 @@ class Evidence:
     prediction: Prediction
     simulation: Simulation
     convergence: Convergence | None
+    autocovariances: Autocovariances | None
     netlist: tuple[str, str] | None
     settings: Settings
     commands: tuple[str, ...] = ()
@@ -150,9 +157,7 @@ def gather(
     said("prediction")
     prediction = predict(device)
     said("simulation")
-    run = simulate(device, samples=settings.samples, seed=settings.seed, trace=1)
-    if not run.complete:
-        raise KeyboardInterrupt
+    run = _whole(simulate(device, samples=settings.samples, seed=settings.seed, trace=1))
     return Evidence(
         _name(folder),
         device,
@@ -161,6 +166,7 @@ def gather(
         prediction,
         run,
         convergence(prediction, run),
+        _autocovariances(device, prediction, settings),
         _netlist(folder, device, settings),
         settings,
         _commands(folder, settings),
@@ -206,6 +212,23 @@ def convergence(prediction: Prediction, run: Simulation) -> Convergence | None:
     reference = "the exact answer" if problem else "what the emulator predicts (there is no problem to compare with)"
     samples = counts.astype(np.float64) * run.trajectories
     return Convergence(samples, np.array(found), np.array(expected), floor, what, reference)
+
+
+def _whole(run: Simulation) -> Simulation:
+    """A simulation that ctrl-C has not cut short: half of one is no evidence."""
+    if not run.complete:
+        raise KeyboardInterrupt
+    return run
+
+
+def _autocovariances(device: Device, prediction: Prediction, settings: Settings) -> Autocovariances | None:
+    if not isinstance(prediction.law, Stationary) or len(prediction.variables) > MOST_VARIABLES:
+        return None
+    interval = FINE * float(prediction.time_constants[0])
+    # As many readouts as the other has, and so a sixteenth of its device time.
+    run = _whole(simulate(device, samples=settings.samples, interval=interval, seed=settings.seed, lags=LAGS, trace=0))
+    assert run.autocovariance is not None
+    return compare_autocovariances(prediction.laws, run.autocovariance, interval, run.samples)
 
 
 def _name(folder: Folder | None) -> str:

@@ -12,7 +12,7 @@ from spu.crosscheck import Check, Level
 from spu.crosscheck.changes import Changes
 from spu.crosscheck.diagnosis import Diagnosis
 from spu.look import cell_table, coupler_table, look_at
-from spu.pictures import draw_convergence, draw_matrix
+from spu.pictures import draw_autocovariances, draw_convergence, draw_matrix, draw_spectra
 from spu.problem import Problem
 from spu.reports.document import (
     Block,
@@ -66,6 +66,7 @@ def document(evidence: Evidence) -> Document:
         _difference,
         _corners,
         _covariances,
+        _spectra,
         _samples,
         _problem,
         _device,
@@ -188,7 +189,12 @@ def _diagnosis(diagnosis: Diagnosis) -> Iterator[Block]:
     explanations = [*([diagnosis.best] if diagnosis.best else []), *diagnosis.others]
     if explanations:
         rows = [
-            (each.text, f"{100 * each.explained:.4g} %", f"{each.remaining:.3g}", "yes" if each.complete else "no")
+            (
+                each.text,
+                "-" if each.explained is None else f"{100 * each.explained:.4g} %",
+                number(each.remaining, 3),
+                "yes" if each.complete else "no",
+            )
             for each in explanations
         ]
         yield Table(
@@ -296,12 +302,47 @@ def _covariances(evidence: Evidence) -> Section | None:
         "The covariance, corner by corner",
         [
             Text(
-                "First the corners, all on one scale, then their differences, each on its own. Numbers, or a minus sign "
-                "on negative entries, where there is room."
+                "First the corners, all on one scale, then their differences, each on its own. Numbers, or a minus "
+                "sign on negative entries, where there is room."
             ),
             Gallery([*pictures, *differences]),
         ],
     )
+
+
+def _spectra(evidence: Evidence) -> Section | None:
+    spectra, correlations = evidence.check.spectra, evidence.autocovariances
+    blocks: list[Block] = []
+    if spectra is not None:
+        sides = ["emulator, exact (line)"]
+        sides += ["ngspice .ac and .noise (markers)"] if spectra.sweep is not None else []
+        if spectra.transient is not None:
+            sides.append(
+                "ngspice transient by Welch's method with its 95 % band, and what is expected of that estimate: held "
+                "noise, aliasing and the window are in it"
+            )
+        blocks.append(
+            Picture(
+                "spectra",
+                draw_spectra(spectra),
+                f"Spectra of a few telling cells: {'; '.join(sides)}.",
+                f"Noise densities against frequency of the cells {', '.join(spectra.cells)}, and coherence of pairs: "
+                f"{'; '.join(sides)}",
+                wide=True,
+            )
+        )
+    if correlations is not None:
+        blocks.append(
+            Picture(
+                "autocovariances",
+                draw_autocovariances(correlations),
+                "Autocovariances of a few telling variables: exact (line), and of a simulation with readouts "
+                f"{engineering(float(correlations.lags[1]), 's')} apart, with twice their standard errors.",
+                f"Autocovariance against lag of {', '.join(correlations.variables)}: exact, and sampled",
+                wide=True,
+            )
+        )
+    return Section("Spectra and autocorrelations", blocks) if blocks else None
 
 
 def _samples(evidence: Evidence) -> Section:

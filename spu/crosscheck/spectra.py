@@ -1,0 +1,31 @@
+"""What emulator and ngspice say of the spectra of a few telling cells, put side by side."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spu.crosscheck.context import Context
+from spu.spectra import Spectra, densities, measured_densities, spectrum_frequencies
+
+
+def spectra(context: Context) -> Spectra | None:
+    """The spectra of a check that has run; None where no level measured any."""
+    sweep, welch = context.sweep, context.welch
+    if sweep is None and welch is None:
+        return None
+    cells, pairs = context.shown
+    law = context.law
+    frequencies = spectrum_frequencies(law.poles)
+    lift = np.eye(len(law.sde.probes))[cells]
+    return Spectra(
+        cells=tuple(law.sde.probes[k] for k in cells),
+        pairs=[(cells.index(a), cells.index(b)) for a, b in pairs],
+        frequencies=frequencies,
+        exact=densities(law, frequencies, lift),
+        sweep_frequencies=None if sweep is None else sweep.frequencies,
+        sweep=None if sweep is None else measured_densities(sweep, cells),
+        noise_frequencies=None if sweep is None else sweep.noise_frequencies,
+        noise=None if sweep is None or sweep.noise is None else sweep.noise[:, cells],
+        transient=None if welch is None else welch[0],
+        expected=None if welch is None else welch[1],
+    )

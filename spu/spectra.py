@@ -1,0 +1,452 @@
+"""Spectra and autocovariances: exact ones, those ngspice measures, and those estimated from sampled paths.
+
+A one-sided cross-spectral density is ``S_ij(f) = 2 E[Y_i conj(Y_j)]`` a hertz, f > 0: its real part integrates to
+the covariance, its diagonal is what designers call noise density. The exact one is ``H(f) H(f)^*`` with the transfer
+functions of all noise sources (`spu.emulator.stationary`).
+
+From N samples of a path it is estimated by Welch's method (IEEE Trans. Audio Electroacoust. 15:70, 1967): the
+average of the periodograms of overlapping, windowed segments. At each frequency the estimate of a density is that
+density, smoothed by the window, times ``chi^2 / nu``; with K segments whose windows overlap by the normalised
+products rho_k, ``nu = 2 K / (1 + 2 sum (1 - k/K) rho_k)`` (Percival and Walden, Spectral Analysis for Physical
+Applications, 1993, eq. 292b). What the window smooths, sampling aliases and held noise adds is no error: from the
+autocovariance of the samples the expected estimate follows exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spu.circuit import Circuit, lower
+from spu.constants import UNIT_NOISE_DENSITY
+from spu.device import Device
+from spu.emulator.large import LARGE
+from spu.emulator.law import Law, solve
+from spu.emulator.stationary import Stationary
+from spu.errors import InputError, UsageError
+from spu.sde import stochastic_ode
+
+if TYPE_CHECKING:
+    from spu.crosscheck.context import Sweep
+
+FloatArray = NDArray[np.float64]
+ComplexArray = NDArray[np.complex128]
+
+_BLOCK = 30_000_000
+"""Most numbers of transfer functions that are held at a time."""
+
+_RESOLUTION = 16.0
+"""Length of a segment over the slowest time constant: the window then widens its peak by a few per cent."""
+
+_SEGMENTS = 8
+"""Fewest segments without overlap, however slow the slowest mode."""
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """Exact cross-spectra.
+
+    Attributes
+    ----------
+    variables:
+        p names.
+    frequencies:
+        (f,) Hz.
+    density:
+        (f, p, p) one-sided, Hermitian, problem units squared a hertz; of an ensemble the average over programmings.
+    """
+
+    variables: tuple[str, ...]
+    frequencies: FloatArray
+    density: ComplexArray
+    _laws: tuple[Stationary, ...] = field(repr=False)
+    _maps: tuple[FloatArray, ...] = field(repr=False)
+
+    @property
+    def coherence(self) -> FloatArray:
+        """(f, p, p) ``|S_ij|^2 / (S_ii S_jj)``, from 0 to 1; 0 where one is silent."""
+        return coherence(self.density)
+
+    def autocovariance(self, lags: ArrayLike) -> FloatArray:
+        """``E[x(t + lag) x(t)^T]`` about the mean, (k, p, p) problem units squared, at lags (k,) in s."""
+        found = [autocovariance(law, lags, T) for law, T in zip(self._laws, self._maps, strict=True)]
+        return np.asarray(np.mean(found, axis=0))
+
+
+def coherence(density: ComplexArray) -> FloatArray:
+    """(f, p, p) magnitude-squared coherence of (f, p, p) cross-spectra."""
+    own = np.einsum("kii->ki", density).real
+    product = own[:, :, None] * own[:, None, :]
+    return np.asarray(np.abs(density) ** 2 / np.where(product > 0, product, 1.0))
+
+
+def spectrum(
+    subject: Device | Circuit,
+    frequencies: ArrayLike | None = None,
+    *,
+    variables: Sequence[str] | None = None,
+) -> Spectrum:
+    """Exact one-sided cross-spectra of what a device or circuit reads out.
+
+    Parameters
+    ----------
+    subject:
+        A device (of an ensemble the average of its programmings), or a circuit.
+    frequencies:
+        (f,) Hz, not negative; chosen from the poles unless given (`spectrum_frequencies`).
+    variables:
+        Names of those wanted; all unless given.
+
+    Raises
+    ------
+    CircuitError
+        If there is no stationary law.
+    InputError
+        For a frequency that is negative or no number, or a variable that does not exist.
+    UsageError
+        If the network is too large for its modes to be known.
+    """
+    laws = _laws(subject)
+    names = tuple(laws[0].sde.readout.variables)
+    chosen = names if variables is None else tuple(variables)
+    for name in chosen:
+        if name not in names:
+            raise InputError(f"no variable {name!r}; there are {', '.join(names[:6])}{'...' if len(names) > 6 else ''}")
+    if frequencies is None:
+        points = spectrum_frequencies(np.concatenate([law.poles for law in laws]))
+    else:
+        points = np.atleast_1d(np.asarray(frequencies, dtype=np.float64))
+        if not (np.isfinite(points) & (points >= 0)).all():
+            raise InputError("frequencies are numbers of hertz, not negative")
+    rows = [names.index(name) for name in chosen]
+    maps = tuple(law.sde.readout.matrix[rows].toarray() for law in laws)
+    found = [densities(law, points, T) for law, T in zip(laws, maps, strict=True)]
+    return Spectrum(chosen, points, np.asarray(np.mean(found, axis=0)), laws, maps)
+
+
+def _laws(subject: Device | Circuit) -> tuple[Stationary, ...]:
+    circuits = [lower(member) for member in subject.members()] if isinstance(subject, Device) else [subject]
+    return tuple(known_modes(solve(stochastic_ode(circuit))) for circuit in circuits)
+
+
+def known_modes(law: Law) -> Stationary:
+    """The law, refused where it is that of a large network."""
+    if not isinstance(law, Stationary):
+        raise UsageError(f"spectra need all modes: this network is too large (more than {LARGE} states)")
+    return law
+
+
+def densities(law: Stationary, frequencies: FloatArray, lift: FloatArray) -> ComplexArray:
+    """(f, q, q) one-sided cross-spectra of ``lift @ probes``, lift (q, p), at (f,) Hz."""
+    if law.modes is not None:
+        shapes = lift @ law.modes.probes
+        return np.asarray((shapes * law.modes.spectrum(frequencies)[:, None, :]) @ shapes.T, dtype=np.complex128)
+    size = lift.shape[1] * law.sde.K.shape[1]
+    parts = np.array_split(frequencies, max(1, min(len(frequencies), size * len(frequencies) // _BLOCK)))
+    found = []
+    for part in parts:
+        h = lift @ law.transfer(part)
+        found.append(h @ np.conj(np.swapaxes(h, 1, 2)))
+    return np.concatenate(found) * UNIT_NOISE_DENSITY**2
+
+
+def autocovariance(law: Stationary, lags: ArrayLike, lift: FloatArray) -> FloatArray:
+    """(k, q, q) autocovariance of ``lift @ probes`` at lags (k,) in s."""
+    if law.modes is not None:
+        modes = law.modes
+        shapes = lift @ modes.probes
+        each = modes.correlation(np.abs(np.atleast_1d(np.asarray(lags, dtype=np.float64)))) * modes.variance
+        return np.asarray((shapes * each[:, None, :]) @ shapes.T)
+    return np.asarray(lift @ law.autocovariance(lags) @ lift.T)
+
+
+def spectrum_frequencies(poles: ComplexArray) -> FloatArray:
+    """Choose frequencies (Hz): logarithmic from well below to well above the poles, dense at resonances."""
+    radii, widths = np.abs(poles) / (2 * np.pi), -poles.real / (2 * np.pi)
+    low, high = min(radii.min(), widths.min()) / 100, radii.max() * 100
+    grids = [np.geomspace(low, high, int(20 * np.log10(high / low)) + 1)]
+    # A peak of half-width w: points closest at its top, out to 30 w. Poles that nearly
+    # coincide share theirs.
+    centres = np.abs(poles.imag) / (2 * np.pi)
+    peaks = {(float(f"{f:.3e}"), float(f"{w:.1e}")) for f, w in zip(centres, widths, strict=True)}
+    for centre, width in sorted(peaks)[:500]:
+        grids.append(centre + width * np.sinh(np.linspace(-4.1, 4.1, 25)))
+    grid = np.unique(np.concatenate(grids))
+    return grid[(grid >= low) & (grid <= high)]
+
+
+def measured_densities(sweep: Sweep, probes: Sequence[int]) -> ComplexArray:
+    """(f, q, q) V^2/Hz: cross-spectra of some probes that a simulator's transfer functions and densities make."""
+    heard = np.where(np.isnan(sweep.densities), 0.0, sweep.densities)
+    h = sweep.measured[:, list(probes)] * np.sqrt(heard)
+    return np.asarray(h @ np.conj(np.swapaxes(h, 1, 2)))
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """Welch's estimate.
+
+    Attributes
+    ----------
+    frequencies:
+        (f,) Hz, without zero and the Nyquist frequency, where the estimate has half the freedom.
+    density:
+        (f, q, q) one-sided cross-spectra, the square of the samples' unit a hertz.
+    freedom:
+        Degrees of freedom of each density.
+    """
+
+    frequencies: FloatArray
+    density: ComplexArray
+    freedom: float
+
+    def band(self, probability: float = 0.95) -> tuple[float, float]:
+        """Factors on an estimated density between which the expected one lies with this probability."""
+        from scipy.stats import chi2
+
+        tail = (1.0 - probability) / 2.0
+        return self.freedom / float(chi2.isf(tail, self.freedom)), self.freedom / float(chi2.ppf(tail, self.freedom))
+
+
+class Welch:
+    """Estimates cross-spectra from paths, one after the other; keeps no sample.
+
+    Parameters
+    ----------
+    interval:
+        s between samples.
+    length:
+        Samples of a segment; half of them overlap with the next.
+    """
+
+    def __init__(self, interval: float, length: int) -> None:
+        from scipy.signal import get_window
+
+        self.interval, self.length = interval, length
+        self.window = np.asarray(get_window("hann", length), dtype=np.float64)
+        self.total: ComplexArray | None = None
+        self.segments, self.freedom = 0, 0.0
+
+    @classmethod
+    def for_law(cls, interval: float, slowest: float, count: int) -> Welch:
+        """With segments that resolve a mode of time constant ``slowest`` (s), if ``count`` samples allow."""
+        wanted = 2 ** int(np.ceil(np.log2(max(64.0, _RESOLUTION * slowest / interval))))
+        return cls(interval, max(8, min(wanted, count // _SEGMENTS)))
+
+    def add(self, path: FloatArray) -> None:
+        """Add an independent path, (n, q), as deviations from its known mean; what fills no segment is left out."""
+        hop = self.length // 2
+        count = (len(path) - self.length) // hop + 1 if len(path) >= self.length else 0
+        for k in range(count):
+            transformed = np.fft.rfft(path[k * hop : k * hop + self.length] * self.window[:, None], axis=0)
+            product = transformed[:, :, None] * np.conj(transformed[:, None, :])
+            self.total = product if self.total is None else self.total + product
+        self.segments += count
+        if count:
+            energy = float(self.window @ self.window)
+            overlap = [float(self.window[k * hop :] @ self.window[: self.length - k * hop]) / energy for k in (1, 2)]
+            inflation = sum(2.0 * (1.0 - k / count) * rho**2 for k, rho in enumerate(overlap, 1) if k < count)
+            self.freedom += 2.0 * count / (1.0 + inflation)
+
+    @property
+    def frequencies(self) -> FloatArray:
+        """(f,) Hz."""
+        return np.asarray(np.fft.rfftfreq(self.length, self.interval)[self._inside], dtype=np.float64)
+
+    @property
+    def _inside(self) -> slice:
+        return slice(1, (self.length + 1) // 2)
+
+    @property
+    def _scale(self) -> float:
+        return 2.0 * self.interval / float(self.window @ self.window)
+
+    def estimate(self) -> Estimate:
+        """What the paths so far give.
+
+        Raises
+        ------
+        InputError
+            If no path was as long as a segment.
+        """
+        if self.total is None:
+            raise InputError(f"no path has the {self.length} samples of a segment")
+        density = self.total[self._inside] * (self._scale / self.segments)
+        return Estimate(self.frequencies, density, self.freedom)
+
+    def expected(self, correlation: FloatArray) -> ComplexArray:
+        """(f, q, q): the estimate's expectation, from the samples' autocovariance.
+
+        ``correlation`` is (length, q, q): ``E[y(k + l) y(k)^T]`` for the lags ``l`` from 0 on, counted in samples.
+        Smoothing by the window and aliasing are in it, and so is whatever else made the samples' autocovariance.
+        """
+        window = np.fft.irfft(np.abs(np.fft.rfft(self.window, 2 * self.length)) ** 2)[: self.length]
+        weighted = window[:, None, None] * correlation[: self.length]
+        one = np.fft.fft(weighted, n=self.length, axis=0)
+        # Negative lags are the transposed positive ones.
+        both = one + np.conj(np.swapaxes(one, 1, 2)) - weighted[0]
+        return np.asarray(both[self._inside] * self._scale)
+
+
+def telling(covariance: FloatArray, most: int = 4) -> tuple[list[int], list[tuple[int, int]]]:
+    """Which cells and pairs to show of many.
+
+    Parameters
+    ----------
+    covariance:
+        (p, p).
+    most:
+        Cells to choose where there are more.
+
+    Returns
+    -------
+    Indices of cells, ascending: the two that go together most, the two that oppose each other most (or go together
+    least), the loudest; and the two pairs.
+    """
+    variance = np.diag(covariance)
+    size = np.sqrt(np.where(variance > 0, variance, np.inf))
+    p = len(variance)
+    if p == 1:
+        return [0], []
+    correlation = covariance / size / size[:, None]
+    rows, columns = np.triu_indices(p, 1)
+    order = np.argsort(correlation[rows, columns], kind="stable")
+    pairs = list(dict.fromkeys((int(rows[k]), int(columns[k])) for k in (order[-1], order[0])))
+    cells = list(dict.fromkeys([k for pair in pairs for k in pair] + np.argsort(-variance, kind="stable").tolist()))
+    return sorted(cells[: max(most, 2 * len(pairs))] if p > most else range(p)), pairs
+
+
+@dataclass(frozen=True, eq=False)
+class Spectra:
+    """The same spectra three ways, of a few telling cells: q of them, in volts.
+
+    Attributes
+    ----------
+    cells:
+        q names.
+    pairs:
+        Pairs of them, by index, whose cross-spectra are telling.
+    frequencies, exact:
+        (f,) Hz, (f, q, q) V^2/Hz: the emulator's.
+    sweep_frequencies, sweep:
+        ngspice's ``.ac`` transfer functions with the densities of its sources, (g,) and (g, q, q); None where level
+        ``ac`` did not run.
+    noise_frequencies, noise:
+        ngspice's ``.noise``, (h,) and (h, q): densities alone.
+    transient:
+        Welch's estimate from ngspice's transient; None where level ``noise`` did not run.
+    expected:
+        What is expected of it: sampled and held noise, window and aliasing included, (w, q, q).
+    """
+
+    cells: tuple[str, ...]
+    pairs: list[tuple[int, int]]
+    frequencies: FloatArray
+    exact: ComplexArray
+    sweep_frequencies: FloatArray | None = None
+    sweep: ComplexArray | None = None
+    noise_frequencies: FloatArray | None = None
+    noise: FloatArray | None = None
+    transient: Estimate | None = None
+    expected: ComplexArray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Autocovariances:
+    """Autocovariances of a few telling variables, exact and sampled.
+
+    Attributes
+    ----------
+    variables, pairs:
+        q names; pairs of them by index.
+    lags, sampled, error:
+        (k,) s, (k, q, q) problem units squared, and the standard errors of these, None where they are not known.
+    fine, exact:
+        (g,) s and (g, q, q): the law's own, None where it is not known.
+    """
+
+    variables: tuple[str, ...]
+    pairs: list[tuple[int, int]]
+    lags: FloatArray
+    sampled: FloatArray
+    error: FloatArray | None
+    fine: FloatArray
+    exact: FloatArray | None
+
+
+def compare_autocovariances(
+    laws: Sequence[Law], sampled: FloatArray, interval: float, readouts: int
+) -> Autocovariances:
+    """Set sampled autocovariances beside the exact ones.
+
+    Parameters
+    ----------
+    laws:
+        Of all programmings.
+    sampled:
+        (lags + 1, p, p) problem units squared; by its first entry variables are chosen.
+    interval, readouts:
+        s between readouts, and how many there were in all.
+    """
+    chosen, pairs = telling(sampled[0])
+    names = laws[0].sde.readout.variables
+    lags: FloatArray = np.arange(len(sampled), dtype=np.float64) * interval
+    fine = np.linspace(0.0, lags[-1], min(600, 1 + 40 * (len(lags) - 1)))
+    exact = error = None
+    known = [law for law in laws if isinstance(law, Stationary)]
+    if len(known) == len(laws):
+        maps = [law.sde.readout.matrix[chosen].toarray() for law in known]
+        exact = np.mean([autocovariance(law, fine, T) for law, T in zip(known, maps, strict=True)], axis=0)
+        if len(known) == 1:
+            reach = len(lags) + int(min(2000.0, np.ceil(10.0 * known[0].time_constants[0] / interval)))
+            error = _scatter(autocovariance(known[0], np.arange(reach) * interval, maps[0]), len(lags), readouts)
+    places = [(chosen.index(a), chosen.index(b)) for a, b in pairs]
+    return Autocovariances(
+        tuple(names[k] for k in chosen), places, lags, sampled[:, chosen][:, :, chosen], error, fine, exact
+    )
+
+
+def _scatter(R: FloatArray, count: int, readouts: int) -> FloatArray:
+    """(count, q, q) standard errors of autocovariances estimated from that many readouts, from the known one R.
+
+    ``Var R_ij(l) = sum_m (R_ii(m) R_jj(m) + R_ij(m + l) R_ji(m - l)) / N`` (Bartlett 1946), the sum over all lags.
+    """
+    both = np.concatenate([np.swapaxes(R[:0:-1], 1, 2), R])
+    own = np.einsum("mii->mi", both)
+    products = own.T @ own
+    found = np.empty((count, *R.shape[1:]))
+    for lag in range(count):
+        crossed = (both[2 * lag :] * np.swapaxes(both[: len(both) - 2 * lag], 1, 2)).sum(axis=0)
+        found[lag] = np.sqrt(np.maximum(products + crossed, 0.0) / readouts)
+    return found
+
+
+def exact_spectra(law: Stationary) -> Spectra:
+    """The exact spectra of a few telling cells."""
+    cells, pairs = telling(law.voltage_covariance if not law.sde.D.nnz else law.band_covariance(0.0, _edge(law)))
+    frequencies = spectrum_frequencies(law.poles)
+    return Spectra(
+        cells=tuple(law.sde.probes[k] for k in cells),
+        pairs=[(cells.index(a), cells.index(b)) for a, b in pairs],
+        frequencies=frequencies,
+        exact=densities(law, frequencies, np.eye(len(law.sde.probes))[cells]),
+    )
+
+
+def _edge(law: Stationary) -> float:
+    """Hz, above all poles: where a cell sees white noise directly, its variance needs a band."""
+    return float(np.abs(law.poles).max())
+
+
+def correlations(transition: FloatArray, left: FloatArray, right: FloatArray, count: int) -> FloatArray:
+    """(count, q, q) ``left transition^l right`` for l from 0 on: the autocovariance of samples of a linear law."""
+    found = np.empty((count, len(left), right.shape[1]))
+    current = right
+    for lag in range(count):
+        found[lag] = left @ current
+        current = transition @ current
+    return found
