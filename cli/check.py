@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +26,9 @@ from .common import (
     file_option,
     folder_argument,
     json_option,
+    plan_options,
     print_result,
+    progress_words,
     seed_option,
     small,
     table,
@@ -59,20 +60,7 @@ _MOST_EDITS = 20
 )
 @seed_option("the noise that is replayed")
 @click.option("--time-limit", type=float, metavar="S", help="Seconds that each ngspice run may take.")
-@click.option(
-    "--detect",
-    metavar="X",
-    callback=lambda _context, _option, value: _parsed(value, "--detect", "2% or 0.02", {"%": 0.01}),
-    help="Level noise takes as many samples as show a variance that is off by X (2% or 0.02) with 99 %.",
-)
-@click.option(
-    "--budget",
-    metavar="T",
-    callback=lambda _context, _option, value: _parsed(
-        value, "--budget", "60s or 5min", {"min": 60.0, "s": 1.0, "m": 60.0, "h": 3600.0}
-    ),
-    help="Seconds for level noise (60s, 5min); what they bought is said before and after.",
-)
+@plan_options
 @file_option("--plot", metavar="FILE", help="Draw covariances and spectra (.png, .svg or .pdf).")
 @json_option
 def command(
@@ -123,8 +111,7 @@ def command(
     from spu.folder import read_folder
 
     folder = read_folder(directory)
-    # What a plan will take and see is said even where nobody watches.
-    progress = _say if sys.stderr.isatty() or detect is not None or budget is not None else None
+    progress = progress_words(detect is not None or budget is not None)
     result = check(
         folder,
         netlist=netlist,
@@ -147,25 +134,6 @@ def command(
         if plot is not None:
             click.echo(f"picture: {plot}")
     return result.exit_status
-
-
-def _parsed(text: str | None, option: str, example: str, units: dict[str, float]) -> float | None:
-    """A positive number with or without one of the units."""
-    if text is None:
-        return None
-    stripped = text.strip().lower()
-    unit = next((unit for unit in units if stripped.endswith(unit)), "")
-    try:
-        value = float(stripped.removesuffix(unit)) * units.get(unit, 1.0)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise UsageError(f"{option} must be a positive number such as {example}, not {text!r}")
-    return value
-
-
-def _say(message: str) -> None:
-    click.echo(message, err=True)
 
 
 def report(result: Check) -> dict[str, Any]:

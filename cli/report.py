@@ -8,7 +8,7 @@ import click
 
 from spu.errors import UsageError
 
-from .common import file_option, folder_argument, json_option, print_json, progress_words, seed_option
+from .common import file_option, folder_argument, json_option, plan_options, print_json, progress_words, seed_option
 
 
 @click.command("report")
@@ -21,6 +21,7 @@ from .common import file_option, folder_argument, json_option, print_json, progr
 @click.option("--samples", type=click.IntRange(1, 10**9), metavar="N", help="Of the simulation [default: 10000].")
 @seed_option("the check's noise and of the simulation")
 @click.option("--time-limit", type=float, metavar="S", help="Seconds that each ngspice run may take.")
+@plan_options
 @json_option
 def command(
     directory: Path,
@@ -32,6 +33,8 @@ def command(
     samples: int | None,
     seed: int,
     time_limit: float | None,
+    detect: float | None,
+    budget: float | None,
     as_json: bool,
 ) -> int:
     """Write a report on DIR: the verdict first, then the evidence.
@@ -40,13 +43,16 @@ def command(
     HTML file that needs no network: to read, print, or attach to a design review. With --format md, or -o FILE.md,
     Markdown for a merge request, its pictures as SVG files beside it.
 
-    Exit status as of spu check. 1: a level failed. 3: ngspice is missing (the report says what needs none).
+    Prints what spu check prints. Exit status as of spu check. 1: a level failed. 3: ngspice is missing (the report
+    says what needs none).
     """
     from spu.reports import report
 
     for option, value in (("--accuracy", accuracy), ("--time-limit", time_limit)):
         if value is not None and not 0 < value < float("inf"):
             raise UsageError(f"{option} must be a positive number, not {value!r}")
+    if detect is not None and budget is not None:
+        raise UsageError("--detect and --budget exclude one another: one follows from the other")
     given = {"samples": samples, "time_limit": time_limit}
     result = report(
         directory,
@@ -56,7 +62,9 @@ def command(
         levels=levels or None,
         accuracy=accuracy,
         seed=seed,
-        progress=progress_words(),
+        detect=detect,
+        budget=budget,
+        progress=progress_words(detect is not None or budget is not None),
         **{key: value for key, value in given.items() if value is not None},  # type: ignore[arg-type]
     )
     check = result.check
@@ -71,7 +79,8 @@ def command(
             }
         )
     else:
-        from spu.verdicts import IN_WORDS
+        from .check import describe
 
-        click.echo(f"{IN_WORDS[result.verdict]}\nwrote {result.file}")
+        click.echo(describe(check))
+        click.echo(f"report: {result.file}")
     return check.exit_status

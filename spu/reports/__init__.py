@@ -68,6 +68,8 @@ def report(
     seed: int = 0,
     time_limit: float = 300.0,
     samples: int = SAMPLES,
+    detect: float | None = None,
+    budget: float | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Report:
     """Check, predict and simulate a device, and write down what came out: the verdict first, then the evidence.
@@ -81,7 +83,7 @@ def report(
         written beside it.
     format:
         One of `FORMATS`; by default what the file's name says, or HTML.
-    netlist, levels, accuracy, time_limit:
+    netlist, levels, accuracy, time_limit, detect, budget:
         Of the check (`spu.check`).
     seed:
         Of the check and of the simulation.
@@ -111,6 +113,8 @@ def report(
         seed,
         time_limit,
         samples,
+        detect,
+        budget,
     )
     evidence = gather(subject, settings, progress)
     from spu.reports.sections import document

@@ -37,8 +37,8 @@ MOST_VARIABLES = 200
 
 _POINTS = 12  # of that curve
 
-LAGS, FINE = 64, 1 / 16.0
-"""Of the simulation whose autocovariances are shown: lags, and readouts apart over the slowest time constant."""
+LAGS = 128
+"""Of the simulation whose autocovariances are shown: over one slowest time constant, so that ringing is seen."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ class Settings:
     seed: int = 0
     time_limit: float = 300.0
     samples: int = SAMPLES
+    detect: float | None = None
+    budget: float | None = None
 
     def options(self, of: str) -> list[str]:
         """Those that differ from the defaults, for the command line of ``check``, ``simulate`` or ``report``."""
@@ -58,8 +60,10 @@ class Settings:
         if of != "simulate":
             words += ["--netlist", str(self.netlist)] if self.netlist is not None else []
             words += [word for level in self.levels or () for word in ("--level", level)]
-            words += ["--accuracy", repr(self.accuracy)] if self.accuracy is not None else []
-            words += ["--time-limit", repr(self.time_limit)] if self.time_limit != Settings.time_limit else []
+            numbers = {"--accuracy": self.accuracy, "--detect": self.detect, "--budget": self.budget}
+            if self.time_limit != Settings.time_limit:
+                numbers["--time-limit"] = self.time_limit
+            words += [word for key, value in numbers.items() if value is not None for word in (key, f"{value:g}")]
         if of == "simulate" or self.samples != SAMPLES:
             words += ["--samples", str(self.samples)] if of != "check" else []
         return [*words, "--seed", str(self.seed)]
@@ -152,6 +156,8 @@ def gather(
         accuracy=settings.accuracy,
         seed=settings.seed,
         time_limit=settings.time_limit,
+        detect=settings.detect,
+        budget=settings.budget,
         progress=progress,
     )
     said("prediction")
@@ -224,7 +230,7 @@ def _whole(run: Simulation) -> Simulation:
 def _autocovariances(device: Device, prediction: Prediction, settings: Settings) -> Autocovariances | None:
     if not isinstance(prediction.law, Stationary) or len(prediction.variables) > MOST_VARIABLES:
         return None
-    interval = FINE * float(prediction.time_constants[0])
+    interval = float(prediction.time_constants[0]) / LAGS
     # As many readouts as the other has, and so a sixteenth of its device time.
     run = _whole(simulate(device, samples=settings.samples, interval=interval, seed=settings.seed, lags=LAGS, trace=0))
     assert run.autocovariance is not None
