@@ -13,7 +13,9 @@ import click
 
 from spu.errors import SpuError
 
-VERBS = ("compile", "predict", "simulate", "check", "report", "inspect", "program", "export")
+VERBS = ("compile", "predict", "simulate", "check", "report", "inspect", "program", "export", "import")
+_MODULES = {"import": "import_netlist"}
+"""Modules that are not called like their verb: ``import`` is a word of Python."""
 
 INTERRUPTED = 130
 _BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
@@ -28,7 +30,9 @@ class Verbs(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import the module of a verb."""
-        return importlib.import_module(f".{cmd_name}", __name__).command if cmd_name in VERBS else None
+        if cmd_name not in VERBS:
+            return None
+        return importlib.import_module(f".{_MODULES.get(cmd_name, cmd_name)}", __name__).command
 
     def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]
         """Run a command line and exit; verbs return their exit status.
@@ -109,6 +113,7 @@ def cli() -> None:
       spu inspect out                  cells, couplers, a picture
       spu program out codes.csv        set the banks of quantised hardware
       spu export out --dialect xyce    the netlist for LTspice, Xyce or Spectre
+      spu import other.cir -o out      a netlist drawn elsewhere, for predict, simulate, check, inspect
 
     Every verb takes --json: then stdout is exactly one JSON object (SI units).
 

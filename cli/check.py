@@ -61,6 +61,8 @@ _MOST_EDITS = 20
 @seed_option("the noise that is replayed")
 @click.option("--time-limit", type=float, metavar="S", help="Seconds that each ngspice run may take.")
 @plan_options
+@click.option("--include-outside", is_flag=True, help="Read includes that lie outside the netlist's folder.")
+@click.option("--ignore-control", is_flag=True, help="Leave out control blocks that do more than analyses.")
 @file_option("--plot", metavar="FILE", help="Draw covariances and spectra (.png, .svg or .pdf).")
 @json_option
 def command(
@@ -72,6 +74,8 @@ def command(
     time_limit: float | None,
     detect: float | None,
     budget: float | None,
+    include_outside: bool,
+    ignore_control: bool,
     plot: Path | None,
     as_json: bool,
 ) -> int:
@@ -121,6 +125,8 @@ def command(
         time_limit=300.0 if time_limit is None else time_limit,
         detect=detect,
         budget=budget,
+        include_outside=include_outside,
+        ignore_control=ignore_control,
         progress=progress,
     )
     if plot is not None:

@@ -27,7 +27,7 @@ MAX_TABLE_ROWS = 40
 
 
 def folder_argument(function: AnyFunction) -> AnyFunction:
-    """``DIR``: a compiled folder or a device file."""
+    """``DIR``: a compiled or imported folder, a device file, or a netlist."""
     return click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))(function)
 
 

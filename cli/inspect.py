@@ -65,6 +65,8 @@ def command(
 
             refuse_picture(picture)
     folder = read_folder(directory)
+    if folder.read is not None:
+        return _inspect_netlist(folder, plot or schematic, as_json)
     if schematic is not None:
         from spu.pictures import save
         from spu.schematic import draw_schematic
@@ -97,6 +99,26 @@ def command(
             click.echo(f"picture: {plot}")
         if schematic is not None:
             click.echo(f"schematic: {schematic}")
+    return 0
+
+
+def _inspect_netlist(folder: Folder, plot: Path | None, as_json: bool) -> int:
+    """Show what `spu import` shows, and the time constants."""
+    from spu.statistics import predict
+
+    from .import_netlist import describe, report
+
+    assert folder.read is not None
+    if plot is not None:
+        raise UsageError("a netlist has no graph of cells to draw")
+    if not as_json:
+        click.echo(describe(folder.read))
+    prediction = predict(folder.subject)
+    if as_json:
+        more = {"time_constants": prediction.time_constants, "covariance": prediction.covariance}
+        print_result({**report(folder.read), **more}, folder, "inspect")
+    else:
+        click.echo(f"\n{_times(prediction)}")
     return 0
 
 

@@ -49,7 +49,7 @@ def command(
     """Give the exact stationary statistics of DIR, without sampling.
 
     Mean, covariance and their distance from the target, voltages, time constants. DIR is a
-    compiled folder or a device.json.
+    compiled or imported folder, a device.json, or a netlist (.cir, .net, .sp, .ckt, .spice).
     """
     from spu.emulator.stationary import Stationary
     from spu.folder import read_folder
@@ -64,7 +64,7 @@ def command(
 
         refuse_picture(plot)
     folder = read_folder(directory)
-    prediction = predict(folder.device, band=band)
+    prediction = predict(folder.subject, band=band)
     if spectrum is not None:
         if not isinstance(prediction.law, Stationary):
             raise UsageError("spectra need all modes: this network is too large")

@@ -22,6 +22,8 @@ from .common import file_option, folder_argument, json_option, plan_options, pri
 @seed_option("the check's noise and of the simulation")
 @click.option("--time-limit", type=float, metavar="S", help="Seconds that each ngspice run may take.")
 @plan_options
+@click.option("--include-outside", is_flag=True, help="Read includes outside the netlist's folder, as for check.")
+@click.option("--ignore-control", is_flag=True, help="Leave control blocks out, as for check.")
 @json_option
 def command(
     directory: Path,
@@ -35,6 +37,8 @@ def command(
     time_limit: float | None,
     detect: float | None,
     budget: float | None,
+    include_outside: bool,
+    ignore_control: bool,
     as_json: bool,
 ) -> int:
     """Write a report on DIR: the verdict first, then the evidence.
@@ -64,6 +68,8 @@ def command(
         seed=seed,
         detect=detect,
         budget=budget,
+        include_outside=include_outside,
+        ignore_control=ignore_control,
         progress=progress_words(detect is not None or budget is not None),
         **{key: value for key, value in given.items() if value is not None},  # type: ignore[arg-type]
     )

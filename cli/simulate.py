@@ -131,7 +131,7 @@ def command(
     given: dict[str, Any] = {} if samples is None else {"samples": samples}
     with _progress() as progress:
         run = simulate(
-            folder.device,
+            folder.subject,
             **given,
             interval=interval,
             trajectories=trajectories,
@@ -194,7 +194,7 @@ def _write_samples(file: Path, run: Simulation, folder: Folder) -> None:
         "seed": run.seed,
         "trajectories": run.trajectories,
         "complete": run.complete,
-        "device_hash": folder.device.hash,
+        "device_hash": folder.subject.hash,
         **({} if run.autocovariance is None else {"autocovariance": run.autocovariance}),
     }
     write_npz(file, arrays, _MARKER)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         InputError,
         NgspiceFailed,
         NgspiceMissing,
+        NonlinearNetlist,
         SpuError,
         Unrealizable,
     )
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from spu.sampling import Simulation, simulate
     from spu.spectra import Spectrum, spectrum
     from spu.spice.netlist import netlist
+    from spu.spice.reader import ReadNetlist, read_netlist
     from spu.statistics import Prediction, kullback_leibler, predict
 
 __version__ = "0.1.0"
@@ -60,8 +62,10 @@ __all__ = [
     "MatrixInverse",
     "NgspiceFailed",
     "NgspiceMissing",
+    "NonlinearNetlist",
     "Prediction",
     "Problem",
+    "ReadNetlist",
     "Readout",
     "Report",
     "Simulation",
@@ -77,6 +81,7 @@ __all__ = [
     "load_problem",
     "netlist",
     "predict",
+    "read_netlist",
     "report",
     "simulate",
     "spectrum",
@@ -100,8 +105,10 @@ _HOME = {
     "MatrixInverse": "spu.problem",
     "NgspiceFailed": "spu.errors",
     "NgspiceMissing": "spu.errors",
+    "NonlinearNetlist": "spu.errors",
     "Prediction": "spu.statistics",
     "Problem": "spu.problem",
+    "ReadNetlist": "spu.spice.reader",
     "Readout": "spu.device",
     "Report": "spu.reports",
     "Simulation": "spu.sampling",
@@ -116,6 +123,7 @@ _HOME = {
     "load_problem": "spu.problem",
     "netlist": "spu.spice.netlist",
     "predict": "spu.statistics",
+    "read_netlist": "spu.spice.reader",
     "report": "spu.reports",
     "simulate": "spu.sampling",
     "spectrum": "spu.spectra",

@@ -94,6 +94,12 @@ class DeckError(SpuError):
     kind = "deck"
 
 
+class NonlinearNetlist(DeckError):
+    """A deck with parts that are not linear, lumped elements: for ngspice alone; the place is that of the first."""
+
+    kind = "nonlinear"
+
+
 class NgspiceMissing(SpuError):
     """ngspice is needed and not installed."""
 

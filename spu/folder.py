@@ -13,6 +13,9 @@
 ``statistics.npz``      their place the JSON then holds ``{"npz": file, "key": name}``
 ======================  ==========================================================================
 
+What ``spu import`` writes has a ``circuit.json`` in place of the device: how the netlist ``device.cir`` is read
+(``format: "spu-circuit/1"``), and ``problem.json`` only where a problem was given.
+
 A sparse matrix lies in its ``.npz`` file as the three arrays of compressed sparse rows,
 ``name.indptr`` (n + 1), ``name.indices`` and ``name.data`` (stored entries); the JSON holds
 ``{"npz": file, "key": name, "sparse": "csr", "shape": [n, n]}``. Both halves of a symmetric one are
@@ -46,13 +49,15 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from spu.circuit import Circuit
 from spu.compiler import Compilation
 from spu.device import FORMAT, Device
 from spu.emulator.law import Law
-from spu.errors import InputError, OutputError, SpuError
+from spu.errors import InputError, OutputError, SpuError, UsageError
 from spu.files import read_json
 from spu.lazy import Lazy
 from spu.problem import Problem, problem_from_dict
+from spu.spice.reader import ReadNetlist, read_netlist
 from spu.statistics import Prediction
 
 if TYPE_CHECKING:
@@ -60,6 +65,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_ROWS",
+    "NETLISTS",
     "Folder",
     "plain",
     "read_folder",
@@ -68,6 +74,7 @@ __all__ = [
     "spill",
     "summary",
     "write_folder",
+    "write_import",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -75,9 +82,11 @@ FloatArray = NDArray[np.float64]
 MAX_ROWS = 200
 """Matrices with more rows than this go into an ``.npz`` file instead of the JSON."""
 
-DEVICE, DECK, PROBLEM = "device.json", "device.cir", "problem.json"
+DEVICE, DECK, PROBLEM, CIRCUIT = "device.json", "device.cir", "problem.json", "circuit.json"
 MATRICES, STATISTICS = "problem.npz", "statistics.npz"
-_NAMES = (DEVICE, DECK, PROBLEM, MATRICES, STATISTICS)
+_NAMES = (DEVICE, DECK, PROBLEM, MATRICES, STATISTICS, CIRCUIT)
+NETLISTS = (".cir", ".net", ".sp", ".ckt", ".spice")
+"""Suffixes of files that are read as netlists."""
 _DECKS = re.compile(r"device(\.[1-9][0-9]*)?(\.ltspice\.cir|\.xyce\.cir|\.spectre\.scs|\.cir)")
 
 
@@ -103,6 +112,7 @@ _WRITTEN = ("statistics", "files", "version")  # keys of "compiled" that are of 
 
 _CSR_PARTS = ("indptr", "indices", "data")
 _PROBLEM_FORMAT = "spu-problem/1"
+_CIRCUIT_FORMAT = "spu-circuit/1"
 _ARRAYS = {  # of compiled.statistics, with their numbers of dimensions
     "mean": 1,
     "covariance": 2,
@@ -115,16 +125,16 @@ _ARRAYS = {  # of compiled.statistics, with their numbers of dimensions
 
 @dataclass(frozen=True, eq=False)
 class Folder:
-    """A compiled folder, or a device file that stands alone, as read.
+    """A compiled folder, an imported one, or a device file or netlist that stands alone, as read.
 
     Attributes
     ----------
     path:
-        The device file.
+        The device file, or the netlist.
     directory:
-        The folder; None for a device file that stands alone.
-    device:
-        With ``device.problem`` set where there is a problem.
+        The folder; None for a file that stands alone.
+    subject:
+        The device, with ``problem`` set where there is one, or the circuit of a netlist.
     problem:
         None where there is no ``problem.json``.
     compiled:
@@ -134,39 +144,66 @@ class Folder:
         ``device.cir``, if it is there.
     further:
         Netlists of the further programmings of an ensemble, those that are there, in order.
+    read:
+        Of a circuit, the netlist as it was read.
     """
 
     path: Path
     directory: Path | None
-    device: Device
+    subject: Device | Circuit
     problem: Problem | None
     compiled: dict[str, Any] | None
     netlist: Path | None
     further: tuple[Path | None, ...] = ()
+    read: ReadNetlist | None = None
+
+    @property
+    def device(self) -> Device:
+        """The device.
+
+        Raises
+        ------
+        UsageError
+            If there is a netlist, and no device.
+        """
+        if not isinstance(self.subject, Device):
+            raise UsageError(f"{self.path} is a netlist; this needs a device, as spu compile writes it")
+        return self.subject
 
 
 def read_folder(path: str | Path) -> Folder:
-    """Read a compiled folder, or a device file.
+    """Read a compiled or imported folder, a device file, or a netlist.
 
     Parameters
     ----------
     path:
-        A folder with a ``device.json``, or a device file of any name. Only beside a file
-        called ``device.json`` are ``device.cir`` and ``problem.json`` looked for.
+        A folder with a ``device.json`` or a ``circuit.json``; a netlist, by its suffix (`NETLISTS`); or a device
+        file of any other name. Only beside a file called ``device.json`` are ``device.cir`` and
+        ``problem.json`` looked for.
 
     Raises
     ------
     InputError
         Naming the file that is missing, malformed, or does not fit the device.
+    DeckError
+        If a netlist cannot be read.
     """
     path = Path(path)
     try:
         is_folder = path.is_dir()
     except OSError as error:  # a name too long, or a folder closed to the user
         raise InputError(f"cannot be read: {error.strerror}", file=path) from None
+    if path.suffix.lower() in NETLISTS and not is_folder:
+        read = read_netlist(path)
+        return Folder(path, None, read.circuit, None, None, path, read=read)
     file = path / DEVICE if is_folder else path
+    if is_folder and not file.exists() and (path / CIRCUIT).exists():
+        return _read_import(path)
     if is_folder and not file.exists():
-        raise InputError(f"no {DEVICE} in this folder: spu compile PROBLEM -o DIR makes one", file=path)
+        raise InputError(
+            f"no {DEVICE} in this folder: spu compile PROBLEM -o DIR makes one (and spu import one of a netlist)",
+            file=path,
+        )
     device = Device.read(file)
     beside = file.parent if file.name == DEVICE else None
     problem = compiled = netlist = None
@@ -187,6 +224,59 @@ def read_folder(path: str | Path) -> Folder:
     device.problem = problem
     belongs = is_folder or problem is not None
     return Folder(file, beside if belongs else None, device, problem, compiled, netlist, further)
+
+
+def _read_import(directory: Path) -> Folder:
+    """Read an imported folder: its netlist, as it lies there, in the way in which it was imported."""
+    file, deck = directory / CIRCUIT, directory / DECK
+    data = read_json(file)
+    if not isinstance(data, dict) or data.get("format") != _CIRCUIT_FORMAT:
+        raise InputError(f'is not of the format "{_CIRCUIT_FORMAT}": import the netlist again', file=file)
+    problem = _read_problem(directory / PROBLEM)[0] if (directory / PROBLEM).exists() else None
+    probes, silent, densities = data.get("probes", []), data.get("silent", []), data.get("densities", {})
+    limit = data.get("max_instances", 1)
+    well = all(isinstance(names, list) and all(isinstance(n, str) for n in names) for names in (probes, silent))
+    well &= isinstance(densities, dict) and all(type(d) in (int, float) for d in densities.values())
+    if not well or type(limit) is not int or limit < 1:
+        raise InputError(
+            '"probes" and "silent" must be lists of names, "densities" an object of numbers, "max_instances" a count',
+            file=file,
+        )
+    read = read_netlist(deck, probes=probes, silent=silent, densities=densities, max_instances=limit, problem=problem)
+    return Folder(deck, directory, read.circuit, problem, None, deck, read=read)
+
+
+def write_import(directory: str | Path, read: ReadNetlist, *, force: bool = False) -> tuple[Path, ...]:
+    """Write a netlist that was read, self-contained, and how to read it again: all files or none.
+
+    Parameters
+    ----------
+    directory:
+        Made if missing; its parent must exist.
+    read:
+        What to write, with the problem of its circuit.
+    force:
+        Write into a folder that is not ours, and over files edited by hand.
+
+    Returns
+    -------
+    tuple of Path
+        The files written.
+
+    Raises
+    ------
+    OutputError
+        As `refuse_folder`, or if writing fails.
+    """
+    directory = Path(directory)
+    refuse_folder(directory, force=force, holds=CIRCUIT)
+    contents = _Imported(read)
+    with _failing_as(directory):
+        if directory.exists():
+            _replace_files(directory, contents)
+        else:
+            _make_folder(directory, contents)
+    return tuple(directory / name for name in contents.names)
 
 
 def write_folder(
@@ -267,8 +357,8 @@ def _seed(netlist: Path | None) -> int:
     return int(said.group(1)) if said else 0
 
 
-def refuse_folder(directory: str | Path, *, force: bool = False) -> None:
-    """Raise what `write_folder` would raise, before any work is done.
+def refuse_folder(directory: str | Path, *, force: bool = False, holds: str = DEVICE) -> None:
+    """Raise what `write_folder` would raise, before any work is done; ``holds`` is what will be written.
 
     Raises
     ------
@@ -292,6 +382,9 @@ def refuse_folder(directory: str | Path, *, force: bool = False) -> None:
     hashes = _stored_hashes(directory)
     if hashes is None:
         raise OutputError("is not empty and not a compiled folder: choose another, or --force", file=directory)
+    if not (directory / holds).exists():
+        what = "a netlist that was imported" if holds == DEVICE else "a compiled device"
+        raise OutputError(f"holds {what}: choose another folder, or --force", file=directory)
     for name in _present(directory):
         file = directory / name
         if (name == DEVICE or _DECKS.fullmatch(name)) and hashes.get(name) != _sha256(file):
@@ -451,6 +544,44 @@ class _Contents:
             file.write(text.encode())
 
 
+class _Imported:
+    """As `_Contents`, of a netlist that was read."""
+
+    def __init__(self, read: ReadNetlist) -> None:
+        problem = read.circuit.problem
+        self._posed, self._large = ({}, {}) if problem is None else spill(problem.posed(), MATRICES)
+        self._read = read
+        more = (*((MATRICES,) if self._large else ()), *((PROBLEM,) if problem is not None else ()))
+        self.names = (DECK, *more, CIRCUIT)
+
+    def write_all(self, directory: Path) -> None:
+        """Write all files into a folder."""
+        from spu import __version__
+
+        read, choices = self._read, self._read.choices
+        deck = read.text.encode()
+        (directory / DECK).write_bytes(deck)
+        if self._large:
+            with (directory / MATRICES).open("wb") as file:
+                np.savez(file, **self._large)  # type: ignore[arg-type]  # the stubs take the arrays for allow_pickle
+        if self._posed:
+            (directory / PROBLEM).write_text(_readable(plain(self._posed)) + "\n", encoding="utf-8")
+        about = {
+            "format": _CIRCUIT_FORMAT,
+            "source": read.path,
+            "title": read.title,
+            "hash": read.circuit.hash,
+            "temperature": read.circuit.temperature,
+            "probes": choices.probes,
+            "silent": choices.silent,
+            "densities": choices.densities,
+            "max_instances": choices.max_instances,
+            "files": {DECK: hashlib.sha256(deck).hexdigest()},
+            "version": __version__,
+        }
+        (directory / CIRCUIT).write_text(_readable(plain(about)) + "\n", encoding="utf-8")
+
+
 def _write_deck(device: Device, law: Law, seed: int, dialect: Dialect, stream: BinaryIO) -> None:
     from spu.spice.netlist import write_netlist
 
@@ -484,7 +615,7 @@ def _readable(value: Any, indent: int = 0) -> str:
     return json.dumps(value, allow_nan=False)
 
 
-def _make_folder(directory: Path, contents: _Contents) -> None:
+def _make_folder(directory: Path, contents: _Contents | _Imported) -> None:
     """Fill a folder aside, then rename it: it appears with all its files or not at all."""
     with _aside(directory.parent, directory.name) as aside:
         new = aside / "new"
@@ -493,7 +624,7 @@ def _make_folder(directory: Path, contents: _Contents) -> None:
         new.rename(directory)
 
 
-def _replace_files(directory: Path, contents: _Contents) -> None:
+def _replace_files(directory: Path, contents: _Contents | _Imported) -> None:
     """Prepare new files and copies of the old ones aside, then rename; undo the lot if a rename fails."""
     with _aside(directory, "spu") as aside:
         new, old = aside / "new", aside / "old"
@@ -556,7 +687,16 @@ def _failing_as(directory: Path) -> Iterator[None]:
 
 
 def _stored_hashes(directory: Path) -> Mapping[str, Any] | None:
-    """Hashes of the files as they were written; None where this is no compiled folder."""
+    """Hashes of the files as they were written; None where this is neither a compiled nor an imported folder."""
+    if not (directory / DEVICE).exists() and (directory / CIRCUIT).exists():
+        try:
+            circuit = read_json(directory / CIRCUIT)
+        except SpuError:
+            return None
+        if not isinstance(circuit, dict) or circuit.get("format") != _CIRCUIT_FORMAT:
+            return None
+        files = circuit.get("files")
+        return files if isinstance(files, dict) else {}
     try:
         device, problem = read_json(directory / DEVICE), read_json(directory / PROBLEM)
     except SpuError:

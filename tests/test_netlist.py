@@ -343,7 +343,12 @@ def test_continuations_and_comments(tmp_path):
 
 
 def test_the_control_block_is_dropped(tmp_path):
-    read = deck(tmp_path, "t\nr1 a 0 1\n.CONTROL\nshell touch x\n.include y\nr2 b 0 1\n.endc\nr3 c 0 1\n.end\n")
+    read = deck(tmp_path, "t\nr1 a 0 1\n.CONTROL\nop\nprint v(a)\nlet r2=1\n.endc\nr3 c 0 1\n.end\n")
+    assert list(read.top_level()) == ["r1", "r3"]
+    assert "print" not in read.text()
+    with pytest.raises(spu.DeckError, match=r"deck\.cir:4: in a control block, shell runs a program.*--ignore-control"):
+        deck(tmp_path, "t\nr1 a 0 1\n.CONTROL\nshell touch x\n.include y\n.endc\nr3 c 0 1\n.end\n")
+    read = read_deck(tmp_path / "deck.cir", ignore_control=True)
     assert list(read.top_level()) == ["r1", "r3"]
     assert "shell" not in read.text()
 

@@ -27,11 +27,14 @@ from spu.crosscheck.diagnosis import Diagnosis, diagnose, without_source
 from spu.crosscheck.result import LEVELS, VERDICTS, Check, Corner, Level
 from spu.crosscheck.spectra import spectra
 from spu.device import Device
-from spu.errors import DeckError, InputError, NgspiceFailed, NgspiceMissing, UsageError
+from spu.errors import DeckError, InputError, NgspiceFailed, NgspiceMissing, SpuError, UsageError
 from spu.files import write_text
 from spu.names import suggest
 from spu.spice.deck import Deck, read_deck
+from spu.spice.netlist import cell_node, netlist_size
 from spu.spice.netlist import netlist as written
+from spu.spice.reader import read_netlist
+from spu.spice.reader.limits import MAX_INSTANCES
 
 if TYPE_CHECKING:
     from spu.folder import Folder
@@ -59,6 +62,8 @@ def check(
     time_limit: float = 300.0,
     detect: float | None = None,
     budget: float | None = None,
+    include_outside: bool = False,
+    ignore_control: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Check:
     """Compare ideal model, emulator and ngspice.
@@ -85,6 +90,8 @@ def check(
         Level ``noise`` takes as many samples as show, with 99 %, a variance that is off by this share.
     budget:
         The other way round: seconds that level ``noise`` may take; its ``detects`` says what they bought.
+    include_outside, ignore_control:
+        Follow includes out of the netlist's folder; go on without control blocks that do more than analyses.
     progress:
         Called with a few words before each level.
 
@@ -112,6 +119,8 @@ def check(
         "time_limit": time_limit,
         "detect": detect,
         "budget": budget,
+        "include_outside": include_outside,
+        "ignore_control": ignore_control,
     }
     if isinstance(subject, Device):
         with tempfile.TemporaryDirectory(prefix="spu-check-") as scratch:
@@ -124,9 +133,15 @@ def check(
     from spu.folder import Folder, read_folder
 
     folder = subject if isinstance(subject, Folder) else read_folder(subject)
-    members = folder.device.members()
+    if folder.read is not None and not folder.read.conventional:
+        raise UsageError(
+            f"{folder.path} is not laid out for a check, which drives noise sources vNAME and reads nodes cell_NAME, "
+            "as our own netlists have them; predict and simulate take it"
+        )
+    members = folder.subject.members()
     decks = [folder.netlist, *folder.further, *[None] * len(members)][: len(members)]
-    contexts = [Context(lower(member), folder.problem, folder.compiled, None, **settings) for member in members]
+    circuits = [lower(member) if isinstance(member, Device) else member for member in members]
+    contexts = [Context(circuit, folder.problem, folder.compiled, None, **settings) for circuit in circuits]
     return _check_all(contexts, decks, chosen, progress, _edited_file(netlist, contexts))
 
 
@@ -251,14 +266,16 @@ def _check(
         fault = Level("", "error", "there is no device.cir beside the device", exit_status=2)
     elif any(level != "ideal" for level in chosen):
         try:
-            context.deck = read_deck(path)
+            context.deck = read_deck(
+                path, include_outside=context.include_outside, ignore_control=context.ignore_control
+            )
         except (DeckError, InputError) as error:
             fault = Level("", "error", str(error), exit_status=2)
         else:
             notes += _stale(context, context.deck)
             fault = _lacking(context, context.deck)
             if edited is not None:
-                context.edited = _read_again(original)
+                context.edited = _read_again(context, edited, original)
                 notes += [f"only ngspice reads {edited}: {context.edited.why}"] if context.edited.why else []
     if progress is not None:
         context.progress = progress
@@ -290,9 +307,20 @@ def _check(
     )
 
 
-def _read_again(original: Path | None) -> Edited:
+def _read_again(context: Context, edited: Path, original: Path | None) -> Edited:
     """An edited netlist as the emulator reads it, with the readout of the original."""
-    return Edited(None, "its elements are not read", None if original is None else read_deck(original))
+    before = None if original is None else read_deck(original)
+    try:
+        read = read_netlist(
+            edited,
+            probes=[f"{name}={cell_node(name)}" for name in context.circuit.probes],
+            max_instances=max(MAX_INSTANCES, 2 * netlist_size(context.circuit)),
+            include_outside=context.include_outside,
+            ignore_control=context.ignore_control,
+        )
+    except SpuError as refusal:
+        return Edited(None, str(refusal), before)
+    return Edited(replace(read.circuit, readout=context.circuit.readout), "", before)
 
 
 def _run(name: str, context: Context) -> Level:

@@ -124,6 +124,8 @@ class Context:
     detect, budget:
         For level ``noise``: the relative change of a variance that has to be seen, or the seconds to spend; at
         most one of them.
+    include_outside, ignore_control:
+        As for `read_deck`.
     progress:
         Told in a few words what is going on.
     means, covariances:
@@ -150,6 +152,8 @@ class Context:
     time_limit: float = 300.0
     detect: float | None = None
     budget: float | None = None
+    include_outside: bool = False
+    ignore_control: bool = False
     progress: Callable[[str], None] = lambda _: None
     means: dict[str, FloatArray] = field(default_factory=dict)
     covariances: dict[str, FloatArray] = field(default_factory=dict)

@@ -25,6 +25,7 @@ from spu.sde import DenseSDE
 from spu.spectra import correlations
 
 FloatArray = NDArray[np.float64]
+ComplexArray = NDArray[np.complex128]
 
 _DETAIL = 48
 """Entries that are judged by their full law: those furthest off by the normal approximation."""
@@ -148,29 +149,34 @@ class SampledLaw:
         return int(np.clip(2 ** np.ceil(np.log2(max(wanted, 1.0))), 128, _MOST_NODES))
 
     def _weights(self, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> FloatArray:
-        """(k, 2 nodes) eigenvalues of ``Re(conj(a) b)`` for the spectra of normalised probes (rows, cols)."""
+        """(k, nodes / 8) eigenvalues of ``Re(conj(a) b)`` for the spectra of normalised probes (rows, cols)."""
         J = self._nodes
-        angles = (np.arange(J) + 0.5) * np.pi / J
-        used, index = np.unique(np.concatenate([rows, cols]), return_inverse=True)
-        a, b = index[: len(rows)], index[len(rows) :]
-        left = self._left[used]
-        out = np.empty((len(rows), 2, J))
-        eye = np.eye(len(self.transition))
-        size = max(1, 2_000_000 // len(eye) ** 2)
-        for first in range(0, J, size):
-            z = np.exp(1j * angles[first : first + size])
-            response = left @ np.linalg.solve(z[:, None, None] * eye - self.transition, self.push[None])
-            power = (np.abs(response) ** 2).sum(axis=2)
-            cross = (response[:, a] * np.conj(response[:, b])).sum(axis=2)
-            root = np.sqrt(np.maximum(power[:, a] * power[:, b] - cross.imag**2, 0.0))
-            out[:, 0, first : first + size] = ((cross.real + root) / 2).T
-            out[:, 1, first : first + size] = ((cross.real - root) / 2).T
-        # Neighbours of a smooth spectrum are as good as one of them with their freedom.
-        flat = out.reshape(len(rows), -1)
+        z = np.exp(1j * (np.arange(J) + 0.5) * np.pi / J)
+        own, cross = self._spectrum(z, rows, rows).real, self._spectrum(z, rows, cols)
+        other = own if np.array_equal(rows, cols) else self._spectrum(z, cols, cols).real
+        root = np.sqrt(np.maximum(own * other - cross.imag**2, 0.0))
+        flat = np.concatenate([cross.real + root, cross.real - root]).T / 2
         # Half of those of a variance are zero but for rounding.
         flat = np.where(np.abs(flat) > 1e-12 * np.abs(flat).max(axis=1, keepdims=True), flat, 0.0)
         sorted_weights = np.sort(flat, axis=1)
         return np.asarray(sorted_weights.reshape(len(rows), -1, _POOLED).mean(axis=2))
+
+    def _spectrum(self, z: ComplexArray, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> ComplexArray:
+        """(J, k) cross-spectra at points z (J,): ``G + conj(G)^T - R(0)`` with ``G = sum_l R(l) z^-l``."""
+        left, right = self._left, self.state_covariance @ self._left.T
+        values, vectors = self.dense.modes
+        if np.linalg.cond(vectors) < 1e5:
+            ratio = np.exp(values * (self.interval / self.dense.time))
+            series = z[:, None] / (z[:, None] - ratio)
+            before, behind = left @ vectors, la.solve(vectors, right.astype(np.complex128))
+            one = series @ (before[rows] * behind[:, cols].T).T
+            two = series @ (before[cols] * behind[:, rows].T).T
+        else:
+            eye, one, two = np.eye(len(values)), *np.empty((2, len(z), len(rows)), dtype=np.complex128)
+            for k, point in enumerate(z):
+                whole = left @ np.linalg.solve(eye - self.transition / point, right)
+                one[k], two[k] = whole[rows, cols], whole[cols, rows]
+        return np.asarray(one + np.conj(two) - (left @ right)[rows, cols])
 
     @cached_property
     def _own_weights(self) -> FloatArray:
@@ -183,7 +189,7 @@ class SampledLaw:
         A quadratic form in Gaussians. Its weights are the spectrum's (Grenander and Szego 1958), which holds for
         many samples; the variance is then set to the exact one.
         """
-        weights = self._own_weights if rows is cols else self._weights(rows, cols)
+        weights = self._own_weights[rows] if np.array_equal(rows, cols) else self._weights(rows, cols)
         freedom = np.array([[_POOLED * runs * count / self._nodes]])
         mixture = Mixture(weights / (runs * count), freedom)
         return mixture.with_variance(self.entry_variance(count)[rows, cols] / runs)
@@ -230,7 +236,7 @@ class SampledLaw:
         ``rate`` is the false-alarm rate of the tests of variances, all together.
         """
         each = np.arange(len(self.heard))
-        law = self.entry_law(each, each, count, runs)  # the same array twice: variances
+        law = self.entry_law(each, each, count, runs)
         score = threshold(rate / len(each))
         # What grows by a factor is seen once the threshold's share of it is its first percentile.
         above = law.quantile(score) / law.quantile(-CERTAIN) - 1.0

@@ -70,6 +70,8 @@ def report(
     samples: int = SAMPLES,
     detect: float | None = None,
     budget: float | None = None,
+    include_outside: bool = False,
+    ignore_control: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Report:
     """Check, predict and simulate a device, and write down what came out: the verdict first, then the evidence.
@@ -83,7 +85,7 @@ def report(
         written beside it.
     format:
         One of `FORMATS`; by default what the file's name says, or HTML.
-    netlist, levels, accuracy, time_limit, detect, budget:
+    netlist, levels, accuracy, time_limit, detect, budget, include_outside, ignore_control:
         Of the check (`spu.check`).
     seed:
         Of the check and of the simulation.
@@ -115,6 +117,8 @@ def report(
         samples,
         detect,
         budget,
+        include_outside,
+        ignore_control,
     )
     evidence = gather(subject, settings, progress)
     from spu.reports.sections import document

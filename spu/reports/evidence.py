@@ -53,6 +53,8 @@ class Settings:
     samples: int = SAMPLES
     detect: float | None = None
     budget: float | None = None
+    include_outside: bool = False
+    ignore_control: bool = False
 
     def options(self, of: str) -> list[str]:
         """Those that differ from the defaults, for the command line of ``check``, ``simulate`` or ``report``."""
@@ -64,6 +66,7 @@ class Settings:
             if self.time_limit != Settings.time_limit:
                 numbers["--time-limit"] = self.time_limit
             words += [word for key, value in numbers.items() if value is not None for word in (key, f"{value:g}")]
+            words += ["--include-outside"] * self.include_outside + ["--ignore-control"] * self.ignore_control
         if of == "simulate" or self.samples != SAMPLES:
             words += ["--samples", str(self.samples)] if of != "check" else []
         return [*words, "--seed", str(self.seed)]
@@ -158,6 +161,8 @@ def gather(
         time_limit=settings.time_limit,
         detect=settings.detect,
         budget=settings.budget,
+        include_outside=settings.include_outside,
+        ignore_control=settings.ignore_control,
         progress=progress,
     )
     said("prediction")

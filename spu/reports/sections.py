@@ -158,10 +158,7 @@ def _levels(evidence: Evidence) -> Section:
     blocks += [Bullets(said)] if said else []
     headers, rows = sureness_table(evidence.check)
     if rows:
-        note = sentence(SURENESS_NOTE)
-        if any(level.verdict == "fail" for level in levels):
-            note += " Of a level that fails: what it would see besides what it found."
-        blocks.append(Table("How sure each level is", headers, rows, left=3, note=note))
+        blocks.append(Table("How sure each level is", headers, rows, left=3, note=sentence(SURENESS_NOTE)))
     return Section("What was compared", blocks)
 
 

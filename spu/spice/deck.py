@@ -1,8 +1,7 @@
-"""A netlist on disk: read as it lies there, kept from doing harm, its noise sources found.
+"""A netlist on disk for ngspice: read as it lies there, kept from doing harm, its noise sources found.
 
-A control block can run shell commands, an include can read any file, and so can some code
-models. Control blocks are therefore left out (the check runs analyses of its own), and
-the rest is refused with its line.
+The lines come from `spu.spice.reader.lines`, which resolves includes inside the deck's folder, leaves out
+analyses and refuses what could run commands. Beyond that, code models and elements that read files are refused here.
 """
 
 from __future__ import annotations
@@ -11,30 +10,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from spu.errors import DeckError, InputError
-from spu.files import read_text
+from spu.spice.reader.lines import Line, read_source
 
-_KEPT = (".subckt", ".ends", ".param", ".options", ".option", ".model", ".ic", ".nodeset", ".func", ".global", ".temp")
-"""Dot commands that describe the circuit; they are passed on."""
-
-_LEFT_OUT = (
-    *(".tran", ".ac", ".dc", ".op", ".noise", ".tf", ".pz", ".sens", ".disto", ".four", ".meas", ".measure"),
-    *(".print", ".plot", ".save", ".probe", ".width", ".title"),
-)
-"""Analyses and output, which the check replaces by its own."""
+__all__ = ["Deck", "Line", "read_deck"]
 
 
-@dataclass(frozen=True)
-class Line:
-    """A logical line (continuations joined), as printed, with the number of its first line."""
-
-    text: str
-    number: int
-
-    @property
-    def words(self) -> list[str]:
-        """Its words, lower case."""
-        return self.text.lower().split()
+_MAX_BYTES = 2**26
+"""A thousand cells, all to all, make a deck of some 40 MB."""
 
 
 @dataclass(frozen=True)
@@ -78,70 +60,25 @@ class Deck:
         return found
 
 
-def read_deck(path: Path) -> Deck:
+def read_deck(path: Path, *, include_outside: bool = False, ignore_control: bool = False) -> Deck:
     """Read a netlist.
+
+    Parameters
+    ----------
+    path, include_outside, ignore_control:
+        As for `read_source`.
 
     Raises
     ------
     InputError
         If the file cannot be read.
     DeckError
-        With file and line, for what is not run: includes, libraries, code models that read files.
+        With file and line, for what is not run: commands, includes from elsewhere, code models that read files.
     """
-    text = read_text(path)
-    if not text.strip():
-        raise DeckError("is empty", file=path)
-    if "\0" in text:
-        raise InputError("is not a text file", file=path)
-    physical = re.split(r"\r\n|\n|\r", text)  # what ngspice takes for line ends, and no more
-    lines: list[Line] = []
-    controlled: int | None = None
-    continued = "nothing"  # or a line that is "kept" or "dropped"
-    for number, raw in enumerate(physical[1:], start=2):
-        stripped = _without_comment(raw)
-        word = stripped.lower().split(maxsplit=1)[0] if stripped else ""
-        if controlled is not None:
-            # ngspice goes by the beginnings of words, here and below.
-            controlled = None if word.startswith(".endc") else controlled
-        elif word.startswith(".control"):
-            controlled, continued = number, "dropped"
-        elif not stripped:
-            continue
-        elif stripped[0] == "+":
-            if continued == "nothing":
-                raise DeckError("a continuation line continues nothing", file=path, line=number)
-            if continued == "kept":
-                lines[-1] = Line(f"{lines[-1].text} {stripped[1:].strip()}", lines[-1].number)
-        elif word == ".end":
-            break
-        elif word in _LEFT_OUT:
-            continued = "dropped"
-        elif word[0] == "." and word not in _KEPT:
-            raise DeckError(
-                f"{word} is not taken: a deck under check holds elements, subcircuits, parameters, options and models",
-                file=path,
-                line=number,
-            )
-        else:
-            lines.append(Line(stripped, number))
-            continued = "kept"
-    if controlled is not None:
-        raise DeckError(".control without .endc", file=path, line=controlled)
-    for line in lines:
-        first = line.words[0][0]
-        if "`" in line.text:  # what stands in backquotes is a shell command to ngspice's own language
-            raise DeckError("a backquote is not taken", file=path, line=line.number)
-        if first == "a" or re.search(r"\b(file|shared_lib|process_file)\b", line.text.lower()):
-            raise DeckError(
-                f"{line.words[0]}: code models and elements that read files are not run", file=path, line=line.number
-            )
-    header = re.search(r"for device ([0-9a-f]{12})", "\n".join(physical[:5]))
-    return Deck(tuple(lines), str(path), header.group(1) if header else None)
-
-
-def _without_comment(raw: str) -> str:
-    """A line without the comments ngspice knows: ``*`` and ``#`` lines, ``;``, ``$ `` and ``//`` behind a statement."""
-    stripped = raw.strip()
-    if stripped[:1] in ("*", "#"):
-        return ""
-    return re.split(r";|//|\$(?=\s|$)", stripped, maxsplit=1)[0].strip()
+    source = read_source(path, include_outside=include_outside, ignore_control=ignore_control, max_bytes=_MAX_BYTES)
+    for line in source.lines:
+        first = line.words[0]
+        if first[0] == "a" or re.search(r"\b(file|shared_lib|process_file)\b", line.text.lower()):
+            raise line.refuse(f"{first[:60]}: code models and elements that read files are not run")
+    header = re.search(r"for device ([0-9a-f]{12})", "\n".join(source.comments[:4]))
+    return Deck(tuple(source.lines), str(path), header.group(1) if header else None)

@@ -173,8 +173,8 @@ def _header(device: Device, circuit: Circuit, law: Law, times: Timing, seed: int
             )
         ]
     else:
-        lines.append("Mapping, x = T v + offset; T (1/V), then offset:")
-        lines += [*_limited(readout.matrix), *_limited(readout.offset[None, :])]
+        lines.append("Mapping, x = T v + offset; the cells, then for each variable its row of T (1/V) and its offset:")
+        lines += _mapping(circuit)
     lines.append("Expected mean of the cell voltages, V:")
     lines += _limited(law.voltage_mean[None, :])
     lines.append("Expected covariance of the cell voltages with white noise, V^2:")
@@ -193,6 +193,17 @@ def _nodes(dialect: Dialect) -> list[str]:
         "Node cell_NAME is the voltage of cell NAME; n_NAME carries its injected noise, t_NAME the thermal",
         "noise of its resistor (for transient analysis; .noise takes that from the resistor itself).",
     ]
+
+
+def _mapping(circuit: Circuit) -> list[str]:
+    """The rows of T with their offsets, digit by digit: whoever reads the netlist back has the same mapping."""
+    readout = circuit.readout
+    if max(readout.matrix.shape) > _HEADER_ROWS:
+        return _limited(readout.matrix)
+    rows = np.column_stack([readout.matrix.toarray(), readout.offset])
+    texts = (" ".join(map(number, row)) for row in rows)
+    named = [f"  {variable}: {text}" for variable, text in zip(readout.variables, texts, strict=True)]
+    return [f"  cells: {' '.join(circuit.probes)}", *named]
 
 
 def _limited(matrix: FloatArray | sp.csr_array) -> list[str]:

@@ -1,0 +1,180 @@
+"""``spu import``: a netlist drawn elsewhere, as a folder that the other verbs take."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from spu.errors import InputError, UsageError
+
+from .common import MAX_TABLE_ROWS, engineering, file_option, json_option, plural, print_json, table
+
+if TYPE_CHECKING:
+    from spu.problem import Problem
+    from spu.spice.reader import ReadNetlist
+
+
+@click.command("import")
+@click.argument("netlist", metavar="NETLIST", type=click.Path(path_type=Path))
+@file_option("-o", "--output", metavar="DIR", help="Write the folder; without it the table is all there is.")
+@click.option(
+    "--probe",
+    "probes",
+    multiple=True,
+    metavar="[NAME=]NODE[,NODE]",
+    help="Read this voltage out (repeat for more) [default: nodes cell_NAME, else those on .save lines].",
+)
+@click.option("--silent", multiple=True, metavar="NAME", help="This resistor or source makes no noise (repeatable).")
+@click.option(
+    "--density",
+    "densities",
+    multiple=True,
+    metavar="NAME=S",
+    help="This source is white noise of one-sided density S, V^2/Hz or A^2/Hz (repeatable).",
+)
+@file_option("--problem", metavar="FILE", help="What the circuit is meant to compute: the target of the answer.")
+@click.option(
+    "--max-instances", type=click.IntRange(1), metavar="N", help="Most subcircuit instances [default: 100000]."
+)
+@click.option("--include-outside", is_flag=True, help="Read includes that lie outside the netlist's folder.")
+@click.option("--ignore-control", is_flag=True, help="Leave out control blocks that do more than analyses.")
+@click.option("--force", is_flag=True, help="Write into a folder that is not ours, or was edited.")
+@json_option
+def command(
+    netlist: Path,
+    output: Path | None,
+    probes: tuple[str, ...],
+    silent: tuple[str, ...],
+    densities: tuple[str, ...],
+    problem: Path | None,
+    max_instances: int | None,
+    include_outside: bool,
+    ignore_control: bool,
+    force: bool,
+    as_json: bool,
+) -> int:
+    """Read the SPICE deck NETLIST, say what is noise in it and what is read out, and write a folder.
+
+    Linear networks of R, L, C, K, V, I, E, F, G, H, linear B and X, with .subckt, .param, .func and .include.
+    predict, simulate, check and inspect take the folder; predict and simulate also take NETLIST as it is.
+    Nothing in NETLIST is executed.
+
+    \b
+      spu import ladder.cir --probe out --density vin=1e-16 -o ladder
+      spu predict ladder
+    """  # noqa: D301 - click wants the control character
+    from spu.folder import refuse_folder, write_import
+    from spu.spice.reader import read_netlist
+    from spu.spice.reader.limits import MAX_INSTANCES
+
+    if output is not None:
+        refuse_folder(output, force=force, holds="circuit.json")
+    read = read_netlist(
+        netlist,
+        probes=probes,
+        silent=silent,
+        densities=_densities(densities),
+        max_instances=MAX_INSTANCES if max_instances is None else max_instances,
+        include_outside=include_outside,
+        ignore_control=ignore_control,
+    )
+    if problem is not None:
+        posed = _problem(problem, read.circuit.readout.variables)
+        read = replace(read, circuit=replace(read.circuit, problem=posed))
+    files = () if output is None else write_import(output, read, force=force)
+    if as_json:
+        print_json({**report(read), "files": files})
+    else:
+        click.echo(describe(read))
+        for file in files:
+            click.echo(f"{'' if file != files[0] else chr(10)}wrote {file}")
+    return 0
+
+
+def _densities(given: tuple[str, ...]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        try:
+            density = float(value)
+        except ValueError:
+            density = float("nan")
+        if not equals or not name or not 0 <= density < float("inf"):
+            raise UsageError(f"--density {text!r}: write NAME=S with a density S in V^2/Hz or A^2/Hz, as in vin=1e-16")
+        found[name] = density
+    return found
+
+
+def _problem(file: Path, variables: tuple[str, ...]) -> Problem:
+    """The problem, its variables in the order of what is read out."""
+    from spu.problem import load_problem
+
+    problem, _ = load_problem(file)
+    if problem.variables == variables:
+        return problem
+    nameless = problem.variables == tuple(f"x{k}" for k in range(1, problem.n + 1))
+    if nameless and problem.n == len(variables):
+        return load_problem(file, variables=variables)[0]
+    raise InputError(
+        f"its variables are {', '.join(problem.variables[:6])}; what is read out is {', '.join(variables[:6])}: "
+        "--probe NAME=NODE names and orders the readouts",
+        file=file,
+    )
+
+
+def report(read: ReadNetlist) -> dict[str, Any]:
+    """Give the JSON object."""
+    return {
+        "netlist": read.path,
+        "title": read.title,
+        "hash": read.circuit.hash,
+        "temperature": read.circuit.temperature,
+        "elements": _element_count(read),
+        "nodes": len(read.circuit.nodes),
+        "variables": read.circuit.readout.variables,
+        "probes": [asdict(probe) for probe in read.probes],
+        "probed_by": read.probed_by,
+        "noise": [asdict(row) for row in read.noise],
+        "inputs": [asdict(row) for row in read.inputs],
+        "read": read.files,
+        "notes": read.notes,
+    }
+
+
+def _element_count(read: ReadNetlist) -> int:
+    return sum(len(group.names) * len(group.subcircuit.elements) for group in read.circuit.instances)
+
+
+def describe(read: ReadNetlist) -> str:
+    """Lay out what was read: noise, readouts, inputs, notes."""
+    circuit = read.circuit
+    lines = [
+        f"{read.path}: {plural(_element_count(read), 'element')} on {plural(len(circuit.nodes), 'node')}, "
+        f"{plural(len(circuit.instances), 'kind')} of subcircuit, {circuit.temperature:g} K",
+    ]
+    if read.noise:
+        rows = [
+            [row.name, row.kind, f"{row.density:.4g} {row.unit}", _root(row.density, row.unit), row.into]
+            for row in read.noise
+        ]
+        headers = ["noise source", "kind", "density", "its root", "into"]
+        lines += ["", table(headers, rows, left=2, limit=MAX_TABLE_ROWS)]
+    else:
+        lines += ["", "noise: none (--density NAME=S takes a source for white noise)"]
+    rows = [[probe.name, str(probe).partition(" = ")[2]] for probe in read.probes]
+    lines += ["", table(["read out", "voltage"], rows, left=2, limit=MAX_TABLE_ROWS), f"  ({read.probed_by})"]
+    if read.inputs:
+        rows = [
+            [row.name, engineering(row.value, row.unit), "input of .ac, silent unless --density" if row.ac else ""]
+            for row in read.inputs
+        ]
+        lines += ["", table(["source", "constant", ""], rows, limit=MAX_TABLE_ROWS)]
+    lines += ["", *(f"note: {note}" for note in read.notes)] if read.notes else []
+    return "\n".join(lines)
+
+
+def _root(density: float, unit: str) -> str:
+    return engineering(density**0.5, f"{unit[0]}/rtHz")

@@ -1,0 +1,211 @@
+"""A SPICE netlist as a `Circuit`: what designers draw elsewhere, for the same equations and the same checks.
+
+In the order of the work: `lines` (files to logical lines), `statements` (to definitions), `elaborate` with
+`scopes`, `expressions` and `placed` (to elements with numbers), `noise` and `readout` (what is heard and
+what is read), `build` (to templates and instances). What is not understood is refused with file and line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from spu.circuit import Circuit
+from spu.elements import CurrentSource, VoltageSource
+from spu.errors import UsageError
+from spu.problem import Problem
+from spu.spice.reader.build import build, live_nodes
+from spu.spice.reader.elaborate import Elaborated, elaborate
+from spu.spice.reader.limits import MAX_INSTANCES, bytes_for
+from spu.spice.reader.lines import Source, read_source
+from spu.spice.reader.noise import NoiseRow, find_noise
+from spu.spice.reader.readout import Probe, choose_probes
+from spu.spice.reader.statements import Program, read_program
+
+__all__ = ["Choices", "InputRow", "ReadNetlist", "read_netlist"]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user says of a netlist that it does not say itself.
+
+    Attributes
+    ----------
+    probes:
+        What is read out: ``NODE``, ``NODE1,NODE2``, ``NAME=NODE``; empty for what the netlist's conventions say.
+    silent:
+        Resistors and sources that make no noise.
+    densities:
+        One-sided densities (V^2/Hz, A^2/Hz) of sources that stand for white noise.
+    max_instances:
+        Most expansions of subcircuits; the work allowed grows with it.
+    include_outside, ignore_control:
+        Follow includes out of the deck's folder; go on without control blocks that do more than analyses.
+    """
+
+    probes: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
+    densities: Mapping[str, float] = field(default_factory=dict)
+    max_instances: int = MAX_INSTANCES
+    include_outside: bool = False
+    ignore_control: bool = False
+
+
+@dataclass(frozen=True)
+class InputRow:
+    """An independent source that is not noise, for the table: its constant value, and whether ``.ac`` drives it."""
+
+    name: str
+    value: float
+    unit: str
+    ac: bool
+
+
+@dataclass(frozen=True, eq=False)
+class ReadNetlist:
+    """A netlist as read.
+
+    Attributes
+    ----------
+    path, files:
+        The deck, and all files that were read.
+    title:
+        Its first line.
+    circuit:
+        Ready for `spu.predict` and `spu.simulate`.
+    noise:
+        What counts as noise, in the order of ``circuit.sources``.
+    inputs:
+        Independent sources that are not noise.
+    probes, probed_by:
+        What is read out, and why that.
+    notes:
+        What the user should know besides.
+    text:
+        The deck as one self-contained file.
+    choices:
+        With which it was read.
+    conventional:
+        Whether every noise source NAME is the deck's own element vNAME, and every readout NAME its node cell_NAME,
+        as in our own netlists: what a check against ngspice needs.
+    """
+
+    path: Path
+    files: tuple[Path, ...]
+    title: str
+    circuit: Circuit
+    noise: tuple[NoiseRow, ...]
+    inputs: tuple[InputRow, ...]
+    probes: tuple[Probe, ...]
+    probed_by: str
+    notes: tuple[str, ...]
+    text: str
+    choices: Choices
+    conventional: bool
+
+
+def read_netlist(
+    path: str | Path,
+    *,
+    probes: Sequence[str] = (),
+    silent: Sequence[str] = (),
+    densities: Mapping[str, float] | None = None,
+    max_instances: int = MAX_INSTANCES,
+    include_outside: bool = False,
+    ignore_control: bool = False,
+    problem: Problem | None = None,
+) -> ReadNetlist:
+    """Read a SPICE netlist of linear elements: R, L, C, K, V, I, E, F, G, H, linear B, and X.
+
+    Parameters
+    ----------
+    path:
+        A deck for ngspice, LTspice or another SPICE: ``.cir``, ``.net``...
+    probes, silent, densities, max_instances, include_outside, ignore_control:
+        As `Choices` says.
+    problem:
+        What the circuit is meant to compute.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or an option names what is not there.
+    DeckError
+        With file and line, for what is not understood; `NonlinearNetlist`, one of these, for parts that
+        only ngspice can run.
+    CircuitError
+        If it has no elements.
+    """
+    if max_instances < 1:
+        raise UsageError(f"max_instances must be positive, not {max_instances}")
+    choices = Choices(
+        tuple(probes), tuple(silent), dict(densities or {}), max_instances, include_outside, ignore_control
+    )
+    source = read_source(
+        path,
+        include_outside=include_outside,
+        ignore_control=ignore_control,
+        max_bytes=bytes_for(max_instances),
+    )
+    program = read_program(source.lines, str(path))
+    deck = elaborate(program, max_instances)
+    noisy = find_noise(deck, choices.silent, choices.densities)
+    nodes = [deck.node_names[k] for k in live_nodes(deck, noisy)]
+    chosen = choose_probes(source, nodes, choices.probes, str(path))
+    if problem is not None and problem.variables != chosen.readout.variables:
+        raise UsageError(
+            f"the problem's variables are {', '.join(problem.variables[:6])}, what is read out is "
+            f"{', '.join(chosen.readout.variables[:6])}: name probes with --probe NAME=NODE"
+        )
+    text = _text(source, Path(path))
+    circuit = build(deck, noisy, chosen, _hash(text, choices), problem)
+    return ReadNetlist(
+        path=Path(path),
+        files=tuple(source.files),
+        title=source.title.strip(),
+        circuit=circuit,
+        noise=tuple(noisy.table),
+        inputs=tuple(_inputs(deck)),
+        probes=chosen.probes,
+        probed_by=chosen.why,
+        notes=(*noisy.notes, *chosen.notes),
+        text=text,
+        choices=choices,
+        conventional=_conventional(circuit, chosen.probes, program),
+    )
+
+
+def _conventional(circuit: Circuit, probes: Sequence[Probe], program: Program) -> bool:
+    sources = {statement.name for statement in program.top.statements if statement.name[0] == "v"}
+    return all(f"v{source.name}".lower() in sources for source in circuit.sources) and all(
+        probe.minus == "0" and probe.plus == f"cell_{probe.name}".lower() for probe in probes
+    )
+
+
+def _inputs(deck: Elaborated) -> list[InputRow]:
+    rows = []
+    for expansion in deck.expansions:
+        for element in expansion.elements:
+            if element.kind in (VoltageSource, CurrentSource) and element.wave is None:
+                unit = "V" if element.kind is VoltageSource else "A"
+                rows.append(InputRow(expansion.name_of(element), element.value, unit, element.ac))
+    return rows
+
+
+def _hash(text: str, choices: Choices) -> str:
+    said = json.dumps([choices.probes, choices.silent, sorted(choices.densities.items())])
+    return hashlib.sha256(f"{said}\n{text}".encode()).hexdigest()[:12]
+
+
+def _text(source: Source, path: Path) -> str:
+    """The deck by itself: as it lies there if it is one plain file, else its logical lines."""
+    if source.verbatim is not None:
+        return source.verbatim
+    title = source.title.strip()
+    printed = [title if title and title[0] not in "*." else f"* {path.name}"]
+    printed += [f"*{comment}" for comment in source.comments if not comment.startswith(("#", "ng_script"))]
+    printed += [line.text for line in (*source.lines, *source.output)]
+    return "\n".join([*printed, ".end", ""])

@@ -1,0 +1,201 @@
+"""From definitions to expansions: every subcircuit call with its parameters, nodes and elements."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from spu.constants import GROUND
+from spu.elements import Inductor, MutualInductance, VoltageSource
+from spu.errors import DeckError
+from spu.names import shorten, suggest
+from spu.spice.reader.limits import MAX_DEPTH, Budget
+from spu.spice.reader.placed import Placed, Surroundings, node_name, place
+from spu.spice.reader.scopes import Scope
+from spu.spice.reader.statements import Definition, Program, Statement
+
+_CELSIUS = 273.15
+_ADDS_ELEMENTS = ("rshunt", "cshunt", "rseries", "scale")
+
+
+@dataclass(eq=False)
+class Expansion:
+    """One use of a definition.
+
+    Attributes
+    ----------
+    path:
+        Names of the calls that lead here, ``x1.x2``; empty for the deck itself.
+    nodes:
+        Global numbers of local nodes.
+    elements:
+        In the order of the deck.
+    """
+
+    definition: Definition
+    path: str
+    nodes: dict[str, int] = field(default_factory=dict)
+    elements: list[Placed] = field(default_factory=list)
+
+    def name_of(self, element: Placed) -> str:
+        """The element's name in the whole circuit, ``x1.x2.r1``."""
+        return f"{self.path}.{element.name}" if self.path else element.name
+
+    def ends(self, element: Placed) -> tuple[int, ...]:
+        """Global numbers of an element's nodes."""
+        return tuple(self.nodes[node] for node in element.nodes)
+
+
+@dataclass(eq=False)
+class Elaborated:
+    """A deck with every subcircuit expanded.
+
+    Attributes
+    ----------
+    temperature:
+        K.
+    expansions:
+        The deck itself first.
+    node_names:
+        By number, as ngspice names them: ``x1.x2.node``.
+    """
+
+    temperature: float
+    expansions: list[Expansion] = field(default_factory=list)
+    node_names: list[str] = field(default_factory=list)
+
+
+def elaborate(program: Program, max_instances: int) -> Elaborated:
+    """Expand a deck.
+
+    Raises
+    ------
+    DeckError
+        At the line: what is not understood, a subcircuit that is not there or calls itself, limits.
+    NonlinearNetlist
+        For parts that only ngspice can run.
+    """
+    budget = Budget.of(max_instances)
+    top = Scope(program.top, budget, constants={"pi": 3.141592653589793})
+    for name in _ADDS_ELEMENTS:
+        if name in program.options:
+            line = program.options[name].line
+            raise line.refuse(f".options {name} changes the circuit's elements: write them out")
+    found = {"temp": 27.0, "tnom": 27.0}
+    for name in found:
+        if name in program.options:
+            option = program.options[name]
+            found[name] = top.number(option.expression, option.line, name)
+    kelvin = round(found["temp"] + _CELSIUS, 9)  # 26.85 + 273.15 is not the double 300.0
+    if kelvin < 0:
+        raise program.options["temp"].line.refuse(f"temp={found['temp']:g}: below absolute zero (-273.15 Celsius)")
+    top.constants["temper"] = found["temp"]
+    work = _Elaboration(program, budget, max_instances, found["temp"], found["tnom"])
+    work.result.temperature = kelvin
+    work.expand(top, "", {}, ())
+    return work.result
+
+
+class _Elaboration:
+    def __init__(self, program: Program, budget: Budget, most: int, temperature: float, nominal: float) -> None:
+        self._program = program
+        self._budget = budget
+        self._most = most
+        self._temperature = temperature
+        self._nominal = nominal
+        self._global: dict[str, int] = {}
+        self.result = Elaborated(0.0)
+
+    def expand(self, scope: Scope, path: str, ports: dict[str, int], chain: tuple[Definition, ...]) -> None:
+        """Place the elements of a definition, then those of its calls."""
+        definition = scope.definition
+        around = Surroundings(scope, self._temperature, self._nominal)
+        here = Expansion(definition, path, {"0": GROUND, **ports})
+        self.result.expansions.append(here)
+        calls: list[Statement] = []
+        for statement in definition.statements:
+            self._budget.spend(statement.line.file, statement.line.number)
+            if statement.name[0] == "x":
+                calls.append(statement)
+                for token in statement.tokens[:-1]:
+                    self._node(here, node_name(token.text))
+                continue
+            for element in place(statement, around):
+                for node in element.nodes:
+                    self._node(here, node)
+                here.elements.append(element)
+        _refuse_names(here, calls)
+        for call in calls:
+            self._call(call, scope, here, (*chain, definition))
+
+    def _node(self, here: Expansion, local: str) -> int:
+        if local not in here.nodes:
+            names = self.result.node_names
+            if local in self._program.global_nodes and here.path:
+                number = self._global.get(local)
+                if number is None:
+                    number = self._global[local] = len(names)
+                    names.append(local)
+            elif not here.path and local in self._global:
+                number = self._global[local]
+            else:
+                number = len(names)
+                names.append(f"{here.path}.{local}" if here.path else local)
+                if local in self._program.global_nodes:
+                    self._global[local] = number
+            here.nodes[local] = number
+        return here.nodes[local]
+
+    def _call(self, call: Statement, scope: Scope, here: Expansion, chain: tuple[Definition, ...]) -> None:
+        words = [token for token in call.tokens if token.text != "params:"]
+        if not words or any(token.kind != "word" for token in words):
+            raise call.line.refuse(
+                f"{call.name} takes nodes, a subcircuit and parameters: X1 node ... NAME [param=value]"
+            )
+        name, nodes = words[-1].text, [node_name(token.text) for token in words[:-1]]
+        definition = scope.definition.subcircuit(name)
+        if definition is None:
+            raise call.line.refuse(f"{call.name}: there is no subcircuit {shorten(name)}")
+        if definition in chain:
+            raise call.line.refuse(f"{call.name}: subcircuit {definition.name} calls itself")
+        if len(chain) > MAX_DEPTH:
+            raise call.line.refuse(f"{call.name}: subcircuits are nested more than {MAX_DEPTH} deep")
+        if len(nodes) != len(definition.ports):
+            raise call.line.refuse(
+                f"{call.name}: subcircuit {definition.name} has {len(definition.ports)} nodes, not {len(nodes)}"
+            )
+        self._budget.expand(self._most, call.line.file, call.line.number)
+        inner = Scope(definition, self._budget, scope)
+        for key, expression in call.settings.items():
+            if key not in definition.defaults:
+                known = suggest(key, definition.defaults) if definition.defaults else "it has none"
+                raise call.line.refuse(f"{call.name}: subcircuit {definition.name} has no parameter {key}; {known}")
+            inner.give(key, scope.number(expression, call.line, key), call.line)
+        ports = {port: self._node(here, node) for port, node in zip(definition.ports, nodes, strict=True)}
+        self.expand(inner, f"{here.path}.{call.name}" if here.path else call.name, ports, chain)
+
+
+def _refuse_names(here: Expansion, calls: list[Statement]) -> None:
+    """Refuse names that stand twice, and references to elements that are not there."""
+    by_name: dict[str, Placed] = {}
+    for element in here.elements:
+        if element.name in by_name:
+            raise _twice(element.statement, by_name[element.name].statement)
+        by_name[element.name] = element
+    called: dict[str, Statement] = {}
+    for call in calls:
+        if call.name in called:
+            raise _twice(call, called[call.name])
+        called[call.name] = call
+    for element in here.elements:
+        for name in element.branches:
+            other = by_name.get(name)
+            inductor = element.kind is MutualInductance
+            if other is None or other.kind is not (Inductor if inductor else VoltageSource):
+                what = "inductor" if inductor else "voltage source"
+                raise element.statement.line.refuse(
+                    f"{element.statement.name}: there is no {what} {shorten(name)} beside it"
+                )
+
+
+def _twice(second: Statement, first: Statement) -> DeckError:
+    return second.line.refuse(f"{shorten(second.name)[1:-1]} is there twice (first in line {first.line.number})")
