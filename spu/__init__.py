@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     )
     from spu.hardware import Hardware, load_hardware
     from spu.problem import GaussianSampling, LinearSystem, MatrixInverse, Problem, load_problem
+    from spu.reports import Report, report
     from spu.sampling import Simulation, simulate
     from spu.spectra import Spectrum, spectrum
     from spu.spice.netlist import netlist
@@ -66,6 +67,7 @@ __all__ = [
     "Problem",
     "ReadNetlist",
     "Readout",
+    "Report",
     "Simulation",
     "Spectrum",
     "SpuError",
@@ -80,6 +82,7 @@ __all__ = [
     "netlist",
     "predict",
     "read_netlist",
+    "report",
     "simulate",
     "spectrum",
 ]
@@ -107,6 +110,7 @@ _HOME = {
     "Problem": "spu.problem",
     "ReadNetlist": "spu.spice.reader",
     "Readout": "spu.device",
+    "Report": "spu.reports",
     "Simulation": "spu.sampling",
     "Spectrum": "spu.spectra",
     "SpuError": "spu.errors",
@@ -120,6 +124,7 @@ _HOME = {
     "netlist": "spu.spice.netlist",
     "predict": "spu.statistics",
     "read_netlist": "spu.spice.reader",
+    "report": "spu.reports",
     "simulate": "spu.sampling",
     "spectrum": "spu.spectra",
 }
