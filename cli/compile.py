@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spu.errors import InputError, UsageError
+from spu.words import TASKS
 
 from .common import (
     dialect_option,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from spu.compiler.embedding import Embedding
     from spu.problem import Problem
 
-_TASKS = {"gaussian": "sample a Gaussian", "inverse": "invert a matrix", "linear": "solve a linear system"}
 
 _MEANS = {
     "zero": "zero: nothing to hold",
@@ -286,7 +286,7 @@ def _describe(file: Path, problem: Problem, compilation: Compilation, files: tup
         )
     return facts(
         [
-            ("problem", f"{file}: {_TASKS[problem.task]}, {plural(problem.n, 'variable')}"),
+            ("problem", f"{file}: {TASKS[problem.task]}, {plural(problem.n, 'variable')}"),
             ("condition", f"{problem.condition:.3g}"),
             ("hardware", f"{hardware.name}, {hardware.temperature:g} K"),
             ("architecture", f"{compilation.architecture}: {compilation.reason}"),

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from spu.network import ThermodynamicNetwork, load_network, unit_law
     from spu.problem import GaussianSampling, LinearSystem, MatrixInverse, Problem, load_problem
     from spu.relaxation import NetworkPrediction, NetworkSimulation, predict_network, simulate_network
+    from spu.reports import Report, report
     from spu.sampling import Simulation, simulate
     from spu.spectra import Spectrum, spectrum
     from spu.spice.netlist import netlist
@@ -72,6 +73,7 @@ __all__ = [
     "Problem",
     "ReadNetlist",
     "Readout",
+    "Report",
     "Simulation",
     "Spectrum",
     "SpuError",
@@ -90,6 +92,7 @@ __all__ = [
     "predict",
     "predict_network",
     "read_netlist",
+    "report",
     "simulate",
     "simulate_network",
     "spectrum",
@@ -122,6 +125,7 @@ _HOME = {
     "Problem": "spu.problem",
     "ReadNetlist": "spu.spice.reader",
     "Readout": "spu.device",
+    "Report": "spu.reports",
     "Simulation": "spu.sampling",
     "Spectrum": "spu.spectra",
     "SpuError": "spu.errors",
@@ -139,6 +143,7 @@ _HOME = {
     "predict": "spu.statistics",
     "predict_network": "spu.relaxation",
     "read_netlist": "spu.spice.reader",
+    "report": "spu.reports",
     "simulate": "spu.sampling",
     "simulate_network": "spu.relaxation",
     "spectrum": "spu.spectra",

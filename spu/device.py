@@ -605,6 +605,12 @@ class Device:
 
     # The file
 
+    def _repr_html_(self) -> str:
+        """Show itself in a notebook."""
+        from spu.reports.notebook import device_html
+
+        return device_html(self)
+
     def to_dict(self) -> dict[str, Any]:
         """The device file as a JSON-able dictionary (format ``spu-device/1``)."""
         data: dict[str, Any] = {"format": FORMAT, "temperature": self.temperature}

@@ -129,6 +129,12 @@ class Simulation(Statistics):
         worst = int(sigmas.argmax())
         return float(sigmas[worst]), int(rows[worst]), int(columns[worst]), int((rows <= columns).sum())
 
+    def _repr_html_(self) -> str:
+        """Show itself in a notebook."""
+        from spu.reports.notebook import simulation_html
+
+        return simulation_html(self)
+
 
 def simulate(
     device: Device | Circuit,

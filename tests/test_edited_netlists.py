@@ -224,3 +224,10 @@ def test_a_deck_without_a_cell(folder):
     result = spu.check(folder, netlist=folder / "renamed.cir", levels=["answer"])
     assert result.exit_status == 2
     assert "cell_c" in result.levels["answer"].message
+
+
+def test_an_edit_that_makes_it_unstable(folder):
+    (folder / "unstable.cir").write_text(_with("gneg cell_a 0 cell_a 0 -5m")(spu.netlist(rlc())))
+    result = spu.check(folder, netlist=folder / "unstable.cir", levels=["answer"])
+    assert result.exit_status == 1
+    assert "no stationary law" in result.levels["answer"].message

@@ -52,7 +52,7 @@ def test_fin_solves_the_system_and_approaches_the_analytic_solution(capsys, monk
 
 
 def test_neurons_are_linear_quartic_and_mixed(capsys, tmp_path):
-    """Activations at the last time: within 6 standard errors, and the step's bias, of equilibrium (false alarms 1e-7)."""
+    """Activations at the last time: within 6 standard errors (false alarms 1e-7) of equilibrium."""
     neurons = runpy.run_path(str(EXAMPLES / "neurons.py"))
     neurons["main"](tmp_path, trajectories=64)
     assert {file.name for file in tmp_path.iterdir()} == {"neurons.png", "wells.png"}

@@ -112,7 +112,7 @@ def run(context: Context) -> Level:
                 interval / OVERSAMPLING,
                 hold=False,
                 every=OVERSAMPLING,
-                allowed=TOLERANCE + fine,
+                allowed=TOLERANCE + min(fine, TOLERANCE),
             ),
         },
         data={"samples": SAMPLES, "interval": interval, "path_errors": found, "worst_cell": worst},

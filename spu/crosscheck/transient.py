@@ -158,7 +158,7 @@ def run(context: Context) -> Level:
             "source_level": level,
             "path": allowed,
             **smallest_change_of_path(
-                context, found.first, source.interval, hold=True, every=1, allowed=allowed + path
+                context, found.first, source.interval, hold=True, every=1, allowed=allowed + min(path, allowed)
             ),
         },
         data={
@@ -245,6 +245,9 @@ def _plan(context: Context, recorder: Recorder, law: SampledLaw, started: float,
 
 def _runs(context: Context, recorder: Recorder, plan: _Plan, started: float) -> Iterator[Recording]:
     """The recordings in order; a deadline is kept by leaving out what would not be done in time."""
+    if plan.runs == 1:
+        yield recorder.record(plan.count)
+        return
     done, batch_seconds = 0, 0.0
     with ThreadPoolExecutor(plan.workers) as pool:
         while done < plan.runs:
