@@ -21,7 +21,7 @@ from .common import (
     print_result,
     table,
 )
-from .networks import inspect_command, nonlinear
+from .networks import inspect_command, nonlinear, refuse_options
 
 if TYPE_CHECKING:
     from spu.budget import Budget
@@ -69,8 +69,7 @@ def command(
     if folder.read is not None:
         return _inspect_netlist(folder, plot or schematic, as_json)
     if nonlinear(folder.subject):
-        if schematic is not None:
-            raise UsageError("--schematic draws linear cells")
+        refuse_options("networks", schematic=schematic, budget=budget)
         return inspect_command(folder, plot, as_json)
     if schematic is not None:
         from spu.pictures import save

@@ -163,6 +163,8 @@ def _edited_file(netlist: str | Path | None, contexts: list[Context]) -> Path | 
     """The netlist that was edited, refused where there is none of that name, or many it could stand for."""
     if netlist is None:
         return None
+    if any(isinstance(context, nonlinear.NetworkContext) for context in contexts):
+        raise UsageError("of nonlinear cells the folder's own device.cir is what is checked: edit it there")
     if len(contexts) > 1:
         raise UsageError(
             f"an ensemble has {len(contexts)} netlists, one a programming: an edited one cannot stand for all"
