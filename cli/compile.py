@@ -153,6 +153,9 @@ def command(
             vector=vector,
             explain=explain,
             chain_strength=chain_strength,
+            correction=None if correction == "auto" else correction,
+            embedding_seed=embedding_seed or None,
+            detail=None if detail == "all" else detail,
             dialect=dialects or None,
         )
         return compile_command(

@@ -133,6 +133,10 @@ def compile_network(
             refused.append(f"{name}: {refusal.reason}")
             continue
         device.network, device.scales = network, scales
+        if hardware.detail:
+            warnings.append(
+                f"the details of {hardware.name} (switches, parasitics) are not modelled in nonlinear cells"
+            )
         equation = langevin(lower(device))
         reason = _SUMMARY[name] + (" (as asked)" if architecture else "")
         if refused:
