@@ -135,7 +135,7 @@ def compile_network(
         device.network, device.scales = network, scales
         if hardware.detail:
             warnings.append(
-                f"the details of {hardware.name} (switches, parasitics) are not modelled in nonlinear cells"
+                f"the details of {hardware.name} are not modelled in nonlinear cells"
             )
         equation = langevin(lower(device))
         reason = _SUMMARY[name] + (" (as asked)" if architecture else "")
