@@ -134,9 +134,7 @@ def compile_network(
             continue
         device.network, device.scales = network, scales
         if hardware.detail:
-            warnings.append(
-                f"the details of {hardware.name} are not modelled in nonlinear cells"
-            )
+            warnings.append(f"the details of {hardware.name} are not modelled in nonlinear cells")
         equation = langevin(lower(device))
         reason = _SUMMARY[name] + (" (as asked)" if architecture else "")
         if refused:
