@@ -306,8 +306,9 @@ def _instances(circuit: Circuit, dialect: Dialect) -> Iterator[str]:
 
 def _port_names(group: Instances, shown: list[int]) -> list[str]:
     meaning = {"a": "node", "b": "second node", "n": "injected noise", "t": "thermal noise"}
+    resistors = {e.noise_port: f"noise of {e.name}" for e in group.subcircuit.elements if e.noise_port is not None}
     ports = group.subcircuit.ports
-    return ["name", *(meaning.get(ports[k], ports[k]) for k in shown)]
+    return ["name", *(meaning.get(ports[k], resistors.get(ports[k], ports[k])) for k in shown)]
 
 
 def _instance_lines(circuit: Circuit, group: Instances, shown: list[int], dialect: Dialect) -> Iterator[str]:
