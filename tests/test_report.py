@@ -30,6 +30,7 @@ CHROMIUM = next(
 )
 needs_browser = pytest.mark.skipif(not CHROMIUM, reason="no chromium is installed: pages are not opened in a browser")
 
+LEVELS = ("--level", "ideal", "--level", "op", "--level", "ac")
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 HOSTILE = (
     """<script>alert(1)</script>"'><img src=http://evil.invalid/x onerror=alert(2)> `|*_[x](http://evil.invalid)"""
@@ -121,8 +122,8 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def reported(folder) -> tuple[dict, str]:
-    """What ``spu report --json`` printed, and the page it wrote, with every level."""
-    done = spu_command("report", folder, "--samples", "3000", "--json")
+    """What ``spu report --json`` printed, and the page it wrote."""
+    done = spu_command("report", folder, *LEVELS, "--samples", "3000", "--json")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     return said, Path(said["report"]).read_text(encoding="utf-8")
@@ -161,7 +162,7 @@ def test_page_is_whole_and_refers_to_nothing(reported):
 
 
 def test_figures_are_those_of_check(folder, reported):
-    done = spu_command("check", folder, "--json")
+    done = spu_command("check", folder, *LEVELS, "--json")
     assert done.returncode == 0, done.stderr
     found, (said, text) = json.loads(done.stdout), reported
     page = Page(text)
@@ -197,9 +198,9 @@ def test_it_comes_in_the_order_in_which_it_is_asked_for(reported):
 
 def test_it_says_how_to_get_it_again(folder, reported):
     text = Page(reported[1]).text
-    assert f"spu check {folder} --seed 0" in text
+    assert f"spu check {folder} {' '.join(LEVELS)} --seed 0" in text
     assert f"spu simulate {folder} --samples 3000 --seed 0" in text
-    assert f"spu report {folder} --samples 3000 --seed 0" in text
+    assert f"spu report {folder} {' '.join(LEVELS)} --samples 3000 --seed 0" in text
     device = read_folder(folder).device
     for words in (device.hash, np.__version__, spu.__version__, ".subckt", "xcell_north", "1/1 kohm"[2:]):
         assert words in text
@@ -219,10 +220,9 @@ def test_mismatch_is_at_the_top_with_its_cause(spoilt):
 def test_an_edited_netlist_is_shown_with_what_it_changed(folder, spoilt, tmp_path):
     file = tmp_path / "out.html"
     edited = spoilt[0].file.with_name("device.cir")
-    done = spu_command("report", folder, "-o", file, "--netlist", edited, "--accuracy", 0.5, "--samples", 100, "--json")
-    assert done.returncode == 0, done.stderr
+    result = report(folder, file, netlist=edited, accuracy=0.5, samples=100)
     page = Page(file.read_text())
-    assert json.loads(done.stdout)["levels"] == {"ideal": "pass", "answer": "pass"}
+    assert {name: level.verdict for name, level in result.check.levels.items()} == {"ideal": "pass", "answer": "pass"}
     (line,) = [row for row in page.rows if row[0] == "xcoupler_c_north_east"]
     assert line[1].startswith("code=") and line[1] != line[2]
     assert f"--netlist {edited} --accuracy 0.5" in page.text

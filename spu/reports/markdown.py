@@ -92,5 +92,5 @@ def _(block: Listing, files: Mapping[str, str]) -> str:  # noqa: ARG001
 
 @_markdown.register
 def _(block: Verdict, files: Mapping[str, str]) -> str:  # noqa: ARG001
-    levels = ", ".join(f"{_escape(name)} {loud(verdict)}" for name, verdict in block.levels)
+    levels = ", ".join(f"{_escape(name)} {_escape(loud(verdict))}" for name, verdict in block.levels)
     return "\n\n".join([f"**{_escape(block.sentence)}**", *map(_escape, block.meaning), f"Levels: {levels}"])
