@@ -16,10 +16,12 @@ from spu.verdicts import (
     SURENESS_NOTE,
     corner_table,
     level_table,
+    messages,
     moments_table,
     moved_tables,
     sureness_table,
 )
+from spu.words import share
 
 from .common import (
     engineering,
@@ -60,7 +62,7 @@ _MOST_EDITS = 20
     "answer is judged then.",
 )
 @seed_option("the noise that is replayed")
-@click.option("--time-limit", type=float, metavar="S", help="Seconds that each ngspice run may take.")
+@click.option("--time-limit", type=float, metavar="S", help="Seconds that each ngspice run may take [default: 300].")
 @plan_options
 @click.option("--include-outside", is_flag=True, help="Read includes that lie outside the netlist's folder.")
 @click.option("--ignore-control", is_flag=True, help="Leave out control blocks that do more than analyses.")
@@ -179,7 +181,7 @@ def describe(result: Check) -> str:
     if lines:
         lines.append("")
     lines += [table(*level_table(result), left=3), ""]
-    lines += [f"{level.name}: {level.message}" for level in result.levels.values() if level.message]
+    lines += messages(result)
     lines += _sureness(result)
     if result.changes is not None:
         lines += ["", *_changes(result.changes)]
@@ -203,6 +205,8 @@ def _changes(changes: Changes) -> list[str]:
         "emulator": "found by the emulator, which read the netlist",
         "ngspice": "found by ngspice, linearised at the operating point",
     }[changes.source]
+    if changes.unconfirmed:
+        how += "; ngspice is missing and has not confirmed it"
     if changes.reading_error is not None:
         how += f"; ngspice differs by {small(changes.reading_error)}"
     lines = [f"what {changes.netlist} changed ({how}):"]
@@ -212,15 +216,15 @@ def _changes(changes: Changes) -> list[str]:
             lines.append(f"  and {len(changes.edits) - _MOST_EDITS} more lines")
         if not changes.edits:
             lines.append("  no element and no parameter")
+    lines += [f"  {remark}" for remark in changes.remarks[:_MOST_EDITS]]
     for headers, rows in moved_tables(changes):
         lines += ["", table(headers, rows)]
-    lines += [
-        "",
-        f"covariance changed by {small(changes.covariance_change)} (relative, Frobenius; of entries: over the",
-    ]
-    lines[-1] += " standard deviations)"
+    lines += ["", f"covariance changed by {share(changes.covariance_change)} in all (relative, Frobenius; of entries:"]
+    lines[-1] += " over the standard deviations)"
     if changes.mean_change is not None:
-        lines.append(f"mean changed by {small(changes.mean_change)} (relative; of entries: in standard deviations)")
+        lines.append(
+            f"mean changed by {share(changes.mean_change)} in all (relative; of entries: in standard deviations)"
+        )
     lines.append(f"time constants, longest and shortest: {_times(changes.time_constants_before)} before, ")
     lines[-1] += f"{_times(changes.time_constants)} after" if changes.time_constants is not None else "after: not known"
     return lines

@@ -44,6 +44,8 @@ class Subcircuit:
         Those that have one value for all instances, and
     derived:
         those that follow from others, each of which stands before it.
+    codes:
+        Parameters that are the code of a bank: name -> least and greatest.
 
     Raises
     ------
@@ -58,6 +60,7 @@ class Subcircuit:
     meaning: str = ""
     constants: Mapping[str, float] = field(default_factory=dict)
     derived: Mapping[str, Expression] = field(default_factory=dict)
+    codes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         kinds = {element.name: element for element in self.elements}
@@ -363,4 +366,5 @@ def _subcircuit(name: str, made: list[Realisation], ends: int) -> Subcircuit:
         meaning=", ".join(each.meaning for each in made),
         constants={key: value for each in made for key, value in each.constants.items()},
         derived={key: value for each in made for key, value in each.derived.items()},
+        codes={key: ends for each in made for key, ends in each.codes.items()},
     )

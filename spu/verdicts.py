@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from spu.words import number, share, small
 
 if TYPE_CHECKING:
-    from spu.crosscheck.changes import Changes
+    from spu.crosscheck.changes import Changes, Moved
     from spu.crosscheck.result import Check
 
 Rows = tuple[list[str], Sequence[tuple[str, ...]]]
@@ -49,6 +49,7 @@ FAILING_MEANS = {
 }
 """What it means that a level fails: the end of a sentence."""
 
+_ROUNDING = 1e-12
 _CORNERS = ("ideal", "emulator", "ngspice")
 _PREDICTED = ("compilation", "sampled noise", "finite steps")
 
@@ -87,7 +88,7 @@ def sureness_table(check: Check) -> Rows:
     """How often each level cries wolf, and what it sees."""
     rows: list[tuple[str, ...]] = []
     for level in check.levels.values():
-        if level.false_alarm_rate is None:
+        if level.false_alarm_rate is None or level.verdict == "fail":  # what a level sees follows from what agrees
             continue
         first = (level.name, _by_chance(level.false_alarm_rate))
         for line in _sees(level.detects):
@@ -108,7 +109,7 @@ def _sees(detects: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("an element changed, typically", share(detects["element"])))
         lines.append((f"the hardest: {detects['hardest']}", share(detects["element_worst"])))
         if detects["unseen"]:
-            lines.append((f"{detects['unseen']} of {detects['elements'] + detects['unseen']} elements", "no change"))
+            lines.append((f"{detects['unseen']} of {detects['elements'] + detects['unseen']} elements", "not seen"))
     return lines
 
 
@@ -143,6 +144,15 @@ def moments_table(check: Check, limit: int) -> Rows:
     return headers, rows
 
 
+def messages(check: Check) -> list[str]:
+    """One line for each message of the levels: what several say alike is said once."""
+    said: dict[str, list[str]] = {}
+    for level in check.levels.values():
+        if level.message:
+            said.setdefault(level.message, []).append(level.name)
+    return [f"{', '.join(names)}: {message}" for message, names in said.items()]
+
+
 def moved_tables(changes: Changes) -> list[Rows]:
     """Entries of the covariance and of the mean that an edit moved most; a table where none moved is left out."""
     tables: list[Rows] = []
@@ -151,9 +161,14 @@ def moved_tables(changes: Changes) -> list[Rows]:
         ("mean of", changes.moved_means()),
     ):
         rows = [
-            (" ".join(dict.fromkeys(e.variables)), number(e.before), number(e.after), f"{e.relative:+.2%}")
+            (" ".join(dict.fromkeys(e.variables)), _above(e.before, e), _above(e.after, e), f"{e.relative:+.2%}")
             for e in entries
         ]
         if rows:
             tables.append(([what, "before", "after", "change"], rows))
     return tables
+
+
+def _above(value: float, moved: Moved) -> str:
+    """A number, or 0 where rounding is all that is left of it beside the change."""
+    return number(value if abs(value) > _ROUNDING * abs(moved.after - moved.before) else 0.0)

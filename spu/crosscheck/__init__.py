@@ -98,8 +98,10 @@ def check(
     Raises
     ------
     InputError, CircuitError
-        If the device itself is invalid. What is wrong with the deck or with ngspice is a
+        If the device itself is invalid. What is wrong with the device's own deck or with ngspice is a
         level's verdict (``error``), not an exception.
+    InputError, DeckError
+        If an edited netlist cannot be read, may not be, or lacks the node of a cell.
     UsageError
         For a level that does not exist; for an edited netlist of an ensemble, which has one for each programming.
     """
@@ -167,8 +169,11 @@ def _edited_file(netlist: str | Path | None, contexts: list[Context]) -> Path | 
         raise UsageError("of nonlinear cells the folder's own device.cir is what is checked: edit it there")
     if len(contexts) > 1:
         raise UsageError(
-            f"an ensemble has {len(contexts)} netlists, one a programming: an edited one cannot stand for all"
+            f"an ensemble has {len(contexts)} netlists, one a programming, and an edited one cannot stand for all: "
+            "edit device.cir, device.2.cir... in the folder itself, and check that"
         )
+    if Path(netlist).is_dir():
+        raise InputError("is a folder; the netlist in it is meant, such as device.cir", file=netlist)
     if not Path(netlist).is_file():
         raise InputError("there is no such netlist", file=netlist)
     return Path(netlist)
@@ -286,11 +291,14 @@ def _check(
                 path, include_outside=context.include_outside, ignore_control=context.ignore_control
             )
         except (DeckError, InputError) as error:
+            if edited is not None:
+                raise
             fault = Level("", "error", str(error), exit_status=2)
         else:
             notes += _stale(context, context.deck)
             fault = _lacking(context, context.deck)
             if edited is not None:
+                _refuse_lost_cells(context, context.deck)
                 context.edited = _read_again(context, edited, original)
                 notes += [f"only ngspice reads {edited}: {context.edited.why}"] if context.edited.why else []
     if progress is not None:
@@ -355,10 +363,23 @@ def _run(name: str, context: Context) -> Level:
 def _stale(context: Context, deck: Deck) -> list[str]:
     if deck.device_hash is not None and deck.device_hash != context.circuit.hash:
         return [
-            f"device.cir was written for another device ({deck.device_hash}) than device.json holds "
+            f"{Path(deck.file).name} was written for another device ({deck.device_hash}) than device.json holds "
             f"({context.circuit.hash}): one of the two was changed"
         ]
     return []
+
+
+def _refuse_lost_cells(context: Context, deck: Deck) -> None:
+    """Refuse an edited deck that has no node for one of the cells: their voltages are what is compared."""
+    words = {word for line in deck.top_level().values() for word in line.words}
+    nodes = [cell_node(name) for name in context.circuit.probes]
+    lost = [node for node in nodes if node.lower() not in words]
+    if lost:
+        every = " (nor any other cell's: is it a netlist of this device?)" if lost == nodes else ""
+        raise InputError(
+            f"there is no node {', '.join(lost[:4])}{every}; check reads the cells there, so keep these names",
+            file=deck.file,
+        )
 
 
 def _lacking(context: Context, deck: Deck) -> Level | None:

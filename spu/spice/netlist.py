@@ -318,8 +318,15 @@ def _instances(circuit: Circuit, dialect: Dialect) -> Iterator[str]:
 
 def _port_names(group: Instances, shown: list[int]) -> list[str]:
     meaning = {"a": "node", "b": "second node", "n": "injected noise", "t": "thermal noise"}
-    ports = group.subcircuit.ports
-    return ["name", *(meaning.get(ports[k], ports[k]) for k in shown)]
+    resistors = {element.noise_port: element.name for element in group.subcircuit.elements}
+    names, noises = ["name"], False
+    for port in (group.subcircuit.ports[k] for k in shown):
+        if port in meaning or port not in resistors:
+            names.append(meaning.get(port, port))
+        else:  # of switches there are many, one behind the other
+            names.append(resistors[port] if noises else f"noise of {resistors[port]}")
+        noises = port in resistors and port not in meaning
+    return names
 
 
 def _instance_lines(circuit: Circuit, group: Instances, shown: list[int], dialect: Dialect) -> Iterator[str]:
