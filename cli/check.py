@@ -34,6 +34,7 @@ from .common import (
     seed_option,
     small,
     table,
+    warn,
 )
 
 if TYPE_CHECKING:
@@ -131,6 +132,9 @@ def command(
         ignore_control=ignore_control,
         progress=progress,
     )
+    if plot is not None and not result.covariances:
+        warn("no picture: of nonlinear cells only level noise gives covariances")
+        plot = None
     if plot is not None:
         from spu.pictures import draw_check, save
 

@@ -21,6 +21,7 @@ from .common import (
     print_result,
     table,
 )
+from .networks import inspect_command, nonlinear, refuse_options
 
 if TYPE_CHECKING:
     from spu.budget import Budget
@@ -67,6 +68,9 @@ def command(
     folder = read_folder(directory)
     if folder.read is not None:
         return _inspect_netlist(folder, plot or schematic, as_json)
+    if nonlinear(folder.subject):
+        refuse_options("networks", schematic=schematic, budget=budget)
+        return inspect_command(folder, plot, as_json)
     if schematic is not None:
         from spu.pictures import save
         from spu.schematic import draw_schematic

@@ -233,7 +233,7 @@ def simulate(
     else:
         trajectories, interval, steps = _plan(law, samples, interval, trajectories, duration)
     trace = _thinned(trace, steps, trajectories, len(law.sde.readout.variables))
-    with _Interrupt() as interrupt:
+    with Interrupt() as interrupt:
         common = {
             "trajectories": trajectories,
             "steps": steps,
@@ -479,13 +479,13 @@ def _method(law: Stationary, interval: float, name: str | None) -> Method:
     return choose_method(law, interval, name)
 
 
-class _Interrupt:
+class Interrupt:
     """Holds ctrl-C back until the chunk at hand is counted whole; elsewhere than in the main thread, nothing."""
 
     def __init__(self) -> None:
         self.seen = False
 
-    def __enter__(self) -> _Interrupt:
+    def __enter__(self) -> Interrupt:
         self._main = threading.current_thread() is threading.main_thread()
         if self._main:
             self._before = signal.signal(signal.SIGINT, self._note)

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spu.circuit import lower
-from spu.crosscheck import answer, ideal, operating_point, replay, transfer, transient
+from spu.circuit import Circuit, lower
+from spu.crosscheck import answer, ideal, nonlinear, operating_point, replay, transfer, transient
 from spu.crosscheck.changes import Edited
 from spu.crosscheck.context import Context
 from spu.crosscheck.corners import corners, ensemble_corners
@@ -130,7 +130,7 @@ def check(
             for k, member in enumerate(subject.members()):
                 paths.append(Path(scratch) / f"device.{k}.cir")
                 write_text(paths[-1], written(member, seed=seed))
-                contexts.append(Context(lower(member), subject.problem, None, None, **settings))
+                contexts.append(_context(member, subject.problem, None, settings))
             return _check_all(contexts, paths, chosen, progress, _edited_file(netlist, contexts))
     from spu.folder import Folder, read_folder
 
@@ -142,15 +142,31 @@ def check(
         )
     members = folder.subject.members()
     decks = [folder.netlist, *folder.further, *[None] * len(members)][: len(members)]
-    circuits = [lower(member) if isinstance(member, Device) else member for member in members]
-    contexts = [Context(circuit, folder.problem, folder.compiled, None, **settings) for circuit in circuits]
+    contexts = [_context(member, folder.problem, folder.compiled, settings) for member in members]
     return _check_all(contexts, decks, chosen, progress, _edited_file(netlist, contexts))
+
+
+def _context(
+    device: Device | Circuit, problem: Problem | None, compiled: dict[str, Any] | None, settings: dict[str, Any]
+) -> Context:
+    """What the levels need, of linear cells or of nonlinear ones."""
+    circuit = lower(device) if isinstance(device, Device) else device
+    if not (isinstance(device, Device) and circuit.nonlinear):
+        return Context(circuit, problem, compiled, None, **settings)
+    for name in ("detect", "budget"):
+        if settings[name] is not None:
+            raise UsageError(f"{name} is for linear cells: level noise of nonlinear ones has a fixed length")
+    context = nonlinear.NetworkContext(circuit, None, compiled, None, **settings)
+    context.network, context.scales = device.network, device.scales
+    return context
 
 
 def _edited_file(netlist: str | Path | None, contexts: list[Context]) -> Path | None:
     """The netlist that was edited, refused where there is none of that name, or many it could stand for."""
     if netlist is None:
         return None
+    if any(isinstance(context, nonlinear.NetworkContext) for context in contexts):
+        raise UsageError("of nonlinear cells the folder's own device.cir is what is checked: edit it there")
     if len(contexts) > 1:
         raise UsageError(
             f"an ensemble has {len(contexts)} netlists, one a programming, and an edited one cannot stand for all: "
@@ -287,7 +303,7 @@ def _check(
                 notes += [f"only ngspice reads {edited}: {context.edited.why}"] if context.edited.why else []
     if progress is not None:
         context.progress = progress
-    context.law  # noqa: B018 - an invalid device is an error of the whole check, not of one level
+    context.require()  # an invalid device is an error of the whole check, not of one level
     found: dict[str, Level] = {}
     for name in chosen:
         started = time.perf_counter()
@@ -298,6 +314,8 @@ def _check(
         else:
             level = _run(name, context)
         found[name] = replace(level, seconds=time.perf_counter() - started)
+    if isinstance(context, nonlinear.NetworkContext):
+        return Check(found, context.variables, *context.corners(), tuple(notes))
     diagnosis = None
     if any(level.verdict == "fail" for level in found.values()):
         context.progress("diagnosis")
@@ -333,6 +351,8 @@ def _read_again(context: Context, edited: Path, original: Path | None) -> Edited
 
 def _run(name: str, context: Context) -> Level:
     try:
+        if isinstance(context, nonlinear.NetworkContext):
+            return nonlinear.LEVELS[name](context)
         return _RUN[name](context)
     except NgspiceMissing as error:
         return Level(name, "error", str(error), exit_status=error.exit_status, data={"kind": error.kind})

@@ -123,6 +123,18 @@ def _pieces(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Ite
 def _lines(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iterator[str]:
     device = device.members()[0]  # a netlist is of one programming
     circuit = lower(device)
+    if circuit.nonlinear:
+        from spu.spice import network_netlist
+
+        if dialect is not NGSPICE:
+            raise InputError("netlists of nonlinear cells are written for ngspice only")
+        yield from network_netlist.opening(device, circuit, seed)
+        yield from _subcircuits(circuit, dialect)
+        yield from _instances(circuit, dialect)
+        yield from _sources(circuit, seed, dialect)
+        yield from network_netlist.closing(device, circuit)
+        yield from dialect.end()
+        return
     law = solve(stochastic_ode(circuit)) if law is None else law
     times = timing(law)
     yield from _header(device, circuit, law, times, seed, dialect)
