@@ -23,6 +23,7 @@ from spu.crosscheck import answer, ideal, operating_point, replay, transfer, tra
 from spu.crosscheck.changes import Edited
 from spu.crosscheck.context import Context
 from spu.crosscheck.corners import corners, ensemble_corners
+from spu.crosscheck.fixture import fit
 from spu.crosscheck.diagnosis import Diagnosis, diagnose, without_source
 from spu.crosscheck.result import LEVELS, VERDICTS, Check, Corner, Level
 from spu.crosscheck.spectra import spectra
@@ -133,15 +134,15 @@ def check(
     from spu.folder import Folder, read_folder
 
     folder = subject if isinstance(subject, Folder) else read_folder(subject)
-    if folder.read is not None and not folder.read.conventional:
+    read = None if folder.read is None or folder.read.conventional else folder.read
+    if read is not None and netlist is not None:
         raise UsageError(
-            f"{folder.path} is not laid out for a check, which drives noise sources vNAME and reads nodes cell_NAME, "
-            "as our own netlists have them; predict and simulate take it"
+            f"{folder.path} is itself a netlist from elsewhere: import the edited one, too, and check each by itself"
         )
     members = folder.subject.members()
     decks = [folder.netlist, *folder.further, *[None] * len(members)][: len(members)]
     circuits = [lower(member) if isinstance(member, Device) else member for member in members]
-    contexts = [Context(circuit, folder.problem, folder.compiled, None, **settings) for circuit in circuits]
+    contexts = [Context(circuit, folder.problem, folder.compiled, None, read=read, **settings) for circuit in circuits]
     return _check_all(contexts, decks, chosen, progress, _edited_file(netlist, contexts))
 
 
@@ -269,6 +270,9 @@ def _check(
             context.deck = read_deck(
                 path, include_outside=context.include_outside, ignore_control=context.ignore_control
             )
+            if context.read is not None:
+                context.fixture = fit(context.deck, context.read, context.law, context.seed)
+                context.deck = context.fixture.deck
         except (DeckError, InputError) as error:
             fault = Level("", "error", str(error), exit_status=2)
         else:
