@@ -23,8 +23,8 @@ from spu.crosscheck import answer, ideal, operating_point, replay, transfer, tra
 from spu.crosscheck.changes import Edited
 from spu.crosscheck.context import Context
 from spu.crosscheck.corners import corners, ensemble_corners
-from spu.crosscheck.fixture import fit
 from spu.crosscheck.diagnosis import Diagnosis, diagnose, without_source
+from spu.crosscheck.fixture import fit
 from spu.crosscheck.result import LEVELS, VERDICTS, Check, Corner, Level
 from spu.crosscheck.spectra import spectra
 from spu.device import Device
@@ -73,7 +73,8 @@ def check(
     ----------
     subject:
         A compiled folder (or its path, or a ``device.json``), whose ``device.cir`` is run as it
-        lies on disk; or a `Device`, whose netlist is then written to a temporary file first.
+        lies on disk; or a `Device`, whose netlist is then written to a temporary file first; or an imported folder or
+        a netlist, to which lines are added where it is not laid out as our own (`spu.crosscheck.fixture`).
     netlist:
         A netlist that somebody edited, to be run in place of the device's own. Level ``answer`` then says whether it
         still samples the same, and ``changes`` what is different.
@@ -273,6 +274,7 @@ def _check(
             if context.read is not None:
                 context.fixture = fit(context.deck, context.read, context.law, context.seed)
                 context.deck = context.fixture.deck
+                notes += context.fixture.notes
         except (DeckError, InputError) as error:
             fault = Level("", "error", str(error), exit_status=2)
         else:

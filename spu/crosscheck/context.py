@@ -25,6 +25,7 @@ from spu.spice.deck import Deck
 from spu.spice.dialects import noise_element
 from spu.spice.netlist import cell_node, noise_resistor
 from spu.spice.reader import ReadNetlist
+from spu.spice.reader.noise import plain_path
 from spu.spice.timing import Timing, timing
 
 FloatArray = NDArray[np.float64]
@@ -223,11 +224,11 @@ class Context:
 
     @cached_property
     def resistors(self) -> tuple[str, ...]:
-        """For each noise source the resistor that makes it in ``.noise``, as ngspice names it; empty for none."""
+        """For each noise source the resistor that makes it in ``.noise``, ``x1.r1``; empty for none."""
         if self.fixture is not None:
             return self.fixture.resistors
         known = noise_resistor(self.circuit)
-        return tuple(known[source.name] for source in self.circuit.sources)
+        return tuple(plain_path(known[source.name]) for source in self.circuit.sources)
 
     @property
     def rms(self) -> FloatArray:

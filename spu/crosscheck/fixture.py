@@ -19,7 +19,6 @@ from spu.circuit import Origin
 from spu.constants import ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
 from spu.elements import VoltageSource
 from spu.emulator.stationary import Stationary
-from spu.errors import DeckError
 from spu.spice.deck import Deck, Line
 from spu.spice.dialects import number
 from spu.spice.netlist import tolerances
@@ -52,13 +51,13 @@ class Fixture:
     vectors, elements:
         Nodes of the taps; names of the unit noise sources.
     resistors:
-        For each noise source the resistor that makes it in ``.noise``, as ngspice names it; empty for none.
+        For each noise source the resistor that makes it in ``.noise``, ``x1.r1``; empty for none.
     silenced:
         Other resistors, whose noise does not count.
     stated:
         For each noise source that ``.noise`` is deaf to, the source that says how strong it is; None for the others.
-    silence:
-        Commands that take the netlist's own inputs out of ``.ac``.
+    notes:
+        What the user should know of it.
     """
 
     deck: Deck
@@ -68,12 +67,7 @@ class Fixture:
     resistors: tuple[str, ...]
     silenced: frozenset[str]
     stated: tuple[Stated | None, ...]
-    silence: tuple[str, ...]
-
-
-def flattened(name: str) -> str:
-    """An element within subcircuits, ``x1.r1``, as ngspice names it: ``r.x1.r1``."""
-    return f"{name.rpartition('.')[2][0]}.{name}" if "." in name else name
+    notes: tuple[str, ...] = ()
 
 
 def fit(deck: Deck, read: ReadNetlist, law: Stationary, seed: int) -> Fixture:
@@ -89,17 +83,10 @@ def fit(deck: Deck, read: ReadNetlist, law: Stationary, seed: int) -> Fixture:
         Of its circuit: sample times and tolerances of transients follow from it.
     seed:
         Of the unit noise sources.
-
-    Raises
-    ------
-    DeckError
-        If a source that has to be named to ngspice has a name its command language would not take for one.
     """
     prefix = _free_prefix(deck)
     taps = [f"{prefix}_tap{k}" for k in range(len(read.probes))]
-    tap_lines = [
-        f"e{tap} {tap} 0 {probe.plus} {probe.minus} 1" for tap, probe in zip(taps, read.probes, strict=True)
-    ]
+    tap_lines = [f"e{tap} {tap} 0 {probe.plus} {probe.minus} 1" for tap, probe in zip(taps, read.probes, strict=True)]
     known = [source.origin for source in read.circuit.sources if source.origin is not None]
     nodes = [f"{prefix}_noise{k}" for k in range(len(known))]
     added = [*tap_lines, *_options(law, seed), *_units(nodes, law)]
@@ -113,18 +100,28 @@ def fit(deck: Deck, read: ReadNetlist, law: Stationary, seed: int) -> Fixture:
     for line in deck.lines:
         texts = replaced.get(_key(line))
         fitted += [line] if texts is None else [replace(line, text=text) for text in texts]
-    waving = {waving.name for waving in read.waving}
-    inputs = [row.name for row in read.inputs if row.ac and row.name not in waving]
+    flat = {waving.name: waving.flat for waving in read.waving}
     return Fixture(
         deck=_with(replace(deck, lines=tuple(fitted)), added),
         tapped=_with(deck, tap_lines),
         vectors=tuple(taps),
         elements=tuple(f"v{node}" for node in nodes),
-        resistors=tuple(flattened(origin.resistor) if origin.resistor else "" for origin in known),
-        silenced=frozenset(flattened(plain_path(name)) for name in read.choices.silent),
-        stated=tuple(_stated(origin, row.kind, read) for origin, row in zip(known, read.noise, strict=True)),
-        silence=tuple(f"alter {_plain(name, read)} acmag=0" for name in inputs),
+        resistors=tuple(origin.resistor for origin in known),
+        silenced=frozenset(plain_path(name) for name in read.choices.silent),
+        stated=tuple(
+            _stated(origin, row.kind, flat.get(origin.element, ""))
+            for origin, row in zip(known, read.noise, strict=True)
+        ),
+        notes=_notes(known),
     )
+
+
+def _notes(origins: Sequence[Origin]) -> tuple[str, ...]:
+    own = [origin.element for origin in origins if origin.element]
+    if not own:
+        return ()
+    named = ", ".join(own[:4]) + (f" and {len(own) - 4} more" if len(own) > 4 else "")
+    return (f"levels ac, replay and noise have sources of their own in place of {named}, of the density these declare",)
 
 
 def _key(line: Line) -> tuple[str, int]:
@@ -187,17 +184,8 @@ def _drives(waving: Sequence[Waving], controlled: dict[str, tuple[str, float]], 
     return lines
 
 
-def _stated(origin: Origin, kind: str, read: ReadNetlist) -> Stated | None:
-    if origin.resistor or not origin.stated:
+def _stated(origin: Origin, kind: str, flat: str) -> Stated | None:
+    # The name becomes a word of ngspice's command language, which knows redirection and shell commands.
+    if origin.resistor or not origin.stated or not re.fullmatch(r"[a-z0-9_.]+", flat):
         return None
-    return Stated(_plain(origin.element, read), kind, origin.gain)
-
-
-def _plain(name: str, read: ReadNetlist) -> str:
-    """The name of an independent source as a word of ngspice's command language, which knows shell commands."""
-    if not re.fullmatch(r"[a-z0-9_.]+", name):
-        raise DeckError(
-            f"ngspice has to be told of {name!r}, but its commands take only letters, digits and _ in names",
-            file=str(read.path),
-        )
-    return flattened(name)
+    return Stated(flat, kind, origin.gain)

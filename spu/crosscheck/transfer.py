@@ -12,6 +12,7 @@ from spu.crosscheck.result import Level
 from spu.errors import NgspiceFailed
 from spu.spice.ngspice import Step
 from spu.spice.ngspice import run as run_ngspice
+from spu.spice.reader.noise import plain_path
 from spu.spice.timing import sweep_integral
 
 FloatArray = NDArray[np.float64]
@@ -48,11 +49,9 @@ def run(context: Context) -> Level:
     sweep = f"{times.low!r} {float(high)!r}"
     stated = _stated(context)
     reference = context.elements[0]
-    silence = () if context.fixture is None else context.fixture.silence
     steps = [
         Step(
             (
-                *silence,
                 f"alter {element} acmag=1",
                 f"ac dec {fine} {sweep}",
                 f"alter {element} acmag=0",
@@ -199,12 +198,11 @@ def _densities(
     heard = np.zeros_like(gain)
     stray = 0.0
     for i, vectors in enumerate(runs):
+        each = {plain_path(name.removeprefix("onoise_")): found.real**2 for name, found in vectors.items()}
         for k, resistor in enumerate(context.resistors):
-            found = vectors.get(f"onoise_{resistor}")
-            if found is not None:
-                heard[:, i, k] = found.real**2
-        total = vectors["onoise_spectrum"].real ** 2
-        total -= sum(vectors[f"onoise_{name}"].real ** 2 for name in silenced if f"onoise_{name}" in vectors)
+            if resistor in each:
+                heard[:, i, k] = each[resistor]
+        total = each["spectrum"] - sum(each[name] for name in silenced if name in each)
         power = float((total * frequencies).sum())
         unexplained = float((np.abs(total - heard[:, i].sum(axis=1)) * frequencies).sum())
         stray = max(stray, unexplained / power if power > 0 else 0.0)

@@ -92,7 +92,7 @@ class ReadNetlist:
         Whether every noise source NAME is the deck's own element vNAME, and every readout NAME its node cell_NAME,
         as in our own netlists, which a check runs as they are; to others it adds lines.
     waving:
-        Independent sources whose lines have waveforms.
+        Independent sources whose lines say more than a constant value.
     """
 
     path: Path

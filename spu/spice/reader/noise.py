@@ -30,6 +30,7 @@ from spu.errors import DeckError, InputError
 from spu.names import shorten
 from spu.spice.reader.elaborate import Elaborated, Expansion
 from spu.spice.reader.placed import Placed, Wave
+from spu.spice.reader.statements import Definition
 
 SAME = 1e-5
 """Relative difference of densities up to which two forms are one noise (ngspice's k is 3.5e-7 off)."""
@@ -62,18 +63,21 @@ class NoiseRow:
 
 @dataclass(frozen=True)
 class Waving:
-    """An independent source, in one expansion, whose line has a waveform, noise or other; or was given a density.
+    """An independent source, in one expansion, whose line says more than a constant value; or was given a density.
 
     Attributes
     ----------
     name, path:
         ``x1.v1``, and ``x1`` in front of it.
+    flat:
+        Its name in ngspice's flattened netlist, ``v.x1.v1``; empty where that is not known.
     element:
         With its line, local nodes, and the constant value (V or A) that is left without the waveform.
     """
 
     name: str
     path: str
+    flat: str
     element: Placed
 
 
@@ -90,7 +94,7 @@ class Noisy:
     removed:
         Nodes that only carried noise and are sources now.
     waving:
-        The sources that do not hold still in ``.tran``, silent ones too.
+        The sources that do not hold still in ``.tran`` or in ``.ac``, silent ones too.
     notes:
         What the user should know.
     """
@@ -126,8 +130,9 @@ def find_noise(deck: Elaborated, silent: Sequence[str], densities: Mapping[str, 
     _refuse_waveforms(deck)
     lines |= {_place(element) for element in _moving(deck)}
     found = _Search(deck).found
+    scopes = {expansion.path: expansion.definition.outer for expansion in deck.expansions}
     found.waving = [
-        Waving(expansion.name_of(element), expansion.path, element)
+        Waving(expansion.name_of(element), expansion.path, _flat(element.name, expansion.path, scopes), element)
         for expansion in deck.expansions
         for element in expansion.elements
         if _place(element) in lines
@@ -143,8 +148,30 @@ def _place(element: Placed) -> tuple[str, int]:
 def _moving(deck: Elaborated) -> Iterator[Placed]:
     for expansion in deck.expansions:
         for element in expansion.elements:
-            if element.wave is not None or element.stimulus is not None:
+            if element.wave is not None or element.stimulus is not None or element.ac:
                 yield element
+
+
+def _flat(name: str, path: str, scopes: Mapping[str, Definition | None]) -> str:
+    """The name of an element in a netlist that ngspice has flattened: ``v.x1.x2.v1``.
+
+    Definitions inside definitions are expanded before those around them, and each time a letter comes in
+    front: ``v.x1.v.x2.v1``, where that of x2 stands inside that of x1.
+    """
+    calls = path.split(".") if path else []
+    around = [scopes[".".join(calls[: k + 1])] for k in range(len(calls))]
+    flat, seen = name, list[Definition | None]()
+    while calls:
+        scope = around[-1]
+        if any(other is scope for other in seen):
+            return ""  # expanded in turns: such names are anybody's guess
+        seen.append(scope)
+        group: list[str] = []
+        while calls and around[-1] is scope:
+            around.pop()
+            group.insert(0, calls.pop())
+        flat = ".".join([name[0], *group, flat])
+    return flat
 
 
 def _choose(deck: Elaborated, silent: Sequence[str], densities: Mapping[str, float]) -> None:
@@ -174,11 +201,9 @@ def _choose(deck: Elaborated, silent: Sequence[str], densities: Mapping[str, flo
 
 
 def plain_path(name: str) -> str:
-    """``x1.r1``, also out of ngspice's ``r.x1.r1``."""
-    parts = name.lower().split(".")
-    if len(parts) > 2 and len(parts[0]) == 1 and parts[-1][:1] == parts[0]:
-        parts = parts[1:]
-    return ".".join(parts)
+    """``x1.r1``, also out of ngspice's ``r.x1.r1`` (or ``r.x1.r.x2.r1``): calls begin with an x."""
+    *calls, last = name.lower().split(".")
+    return ".".join([*(call for call in calls if call != last[:1]), last])
 
 
 def _refuse_waveforms(deck: Elaborated) -> None:
@@ -234,9 +259,7 @@ class _Search:
     def _others(self, node: int, *known: Placed) -> list[_Touch]:
         return [touch for touch in self._touches.get(node, []) if all(touch.element is not k for k in known)]
 
-    def _source(
-        self, name: str, thermal: bool, kind: str, density: float, unit: str, into: str, origin: Origin
-    ) -> int:
+    def _source(self, name: str, thermal: bool, kind: str, density: float, unit: str, into: str, origin: Origin) -> int:
         self.found.sources.append(NoiseSource(name, thermal, origin))
         self.found.table.append(NoiseRow(name, kind, density, unit, into))
         return len(self.found.sources) - 1
@@ -423,9 +446,7 @@ class _Search:
         """Of the noise that an independent source makes."""
         assert source.wave is not None
         twin = self._twins.get(id(source), "")
-        return Origin(
-            _amplitude(source.wave.density), name, resistor=twin, stated=source.wave.kind != "density"
-        )
+        return Origin(_amplitude(source.wave.density), name, resistor=twin, stated=source.wave.kind != "density")
 
     def _ends(self, expansion: Expansion, element: Placed) -> tuple[str, str]:
         """Names of an element's first two nodes."""
