@@ -14,10 +14,10 @@ demo: $(VENV)/installed
 	$(BIN)/spu predict demo
 	$(BIN)/spu simulate demo --samples 100000
 	$(BIN)/spu inspect demo --plot demo/device.png
-	$(BIN)/spu check demo --plot demo/covariances.png
+	$(BIN)/spu report demo
 	@echo
-	@echo "The three covariances are drawn in demo/covariances.png, the device in demo/device.png,"
-	@echo "and the netlist that ngspice ran is demo/device.cir."
+	@echo "All of it, with pictures, is in demo/report.html: open it in a browser. The device is drawn in"
+	@echo "demo/device.png, and the netlist that ngspice ran is demo/device.cir."
 
 test: $(VENV)/installed lint
 	$(BIN)/python -m pytest

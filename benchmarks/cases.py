@@ -26,6 +26,7 @@ from harness import (
     ratio,
     version,
 )
+from networks import DiffraxNetwork, NumpyNetwork, Own
 from peers import BIAS, Diffrax, Ngspice, NumpyEuler, NumpyExact, Thermox, missing
 from problems import NOMINAL_TIME, cell_law, dense_precision, grid_precision, nominal_step, orthogonal_step, scattered
 
@@ -428,6 +429,48 @@ def case_10(session: Session) -> None:
         session.rows.append(Row("10", what, f"numpy {name}", version("numpy"), settings, **found))
 
 
+def case_11(session: Session) -> None:
+    """Euler-Maruyama steps of thermodynamic networks: against numpy, diffrax and the machine's limit."""
+    for n, count, steps in ((32, 1024, 1000), (1000, 256, 20)):
+        if session.quick:
+            n, count, steps = min(n, 8), 8, 4
+        own = Own(n, count, steps, session.threads)
+        contestants = {"spu": Contestant(own.run, own.units)}
+        peers: dict[str, NumpyNetwork | DiffraxNetwork] = {}
+        what = f"Euler-Maruyama step of a network of {n:,} quartic units, {count:,} trajectories"
+        for peer in (NumpyNetwork(), DiffraxNetwork()):
+            if reason := _absent(session, peer):
+                session.rows.append(Row("11", what, peer.name, peer.version, note=reason))
+                continue
+            peer.prepare(n, count=count, steps=steps, threads=session.threads)
+            peers[peer.name] = peer
+            contestants[peer.name] = Contestant(peer.run, peer.units, peer.blas)
+        times = alternate(contestants, budget=12.0)
+        for name, peer in peers.items():
+            found = ratio(times["spu"], times[name])
+            session.rows.append(Row("11", what, name, peer.version, peer.settings, **found))
+        measure_limits(session, brief=True)
+        limit = 2.0 * n * n / session.limits["products"] + n / session.limits["normals"]
+        best, worst = float(times["spu"].min()), float(times["spu"].max())
+        session.rows.append(
+            Row(
+                "11",
+                f"share of the machine's limit, {n:,} units",
+                "this machine",
+                "",
+                "limit: 2 n^2 flop at the product peak and n normals at theirs; nothing for the polynomial",
+                value=limit / best,
+                low=limit / worst,
+                high=limit / best,
+                unit="of limit",
+                own=best,
+                other=limit,
+                goal=0.5,
+                reach=0.85,
+            )
+        )
+
+
 CASES: dict[str, Callable[[Session], None]] = {
     "1": case_1,
     "2": case_2,
@@ -440,6 +483,7 @@ CASES: dict[str, Callable[[Session], None]] = {
     "8": case_8,
     "9": case_9,
     "10": case_10,
+    "11": case_11,
 }
 
 SAMPLING = frozenset({"1", "2", "3", "3b", "4", "5", "6", "10"})
@@ -448,5 +492,5 @@ SAMPLING = frozenset({"1", "2", "3", "3b", "4", "5", "6", "10"})
 FORKING = frozenset({"4", "9"})
 """Cases that start processes: run first, since forking a process that holds JAX's threads may deadlock."""
 
-LIMITED = frozenset({"1", "2", "3", "5"})
+LIMITED = frozenset({"1", "2", "3", "5", "11"})
 """Cases that are held against the machine's limit."""

@@ -1,7 +1,8 @@
 """What `spu check` sees: random devices of every architecture, their netlists changed in one place.
 
 Each device is checked as it is, which gives the false alarms, and with its netlist changed: one value by 1, 2, 5 and
-20 %, two couplers swapped, a coupler's sign flipped, a noise source removed, a noise source of twice the density.
+20 %, two couplers swapped, a sign flipped (of a transconductor or a bias; of dual rails a coupler crossed), a noise
+source removed, a noise source of twice the density.
 Printed are, per level: how many changes were seen, how many of those that the level said beforehand it would see
 (`Level.detects`), and how often the diagnosis named the right element.
 
@@ -144,10 +145,23 @@ def changes(rng: np.random.Generator, deck: str) -> list[Change]:
     every = ("c", "r", "l", "sn", "ib", "gab", "gba")
     made = [one(f"{share:.0%} off", every, 1.0 + float(rng.choice([-1, 1])) * share) for share in SHARES]
     made.append(_swap(rng, lines, places))
-    made.append(one("sign", ("c", "r", "l", "gab", "gba"), -1.0, "xcoupler"))
+    made.append(_crossed(rng, lines) or one("sign", ("gab", "gba", "ib"), -1.0))
     made.append(one("no noise", ("sn",), 0.0))
     made.append(one("twice the noise", ("sn",), 2.0))
     return [change for change in made if change is not None]
+
+
+def _crossed(rng: np.random.Generator, lines: list[str]) -> Change | None:
+    """A coupler of dual rails that meets the wrong one of a pair: the sign of its matrix entry."""
+    fitting = [
+        number for number, line in enumerate(lines) if re.match(r"xcoupler_\S+ cell_\w+_[pn] cell_\w+_[pn] ", line)
+    ]
+    if not fitting:
+        return None
+    number = int(rng.choice(fitting))
+    words = lines[number].split()
+    words[2] = words[2][:-1] + {"p": "n", "n": "p"}[words[2][-1]]
+    return Change("sign", words[0], "", 2.0, {number: " ".join(words)})
 
 
 def _swap(rng: np.random.Generator, lines: list[str], places: list[tuple[int, str, float]]) -> Change | None:

@@ -13,7 +13,7 @@ import click
 
 from spu.errors import SpuError
 
-VERBS = ("compile", "predict", "simulate", "check", "inspect", "program", "export", "import")
+VERBS = ("compile", "predict", "simulate", "check", "report", "inspect", "program", "export", "import")
 _MODULES = {"import": "import_netlist"}
 """Modules that are not called like their verb: ``import`` is a word of Python."""
 
@@ -109,6 +109,7 @@ def cli() -> None:
       spu predict out                  exact statistics, no sampling
       spu simulate out                 samples, with error bars
       spu check out                    ideal model, emulator and ngspice side by side
+      spu report out                   all of it in one file to show
       spu inspect out                  cells, couplers, a picture
       spu program out codes.csv        set the banks of quantised hardware
       spu export out --dialect xyce    the netlist for LTspice, Xyce or Spectre

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from spu.errors import OutputError
+from spu.errors import OutputError, UsageError
 from spu.words import engineering as engineering
 from spu.words import number as number
 from spu.words import plural as plural
@@ -52,6 +53,40 @@ def dialect_option(*, multiple: bool = False, help: str) -> Callable[[AnyFunctio
     if multiple:
         return click.option("--dialect", "dialects", metavar="NAME", multiple=True, help=help)
     return click.option("--dialect", metavar="NAME", default="ngspice", show_default=True, help=help)
+
+
+def plan_options(function: AnyFunction) -> AnyFunction:
+    """``--detect`` and ``--budget``, of level ``noise``."""
+    detect = click.option(
+        "--detect",
+        metavar="X",
+        callback=lambda _context, _option, value: _parsed(value, "--detect", "2% or 0.02", {"%": 0.01}),
+        help="Level noise takes as many samples as show a variance that is off by X (2% or 0.02) with 99 %.",
+    )
+    budget = click.option(
+        "--budget",
+        metavar="T",
+        callback=lambda _context, _option, value: _parsed(
+            value, "--budget", "60s or 5min", {"min": 60.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+        ),
+        help="Seconds for level noise (60s, 5min); what they bought is said before and after.",
+    )
+    return detect(budget(function))
+
+
+def _parsed(text: str | None, option: str, example: str, units: dict[str, float]) -> float | None:
+    """A positive number with or without one of the units."""
+    if text is None:
+        return None
+    stripped = text.strip().lower()
+    unit = next((unit for unit in units if stripped.endswith(unit)), "")
+    try:
+        value = float(stripped.removesuffix(unit)) * units.get(unit, 1.0)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise UsageError(f"{option} must be a positive number such as {example}, not {text!r}")
+    return value
 
 
 def file_option(*names: str, metavar: str = "FILE", help: str) -> Callable[[AnyFunction], AnyFunction]:
@@ -177,3 +212,8 @@ def facts(pairs: Sequence[tuple[str, str]]) -> str:
 def warn(message: str) -> None:
     """Say on stderr what does not stop the work."""
     click.echo(f"warning: {message}", err=True)
+
+
+def progress_words(always: bool = False) -> Callable[[str], None] | None:
+    """Where long work says what it is doing: on stderr, if that is a terminal, or always."""
+    return (lambda message: click.echo(message, err=True)) if always or sys.stderr.isatty() else None

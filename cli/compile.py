@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spu.errors import InputError, UsageError
+from spu.words import TASKS
 
 from .common import (
     dialect_option,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from spu.compiler.embedding import Embedding
     from spu.problem import Problem
 
-_TASKS = {"gaussian": "sample a Gaussian", "inverse": "invert a matrix", "linear": "solve a linear system"}
 
 _MEANS = {
     "zero": "zero: nothing to hold",
@@ -51,8 +51,8 @@ _LARGEST_SEED = 2**31 - 2  # ngspice keeps it, plus one, in a C int
 @click.option(
     "--architecture",
     metavar="NAME",
-    help="Force rlc-capacitive, rc-resistive, either with -dual, or rc-transconductor "
-    "[default: the most passive that can].",
+    help="Force rlc-capacitive, rc-resistive, either with -dual, or rc-transconductor; of a network rc-conductance, "
+    "rlc-flux or rc-charge [default: the most passive that can; of a network the hardware's first].",
 )
 @click.option(
     "--rounding",
@@ -79,6 +79,12 @@ _LARGEST_SEED = 2**31 - 2  # ngspice keeps it, plus one, in a C int
     help="Which of the hardware's details to model: all, none, or e.g. switch,node.capacitance [default: all].",
 )
 @click.option("--embedding-seed", type=int, default=0, metavar="N", help="Seed of the search for chains.")
+@click.option(
+    "--speedup",
+    type=float,
+    metavar="X",
+    help="Of a network: energies and noise times X, the same answers X times sooner.",
+)
 @dialect_option(multiple=True, help="Write the netlist for this simulator, too: ltspice, xyce or spectre; repeatable.")
 @seed_option("the netlist's noise sources", _LARGEST_SEED)
 @json_option
@@ -98,6 +104,7 @@ def command(
     correction: str,
     detail: str,
     embedding_seed: int,
+    speedup: float | None,
     dialects: tuple[str, ...],
     seed: int,
     as_json: bool,
@@ -105,7 +112,8 @@ def command(
     """Realize PROBLEM on hardware and write the folder DIR.
 
     PROBLEM is a matrix (.npy, .npz, .csv, .mtx), taken as the precision of a Gaussian, or a
-    .toml file with task, precision or covariance, mean, matrix, vector, variables, hardware.
+    .toml file with task, precision or covariance, mean, matrix, vector, variables, hardware. With
+    task = "network" it is a thermodynamic network: J2, J3, J4, input, bias, couplings, kT, mobility.
 
     DIR gets device.json (the programmed device), device.cir (its netlist: ngspice -b runs it;
     of an ensemble also device.2.cir...) and problem.json; with --dialect also device.ltspice.cir,
@@ -126,12 +134,42 @@ def command(
         raise UsageError("compile needs a folder to write: spu compile PROBLEM -o DIR")
     from spu.compiler import EmbeddingOptions, compile_problem
     from spu.folder import refuse_folder, write_folder
+    from spu.network import is_network_file
     from spu.problem import load_problem
     from spu.spice.dialects import find_dialect
 
     for dialect in dialects:
         find_dialect(dialect)
     refuse_folder(output, force=force)
+    if is_network_file(problem):
+        from .networks import compile_command, refuse_options
+
+        refuse_options(
+            "networks",
+            rounding=None if rounding == "answer" else rounding,
+            ensemble=None if ensemble == 1 else ensemble,
+            task=task,
+            covariance=covariance,
+            vector=vector,
+            explain=explain,
+            chain_strength=chain_strength,
+            correction=None if correction == "auto" else correction,
+            embedding_seed=embedding_seed or None,
+            detail=None if detail == "all" else detail,
+            dialect=dialects or None,
+        )
+        return compile_command(
+            problem,
+            output,
+            hardware=hardware,
+            architecture=architecture,
+            speedup=1.0 if speedup is None else speedup,
+            force=force,
+            seed=seed,
+            as_json=as_json,
+        )
+    if speedup is not None:
+        raise UsageError('--speedup is for networks (task = "network")')
     options = EmbeddingOptions(strength=chain_strength, correction=correction, seed=embedding_seed)
     posed, named = load_problem(problem, task=task, covariance=covariance, vector=vector)
     try:
@@ -251,7 +289,7 @@ def _describe(file: Path, problem: Problem, compilation: Compilation, files: tup
         )
     return facts(
         [
-            ("problem", f"{file}: {_TASKS[problem.task]}, {plural(problem.n, 'variable')}"),
+            ("problem", f"{file}: {TASKS[problem.task]}, {plural(problem.n, 'variable')}"),
             ("condition", f"{problem.condition:.3g}"),
             ("hardware", f"{hardware.name}, {hardware.temperature:g} K"),
             ("architecture", f"{compilation.architecture}: {compilation.reason}"),

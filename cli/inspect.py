@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spu.errors import UsageError
-from spu.look import CellLook, CouplerLook, Look, look_at
+from spu.look import Look, cell_table, coupler_table, look_at
 
 from .common import (
     MAX_TABLE_ROWS,
@@ -18,11 +17,11 @@ from .common import (
     file_option,
     folder_argument,
     json_option,
-    number,
     plural,
     print_result,
     table,
 )
+from .networks import inspect_command, nonlinear, refuse_options
 
 if TYPE_CHECKING:
     from spu.budget import Budget
@@ -69,6 +68,9 @@ def command(
     folder = read_folder(directory)
     if folder.read is not None:
         return _inspect_netlist(folder, plot or schematic, as_json)
+    if nonlinear(folder.subject):
+        refuse_options("networks", schematic=schematic, budget=budget)
+        return inspect_command(folder, plot, as_json)
     if schematic is not None:
         from spu.pictures import save
         from spu.schematic import draw_schematic
@@ -161,51 +163,12 @@ def _describe(folder: Folder, look: Look) -> str:
     if folder.problem is not None:
         lines.append(f"problem: {folder.problem.task}, condition number {folder.problem.condition:.3g}")
     rest = "all with --json" if look.complete else f"all in {folder.path}"
-    rows = [_cell_row(cell) for cell in look.cells]
-    cells = table(*_without_empty(_CELL_HEADERS, rows), limit=MAX_TABLE_ROWS, count=look.cell_count, rest=rest)
+    cells = table(*cell_table(look.cells), limit=MAX_TABLE_ROWS, count=look.cell_count, rest=rest)
     lines += ["", cells]
     if look.couplers:
-        rows = [_coupler_row(coupler) for coupler in look.couplers]
-        shown = _without_empty(_COUPLER_HEADERS, rows)
+        shown = coupler_table(look.couplers)
         lines += ["", table(*shown, left=2, limit=MAX_TABLE_ROWS, count=look.coupler_count, rest=rest)]
     return "\n".join(lines)
-
-
-_CELL_HEADERS = ("cell", "C", "R", "L", "noise", "bias", "time constant", "resonance", "Q", "readout")
-_COUPLER_HEADERS = ("cell", "cell", "C", "R", "L", "g(ab)", "g(ba)", "strength")
-
-
-def _cell_row(cell: CellLook) -> list[str]:
-    values = cell.values
-    density = values.get("noise")
-    return [
-        cell.name,
-        engineering(values.get("capacitance"), "F", 4),
-        engineering(_inverse(values.get("conductance")), "ohm", 4),
-        engineering(values.get("inductance"), "H", 4),
-        engineering(None if density is None else density**0.5, "A/rtHz"),
-        engineering(values.get("bias"), "A", 4),
-        engineering(cell.time_constant, "s"),
-        engineering(cell.resonance, "Hz"),
-        number(cell.quality, 3),
-        "inverted" if cell.flipped else "-",
-    ]
-
-
-def _coupler_row(coupler: CouplerLook) -> list[str]:
-    values = coupler.values
-    pair = values.get("transconductance", (None, None))
-    forth, back = pair if isinstance(pair, tuple) else (pair, pair)
-    return [
-        coupler.a,
-        coupler.b,
-        engineering(values.get("capacitance"), "F", 4),
-        engineering(_inverse(values.get("conductance")), "ohm", 4),
-        engineering(values.get("inductance"), "H", 4),
-        engineering(forth, "S", 4),
-        engineering(back, "S", 4),
-        number(coupler.strength, 3),
-    ]
 
 
 def _budget(budget: Budget) -> str:
@@ -230,16 +193,6 @@ def _budget(budget: Budget) -> str:
             "by itself: each effect alone, all else ideal. share: its part along the whole error; shares add up.",
         ]
     )
-
-
-def _inverse(value: float | None) -> float | None:
-    return None if value is None else 1 / value
-
-
-def _without_empty(headers: Sequence[str], rows: list[list[str]]) -> tuple[list[str], list[list[str]]]:
-    """Drop the columns in which no row has anything."""
-    kept = [k for k in range(len(headers)) if any(row[k] != "-" for row in rows)]
-    return [headers[k] for k in kept], [[row[k] for k in kept] for row in rows]
 
 
 def _times(prediction: Prediction) -> str:

@@ -23,6 +23,7 @@ from .common import (
     statistics_json,
     table,
 )
+from .networks import nonlinear, predict_command, refuse_options
 
 if TYPE_CHECKING:
     from spu.emulator.stationary import Stationary
@@ -64,6 +65,9 @@ def command(
 
         refuse_picture(plot)
     folder = read_folder(directory)
+    if nonlinear(folder.subject):
+        refuse_options("networks: their spectra are not known", band=band, spectrum=spectrum, plot=plot)
+        return predict_command(folder, as_json)
     prediction = predict(folder.subject, band=band)
     if spectrum is not None:
         if not isinstance(prediction.law, Stationary):

@@ -30,14 +30,14 @@ from .common import (
     warn,
     write_npz,
 )
+from .networks import SAMPLES as _MARKER
+from .networks import nonlinear, refuse_options, simulate_command
 
 if TYPE_CHECKING:
     from spu.folder import Folder
     from spu.sampling import Simulation
 
 Progress = Callable[[int, int], None]
-
-_MARKER = "spu_samples"
 
 
 @click.command("simulate")
@@ -68,7 +68,19 @@ _MARKER = "spu_samples"
     help="Keep every Nth readout of each trajectory [default: all, or what makes 0.4 GB].",
 )
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="At most N [default: all]; changes no bit.")
-@click.option("--step", type=float, metavar="S", help="Time step of the midpoint rule (large sparse networks).")
+@click.option(
+    "--step",
+    type=float,
+    metavar="S",
+    help="Time step of the midpoint rule (large sparse networks); of a thermodynamic network, in its own time.",
+)
+@click.option("--times", metavar="T1,T2...", help="Of a thermodynamic network: when to read, in its own time.")
+@click.option("--scheme", metavar="NAME", help="Of a network: euler-maruyama, leimkuhler-matthews or baoab.")
+@click.option("--start", type=float, metavar="X", help="Of a network: where all units start [default: 0].")
+@file_option(
+    "--inputs", metavar="FILE.csv", help="Of a network: columns time and units, inputs between instants on lines."
+)
+@click.option("--heat", is_flag=True, help="Of a network: book heat and work.")
 @click.option("--method", metavar="NAME", help="Force a way to step: modal or dense [default: the best].")
 @file_option("-o", "--output", metavar="FILE.npz", help="For the samples [default: DIR/samples.npz].")
 @click.option("--no-output", is_flag=True, help="Keep the statistics only; write no samples.")
@@ -88,6 +100,11 @@ def command(
     trace: int | None,
     threads: int | None,
     step: float | None,
+    times: str | None,
+    scheme: str | None,
+    start: float | None,
+    inputs: Path | None,
+    heat: bool,
     method: str | None,
     output: Path | None,
     no_output: bool,
@@ -101,6 +118,10 @@ def command(
     readout or, with --trace N, every Nth), variables, interval, trace, seed, trajectories,
     complete, and with --lags autocovariance (N + 1, p, p). For a device.json that stands
     alone samples are written only with -o.
+
+    Of a thermodynamic network independent trajectories start at --start and are read at --times
+    (by default once, after ten time constants); DIR/samples.npz then holds states (times,
+    trajectories, units), and with --heat what each trajectory took and gave, in kT.
 
     Ctrl-C ends the run early: what there is by then is printed and written, marked incomplete.
     """
@@ -128,6 +149,35 @@ def command(
         if file.suffix != ".npz":
             raise UsageError(f"samples are written as .npz, not {str(file)!r}")
         refuse_npz(file, _MARKER)
+    if nonlinear(folder.subject):
+        refuse_options(
+            "networks (see --times and --trajectories)",
+            samples=samples,
+            interval=interval,
+            duration=duration,
+            independent=independent,
+            lags=lags or None,
+            trace=trace,
+            method=method,
+        )
+        with _progress() as progress:
+            return simulate_command(
+                folder,
+                times=times,
+                trajectories=trajectories,
+                step=step,
+                scheme=scheme,
+                start=start or 0.0,
+                inputs=inputs,
+                heat=heat,
+                seed=seed,
+                threads=threads,
+                file=file,
+                plot=plot,
+                progress=progress,
+                as_json=as_json,
+            )
+    refuse_options("linear devices", times=times, scheme=scheme, start=start, inputs=inputs, heat=heat)
     given: dict[str, Any] = {} if samples is None else {"samples": samples}
     with _progress() as progress:
         run = simulate(

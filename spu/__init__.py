@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from spu.budget import Budget, error_budget
     from spu.compiler import Compilation, compile_problem
+    from spu.compiler.network import NetworkCompilation, compile_network
     from spu.crosscheck import Check, check
     from spu.detail import Detail
     from spu.device import Cell, Coupler, Device, Readout
@@ -35,7 +36,10 @@ if TYPE_CHECKING:
         Unrealizable,
     )
     from spu.hardware import Hardware, load_hardware
+    from spu.network import ThermodynamicNetwork, load_network, unit_law
     from spu.problem import GaussianSampling, LinearSystem, MatrixInverse, Problem, load_problem
+    from spu.relaxation import NetworkPrediction, NetworkSimulation, predict_network, simulate_network
+    from spu.reports import Report, report
     from spu.sampling import Simulation, simulate
     from spu.spectra import Spectrum, spectrum
     from spu.spice.netlist import netlist
@@ -59,6 +63,9 @@ __all__ = [
     "InputError",
     "LinearSystem",
     "MatrixInverse",
+    "NetworkCompilation",
+    "NetworkPrediction",
+    "NetworkSimulation",
     "NgspiceFailed",
     "NgspiceMissing",
     "NonlinearNetlist",
@@ -66,22 +73,30 @@ __all__ = [
     "Problem",
     "ReadNetlist",
     "Readout",
+    "Report",
     "Simulation",
     "Spectrum",
     "SpuError",
+    "ThermodynamicNetwork",
     "Unrealizable",
     "check",
     "compile",
+    "compile_network",
     "compile_problem",
     "error_budget",
     "kullback_leibler",
     "load_hardware",
+    "load_network",
     "load_problem",
     "netlist",
     "predict",
+    "predict_network",
     "read_netlist",
+    "report",
     "simulate",
+    "simulate_network",
     "spectrum",
+    "unit_law",
 ]
 
 
@@ -100,6 +115,9 @@ _HOME = {
     "InputError": "spu.errors",
     "LinearSystem": "spu.problem",
     "MatrixInverse": "spu.problem",
+    "NetworkCompilation": "spu.compiler.network",
+    "NetworkPrediction": "spu.relaxation",
+    "NetworkSimulation": "spu.relaxation",
     "NgspiceFailed": "spu.errors",
     "NgspiceMissing": "spu.errors",
     "NonlinearNetlist": "spu.errors",
@@ -107,21 +125,29 @@ _HOME = {
     "Problem": "spu.problem",
     "ReadNetlist": "spu.spice.reader",
     "Readout": "spu.device",
+    "Report": "spu.reports",
     "Simulation": "spu.sampling",
     "Spectrum": "spu.spectra",
     "SpuError": "spu.errors",
+    "ThermodynamicNetwork": "spu.network",
     "Unrealizable": "spu.errors",
     "check": "spu.crosscheck",
+    "compile_network": "spu.compiler.network",
     "compile_problem": "spu.compiler",
     "error_budget": "spu.budget",
     "kullback_leibler": "spu.statistics",
     "load_hardware": "spu.hardware",
+    "load_network": "spu.network",
     "load_problem": "spu.problem",
     "netlist": "spu.spice.netlist",
     "predict": "spu.statistics",
+    "predict_network": "spu.relaxation",
     "read_netlist": "spu.spice.reader",
+    "report": "spu.reports",
     "simulate": "spu.sampling",
+    "simulate_network": "spu.relaxation",
     "spectrum": "spu.spectra",
+    "unit_law": "spu.network",
 }
 """Where each public name lives: imported on first use, so that ``import spu`` costs next to nothing."""
 
@@ -137,8 +163,19 @@ def __dir__() -> list[str]:
     return sorted([*globals(), *_HOME])
 
 
-def compile(problem: Problem, hardware: str | Path | Hardware = "ideal", *, architecture: str | None = None) -> Device:
-    """Realize a problem on hardware; see `compile_problem`, whose ``device`` this returns."""
+def compile(
+    problem: Problem | ThermodynamicNetwork,
+    hardware: str | Path | Hardware = "ideal",
+    *,
+    architecture: str | None = None,
+) -> Device:
+    """Realize a problem on hardware; see `compile_problem` and `compile_network`, whose ``device`` this returns."""
+    from spu.network import ThermodynamicNetwork
+
+    if isinstance(problem, ThermodynamicNetwork):
+        from spu.compiler.network import compile_network
+
+        return compile_network(problem, hardware, architecture=architecture).device
     from spu.compiler import compile_problem
 
     return compile_problem(problem, hardware, architecture=architecture).device

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from spu.constants import GROUND
 from spu.detail import Detail
 from spu.device import Columns, Device, Readout
-from spu.elements import Element, Inductor, MutualInductance
+from spu.elements import CrossedInductor, Element, Inductor, MutualInductance, PolynomialElement
 from spu.errors import CircuitError, InputError
 from spu.expressions import Expression
 from spu.lazy import Lazy
@@ -44,6 +44,8 @@ class Subcircuit:
         Those that have one value for all instances, and
     derived:
         those that follow from others, each of which stands before it.
+    codes:
+        Parameters that are the code of a bank: name -> least and greatest.
 
     Raises
     ------
@@ -58,6 +60,7 @@ class Subcircuit:
     meaning: str = ""
     constants: Mapping[str, float] = field(default_factory=dict)
     derived: Mapping[str, Expression] = field(default_factory=dict)
+    codes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         kinds = {element.name: element for element in self.elements}
@@ -181,6 +184,15 @@ class Circuit:
         """Itself: a circuit has one programming (as `Device.members`, for whoever takes either)."""
         return [self]
 
+    @property
+    def nonlinear(self) -> bool:
+        """Whether any element is not linear, or couples fluxes: see `spu.langevin`."""
+        return any(
+            isinstance(element, (PolynomialElement, CrossedInductor))
+            for group in self.instances
+            for element in group.subcircuit.elements
+        )
+
     def flatten(self) -> Iterator[FlatElements]:
         """Every element over all its instances, with global nodes; internal nodes and branches get numbers."""
         next_node, next_branch = len(self.nodes), 0
@@ -229,8 +241,11 @@ class FlatElements:
 
     @property
     def values(self) -> FloatArray:
-        """(k,) values, SI."""
-        return self.group.parameters[self.element.value]
+        """(k,) values, SI; of an element with several coefficients (k, c)."""
+        names = self.element.parameters
+        if len(names) > 1:
+            return np.column_stack([self.group.parameters[name] for name in names])
+        return self.group.parameters[names[0]]
 
 
 def lower(device: Device) -> Circuit:
@@ -264,11 +279,26 @@ def lower(device: Device) -> Circuit:
         instances=groups,
         sources=sources,
         probes=cells,
-        probe_nodes=np.column_stack([np.arange(count), np.full(count, GROUND)]),
+        probe_nodes=np.column_stack([_probed(groups, count), np.full(count, GROUND)]),
         readout=device.readout,
         hash=device.hash,
         problem=device.problem,
     )
+
+
+def _probed(groups: list[Instances], count: int) -> IntArray:
+    """The node that shows each cell: its own, or the sense node of its nonlinear inductor or capacitor."""
+    nodes = np.arange(count)
+    following = count
+    for group in groups:
+        senses = {
+            e.nodes[2] for e in group.subcircuit.elements if isinstance(e, PolynomialElement) and len(e.nodes) > 2
+        }
+        for node in group.subcircuit.internal_nodes:
+            if node in senses:
+                nodes[group.nodes[:, 0]] = np.arange(following, following + len(group.names))
+            following += len(group.names)
+    return nodes
 
 
 def _mapped(form: str, names: Sequence[str]) -> Lazy[str]:
@@ -345,7 +375,7 @@ def _resolved(template: Subcircuit, settings: dict[str, Any], count: int) -> dic
     known: dict[str, Any] = {**settings, **template.constants}
     for name, expression in template.derived.items():
         known[name] = expression(known)
-    needed = dict.fromkeys(element.value for element in template.elements)
+    needed = dict.fromkeys(name for element in template.elements for name in element.parameters)
     return {name: np.broadcast_to(np.asarray(known[name], dtype=np.float64), (count,)) for name in needed}
 
 
@@ -363,4 +393,5 @@ def _subcircuit(name: str, made: list[Realisation], ends: int) -> Subcircuit:
         meaning=", ".join(each.meaning for each in made),
         constants={key: value for each in made for key, value in each.constants.items()},
         derived={key: value for each in made for key, value in each.derived.items()},
+        codes={key: ends for each in made for key, ends in each.codes.items()},
     )

@@ -32,6 +32,7 @@ from spu.sparse import canonical, from_fields, is_diagonal, to_fields
 if TYPE_CHECKING:
     import networkx as nx
 
+    from spu.network import Scales, ThermodynamicNetwork
     from spu.problem import Problem
 
 FloatArray = NDArray[np.float64]
@@ -172,7 +173,8 @@ class Columns:
                     f"{where}: {self.what} has no quantity {quantity!r}; {suggest(quantity, self.parts)}",
                     file=file,
                 )
-            entries = value if isinstance(value, (list, tuple)) else [value] * len(part.keys)
+            several = isinstance(value, (list, tuple)) or part.polynomial
+            entries = _several(value) if several else [value] * len(part.keys)
             if len(entries) != len(part.keys):
                 raise InputError(
                     f"{where}: {quantity} takes {' and '.join(part.keys)}, not {len(entries)} values",
@@ -189,7 +191,8 @@ class Columns:
         for part in self.parts.values():
             numbers = [float(self.arrays[key][index]) for key in part.keys]
             if not math.isnan(numbers[0]):
-                found[part.quantity] = numbers[0] if len(set(numbers)) == 1 else tuple(numbers)
+                one = len(set(numbers)) == 1 and not part.polynomial
+                found[part.quantity] = numbers[0] if one else tuple(numbers)
         return found
 
     def json(self, keys: Sequence[str], texts: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -204,6 +207,7 @@ class Columns:
             for part in self.parts.values():
                 held = [columns[key] for key in part.keys]
                 unequal = np.any([held[0] != other for other in held[1:]], axis=0) if held[1:] else False
+                unequal = True if part.polynomial else unequal
                 code = 3 * code + np.where(np.isnan(held[0]), 0, np.where(unequal, 2, 1))
             lines: list[str] = [""] * len(code)
             for kind in np.unique(code).tolist():
@@ -245,7 +249,7 @@ class Columns:
                     return None
                 column = [row[quantity] for row in chosen]
                 kinds = set(map(type, column))
-                if kinds <= {float, int}:
+                if kinds <= {float, int} and not part.polynomial:
                     pairs: list[Any] = [column] * len(part.keys)
                 elif kinds <= {float, int, list}:
                     pairs = list(zip(*(v if type(v) is list else [v] * len(part.keys) for v in column), strict=False))
@@ -268,6 +272,10 @@ class Columns:
                 for key, value in zip(part.keys, values, strict=True):
                     arrays[key][members] = np.where(absent, np.nan, value)
         return arrays
+
+
+def _several(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, (list, tuple)) else [value]
 
 
 def _number(value: Any, where: str, part: Part, file: str | None) -> float:
@@ -331,6 +339,10 @@ class Device:
     architecture: str | None = None
     problem: Problem | None = field(default=None, repr=False)
     """What the device was compiled for; kept in ``problem.json``, not in the device file."""
+    network: ThermodynamicNetwork | None = field(default=None, repr=False)
+    """The thermodynamic network it was compiled for; kept in ``problem.json``, too."""
+    scales: Scales | None = field(default=None, repr=False)
+    """How the circuit holds that network's units."""
     _readout: Readout | None = field(default=None, repr=False)
     detail: Detail = field(default_factory=Detail)
     """What is not ideal about its parts; see `spu.detail`."""
@@ -359,7 +371,9 @@ class Device:
             Letters, digits and underscores; unique even ignoring case (ngspice ignores it).
         **values:
             Any of ``capacitance`` (F), ``conductance`` (S), ``inductance`` (H), all to ground,
-            ``noise`` (A^2/Hz, one-sided, injected) and ``bias`` (A, into the cell).
+            ``noise`` (A^2/Hz, one-sided, injected) and ``bias`` (A, into the cell). Nonlinear ones, each of
+            three coefficients: ``polynomial_conductance`` (i of v, A/V^k), ``polynomial_inductance`` (i of
+            the flux, A/Wb^k), ``polynomial_capacitance`` (v of the charge, V/C^k).
 
         Raises
         ------
@@ -386,7 +400,8 @@ class Device:
         **values:
             Any of ``capacitance`` (F), ``conductance`` (S), ``inductance`` (H) between the
             cells, and ``transconductance`` (S): a number ``g`` for ``G_ab = G_ba = g``, or a pair
-            ``(g_ab, g_ba)``, where a current ``g_ab v_b`` leaves cell a.
+            ``(g_ab, g_ba)``, where a current ``g_ab v_b`` leaves cell a; ``crossed_inductance`` (H), behind
+            an ideal transformer.
 
         Raises
         ------
@@ -589,6 +604,12 @@ class Device:
         return [self.programmed(programming) for programming in (self.programming, *self.programmings)]
 
     # The file
+
+    def _repr_html_(self) -> str:
+        """Show itself in a notebook."""
+        from spu.reports.notebook import device_html
+
+        return device_html(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The device file as a JSON-able dictionary (format ``spu-device/1``)."""

@@ -51,11 +51,14 @@ from numpy.typing import NDArray
 
 from spu.circuit import Circuit
 from spu.compiler import Compilation
+from spu.compiler.network import NetworkCompilation
 from spu.device import FORMAT, Device
 from spu.emulator.law import Law
 from spu.errors import InputError, OutputError, SpuError, UsageError
 from spu.files import read_json
 from spu.lazy import Lazy
+from spu.network import TASK as NETWORK
+from spu.network import Scales, ThermodynamicNetwork
 from spu.problem import Problem, problem_from_dict
 from spu.spice.reader import ReadNetlist, read_netlist
 from spu.statistics import Prediction
@@ -67,6 +70,7 @@ __all__ = [
     "MAX_ROWS",
     "NETLISTS",
     "Folder",
+    "network_summary",
     "plain",
     "read_folder",
     "refuse_folder",
@@ -144,6 +148,9 @@ class Folder:
         ``device.cir``, if it is there.
     further:
         Netlists of the further programmings of an ensemble, those that are there, in order.
+    network:
+        The thermodynamic network in ``problem.json``, which then holds no other problem; ``device.network``
+        and ``device.scales`` are set with it.
     read:
         Of a circuit, the netlist as it was read.
     """
@@ -155,6 +162,7 @@ class Folder:
     compiled: dict[str, Any] | None
     netlist: Path | None
     further: tuple[Path | None, ...] = ()
+    network: ThermodynamicNetwork | None = None
     read: ReadNetlist | None = None
 
     @property
@@ -206,7 +214,7 @@ def read_folder(path: str | Path) -> Folder:
         )
     device = Device.read(file)
     beside = file.parent if file.name == DEVICE else None
-    problem = compiled = netlist = None
+    problem = compiled = netlist = network = None
     further: tuple[Path | None, ...] = ()
     if beside is not None:
         if (beside / DECK).is_file():
@@ -214,16 +222,22 @@ def read_folder(path: str | Path) -> Folder:
         decks = [beside / deck_name(k) for k in range(1, len(device.programmings) + 1)]
         further = tuple(deck if deck.is_file() else None for deck in decks)
         if (beside / PROBLEM).exists():
-            problem, compiled = _read_problem(beside / PROBLEM)
-            if problem.variables != device.readout.variables:
+            posed, compiled = _read_problem(beside / PROBLEM)
+            if isinstance(posed, ThermodynamicNetwork):
+                network = posed
+                scales = Scales.from_dict((compiled or {}).get("scales"), file=beside / PROBLEM)
+                device.network, device.scales = network, scales
+            else:
+                problem = posed
+            if posed.variables != device.readout.variables:
                 raise InputError(
-                    f"does not fit {file}: its variables are {_listed(problem.variables)}, "
+                    f"does not fit {file}: its variables are {_listed(posed.variables)}, "
                     f"those of the device {_listed(device.readout.variables)}",
                     file=beside / PROBLEM,
                 )
     device.problem = problem
-    belongs = is_folder or problem is not None
-    return Folder(file, beside if belongs else None, device, problem, compiled, netlist, further)
+    belongs = is_folder or problem is not None or network is not None
+    return Folder(file, beside if belongs else None, device, problem, compiled, netlist, further, network=network)
 
 
 def _read_import(directory: Path) -> Folder:
@@ -232,7 +246,12 @@ def _read_import(directory: Path) -> Folder:
     data = read_json(file)
     if not isinstance(data, dict) or data.get("format") != _CIRCUIT_FORMAT:
         raise InputError(f'is not of the format "{_CIRCUIT_FORMAT}": import the netlist again', file=file)
-    problem = _read_problem(directory / PROBLEM)[0] if (directory / PROBLEM).exists() else None
+    problem = None
+    if (directory / PROBLEM).exists():
+        posed, _ = _read_problem(directory / PROBLEM)
+        if isinstance(posed, ThermodynamicNetwork):
+            raise InputError("is of a thermodynamic network, which no imported netlist is", file=directory / PROBLEM)
+        problem = posed
     probes, silent, densities = data.get("probes", []), data.get("silent", []), data.get("densities", {})
     limit = data.get("max_instances", 1)
     well = all(isinstance(names, list) and all(isinstance(n, str) for n in names) for names in (probes, silent))
@@ -281,7 +300,7 @@ def write_import(directory: str | Path, read: ReadNetlist, *, force: bool = Fals
 
 def write_folder(
     directory: str | Path,
-    compilation: Compilation,
+    compilation: Compilation | NetworkCompilation,
     *,
     force: bool = False,
     seed: int = 0,
@@ -314,7 +333,12 @@ def write_folder(
     """
     directory = Path(directory)
     refuse_folder(directory, force=force)
-    contents = _Contents(compilation.device, compilation.prediction, summary(compilation), seed, dialects)
+    if isinstance(compilation, NetworkCompilation):
+        if set(dialects) - {"ngspice"}:
+            raise UsageError("netlists of nonlinear cells are written for ngspice only")
+        contents = _network_contents(compilation, seed)
+    else:
+        contents = _gaussian_contents(compilation.device, compilation.prediction, summary(compilation), seed, dialects)
     with _failing_as(directory):
         if directory.exists():
             _replace_files(directory, contents)
@@ -342,7 +366,8 @@ def rewrite_folder(folder: Folder, device: Device, prediction: Prediction, *, fo
     decided = {key: value for key, value in (folder.compiled or {}).items() if key not in _WRITTEN}
     decided |= {"device_hash": device.hash, **_predicted(prediction)}
     device.problem = folder.problem
-    contents = _Contents(device, prediction, decided, _seed(folder.netlist), _dialects_present(directory))
+    present = _dialects_present(directory)
+    contents = _gaussian_contents(device, prediction, decided, _seed(folder.netlist), present)
     with _failing_as(directory):
         _replace_files(directory, contents)
     return tuple(directory / name for name in contents.names)
@@ -479,42 +504,18 @@ def spill(data: Mapping[str, Any], npz: str | Path) -> tuple[dict[str, Any], dic
 # --- writing -------------------------------------------------------------------------------
 
 
+_Writer = Callable[[BinaryIO], None]
+
+
 class _Contents:
     """What is to be written: `names` of the files, and `write_all` that writes them into a folder."""
 
     def __init__(
-        self,
-        device: Device,
-        prediction: Prediction,
-        decided: dict[str, Any],
-        seed: int,
-        dialects: Sequence[str] = (),
+        self, streamed: dict[str, _Writer], posed: dict[str, Any], statistics: dict[str, Any], decided: dict[str, Any]
     ) -> None:
-        from spu.circuit import lower
-        from spu.spice.dialects import NGSPICE, find_dialect
-        from spu.spice.netlist import MAX_INSTANCES, netlist_size
-
-        assert device.problem is not None  # the compiler has set it
-        self._decided = decided
-        self._streamed: dict[str, Callable[[BinaryIO], None]] = {DEVICE: device.write_to}
-        if netlist_size(lower(device)) <= MAX_INSTANCES:
-            for dialect in dict.fromkeys([NGSPICE, *map(find_dialect, dialects)]):
-                for k, (member, law) in enumerate(zip(device.members(), prediction.laws, strict=True)):
-                    name = deck_name(k, dialect.ending)
-                    self._streamed[name] = partial(_write_deck, member, law, seed, dialect)
-        self._statistics, large_statistics = spill(
-            {
-                "mean": prediction.mean,
-                "covariance": prediction.covariance,
-                "voltage_mean": prediction.voltage_mean,
-                "voltage_covariance": prediction.voltage_covariance,
-                "state_names": prediction.law.sde.state_names,
-                "state_variance": np.concatenate([law.state_variance for law in prediction.laws]),
-                "time_constants": prediction.time_constants,
-            },
-            STATISTICS,
-        )
-        self._posed, large_matrices = spill(device.problem.posed(), MATRICES)
+        self._decided, self._streamed = decided, streamed
+        self._statistics, large_statistics = spill(statistics, STATISTICS)
+        self._posed, large_matrices = spill(posed, MATRICES)
         large = {MATRICES: large_matrices, STATISTICS: large_statistics}
         self._large = {name: arrays for name, arrays in large.items() if arrays}
         # The problem last, so that its hashes never promise what is not there yet.
@@ -582,7 +583,56 @@ class _Imported:
         (directory / CIRCUIT).write_text(_readable(plain(about)) + "\n", encoding="utf-8")
 
 
-def _write_deck(device: Device, law: Law, seed: int, dialect: Dialect, stream: BinaryIO) -> None:
+def _gaussian_contents(
+    device: Device, prediction: Prediction, decided: dict[str, Any], seed: int, dialects: Sequence[str] = ()
+) -> _Contents:
+    """The files of a device that samples a Gaussian."""
+    from spu.circuit import lower
+    from spu.spice.dialects import NGSPICE, find_dialect
+    from spu.spice.netlist import MAX_INSTANCES, netlist_size
+
+    assert device.problem is not None  # the compiler has set it
+    streamed: dict[str, _Writer] = {DEVICE: device.write_to}
+    if netlist_size(lower(device)) <= MAX_INSTANCES:
+        for dialect in dict.fromkeys([NGSPICE, *map(find_dialect, dialects)]):
+            for k, (member, law) in enumerate(zip(device.members(), prediction.laws, strict=True)):
+                streamed[deck_name(k, dialect.ending)] = partial(_write_deck, member, law, seed, dialect)
+    statistics = {
+        "mean": prediction.mean,
+        "covariance": prediction.covariance,
+        "voltage_mean": prediction.voltage_mean,
+        "voltage_covariance": prediction.voltage_covariance,
+        "state_names": prediction.law.sde.state_names,
+        "state_variance": np.concatenate([law.state_variance for law in prediction.laws]),
+        "time_constants": prediction.time_constants,
+    }
+    return _Contents(streamed, device.problem.posed(), statistics, decided)
+
+
+def _network_contents(compilation: NetworkCompilation, seed: int) -> _Contents:
+    """The files of a device of nonlinear cells."""
+    from spu.spice.dialects import NGSPICE
+
+    device = compilation.device
+    streamed: dict[str, _Writer] = {DEVICE: device.write_to, DECK: partial(_write_deck, device, None, seed, NGSPICE)}
+    return _Contents(streamed, compilation.network.posed(), {}, network_summary(compilation))
+
+
+def network_summary(compilation: NetworkCompilation) -> dict[str, Any]:
+    """Sum up what the compiler decided about a network: for ``problem.json`` and for ``--json``."""
+    return {
+        "device_hash": compilation.device.hash,
+        "hardware": compilation.hardware.name,
+        "architecture": compilation.architecture,
+        "reason": compilation.reason,
+        "scales": compilation.scales.to_dict(),
+        "coordinate": compilation.equation.coordinate,
+        "heat": compilation.heat,
+        "warnings": compilation.warnings,
+    }
+
+
+def _write_deck(device: Device, law: Law | None, seed: int, dialect: Dialect, stream: BinaryIO) -> None:
     from spu.spice.netlist import write_netlist
 
     write_netlist(device, stream, seed=seed, law=law, dialect=dialect)
@@ -721,13 +771,15 @@ def _sha256(path: Path) -> str:
 # --- reading -------------------------------------------------------------------------------
 
 
-def _read_problem(file: Path) -> tuple[Problem, dict[str, Any] | None]:
+def _read_problem(file: Path) -> tuple[Problem | ThermodynamicNetwork, dict[str, Any] | None]:
     """Read a problem file: the problem, and what the compiler decided where it says so."""
     data = read_json(file)
     if not isinstance(data, dict):
         raise InputError('must be a JSON object with "format" and "task"', file=file)
     compiled = data.pop("compiled", None)
-    problem = problem_from_dict(_recall(data, file, MATRICES), file=file)
+    given = _recall(data, file, MATRICES)
+    network = given.get("task") == NETWORK
+    problem = ThermodynamicNetwork.from_dict(given, file) if network else problem_from_dict(given, file=file)
     if compiled is None:
         return problem, None
     if not isinstance(compiled, dict) or not isinstance(compiled.get("statistics", {}), dict):

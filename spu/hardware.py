@@ -18,6 +18,8 @@ from spu.names import shorten, suggest
 
 __all__ = [
     "ARCHITECTURES",
+    "LINEAR_ARCHITECTURES",
+    "NETWORK_ARCHITECTURES",
     "PRESETS",
     "Hardware",
     "Range",
@@ -26,9 +28,17 @@ __all__ = [
     "load_hardware",
 ]
 
-ARCHITECTURES = ("rlc-capacitive", "rc-resistive", "rlc-capacitive-dual", "rc-resistive-dual", "rc-transconductor")
+LINEAR_ARCHITECTURES = (
+    *("rlc-capacitive", "rc-resistive", "rlc-capacitive-dual", "rc-resistive-dual"),
+    "rc-transconductor",
+)
 
-PRESETS = ("ideal", "spu8", "spu8-4bit", "spu8-8bit", "spu8-12bit", "spu8-switched")
+NETWORK_ARCHITECTURES = ("rc-conductance", "rlc-flux", "rc-charge")
+"""Those with nonlinear cells, which hold thermodynamic networks."""
+
+ARCHITECTURES = (*LINEAR_ARCHITECTURES, *NETWORK_ARCHITECTURES)
+
+PRESETS = ("ideal", "spu8", "spu8-4bit", "spu8-8bit", "spu8-12bit", "spu8-switched", "neurons")
 
 _CELL = ("capacitance", "conductance", "inductance", "noise", "bias")
 _COUPLER = ("capacitance", "conductance", "inductance", "transconductance")

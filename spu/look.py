@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from spu.words import engineering, number
 
 if TYPE_CHECKING:
     from spu.device import Device
@@ -122,3 +125,60 @@ def _figures(c: float, g: float, k: float) -> tuple[float | None, float | None, 
     else:  # overdamped: the slow root
         time = np.float64(g) / k * (1 + np.sqrt(1 - 4 * quality**2)) / 2
     return float(time), float(resonance), float(quality)
+
+
+_CELL_HEADERS = ("cell", "C", "R", "L", "noise", "bias", "time constant", "resonance", "Q", "readout")
+_COUPLER_HEADERS = ("cell", "cell", "C", "R", "L", "g(ab)", "g(ba)", "strength")
+
+
+def cell_table(cells: Sequence[CellLook]) -> tuple[list[str], list[list[str]]]:
+    """Headers and rows, without the columns in which no cell has anything."""
+    return _without_empty(_CELL_HEADERS, [_cell_row(cell) for cell in cells])
+
+
+def coupler_table(couplers: Sequence[CouplerLook]) -> tuple[list[str], list[list[str]]]:
+    """Headers and rows, without the columns in which no coupler has anything."""
+    return _without_empty(_COUPLER_HEADERS, [_coupler_row(coupler) for coupler in couplers])
+
+
+def _cell_row(cell: CellLook) -> list[str]:
+    values = cell.values
+    density = values.get("noise")
+    return [
+        cell.name,
+        engineering(values.get("capacitance"), "F", 4),
+        engineering(_inverse(values.get("conductance")), "ohm", 4),
+        engineering(values.get("inductance"), "H", 4),
+        engineering(None if density is None else density**0.5, "A/rtHz"),
+        engineering(values.get("bias"), "A", 4),
+        engineering(cell.time_constant, "s"),
+        engineering(cell.resonance, "Hz"),
+        number(cell.quality, 3),
+        "inverted" if cell.flipped else "-",
+    ]
+
+
+def _coupler_row(coupler: CouplerLook) -> list[str]:
+    values = coupler.values
+    pair = values.get("transconductance", (None, None))
+    forth, back = pair if isinstance(pair, tuple) else (pair, pair)
+    return [
+        coupler.a,
+        coupler.b,
+        engineering(values.get("capacitance"), "F", 4),
+        engineering(_inverse(values.get("conductance")), "ohm", 4),
+        engineering(values.get("inductance"), "H", 4),
+        engineering(forth, "S", 4),
+        engineering(back, "S", 4),
+        number(coupler.strength, 3),
+    ]
+
+
+def _inverse(value: float | None) -> float | None:
+    return None if value is None else 1 / value
+
+
+def _without_empty(headers: Sequence[str], rows: list[list[str]]) -> tuple[list[str], list[list[str]]]:
+    """Drop the columns in which no row has anything."""
+    kept = [k for k in range(len(headers)) if any(row[k] != "-" for row in rows)]
+    return [headers[k] for k in kept], [[row[k] for k in kept] for row in rows]

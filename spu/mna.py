@@ -36,6 +36,8 @@ class Stamps:
     capacitor_ends: list[tuple[IntArray, IntArray]] = field(default_factory=list)
     conductor_ends: list[tuple[IntArray, IntArray]] = field(default_factory=list)
     controlled_ends: list[tuple[IntArray, IntArray]] = field(default_factory=list)
+    polynomials: list[tuple[str, list[IntArray], FloatArray]] = field(default_factory=list)
+    crossed_ends: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
     conserved: list[int] = field(default_factory=list)
     isolated: set[int] = field(default_factory=set)
     _charge: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
@@ -104,6 +106,14 @@ class Stamps:
         self.controlled_ends.append(_there(p, n, gain))
         column = self.node_count + control
         self._drift += [(p, column, -gain), (n, column, gain)]
+
+    def polynomial(self, coordinate: str, nodes: list[IntArray], coefficients: FloatArray) -> None:
+        """Elements with a law ``c1 x + c2 x^2 + c3 x^3`` of their coordinate, (k, 3): see `spu.langevin`."""
+        self.polynomials.append((coordinate, nodes, coefficients))
+
+    def crossed_inductance(self, p: IntArray, q: IntArray, values: FloatArray) -> None:
+        """Inductances (H) whose flux is the sum of the fluxes of p and q: see `spu.langevin`."""
+        self.crossed_ends.append((p, q, values))
 
     def transconductance(self, p: IntArray, n: IntArray, cp: IntArray, cn: IntArray, values: FloatArray) -> None:
         """Currents ``values * (v(cp) - v(cn))`` (A) that leave p and enter n."""

@@ -17,10 +17,14 @@ from typing import Any
 
 from spu.elements import (
     Capacitor,
+    CrossedInductor,
     CurrentSource,
     Element,
     Inductor,
     NoiseCurrent,
+    PolynomialCapacitor,
+    PolynomialConductance,
+    PolynomialInductor,
     Resistor,
     Transconductor,
 )
@@ -52,6 +56,8 @@ class Part:
         Noise port fed by a source of its own, or by the thermal noise of a resistor, if any.
     zero_is_absent:
         A zero means that the part is not built (an inductance of zero is an error instead).
+    polynomial:
+        Its columns are coefficients of different powers: one number for all of them means nothing.
     """
 
     quantity: str
@@ -65,6 +71,7 @@ class Part:
     injected_port: str | None = None
     thermal_port: str | None = None
     zero_is_absent: bool = True
+    polynomial: bool = False
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -104,6 +111,24 @@ def _passive(p: str, n: str, meaning: str) -> tuple[Part, ...]:
     )
 
 
+def _columns(quantity: str) -> tuple[str, ...]:
+    return tuple(f"{quantity}_{k}" for k in (1, 2, 3))
+
+
+def _column(key: str) -> Callable[[Mapping[str, Any]], Any]:
+    return lambda v: v[key]
+
+
+def _coefficients(quantity: str, letter: str) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
+    """Parameters ``p1``, ``p2``, ``p3`` out of the columns of a polynomial quantity."""
+    return {f"{letter}{k}": _column(key) for k, key in enumerate(_columns(quantity), start=1)}
+
+
+def _charge_parameter(name: str) -> Callable[[Mapping[str, Any]], Any]:
+    keys = _columns("polynomial_capacitance")
+    return lambda v: PolynomialCapacitor.inverse(*(v[key] for key in keys))[name]
+
+
 CELL_PARTS: tuple[Part, ...] = (
     *_passive("a", "0", "{} to ground"),
     Part(
@@ -124,6 +149,42 @@ CELL_PARTS: tuple[Part, ...] = (
         {"ib": lambda v: v["bias"]},
         positive=False,
     ),
+    Part(
+        "polynomial_conductance",
+        "A/V^k",
+        "p",
+        "polynomial conductance to ground, i = p1 v + p2 v^2 + p3 v^3",
+        (PolynomialConductance("p1", ("a", "0"), "p1", further=("p2", "p3")),),
+        _coefficients("polynomial_conductance", "p"),
+        columns=_columns("polynomial_conductance"),
+        positive=False,
+        polynomial=True,
+    ),
+    Part(
+        "polynomial_inductance",
+        "A/Wb^k",
+        "f",
+        "nonlinear inductor to ground, i = f1 phi + f2 phi^2 + f3 phi^3",
+        (PolynomialInductor("f1", ("a", "0", "flux"), "f1", further=("f2", "f3")),),
+        _coefficients("polynomial_inductance", "f"),
+        columns=_columns("polynomial_inductance"),
+        positive=False,
+        polynomial=True,
+    ),
+    Part(
+        "polynomial_capacitance",
+        "V/C^k",
+        "q",
+        "nonlinear capacitor to ground, v = q1 q + q2 q^2 + q3 q^3; q = qs sinh(asinh((v-vc)/vs)/3) - qh",
+        (PolynomialCapacitor("q1", ("a", "0", "charge"), "q1", further=("q2", "q3")),),
+        {
+            **_coefficients("polynomial_capacitance", "q"),
+            **{name: _charge_parameter(name) for name in ("qs", "vs", "vc", "qh")},
+        },
+        columns=_columns("polynomial_capacitance"),
+        positive=False,
+        polynomial=True,
+    ),
 )
 
 COUPLER_PARTS: tuple[Part, ...] = (
@@ -140,5 +201,14 @@ COUPLER_PARTS: tuple[Part, ...] = (
         {"gab": lambda v: v["transconductance_ab"], "gba": lambda v: v["transconductance_ba"]},
         columns=("transconductance_ab", "transconductance_ba"),
         positive=False,
+    ),
+    Part(
+        "crossed_inductance",
+        "H",
+        "x",
+        "coupling inductance behind an ideal transformer of ratio -1: its flux is the sum of the cells' fluxes",
+        (CrossedInductor("lx", ("a", "b"), "lx"),),
+        {"lx": lambda v: v["crossed_inductance"]},
+        zero_is_absent=False,
     ),
 )

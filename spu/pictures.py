@@ -1,4 +1,4 @@
-"""Pictures: covariances, spectra, autocovariances, traces, and the graph of a device. Legible without colour."""
+"""Pictures: covariances, spectra, errors against samples, and the graph of a device. Legible without colour."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spu.look import Look
+    from spu.network import ThermodynamicNetwork
+    from spu.relaxation import NetworkSimulation
     from spu.sampling import Simulation
     from spu.spectra import Autocovariances, Spectra
     from spu.statistics import Prediction
@@ -35,6 +37,8 @@ _KINDS: dict[str, tuple[str, Any]] = {
     "transconductance > 0": ("tab:red", "solid"),
     "transconductance < 0": ("tab:purple", "dotted"),
 }
+
+_SVG = "http://www.w3.org/2000/svg"
 
 _MOST_ON_A_CIRCLE = 12  # cells; more are laid out by springs
 _MOST_LABELS = 40  # on an axis or a graph
@@ -389,6 +393,64 @@ def draw_device(look: Look, graph: nx.Graph | None, variables: Sequence[str], co
     return figure
 
 
+_MOST_POTENTIALS = 12
+
+
+def draw_relaxation(run: NetworkSimulation, network: ThermodynamicNetwork | None) -> Figure:
+    """Draw the means of a network's first units over time, in bands of one deviation, and where they come to rest.
+
+    Beside them the histograms at the last readout; dashed lines are exact, where that is known.
+    """
+    import numpy as np
+
+    figure = _figure(13.5, 5.6)
+    left, right = figure.subplots(1, 2)
+    exact = None if network is None or not network.solvable else network.moments()[0]
+    styles = ("solid", "dashdot", "dotted")
+    for k, name in enumerate(run.variables[:_MOST_POTENTIALS]):
+        mean, deviation = run.mean[:, k], np.sqrt(run.variance[:, k])
+        colour = f"C{k % 10}"
+        mark = "o" if len(run.times) == 1 else None
+        left.plot(run.times, mean, color=colour, linestyle=styles[k // 10 % 3], marker=mark, label=name)
+        left.fill_between(run.times, mean - deviation, mean + deviation, color=colour, alpha=0.12)
+        if exact is not None:
+            left.axhline(exact[k], color=colour, linestyle="dashed", linewidth=0.8)
+        right.hist(run.states[-1, :, k], bins=60, density=True, histtype="step", color=colour, label=name)
+    unit = "s" if network is None else "units of the problem's time"
+    left.set(xlabel=f"time, {unit}", ylabel="x", title="means, and bands of one standard deviation")
+    right.set(xlabel="x", ylabel="density", title=f"at t = {run.times[-1]:.4g}")
+    left.legend()
+    return figure
+
+
+def draw_potentials(network: ThermodynamicNetwork) -> Figure:
+    """Draw the potentials of a network's first units, without couplings, beside the couplings."""
+    import numpy as np
+
+    coupled = bool(network.couplings.any())
+    figure = _figure(13.5 if coupled else 7.5, 5.6)
+    axes = figure.subplots(1, 2 if coupled else 1, squeeze=False)[0]
+    heat = network.kT or 1.0
+    chosen = range(min(network.n, _MOST_POTENTIALS))
+    reach = float(network.extent()[: len(chosen)].max())
+    x = np.linspace(-reach, reach, 401)
+    styles = ("solid", "dashed", "dashdot", "dotted")
+    for k in chosen:
+        own = ((network.J4[k] * x + network.J3[k]) * x + network.J2[k]) * x + network.bias[k] - network.input[k]
+        axes[0].plot(x, x * own / heat, linestyle=styles[k % 4], label=network.variables[k])
+    axes[0].set_ylim(top=25)
+    axes[0].set(xlabel="x", ylabel="V / kT" if network.kT else "V", title="potential of a unit by itself")
+    axes[0].legend()
+    if coupled:
+        couplings, names = network.couplings, network.variables
+        size = -(-network.n // _MOST_PIXELS)
+        if size > 1:
+            couplings, names = _coarse(couplings, size), names[::size]
+        heat_map(axes[1], couplings, names, _scale([couplings]))
+        axes[1].set_title("couplings")
+    return figure
+
+
 def _coarse(matrix: Any, size: int) -> FloatArray:
     """The entry of largest size in each (size, size) block of a dense or sparse (n, n) matrix."""
     import numpy as np
@@ -403,6 +465,93 @@ def _coarse(matrix: Any, size: int) -> FloatArray:
     return coarse.reshape(blocks, blocks)
 
 
+def draw_matrix(
+    title: str, matrix: FloatArray, names: Sequence[str], scale: float, label: str, unit: float | None = None
+) -> Figure:
+    """Draw one matrix, from -scale to scale; one with too many rows block by block."""
+    if len(names) > _MOST_PIXELS:
+        size = -(-len(names) // _MOST_PIXELS)
+        matrix, names = _coarse(matrix, size), names[::size]
+        title += f"\n(largest entry in blocks of {size} x {size})"
+    written_out = len(names) <= _MOST_NUMBERS
+    figure = _figure(4.0 if written_out else 4.6, 4.0)
+    axes = figure.subplots()
+    image = heat_map(axes, matrix, names, scale, unit)
+    axes.set_title(title, fontsize=11)
+    if not written_out:
+        figure.colorbar(image, ax=axes, shrink=0.8, label=label)
+    return figure
+
+
+def draw_convergence(
+    samples: FloatArray, found: FloatArray, expected: FloatArray, floor: float | None, what: str
+) -> Figure:
+    """Draw relative errors (k,) against numbers of samples (k,), with the expected ones and where they end.
+
+    Parameters
+    ----------
+    samples, found, expected:
+        Readouts taken, and the relative error found and expected (root mean square) after as many.
+    floor:
+        What is left however many samples are taken; None or 0 for nothing.
+    what:
+        The quantity that is in error, for the axis.
+    """
+    figure = _figure(6.6, 4.4)
+    axes = figure.subplots()
+    axes.loglog(samples, expected, color="black", linestyle="dashed", label="predicted (root mean square)")
+    axes.loglog(samples, found, color="tab:blue", marker="o", linestyle="solid", label="found by sampling")
+    if floor:
+        axes.axhline(floor, color="tab:red", linestyle="dotted", label=f"left after infinitely many: {floor:.1e}")
+    axes.set_xlabel("readouts taken")
+    axes.set_ylabel(f"relative error of the {what}")
+    axes.grid(visible=True, which="both", color="0.88")
+    axes.legend(fontsize=9)
+    return figure
+
+
+def svg(figure: Figure, name: str, description: str) -> str:
+    """Give a figure as an ``<svg>`` element to stand in a page: named, without identifiers that others could share.
+
+    Parameters
+    ----------
+    figure:
+        What to draw; text stays text, in whatever sans-serif there is.
+    name:
+        Stands before every identifier, with a hash of the picture.
+    description:
+        For those who do not see it.
+    """
+    import hashlib
+    import io
+    from xml.etree import ElementTree
+
+    import matplotlib
+
+    stream = io.BytesIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        figure.savefig(stream, format="svg", dpi=130, metadata={"Date": None})
+    root = ElementTree.fromstring(stream.getvalue())
+    name += f"-{hashlib.sha256(stream.getvalue()).hexdigest()[:8]}"
+    for element in root.iter():
+        for child in [child for child in element if child.tag == f"{{{_SVG}}}metadata"]:
+            element.remove(child)
+        link = element.attrib.pop("{http://www.w3.org/1999/xlink}href", None)
+        if link is not None:
+            element.set("href", f"#{name}-{link[1:]}" if link.startswith("#") else link)
+        for key, value in element.attrib.items():
+            if key == "id":
+                element.set(key, f"{name}-{value}")
+            elif value.startswith("url(#"):
+                element.set(key, f"url(#{name}-{value[5:]}")
+    for key in ("width", "height"):  # the page says how large
+        root.attrib.pop(key, None)
+    root.set("role", "img")
+    root.set("aria-label", description)
+    ElementTree.register_namespace("", _SVG)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
 def heat_map(
     axes: Axes, matrix: FloatArray, names: Sequence[str], scale: float, unit: float | None = None
 ) -> AxesImage:
@@ -414,7 +563,7 @@ def heat_map(
     n = len(matrix)
     step = -(-n // _MOST_LABELS)
     ticks = range(0, n, step)
-    size, small = (9 if n <= 12 else 6), (8 if n <= 6 else 6)
+    size, small = (9 if n <= 12 else 6), (8 if n <= 6 else 7)
     axes.set_xticks(ticks, [names[k] for k in ticks], rotation=90, fontsize=size)
     axes.set_yticks(ticks, [names[k] for k in ticks], fontsize=size)
     for i, j in ((i, j) for i in range(n) for j in range(n) if n <= _MOST_MARKS):

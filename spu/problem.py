@@ -875,6 +875,25 @@ def _assemble(given: _Given, task: str) -> Problem:
 # --- files ---------------------------------------------------------------------------------
 
 
+def read_matrix(path: str | Path) -> AnyMatrix:
+    """Read the one matrix of a ``.npy``, ``.npz``, ``.csv`` or ``.mtx`` file.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or holds anything else.
+    """
+    where = Path(path)
+    data = read_bytes(where)
+    suffix = _suffix(where, _MATRIX_SUFFIXES)
+    if suffix != ".npz":
+        return cast(AnyMatrix, _read_table(where, suffix).values)
+    arrays = _read_npz(where, data)
+    if len(arrays) != 1:
+        raise InputError(f"holds {', '.join(arrays)}: wanted one matrix", file=where)
+    return cast(AnyMatrix, next(iter(arrays.values())))
+
+
 class _Table(NamedTuple):
     """Numbers read from a file; `names` head the columns, if there is such a row."""
 

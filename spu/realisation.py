@@ -59,6 +59,8 @@ class Realisation:
         Noise ports: name -> whether it is fed by the thermal noise of a resistor.
     meaning:
         In words, for the netlist.
+    codes:
+        Parameters that are the code of a bank: name -> least and greatest.
     """
 
     elements: list[Element] = field(default_factory=list)
@@ -67,6 +69,7 @@ class Realisation:
     derived: dict[str, Expression] = field(default_factory=dict)
     ports: dict[str, bool] = field(default_factory=dict)
     meaning: str = ""
+    codes: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def capacitor(self, name: str, p: str, n: str, value: str) -> None:
         """Add a capacitor."""
@@ -81,7 +84,7 @@ class Realisation:
         """The same without thermal noise."""
         elements = [silent(e) if self.ports.get(e.noise_port or "", False) else e for e in self.elements]
         ports: dict[str, bool] = {port: thermal for port, thermal in self.ports.items() if not thermal}
-        return Realisation(elements, self.parameters, self.constants, self.derived, ports, self.meaning)
+        return Realisation(elements, self.parameters, self.constants, self.derived, ports, self.meaning, self.codes)
 
 
 def code_of(key: str) -> str:
@@ -195,6 +198,7 @@ def _add_bank(made: Realisation, part: Part, bank: Bank, tag: str) -> None:
     """Code and constants of a bank."""
     for key, name in _code_names(part, tag).items():
         made.parameters[name] = lambda v, key=key: v[code_of(key)]  # type: ignore[misc]
+        made.codes[name] = (bank.least, bank.most)
     made.constants[f"lsb{tag}"] = bank.lsb
     if bank.offset:
         made.constants[f"offset{tag}"] = bank.offset

@@ -129,6 +129,12 @@ class Simulation(Statistics):
         worst = int(sigmas.argmax())
         return float(sigmas[worst]), int(rows[worst]), int(columns[worst]), int((rows <= columns).sum())
 
+    def _repr_html_(self) -> str:
+        """Show itself in a notebook."""
+        from spu.reports.notebook import simulation_html
+
+        return simulation_html(self)
+
 
 def simulate(
     device: Device | Circuit,
@@ -227,7 +233,7 @@ def simulate(
     else:
         trajectories, interval, steps = _plan(law, samples, interval, trajectories, duration)
     trace = _thinned(trace, steps, trajectories, len(law.sde.readout.variables))
-    with _Interrupt() as interrupt:
+    with Interrupt() as interrupt:
         common = {
             "trajectories": trajectories,
             "steps": steps,
@@ -473,13 +479,13 @@ def _method(law: Stationary, interval: float, name: str | None) -> Method:
     return choose_method(law, interval, name)
 
 
-class _Interrupt:
+class Interrupt:
     """Holds ctrl-C back until the chunk at hand is counted whole; elsewhere than in the main thread, nothing."""
 
     def __init__(self) -> None:
         self.seen = False
 
-    def __enter__(self) -> _Interrupt:
+    def __enter__(self) -> Interrupt:
         self._main = threading.current_thread() is threading.main_thread()
         if self._main:
             self._before = signal.signal(signal.SIGINT, self._note)

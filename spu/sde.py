@@ -123,6 +123,12 @@ def stochastic_ode(circuit: Circuit) -> StochasticODE:
         inductors could carry (the voltage would be a derivative of white noise).
     """
     stamps, names = _stamp(circuit)
+    if stamps.polynomials or stamps.crossed_ends:
+        raise CircuitError(
+            "the circuit has nonlinear cells or crossed inductors, so its law is not Gaussian: "
+            "simulate_network and predict_network take it",
+            nodes=tuple(circuit.nodes[:6]),
+        )
     _refuse_floating(stamps, names)
     singular = _refuse_impossible_couplings(stamps, names) or any((l == 0).any() for _, _, l in stamps.inductor_ends)
     loops = _has_inductor_loops(stamps)

@@ -169,6 +169,12 @@ class Prediction(Statistics):
         """(states,) ``-1/Re(lambda)``, s, longest first, of the slowest programming; found when first asked for."""
         return slowest(self.laws).time_constants
 
+    def _repr_html_(self) -> str:
+        """Show itself in a notebook."""
+        from spu.reports.notebook import prediction_html
+
+        return prediction_html(self)
+
 
 def slowest(laws: Sequence[Law]) -> Law:
     """The law with the longest time constant that is seen."""

@@ -1,8 +1,11 @@
-"""Numbers and quantities as people read them."""
+"""Numbers, quantities and tasks as people read them."""
 
 from __future__ import annotations
 
 import math
+
+TASKS = {"gaussian": "sample a Gaussian", "inverse": "invert a matrix", "linear": "solve a linear system"}
+"""What each task is for."""
 
 _PREFIXES = {-18: "a", -15: "f", -12: "p", -9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
 
@@ -31,6 +34,15 @@ def small(value: float | None) -> str:
     return "-" if value is None else f"{value:.1e}" if value else "0"
 
 
-def plural(count: int, noun: str) -> str:
-    """``1 cell``, ``2 cells``."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def share(value: float | None) -> str:
+    """Write a relative size: per cent where that reads well."""
+    if value is None:
+        return "-"
+    if 0.995 <= value < 10:
+        return f"{100 * value:.0f} %"
+    return f"{100 * value:.2g} %" if 1e-4 <= value < 1 else small(value)
+
+
+def plural(count: int, noun: str, several: str | None = None) -> str:
+    """``1 cell``, ``2 cells``; ``several`` for nouns whose plural has no plain s."""
+    return f"{count} {noun}" if count == 1 else f"{count} {several or noun + 's'}"

@@ -35,7 +35,7 @@ def test_quick_run_without_peers(tmp_path):
     assert done.returncode == 0, done.stderr
     found = json.loads(path.read_text())
     assert found["format"] == "spu-bench/1"
-    assert {row["case"] for row in found["rows"]} == {"1", "2", "3", "3b", "4", "5", "6", "7", "8", "9", "10"}
+    assert {row["case"] for row in found["rows"]} == {"1", "2", "3", "3b", "4", "5", "6", "7", "8", "9", "10", "11"}
     own = [check["verdict"] for check in found["checks"] if check["sampler"] == "spu"]
     assert own.count("right") >= 5
     assert not any(verdict.startswith("WRONG") for verdict in own)

@@ -74,7 +74,7 @@ EDITS = [
     ("rlc", r"\.control", "kk l.xcell_x1.l1 l.xcell_x2.l1 0.03\n.control", "l1 of xcell_x1 with", "added", 0.03),
     ("rlc", r"\.control", "cstray cell_x2 cell_x3 1e-12\n.control", "c1 of xcoupler_c_x2_x3", "value", None),
     ("rlc", r"(rn_x2 s_n_x2 n_x2 \{rn\})", r"\1 noisy=0", "density of noise source n_x2", "missing", None),
-    ("quantised", r"(xcoupler_c_x1_x3 .* c=)(\S+)", FACTOR, "c1 of xcoupler_c_x1_x3", "value", "x1.05"),
+    ("quantised", r"(xcoupler_c_x1_x3 .* code=)(\S+)", FACTOR, "c1 of xcoupler_c_x1_x3", "value", "x1.05"),
     ("quantised", r"xcoupler_c_x1_x3.*\n", "", "c1 of xcoupler_c_x1_x3", "missing", 0.0),
     ("rc", r"(xcoupler_r_x1_x3 .* r=)(\S+)", FACTOR, "r1 of xcoupler_r_x1_x3", "value", "x1.05"),
     ("rc", r"(xcell_x3 .* ib=)(\S+)", r"\1{-\2}", "ib of xcell_x3", "sign", "x-1"),

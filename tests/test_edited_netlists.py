@@ -11,11 +11,14 @@ import pytest
 from click.testing import CliRunner
 
 import spu
+from spu.circuit import lower
 from spu.cli import cli
 from spu.compiler import compile_problem
 from spu.constants import BOLTZMANN
 from spu.crosscheck.answer import SAME
+from spu.crosscheck.changes import codes_out_of_range
 from spu.errors import InputError, UsageError
+from spu.spice.deck import read_deck
 
 PERCENT = 0.01
 """What the issue asks of the figures; they are far better (see `EXACT`)."""
@@ -221,9 +224,57 @@ def test_what_is_refused(folder):
 
 def test_a_deck_without_a_cell(folder):
     (folder / "renamed.cir").write_text(spu.netlist(rlc()).replace("cell_c", "cell_d"))
-    result = spu.check(folder, netlist=folder / "renamed.cir", levels=["answer"])
-    assert result.exit_status == 2
-    assert "cell_c" in result.levels["answer"].message
+    with pytest.raises(InputError, match=r"renamed.cir: there is no node cell_c; check reads") as refusal:
+        spu.check(folder, netlist=folder / "renamed.cir", levels=["answer"])
+    assert refusal.value.exit_status == 2
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"", "empty"),
+        (b"\x7fELF\x00\x00", "not a text file"),
+        (b"1,2,3\n4,5,6\n", "is it a netlist of this device"),
+        (b"title\n.control\nshell rm x\n.endc\n.end\n", "shell"),
+    ],
+    ids=["empty", "binary", "table", "shell"],
+)
+def test_a_file_that_is_no_netlist(folder, content, words):
+    (folder / "other.cir").write_bytes(content)
+    shown = CliRunner().invoke(cli, ["check", str(folder), "--netlist", str(folder / "other.cir")])
+    assert shown.exit_code == 2
+    assert words in shown.stderr
+    assert len(shown.stderr.splitlines()) <= 2
+    assert not shown.stdout
+    with pytest.raises(InputError, match="is a folder"):
+        spu.check(folder, netlist=folder)
+
+
+def test_codes_that_no_bank_has(tmp_path):
+    """They make a circuit all the same, and its answer is given; but nobody can build it."""
+    device = spu.compile(spu.GaussianSampling(precision=[[2.0, -0.5], [-0.5, 1.0]]), hardware="spu8-4bit")
+    text = spu.netlist(device)
+    for code, fits in (("15", True), ("16", False), ("3.5", False), ("-1", False)):
+        (tmp_path / "codes.cir").write_text(re.sub(r"^(xcoupler.*code=)\d+", rf"\g<1>{code}", text, flags=re.M))
+        remarks = codes_out_of_range(lower(device), read_deck(tmp_path / "codes.cir"))
+        assert (not remarks) is fits
+        if remarks:
+            assert (
+                f"code={code} of xcoupler_c_x1_x2 is no code that the hardware has: they are whole, 0 to 15"
+                in remarks[0]
+            )
+
+
+def test_without_ngspice_the_emulator_answers(folder, monkeypatch):
+    monkeypatch.setenv("NGSPICE_LIBRARY_PATH", "/nonexistent")
+    (folder / "new.cir").write_text(_with("rleak cell_c 0 5k")(spu.netlist(rlc())))
+    shown = CliRunner().invoke(cli, ["check", str(folder), "--netlist", str(folder / "new.cir")])
+    assert "new: rleak cell_c 0 5k" in shown.stdout
+    assert "ngspice is missing and has not confirmed it" in shown.stdout
+    assert shown.stdout.count("NGSPICE_LIBRARY_PATH") == 1
+    assert shown.exit_code == 1
+    same = CliRunner().invoke(cli, ["check", str(folder), "--netlist", str(folder / "device.cir")])
+    assert same.exit_code == 3
 
 
 def test_an_edit_that_makes_it_unstable(folder):

@@ -51,6 +51,21 @@ def test_fin_solves_the_system_and_approaches_the_analytic_solution(capsys, monk
     assert problem.variables[0] == "T1"
 
 
+def test_neurons_are_linear_quartic_and_mixed(capsys, tmp_path):
+    """Activations at the last time: within 6 standard errors (false alarms 1e-7) of equilibrium."""
+    neurons = runpy.run_path(str(EXAMPLES / "neurons.py"))
+    neurons["main"](tmp_path, trajectories=64)
+    assert {file.name for file in tmp_path.iterdir()} == {"neurons.png", "wells.png"}
+    said = capsys.readouterr().out
+    assert re.search(r"mixed +I = 5: .*equilibrium 0\.8421", said)
+    found = neurons["activations"](400)
+    for name, curve in found.items():
+        gap = np.abs(curve.mean[-1] - curve.equilibrium)
+        slow = 0.02 * np.abs(curve.equilibrium) + 0.01  # the linear cell has exp(-6) to go
+        assert (gap < 6 * curve.error[-1] + slow).all(), name
+    assert np.allclose(found["linear"].equilibrium, found["linear"].input / 2)
+
+
 def test_karate_club_is_the_graph_it_says(capsys):
     networkx = pytest.importorskip("networkx")
     runpy.run_path(str(EXAMPLES / "karate_club.py"), run_name="__main__")
@@ -111,8 +126,8 @@ def test_readme_device_file(tmp_path):
 
 
 def test_readme_commands(tmp_path):
-    (block,) = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    lines = [line.split("#")[0].strip() for line in block.splitlines()]
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
     assert len(lines) >= 5
     for line in lines:
         words = shlex.split(line.replace("/tmp/", f"{tmp_path}/"))

@@ -242,6 +242,10 @@ def _realize(
         raise Unrealizable(
             f"hardware {hardware.name} has no {architecture}; it has {', '.join(hardware.architectures)}"
         )
+    if not any(name in known for name in hardware.architectures):
+        raise Unrealizable(
+            f"hardware {hardware.name} has no linear cells; it has {', '.join(hardware.architectures)}, for networks"
+        )
     values = canonical(problem.matrix)
     matrix = Matrix(values, polarity(values), congruence(values), placer)
     refused: list[tuple[str, Unrealizable]] = []

@@ -1,7 +1,7 @@
 """Ideal model, emulator and ngspice side by side, with a verdict.
 
 One file a level, cheap and sharp first: `ideal`, `operating_point`, `transfer`, `replay`,
-`transient`. What ngspice runs is the netlist as it lies on disk.
+`transient`. What ngspice runs is the netlist as it lies on disk (of one from elsewhere, with lines added: `fixture`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spu.circuit import lower
-from spu.crosscheck import answer, ideal, operating_point, replay, transfer, transient
+from spu.circuit import Circuit, lower
+from spu.crosscheck import answer, ideal, nonlinear, operating_point, replay, transfer, transient
 from spu.crosscheck.changes import Edited
 from spu.crosscheck.context import Context
 from spu.crosscheck.corners import corners, ensemble_corners
@@ -100,8 +100,10 @@ def check(
     Raises
     ------
     InputError, CircuitError
-        If the device itself is invalid. What is wrong with the deck or with ngspice is a
+        If the device itself is invalid. What is wrong with the device's own deck or with ngspice is a
         level's verdict (``error``), not an exception.
+    InputError, DeckError
+        If an edited netlist cannot be read, may not be, or lacks the node of a cell.
     UsageError
         For a level that does not exist; for an edited netlist of an ensemble, which has one for each programming.
     """
@@ -130,7 +132,7 @@ def check(
             for k, member in enumerate(subject.members()):
                 paths.append(Path(scratch) / f"device.{k}.cir")
                 write_text(paths[-1], written(member, seed=seed))
-                contexts.append(Context(lower(member), subject.problem, None, None, **settings))
+                contexts.append(_context(member, subject.problem, None, settings))
             return _check_all(contexts, paths, chosen, progress, _edited_file(netlist, contexts))
     from spu.folder import Folder, read_folder
 
@@ -142,19 +144,39 @@ def check(
         )
     members = folder.subject.members()
     decks = [folder.netlist, *folder.further, *[None] * len(members)][: len(members)]
-    circuits = [lower(member) if isinstance(member, Device) else member for member in members]
-    contexts = [Context(circuit, folder.problem, folder.compiled, None, read=read, **settings) for circuit in circuits]
+    settings["read"] = read
+    contexts = [_context(member, folder.problem, folder.compiled, settings) for member in members]
     return _check_all(contexts, decks, chosen, progress, _edited_file(netlist, contexts))
+
+
+def _context(
+    device: Device | Circuit, problem: Problem | None, compiled: dict[str, Any] | None, settings: dict[str, Any]
+) -> Context:
+    """What the levels need, of linear cells or of nonlinear ones."""
+    circuit = lower(device) if isinstance(device, Device) else device
+    if not (isinstance(device, Device) and circuit.nonlinear):
+        return Context(circuit, problem, compiled, None, **settings)
+    for name in ("detect", "budget"):
+        if settings[name] is not None:
+            raise UsageError(f"{name} is for linear cells: level noise of nonlinear ones has a fixed length")
+    context = nonlinear.NetworkContext(circuit, None, compiled, None, **settings)
+    context.network, context.scales = device.network, device.scales
+    return context
 
 
 def _edited_file(netlist: str | Path | None, contexts: list[Context]) -> Path | None:
     """The netlist that was edited, refused where there is none of that name, or many it could stand for."""
     if netlist is None:
         return None
+    if any(isinstance(context, nonlinear.NetworkContext) for context in contexts):
+        raise UsageError("of nonlinear cells the folder's own device.cir is what is checked: edit it there")
     if len(contexts) > 1:
         raise UsageError(
-            f"an ensemble has {len(contexts)} netlists, one a programming: an edited one cannot stand for all"
+            f"an ensemble has {len(contexts)} netlists, one a programming, and an edited one cannot stand for all: "
+            "edit device.cir, device.2.cir... in the folder itself, and check that"
         )
+    if Path(netlist).is_dir():
+        raise InputError("is a folder; the netlist in it is meant, such as device.cir", file=netlist)
     if not Path(netlist).is_file():
         raise InputError("there is no such netlist", file=netlist)
     return Path(netlist)
@@ -276,16 +298,19 @@ def _check(
                 context.deck = context.fixture.deck
                 notes += context.fixture.notes
         except (DeckError, InputError) as error:
+            if edited is not None:
+                raise
             fault = Level("", "error", str(error), exit_status=2)
         else:
             notes += _stale(context, context.deck)
             fault = _lacking(context, context.deck)
             if edited is not None:
+                _refuse_lost_cells(context, context.deck)
                 context.edited = _read_again(context, edited, original)
                 notes += [f"only ngspice reads {edited}: {context.edited.why}"] if context.edited.why else []
     if progress is not None:
         context.progress = progress
-    context.law  # noqa: B018 - an invalid device is an error of the whole check, not of one level
+    context.require()  # an invalid device is an error of the whole check, not of one level
     found: dict[str, Level] = {}
     for name in chosen:
         started = time.perf_counter()
@@ -296,6 +321,8 @@ def _check(
         else:
             level = _run(name, context)
         found[name] = replace(level, seconds=time.perf_counter() - started)
+    if isinstance(context, nonlinear.NetworkContext):
+        return Check(found, context.variables, *context.corners(), tuple(notes))
     diagnosis = None
     if any(level.verdict == "fail" for level in found.values()):
         context.progress("diagnosis")
@@ -331,6 +358,8 @@ def _read_again(context: Context, edited: Path, original: Path | None) -> Edited
 
 def _run(name: str, context: Context) -> Level:
     try:
+        if isinstance(context, nonlinear.NetworkContext):
+            return nonlinear.LEVELS[name](context)
         return _RUN[name](context)
     except NgspiceMissing as error:
         return Level(name, "error", str(error), exit_status=error.exit_status, data={"kind": error.kind})
@@ -341,10 +370,23 @@ def _run(name: str, context: Context) -> Level:
 def _stale(context: Context, deck: Deck) -> list[str]:
     if deck.device_hash is not None and deck.device_hash != context.circuit.hash:
         return [
-            f"device.cir was written for another device ({deck.device_hash}) than device.json holds "
+            f"{Path(deck.file).name} was written for another device ({deck.device_hash}) than device.json holds "
             f"({context.circuit.hash}): one of the two was changed"
         ]
     return []
+
+
+def _refuse_lost_cells(context: Context, deck: Deck) -> None:
+    """Refuse an edited deck that has no node for one of the cells: their voltages are what is compared."""
+    words = {word for line in deck.top_level().values() for word in line.words}
+    nodes = [cell_node(name) for name in context.circuit.probes]
+    lost = [node for node in nodes if node.lower() not in words]
+    if lost:
+        every = " (nor any other cell's: is it a netlist of this device?)" if lost == nodes else ""
+        raise InputError(
+            f"there is no node {', '.join(lost[:4])}{every}; check reads the cells there, so keep these names",
+            file=deck.file,
+        )
 
 
 def _lacking(context: Context, deck: Deck) -> Level | None:

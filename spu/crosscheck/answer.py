@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spu.crosscheck.changes import Changes, Edited, Moved, edits, in_problem_units
+from spu.crosscheck.changes import Changes, Edited, Moved, codes_out_of_range, edits, in_problem_units
 from spu.crosscheck.context import Context
 from spu.crosscheck.measure import MOST_PAIRS, Grid, measure
 from spu.crosscheck.result import Level
-from spu.emulator.stationary import Stationary
-from spu.errors import CircuitError
+from spu.errors import CircuitError, NgspiceMissing
 from spu.spice.timing import timing
 
 FloatArray = NDArray[np.float64]
@@ -81,15 +80,24 @@ def _changes(context: Context, edited: Edited) -> Changes:
     grid = Grid(times.low, times.high, times.per_decade, exact=read is not None)
     most = MOST_PAIRS if read is None else _CONFIRMED
     assert context.deck is not None
-    measured = measure(
-        context.deck, context.vectors, grid, mean=has_mean, time_limit=context.time_limit, most_pairs=most
-    )
-    voltages, mean, error = measured.covariance, measured.mean, None
-    if isinstance(read, Stationary):
-        known = np.isfinite(voltages)
-        size = float(np.linalg.norm(read.voltage_covariance[known]))
-        error = float(np.linalg.norm((voltages - read.voltage_covariance)[known])) / size if size else 0.0
+    measured, error = None, None
+    try:
+        measured = measure(
+            context.deck, context.vectors, grid, mean=has_mean, time_limit=context.time_limit, most_pairs=most
+        )
+    except NgspiceMissing:
+        if read is None:
+            raise
+    mean: FloatArray | None
+    if read is not None:
         voltages, mean = read.voltage_covariance, read.voltage_mean
+        if measured is not None:
+            known = np.isfinite(measured.covariance)
+            size = float(np.linalg.norm(voltages[known]))
+            error = float(np.linalg.norm((measured.covariance - voltages)[known])) / size if size else 0.0
+    else:
+        assert measured is not None
+        voltages, mean = measured.covariance, measured.mean
     readout = law.sde.readout
     before = in_problem_units(readout, law.voltage_mean if mean is not None else None, law.voltage_covariance)
     after = in_problem_units(readout, mean, voltages)
@@ -106,4 +114,5 @@ def _changes(context: Context, edited: Edited) -> Changes:
         time_constants_before=law.time_constants,
         time_constants=None if read is None else read.time_constants,
         reading_error=error,
+        remarks=codes_out_of_range(context.circuit, context.deck),
     )

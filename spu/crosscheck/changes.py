@@ -7,6 +7,7 @@ deck at its operating point (`spu.crosscheck.measure`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -105,6 +106,13 @@ class Changes:
     time_constants: FloatArray | None
     reading_error: float | None = field(default=None)
     """Relative Frobenius difference of the two ways to the covariance, where both were taken."""
+    remarks: tuple[str, ...] = ()
+    """What no hardware has: codes out of range."""
+
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether the emulator alone found it, for want of ngspice."""
+        return self.source == "emulator" and self.reading_error is None
 
     @property
     def covariance_change(self) -> float:
@@ -154,6 +162,7 @@ class Changes:
             "source": self.source,
             "why": self.why or None,
             "edits": None if self.edits is None else [vars(edit) for edit in self.edits],
+            "remarks": self.remarks,
             "covariance": {
                 "relative_change": self.covariance_change,
                 "worst": [vars(moved) for moved in self.moved_covariances()],
@@ -231,6 +240,25 @@ def edits(original: Deck, edited: Deck) -> tuple[Edit, ...]:
         elif before[name][0].split() != text.split():
             found.append(Edit(name, *_differing(before[name][0].split(), text.split()), line))
     found += [Edit(name, text, None, None) for name, (text, _) in before.items() if name not in after]
+    return tuple(found)
+
+
+def codes_out_of_range(circuit: Circuit, deck: Deck) -> tuple[str, ...]:
+    """Codes on instance lines of the deck that the banks of the device do not have."""
+    codes = {group.subcircuit.name.lower(): group.subcircuit.codes for group in circuit.instances}
+    found = []
+    for name, line in deck.top_level().items():
+        template = next((word for word in line.words if word in codes), None)
+        if name[0] != "x" or template is None:
+            continue
+        for setting in re.findall(r"(\w+)\s*=\s*(\S+)", line.text.lower()):
+            if setting[0] in codes[template]:
+                least, most = codes[template][setting[0]]
+                if not re.fullmatch(r"[-+]?\d+", setting[1]) or not least <= int(setting[1]) <= most:
+                    found.append(
+                        f"line {line.number}: {setting[0]}={setting[1]} of {name} is no code that the hardware has: "
+                        f"they are whole, {least} to {most}"
+                    )
     return tuple(found)
 
 

@@ -188,6 +188,10 @@ class Context:
             )
         return law
 
+    def require(self) -> None:
+        """Refuse a circuit that has no stationary law; raises as `law`."""
+        self.law  # noqa: B018
+
     @cached_property
     def perturbed(self) -> list[Perturbed]:
         """What its law becomes if one element changes a little, for a fair choice of elements."""

@@ -38,6 +38,9 @@ MOSTLY = 0.99
 AS_WELL = 100.0
 """Candidates that leave up to this much more of the squared difference than the best one explain it as well."""
 
+AS_GOOD = 1.01
+"""The same where the best one leaves something: what then differs besides is alike for all."""
+
 ROUNDING = 1e-2
 """Of what is allowed: what ngspice's own rounding leaves of a difference (squares below it do not tell candidates
 apart)."""
@@ -196,7 +199,7 @@ def diagnose(context: Context) -> Diagnosis | None:
     if not order:
         return Diagnosis(entries, cells, None, ())
     left = 1.0 - order[0].share
-    as_well = max(AS_WELL * left, floor) if order[0].complete else left
+    as_well = max(AS_WELL * left, floor) if order[0].complete else AS_GOOD * left
     same = [each for each in order if 1.0 - each.share <= as_well]
     # What cannot be told apart: a wrong value is likelier than a wire that went astray or something extra.
     same.sort(key=lambda each: _LIKELY.index(each.kind) if each.kind in _LIKELY else -1)

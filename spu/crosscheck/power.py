@@ -83,7 +83,7 @@ def smallest_change(context: Context, figure: Callable[[Stationary], float], all
     figure:
         What the level measures, of a changed law; it is about zero for an unchanged one.
     allowed:
-        Its tolerance and what it found.
+        Its tolerance and what it found; of a level that fails, twice the tolerance: what it sees where all is well.
 
     Returns
     -------

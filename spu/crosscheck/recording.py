@@ -149,7 +149,7 @@ class Recorder:
             time_limit=context.time_limit,
         )
         seconds = time.perf_counter() - started
-        voltages, noise, held = _at_samples(found, list(context.vectors), self.nodes, interval, steps)
+        voltages, noise, held = sampled_and_held(found, list(context.vectors), self.nodes, interval, steps)
         exact = respond(context.law.dense, np.vstack([noise, noise[-1:]]), interval, hold=True, start=context.start)
         errors = path_errors(context, voltages, exact)
         after = slice(self.burn + 1, None)
@@ -163,7 +163,7 @@ def run_seed(seed: int, run: int) -> int:
     return 1 + int(np.random.SeedSequence(entropy=seed, spawn_key=(run,)).generate_state(1)[0] >> 2)
 
 
-def _at_samples(
+def sampled_and_held(
     found: dict[str, NDArray[Any]], probes: list[str], sources: list[str], interval: float, steps: int
 ) -> tuple[FloatArray, FloatArray, float]:
     """Probes at the sample instants, each source's value in each interval, and how far it strays from that.

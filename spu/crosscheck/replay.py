@@ -64,7 +64,7 @@ def run(context: Context) -> Level:
         ::OVERSAMPLING
     ]
     with tempfile.TemporaryDirectory(prefix="spu-replay-") as folder:
-        deck = _deck(context, waveform, interval / OVERSAMPLING, Path(folder))
+        deck = replay_deck(context, waveform, interval / OVERSAMPLING, Path(folder))
 
         def path(limit: int) -> FloatArray:
             commands = (
@@ -77,7 +77,7 @@ def run(context: Context) -> Level:
                 time_limit=context.time_limit,
                 folder=folder,
             )
-            return _at_samples(found["time"], np.stack([found[name] for name in context.vectors], axis=1), interval)
+            return at_samples(found["time"], np.stack([found[name] for name in context.vectors], axis=1), interval)
 
         with ThreadPoolExecutor(2) as pool:
             errors = [path_errors(context, found, exact) for found in pool.map(path, LIMITS[:2])]
@@ -112,7 +112,7 @@ def run(context: Context) -> Level:
                 interval / OVERSAMPLING,
                 hold=False,
                 every=OVERSAMPLING,
-                allowed=TOLERANCE + fine,
+                allowed=TOLERANCE + min(fine, TOLERANCE),
             ),
         },
         data={"samples": SAMPLES, "interval": interval, "path_errors": found, "worst_cell": worst},
@@ -126,7 +126,7 @@ def path_errors(context: Context, found: FloatArray, exact: FloatArray) -> Float
     return np.asarray(np.linalg.norm(found - exact, axis=0) / np.where(norm > 0, norm, 1.0))
 
 
-def _deck(context: Context, noise: FloatArray, interval: float, folder: Path) -> str:
+def replay_deck(context: Context, noise: FloatArray, interval: float, folder: Path) -> str:
     """The deck on disk, with the waveforms of its noise sources, and nothing else, read from files."""
     assert context.deck is not None
     lines = context.deck.top_level()
@@ -153,7 +153,7 @@ def _deck(context: Context, noise: FloatArray, interval: float, folder: Path) ->
     return context.deck.text(replace, tuple(extra))
 
 
-def _at_samples(time: FloatArray, values: FloatArray, interval: float) -> FloatArray:
+def at_samples(time: FloatArray, values: FloatArray, interval: float) -> FloatArray:
     """Values at the sample instants, by cubic interpolation of ngspice's own points."""
     instants = np.arange(SAMPLES + 1) * interval
     keep = np.concatenate([[True], np.diff(time) > 1e-9 * interval])

@@ -149,3 +149,23 @@ class Check:
         if any(level.verdict == "fail" for level in self.levels.values()):
             return 1
         return max((level.exit_status for level in self.levels.values()), default=0)
+
+    def _repr_html_(self) -> str:
+        """Show itself in a notebook."""
+        from spu.reports.notebook import check_html
+
+        return check_html(self)
+
+    def worst_variables(self, limit: int) -> list[int]:
+        """Indices of the variables: all in order, or the ``limit`` of them where the corners differ most."""
+        n = len(self.variables)
+        if n <= limit:
+            return list(range(n))
+        exact = [name for name in ("ideal", "emulator", "ngspice") if name in self.covariances]
+        variances = np.array([self.covariances[name].diagonal() for name in exact])
+        means = np.array([self.means[name] for name in exact if name in self.means]).reshape(-1, n)
+        scale = np.maximum(np.abs(variances).max(axis=0), np.finfo(float).tiny)
+        gap = np.ptp(variances, axis=0) / scale
+        if len(means):
+            gap = np.maximum(gap, np.ptp(means, axis=0) / np.sqrt(scale))
+        return [int(k) for k in np.argsort(-gap, kind="stable")[:limit]]

@@ -119,7 +119,9 @@ def run(context: Context) -> Level:
             "covariance": allowed,
             "density": DENSITY,
             **smallest_change(
-                context, lambda changed: _pointwise(changed.transfer(frequencies), exact)[0], POINTWISE + point
+                context,
+                lambda changed: _pointwise(changed.transfer(frequencies), exact)[0],
+                POINTWISE + min(point, POINTWISE),
             ),
         },
         data={

@@ -158,7 +158,7 @@ def run(context: Context) -> Level:
             "source_level": level,
             "path": allowed,
             **smallest_change_of_path(
-                context, found.first, source.interval, hold=True, every=1, allowed=allowed + path
+                context, found.first, source.interval, hold=True, every=1, allowed=allowed + min(path, allowed)
             ),
         },
         data={

@@ -162,7 +162,7 @@ def _dot(a, b):  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def _multiply(blas, a, b, c, first_c, n):  # type: ignore[no-untyped-def]
+def multiply(blas, a, b, c, first_c, n):  # type: ignore[no-untyped-def]
     """``c[:, first_c : first_c + n] = a @ b[:, :n]``; n is a multiple of `LANES`, or one."""
     m, k = a.shape
     from_a, from_b, into_c = a.ctypes.data, b.ctypes.data, c.ctypes.data + 8 * first_c
@@ -278,10 +278,10 @@ def dense_chunk(blas, tile, law, key, count):  # type: ignore[no-untyped-def]
             noise[:, 0] = ahead[:, k]
         else:
             fill_normals(noise, _FIRST, key, tile.steps[columns], tile.trajectories[columns], tile.words)
-        _multiply(blas, matrix, tile.state, tile.path, 0, width)
+        multiply(blas, matrix, tile.state, tile.path, 0, width)
         tile.state[: len(tile.path)] = tile.path
         if len(tile.total):
-            _multiply(blas, observe, tile.path, tile.seen, _history(tile) + k * width, width)
+            multiply(blas, observe, tile.path, tile.seen, _history(tile) + k * width, width)
 
 
 @_kernel

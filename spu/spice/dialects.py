@@ -147,6 +147,9 @@ class Dialect:
     run: tuple[str, ...] = (
         "Run it:      ngspice -b {file}     (no other file and no Python needed)",
         "It prints, cell by cell, the variance that the circuit's noise gives, against the expected one.",
+        "Change it:   every cell and coupler is one line, xcell_NAME or xcoupler_KIND_A_B, with its values or",
+        "code= at the end. Keep the original, and ask what a changed copy does to the answer:",
+        "             spu check DIR --netlist COPY.cir     (DIR: the folder that spu compile wrote)",
     )
     thermal_sources = True
     silence = "noisy=0"

@@ -123,6 +123,18 @@ def _pieces(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Ite
 def _lines(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iterator[str]:
     device = device.members()[0]  # a netlist is of one programming
     circuit = lower(device)
+    if circuit.nonlinear:
+        from spu.spice import network_netlist
+
+        if dialect is not NGSPICE:
+            raise InputError("netlists of nonlinear cells are written for ngspice only")
+        yield from network_netlist.opening(device, circuit, seed)
+        yield from _subcircuits(circuit, dialect)
+        yield from _instances(circuit, dialect)
+        yield from _sources(circuit, seed, dialect)
+        yield from network_netlist.closing(device, circuit)
+        yield from dialect.end()
+        return
     law = solve(stochastic_ode(circuit)) if law is None else law
     times = timing(law)
     yield from _header(device, circuit, law, times, seed, dialect)
@@ -310,8 +322,15 @@ def _instances(circuit: Circuit, dialect: Dialect) -> Iterator[str]:
 
 def _port_names(group: Instances, shown: list[int]) -> list[str]:
     meaning = {"a": "node", "b": "second node", "n": "injected noise", "t": "thermal noise"}
-    ports = group.subcircuit.ports
-    return ["name", *(meaning.get(ports[k], ports[k]) for k in shown)]
+    resistors = {element.noise_port: element.name for element in group.subcircuit.elements}
+    names, noises = ["name"], False
+    for port in (group.subcircuit.ports[k] for k in shown):
+        if port in meaning or port not in resistors:
+            names.append(meaning.get(port, port))
+        else:  # of switches there are many, one behind the other
+            names.append(resistors[port] if noises else f"noise of {resistors[port]}")
+        noises = port in resistors and port not in meaning
+    return names
 
 
 def _instance_lines(circuit: Circuit, group: Instances, shown: list[int], dialect: Dialect) -> Iterator[str]:

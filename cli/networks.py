@@ -1,0 +1,416 @@
+"""What the verbs do with thermodynamic networks: devices of nonlinear cells."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from spu.errors import InputError, UsageError
+
+from . import INTERRUPTED
+from .common import (
+    MAX_TABLE_ROWS,
+    engineering,
+    facts,
+    number,
+    plural,
+    print_json,
+    print_result,
+    table,
+    warn,
+    write_npz,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spu.circuit import Circuit
+    from spu.compiler.network import NetworkCompilation
+    from spu.device import Device
+    from spu.folder import Folder
+    from spu.relaxation import NetworkPrediction, NetworkSimulation
+
+SAMPLES = "spu_samples"
+
+
+def nonlinear(device: Device | Circuit) -> bool:
+    """Whether a device has nonlinear cells; a netlist that was read has none."""
+    from spu.circuit import lower
+    from spu.device import Device
+
+    return isinstance(device, Device) and lower(device).nonlinear
+
+
+def refuse_options(what: str, **options: object) -> None:
+    """Refuse options that mean nothing here: those that are given (neither None nor False)."""
+    for name, value in options.items():
+        if value is not None and value is not False:
+            raise UsageError(f"--{name.replace('_', '-')} is not for {what}")
+
+
+# --- compile -------------------------------------------------------------------------------
+
+
+def compile_command(
+    problem: Path,
+    output: Path,
+    *,
+    hardware: str | None,
+    architecture: str | None,
+    speedup: float,
+    force: bool,
+    seed: int,
+    as_json: bool,
+) -> int:
+    """Realize a network on hardware and write the folder."""
+    from spu.compiler.network import compile_network
+    from spu.folder import network_summary, write_folder
+    from spu.network import load_network
+
+    given = load_network(problem)
+    try:
+        compilation = compile_network(
+            given.network,
+            hardware or given.hardware or "ideal",
+            architecture=architecture or given.architecture,
+            speedup=speedup,
+        )
+    except InputError as error:
+        in_file = (not hardware and given.hardware) or (not architecture and given.architecture)
+        if not in_file or error.file is not None:
+            raise
+        raise InputError(error.message, file=problem) from None
+    files = write_folder(output, compilation, force=force, seed=seed)
+    device = compilation.device
+    if as_json:
+        print_json(
+            {
+                "device": files[0],
+                "netlist": files[1],
+                "files": files,
+                "cells": len(device.cell_names),
+                "couplers": len(device.coupler_ends),
+                **network_summary(compilation),
+            }
+        )
+        return 0
+    for warning in compilation.warnings:
+        warn(warning)
+    click.echo(_compiled(problem, compilation, files))
+    click.echo(f"\nnext: spu simulate {shlex.quote(str(output))}    (or predict, check, inspect)")
+    return 0
+
+
+def _compiled(file: Path, compilation: NetworkCompilation, files: tuple[Path, ...]) -> str:
+    from spu.langevin import UNITS
+
+    device, scales, network = compilation.device, compilation.scales, compilation.network
+    coordinate = compilation.equation.coordinate
+    kinds = "reciprocal" if network.reciprocal else "not reciprocal: no energy, no Boltzmann law"
+    lines = [
+        ("problem", f"{file}: a thermodynamic network, {plural(network.n, 'unit')}, kT = {network.kT:g}, {kinds}"),
+        ("hardware", f"{compilation.hardware.name}, {compilation.hardware.temperature:g} K"),
+        ("architecture", f"{compilation.architecture}: {compilation.reason}"),
+        ("device", f"{plural(network.n, 'cell')}, {plural(len(device.coupler_ends), 'coupler')}; hash {device.hash}"),
+        ("coordinate", f"{coordinate}: x = 1 is {engineering(scales.coordinate, UNITS[coordinate])}"),
+        (
+            "time",
+            f"one unit of the problem's is {engineering(scales.time / scales.speedup, 's')}{_sooner(scales.speedup)}",
+        ),
+        ("potential", compilation.heat),
+    ]
+    if scales.quality is not None:
+        lines.append(("damping", f"C/(G^2 L) is {scales.quality:.3g} in the stiffest cell (overdamped: << 1)"))
+    return facts([*lines, ("wrote", ", ".join(str(written) for written in files))])
+
+
+def _sooner(speedup: float) -> str:
+    return "" if speedup == 1 else f", {speedup:g} times sooner by as much more energy and noise"
+
+
+# --- predict -------------------------------------------------------------------------------
+
+
+def predict_command(folder: Folder, as_json: bool) -> int:
+    """Print what is exact."""
+    from spu.relaxation import predict_network
+
+    found = predict_network(folder.device)
+    if as_json:
+        print_result(_predicted(found), folder, "predict")
+        return 0
+    click.echo(_describe_prediction(found, folder))
+    return 0
+
+
+def _predicted(found: NetworkPrediction) -> dict[str, Any]:
+    keys = (
+        *("variables", "mean", "covariance", "third", "fourth", "theta", "why", "rest", "time_constants"),
+        *("coordinate", "heat"),
+    )
+    return {**{key: getattr(found, key) for key in keys}, "cells": found.equation.names}
+
+
+def _describe_prediction(found: NetworkPrediction, folder: Folder) -> str:
+    headers = ["variable", "at rest"]
+    columns = [[number(value) for value in found.rest]]
+    if found.mean is not None and found.covariance is not None:
+        headers += ["mean", "std dev"]
+        columns += [[number(v) for v in found.mean], [number(v) for v in found.covariance.diagonal() ** 0.5]]
+    if found.third is not None and found.fourth is not None:
+        headers += ["third moment", "fourth moment"]
+        columns += [[number(float(v)) for v in found.third], [number(float(v)) for v in found.fourth]]
+    rows = list(zip(found.variables, *columns, strict=True))
+    lines = [f"{plural(len(found.variables), 'unit')}, held as {found.coordinate}", ""]
+    lines += [table(headers, rows, limit=MAX_TABLE_ROWS), ""]
+    slowest, fastest = found.time_constants[0], found.time_constants[-1]
+    lines.append(f"time constants at rest: slowest {engineering(slowest, 's')}, fastest {engineering(fastest, 's')}")
+    if found.mean is None:
+        lines.append(f"stationary moments: {found.why}")
+    else:
+        lines.append("moments: stationary, exact (quadrature); third and fourth are central")
+    if folder.device.scales is not None:
+        second = folder.device.scales.time / folder.device.scales.speedup
+        lines.append(f"one unit of the problem's time is {engineering(second, 's')}")
+    lines.append(f"potential: {found.heat}")
+    return "\n".join(lines)
+
+
+# --- simulate ------------------------------------------------------------------------------
+
+
+def simulate_command(
+    folder: Folder,
+    *,
+    times: str | None,
+    trajectories: int | None,
+    step: float | None,
+    scheme: str | None,
+    start: float,
+    inputs: Path | None,
+    heat: bool,
+    seed: int,
+    threads: int | None,
+    file: Path | None,
+    plot: Path | None,
+    progress: Callable[[int, int], None] | None,
+    as_json: bool,
+) -> int:
+    """Run trajectories and print what they do."""
+    from spu.relaxation import simulate_network
+
+    given: dict[str, Any] = {} if trajectories is None else {"trajectories": trajectories}
+    run = simulate_network(
+        folder.device,
+        **given,
+        times=None if times is None else _times(times),
+        step=step,
+        scheme=scheme,
+        start=start,
+        inputs=None if inputs is None else _read_inputs(inputs, folder),
+        heat=heat,
+        seed=seed,
+        threads=threads,
+        progress=progress,
+    )
+    if file is not None:
+        write_npz(file, _arrays(run, folder), SAMPLES)
+    if plot is not None:
+        from spu.pictures import draw_relaxation, save
+
+        save(draw_relaxation(run, folder.network), plot)
+    if not run.complete:
+        warn(f"interrupted: the result below is of the first {plural(len(run.times), 'readout')}")
+    if as_json:
+        print_result({**_simulated(run, file), "plot": plot}, folder, "simulate")
+    else:
+        click.echo(_describe_run(run, folder))
+        click.echo(f"\nwrote {file}" if file else "\nsamples not written (-o FILE.npz writes them)")
+    return 0 if run.complete else INTERRUPTED
+
+
+def _times(text: str) -> list[float]:
+    try:
+        return [float(word) for word in text.replace(",", " ").split()] or [float("nan")]
+    except ValueError:
+        raise UsageError(f"--times takes numbers, as in --times 0.2,1,5, not {text!r}") from None
+
+
+def _read_inputs(file: Path, folder: Folder) -> tuple[Any, Any]:
+    """Instants and inputs: a table with the columns ``time`` and the names of units; other units keep theirs."""
+    import numpy as np
+
+    from spu.files import read_text
+
+    if folder.network is None:
+        raise UsageError("--inputs are in problem units: there is no problem.json")
+    rows = [line.split(",") for line in read_text(file).splitlines() if line.strip() and not line.startswith("#")]
+    head = [word.strip() for word in rows[0]]
+    known = ("time", *folder.network.variables)
+    for word in head:
+        if word not in known:
+            raise InputError(f"no unit {word!r}: the columns are time and names of units", file=file, line=1)
+    if "time" not in head or len(set(head)) < len(head) or len(rows) < 2:
+        raise InputError("needs a column time, each name once, and a row for each instant", file=file, line=1)
+    values = np.tile(folder.network.input, (len(rows) - 1, 1))
+    instants = np.zeros(len(rows) - 1)
+    for k, row in enumerate(rows[1:]):
+        try:
+            numbers = [float(word) for word in row]
+        except ValueError:
+            numbers = []
+        if len(numbers) != len(head):
+            raise InputError(f"a row needs {len(head)} numbers", file=file, line=k + 2)
+        for name, value in zip(head, numbers, strict=True):
+            if name == "time":
+                instants[k] = value
+            else:
+                values[k, folder.network.variables.index(name)] = value
+    return instants, values
+
+
+def _arrays(run: NetworkSimulation, folder: Folder) -> dict[str, Any]:
+    booked = {} if run.heat is None else {"heat": run.heat, "work": run.work, "energy_change": run.energy_change}
+    return {
+        "states": run.states,
+        "times": run.times,
+        "device_times": run.device_times,
+        "variables": run.variables,
+        "seed": run.seed,
+        "complete": run.complete,
+        "device_hash": folder.device.hash,
+        **booked,
+    }
+
+
+def _simulated(run: NetworkSimulation, file: Path | None) -> dict[str, Any]:
+    keys = (
+        *("variables", "times", "device_times", "mean", "mean_error", "variance", "variance_error", "covariance"),
+        *("trajectories", "step", "scheme", "seed", "speedup", "first_law", "seconds", "complete"),
+    )
+    booked: dict[str, Any] = {}
+    for name in ("heat", "work", "energy_change"):
+        values = getattr(run, name)
+        if values is not None:
+            spread = float(values.std() / len(values) ** 0.5)
+            booked[name] = {"mean": float(values.mean()), "error": spread}
+    return {**{key: getattr(run, key) for key in keys}, **booked, "output": file}
+
+
+def _describe_run(run: NetworkSimulation, folder: Folder) -> str:
+    unit = "" if folder.network is not None else " s"
+    lines = [
+        f"{plural(run.trajectories, 'trajectory').replace('trajectorys', 'trajectories')}, read at "
+        f"{plural(len(run.times), 'time')}; took {engineering(run.seconds, 's')}; seed {run.seed}",
+        f"method: {run.scheme}, steps of {engineering(run.step, 's')}; "
+        f"the last readout at t = {run.times[-1]:.6g}{unit}, {engineering(run.device_times[-1], 's')} on the device",
+        "",
+    ]
+    columns: list[list[str]] = []
+    headers = ["variable"]
+    shown = range(len(run.times)) if len(run.times) <= 4 else [0, len(run.times) // 2, len(run.times) - 1]
+    for k in shown:
+        headers += [f"mean at {run.times[k]:.4g}", "+-"]
+        columns += [[number(v) for v in run.mean[k]], [number(v, 2) for v in run.mean_error[k]]]
+    headers += ["variance", "+-"]
+    columns += [[number(v) for v in run.variance[-1]], [number(v, 2) for v in run.variance_error[-1]]]
+    lines.append(table(headers, list(zip(run.variables, *columns, strict=True)), limit=MAX_TABLE_ROWS))
+    if run.heat is not None and run.work is not None:
+        from spu.circuit import lower
+        from spu.langevin import langevin
+
+        root = run.trajectories**0.5
+        lines += [
+            "",
+            f"heat to the bath {run.heat.mean():.5g} +- {run.heat.std() / root:.2g} kT, work {run.work.mean():.5g} +- "
+            f"{run.work.std() / root:.2g} kT a trajectory; the first law holds to {run.first_law:.1e}",
+            f"kT is the device's; the potential is {langevin(lower(folder.device)).energy}",
+        ]
+    return "\n".join(lines)
+
+
+# --- inspect -------------------------------------------------------------------------------
+
+_CELL = ("capacitance", "conductance", "noise", "bias")
+_UNITS = {"capacitance": "F", "conductance": "S", "bias": "A", "inductance": "H", "crossed_inductance": "H"}
+
+
+def inspect_command(folder: Folder, plot: Path | None, as_json: bool) -> int:
+    """Show cells and couplers as they are."""
+    from spu.relaxation import as_network, predict_network
+
+    device = folder.device
+    found = predict_network(device)
+    if plot is not None:
+        from spu.pictures import draw_potentials, save
+
+        save(draw_potentials(folder.network or as_network(found.equation)), plot)
+    cells, couplers = device.first_cells(2000), device.first_couplers(2000)
+    if as_json:
+        report = {
+            "device": folder.path,
+            "device_hash": device.hash,
+            "netlist": folder.netlist,
+            "architecture": device.architecture,
+            "temperature": device.temperature,
+            "variables": found.variables,
+            "cells": found.equation.names,
+            "cell_count": len(device.cell_names),
+            "coupler_count": len(device.coupler_ends),
+            "cell_table": [{"name": cell.name, **cell.values} for cell in cells],
+            "coupler_table": [{"a": each.a, "b": each.b, **each.values} for each in couplers],
+            "time_constants": found.time_constants,
+            "coordinate": found.coordinate,
+            "heat": found.heat,
+            "plot": plot,
+        }
+        print_result(report, folder, "inspect")
+        return 0
+    lines = [
+        f"{folder.path}: {plural(len(device.cell_names), 'nonlinear cell')}, "
+        f"{plural(len(device.coupler_ends), 'coupler')}, {device.architecture or 'built by hand'}, "
+        f"{device.temperature:g} K, hash {device.hash}",
+        f"coordinate: {found.coordinate}; potential: {found.heat}",
+        "",
+    ]
+    quantities = [key for key in (*_CELL, "polynomial") if any(_held(cell.values, key) for cell in cells)]
+    rows = [(cell.name, *(_shown(cell.values, key) for key in quantities)) for cell in cells[:MAX_TABLE_ROWS]]
+    heads = [_LAW[found.coordinate] if key == "polynomial" else key for key in quantities]
+    lines.append(table(["cell", *heads], rows, count=len(device.cell_names)))
+    if couplers:
+        kinds = sorted({key for each in couplers for key in each.values})
+        pairs = [(each.a, each.b, *(_shown(each.values, key) for key in kinds)) for each in couplers[:MAX_TABLE_ROWS]]
+        lines += ["", table(["cell", "cell", *kinds], pairs, left=2, count=len(device.coupler_ends))]
+    slowest, fastest = found.time_constants[0], found.time_constants[-1]
+    lines += ["", f"time constants at rest: {engineering(slowest, 's')} to {engineering(fastest, 's')}"]
+    if plot is not None:
+        lines.append(f"picture: {plot}")
+    click.echo("\n".join(lines))
+    return 0
+
+
+_LAW = {
+    "voltage": "i of v: A/V, A/V^2, A/V^3",
+    "flux": "i of flux: A/Wb, A/Wb^2, A/Wb^3",
+    "charge": "v of charge: V/C, V/C^2, V/C^3",
+}
+
+
+def _held(values: dict[str, Any], key: str) -> Any:
+    if key != "polynomial":
+        return values.get(key)
+    return next((value for name, value in values.items() if name.startswith("polynomial")), None)
+
+
+def _shown(values: dict[str, Any], key: str) -> str:
+    value = _held(values, key)
+    if value is None:
+        return "-"
+    if key == "noise":
+        return engineering(value**0.5, "A/rtHz")
+    if isinstance(value, tuple):
+        return " ".join(f"{each:.4g}" for each in value)
+    return engineering(value, _UNITS.get(key, "S"), 4)

@@ -1,0 +1,177 @@
+"""`report`: everything a check finds, in one file that can be shown.
+
+`spu.reports.evidence` gathers, `spu.reports.sections` says in which order and in which words, `spu.reports.html` and
+`spu.reports.markdown` lay out. `spu.reports.notebook` shows single objects with the same pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from spu.crosscheck import Check
+from spu.device import Device
+from spu.errors import InputError, OutputError, UsageError
+from spu.files import write_text
+from spu.folder import Folder, read_folder
+from spu.reports import html, markdown
+from spu.reports.document import Document
+from spu.reports.evidence import SAMPLES, Evidence, Settings, gather
+
+__all__ = ["FORMATS", "Evidence", "Report", "report"]
+
+FORMATS = ("html", "md")
+_SUFFIXES = {".html": "html", ".htm": "html", ".md": "md", ".markdown": "md"}
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """A report that was written.
+
+    Attributes
+    ----------
+    file:
+        Where.
+    format:
+        One of `FORMATS`.
+    pictures:
+        Files of the pictures of a Markdown report; a page of HTML has its pictures in it.
+    evidence:
+        What it shows.
+    """
+
+    file: Path
+    format: str
+    pictures: tuple[Path, ...]
+    evidence: Evidence
+
+    @property
+    def check(self) -> Check:
+        """The check in it."""
+        return self.evidence.check
+
+    @property
+    def verdict(self) -> str:
+        """The verdict of the check."""
+        return self.check.verdict
+
+
+def report(
+    subject: Device | Folder | str | Path,
+    file: str | Path | None = None,
+    *,
+    format: str | None = None,
+    netlist: str | Path | None = None,
+    levels: Sequence[str] | None = None,
+    accuracy: float | None = None,
+    seed: int = 0,
+    time_limit: float = 300.0,
+    samples: int = SAMPLES,
+    detect: float | None = None,
+    budget: float | None = None,
+    include_outside: bool = False,
+    ignore_control: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Report:
+    """Check, predict and simulate a device, and write down what came out: the verdict first, then the evidence.
+
+    Parameters
+    ----------
+    subject:
+        A compiled folder (or its path, or a ``device.json``), or a `Device`.
+    file:
+        Where to; ``report.html`` or ``report.md`` in the folder unless given. Pictures of a Markdown report are
+        written beside it.
+    format:
+        One of `FORMATS`; by default what the file's name says, or HTML.
+    netlist, levels, accuracy, time_limit, detect, budget, include_outside, ignore_control:
+        Of the check (`spu.check`).
+    seed:
+        Of the check and of the simulation.
+    samples:
+        Readouts of the simulation.
+    progress:
+        Called with a few words before each part.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written, or is one that this function did not write.
+    UsageError
+        For an unknown format, or a device that lies in no folder and has no file named for its report.
+    SpuError
+        As `spu.check`, `spu.predict` and `spu.simulate`.
+    """
+    if not isinstance(subject, Device) and not isinstance(subject, Folder):
+        subject = read_folder(subject)
+    where, kind = destination(subject, file, format)
+    if netlist is not None and not Path(netlist).is_file():
+        raise InputError("there is no such netlist", file=netlist)
+    settings = Settings(
+        None if netlist is None else Path(netlist),
+        None if levels is None else tuple(levels),
+        accuracy,
+        seed,
+        time_limit,
+        samples,
+        detect,
+        budget,
+        include_outside,
+        ignore_control,
+    )
+    evidence = gather(subject, settings, progress)
+    from spu.reports.sections import document
+
+    pictures = write(document(evidence), where, kind)
+    return Report(where, kind, pictures, evidence)
+
+
+def destination(subject: Device | Folder, file: str | Path | None, format: str | None) -> tuple[Path, str]:
+    """Say where a report goes and as what; raise what writing it would raise, before any work is done."""
+    if format is not None and format not in FORMATS:
+        raise UsageError(f"no format {format!r}: a report is html or md")
+    if file is None:
+        directory = subject.directory if isinstance(subject, Folder) else None
+        if directory is None:
+            raise UsageError("this device lies in no compiled folder: name the file of its report (-o FILE)")
+        kind = format or "html"
+        file = directory / f"report.{kind}"
+    else:
+        file = Path(file)
+        named = _SUFFIXES.get(file.suffix.lower())
+        if format is None and named is None:
+            raise UsageError(f"a report is .html or .md, not {str(file)!r}: rename it, or say which with --format")
+        kind = format or named or "html"
+    if not file.parent.is_dir():
+        raise OutputError(f"cannot be written: there is no folder {str(file.parent)!r}", file=file)
+    if file.is_dir():
+        raise OutputError("is a folder; a file is to be written", file=file)
+    if file.exists() and not _ours(file):
+        raise OutputError("was not written by this command: move it, or give another name", file=file)
+    return file, kind
+
+
+def _ours(file: Path) -> bool:
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(1000).decode("utf-8", errors="replace")
+    except OSError as error:
+        raise OutputError(f"cannot be read: {error.strerror or error}", file=file) from None
+    return not head or html.GENERATOR in head or markdown.GENERATOR in head
+
+
+def write(document: Document, file: Path, kind: str) -> tuple[Path, ...]:
+    """Write a document; what gives its pictures, if they lie beside it, comes first, so that it never lacks one."""
+    if kind == "html":
+        write_text(file, html.page(document))
+        return ()
+    from spu.pictures import svg
+
+    files = {picture.name: file.with_name(f"{file.stem}.{picture.name}.svg") for picture in document.pictures()}
+    drawn = {picture.name: svg(picture.figure, picture.name, picture.alternative) for picture in document.pictures()}
+    text = markdown.page(document, {name: path.name for name, path in files.items()})
+    for name, path in files.items():
+        write_text(path, drawn[name])
+    write_text(file, text)
+    return tuple(files.values())

@@ -1,0 +1,88 @@
+"""How a device, a prediction, a simulation and a check show themselves in a notebook: a table, a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spu.look import cell_table, coupler_table, look_at
+from spu.pictures import draw_matrix
+from spu.reports.document import Block, Facts, Gallery, Picture, Table, Text
+from spu.reports.html import fragment
+from spu.reports.sections import levels_block, moments_block, simulation_facts, verdict
+from spu.words import engineering, number, plural, small
+
+if TYPE_CHECKING:
+    from spu.crosscheck import Check
+    from spu.device import Device
+    from spu.sampling import Simulation
+    from spu.statistics import Prediction, Statistics
+
+MOST_ROWS = 12
+"""Of a table."""
+
+MOST_DRAWN = 200
+"""Rows of a covariance that is drawn."""
+
+
+def device_html(device: Device) -> str:
+    """Its cells and couplers, the first of them."""
+    cells, couplers = len(device.cell_names), len(device.coupler_ends)
+    with np.errstate(all="ignore"):
+        look = look_at(device, MOST_ROWS)
+    about = f"{plural(cells, 'cell')}, {plural(couplers, 'coupler')}, {device.architecture or 'built by hand'}, "
+    about += f"{device.temperature:g} K, hash {device.hash}"
+    blocks: list[Block] = [Text(about)]
+    if cells:
+        blocks.append(Table("Cells", *cell_table(look.cells), note=_rest(cells)))
+    if couplers:
+        blocks.append(Table("Couplers", *coupler_table(look.couplers), left=2, note=_rest(couplers)))
+    return fragment(blocks)
+
+
+def prediction_html(prediction: Prediction) -> str:
+    """Means and standard deviations, the error, the time constants, and the covariance as a picture."""
+    pairs = []
+    if prediction.relative_error is not None:
+        pairs.append(("relative error", small(prediction.relative_error)))
+    if prediction.band is not None:
+        pairs.append(("band", " to ".join(engineering(edge, "Hz") for edge in prediction.band)))
+    slow, fast = (engineering(float(prediction.time_constants[k]), "s") for k in (0, -1))
+    pairs.append(("time constants", f"{slow} (slowest) to {fast}"))
+    return fragment([Facts(pairs), *_statistics(prediction, "predicted")])
+
+
+def simulation_html(run: Simulation) -> str:
+    """How many samples, what they are worth, and what they gave."""
+    return fragment([Facts(simulation_facts(run)), *_statistics(run, "sampled")])
+
+
+def check_html(check: Check) -> str:
+    """The verdict, the levels and the corners."""
+    return fragment([verdict(check), levels_block(check), moments_block(check)])
+
+
+def _statistics(found: Statistics, what: str) -> list[Block]:
+    """Means and standard deviations beside the targets, and the covariance drawn where it is small enough."""
+    deviations = np.sqrt(found.covariance.diagonal().clip(0))
+    headers, columns = ["variable", "mean", "standard deviation"], [found.mean, deviations]
+    if found.target_mean is not None and found.target_covariance is not None:
+        headers += ["target mean", "target deviation"]
+        columns += [found.target_mean, np.sqrt(found.target_covariance.diagonal())]
+    shown = zip(found.variables[:MOST_ROWS], *(column[:MOST_ROWS].tolist() for column in columns), strict=True)
+    rows = [(name, *(number(value) for value in values)) for name, *values in shown]
+    count = len(found.variables)
+    blocks: list[Block] = [Table(f"Means and deviations, {what}, problem units", headers, rows, note=_rest(count))]
+    if isinstance(found.covariance, np.ndarray) and count <= MOST_DRAWN:
+        names: Sequence[str] = found.variables
+        scale = float(np.abs(found.covariance).max(initial=0.0)) or 1.0
+        figure = draw_matrix(f"covariance, {what}", found.covariance, names, scale, "problem units squared")
+        alternative = f"Heat map of the {what} covariance of {plural(count, 'variable')}"
+        blocks.append(Gallery([Picture(f"covariance-{what}", figure, "", alternative)]))
+    return blocks
+
+
+def _rest(count: int) -> str:
+    return f"The first {MOST_ROWS} of {count}." if count > MOST_ROWS else ""

@@ -1,0 +1,141 @@
+"""The verbs on thermodynamic networks."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from spu.cli import cli
+
+NET = """task = "network"
+J2 = [1.0, -0.5]
+J4 = 1.0
+input = [2.0, 0.0]
+couplings = [[0.0, 0.5], [0.5, 0.0]]
+hardware = "neurons"
+"""
+
+
+def spu(*words: object, status: int = 0) -> str:
+    found = CliRunner().invoke(cli, [str(word) for word in words])
+    assert found.exit_code == status, found.output
+    return found.output
+
+
+def as_json(*words: object, status: int = 0) -> dict:
+    return json.loads(spu(*words, "--json", status=status))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    base = tmp_path_factory.mktemp("network")
+    (base / "net.toml").write_text(NET)
+    spu("compile", base / "net.toml", "-o", base / "out", "--architecture", "rlc-flux")
+    return base / "out"
+
+
+def test_compile(folder, tmp_path):
+    file = folder.parent / "net.toml"
+    found = as_json("compile", file, "-o", tmp_path / "v", "--speedup", 2)
+    assert found["architecture"] == "rc-conductance"
+    assert found["scales"]["speedup"] == 2
+    assert "not the circuit's heat" in found["heat"]
+    said = spu("compile", file, "-o", tmp_path / "w", "--architecture", "rlc-flux")
+    assert "what the resistors take up" in said
+    assert "flux: x = 1 is" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--hardware", "spu8"], "no nonlinear cells"),
+        (["--architecture", "rc-flux"], "did you mean 'rlc-flux'?"),
+        (["--speedup", "0"], "speedup is 0.0"),
+        (["--ensemble", "4"], "--ensemble is not for networks"),
+        (["--explain"], "--explain is not for networks"),
+        (["--dialect", "xyce"], "--dialect is not for networks"),
+    ],
+)
+def test_compile_refuses(folder, tmp_path, options, words):
+    found = as_json("compile", folder.parent / "net.toml", "-o", tmp_path / "x", *options, status=2)
+    assert words in found["error"]["message"]
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_bad_file_is_refused_with_its_line(tmp_path):
+    file = tmp_path / "net.toml"
+    file.write_text(NET.replace("[0.5, 0.0]]", "[0.4, 0.0]]"))
+    found = as_json("compile", file, "-o", tmp_path / "x", status=2)["error"]
+    assert found["line"] == 5
+    assert "declared reciprocal" in found["message"]
+    (tmp_path / "m.csv").write_text("1\n")
+    found = as_json("compile", tmp_path / "m.csv", "-o", tmp_path / "x", "--speedup", 2, status=2)["error"]
+    assert "--speedup is for networks" in found["message"]
+
+
+def test_predict(folder):
+    found = as_json("predict", folder)
+    assert found["coordinate"] == "flux"
+    assert np.shape(found["covariance"]) == (2, 2)
+    assert len(found["time_constants"]) == 4
+    said = spu("predict", folder)
+    assert "exact (quadrature)" in said
+    assert "--band is not for networks" in as_json("predict", folder, "--band", 1, 2, status=2)["error"]["message"]
+
+
+def test_simulate(folder, tmp_path):
+    settings = ("simulate", folder, "--trajectories", 200, "--times", "0.1,0.5", "--step", 0.002)
+    inputs = tmp_path / "inputs.csv"
+    inputs.write_text("time,x2\n0,0\n0.3,1\n")
+    found = as_json(*settings, "--heat", "--inputs", inputs, "--plot", tmp_path / "p.png")
+    assert (tmp_path / "p.png").exists()
+    assert np.shape(found["mean"]) == (2, 2)
+    assert found["first_law"] < 1e-11
+    assert found["work"]["mean"] != 0
+    with np.load(folder / "samples.npz") as samples:
+        assert samples["states"].shape == (2, 200, 2)
+        assert samples["heat"].shape == (200,)
+    said = spu(*settings, "--heat", "--no-output")
+    assert "what the resistors take up" in said
+    for words, options in (
+        ("--samples is not for networks", ["--samples", 5]),
+        ("--times takes numbers", ["--times", "a"]),
+        ("no unit 'y'", ["--inputs", write(tmp_path / "i.csv", "time,y\n0,1\n")]),
+        ("a row needs 2 numbers", ["--inputs", write(tmp_path / "j.csv", "time,x1\n0\n")]),
+    ):
+        assert words in as_json("simulate", folder, *options, status=2)["error"]["message"]
+
+
+def write(file, text):
+    file.write_text(text)
+    return file
+
+
+def test_simulate_refuses_a_linear_device_what_is_of_networks(tmp_path):
+    (tmp_path / "m.csv").write_text("1\n")
+    spu("compile", tmp_path / "m.csv", "-o", tmp_path / "lin")
+    found = as_json("simulate", tmp_path / "lin", "--heat", status=2)["error"]["message"]
+    assert "--heat is not for linear devices" in found
+
+
+def test_inspect(folder, tmp_path):
+    found = as_json("inspect", folder, "--plot", tmp_path / "p.png")
+    assert (tmp_path / "p.png").exists()
+    assert len(found["cell_table"][0]["polynomial_inductance"]) == 3
+    assert "crossed_inductance" in found["coupler_table"][0]
+    assert "A/Wb" in spu("inspect", folder)
+
+
+def test_check(folder, tmp_path):
+    found = as_json("check", folder, "--level", "ideal", "--level", "op", "--level", "replay")
+    assert found["verdict"] == "pass"
+    assert found["levels"]["op"]["verdict"] == "skipped"
+    for options, words in (
+        (["--netlist", folder / "device.cir"], "the folder's own device.cir"),
+        (["--detect", "2%"], "detect is for linear cells"),
+    ):
+        assert words in as_json("check", folder, *options, status=2)["error"]["message"]
+    spu("check", folder, "--level", "ideal", "--plot", tmp_path / "x.png")
+    assert (tmp_path / "x.png").exists()
+    assert "--budget is not for networks" in as_json("inspect", folder, "--budget", status=2)["error"]["message"]

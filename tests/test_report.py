@@ -1,0 +1,481 @@
+"""`spu report`: what stands in it, that nothing escapes from it, and how a browser shows it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from html import escape
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pypdf import PdfReader
+
+import spu
+from spu.folder import read_folder, write_folder
+from spu.reports import evidence as gathering
+from spu.reports import html, markdown, report, sections
+from spu.reports.document import Bullets, Document, Facts, Gallery, Listing, Picture, Section, Table, Text, Verdict
+from spu.reports.evidence import convergence
+from spu.words import share, small
+
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
+)
+needs_browser = pytest.mark.skipif(not CHROMIUM, reason="no chromium is installed: pages are not opened in a browser")
+
+LEVELS = ("--level", "ideal", "--level", "op", "--level", "ac")
+VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+HOSTILE = (
+    """<script>alert(1)</script>"'><img src=http://evil.invalid/x onerror=alert(2)> `|*_[x](http://evil.invalid)"""
+)
+
+
+class Page(HTMLParser):
+    """A parsed page: its text, its identifiers, what it refers to, and what is wrong with its structure."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.text, self.identifiers, self.references = "", [], []
+        self.faults: list[str] = []
+        self.headings: list[str] = []
+        self.rows: list[list[str]] = []
+        self.tags: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        self.faults += [f"<{tag}> is not closed" for tag in self._open]
+        self.faults += [f"id {name} twice" for name in set(self.identifiers) if self.identifiers.count(name) > 1]
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        if tag not in VOID:
+            self._open.append(tag)
+        if tag in ("script", "link", "iframe", "object", "embed", "base", "form"):
+            self.references.append(f"<{tag}>")
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th") and self.rows:
+            self.rows[-1].append("")
+        if tag in ("h1", "h2", "h3"):
+            self.headings.append(tag)
+        if tag == "svg" and not dict(attributes).get("aria-label"):
+            self.faults.append("a picture without words")
+        for name, value in attributes:
+            value = value or ""
+            if name == "id":
+                self.identifiers.append(value)
+            if name.startswith("on"):
+                self.faults.append(f"{name} on <{tag}>")
+            if name.split(":")[-1] in ("src", "href", "srcset", "data", "poster", "action", "background"):
+                inside = value.startswith("#") or (tag == "image" and value.startswith("data:image/png;base64,"))
+                if not inside:
+                    self.references.append(value)
+            if name != "xmlns" and not name.startswith("xmlns:") and "url(" in value and "url(#" not in value:
+                self.references.append(value)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in VOID:
+            self._open.pop()
+
+    def handle_endtag(self, tag):
+        if not self._open or self._open[-1] != tag:
+            self.faults.append(f"</{tag}> closes {self._open[-1:]}")
+        else:
+            self._open.pop()
+
+    def handle_data(self, data):
+        if self._open[-1:] == ["style"]:
+            self.references += re.findall(r"@import|url\(.*?\)", data)
+            return
+        self.text += data
+        if self.rows and {"td", "th"} & set(self._open[-2:]):
+            self.rows[-1][-1] += data
+
+    def row(self, *starts: str) -> list[str]:
+        """The one row of a table that starts with these cells."""
+        (found,) = [row for row in self.rows if tuple(row[: len(starts)]) == starts]
+        return found
+
+
+def spu_command(*words, **more):
+    program = str(Path(sys.executable).parent / "spu")
+    return subprocess.run([program, *map(str, words)], capture_output=True, text=True, check=False, **more)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Three cells, compiled."""
+    precision = [[3.0, -1.0, -0.5], [-1.0, 2.5, -0.8], [-0.5, -0.8, 2.0]]
+    problem = spu.GaussianSampling(precision=precision, variables=["north", "east", "south"])
+    directory = tmp_path_factory.mktemp("report") / "three"
+    write_folder(directory, spu.compile_problem(problem, "spu8"))
+    return directory
+
+
+@pytest.fixture(scope="module")
+def reported(folder) -> tuple[dict, str]:
+    """What ``spu report --json`` printed, and the page it wrote."""
+    done = spu_command("report", folder, *LEVELS, "--samples", "3000", "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    return said, Path(said["report"]).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def gathered(folder):
+    return gathering.gather(folder, gathering.Settings(levels=("ideal", "ac"), samples=2000))
+
+
+@pytest.fixture(scope="module")
+def spoilt(folder, tmp_path_factory) -> tuple[spu.Report, str]:
+    """The report of the same folder with the code of one coupler of its netlist 8 too low."""
+    copy = tmp_path_factory.mktemp("spoilt") / "three"
+    shutil.copytree(folder, copy)
+    (copy / "report.html").unlink(missing_ok=True)
+    deck = (copy / "device.cir").read_text()
+    (line,) = re.findall(r"^xcoupler_c_north_east .*$", deck, re.MULTILINE)
+    code = int(re.search(r" code=(\d+)", line)[1])
+    (copy / "device.cir").write_text(deck.replace(line, line.replace(f"code={code}", f"code={code - 8}")))
+    result = report(copy, levels=["ideal", "ac"], samples=1000)
+    return result, result.file.read_text(encoding="utf-8")
+
+
+# --- what stands in it ---------------------------------------------------------------------
+
+
+def test_page_is_whole_and_refers_to_nothing(reported):
+    said, text = reported
+    page = Page(text)
+    assert not page.faults and page.references == []
+    assert set(re.findall(r"https?://[^\s\"'<>]*", text)) <= {"http://www.w3.org/2000/svg"}
+    assert page.headings[0] == "h1" and set(page.headings[1:]) == {"h2"} and page.headings.count("h1") == 1
+    assert text.count("<th scope=") > text.count("<tr>")
+    assert said["format"] == "html" and said["pictures"] == [] and len(text) < 3_000_000
+
+
+def test_figures_are_those_of_check(folder, reported):
+    done = spu_command("check", folder, *LEVELS, "--json")
+    assert done.returncode == 0, done.stderr
+    found, (said, text) = json.loads(done.stdout), reported
+    page = Page(text)
+    assert said["verdict"] == found["verdict"] == "pass" and "PASS" in page.text
+    assert said["levels"] == {name: level["verdict"] for name, level in found["levels"].items()}
+    for name, level in found["levels"].items():
+        row = next(row for row in page.rows if row[0] == name and len(row) == 6)
+        assert row[2:5] == [level["verdict"], small(level["error"]), small(level["tolerance"])]
+    for corner in found["corners"]:
+        row = page.row(corner["quantity"], " - ".join(corner["between"]))
+        assert row[2] == share(corner["found"]) and row[6] == share(corner["unexplained"])
+    for k, name in enumerate(found["variables"]):
+        variances = [f"{found['covariances'][corner][k][k]:.4g}" for corner in ("ideal", "emulator", "ngspice")]
+        assert any(row[0] == name and row[-3:] == variances for row in page.rows)
+
+
+def test_it_comes_in_the_order_in_which_it_is_asked_for(reported):
+    titles = re.findall(r"<h2[^>]*>(.*?)</h2>", reported[1])
+    assert titles == [
+        "What was compared",
+        "Ideal, emulator and ngspice, pairwise",
+        "The covariance, corner by corner",
+        "Spectra and autocorrelations",
+        "Error against number of samples",
+        "The problem",
+        "The device",
+        "The netlist",
+        "To reproduce this",
+    ]
+    text = Page(reported[1]).text
+    assert text.index("PASS") < text.index("What was compared")
+
+
+def test_it_says_how_to_get_it_again(folder, reported):
+    text = Page(reported[1]).text
+    assert f"spu check {folder} {' '.join(LEVELS)} --seed 0" in text
+    assert f"spu simulate {folder} --samples 3000 --seed 0" in text
+    assert f"spu report {folder} {' '.join(LEVELS)} --samples 3000 --seed 0" in text
+    device = read_folder(folder).device
+    for words in (device.hash, np.__version__, spu.__version__, ".subckt", "xcell_north", "1/1 kohm"[2:]):
+        assert words in text
+
+
+def test_mismatch_is_at_the_top_with_its_cause(spoilt):
+    result, text = spoilt
+    assert result.verdict == "fail" and result.check.exit_status == 1
+    page = Page(text)
+    top = page.text[: page.text.index("What was compared")]
+    assert "FAIL: the circuit that ngspice ran is not the device" in top
+    assert "Cause: c1 of xcoupler_c_north_east" in top and "ac FAIL" in top
+    assert result.check.diagnosis.best.text in page.text
+    assert "What differs, and why" in page.text and not page.faults
+
+
+def test_an_edited_netlist_is_shown_with_what_it_changed(folder, spoilt, tmp_path):
+    file = tmp_path / "out.html"
+    edited = spoilt[0].file.with_name("device.cir")
+    result = report(folder, file, netlist=edited, accuracy=0.5, samples=100)
+    page = Page(file.read_text())
+    assert {name: level.verdict for name, level in result.check.levels.items()} == {"ideal": "pass", "answer": "pass"}
+    (line,) = [row for row in page.rows if row[0] == "xcoupler_c_north_east"]
+    assert line[1].startswith("code=") and line[1] != line[2]
+    assert f"--netlist {edited} --accuracy 0.5" in page.text
+
+
+def test_a_device_of_one_cell_and_no_problem(tmp_path):
+    device = spu.Device()
+    device.add_cell("a", capacitance=1e-9, conductance=1e-3, inductance=1e-5, noise=4e-20)
+    result = report(device, tmp_path / "one.html", levels=["ideal"], samples=50)
+    page = Page(result.file.read_text())
+    assert result.verdict == "skipped" and not page.faults and "SKIPPED" in page.text and "The problem" not in page.text
+
+
+def test_many_cells_are_cut_short_in_words(tmp_path):
+    n = 300
+    precision = 2.1 * np.eye(n) - np.eye(n, k=1) - np.eye(n, k=-1)
+    device = spu.compile(spu.GaussianSampling(precision=precision))
+    result = report(device, tmp_path / "many.html", levels=["ideal"], samples=1000)
+    text = result.file.read_text()
+    page = Page(text)
+    for words in (
+        "The first 40 of 300 cells",
+        "The first 40 of 299 couplers",
+        "The 12 of 300 variables",
+        "Of 300 x 300 entries only a picture",
+        "not followed over the samples of a network with so many variables",
+        "* (and more of these)",
+    ):
+        assert words in page.text, words
+    assert not page.faults and len(text) < 4_000_000
+
+
+# --- error against samples -----------------------------------------------------------------
+
+
+def test_error_curve_ends_at_what_the_simulation_says(gathered):
+    curve, run = gathered.convergence, gathered.simulation
+    assert curve.samples[-1] == run.samples and (np.diff(curve.samples) > 0).all()
+    assert curve.found[-1] == pytest.approx(run.relative_error, rel=1e-9)
+    assert curve.expected[-1] == pytest.approx(np.hypot(run.expected_relative_error, curve.floor), rel=1e-9)
+
+
+def test_error_curve_follows_its_prediction(gathered):
+    """The mean square over 200 seeds, at every number of samples.
+
+    Squared errors of one run scatter by about their own size (6 free entries: at most 1.2 times), so the mean of
+    200 by 0.09: 0.5 is beyond 5 standard errors at each of some ten points (correlated), a false-alarm rate of
+    about 1e-6; a line that forgot a factor 2 in the variance is seen.
+    """
+    device, prediction = gathered.device, gathered.prediction
+    squares = []
+    for seed in range(200):
+        run = spu.simulate(device, samples=400, trajectories=4, seed=1000 + seed, trace=1)
+        curve = convergence(prediction, run)
+        squares.append((curve.found / curve.expected) ** 2)
+    ratio = np.mean(squares, axis=0)
+    assert (np.abs(ratio - 1.0) < 0.5).all(), ratio
+
+
+# --- nothing escapes -----------------------------------------------------------------------
+
+
+def hostile_document() -> Document:
+    figure = sections.draw_matrix("m", np.eye(2), ["a", "b"], 1.0, "units")
+    picture = Picture("p", figure, HOSTILE, HOSTILE, wide=True)
+    blocks = [
+        Text(HOSTILE),
+        Bullets([HOSTILE]),
+        Table(HOSTILE, [HOSTILE, HOSTILE], [[HOSTILE, HOSTILE]], note=HOSTILE),
+        Facts([(HOSTILE, HOSTILE)]),
+        Gallery([picture]),
+        Listing(HOSTILE, HOSTILE + "\n```\n"),
+    ]
+    lead = [Verdict("fail", HOSTILE, [HOSTILE], [(HOSTILE, HOSTILE)])]
+    return Document(HOSTILE, HOSTILE, lead, [Section(HOSTILE, blocks)])
+
+
+def test_hostile_names_stay_text_in_html():
+    page = Page(html.page(hostile_document()))
+    assert page.references == [] and not [fault for fault in page.faults if "twice" not in fault]
+    assert "script" not in page.tags and "img" not in page.tags
+    assert page.text.count(HOSTILE) >= 14
+
+
+def test_hostile_names_stay_text_in_markdown():
+    text = markdown.page(hostile_document(), {"p": "p.svg"})
+    inside = re.search(r"^````+\n.*?^````+$", text, re.MULTILINE | re.DOTALL)
+    assert inside and HOSTILE in inside[0]  # a listing that holds a fence has a longer one
+    outside = text.replace(inside[0], "")
+    assert not re.search(r"(?<!\\)<(?!!-- spu report)(?!p\.svg>)", outside)
+    assert not re.search(r"(?<!\\)\]\((?!<p\.svg>)", outside)
+    assert all(line.count("|") - line.count("\\|") == 3 for line in outside.splitlines() if line.startswith("| "))
+
+
+def test_hostile_folder_and_netlist(folder, tmp_path):
+    name = """<img src=x onerror=alert(1)>&"'"""
+    copy = tmp_path / name
+    shutil.copytree(folder, copy)
+    (copy / "report.html").unlink(missing_ok=True)
+    deck = copy / "device.cir"
+    deck.write_text(f"</pre><script>alert(1)</script>\n* {HOSTILE}\n" + deck.read_text().split("\n", 1)[1])
+    result = report(copy, levels=["ideal"], samples=100)
+    page = Page(result.file.read_text())
+    assert not page.faults and page.references == [] and name in page.text and "</pre><script>" in page.text
+
+
+# --- files ---------------------------------------------------------------------------------
+
+
+def test_markdown_has_its_pictures_beside_it(folder, gathered, tmp_path, monkeypatch):
+    monkeypatch.setattr("spu.reports.gather", lambda *_: gathered)
+    result = report(folder, tmp_path / "review.md")
+    text = result.file.read_text()
+    linked = re.findall(r"^!\[.*\]\(<(.*)>\)$", text, re.MULTILINE)
+    assert sorted(linked) == sorted(file.name for file in result.pictures) and len(linked) >= 8
+    for file in result.pictures:
+        assert file.parent == tmp_path and file.read_text().startswith("<svg ")
+    assert "**PASS" in text and "| ac | ngspice transfer functions" in text and text.startswith("<!-- spu report -->")
+    assert {file.name for file in tmp_path.iterdir()} == {*linked, "review.md"}
+
+
+@pytest.mark.parametrize("kind", ["html", "md"])
+def test_interrupted_nothing_is_written(folder, gathered, tmp_path, monkeypatch, kind):
+    file = tmp_path / f"report.{kind}"
+    with monkeypatch.context() as patch:
+        patch.setattr(gathering, "check", lambda *_, **__: gathered.check)
+        patch.setattr(gathering, "simulate", lambda *_, **__: replace(gathered.simulation, complete=False))
+        with pytest.raises(KeyboardInterrupt):
+            report(folder, file)
+    monkeypatch.setattr("spu.reports.gather", lambda *_: gathered)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("spu.pictures.svg" if kind == "md" else "spu.reports.html.svg", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        report(folder, file)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_written_is_refused_before_any_work(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("spu.reports.gather", lambda *_: pytest.fail("work was done"))
+    foreign = tmp_path / "mine.html"
+    foreign.write_text("<p>my own page</p>")
+    with pytest.raises(spu.SpuError, match="was not written by this command"):
+        report(folder, foreign)
+    assert foreign.read_text() == "<p>my own page</p>"
+    with pytest.raises(spu.SpuError, match="there is no folder"):
+        report(folder, tmp_path / "no" / "report.html")
+    with pytest.raises(spu.SpuError, match=r"html or .*md"):
+        report(folder, tmp_path / "report.pdf")
+    with pytest.raises(spu.SpuError, match="html or md"):
+        report(folder, format="pdf")
+    with pytest.raises(spu.SpuError, match="is a folder"):
+        (tmp_path / "dir.html").mkdir()
+        report(folder, tmp_path / "dir.html")
+    with pytest.raises(spu.SpuError, match="name the file of its report"):
+        report(read_folder(folder).device)
+    with pytest.raises(spu.SpuError, match="no such netlist"):
+        report(folder, netlist=tmp_path / "none.cir")
+
+
+def test_command_line_refuses_in_one_line(folder, tmp_path):
+    done = spu_command("report", folder, "--level", "sharp", "--json")
+    assert done.returncode == 2 and "sharp" in json.loads(done.stdout)["error"]["message"]
+    done = spu_command("report", tmp_path / "nowhere")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+
+
+def test_excerpt_keeps_the_head_and_thins_out_instances(gathered):
+    name, text = gathered.netlist
+    head = sections.excerpt(text)
+    assert name == "device.cir" and head.splitlines()[0] == text.splitlines()[0]
+    assert ".param" in head and ".subckt" in head and len(head.splitlines()) <= sections.MOST_LINES + 1
+    many = "title\n.param a=1\n" + "".join(f"r{k} {k} 0 1\n" for k in range(50))
+    assert sections.excerpt(many).count("\nr") == sections.FIRST_INSTANCES
+    assert sections.excerpt("") == ""
+
+
+# --- in a browser --------------------------------------------------------------------------
+
+
+def browse(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--enable-logging=stderr",
+        f"--user-data-dir={tmp_path}/u",
+    ]
+    return subprocess.run(
+        [CHROMIUM, *options, *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "HOME": str(tmp_path)},
+    )
+
+
+def measured(tmp_path: Path, text: str, width: int) -> tuple[dict, str]:
+    """How wide the page is in a window of that width, and what the console said.
+
+    The page stands in a frame, so that its own policy holds, and so that windows may be narrower than a browser's.
+    """
+    measure = """
+    const frame = document.querySelector("iframe");
+    frame.onload = () => {
+      const page = frame.contentDocument, root = page.documentElement;
+      const smallest = Math.min(...[...page.querySelectorAll("p, td, li, dd")].map(
+        (element) => parseFloat(frame.contentWindow.getComputedStyle(element).fontSize)));
+      document.body.dataset.found = JSON.stringify({
+        inside: root.clientWidth, wide: root.scrollWidth, high: root.scrollHeight, smallest,
+        verdict: page.querySelector(".verdict").getBoundingClientRect().bottom});
+    };"""
+    file = tmp_path / f"frame{width}.html"
+    file.write_text(
+        f'<!DOCTYPE html><body style="margin:0"><iframe style="border:0" width="{width}" height="844" '
+        f'srcdoc="{escape(text)}"></iframe><script>{measure}</script></body>'
+    )
+    done = browse(tmp_path, "--dump-dom", "--virtual-time-budget=10000", file.as_uri())
+    found = re.search(r'data-found="(.*?)"', done.stdout)
+    assert found, done.stderr[-2000:]
+    console = "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
+    return json.loads(found[1].replace("&quot;", '"')), console
+
+
+@needs_browser
+@pytest.mark.parametrize("which", ["reported", "spoilt"])
+def test_browser_on_a_phone(which, request, tmp_path):
+    found, console = measured(tmp_path, request.getfixturevalue(which)[1], 390)
+    assert console == ""
+    assert found["inside"] >= 370 and found["wide"] <= found["inside"]
+    assert found["verdict"] < 844  # the answer is seen without scrolling
+    assert found["smallest"] >= 12
+
+
+@needs_browser
+def test_browser_would_tell(reported, tmp_path):
+    """The two tests of the browser can fail: a wide element overflows, and the console names what the policy stops."""
+    text = reported[1].replace("</main>", '<div style="width:500px">x</div><img src="https://localhost/x"></main>')
+    found, console = measured(tmp_path, text, 390)
+    assert found["wide"] > found["inside"] and "Content Security Policy" in console
+
+
+@needs_browser
+def test_browser_prints(reported, tmp_path):
+    page, file = tmp_path / "report.html", tmp_path / "report.pdf"
+    page.write_text(reported[1])
+    browse(tmp_path, f"--print-to-pdf={file}", page.as_uri())
+    pages = PdfReader(file).pages
+    texts = [" ".join(page.extract_text().split()) for page in pages]
+    assert 4 <= len(texts) <= 12
+    assert "PASS" in texts[0] and "What was compared" in texts[0]
+    assert any("To reproduce this" in text for text in texts) and ".subckt" in "".join(texts)
+    assert all(len(text) > 100 for text in texts[:-1])  # no blank page
