@@ -70,6 +70,7 @@ def main(folder: Path | None = None, trajectories: int = 1000) -> None:
         means = ", ".join(f"{m:.3f} at {t:.3g}" for m, t in zip(curve.mean[:, k], curve.times, strict=True))
         print(f"{name:8} I = 5: mean {means}; equilibrium {curve.equilibrium[k]:.4f}")
     if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
         draw(found, folder / "neurons.png")
         print("\n".join(draw_wells(folder / "wells.png")))
         print(f"wrote {folder / 'neurons.png'}, {folder / 'wells.png'}")
