@@ -107,6 +107,25 @@ def test_simulate(folder, tmp_path):
         assert words in as_json("simulate", folder, *options, status=2)["error"]["message"]
 
 
+def test_entropy_of_a_ramp_from_equilibrium(tmp_path):
+    """In JSON the parts agree by the first law; the line for people says the same or why not."""
+    net = write(tmp_path / "net.toml", 'task = "network"\nunits = 2\nJ4 = [1.0, 0.0]\nhardware = "neurons"\n')
+    spu("compile", net, "-o", tmp_path / "out", "--architecture", "rlc-flux")
+    inputs = write(tmp_path / "inputs.csv", "time,x1\n0,0\n0.3,1\n")
+    settings = ("simulate", tmp_path / "out", "--trajectories", 200, "--times", 0.3, "--step", 0.002, "--heat")
+    settings += ("--inputs", inputs, "--no-output")
+    found = as_json(*settings, "--start", "equilibrium")
+    entropy = found["entropy"]
+    assert entropy["medium"] == found["heat"]
+    total = found["work"]["mean"] - entropy["free_energy_change"]
+    assert entropy["total"] == {"mean": pytest.approx(total), "error": pytest.approx(found["work"]["error"])}
+    assert entropy["why"] == ""
+    assert "free energy change" in spu(*settings, "--start", "equilibrium")
+    assert as_json(*settings)["entropy"]["total"] is None
+    assert "in all not known: the law at the start" in spu(*settings)
+    assert "a number or equilibrium" in as_json(*settings, "--start", "a", status=2)["error"]["message"]
+
+
 def write(file, text):
     file.write_text(text)
     return file
