@@ -140,16 +140,47 @@ def _sooner(speedup: float) -> str:
 # --- predict -------------------------------------------------------------------------------
 
 
-def predict_command(folder: Folder, as_json: bool) -> int:
-    """Print what is exact."""
+def predict_command(folder: Folder, *, unit: str | None, times: str | None, plot: Path | None, as_json: bool) -> int:
+    """Print what is exact; draw a unit's activation curve."""
     from spu.relaxation import predict_network
 
     found = predict_network(folder.device)
+    curve: dict[str, Any] = {}
+    if plot is not None or unit is not None or times is not None:
+        curve = {"activation": _activation(found, folder, unit, times, plot), "plot": plot}
     if as_json:
-        print_result(_predicted(found), folder, "predict")
+        print_result({**_predicted(found), **curve}, folder, "predict")
         return 0
     click.echo(_describe_prediction(found, folder))
+    if plot is not None:
+        click.echo(f"\npicture: {plot}")
+    elif curve:
+        click.echo("\nthe activation curve is drawn with --plot FILE, its numbers given with --json")
     return 0
+
+
+def _activation(
+    found: NetworkPrediction, folder: Folder, unit: str | None, times: str | None, plot: Path | None
+) -> dict[str, Any]:
+    """The activation curve of a unit, drawn if asked for."""
+    from dataclasses import asdict
+
+    from spu.names import suggest
+    from spu.neuron import unit_activation
+    from spu.relaxation import as_network
+
+    if unit is not None and unit not in found.variables:
+        raise UsageError(f"no unit {unit!r}; {suggest(unit, found.variables)}")
+    network = as_network(found.equation, folder.device.scales)
+    if folder.network is not None:  # a circuit knows the sum of input and bias only
+        network = network.with_bias(folder.network.bias)
+    place = 0 if unit is None else found.variables.index(unit)
+    curve = unit_activation(network, place, times=() if times is None else _times(times))
+    if plot is not None:
+        from spu.pictures import draw_activation, save
+
+        save(draw_activation(curve, found.variables[place], float(network.input[place])), plot)
+    return {"unit": found.variables[place], **asdict(curve)}
 
 
 def _predicted(found: NetworkPrediction) -> dict[str, Any]:

@@ -245,6 +245,10 @@ class ThermodynamicNetwork:
         """The same network at other inputs, (n,) or scalar."""
         return self._with(input=input)
 
+    def with_bias(self, bias: ArrayLike) -> ThermodynamicNetwork:
+        """The same forces with another share of bias, (n,) or scalar: the input moves along."""
+        return self._with(bias=bias, input=self.input - self.bias + np.asarray(bias, dtype=np.float64))
+
     def _with(self, **changes: Any) -> ThermodynamicNetwork:
         keys = (*_VECTORS, "couplings", *_SCALARS, "reciprocal", "variables")
         return ThermodynamicNetwork(**{**{key: getattr(self, key) for key in keys}, **changes})
