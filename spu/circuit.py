@@ -109,14 +109,41 @@ class Instances:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a noise source sits in the netlist that it was read from.
+
+    Attributes
+    ----------
+    gain:
+        A or V that it makes there for each volt of the unit source.
+    element:
+        The independent source that makes it in ``.tran``, ``x1.i1``; empty where only a resistor makes it.
+    nodes:
+        Of such a resistor, as ngspice flattens them: its noise current flows from the first to the second.
+    resistor:
+        The resistor that makes it in ``.noise``, ``x1.r1``; empty where ``.noise`` is deaf to it.
+    stated:
+        Whether the netlist itself says how strong it is (a user may have said it instead).
+    """
+
+    gain: float
+    element: str = ""
+    nodes: tuple[str, str] = ("0", "0")
+    resistor: str = ""
+    stated: bool = True
+
+
+@dataclass(frozen=True)
 class NoiseSource:
     """An independent white noise voltage of unit density (`UNIT_NOISE_DENSITY`).
 
-    ``thermal`` ones carry the noise of a resistor that ``.noise`` already knows about.
+    ``thermal`` ones carry the noise of a resistor that ``.noise`` already knows about. Those of a netlist that was
+    read know their ``origin``.
     """
 
     name: str
     thermal: bool
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, eq=False)

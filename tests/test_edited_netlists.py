@@ -282,3 +282,11 @@ def test_an_edit_that_makes_it_unstable(folder):
     result = spu.check(folder, netlist=folder / "unstable.cir", levels=["answer"])
     assert result.exit_status == 1
     assert "no stationary law" in result.levels["answer"].message
+
+
+def test_an_edit_in_an_included_file_is_placed_there(folder):
+    (folder / "parts.inc").write_text("rleak cell_c 0 5k\n")
+    (folder / "includes.cir").write_text(_with(".include parts.inc")(spu.netlist(rlc())))
+    (edit,) = spu.check(folder, netlist=folder / "includes.cir", levels=["answer"]).changes.edits
+    assert (edit.name, edit.line) == ("rleak", 1)
+    assert edit.file.endswith("parts.inc") and "parts.inc" in str(edit)

@@ -66,16 +66,20 @@ def place(tmp_path):
         ".lib tt\nrl out 0 1k\n.endl tt\n.lib again\n.lib sections.lib again\n.lib sections.lib again\n.endl\n"
         ".lib open\nr3 out 0 1k\n"
     )
-    for k in range(40):
-        (inside / f"fan{k}.inc").write_text(f".include fan{k + 1}.inc\n" * 10)
-        (inside / f"chain{k}.inc").write_text(f".include chain{k + 1}.inc\n")
-    (inside / "fan40.inc").write_text("r9 out 0 1k\n")
-    (inside / "chain40.inc").write_text("r9 out 0 1k\n")
     return tmp_path
+
+
+def _write_includes(name, times, inside):
+    """Forty files, each of which includes the next one so many times."""
+    for k in range(40):
+        (inside / f"{name}{k}.inc").write_text(f".include {name}{k + 1}.inc\n" * times)
+    (inside / f"{name}40.inc").write_text("r9 out 0 1k\n")
 
 
 def _expand(match):
     count, text = int(match[1]), match[2]
+    if "#" not in text:
+        return count * text
     return "".join(text.replace("##", str(k + 1)).replace("#", str(k)) for k in range(count))
 
 
@@ -86,6 +90,9 @@ def _deck(path, place):
         data = re.sub(r"<<(\d+)\*(.*?)>>", _expand, text, flags=re.DOTALL).encode()
     deck = place / "inside" / "deck.cir"
     deck.write_bytes(data)
+    for name, times in (("fan", 10), ("chain", 1)):
+        if f"{name}0.inc".encode() in data:
+            _write_includes(name, times, deck.parent)
     return deck
 
 

@@ -1,7 +1,7 @@
 """Ideal model, emulator and ngspice side by side, with a verdict.
 
 One file a level, cheap and sharp first: `ideal`, `operating_point`, `transfer`, `replay`,
-`transient`. What ngspice runs is the netlist as it lies on disk.
+`transient`. What ngspice runs is the netlist as it lies on disk (of one from elsewhere, with lines added: `fixture`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from spu.crosscheck.changes import Edited
 from spu.crosscheck.context import Context
 from spu.crosscheck.corners import corners, ensemble_corners
 from spu.crosscheck.diagnosis import Diagnosis, diagnose, without_source
+from spu.crosscheck.fixture import fit
 from spu.crosscheck.result import LEVELS, VERDICTS, Check, Corner, Level
 from spu.crosscheck.spectra import spectra
 from spu.device import Device
@@ -72,7 +73,8 @@ def check(
     ----------
     subject:
         A compiled folder (or its path, or a ``device.json``), whose ``device.cir`` is run as it
-        lies on disk; or a `Device`, whose netlist is then written to a temporary file first.
+        lies on disk; or a `Device`, whose netlist is then written to a temporary file first; or an imported folder or
+        a netlist, to which lines are added where it is not laid out as our own (`spu.crosscheck.fixture`).
     netlist:
         A netlist that somebody edited, to be run in place of the device's own. Level ``answer`` then says whether it
         still samples the same, and ``changes`` what is different.
@@ -135,13 +137,14 @@ def check(
     from spu.folder import Folder, read_folder
 
     folder = subject if isinstance(subject, Folder) else read_folder(subject)
-    if folder.read is not None and not folder.read.conventional:
+    read = None if folder.read is None or folder.read.conventional else folder.read
+    if read is not None and netlist is not None:
         raise UsageError(
-            f"{folder.path} is not laid out for a check, which drives noise sources vNAME and reads nodes cell_NAME, "
-            "as our own netlists have them; predict and simulate take it"
+            f"{folder.path} is itself a netlist from elsewhere: import the edited one, too, and check each by itself"
         )
     members = folder.subject.members()
     decks = [folder.netlist, *folder.further, *[None] * len(members)][: len(members)]
+    settings["read"] = read
     contexts = [_context(member, folder.problem, folder.compiled, settings) for member in members]
     return _check_all(contexts, decks, chosen, progress, _edited_file(netlist, contexts))
 
@@ -290,6 +293,10 @@ def _check(
             context.deck = read_deck(
                 path, include_outside=context.include_outside, ignore_control=context.ignore_control
             )
+            if context.read is not None:
+                context.fixture = fit(context.deck, context.read, context.law, context.seed)
+                context.deck = context.fixture.deck
+                notes += context.fixture.notes
         except (DeckError, InputError) as error:
             if edited is not None:
                 raise

@@ -45,15 +45,18 @@ class Edit:
         or ``before`` is None).
     line:
         In the edited netlist; None for a line that is gone.
+    file:
+        The file the netlist includes that holds the line; None where that is the netlist.
     """
 
     name: str
     before: str | None
     after: str | None
     line: int | None
+    file: str | None = None
 
     def __str__(self) -> str:
-        place = "" if self.line is None else f" (line {self.line})"
+        place = "" if self.line is None else f" (line {self.line}{f' of {self.file}' if self.file else ''})"
         if self.before is None:
             return f"new: {self.after}{place}"
         if self.after is None:
@@ -234,12 +237,13 @@ def edits(original: Deck, edited: Deck) -> tuple[Edit, ...]:
     """Lines of elements and parameters that differ, in the order of the edited deck; those that are gone come last."""
     before, after = dict(_named(original)), dict(_named(edited))
     found = []
-    for name, (text, line) in after.items():
+    for name, (text, number, file) in after.items():
+        where = (number, file if file and file != edited.file else None)
         if name not in before:
-            found.append(Edit(name, None, text, line))
+            found.append(Edit(name, None, text, *where))
         elif before[name][0].split() != text.split():
-            found.append(Edit(name, *_differing(before[name][0].split(), text.split()), line))
-    found += [Edit(name, text, None, None) for name, (text, _) in before.items() if name not in after]
+            found.append(Edit(name, *_differing(before[name][0].split(), text.split()), *where))
+    found += [Edit(name, text, None, None) for name, (text, *_) in before.items() if name not in after]
     return tuple(found)
 
 
@@ -262,20 +266,20 @@ def codes_out_of_range(circuit: Circuit, deck: Deck) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _named(deck: Deck) -> Iterator[tuple[str, tuple[str, int]]]:
+def _named(deck: Deck) -> Iterator[tuple[str, tuple[str, int, str]]]:
     """Each element and parameter by its name, and what is written of it."""
     scope: list[str] = []
     for line in deck.lines:
         words = line.words
         if words[0] == ".subckt":
             scope.append(words[1] if len(words) > 1 else "")
-            yield "/".join([*scope, ""]), (line.text, line.number)
+            yield "/".join([*scope, ""]), (line.text, line.number, line.file)
         elif words[0] == ".ends":
             del scope[-1:]
         elif words[0] == ".param":
-            yield "/".join([*scope, line.text.split("=", 1)[0].strip().lower()]), (line.text, line.number)
+            yield "/".join([*scope, line.text.split("=", 1)[0].strip().lower()]), (line.text, line.number, line.file)
         elif words[0][0].isalpha():
-            yield "/".join([*scope, words[0]]), (line.text, line.number)
+            yield "/".join([*scope, words[0]]), (line.text, line.number, line.file)
 
 
 def _differing(before: Sequence[str], after: Sequence[str]) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from spu.circuit import Circuit
 from spu.crosscheck.changes import Changes, Edited
+from spu.crosscheck.fixture import Fixture
 from spu.crosscheck.power import Perturbed, perturbed
 from spu.emulator.large import LARGE
 from spu.emulator.law import solve
@@ -22,7 +23,9 @@ from spu.sde import stochastic_ode
 from spu.spectra import Estimate, telling
 from spu.spice.deck import Deck
 from spu.spice.dialects import noise_element
-from spu.spice.netlist import cell_node
+from spu.spice.netlist import cell_node, noise_resistor
+from spu.spice.reader import ReadNetlist
+from spu.spice.reader.noise import plain_path
 from spu.spice.timing import Timing, timing
 
 FloatArray = NDArray[np.float64]
@@ -139,6 +142,8 @@ class Context:
     ensemble:
         The laws of all programmings, for level ``ideal``, which takes an ensemble as one; empty for a device that
         is none.
+    read, fixture:
+        Of a netlist from elsewhere: how it was read, and what is added to it, once ``deck`` was read, which has it.
     edited, changes:
         Where the deck is not the device's own: what is known of it, and what level ``answer`` found.
     """
@@ -162,6 +167,8 @@ class Context:
     welch: tuple[Estimate, NDArray[np.complex128]] | None = None
     ensemble: tuple[Stationary, ...] = ()
     edited: Edited | None = None
+    read: ReadNetlist | None = None
+    fixture: Fixture | None = None
     changes: Changes | None = None
 
     @cached_property
@@ -201,14 +208,31 @@ class Context:
         return timing(self.law)
 
     @property
+    def own_deck(self) -> Deck | None:
+        """The deck with its own sources, where ``deck`` has others in their place."""
+        return self.deck if self.fixture is None else self.fixture.tapped
+
+    @cached_property
     def vectors(self) -> tuple[str, ...]:
         """Ngspice's names of the probe voltages."""
+        if self.fixture is not None:
+            return self.fixture.vectors
         return tuple(cell_node(name).lower() for name in self.circuit.probes)
 
-    @property
+    @cached_property
     def elements(self) -> tuple[str, ...]:
         """The voltage sources of the noise sources."""
+        if self.fixture is not None:
+            return self.fixture.elements
         return tuple(noise_element(source.name).lower() for source in self.circuit.sources)
+
+    @cached_property
+    def resistors(self) -> tuple[str, ...]:
+        """For each noise source the resistor that makes it in ``.noise``, ``x1.r1``; empty for none."""
+        if self.fixture is not None:
+            return self.fixture.resistors
+        known = noise_resistor(self.circuit)
+        return tuple(plain_path(known[source.name]) for source in self.circuit.sources)
 
     @property
     def rms(self) -> FloatArray:

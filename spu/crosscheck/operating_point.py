@@ -28,8 +28,10 @@ def run(context: Context) -> Level:
         return Level("op", "skipped", "undetermined here: a charge or the flux of a loop is conserved")
     if context.deaf_at_dc:
         return Level("op", "skipped", "says nothing here: inductors short every current to ground at DC")
-    assert context.deck is not None
-    (found,) = run_ngspice(context.deck.text(), [Step(("op",), "op", context.vectors)], time_limit=context.time_limit)
+    assert context.own_deck is not None
+    (found,) = run_ngspice(
+        context.own_deck.text(), [Step(("op",), "op", context.vectors)], time_limit=context.time_limit
+    )
     if any(not len(found[name]) for name in context.vectors):
         raise NgspiceFailed("ngspice found no operating point")
     mean = np.array([found[name][0] for name in context.vectors])

@@ -10,9 +10,9 @@ from spu.crosscheck.context import Context, Sweep
 from spu.crosscheck.power import smallest_change
 from spu.crosscheck.result import Level
 from spu.errors import NgspiceFailed
-from spu.spice.netlist import noise_resistor
 from spu.spice.ngspice import Step
 from spu.spice.ngspice import run as run_ngspice
+from spu.spice.reader.noise import plain_path
 from spu.spice.timing import sweep_integral
 
 FloatArray = NDArray[np.float64]
@@ -47,6 +47,7 @@ def run(context: Context) -> Level:
     # .ac stretches its steps to end at the last frequency, .noise does not: it has to be one of both.
     high = times.low * 10.0 ** (np.ceil(np.log10(times.high / times.low) * coarse) / coarse) * (1.0 + 1e-9)
     sweep = f"{times.low!r} {float(high)!r}"
+    stated = _stated(context)
     reference = context.elements[0]
     steps = [
         Step(
@@ -70,7 +71,7 @@ def run(context: Context) -> Level:
     exact = law.transfer(frequencies)
     point, i, k = _pointwise(measured, exact)
     gain = np.abs(measured[::stride]) ** 2
-    densities, loudest, density_error, stray = _densities(context, frequencies[::stride], gain, found[count:])
+    densities, loudest, density_error, stray = _densities(context, frequencies[::stride], gain, found[count:], stated)
     noise = np.stack([vectors["onoise_spectrum"].real ** 2 for vectors in found[count:]], axis=1)
     heard = np.where(gain.max(axis=(0, 1)) > 0, densities, np.nan)
     context.sweep = Sweep(frequencies, measured, heard, frequencies[::stride], noise)
@@ -144,6 +145,28 @@ def run(context: Context) -> Level:
     )
 
 
+def _stated(context: Context) -> FloatArray:
+    """(m,) densities, V^2/Hz, of the unit sources that ``.noise`` is deaf to, by what the deck's own sources declare.
+
+    Ngspice is asked for that, not the text. Of all others, and where a user has said how strong a source is, it
+    is the unit density.
+    """
+    densities = np.full(len(context.circuit.sources), UNIT_NOISE_DENSITY**2)
+    fixture = context.fixture
+    asked = {} if fixture is None else {k: source for k, source in enumerate(fixture.stated) if source is not None}
+    if fixture is None or not asked:
+        return densities
+    commands = tuple(f"let stated{k} = @{source.element}[coeffs]" for k, source in asked.items())
+    names = tuple(f"stated{k}" for k in asked)
+    step = Step(("tran 1e-15 1e-15 uic", *commands), "tran", names)
+    (found,) = run_ngspice(fixture.tapped.text(), [step], time_limit=context.time_limit)
+    for k, source in asked.items():
+        values = np.append(found[f"stated{k}"].real, [0.0] * 5)
+        amplitude, interval = (values[0], values[1]) if source.kind == "trnoise" else (values[3], values[1])
+        densities[k] = 2.0 * amplitude**2 * interval / source.gain**2
+    return densities
+
+
 def _pointwise(measured: ComplexArray, exact: ComplexArray) -> tuple[float, int, int]:
     """Worst error over frequency of each (probe, source), relative to its own peak.
 
@@ -158,7 +181,11 @@ def _pointwise(measured: ComplexArray, exact: ComplexArray) -> tuple[float, int,
 
 
 def _densities(
-    context: Context, frequencies: FloatArray, gain: FloatArray, runs: list[dict[str, NDArray]]
+    context: Context,
+    frequencies: FloatArray,
+    gain: FloatArray,
+    runs: list[dict[str, NDArray]],
+    stated: FloatArray,
 ) -> tuple[FloatArray, int, float, float]:
     """What ``.noise`` says of every source, at frequencies (f,) where its power gains (f, p, m) were measured.
 
@@ -169,18 +196,20 @@ def _densities(
     swept = runs[0]["frequency"].real
     if len(swept) != len(frequencies) or np.abs(swept / frequencies - 1.0).max() > 1e-8:
         raise NgspiceFailed("ngspice's .noise and .ac did not sweep the same frequencies")
-    resistors = noise_resistor(context.circuit)
+    silenced = frozenset[str]() if context.fixture is None else context.fixture.silenced
     heard = np.zeros_like(gain)
     stray = 0.0
     for i, vectors in enumerate(runs):
-        for k, source in enumerate(context.circuit.sources):
-            found = vectors.get(f"onoise_{resistors[source.name]}")
-            if found is not None:
-                heard[:, i, k] = found.real**2
-        total = vectors["onoise_spectrum"].real ** 2
+        each = {plain_path(name.removeprefix("onoise_")): found.real**2 for name, found in vectors.items()}
+        for k, resistor in enumerate(context.resistors):
+            if resistor in each:
+                heard[:, i, k] = each[resistor]
+        total = each["spectrum"] - sum(each[name] for name in silenced if name in each)
         power = float((total * frequencies).sum())
         unexplained = float((np.abs(total - heard[:, i].sum(axis=1)) * frequencies).sum())
         stray = max(stray, unexplained / power if power > 0 else 0.0)
+    deaf = np.array([not resistor for resistor in context.resistors])
+    heard[:, :, deaf] = (stated * gain)[:, :, deaf]
     loudest = gain.max(axis=(0, 1))
     loudest = np.where(loudest > 0, loudest, 1.0)
     ratio = heard / (np.where(gain > 0, gain, 1.0) * UNIT_NOISE_DENSITY**2)

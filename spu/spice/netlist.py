@@ -227,17 +227,7 @@ def _limited(matrix: FloatArray | sp.csr_array) -> list[str]:
 def _parameters(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dialect) -> list[str]:
     hot = circuit.temperature > 0
     temperature = circuit.temperature if hot else ROOM_TEMPERATURE
-    voltage, current, capacitance = _scales(law)
-    noise = UNIT_NOISE_DENSITY / np.sqrt(2.0 * times.sample_time)
-    smallest = min(1e-6 * voltage, 1e-4 * noise)
-    chosen = Tolerances(
-        temperature=round(temperature - 273.15, 9),
-        seed=seed + 1,
-        method=_method(law, times),
-        voltage=float(smallest),
-        current=current * 1e-6,
-        charge=voltage * capacitance * 1e-8,
-    )
+    chosen = tolerances(temperature, law, times, seed)
     silent = [f"The device is at 0 K: its resistors are silent ({dialect.silence})."] if not hot else []
     words = [
         *silent,
@@ -256,6 +246,20 @@ def _parameters(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: D
         lines.append(dialect.parameter("kt4", 4.0 * BOLTZMANN * temperature))
     lines += dialect.options(chosen)
     return [*lines, *dialect.conserved()] if law.sde.conserved else lines
+
+
+def tolerances(temperature: float, law: Law, times: Timing, seed: int) -> Tolerances:
+    """Options with which a simulator resolves the noise of a circuit at a temperature (K)."""
+    voltage, current, capacitance = _scales(law)
+    noise = UNIT_NOISE_DENSITY / np.sqrt(2.0 * times.sample_time)
+    return Tolerances(
+        temperature=round(temperature - 273.15, 9),
+        seed=seed + 1,
+        method=_method(law, times),
+        voltage=float(min(1e-6 * voltage, 1e-4 * noise)),
+        current=current * 1e-6,
+        charge=voltage * capacitance * 1e-8,
+    )
 
 
 def _method(law: Law, times: Timing) -> str:

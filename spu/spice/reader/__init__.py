@@ -21,7 +21,7 @@ from spu.spice.reader.build import build, live_nodes
 from spu.spice.reader.elaborate import Elaborated, elaborate
 from spu.spice.reader.limits import MAX_INSTANCES, bytes_for
 from spu.spice.reader.lines import Source, read_source
-from spu.spice.reader.noise import NoiseRow, find_noise
+from spu.spice.reader.noise import NoiseRow, Waving, find_noise
 from spu.spice.reader.readout import Probe, choose_probes
 from spu.spice.reader.statements import Program, read_program
 
@@ -90,7 +90,9 @@ class ReadNetlist:
         With which it was read.
     conventional:
         Whether every noise source NAME is the deck's own element vNAME, and every readout NAME its node cell_NAME,
-        as in our own netlists: what a check against ngspice needs.
+        as in our own netlists, which a check runs as they are; to others it adds lines.
+    waving:
+        Independent sources whose lines say more than a constant value.
     """
 
     path: Path
@@ -105,6 +107,7 @@ class ReadNetlist:
     text: str
     choices: Choices
     conventional: bool
+    waving: tuple[Waving, ...]
 
 
 def read_netlist(
@@ -175,6 +178,7 @@ def read_netlist(
         text=text,
         choices=choices,
         conventional=_conventional(circuit, chosen.probes, program),
+        waving=tuple(noisy.waving),
     )
 
 

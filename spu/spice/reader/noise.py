@@ -11,11 +11,12 @@ They are recognised by what they are connected to and by their values (to 1e-5),
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from spu.circuit import NoiseSource
-from spu.constants import BOLTZMANN, GROUND
+from spu.circuit import NoiseSource, Origin
+from spu.constants import BOLTZMANN, GROUND, UNIT_NOISE_DENSITY
 from spu.elements import (
     CurrentSource,
     NoiseCurrent,
@@ -29,6 +30,7 @@ from spu.errors import DeckError, InputError
 from spu.names import shorten
 from spu.spice.reader.elaborate import Elaborated, Expansion
 from spu.spice.reader.placed import Placed, Wave
+from spu.spice.reader.statements import Definition
 
 SAME = 1e-5
 """Relative difference of densities up to which two forms are one noise (ngspice's k is 3.5e-7 off)."""
@@ -59,6 +61,26 @@ class NoiseRow:
     into: str
 
 
+@dataclass(frozen=True)
+class Waving:
+    """An independent source, in one expansion, whose line says more than a constant value; or was given a density.
+
+    Attributes
+    ----------
+    name, path:
+        ``x1.v1``, and ``x1`` in front of it.
+    flat:
+        Its name in ngspice's flattened netlist, ``v.x1.v1``; empty where that is not known.
+    element:
+        With its line, local nodes, and the constant value (V or A) that is left without the waveform.
+    """
+
+    name: str
+    path: str
+    flat: str
+    element: Placed
+
+
 @dataclass(eq=False)
 class Noisy:
     """The elements of an elaborated deck with their noise.
@@ -71,6 +93,8 @@ class Noisy:
         The sources, and what to say of them.
     removed:
         Nodes that only carried noise and are sources now.
+    waving:
+        The sources that do not hold still in ``.tran`` or in ``.ac``, silent ones too.
     notes:
         What the user should know.
     """
@@ -78,6 +102,7 @@ class Noisy:
     elements: list[list[tuple[Placed, tuple[str, int] | None]]] = field(default_factory=list)
     sources: list[NoiseSource] = field(default_factory=list)
     table: list[NoiseRow] = field(default_factory=list)
+    waving: list[Waving] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -100,15 +125,59 @@ def find_noise(deck: Elaborated, silent: Sequence[str], densities: Mapping[str, 
     DeckError
         If the two forms of one noise disagree, or a source has a waveform.
     """
+    lines = {_place(element) for element in _moving(deck)}
     _choose(deck, silent, densities)
     _refuse_waveforms(deck)
-    return _Search(deck).found
+    lines |= {_place(element) for element in _moving(deck)}
+    found = _Search(deck).found
+    scopes = {expansion.path: expansion.definition.outer for expansion in deck.expansions}
+    found.waving = [
+        Waving(expansion.name_of(element), expansion.path, _flat(element.name, expansion.path, scopes), element)
+        for expansion in deck.expansions
+        for element in expansion.elements
+        if _place(element) in lines
+    ]
+    return found
+
+
+def _place(element: Placed) -> tuple[str, int]:
+    """File and line: a file that is included twice has the same ones twice."""
+    return element.statement.line.file, element.statement.line.number
+
+
+def _moving(deck: Elaborated) -> Iterator[Placed]:
+    for expansion in deck.expansions:
+        for element in expansion.elements:
+            if element.wave is not None or element.stimulus is not None or element.ac:
+                yield element
+
+
+def _flat(name: str, path: str, scopes: Mapping[str, Definition | None]) -> str:
+    """The name of an element in a netlist that ngspice has flattened: ``v.x1.x2.v1``.
+
+    Definitions inside definitions are expanded before those around them, and each time a letter comes in
+    front: ``v.x1.v.x2.v1``, where that of x2 stands inside that of x1.
+    """
+    calls = path.split(".") if path else []
+    around = [scopes[".".join(calls[: k + 1])] for k in range(len(calls))]
+    flat, seen = name, list[Definition | None]()
+    while calls:
+        scope = around[-1]
+        if any(other is scope for other in seen):
+            return ""  # expanded in turns: such names are anybody's guess
+        seen.append(scope)
+        group: list[str] = []
+        while calls and around[-1] is scope:
+            around.pop()
+            group.insert(0, calls.pop())
+        flat = ".".join([name[0], *group, flat])
+    return flat
 
 
 def _choose(deck: Elaborated, silent: Sequence[str], densities: Mapping[str, float]) -> None:
     """Set what the options say."""
-    wanted = {_plain(name): name for name in (*silent, *densities)}
-    quiet, given = {_plain(name) for name in silent}, {_plain(name): value for name, value in densities.items()}
+    wanted = {plain_path(name): name for name in (*silent, *densities)}
+    quiet, given = {plain_path(name) for name in silent}, {plain_path(name): value for name, value in densities.items()}
     for expansion in deck.expansions:
         for element in expansion.elements:
             name = expansion.name_of(element)
@@ -131,12 +200,10 @@ def _choose(deck: Elaborated, silent: Sequence[str], densities: Mapping[str, flo
         raise InputError(f"there is no {missing} in the netlist; within subcircuits names read x1.x2.r1")
 
 
-def _plain(name: str) -> str:
-    """``x1.r1``, also out of ngspice's ``r.x1.r1``."""
-    parts = name.lower().split(".")
-    if len(parts) > 2 and len(parts[0]) == 1 and parts[-1][:1] == parts[0]:
-        parts = parts[1:]
-    return ".".join(parts)
+def plain_path(name: str) -> str:
+    """``x1.r1``, also out of ngspice's ``r.x1.r1`` (or ``r.x1.r.x2.r1``): calls begin with an x."""
+    *calls, last = name.lower().split(".")
+    return ".".join([*(call for call in calls if call != last[:1]), last])
 
 
 def _refuse_waveforms(deck: Elaborated) -> None:
@@ -168,6 +235,7 @@ class _Search:
         self._dropped: set[int] = set()
         self._driven: dict[int, tuple[str, int]] = {}
         self._changed: dict[int, Placed] = {}
+        self._twins: dict[int, str] = {}
         self.found = Noisy()
         waves = [(k, e) for k, x in enumerate(deck.expansions) for e in x.elements if e.wave is not None]
         self._touches = self._all_touches() if any(e.kind is VoltageSource for _, e in waves) else {}
@@ -191,8 +259,8 @@ class _Search:
     def _others(self, node: int, *known: Placed) -> list[_Touch]:
         return [touch for touch in self._touches.get(node, []) if all(touch.element is not k for k in known)]
 
-    def _source(self, name: str, thermal: bool, kind: str, density: float, unit: str, into: str) -> int:
-        self.found.sources.append(NoiseSource(name, thermal))
+    def _source(self, name: str, thermal: bool, kind: str, density: float, unit: str, into: str, origin: Origin) -> int:
+        self.found.sources.append(NoiseSource(name, thermal, origin))
         self.found.table.append(NoiseRow(name, kind, density, unit, into))
         return len(self.found.sources) - 1
 
@@ -216,6 +284,7 @@ class _Search:
             if far == GROUND:
                 return
             resistor.element.noisy = False
+            self._twins[id(source)] = self._name(resistor)
             node = far
             loads = self._others(node, source, resistor.element)
         else:
@@ -278,14 +347,20 @@ class _Search:
             local = controls[0].element.nodes[controls[0].terminal]
             where = expansion.name_of(first)
             density = self._kt4 / first.value
-            number = self._source(
-                name, True, "thermal", density, "A^2/Hz", f"{where}, repeated by {home.name_of(source)}"
-            )
+            repeater = controls[0].element
+            # Volts of the source that make the resistor's own current, from its first node to its second.
+            gain = sign * repeater.value * (1.0 if controls[0].terminal == 2 else -1.0)
+            gain *= 1.0 if expansion.ends(repeater)[0] == expansion.ends(first)[0] else -1.0
+            origin = Origin(_amplitude(density) / gain, home.name_of(source), resistor=where)
+            into = f"{where}, repeated by {home.name_of(source)}"
+            number = self._source(name, True, "thermal", density, "A^2/Hz", into, origin)
             self._driven[id(first)] = (local, number)
             self._dropped.add(id(controls[0].element))
             return
         into = ", ".join(self._name(touch) for touch in controls[:3]) + (" ..." if len(controls) > 3 else "")
-        number = self._source(name, False, source.wave.kind, density, "V^2/Hz", into)
+        number = self._source(
+            name, False, source.wave.kind, density, "V^2/Hz", into, self._origin(source, home.name_of(source))
+        )
         for touch, resistor in pairs:
             element = touch.element
             if resistor is not None:
@@ -333,9 +408,10 @@ class _Search:
         name = expansion.name_of(element)
         port = f"noise_{element.name}"
         if element.kind is Resistor and element.noisy and self._kt4 > 0:
-            index = self._source(
-                name, True, "thermal", self._kt4 / element.value, "A^2/Hz", self._between(expansion, element)
-            )
+            density = self._kt4 / element.value
+            p, n = self._ends(expansion, element)
+            origin = Origin(_amplitude(density), nodes=(p, n), resistor=name)
+            index = self._source(name, True, "thermal", density, "A^2/Hz", f"{p} to {n}", origin)
             into.append((element, (port, index)))
             return
         if element.wave is None:
@@ -343,8 +419,9 @@ class _Search:
             return
         voltage = element.kind is VoltageSource
         unit = "V^2/Hz" if voltage else "A^2/Hz"
+        into_words = " to ".join(self._ends(expansion, element))
         index = self._source(
-            name, False, element.wave.kind, element.wave.density, unit, self._between(expansion, element)
+            name, False, element.wave.kind, element.wave.density, unit, into_words, self._origin(element, name)
         )
         kind = NoiseVoltage if voltage else NoiseCurrent
         noise = replace(
@@ -365,6 +442,18 @@ class _Search:
             into.append((replace(noise, nodes=(p, middle)), (port, index)))
             into.append((replace(constant, nodes=(middle, n)), None))
 
-    def _between(self, expansion: Expansion, element: Placed) -> str:
-        names = ["0" if k == GROUND else self._deck.node_names[k] for k in expansion.ends(element)]
-        return f"{names[0]} to {names[1]}"
+    def _origin(self, source: Placed, name: str) -> Origin:
+        """Of the noise that an independent source makes."""
+        assert source.wave is not None
+        twin = self._twins.get(id(source), "")
+        return Origin(_amplitude(source.wave.density), name, resistor=twin, stated=source.wave.kind != "density")
+
+    def _ends(self, expansion: Expansion, element: Placed) -> tuple[str, str]:
+        """Names of an element's first two nodes."""
+        p, n = ("0" if k == GROUND else self._deck.node_names[k] for k in expansion.ends(element)[:2])
+        return p, n
+
+
+def _amplitude(density: float) -> float:
+    """That of a source of a one-sided density, for one volt of the unit source."""
+    return math.sqrt(density) / UNIT_NOISE_DENSITY

@@ -7,6 +7,7 @@ import re
 
 _NUMBER = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)([a-z]*)([a-z0-9_.]*)")
 _SCALES = {"t": 1e12, "g": 1e9, "meg": 1e6, "k": 1e3, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15}
+_PREFIXES = ("meg", *_SCALES)  # before m
 _UNITS = frozenset(
     ("", "v", "volt", "volts", "a", "amp", "amps", "ohm", "ohms", "r", "f", "farad", "farads", "h", "henry", "s", "sec")
 ) | {"hz", "mho", "mhos", "siemens", "w", "watt"}
@@ -37,7 +38,7 @@ def parse_number(text: str) -> float:
     scale, unit = 1.0, letters
     if letters.startswith("mil"):
         raise ValueError(f"{text[:40]!r} is read differently by different simulators: write it without mil")
-    for prefix in ("meg", *_SCALES):
+    for prefix in _PREFIXES if letters else ():
         if letters.startswith(prefix) and letters[len(prefix) :] in _UNITS:
             scale, unit = _SCALES[prefix], letters[len(prefix) :]
             break
