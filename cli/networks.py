@@ -27,11 +27,17 @@ from .common import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from spu.circuit import Circuit
     from spu.compiler.network import NetworkCompilation
     from spu.device import Device
+    from spu.entropy import EntropyProduction
     from spu.folder import Folder
     from spu.relaxation import NetworkPrediction, NetworkSimulation
+
+    FloatArray = NDArray[np.float64]
 
 SAMPLES = "spu_samples"
 
@@ -134,16 +140,47 @@ def _sooner(speedup: float) -> str:
 # --- predict -------------------------------------------------------------------------------
 
 
-def predict_command(folder: Folder, as_json: bool) -> int:
-    """Print what is exact."""
+def predict_command(folder: Folder, *, unit: str | None, times: str | None, plot: Path | None, as_json: bool) -> int:
+    """Print what is exact; draw a unit's activation curve."""
     from spu.relaxation import predict_network
 
     found = predict_network(folder.device)
+    curve: dict[str, Any] = {}
+    if plot is not None or unit is not None or times is not None:
+        curve = {"activation": _activation(found, folder, unit, times, plot), "plot": plot}
     if as_json:
-        print_result(_predicted(found), folder, "predict")
+        print_result({**_predicted(found), **curve}, folder, "predict")
         return 0
     click.echo(_describe_prediction(found, folder))
+    if plot is not None:
+        click.echo(f"\npicture: {plot}")
+    elif curve:
+        click.echo("\nthe activation curve is drawn with --plot FILE, its numbers given with --json")
     return 0
+
+
+def _activation(
+    found: NetworkPrediction, folder: Folder, unit: str | None, times: str | None, plot: Path | None
+) -> dict[str, Any]:
+    """The activation curve of a unit, drawn if asked for."""
+    from dataclasses import asdict
+
+    from spu.names import suggest
+    from spu.neuron import unit_activation
+    from spu.relaxation import as_network
+
+    if unit is not None and unit not in found.variables:
+        raise UsageError(f"no unit {unit!r}; {suggest(unit, found.variables)}")
+    network = as_network(found.equation, folder.device.scales)
+    if folder.network is not None:  # a circuit knows the sum of input and bias only
+        network = network.with_bias(folder.network.bias)
+    place = 0 if unit is None else found.variables.index(unit)
+    curve = unit_activation(network, place, times=() if times is None else _times(times))
+    if plot is not None:
+        from spu.pictures import draw_activation, save
+
+        save(draw_activation(curve, found.variables[place], float(network.input[place])), plot)
+    return {"unit": found.variables[place], **asdict(curve)}
 
 
 def _predicted(found: NetworkPrediction) -> dict[str, Any]:
@@ -189,7 +226,7 @@ def simulate_command(
     trajectories: int | None,
     step: float | None,
     scheme: str | None,
-    start: float,
+    start: str | None,
     inputs: Path | None,
     heat: bool,
     seed: int,
@@ -209,7 +246,7 @@ def simulate_command(
         times=None if times is None else _times(times),
         step=step,
         scheme=scheme,
-        start=start,
+        start=_start(start),
         inputs=None if inputs is None else _read_inputs(inputs, folder),
         heat=heat,
         seed=seed,
@@ -230,6 +267,15 @@ def simulate_command(
         click.echo(_describe_run(run, folder))
         click.echo(f"\nwrote {file}" if file else "\nsamples not written (-o FILE.npz writes them)")
     return 0 if run.complete else INTERRUPTED
+
+
+def _start(text: str | None) -> float | str:
+    if text == "equilibrium":
+        return text
+    try:
+        return float(text or 0.0)
+    except ValueError:
+        raise UsageError(f"--start takes a number or equilibrium, not {text!r}") from None
 
 
 def _times(text: str) -> list[float]:
@@ -295,9 +341,21 @@ def _simulated(run: NetworkSimulation, file: Path | None) -> dict[str, Any]:
     for name in ("heat", "work", "energy_change"):
         values = getattr(run, name)
         if values is not None:
-            spread = float(values.std() / len(values) ** 0.5)
-            booked[name] = {"mean": float(values.mean()), "error": spread}
+            booked[name] = _averaged(values)
+    if run.entropy is not None:
+        entropy = run.entropy
+        booked["entropy"] = {
+            "medium": None if entropy.medium is None else _averaged(entropy.medium),
+            "total": None if entropy.total is None else _averaged(entropy.total),
+            "free_energy_change": entropy.free_energy_change,
+            "why": entropy.why,
+        }
     return {**{key: getattr(run, key) for key in keys}, **booked, "output": file}
+
+
+def _averaged(values: FloatArray) -> dict[str, float]:
+    """Mean and standard error of what independent trajectories booked."""
+    return {"mean": float(values.mean()), "error": float(values.std() / len(values) ** 0.5)}
 
 
 def _describe_run(run: NetworkSimulation, folder: Folder) -> str:
@@ -329,7 +387,22 @@ def _describe_run(run: NetworkSimulation, folder: Folder) -> str:
             f"{run.work.std() / root:.2g} kT a trajectory; the first law holds to {run.first_law:.1e}",
             f"kT is the device's; the potential is {langevin(lower(folder.device)).energy}",
         ]
+    if run.entropy is not None:
+        lines.append(_describe_entropy(run.entropy))
     return "\n".join(lines)
+
+
+def _describe_entropy(entropy: EntropyProduction) -> str:
+    said = []
+    for what, values in (("of the medium", entropy.medium), ("in all", entropy.total)):
+        if values is not None:
+            found = _averaged(values)
+            said.append(f"{what} {found['mean']:.5g} +- {found['error']:.2g} k")
+    if entropy.free_energy_change is not None:
+        said[-1] += f" (with the relaxation after the end; free energy change {entropy.free_energy_change:.5g} kT)"
+    if entropy.why:
+        said.append(f"{'in all ' if said else ''}not known: {entropy.why}")
+    return f"entropy production a trajectory: {'; '.join(said)}"
 
 
 # --- inspect -------------------------------------------------------------------------------

@@ -42,15 +42,28 @@ _SPECTRUM_HEADER = "# spu predict: one-sided spectral density of every cell, V^2
     help="What a readout with this brick-wall band sees (Hz; F2 may be inf).",
 )
 @file_option("--spectrum", metavar="FILE.csv", help="Write the spectral densities of all cells (V^2/Hz).")
-@file_option("--plot", metavar="FILE", help="Draw covariance and spectra (.png, .svg or .pdf).")
+@file_option("--plot", metavar="FILE", help="Draw covariance and spectra, or a neuron (.png, .svg or .pdf).")
+@click.option("--unit", metavar="NAME", help="Of a thermodynamic network: whose activation curve [default: the first].")
+@click.option(
+    "--times", metavar="T1,T2...", help="Of a network: sample that curve at these times too, in its own time."
+)
 @json_option
 def command(
-    directory: Path, band: tuple[float, float] | None, spectrum: Path | None, plot: Path | None, as_json: bool
+    directory: Path,
+    band: tuple[float, float] | None,
+    spectrum: Path | None,
+    plot: Path | None,
+    unit: str | None,
+    times: str | None,
+    as_json: bool,
 ) -> int:
     """Give the exact stationary statistics of DIR, without sampling.
 
     Mean, covariance and their distance from the target, voltages, time constants. DIR is a
     compiled or imported folder, a device.json, or a netlist (.cir, .net, .sp, .ckt, .spice).
+
+    Of a thermodynamic network --plot draws a unit's mean over its input; --unit, --times and --plot
+    put the numbers of that curve into the JSON.
     """
     from spu.emulator.stationary import Stationary
     from spu.folder import read_folder
@@ -66,8 +79,9 @@ def command(
         refuse_picture(plot)
     folder = read_folder(directory)
     if nonlinear(folder.subject):
-        refuse_options("networks: their spectra are not known", band=band, spectrum=spectrum, plot=plot)
-        return predict_command(folder, as_json)
+        refuse_options("networks: their spectra are not known", band=band, spectrum=spectrum)
+        return predict_command(folder, unit=unit, times=times, plot=plot, as_json=as_json)
+    refuse_options("linear devices", unit=unit, times=times)
     prediction = predict(folder.subject, band=band)
     if spectrum is not None:
         if not isinstance(prediction.law, Stationary):

@@ -76,11 +76,11 @@ Progress = Callable[[int, int], None]
 )
 @click.option("--times", metavar="T1,T2...", help="Of a thermodynamic network: when to read, in its own time.")
 @click.option("--scheme", metavar="NAME", help="Of a network: euler-maruyama, leimkuhler-matthews or baoab.")
-@click.option("--start", type=float, metavar="X", help="Of a network: where all units start [default: 0].")
+@click.option("--start", metavar="X", help="Of a network: where all units start, a number or equilibrium [default: 0].")
 @file_option(
     "--inputs", metavar="FILE.csv", help="Of a network: columns time and units, inputs between instants on lines."
 )
-@click.option("--heat", is_flag=True, help="Of a network: book heat and work.")
+@click.option("--heat", is_flag=True, help="Of a network: book heat, work and entropy production.")
 @click.option("--method", metavar="NAME", help="Force a way to step: modal or dense [default: the best].")
 @file_option("-o", "--output", metavar="FILE.npz", help="For the samples [default: DIR/samples.npz].")
 @click.option("--no-output", is_flag=True, help="Keep the statistics only; write no samples.")
@@ -102,7 +102,7 @@ def command(
     step: float | None,
     times: str | None,
     scheme: str | None,
-    start: float | None,
+    start: str | None,
     inputs: Path | None,
     heat: bool,
     method: str | None,
@@ -121,7 +121,8 @@ def command(
 
     Of a thermodynamic network independent trajectories start at --start and are read at --times
     (by default once, after ten time constants); DIR/samples.npz then holds states (times,
-    trajectories, units), and with --heat what each trajectory took and gave, in kT.
+    trajectories, units), and with --heat what each trajectory took and gave, in kT. With --start
+    equilibrium --heat also tells the total entropy production, (W - free energy change)/kT.
 
     Ctrl-C ends the run early: what there is by then is printed and written, marked incomplete.
     """
@@ -167,7 +168,7 @@ def command(
                 trajectories=trajectories,
                 step=step,
                 scheme=scheme,
-                start=start or 0.0,
+                start=start,
                 inputs=inputs,
                 heat=heat,
                 seed=seed,

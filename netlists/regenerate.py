@@ -28,6 +28,8 @@ def devices() -> dict[str, spu.Device]:
     found["club8_switched"] = spu.compile(problem, "spu8-switched")
     matrix, vector, _ = runpy.run_path(str(EXAMPLES / "fin.py"))["system"]()
     found["fin"] = spu.compile(spu.LinearSystem(matrix, vector))
+    given = spu.load_network(EXAMPLES / "neurons.toml")
+    found["neurons"] = spu.compile(given.network, given.hardware or "ideal")
     return found
 
 

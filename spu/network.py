@@ -245,6 +245,10 @@ class ThermodynamicNetwork:
         """The same network at other inputs, (n,) or scalar."""
         return self._with(input=input)
 
+    def with_bias(self, bias: ArrayLike) -> ThermodynamicNetwork:
+        """The same forces with another share of bias, (n,) or scalar: the input moves along."""
+        return self._with(bias=bias, input=self.input - self.bias + np.asarray(bias, dtype=np.float64))
+
     def _with(self, **changes: Any) -> ThermodynamicNetwork:
         keys = (*_VECTORS, "couplings", *_SCALARS, "reciprocal", "variables")
         return ThermodynamicNetwork(**{**{key: getattr(self, key) for key in keys}, **changes})
@@ -277,20 +281,14 @@ class ThermodynamicNetwork:
         InputError
             Where neither is possible; ask `solvable`.
         """
-        if not self.reciprocal:
-            raise InputError("couplings that are not reciprocal have no Boltzmann law; simulate the network")
+        self._require_solvable()
         if self.quadratic:
             form = self.couplings + np.diag(2 * self.J2)
             inverse = np.linalg.inv(form)
             return inverse @ (self.input - self.bias), self.kT * (inverse + inverse.T) / 2
         mean, covariance = np.zeros(self.n), np.zeros((self.n, self.n))
         for group in self._components:
-            if len(group) > MOST_TOGETHER:
-                raise InputError(
-                    f"{len(group)} units are coupled and not quadratic: their moments are known exactly for at most "
-                    f"{MOST_TOGETHER}; simulate the network"
-                )
-            nodes, weights = self._quadrature(group)
+            nodes, weights, _ = self._quadrature(group)
             mean[group] = weights @ nodes
             deviation = nodes - mean[group]
             covariance[np.ix_(group, group)] = (deviation * weights[:, None]).T @ deviation
@@ -308,13 +306,66 @@ class ThermodynamicNetwork:
                 found[k - 2] = factors[k] * variance ** (k / 2)
             return found
         for group in self._components:
-            nodes, weights = self._quadrature(group)
+            nodes, weights, _ = self._quadrature(group)
             for k in range(2, order + 1):
                 found[k - 2, group] = weights @ (nodes - mean[group]) ** k
         return found
 
-    def _quadrature(self, group: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
-        """Nodes (m, d) and normalised Boltzmann weights (m,) of the group's law.
+    def free_energy(self) -> float:
+        """``-kT ln(integral of exp(-V/kT))``, exact, in problem units; at kT = 0 the lowest V. As `moments`."""
+        self._require_solvable()
+        if self.quadratic:
+            form = self.couplings + np.diag(2 * self.J2)
+            field = self.input - self.bias
+            lowest = -0.5 * float(field @ np.linalg.solve(form, field))
+            if self.kT == 0:
+                return lowest
+            return lowest + 0.5 * self.kT * float(np.linalg.slogdet(form / (2 * np.pi * self.kT))[1])
+        return sum(self._quadrature(group)[2] for group in self._components)
+
+    def quantiles(self, probabilities: FloatArray) -> FloatArray:
+        """States (m, n) of the stationary law from uniform numbers (m, n) between 0 and 1.
+
+        Of a unit that is coupled to none, the inverse of its distribution function; of coupled quadratic
+        units, Gaussian. At kT = 0 the minimum.
+
+        Raises
+        ------
+        InputError
+            For other coupled units, and couplings that are not reciprocal.
+        """
+        from scipy.special import ndtri
+
+        self._require_solvable()
+        if self.quadratic:
+            mean, covariance = self.moments()
+            values, vectors = np.linalg.eigh(covariance)
+            return np.asarray(mean + (ndtri(probabilities) * np.sqrt(np.maximum(values, 0.0))) @ vectors.T)
+        x = np.empty_like(probabilities)
+        for group in self._components:
+            if len(group) > 1:
+                names = self._list(np.isin(np.arange(self.n), group))
+                raise InputError(
+                    f"{names} are coupled and not quadratic: their stationary law is not drawn from; "
+                    "let the network run into equilibrium"
+                )
+            nodes, weights, _ = self._quadrature(group)
+            centres = np.cumsum(weights) - weights / 2  # trapezoids: half a node's weight lies on either side
+            x[:, group[0]] = np.interp(probabilities[:, group[0]], centres, nodes[:, 0])
+        return x
+
+    def _require_solvable(self) -> None:
+        if not self.reciprocal:
+            raise InputError("couplings that are not reciprocal have no Boltzmann law; simulate the network")
+        largest = max(len(group) for group in self._components)
+        if largest > MOST_TOGETHER and not self.quadratic:
+            raise InputError(
+                f"{largest} units are coupled and not quadratic: their moments are known exactly for at most "
+                f"{MOST_TOGETHER}; simulate the network"
+            )
+
+    def _quadrature(self, group: NDArray[np.int64]) -> tuple[FloatArray, FloatArray, float]:
+        """Nodes (m, d), normalised Boltzmann weights (m,) of the group's law, and its free energy.
 
         The trapezoid rule of an analytic function that dies out at both ends converges faster than
         any power of the step. The box is grown until nothing is left on its faces, then narrowed to
@@ -328,7 +379,7 @@ class ThermodynamicNetwork:
         d = part.n
         centre = _minimum(part)
         if self.kT == 0:
-            return centre[None, :], np.ones(1)
+            return centre[None, :], np.ones(1), float(part.energy(centre))
         lowest = float(part.energy(centre))
         points = {1: 1001, 2: 201, 3: 65}[d]
         reach = _size_of(part)
@@ -350,7 +401,9 @@ class ThermodynamicNetwork:
                 low[k], high[k] = axis[max(0, inside[0] - 1)], axis[min(points - 1, inside[-1] + 1)]
             if ((high - low) > 0.7 * before).all() and narrowing:
                 break
-        return nodes, weights.ravel() / weights.sum()
+        volume = float(np.prod([axis[1] - axis[0] for axis in axes]))
+        free = lowest - self.kT * float(np.log(weights.sum() * volume))
+        return nodes, weights.ravel() / weights.sum(), free
 
     # The file
 

@@ -2,7 +2,8 @@ r"""Reading single thermodynamic neurons: activation curves at any time, and the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,12 @@ from spu.errors import InputError
 from spu.hardware import Hardware
 from spu.network import ThermodynamicNetwork, unit_law
 
-__all__ = ["Activation", "activation", "crossing_time", "kramers_rate"]
+__all__ = ["Activation", "activation", "crossing_time", "kramers_rate", "unit_activation"]
 
 FloatArray = NDArray[np.float64]
+
+_INPUTS = 41
+"""Points of a unit's activation curve."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +76,49 @@ def activation(
     device = compile_network(network, hardware, architecture=architecture).device
     run = simulate_network(device, times=times, trajectories=trajectories, step=step, seed=seed)
     return Activation(law.input, run.times, run.mean, run.mean_error, run.variance, law.mean, law.variance)
+
+
+def unit_activation(
+    network: ThermodynamicNetwork, unit: int, *, times: Sequence[float] = (), trajectories: int = 2000, seed: int = 0
+) -> Activation:
+    """The activation curve of one unit of a network by itself: its potential, bias and bath, without couplings.
+
+    Parameters
+    ----------
+    network:
+        The inputs drawn are centred on the unit's bias, and reach beyond its own input and to where the
+        potential is some ten kT up.
+    unit:
+        Its place.
+    times:
+        When it is sampled beside equilibrium, in the network's time; it starts at 0 and is overdamped.
+    trajectories, seed:
+        Of the samples at each input.
+
+    Raises
+    ------
+    InputError
+        If the unit is held by its couplings alone.
+    """
+    bias, own = float(network.bias[unit]), float(network.input[unit])
+    potential = [float(each[unit]) for each in (network.J2, network.J3, network.J4)]
+    alone = ThermodynamicNetwork(*potential, kT=network.kT, variables=[network.variables[unit]])
+    far = float(alone.extent()[0]) / 3
+    reach = max(float(np.abs(alone.force([[far], [-far]])).max()), 1.2 * abs(own - bias))
+    inputs = np.linspace(-reach, reach, _INPUTS)
+    if len(times):
+        instants = np.asarray(times, dtype=np.float64)
+        found = activation(
+            *potential,
+            input=inputs,
+            times=instants * network.mobility,
+            kT=network.kT,
+            trajectories=trajectories,
+            seed=seed,
+        )
+        return replace(found, input=inputs + bias, times=found.times / network.mobility)
+    law, none = unit_law(*potential, input=inputs, kT=network.kT), np.empty((0, _INPUTS))
+    return Activation(inputs + bias, np.empty(0), none, none, none, law.mean, law.variance)
 
 
 def _wells(J2: float, J3: float, J4: float, input: float) -> tuple[float, float, float]:

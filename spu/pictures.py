@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from spu.look import Look
     from spu.network import ThermodynamicNetwork
+    from spu.neuron import Activation
     from spu.relaxation import NetworkSimulation
     from spu.sampling import Simulation
     from spu.spectra import Autocovariances, Spectra
@@ -420,6 +421,35 @@ def draw_relaxation(run: NetworkSimulation, network: ThermodynamicNetwork | None
     left.set(xlabel=f"time, {unit}", ylabel="x", title="means, and bands of one standard deviation")
     right.set(xlabel="x", ylabel="density", title=f"at t = {run.times[-1]:.4g}")
     left.legend()
+    return figure
+
+
+def draw_activation(curve: Activation, name: str, own: float) -> Figure:
+    """Draw a unit's mean over its input in equilibrium, a band of one deviation, and samples at finite times."""
+    import numpy as np
+
+    figure = _figure(8.5, 5.6)
+    axes = figure.subplots()
+    deviation = np.sqrt(curve.equilibrium_variance)
+    mean = curve.equilibrium
+    axes.fill_between(curve.input, mean - deviation, mean + deviation, color="0.88", label="one standard deviation")
+    axes.plot(curve.input, mean, color="black", label="equilibrium, exact")
+    for k, time in enumerate(curve.times):
+        axes.errorbar(
+            curve.input,
+            curve.mean[k],
+            2 * curve.error[k],
+            color=f"C{k % 10}",
+            marker="osD^vP"[k % 6],
+            fillstyle="none",
+            markersize=4.5,
+            linestyle=("dotted", "dashed", "dashdot")[k % 3],
+            linewidth=0.8,
+            label=f"t = {time:.4g}, sampled, 2 standard errors",
+        )
+    axes.axvline(own, color="black", linestyle="dotted", linewidth=0.8, label="its input in the network")
+    axes.set(xlabel="input I", ylabel=f"mean of {name}", title=f"activation of {name} by itself, without couplings")
+    axes.legend()
     return figure
 
 

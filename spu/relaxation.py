@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from spu.circuit import lower
 from spu.device import Device
 from spu.emulator.langevin_run import SCHEMES, Paths, Schedule, run, stable_step
-from spu.errors import CircuitError, UsageError
+from spu.entropy import EntropyProduction, entropy_production, equilibrium_start
+from spu.errors import CircuitError, InputError, UsageError
 from spu.langevin import UNITS, Langevin, langevin
 from spu.sampling import Interrupt
 
@@ -230,6 +231,8 @@ class NetworkSimulation:
         device's ``theta``; None unless tracked. See `Langevin.energy` for whose heat it is.
     first_law:
         Largest ``|end - start - work + heat|`` over the size of the terms; None unless tracked.
+    entropy:
+        What was produced of it; None unless tracked.
     seconds:
         Wall time.
     complete:
@@ -249,6 +252,7 @@ class NetworkSimulation:
     work: FloatArray | None
     energy_change: FloatArray | None
     first_law: float | None
+    entropy: EntropyProduction | None
     seconds: float
     complete: bool
 
@@ -291,7 +295,7 @@ def simulate_network(
     trajectories: int = 1000,
     step: float | None = None,
     scheme: str | None = None,
-    start: ArrayLike = 0.0,
+    start: ArrayLike | str = 0.0,
     inputs: tuple[ArrayLike, ArrayLike] | None = None,
     heat: bool = False,
     seed: int = 0,
@@ -316,12 +320,14 @@ def simulate_network(
         ``euler-maruyama``, ``leimkuhler-matthews`` (better stationary statistics) or, where there is
         inertia, ``baoab``. By default ``euler-maruyama`` or ``baoab``.
     start:
-        (p,) or (trajectories, p), problem units.
+        (p,) or (trajectories, p), problem units; ``"equilibrium"`` draws states (and velocities) from
+        the stationary law at the first inputs, of units that are not coupled or all quadratic.
     inputs:
         Instants (m,) and inputs I (m, p) then, problem units: straight lines between, constant
         before and after; an instant given twice is a jump. The device's own unless given.
     heat:
-        Book heat and work.
+        Book heat and work, and the entropy production (`spu.entropy`); its total where the start is
+        ``"equilibrium"``.
     seed:
         Same seed, same noise, whatever the threads and the number of trajectories.
     coarse:
@@ -366,10 +372,13 @@ def simulate_network(
     numbers = len(counts) * trajectories * equation.n
     if numbers > MOST_NUMBERS:
         raise UsageError(f"{numbers} numbers to keep are more than {MOST_NUMBERS}: fewer times or trajectories")
-    unit = equation.units
-    origin = (np.asarray(start, dtype=np.float64) - equation.readout.offset) * unit
-    if origin.shape not in ((), (equation.n,), (trajectories, equation.n)) or not np.isfinite(origin).all():
-        raise UsageError(f"start must be finite, one number a variable ({equation.n}), or that for each trajectory")
+    schedule = None if inputs is None else input_schedule(device, equation, inputs)
+    ends = None
+    if isinstance(start, str):
+        ends = _ends(device, equation, start, schedule, h * float(counts[-1]))
+        origin, velocity = _drawn(equation, ends[0], trajectories, seed)
+    else:
+        origin, velocity = _origin(equation, start, trajectories), None
     with Interrupt() as interrupt:
         paths = run(
             equation,
@@ -378,15 +387,23 @@ def simulate_network(
             trajectories=trajectories,
             seed=seed,
             scheme=chosen,
-            start=np.broadcast_to(origin, origin.shape if origin.ndim else (equation.n,)),
-            schedule=None if inputs is None else input_schedule(device, equation, inputs),
+            start=origin,
+            velocity=velocity,
+            schedule=schedule,
             track=heat,
             coarse=coarse,
             threads=threads,
             progress=progress,
             interrupted=lambda: interrupt.seen,
         )
+    complete = len(paths.times) == len(counts)
     heat_given, work, change, first_law = _booked(paths, equation)
+    entropy = None
+    if heat_given is not None and work is not None:
+        unknown = "" if complete else "the run was interrupted"
+        if ends is None:
+            unknown = 'the law at the start is known where the start is "equilibrium"'
+        entropy = entropy_production(equation, heat_given, work, ends, unknown)
     return NetworkSimulation(
         equation.readout.variables,
         paths.times / second,
@@ -401,9 +418,38 @@ def simulate_network(
         work,
         change,
         first_law,
+        entropy,
         time.perf_counter() - began,
-        len(paths.times) == len(counts),
+        complete,
     )
+
+
+def _origin(equation: Langevin, start: ArrayLike, trajectories: int) -> FloatArray:
+    """Coordinates at the start, (n,) or (trajectories, n)."""
+    origin = (np.asarray(start, dtype=np.float64) - equation.readout.offset) * equation.units
+    if origin.shape not in ((), (equation.n,), (trajectories, equation.n)) or not np.isfinite(origin).all():
+        raise UsageError(f"start must be finite, one number a variable ({equation.n}), or that for each trajectory")
+    return np.broadcast_to(origin, origin.shape if origin.ndim else (equation.n,))
+
+
+def _ends(
+    device: Device, equation: Langevin, start: str, schedule: Schedule | None, duration: float
+) -> tuple[ThermodynamicNetwork, ThermodynamicNetwork]:
+    """The network at the first and at the last inputs."""
+    if start != "equilibrium":
+        raise UsageError(f'start is numbers or "equilibrium", not {start!r}')
+    fields = [equation.field] * 2 if schedule is None else schedule.at(np.array([0.0, duration]))
+    first, last = (as_network(replace(equation, field=field), device.scales) for field in fields)
+    return first, last
+
+
+def _drawn(
+    equation: Langevin, network: ThermodynamicNetwork, trajectories: int, seed: int
+) -> tuple[FloatArray, FloatArray | None]:
+    try:
+        return equilibrium_start(equation, network, trajectories, seed)
+    except (CircuitError, InputError) as error:
+        raise UsageError(f"no start in equilibrium: {error.message}") from None
 
 
 def typical_states(equation: Langevin) -> FloatArray:

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from spu.cli import cli
+from spu.network import unit_law
 
 NET = """task = "network"
 J2 = [1.0, -0.5]
@@ -105,6 +106,50 @@ def test_simulate(folder, tmp_path):
         ("a row needs 2 numbers", ["--inputs", write(tmp_path / "j.csv", "time,x1\n0\n")]),
     ):
         assert words in as_json("simulate", folder, *options, status=2)["error"]["message"]
+
+
+def test_activation_curve(tmp_path):
+    """The curve in JSON against unit_law, and at a finite time against the table of the first neuron.
+
+    Mean at t = 0.2, I = 5 of (1, 0, 1) at kT = 1 is 0.6524 by the Fokker-Planck equation (1e-4); here interpolated
+    between inputs (2e-3), within 6 standard errors: a false alarm in 1e8. The mobility and the bias are in it.
+    """
+    net = 'task = "network"\nJ2 = [-0.5, 1.0]\ninput = [0.0, 3.0]\nbias = [0.0, 2.0]\nmobility = 2.0\n'
+    net += 'couplings = [[0.0, 0.5], [0.5, 0.0]]\nhardware = "neurons"\n'
+    spu("compile", write(tmp_path / "net.toml", net), "-o", tmp_path / "out")
+    plot = tmp_path / "a.png"
+    curve = as_json("predict", tmp_path / "out", "--unit", "x2", "--times", 0.1, "--plot", plot)["activation"]
+    assert plot.exists()
+    inputs = np.array(curve["input"])
+    assert curve["equilibrium"] == pytest.approx(unit_law(input=inputs - 2).mean, abs=1e-9)
+    assert curve["unit"] == "x2"
+    assert inputs.min() < 3 < inputs.max()
+    error = max(curve["error"][0])
+    assert abs(np.interp(7, inputs, curve["mean"][0]) - 0.6524) < 6 * error + 2e-3
+    first = as_json("predict", tmp_path / "out", "--plot", plot)["activation"]
+    assert (first["unit"], first["times"]) == ("x1", [])
+    assert f"picture: {plot}" in spu("predict", tmp_path / "out", "--plot", plot)
+    found = as_json("predict", tmp_path / "out", "--unit", "x3", status=2)["error"]["message"]
+    assert "no unit 'x3'" in found
+
+
+def test_entropy_of_a_ramp_from_equilibrium(tmp_path):
+    """In JSON the parts agree by the first law; the line for people says the same or why not."""
+    net = write(tmp_path / "net.toml", 'task = "network"\nunits = 2\nJ4 = [1.0, 0.0]\nhardware = "neurons"\n')
+    spu("compile", net, "-o", tmp_path / "out", "--architecture", "rlc-flux")
+    inputs = write(tmp_path / "inputs.csv", "time,x1\n0,0\n0.3,1\n")
+    settings = ("simulate", tmp_path / "out", "--trajectories", 200, "--times", 0.3, "--step", 0.002, "--heat")
+    settings += ("--inputs", inputs, "--no-output")
+    found = as_json(*settings, "--start", "equilibrium")
+    entropy = found["entropy"]
+    assert entropy["medium"] == found["heat"]
+    total = found["work"]["mean"] - entropy["free_energy_change"]
+    assert entropy["total"] == {"mean": pytest.approx(total), "error": pytest.approx(found["work"]["error"])}
+    assert entropy["why"] == ""
+    assert "free energy change" in spu(*settings, "--start", "equilibrium")
+    assert as_json(*settings)["entropy"]["total"] is None
+    assert "in all not known: the law at the start" in spu(*settings)
+    assert "a number or equilibrium" in as_json(*settings, "--start", "a", status=2)["error"]["message"]
 
 
 def write(file, text):

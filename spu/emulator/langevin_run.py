@@ -118,6 +118,7 @@ def run(
     seed: int,
     scheme: str,
     start: FloatArray | None = None,
+    velocity: FloatArray | None = None,
     schedule: Schedule | None = None,
     track: bool = False,
     coarse: int = 1,
@@ -140,7 +141,9 @@ def run(
     scheme:
         One of `SCHEMES`.
     start:
-        (n,) or (trajectories, n); zero unless given. Velocities start at zero.
+        (n,) or (trajectories, n); zero unless given.
+    velocity:
+        As ``start``, of inertial equations.
     schedule:
         Fields in time; the circuit's own unless given.
     track:
@@ -165,7 +168,7 @@ def run(
         equation.require_reciprocal()
     n = equation.n
     law = _law(equation, step, scheme, coarse)
-    tiles = [_tile(n, first, start, trajectories) for first in range(0, trajectories, TILE)]
+    tiles = [_tile(n, first, start, velocity, trajectories) for first in range(0, trajectories, TILE)]
     blas, key = blas_addresses(), key_of(seed, SAMPLES)
     readouts = np.asarray(steps, dtype=np.int64)
     states = np.empty((len(readouts), trajectories, n))
@@ -250,16 +253,17 @@ def _law(equation: Langevin, step: float, scheme: str, coarse: int) -> kernels.L
     )
 
 
-def _tile(n: int, first: int, start: FloatArray | None, trajectories: int) -> kernels.Tile:
+def _tile(n: int, first: int, start: FloatArray | None, velocity: FloatArray | None, trajectories: int) -> kernels.Tile:
     width = min(TILE, -(-(trajectories - first) // LANES) * LANES)
     rows = -(-n // BLOCK) * BLOCK
-    x = np.zeros((n, width))
-    if start is not None:
-        own = np.broadcast_to(start, (trajectories, n))[first : first + width]
-        x[:, : len(own)] = own.T
+    x, w = np.zeros((n, width)), np.zeros((n, width))
+    for held, given in ((x, start), (w, velocity)):
+        if given is not None:
+            own = np.broadcast_to(given, (trajectories, n))[first : first + width]
+            held[:, : len(own)] = own.T
     return kernels.Tile(
         x,
-        np.zeros((n, width)),
+        w,
         np.zeros((n, width)),
         np.zeros((rows, width)),
         np.zeros((rows, width)),
