@@ -38,7 +38,8 @@ def draw(found: dict[str, Activation], file: Path) -> None:
     FigureCanvasAgg(figure)
     for axes, (name, curve) in zip(figure.subplots(1, 3), found.items(), strict=True):
         for k, time in enumerate(curve.times):
-            axes.errorbar(curve.input, curve.mean[k], 2 * curve.error[k], fmt="o", ms=3, label=f"t = {time:.3g}")
+            style = {"fmt": "osD^"[k], "ms": 3.5, "mfc": "white"}  # told apart without colour
+            axes.errorbar(curve.input, curve.mean[k], 2 * curve.error[k], label=f"t = {time:.3g}", **style)
         axes.plot(curve.input, curve.equilibrium, "k-", lw=1, label="equilibrium, exact")
         axes.set(title=f"{name}: J = {NEURONS[name]}", xlabel="input I", ylabel="mean of x")
         axes.legend()
