@@ -30,8 +30,9 @@ _SCREEN = 6
 _FINALISTS = 12
 """Of each kind, judged at all frequencies."""
 
-_STARTS = (-1.0, -2.0, -0.5, 1.0, 9.0, 1e3, 1e9)
-"""Relative changes tried first: missing, inverted, and far away (open or shorted)."""
+_STARTS = (-1.0, -2.0, -0.5, -0.35, -0.2, -0.1, -0.05, 0.05, 0.1, 0.2, 0.35, 1.0, 9.0, 1e3, 1e9)
+"""Relative changes tried first: missing, inverted, far away (open or shorted); and steps on the way, as a resonance
+that moved by more than its width is not found from where it was."""
 
 _COARSE, _ITERATIONS = 4, 12
 """Steps of the method: at the first judgement, and at the second."""
