@@ -397,7 +397,8 @@ def _solve(a: ComplexArray, b: ComplexArray) -> ComplexArray:
     try:
         return np.asarray(np.linalg.solve(a, b))
     except np.linalg.LinAlgError:
-        regular = np.abs(np.linalg.det(a)) > 0
+        with np.errstate(all="ignore"):  # a guess far off may overflow: its determinant is then nan, not regular
+            regular = np.abs(np.linalg.det(a)) > 0
         out = np.full(b.shape, np.nan, dtype=np.complex128)
         out[regular] = np.linalg.solve(a[regular], b[regular])
         return out
