@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any
 
-from spu.errors import InputError
+from spu.errors import InputError, KeyFault
 from spu.names import shorten, suggest
 
-__all__ = ["MEANINGS", "TABLES", "Detail", "DetailFault", "detail_from_dict"]
+__all__ = ["MEANINGS", "TABLES", "Detail", "detail_from_dict"]
 
 TABLES: dict[str, dict[str, str]] = {
     "switch": {"on_resistance": "ohm", "off_resistance": "ohm", "off_capacitance": "F"},
@@ -46,14 +46,6 @@ OPEN = 1e12
 """ohm: an open switch whose off-resistance is not given. Without any leak the charge behind it would be anybody's."""
 
 
-class DetailFault(InputError):
-    """An `InputError` that says at which ``(table, key)`` it is."""
-
-    def __init__(self, message: str, *path: str) -> None:
-        super().__init__(message)
-        self.path = path
-
-
 @dataclass(frozen=True)
 class Detail:
     """What is not ideal about a device's parts; nothing, unless given.
@@ -79,20 +71,20 @@ class Detail:
         for table, keys in TABLES.items():
             given = getattr(self, table)
             if not isinstance(given, Mapping):
-                raise DetailFault(f"detail.{table} must be a table of {', '.join(keys)}, not {shorten(given)}", table)
+                raise KeyFault(f"detail.{table} must be a table of {', '.join(keys)}, not {shorten(given)}", table)
             for key in given:
                 if key not in keys:
                     message = f"detail.{table} has no key {shorten(key)}; {suggest(key, keys)}"
-                    raise DetailFault(message, table, str(key))
+                    raise KeyFault(message, table, str(key))
             values = {key: _positive(given[key], table, key) for key in keys if key in given}
             object.__setattr__(self, table, values)
         if self.switch and "on_resistance" not in self.switch:
-            raise DetailFault("detail.switch needs an on_resistance (ohm): that of a closed switch", "switch")
+            raise KeyFault("detail.switch needs an on_resistance (ohm): that of a closed switch", "switch")
         if self.switch:
             closed, opened = self.switch["on_resistance"], self.switch.get("off_resistance", OPEN)
             if not closed < opened <= OPEN:
                 key = "off_resistance" if "off_resistance" in self.switch else "on_resistance"
-                raise DetailFault(
+                raise KeyFault(
                     f"detail.switch.{key} is {self.switch[key]:g}: an open switch must leak less than a closed one "
                     f"({closed:g} ohm), and has {OPEN:g} ohm at most, which it also has if nothing is said",
                     *("switch", key),
@@ -154,13 +146,13 @@ def _nested(values: Mapping[str, float]) -> dict[str, dict[str, float]]:
 def _positive(value: Any, table: str, key: str) -> float:
     where, unit = f"detail.{table}.{key}", TABLES[table][key]
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise DetailFault(f"{where} must be a number in {unit}, not {shorten(value)}", table, key)
+        raise KeyFault(f"{where} must be a number in {unit}, not {shorten(value)}", table, key)
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not 1e-60 < number < 1e60:
-        raise DetailFault(f"{where} is {number:g}: it must be positive ({unit}), and finite", table, key)
+        raise KeyFault(f"{where} is {number:g}: it must be positive ({unit}), and finite", table, key)
     return number
 
 
@@ -173,8 +165,8 @@ def detail_from_dict(data: Any) -> Detail:
         As `Detail`, or for an unknown table.
     """
     if not isinstance(data, Mapping):
-        raise DetailFault(f"detail must be a table of {', '.join(TABLES)}, not {shorten(data)}")
+        raise KeyFault(f"detail must be a table of {', '.join(TABLES)}, not {shorten(data)}")
     for table in data:
         if table not in TABLES:
-            raise DetailFault(f"detail has no table {shorten(table)}; {suggest(table, TABLES)}", str(table))
+            raise KeyFault(f"detail has no table {shorten(table)}; {suggest(table, TABLES)}", str(table))
     return Detail(**data)

@@ -46,6 +46,14 @@ class InputError(SpuError):
     kind = "input"
 
 
+class KeyFault(InputError):
+    """An `InputError` that remembers which key it is about, as a path, for whoever has the file to find its line."""
+
+    def __init__(self, message: str, *path: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 class UsageError(SpuError):
     """A combination of options that makes no sense."""
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from spu.banks import BANK_KEYS, BANKED, Bank, bank_from_dict
-from spu.detail import Detail, DetailFault, detail_from_dict
-from spu.errors import InputError
+from spu.detail import Detail, detail_from_dict
+from spu.errors import InputError, KeyFault
 from spu.files import key_line, parse_toml, read_text
 from spu.names import shorten, suggest
 
@@ -63,14 +63,6 @@ _READOUT_KEYS = ("noise_floor", "full_swing", "crest")
 _RANGE_KEYS = ("nominal", "min", "max")
 
 
-class _Fault(InputError):
-    """An `InputError` that remembers which key it is about, for the loader to find its line."""
-
-    def __init__(self, message: str, *path: str) -> None:
-        super().__init__(message)
-        self.path = path
-
-
 @dataclass(frozen=True)
 class Range:
     """The values that a component can take, in SI units.
@@ -104,15 +96,15 @@ class Range:
                 continue
             object.__setattr__(self, key, _real(value, key))
         if self.nominal is not None and math.isinf(self.nominal):
-            raise _Fault("nominal is infinite: it must be finite", "nominal")
+            raise KeyFault("nominal is infinite: it must be finite", "nominal")
         if self.min == math.inf or self.max == -math.inf or self.min > self.max:
             key = "max" if self.max == -math.inf else "min"
-            raise _Fault(f"min {self.min:g} and max {self.max:g} leave no value between them", key)
+            raise KeyFault(f"min {self.min:g} and max {self.max:g} leave no value between them", key)
         if self.bank is not None:
             first, last = self.bank.within(self.min, self.max)
             if first > last:
                 low, high = self.bank.limits
-                raise _Fault(
+                raise KeyFault(
                     f"no code of the bank (from {low:g} to {high:g}, lsb {self.bank.lsb:g}) has a value from "
                     f"{self.min:g} to {self.max:g}",
                     "bits",
@@ -121,7 +113,9 @@ class Range:
             object.__setattr__(self, "min", max(self.min, float(self.bank.values(first))))
             object.__setattr__(self, "max", min(self.max, float(self.bank.values(last))))
         if self.nominal is not None and not self.min <= self.nominal <= self.max:
-            raise _Fault(f"nominal {self.nominal:g} is outside the range from {self.min:g} to {self.max:g}", "nominal")
+            raise KeyFault(
+                f"nominal {self.nominal:g} is outside the range from {self.min:g} to {self.max:g}", "nominal"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Give the range as a dictionary that JSON can hold: infinite limits are left out."""
@@ -157,10 +151,10 @@ class ReadoutRange:
         for key in _READOUT_KEYS:
             value = _real(getattr(self, key), key)
             if not 0 < value < math.inf:
-                raise _Fault(f"{key} is {value:g}: it must be positive and finite", key)
+                raise KeyFault(f"{key} is {value:g}: it must be positive and finite", key)
             object.__setattr__(self, key, value)
         if self.crest * self.noise_floor >= self.full_swing:
-            raise _Fault(
+            raise KeyFault(
                 f"full_swing {self.full_swing:g} V leaves nothing above the noise floor of {self.noise_floor:g} V rms "
                 f"at a crest factor of {self.crest:g}",
                 "full_swing",
@@ -232,36 +226,36 @@ class Hardware:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip() or not self.name.isprintable():
-            raise _Fault(f"name is {shorten(self.name)}: it must be one line of text", "name")
+            raise KeyFault(f"name is {shorten(self.name)}: it must be one line of text", "name")
         if not isinstance(self.description, str):
-            raise _Fault(f"description is {shorten(self.description)}: it must be text", "description")
+            raise KeyFault(f"description is {shorten(self.description)}: it must be text", "description")
         temperature = _real(self.temperature, "temperature")
         if not 0 <= temperature < math.inf:
-            raise _Fault(f"temperature is {temperature:g} K: it must be 0 or more, and finite", "temperature")
+            raise KeyFault(f"temperature is {temperature:g} K: it must be 0 or more, and finite", "temperature")
         cells = self.max_cells
         if cells is not None and (not isinstance(cells, int) or isinstance(cells, bool) or cells < 1):
-            raise _Fault(f"cells is {shorten(cells)}: it must be a whole number, 1 or more", "cells")
+            raise KeyFault(f"cells is {shorten(cells)}: it must be a whole number, 1 or more", "cells")
         object.__setattr__(self, "temperature", temperature)
         object.__setattr__(self, "architectures", _architectures(self.architectures))
         object.__setattr__(self, "wiring", _wiring(self.wiring))
         if self.chain_strength is not None:
             strength = _real(self.chain_strength, "chain_strength")
             if not 0 < strength < math.inf:
-                raise _Fault(f"chain_strength is {strength:g}: it must be positive, and finite", "chain_strength")
+                raise KeyFault(f"chain_strength is {strength:g}: it must be positive, and finite", "chain_strength")
             object.__setattr__(self, "chain_strength", strength)
         object.__setattr__(self, "cell", _ranges(self.cell, "cell", _CELL))
         object.__setattr__(self, "coupler", _ranges(self.coupler, "coupler", _COUPLER))
         if not isinstance(self.readout, (ReadoutRange, type(None))):
-            raise _Fault(f"readout is {shorten(self.readout)}: it must be a ReadoutRange", "readout")
+            raise KeyFault(f"readout is {shorten(self.readout)}: it must be a ReadoutRange", "readout")
         if not isinstance(self.detail, Detail):
-            raise _Fault(f"detail is {shorten(self.detail)}: it must be a Detail", "detail")
+            raise KeyFault(f"detail is {shorten(self.detail)}: it must be a Detail", "detail")
 
         needed = ["capacitance", "conductance", "noise"]
         if any(name.startswith("rlc-") for name in self.architectures):
             needed.append("inductance")
         for quantity in needed:
             if self.cell[quantity].nominal is None:
-                raise _Fault(f"cell.{quantity} needs a nominal value", "cell", quantity)
+                raise KeyFault(f"cell.{quantity} needs a nominal value", "cell", quantity)
 
     def to_dict(self) -> dict[str, Any]:
         """Give the hardware as a dictionary in the layout of its TOML files, which JSON can hold too.
@@ -292,27 +286,27 @@ class Hardware:
 def _real(value: object, *path: str) -> float:
     """Convert a real number, possibly infinite, to float; `path` is its key."""
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise _Fault(f"{'.'.join(path)} is {shorten(value)}: it must be a number", *path)
+        raise KeyFault(f"{'.'.join(path)} is {shorten(value)}: it must be a number", *path)
     try:
         number = float(value)
     except OverflowError:
-        raise _Fault(f"{'.'.join(path)} is too large for a floating-point number", *path) from None
+        raise KeyFault(f"{'.'.join(path)} is too large for a floating-point number", *path) from None
     if math.isnan(number):
-        raise _Fault(f"{'.'.join(path)} is NaN: it must be a number", *path)
+        raise KeyFault(f"{'.'.join(path)} is NaN: it must be a number", *path)
     return number
 
 
 def _architectures(names: object) -> tuple[str, ...]:
     if not isinstance(names, (list, tuple)) or not names:
-        raise _Fault(
+        raise KeyFault(
             f"architectures is {shorten(names)}: it must be a list of {', '.join(ARCHITECTURES)}",
             "architectures",
         )
     for name in names:
         if name not in ARCHITECTURES:
-            raise _Fault(f"unknown architecture {shorten(name)}; {suggest(name, ARCHITECTURES)}", "architectures")
+            raise KeyFault(f"unknown architecture {shorten(name)}; {suggest(name, ARCHITECTURES)}", "architectures")
     if len(set(names)) < len(names):
-        raise _Fault("an architecture is named twice", "architectures")
+        raise KeyFault("an architecture is named twice", "architectures")
     return tuple(names)
 
 
@@ -323,7 +317,7 @@ def _wiring(spec: object) -> str:
     try:
         return check_wiring(spec)
     except InputError as error:
-        raise _Fault(error.message, "wiring") from None
+        raise KeyFault(error.message, "wiring") from None
 
 
 def _beside(hardware: Hardware, file: str | Path) -> Hardware:
@@ -342,10 +336,10 @@ def _unlimited(quantity: str) -> Range:
 def _require_table(table: object, part: str, quantities: tuple[str, ...]) -> Mapping[str, Any]:
     """Refuse a cell or coupler that is no table, or has quantities that it cannot have."""
     if not isinstance(table, Mapping):
-        raise _Fault(f"{part} is {shorten(table)}: it must be a table of {', '.join(quantities)}", part)
+        raise KeyFault(f"{part} is {shorten(table)}: it must be a table of {', '.join(quantities)}", part)
     for key in table:
         if key not in quantities:
-            raise _Fault(f"unknown key {shorten(key)} in [{part}]; {suggest(key, quantities)}", part, str(key))
+            raise KeyFault(f"unknown key {shorten(key)} in [{part}]; {suggest(key, quantities)}", part, str(key))
     return table
 
 
@@ -354,18 +348,18 @@ def _ranges(table: object, part: str, quantities: tuple[str, ...]) -> dict[str, 
     ranges = _require_table(table, part, quantities)
     for quantity, limits in ranges.items():
         if not isinstance(limits, Range):
-            raise _Fault(f"{part}.{quantity} is {shorten(limits)}: it must be a Range", part, quantity)
+            raise KeyFault(f"{part}.{quantity} is {shorten(limits)}: it must be a Range", part, quantity)
         if limits.bank is not None:
             if quantity not in BANKED[part]:
-                raise _Fault(f"{part}.{quantity} cannot be a bank; {', '.join(BANKED[part])} can", part, quantity)
+                raise KeyFault(f"{part}.{quantity} cannot be a bank; {', '.join(BANKED[part])} can", part, quantity)
             if limits.bank.signed != (quantity in _SIGNED):
-                raise _Fault(f"{part}.{quantity}: only a bank of transconductances is signed", part, quantity)
+                raise KeyFault(f"{part}.{quantity}: only a bank of transconductances is signed", part, quantity)
         if quantity in _SIGNED:
             continue
         if limits.min < 0:
-            raise _Fault(f"{part}.{quantity}: min {limits.min:g} is negative", part, quantity, "min")
+            raise KeyFault(f"{part}.{quantity}: min {limits.min:g} is negative", part, quantity, "min")
         if part == "cell" and quantity in _POSITIVE and limits.nominal == 0:
-            raise _Fault(f"{part}.{quantity}: nominal is 0, it must be positive", part, quantity, "nominal")
+            raise KeyFault(f"{part}.{quantity}: nominal is 0, it must be positive", part, quantity, "nominal")
     return {quantity: ranges.get(quantity, _unlimited(quantity)) for quantity in quantities}
 
 
@@ -423,7 +417,7 @@ def _from_dict(d: object, file: str | Path | None, text: str | None) -> Hardware
     try:
         hardware = _parse(d)
         return hardware if file is None else _beside(hardware, file)
-    except _Fault as fault:
+    except KeyFault as fault:
         line = None
         # A missing key has no line, but the table it is missing from may.
         for depth in range(len(fault.path), 0, -1):
@@ -433,13 +427,13 @@ def _from_dict(d: object, file: str | Path | None, text: str | None) -> Hardware
 
 def _parse(d: object) -> Hardware:
     if not isinstance(d, Mapping):
-        raise _Fault(f"hardware must be a table of keys, not {shorten(d)}")
+        raise KeyFault(f"hardware must be a table of keys, not {shorten(d)}")
     for key in d:
         if key not in _KEYS:
-            raise _Fault(f"unknown key {shorten(key)}; {suggest(key, _KEYS)}", str(key))
+            raise KeyFault(f"unknown key {shorten(key)}; {suggest(key, _KEYS)}", str(key))
     for key in ("name", "temperature", "architectures", "cell"):
         if key not in d:
-            raise _Fault(f"no {key}: hardware needs name, temperature, architectures and cell")
+            raise KeyFault(f"no {key}: hardware needs name, temperature, architectures and cell")
     return Hardware(
         name=d["name"],
         description=d.get("description", ""),
@@ -458,26 +452,26 @@ def _parse(d: object) -> Hardware:
 def _parse_detail(table: object) -> Detail:
     try:
         return detail_from_dict(table)
-    except DetailFault as fault:
-        raise _Fault(fault.message, "detail", *fault.path) from None
+    except KeyFault as fault:
+        raise KeyFault(fault.message, "detail", *fault.path) from None
 
 
 def _parse_readout(table: object) -> ReadoutRange:
     given = _require_table(table, "readout", _READOUT_KEYS)
     for key in ("noise_floor", "full_swing"):
         if key not in given:
-            raise _Fault(f"no readout.{key}: [readout] needs noise_floor and full_swing, in V", "readout")
+            raise KeyFault(f"no readout.{key}: [readout] needs noise_floor and full_swing, in V", "readout")
     try:
         return ReadoutRange(**given)
-    except _Fault as fault:
-        raise _Fault(f"readout: {fault.message}", "readout", *fault.path) from None
+    except KeyFault as fault:
+        raise KeyFault(f"readout: {fault.message}", "readout", *fault.path) from None
 
 
 def _parse_ranges(table: object, part: str, quantities: tuple[str, ...]) -> dict[str, Range]:
     ranges: dict[str, Range] = {}
     for quantity, limits in _require_table(table, part, quantities).items():
         if not isinstance(limits, Mapping):
-            raise _Fault(
+            raise KeyFault(
                 f"{part}.{quantity} is {shorten(limits)}: write {{ nominal = ..., min = ..., max = ... }}",
                 part,
                 quantity,
@@ -485,7 +479,7 @@ def _parse_ranges(table: object, part: str, quantities: tuple[str, ...]) -> dict
         known = (*_RANGE_KEYS, *BANK_KEYS) if quantity in BANKED[part] else _RANGE_KEYS
         for key in limits:
             if key not in known:
-                raise _Fault(
+                raise KeyFault(
                     f"unknown key {shorten(key)} in {part}.{quantity}; {suggest(key, known)}",
                     *(part, quantity, str(key)),
                 )
@@ -496,8 +490,8 @@ def _parse_ranges(table: object, part: str, quantities: tuple[str, ...]) -> dict
                 max=limits.get("max", math.inf),
                 bank=_bank(limits, quantity),
             )
-        except _Fault as fault:
-            raise _Fault(f"{part}.{quantity}: {fault.message}", part, quantity, *fault.path) from None
+        except KeyFault as fault:
+            raise KeyFault(f"{part}.{quantity}: {fault.message}", part, quantity, *fault.path) from None
     return ranges
 
 
@@ -510,4 +504,4 @@ def _bank(limits: Mapping[str, Any], quantity: str) -> Bank | None:
         return bank_from_dict(described, quantity)
     except InputError as error:
         named = next((key for key in described if error.message.startswith(f"{key} ")), next(iter(described)))
-        raise _Fault(error.message, named) from None
+        raise KeyFault(error.message, named) from None

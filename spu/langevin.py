@@ -31,7 +31,7 @@ from spu.device import Readout
 from spu.elements import CHARGE_UNIT, FLUX_UNIT
 from spu.errors import CircuitError
 from spu.mna import Stamps
-from spu.sde import _stamp
+from spu.sde import stamp_circuit
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -207,7 +207,7 @@ def langevin(circuit: Circuit) -> Langevin:
         nonlinear elements of different coordinates, or not to ground, coupling capacitors (they
         make the coupling of charges no product), coupled nonlinear capacitors.
     """
-    stamps, _ = _stamp(circuit)
+    stamps, _ = stamp_circuit(circuit)
     names = circuit.node_names()
     kinds = {kind for kind, _, _ in stamps.polynomials}
     if len(kinds) > 1:

@@ -122,7 +122,7 @@ def stochastic_ode(circuit: Circuit) -> StochasticODE:
         charge; nodes whose voltage the circuit does not determine; a noise current that only
         inductors could carry (the voltage would be a derivative of white noise).
     """
-    stamps, names = _stamp(circuit)
+    stamps, names = stamp_circuit(circuit)
     if stamps.polynomials or stamps.crossed_ends:
         raise CircuitError(
             "the circuit has nonlinear cells or crossed inductors, so its law is not Gaussian: "
@@ -176,7 +176,7 @@ def _by_graph(stamps: Stamps, circuit: Circuit, names: Lazy[str], loops: _Loops 
     return replace(sde, conserved=bool(loops is not None or stamps.conserved))
 
 
-def _stamp(circuit: Circuit) -> tuple[Stamps, Lazy[str]]:
+def stamp_circuit(circuit: Circuit) -> tuple[Stamps, Lazy[str]]:
     """Stamp every element of a circuit; returns the stamps and the names of all unknowns."""
     nodes = circuit.node_names()
     names: Lazy[str] = Lazy((len(nodes), lambda k: f"v({nodes[k]})"))

@@ -27,7 +27,7 @@ from spu.elements import (
     VoltageSource,
 )
 from spu.lazy import Lazy
-from spu.sde import _stamp
+from spu.sde import stamp_circuit
 from spu.spice.ngspice import Step
 from spu.spice.ngspice import run as run_ngspice
 
@@ -89,7 +89,7 @@ def network(text: str, probes: str, temperature: float = 0.0) -> Circuit:
 
 def directly(circuit: Circuit, frequencies: np.ndarray) -> np.ndarray:
     """Transfer functions from every unit noise source by a dense solve of the equations as they are stamped."""
-    stamps, _ = _stamp(circuit)
+    stamps, _ = stamp_circuit(circuit)
     E, F, K = stamps.E.toarray(), stamps.F.toarray(), stamps.K.toarray()
     found = []
     for frequency in frequencies:

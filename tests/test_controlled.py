@@ -8,7 +8,7 @@ from linear_networks import by_ngspice, cards, directly, network, noise_by_ngspi
 from spu.circuit import Circuit
 from spu.emulator.stationary import Stationary, stationary
 from spu.errors import CircuitError
-from spu.sde import _stamp, stochastic_ode
+from spu.sde import stamp_circuit, stochastic_ode
 
 
 def law_of(circuit: Circuit) -> Stationary:
@@ -383,7 +383,7 @@ def test_random_networks_against_the_equations_as_stamped():
 
 def charges(circuit: Circuit) -> np.ndarray:
     """E as stamped, on one scale: its rank is the number of states where no constraint is hidden."""
-    E = _stamp(circuit)[0].E.toarray()
+    E = stamp_circuit(circuit)[0].E.toarray()
     unit = np.sqrt(np.where(E.diagonal() > 0, E.diagonal(), 1.0))
     return E / unit / unit[:, None]
 

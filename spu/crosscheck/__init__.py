@@ -294,7 +294,7 @@ def _check(
                 path, include_outside=context.include_outside, ignore_control=context.ignore_control
             )
             if context.read is not None:
-                context.fixture = fit(context.deck, context.read, context.law, context.seed)
+                context.fixture = fit(context.deck, context.read, context.law, context.timing, context.seed)
                 context.deck = context.fixture.deck
                 notes += context.fixture.notes
         except (DeckError, InputError) as error:

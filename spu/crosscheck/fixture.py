@@ -24,7 +24,7 @@ from spu.spice.dialects import number
 from spu.spice.netlist import tolerances
 from spu.spice.reader import ReadNetlist
 from spu.spice.reader.noise import Waving, plain_path
-from spu.spice.timing import timing
+from spu.spice.timing import Timing
 
 _ADDED = "lines added by the check"
 
@@ -70,7 +70,7 @@ class Fixture:
     notes: tuple[str, ...] = ()
 
 
-def fit(deck: Deck, read: ReadNetlist, law: Stationary, seed: int) -> Fixture:
+def fit(deck: Deck, read: ReadNetlist, law: Stationary, times: Timing, seed: int) -> Fixture:
     """Fit out a netlist.
 
     Parameters
@@ -79,8 +79,8 @@ def fit(deck: Deck, read: ReadNetlist, law: Stationary, seed: int) -> Fixture:
         As it lies on disk.
     read:
         How it was read.
-    law:
-        Of its circuit: sample times and tolerances of transients follow from it.
+    law, times:
+        Of its circuit: sample times and tolerances of transients follow from them.
     seed:
         Of the unit noise sources.
     """
@@ -89,7 +89,7 @@ def fit(deck: Deck, read: ReadNetlist, law: Stationary, seed: int) -> Fixture:
     tap_lines = [f"e{tap} {tap} 0 {probe.plus} {probe.minus} 1" for tap, probe in zip(taps, read.probes, strict=True)]
     known = [source.origin for source in read.circuit.sources if source.origin is not None]
     nodes = [f"{prefix}_noise{k}" for k in range(len(known))]
-    added = [*tap_lines, *_options(law, seed), *_units(nodes, law)]
+    added = [*tap_lines, *_options(law, times, seed), *_units(nodes, times)]
     for k, origin in enumerate(known):
         if not origin.element:
             added.append(f"g{prefix}_r{k} {' '.join(origin.nodes)} {nodes[k]} 0 {number(origin.gain)}")
@@ -141,9 +141,9 @@ def _free_prefix(deck: Deck) -> str:
     return prefix
 
 
-def _options(law: Stationary, seed: int) -> list[str]:
+def _options(law: Stationary, times: Timing, seed: int) -> list[str]:
     """Tolerances below the signals; the temperature stays the deck's own."""
-    chosen = tolerances(ROOM_TEMPERATURE, law, timing(law), seed)
+    chosen = tolerances(ROOM_TEMPERATURE, law, times, seed)
     options = (
         f".options seed={chosen.seed} method={chosen.method} reltol=1e-4 vntol={chosen.voltage:.0e} "
         f"abstol={chosen.current:.0e} chgtol={chosen.charge:.0e}"
@@ -151,9 +151,9 @@ def _options(law: Stationary, seed: int) -> list[str]:
     return [options, *([".options noopac"] if law.sde.conserved else [])]
 
 
-def _units(nodes: Sequence[str], law: Stationary) -> list[str]:
+def _units(nodes: Sequence[str], times: Timing) -> list[str]:
     """Sampled and held as in our own netlists."""
-    interval = timing(law).sample_time
+    interval = times.sample_time
     rms = UNIT_NOISE_DENSITY / np.sqrt(2.0 * interval)
     wave = f"dc 0 trrandom(2 {number(interval)} 0 {number(rms)} 0)"
     return [f"v{node} {node} 0 {wave}" for node in nodes]

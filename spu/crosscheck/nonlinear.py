@@ -18,23 +18,29 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 from scipy.special import stdtrit
 
-from spu.constants import UNIT_NOISE_DENSITY
 from spu.crosscheck.context import FALSE_ALARM, Context
 from spu.crosscheck.recording import SETTLE, declared, run_seed, sampled_and_held
-from spu.crosscheck.replay import FALLS, OVERSAMPLING, SAMPLES, at_samples, replay_deck
+from spu.crosscheck.replay import (
+    FALLS,
+    OVERSAMPLING,
+    SAMPLES,
+    noise_waveform,
+    relative_distances,
+    replay_deck,
+    replayed,
+)
 from spu.crosscheck.result import Level
 from spu.crosscheck.transient import DECLARED, HELD
 from spu.crosscheck.whiteness import Sums, battery
 from spu.emulator.langevin_respond import respond
-from spu.emulator.noise import REPLAY, normals
+from spu.emulator.noise import normals
 from spu.langevin import Langevin, langevin
 from spu.network import Scales, ThermodynamicNetwork
 from spu.relaxation import as_network, typical_states
 from spu.spice.network_netlist import NetworkTiming, has_rest, network_timing, probe_vectors
-from spu.spice.ngspice import Step
+from spu.spice.ngspice import Step, save
 from spu.spice.ngspice import run as run_ngspice
 
 FloatArray = NDArray[np.float64]
@@ -211,11 +217,7 @@ def run_replay(context: NetworkContext) -> Level:
     if not context.circuit.sources:
         return Level("replay", "skipped", "the device has no noise source")
     interval = max(context.times.fastest, 3.0 * context.times.slowest / SAMPLES)
-    rms = UNIT_NOISE_DENSITY / np.sqrt(2.0 * interval)
-    noise = rms * normals(context.seed, SAMPLES + 1, len(context.circuit.sources), purpose=REPLAY)
-    noise[0] = 0.0
-    pieces = np.arange(SAMPLES * OVERSAMPLING + 1) / OVERSAMPLING
-    waveform = CubicSpline(np.arange(SAMPLES + 1), noise)(pieces)
+    waveform = noise_waveform(context, interval)
     piece = interval / OVERSAMPLING
     exact = respond(equation, waveform, piece, hold=False, size=context.size)[::OVERSAMPLING]
     twice = respond(equation, waveform, piece, hold=False, size=context.size, finer=2.0)[::OVERSAMPLING]
@@ -225,17 +227,7 @@ def run_replay(context: NetworkContext) -> Level:
         deck = replay_deck(context, waveform, piece, Path(folder))
 
         def path(limit: int) -> FloatArray:
-            commands = (
-                "save " + " ".join(f"v({vector})" for vector in context.vectors),
-                f"tran {interval!r} {SAMPLES * interval!r} 0 {piece / limit!r} uic",
-            )
-            (found,) = run_ngspice(
-                deck,
-                [Step(commands, "tran", ("time", *context.vectors), SAMPLES * interval)],
-                time_limit=context.time_limit,
-                folder=folder,
-            )
-            return at_samples(found["time"], np.stack([found[name] for name in context.vectors], axis=1), interval)
+            return replayed(context, deck, folder, interval, piece / limit, " uic")
 
         with ThreadPoolExecutor(2) as pool:
             errors = [_errors(found / probes, twice) for found in pool.map(path, LIMITS[:2])]
@@ -262,9 +254,7 @@ def run_replay(context: NetworkContext) -> Level:
 
 def _errors(found: FloatArray, exact: FloatArray) -> FloatArray:
     """(n,) distance of paths over the norm of the exact one about its mean."""
-    norm = np.linalg.norm(exact - exact.mean(axis=0), axis=0)
-    norm = np.maximum(norm, 1e-6 * norm.max(initial=0.0))
-    return np.asarray(np.linalg.norm(found - exact, axis=0) / np.where(norm > 0, norm, 1.0))
+    return relative_distances(found, exact, exact.mean(axis=0))
 
 
 def run_noise(context: NetworkContext) -> Level:
@@ -281,10 +271,10 @@ def run_noise(context: NetworkContext) -> Level:
     assert context.deck is not None
     lines = context.deck.top_level()
     nodes = [lines[element].words[1] for element in context.elements]
-    saved = [*context.vectors, *nodes]
+    saved = list(dict.fromkeys([*context.vectors, *nodes]))
     commands = (
         f"setseed {run_seed(context.seed, 0)}",
-        "save " + " ".join(f"v({node})" for node in dict.fromkeys(saved)),
+        *save(saved),
         f"tran {interval!r} {steps * interval!r} 0 {interval / 8!r} uic",
     )
     (found,) = run_ngspice(

@@ -23,7 +23,7 @@ from spu.constants import GROUND, UNIT_NOISE_DENSITY
 from spu.crosscheck.mutations import electrical_ports, noise_ports
 from spu.device import Readout
 from spu.lazy import Lazy
-from spu.sde import _stamp
+from spu.sde import stamp_circuit
 
 FloatArray = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
@@ -155,7 +155,7 @@ def local_stamps(template: Subcircuit, parameters: Mapping[str, FloatArray], tem
     nodes = np.zeros((count, len(template.ports)), dtype=np.int64)
     nodes[:, electrical] = np.arange(count * p).reshape(count, p)
     nodes[:, noise] = np.arange(count * q).reshape(count, q)
-    stamps, _ = _stamp(
+    stamps, _ = stamp_circuit(
         Circuit(
             temperature=temperature,
             nodes=Lazy((count * p, str)),
@@ -278,7 +278,7 @@ class System:
 
 def system(circuit: Circuit) -> System:
     """Stamp a circuit."""
-    stamps, _ = _stamp(circuit)
+    stamps, _ = stamp_circuit(circuit)
     size = stamps.size
     probes = np.zeros((len(circuit.probes), size + 1))
     each = np.arange(len(circuit.probes))

@@ -53,13 +53,7 @@ def run(context: Context) -> Level:
         return Level("replay", "skipped", "the device has no noise source")
     times = context.timing
     interval = max(0.3 / times.reference, 3.0 * times.slowest / SAMPLES)
-    rms = UNIT_NOISE_DENSITY / np.sqrt(2.0 * interval)
-    count = len(context.circuit.sources)
-    noise = rms * normals(context.seed, SAMPLES + 1, count, purpose=REPLAY)
-    noise[0] = 0.0  # so that the start is the operating point
-    samples = np.arange(SAMPLES + 1)
-    pieces = np.arange(SAMPLES * OVERSAMPLING + 1) / OVERSAMPLING
-    waveform = CubicSpline(samples, noise)(pieces)
+    waveform = noise_waveform(context, interval)
     exact = respond(context.law.dense, waveform, interval / OVERSAMPLING, hold=False, start=context.start)[
         ::OVERSAMPLING
     ]
@@ -67,17 +61,7 @@ def run(context: Context) -> Level:
         deck = replay_deck(context, waveform, interval / OVERSAMPLING, Path(folder))
 
         def path(limit: int) -> FloatArray:
-            commands = (
-                *save(context.vectors),
-                f"tran {interval!r} {SAMPLES * interval!r} 0 {context.step(interval, limit)!r}{context.uic}",
-            )
-            (found,) = run_ngspice(
-                deck,
-                [Step(commands, "tran", ("time", *context.vectors), SAMPLES * interval)],
-                time_limit=context.time_limit,
-                folder=folder,
-            )
-            return at_samples(found["time"], np.stack([found[name] for name in context.vectors], axis=1), interval)
+            return replayed(context, deck, folder, interval, context.step(interval, limit), context.uic)
 
         with ThreadPoolExecutor(2) as pool:
             errors = [path_errors(context, found, exact) for found in pool.map(path, LIMITS[:2])]
@@ -119,9 +103,35 @@ def run(context: Context) -> Level:
     )
 
 
+def noise_waveform(context: Context, interval: float) -> FloatArray:
+    """(k + 1, m) V: what every noise source does, at the ends of straight pieces of ``interval / OVERSAMPLING`` s."""
+    rms = UNIT_NOISE_DENSITY / np.sqrt(2.0 * interval)
+    noise = rms * normals(context.seed, SAMPLES + 1, len(context.circuit.sources), purpose=REPLAY)
+    noise[0] = 0.0  # so that the start is the operating point
+    pieces = np.arange(SAMPLES * OVERSAMPLING + 1) / OVERSAMPLING
+    return np.asarray(CubicSpline(np.arange(SAMPLES + 1), noise)(pieces))
+
+
+def replayed(context: Context, deck: str, folder: str, interval: float, step: float, start: str) -> FloatArray:
+    """(k + 1, p) V: ngspice's probes at the sample instants, with a step limit (s); ``start`` ends the command."""
+    commands = (*save(context.vectors), f"tran {interval!r} {SAMPLES * interval!r} 0 {step!r}{start}")
+    (found,) = run_ngspice(
+        deck,
+        [Step(commands, "tran", ("time", *context.vectors), SAMPLES * interval)],
+        time_limit=context.time_limit,
+        folder=folder,
+    )
+    return at_samples(found["time"], np.stack([found[name] for name in context.vectors], axis=1), interval)
+
+
 def path_errors(context: Context, found: FloatArray, exact: FloatArray) -> FloatArray:
-    """(p,) error of each probe's path relative to its norm; silent probes are held to the loudest's rounding."""
-    norm = np.linalg.norm(exact - context.law.voltage_mean, axis=0)
+    """`relative_distances` of the probes' paths about their means."""
+    return relative_distances(found, exact, context.law.voltage_mean)
+
+
+def relative_distances(found: FloatArray, exact: FloatArray, centre: FloatArray) -> FloatArray:
+    """(p,) error of each path relative to its norm about the centre; silent ones are held to the loudest's rounding."""
+    norm = np.linalg.norm(exact - centre, axis=0)
     norm = np.maximum(norm, 1e-6 * norm.max(initial=0.0))
     return np.asarray(np.linalg.norm(found - exact, axis=0) / np.where(norm > 0, norm, 1.0))
 
