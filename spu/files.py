@@ -23,11 +23,25 @@ def read_json(path: Path) -> Any:
     """Read a JSON file; every failure is an `InputError` with the file and, for syntax, the line."""
     text = read_text(path)
     try:
-        return json.loads(text)
+        return json.loads(text, parse_int=_whole)
+    except _TooLong as error:
+        line = text.count("\n", 0, text.find(error.args[0])) + 1
+        message = f"a whole number of {len(error.args[0])} digits, where floating-point numbers have at most 309"
+        raise InputError(message, file=path, line=line) from None
     except json.JSONDecodeError as error:
         raise InputError(f"not valid JSON: {error.msg} (column {error.colno})", file=path, line=error.lineno) from None
     except (RecursionError, ValueError) as error:
         raise InputError(f"not valid JSON: {error}", file=path) from None
+
+
+class _TooLong(ValueError):
+    """A whole number beyond any float; its argument is the text of it."""
+
+
+def _whole(text: str) -> int:
+    if len(text) > 308:
+        raise _TooLong(text)
+    return int(text)
 
 
 def read_bytes(path: str | Path) -> bytes:

@@ -41,6 +41,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -260,10 +261,11 @@ def _read_import(directory: Path) -> Folder:
     probes, silent, densities = data.get("probes", []), data.get("silent", []), data.get("densities", {})
     limit = data.get("max_instances", 1)
     well = all(isinstance(names, list) and all(isinstance(n, str) for n in names) for names in (probes, silent))
-    well &= isinstance(densities, dict) and all(type(d) in (int, float) for d in densities.values())
+    well &= isinstance(densities, dict) and all(type(d) in (int, float) and 0 <= d < inf for d in densities.values())
     if not well or type(limit) is not int or limit < 1:
         raise InputError(
-            '"probes" and "silent" must be lists of names, "densities" an object of numbers, "max_instances" a count',
+            '"probes" and "silent" must be lists of names, "densities" an object of numbers >= 0, "max_instances" '
+            "a count",
             file=file,
         )
     read = read_netlist(deck, probes=probes, silent=silent, densities=densities, max_instances=limit, problem=problem)
@@ -884,7 +886,7 @@ def _array(value: Any, dimensions: int, what: str, file: Path) -> FloatArray | s
         return matrix
     try:
         array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         array = np.empty(0)
     square = dimensions == 1 or (array.ndim == 2 and array.shape[0] == array.shape[1])
     if array.ndim != dimensions or not array.size or not square or not np.isfinite(array).all():
