@@ -35,6 +35,9 @@ ASIDE = ".spu."
 
 _OURS = re.compile(r"(\.spu\.|spu-[a-z]+-)[a-z0-9_]{8}")
 
+_MARK = ".made-by-spu"
+"""A file in every folder of ours: somebody's own folder that happens to be called like one is left alone."""
+
 PATIENCE = 2.0
 """Seconds after which a second signal no longer waits for what the first one waits for."""
 
@@ -103,6 +106,7 @@ def scratch_folder(kind: str) -> Iterator[Path]:
     """Make a private folder among the system's temporary ones, gone afterwards whatever happens."""
     sweep(tempfile.gettempdir())
     with _owned(lambda: tempfile.mkdtemp(prefix=f"spu-{kind}-")) as path:
+        (path / _MARK).touch()
         yield path
 
 
@@ -111,6 +115,7 @@ def aside_folder(parent: Path) -> Iterator[Path]:
     """Make a private folder to prepare files in, beside where they will lie, gone afterwards whatever happens."""
     sweep(parent)
     with _owned(lambda: tempfile.mkdtemp(dir=parent, prefix=ASIDE)) as path:
+        (path / _MARK).touch()
         yield path
 
 
@@ -175,8 +180,9 @@ def sweep(directory: str | Path) -> None:
             path = Path(directory, name)
             with suppress(OSError):
                 about = os.lstat(path)
-                plain = stat.S_ISDIR(about.st_mode) or stat.S_ISREG(about.st_mode)
-                if plain and about.st_uid == os.geteuid():
+                folder = stat.S_ISDIR(about.st_mode) and (path / _MARK).exists()
+                file = stat.S_ISREG(about.st_mode) and name.startswith(ASIDE)
+                if (folder or file) and about.st_uid == os.geteuid():
                     _sweep_one(path)
 
 
