@@ -170,8 +170,7 @@ def refuse(error: BaseException) -> int:
         traceback.print_exception(error)
     found = as_refusal(error)
     if not _json:
-        plain = found.kind in ("interrupted",)
-        return _tell(str(found) if plain else f"error: {found}", found.exit_status)
+        return _tell(str(found) if found.kind == "interrupted" else f"error: {found}", found.exit_status)
     if _said:  # the result is out, and it has to be the only object
         return _tell(f"error: {found}", found.exit_status)
     more = {key: value for key in ("details", "nodes") if (value := getattr(found, key, None))}
@@ -183,7 +182,8 @@ def refuse(error: BaseException) -> int:
 
         print_object(json.dumps({"error": plain_json({**about, **more})}))
     except OSError as lost:
-        _tell(f"error: {found}", found.exit_status)
+        if not isinstance(lost, BrokenPipeError):
+            _tell(f"error: {found}", found.exit_status)
         return _lost(lost)
     return found.exit_status
 

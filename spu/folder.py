@@ -784,7 +784,7 @@ def _finish(directory: Path, *, force: bool) -> None:
                 )
         _forward(directory, plan)
     with aside_folder(directory) as aside:
-        journal.rename(aside)  # onto an empty folder; gone at once, and then piece by piece
+        journal.rename(aside / "done")  # gone at once, and then piece by piece
 
 
 def _read_plan(file: Path) -> _Plan:

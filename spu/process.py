@@ -33,7 +33,8 @@ __all__ = ["abandon", "aside_file", "aside_folder", "child", "held", "locked", "
 ASIDE = ".spu."
 """What the names of files and folders aside begin with; those of scratch folders with ``spu-KIND-``."""
 
-_OURS = re.compile(r"(\.spu\.|spu-[a-z]+-)[a-z0-9_]{8}")
+_FOLDERS = re.compile(r"(\.spu\.|spu-(check|ngspice|replay)-)[a-z0-9_]{8}")
+_FILES = re.compile(r"\.spu\.[a-z0-9_]{8}\.tmp")
 
 _MARK = ".made-by-spu"
 """A file in every folder of ours: somebody's own folder that happens to be called like one is left alone."""
@@ -124,7 +125,7 @@ def aside_file(parent: Path) -> Iterator[Path]:
     """Make an empty private file, as `aside_folder`."""
 
     def make() -> str:
-        handle, name = tempfile.mkstemp(dir=parent, prefix=ASIDE)
+        handle, name = tempfile.mkstemp(dir=parent, prefix=ASIDE, suffix=".tmp")
         os.close(handle)
         return name
 
@@ -176,17 +177,25 @@ def sweep(directory: str | Path) -> None:
     if fcntl is None:
         return
     with suppress(OSError), os.scandir(directory) as entries:
-        for name in [entry.name for entry in entries if _OURS.fullmatch(entry.name)]:
-            path = Path(directory, name)
-            with suppress(OSError):
-                about = os.lstat(path)
-                folder = stat.S_ISDIR(about.st_mode) and (path / _MARK).exists()
-                file = stat.S_ISREG(about.st_mode) and name.startswith(ASIDE)
-                if (folder or file) and about.st_uid == os.geteuid():
-                    _sweep_one(path)
+        for name in [entry.name for entry in entries]:
+            if _FOLDERS.fullmatch(name) or _FILES.fullmatch(name):
+                with suppress(OSError):
+                    _sweep_one(Path(directory, name))
+
+
+def _is_litter(path: Path) -> bool:
+    """Whether a file or folder called like one of ours is one; one without a mark yet is empty."""
+    about = os.lstat(path)
+    if about.st_uid != os.geteuid():
+        return False
+    if stat.S_ISDIR(about.st_mode):
+        return bool(_FOLDERS.fullmatch(path.name)) and ((path / _MARK).exists() or next(path.iterdir(), None) is None)
+    return stat.S_ISREG(about.st_mode) and bool(_FILES.fullmatch(path.name))
 
 
 def _sweep_one(path: Path) -> None:
+    if not _is_litter(path):
+        return
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: its owner lives
@@ -198,6 +207,9 @@ def _sweep_one(path: Path) -> None:
 def _remove(path: Path) -> None:
     with suppress(OSError):
         if path.is_dir() and not path.is_symlink():
+            for part in path.iterdir():
+                if part.name != _MARK:  # goes last: what is left of a removal that is killed is still known as ours
+                    _remove(part)
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
