@@ -480,3 +480,16 @@ def test_an_asymmetry_below_the_smallest_float():
 def test_a_time_limit_beyond_all_clocks():
     result = run("check", "out", "--level", "op", "--time-limit", "1e300")
     assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize(
+    "parts", ["bx qq 0 v = sgn(0.5-v(qq))*1e3\nrq qq {} 1k", "v1 qq 0 1\nv2 qq 0 2\ndx qq {} dm\n.model dm d"]
+)
+def test_an_edited_netlist_without_an_operating_point(parts):
+    """ngspice then leaves vectors of no length."""
+    text = Path("out/device.cir").read_text()
+    Path("edited.cir").write_text(text.replace("\n.end\n", f"\n{parts.format('cell_x')}\n.end\n"))
+    result = run("check", "out", "--netlist", "edited.cir", "--level", "answer", "--json")
+    assert result.exit_code == 2 and result.stderr == ""
+    level = json.loads(result.stdout)["levels"]["answer"]
+    assert level["verdict"] == "error" and "ngspice's op lacks" in level["message"]

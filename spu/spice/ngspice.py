@@ -55,12 +55,17 @@ class Step:
 
 
 def save(nodes: Iterable[str]) -> tuple[str, ...]:
-    """Commands that keep the voltages of nodes, as many as it takes: PySpice passes on 1,023 characters at most."""
-    words = [f"v({node})" for node in dict.fromkeys(nodes)]
-    return tuple("save " + " ".join(words[k : k + _SAVED]) for k in range(0, len(words), _SAVED))
+    """Commands that keep the voltages of nodes, as many as it takes: of `MOST_CHARACTERS` at most."""
+    lines = ["save"]
+    for node in dict.fromkeys(nodes):
+        if len(lines[-1]) + len(node) + 4 > MOST_CHARACTERS:
+            lines.append("save")
+        lines[-1] += f" v({node})"
+    return tuple(lines) if lines != ["save"] else ()
 
 
-_SAVED = 10  # names have up to 64 characters, and prefixes
+MOST_CHARACTERS = 1023
+"""Of a command: PySpice passes on no more, and ngspice would run what is left of a longer one."""
 
 
 def library() -> str:
@@ -109,6 +114,11 @@ def run(
     NgspiceFailed
         If it crashed, hung, or a step gave no result.
     """
+    for command in (command for step in steps for command in step.commands):
+        if len(command) > MOST_CHARACTERS:
+            raise DeckError(
+                f"a command for ngspice has over {MOST_CHARACTERS} characters, {command[:60]}...: shorten names"
+            )
     environment = {**os.environ, "NGSPICE_LIBRARY_PATH": library(), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     # Nothing of the user's ngspice set-up may change what is measured.
     environment["HOME"] = environment["SPICE_USERINIT_DIR"] = os.devnull
