@@ -17,6 +17,8 @@ from spu.words import number as number
 from spu.words import plural as plural
 from spu.words import small as small
 
+from .ending import print_object
+
 if TYPE_CHECKING:
     from spu.folder import Folder
     from spu.statistics import CommonMode
@@ -99,9 +101,9 @@ def file_option(*names: str, metavar: str = "FILE", help: str) -> Callable[[AnyF
 
 def print_json(data: Mapping[str, Any]) -> None:
     """Print the one JSON object."""
-    from spu.folder import plain
+    from spu.files import plain
 
-    click.echo(json.dumps(plain(data), allow_nan=False))
+    print_object(json.dumps(plain(data), allow_nan=False))
 
 
 def print_result(data: Mapping[str, Any], folder: Folder, verb: str) -> None:

@@ -14,10 +14,11 @@ True
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # not from typing: until spu.cli has taken care of signals, every millisecond counts
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Any
 
     from spu.budget import Budget, error_budget
     from spu.compiler import Compilation, compile_problem

@@ -65,15 +65,15 @@ class Bank:
             raise InputError(f"bits is {shorten(self.bits)}: it must be a whole number from 1 to {MOST_BITS}")
         for key in ("lsb", "offset"):
             value = getattr(self, key)
-            if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-                raise InputError(f"{key} is {shorten(value)}: it must be a finite number")
-            object.__setattr__(self, key, float(value))
+            object.__setattr__(self, key, _finite(value, key))
         if not self.lsb > 0:
             raise InputError(f"lsb is {self.lsb:g}: it must be positive")
         if not self.signed and self.offset < 0:
             raise InputError(f"offset is {self.offset:g}: it must be 0 or more")
         if self.coding not in CODINGS:
             raise InputError(f"unknown coding {shorten(self.coding)}; {suggest(self.coding, CODINGS)}")
+        if not all(map(math.isfinite, self.limits)):
+            raise InputError(f"lsb is {self.lsb:g}: {self.bits} bits of it are beyond any floating-point number")
 
     @property
     def most(self) -> int:
@@ -102,9 +102,10 @@ class Bank:
     def within(self, low: float, high: float) -> tuple[int, int]:
         """Smallest and largest code with a value from ``low`` to ``high``; the first above the second if none has."""
         slack = 1e-9  # of a step: limits are written in decimal
-        first = self.least if low == -math.inf else math.ceil((low - self.offset) / self.lsb - slack)
-        last = self.most if high == math.inf else math.floor((high - self.offset) / self.lsb + slack)
-        return max(first, self.least), min(last, self.most)
+        # Cut before they are whole numbers: quotients may be infinite.
+        first = min(max((low - self.offset) / self.lsb - slack, self.least), self.most + 1)
+        last = max(min((high - self.offset) / self.lsb + slack, self.most), self.least - 1)
+        return math.ceil(first), math.floor(last)
 
     def check_code(self, code: object, where: str, file: str | None = None, line: int | None = None) -> int:
         """Refuse a code that is no whole number or beyond the bank; ``where`` names the element."""
@@ -118,6 +119,17 @@ class Bank:
     def to_dict(self) -> dict[str, Any]:
         """The bank as hardware and device files spell it."""
         return {key: getattr(self, key) for key in BANK_KEYS}
+
+
+def _finite(value: object, key: str) -> float:
+    if not isinstance(value, bool) and isinstance(value, Real):
+        try:
+            number = float(value)
+        except OverflowError:  # a whole number beyond any float
+            number = math.inf
+        if math.isfinite(number):
+            return number
+    raise InputError(f"{key} is {shorten(value)}: it must be a finite number")
 
 
 def bank_from_dict(data: Mapping[str, Any], quantity: str, where: str = "", file: str | None = None) -> Bank:

@@ -135,7 +135,7 @@ _FEW, _MANY = 64, 600
 
 def _last_lag(steps: int, interval: float, slowest: float, states: int) -> int:
     """The lag by which squares have decayed to rounding; for error bars of large networks, to 1e-7."""
-    return min(steps - 1, int(np.ceil((40.0 if states <= _MANY else 8.0) * slowest / interval)))
+    return int(min(steps - 1.0, np.ceil((40.0 if states <= _MANY else 8.0) * (slowest / interval))))
 
 
 def _series(ratio: NDArray[np.complex128], steps: int) -> NDArray[np.complex128]:

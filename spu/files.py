@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import sys
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 from spu.errors import InputError, OutputError
@@ -23,11 +23,25 @@ def read_json(path: Path) -> Any:
     """Read a JSON file; every failure is an `InputError` with the file and, for syntax, the line."""
     text = read_text(path)
     try:
-        return json.loads(text)
+        return json.loads(text, parse_int=_whole)
+    except _TooLong as error:
+        line = text.count("\n", 0, text.find(error.args[0])) + 1
+        message = f"a whole number of {len(error.args[0])} digits, where floating-point numbers have at most 309"
+        raise InputError(message, file=path, line=line) from None
     except json.JSONDecodeError as error:
         raise InputError(f"not valid JSON: {error.msg} (column {error.colno})", file=path, line=error.lineno) from None
     except (RecursionError, ValueError) as error:
         raise InputError(f"not valid JSON: {error}", file=path) from None
+
+
+class _TooLong(ValueError):
+    """A whole number beyond any float; its argument is the text of it."""
+
+
+def _whole(text: str) -> int:
+    if len(text) > 308:
+        raise _TooLong(text)
+    return int(text)
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -171,22 +185,40 @@ def write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
     OutputError
         If the folder is missing or not writable.
     """
-    aside = None
+    from spu.process import aside_file
+
     try:
-        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(aside, 0o666 & ~umask)  # mkstemp makes private files; ours are ordinary ones  # noqa: PTH101
-        Path(aside).replace(path)
+        with aside_file(path.parent) as aside:
+            with aside.open("wb") as file:
+                write(file)
+            umask = os.umask(0)
+            os.umask(umask)
+            aside.chmod(0o666 & ~umask)  # files aside are private; ours are ordinary ones
+            aside.replace(path)
     except OSError as error:
         raise OutputError(f"cannot be written: {error.strerror or error}", file=path) from None
-    finally:
-        if aside is not None:
-            Path(aside).unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """`write_with` for UTF-8 text."""
-    write_with(path, lambda file: file.write(text.encode()))
+    """`write_with` for UTF-8 text; what is none, such as the bytes of a path, is written as an escape."""
+    write_with(path, lambda file: file.write(text.encode(errors="backslashreplace")))
+
+
+def plain(value: Any) -> Any:
+    """Turn arrays, sequences, paths and numpy scalars into what JSON holds; NaN and infinity into null."""
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if hasattr(value, "toarray"):  # a small sparse matrix: `spu.folder.spill` has taken the large ones out
+        return plain(value.toarray())
+    if hasattr(value, "tolist"):
+        import numpy as np  # is there already: this file serves verbs that have not imported it yet
+
+        listed = value.tolist()
+        return listed if value.dtype.kind != "f" or bool(np.isfinite(value).all()) else plain(listed)
+    if isinstance(value, Sequence):
+        return [plain(entry) for entry in value]
+    return str(value) if isinstance(value, PurePath) else value

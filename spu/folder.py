@@ -27,21 +27,21 @@ Files are written piece by piece, so that a netlist of hundreds of megabytes cos
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import json
-import math
+import os
 import re
 import shutil
-import signal
 import tempfile
-import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -55,11 +55,11 @@ from spu.compiler.network import NetworkCompilation
 from spu.device import FORMAT, Device
 from spu.emulator.law import Law
 from spu.errors import InputError, OutputError, SpuError, UsageError
-from spu.files import read_json
-from spu.lazy import Lazy
+from spu.files import plain, read_json
 from spu.network import TASK as NETWORK
 from spu.network import Scales, ThermodynamicNetwork
 from spu.problem import Problem, problem_from_dict
+from spu.process import aside_folder, held, locked, sweep
 from spu.spice.reader import ReadNetlist, read_netlist
 from spu.statistics import Prediction
 
@@ -205,6 +205,12 @@ def read_folder(path: str | Path) -> Folder:
         read = read_netlist(path)
         return Folder(path, None, read.circuit, None, None, path, read=read)
     file = path / DEVICE if is_folder else path
+    with _settled(file.parent) if file.name == DEVICE else nullcontext():
+        return _read_from(path, file, is_folder)
+
+
+def _read_from(path: Path, file: Path, is_folder: bool) -> Folder:
+    """Read the folder ``path``, or the device ``file`` with what lies beside it."""
     if is_folder and not file.exists() and (path / CIRCUIT).exists():
         return _read_import(path)
     if is_folder and not file.exists():
@@ -255,10 +261,11 @@ def _read_import(directory: Path) -> Folder:
     probes, silent, densities = data.get("probes", []), data.get("silent", []), data.get("densities", {})
     limit = data.get("max_instances", 1)
     well = all(isinstance(names, list) and all(isinstance(n, str) for n in names) for names in (probes, silent))
-    well &= isinstance(densities, dict) and all(type(d) in (int, float) for d in densities.values())
+    well &= isinstance(densities, dict) and all(type(d) in (int, float) and 0 <= d < inf for d in densities.values())
     if not well or type(limit) is not int or limit < 1:
         raise InputError(
-            '"probes" and "silent" must be lists of names, "densities" an object of numbers, "max_instances" a count',
+            '"probes" and "silent" must be lists of names, "densities" an object of numbers >= 0, "max_instances" '
+            "a count",
             file=file,
         )
     read = read_netlist(deck, probes=probes, silent=silent, densities=densities, max_instances=limit, problem=problem)
@@ -289,13 +296,7 @@ def write_import(directory: str | Path, read: ReadNetlist, *, force: bool = Fals
     """
     directory = Path(directory)
     refuse_folder(directory, force=force, holds=CIRCUIT)
-    contents = _Imported(read)
-    with _failing_as(directory):
-        if directory.exists():
-            _replace_files(directory, contents)
-        else:
-            _make_folder(directory, contents)
-    return tuple(directory / name for name in contents.names)
+    return _put(directory, _Imported(read))
 
 
 def write_folder(
@@ -339,12 +340,7 @@ def write_folder(
         contents = _network_contents(compilation, seed)
     else:
         contents = _gaussian_contents(compilation.device, compilation.prediction, summary(compilation), seed, dialects)
-    with _failing_as(directory):
-        if directory.exists():
-            _replace_files(directory, contents)
-        else:
-            _make_folder(directory, contents)
-    return tuple(directory / name for name in contents.names)
+    return _put(directory, contents)
 
 
 def rewrite_folder(folder: Folder, device: Device, prediction: Prediction, *, force: bool = False) -> tuple[Path, ...]:
@@ -368,9 +364,7 @@ def rewrite_folder(folder: Folder, device: Device, prediction: Prediction, *, fo
     device.problem = folder.problem
     present = _dialects_present(directory)
     contents = _gaussian_contents(device, prediction, decided, _seed(folder.netlist), present)
-    with _failing_as(directory):
-        _replace_files(directory, contents)
-    return tuple(directory / name for name in contents.names)
+    return _put(directory, contents)
 
 
 def _seed(netlist: Path | None) -> int:
@@ -393,9 +387,12 @@ def refuse_folder(directory: str | Path, *, force: bool = False, holds: str = DE
     """
     directory = Path(directory)
     with _failing_as(directory):
+        if directory.is_dir():
+            _recover(directory, force=force)
         if not directory.exists():
             if not directory.parent.is_dir():
                 raise OutputError(f"cannot be made: there is no folder {str(directory.parent)!r}", file=directory)
+            sweep(directory.parent)
             return
         if not directory.is_dir():
             raise OutputError("is a file; -o needs a folder", file=directory)
@@ -454,24 +451,6 @@ def rounding_summary(compilation: Compilation) -> dict[str, Any]:
         "banks": compilation.banks,
         "programmings": len(compilation.device.programmings) + 1,
     }
-
-
-def plain(value: Any) -> Any:
-    """Turn arrays, sequences, paths and numpy scalars into what JSON holds; NaN and infinity into null."""
-    if sp.issparse(value):  # a small one: `spill` has taken the large ones out
-        return plain(cast(Any, value).toarray())
-    if isinstance(value, np.ndarray):
-        finite = value.dtype.kind != "f" or bool(np.isfinite(value).all())
-        return value.tolist() if finite else plain(value.tolist())
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple, Lazy)):
-        return [plain(entry) for entry in value]
-    if isinstance(value, Path):
-        return str(value)
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def spill(data: Mapping[str, Any], npz: str | Path) -> tuple[dict[str, Any], dict[str, FloatArray]]:
@@ -665,66 +644,174 @@ def _readable(value: Any, indent: int = 0) -> str:
     return json.dumps(value, allow_nan=False)
 
 
+def _put(directory: Path, contents: _Contents | _Imported) -> tuple[Path, ...]:
+    """Write all files of a folder, or none, and give their paths."""
+    with _failing_as(directory):
+        if directory.exists():
+            _replace_files(directory, contents)
+        else:
+            _make_folder(directory, contents)
+    return tuple(directory / name for name in contents.names)
+
+
 def _make_folder(directory: Path, contents: _Contents | _Imported) -> None:
     """Fill a folder aside, then rename it: it appears with all its files or not at all."""
-    with _aside(directory.parent, directory.name) as aside:
+    with aside_folder(directory.parent) as aside:
         new = aside / "new"
         new.mkdir()  # with the user's own permissions: the folder aside is private
         contents.write_all(new)
         new.rename(directory)
 
 
+# A folder that is there keeps its name, its other files and whoever has it open, so its files are replaced one by one.
+# That all of them are, or none, is decided by one rename: that of the folder aside, with the new files, copies of the
+# old ones and a list, to `_JOURNAL`. Whoever finds a journal there finishes what it says (`_recover`).
+
+_JOURNAL = ".spu-replacing"
+_PLAN = "plan.json"
+_BACK = "back"  # what the copies of the old files are renamed to once a rename has failed: then they are put back
+_PATIENCE = 30.0  # s for another process to end its few renames
+_Plan = Mapping[str, Sequence[str]]
+
+
 def _replace_files(directory: Path, contents: _Contents | _Imported) -> None:
     """Prepare new files and copies of the old ones aside, then rename; undo the lot if a rename fails."""
-    with _aside(directory, "spu") as aside:
+    with aside_folder(directory) as aside:
         new, old = aside / "new", aside / "old"
         new.mkdir()
         old.mkdir()
         contents.write_all(new)
-        present = _present(directory)
-        for name in present:
-            shutil.copy2(directory / name, old / name)
-        was_ours = _stored_hashes(old) is not None
-        with _uninterrupted():
-            try:
-                for name in contents.names:
-                    (new / name).replace(directory / name)
-                for name in present:  # of a problem of another size, or a larger ensemble, that was here before
-                    if name not in contents.names and was_ours:
-                        (directory / name).unlink()
-            except OSError:
-                for name in {*present, *contents.names}:
-                    if name in present:
-                        (old / name).replace(directory / name)
-                    else:
-                        (directory / name).unlink(missing_ok=True)
-                raise
+        with _alone(directory):
+            _finish(directory, force=True)  # `refuse_folder` has refused to lose what was edited
+            present = _present(directory)
+            for name in present:
+                shutil.copy2(directory / name, old / name)
+            # Of a problem of another size, or a larger ensemble, that was here before.
+            gone = [name for name in present if name not in contents.names] if _stored_hashes(old) is not None else []
+            plan = {"new": contents.names, "old": present, "gone": gone}
+            (aside / _PLAN).write_text(json.dumps(plan), encoding="utf-8")
+            with held():
+                _commit(directory, aside, plan)
+
+
+def _commit(directory: Path, aside: Path, plan: _Plan) -> None:
+    journal = directory / _JOURNAL
+    aside.rename(journal)
+    try:
+        _forward(directory, plan)
+    except OSError:
+        (journal / "old").rename(journal / _BACK)
+        _back(directory, plan)
+        journal.rename(aside)
+        raise
+    with suppress(OSError):  # it is done; a journal that says so does no harm
+        journal.rename(aside)  # gone at once, and then piece by piece
+
+
+def _forward(directory: Path, plan: _Plan) -> None:
+    """Put the new files of a journal in place: those that are not there yet."""
+    for name in plan["new"]:
+        file = directory / _JOURNAL / "new" / name
+        if file.exists():
+            file.replace(directory / name)
+    for name in plan["gone"]:
+        (directory / name).unlink(missing_ok=True)
+
+
+def _back(directory: Path, plan: _Plan) -> None:
+    """Put the old files of a journal back: those that are not there yet."""
+    for name in plan["old"]:
+        file = directory / _JOURNAL / _BACK / name
+        if file.exists():
+            file.replace(directory / name)
+    for name in plan["new"]:
+        if name not in plan["old"]:
+            (directory / name).unlink(missing_ok=True)
 
 
 @contextmanager
-def _aside(parent: Path, name: str) -> Iterator[Path]:
-    """Make a private folder to prepare files in, gone afterwards whatever happens."""
-    aside = Path(tempfile.mkdtemp(dir=parent, prefix=f".{name}."))
-    try:
-        yield aside
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Hold ctrl-C back for the few renames that must go together, and deliver it afterwards."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # ctrl-C goes to the main thread only
-        return
-    held: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _frame: held.append(number))
-    try:
+def _alone(directory: Path) -> Iterator[None]:
+    """Keep readers and other writers of a folder out."""
+    with locked(directory, alone=True, patience=_PATIENCE) as granted:
+        if not granted:
+            raise OutputError("is being read or written by another process: try again", file=directory)
         yield
-    finally:
-        signal.signal(signal.SIGINT, before if before is not None else signal.SIG_DFL)
-        if held:
-            signal.raise_signal(signal.SIGINT)
+
+
+def _unfinished(directory: Path) -> bool:
+    return os.path.isdir(directory / _JOURNAL)  # noqa: PTH112 (that of pathlib raises, for names too long and more)
+
+
+def _recover(directory: Path, *, force: bool = False) -> None:
+    """Finish what a process that was killed between its renames has left in a folder, and sweep up.
+
+    Raises
+    ------
+    OutputError
+        If that cannot be done, or a file of the old set was edited since and, unless forced, would be lost.
+    """
+    sweep(directory)
+    sweep(tempfile.gettempdir())
+    if not _unfinished(directory):
+        return
+    try:
+        with _alone(directory), held():
+            _finish(directory, force=force)
+    except OSError as error:
+        raise OutputError(
+            f"holds the files of two compilations, as the last one was killed between them, and they cannot be put "
+            f"right: {error.strerror or error} (any verb of a user who may write there does it)",
+            file=directory,
+        ) from None
+
+
+def _finish(directory: Path, *, force: bool) -> None:
+    """Do what a journal says, if there is one; nobody else is at it."""
+    journal = directory / _JOURNAL
+    if not _unfinished(directory):
+        return
+    plan = _read_plan(journal / _PLAN)
+    if (journal / _BACK).exists():
+        _back(directory, plan)
+    else:
+        for name in () if force else plan["new"]:
+            old, new, here = journal / "old" / name, journal / "new" / name, directory / name
+            if new.exists() and old.exists() and here.exists() and not filecmp.cmp(old, here, shallow=False):
+                raise OutputError(
+                    "was edited after a run was killed that was about to replace it: keep a copy and delete it "
+                    "here, or write the folder again with --force",
+                    file=here,
+                )
+        _forward(directory, plan)
+    with aside_folder(directory) as aside:
+        journal.rename(aside / "done")  # gone at once, and then piece by piece
+
+
+def _read_plan(file: Path) -> _Plan:
+    """Read the list of a journal, which names nothing but files that we write."""
+    plan = read_json(file)
+    well = isinstance(plan, dict) and set(plan) == {"new", "old", "gone"}
+    well = well and all(isinstance(names, list) and all(map(_is_ours, names)) for names in plan.values())
+    if not well:
+        raise InputError(f"is not what spu writes there: delete the folder {str(file.parent)!r}", file=file)
+    return cast(_Plan, plan)
+
+
+def _is_ours(name: object) -> bool:
+    return isinstance(name, str) and (name in _NAMES or _DECKS.fullmatch(name) is not None)
+
+
+@contextmanager
+def _settled(directory: Path) -> Iterator[None]:
+    """Keep writers of a folder out while it is read, once it is finished."""
+    while True:
+        _recover(directory)
+        with locked(directory, alone=False, patience=_PATIENCE) as granted:
+            if not granted:
+                raise InputError("is being written by another process: try again", file=directory)
+            if not _unfinished(directory):  # else a writer was killed just now
+                yield
+                return
 
 
 @contextmanager
@@ -799,7 +886,7 @@ def _array(value: Any, dimensions: int, what: str, file: Path) -> FloatArray | s
         return matrix
     try:
         array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         array = np.empty(0)
     square = dimensions == 1 or (array.ndim == 2 and array.shape[0] == array.shape[1])
     if array.ndim != dimensions or not array.size or not square or not np.isfinite(array).all():

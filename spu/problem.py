@@ -354,7 +354,7 @@ class _Definite(NamedTuple):
         if asymmetry > _SYMMETRY_TOLERANCE:
             i, j = (int(k) for k in np.unravel_index(gap.argmax(), gap.shape))
             _refuse_asymmetric(what, a[i, j], a[j, i], _place((i, j), names), asymmetry)
-        if asymmetry > 0:
+        if asymmetry > 0 or (a != a.T).any():  # entries next to 0 may differ by less than scaled ones hold
             a = 0.5 * a + 0.5 * a.T
             scaled = np.ldexp(a, -exponent)
 
@@ -428,7 +428,7 @@ class _SparseDefinite(NamedTuple):
             worst = int(gap.data.argmax())
             i, j = int(np.searchsorted(gap.indptr, worst, side="right")) - 1, int(gap.indices[worst])
             _refuse_asymmetric(what, float(a[i, j]), float(a[j, i]), _place((i, j), names), asymmetry)
-        if asymmetry > 0:
+        if asymmetry > 0 or sp.csr_array(a - a.T).data.any():
             a = canonical(0.5 * a + 0.5 * a.T)
             scaled = with_data(a, np.ldexp(a.data, -exponent))
 

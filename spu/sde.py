@@ -446,6 +446,8 @@ def _stochastic_ode(
     """From reduced equations with noise of unit one-sided density."""
     if not len(names):
         raise CircuitError("the circuit has no state: no capacitor and no inductor moves", nodes=tuple(circuit.nodes))
+    if not all(np.isfinite(part).all() for part in (E.data, F.data, K.data, s, H.data, y0, D.data)):
+        raise CircuitError(_EXTREME, nodes=node_names(names))
     root_half = np.sqrt(0.5)
     return StochasticODE(
         E=sp.csr_array(E),
@@ -484,6 +486,9 @@ def _inverse_algebraic(Fzz: FloatArray, Kz: FloatArray, names: Lazy[str]) -> Flo
     )
 
 
+_EXTREME = "element values too large, too small or too far apart for floating-point numbers: their equations overflow"
+
+
 def _dense(sde: StochasticODE) -> DenseSDE:
     root = _energy(sde.E.toarray())
     if root is not None:
@@ -494,6 +499,8 @@ def _dense(sde: StochasticODE) -> DenseSDE:
         drive = la.solve_triangular(root, sde.s, lower=True)
     else:
         A, B, drive, to_state = _balanced(sde)
+    if not all(np.isfinite(part).all() for part in (A, B, drive, to_state)):
+        raise CircuitError(_EXTREME, nodes=node_names(sde.state_names))
     rate = float(np.abs(A).max())
     if rate == 0:
         raise CircuitError(

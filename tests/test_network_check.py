@@ -1,5 +1,6 @@
 """Netlists of nonlinear cells, and the check of emulator against ngspice: it passes what is right, and only that."""
 
+import dataclasses
 import re
 import subprocess
 
@@ -9,9 +10,10 @@ from test_network import random_network, single_cells
 
 from spu.compiler.network import compile_network
 from spu.crosscheck import check
-from spu.errors import InputError
+from spu.errors import DeckError, InputError
 from spu.folder import read_folder, write_folder
 from spu.spice.netlist import netlist
+from spu.spice.ngspice import Step, run, save
 
 
 def made(kind, n=3, hardware="neurons"):
@@ -128,3 +130,31 @@ def test_a_folder_keeps_network_and_scales(tmp_path):
     problem.write_text(problem.read_text().replace('"time"', '"tome"'))
     with pytest.raises(InputError, match="scales"):
         read_folder(tmp_path / "d")
+
+
+def test_units_of_long_names():
+    """Their ``save`` line would have over 1,200 characters, where PySpice passes on 1,023."""
+    n = 20
+    zeros = np.zeros(n)
+    network = dataclasses.replace(
+        random_network(2),
+        J2=zeros + 1,
+        J3=zeros,
+        J4=zeros + 1,
+        input=zeros,
+        bias=zeros,
+        couplings=np.zeros((n, n)),
+        variables=tuple(f"unit_{k:02d}_{'of_a_long_name_' * 3}" for k in range(n)),
+    )
+    found = check(compile_network(network, "neurons").device, levels=["replay"])
+    assert found.verdict == "pass"
+
+
+def test_no_command_is_cut():
+    names = [f"x{k}.{'y' * k}" for k in range(200)]
+    lines = save(names)
+    assert max(map(len, lines)) <= 1023
+    assert " ".join(lines).replace("save ", "").split() == [f"v({name})" for name in names]
+    assert save([]) == ()
+    with pytest.raises(DeckError, match="1023 characters"):
+        run("* t\nr1 a 0 1\n.end\n", [Step(("save " + "v(a) " * 300,))], time_limit=10.0)

@@ -373,6 +373,11 @@ class RLCCapacitive(Architecture):
         layout, factor = _fitted(self.cells_per_variable, problem.variables, matrix, hardware, "capacitance")
         g, l, s = (_nominal(hardware, quantity) for quantity in ("conductance", "inductance", "noise"))
         energy = s / (4.0 * g) + BOLTZMANN * hardware.temperature
+        if not (0 < energy < np.inf and 0 < factor / energy < np.inf):
+            raise Unrealizable(
+                f"noise of {s:g} A^2/Hz on {g:g} S at {hardware.temperature:g} K gives a cell of {factor:.3g} F an "
+                f"energy of {energy:.3g} J: its voltages are beyond floating-point numbers"
+            )
         unit = np.sqrt(factor / energy)
         offset = problem.target_mean
         device = Device.from_arrays(

@@ -229,6 +229,11 @@ def _voltage_unit(
             f"and {high:.3g} V or less not to clip"
         )
     chosen = float(np.clip(unit(_nominal(limits)), low, high))
+    if not 1e-60 < chosen < 1e60:  # its fourth power is divided by
+        raise Unrealizable(
+            f"x = 1 would be {chosen:.3g} V, beyond floating-point numbers: kT = {network.kT:g} is too far from the "
+            f"noise of the hardware's cells ({_nominal(limits):.3g} A^2/Hz)"
+        )
     return chosen, 4 * network.kT * product * chosen**2 * speedup
 
 

@@ -189,12 +189,14 @@ def _read_graph(path: Path) -> nx.Graph:
     if suffix == ".graphml":
         from xml.etree.ElementTree import ParseError
 
+        content = read_bytes(path)
         try:
-            return nx.read_graphml(io.BytesIO(read_bytes(path)))
+            return nx.read_graphml(io.BytesIO(content))
         except ParseError as error:
             raise InputError(f"not valid XML: {error}", file=path, line=error.position[0]) from None
-        except (nx.NetworkXError, KeyError, ValueError, TypeError, AttributeError) as error:
-            raise InputError(f"is no GraphML that networkx reads: {error}", file=path) from None
+        except Exception as error:  # of the XML parser, too: an encoding that it does not know is a LookupError
+            said = shorten(" ".join(str(error).split()))[1:-1]
+            raise InputError(f"is no GraphML that networkx reads: {said}", file=path) from None
     lines = [line.partition("#")[0].strip() for line in read_text(path).splitlines()]
     for number, line in enumerate(lines, start=1):
         if line and len(line.split()) < 2:

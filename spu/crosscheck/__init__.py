@@ -7,7 +7,6 @@ One file a level, cheap and sharp first: `ideal`, `operating_point`, `transfer`,
 from __future__ import annotations
 
 import re
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -31,6 +30,7 @@ from spu.device import Device
 from spu.errors import DeckError, InputError, NgspiceFailed, NgspiceMissing, SpuError, UsageError
 from spu.files import write_text
 from spu.names import suggest
+from spu.process import scratch_folder
 from spu.spice.deck import Deck, read_deck
 from spu.spice.netlist import cell_node, netlist_size
 from spu.spice.netlist import netlist as written
@@ -127,10 +127,10 @@ def check(
         "ignore_control": ignore_control,
     }
     if isinstance(subject, Device):
-        with tempfile.TemporaryDirectory(prefix="spu-check-") as scratch:
+        with scratch_folder("check") as scratch:
             contexts, paths = [], []
             for k, member in enumerate(subject.members()):
-                paths.append(Path(scratch) / f"device.{k}.cir")
+                paths.append(scratch / f"device.{k}.cir")
                 write_text(paths[-1], written(member, seed=seed))
                 contexts.append(_context(member, subject.problem, None, settings))
             return _check_all(contexts, paths, chosen, progress, _edited_file(netlist, contexts))

@@ -9,12 +9,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +36,7 @@ from spu.emulator.langevin_respond import respond
 from spu.emulator.noise import normals
 from spu.langevin import Langevin, langevin
 from spu.network import Scales, ThermodynamicNetwork
+from spu.process import scratch_folder
 from spu.relaxation import as_network, typical_states
 from spu.spice.network_netlist import NetworkTiming, has_rest, network_timing, probe_vectors
 from spu.spice.ngspice import Step, save
@@ -223,8 +222,8 @@ def run_replay(context: NetworkContext) -> Level:
     twice = respond(equation, waveform, piece, hold=False, size=context.size, finer=2.0)[::OVERSAMPLING]
     own = float(_errors(twice, exact).max())
     probes = np.diag(equation.sense)
-    with tempfile.TemporaryDirectory(prefix="spu-replay-") as folder:
-        deck = replay_deck(context, waveform, piece, Path(folder))
+    with scratch_folder("replay") as folder:
+        deck = replay_deck(context, waveform, piece, folder)
 
         def path(limit: int) -> FloatArray:
             return replayed(context, deck, folder, interval, piece / limit, " uic")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from spu.crosscheck.power import smallest_change_of_path
 from spu.crosscheck.result import Level
 from spu.emulator.noise import REPLAY, normals
 from spu.emulator.propagate import respond
+from spu.process import scratch_folder
 from spu.spice.ngspice import Step, save
 from spu.spice.ngspice import run as run_ngspice
 
@@ -57,8 +57,8 @@ def run(context: Context) -> Level:
     exact = respond(context.law.dense, waveform, interval / OVERSAMPLING, hold=False, start=context.start)[
         ::OVERSAMPLING
     ]
-    with tempfile.TemporaryDirectory(prefix="spu-replay-") as folder:
-        deck = replay_deck(context, waveform, interval / OVERSAMPLING, Path(folder))
+    with scratch_folder("replay") as folder:
+        deck = replay_deck(context, waveform, interval / OVERSAMPLING, folder)
 
         def path(limit: int) -> FloatArray:
             return replayed(context, deck, folder, interval, context.step(interval, limit), context.uic)
@@ -112,7 +112,7 @@ def noise_waveform(context: Context, interval: float) -> FloatArray:
     return np.asarray(CubicSpline(np.arange(SAMPLES + 1), noise)(pieces))
 
 
-def replayed(context: Context, deck: str, folder: str, interval: float, step: float, start: str) -> FloatArray:
+def replayed(context: Context, deck: str, folder: Path, interval: float, step: float, start: str) -> FloatArray:
     """(k + 1, p) V: ngspice's probes at the sample instants, with a step limit (s); ``start`` ends the command."""
     commands = (*save(context.vectors), f"tran {interval!r} {SAMPLES * interval!r} 0 {step!r}{start}")
     (found,) = run_ngspice(

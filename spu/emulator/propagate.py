@@ -9,6 +9,7 @@ import scipy.linalg as la
 from numpy.typing import ArrayLike, NDArray
 
 from spu.emulator.stationary import source_gain
+from spu.errors import NumericalFailure
 from spu.sde import DenseSDE
 
 FloatArray = NDArray[np.float64]
@@ -64,6 +65,8 @@ def factor(covariance: FloatArray) -> FloatArray:
     Eigenvalues below rounding (n eps of the largest) are zero: they would be noise made of
     rounding errors.
     """
+    if not np.isfinite(covariance).all():
+        raise NumericalFailure("the noise gathered over an interval is beyond floating-point numbers")
     values, vectors = la.eigh(covariance)
     kept = values > len(values) * np.finfo(float).eps * max(values[-1], 0.0)
     return np.asarray(vectors[:, kept] * np.sqrt(values[kept]))

@@ -10,7 +10,6 @@ import resource
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spu.errors import DeckError, NgspiceFailed, NgspiceMissing
+from spu.process import child, scratch_folder
 
 INSTALL = "install the packages ngspice and libngspice0 (Debian, Ubuntu: apt-get install ngspice libngspice0)"
 
 _MEMORY_LIMIT = 6 * 2**30
+_LONGEST = 1e6  # s: more than that the system's clocks do not take
 
 _LIBC = ctypes.CDLL(None)
 _SET_PARENT_DEATH_SIGNAL = 1
@@ -54,12 +55,17 @@ class Step:
 
 
 def save(nodes: Iterable[str]) -> tuple[str, ...]:
-    """Commands that keep the voltages of nodes, as many as it takes: PySpice passes on 1,023 characters at most."""
-    words = [f"v({node})" for node in dict.fromkeys(nodes)]
-    return tuple("save " + " ".join(words[k : k + _SAVED]) for k in range(0, len(words), _SAVED))
+    """Commands that keep the voltages of nodes, as many as it takes: of `MOST_CHARACTERS` at most."""
+    lines = ["save"]
+    for node in dict.fromkeys(nodes):
+        if len(lines[-1]) + len(node) + 4 > MOST_CHARACTERS:
+            lines.append("save")
+        lines[-1] += f" v({node})"
+    return tuple(lines) if lines != ["save"] else ()
 
 
-_SAVED = 10  # names have up to 64 characters, and prefixes
+MOST_CHARACTERS = 1023
+"""Of a command: PySpice passes on no more, and ngspice would run what is left of a longer one."""
 
 
 def library() -> str:
@@ -108,11 +114,16 @@ def run(
     NgspiceFailed
         If it crashed, hung, or a step gave no result.
     """
+    for command in (command for step in steps for command in step.commands):
+        if len(command) > MOST_CHARACTERS:
+            raise DeckError(
+                f"a command for ngspice has over {MOST_CHARACTERS} characters, {command[:60]}...: shorten names"
+            )
     environment = {**os.environ, "NGSPICE_LIBRARY_PATH": library(), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     # Nothing of the user's ngspice set-up may change what is measured.
     environment["HOME"] = environment["SPICE_USERINIT_DIR"] = os.devnull
-    with tempfile.TemporaryDirectory(prefix="spu-ngspice-") as scratch:
-        request, result = Path(scratch) / "request.json", Path(scratch) / "result.npz"
+    with scratch_folder("ngspice") as scratch:
+        request, result = scratch / "request.json", scratch / "result.npz"
         request.write_text(
             json.dumps(
                 {
@@ -121,23 +132,22 @@ def run(
                 }
             )
         )
-        try:
-            child = subprocess.run(
-                [sys.executable, "-m", "spu.spice.worker", str(request), str(result)],
-                cwd=folder or scratch,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=time_limit,
-                preexec_fn=lambda: _confine(time_limit),
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise NgspiceFailed(f"ngspice did not finish within {time_limit:g} s and was stopped") from None
+        parent, patience = os.getpid(), min(time_limit, _LONGEST)
+        with child(
+            [sys.executable, "-m", "spu.spice.worker", str(request), str(result)],
+            cwd=folder or scratch,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            preexec_fn=lambda: _confine(patience, parent),
+        ) as worker:
+            try:
+                _, complaint = worker.communicate(timeout=patience)
+            except subprocess.TimeoutExpired:
+                raise NgspiceFailed(f"ngspice did not finish within {time_limit:g} s and was stopped") from None
         if not result.exists():
-            raise _died(child)
+            raise _died(worker.returncode, complaint)
         with np.load(result) as arrays:
             log = json.loads(str(arrays["log"]))
             found: list[dict[str, NDArray[Any]]] = [{} for _ in steps]
@@ -152,7 +162,7 @@ def run(
         lines = log["lines"][log["marks"][number] : log["marks"][number + 1]]
         if any("error" in line.lower() for line in loading):
             lines = loading  # what went wrong first explains the rest
-        missing = [name for name in step.fetch or () if name.lower() not in vectors]
+        missing = [name for name in step.fetch or () if not len(vectors.get(name.lower(), ()))]
         if step.kind is not None and (missing or not vectors):
             what = f" lacks {', '.join(missing[:4])}" if vectors else " gave nothing"
             raise NgspiceFailed(f"ngspice's {step.kind}{what}: {_complaint(lines or log['lines'])}")
@@ -163,20 +173,22 @@ def run(
     return found
 
 
-def _confine(time_limit: float) -> None:
+def _confine(time_limit: float, parent: int) -> None:
     """In the child: bounded memory and processor time, and no life after the parent's."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT, _MEMORY_LIMIT))
     seconds = int(time_limit) + 10
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     if sys.platform == "linux":
         _LIBC.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != parent:  # it has died before
+            os._exit(1)
 
 
-def _died(child: subprocess.CompletedProcess[str]) -> NgspiceFailed | NgspiceMissing:
-    text = child.stderr.strip()
+def _died(status: int, complaint: str) -> NgspiceFailed | NgspiceMissing:
+    text = complaint.strip()
     if "cannot load library" in text or "No module named 'PySpice'" in text:
         return NgspiceMissing(f"ngspice's library does not load ({text.splitlines()[-1][:200]}); {INSTALL}")
-    how = f"signal {-child.returncode}" if child.returncode < 0 else f"exit status {child.returncode}"
+    how = f"signal {-status}" if status < 0 else f"exit status {status}"
     last = text.splitlines()[-1][:200] if text else "no message"
     return NgspiceFailed(f"ngspice ended with {how}: {last}")
 

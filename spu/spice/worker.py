@@ -79,8 +79,10 @@ def main(request_path: str, result_path: str) -> None:
             _command(ngspice, "destroy all")
         marks.append(len(ngspice.log))
     arrays["log"] = np.array(json.dumps({"lines": ngspice.log, "marks": marks, "loaded": loaded}))
-    with Path(result_path).open("wb") as file:
+    # Whole or not at all: ngspice may take this process with it at any time.
+    with Path(f"{result_path}.part").open("wb") as file:
         np.savez(file, **arrays)
+    Path(f"{result_path}.part").rename(result_path)
 
 
 if __name__ == "__main__":

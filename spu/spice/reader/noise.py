@@ -12,6 +12,7 @@ They are recognised by what they are connected to and by their values (to 1e-5),
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -192,9 +193,10 @@ def _choose(deck: Elaborated, silent: Sequence[str], densities: Mapping[str, flo
             if name in given:
                 if not is_source:
                     raise InputError(f"--density {name}: only independent sources take a density")
-                if not given[name] >= 0:
-                    raise InputError(f"--density {name}: {given[name]:g} is no density: it cannot be negative")
-                element.wave, element.stimulus = Wave("density", given[name], 0.0), None
+                density = given[name]
+                if not 0 <= density <= sys.float_info.max:
+                    raise InputError(f"--density {name}: {shorten(density)} is no density: it must be >= 0 and finite")
+                element.wave, element.stimulus = Wave("density", float(density), 0.0), None
     if wanted:
         missing = ", ".join(shorten(name)[1:-1] for name in wanted.values())
         raise InputError(f"there is no {missing} in the netlist; within subcircuits names read x1.x2.r1")
