@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 import scipy.linalg as la
@@ -110,7 +109,9 @@ def modal_method(modes: Modes, interval: float) -> Method:
     lift = modes.probes
     if systems * shown > n:
         lift = np.column_stack([lift, np.zeros(len(lift))])
-    start, step = (ModalStep(each, root, shown) for each, root in zip(transitions, roots, strict=True))
+    start, step = (
+        ModalStep(np.ascontiguousarray(each), root, shown) for each, root in zip(transitions, roots, strict=True)
+    )
     return Method(
         "modal",
         f"exact steps of {n} independent modes, as the circuit's matrices commute",
@@ -243,22 +244,23 @@ def run(
     tiles, lengths, chunk = _tiles(method, trajectories, steps, lags, every, observed)
     threads = min(len(tiles), threads or available_threads())
     blas, key = kernels.blas_addresses(), key_of(seed)
+    start, step = ([kernels.drive.bind(blas, tile, law, key) for tile in tiles] for law in (method.start, method.step))
     wanted = sum(tile.state.shape[1] * length for tile, length in zip(tiles, lengths, strict=True))
     done = 0
     with parallel(threads) as each:
 
-        def advance(law: Any, until: int) -> None:
+        def advance(drive: list[Callable[..., None]], until: int) -> None:
             def one(number: int) -> None:
                 many = min(until, lengths[number]) - done
                 if many > 0:
-                    kernels.drive(blas, tiles[number], law, key, done, many, every)
+                    drive[number](done, many, every)
 
             each(one, range(len(tiles)))
 
-        advance(method.start, 1)
+        advance(start, 1)
         done = 1
         for more in rounds(max(lengths) - 1, chunk, interrupted):
-            advance(method.step, 1 + more)
+            advance(step, 1 + more)
             done = 1 + more
             if progress is not None:
                 progress(_so_far(tiles, lengths, done), wanted)
