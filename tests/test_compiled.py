@@ -239,7 +239,7 @@ def test_a_tile_and_a_law_that_do_not_fit():
         {"width": 12, "path": (4, 12)},
         {"width": 1, "path": (4, 1), "drawn": 3},
     ):
-        with pytest.raises(InternalError, match="does not fit a tile|columns"):
+        with pytest.raises(InternalError, match=r"does not fit a tile|columns"):
             bound(dense, **wrong)
     with pytest.raises(InternalError):
         bound(dense._replace(carried=3))

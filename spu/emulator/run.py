@@ -78,7 +78,7 @@ def choose_method(law: Stationary, interval: float, name: str | None = None) -> 
 def dense_method(law: Stationary, interval: float) -> Method:
     """Exact propagation of all states together."""
     dense = law.dense
-    step = exact_step(dense, interval)
+    step = exact_step(dense, interval, law.covariance)
     why = f"exact steps of all {len(dense.A)} states together, as the circuit's matrices do not commute"
     return method_of_steps(factor(law.covariance), step, dense.H, why)
 
