@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 import scipy.linalg as la
@@ -79,7 +78,7 @@ def choose_method(law: Stationary, interval: float, name: str | None = None) -> 
 def dense_method(law: Stationary, interval: float) -> Method:
     """Exact propagation of all states together."""
     dense = law.dense
-    step = exact_step(dense, interval)
+    step = exact_step(dense, interval, law.covariance)
     why = f"exact steps of all {len(dense.A)} states together, as the circuit's matrices do not commute"
     return method_of_steps(factor(law.covariance), step, dense.H, why)
 
@@ -88,7 +87,7 @@ def method_of_steps(start: FloatArray, step: Step, observe: FloatArray, why: str
     """Exact propagation by a given step (n states), from a start with the factor (n, k), seen by (p, n)."""
     n, seen = len(start), np.ascontiguousarray(observe)
     first = DenseStep(np.ascontiguousarray(start), seen, 0)
-    every = DenseStep(np.hstack([step.transition, step.factor]), seen, n)
+    every = DenseStep(np.ascontiguousarray(np.hstack([step.transition, step.factor])), seen, n)
     return Method(
         "dense", why, first, every, rows=n, drawn=max(start.shape[1], step.factor.shape[1]), observed=len(seen)
     )
@@ -110,7 +109,9 @@ def modal_method(modes: Modes, interval: float) -> Method:
     lift = modes.probes
     if systems * shown > n:
         lift = np.column_stack([lift, np.zeros(len(lift))])
-    start, step = (ModalStep(each, root, shown) for each, root in zip(transitions, roots, strict=True))
+    start, step = (
+        ModalStep(np.ascontiguousarray(each), root, shown) for each, root in zip(transitions, roots, strict=True)
+    )
     return Method(
         "modal",
         f"exact steps of {n} independent modes, as the circuit's matrices commute",
@@ -243,22 +244,23 @@ def run(
     tiles, lengths, chunk = _tiles(method, trajectories, steps, lags, every, observed)
     threads = min(len(tiles), threads or available_threads())
     blas, key = kernels.blas_addresses(), key_of(seed)
+    start, step = ([kernels.drive.bind(blas, tile, law, key) for tile in tiles] for law in (method.start, method.step))
     wanted = sum(tile.state.shape[1] * length for tile, length in zip(tiles, lengths, strict=True))
     done = 0
     with parallel(threads) as each:
 
-        def advance(law: Any, until: int) -> None:
+        def advance(drive: list[Callable[..., None]], until: int) -> None:
             def one(number: int) -> None:
                 many = min(until, lengths[number]) - done
                 if many > 0:
-                    kernels.drive(blas, tiles[number], law, key, done, many, every)
+                    drive[number](done, many, every)
 
             each(one, range(len(tiles)))
 
-        advance(method.start, 1)
+        advance(start, 1)
         done = 1
         for more in rounds(max(lengths) - 1, chunk, interrupted):
-            advance(method.step, 1 + more)
+            advance(step, 1 + more)
             done = 1 + more
             if progress is not None:
                 progress(_so_far(tiles, lengths, done), wanted)
