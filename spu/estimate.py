@@ -124,7 +124,7 @@ def sums_over_lags(
         values, vectors = dense.modes
         if np.linalg.cond(vectors) < 1e5:
             modal = la.solve(vectors, right.astype(np.complex128))
-            return _modal_sums(left @ vectors, modal, np.exp(values * (interval / dense.time)), steps)
+            return _modal_sums(left @ vectors, modal, values * (interval / dense.time), steps)
     last = _last_lag(steps, interval, slowest, states)
     return _lag_sums(left, exact_step(dense, interval).transition, right, steps, last)
 
@@ -138,29 +138,38 @@ def _last_lag(steps: int, interval: float, slowest: float, states: int) -> int:
     return min(steps - 1, int(np.ceil((40.0 if states <= _MANY else 8.0) * slowest / interval)))
 
 
-def _series(ratio: NDArray[np.complex128], steps: int) -> NDArray[np.complex128]:
-    """``sum over l = 1..steps-1 of (1 - l/steps) ratio^l``, |ratio| < 1."""
-    gap = 1.0 - ratio
-    return np.asarray(ratio / gap - ratio * (1.0 - ratio**steps) / (steps * gap**2))
+def _series(exponent: NDArray[np.complex128], steps: int) -> NDArray[np.complex128]:
+    """``sum over l = 1..steps-1 of (1 - l/steps) exp(l exponent)``, Re exponent < 0.
+
+    In closed form; where nothing decays over all the steps its two terms are large and cancel, and the sum is a
+    polynomial.
+    """
+    n, z = float(steps), np.where(exponent == 0, -1.0, exponent)
+    ratio, gap = np.exp(z), -np.expm1(z)
+    closed = ratio / gap + ratio * np.expm1(n * z) / (n * gap**2)
+    square = n**2 - 1.0
+    cubic = square * (3.0 * n**2 - 2.0) / 360.0
+    flat = (n - 1.0) / 2.0 + exponent * (square / 6.0 + exponent * (n * square / 24.0 + exponent * cubic))
+    return np.asarray(np.where(np.abs(exponent) * n < 1e-3, flat, closed))
 
 
 def _modal_sums(
-    left: NDArray[np.complex128], right: NDArray[np.complex128], ratio: NDArray[np.complex128], steps: int
+    left: NDArray[np.complex128], right: NDArray[np.complex128], exponent: NDArray[np.complex128], steps: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Sums as in `_sums` for ``R(l) = left diag(ratio^l) right``.
+    """Sums as in `_sums` for ``R(l) = left diag(exp(l exponent)) right``.
 
     The crossed one is a sum over pairs of modes k, m of ``left_ik right_kj S_km left_jm right_mi``; S is smooth,
     so that few of its singular vectors do (all of them for few states).
     """
-    own = left * right.T  # (p, n): R_ii(l) = own_i ratio^l
-    pairs = _series(np.outer(ratio, ratio), steps)
+    own = left * right.T  # (p, n): R_ii(l) = own_i exp(l exponent)
+    pairs = _series(np.add.outer(exponent, exponent), steps)
     products = own @ pairs @ own.T
     u, sizes, v = la.svd(pairs)
-    kept = sizes > (1e-16 if len(ratio) <= _FEW else 1e-8) * sizes[0]
+    kept = sizes > (1e-16 if len(exponent) <= _FEW else 1e-8) * sizes[0]
     crossed = np.zeros_like(products)
     for a, size, b in zip(u.T[kept], sizes[kept], v[kept], strict=True):
         crossed += size * ((left * a) @ right) * ((left * b) @ right).T
-    return products.real, crossed.real, (own @ _series(ratio, steps)).real
+    return products.real, crossed.real, (own @ _series(exponent, steps)).real
 
 
 def _commuting_sums(
