@@ -201,6 +201,8 @@ class OwnLaw:
         (p,) mean.
     P:
         (n, n) covariance of the states.
+    reach:
+        (p,) sizes beside which the mean is rounded: a bias that an inductor shorts leaves zero to rounding.
     """
 
     A: np.ndarray
@@ -208,6 +210,7 @@ class OwnLaw:
     H: np.ndarray
     centre: np.ndarray
     P: np.ndarray
+    reach: np.ndarray
 
     @property
     def covariance(self) -> np.ndarray:
@@ -230,7 +233,8 @@ class OwnLaw:
 
     def read(self, matrix: np.ndarray, offset: np.ndarray) -> OwnLaw:
         """The law of ``matrix @ y + offset``."""
-        return OwnLaw(self.A, self.B, matrix @ self.H, matrix @ self.centre + offset, self.P)
+        reach = np.abs(matrix) @ self.reach + np.abs(offset)
+        return OwnLaw(self.A, self.B, matrix @ self.H, matrix @ self.centre + offset, self.P, reach)
 
 
 def lagged(transition: np.ndarray, P: np.ndarray, H: np.ndarray, count: int) -> np.ndarray:
@@ -426,8 +430,9 @@ def _reduced(
     poles = la.eigvals(A)
     if not poles.real.max() < -1e-14 * len(A) * np.abs(poles).max():
         raise NoLaw("a mode does not decay")
-    centre = constant - (H @ la.solve(A, b) if b.any() else 0.0)
-    return OwnLaw(A / second, B / np.sqrt(second), H, centre, lyapunov(A, B @ B.T))
+    rest = -la.solve(A, b)
+    reach = np.abs(constant) + np.linalg.norm(H, axis=1) * np.linalg.norm(rest)
+    return OwnLaw(A / second, B / np.sqrt(second), H, constant + H @ rest, lyapunov(A, B @ B.T), reach)
 
 
 def lyapunov(A: np.ndarray, Q: np.ndarray) -> np.ndarray:
