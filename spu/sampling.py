@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from spu.circuit import Circuit
 from spu.device import Device
+from spu.emulator.guard import Claims, hold
 from spu.emulator.large import Midpoint, SparseStationary
 from spu.emulator.large_run import run_large
 from spu.emulator.law import Law
@@ -406,6 +407,14 @@ def _draw(law: Stationary, interval: float, lags: int, method: str | None, commo
         error = trajectory_error(law, steps=steps, interval=interval, count=trajectories, transform=transform)
     else:
         error = independent_error(transform @ law.voltage_covariance @ transform.T, sums.samples)
+    claims = Claims(
+        names=tuple(law.sde.readout.variables),
+        covariance=transform @ law.voltage_covariance @ transform.T,
+        size=np.abs(transform) @ np.sqrt(np.maximum(np.diag(law.voltage_covariance), 0.0)),
+        covariance_variance=error.covariance_variance,
+        mean_variance=error.mean_variance,
+    )
+    hold(law, how, sums, claims, transform, interval=interval, every=common["every"]).judge()
     correlations = sums.autocovariance
     return _Drawn(
         method=how.name,

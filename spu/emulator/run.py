@@ -178,6 +178,10 @@ class Sums:
         See ``products``.
     kept:
         (trajectories, kept, p) every so-manieth readout's deviation, V.
+    ends:
+        (states, trajectories) where they are at the end, or of draws the last ones.
+    counted_total, counted_products:
+        What was counted before it was lifted to the probes (`Method.lift`); the same where it was not.
     """
 
     readouts: int
@@ -186,6 +190,9 @@ class Sums:
     products: FloatArray
     pairs: NDArray[np.int64]
     kept: FloatArray
+    ends: FloatArray
+    counted_total: FloatArray
+    counted_products: FloatArray
 
     @property
     def mean(self) -> FloatArray:
@@ -392,10 +399,12 @@ def _gather(
         ]
         parts = [tile.kept[:, : shape[1]] for tile, shape in zip(tiles, shapes, strict=True)]
         kept = np.concatenate(parts, axis=1 if method.name == "independent" else 0)  # one row of draws, or many
+    ends = np.concatenate([tile.state[: method.rows] for tile, many in zip(tiles, taken, strict=True) if many], axis=1)
+    counted = total, products
     if method.lift is not None and observed:
         lift = method.lift
         total, products, kept = lift @ total, lift @ products @ lift.T, kept @ lift.T
-    return Sums(taken[0], int(pairs[0]), total, products, pairs, kept)
+    return Sums(taken[0], int(pairs[0]), total, products, pairs, kept, ends, *counted)
 
 
 def available_threads() -> int:
