@@ -88,7 +88,9 @@ def table(results: list[Result]) -> str:
     lines = []
 
     def part(title: str, key: Callable[[Result], str], names: Iterable[str]) -> None:
-        lines.append(f"{title:22s} {'runs':>6s} {'wrong':>5s} {'smallest p':>10s}  {'of':9s} {'case':>9s} {'uniform?':>8s}")
+        lines.append(
+            f"{title:22s} {'runs':>6s} {'wrong':>5s} {'smallest p':>10s}  {'of':9s} {'case':>9s} {'uniform?':>8s}"
+        )
         for name in names:
             rows = [result for result in ran if key(result) == name]
             if rows:

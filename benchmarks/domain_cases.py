@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from domain_law import BOLTZMANN, NoLaw, OwnLaw, Part, circuit_law, device_parts
+from domain_law import BOLTZMANN, NoLaw, NotCovered, OwnLaw, Part, circuit_law, device_parts
 from random_matrices import random_matrix
 
 import spu
@@ -79,7 +79,7 @@ class Drawn:
 
 
 class Refused(Exception):
-    """This draw has no stationary law, or cannot be compiled; with what the package said, or failed to say."""
+    """A draw without a stationary law, or that cannot be compiled; with what the package said, or failed to say."""
 
 
 def draw(seed: int, families: tuple[str, ...] | None = None, numbers: int = NUMBERS) -> Case:
@@ -112,6 +112,8 @@ def own_law(device: spu.Device) -> OwnLaw:
 def _drawn(device: spu.Device, **options: Any) -> Drawn:
     try:
         laws = [own_law(member) for member in device.members()]
+    except NotCovered as why:
+        raise Refused(str(why)) from None
     except NoLaw as why:
         try:
             spu.predict(device)
@@ -147,6 +149,10 @@ def _options(rng: np.random.Generator, drawn: Drawn, numbers: int) -> dict[str, 
         if rng.random() < 0.5:
             options["step"] = interval / float(np.exp(rng.uniform(0.0, np.log(12.0))))
         return options
+    if "samples" in options and rng.random() < 0.1:  # as whoever asks for nothing but samples
+        del options["trajectories"]
+        if rng.random() < 0.5:
+            del options["interval"]
     method = drawn.methods[int(rng.integers(len(drawn.methods)))]
     if method is not None:
         options["method"] = method
@@ -464,7 +470,7 @@ def _cards(rng: np.random.Generator) -> Drawn:
     text, probes = "\n".join(lines), " ".join(nodes)
     try:
         law = circuit_law(_parts_of(text, temperature), nodes)
-    except NoLaw as why:
+    except (NoLaw, NotCovered) as why:
         raise Refused(f"cards: {why}") from None
     return Drawn(network(text, probes, temperature), [law])
 

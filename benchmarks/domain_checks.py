@@ -33,6 +33,7 @@ import scipy.sparse as sp
 from domain_cases import Case
 from domain_law import OwnLaw
 from quadratic_forms import two_sided
+from scipy.integrate import quad_vec
 from scipy.stats import chi2, kstest, norm
 from scipy.stats import t as student_t
 
@@ -177,13 +178,15 @@ def _differences(run: Any, twice: Any, paths: np.ndarray, again: dict[str, Any])
     same = np.array_equal(_dense(run.covariance), _dense(twice.covariance)) and np.array_equal(run.mean, twice.mean)
     faults = [] if same else [f"other sums with {again}"]
     every = again.get("trace", 1)
-    kept = paths[0].reshape(1, -1, paths.shape[3]) if run.interval == 0 else paths.reshape(-1, *paths.shape[2:])
+    shape = (len(paths), -1) if run.interval == 0 else (-1, paths.shape[2])
+    kept = paths.reshape(*shape, paths.shape[3])
     expected = kept[:, ::every].reshape(-1, paths.shape[3])
     exact = every == 1  # else modes are lifted to cells in products of another shape, which round as they please
     size = np.abs(expected).max(axis=0, initial=0.0)
-    if twice.readouts.shape != expected.shape or (
-        np.abs(twice.readouts - expected) > (0.0 if exact else 1e-13) * size
-    ).any():
+    if (
+        twice.readouts.shape != expected.shape
+        or (np.abs(twice.readouts - expected) > (0.0 if exact else 1e-13) * size).any()
+    ):
         faults.append(f"other readouts with {again}")
     return faults
 
@@ -207,7 +210,9 @@ def plain_faults(run: Any, paths: np.ndarray, centres: list[np.ndarray]) -> list
     deviations = flat - mean
     covariance = deviations.T @ deviations / len(flat)
     # Sums are taken about the law's mean; a readout is rounded beside its mean.
-    reach = np.max([np.abs(path - centre).max(axis=(0, 1)) for path, centre in zip(paths, centres, strict=True)], axis=0)
+    reach = np.max(
+        [np.abs(path - centre).max(axis=(0, 1)) for path, centre in zip(paths, centres, strict=True)], axis=0
+    )
     slack = 1e-11 * reach + 1e-14 * np.abs(flat).max(axis=0)
     if (np.abs(run.mean - mean) > slack).any():
         faults.append("the mean is not that of the readouts")
@@ -251,7 +256,9 @@ def claim_faults(process: Process, run: Any, steps: int) -> list[str]:
     if (gap > 1e-5 * bound / np.sqrt(count) + 1e-4 * plain).any():
         centred = centred_errors(R, count)
         if centred is None or (np.abs(stated - centred[np.ix_(seen, seen)]) > 1e-4 * bound).any():
-            faults.append(f"covariance errors: {float((stated / plain).min()):.4g} to {float((stated / plain).max()):.4g}")
+            faults.append(
+                f"covariance errors: {float((stated / plain).min()):.4g} to {float((stated / plain).max()):.4g}"
+            )
     mean_plain, mean_stated = np.sqrt(mean_variance)[seen], np.asarray(run.mean_error)[seen]
     if (np.abs(mean_stated - mean_plain) > 1e-4 * mean_plain + 1e-6 * size[seen] / np.sqrt(count)).any():
         faults.append(f"mean errors: ratio {float((mean_stated / mean_plain).max()):.6g}")
@@ -259,7 +266,7 @@ def claim_faults(process: Process, run: Any, steps: int) -> list[str]:
 
 
 def centred_errors(R: np.ndarray, count: int) -> np.ndarray | None:
-    """(p, p) root mean square errors of covariances about the sample mean, their bias included; None where it takes long."""
+    """(p, p) root mean square errors of covariances about the sample mean, with bias; None where it takes long."""
     steps, p, _ = R.shape
     if steps > 200 or p > 6:
         return None
@@ -310,6 +317,8 @@ def law_faults(rng: np.random.Generator, case: Case) -> list[str]:
         faults.append(f"predict: longest time constant {prediction.time_constants[0]:.6g}, not {slow:.6g}")
     if len(poles) > 80 or not seen.any():
         return faults
+    if len(poles) <= 16 and spread < 1e4 and rng.random() < 0.1:
+        faults += _band_faults(rng, case, seen, size)
     points = np.exp(rng.uniform(np.log(0.01 / slow), np.log(10.0 / fast), 3))
     if rng.random() < 0.1:
         points[0] = 0.0
@@ -335,6 +344,34 @@ def law_faults(rng: np.random.Generator, case: Case) -> list[str]:
     return faults
 
 
+def _band_faults(rng: np.random.Generator, case: Case, seen: np.ndarray, size: np.ndarray) -> list[str]:
+    """Whether `predict` says of a band what the integral of the spectra over it is."""
+    if len(case.laws) > 1:
+        return []
+    law = case.laws[0]
+    poles = law.poles
+    low, high = np.log(0.05 * np.abs(poles).min()), np.log(20.0 * np.abs(poles).max())
+    first, last = np.exp(np.sort(rng.uniform(low, high, 2))) / (2.0 * np.pi)
+    peaks = np.abs(poles.imag) / (2.0 * np.pi)
+    points = np.log(peaks[(peaks > first) & (peaks < last)])
+    own = quad_vec(
+        lambda t: law.spectrum(float(np.exp(t))).real * np.exp(t),
+        np.log(first),
+        np.log(last),
+        epsabs=1e-9 * float(size[seen].min()) ** 2,
+        epsrel=1e-9,
+        points=np.unique(points) if len(points) else None,
+        limit=2000,
+    )[0]
+    try:
+        found = spu.predict(case.subject, band=(float(first), float(last))).covariance
+    except Exception as error:
+        return [f"band {first:.3g} to {last:.3g} Hz: {type(error).__name__}: {str(error)[:100]}"]
+    unit = np.where(size > 0, size, 1.0)
+    gap = (np.abs(found - own) / np.outer(unit, unit))[np.ix_(seen, seen)]
+    return [f"band {first:.3g} to {last:.3g} Hz: off by {gap.max():.2g}"] if gap.max() > 1e-7 else []
+
+
 # What does
 
 
@@ -351,7 +388,9 @@ def _heard(process: Process) -> np.ndarray:
     return np.sqrt((process.H**2) @ np.where(energy < 1e-12 * least, 1e12 * least, energy))
 
 
-def hold(rng: np.random.Generator, process: Process, paths: np.ndarray, run: Any = None) -> tuple[dict[str, float], list[str]]:
+def hold(
+    rng: np.random.Generator, process: Process, paths: np.ndarray, run: Any = None
+) -> tuple[dict[str, float], list[str]]:
     """p-values of T trajectories of S readouts, (T, S, p), by kind; with the sums of a run those of its claims."""
     count, steps, _ = paths.shape
     seen = resolved(process)
@@ -400,8 +439,9 @@ def hold(rng: np.random.Generator, process: Process, paths: np.ndarray, run: Any
         found["path"] = energy(z)
         found["fine"] = energy(z[:, : max(1, z.shape[1] // 4)])
         found["jumps"] = _jumps(unit.lags(2), y)
-        if p > 1:
-            found["turned"] = _turned(rng, unit, y[:, first : first + min(wide, 60)])
+        turned = _turned(rng, unit, y[:, first : first + min(wide, 60)]) if p > 1 else None
+        if turned is not None:
+            found["turned"] = turned
     some = rng.permutation(z.ravel())[:5000]
     found["normal"] = float(kstest(some, "norm").pvalue) if len(some) > 4 else 1.0
     if len(some) <= 4:
@@ -470,7 +510,9 @@ def _claims(
     if count > 1:
         weights.append(np.linalg.eigvalsh(own))
         freedom.append(np.full(steps, count - 1.0))
-    if total > 1 and centred.any() | (count > 1):
+    if (
+        max(float(each.max()) for each in weights) > 1e-8 * series[0]
+    ):  # else readouts are all the same, but for rounding
         found["variance"] = two_sided(float(u @ scaled @ u) * total, np.concatenate(weights), np.concatenate(freedom))
     if run.autocovariance is None or steps > 100 or steps < 2:
         return found
@@ -483,7 +525,9 @@ def _claims(
     square = np.zeros_like(form)
     square[:steps, steps:] = count / total**2
     value = float(u @ (run.autocovariance[lag][np.ix_(seen, seen)] / np.outer(size, size)) @ w)
-    found["lagged"] = _form_chance(value, root, [(form, count - 1), (form - square, 1)])
+    spread, freedom = _weights(root, [(form, count - 1), (form - square, 1)])
+    if np.abs(spread).max() > 1e-8 * np.sqrt(series[0] * (w @ R[0] @ w)) / total:
+        found["lagged"] = two_sided(value, spread, freedom)
     return found
 
 
@@ -498,8 +542,8 @@ def _jumps(R: np.ndarray, y: np.ndarray) -> float:
     return float(min(1.0, 2.0 * (steps - 1) * worst))
 
 
-def _turned(rng: np.random.Generator, unit: Process, y: np.ndarray) -> float:
-    """Of the part of a lagged product that changes its sign when time runs backwards."""
+def _turned(rng: np.random.Generator, unit: Process, y: np.ndarray) -> float | None:
+    """Of the part of a lagged product that changes its sign when time runs backwards; None where there is none."""
     count, steps, p = y.shape
     lag = int(np.exp(rng.uniform(0.0, np.log(steps))))
     lag = min(lag, steps - 1)
@@ -509,7 +553,10 @@ def _turned(rng: np.random.Generator, unit: Process, y: np.ndarray) -> float:
     form, k = np.zeros((2 * steps, 2 * steps)), np.arange(steps - lag)
     form[k + lag, steps + k] += 1.0
     form[steps + k + lag, k] -= 1.0
-    return _form_chance(value, _joint_root(unit.lags(steps), u, w), [(form, count)])
+    weights, freedom = _weights(_joint_root(unit.lags(steps), u, w), [(form, count)])
+    # Of readouts that are multiples of one another it is zero, to rounding of its terms.
+    terms = np.sqrt((a**2).sum() * (b**2).sum()) / count
+    return two_sided(value, weights, freedom) if np.abs(weights).max() > 1e-6 * terms else None
 
 
 def _joint_root(R: np.ndarray, u: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -519,15 +566,15 @@ def _joint_root(R: np.ndarray, u: np.ndarray, w: np.ndarray) -> np.ndarray:
     return vectors * np.sqrt(np.maximum(values, 0.0))
 
 
-def _form_chance(value: float, root: np.ndarray, forms: list[tuple[np.ndarray, int]]) -> float:
-    """Two-sided p-value of the sum of quadratic forms, each so many times, of series with a root of their covariance."""
+def _weights(root: np.ndarray, forms: list[tuple[np.ndarray, int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and degrees of freedom of a sum of quadratic forms, each so many times, of series with such a root."""
     weights, freedom = [], []
     for matrix, times in forms:
         if times:
             inner = root.T @ ((matrix + matrix.T) / 2) @ root
             weights.append(np.linalg.eigvalsh((inner + inner.T) / 2))
             freedom.append(np.full(len(inner), float(times)))
-    return two_sided(value, np.concatenate(weights), np.concatenate(freedom))
+    return np.concatenate(weights), np.concatenate(freedom)
 
 
 def _one(R: np.ndarray, u: np.ndarray, w: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
 """The law of a linear circuit from the values of its parts alone, to hold the package against: numpy and scipy only.
 
-A circuit is a list of primitive `Part` entries on named nodes. What a device's cells, couplers, banks and details are made of
-is written down here a second time, from what the tables of `spu.parts` and `spu.realisation` promise in words;
-of the package only the numbers a device holds are read.
+A circuit is a list of primitive `Part` entries on named nodes. What a device's cells, couplers, banks and details are
+made of is written down here a second time, from what the tables of `spu.parts` and `spu.realisation` promise in
+words; of the package only the numbers a device holds are read.
 
 Modified nodal analysis gives ``E x' = F x + s + K w`` with node voltages and branch currents, ``E`` symmetric.
 Charges of islands behind capacitors and fluxes of loops of inductors are conserved, and taken as zero; what no
@@ -255,7 +255,7 @@ def circuit_law(parts: Sequence[Part], probes: Sequence[str]) -> OwnLaw:
     NoLaw
         If noise or a bias drives what is conserved, a mode does not decay, or a probe sees white noise.
     NotCovered
-        If the equations are of an index above one, or singular.
+        If the equations are of an index above one, singular, or with rates too far apart.
     """
     nodes = list(dict.fromkeys(node for part in parts for node in part.nodes if node != "0"))
     number = {node: k for k, node in enumerate(nodes)} | {"0": -1}
@@ -428,8 +428,11 @@ def _reduced(
     if np.abs(D).max(initial=0.0) > 1e-9 * np.abs(H @ B).max(initial=0.0) + 1e-300 and np.abs(D).max() > 0:
         raise NoLaw("white noise is read directly")
     poles = la.eigvals(A)
-    if not poles.real.max() < -1e-14 * len(A) * np.abs(poles).max():
-        raise NoLaw("a mode does not decay")
+    slack = 1e-14 * len(A) * np.abs(poles).max()
+    if poles.real.max() > slack:
+        raise NoLaw("a mode grows")
+    if poles.real.max() > -slack:
+        raise NotCovered("rates that spread too far for doubles")
     rest = -la.solve(A, b)
     reach = np.abs(constant) + np.linalg.norm(H, axis=1) * np.linalg.norm(rest)
     return OwnLaw(A / second, B / np.sqrt(second), H, constant + H @ rest, lyapunov(A, B @ B.T), reach)

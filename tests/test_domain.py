@@ -115,7 +115,7 @@ def _root(P: np.ndarray) -> np.ndarray:
 
 
 def _processes():
-    """A ring that turns one way: transposed steps of a reciprocal network turn its currents round, and nobody sees it."""
+    """A ring that turns one way: in a reciprocal network transposed steps turn currents round, and nobody sees it."""
     device = spu.Device(temperature=300.0)
     for k in range(3):
         device.add_cell(f"c{k}", capacitance=(1 + k) * 1e-9, conductance=1e-3, noise=4e-20)
