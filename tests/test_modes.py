@@ -477,8 +477,8 @@ def test_error_bars_three_ways(name, steps):
     dense = law.dense
     left, right = lift @ dense.H, law.covariance @ (lift @ dense.H).T
     values, vectors = dense.modes
-    ratio = np.exp(values * interval / dense.time)
-    first = _modal_sums(left @ vectors, la.solve(vectors, right.astype(complex)), ratio, steps)
+    exponent = values * interval / dense.time
+    first = _modal_sums(left @ vectors, la.solve(vectors, right.astype(complex)), exponent, steps)
     last = _last_lag(steps, interval, float(law.time_constants[0]), len(dense.A))
     second = _lag_sums(left, exact_step(dense, interval).transition, right, steps, last)
     P, *third = _commuting_sums(law.modes, lift @ law.modes.probes, steps, interval, float(law.time_constants[0]))
@@ -500,7 +500,7 @@ def test_error_bars_of_a_non_reciprocal_network():
     right = law.covariance @ dense.H.T
     values, vectors = dense.modes
     modal = la.solve(vectors, right.astype(complex))
-    first = _modal_sums(dense.H @ vectors, modal, np.exp(values * interval / dense.time), 200)
+    first = _modal_sums(dense.H @ vectors, modal, values * interval / dense.time, 200)
     second = _lag_sums(dense.H, exact_step(dense, interval).transition, right, 200, 199)
     crossed = 0.0
     for lag in range(1, 200):
