@@ -27,7 +27,7 @@ All tests of a run share `FALSE_ALARM`. A deviation beyond it is an `InternalErr
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.linalg as la
@@ -35,10 +35,13 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
 from spu.emulator.kernels import DenseStep, ModalStep
+from spu.emulator.large import Midpoint, SparseStationary
+from spu.emulator.large_run import PatternSums
 from spu.emulator.propagate import factor
 from spu.emulator.run import Method, Sums
 from spu.emulator.stationary import Stationary
 from spu.errors import InternalError
+from spu.sparse import row_numbers, with_data
 
 FloatArray = NDArray[np.float64]
 
@@ -65,14 +68,14 @@ class Tests:
         self.log_p = 0.0
         self._says: Callable[[], str] = lambda: "nothing"
 
-    def add(self, log_p: FloatArray | float, says: Callable[[int], str]) -> None:
-        """Add the logarithms of p-values (any shape); ``says`` puts the one at a flat index into words."""
+    def add(self, log_p: FloatArray | float, says: Callable[[int], str], count: int | None = None) -> None:
+        """Add the logarithms of p-values (any shape) of ``count`` tests; ``says`` words the one at a flat index."""
         flat = np.ravel(np.asarray(log_p, dtype=np.float64))
         if not len(flat):
             return
         flat = np.where(np.isnan(flat), -np.inf, flat)
         worst = int(np.argmin(flat))
-        self.count += len(flat)
+        self.count += len(flat) if count is None else count
         if flat[worst] < self.log_p:
             self.log_p = float(flat[worst])
             self._says = lambda: says(worst)
@@ -129,8 +132,12 @@ def below(x: FloatArray, squares: FloatArray, mean: FloatArray) -> FloatArray:
 
 
 def either(x: FloatArray, squares: FloatArray, largest: FloatArray) -> FloatArray:
-    """``log P(|q - E q| >= |x|)``, at most: of weights of either sign."""
-    return np.minimum(np.log(2.0) + above(np.abs(x), squares, largest), 0.0)
+    """``log P(|q - E q| >= |x|)``, at most: of weights of either sign; 0 where it is more than 1e-4."""
+    x, squares, largest = np.broadcast_arrays(x, squares, largest)
+    far = ~(x * x <= 40.0 * squares)  # no tail is below that of a Gaussian, exp(-x^2 / 4 s)
+    out = np.zeros(x.shape)
+    out[far] = np.minimum(np.log(2.0) + above(np.abs(x[far]), squares[far], largest[far]), 0.0)
+    return out
 
 
 def around(x: FloatArray, squares: FloatArray, largest: FloatArray, mean: FloatArray) -> FloatArray:
@@ -198,7 +205,7 @@ class Memory:
     @property
     def overall(self) -> float:
         """Largest weight of any combination of readouts of unit variance, at most."""
-        return float(min(_reach(np.array(self.most_forth), np.array(self.most_back)), self.steps))
+        return min(float(_reach(np.array(self.most_forth), np.array(self.most_back))), float(self.steps))
 
     @property
     def rows(self) -> FloatArray:
@@ -245,7 +252,7 @@ def memory_of_systems(G: FloatArray, shown: int, trajectories: int, steps: int) 
     """Of the first ``shown`` states of systems G (k, 2, 2) that do not touch one another."""
     forth, back = sums_of_powers(G, steps)
     X, Y = (np.diagonal(each, axis1=1, axis2=2)[:, :shown].ravel() for each in (forth, back))
-    most = [float(np.asarray(np.linalg.eigvalsh(each)).max(initial=1.0)) for each in (forth, back)]
+    most = [float(np.max(np.linalg.eigvalsh(each), initial=1.0)) for each in (forth, back)]
     return _capped(trajectories, steps, X, Y, *most)
 
 
@@ -332,15 +339,15 @@ def white(
         lambda _: f"the variances of all {m} directions together are {1 + own.sum() / count / m:.6g} of their own",
     )
     if m <= _MOST_PAIRS:
-        i, j = np.tril_indices(m, -1)
         squares, largest = memory.pairs()
-        off = _shrunk(products[0], count * np.sqrt(np.outer(allowed, allowed)))[i, j]
+        off = np.tril(_shrunk(products[0], count * np.sqrt(np.outer(allowed, allowed))), -1)
         tests.add(
-            either(off, squares[i, j], largest[i, j]),
+            either(off, squares, largest),
             lambda k: (
-                f"{name(int(i[k]))} and {name(int(j[k]))} correlate by {products[0][i[k], j[k]] / count:.4g}, "
-                f"which are independent"
+                f"{name(k // m)} and {name(k % m)}, which are independent, correlate by "
+                f"{products[0].flat[k] / count:.4g}"
             ),
+            m * (m - 1) // 2,
         )
     if expected is None or pairs is None:
         return
@@ -444,14 +451,14 @@ def shown(
         ),
     )
     if len(P) <= _MOST_SHOWN:
-        i, j = np.tril_indices(len(P), -1)
-        error = np.sqrt(claims.covariance_variance)
+        q, error = len(P), np.sqrt(claims.covariance_variance)
         tests.add(
-            either(clear[i, j], np.maximum(squares[i, j], 1e-12 * least[i, j]), largest[i, j]),
+            either(np.tril(clear, -1), np.maximum(squares, 1e-12 * least), largest),
             lambda k: (
-                f"the covariance of {names[i[k]]} and {names[j[k]]} is {covariance[i[k], j[k]]:.6g} where its law has "
-                f"{P[i[k], j[k]]:.6g}, with a standard error of {error[i[k], j[k]]:.3g}"
+                f"the covariance of {names[k // q]} and {names[k % q]} is {covariance.flat[k]:.6g} where its law "
+                f"has {P.flat[k]:.6g}, with a standard error of {error.flat[k]:.3g}"
             ),
+            q * (q - 1) // 2,
         )
     spread = claims.mean_variance + 1e-10 * reach / count
     tests.add(
@@ -508,10 +515,10 @@ def hold(
         reach = variance * steps
         memory = Memory.unknown(trajectories, steps, 0)
         _hold_probes(tests, P, sums, law.sde.probes, memory)
-        _hold_ends(tests, law, how, sums)
+        _hold_ends(tests, law, sums)
     shown(tests, claims, trajectories, steps, reach, mean, covariance)
     if every and sums.kept.size:
-        _hold_kept(tests, how, sums, P, every, trajectories)
+        _hold_kept(tests, how, sums, P, every)
     return tests
 
 
@@ -532,7 +539,7 @@ def _hold_modes(
     memory = memory_of_systems(step.transition, step.shown, trajectories, steps)
     loud = size > 0
     scale = size[loud]
-    kept = Memory(trajectories, steps, memory.forth[loud], memory.back[loud], memory.most_forth, memory.most_back)
+    kept = replace(memory, forth=memory.forth[loud], back=memory.back[loud])
     number = np.flatnonzero(loud)
     name: _Name = lambda k: f"mode {number[k]}"  # noqa: E731
     total, products = sums.counted_total, sums.counted_products
@@ -586,20 +593,22 @@ def _hold_states(tests: Tests, law: Stationary, how: Method, sums: Sums, transfo
     G = W @ transition @ back
     seen = observe @ back
     V, _, directions, rounding = _whitener(seen)
-    memory = memory_of(G, directions, trajectories, steps)
+    rows = transform @ seen
+    size = np.sqrt((rows**2).sum(axis=1))
+    shares = rows / np.where(size > 0, size, 1.0)[:, None]
+    whole = memory_of(G, np.concatenate([directions, shares]), trajectories, steps)
+    m = len(directions)
+    memory = replace(whole, forth=whole.forth[:m], back=whole.back[:m])
     power, expected = np.eye(len(G)), [np.eye(len(directions))]
     for _ in range(1, len(sums.products)):
         power = G @ power
         expected.append(directions @ power @ directions.T)
     _hold_seen(tests, V, sums, law.sde.probes, memory, rounding, np.array(expected))
     ends(tests, W @ sums.ends, _combination(W, law.sde.state_names), allowed)
-    rows = transform @ seen
-    size = np.sqrt((rows**2).sum(axis=1))
-    shares = rows / np.where(size > 0, size, 1.0)[:, None]
-    return memory_of(G, shares, trajectories, steps).largest * size**2
+    return whole.largest[m:] * size**2
 
 
-def _hold_ends(tests: Tests, law: Stationary, how: Method, sums: Sums) -> None:
+def _hold_ends(tests: Tests, law: Stationary, sums: Sums) -> None:
     """Last states of a law too large to be whitened whole: each on its own scale."""
     size = np.sqrt(np.maximum(np.diagonal(law.covariance), 0.0))
     loud = size > 0
@@ -649,6 +658,21 @@ def _hold_seen(
     )
 
 
+def _triangular(P: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """W (m, p) that whitens a covariance, and the relative rounding of each variance; by Cholesky where it can."""
+    size = np.sqrt(np.maximum(np.diagonal(P), 0.0))
+    if size.all():
+        try:
+            root = la.cholesky(P / size[:, None] / size, lower=True)
+        except la.LinAlgError:
+            root = np.zeros((1, 1))
+        if np.diagonal(root).min() > np.sqrt(_NEAR_NOTHING):
+            V = la.solve_triangular(root, np.eye(len(P)), lower=True)
+            return V / size, _ROUNDING * np.abs(V).sum(axis=1) ** 2
+    V, _, _, rounding = _whitener(factor(P))
+    return V, rounding
+
+
 def _hold_draws(tests: Tests, P: FloatArray, sums: Sums, probes: Sequence[str]) -> None:
     """Independent draws of the probes."""
     _hold_probes(tests, P, sums, probes, Memory.none(sums.samples, 0))
@@ -657,7 +681,7 @@ def _hold_draws(tests: Tests, P: FloatArray, sums: Sums, probes: Sequence[str]) 
 def _hold_probes(tests: Tests, P: FloatArray, sums: Sums, probes: Sequence[str], memory: Memory) -> None:
     """Probes of covariance P, of which no more is known than how long any of them remembers."""
     if len(P) <= _MOST_WHITENED:
-        V, _, _, rounding = _whitener(factor(P))
+        V, rounding = _triangular(P)
     else:
         size = np.sqrt(np.maximum(np.diagonal(P), 0.0))
         signs = np.cos(np.arange(16)[:, None] * np.arange(len(P)) + 1.0) / np.where(size > 0, size, np.inf)
@@ -684,7 +708,7 @@ def _hold_probes(tests: Tests, P: FloatArray, sums: Sums, probes: Sequence[str],
     )
 
 
-def _hold_kept(tests: Tests, how: Method, sums: Sums, P: FloatArray, every: int, trajectories: int) -> None:
+def _hold_kept(tests: Tests, how: Method, sums: Sums, P: FloatArray, every: int) -> None:
     """Of what was kept, the last readouts are those of the last states, and a few hundred have the law's variances."""
     size = np.sqrt(np.maximum(np.diagonal(P), 0.0))
     if how.name != "independent" and (sums.readouts - 1) % every == 0:
@@ -711,3 +735,125 @@ def _hold_kept(tests: Tests, how: Method, sums: Sums, P: FloatArray, every: int,
         around(squares - c * n, c * n**2 * flat, n * flat, c * n * flat),
         lambda k: f"the variance of readouts that were kept is {squares[k] / (c * n):.4g} of the law's",
     )
+
+
+def memory_of_midpoint(
+    law: SparseStationary, midpoint: Midpoint, substeps: int, trajectories: int, steps: int
+) -> Memory:
+    """Of any readout of a large network by the implicit midpoint (one direction), at most.
+
+    Its modes are not known, but the two that all others lie between are, and a mode's memory is a smooth function
+    of its eigenvalue: the largest of 500 along the way, and a twentieth more. The rule's own discrete law is used:
+    ``G = (1 - A h/2)^-1 (1 + A h/2)`` of each mode.
+    """
+    low, high = law.extremes, law.extremes
+    t = np.linspace(0.0, 1.0, 500)
+
+    def along(values: FloatArray) -> FloatArray:
+        return np.asarray(values[0] * (values[1] / values[0]) ** t)
+
+    c, g = along(low.capacitance), along(high.conductance)
+    flat = np.ones(len(t))
+    gamma = flat * law.extremes.stiffness[0]
+    A = replace(law.extremes, capacitance=c, conductance=g, stiffness=gamma, noise=flat, drive=flat).drift()
+    half, eye = A * (midpoint.step / 2.0), np.eye(A.shape[-1])
+    G = np.linalg.matrix_power(np.linalg.solve(eye - half, eye + half), substeps)
+    forth, back = sums_of_powers(G, steps)
+    X, Y = (1.05 * np.diagonal(each, axis1=1, axis2=2).max() for each in (forth, back))
+    most = [1.05 * float(np.linalg.eigvalsh(each).max()) for each in (forth, back)]
+    return _capped(trajectories, steps, np.array([X]), np.array([Y]), *most)
+
+
+def hold_large(law: SparseStationary, sums: PatternSums, memory: Memory) -> Tests:
+    """Hold a run of a large network against its law, as far as that is known.
+
+    Its memory is only bounded (`memory_of_midpoint`), and of its covariance only entries are known: held are means,
+    variances and the covariances of coupled cells, one by one; the last states of all trajectories, each by itself and
+    by the energy of all of them together; and where that is the law (``P^-1`` is a multiple of the coupling
+    matrix) the energy of all readouts, which sees a common factor of 1e-3. What it does not see is an error of
+    correlations in time that leaves the stationary law as it is.
+    """
+    tests = Tests()
+    P, count = law.voltage_covariance, float(sums.samples)
+    variance = np.maximum(P.diagonal(), 0.0)
+    rows = row_numbers(P)
+    second = sums.covariance.data + sums.mean[rows] * sums.mean[P.indices]
+    finite = bool(np.isfinite(second).all() and np.isfinite(sums.mean).all() and np.isfinite(sums.kept).all())
+    tests.require("not all of its figures are finite", finite)
+    squares, largest = float(memory.squares[0]), float(memory.largest[0])
+    names = law.sde.probes
+    loud = variance > 0
+    unit = np.where(loud, variance, np.inf)
+    own = count * (with_data(P, second).diagonal() / unit - loud)
+    each = np.ones(len(unit))
+    tests.add(
+        around(_shrunk(own, count * _ROUNDING), squares * each, largest * each, count * each),
+        lambda k: (
+            f"the variance of {names[k]} is {1 + own[k] / count:.6g} of its own, at "
+            f"{count / largest:.4g} effective samples or more"
+        ),
+    )
+    size = np.sqrt(unit)
+    below_diagonal = rows > P.indices
+    i, j = rows[below_diagonal], P.indices[below_diagonal]
+    gap = count * (second - P.data)[below_diagonal] / size[i] / size[j]
+    tests.add(
+        either(_shrunk(gap, count * _ROUNDING), np.array(squares), np.array(largest)),
+        lambda k: (
+            f"the covariance of {names[int(i[k])]} and {names[int(j[k])]} is off by {gap[k] / count:.4g} of what "
+            "both allow"
+        ),
+    )
+    tests.add(
+        normal(count * sums.mean / size, np.array(count * largest)),
+        lambda k: (
+            f"the mean of {names[k]} is {sums.mean[k] / size[k]:.4g} standard deviations off, at "
+            f"{count / largest:.4g} effective samples or more"
+        ),
+    )
+    n = law.coupling.n
+    eye = law.nodal.probes
+    matrix = law.coupling.matrix
+    if not law.own and eye.shape == (n, n) and eye.nnz == n and (eye.diagonal() == 1).all():
+        energy = float(matrix.multiply(with_data(P, second)).sum()) * count / law.inverse - count * n
+        spread = float(memory.rows[0]) * n
+        tests.add(
+            around(np.array(energy), np.array(spread), np.array(memory.overall), np.array(count * n)),
+            lambda _: f"the energy of its {n} cells is {1 + energy / count / n:.6g} of its own",
+        )
+    if sums.ends.size:
+        _hold_large_ends(tests, law, sums.ends)
+    return tests
+
+
+def _hold_large_ends(tests: Tests, law: SparseStationary, ends: FloatArray) -> None:
+    """The last states (states, c) of c trajectories."""
+    c, n = ends.shape[1], law.coupling.n
+    away = ends - law.draw(np.zeros((law.normals, 1)))
+    size = np.sqrt(np.maximum(law.state_variance, 0.0))
+    loud = size > 0
+    scaled = away[loud] / size[loud, None]
+    names, which = law.sde.state_names, np.flatnonzero(loud)
+    own, flat = (scaled**2).sum(axis=1) - c, np.full(len(scaled), float(c))
+    tests.add(
+        around(own, flat, np.ones(len(own)), flat),
+        lambda k: (
+            f"the variance of {names[int(which[k])]} at the end of {c} trajectories is {1 + own[k] / c:.4g} of its own"
+        ),
+    )
+    tests.add(
+        normal(scaled.sum(axis=1), flat),
+        lambda k: f"the mean of {names[int(which[k])]} at the end of {c} trajectories is off",
+    )
+    if not law.own:
+        v = away[:n]
+        energy = float((v * (law.coupling.matrix @ v)).sum()) / law.inverse - n * c
+        total = np.array(float(n * c))
+        tests.add(
+            around(np.array(energy), total, np.array(1.0), total),
+            lambda _: (
+                f"the energy of its {n} cells at the end of {c} trajectories is {1 + energy / n / c:.6g} of its own"
+            ),
+        )
+    alike = c - len(np.unique(away[int(size[:n].argmax())]))
+    tests.require("trajectories end where others do", alike < 3 or not loud.any())

@@ -266,6 +266,7 @@ class Midpoint:
     def __init__(self, sde: StochasticODE, step: float) -> None:
         from scipy.sparse.linalg import splu
 
+        self.step = step
         half = sde.F * (step / 2.0)
         # Volts and amperes: each state on the scale of its own energy, so that pivots on the diagonal do.
         scale = 1.0 / np.sqrt(sde.E.diagonal())
