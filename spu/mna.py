@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 
 import numpy as np
 import scipy.sparse as sp
@@ -157,17 +158,45 @@ class Stamps:
         matrix = sp.coo_array((values[keep], (rows[keep], cols[keep])), shape=shape)
         return sp.csr_array(matrix)
 
+    def dense(self, name: str, *, decimal: bool = False) -> FloatArray:
+        """``E``, ``F``, ``K`` or ``s`` (as a column) as a dense matrix.
+
+        With ``decimal`` an array of `decimal.Decimal`, the terms added up in the current context's precision: a leak of
+        1e-15 S beside a switch of 1e3 S is then not lost on the diagonal.
+        """
+        if not decimal:
+            matrix = getattr(self, name)
+            return np.asarray(matrix.toarray() if sp.issparse(matrix) else matrix[:, None], dtype=np.float64)
+        parts = {
+            "E": [*self._charge, *self._mutual(decimal=True)],
+            "F": self._drift,
+            "K": self._noise,
+            "s": [(rows, np.zeros_like(rows), values) for rows, values in self._source],
+        }[name]
+        columns = {"K": self.source_count, "s": 1}.get(name, self.size)
+        total = np.full((self.size, columns), Decimal(0), dtype=object)
+        for rows, cols, values in parts:
+            where = (np.broadcast_to(each, np.shape(rows)).tolist() for each in (rows, cols, values))
+            for row, column, value in zip(*where, strict=True):
+                if row != GROUND and column != GROUND:
+                    total[row, column] += Decimal(value)
+        return total
+
     @property
     def E(self) -> sp.csr_array:
         """Charges and fluxes: capacitance and inductance, (N, N)."""
         return self._matrix([*self._charge, *self._mutual()], self.size)
 
-    def _mutual(self) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
+    def _mutual(self, *, decimal: bool = False) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
         inductance = np.zeros(self.branch_count)
         for branch, (_, _, values) in zip(self.inductor_branches, self.inductor_ends, strict=True):
             inductance[branch] = values
         for first, second, coupling in self.couplings:
-            mutual = coupling * np.sqrt(inductance[first] * inductance[second])
+            if decimal:  # that of a perfect coupling leaves nothing, to the last digit
+                pairs = zip(coupling.tolist(), inductance[first].tolist(), inductance[second].tolist(), strict=True)
+                mutual = np.array([Decimal(k) * (Decimal(a) * Decimal(b)).sqrt() for k, a, b in pairs], dtype=object)
+            else:
+                mutual = coupling * np.sqrt(inductance[first] * inductance[second])
             p, n = self.node_count + first, self.node_count + second
             yield from ((p, n, mutual), (n, p, mutual))
 

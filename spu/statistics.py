@@ -206,12 +206,18 @@ def compare(
     voltage_mean: FloatArray,
     voltage_covariance: Matrix,
     *,
+    moments: tuple[FloatArray, Matrix] | None = None,
     against_target: bool = True,
 ) -> dict[str, Any]:
-    """Fill in the fields of `Statistics` for the mean (n,) V and covariance (n, n) V^2 of the voltages."""
+    """Fill in the fields of `Statistics` for the mean (n,) V and covariance (n, n) V^2 of the voltages.
+
+    ``moments`` are those of the variables, (q,) and (q, q), where they are known better than from the voltages'.
+    """
     readout = law.sde.readout
-    mean = readout.matrix @ voltage_mean + readout.offset
-    covariance = readout.matrix @ voltage_covariance @ readout.matrix.T
+    if moments is None:
+        T = readout.matrix
+        moments = T @ voltage_mean + readout.offset, T @ voltage_covariance @ T.T
+    mean, covariance = moments
     given = {
         "variables": readout.variables,
         "cells": law.sde.probes,
@@ -312,8 +318,11 @@ def prediction(law: Law, problem: Problem | None, *, band: tuple[float, float] |
     """`predict` for a device whose law is known already."""
     if band is not None and isinstance(law, SparseStationary):
         raise UsageError(f"a band needs all modes: more than {LARGE} states are too many")
-    covariance = law.voltage_covariance if band is None else cast(Stationary, law).band_covariance(*band)
-    found = compare(law, problem, law.voltage_mean, covariance, against_target=band is None)
+    if band is None:
+        found = compare(law, problem, law.voltage_mean, law.voltage_covariance, moments=law.readout_moments)
+    else:
+        covariance = cast(Stationary, law).band_covariance(*band)
+        found = compare(law, problem, law.voltage_mean, covariance, against_target=False)
     return Prediction(**found, law=law, band=band, laws=(law,))
 
 

@@ -94,6 +94,12 @@ class SparseStationary:
             found = found + self.own * sp.eye_array(found.shape[0])
         return sp.csr_array(self.nodal.probes @ found @ self.nodal.probes.T)
 
+    @property
+    def readout_moments(self) -> tuple[FloatArray, sp.csr_array]:
+        """Mean (q,) and covariance (q, q), sparse, of the problem's variables."""
+        T = self.sde.readout.matrix
+        return T @ self.voltage_mean + self.sde.readout.offset, sp.csr_array(T @ self.voltage_covariance @ T.T)
+
     @cached_property
     def extremes(self) -> Modes:
         """The modes of the largest and of the smallest eigenvalue of the coupling: all others lie between."""
