@@ -63,7 +63,7 @@ class Reduced:
     conserved:
         Whether a conserved charge or flux was taken as zero.
     made_of:
-        (n, N) the equations as combinations of the circuit's: ``F = made_of F_circuit X``; doubles at all times.
+        (n, N) the equations as combinations of the circuit's: ``F = made_of F_circuit X``.
     """
 
     E: FloatArray
@@ -188,7 +188,7 @@ class _System:
         self.E, self.F = _Tracked(E, E_size), _Tracked(F, F_size)
         # Sources: the constant one first, then the noise.
         self.S = _Tracked(np.hstack([s, K]), np.hstack([s_size, K_size]))
-        self.made_of = np.eye(size)  # each equation as a combination of the circuit's
+        self.made_of = self.eye()  # each equation as a combination of the circuit's
         self.X, self.Y = _Tracked.exact(self.eye()), _Tracked.exact(np.zeros_like(self.S.value))
         self.rows, self.columns = np.ones(size, dtype=bool), np.ones(size, dtype=bool)
         self.ends = stamps.branch_ends()
@@ -200,7 +200,7 @@ class _System:
     def add_row(self, source: int, rows: IntArray, factors: FloatArray) -> None:
         for matrix in (self.E, self.F, self.S):
             matrix.add_row(source, rows, factors)
-        self.made_of[rows] += np.outer(factors.astype(np.float64), self.made_of[source])
+        self.made_of[rows] += np.outer(factors, self.made_of[source])
 
     def others(self, matrix: _Tracked, row: int, column: int) -> tuple[IntArray, FloatArray]:
         """Open rows but one with an entry in a column, and what to add of that one to each to remove it."""

@@ -85,19 +85,19 @@ class StochasticODE:
             return self._original.sizes()
         return abs(self.E).toarray(), abs(self.F).toarray()
 
-    def decimal(self) -> Reduced:
-        """The same equation in `decimal.Decimal`, of the current context's precision, X and N giving the probes.
+    def decimal(self) -> DecimalODE:
+        """The same equation in `decimal.Decimal`, of the current context's precision.
 
         Made of the circuit's elements once more, so that no sum of theirs is rounded to a double; of an equation that
-        is no circuit's of these doubles, as they are. ``K`` and ``N`` are those of `StochasticODE`.
+        is no circuit's of these doubles, as they are.
         """
         if self._original is not None:
             return self._original.decimal()
-        E, F, K, s, H, y0, D = (
+        E, F, K, s, H, y0 = (
             to_decimal(matrix.toarray() if sp.issparse(matrix) else matrix)
-            for matrix in (self.E, self.F, self.K, self.s, self.H, self.y0, self.D)
+            for matrix in (self.E, self.F, self.K, self.s, self.H, self.y0)
         )
-        return Reduced(E, F, K, s, H, y0, D, np.arange(len(E)), self.conserved, np.eye(len(E)))
+        return DecimalODE(E, F, K, s, H, y0)
 
     @property
     def _original(self) -> Origin | None:
@@ -111,13 +111,7 @@ class StochasticODE:
 
     @cached_property
     def mean(self) -> FloatArray:
-        """(n,) state at rest, where ``F x + s = 0``.
-
-        Raises
-        ------
-        CircuitError
-            If there is none.
-        """
+        """(n,) state at rest, where ``F x + s = 0``; not a number where F is singular to rounding."""
         return _rest(self) if self.s.any() else np.zeros(len(self.s))
 
     @cached_property
@@ -149,15 +143,31 @@ class Origin:
     sizes: Callable[[], tuple[FloatArray, FloatArray]]
     matrices: tuple[int, ...] = ()
 
-    def decimal(self) -> Reduced:
+    def decimal(self) -> DecimalODE:
         """As `StochasticODE.decimal`."""
         stamps, names = stamp_circuit(self.circuit)
         reduced = reduce(stamps, names, decimal=True)
         p, n = self.circuit.probe_nodes.T
-        x0, N = reduced.x0[:, None], reduced.N
-        X, x0, N = (_between(matrix, p, n) for matrix in (reduced.X, x0, N))
-        half = Decimal("0.5").sqrt()
-        return replace(reduced, K=reduced.K * half, X=X, x0=x0[:, 0], N=N * half)
+        H, y0 = _between(reduced.X, p, n), _between(reduced.x0[:, None], p, n)[:, 0]
+        K = reduced.K * Decimal("0.5").sqrt()
+        return DecimalODE(reduced.E, reduced.F, K, reduced.s, H, y0, reduced, stamps)
+
+
+@dataclass(frozen=True, eq=False)
+class DecimalODE:
+    """``E dx = (F x + s) dt + K dW``, ``y = H x + y0`` in arrays of `decimal.Decimal`, as `StochasticODE`.
+
+    Its states need not be the same ones. ``reduced`` and ``stamps`` are what it was made of, where that was a circuit.
+    """
+
+    E: NDArray[np.object_]
+    F: NDArray[np.object_]
+    K: NDArray[np.object_]
+    s: NDArray[np.object_]
+    H: NDArray[np.object_]
+    y0: NDArray[np.object_]
+    reduced: Reduced | None = None
+    stamps: Stamps | None = None
 
 
 def _between(matrix: FloatArray, p: IntArray, n: IntArray) -> FloatArray:
@@ -699,9 +709,7 @@ def _rest(sde: StochasticODE) -> FloatArray:
     scale = 1.0 / np.where(size > 0, size, 1.0)
     lu, pivots, singular = dgetrf(scale[:, None] * F)
     if singular:
-        raise CircuitError(
-            "a bias current has no resting point: the drift is singular", nodes=node_names(sde.state_names)
-        )
+        return np.full(len(F), np.nan)
     x = np.zeros(len(F))
     for _ in range(2):
         x -= dgetrs(lu, pivots, scale * (sde.F @ x + sde.s))[0]

@@ -10,15 +10,14 @@ that this is for small networks (`MOST`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Context, Decimal, getcontext, localcontext
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spu.descriptor import Reduced
 from spu.errors import InternalError
-from spu.sde import StochasticODE, to_decimal
+from spu.sde import DecimalODE, StochasticODE, to_decimal
 
 FloatArray = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
@@ -36,6 +35,9 @@ _SURE = 25
 _UNDAMPED = Decimal("1e-14")
 """Decay over frequency of a mode that does not decay: the rounding of two inductors may make it or not."""
 
+_EPS = 2.0 * np.finfo(float).eps
+"""What a value is known to: a conductance may have been written as its resistance."""
+
 _ZERO = Decimal(0)
 
 
@@ -51,6 +53,8 @@ class PreciseLaw:
         (p,) V and (p, p) V^2 of the probes.
     mean, covariance:
         (q,) and (q, q) of the problem's variables, without their offsets.
+    error:
+        What the rounding of the elements' values to doubles makes of variances, at most, relative to them.
     """
 
     poles: ComplexArray
@@ -58,6 +62,7 @@ class PreciseLaw:
     voltage_covariance: FloatArray
     mean: FloatArray
     covariance: FloatArray
+    error: float
 
     @property
     def means(self) -> FloatArray:
@@ -109,46 +114,58 @@ def _solve_law(sde: StochasticODE, least: Decimal, *, last: bool) -> tuple[Preci
     What is smaller than ``least`` times its terms is in doubt; with the ``last`` digits it is zero.
     """
     equation = sde.decimal()
-    n = len(equation.E)
-    if n != sde.E.shape[0]:
+    if len(equation.E) != sde.E.shape[0]:
         raise Undetermined
-    A, B, drive = _explicit(equation)
+    # In states on scales that balance the drift.
+    A, B, drive, made_of = _explicit(equation)
+    scale = _balance(A)
+    A = A * scale / scale[:, None]
+    B, drive, made_of = (part / scale[:, None] for part in (B, drive, made_of))
     T, U = schur(A)
     real, imaginary = _eigenvalues(T)
-    size = max(abs(T).ravel())
-    slowest = int(np.argmin(-real))
     undamped = int(np.argmin(-real - _UNDAMPED * abs(imaginary)))
     if -real[undamped] <= _UNDAMPED * abs(imaginary[undamped]):
         raise Unstable(complex(float(real[undamped]), float(abs(imaginary[undamped]))))
+    slowest = int(np.argmin(-real))
+    size = max(abs(T).ravel())
     if -real[slowest] <= least * size:
         if not last and abs(real[slowest]) <= least * size:
             return _nothing(), False
         raise Unstable(complex(float(real[slowest]), float(abs(imaginary[slowest]))))
-    P = lyapunov(A, B @ B.T, T, U)
+    P = lyapunov(B @ B.T, T, U)
     _hold(A, P, B)
-    rest = -solve(A, drive[:, None])[:, 0]
-    probes, offsets = equation.X, equation.x0
+    probes = equation.H * scale
     readout = sde.readout.matrix
-    readout = to_decimal(readout.toarray() if readout.shape[1] == len(probes) else np.zeros((readout.shape[0], len(probes))))
-    lifted = readout @ probes
-    covariances, sure = [], True
-    for rows in (probes, lifted):
+    matching = readout.shape[1] == len(probes)
+    readout = to_decimal(readout.toarray() if matching else np.zeros((readout.shape[0], len(probes))))
+    covariances, weights, sure = [], np.full(P.shape, _ZERO), True
+    for rows in (probes, readout @ probes):
         covariance = rows @ P @ rows.T
         floor = least * (abs(rows) @ abs(P) @ abs(rows).T)
         nothing = abs(covariance) <= floor
         sure &= last or not bool((nothing.diagonal() & (floor.diagonal() != 0)).any())
         covariance[nothing] = _ZERO
         covariances.append(covariance.astype(np.float64))
-    mean = probes @ rest + offsets
-    poles = real.astype(np.float64) + 1j * imaginary.astype(np.float64)
+        heard = covariance.diagonal() > 0
+        if heard.any():
+            weights = weights + rows[heard].T @ (rows[heard] / covariance.diagonal()[heard][:, None])
+    mean = probes @ -solve(A, drive)[:, 0] + equation.y0
     law = PreciseLaw(
-        poles,
+        real.astype(np.float64) + 1j * imaginary.astype(np.float64),
         mean.astype(np.float64),
         covariances[0],
         (readout @ mean).astype(np.float64),
         covariances[1],
+        0.0,
     )
-    return law, sure
+    if equation.stamps is None or equation.reduced is None or not sure:
+        return law, sure
+    # The same from the other side: A^T = (U J) (J T^T J) (U J)^T with the order reversed by J.
+    adjoint = lyapunov(weights, T.T[::-1, ::-1], U[:, ::-1])
+    unknowns = equation.reduced.X * scale
+    inner = P @ adjoint @ made_of
+    by_F, by_E = 2 * (unknowns @ inner).T, -2 * (unknowns @ (A @ inner)).T
+    return replace(law, error=_EPS * equation.stamps.shares(by_F, by_E)), sure
 
 
 def _hold(A: DecimalArray, P: DecimalArray, B: DecimalArray) -> None:
@@ -165,19 +182,15 @@ def _hold(A: DecimalArray, P: DecimalArray, B: DecimalArray) -> None:
 
 def _nothing() -> PreciseLaw:
     empty, square = np.zeros(0), np.zeros((0, 0))
-    return PreciseLaw(np.zeros(0, dtype=np.complex128), empty, square, empty, square)
+    return PreciseLaw(np.zeros(0, dtype=np.complex128), empty, square, empty, square, np.inf)
 
 
-def _explicit(equation: Reduced) -> tuple[DecimalArray, DecimalArray, DecimalArray]:
-    """``A = E^-1 F``, ``E^-1 K`` and ``E^-1 s``, in states on scales that balance A; the probes' map follows in place."""
+def _explicit(equation: DecimalODE) -> tuple[DecimalArray, DecimalArray, DecimalArray, DecimalArray]:
+    """``E^-1`` times F, K, s (as a column) and the map from the circuit's equations to these."""
     n, m = equation.K.shape
-    solved = solve(equation.E, np.hstack([equation.F, equation.K, equation.s[:, None]]))
-    A = solved[:, :n]
-    scale = _balance(A)
-    A = A * scale / scale[:, None]
-    equation.X[...] = equation.X * scale
-    rest = solved[:, n:] / scale[:, None]
-    return A, rest[:, :m], rest[:, m]
+    made_of = np.eye(n, dtype=int) + _ZERO if equation.reduced is None else equation.reduced.made_of
+    solved = solve(equation.E, np.hstack([equation.F, equation.K, equation.s[:, None], made_of]))
+    return solved[:, :n], solved[:, n : n + m], solved[:, n + m : n + m + 1], solved[:, n + m + 1 :]
 
 
 def _balance(A: DecimalArray) -> DecimalArray:
@@ -331,17 +344,17 @@ def _eigenvalues(T: DecimalArray) -> tuple[DecimalArray, DecimalArray]:
     return real, imaginary
 
 
-def lyapunov(A: DecimalArray, Q: DecimalArray, T: DecimalArray, U: DecimalArray) -> DecimalArray:
-    """Solve ``A P + P A^T + Q = 0``, all (n, n), with the Schur form of A."""
+def lyapunov(Q: DecimalArray, T: DecimalArray, U: DecimalArray) -> DecimalArray:
+    """Solve ``A P + P A^T + Q = 0`` for symmetric Q, all (n, n), with the Schur form of A."""
     C = U.T @ Q @ U
     Y = np.full(C.shape, _ZERO)
     blocks = _blocks(T)
     for right in reversed(blocks):
         after = slice(right.stop, None)
-        rest = -C[:, right] - (Y[:, after] @ T[right, after].T if right.stop < len(A) else _ZERO)
+        rest = -C[:, right] - (Y[:, after] @ T[right, after].T if right.stop < len(T) else _ZERO)
         for left in [block for block in reversed(blocks) if block.start <= right.start]:
             here = rest[left]
-            if left.stop < len(A):
+            if left.stop < len(T):
                 here = here - T[left, left.stop :] @ Y[left.stop :, right]
             Y[left, right] = _sylvester(T[left, left], T[right, right], here)
             Y[right, left] = Y[left, right].T

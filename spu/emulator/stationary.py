@@ -312,6 +312,10 @@ def stationary(sde: StochasticODE) -> Stationary:
         If what was found does not solve the equation.
     """
     n = sde.E.shape[0]
+    if n > MOST and not np.isfinite(sde.mean).all():
+        raise CircuitError(
+            "a bias current has no resting point: the drift is singular", nodes=node_names(sde.state_names)
+        )
     modes = commuting_modes(sde)
     if modes is not None and not _decay(modes):
         modes = None
@@ -383,6 +387,12 @@ def _general(sde: StochasticODE, modes: Modes | None) -> Stationary:
         _refuse_mode(sde, 1j * values[worst].imag, vectors[:, worst])
     except Undetermined:
         raise CircuitError(reason[0], nodes=reason[1]) from None
+    if precise.error > CLAIMED:
+        raise CircuitError(
+            f"currents all but cancel at {listed(reason[1])}: rounding the elements' values to doubles alone moves a "
+            f"variance by {precise.error:.1g} of it; {reason[0]}",
+            nodes=reason[1],
+        )
     if _useful(sde, P, precise):
         return _held(Stationary(sde, modes, P, precise))
     if error <= USEFUL:
@@ -440,6 +450,9 @@ def _with_error(sde: StochasticODE, form: SchurForm) -> tuple[FloatArray, float]
     error = rounding_of_variances(sde, dense, P, form.adjoint(weighted.T @ weighted))
     # What refinement moved is far more than what it left.
     error = max(error, 1e-3 * float(np.abs(np.einsum("ij,ij->i", weighted @ last, weighted)).max(initial=0.0)))
+    spread = np.sqrt(np.maximum(P.diagonal(), 0.0))
+    if not (np.abs(last) <= 1e-6 * np.outer(spread, spread)).all():
+        error = np.inf
     drift = rounding_of_means(sde, sde.mean)
     mean = np.abs(readouts(sde, sde.H @ sde.mean + sde.y0))
     size = mean + np.sqrt(np.maximum(variance, 0.0))
@@ -507,16 +520,26 @@ def lyapunov(A: FloatArray, Q: FloatArray) -> FloatArray:
 
 
 def _refined(A: FloatArray, Q: FloatArray, form: SchurForm) -> tuple[FloatArray, FloatArray]:
-    """The solution of `lyapunov` and what refinement did to it, both (n, n)."""
+    """The solution of `lyapunov` and what the last refinement did to it, both (n, n)."""
     scale = float(np.abs(Q).max(initial=0.0))
     if scale == 0:
         return np.zeros_like(Q), np.zeros_like(Q)
     P = form.solve(Q / scale)
+    change = np.zeros_like(P)
     if len(A) > EXTENDED:  # extended products have no BLAS; above this the cost outgrows the solution's
-        return P * scale, np.zeros_like(P)
-    wide = A.astype(np.longdouble) @ P.astype(np.longdouble)
-    change = form.solve(np.asarray(wide + wide.T + (Q / scale), dtype=np.float64))
-    return (P + change) * scale, change * scale
+        return P * scale, change
+    for _ in range(_REFINEMENTS):
+        wide = A.astype(np.longdouble) @ P.astype(np.longdouble)
+        change = form.solve(np.asarray(wide + wide.T + (Q / scale), dtype=np.float64))
+        P = P + change
+        spread = np.sqrt(np.maximum(P.diagonal(), 0.0))
+        if (np.abs(change) <= 1e-8 * np.outer(spread, spread)).all():
+            break  # the next one would be of the order of its square
+    return P * scale, change * scale
+
+
+_REFINEMENTS = 4
+"""Most steps of refinement: one does, but for cells far more quiet than those they are coupled to."""
 
 
 @dataclass(frozen=True, eq=False)
