@@ -18,7 +18,7 @@ from spu.emulator.law import Law, solve
 from spu.emulator.stationary import Stationary
 from spu.errors import UsageError
 from spu.sde import stochastic_ode
-from spu.sparse import row_numbers, with_data
+from spu.sparse import known_congruence, row_numbers, with_data
 
 if TYPE_CHECKING:
     from spu.problem import Problem
@@ -216,7 +216,9 @@ def compare(
     readout = law.sde.readout
     if moments is None:
         T = readout.matrix
-        moments = T @ voltage_mean + readout.offset, T @ voltage_covariance @ T.T
+        known = isinstance(voltage_covariance, sp.csr_array)
+        lifted = known_congruence(T, voltage_covariance) if known else T @ voltage_covariance @ T.T
+        moments = T @ voltage_mean + readout.offset, lifted
     mean, covariance = moments
     given = {
         "variables": readout.variables,
@@ -365,13 +367,24 @@ def relative_error(found: Matrix, target: Matrix) -> float | None:
 
 
 def on_one_pattern(a: Matrix, b: Matrix) -> tuple[Matrix, Matrix]:
-    """Two matrices as they are, or where one is sparse, both on the entries that it knows."""
-    if isinstance(a, sp.csr_array) == isinstance(b, sp.csr_array):
+    """Two matrices as they are, or where one or both are sparse, on the entries that are known of both."""
+    if isinstance(a, sp.csr_array) and isinstance(b, sp.csr_array):
+        return _common(a, b), _common(b, a)
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         return a, b
     if isinstance(a, sp.csr_array):
         return a, with_data(a, np.asarray(b)[row_numbers(a), a.indices])
     assert isinstance(b, sp.csr_array)
     return with_data(b, np.asarray(a)[row_numbers(b), b.indices]), b
+
+
+def _common(a: sp.csr_array, b: sp.csr_array) -> sp.csr_array:
+    """Of a matrix the entries that another one stores, too; both sorted, of one shape."""
+    columns = a.shape[1]
+    rows = row_numbers(a)
+    kept = np.isin(rows * columns + a.indices, row_numbers(b) * columns + b.indices, assume_unique=True)
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows[kept], minlength=a.shape[0]))])
+    return sp.csr_array((a.data[kept], a.indices[kept], indptr), shape=a.shape)
 
 
 def frobenius(matrix: Matrix) -> float:

@@ -52,9 +52,16 @@ def rounding_of_variances(sde: StochasticODE, dense: DenseSDE, P: FloatArray, ad
     E_size, F_size = sde.sizes
     T = dense.to_state
     V = _to_equations(sde, dense)
-    by_F = T @ (P @ adjoint) @ V
-    by_E = V.T @ (adjoint @ dense.A @ P) @ T.T
-    found = (F_size * np.abs(by_F.T)).sum() * dense.time + (E_size * np.abs(by_E)).sum()
+    inner = P @ adjoint
+    by_F = T @ inner @ V
+    # E was divided by twice, for the drift and for the noise, and each time rounded anew.
+    right = adjoint @ dense.B
+    by_E = np.abs(V.T @ (adjoint @ dense.A @ P) @ T.T) + np.abs((V.T @ right) @ (T @ dense.B).T)
+    by_K = (np.abs(sde.K.toarray()) * np.abs(V.T @ right)).sum() * np.sqrt(dense.time)
+    found = (F_size * np.abs(by_F.T)).sum() * dense.time + (E_size * by_E).sum() + by_K
+    # And the entries of A and B B^T, of which those of quiet cells may cancel.
+    size = np.abs(dense.B)
+    found += (np.abs(dense.A) * np.abs(inner.T)).sum() + (np.abs(adjoint) * (size @ size.T)).sum()
     return float(2.0 * _EPS * found)
 
 

@@ -395,7 +395,7 @@ def _general(sde: StochasticODE, modes: Modes | None) -> Stationary:
         )
     if _useful(sde, P, precise):
         return _held(Stationary(sde, modes, P, precise))
-    if error <= USEFUL:
+    if error <= 1e-3 * USEFUL:
         raise InternalError(f"doubles and decimals differ by more than the {error:.1e} that rounding explains")
     return Stationary(sde, None, P, precise, reason)
 
@@ -448,6 +448,8 @@ def _with_error(sde: StochasticODE, form: SchurForm) -> tuple[FloatArray, float]
     if not np.isfinite(weighted).all():
         return P, np.inf
     error = rounding_of_variances(sde, dense, P, form.adjoint(weighted.T @ weighted))
+    terms = np.einsum("ij,ij->i", np.abs(weighted) @ np.abs(P), np.abs(weighted))
+    error = max(error, 4.0 * float(np.finfo(float).eps * terms.max(initial=0.0)))
     # What refinement moved is far more than what it left.
     error = max(error, 1e-3 * float(np.abs(np.einsum("ij,ij->i", weighted @ last, weighted)).max(initial=0.0)))
     spread = np.sqrt(np.maximum(P.diagonal(), 0.0))
