@@ -27,6 +27,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, getcontext
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -38,7 +39,7 @@ from spu.errors import CircuitError
 from spu.mna import Stamps, listed, node_names
 
 BoolArray = NDArray[np.bool_]
-FloatArray = NDArray[np.float64]
+Numbers = NDArray[Any]  # doubles, or objects that are `decimal.Decimal`
 IntArray = NDArray[np.int64]
 
 MOST_UNKNOWNS = 4000
@@ -66,60 +67,60 @@ class Reduced:
         (n, N) the equations as combinations of the circuit's: ``F = made_of F_circuit X``.
     """
 
-    E: FloatArray
-    F: FloatArray
-    K: FloatArray
-    s: FloatArray
-    X: FloatArray
-    x0: FloatArray
-    N: FloatArray
+    E: Numbers
+    F: Numbers
+    K: Numbers
+    s: Numbers
+    X: Numbers
+    x0: Numbers
+    N: Numbers
     states: IntArray
     conserved: bool
-    made_of: FloatArray
+    made_of: Numbers
 
 
 class _Tracked:
     """A matrix whose entries know the magnitudes of the terms that made them; cancelled ones are zero."""
 
-    def __init__(self, value: FloatArray, size: FloatArray) -> None:
+    def __init__(self, value: Numbers, size: Numbers) -> None:
         self.value, self.size = value, size
-        self.rounding = Decimal(64).scaleb(-getcontext().prec) if value.dtype == object else _ROUNDING
+        self.rounding: Any = Decimal(64).scaleb(-getcontext().prec) if value.dtype == object else _ROUNDING
         cancelled = np.abs(value) <= self.rounding * size
         value[cancelled] = size[cancelled] = 0
 
     @classmethod
-    def exact(cls, value: FloatArray) -> _Tracked:
+    def exact(cls, value: Numbers) -> _Tracked:
         """A matrix without cancellation."""
         return cls(value, np.abs(value))
 
     def copy(self) -> _Tracked:
         return _Tracked(self.value.copy(), self.size.copy())
 
-    def add_row(self, source: int, rows: IntArray, factors: FloatArray) -> None:
+    def add_row(self, source: int, rows: IntArray, factors: Numbers) -> None:
         """Add ``factors`` times row ``source`` to ``rows``."""
         columns = np.flatnonzero(self.value[source])
         if len(columns) and len(rows):
             terms, sizes = self.value[source, columns], self.size[source, columns]
             self._add(np.ix_(rows, columns), np.outer(factors, terms), np.outer(np.abs(factors), sizes))
 
-    def add_column(self, source: int, columns: IntArray, factors: FloatArray) -> None:
+    def add_column(self, source: int, columns: IntArray, factors: Numbers) -> None:
         """Add ``factors`` times column ``source`` to ``columns``."""
         rows = np.flatnonzero(self.value[:, source])
         if len(columns) and len(rows):
             terms, sizes = self.value[rows, source], self.size[rows, source]
             self._add(np.ix_(rows, columns), np.outer(terms, factors), np.outer(sizes, np.abs(factors)))
 
-    def add_multiple(self, column: FloatArray, row: FloatArray, sizes: tuple[FloatArray, FloatArray]) -> None:
+    def add_multiple(self, column: Numbers, row: Numbers, sizes: tuple[Numbers, Numbers]) -> None:
         """Add the outer product of a column and a row whose terms have these magnitudes."""
         rows, columns = np.flatnonzero(column), np.flatnonzero(row)
         if len(columns) and len(rows):
             where = np.ix_(rows, columns)
             self._add(where, np.outer(column[rows], row[columns]), np.outer(sizes[0][rows], sizes[1][columns]))
 
-    def _add(self, where: tuple[IntArray, ...], terms: FloatArray, sizes: FloatArray) -> None:
+    def _add(self, where: tuple[IntArray, ...], terms: Numbers, sizes: Numbers) -> None:
         self._put(where, self.value[where] + terms, self.size[where] + sizes)
 
-    def _put(self, where: tuple[IntArray, ...], value: FloatArray, size: FloatArray) -> None:
+    def _put(self, where: tuple[IntArray, ...], value: Numbers, size: Numbers) -> None:
         cancelled = np.abs(value) <= self.rounding * size
         value[cancelled] = size[cancelled] = 0
         self.value[where], self.size[where] = value, size
@@ -182,7 +183,9 @@ class _System:
 
     def __init__(self, stamps: Stamps, names: Sequence[str], decimal: bool) -> None:
         size = stamps.size
-        matrices = [[stamped.dense(name, decimal=decimal) for name in "EFKs"] for stamped in (stamps, stamps.magnitudes())]
+        matrices = [
+            [stamped.dense(name, decimal=decimal) for name in "EFKs"] for stamped in (stamps, stamps.magnitudes())
+        ]
         (E, F, K, s), (E_size, F_size, K_size, s_size) = matrices
         self.stamps, self.names, self.size = stamps, names, size
         self.E, self.F = _Tracked(E, E_size), _Tracked(F, F_size)
@@ -193,16 +196,16 @@ class _System:
         self.rows, self.columns = np.ones(size, dtype=bool), np.ones(size, dtype=bool)
         self.ends = stamps.branch_ends()
 
-    def eye(self) -> FloatArray:
+    def eye(self) -> Numbers:
         """(size, size) unit matrix of the numbers that the equations are made of."""
         return np.eye(self.size, dtype=self.E.value.dtype)
 
-    def add_row(self, source: int, rows: IntArray, factors: FloatArray) -> None:
+    def add_row(self, source: int, rows: IntArray, factors: Numbers) -> None:
         for matrix in (self.E, self.F, self.S):
             matrix.add_row(source, rows, factors)
         self.made_of[rows] += np.outer(factors, self.made_of[source])
 
-    def others(self, matrix: _Tracked, row: int, column: int) -> tuple[IntArray, FloatArray]:
+    def others(self, matrix: _Tracked, row: int, column: int) -> tuple[IntArray, Numbers]:
         """Open rows but one with an entry in a column, and what to add of that one to each to remove it."""
         rows = np.flatnonzero(self.rows & (matrix.value[:, column] != 0))
         rows = rows[rows != row]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -164,7 +165,7 @@ class Stamps:
         matrix = sp.coo_array((values[keep], (rows[keep], cols[keep])), shape=shape)
         return sp.csr_array(matrix)
 
-    def dense(self, name: str, *, decimal: bool = False) -> FloatArray:
+    def dense(self, name: str, *, decimal: bool = False) -> NDArray[Any]:
         """``E``, ``F``, ``K`` or ``s`` (as a column) as a dense matrix.
 
         With ``decimal`` an array of `decimal.Decimal`, the terms added up in the current context's precision: a leak of
@@ -172,7 +173,7 @@ class Stamps:
         """
         if not decimal:
             matrix = getattr(self, name)
-            return np.asarray(matrix.toarray() if sp.issparse(matrix) else matrix[:, None], dtype=np.float64)
+            return np.asarray(matrix[:, None] if name == "s" else matrix.toarray(), dtype=np.float64)
         parts = {
             "E": [*self._charge, *self._mutual(decimal=True)],
             "F": [*self._drift, *self._laws],
@@ -188,7 +189,7 @@ class Stamps:
                     total[row, column] += Decimal(value)
         return total
 
-    def shares(self, by_F: FloatArray, by_E: FloatArray) -> float:
+    def shares(self, by_F: NDArray[Any], by_E: NDArray[Any]) -> float:
         """What relative changes of the elements' values make of a quantity at most: the sum of its derivatives.
 
         Parameters

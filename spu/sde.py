@@ -9,10 +9,11 @@ with voltage sources, or constraints of other kinds, go the general way (`spu.de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import scipy.linalg as la
@@ -80,7 +81,7 @@ class StochasticODE:
 
     @property
     def sizes(self) -> tuple[FloatArray, FloatArray]:
-        """(n, n) each: the magnitudes of the terms that made the entries of E and F, of which rounding took its share."""
+        """(n, n) each: magnitudes of the terms that made the entries of E and F, of which rounding took its share."""
         if self._original is not None:
             return self._original.sizes()
         return abs(self.E).toarray(), abs(self.F).toarray()
@@ -120,7 +121,7 @@ class StochasticODE:
         return _dense(self)
 
 
-def to_decimal(matrix: FloatArray) -> FloatArray:
+def to_decimal(matrix: FloatArray) -> NDArray[Any]:
     """An array of doubles as one of `decimal.Decimal`, digit by digit."""
     return np.array([Decimal(value) for value in matrix.ravel().tolist()], dtype=object).reshape(matrix.shape)
 
@@ -170,7 +171,7 @@ class DecimalODE:
     stamps: Stamps | None = None
 
 
-def _between(matrix: FloatArray, p: IntArray, n: IntArray) -> FloatArray:
+def _between(matrix: NDArray[Any], p: IntArray, n: IntArray) -> NDArray[Any]:
     """Rows p less rows n of a matrix, those of ground being zero."""
     padded = np.vstack([matrix, np.full((1, matrix.shape[1]), Decimal(0))])
     first, second = (padded[np.where(ends == GROUND, len(matrix), ends)] for ends in (p, n))
@@ -210,7 +211,7 @@ class DenseSDE:
 
     @cached_property
     def eigen(self) -> tuple[NDArray[np.complex128], NDArray[np.complex128], NDArray[np.complex128], FloatArray]:
-        """Eigenvalues (n,), left and right eigenvectors (n, n) of length 1, and for each (n,) the norm of its part of A.
+        """Eigenvalues (n,), left and right eigenvectors (n, n) of length 1, and (n,) the norm of each one's part of A.
 
         Parts of the network that nothing connects are taken one by one: the slow ones have their own scale.
         """
@@ -220,7 +221,7 @@ class DenseSDE:
         for part in parts(self.A):
             where = np.ix_(part, part)
             block = self.A[where]
-            values[part], left[where], right[where] = la.eig(block, left=True)
+            values[part], left[where], right[where] = la.eig(block, left=True)  # type: ignore[misc]
             norms[part] = np.linalg.norm(block)
         return values, left, right, norms
 

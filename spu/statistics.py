@@ -216,8 +216,10 @@ def compare(
     readout = law.sde.readout
     if moments is None:
         T = readout.matrix
-        known = isinstance(voltage_covariance, sp.csr_array)
-        lifted = known_congruence(T, voltage_covariance) if known else T @ voltage_covariance @ T.T
+        sparse = isinstance(voltage_covariance, sp.csr_array)
+        lifted: Matrix = (
+            known_congruence(T, cast(sp.csr_array, voltage_covariance)) if sparse else T @ voltage_covariance @ T.T
+        )
         moments = T @ voltage_mean + readout.offset, lifted
     mean, covariance = moments
     given = {

@@ -142,7 +142,9 @@ class ExactLaw:
             self.stable = stable(self.polynomial)
             if self.stable:
                 P = covariance(E, F, Q)
-                T = np.array([[Decimal(value) for value in row] for row in device.readout.matrix.toarray()], dtype=object)
+                T = np.array(
+                    [[Decimal(value) for value in row] for row in device.readout.matrix.toarray()], dtype=object
+                )
                 self.voltages = P[:n, :n].astype(np.float64)
                 self.variables = (T @ P[:n, :n] @ T.T).astype(np.float64)
                 self.mean = mean(F, s)[:n].astype(np.float64)

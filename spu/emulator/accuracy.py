@@ -26,7 +26,7 @@ FloatArray = NDArray[np.float64]
 _EPS = 4.0 * np.finfo(float).eps
 """Of the magnitudes of its terms, what an entry may be off: some roundings."""
 
-_HELD = 1e-9
+HELD = 1e-9
 """Of the magnitudes of its terms, what a residual of a solved equation may be: far above rounding."""
 
 _VECTORS = 4
@@ -34,7 +34,7 @@ _VECTORS = 4
 
 
 def readouts(sde: StochasticODE, probes: FloatArray) -> FloatArray:
-    """(p + q, ...): of all that is read, probes (p, ...) first, then the problem's variables where they are of these."""
+    """(p + q, ...) of what is read: probes (p, ...) first, then the problem's variables where they are of these."""
     matrix = sde.readout.matrix
     return np.concatenate([probes, matrix @ probes]) if matrix.shape[1] == len(probes) else probes
 
@@ -101,7 +101,12 @@ def rounding_of_poles(sde: StochasticODE, dense: DenseSDE) -> FloatArray:
 
 
 def hold_covariance(
-    sde: StochasticODE, multiply: Callable[[FloatArray], FloatArray], variance: FloatArray, *, what: str
+    sde: StochasticODE,
+    multiply: Callable[[FloatArray], FloatArray],
+    variance: FloatArray,
+    *,
+    what: str,
+    within: float = HELD,
 ) -> None:
     """Hold a covariance of the states against the residual of its own Lyapunov equation.
 
@@ -119,6 +124,8 @@ def hold_covariance(
         (n,) of the states.
     what:
         How the covariance was found, for the message.
+    within:
+        What the residual may be, of its terms.
 
     Raises
     ------
@@ -136,10 +143,10 @@ def hold_covariance(
     residual = F @ multiply(E.T @ w) + E @ multiply(F.T @ w) + K @ (K.T @ w)
     terms = current * float(charge @ weight) + charge * float(current @ weight) + abs(K) @ (abs(K).T @ weight)
     worst = np.abs(residual).max(axis=1, initial=0.0)
-    wrong = ~(worst <= _HELD * terms)
+    wrong = ~(worst <= within * terms)
     if wrong.any():
         k = int(np.argmax(np.where(wrong, worst / np.maximum(terms, 1e-300), -1.0)))
         raise InternalError(
             f"the covariance found {what} does not solve its Lyapunov equation: at {sde.state_names[k]} the residual "
-            f"is {worst[k] / max(terms[k], 1e-300):.1e} of its terms, not below {_HELD:g}"
+            f"is {worst[k] / max(terms[k], 1e-300):.1e} of its terms, not below {within:g}"
         )

@@ -92,7 +92,7 @@ class SparseStationary:
         if wrong.any():
             k = int(np.argmax(wrong))
             raise InternalError(
-                f"of the inverse of the matrix that couples {len(ones)} cells, column {k} times row {k} is {ones[k]:.9g}"
+                f"of the inverse of the matrix that couples the cells, column {k} times its row {k} is {ones[k]:.9g}"
             )
         return found
 

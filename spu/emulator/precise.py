@@ -135,9 +135,7 @@ def _solve_law(sde: StochasticODE, least: Decimal, *, last: bool) -> tuple[Preci
     P = lyapunov(B @ B.T, T, U)
     _hold(A, P, B)
     probes = equation.H * scale
-    readout = sde.readout.matrix
-    matching = readout.shape[1] == len(probes)
-    readout = to_decimal(readout.toarray() if matching else np.zeros((readout.shape[0], len(probes))))
+    readout = to_decimal(_readout(sde))
     covariances, weights, sure = [], np.full(P.shape, _ZERO), True
     for rows in (probes, readout @ probes):
         covariance = rows @ P @ rows.T
@@ -166,6 +164,12 @@ def _solve_law(sde: StochasticODE, least: Decimal, *, last: bool) -> tuple[Preci
     inner = P @ adjoint @ made_of
     by_F, by_E = 2 * (unknowns @ inner).T, -2 * (unknowns @ (A @ inner)).T
     return replace(law, error=_EPS * equation.stamps.shares(by_F, by_E)), sure
+
+
+def _readout(sde: StochasticODE) -> FloatArray:
+    """(q, p) from probes to variables; zeros where it is not of these probes."""
+    matrix, probes = sde.readout.matrix, sde.H.shape[0]
+    return matrix.toarray() if matrix.shape[1] == probes else np.zeros((matrix.shape[0], probes))
 
 
 def _hold(A: DecimalArray, P: DecimalArray, B: DecimalArray) -> None:

@@ -21,6 +21,7 @@ from scipy.linalg.lapack import dtrsyl
 
 from spu.constants import UNIT_NOISE_DENSITY
 from spu.emulator.accuracy import (
+    HELD,
     hold_covariance,
     readouts,
     rounding_of_means,
@@ -81,7 +82,9 @@ class Stationary:
         """
         if self.unresolved is not None:
             reason, nodes = self.unresolved
-            raise CircuitError(f"{reason}: means and covariances are known, spectra and runs in time are not", nodes=nodes)
+            raise CircuitError(
+                f"{reason}: means and covariances are known, spectra and runs in time are not", nodes=nodes
+            )
         return self.sde.dense
 
     @cached_property
@@ -345,10 +348,15 @@ def _loud(modes: Modes) -> bool:
     return bool((squares @ modes.variance >= QUIET * modes.variance.max() * squares.sum(axis=1)).all())
 
 
-def _held(law: Stationary) -> Stationary:
+def _held(law: Stationary, within: float = HELD) -> Stationary:
+    """The law, its covariance held against the equation."""
     to_state, covariance = law.sde.dense.to_state, law.covariance
     variance = np.maximum(((to_state @ covariance) * to_state).sum(axis=1), 0.0)
-    hold_covariance(law.sde, lambda x: to_state @ (covariance @ (to_state.T @ x)), variance, what="in general")
+
+    def multiply(x: FloatArray) -> FloatArray:
+        return to_state @ (covariance @ (to_state.T @ x))
+
+    hold_covariance(law.sde, multiply, variance, what="in general", within=within)
     return law
 
 
@@ -394,7 +402,7 @@ def _general(sde: StochasticODE, modes: Modes | None) -> Stationary:
             nodes=reason[1],
         )
     if _useful(sde, P, precise):
-        return _held(Stationary(sde, modes, P, precise))
+        return _held(Stationary(sde, modes, P, precise), within=USEFUL)
     if error <= 1e-3 * USEFUL:
         raise InternalError(f"doubles and decimals differ by more than the {error:.1e} that rounding explains")
     return Stationary(sde, None, P, precise, reason)
