@@ -23,7 +23,7 @@ from spu.emulator.run import Method, choose_method, independent_method, run
 from spu.emulator.stationary import Stationary
 from spu.errors import UsageError
 from spu.estimate import about_sample_mean, independent_error, trajectory_error
-from spu.sparse import canonical, row_numbers, with_data
+from spu.sparse import row_numbers, with_data
 from spu.statistics import (
     Matrix,
     Statistics,
@@ -458,7 +458,7 @@ def _draw_large(law: SparseStationary, interval: float, step: float | None, comm
     sums = _honest(sums, memory, law)
     scale = law.sde.readout.matrix
     P = law.voltage_covariance
-    covariance = canonical(scale @ P @ scale.T)
+    covariance = law.readout_moments[1]
     variance = covariance.diagonal()
     squares = variance[row_numbers(covariance)] * variance[covariance.indices] + covariance.data**2
     # A variable's mean is as uncertain, for its own spread, as are those of the cells it is read from.
