@@ -98,6 +98,10 @@ def draw(seed: int, families: tuple[str, ...] | None = None, numbers: int = NUMB
         drawn = FAMILIES[family][0](rng)
     except spu.Unrealizable as why:
         raise Refused(f"{family}: {str(why)[:60]}") from None
+    except spu.CircuitError as why:
+        if "rates spread" not in str(why):
+            raise
+        raise Refused(f"{family}: {str(why)[:60]}") from None
     options = _options(rng, drawn, numbers)
     return Case(seed, family, drawn.subject, drawn.laws, options, drawn.sparse)
 
