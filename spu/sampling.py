@@ -481,7 +481,7 @@ def _draw_large(law: SparseStationary, interval: float, step: float | None, comm
 
 
 def _honest(sums: PatternSums, memory: Memory, law: SparseStationary) -> PatternSums:
-    """Error bars where the scatter between trajectories says little, or nothing: within what is known of the memory.
+    """Error bars where the scatter between trajectories says little, or nothing: within what is known.
 
     Of a single trajectory the bounds themselves are taken, which are no smaller than the errors; of few the scatter of
     one cell is drawn towards that of all, as far as their number says it is not known.
@@ -491,7 +491,9 @@ def _honest(sums: PatternSums, memory: Memory, law: SparseStationary) -> Pattern
     least, worst = float(samples**2 / memory.squares[0]), memory.largest[0] * variance / samples
     if np.isnan(sums.effective_samples):
         return replace(sums, effective_samples=least, mean_error=np.sqrt(worst))
-    if not memory.steps > 1 or memory.trajectories >= 16:
+    if not sums.ends.size:  # independent draws: known
+        return replace(sums, mean_error=np.sqrt(variance / samples))
+    if memory.trajectories >= 16:
         return replace(sums, effective_samples=float(np.clip(sums.effective_samples, least, samples)))
     own = sums.mean_error**2
     loud = variance > 0

@@ -141,8 +141,9 @@ def run_large(
         for until in rounds(max(lengths), stride, interrupted):
 
             def work(number: int, begin: int = done, end: int = until) -> None:
-                for k in range(begin, min(end, lengths[number]), stride):
-                    advance(tiles[number], k)
+                with np.errstate(over="ignore", invalid="ignore"):  # the guard says so, in words
+                    for k in range(begin, min(end, lengths[number]), stride):
+                        advance(tiles[number], k)
 
             each(work, range(len(tiles)))
             done = until
@@ -192,6 +193,20 @@ def _normals(rows: int, key: NDArray[np.uint64], steps: NDArray[np.int64], who: 
 
 
 def _gather(
+    tiles: list[_Tile],
+    samples: int,
+    steps: int,
+    independent: bool,
+    pattern: sp.csr_array,
+    kept: FloatArray,
+    ends: FloatArray,
+) -> PatternSums:
+    """Add up the tiles, and see how far trajectories scatter; what is not finite is for the guard to say."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _added(tiles, samples, steps, independent, pattern, kept, ends)
+
+
+def _added(
     tiles: list[_Tile],
     samples: int,
     steps: int,
