@@ -7,11 +7,12 @@ within each column, ``values``.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from spu.compiled import compiled, floats, integers
 
-@numba.njit(cache=True)
+
+@compiled(indptr=integers("n+1"), indices=integers("entries"))
 def structure(indptr, indices):
     """Structure of L from the rows of the lower triangle of a symmetric matrix: its indptr and rows.
 
@@ -48,7 +49,14 @@ def structure(indptr, indices):
     return starts, rows
 
 
-@numba.njit(cache=True)
+@compiled(
+    from_indptr=integers("n+1"),
+    from_rows=integers("given"),
+    from_values=floats("given"),
+    indptr=integers("n+1"),
+    rows=integers("entries"),
+    values=floats("entries", written=True),
+)
 def scatter(from_indptr, from_rows, from_values, indptr, rows, values):
     """Put the entries of one L, in any order, into another of larger structure."""
     n = len(indptr) - 1
@@ -61,7 +69,9 @@ def scatter(from_indptr, from_rows, from_values, indptr, rows, values):
                 values[place[from_rows[p]]] = from_values[p]
 
 
-@numba.njit(cache=True)
+@compiled(
+    indptr=integers("n+1"), rows=integers("entries"), values=floats("entries"), block=floats("n", "k", written=True)
+)
 def back_substitute(indptr, rows, values, block):
     """Solve ``L^T x = block`` in place, for a (n, k) block."""
     for j in range(len(indptr) - 2, -1, -1):
@@ -71,7 +81,7 @@ def back_substitute(indptr, rows, values, block):
                 block[j, c] -= factor * block[i, c]
 
 
-@numba.njit(cache=True)
+@compiled(indptr=integers("n+1"), rows=integers("entries"), values=floats("entries"), pivots=floats("n"))
 def takahashi(indptr, rows, values, pivots):
     """Entries of ``(L D L^T)^-1`` below the diagonal, on the structure of L, and on the diagonal."""
     n = len(pivots)
@@ -100,7 +110,14 @@ def takahashi(indptr, rows, values, pivots):
     return inverse, diagonal
 
 
-@numba.njit(cache=True)
+@compiled(
+    indptr=integers("n+1"),
+    rows=integers("entries"),
+    inverse=floats("entries"),
+    diagonal=floats("n"),
+    column=integers("wanted"),
+    row=integers("wanted"),
+)
 def gather(indptr, rows, inverse, diagonal, column, row):
     """Entries at the given places, row >= column, by bisection."""
     found = np.empty(len(row))

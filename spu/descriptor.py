@@ -26,6 +26,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal, getcontext
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -37,7 +39,7 @@ from spu.errors import CircuitError
 from spu.mna import Stamps, listed, node_names
 
 BoolArray = NDArray[np.bool_]
-FloatArray = NDArray[np.float64]
+Numbers = NDArray[Any]  # doubles, or objects that are `decimal.Decimal`
 IntArray = NDArray[np.int64]
 
 MOST_UNKNOWNS = 4000
@@ -61,62 +63,66 @@ class Reduced:
         (n,) the unknown that each state is named after, ascending.
     conserved:
         Whether a conserved charge or flux was taken as zero.
+    made_of:
+        (n, N) the equations as combinations of the circuit's: ``F = made_of F_circuit X``.
     """
 
-    E: FloatArray
-    F: FloatArray
-    K: FloatArray
-    s: FloatArray
-    X: FloatArray
-    x0: FloatArray
-    N: FloatArray
+    E: Numbers
+    F: Numbers
+    K: Numbers
+    s: Numbers
+    X: Numbers
+    x0: Numbers
+    N: Numbers
     states: IntArray
     conserved: bool
+    made_of: Numbers
 
 
 class _Tracked:
     """A matrix whose entries know the magnitudes of the terms that made them; cancelled ones are zero."""
 
-    def __init__(self, value: FloatArray, size: FloatArray) -> None:
+    def __init__(self, value: Numbers, size: Numbers) -> None:
         self.value, self.size = value, size
-        cancelled = np.abs(value) <= _ROUNDING * size
-        value[cancelled] = size[cancelled] = 0.0
+        self.rounding: Any = Decimal(64).scaleb(-getcontext().prec) if value.dtype == object else _ROUNDING
+        cancelled = np.abs(value) <= self.rounding * size
+        value[cancelled] = size[cancelled] = 0
 
     @classmethod
-    def exact(cls, value: FloatArray) -> _Tracked:
+    def exact(cls, value: Numbers) -> _Tracked:
         """A matrix without cancellation."""
         return cls(value, np.abs(value))
 
     def copy(self) -> _Tracked:
         return _Tracked(self.value.copy(), self.size.copy())
 
-    def add_row(self, source: int, rows: IntArray, factors: FloatArray) -> None:
+    def add_row(self, source: int, rows: IntArray, factors: Numbers) -> None:
         """Add ``factors`` times row ``source`` to ``rows``."""
         columns = np.flatnonzero(self.value[source])
         if len(columns) and len(rows):
             terms, sizes = self.value[source, columns], self.size[source, columns]
             self._add(np.ix_(rows, columns), np.outer(factors, terms), np.outer(np.abs(factors), sizes))
 
-    def add_column(self, source: int, columns: IntArray, factors: FloatArray) -> None:
+    def add_column(self, source: int, columns: IntArray, factors: Numbers) -> None:
         """Add ``factors`` times column ``source`` to ``columns``."""
         rows = np.flatnonzero(self.value[:, source])
         if len(columns) and len(rows):
             terms, sizes = self.value[rows, source], self.size[rows, source]
             self._add(np.ix_(rows, columns), np.outer(terms, factors), np.outer(sizes, np.abs(factors)))
 
-    def add_multiple(self, column: FloatArray, row: FloatArray, sizes: tuple[FloatArray, FloatArray]) -> None:
+    def add_multiple(self, column: Numbers, row: Numbers, sizes: tuple[Numbers, Numbers]) -> None:
         """Add the outer product of a column and a row whose terms have these magnitudes."""
         rows, columns = np.flatnonzero(column), np.flatnonzero(row)
         if len(columns) and len(rows):
             where = np.ix_(rows, columns)
             self._add(where, np.outer(column[rows], row[columns]), np.outer(sizes[0][rows], sizes[1][columns]))
 
-    def _add(self, where: tuple[IntArray, ...], terms: FloatArray, sizes: FloatArray) -> None:
+    def _add(self, where: tuple[IntArray, ...], terms: Numbers, sizes: Numbers) -> None:
         self._put(where, self.value[where] + terms, self.size[where] + sizes)
 
-    def _put(self, where: tuple[IntArray, ...], value: FloatArray, size: FloatArray) -> None:
-        cancelled = np.abs(value) <= _ROUNDING * size
-        value[cancelled] = size[cancelled] = 0.0
+    def _put(self, where: tuple[IntArray, ...], value: Numbers, size: Numbers) -> None:
+        cancelled = np.abs(value) <= self.rounding * size
+        value[cancelled] = size[cancelled] = 0
         self.value[where], self.size[where] = value, size
 
 
@@ -125,7 +131,7 @@ class _Pivots:
 
     def __init__(self, matrix: _Tracked, rows: IntArray, columns: IntArray, gone: BoolArray | None = None) -> None:
         self.matrix, self.rows, self.columns = matrix, rows, columns
-        block = np.abs(matrix.value[np.ix_(rows, columns)])
+        block = np.abs(matrix.value[np.ix_(rows, columns)]).astype(np.float64)
         wide, high = (
             np.sqrt(np.where(m > 0, m, 1.0)) for m in (block.max(axis=1, initial=0), block.max(axis=0, initial=0))
         )
@@ -141,9 +147,9 @@ class _Pivots:
     def _look(self, local: IntArray) -> None:
         columns = np.flatnonzero(self.open_columns)
         if not len(columns) or not len(local):
-            self.best[local] = 0.0
+            self.best[local] = 0
             return
-        found = np.abs(self.matrix.value[np.ix_(self.rows[local], self.columns[columns])])
+        found = np.abs(self.matrix.value[np.ix_(self.rows[local], self.columns[columns])]).astype(np.float64)
         found *= self.weight[np.ix_(local, columns)]
         # Of equal ones that of a row's own unknown, which keeps the circuit's structure.
         found[self.rows[local][:, None] == self.columns[columns][None, :]] *= 1.5
@@ -175,25 +181,31 @@ class _Pivots:
 class _System:
     """The equations while they are reduced; rows and columns keep their numbers, and are closed as they go."""
 
-    def __init__(self, stamps: Stamps, names: Sequence[str]) -> None:
+    def __init__(self, stamps: Stamps, names: Sequence[str], decimal: bool) -> None:
         size = stamps.size
-        E, F, K, s = (_dense(matrix) for matrix in (stamps.E, stamps.F, stamps.K, stamps.s[:, None]))
-        bounds = stamps.magnitudes()
+        matrices = [
+            [stamped.dense(name, decimal=decimal) for name in "EFKs"] for stamped in (stamps, stamps.magnitudes())
+        ]
+        (E, F, K, s), (E_size, F_size, K_size, s_size) = matrices
         self.stamps, self.names, self.size = stamps, names, size
-        self.E, self.F = _Tracked(E, _dense(bounds.E)), _Tracked(F, _dense(bounds.F))
+        self.E, self.F = _Tracked(E, E_size), _Tracked(F, F_size)
         # Sources: the constant one first, then the noise.
-        self.S = _Tracked(np.hstack([s, K]), np.hstack([bounds.s[:, None], _dense(bounds.K)]))
-        self.made_of = np.eye(size)  # each equation as a combination of the circuit's
-        self.X, self.Y = _Tracked.exact(np.eye(size)), _Tracked.exact(np.zeros_like(self.S.value))
+        self.S = _Tracked(np.hstack([s, K]), np.hstack([s_size, K_size]))
+        self.made_of = self.eye()  # each equation as a combination of the circuit's
+        self.X, self.Y = _Tracked.exact(self.eye()), _Tracked.exact(np.zeros_like(self.S.value))
         self.rows, self.columns = np.ones(size, dtype=bool), np.ones(size, dtype=bool)
         self.ends = stamps.branch_ends()
 
-    def add_row(self, source: int, rows: IntArray, factors: FloatArray) -> None:
+    def eye(self) -> Numbers:
+        """(size, size) unit matrix of the numbers that the equations are made of."""
+        return np.eye(self.size, dtype=self.E.value.dtype)
+
+    def add_row(self, source: int, rows: IntArray, factors: Numbers) -> None:
         for matrix in (self.E, self.F, self.S):
             matrix.add_row(source, rows, factors)
         self.made_of[rows] += np.outer(factors, self.made_of[source])
 
-    def others(self, matrix: _Tracked, row: int, column: int) -> tuple[IntArray, FloatArray]:
+    def others(self, matrix: _Tracked, row: int, column: int) -> tuple[IntArray, Numbers]:
         """Open rows but one with an entry in a column, and what to add of that one to each to remove it."""
         rows = np.flatnonzero(self.rows & (matrix.value[:, column] != 0))
         rows = rows[rows != row]
@@ -203,7 +215,7 @@ class _System:
         """Remove a column from all rows but one; returns which changed."""
         rows, factors = self.others(matrix, row, column)
         self.add_row(row, rows, factors)
-        matrix.value[rows, column] = matrix.size[rows, column] = 0.0
+        matrix.value[rows, column] = matrix.size[rows, column] = 0
         return rows
 
     def mix(self, column: int, row_of: _Tracked, row: int, columns: IntArray) -> None:
@@ -223,7 +235,7 @@ class _System:
             -self.S.value[row] / pivot,
             (self.X.size[:, column], self.S.size[row] / abs(pivot)),
         )
-        self.E.value[:, column] = self.E.size[:, column] = 0.0
+        self.E.value[:, column] = self.E.size[:, column] = 0
         changed = self.remove(self.F, row, column)
         self.rows[row] = self.columns[column] = False
         return changed
@@ -242,7 +254,7 @@ class _System:
         return node_names([self.names[k] for k in named])
 
 
-def reduce(stamps: Stamps, names: Sequence[str]) -> Reduced:
+def reduce(stamps: Stamps, names: Sequence[str], *, decimal: bool = False) -> Reduced:
     """Reduce the equations of a circuit to an ordinary stochastic differential equation.
 
     Parameters
@@ -251,6 +263,8 @@ def reduce(stamps: Stamps, names: Sequence[str]) -> Reduced:
         The equations.
     names:
         Of the unknowns, ``v(node)`` and ``i(element of instance)``.
+    decimal:
+        Add up and eliminate in `decimal.Decimal` of the current context's precision, and return arrays of these.
 
     Raises
     ------
@@ -264,7 +278,7 @@ def reduce(stamps: Stamps, names: Sequence[str]) -> Reduced:
             f"{stamps.size} nodes and branches are too many (at most {MOST_UNKNOWNS}) for a network with voltage "
             "sources, controlled sources that have branches, couplings in loops of inductors, or inductors in series"
         )
-    system = _System(stamps, names)
+    system = _System(stamps, names, decimal)
     _drop_source_currents(system)
     _follow_sources(system)
     while _constraints(system):
@@ -279,7 +293,7 @@ def _drop_source_currents(system: _System) -> None:
     """Step 1: take out the currents of voltage-defined branches, each with an equation that determines it."""
     nodes, F = system.stamps.node_count, system.F
     for branch in (nodes + np.concatenate([*system.stamps.voltage_branches, np.empty(0, np.int64)])).tolist():
-        column = np.where(system.rows, np.abs(F.value[:, branch]), 0.0)
+        column = np.where(system.rows, np.abs(F.value[:, branch]), 0)
         # Kirchhoff's laws have +-1 there and gains; equations of branches only where they must.
         row = int(np.argmax(column[:nodes])) if column[:nodes].any() else int(np.argmax(column))
         if column[row] == 0:
@@ -295,7 +309,7 @@ def _follow_sources(system: _System) -> None:
     """
     nodes, E, S = system.stamps.node_count, system.E, system.S
     branches = np.arange(nodes, system.size)
-    quiet = system.rows[nodes:] & ~E.value[nodes:].any(axis=1) & ~S.value[nodes:, 1:].any(axis=1)
+    quiet = system.rows[nodes:] & (E.value[nodes:] == 0).all(axis=1) & (S.value[nodes:, 1:] == 0).all(axis=1)
     pivots = _Pivots(system.F, branches[quiet], np.flatnonzero(system.columns & ~system.rows), ~system.rows)
     while (pivot := pivots.next()) is not None:
         pivots.changed(system.solve(*pivot))
@@ -396,12 +410,12 @@ def _separate(system: _System) -> None:
             factors = -system.E.value[row, here] / system.E.value[row, column]
             for matrix in (system.F, system.X):
                 matrix.add_column(column, here, factors)
-            system.E.value[row, here] = system.E.size[row, here] = 0.0
+            system.E.value[row, here] = system.E.size[row, here] = 0
 
 
 def _blocks(system: _System) -> list[tuple[IntArray, IntArray]]:
     """Rows and columns of E that hang together, where there is an entry at all."""
-    graph = sp.coo_array(np.where(system.rows[:, None] & system.columns[None, :], system.E.value, 0.0))
+    graph = sp.coo_array(system.rows[:, None] & system.columns[None, :] & (system.E.value != 0))
     size = system.size
     ends = (graph.row, graph.col + size)
     both = sp.coo_array((np.ones(graph.nnz), ends), shape=(2 * size, 2 * size))
@@ -420,10 +434,10 @@ def _dominant(matrix: _Tracked, rows: IntArray, columns: IntArray) -> bool:
         return False
     where = np.ix_(rows, rows)
     block = np.abs(matrix.value[where])
-    labels = connected_components(sp.csr_array(block), directed=True, connection="strong")[1]
-    block[labels[:, None] != labels] = 0.0
-    margin = 2.0 * block.diagonal() - block.sum(axis=1)
-    slack = _ROUNDING * matrix.size[where].sum(axis=1)
+    labels = connected_components(sp.csr_array(block != 0), directed=True, connection="strong")[1]
+    block[labels[:, None] != labels] = 0
+    margin = 2 * block.diagonal() - block.sum(axis=1)
+    slack = matrix.rounding * matrix.size[where].sum(axis=1)
     strict = np.zeros(labels.max() + 1, dtype=bool)
     strict[labels[margin > slack]] = True
     return bool((margin >= -slack).all() and strict.all())
@@ -443,7 +457,7 @@ def _factor(
         factors = -matrix.value[below, column] / matrix.value[row, column]
         for each in (matrix, *([] if beside is None else [beside])):
             each.add_row(row, below, factors)
-        matrix.value[below, column] = matrix.size[below, column] = 0.0
+        matrix.value[below, column] = matrix.size[below, column] = 0
         pivots.changed(below)
         order.append(pivot)
     return order
@@ -452,7 +466,7 @@ def _factor(
 def _conserved(system: _System) -> bool:
     """Step 3, once: find what no equation changes, take it as zero, and drop a state for each."""
     rows, columns = np.flatnonzero(system.rows), np.flatnonzero(system.columns)
-    trial, combined = system.F.copy(), _Tracked.exact(np.eye(system.size))
+    trial, combined = system.F.copy(), _Tracked.exact(system.eye())
     done = {row for row, _ in _factor(trial, rows, columns, combined)}
     still = np.array([row for row in rows.tolist() if row not in done], dtype=np.int64)
     if not len(still):
@@ -463,7 +477,7 @@ def _conserved(system: _System) -> bool:
         for part in parts.tolist():
             system.add_row(part, np.array([row]), combined.value[row, [part]])
         # What is left of it is rounding: the elimination has shown that.
-        system.F.value[row] = system.F.size[row] = 0.0
+        system.F.value[row] = system.F.size[row] = 0
         if system.S.value[row].any():
             kept = np.flatnonzero(system.columns & (system.E.value[row] != 0))
             nodes = system.nodes(kept)
@@ -480,7 +494,7 @@ def _conserved(system: _System) -> bool:
         factors = -system.E.value[row, here] / system.E.value[row, column]
         for matrix in (system.F, system.X, system.E):
             matrix.add_column(column, here, factors)
-        system.E.value[row] = 0.0
+        system.E.value[row] = 0
         system.rows[row] = system.columns[column] = False
         pivots.changed(still)
     return True
@@ -503,8 +517,5 @@ def _reduced(system: _System, conserved: bool) -> Reduced:
         N=system.Y.value[:, 1:],
         states=columns,
         conserved=conserved,
+        made_of=system.made_of[order],
     )
-
-
-def _dense(matrix: sp.csr_array | FloatArray) -> FloatArray:
-    return np.asarray(matrix.toarray() if sp.issparse(matrix) else matrix, dtype=np.float64)

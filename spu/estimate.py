@@ -38,17 +38,97 @@ class SamplingError:
     effective_samples:
         Independent samples that would give the same expected squared Frobenius error of the
         covariance: ``((tr P)^2 + |P|_F^2) / E|P_hat - P|_F^2``.
+    mean_covariance:
+        (p, p) covariance of the mean estimate.
     """
 
     covariance_variance: FloatArray
     mean_variance: FloatArray
     effective_samples: float
+    mean_covariance: FloatArray
 
 
 def independent_error(covariance: FloatArray, samples: int) -> SamplingError:
     """Sampling error of ``samples`` independent draws of a Gaussian with the (p, p) covariance given."""
     variance = np.diag(covariance)
-    return SamplingError((np.outer(variance, variance) + covariance**2) / samples, variance / samples, float(samples))
+    squares = np.outer(variance, variance) + covariance**2
+    return SamplingError(squares / samples, variance / samples, float(samples), covariance / samples)
+
+
+def about_sample_mean(
+    law: Stationary | None,
+    error: SamplingError,
+    covariance: FloatArray,
+    *,
+    steps: int,
+    interval: float,
+    count: int,
+    transform: FloatArray | None = None,
+) -> SamplingError:
+    """The same for covariances about the sample mean: mean squared errors, bias included.
+
+    Taking the mean from the same samples lowers the covariance by that of the mean, V, and takes part of its
+    scatter away, too: with ``A_ij(k) = sum_l R_ij(k - l)`` over the readouts of a trajectory, and N samples,
+
+        E (P_hat - P)_ij^2 = Var_ij - (2 count / N^3) sum_k (A_ii A_jj + A_ij A_ji)(k) + V_ii V_jj + 2 V_ij^2,
+
+    where Var is that about the known mean (Isserlis; ``error``). For large networks, and where modes nearly
+    coincide, the products of means are left out but for the bias ``V_ij^2``: then it is a bound of what counts.
+    Effective samples stay those of ``error``: as many independent ones have the same bias.
+
+    Parameters
+    ----------
+    law:
+        None of independent samples, of which there are ``count``, one step each.
+    error, covariance:
+        About the known mean, and the (q, q) covariance.
+    steps, interval, count, transform:
+        As `trajectory_error`.
+    """
+    V, total = error.mean_covariance, float(steps * count)
+    variance = np.diag(V)
+    crossed = np.zeros_like(V)
+    if law is None:
+        own = np.diag(covariance)
+        crossed = np.outer(own, own) + covariance**2
+    elif np.any(variance > _NEGLIGIBLE * np.diag(covariance)):
+        crossed = _row_sums(law, steps, interval, transform)
+    mean_products = np.outer(variance, variance) + 2.0 * V**2
+    if law is None or crossed.any():
+        squares = error.covariance_variance - 2.0 * count * crossed / total**3 + mean_products
+    else:
+        squares = error.covariance_variance + V**2
+    return SamplingError(np.maximum(squares, V**2), error.mean_variance, error.effective_samples, V)
+
+
+_NEGLIGIBLE = 0.002
+"""Share of a variance below which that of its mean takes no part of its scatter away worth working out."""
+
+
+def _row_sums(law: Stationary, steps: int, interval: float, transform: FloatArray | None) -> FloatArray:
+    """``sum_k (A_ii A_jj + A_ij A_ji)(k)`` of `about_sample_mean`; zeros where it is not worked out."""
+    left = law.dense.H if transform is None else transform @ law.dense.H
+    if len(law.dense.A) > _FEW:
+        return np.zeros((len(left), len(left)))
+    values, vectors = law.dense.modes
+    if np.linalg.cond(vectors) > 1e5:
+        return np.zeros((len(left), len(left)))
+    right = la.solve(vectors, (law.covariance @ left.T).astype(np.complex128))
+    modal, x = left @ vectors, values * (interval / law.dense.time)
+    if steps <= 64:
+        nodes, weights = np.arange(steps, dtype=np.float64), np.ones(steps)
+    else:  # a smooth function of k: rows between the first and the last
+        nodes, weights = np.polynomial.legendre.leggauss(48)
+        nodes, weights = steps * (nodes + 1.0) / 2.0 - 0.5, weights * steps / 2.0
+
+    def behind(k: FloatArray) -> FloatArray:
+        """Sums of R(0) .. R(k), (k, q, q)."""
+        share = np.expm1(np.multiply.outer(k + 1.0, x)) / np.expm1(x)
+        return np.asarray(((modal * share[:, None, :]) @ right).real)
+
+    A = behind(nodes) + np.swapaxes(behind(steps - 1.0 - nodes) - (modal @ right).real, 1, 2)
+    own = np.diagonal(A, axis1=1, axis2=2)
+    return np.asarray(np.einsum("k,ki,kj->ij", weights, own, own) + np.einsum("k,kij,kji->ij", weights, A, A))
 
 
 def trajectory_error(
@@ -73,12 +153,12 @@ def trajectory_error(
     variance = np.diag(P)
     total = steps * count
     covariance_variance = (np.outer(variance, variance) + P * P.T + 2.0 * (diagonal + crossed)) / total
-    mean_variance = np.maximum(variance + 2.0 * mean, 0.0) / total
+    mean_covariance = (P + mean + mean.T) / total
+    mean_variance = np.maximum(np.diag(mean_covariance), 0.0)
     independent = float(np.trace(P) ** 2 + (P**2).sum())
     expected = float(covariance_variance.sum())
-    return SamplingError(
-        np.maximum(covariance_variance, 0.0), mean_variance, independent / expected if expected > 0 else float(total)
-    )
+    effective = independent / expected if expected > 0 else float(total)
+    return SamplingError(np.maximum(covariance_variance, 0.0), mean_variance, effective, mean_covariance)
 
 
 def _sums(
@@ -86,7 +166,7 @@ def _sums(
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """``R(0)``, and the sums over positive lags, with weights ``1 - l / steps``.
 
-    Of ``R_ii R_jj`` (p, p), of ``R_ij R_ji`` (p, p), and of ``R_ii`` (p,).
+    Of ``R_ii R_jj`` (p, p), of ``R_ij R_ji`` (p, p), and of R (p, p).
     """
     states = law.sde.E.shape[0]
     if law.modes is not None and states > _FEW:
@@ -117,14 +197,14 @@ def sums_over_lags(
 
     Returns
     -------
-    The sums of ``R_ii R_jj`` (p, p), of ``R_ij R_ji`` (p, p), and of ``R_ii`` (p,).
+    The sums of ``R_ii R_jj`` (p, p), of ``R_ij R_ji`` (p, p), and of R (p, p).
     """
     states = len(dense.A)
     if states <= _MANY:
         values, vectors = dense.modes
         if np.linalg.cond(vectors) < 1e5:
             modal = la.solve(vectors, right.astype(np.complex128))
-            return _modal_sums(left @ vectors, modal, np.exp(values * (interval / dense.time)), steps)
+            return _modal_sums(left @ vectors, modal, values * (interval / dense.time), steps)
     last = _last_lag(steps, interval, slowest, states)
     return _lag_sums(left, exact_step(dense, interval).transition, right, steps, last)
 
@@ -138,29 +218,40 @@ def _last_lag(steps: int, interval: float, slowest: float, states: int) -> int:
     return int(min(steps - 1.0, np.ceil((40.0 if states <= _MANY else 8.0) * (slowest / interval))))
 
 
-def _series(ratio: NDArray[np.complex128], steps: int) -> NDArray[np.complex128]:
-    """``sum over l = 1..steps-1 of (1 - l/steps) ratio^l``, |ratio| < 1."""
-    gap = 1.0 - ratio
-    return np.asarray(ratio / gap - ratio * (1.0 - ratio**steps) / (steps * gap**2))
+def _series(exponent: NDArray[np.complex128], steps: int) -> NDArray[np.complex128]:
+    """``sum over l = 1..steps-1 of (1 - l/steps) exp(exponent l)``, exponents left of the imaginary axis.
+
+    The closed form cancels where little decays in all: there the binomial series of ``(1 - gap)^steps`` is taken.
+    """
+    ratio, gap = np.exp(exponent), -np.expm1(exponent)
+    little = np.abs(steps * gap) < 0.1
+    safe = np.where(little, 1.0, gap)
+    closed = 1.0 / safe + np.expm1(steps * exponent) / (steps * safe**2)
+    term = np.full_like(gap, (steps - 1) / 2.0)
+    series = term.copy()
+    for j in range(2, 12):
+        term = -term * gap * ((steps - j) / (j + 1.0))
+        series += term
+    return np.asarray(ratio * np.where(little, series, closed))
 
 
 def _modal_sums(
-    left: NDArray[np.complex128], right: NDArray[np.complex128], ratio: NDArray[np.complex128], steps: int
+    left: NDArray[np.complex128], right: NDArray[np.complex128], exponent: NDArray[np.complex128], steps: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Sums as in `_sums` for ``R(l) = left diag(ratio^l) right``.
+    """Sums as in `_sums` for ``R(l) = left diag(exp(exponent l)) right``.
 
     The crossed one is a sum over pairs of modes k, m of ``left_ik right_kj S_km left_jm right_mi``; S is smooth,
     so that few of its singular vectors do (all of them for few states).
     """
-    own = left * right.T  # (p, n): R_ii(l) = own_i ratio^l
-    pairs = _series(np.outer(ratio, ratio), steps)
+    own = left * right.T  # (p, n): R_ii(l) = own_i exp(exponent l)
+    pairs = _series(exponent[:, None] + exponent, steps)
     products = own @ pairs @ own.T
     u, sizes, v = la.svd(pairs)
-    kept = sizes > (1e-16 if len(ratio) <= _FEW else 1e-8) * sizes[0]
+    kept = sizes > (1e-16 if len(exponent) <= _FEW else 1e-8) * sizes[0]
     crossed = np.zeros_like(products)
     for a, size, b in zip(u.T[kept], sizes[kept], v[kept], strict=True):
         crossed += size * ((left * a) @ right) * ((left * b) @ right).T
-    return products.real, crossed.real, (own @ _series(ratio, steps)).real
+    return products.real, crossed.real, ((left * _series(exponent, steps)) @ right).real
 
 
 def _commuting_sums(
@@ -181,14 +272,14 @@ def _commuting_sums(
     crossed = np.zeros_like(P)
     for k in np.flatnonzero(sizes > 1e-6 * sizes[-1]):
         crossed += sizes[k] * ((lift * vectors[:, k]) @ lift.T) ** 2
-    return P, own @ pairs @ own.T, crossed, own @ mean
+    return P, own @ pairs @ own.T, crossed, (lift * mean) @ lift.T
 
 
 def _lag_sums(
     left: FloatArray, step: FloatArray, right: FloatArray, steps: int, last: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Sums as in `_sums`, lag by lag up to ``last``, for ``R(l) = left step^l right``."""
-    products, crossed, mean = np.zeros((len(left), len(left))), np.zeros((len(left), len(left))), np.zeros(len(left))
+    products, crossed, mean = (np.zeros((len(left), len(left))) for _ in range(3))
     current = right
     for lag in range(1, last + 1):
         current = step @ current
@@ -196,5 +287,5 @@ def _lag_sums(
         diagonal, weight = np.diag(R), 1.0 - lag / steps
         products += weight * np.outer(diagonal, diagonal)
         crossed += weight * R * R.T
-        mean += weight * diagonal
+        mean += weight * R
     return products, crossed, mean

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -21,6 +23,9 @@ class Stamps:
 
     ``n`` in ``K n`` is a vector of independent white noises of unit one-sided density, so K
     holds amplitudes in A/sqrt(Hz), in the rows of branches V/sqrt(Hz). Branches are counted from 0.
+
+    Stamps are kept as arrays of rows, columns and values: (k,) where k elements have one entry each, (m, k) where each
+    has m. Kirchhoff's laws of branches, ones that no element's value is in, stand apart.
     """
 
     node_count: int
@@ -42,12 +47,13 @@ class Stamps:
     isolated: set[int] = field(default_factory=set)
     _charge: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
     _drift: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
+    _laws: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
     _noise: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
     _source: list[tuple[IntArray, FloatArray]] = field(default_factory=list)
 
     @staticmethod
     def _two_terminal(into: list, p: IntArray, n: IntArray, values: FloatArray) -> None:
-        into += [(p, p, values), (n, n, values), (p, n, -values), (n, p, -values)]
+        into.append((np.array([p, n, p, n]), np.array([p, n, n, p]), np.array([values, values, -values, -values])))
 
     def capacitance(self, p: IntArray, n: IntArray, values: FloatArray) -> None:
         """Capacitances (F) between nodes p and n; those of zero are open."""
@@ -81,7 +87,7 @@ class Stamps:
         """Currents from p to n, and ``v(p) - v(n)`` in their equations; returns the rows of these."""
         row = self.node_count + branch
         one = np.ones(len(branch))
-        self._drift += [(row, p, one), (row, n, -one), (p, row, -one), (n, row, one)]
+        self._laws.append((np.array([row, row, p, n]), np.array([p, n, row, row]), np.array([one, -one, -one, one])))
         return row
 
     def voltage(self, branch: IntArray, values: FloatArray) -> None:
@@ -95,7 +101,7 @@ class Stamps:
     def voltage_control(self, branch: IntArray, cp: IntArray, cn: IntArray, gain: FloatArray) -> None:
         """Voltages ``gain * (v(cp) - v(cn))`` of branches."""
         row = self.node_count + branch
-        self._drift += [(row, cp, -gain), (row, cn, gain)]
+        self._drift.append((np.array([row, row]), np.array([cp, cn]), np.array([-gain, gain])))
 
     def current_voltage(self, branch: IntArray, control: IntArray, resistance: FloatArray) -> None:
         """Voltages ``resistance`` (ohm) times the current of the branches ``control``."""
@@ -105,7 +111,7 @@ class Stamps:
         """Currents ``gain`` times those of the branches ``control``, which leave p and enter n."""
         self.controlled_ends.append(_there(p, n, gain))
         column = self.node_count + control
-        self._drift += [(p, column, -gain), (n, column, gain)]
+        self._drift.append((np.array([p, n]), np.array([column, column]), np.array([-gain, gain])))
 
     def polynomial(self, coordinate: str, nodes: list[IntArray], coefficients: FloatArray) -> None:
         """Elements with a law ``c1 x + c2 x^2 + c3 x^3`` of their coordinate, (k, 3): see `spu.langevin`."""
@@ -118,7 +124,9 @@ class Stamps:
     def transconductance(self, p: IntArray, n: IntArray, cp: IntArray, cn: IntArray, values: FloatArray) -> None:
         """Currents ``values * (v(cp) - v(cn))`` (A) that leave p and enter n."""
         self.controlled_ends.append(_there(p, n, values))
-        self._drift += [(p, cp, -values), (p, cn, values), (n, cp, values), (n, cn, -values)]
+        self._drift.append(
+            (np.array([p, p, n, n]), np.array([cp, cn, cp, cn]), np.array([-values, values, values, -values]))
+        )
 
     def current(self, p: IntArray, n: IntArray, values: FloatArray) -> None:
         """Constant currents (A) that leave p and enter n."""
@@ -139,7 +147,7 @@ class Stamps:
     def magnitudes(self) -> Stamps:
         """The same stamps with every term's magnitude: their sums bound the rounding of these sums."""
         found = replace(self)
-        for name in ("_charge", "_drift", "_noise", "_source", "couplings"):
+        for name in ("_charge", "_drift", "_laws", "_noise", "_source", "couplings"):
             setattr(found, name, [(*where, np.abs(values)) for *where, values in getattr(self, name)])
         return found
 
@@ -152,29 +160,76 @@ class Stamps:
         shape = (self.size, columns)
         if not parts:
             return sp.csr_array(shape)
-        rows, cols, values = (np.concatenate([part[k] for part in parts]) for k in range(3))
+        rows, cols, values = (np.concatenate([np.ravel(part[k]) for part in parts]) for k in range(3))
         keep = (rows != GROUND) & (cols != GROUND)
         matrix = sp.coo_array((values[keep], (rows[keep], cols[keep])), shape=shape)
         return sp.csr_array(matrix)
+
+    def dense(self, name: str, *, decimal: bool = False) -> NDArray[Any]:
+        """``E``, ``F``, ``K`` or ``s`` (as a column) as a dense matrix.
+
+        With ``decimal`` an array of `decimal.Decimal`, the terms added up in the current context's precision: a leak of
+        1e-15 S beside a switch of 1e3 S is then not lost on the diagonal.
+        """
+        if not decimal:
+            matrix = getattr(self, name)
+            return np.asarray(matrix[:, None] if name == "s" else matrix.toarray(), dtype=np.float64)
+        parts = {
+            "E": [*self._charge, *self._mutual(decimal=True)],
+            "F": [*self._drift, *self._laws],
+            "K": self._noise,
+            "s": [(rows, np.zeros_like(rows), values) for rows, values in self._source],
+        }[name]
+        columns = {"K": self.source_count, "s": 1}.get(name, self.size)
+        total = np.full((self.size, columns), Decimal(0), dtype=object)
+        for rows, cols, values in parts:
+            where = (np.ravel(each).tolist() for each in (rows, cols, values))
+            for row, column, value in zip(*where, strict=True):
+                if row != GROUND and column != GROUND:
+                    total[row, column] += Decimal(value)
+        return total
+
+    def shares(self, by_F: NDArray[Any], by_E: NDArray[Any]) -> float:
+        """What relative changes of the elements' values make of a quantity at most: the sum of its derivatives.
+
+        Parameters
+        ----------
+        by_F, by_E:
+            (N, N) its derivatives by the entries of F and E.
+        """
+        total = 0.0
+        for parts, derivative in ((self._drift, by_F), ([*self._charge, *self._mutual(decimal=True)], by_E)):
+            padded = np.full((self.size + 1, self.size + 1), Decimal(0))
+            padded[:-1, :-1] = derivative  # ground is the last row and column
+            for rows, cols, values in parts:
+                exact = np.array([Decimal(value) for value in np.ravel(values).tolist()], dtype=object)
+                change = padded[np.where(rows == GROUND, -1, rows), np.where(cols == GROUND, -1, cols)]
+                change = np.atleast_2d(change * exact.reshape(np.shape(values)))
+                total += float(abs(change.sum(axis=0)).sum())
+        return total
 
     @property
     def E(self) -> sp.csr_array:
         """Charges and fluxes: capacitance and inductance, (N, N)."""
         return self._matrix([*self._charge, *self._mutual()], self.size)
 
-    def _mutual(self) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
+    def _mutual(self, *, decimal: bool = False) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
         inductance = np.zeros(self.branch_count)
         for branch, (_, _, values) in zip(self.inductor_branches, self.inductor_ends, strict=True):
             inductance[branch] = values
         for first, second, coupling in self.couplings:
-            mutual = coupling * np.sqrt(inductance[first] * inductance[second])
+            if decimal:  # that of a perfect coupling leaves nothing, to the last digit
+                pairs = zip(coupling.tolist(), inductance[first].tolist(), inductance[second].tolist(), strict=True)
+                mutual = np.array([Decimal(k) * (Decimal(a) * Decimal(b)).sqrt() for k, a, b in pairs], dtype=object)
+            else:
+                mutual = coupling * np.sqrt(inductance[first] * inductance[second])
             p, n = self.node_count + first, self.node_count + second
             yield from ((p, n, mutual), (n, p, mutual))
 
     @property
     def F(self) -> sp.csr_array:
         """Currents and voltages, (N, N)."""
-        return self._matrix(self._drift, self.size)
+        return self._matrix([*self._drift, *self._laws], self.size)
 
     @property
     def K(self) -> sp.csr_array:

@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 
 from spu.circuit import Circuit
 from spu.device import Device
+from spu.emulator.guard import Claims, Memory, hold, hold_large, memory_of_midpoint
 from spu.emulator.large import Midpoint, SparseStationary
-from spu.emulator.large_run import run_large
+from spu.emulator.large_run import PatternSums, run_large
 from spu.emulator.law import Law
 from spu.emulator.run import Method, choose_method, independent_method, run
 from spu.emulator.stationary import Stationary
 from spu.errors import UsageError
-from spu.estimate import independent_error, trajectory_error
-from spu.sparse import canonical, row_numbers, with_data
+from spu.estimate import about_sample_mean, independent_error, trajectory_error
+from spu.sparse import row_numbers, with_data
 from spu.statistics import (
     Matrix,
     Statistics,
@@ -63,7 +64,7 @@ class Simulation(Statistics):
     expected_relative_error:
         Root mean square of the statistical part of ``relative_error``.
     covariance_error, mean_error:
-        (p, p), (p,) standard errors in problem units (nan where one trajectory of a large network says nothing).
+        (p, p), (p,) standard errors in problem units (of one trajectory of a large network, bounds of them).
     seconds, device_time:
         Wall time, and time simulated on the device, s.
     interval:
@@ -401,11 +402,23 @@ def _draw(law: Stationary, interval: float, lags: int, method: str | None, commo
     sums = run(how, lags=lags, **common)
     transform = law.sde.readout.matrix.toarray()
     trajectories = common["trajectories"]
+    covariance = transform @ law.voltage_covariance @ transform.T
     if interval:
         steps = sums.samples // trajectories
-        error = trajectory_error(law, steps=steps, interval=interval, count=trajectories, transform=transform)
+        taken = {"steps": steps, "interval": interval, "count": trajectories, "transform": transform}
+        error = trajectory_error(law, **taken)
+        claimed = about_sample_mean(law, error, covariance, **taken)
     else:
-        error = independent_error(transform @ law.voltage_covariance @ transform.T, sums.samples)
+        error = independent_error(covariance, sums.samples)
+        claimed = about_sample_mean(None, error, covariance, steps=1, interval=0.0, count=sums.samples)
+    claims = Claims(
+        names=tuple(law.sde.readout.variables),
+        covariance=covariance,
+        size=np.abs(transform) @ np.sqrt(np.maximum(np.diag(law.voltage_covariance), 0.0)),
+        covariance_variance=error.covariance_variance,
+        mean_variance=error.mean_variance,
+    )
+    hold(law, how, sums, claims, transform, interval=interval, every=common["every"]).judge()
     correlations = sums.autocovariance
     return _Drawn(
         method=how.name,
@@ -415,8 +428,8 @@ def _draw(law: Stationary, interval: float, lags: int, method: str | None, commo
         voltage_covariance=correlations[0],
         kept=sums.kept,
         effective_samples=error.effective_samples,
-        covariance_error=np.sqrt(error.covariance_variance),
-        mean_error=np.sqrt(error.mean_variance),
+        covariance_error=np.sqrt(claimed.covariance_variance),
+        mean_error=np.sqrt(claimed.mean_variance),
         autocovariance=transform @ correlations @ transform.T if lags else None,
     )
 
@@ -436,14 +449,23 @@ def _draw_large(law: SparseStationary, interval: float, step: float | None, comm
             "but correlations in time only as far as the time step resolves them"
         )
     sums = run_large(law, midpoint=midpoint, substeps=substeps, **common)
+    if midpoint is None:
+        memory = Memory.none(sums.samples, 1)
+    else:
+        trajectories = common["trajectories"]
+        memory = memory_of_midpoint(law, midpoint, substeps, trajectories, sums.samples // trajectories)
+    hold_large(law, sums, memory).judge()
+    sums = _honest(sums, memory, law)
     scale = law.sde.readout.matrix
     P = law.voltage_covariance
-    covariance = canonical(scale @ P @ scale.T)
+    covariance = law.readout_moments[1]
     variance = covariance.diagonal()
     squares = variance[row_numbers(covariance)] * variance[covariance.indices] + covariance.data**2
     # A variable's mean is as uncertain, for its own spread, as are those of the cells it is read from.
     weights = abs(scale)
     share = (weights @ (sums.mean_error / np.sqrt(P.diagonal()))) / weights.sum(axis=1)
+    mean_error = np.sqrt(variance) * share
+    bias = mean_error[row_numbers(covariance)] * mean_error[covariance.indices]  # of centring, at most
     return _Drawn(
         method="midpoint" if midpoint else "independent",
         why=why,
@@ -452,9 +474,35 @@ def _draw_large(law: SparseStationary, interval: float, step: float | None, comm
         voltage_covariance=sums.covariance,
         kept=sums.kept,
         effective_samples=sums.effective_samples,
-        covariance_error=with_data(covariance, np.sqrt(squares / sums.effective_samples)),
-        mean_error=np.sqrt(variance) * share,
+        covariance_error=with_data(covariance, np.sqrt(squares / sums.effective_samples + bias**2)),
+        mean_error=mean_error,
         time_step=time_step,
+    )
+
+
+def _honest(sums: PatternSums, memory: Memory, law: SparseStationary) -> PatternSums:
+    """Error bars where the scatter between trajectories says little, or nothing: within what is known.
+
+    Of a single trajectory the bounds themselves are taken, which are no smaller than the errors; of few the scatter of
+    one cell is drawn towards that of all, as far as their number says it is not known.
+    """
+    samples = float(sums.samples)
+    variance = np.maximum(law.voltage_covariance.diagonal(), 0.0)
+    least, worst = float(samples**2 / memory.squares[0]), memory.largest[0] * variance / samples
+    if np.isnan(sums.effective_samples):
+        return replace(sums, effective_samples=least, mean_error=np.sqrt(worst))
+    if not sums.ends.size:  # independent draws: known
+        return replace(sums, mean_error=np.sqrt(variance / samples))
+    if memory.trajectories >= 16:
+        return replace(sums, effective_samples=float(np.clip(sums.effective_samples, least, samples)))
+    own = sums.mean_error**2
+    loud = variance > 0
+    shared = float((own[loud] / variance[loud]).mean()) * variance if loud.any() else own
+    known = memory.trajectories - 1
+    return replace(
+        sums,
+        effective_samples=float(np.clip(sums.effective_samples, least, samples)),
+        mean_error=np.sqrt((known * own + (16 - known) * shared) / 16),
     )
 
 

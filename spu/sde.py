@@ -9,19 +9,22 @@ with voltage sources, or constraints of other kinds, go the general way (`spu.de
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import scipy.linalg as la
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.linalg.lapack import dgetrf, dgetrs
 from scipy.sparse.csgraph import connected_components
 
 from spu.circuit import Circuit, FlatElements
 from spu.constants import GROUND
-from spu.descriptor import MOST_UNKNOWNS, reduce
+from spu.descriptor import MOST_UNKNOWNS, Reduced, reduce
 from spu.device import Readout
 from spu.errors import CircuitError
 from spu.lazy import Lazy
@@ -58,6 +61,8 @@ class StochasticODE:
     conserved:
         Whether a flux (inductor loop) or charge (nodes behind capacitors) is conserved, taken as
         zero and eliminated. A simulator's operating point is undetermined then.
+    origin:
+        The circuit that it was derived from, for those who need more digits than a double has.
     """
 
     E: sp.csr_array
@@ -72,11 +77,105 @@ class StochasticODE:
     probes: Lazy[str]
     readout: Readout
     conserved: bool = False
+    origin: Origin | None = field(default=None, repr=False)
+
+    @property
+    def sizes(self) -> tuple[FloatArray, FloatArray]:
+        """(n, n) each: magnitudes of the terms that made the entries of E and F, of which rounding took its share."""
+        if self._original is not None:
+            return self._original.sizes()
+        return abs(self.E).toarray(), abs(self.F).toarray()
+
+    def decimal(self) -> DecimalODE:
+        """The same equation in `decimal.Decimal`, of the current context's precision.
+
+        Made of the circuit's elements once more, so that no sum of theirs is rounded to a double; of an equation that
+        is no circuit's of these doubles, as they are.
+        """
+        if self._original is not None:
+            return self._original.decimal()
+        E, F, K, s, H, y0 = (
+            to_decimal(matrix.toarray() if sp.issparse(matrix) else matrix)
+            for matrix in (self.E, self.F, self.K, self.s, self.H, self.y0)
+        )
+        return DecimalODE(E, F, K, s, H, y0)
+
+    @property
+    def _original(self) -> Origin | None:
+        """Where it comes from, unless it was changed since."""
+        found = self.origin
+        return found if found is not None and found.matrices == tuple(map(id, self._matrices)) else None
+
+    @property
+    def _matrices(self) -> tuple[object, ...]:
+        return self.E, self.F, self.K, self.s, self.H, self.y0, self.D
+
+    @cached_property
+    def mean(self) -> FloatArray:
+        """(n,) state at rest, where ``F x + s = 0``; not a number where F is singular to rounding."""
+        return _rest(self) if self.s.any() else np.zeros(len(self.s))
 
     @cached_property
     def dense(self) -> DenseSDE:
         """The same equation as ``dz = A (z - mean) dt + B dW``, ``y = H z`` in energy coordinates."""
         return _dense(self)
+
+
+def to_decimal(matrix: FloatArray) -> NDArray[Any]:
+    """An array of doubles as one of `decimal.Decimal`, digit by digit."""
+    return np.array([Decimal(value) for value in matrix.ravel().tolist()], dtype=object).reshape(matrix.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """What an equation was derived from.
+
+    Attributes
+    ----------
+    circuit:
+        The circuit.
+    sizes:
+        Gives the magnitudes of the terms that made the entries of E and F, (n, n) each.
+    matrices:
+        Identities of the equation's matrices: one that was changed afterwards has lost its origin.
+    """
+
+    circuit: Circuit
+    sizes: Callable[[], tuple[FloatArray, FloatArray]]
+    matrices: tuple[int, ...] = ()
+
+    def decimal(self) -> DecimalODE:
+        """As `StochasticODE.decimal`."""
+        stamps, names = stamp_circuit(self.circuit)
+        reduced = reduce(stamps, names, decimal=True)
+        p, n = self.circuit.probe_nodes.T
+        H, y0 = _between(reduced.X, p, n), _between(reduced.x0[:, None], p, n)[:, 0]
+        K = reduced.K * Decimal("0.5").sqrt()
+        return DecimalODE(reduced.E, reduced.F, K, reduced.s, H, y0, reduced, stamps)
+
+
+@dataclass(frozen=True, eq=False)
+class DecimalODE:
+    """``E dx = (F x + s) dt + K dW``, ``y = H x + y0`` in arrays of `decimal.Decimal`, as `StochasticODE`.
+
+    Its states need not be the same ones. ``reduced`` and ``stamps`` are what it was made of, where that was a circuit.
+    """
+
+    E: NDArray[np.object_]
+    F: NDArray[np.object_]
+    K: NDArray[np.object_]
+    s: NDArray[np.object_]
+    H: NDArray[np.object_]
+    y0: NDArray[np.object_]
+    reduced: Reduced | None = None
+    stamps: Stamps | None = None
+
+
+def _between(matrix: NDArray[Any], p: IntArray, n: IntArray) -> NDArray[Any]:
+    """Rows p less rows n of a matrix, those of ground being zero."""
+    padded = np.vstack([matrix, np.full((1, matrix.shape[1]), Decimal(0))])
+    first, second = (padded[np.where(ends == GROUND, len(matrix), ends)] for ends in (p, n))
+    return np.asarray(first - second)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,8 +207,32 @@ class DenseSDE:
     @cached_property
     def modes(self) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
         """Eigenvalues (n,) of A and its eigenvectors (n, n), which may be nearly parallel (critical damping)."""
-        values, vectors = la.eig(self.A)
-        return values.astype(np.complex128), vectors.astype(np.complex128)
+        return self.eigen[0], self.eigen[2]
+
+    @cached_property
+    def eigen(self) -> tuple[NDArray[np.complex128], NDArray[np.complex128], NDArray[np.complex128], FloatArray]:
+        """Eigenvalues (n,), left and right eigenvectors (n, n) of length 1, and (n,) the norm of each one's part of A.
+
+        Parts of the network that nothing connects are taken one by one: the slow ones have their own scale.
+        """
+        n = len(self.A)
+        values, norms = np.zeros(n, dtype=np.complex128), np.zeros(n)
+        left, right = np.zeros((n, n), dtype=np.complex128), np.zeros((n, n), dtype=np.complex128)
+        for part in parts(self.A):
+            where = np.ix_(part, part)
+            block = self.A[where]
+            values[part], left[where], right[where] = la.eig(block, left=True)  # type: ignore[misc]
+            norms[part] = np.linalg.norm(block)
+        return values, left, right, norms
+
+
+def parts(matrix: FloatArray) -> list[IntArray]:
+    """The sets of rows of a square matrix that entries connect, each in rising order."""
+    if np.count_nonzero(matrix) == matrix.size:
+        return [np.arange(len(matrix))]
+    labels = connected_components(sp.csr_array(matrix != 0), directed=False)[1]
+    order = np.argsort(labels, kind="stable")
+    return [part.astype(np.int64) for part in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)]
 
 
 def stochastic_ode(circuit: Circuit) -> StochasticODE:
@@ -155,14 +278,25 @@ def _general(stamps: Stamps, circuit: Circuit, names: Lazy[str]) -> StochasticOD
     E, F, K = (sp.csr_array(matrix) for matrix in (reduced.E, reduced.F, reduced.K))
     X, N = sp.csr_array(H @ reduced.X), sp.csr_array(H @ reduced.N)
     ode = _stochastic_ode(circuit, E, F, K, reduced.s, X, np.asarray(H @ reduced.x0), N, names.take(reduced.states))
-    return replace(ode, conserved=reduced.conserved)
+
+    def sizes() -> tuple[FloatArray, FloatArray]:
+        bounds = stamps.magnitudes()
+        left, right = np.abs(reduced.made_of), np.abs(reduced.X)
+        return left @ bounds.dense("E") @ right, left @ bounds.dense("F") @ right
+
+    return _from(circuit, replace(ode, conserved=reduced.conserved), sizes)
+
+
+def _from(circuit: Circuit, ode: StochasticODE, sizes: Callable[[], tuple[FloatArray, FloatArray]]) -> StochasticODE:
+    return replace(ode, origin=Origin(circuit, sizes, tuple(map(id, ode._matrices))))
 
 
 def _by_graph(stamps: Stamps, circuit: Circuit, names: Lazy[str], loops: _Loops | None) -> StochasticODE:
     """Reduce the equations of a network without voltage sources, by congruences."""
     E, F, K, s = stamps.E, stamps.F, stamps.K, stamps.s
     p, n = circuit.probe_nodes.T
-    H = _probe_matrix(p, n, stamps.size)
+    # All unknowns from those that are left, built up with the equations: its rows at the probes are H.
+    H = sp.csr_array(sp.eye_array(stamps.size))
     if loops is not None:
         names = names.take(np.setdiff1d(np.arange(stamps.size), loops.dropped))
         # Left-multiplying by X^T (X = loops.basis) drops the chords' own equations and, since
@@ -172,8 +306,15 @@ def _by_graph(stamps: Stamps, circuit: Circuit, names: Lazy[str], loops: _Loops 
 
     all_names = names
     E, F, K, s, H, names = _fix_conserved_charge(stamps, E, F, K, s, H, names)
-    sde = _eliminate_algebraic(stamps, circuit, E, F, K, s, H, names, all_names)
-    return replace(sde, conserved=bool(loops is not None or stamps.conserved))
+    probes = _probe_matrix(p, n, stamps.size)
+    left, right, sde = _eliminate_algebraic(stamps, circuit, E, F, K, s, H, probes, names, all_names)
+
+    def sizes() -> tuple[FloatArray, FloatArray]:
+        bounds = stamps.magnitudes()
+        E, F = (abs(left).T @ matrix @ abs(right) for matrix in (bounds.E, bounds.F))
+        return E.toarray(), F.toarray()
+
+    return _from(circuit, replace(sde, conserved=bool(loops is not None or stamps.conserved)), sizes)
 
 
 def stamp_circuit(circuit: Circuit) -> tuple[Stamps, Lazy[str]]:
@@ -387,14 +528,19 @@ def _eliminate_algebraic(
     F: sp.csr_array,
     K: sp.csr_array,
     s: FloatArray,
-    H: sp.csr_array,
+    unknowns: sp.csr_array,
+    probes: sp.csr_array,
     names: Lazy[str],
     all_names: Lazy[str],
-) -> StochasticODE:
-    """Solve for voltages that no capacitance holds and put them into the rest."""
+) -> tuple[sp.csr_array, sp.csr_array, StochasticODE]:
+    """Solve for voltages that no capacitance holds and put them into the rest.
+
+    Returns also what the circuit's equations and unknowns became: ``F = left^T F_circuit right``.
+    """
     labels, ground = _components(stamps.capacitor_ends, stamps.node_count)
-    y0: FloatArray = np.zeros(H.shape[0])
-    D = sp.csr_array((H.shape[0], K.shape[1]))
+    y0: FloatArray = np.zeros(probes.shape[0])
+    D = sp.csr_array((probes.shape[0], K.shape[1]))
+    left = right = unknowns
     levels = np.setdiff1d(labels, [ground])
     if len(levels):
         kept = np.setdiff1d(np.arange(stamps.node_count), stamps.conserved)
@@ -414,7 +560,8 @@ def _eliminate_algebraic(
         z = np.array(sorted(algebraic), dtype=np.int64)
         d = np.setdiff1d(np.arange(len(names)), z)
         U = sp.csr_array(shift)
-        E, F, K, s, H = U.T @ E @ U, U.T @ F @ U, U.T @ K, np.asarray(U.T @ s), H @ U
+        E, F, K, s, unknowns = U.T @ E @ U, U.T @ F @ U, U.T @ K, np.asarray(U.T @ s), unknowns @ U
+        H = sp.csr_array(probes @ unknowns)
         Fzz, Fzd, Fdz = F[z][:, z].toarray(), F[z][:, d].toarray(), F[d][:, z].toarray()
         inverse = _inverse_algebraic(Fzz, K[z].toarray(), names.take(z))
         solved = -inverse @ Fzd
@@ -423,13 +570,17 @@ def _eliminate_algebraic(
         lift = np.zeros((len(names), len(d)))
         lift[d, np.arange(len(d))] = 1.0
         lift[z] = solved
-        y0, D, H = np.asarray(H[:, z] @ constant), H[:, z] @ noise, H @ sp.csr_array(lift)
+        y0, D = np.asarray(H[:, z] @ constant), H[:, z] @ noise
+        right = sp.csr_array(unknowns @ sp.csr_array(lift))
+        lift[z] = -(Fdz @ inverse).T
+        left = sp.csr_array(unknowns @ sp.csr_array(lift))
         F_new = F[d][:, d].toarray() + Fdz @ solved
         s = s[d] + Fdz @ constant
         K = sp.csr_array(K[d] + sp.csr_array(Fdz) @ noise)
         E, F = E[d][:, d], sp.csr_array(F_new)
         names = names.take(d)
-    return _stochastic_ode(circuit, E, F, K, s, H, y0, D, names)
+    H = sp.csr_array(probes @ right)
+    return left, right, _stochastic_ode(circuit, E, F, K, s, H, y0, D, names)
 
 
 def _stochastic_ode(
@@ -496,18 +647,17 @@ def _dense(sde: StochasticODE) -> DenseSDE:
         A = la.solve_triangular(root, left.T, lower=True).T
         B = la.solve_triangular(root, sde.K.toarray(), lower=True)
         to_state = la.solve_triangular(root, np.eye(len(root)), lower=True).T
-        drive = la.solve_triangular(root, sde.s, lower=True)
     else:
-        A, B, drive, to_state = _balanced(sde)
-    if not all(np.isfinite(part).all() for part in (A, B, drive, to_state)):
+        A, B, to_state = _balanced(sde)
+    if not all(np.isfinite(part).all() for part in (A, B, to_state)):
         raise CircuitError(_EXTREME, nodes=node_names(sde.state_names))
     rate = float(np.abs(A).max())
     if rate == 0:
         raise CircuitError(
             "nothing in the circuit moves: no conductance and no inductor", nodes=node_names(sde.state_names)
         )
-    A, B, drive = A / rate, B / np.sqrt(rate), drive / rate
-    mean = np.zeros(len(A)) if not drive.any() else -_solve(A, drive, sde.state_names)
+    A, B = A / rate, B / np.sqrt(rate)
+    mean = sde.mean / to_state.diagonal() if root is None else root.T @ sde.mean
     return DenseSDE(
         A=A,
         B=B,
@@ -535,16 +685,16 @@ def _energy(E: FloatArray) -> FloatArray | None:
         return None
 
 
-def _balanced(sde: StochasticODE) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """A, B, drive and to_state of any equation with invertible E, on scales that balance A."""
+def _balanced(sde: StochasticODE) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """A, B and to_state of any equation with invertible E, on scales that balance A."""
     E = sde.E.toarray()
     # As for energies, to begin with: a capacitance of c has its voltages in 1 / sqrt(c), an inductance its currents.
     unit = 1.0 / np.sqrt(np.abs(E).max(axis=0))
     rows = 1.0 / np.abs(E * unit).max(axis=1)
-    right = rows[:, None] * np.column_stack([sde.F.toarray() * unit, sde.K.toarray(), sde.s])
+    right = rows[:, None] * np.column_stack([sde.F.toarray() * unit, sde.K.toarray()])
     try:
-        solved = la.solve(rows[:, None] * E * unit, right)
-    except la.LinAlgError:
+        solved = np.linalg.solve(rows[:, None] * E * unit, right)
+    except np.linalg.LinAlgError:
         raise CircuitError(
             "capacitances and inductances cancel: their matrix is singular", nodes=node_names(sde.state_names)
         ) from None
@@ -554,13 +704,21 @@ def _balanced(sde: StochasticODE) -> tuple[FloatArray, FloatArray, FloatArray, F
     _, (scale, _) = la.matrix_balance(size + 1e-8 * size.max(), permute=False, separate=True)
     solved[:, :n] *= scale
     solved /= scale[:, None]
-    return solved[:, :n], solved[:, n:-1], solved[:, -1], np.diag(unit * scale)
+    return solved[:, :n], solved[:, n:], np.diag(unit * scale)
 
 
-def _solve(A: FloatArray, b: FloatArray, names: Sequence[str]) -> FloatArray:
-    try:
-        return la.solve(A, b)
-    except la.LinAlgError:
-        raise CircuitError(
-            "a bias current has no resting point: the drift is singular", nodes=node_names(names)
-        ) from None
+def _rest(sde: StochasticODE) -> FloatArray:
+    """Solve ``F x + s = 0``, all (n,), on scales that make its rows alike and with one step of refinement.
+
+    That makes it the exact solution for entries of F that are off by their rounding (Skeel, Math. Comp. 35:817, 1980).
+    """
+    F = sde.F.toarray()
+    size = np.abs(F).max(axis=1, initial=0.0)
+    scale = 1.0 / np.where(size > 0, size, 1.0)
+    lu, pivots, singular = dgetrf(scale[:, None] * F)
+    if singular:
+        return np.full(len(F), np.nan)
+    x = np.zeros(len(F))
+    for _ in range(2):
+        x -= dgetrs(lu, pivots, scale * (sde.F @ x + sde.s))[0]
+    return x

@@ -87,6 +87,37 @@ def on_pattern(matrix: sp.csr_array, pattern: sp.csr_array) -> sp.csr_array:
     return sp.csr_array((data, union % n, indptr), shape=(n, n))
 
 
+def known_congruence(T: sp.csr_array, P: sp.csr_array) -> sp.csr_array:
+    """``T P T^T`` of a matrix that is known on its pattern alone: those entries of which every term is known.
+
+    Parameters
+    ----------
+    T, P:
+        (q, n) and (n, n), both without repeated entries. Entries that P does not store are not zero but unknown; those
+        that it stores are known, whatever their value.
+
+    Returns
+    -------
+    (q, q), with the known ones stored.
+    """
+    if len(T.indices) == T.shape[0] == T.shape[1] and is_diagonal(T):
+        return scaled(P, T.data, T.data)
+    one, known = with_data(T, np.ones(len(T.indices))), with_data(P, np.ones(len(P.indices)))
+    terms = sp.csr_array(one @ known @ one.T)
+    terms.sort_indices()
+    each = np.diff(T.indptr)
+    rows, columns = row_numbers(terms), terms.indices.astype(np.int64)
+    whole = terms.data == each[rows] * each[columns]
+    rows, columns = rows[whole], columns[whole]
+    sums = canonical(T @ P @ T.T)
+    q = T.shape[0]
+    keys, wanted = row_numbers(sums).astype(np.int64) * q + sums.indices, rows.astype(np.int64) * q + columns
+    place = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
+    data = np.where(keys[place] == wanted, sums.data[place], 0.0) if len(keys) else np.zeros(len(wanted))
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=q))])
+    return sp.csr_array((data, columns, indptr), shape=(q, q))
+
+
 def largest_eigenvalue(
     apply: Callable[[FloatArray], FloatArray], start: FloatArray, *, tolerance: float, limit: int = 1000
 ) -> float:

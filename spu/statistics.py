@@ -18,7 +18,7 @@ from spu.emulator.law import Law, solve
 from spu.emulator.stationary import Stationary
 from spu.errors import UsageError
 from spu.sde import stochastic_ode
-from spu.sparse import row_numbers, with_data
+from spu.sparse import known_congruence, row_numbers, with_data
 
 if TYPE_CHECKING:
     from spu.problem import Problem
@@ -206,12 +206,22 @@ def compare(
     voltage_mean: FloatArray,
     voltage_covariance: Matrix,
     *,
+    moments: tuple[FloatArray, Matrix] | None = None,
     against_target: bool = True,
 ) -> dict[str, Any]:
-    """Fill in the fields of `Statistics` for the mean (n,) V and covariance (n, n) V^2 of the voltages."""
+    """Fill in the fields of `Statistics` for the mean (n,) V and covariance (n, n) V^2 of the voltages.
+
+    ``moments`` are those of the variables, (q,) and (q, q), where they are known better than from the voltages'.
+    """
     readout = law.sde.readout
-    mean = readout.matrix @ voltage_mean + readout.offset
-    covariance = readout.matrix @ voltage_covariance @ readout.matrix.T
+    if moments is None:
+        T = readout.matrix
+        sparse = isinstance(voltage_covariance, sp.csr_array)
+        lifted: Matrix = (
+            known_congruence(T, cast(sp.csr_array, voltage_covariance)) if sparse else T @ voltage_covariance @ T.T
+        )
+        moments = T @ voltage_mean + readout.offset, lifted
+    mean, covariance = moments
     given = {
         "variables": readout.variables,
         "cells": law.sde.probes,
@@ -312,8 +322,11 @@ def prediction(law: Law, problem: Problem | None, *, band: tuple[float, float] |
     """`predict` for a device whose law is known already."""
     if band is not None and isinstance(law, SparseStationary):
         raise UsageError(f"a band needs all modes: more than {LARGE} states are too many")
-    covariance = law.voltage_covariance if band is None else cast(Stationary, law).band_covariance(*band)
-    found = compare(law, problem, law.voltage_mean, covariance, against_target=band is None)
+    if band is None:
+        found = compare(law, problem, law.voltage_mean, law.voltage_covariance, moments=law.readout_moments)
+    else:
+        covariance = cast(Stationary, law).band_covariance(*band)
+        found = compare(law, problem, law.voltage_mean, covariance, against_target=False)
     return Prediction(**found, law=law, band=band, laws=(law,))
 
 
@@ -356,13 +369,24 @@ def relative_error(found: Matrix, target: Matrix) -> float | None:
 
 
 def on_one_pattern(a: Matrix, b: Matrix) -> tuple[Matrix, Matrix]:
-    """Two matrices as they are, or where one is sparse, both on the entries that it knows."""
-    if isinstance(a, sp.csr_array) == isinstance(b, sp.csr_array):
+    """Two matrices as they are, or where one or both are sparse, on the entries that are known of both."""
+    if isinstance(a, sp.csr_array) and isinstance(b, sp.csr_array):
+        return _common(a, b), _common(b, a)
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         return a, b
     if isinstance(a, sp.csr_array):
         return a, with_data(a, np.asarray(b)[row_numbers(a), a.indices])
     assert isinstance(b, sp.csr_array)
     return with_data(b, np.asarray(a)[row_numbers(b), b.indices]), b
+
+
+def _common(a: sp.csr_array, b: sp.csr_array) -> sp.csr_array:
+    """Of a matrix the entries that another one stores, too; both sorted, of one shape."""
+    columns = a.shape[1]
+    rows = row_numbers(a)
+    kept = np.isin(rows * columns + a.indices, row_numbers(b) * columns + b.indices, assume_unique=True)
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows[kept], minlength=a.shape[0]))])
+    return sp.csr_array((a.data[kept], a.indices[kept], indptr), shape=a.shape)
 
 
 def frobenius(matrix: Matrix) -> float:

@@ -5,7 +5,7 @@ import pytest
 from helpers import T, difference, law_of, near, paths, random_device, rc_pair, rlc_pair
 
 from spu.device import Device
-from spu.estimate import independent_error, trajectory_error
+from spu.estimate import about_sample_mean, independent_error, trajectory_error
 from spu.statistics import relative_error
 
 
@@ -181,3 +181,55 @@ def test_against_repeated_simulations(name):
 def test_relative_error():
     assert relative_error(np.array([3.0, 4.0]), np.array([0.0, 4.0])) == 0.75
     assert relative_error(np.ones(2), np.zeros(2)) is None
+
+
+@pytest.mark.parametrize("name", ["rc", "rlc", "non-reciprocal"])
+@pytest.mark.parametrize(("steps", "interval", "count"), [(1, 1.0, 1), (2, 0.1, 3), (40, 0.05, 1), (300, 0.004, 2)])
+def test_about_the_sample_mean(name, steps, interval, count):
+    """Mean squared errors about the sample mean, as traces of whole matrices: 2 to 40 effective samples."""
+    law = law_of(
+        {
+            "rc": rc_pair(T),
+            "rlc": rlc_pair(),
+            "non-reciprocal": random_device(np.random.default_rng(8), 3, temperature=T, transconductors=True),
+        }[name]
+    )
+    h, P, N = interval * law.time_constants[0], law.voltage_covariance, steps * count
+    R = law.autocovariance(np.arange(steps) * h)
+    lag = np.arange(steps)[:, None] - np.arange(steps)
+    both = np.where((lag >= 0)[..., None, None], R[np.abs(lag)], np.swapaxes(R[np.abs(lag)], -1, -2))
+    centring = np.eye(N) - 1.0 / N
+    p = len(P)
+    gamma = [[centring @ np.kron(np.eye(count), both[..., i, j]) for j in range(p)] for i in range(p)]
+    V = np.array([[np.kron(np.eye(count), both[..., i, j]).sum() for j in range(p)] for i in range(p)]) / N**2
+    expected = V**2
+    for i in range(p):
+        for j in range(p):
+            expected[i, j] += (np.trace(gamma[i][i] @ gamma[j][j]) + np.trace(gamma[i][j] @ gamma[i][j])) / N**2
+    taken = {"steps": steps, "interval": h, "count": count}
+    error = trajectory_error(law, **taken)
+    assert difference(error.mean_covariance, V) < 1e-9
+    found = about_sample_mean(law, error, P, **taken)
+    assert difference(found.covariance_variance, expected) < (1e-9 if steps <= 64 else 1e-3)
+    assert (found.covariance_variance >= 0.9 * V**2).all() and (found.mean_variance > 0).all()
+
+
+@pytest.mark.parametrize("samples", [1, 2, 7])
+def test_independent_draws_about_their_mean(samples):
+    """(2 N - 1) / N^2 of a variance squared: at one draw, which is its own mean, all of it."""
+    P = np.array([[2.0, 0.5], [0.5, 1.0]])
+    error = independent_error(P, samples)
+    found = about_sample_mean(None, error, P, steps=1, interval=0.0, count=samples)
+    size = np.outer(np.diag(P), np.diag(P))
+    assert found.covariance_variance == near((size + P**2) * (samples - 1) / samples**2 + P**2 / samples**2)
+
+
+@pytest.mark.parametrize("phase", [1e-4, 1e-7, 1e-10, 1e-13])
+@pytest.mark.parametrize("steps", [1, 2, 50, 3000])
+def test_runs_far_shorter_than_any_time_constant(phase, steps):
+    """All readouts of a trajectory are one: the mean has the law's variance, not what a cancellation leaves (0)."""
+    for law in (law_of(rc_cell()), law_of(resonator(3.0)), law_of(rlc_pair())):
+        found = trajectory_error(law, steps=steps, interval=phase / steps / np.abs(law.poles).max(), count=1)
+        P = law.voltage_covariance
+        assert np.abs(found.mean_variance / np.diag(P) - 1).max() < 2 * phase + 1e-9
+        assert difference(found.covariance_variance, np.outer(np.diag(P), np.diag(P)) + P**2) < 4 * phase + 1e-9

@@ -325,9 +325,11 @@ def test_predict_knows_coupled_pairs():
     assert "device" in spu.netlist(device)
     half = spu.simulate(device, samples=64, trajectories=32, step=1e-9)
     assert half.time_step == near(half.interval / round(half.interval / 1e-9))
-    # One trajectory says nothing of its own error.
+    # One trajectory says nothing of its own error: the bound that follows from the slowest mode does.
     alone = spu.simulate(device, samples=4, trajectories=1)
-    assert np.isnan(alone.effective_samples) and np.isnan(alone.mean_error).all()
+    assert 0 < alone.effective_samples <= 4
+    assert (alone.mean_error >= np.sqrt(found.covariance.diagonal() / 4)).all() and np.isfinite(alone.mean_error).all()
+    assert alone.worst_deviation()[0] > 0
 
 
 def test_a_step_is_for_large_networks_only():

@@ -477,8 +477,8 @@ def test_error_bars_three_ways(name, steps):
     dense = law.dense
     left, right = lift @ dense.H, law.covariance @ (lift @ dense.H).T
     values, vectors = dense.modes
-    ratio = np.exp(values * interval / dense.time)
-    first = _modal_sums(left @ vectors, la.solve(vectors, right.astype(complex)), ratio, steps)
+    exponent = values * interval / dense.time
+    first = _modal_sums(left @ vectors, la.solve(vectors, right.astype(complex)), exponent, steps)
     last = _last_lag(steps, interval, float(law.time_constants[0]), len(dense.A))
     second = _lag_sums(left, exact_step(dense, interval).transition, right, steps, last)
     P, *third = _commuting_sums(law.modes, lift @ law.modes.probes, steps, interval, float(law.time_constants[0]))
@@ -493,6 +493,24 @@ def test_error_bars_three_ways(name, steps):
         assert np.abs(c - b).max() < 1e-3 * max(np.abs(b).max(), 0.1 * size)
 
 
+@pytest.mark.parametrize("share", [1e-2, 1e-5, 1e-8, 1e-11, 1e-14])
+def test_error_bars_of_a_cell_that_stands_still(share):
+    """Readouts far closer than the slow cell's time constant: a trajectory is worth one of them, not all."""
+    device = Device(temperature=0)
+    device.add_cell("fast", capacitance=1e-12, conductance=1e-1, noise=4e-20)
+    device.add_cell("slow", capacitance=1e-6, conductance=1e-9, noise=4e-26)
+    device.add_coupler("fast", "slow", conductance=1e-10)
+    law = law_of(device)
+    steps, count, interval = 30, 10, share * law.slowest
+    error = trajectory_error(law, steps=steps, interval=interval, count=count)
+    lags = np.arange(1, steps)
+    for square, found in ((1, error.mean_variance[1]), (2, error.covariance_variance[1, 1])):
+        series = 1.0 + 2.0 * ((1 - lags / steps) * np.exp(-square * share * lags)).sum()
+        variance = law.voltage_covariance[1, 1]
+        expected = series * (variance if square == 1 else 2.0 * variance**2) / (steps * count)
+        assert found == near(expected, 1e-6)
+
+
 def test_error_bars_of_a_non_reciprocal_network():
     """R(l) is not symmetric: rows and columns must not be mixed up in ``R_ij R_ji``."""
     law = law_of(random_device(np.random.default_rng(8), 4, temperature=T, transconductors=True))
@@ -500,7 +518,7 @@ def test_error_bars_of_a_non_reciprocal_network():
     right = law.covariance @ dense.H.T
     values, vectors = dense.modes
     modal = la.solve(vectors, right.astype(complex))
-    first = _modal_sums(dense.H @ vectors, modal, np.exp(values * interval / dense.time), 200)
+    first = _modal_sums(dense.H @ vectors, modal, values * interval / dense.time, 200)
     second = _lag_sums(dense.H, exact_step(dense, interval).transition, right, 200, 199)
     crossed = 0.0
     for lag in range(1, 200):

@@ -213,12 +213,12 @@ def test_bits_do_not_depend_on_the_batch(n):
     assert np.array_equal(filled(key, steps[some], trajectories[some], 6 * BLOCK), whole[:, some])
     part = filled(key, steps[some], trajectories[some], 2 * BLOCK, 3)
     assert np.array_equal(part, whole[3 * BLOCK : 5 * BLOCK, some])
-    # The same into rows and columns of a larger array, as kernels pass them.
-    out = np.full((2 * BLOCK, n + 9), np.nan)
+    # The same into rows of a larger array, as kernels pass them.
+    out = np.full((3 * BLOCK, n), np.nan)
     words = np.empty((2, WIDTH), dtype=np.uint64)
-    fill_normals(out[:BLOCK, 3 : 3 + n], np.uint64(2), key, steps[some], trajectories[some], words)
-    assert np.array_equal(out[:BLOCK, 3 : 3 + n], whole[2 * BLOCK : 3 * BLOCK, some])
-    assert np.isnan(out[BLOCK:]).all() and np.isnan(out[:, :3]).all() and np.isnan(out[:, 3 + n :]).all()
+    fill_normals(out[BLOCK : 2 * BLOCK], np.uint64(2), key, steps[some], trajectories[some], words)
+    assert np.array_equal(out[BLOCK : 2 * BLOCK], whole[2 * BLOCK : 3 * BLOCK, some])
+    assert np.isnan(out[:BLOCK]).all() and np.isnan(out[2 * BLOCK :]).all()
 
 
 # The distribution

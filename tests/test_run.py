@@ -7,6 +7,7 @@ below 3e-7 for this file. Whole matrices are tested by chi-square at a rate of 1
 chosen; what deviation would be caught is asserted beside it.
 """
 
+import dataclasses
 import functools
 import json
 import math
@@ -33,6 +34,7 @@ from spu.emulator import run as run_module
 from spu.emulator.noise import normals
 from spu.emulator.run import choose_method, dense_method, independent_method, modal_method, run, tile_width
 from spu.errors import UsageError
+from spu.estimate import about_sample_mean, trajectory_error
 
 SIGMAS = 7.0
 RATE = 1e-9
@@ -325,7 +327,7 @@ def test_interrupted_independent_draws_are_counted(monkeypatch):
     cut = run(how, trajectories=1, steps=1_000_000, seed=8, every=1, interrupted=After(1))
     assert 0 < cut.samples < 1_000_000 and cut.kept.shape[1] == cut.samples
     assert_sums(
-        run_module.Sums(cut.samples, cut.samples, cut.total, cut.products, cut.pairs, cut.kept),
+        dataclasses.replace(cut, readouts=cut.samples),
         cut.kept,
         0,
         np.abs(cut.kept).max(),
@@ -547,9 +549,14 @@ def test_effective_samples_of_simulate():
     ratio = np.mean([run.relative_error**2 for run in runs]) / runs[0].expected_relative_error ** 2
     assert 0.4 < ratio < 1.9
     assert 1000 / runs[0].effective_samples > 4.0
-    P = spu.predict(device).covariance
+    law, P = spu.predict(device).law, spu.predict(device).covariance
+    transform = law.sde.readout.matrix.toarray()
+    taken = {"steps": 500, "interval": interval, "count": 2, "transform": transform}
+    error = trajectory_error(law, **taken)
     expected = (np.trace(P) ** 2 + (P**2).sum()) / runs[0].effective_samples
-    assert abs(expected / (runs[0].covariance_error ** 2).sum() - 1) < 1e-9
+    assert abs(expected / error.covariance_variance.sum() - 1) < 1e-9
+    claimed = about_sample_mean(law, error, P, **taken)
+    assert difference(runs[0].covariance_error ** 2, claimed.covariance_variance) < 1e-9
 
 
 # The command line

@@ -232,9 +232,13 @@ def _linear(banks: Banks, aim: Aim, at: FloatArray, gains: FloatArray) -> tuple[
 def _decode(banks: Banks, aim: Aim, at: FloatArray, gains: FloatArray, width: int) -> IntArray:
     """(<= width, k) codes close to the least of ``|r + J (c - at)|``, best first."""
     r, J = _linear(banks, aim, at, gains)
+    # To the power of two that makes the largest step about one: squares of the small ones are not to vanish.
+    size = max(float(np.abs(J).max(initial=0.0)), 1e-100 * float(np.abs(r).max(initial=0.0))) or 1.0
+    r, J = (np.ldexp(part, -int(np.frexp(size)[1])) for part in (r, J))
     # Gains leave directions in which codes cost nothing to first order: this keeps them near. In proportion to
-    # what a step does, so that the fine steps of what is not quantised stay free.
-    ridge = np.maximum(0.03 * np.linalg.norm(J, axis=0), np.finfo(float).tiny)
+    # what a step does, so that the fine steps of what is not quantised stay free. What does nothing stays where it is.
+    norms = np.linalg.norm(J, axis=0)
+    ridge = np.where(norms > 1e-100, 0.03 * norms, 1.0)
     A = np.vstack([J, np.diag(ridge)])
     y = np.concatenate([J @ at - r, ridge * at])
     order = _order(A)

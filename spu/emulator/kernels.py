@@ -14,17 +14,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import get_cython_function_address, intrinsic, overload
 from numpy.typing import NDArray
 
+from spu.compiled import address as address_of
+from spu.compiled import compiled, declare, floats, inner, output_address, words
 from spu.emulator.noise import BLOCK, WIDTH, fill_normals, fma
 
 FloatArray = NDArray[np.float64]
 WordArray = NDArray[np.uint64]
 
-_kernel = njit(nogil=True, cache=True, error_model="numpy")
 _U = np.uint64
 _FIRST = _U(0)
 
@@ -146,7 +147,7 @@ def _tile_product(rows: int) -> Any:
 _four_rows, _one_row = _tile_product(4), _tile_product(1)
 
 
-@_kernel
+@inner
 def _dot(a, b):  # type: ignore[no-untyped-def]
     """``a @ b[:, 0]`` in four sums, so that one addition need not wait for the other."""
     s0 = s1 = s2 = s3 = 0.0
@@ -161,11 +162,11 @@ def _dot(a, b):  # type: ignore[no-untyped-def]
     return (s0 + s1) + (s2 + s3)
 
 
-@_kernel
+@inner
 def multiply(blas, a, b, c, first_c, n):  # type: ignore[no-untyped-def]
     """``c[:, first_c : first_c + n] = a @ b[:, :n]``; n is a multiple of `LANES`, or one."""
     m, k = a.shape
-    from_a, from_b, into_c = a.ctypes.data, b.ctypes.data, c.ctypes.data + 8 * first_c
+    from_a, from_b, into_c = address_of(a), address_of(b), output_address(c) + 8 * first_c
     stride_b, stride_c = b.shape[1], c.shape[1]
     if m * k > _SMALL:
         _dgemm(blas[0], _PLAIN, _PLAIN, n, m, k, from_b, stride_b, from_a, k, 0.0, into_c, stride_c)
@@ -244,13 +245,57 @@ class ModalStep(NamedTuple):
     shown: int
 
 
-@_kernel
+declare(
+    Tile,
+    address=words(5),
+    state=floats("state rows", "width", written=True),
+    drawn=floats("drawn rows", "columns", written=True),
+    path=floats("path rows", "path columns", written=True),
+    steps=words("columns", written=True),
+    trajectories=words("columns", written=True),
+    words=words(2, WIDTH, written=True),
+    seen=floats("observed", "seen columns", written=True),
+    total=floats("observed", written=True),
+    products=floats("lags+1", "observed", "observed", written=True),
+    kept=floats("kept rows", "kept columns", "observed", written=True),
+)
+declare(DenseStep, matrix=floats("n", "n and noise"), observe=floats("all observed", "n"))
+declare(ModalStep, transition=floats("systems", 2, 2), root=floats("systems", 2, 2))
+
+
+def _misfit(_blas: WordArray, tile: Tile, law: DenseStep | ModalStep, *_: object) -> str | None:
+    """What is wrong between the sizes of a tile and of the law that steps it, or None."""
+    width, columns = tile.state.shape[1], len(tile.steps)
+    if width < 1 or (width % LANES and width != 1) or columns < width or columns % width:
+        return (
+            f"{columns} columns of tiles {width} wide: a width is 1 or a multiple of {LANES}, and divides the columns"
+        )
+    if tile.seen.shape[1] != (len(tile.products) - 1) * width + columns:
+        return f"{tile.seen.shape[1]} columns of what is seen, for {columns} and {len(tile.products) - 1} lags"
+    if isinstance(law, ModalStep):
+        rows, path, observed = 2 * len(law.root), (BLOCK, max(columns, tile.path.shape[1])), law.shown * len(law.root)
+        fits = tile.state.shape[0] == rows and law.shown in (1, 2)
+    else:
+        n, across = law.matrix.shape
+        noise = -(-(across - law.carried) // BLOCK) * BLOCK
+        rows, path, observed = law.carried + noise, (n, width), len(law.observe)
+        fits = law.carried in (0, n) and across >= law.carried and tile.state.shape[0] >= max(rows, n)
+        fits = fits and (width > 1 or tile.drawn.shape[0] >= noise)
+    if not fits or tile.path.shape != path or len(tile.total) not in (0, observed):
+        return (
+            f"a law of {rows} rows and {observed} observed does not fit a tile with {tile.state.shape[0]} rows of "
+            f"states, {tile.drawn.shape[0]} of noise, a path of {tile.path.shape} and {len(tile.total)} observed"
+        )
+    return None
+
+
+@inner
 def _history(tile):  # type: ignore[no-untyped-def]
     """Columns of `Tile.seen` that belong to earlier chunks."""
     return (len(tile.products) - 1) * tile.state.shape[1]
 
 
-@_kernel
+@inner
 def _write_addresses(tile, first, count):  # type: ignore[no-untyped-def]
     """Write down step and trajectory of the columns of ``count`` steps from ``first`` on."""
     width = tile.state.shape[1]
@@ -261,7 +306,7 @@ def _write_addresses(tile, first, count):  # type: ignore[no-untyped-def]
             tile.trajectories[k * width + b] = tile.address[1] + _U(b) * tile.address[4]
 
 
-@_kernel
+@inner
 def dense_chunk(blas, tile, law, key, count):  # type: ignore[no-untyped-def]
     """States and noise lie in one array, so that a step is one product; it stays in the nearest cache."""
     matrix, observe, carried = law
@@ -284,7 +329,7 @@ def dense_chunk(blas, tile, law, key, count):  # type: ignore[no-untyped-def]
             multiply(blas, observe, tile.path, tile.seen, _history(tile) + k * width, width)
 
 
-@_kernel
+@inner
 def modal_chunk(_blas, tile, law, key, count):  # type: ignore[no-untyped-def]
     """A system goes through all steps of the chunk in place of its noise, in the nearest cache."""
     transition, root, shown = law
@@ -311,7 +356,7 @@ def modal_chunk(_blas, tile, law, key, count):  # type: ignore[no-untyped-def]
                     tile.seen[shown * system + each, history : history + columns] = tile.path[row + each, :columns]
 
 
-@_kernel
+@inner
 def _advance(transition, root, a, b, x, y):  # type: ignore[no-untyped-def]
     """``(x, y) = transition @ (a, b) + root @ (x, y)`` for each column."""
     t00, t01, t10, t11 = transition[0, 0], transition[0, 1], transition[1, 0], transition[1, 1]
@@ -325,17 +370,17 @@ def _advance(transition, root, a, b, x, y):  # type: ignore[no-untyped-def]
 # --- counting -------------------------------------------------------------------------------
 
 
-@_kernel
+@inner
 def _count(blas, tile, count):  # type: ignore[no-untyped-def]
     """Add the chunk's readouts to the sums, and make them the history of the next chunk."""
     width = tile.state.shape[1]
     columns, history = count * width, _history(tile)
     observed = len(tile.total)
-    data, stride = tile.seen.ctypes.data, tile.seen.shape[1]
+    data, stride = address_of(tile.seen), tile.seen.shape[1]
     new = data + 8 * history
     for i in range(observed):
         tile.total[i] += tile.seen[i, history : history + columns].sum()
-    products = tile.products.ctypes.data
+    products = output_address(tile.products)
     _dsyrk(blas[1], _UPPER, _TRANSPOSED, observed, columns, new, stride, products, observed)
     for lag in range(1, len(tile.products)):
         old, into = new - 8 * lag * width, products + 8 * lag * observed * observed
@@ -346,7 +391,7 @@ def _count(blas, tile, count):  # type: ignore[no-untyped-def]
                 tile.seen[i, j] = tile.seen[i, j + columns]
 
 
-@_kernel
+@inner
 def _keep(tile, first, count, every):  # type: ignore[no-untyped-def]
     """Keep the readouts of each trajectory, or of draws those in all, whose number is a multiple of ``every``."""
     width, history = tile.state.shape[1], _history(tile)
@@ -374,7 +419,7 @@ def _choose_chunk(blas, tile, law, key, count):  # type: ignore[no-untyped-def]
     return lambda blas, tile, law, key, count: dense_chunk(blas, tile, law, key, count)
 
 
-@_kernel
+@compiled(_misfit, blas=words(2), key=words(2))
 def drive(blas, tile, law, key, first, steps, every):  # type: ignore[no-untyped-def]
     """Take ``steps`` steps, of which the first is number ``first``; keep every ``every``-th readout (0: none)."""
     most = len(tile.steps) // tile.state.shape[1]

@@ -12,16 +12,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from spu.emulator.kernels import multiply
-from spu.emulator.noise import BLOCK, fill_normals
+from spu.compiled import compiled, declare, floats, inner, words
+from spu.emulator.kernels import LANES, multiply
+from spu.emulator.noise import BLOCK, WIDTH, fill_normals
 
 FloatArray = NDArray[np.float64]
 WordArray = NDArray[np.uint64]
 
-_kernel = njit(nogil=True, cache=True, error_model="numpy")
 _U = np.uint64
 
 EULER_MARUYAMA, LEIMKUHLER_MATTHEWS, BAOAB = 0, 1, 2
@@ -99,7 +98,45 @@ class Tile(NamedTuple):
     stored: FloatArray
 
 
-@_kernel
+declare(
+    Law,
+    stiffness=floats("n", "n"),
+    quadratic=floats("n"),
+    cubic=floats("n"),
+    gain=floats("n"),
+    factor=floats("factor", "factor"),
+    spread=floats("n"),
+    decay=floats("n"),
+    mass=floats("n"),
+)
+declare(
+    Tile,
+    x=floats("n", "width", written=True),
+    w=floats("n", "width", written=True),
+    pull=floats("n", "width", written=True),
+    noise=floats("noise", "width", written=True),
+    before=floats("noise", "width", written=True),
+    part=floats("noise", "width", written=True),
+    steps=words("width", written=True),
+    trajectories=words("width"),
+    words=words(2, WIDTH, written=True),
+    heat=floats("width", written=True),
+    work=floats("width", written=True),
+    stored=floats("width", written=True),
+)
+
+
+def _misfit(_blas: WordArray, tile: Tile, law: Law, *_: object) -> str | None:
+    """What is wrong between the sizes of a tile and of a law, or None."""
+    n, width = tile.x.shape
+    if width != 1 and width % LANES:
+        return f"{width} trajectories side by side: 1 or a multiple of {LANES}"
+    if len(tile.noise) != -(-n // BLOCK) * BLOCK or len(law.factor) not in (0, n):
+        return f"{len(tile.noise)} rows of noise and {len(law.factor)} of its factor for {n} coordinates"
+    return None
+
+
+@inner
 def _draw(tile, law, key, step, block):  # type: ignore[no-untyped-def]
     """Normals of one step and one block of rows, into ``tile.noise``; of ``coarse`` finer steps added up."""
     rows = slice(BLOCK * block, BLOCK * (block + 1))
@@ -116,7 +153,7 @@ def _draw(tile, law, key, step, block):  # type: ignore[no-untyped-def]
                 tile.noise[i, b] += tile.part[i, b]
 
 
-@_kernel
+@inner
 def _draw_all(blas, tile, law, key, step):  # type: ignore[no-untyped-def]
     """Normals of one step, correlated where the law says so."""
     n, width = tile.x.shape
@@ -129,14 +166,14 @@ def _draw_all(blas, tile, law, key, step):  # type: ignore[no-untyped-def]
         multiply(blas, law.factor, tile.part, tile.noise, 0, width)
 
 
-@_kernel
+@inner
 def _keep_noise(tile):  # type: ignore[no-untyped-def]
     for i in range(len(tile.x)):
         for b in range(tile.x.shape[1]):
             tile.before[i, b] = tile.noise[i, b]
 
 
-@_kernel
+@inner
 def _move(tile, law, field, i):  # type: ignore[no-untyped-def]
     """Take coordinate i through a step; its normals are drawn."""
     width = tile.x.shape[1]
@@ -162,7 +199,7 @@ def _move(tile, law, field, i):  # type: ignore[no-untyped-def]
         x[b] += gain * force + spread * noise[b]
 
 
-@_kernel
+@inner
 def _stored(tile, law, into):  # type: ignore[no-untyped-def]
     """Energy of each trajectory without fields; ``tile.pull`` must be that of x."""
     n, width = tile.x.shape
@@ -180,7 +217,7 @@ def _stored(tile, law, into):  # type: ignore[no-untyped-def]
                 into[b] += half * tile.w[i, b] * tile.w[i, b]
 
 
-@_kernel
+@inner
 def _kick(tile, law, field):  # type: ignore[no-untyped-def]
     """Half a kick: ``w += h / (2 mass) f(x)``."""
     n, width = tile.x.shape
@@ -191,7 +228,7 @@ def _kick(tile, law, field):  # type: ignore[no-untyped-def]
             w[b] += gain * (constant - pull[b] - (quadratic + cubic * x[b]) * x[b] * x[b])
 
 
-@_kernel
+@inner
 def _settle(blas, tile, law, field, after, change):  # type: ignore[no-untyped-def]
     """Book a step from where ``tile.stored`` was counted: ``change`` holds ``field . x`` of its start."""
     n, width = tile.x.shape
@@ -208,7 +245,7 @@ def _settle(blas, tile, law, field, after, change):  # type: ignore[no-untyped-d
             tile.work[b] -= shift * tile.x[i, b]
 
 
-@_kernel
+@compiled(_misfit, blas=words(2), key=words(2), fields=floats("instants", "n"))
 def advance(blas, tile, law, key, fields, first, count, track):  # type: ignore[no-untyped-def]
     """Take ``count`` steps from step number ``first``.
 

@@ -8,23 +8,36 @@ the force changes.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from spu.compiled import compiled, declare, floats, inner
 from spu.constants import UNIT_NOISE_DENSITY
 from spu.emulator.langevin_run import stable_step
 from spu.langevin import Langevin
 
 FloatArray = NDArray[np.float64]
 
-_kernel = njit(nogil=True, cache=True, error_model="numpy")
 
 PER_STEP = {False: 0.05, True: 0.0125}
 """Substeps over the fastest time of first-order and of inertial equations, at most."""
 
 
-@_kernel
+class _Force(NamedTuple):
+    """``field - stiffness x - quadratic x^2 - cubic x^3``: (n, n), and (n,) each."""
+
+    stiffness: FloatArray
+    quadratic: FloatArray
+    cubic: FloatArray
+    field: FloatArray
+
+
+declare(_Force, stiffness=floats("n", "n"), quadratic=floats("n"), cubic=floats("n"), field=floats("n"))
+
+
+@inner
 def _force(law, x, drive, into):  # type: ignore[no-untyped-def]
     stiffness, quadratic, cubic, field = law
     for i in range(len(x)):
@@ -34,7 +47,9 @@ def _force(law, x, drive, into):  # type: ignore[no-untyped-def]
         into[i] = total
 
 
-@_kernel
+@compiled(
+    mobility=floats("n"), waveform=floats("k", "n"), x=floats("n", written=True), path=floats("k", "n", written=True)
+)
 def _first_order(law, mobility, waveform, hold, h, substeps, x, path):  # type: ignore[no-untyped-def]
     n = len(x)
     k1, k2, k3, k4 = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
@@ -63,7 +78,14 @@ def _first_order(law, mobility, waveform, hold, h, substeps, x, path):  # type: 
         path[step + 1] = x
 
 
-@_kernel
+@compiled(
+    rate=floats("n"),
+    mass=floats("n"),
+    waveform=floats("k", "n"),
+    x=floats("n", written=True),
+    w=floats("n", written=True),
+    path=floats("k", "n", written=True),
+)
 def _inertial(law, rate, mass, waveform, hold, h, substeps, x, w, path):  # type: ignore[no-untyped-def]
     n = len(x)
     force, drive, y = np.empty(n), np.empty(n), np.empty(n)
@@ -131,11 +153,14 @@ def respond(
     path = np.empty((len(waveform), equation.n))
     x = np.zeros(equation.n) if start is None else np.array(start, dtype=np.float64)
     path[0] = x
-    law = (np.ascontiguousarray(equation.stiffness), equation.quadratic, equation.cubic, equation.field)
+    forces = (equation.stiffness, equation.quadratic, equation.cubic, equation.field)
+    law = _Force(*(np.ascontiguousarray(each) for each in forces))
     h = interval / substeps
     if equation.mass is None:
-        _first_order(law, equation.mobility, drive, hold, h, substeps, x, path)
+        _first_order(law, np.ascontiguousarray(equation.mobility), drive, hold, h, substeps, x, path)
     else:
         rate = 1 / (equation.mobility * equation.mass)
-        _inertial(law, rate, equation.mass, drive, hold, h, substeps, x, np.zeros(equation.n), path)
+        _inertial(
+            law, rate, np.ascontiguousarray(equation.mass), drive, hold, h, substeps, x, np.zeros(equation.n), path
+        )
     return path

@@ -170,6 +170,7 @@ def run(
     law = _law(equation, step, scheme, coarse)
     tiles = [_tile(n, first, start, velocity, trajectories) for first in range(0, trajectories, TILE)]
     blas, key = blas_addresses(), key_of(seed, SAMPLES)
+    advance = [kernels.advance.bind(blas, tile, law, key) for tile in tiles]
     readouts = np.asarray(steps, dtype=np.int64)
     states = np.empty((len(readouts), trajectories, n))
     instants = readouts.astype(np.float64) * step
@@ -210,7 +211,7 @@ def run(
             fields = np.ascontiguousarray(fields)
 
             def one(number: int, count: int = count, fields: FloatArray = fields, done: int = done) -> None:
-                kernels.advance(blas, tiles[number], law, key, fields, done, count, track)
+                advance[number](fields, done, count, track)
 
             each(one, range(len(tiles)))
             done += count
@@ -240,13 +241,13 @@ def _law(equation: Langevin, step: float, scheme: str, coarse: int) -> kernels.L
         gain, spread = step * equation.mobility, deviation * np.sqrt(step)
     return kernels.Law(
         np.ascontiguousarray(equation.stiffness),
-        equation.quadratic,
-        equation.cubic,
-        gain,
-        factor,
-        spread / np.sqrt(coarse),
-        decay,
-        mass,
+        np.ascontiguousarray(equation.quadratic),
+        np.ascontiguousarray(equation.cubic),
+        np.ascontiguousarray(gain),
+        np.ascontiguousarray(factor),
+        np.ascontiguousarray(spread / np.sqrt(coarse)),
+        np.ascontiguousarray(decay),
+        np.ascontiguousarray(mass),
         0.5 * step,
         SCHEMES[scheme],
         coarse,

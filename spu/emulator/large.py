@@ -25,10 +25,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from spu.emulator.modes import Modes, NodalMatrices, multiple, nodal_matrices
-from spu.errors import CircuitError
+from spu.errors import CircuitError, InternalError
 from spu.sde import StochasticODE
 from spu.selected_inverse import NotPositiveDefinite, SparseCholesky
-from spu.sparse import canonical, largest_eigenvalue
+from spu.sparse import canonical, known_congruence, largest_eigenvalue
 
 FloatArray = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
@@ -38,6 +38,9 @@ LARGE = 6000
 
 _MOST_ENTRIES = 100_000_000
 """Most entries of a covariance that are worked out for a readout that mixes cells."""
+
+_HELD = 1e-9
+"""What products of rows of a matrix with columns of its inverse may be off, of their terms."""
 
 _FIT = 1e-13  # S = a I + b G to rounding
 
@@ -78,8 +81,20 @@ class SparseStationary:
 
     @cached_property
     def _inverse_coupling(self) -> sp.csr_array:
-        """(n, n), of the inverse of the coupling matrix the entries that are wanted."""
-        return self.coupling.selected_inverse()
+        """(n, n), of the inverse of the coupling matrix the entries that are wanted.
+
+        Held against the matrix itself: each row of it times the same column of the inverse is 1.
+        """
+        found = self.coupling.selected_inverse()
+        products = self.coupling.matrix.multiply(found)
+        ones, terms = products.sum(axis=1), abs(products).sum(axis=1)
+        wrong = ~(np.abs(ones - 1.0) <= _HELD * np.maximum(terms, 1.0))
+        if wrong.any():
+            k = int(np.argmax(wrong))
+            raise InternalError(
+                f"of the inverse of the matrix that couples the cells, column {k} times its row {k} is {ones[k]:.9g}"
+            )
+        return found
 
     @cached_property
     def voltage_mean(self) -> FloatArray:
@@ -91,8 +106,14 @@ class SparseStationary:
         """(p, p) V^2, sparse: variances of the probes, covariances of coupled cells and of cells read together."""
         found = self._inverse_coupling * self.inverse
         if self.own:
-            found = found + self.own * sp.eye_array(found.shape[0])
-        return sp.csr_array(self.nodal.probes @ found @ self.nodal.probes.T)
+            found.setdiag(found.diagonal() + self.own)  # all of which is stored
+        return known_congruence(canonical(self.nodal.probes), sp.csr_array(found))
+
+    @property
+    def readout_moments(self) -> tuple[FloatArray, sp.csr_array]:
+        """Mean (q,) and covariance (q, q), sparse, of the problem's variables."""
+        T = self.sde.readout.matrix
+        return T @ self.voltage_mean + self.sde.readout.offset, known_congruence(T, self.voltage_covariance)
 
     @cached_property
     def extremes(self) -> Modes:
@@ -266,6 +287,7 @@ class Midpoint:
     def __init__(self, sde: StochasticODE, step: float) -> None:
         from scipy.sparse.linalg import splu
 
+        self.step = step
         half = sde.F * (step / 2.0)
         # Volts and amperes: each state on the scale of its own energy, so that pivots on the diagonal do.
         scale = 1.0 / np.sqrt(sde.E.diagonal())

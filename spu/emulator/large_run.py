@@ -42,6 +42,8 @@ class PatternSums:
         Independent samples whose variances would scatter as much; nan for a single trajectory.
     kept:
         (trajectories, kept, p) every so-manieth readout's deviation, V.
+    ends:
+        (states, trajectories) the last ones; (0, 0) of independent draws.
     """
 
     samples: int
@@ -50,6 +52,7 @@ class PatternSums:
     covariance: sp.csr_array
     effective_samples: float
     kept: FloatArray
+    ends: FloatArray
 
 
 class _Tile:
@@ -138,8 +141,9 @@ def run_large(
         for until in rounds(max(lengths), stride, interrupted):
 
             def work(number: int, begin: int = done, end: int = until) -> None:
-                for k in range(begin, min(end, lengths[number]), stride):
-                    advance(tiles[number], k)
+                with np.errstate(over="ignore", invalid="ignore"):  # the guard says so, in words
+                    for k in range(begin, min(end, lengths[number]), stride):
+                        advance(tiles[number], k)
 
             each(work, range(len(tiles)))
             done = until
@@ -154,7 +158,9 @@ def run_large(
             for tile, start, many in zip(tiles, first, taken.tolist(), strict=True)
         ]
         kept = np.concatenate(parts, axis=1 if midpoint is None else 0)
-    return _gather(tiles, int(np.dot(taken, weights)), int(taken[0]), midpoint is None, pattern, kept)
+    states = [tile.state for tile in tiles if tile.state is not None]
+    ends = np.concatenate(states, axis=1) if states else np.empty((0, 0))
+    return _gather(tiles, int(np.dot(taken, weights)), int(taken[0]), midpoint is None, pattern, kept, ends)
 
 
 def _tiles(independent: bool, trajectories: int, steps: int, probes: int, pairs: int, every: int) -> list[_Tile]:
@@ -187,7 +193,27 @@ def _normals(rows: int, key: NDArray[np.uint64], steps: NDArray[np.int64], who: 
 
 
 def _gather(
-    tiles: list[_Tile], samples: int, steps: int, independent: bool, pattern: sp.csr_array, kept: FloatArray
+    tiles: list[_Tile],
+    samples: int,
+    steps: int,
+    independent: bool,
+    pattern: sp.csr_array,
+    kept: FloatArray,
+    ends: FloatArray,
+) -> PatternSums:
+    """Add up the tiles, and see how far trajectories scatter; what is not finite is for the guard to say."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _added(tiles, samples, steps, independent, pattern, kept, ends)
+
+
+def _added(
+    tiles: list[_Tile],
+    samples: int,
+    steps: int,
+    independent: bool,
+    pattern: sp.csr_array,
+    kept: FloatArray,
+    ends: FloatArray,
 ) -> PatternSums:
     products = np.zeros(len(pattern.indices))
     for tile in tiles:
@@ -196,12 +222,12 @@ def _gather(
     covariance = with_data(pattern, products / samples - mean[row_numbers(pattern)] * mean[pattern.indices])
     variance = covariance.diagonal()
     if independent:
-        return PatternSums(samples, mean, np.sqrt(variance / samples), covariance, float(samples), kept)
+        return PatternSums(samples, mean, np.sqrt(variance / samples), covariance, float(samples), kept, ends)
     sums = np.concatenate([tile.sums for tile in tiles], axis=1) / steps
     squares = np.concatenate([tile.squares for tile in tiles], axis=1) / steps
     count = sums.shape[1]
     if count == 1:
-        return PatternSums(samples, mean, np.full(len(mean), np.nan), covariance, float("nan"), kept)
+        return PatternSums(samples, mean, np.full(len(mean), np.nan), covariance, float("nan"), kept, ends)
     scatter = squares.var(axis=1, ddof=1).sum() / count
     effective = float(2.0 * (variance**2).sum() / scatter) if scatter > 0 else float(samples)
-    return PatternSums(samples, mean, sums.std(axis=1, ddof=1) / np.sqrt(count), covariance, effective, kept)
+    return PatternSums(samples, mean, sums.std(axis=1, ddof=1) / np.sqrt(count), covariance, effective, kept, ends)

@@ -29,6 +29,9 @@ ComplexArray = NDArray[np.complex128]
 _ROUNDING = 1e-14
 """Relative deviation up to which a matrix counts as a multiple of the identity, or as diagonal."""
 
+_KNOWN = 1e-6
+"""What the least eigenvalue of a matrix may be off, for its modes to be known."""
+
 
 @dataclass(frozen=True, eq=False)
 class Modes:
@@ -89,6 +92,15 @@ class Modes:
         slow = np.where(root.real > 0, w**2 / np.where(fast != 0, fast, 1.0), -alpha + root)
         return np.concatenate([slow, fast])
 
+    def multiply(self, x: FloatArray) -> FloatArray:
+        """Multiply (states, k) by the covariance of node voltages and inductor currents."""
+        n = len(self.shapes)
+        voltages = self.shapes @ (self.variance[:, None] * (self.shapes.T @ x[:n]))
+        if not self.inductive:
+            return voltages
+        flux = (self.variance / self.frequency**2)[:, None]
+        return np.concatenate([voltages, self.currents @ (flux * (self.currents.T @ x[n:]))])
+
     def drift(self) -> FloatArray:
         """(n, 2, 2): of ``(v, psi)``, 1/s; without inductors (n, 1, 1)."""
         alpha, w = self.damping, self.frequency
@@ -98,10 +110,12 @@ class Modes:
 
     def spectrum(self, frequencies: ArrayLike) -> FloatArray:
         """One-sided spectral density of each modal voltage, (k, n) V^2/Hz, at (k,) Hz."""
-        s = 2j * np.pi * np.asarray(frequencies, dtype=np.float64)[:, None]
+        w = 2 * np.pi * np.asarray(frequencies, dtype=np.float64)[:, None]
         c, g, stiffness = self.capacitance, self.conductance, self.stiffness
-        admittance = s * c + g + (stiffness / s if self.inductive else 0.0)
-        return np.asarray(2.0 * self.noise / np.abs(admittance) ** 2)
+        if not self.inductive:
+            return np.asarray(2.0 * self.noise / np.abs(g + 1j * w * c) ** 2)
+        # The admittance times w, which is finite at 0 Hz: there inductors short the voltage.
+        return np.asarray(2.0 * self.noise * (w / np.abs(w * g + 1j * (w**2 * c - stiffness))) ** 2)
 
     def correlation(self, lags: ArrayLike) -> FloatArray:
         """Autocorrelation of each modal voltage, (k, n), at lags (k,) >= 0 in s."""
@@ -177,6 +191,10 @@ def commuting_modes(sde: StochasticODE) -> Modes | None:
     if found is None:
         return None
     U, values = found
+    # An eigenvalue is known to rounding of the largest.
+    for part in (*values[:2], *values[3:]):
+        if 0 < part.min() < _ROUNDING / _KNOWN * part.max():
+            return None
     stiffness = values[3] if nodal.Gamma is not None else np.zeros(len(U))
     if (values[0] <= 0).any() or (nodal.Gamma is not None and (stiffness <= 0).any()) or (values[2] < 0).any():
         return None

@@ -23,6 +23,9 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from spu.compiled import compiled, floats, inner
+from spu.compiled import words as unsigned
+
 FloatArray = NDArray[np.float64]
 WordArray = NDArray[np.uint64]
 
@@ -70,7 +73,6 @@ def _as_word(_context: Any, _value: Any) -> Any:
 
 # Divisions by zero cannot happen here; checks for them would keep LLVM from vectorising.
 _inline = njit(inline="always", error_model="numpy")
-_kernel = njit(nogil=True, cache=True, error_model="numpy")
 
 
 @_inline
@@ -143,7 +145,7 @@ def _box_muller(word):  # type: ignore[no-untyped-def]
     )
 
 
-@_kernel
+@inner
 def _words(first, second, block, key, steps, trajectories):  # type: ignore[no-untyped-def]
     k0, k1 = key[0], key[1]
     for i in range(len(steps)):
@@ -151,13 +153,19 @@ def _words(first, second, block, key, steps, trajectories):  # type: ignore[no-u
         first[i], second[i] = _philox(block, trajectories[i], step, step >> _HALF, k0, k1)
 
 
-@_kernel
+@compiled(words=unsigned("n"), first=floats("n", written=True), second=floats("n", written=True))
 def _normal_pairs(words, first, second):  # type: ignore[no-untyped-def]
     for i in range(len(words)):
         first[i], second[i] = _box_muller(words[i])
 
 
-@_kernel
+@compiled(
+    out=floats("rows", "n", written=True),
+    key=unsigned(2),
+    steps=unsigned("n"),
+    trajectories=unsigned("n"),
+    words=unsigned(2, WIDTH, written=True),
+)
 def fill_normals(out, first_block, key, steps, trajectories, words):  # type: ignore[no-untyped-def]
     """Fill ``out`` with normals: a row a component, a column an instant of a trajectory.
 
@@ -185,7 +193,7 @@ def fill_normals(out, first_block, key, steps, trajectories, words):  # type: ig
             _normal_pairs(second, out[row + 2, begin:end], out[row + 3, begin:end])
 
 
-@_kernel
+@compiled(counter=unsigned(4), key=unsigned(2))
 def philox4x32(counter, key):  # type: ignore[no-untyped-def]
     """Philox 4x32-10 of a counter (4,) and a key (2,) of 32-bit words: (4,) words, to test against published ones."""
     a, b = _philox(counter[0], counter[1], counter[2], counter[3], key[0], key[1])

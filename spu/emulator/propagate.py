@@ -31,10 +31,21 @@ class Step:
     factor: FloatArray
 
 
-def exact_step(dense: DenseSDE, step: float) -> Step:
-    """Transition and noise factor for a step of ``step`` seconds."""
-    transition, covariance = step_law(dense.A, dense.B @ dense.B.T, step / dense.time)
-    return Step(transition, factor(covariance))
+def exact_step(dense: DenseSDE, step: float, covariance: FloatArray | None = None) -> Step:
+    """Transition and noise factor for a step of ``step`` seconds.
+
+    Where states differ in energy by more than `_BAND` the step is found on scales of their own, as the stationary
+    ``covariance`` (n, n) gives them: the quietest would drown in the rounding of the loudest.
+    """
+    A, B = dense.A, dense.B
+    size = np.ones(len(A)) if covariance is None else np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    there = size > 0
+    if not there.any() or size[there].min() > np.sqrt(_BAND) * size.max():
+        size = np.ones(len(A))
+    size = np.where(there, size, size[there].min() if there.any() else 1.0)
+    A, B = A / size[:, None] * size, B / size[:, None]
+    transition, moved = step_law(A, B @ B.T, step / dense.time)
+    return Step(transition * size[:, None] / size, factor(moved) * size[:, None])
 
 
 def step_law(A: FloatArray, Q: FloatArray, h: float) -> tuple[FloatArray, FloatArray]:
@@ -59,17 +70,41 @@ def step_law(A: FloatArray, Q: FloatArray, h: float) -> tuple[FloatArray, FloatA
     return transition, (covariance + np.swapaxes(covariance, -1, -2)) / 2
 
 
-def factor(covariance: FloatArray) -> FloatArray:
-    """A factor ``L`` with ``L L^T`` equal to a positive semidefinite matrix that may be singular.
+_BAND = 1e-8
+"""Ratio of variances within which an eigenproblem on one scale keeps all digits that count."""
 
-    Eigenvalues below rounding (n eps of the largest) are zero: they would be noise made of
-    rounding errors.
+
+def factor(covariance: FloatArray) -> FloatArray:
+    """A factor ``L`` with ``L L^T`` equal to a positive semidefinite matrix that may be singular, or graded.
+
+    Eigenvalues below rounding (n eps of the largest) are zero: they would be noise made of rounding errors. States
+    that are quieter than the loudest by more than `_BAND` come after the others, on a scale of their own: what they
+    share with these, by regression on them, and what is left. So one whose variance is below the rounding of
+    another's keeps it, and the rounding of the loud ones is never taken for a correlation with the quiet.
     """
     if not np.isfinite(covariance).all():
         raise NumericalFailure("the noise gathered over an interval is beyond floating-point numbers")
-    values, vectors = la.eigh(covariance)
+    size = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    loud = size > np.sqrt(_BAND) * size.max(initial=0.0)
+    if not loud.any():
+        return np.zeros((len(covariance), 0))
+    values, vectors = la.eigh(covariance[np.ix_(loud, loud)])
     kept = values > len(values) * np.finfo(float).eps * max(values[-1], 0.0)
-    return np.asarray(vectors[:, kept] * np.sqrt(values[kept]))
+    values, vectors = np.sqrt(values[kept]), vectors[:, kept]
+    root = np.zeros((len(covariance), len(values)))
+    root[loud] = vectors * values
+    quiet = ~loud & (size > 0)
+    if not quiet.any():
+        return root
+    shared = covariance[np.ix_(quiet, loud)] @ (vectors / values)
+    # No more than there is of them.
+    share = np.sqrt((shared**2).sum(axis=1)) / size[quiet]
+    shared /= np.maximum(share, 1.0)[:, None]
+    root[quiet] = shared
+    rest = factor(covariance[np.ix_(quiet, quiet)] - shared @ shared.T)
+    more = np.zeros((len(covariance), rest.shape[1]))
+    more[quiet] = rest
+    return np.hstack([root, more])
 
 
 def input_response(dense: DenseSDE, interval: float) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 import scipy.linalg as la
@@ -79,7 +78,7 @@ def choose_method(law: Stationary, interval: float, name: str | None = None) -> 
 def dense_method(law: Stationary, interval: float) -> Method:
     """Exact propagation of all states together."""
     dense = law.dense
-    step = exact_step(dense, interval)
+    step = exact_step(dense, interval, law.covariance)
     why = f"exact steps of all {len(dense.A)} states together, as the circuit's matrices do not commute"
     return method_of_steps(factor(law.covariance), step, dense.H, why)
 
@@ -110,7 +109,9 @@ def modal_method(modes: Modes, interval: float) -> Method:
     lift = modes.probes
     if systems * shown > n:
         lift = np.column_stack([lift, np.zeros(len(lift))])
-    start, step = (ModalStep(each, root, shown) for each, root in zip(transitions, roots, strict=True))
+    start, step = (
+        ModalStep(np.ascontiguousarray(each), root, shown) for each, root in zip(transitions, roots, strict=True)
+    )
     return Method(
         "modal",
         f"exact steps of {n} independent modes, as the circuit's matrices commute",
@@ -177,6 +178,10 @@ class Sums:
         See ``products``.
     kept:
         (trajectories, kept, p) every so-manieth readout's deviation, V.
+    ends:
+        (states, trajectories) where they are at the end, or of draws the last ones.
+    counted_total, counted_products:
+        What was counted before it was lifted to the probes (`Method.lift`); the same where it was not.
     """
 
     readouts: int
@@ -185,6 +190,9 @@ class Sums:
     products: FloatArray
     pairs: NDArray[np.int64]
     kept: FloatArray
+    ends: FloatArray
+    counted_total: FloatArray
+    counted_products: FloatArray
 
     @property
     def mean(self) -> FloatArray:
@@ -243,22 +251,23 @@ def run(
     tiles, lengths, chunk = _tiles(method, trajectories, steps, lags, every, observed)
     threads = min(len(tiles), threads or available_threads())
     blas, key = kernels.blas_addresses(), key_of(seed)
+    start, step = ([kernels.drive.bind(blas, tile, law, key) for tile in tiles] for law in (method.start, method.step))
     wanted = sum(tile.state.shape[1] * length for tile, length in zip(tiles, lengths, strict=True))
     done = 0
     with parallel(threads) as each:
 
-        def advance(law: Any, until: int) -> None:
+        def advance(drive: list[Callable[..., None]], until: int) -> None:
             def one(number: int) -> None:
                 many = min(until, lengths[number]) - done
                 if many > 0:
-                    kernels.drive(blas, tiles[number], law, key, done, many, every)
+                    drive[number](done, many, every)
 
             each(one, range(len(tiles)))
 
-        advance(method.start, 1)
+        advance(start, 1)
         done = 1
         for more in rounds(max(lengths) - 1, chunk, interrupted):
-            advance(method.step, 1 + more)
+            advance(step, 1 + more)
             done = 1 + more
             if progress is not None:
                 progress(_so_far(tiles, lengths, done), wanted)
@@ -390,10 +399,12 @@ def _gather(
         ]
         parts = [tile.kept[:, : shape[1]] for tile, shape in zip(tiles, shapes, strict=True)]
         kept = np.concatenate(parts, axis=1 if method.name == "independent" else 0)  # one row of draws, or many
+    ends = np.concatenate([tile.state[: method.rows] for tile, many in zip(tiles, taken, strict=True) if many], axis=1)
+    counted = total, products
     if method.lift is not None and observed:
         lift = method.lift
         total, products, kept = lift @ total, lift @ products @ lift.T, kept @ lift.T
-    return Sums(taken[0], int(pairs[0]), total, products, pairs, kept)
+    return Sums(taken[0], int(pairs[0]), total, products, pairs, kept, ends, *counted)
 
 
 def available_threads() -> int:

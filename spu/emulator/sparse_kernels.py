@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from numba import njit
-
-_kernel = njit(nogil=True, cache=True, error_model="numpy")
+from spu.compiled import compiled, floats, integers
 
 
-@_kernel
+@compiled(starts=integers("n+1"), rows=integers("entries"), values=floats("entries"), x=floats("n", "k", written=True))
 def solve_lower(starts, rows, values, x):  # type: ignore[no-untyped-def]
     """Solve ``L y = x`` in place, x (n, k); L by columns, its unit diagonal first in each."""
     for j in range(len(starts) - 1):
@@ -18,7 +16,7 @@ def solve_lower(starts, rows, values, x):  # type: ignore[no-untyped-def]
                     x[i, b] -= value * x[j, b]
 
 
-@_kernel
+@compiled(starts=integers("n+1"), rows=integers("entries"), values=floats("entries"), x=floats("n", "k", written=True))
 def solve_upper(starts, rows, values, x):  # type: ignore[no-untyped-def]
     """Solve ``U y = x`` in place, x (n, k); U by columns, its diagonal last in each."""
     for j in range(len(starts) - 2, -1, -1):
@@ -32,7 +30,9 @@ def solve_upper(starts, rows, values, x):  # type: ignore[no-untyped-def]
                 x[i, b] -= value * x[j, b]
 
 
-@_kernel
+@compiled(
+    y=floats("p", "k"), starts=integers("p+1"), columns=integers("entries"), products=floats("entries", written=True)
+)
 def count_pairs(y, starts, columns, products):  # type: ignore[no-untyped-def]
     """Add ``sum over b of y_ib y_jb`` to the entry (i, j) of a CSR pattern; y (p, k)."""
     for i in range(len(starts) - 1):

@@ -20,10 +20,19 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg.lapack import dtrsyl
 
 from spu.constants import UNIT_NOISE_DENSITY
+from spu.emulator.accuracy import (
+    HELD,
+    hold_covariance,
+    readouts,
+    rounding_of_means,
+    rounding_of_poles,
+    rounding_of_variances,
+)
 from spu.emulator.modes import Modes, commuting_modes
-from spu.errors import CircuitError, InputError
-from spu.mna import node_names
-from spu.sde import DenseSDE, StochasticODE
+from spu.emulator.precise import MOST, PreciseLaw, Undetermined, Unstable, precise_law
+from spu.errors import CircuitError, InputError, InternalError
+from spu.mna import listed, node_names
+from spu.sde import DenseSDE, StochasticODE, parts
 
 FloatArray = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
@@ -50,15 +59,32 @@ class Stationary:
         Its independent modes where its matrices commute, else None.
     solved:
         The covariance where it is known already.
+    precise:
+        Its moments and poles in more digits, where doubles do not resolve them.
+    unresolved:
+        Why the equation is of no use in doubles, and its nodes; None where it is.
     """
 
     sde: StochasticODE
     modes: Modes | None = None
     solved: FloatArray | None = field(default=None, repr=False)
+    precise: PreciseLaw | None = field(default=None, repr=False)
+    unresolved: tuple[str, tuple[str, ...]] | None = None
 
     @property
     def dense(self) -> DenseSDE:
-        """The equation in energy coordinates."""
+        """The equation in energy coordinates.
+
+        Raises
+        ------
+        CircuitError
+            If doubles do not resolve its modes: its stationary moments are known then, but neither spectra nor steps.
+        """
+        if self.unresolved is not None:
+            reason, nodes = self.unresolved
+            raise CircuitError(
+                f"{reason}: means and covariances are known, spectra and runs in time are not", nodes=nodes
+            )
         return self.sde.dense
 
     @cached_property
@@ -76,9 +102,11 @@ class Stationary:
     @cached_property
     def voltage_mean(self) -> FloatArray:
         """(p,) mean of the probes, V."""
+        if self.precise is not None:
+            return self.precise.voltage_mean
         modes = self._by_modes
         if modes is None:
-            return self.dense.H @ self.dense.mean + self.dense.y0
+            return self.sde.H @ self.sde.mean + self.sde.y0
         if modes.inductive:  # they shorten every current into a cell
             return self.sde.y0.copy()
         return modes.probes @ (modes.drive / modes.conductance) + self.sde.y0
@@ -92,6 +120,34 @@ class Stationary:
         CircuitError
             If a probe sees white noise directly, so that its variance is infinite.
         """
+        self._refuse_white()
+        if self.precise is not None:
+            return self.precise.voltage_covariance
+        modes = self._by_modes
+        if modes is None:
+            return _seen(self.dense.H, self.covariance)
+        half = modes.probes * np.sqrt(modes.variance)
+        return np.asarray(half @ half.T)  # numpy sees that this is symmetric, and computes half of it
+
+    @property
+    def readout_moments(self) -> tuple[FloatArray, FloatArray]:
+        """Mean (q,) and covariance (q, q) of the problem's variables, in their units.
+
+        Differences of cells that all but move together are taken before rounding, not after. Raises as
+        `voltage_covariance`.
+        """
+        self._refuse_white()
+        readout = self.sde.readout
+        if self.precise is not None:
+            return self.precise.mean + readout.offset, self.precise.covariance
+        mean = readout.matrix @ self.voltage_mean + readout.offset
+        modes = self._by_modes
+        if modes is None:
+            return mean, _seen(readout.matrix @ self.dense.H, self.covariance)
+        half = readout.matrix @ modes.probes * np.sqrt(modes.variance)
+        return mean, np.asarray(half @ half.T)
+
+    def _refuse_white(self) -> None:
         noisy = np.unique(self.sde.D.nonzero()[0])
         if len(noisy):
             names = tuple(self.sde.probes[k] for k in noisy)
@@ -100,11 +156,6 @@ class Stationary:
                 "infinite; give a band (--band F1 F2) or a capacitance",
                 nodes=names,
             )
-        modes = self._by_modes
-        if modes is None:
-            return _symmetric(self.dense.H @ self.covariance @ self.dense.H.T)
-        half = modes.probes * np.sqrt(modes.variance)
-        return np.asarray(half @ half.T)  # numpy sees that this is symmetric, and computes half of it
 
     @cached_property
     def state_variance(self) -> FloatArray:
@@ -112,7 +163,7 @@ class Stationary:
         modes = self._by_modes
         if modes is None:
             to_state = self.dense.to_state
-            return np.asarray(((to_state @ self.covariance) * to_state).sum(axis=1))
+            return np.maximum(((to_state @ self.covariance) * to_state).sum(axis=1), 0.0)
         voltages = modes.shapes**2 @ modes.variance
         if not modes.inductive:
             return voltages
@@ -121,8 +172,12 @@ class Stationary:
     @cached_property
     def poles(self) -> ComplexArray:
         """(n,) eigenvalues of the drift, 1/s."""
+        if self.precise is not None:
+            return self.precise.poles
         if self.modes is not None:
             return self.modes.poles
+        if self.sde.E.shape[0] <= EXTENDED:
+            return np.asarray(self.dense.eigen[0] / self.dense.time)
         return np.asarray(la.eigvals(self.dense.A) / self.dense.time)
 
     @cached_property
@@ -133,7 +188,7 @@ class Stationary:
     @cached_property
     def _shares(self) -> FloatArray | None:
         """(n,) largest share of each mode in the variance of a probe, as `poles`; None where all count."""
-        if self.modes is not None or self.sde.E.shape[0] > _MOST_WEIGHED:
+        if self.modes is not None or self.unresolved is not None or self.sde.E.shape[0] > _MOST_WEIGHED:
             return None
         H, P, vectors = self.dense.H, self.covariance, self.dense.modes[1]
         variance = ((H @ P) * H).sum(axis=1)
@@ -249,57 +304,210 @@ class Stationary:
 
 
 def stationary(sde: StochasticODE) -> Stationary:
-    """The stationary law of an equation.
+    """The stationary law of an equation, held against its Lyapunov equation.
 
     Raises
     ------
     CircuitError
-        If a mode grows, or does not decay, naming its nodes.
+        If a mode grows, or does not decay, naming its nodes; if the rates of a network of more than `MOST` states
+        spread further than doubles resolve.
+    InternalError
+        If what was found does not solve the equation.
     """
+    n = sde.E.shape[0]
+    if n > MOST and not np.isfinite(sde.mean).all():
+        raise CircuitError(
+            "a bias current has no resting point: the drift is singular", nodes=node_names(sde.state_names)
+        )
     modes = commuting_modes(sde)
-    law = Stationary(sde, modes)
-    if modes is not None:
-        poles = modes.poles
-        if poles.real.max() < -1e-15 * len(poles) * np.abs(poles).max():
-            return law
-    if sde.E.shape[0] > EXTENDED:
-        Q = sde.dense.B @ sde.dense.B.T
-        solved = _smith(sde.dense.A, Q / max(float(np.abs(Q).max()), 1e-300))
-        if solved is not None:
-            return Stationary(sde, solved=solved * float(np.abs(Q).max()))
-    values, vectors = sde.dense.modes
-    worst = int(np.argmax(values.real))
-    if values[worst].real >= -1e-15 * len(values) and not _slow_modes_decay(sde.dense.A, values):
-        _refuse_mode(sde, values[worst], vectors[:, worst])
+    if modes is not None and not _decay(modes):
+        modes = None
+    if n <= EXTENDED:
+        return _general(sde, modes)
+    if modes is not None and _loud(modes):
+        law = Stationary(sde, modes)
+        hold_covariance(sde, modes.multiply, law.state_variance, what="mode by mode")
+        return law
+    Q = sde.dense.B @ sde.dense.B.T
+    size = max(float(np.abs(Q).max()), 1e-300)
+    solved = _smith(sde.dense.A, Q / size, readouts(sde, sde.dense.H))
+    if solved is None:
+        return _general(sde, modes)
+    return _held(Stationary(sde, solved=solved * size))
+
+
+def _decay(modes: Modes) -> bool:
+    """Whether all modes decay."""
+    poles = modes.poles
+    return bool(poles.real.max() < -1e-15 * len(poles) * np.abs(poles).max())
+
+
+def _loud(modes: Modes) -> bool:
+    """Whether no probe is so quiet beside the loudest mode that the rounding of that one drowns it."""
+    squares = modes.probes**2
+    return bool((squares @ modes.variance >= QUIET * modes.variance.max() * squares.sum(axis=1)).all())
+
+
+def _held(law: Stationary, within: float = HELD) -> Stationary:
+    """The law, its covariance held against the equation."""
+    to_state, covariance = law.sde.dense.to_state, law.covariance
+    variance = np.maximum(((to_state @ covariance) * to_state).sum(axis=1), 0.0)
+
+    def multiply(x: FloatArray) -> FloatArray:
+        return to_state @ (covariance @ (to_state.T @ x))
+
+    hold_covariance(law.sde, multiply, variance, what="in general", within=within)
     return law
 
 
-def _slow_modes_decay(A: FloatArray, values: ComplexArray) -> bool:
-    """Whether modes too slow to be told from none decay after all.
-
-    Eigenvalues are known to rounding of the largest: beside a closed switch of picoseconds a charge that leaks
-    away in a minute could as well be conserved. Of the inverse the slow modes are the large eigenvalues. Each half
-    judges those that it knows.
-    """
-    n, size = len(A), np.abs(values)
-    fast = size > np.sqrt(np.finfo(float).eps) * size.max()
-    if not (values[fast].real < -1e-15 * n * size.max()).all():
-        return False
+def _general(sde: StochasticODE, modes: Modes | None) -> Stationary:
+    """The law by a Schur form; in more digits where rounding would take more than `CLAIMED`."""
+    n, dense = sde.E.shape[0], sde.dense
+    values, _, vectors, _ = dense.eigen
+    doubt = rounding_of_poles(sde, dense) / np.maximum(np.abs(values.real), 1e-300)
+    growing = (values.real >= 0) & (doubt < 0.1)
+    if growing.any():
+        worst = int(np.argmax(np.where(growing, values.real, -1.0)))
+        _refuse_mode(sde, values[worst], vectors[:, worst])
+    form = SchurForm.of(dense.A)
+    P, error = _with_error(sde, form)
+    if (doubt >= 0.1).any():
+        error = np.inf
+    elif modes is None:  # closed forms know their poles
+        error = max(error, 1e-2 * float(doubt.max()))
+    if error <= (CLAIMED if n <= MOST else LARGE_CLAIMED):
+        return _held(Stationary(sde, modes, solved=P))
+    reason = _spread(sde, values, vectors)
+    if n > MOST:
+        lost = (doubt >= 0.1) & (np.abs(values) > UNSEEN * np.abs(values).max())
+        if lost.any():  # not slow, but its decay is below rounding
+            worst = int(np.argmax(np.where(lost, doubt, -1.0)))
+            _refuse_mode(sde, values[worst], vectors[:, worst])
+        message = f"{reason[0]} (of {n} states; up to {MOST} are solved in more digits)"
+        raise CircuitError(message, nodes=reason[1])
     try:
-        inverse = la.eigvals(np.linalg.inv(A))  # scipy's warns of what is the case here
-    except la.LinAlgError:
+        precise = precise_law(sde)
+    except Unstable as found:
+        worst = int(np.argmin(np.abs(values - found.pole * dense.time)))
+        _refuse_mode(sde, found.pole * dense.time, vectors[:, worst])
+    except CircuitError:  # in more digits the equations determine less
+        worst = int(np.argmax(values.real))
+        _refuse_mode(sde, 1j * values[worst].imag, vectors[:, worst])
+    except Undetermined:
+        raise CircuitError(reason[0], nodes=reason[1]) from None
+    if precise.error > CLAIMED:
+        raise CircuitError(
+            f"currents all but cancel at {listed(reason[1])}: rounding the elements' values to doubles alone moves a "
+            f"variance by {precise.error:.1g} of it; {reason[0]}",
+            nodes=reason[1],
+        )
+    if _useful(sde, P, precise):
+        return _held(Stationary(sde, modes, P, precise), within=USEFUL)
+    if error <= 1e-3 * USEFUL:
+        raise InternalError(f"doubles and decimals differ by more than the {error:.1e} that rounding explains")
+    return Stationary(sde, None, P, precise, reason)
+
+
+def _useful(sde: StochasticODE, P: FloatArray, precise: PreciseLaw) -> bool:
+    """Whether a covariance in doubles, and the mean, are near enough to the precise ones for runs and spectra.
+
+    Modes that nobody sees, such as charges behind open switches, may be wrong.
+    """
+    if not np.isfinite(P).all():
         return False
-    slow = inverse[np.argsort(-np.abs(inverse))][: n - int(fast.sum())]
-    return bool((slow.real < -1e-15 * n * np.abs(inverse).max()).all())
+    rows = readouts(sde, sde.dense.H)
+    variance = np.einsum("ij,ij->i", rows @ P, rows)
+    expected = precise.variances[: len(rows)]
+    means = np.abs(readouts(sde, sde.H @ sde.mean + sde.y0) - precise.means[: len(rows)])
+    size = np.sqrt(expected) + np.abs(precise.means[: len(rows)])
+    floor = 1e-12 * np.einsum("ij,ij->i", np.abs(rows) @ np.abs(P), np.abs(rows))  # of what is silent
+    return bool((np.abs(variance - expected) <= USEFUL * expected + floor).all() and (means <= USEFUL * size).all())
+
+
+CLAIMED, LARGE_CLAIMED = 1e-9, 1e-6
+"""What a variance is right to, relative to itself: in small networks, and in those of more than `MOST` states.
+
+Time constants to a hundred times that, but to `LARGE_CLAIMED` at least.
+"""
+
+USEFUL = 1e-4
+"""What a variance may be off in doubles for these to serve for spectra and runs in time."""
+
+QUIET = 1e-8
+"""Share of the loudest variance below which closed forms do not know a quiet one."""
+
+
+def _with_error(sde: StochasticODE, form: SchurForm) -> tuple[FloatArray, float]:
+    """Covariance of z, and a bound on the errors of variances and means that are read from it."""
+    dense = sde.dense
+    Q = dense.B @ dense.B.T
+    P, last = _refined(dense.A, Q, form)
+    silent = _silent(dense.A, Q)
+    P[silent] = last[silent] = 0.0
+    P[:, silent] = last[:, silent] = 0.0
+    rows = readouts(sde, dense.H)
+    variance = np.einsum("ij,ij->i", rows @ P, rows)
+    heard = np.abs(rows)[:, ~silent].any(axis=1)
+    if len(P) > MOST:  # there is no other way to know what all but cancels: it is right as its terms are
+        variance = np.maximum(variance, 1e-9 * np.einsum("ij,ij->i", np.abs(rows) @ np.abs(P), np.abs(rows)))
+    if not (variance[heard] > 0).all():
+        return P, np.inf
+    weighted = rows[heard] / np.sqrt(variance[heard])[:, None]
+    if not np.isfinite(weighted).all():
+        return P, np.inf
+    error = rounding_of_variances(sde, dense, P, form.adjoint(weighted.T @ weighted))
+    terms = np.einsum("ij,ij->i", np.abs(weighted) @ np.abs(P), np.abs(weighted))
+    error = max(error, 4.0 * float(np.finfo(float).eps * terms.max(initial=0.0)))
+    # What refinement moved is far more than what it left.
+    error = max(error, 1e-3 * float(np.abs(np.einsum("ij,ij->i", weighted @ last, weighted)).max(initial=0.0)))
+    spread = np.sqrt(np.maximum(P.diagonal(), 0.0))
+    if not (np.abs(last) <= 1e-6 * np.outer(spread, spread)).all():
+        error = np.inf
+    drift = rounding_of_means(sde, sde.mean)
+    mean = np.abs(readouts(sde, sde.H @ sde.mean + sde.y0))
+    size = mean + np.sqrt(np.maximum(variance, 0.0))
+    if len(P) > MOST:
+        size += 1e-6 * mean.max(initial=0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = max(error, float(np.nan_to_num(drift / size, nan=0.0, posinf=np.inf).max(initial=0.0)))
+    return P, error if np.isfinite(error) else np.inf
+
+
+def _silent(A: FloatArray, Q: FloatArray) -> NDArray[np.bool_]:
+    """(n,) whether no noise gets to a state: its variance is zero, and not some rounding."""
+    heard = Q.diagonal() > 0
+    drives = A != 0
+    while True:
+        reached = heard | drives[:, heard].any(axis=1)
+        if (reached == heard).all():
+            return ~heard
+        heard = reached
+
+
+def _spread(sde: StochasticODE, values: ComplexArray, vectors: ComplexArray) -> tuple[str, tuple[str, ...]]:
+    """How far rates spread, in words, and the nodes of the fastest and of the slowest modes."""
+    sizes = np.abs(values)
+    fast, slow = int(np.argmax(sizes)), int(np.argmin(np.abs(values.real)))
+    nodes = [_nodes_of(sde, vectors[:, k]) for k in (fast, slow)]
+    least = max(float(-values.real[slow]), 1e-16 * float(sizes[fast])) / sde.dense.time
+    reason = (
+        f"rates spread from {sizes[fast] / sde.dense.time:.2g} 1/s (at {listed(nodes[0], 3)}) to {least:.2g} 1/s or "
+        f"less (at {listed(nodes[1], 3)}), or nearly cancel, beyond what doubles resolve"
+    )
+    return reason, tuple(dict.fromkeys(nodes[0] + nodes[1]))
+
+
+def _nodes_of(sde: StochasticODE, vector: ComplexArray) -> tuple[str, ...]:
+    """The nodes that carry a mode."""
+    dense = sde.dense
+    weight = np.abs(dense.to_state @ vector) / np.sqrt((dense.to_state**2).sum(axis=1))
+    heavy = weight > 0.3 * weight.max()
+    return node_names([name for name, is_heavy in zip(sde.state_names, heavy, strict=True) if is_heavy])
 
 
 def _refuse_mode(sde: StochasticODE, value: complex, vector: ComplexArray) -> NoReturn:
     dense = sde.dense
-    shape = np.abs(dense.to_state @ vector)
-    scale = np.sqrt((dense.to_state**2).sum(axis=1))
-    weight = shape / scale
-    heavy = weight > 0.3 * weight.max()
-    nodes = node_names([name for name, is_heavy in zip(sde.state_names, heavy, strict=True) if is_heavy])
+    nodes = _nodes_of(sde, vector)
     kind = "grows" if value.real > 1e-12 else "does not decay"
     raise CircuitError(
         f"unstable: a mode at {', '.join(nodes[:6])} {kind} (rate {value.real / dense.time:.3g} 1/s at "
@@ -318,34 +526,80 @@ def lyapunov(A: FloatArray, Q: FloatArray) -> FloatArray:
 
     `stationary` tries `_smith` first on larger ones: products are what a processor does best.
     """
-    scale = float(np.abs(Q).max())
-    if scale == 0:
-        return np.zeros_like(Q)
-    schur, vectors = la.schur(A, output="real")
+    return _refined(A, Q, SchurForm.of(A))[0]
 
-    def solve(right: FloatArray) -> FloatArray:
-        solution, factor, info = dtrsyl(schur, schur, -(vectors.T @ right @ vectors), tranb="T")
+
+def _refined(A: FloatArray, Q: FloatArray, form: SchurForm) -> tuple[FloatArray, FloatArray]:
+    """The solution of `lyapunov` and what the last refinement did to it, both (n, n)."""
+    scale = float(np.abs(Q).max(initial=0.0))
+    if scale == 0:
+        return np.zeros_like(Q), np.zeros_like(Q)
+    P = form.solve(Q / scale)
+    change = np.zeros_like(P)
+    if len(A) > EXTENDED:  # extended products have no BLAS; above this the cost outgrows the solution's
+        return P * scale, change
+    for _ in range(_REFINEMENTS):
+        wide = A.astype(np.longdouble) @ P.astype(np.longdouble)
+        change = form.solve(np.asarray(wide + wide.T + (Q / scale), dtype=np.float64))
+        P = P + change
+        spread = np.sqrt(np.maximum(P.diagonal(), 0.0))
+        if (np.abs(change) <= 1e-8 * np.outer(spread, spread)).all():
+            break  # the next one would be of the order of its square
+    return P * scale, change * scale
+
+
+_REFINEMENTS = 4
+"""Most steps of refinement: one does, but for cells far more quiet than those they are coupled to."""
+
+
+@dataclass(frozen=True, eq=False)
+class SchurForm:
+    """``A = U T U^T``, U orthogonal, T upper triangular but for blocks of two on its diagonal; (n, n) each.
+
+    Parts of A that nothing connects have rows and columns of their own, so that each is as exact as it is by itself.
+    """
+
+    T: FloatArray
+    U: FloatArray
+
+    @classmethod
+    def of(cls, A: FloatArray) -> SchurForm:
+        """Find it."""
+        T, U = np.zeros_like(A), np.zeros_like(A)
+        first = 0
+        for part in parts(A):
+            columns = np.arange(first, first + len(part))
+            T[np.ix_(columns, columns)], U[np.ix_(part, columns)] = la.schur(A[np.ix_(part, part)], output="real")
+            first += len(part)
+        return cls(T, U)
+
+    def solve(self, Q: FloatArray) -> FloatArray:
+        """``A P + P A^T + Q = 0`` for symmetric Q, (n, n)."""
+        return self._solve(Q, "N", "T")
+
+    def adjoint(self, Q: FloatArray) -> FloatArray:
+        """``A^T Y + Y A + Q = 0`` for symmetric Q, (n, n)."""
+        return self._solve(Q, "T", "N")
+
+    def _solve(self, Q: FloatArray, first: str, second: str) -> FloatArray:
+        right = -(self.U.T @ Q @ self.U)
+        solution, factor, info = dtrsyl(self.T, self.T, right, trana=first, tranb=second)
         if info < 0:
             raise ValueError(f"trsyl: argument {-info}")
-        return np.asarray(vectors @ (solution * factor) @ vectors.T)
-
-    P = solve(Q / scale)
-    P = (P + P.T) / 2
-    if len(A) <= EXTENDED:  # extended products have no BLAS; above this the cost outgrows the solution's
-        wide = A.astype(np.longdouble) @ P.astype(np.longdouble)
-        residual = np.asarray(wide + wide.T + (Q / scale), dtype=np.float64)
-        P = P + solve(residual)
-        P = (P + P.T) / 2
-    return P * scale
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # of what is singular to rounding
+            found = self.U @ (solution / factor) @ self.U.T
+        return _symmetric(found)
 
 
-def _smith(A: FloatArray, Q: FloatArray) -> FloatArray | None:
+def _smith(A: FloatArray, Q: FloatArray, rows: FloatArray | None = None) -> FloatArray | None:
     """Solve as `lyapunov` by squaring a Cayley transform; None where it converges too slowly, or never.
 
     With ``M = (A + m) (A - m)^-1`` the solution is the sum over k of ``M^k D M^k^T``, where
     ``D = 2 m (A - m)^-1 Q (A - m)^-T``: twice as many terms with every squaring. M has its eigenvalues
     inside the unit circle exactly where A has its own left of the imaginary axis, so that the powers
-    vanish proves that every mode decays.
+    vanish proves that every mode decays. The solution for a residual R in the place of Q is at most
+    ``2 m |(A - m)^-1|^2 product(1 + |M^(2^k)|^2) |R|``: if that is more than `LARGE_CLAIMED` of the variance of one of
+    ``rows`` (p, n), there is no solution either.
     """
     n = len(A)
     shift = float(np.linalg.norm(A)) / np.sqrt(n)
@@ -353,16 +607,25 @@ def _smith(A: FloatArray, Q: FloatArray) -> FloatArray | None:
     P = 2.0 * shift * (inverse @ Q @ inverse.T)
     power = 2.0 * shift * inverse
     power[np.diag_indices(n)] += 1.0
+    reach = 2.0 * shift * _norm(inverse) ** 2
     for _ in range(_MOST_SQUARINGS):
         P += power @ P @ power.T
+        reach *= 1.0 + _norm(power) ** 2
         power = power @ power
         size = float(np.linalg.norm(power))
         if size < 1e-9:  # what is left out is of the order of its square
             P = _symmetric(P)
             residual = A @ P
             residual += residual.T + Q
-            fine = np.linalg.norm(residual) <= 1e-13 * np.linalg.norm(A) * np.linalg.norm(P)
-            return P if fine else None
+            terms = float(np.linalg.norm(A) * np.linalg.norm(P))
+            rest = float(np.linalg.norm(residual))
+            if not rest <= 1e-13 * terms:
+                return None
+            if rows is not None:
+                variance = np.einsum("ij,ij->i", rows @ P, rows)
+                error = reach * max(rest, 4e-16 * terms) * (rows**2).sum(axis=1)
+                return P if (error <= LARGE_CLAIMED * variance).all() else None
+            return P
         if not size < 1e3 * n:
             break
     return None
@@ -370,6 +633,22 @@ def _smith(A: FloatArray, Q: FloatArray) -> FloatArray | None:
 
 _MOST_SQUARINGS = 14
 """Of a slow convergence rounding would take its share: beyond this the general way is the better one."""
+
+
+def _norm(matrix: FloatArray) -> float:
+    """The largest singular value, by a few steps of the power method: within some per cent."""
+    x = np.cos(np.arange(len(matrix), dtype=np.float64) ** 2)
+    for _ in range(6):
+        x = matrix.T @ (matrix @ (x / max(float(np.linalg.norm(x)), 1e-300)))
+    return float(np.sqrt(np.linalg.norm(x)))
+
+
+def _seen(rows: FloatArray, covariance: FloatArray) -> FloatArray:
+    """``rows covariance rows^T``, whose diagonal rounding leaves no less than zero."""
+    found = _symmetric(rows @ covariance @ rows.T)
+    where = np.diag_indices(len(found))
+    found[where] = np.maximum(found[where], 0.0)
+    return found
 
 
 def _symmetric(matrix: FloatArray) -> FloatArray:
