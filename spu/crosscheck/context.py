@@ -24,7 +24,7 @@ from spu.spectra import Estimate, telling
 from spu.spice.deck import Deck
 from spu.spice.dialects import noise_element
 from spu.spice.netlist import cell_node, noise_resistor
-from spu.spice.reader import ReadNetlist
+from spu.spice.reader import Choices, ReadNetlist
 from spu.spice.reader.noise import plain_path
 from spu.spice.timing import Timing, timing
 
@@ -144,8 +144,11 @@ class Context:
         is none.
     read, fixture:
         Of a netlist from elsewhere: how it was read, and what is added to it, once ``deck`` was read, which has it.
+    choices:
+        Of a netlist that was imported, with which it was read.
     edited, changes:
-        Where the deck is not the device's own: what is known of it, and what level ``answer`` found.
+        What is known of the deck as the emulator reads it, and what level ``answer`` found where that is not the
+        device, or the deck not its own.
     """
 
     circuit: Circuit
@@ -168,6 +171,7 @@ class Context:
     ensemble: tuple[Stationary, ...] = ()
     edited: Edited | None = None
     read: ReadNetlist | None = None
+    choices: Choices | None = None
     fixture: Fixture | None = None
     changes: Changes | None = None
 

@@ -120,6 +120,7 @@ def read_netlist(
     include_outside: bool = False,
     ignore_control: bool = False,
     problem: Problem | None = None,
+    at_start: bool = False,
 ) -> ReadNetlist:
     """Read a SPICE netlist of linear elements: R, L, C, K, V, I, E, F, G, H, linear B, and X.
 
@@ -131,6 +132,8 @@ def read_netlist(
         As `Choices` says.
     problem:
         What the circuit is meant to compute.
+    at_start:
+        Take sources with waveforms as they are at the start, instead of refusing them.
 
     Raises
     ------
@@ -155,7 +158,7 @@ def read_netlist(
     )
     program = read_program(source.lines, str(path))
     deck = elaborate(program, max_instances)
-    noisy = find_noise(deck, choices.silent, choices.densities)
+    noisy = find_noise(deck, choices.silent, choices.densities, at_start=at_start)
     nodes = [deck.node_names[k] for k in live_nodes(deck, noisy)]
     chosen = choose_probes(source, nodes, choices.probes, str(path))
     if problem is not None and problem.variables != chosen.readout.variables:

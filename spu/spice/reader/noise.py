@@ -106,7 +106,9 @@ class Noisy:
     notes: list[str] = field(default_factory=list)
 
 
-def find_noise(deck: Elaborated, silent: Sequence[str], densities: Mapping[str, float]) -> Noisy:
+def find_noise(
+    deck: Elaborated, silent: Sequence[str], densities: Mapping[str, float], *, at_start: bool = False
+) -> Noisy:
     """Find the noise of a deck.
 
     Parameters
@@ -117,6 +119,8 @@ def find_noise(deck: Elaborated, silent: Sequence[str], densities: Mapping[str, 
         Resistors and sources that are to make none.
     densities:
         Densities of sources that stand for white noise.
+    at_start:
+        Take sources with waveforms as they are at the start.
 
     Raises
     ------
@@ -127,7 +131,8 @@ def find_noise(deck: Elaborated, silent: Sequence[str], densities: Mapping[str, 
     """
     lines = {_place(element) for element in _moving(deck)}
     _choose(deck, silent, densities)
-    _refuse_waveforms(deck)
+    if not at_start:
+        _refuse_waveforms(deck)
     lines |= {_place(element) for element in _moving(deck)}
     found = _Search(deck).found
     scopes = {expansion.path: expansion.definition.outer for expansion in deck.expansions}
