@@ -248,6 +248,8 @@ class Context:
     def deaf_at_dc(self) -> bool:
         """Whether inductors short every probe at DC (to rounding), so that no current into a cell moves it."""
         dense = self.law.dense
+        if self.law.voltage_mean.any():
+            return False
 
         def impedance(w: float) -> float:
             # In energy coordinates a current into a probe's node enters as the probe's own row of H; in others
@@ -256,7 +258,8 @@ class Context:
             return float(np.abs(dense.H @ np.linalg.solve(shifted, dense.H.T if dense.energetic else dense.B)).max())
 
         rates = np.sort(np.abs(dense.modes[0]))
-        return impedance(0.0) <= 1e-9 * max(impedance(w) for w in (rates[0], np.median(rates), rates[-1]))
+        most = max(impedance(w) for w in (rates[0], np.median(rates), rates[-1]))
+        return 0 < most and impedance(0.0) <= 1e-9 * most
 
     @property
     def from_zero(self) -> bool:
