@@ -24,7 +24,7 @@ from spu.crosscheck.changes import Edited, moving_lines
 from spu.crosscheck.context import Context
 from spu.crosscheck.corners import corners, ensemble_corners
 from spu.crosscheck.diagnosis import Diagnosis, diagnose, without_source
-from spu.crosscheck.fixture import fit
+from spu.crosscheck.fixture import fit, without_starts
 from spu.crosscheck.result import LEVELS, VERDICTS, Check, Corner, Level
 from spu.crosscheck.spectra import spectra
 from spu.device import Device
@@ -292,6 +292,9 @@ def _check(
             context.deck = read_deck(
                 path, include_outside=context.include_outside, ignore_control=context.ignore_control
             )
+            conserved = not isinstance(context, nonlinear.NetworkContext) and context.from_zero
+            context.deck, starts = without_starts(context.deck, conserved)
+            notes += [starts] if starts else []
             if context.read is not None:
                 context.fixture = fit(context.deck, context.read, context.law, context.timing, context.seed)
                 context.deck = context.fixture.deck

@@ -14,6 +14,7 @@ from spu.circuit import Circuit
 from spu.crosscheck.changes import Changes, Edited
 from spu.crosscheck.fixture import Fixture
 from spu.crosscheck.power import Perturbed, perturbed
+from spu.elements import VoltageSource
 from spu.emulator.large import LARGE
 from spu.emulator.law import solve
 from spu.emulator.stationary import Stationary
@@ -248,8 +249,8 @@ class Context:
     def deaf_at_dc(self) -> bool:
         """Whether inductors short every probe at DC (to rounding), so that no current into a cell moves it."""
         dense = self.law.dense
-        if self.law.voltage_mean.any():
-            return False
+        if np.abs(self.law.voltage_mean).max(initial=0.0) > 1e-9 * self.rms.max():
+            return False  # sources of voltage hold them
 
         def impedance(w: float) -> float:
             # In energy coordinates a current into a probe's node enters as the probe's own row of H; in others
@@ -259,7 +260,19 @@ class Context:
 
         rates = np.sort(np.abs(dense.modes[0]))
         most = max(impedance(w) for w in (rates[0], np.median(rates), rates[-1]))
-        return 0 < most and impedance(0.0) <= 1e-9 * most
+        return most > 0 and impedance(0.0) <= 1e-9 * most
+
+    @cached_property
+    def largest_dc(self) -> float:
+        """The largest constant voltage that is known of, V: a readout's, a state's, or a source's."""
+        law = self.law
+        voltages = [law.voltage_mean]
+        names = law.sde.state_names
+        if not self.from_zero and law.dense.mean.any():
+            states = law.dense.to_state @ law.dense.mean
+            voltages.append(states[[name.startswith("v(") for name in names]])
+        voltages += [flat.values for flat in self.circuit.flatten() if isinstance(flat.element, VoltageSource)]
+        return max((float(np.abs(part).max(initial=0.0)) for part in voltages), default=0.0)
 
     @property
     def from_zero(self) -> bool:

@@ -23,6 +23,11 @@ def scale(context: Context) -> float:
     return max(float(np.abs(context.law.voltage_mean).max()), float(context.rms.max()))
 
 
+def allowed(context: Context) -> float:
+    """How far a readout of ngspice's may be from its mean, V, as far as the emulator knows constant voltages."""
+    return TOLERANCE * scale(context) + ROUNDING * context.largest_dc
+
+
 def run(context: Context) -> Level:
     """Compare every probe's DC voltage with the emulator's mean."""
     law = context.law

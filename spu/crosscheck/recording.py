@@ -94,6 +94,8 @@ class Recorder:
         Path error that ends the search for a step limit.
     falls:
         Whether the path error fell with the last finer limit.
+    points:
+        Most time points of a run.
     """
 
     def __init__(self, context: Context, source: Declared, allowed: float) -> None:
@@ -104,6 +106,7 @@ class Recorder:
         self.burn = int(np.ceil(SETTLE * context.timing.slowest / source.interval))
         self.limit: int | None = None
         self.falls = False
+        self.points = 0.0
 
     @property
     def step(self) -> float:
@@ -152,6 +155,7 @@ class Recorder:
         voltages, noise, held = sampled_and_held(found, list(context.vectors), self.nodes, interval, steps)
         exact = respond(context.law.dense, np.vstack([noise, noise[-1:]]), interval, hold=True, start=context.start)
         errors = path_errors(context, voltages, exact)
+        self.points = max(self.points, float(len(found["time"])))
         after = slice(self.burn + 1, None)
         return Recording(voltages[after], exact[after], noise, held, errors, len(found["time"]) / steps, seconds)
 
