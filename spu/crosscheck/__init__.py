@@ -350,9 +350,9 @@ def _read_again(context: Context, path: Path, original: Path | None, own: bool) 
     if own and context.choices is not None:
         return None
     before = None if original is None else read_deck(original)
-    moving = moving_lines(context.deck)
     choices = context.choices or Choices()
-    try:
+
+    def circuit(heard: str = "") -> Circuit:
         read = read_netlist(
             path,
             probes=[f"{name}={cell_node(name)}" for name in context.circuit.probes],
@@ -362,10 +362,22 @@ def _read_again(context: Context, path: Path, original: Path | None, own: bool) 
             include_outside=context.include_outside,
             ignore_control=context.ignore_control,
             at_start=True,
+            heard=heard,
         )
+        return replace(read.circuit, readout=context.circuit.readout)
+
+    def apart() -> tuple[Circuit, ...]:
+        try:
+            return circuit("noise"), circuit("tran")
+        except SpuError:
+            return ()
+
+    found, why = None, ""
+    try:
+        found = circuit()
     except SpuError as refusal:
-        return Edited(None, str(refusal), before, own, moving)
-    return Edited(replace(read.circuit, readout=context.circuit.readout), "", before, own, moving)
+        why = str(refusal)
+    return Edited(found, why, before, own, moving_lines(context.deck), apart)
 
 
 def _run(name: str, context: Context) -> Level:

@@ -8,17 +8,21 @@ emulator cannot read it, ngspice linearises it, and what nobody looked at is sai
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spu.circuit import Circuit
 from spu.crosscheck.changes import Changes, Edited, Moved, codes_out_of_range, edits, in_problem_units
 from spu.crosscheck.context import Context
 from spu.crosscheck.dynamics import Mode, same_equations, spectral_difference, unpaired_modes
 from spu.crosscheck.measure import MOST_PAIRS, Grid, measure
 from spu.crosscheck.result import Level
+from spu.emulator.law import solve
 from spu.emulator.stationary import Stationary
 from spu.errors import CircuitError, NgspiceMissing
+from spu.sde import stochastic_ode
 from spu.spice.timing import timing
 
 FloatArray = NDArray[np.float64]
@@ -39,25 +43,115 @@ _NAMED = 3
 """Modes that a message names."""
 
 
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """A reading of the netlist beside the device: figures with what is allowed, words and data.
+
+    ``law`` is None where only ngspice reads it.
+    """
+
+    law: Stationary | None
+    changes: Changes
+    parts: dict[str, tuple[float, float]]
+    messages: list[str]
+    data: dict[str, object]
+
+    @property
+    def worst(self) -> str:
+        """The figure that decides: the first that is more than allowed."""
+        failing = [key for key, (found, most) in self.parts.items() if not found <= most]
+        return failing[0] if failing else "answer"
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all figures are within what is allowed."""
+        return all(found <= most for found, most in self.parts.values())
+
+
 def run(context: Context) -> Level:
     """Find mean, covariance, modes and spectra of the deck, set them beside the device's and the problem's."""
     assert context.deck is not None
     edited = context.edited
     if edited is None:
         return Level("answer", "skipped", "the emulator's circuit is this very netlist, as import reads it")
+    judged = context.accuracy is not None and not edited.own
     try:
-        read = edited.law()
-        if read is not None and same_equations(read.sde, context.law.sde):
-            read = context.law  # and what follows from it is not worked out again
-        changes = _changes(context, edited, read)
+        found = _read(context, edited, judged)
     except CircuitError as refusal:
         words = "read as it lies there" if edited.own else "as edited"
         return Level("answer", "fail", f"{words}, the network has no stationary law: {refusal}", exit_status=1)
-    data: dict[str, object] = {}
-    messages = []
+    verdict = "pass" if found.agrees else "fail"
+    messages, changes = found.messages, found.changes
+    if changes.reading_error is not None and changes.reading_error > READ_ALIKE and verdict == "pass":
+        verdict = "inconclusive"
+        messages.append(f"emulator and ngspice differ by {changes.reading_error:.2g} about this netlist")
+    if found.law is None:
+        times = context.timing
+        messages.append(
+            f"only ngspice reads it ({edited.why}) and linearised it at its operating point: neither its modes nor "
+            f"what it does below {times.low:.2g} and above {times.high:.2g} Hz were looked at"
+        )
+    if edited.moving:
+        more = f" and {len(edited.moving) - _NAMED} more" if len(edited.moving) > _NAMED else ""
+        messages.append(f"{', '.join(map(str, edited.moving[:_NAMED]))}{more}: looked at as it is at the start")
+    moves = any(line.moves for line in edited.moving)
+    if verdict == "pass" and (moves or (found.law is None and not judged)):
+        verdict = "inconclusive"
+    if not edited.own or verdict == "fail":
+        context.changes = changes
+    error, allowed = found.parts[found.worst]
+    return Level(
+        "answer",
+        verdict,
+        "; ".join(messages),
+        error,
+        allowed,
+        false_alarm_rate=0.0,
+        detects={"answer": found.parts["answer"][1], **({"spectrum": SPECTRA} if "spectra" in found.parts else {})},
+        data=found.data,
+    )
+
+
+def _read(context: Context, edited: Edited, judged: bool) -> _Found:
+    """The reading that speaks for the netlist.
+
+    A deck that holds its noise twice, for ``.noise`` and for ``.tran``, is read as one circuit where the reader sees
+    what belongs together. Where it does not (a resistor became two), or both are not alike, each is read by itself, and
+    both have to be the device.
+    """
+    found = None if edited.circuit is None else _beside(context, edited, _law(context, edited.circuit), judged)
+    if found is not None and found.agrees:
+        return found
+    apart = edited.apart()
+    if not apart:
+        return _beside(context, edited, None, judged) if found is None else found
+    forms = [
+        _beside(context, edited, _law(context, circuit), judged, confirm=k == 0) for k, circuit in enumerate(apart)
+    ]
+    if all(form.agrees for form in forms):
+        forms[0].messages.append("its noise is made by other elements, in .noise and in .tran alike")
+        return forms[0]
+    if found is not None:
+        return found
+    worst = 0 if not forms[0].agrees else 1
+    forms[worst].messages.append(f"so it is in {('.noise', '.tran')[worst]}")
+    return forms[worst]
+
+
+def _law(context: Context, circuit: Circuit) -> Stationary:
+    sde = stochastic_ode(circuit)
+    if same_equations(sde, context.law.sde):
+        return context.law  # and what follows from it is not worked out again
+    law = solve(sde)
+    assert isinstance(law, Stationary)
+    return law
+
+
+def _beside(context: Context, edited: Edited, law: Stationary | None, judged: bool, confirm: bool = True) -> _Found:
+    """Set a reading of the netlist beside the device; ``judged`` by the accuracy of its answer only."""
+    changes = _changes(context, edited, law, confirm)
     change = max(changes.covariance_change, changes.mean_change or 0.0)
     error, allowed, of = change, SAME, "the device's"
-    judged = context.accuracy is not None and not edited.own
     if judged:
         allowed = context.accuracy or 0.0
         if context.problem is not None:
@@ -69,43 +163,14 @@ def run(context: Context) -> Level:
     worst = [*changes.moved_covariances()[:1], *changes.moved_means()[:1]]
     if worst and change > SAME:
         message += "; worst: " + ", ".join(f"{_entry(moved)} by {100 * moved.relative:+.3g} %" for moved in worst)
-    messages.append(message)
-    if read is not None:
-        dynamics, said, data = _dynamics(read, context)
+    messages = [message]
+    data: dict[str, object] = {}
+    if law is not None:
+        dynamics, said, data = _dynamics(law, context)
         messages += said
         if not judged:
             parts |= dynamics
-    failing = [key for key, (found, most) in parts.items() if not found <= most]
-    verdict = "fail" if failing else "pass"
-    key = failing[0] if failing else "answer"
-    error, allowed = parts[key]
-    if changes.reading_error is not None and changes.reading_error > READ_ALIKE and verdict == "pass":
-        verdict = "inconclusive"
-        messages.append(f"emulator and ngspice differ by {changes.reading_error:.2g} about this netlist")
-    if read is None:
-        times = context.timing
-        messages.append(
-            f"only ngspice reads it ({edited.why}) and linearised it at its operating point: neither its modes nor "
-            f"what it does below {times.low:.2g} and above {times.high:.2g} Hz were looked at"
-        )
-    if edited.moving:
-        more = f" and {len(edited.moving) - _NAMED} more" if len(edited.moving) > _NAMED else ""
-        messages.append(f"{', '.join(map(str, edited.moving[:_NAMED]))}{more}: looked at as it is at the start")
-    moves = any(line.moves for line in edited.moving)
-    if verdict == "pass" and (moves or (read is None and not judged)):
-        verdict = "inconclusive"
-    if not edited.own or verdict == "fail":
-        context.changes = changes
-    return Level(
-        "answer",
-        verdict,
-        "; ".join(messages),
-        error,
-        allowed,
-        false_alarm_rate=0.0,
-        detects={"answer": parts["answer"][1], **({"spectrum": SPECTRA} if "spectra" in parts else {})},
-        data=data,
-    )
+    return _Found(law, changes, parts, messages, data)
 
 
 def _dynamics(
@@ -184,7 +249,7 @@ def _error(context: Context, changes: Changes) -> float:
     return float(np.linalg.norm((found - target)[known])) / size if size else float(np.linalg.norm(found[known]))
 
 
-def _changes(context: Context, edited: Edited, read: Stationary | None) -> Changes:
+def _changes(context: Context, edited: Edited, read: Stationary | None, confirm: bool) -> Changes:
     law = context.law
     has_mean = not context.from_zero if read is None else not read.sde.conserved
     times = context.timing if read is None else timing(read)
@@ -192,7 +257,7 @@ def _changes(context: Context, edited: Edited, read: Stationary | None) -> Chang
     most = MOST_PAIRS if read is None else _CONFIRMED
     assert context.deck is not None
     measured, error = None, None
-    if read is None or not edited.own:  # of the folder's own netlist level ac is the confirmation
+    if read is None or (confirm and not edited.own):  # of the folder's own netlist level ac is the confirmation
         try:
             measured = measure(
                 context.deck, context.vectors, grid, mean=has_mean, time_limit=context.time_limit, most_pairs=most

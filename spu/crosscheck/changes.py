@@ -8,7 +8,7 @@ deck at its operating point (`spu.crosscheck.measure`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,10 +17,7 @@ from numpy.typing import NDArray
 
 from spu.circuit import Circuit
 from spu.device import Readout
-from spu.emulator.law import solve
-from spu.emulator.stationary import Stationary
 from spu.names import shorten
-from spu.sde import stochastic_ode
 from spu.spice.deck import Deck
 
 FloatArray = NDArray[np.float64]
@@ -203,6 +200,9 @@ class Edited:
         Whether it is the folder's own netlist, with nothing to compare its text with.
     moving:
         Lines that change with time, frequency or temperature.
+    apart:
+        Gives the circuit with the noise that ``.noise`` hears, and the one with what ``.tran`` hears; nothing where
+        they cannot be read.
     """
 
     circuit: Circuit | None
@@ -210,14 +210,7 @@ class Edited:
     original: Deck | None
     own: bool = False
     moving: tuple[MovingLine, ...] = ()
-
-    def law(self) -> Stationary | None:
-        """Its stationary law, None where the emulator cannot read it; `CircuitError` where there is none."""
-        if self.circuit is None:
-            return None
-        found = solve(stochastic_ode(self.circuit))
-        assert isinstance(found, Stationary)
-        return found
+    apart: Callable[[], tuple[Circuit, ...]] = tuple
 
 
 def _relative(found: FloatArray, reference: FloatArray) -> float:

@@ -107,7 +107,12 @@ class Noisy:
 
 
 def find_noise(
-    deck: Elaborated, silent: Sequence[str], densities: Mapping[str, float], *, at_start: bool = False
+    deck: Elaborated,
+    silent: Sequence[str],
+    densities: Mapping[str, float],
+    *,
+    at_start: bool = False,
+    heard: str = "",
 ) -> Noisy:
     """Find the noise of a deck.
 
@@ -121,6 +126,8 @@ def find_noise(
         Densities of sources that stand for white noise.
     at_start:
         Take sources with waveforms as they are at the start.
+    heard:
+        ``noise`` or ``tran``: only what that analysis hears; else both.
 
     Raises
     ------
@@ -133,6 +140,11 @@ def find_noise(
     _choose(deck, silent, densities)
     if not at_start:
         _refuse_waveforms(deck)
+    for element in (element for expansion in deck.expansions for element in expansion.elements if heard):
+        if heard == "noise":
+            element.wave = None
+        else:
+            element.noisy = False
     lines |= {_place(element) for element in _moving(deck)}
     found = _Search(deck).found
     scopes = {expansion.path: expansion.definition.outer for expansion in deck.expansions}
