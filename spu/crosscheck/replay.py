@@ -17,6 +17,7 @@ from spu.crosscheck.power import smallest_change_of_path
 from spu.crosscheck.result import Level
 from spu.emulator.noise import REPLAY, normals
 from spu.emulator.propagate import respond
+from spu.errors import NgspiceFailed
 from spu.spice.ngspice import Step, save
 from spu.spice.ngspice import run as run_ngspice
 
@@ -75,38 +76,36 @@ def run(context: Context) -> Level:
                 found += context.law.voltage_mean
             return found
 
+        unfinished = ""
         with ThreadPoolExecutor(2) as pool:
             errors = [path_errors(context, found, exact) for found in pool.map(path, LIMITS[:2])]
         for limit in LIMITS[2:]:
             fine, coarse = errors[-1].max(), errors[-2].max()
             if fine <= TOLERANCE or (len(errors) > 2 and fine > coarse / FALLS):
                 break
-            errors.append(path_errors(context, path(limit), exact))
+            try:
+                errors.append(path_errors(context, path(limit), exact))
+            except NgspiceFailed as failure:  # what ran says what it can
+                unfinished = str(failure)
+                break
     coarse, fine = float(errors[-2].max()), float(errors[-1].max())
     worst = context.circuit.probes[int(np.argmax(errors[-1]))]
     falls = fine < max(coarse / FALLS, FLOOR)
     verdict = "pass" if fine <= TOLERANCE and fine < max(coarse, FLOOR) else "inconclusive" if falls else "fail"
-    blurred = rounding(context, SAMPLES * LIMITS[len(errors) - 1])
-    poles = np.abs(context.law.poles)
-    spread = float(poles.max() / poles.min())
-    lost = verdict == "fail" and fine <= blurred
-    stiff = verdict == "fail" and np.finfo(float).eps * spread > TOLERANCE / 100
-    if lost or stiff:
-        verdict = "inconclusive"
+    limit = LIMITS[len(errors) - 1]
+    reason = ""
+    if verdict == "fail":
+        reason = excuse(context, fine, SAMPLES * limit, context.step(interval, limit))
+        if not reason and unfinished:
+            reason = f"with finer steps {unfinished}"
+        verdict = "inconclusive" if reason else "fail"
     found = {f"ts/{limit}": float(each.max()) for limit, each in zip(LIMITS, errors, strict=False)}
     message = "path error " + ", ".join(f"{error:.2g} at a step limit of {limit}" for limit, error in found.items())
     message += f" (worst: {worst})"
     if verdict == "fail":
         message += "; it does not fall: the difference is not the time step's"
-    if lost:
-        message += (
-            f"; constant voltages of up to {context.largest_dc:.3g} V beside noise of {context.rms.min():.2g} V leave "
-            "too few digits: ngspice's rounding grows with the number of steps"
-        )
-    elif stiff:
-        message += f"; rates that spread by {spread:.1g} leave neither side enough digits"
-    elif verdict == "inconclusive":
-        message += "; it still falls: ngspice would need finer steps than this check takes"
+    if verdict == "inconclusive":
+        message += f"; {reason or 'it still falls: ngspice would need finer steps than this check takes'}"
     return Level(
         "replay",
         verdict,
@@ -162,14 +161,38 @@ def path_errors(context: Context, found: FloatArray, exact: FloatArray) -> Float
     return relative_distances(found, exact, context.law.voltage_mean)
 
 
-def rounding(context: Context, points: int) -> float:
-    """Path error that ngspice's own double precision may make in so many time points, beside constant voltages.
+def excuse(context: Context, error: float, points: float, step: float) -> str:
+    """Why a path error says nothing against the circuit, where it is ngspice's own; else nothing.
 
-    Each point adds a rounding of the largest of them; in the worst case they add up.
+    Parameters
+    ----------
+    error:
+        Of a path.
+    points, step:
+        How many time points ngspice made, and the largest step allowed, s.
+
+    Notes
+    -----
+    Each point adds a rounding of the largest constant voltage; in the worst case they add up. Rates that spread widely
+    leave the slow ones few digits, on both sides. A mode that rings within a step is not followed: the trapezoidal rule
+    lets it ring on.
     """
-    variance = np.diag(context.law.voltage_covariance)
+    law = context.law
+    variance = np.diag(law.voltage_covariance)
     least = float(np.sqrt(variance[variance > 1e-12 * variance.max(initial=0.0)]).min(initial=np.inf))
-    return points * np.finfo(float).eps * context.largest_dc / least
+    if error <= points * np.finfo(float).eps * context.largest_dc / least:
+        return (
+            f"constant voltages of up to {context.largest_dc:.3g} V beside noise of {least:.2g} V leave too few "
+            "digits: ngspice's rounding grows with the number of steps"
+        )
+    poles = np.abs(law.poles)
+    spread = float(poles.max() / poles.min())
+    if np.finfo(float).eps * spread > TOLERANCE / 100:
+        return f"rates that spread by {spread:.1g} leave neither side enough digits"
+    ringing = float(np.abs(law.seen.imag).max(initial=0.0))
+    if ringing * step > 1.0:
+        return f"a mode rings at {ringing / (2 * np.pi):.3g} Hz, within one of ngspice's steps ({step:.2g} s)"
+    return ""
 
 
 def relative_distances(found: FloatArray, exact: FloatArray, centre: FloatArray) -> FloatArray:
