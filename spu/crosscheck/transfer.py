@@ -95,14 +95,19 @@ def run(context: Context) -> Level:
     rounding = ROUNDINGS * _nodal_rounding(context, frequencies, exact) if not point <= POINTWISE else 0.0
     gain = np.abs(measured[::stride]) ** 2
     heard = _heard(context, frequencies[::stride], gain, found[count:], stated)
-    densities, loudest, density_error = _densities(gain, heard.sources, rounding)
+    densities, density_errors = _densities(gain, heard.sources, rounding)
+    deaf = np.array([not resistor for resistor in context.resistors])
     stray = heard.stray
     others = False
-    if point <= POINTWISE + rounding and not max(density_error, stray) <= DENSITY:
+    amiss = not max(density_errors[~deaf].max(initial=0.0), stray) <= DENSITY
+    if point <= POINTWISE + rounding and amiss:
         total = _totals(context, measured[::stride], heard, reference, f"dec {coarse} {sweep}")
         if total <= DENSITY:  # other elements make the same noise at every readout
-            others, density_error, stray = True, total, 0.0
-            densities = np.full(count, UNIT_NOISE_DENSITY**2)
+            others, stray = True, 0.0
+            density_errors = np.where(deaf, density_errors, total)
+            densities = np.where(deaf, densities, UNIT_NOISE_DENSITY**2)
+    loudest = int(np.argmax(density_errors))
+    density_error = float(density_errors[loudest])
     noise = heard.total
     audible = np.where(gain.max(axis=(0, 1)) > 0, densities, np.nan)
     context.sweep = Sweep(frequencies, measured, audible, frequencies[::stride], noise)
@@ -290,11 +295,11 @@ def _heard(
     return _Heard(heard, total, meant, stray)
 
 
-def _densities(gain: FloatArray, heard: FloatArray, rounding: float) -> tuple[FloatArray, int, float]:
+def _densities(gain: FloatArray, heard: FloatArray, rounding: float) -> tuple[FloatArray, FloatArray]:
     """The density of every source from its gains and what is heard of it (f, p, m each).
 
-    Returns the densities of the unit sources (m,), V^2/Hz one-sided, each where it is heard best; and the source
-    furthest from its density at any audible frequency, and how far (relative, beyond the rounding of the gains).
+    Returns the densities of the unit sources (m,), V^2/Hz one-sided, each where it is heard best; and how far each is
+    from its density at any audible frequency (m,), relative, beyond the rounding of the gains.
     """
     loudest = gain.max(axis=(0, 1))
     loudest = np.where(loudest > 0, loudest, 1.0)
@@ -304,8 +309,7 @@ def _densities(gain: FloatArray, heard: FloatArray, rounding: float) -> tuple[Fl
     error = np.where(gain > AUDIBLE * loudest, error, 0.0).max(axis=(0, 1))
     best = gain.reshape(-1, gain.shape[2]).argmax(axis=0)
     densities = ratio.reshape(-1, gain.shape[2])[best, np.arange(gain.shape[2])] * UNIT_NOISE_DENSITY**2
-    worst = int(np.argmax(error))
-    return densities, worst, float(error[worst])
+    return densities, error
 
 
 def _totals(context: Context, transfer: ComplexArray, heard: _Heard, reference: str, sweep: str) -> float:
