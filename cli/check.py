@@ -88,14 +88,15 @@ def command(
 
     \b
       ideal    emulator against the exact answer (needs no ngspice)
-      answer   of a netlist given by --netlist: does it still sample the same, and what moved
+      answer   the netlist, read as import does: law, modes and spectra at all frequencies
       op       operating point against the mean
       ac       every transfer function, source density, and the covariance they make
       replay   the same noise waveform through emulator and ngspice
       noise    ngspice's transient with noise of its own
 
-    With --netlist the levels set that netlist against the emulator of the device as it was compiled. Where the netlist
-    holds parts that only ngspice knows (transistors, op-amp models), ngspice linearises them at the operating point.
+    With --netlist the levels set that netlist against the emulator of the device as it was compiled, and level answer
+    says what moved. Where the netlist holds parts that only ngspice knows (transistors, op-amp models), ngspice
+    linearises them at the operating point; that, and what changes with time, is named, and the verdict inconclusive.
 
     Exit status 1: a level failed. 3: ngspice is missing (levels that need none still run).
     """  # noqa: D301 - click wants the control character

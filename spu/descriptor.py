@@ -240,6 +240,12 @@ class _System:
         self.rows[row] = self.columns[column] = False
         return changed
 
+    def shift(self, column: int, value: float) -> None:
+        """Put ``x_column = w + value`` into the constant sources and the constant part of the unknowns."""
+        for into, matrix in ((self.S, self.F), (self.Y, self.X)):
+            into.value[:, 0] += value * matrix.value[:, column]
+            into.size[:, 0] += abs(value) * matrix.size[:, column]
+
     def equations(self, row: int) -> tuple[str, ...]:
         """Names of the nodes whose laws, and of those whose branches' laws, an equation combines."""
         parts = np.abs(self.made_of[row])
@@ -492,6 +498,9 @@ def _conserved(system: _System) -> bool:
         here = np.flatnonzero(system.columns & (system.E.value[row] != 0))
         here = here[here != column]
         factors = -system.E.value[row, here] / system.E.value[row, column]
+        # Constant sources hold a part of it: the charge of a capacitor to a supply.
+        held = float(system.made_of[row] @ (system.stamps.E @ system.Y.value[:, 0]))
+        system.shift(column, -held / system.E.value[row, column])
         for matrix in (system.F, system.X, system.E):
             matrix.add_column(column, here, factors)
         system.E.value[row] = 0

@@ -274,7 +274,7 @@ def _general(stamps: Stamps, circuit: Circuit, names: Lazy[str]) -> StochasticOD
     """Reduce the equations of any linear network (`spu.descriptor`)."""
     reduced = reduce(stamps, names)
     p, n = circuit.probe_nodes.T
-    H = _probe_matrix(p, n, stamps.size)
+    H = probe_matrix(p, n, stamps.size)
     E, F, K = (sp.csr_array(matrix) for matrix in (reduced.E, reduced.F, reduced.K))
     X, N = sp.csr_array(H @ reduced.X), sp.csr_array(H @ reduced.N)
     ode = _stochastic_ode(circuit, E, F, K, reduced.s, X, np.asarray(H @ reduced.x0), N, names.take(reduced.states))
@@ -306,7 +306,7 @@ def _by_graph(stamps: Stamps, circuit: Circuit, names: Lazy[str], loops: _Loops 
 
     all_names = names
     E, F, K, s, H, names = _fix_conserved_charge(stamps, E, F, K, s, H, names)
-    probes = _probe_matrix(p, n, stamps.size)
+    probes = probe_matrix(p, n, stamps.size)
     left, right, sde = _eliminate_algebraic(stamps, circuit, E, F, K, s, H, probes, names, all_names)
 
     def sizes() -> tuple[FloatArray, FloatArray]:
@@ -336,7 +336,8 @@ def _current_names(flat: FlatElements) -> Lazy[str]:
     return Lazy((len(names), lambda k: f"i({flat.element.name} of {names[k]})"))
 
 
-def _probe_matrix(p: IntArray, n: IntArray, size: int) -> sp.csr_array:
+def probe_matrix(p: IntArray, n: IntArray, size: int) -> sp.csr_array:
+    """(k, size) voltages between nodes p and n (k,) from all unknowns."""
     rows = np.arange(len(p))
     data = [(rows[p != GROUND], p[p != GROUND], 1.0), (rows[n != GROUND], n[n != GROUND], -1.0)]
     r, c, v = (np.concatenate([np.broadcast_to(d[k], d[0].shape) for d in data]) for k in range(3))

@@ -22,7 +22,7 @@ CORNERS_NOTE = "relative, Frobenius; predicted parts in between need not add up"
 
 COMPARES = {
     "ideal": "emulator against the exact answer",
-    "answer": "the edited netlist's answer against the device's",
+    "answer": "the netlist as read against the device: answer, modes, spectra",
     "op": "ngspice operating point against the mean",
     "ac": "ngspice transfer functions against the emulator's",
     "replay": "the same noise waveform through both",
@@ -41,7 +41,7 @@ IN_WORDS = {
 
 FAILING_MEANS = {
     "ideal": "the device is not the one that was compiled, or answers the problem less well than was promised",
-    "answer": "the edited netlist samples something else than the device",
+    "answer": "the netlist, as import reads it, is another circuit than the device or samples something else",
     "op": "the circuit that ngspice ran has another operating point than the device: its mean is off",
     "ac": "the circuit that ngspice ran is not the device: a transfer function or a noise source is off",
     "replay": "given the same noise, the circuit that ngspice ran takes another path than the device",
@@ -55,6 +55,7 @@ _PREDICTED = ("compilation", "sampled noise", "finite steps")
 
 _SEES = {
     "answer": "the answer off",
+    "spectrum": "a spectrum off, at any frequency",
     "mean": "a mean off",
     "covariance": "the covariance off",
     "density": "a noise density off",

@@ -214,8 +214,6 @@ def test_the_command_line_says_what_changed(folder):
 def test_what_is_refused(folder):
     with pytest.raises(InputError, match="no such netlist"):
         spu.check(folder, netlist=folder / "nothing.cir")
-    with pytest.raises(UsageError, match="level answer is for a netlist"):
-        spu.check(folder, levels=["answer"])
     problem = spu.GaussianSampling(precision=[[2.0, -0.5], [-0.5, 1.0]])
     device = compile_problem(problem, "spu8-4bit", ensemble=2).device
     with pytest.raises(UsageError, match="2 netlists"):

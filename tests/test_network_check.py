@@ -43,6 +43,7 @@ def test_every_level():
     found = check(made("rc-conductance", 2).device)
     assert {name: level.verdict for name, level in found.levels.items()} == {
         "ideal": "pass",
+        "answer": "pass",
         "op": "pass",
         "ac": "skipped",
         "replay": "pass",

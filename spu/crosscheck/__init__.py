@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from spu.circuit import Circuit, lower
 from spu.crosscheck import answer, ideal, nonlinear, operating_point, replay, transfer, transient
-from spu.crosscheck.changes import Edited
+from spu.crosscheck.changes import Edited, moving_lines
 from spu.crosscheck.context import Context
 from spu.crosscheck.corners import corners, ensemble_corners
 from spu.crosscheck.diagnosis import Diagnosis, diagnose, without_source
-from spu.crosscheck.fixture import fit
+from spu.crosscheck.fixture import fit, without_starts
 from spu.crosscheck.result import LEVELS, VERDICTS, Check, Corner, Level
 from spu.crosscheck.spectra import spectra
 from spu.device import Device
@@ -34,7 +34,7 @@ from spu.process import scratch_folder
 from spu.spice.deck import Deck, read_deck
 from spu.spice.netlist import cell_node, netlist_size
 from spu.spice.netlist import netlist as written
-from spu.spice.reader import read_netlist
+from spu.spice.reader import Choices, read_netlist
 from spu.spice.reader.limits import MAX_INSTANCES
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def check(
     UsageError
         For a level that does not exist; for an edited netlist of an ensemble, which has one for each programming.
     """
-    chosen = _chosen(levels, netlist is not None, accuracy)
+    chosen = _chosen(levels, netlist is not None and accuracy is not None)
     if accuracy is not None and not accuracy >= 0:
         raise UsageError(f"accuracy must be a relative error >= 0, not {accuracy!r}")
     if seed < 0:
@@ -145,6 +145,7 @@ def check(
     members = folder.subject.members()
     decks = [folder.netlist, *folder.further, *[None] * len(members)][: len(members)]
     settings["read"] = read
+    settings["choices"] = None if folder.read is None else folder.read.choices
     contexts = [_context(member, folder.problem, folder.compiled, settings) for member in members]
     return _check_all(contexts, decks, chosen, progress, _edited_file(netlist, contexts))
 
@@ -160,7 +161,7 @@ def _context(
         if settings[name] is not None:
             raise UsageError(f"{name} is for linear cells: level noise of nonlinear ones has a fixed length")
     context = nonlinear.NetworkContext(circuit, None, compiled, None, **settings)
-    context.network, context.scales = device.network, device.scales
+    context.device, context.network, context.scales = device, device.network, device.scales
     return context
 
 
@@ -263,15 +264,13 @@ def _merged_corners(
     return means, covariances
 
 
-def _chosen(levels: Sequence[str] | None, edited: bool, accuracy: float | None) -> list[str]:
+def _chosen(levels: Sequence[str] | None, judged: bool) -> list[str]:
+    """The levels to run, in order; of an edited netlist that is judged by its accuracy only those that judge it."""
     if levels is None:
-        levels = ("ideal", "answer") if edited and accuracy is not None else LEVELS
-        return [level for level in levels if edited or level != "answer"]
+        levels = ("ideal", "answer") if judged else LEVELS
     for level in levels:
         if level not in LEVELS:
             raise UsageError(f"no level {level!r}; {suggest(level, LEVELS)}")
-    if "answer" in levels and not edited:
-        raise UsageError("level answer is for a netlist that was edited: give one (--netlist FILE)")
     return [level for level in LEVELS if level in levels]
 
 
@@ -293,6 +292,9 @@ def _check(
             context.deck = read_deck(
                 path, include_outside=context.include_outside, ignore_control=context.ignore_control
             )
+            conserved = not isinstance(context, nonlinear.NetworkContext) and context.from_zero
+            context.deck, starts = without_starts(context.deck, conserved)
+            notes += [starts] if starts else []
             if context.read is not None:
                 context.fixture = fit(context.deck, context.read, context.law, context.timing, context.seed)
                 context.deck = context.fixture.deck
@@ -306,8 +308,10 @@ def _check(
             fault = _lacking(context, context.deck)
             if edited is not None:
                 _refuse_lost_cells(context, context.deck)
-                context.edited = _read_again(context, edited, original)
-                notes += [f"only ngspice reads {edited}: {context.edited.why}"] if context.edited.why else []
+            if "answer" in chosen and not isinstance(context, nonlinear.NetworkContext):
+                context.edited = _read_again(context, path, None if edited is None else original, edited is None)
+            if edited is not None and context.edited is not None and context.edited.why:
+                notes.append(f"only ngspice reads {edited}: {context.edited.why}")
     if progress is not None:
         context.progress = progress
     context.require()  # an invalid device is an error of the whole check, not of one level
@@ -340,20 +344,40 @@ def _check(
     )
 
 
-def _read_again(context: Context, edited: Path, original: Path | None) -> Edited:
-    """An edited netlist as the emulator reads it, with the readout of the original."""
+def _read_again(context: Context, path: Path, original: Path | None, own: bool) -> Edited | None:
+    """A netlist as the emulator reads it, with the readout of the device; None of one that is the circuit itself."""
+    assert context.deck is not None
+    if own and context.choices is not None:
+        return None
     before = None if original is None else read_deck(original)
-    try:
+    choices = context.choices or Choices()
+
+    def circuit(heard: str = "") -> Circuit:
         read = read_netlist(
-            edited,
+            path,
             probes=[f"{name}={cell_node(name)}" for name in context.circuit.probes],
+            silent=choices.silent,
+            densities=choices.densities,
             max_instances=max(MAX_INSTANCES, 2 * netlist_size(context.circuit)),
             include_outside=context.include_outside,
             ignore_control=context.ignore_control,
+            at_start=True,
+            heard=heard,
         )
+        return replace(read.circuit, readout=context.circuit.readout)
+
+    def apart() -> tuple[Circuit, ...]:
+        try:
+            return circuit("noise"), circuit("tran")
+        except SpuError:
+            return ()
+
+    found, why = None, ""
+    try:
+        found = circuit()
     except SpuError as refusal:
-        return Edited(None, str(refusal), before)
-    return Edited(replace(read.circuit, readout=context.circuit.readout), "", before)
+        why = str(refusal)
+    return Edited(found, why, before, own, moving_lines(context.deck), apart)
 
 
 def _run(name: str, context: Context) -> Level:

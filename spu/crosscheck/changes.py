@@ -8,7 +8,7 @@ deck at its operating point (`spu.crosscheck.measure`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +17,7 @@ from numpy.typing import NDArray
 
 from spu.circuit import Circuit
 from spu.device import Readout
-from spu.emulator.law import solve
-from spu.emulator.stationary import Stationary
-from spu.sde import stochastic_ode
+from spu.names import shorten
 from spu.spice.deck import Deck
 
 FloatArray = NDArray[np.float64]
@@ -27,6 +25,9 @@ FloatArray = NDArray[np.float64]
 LISTED = 8
 """Entries of the covariance, or of the mean, that are listed: those that moved most."""
 
+
+ROUNDING_OF_NUMBERS = 1e-13
+"""Relative difference of two numbers in a netlist that are one."""
 
 ROUNDING = 1e-6
 """Relative change below which an entry is said not to have moved: ngspice's Boltzmann constant is 3.5e-7 off."""
@@ -185,7 +186,7 @@ class Changes:
 
 @dataclass(frozen=True, eq=False)
 class Edited:
-    """A netlist to be checked in place of the device's own.
+    """The netlist to be checked, the device's own as it lies on disk or one in its place.
 
     Attributes
     ----------
@@ -195,18 +196,21 @@ class Edited:
         Why it cannot.
     original:
         The device's own netlist, if it is there.
+    own:
+        Whether it is the folder's own netlist, with nothing to compare its text with.
+    moving:
+        Lines that change with time, frequency or temperature.
+    apart:
+        Gives the circuit with the noise that ``.noise`` hears, and the one with what ``.tran`` hears; nothing where
+        they cannot be read.
     """
 
     circuit: Circuit | None
     why: str
     original: Deck | None
-
-    def law(self) -> Stationary:
-        """Its stationary law; `CircuitError` where there is none."""
-        assert self.circuit is not None
-        found = solve(stochastic_ode(self.circuit))
-        assert isinstance(found, Stationary)
-        return found
+    own: bool = False
+    moving: tuple[MovingLine, ...] = ()
+    apart: Callable[[], tuple[Circuit, ...]] = tuple
 
 
 def _relative(found: FloatArray, reference: FloatArray) -> float:
@@ -241,9 +245,57 @@ def edits(original: Deck, edited: Deck) -> tuple[Edit, ...]:
         where = (number, file if file and file != edited.file else None)
         if name not in before:
             found.append(Edit(name, None, text, *where))
-        elif before[name][0].split() != text.split():
+        elif not _alike(before[name][0].split(), text.split()):
             found.append(Edit(name, *_differing(before[name][0].split(), text.split()), *where))
     found += [Edit(name, text, None, None) for name, (text, *_) in before.items() if name not in after]
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class MovingLine:
+    """A line of a deck that is not the same at all times, frequencies and temperatures.
+
+    Attributes
+    ----------
+    number, name:
+        Where it stands, and the first word.
+    why:
+        What it does.
+    moves:
+        Whether it does so while one simulation runs; one that goes by the temperature does not.
+    """
+
+    number: int
+    name: str
+    why: str
+    moves: bool
+
+    def __str__(self) -> str:
+        return f"{shorten(self.name)[1:-1]} (line {self.number}) {self.why}"
+
+
+_MOVES = re.compile(r"\b(time|hertz|temper)\b")
+_WAVES = re.compile(r"(?<!\S)(sin|sine|pulse|pwl|exp|sffm|am)\s*(\(|\s[-+.\d{])")
+
+
+def moving_lines(deck: Deck) -> tuple[MovingLine, ...]:
+    """Lines of a deck that make another circuit, or other currents, as time goes on, or with the simulation.
+
+    Of these a check looks at one moment, one frequency or one temperature only.
+    """
+    found = []
+    for line in deck.lines:
+        text, name = line.text.lower(), line.words[0]
+        # Nodes may have any name: words count behind "=", in braces and in quotes.
+        spoken = " ".join([*re.findall(r"\{[^}]*\}|'[^']*'|\"[^\"]*\"", text), text.partition("=")[2]])
+        words = {match[1] for match in _MOVES.finditer(spoken)}
+        wave = _WAVES.search(text) if name[0] in "vi" else None
+        if name[0] in "sw":
+            found.append(MovingLine(line.number, name, "is a switch", True))
+        elif words:
+            found.append(MovingLine(line.number, name, f"depends on {', '.join(sorted(words))}", words != {"temper"}))
+        elif wave is not None:
+            found.append(MovingLine(line.number, name, f"has a waveform ({wave[1]})", True))
     return tuple(found)
 
 
@@ -280,6 +332,19 @@ def _named(deck: Deck) -> Iterator[tuple[str, tuple[str, int, str]]]:
             yield "/".join([*scope, line.text.split("=", 1)[0].strip().lower()]), (line.text, line.number, line.file)
         elif words[0][0].isalpha():
             yield "/".join([*scope, words[0]]), (line.text, line.number, line.file)
+
+
+def _alike(before: Sequence[str], after: Sequence[str]) -> bool:
+    """Whether words are the same, but for the last digits of numbers: those of another processor may differ."""
+    return len(before) == len(after) and all(a == b or _digits(a, b) for a, b in zip(before, after, strict=True))
+
+
+def _digits(a: str, b: str) -> bool:
+    (x, p), (y, q) = a.rpartition("=")[::2], b.rpartition("=")[::2]
+    try:
+        return x == y and abs(float(p) - float(q)) <= ROUNDING_OF_NUMBERS * abs(float(p))
+    except ValueError:
+        return False
 
 
 def _differing(before: Sequence[str], after: Sequence[str]) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from spu.circuit import Circuit
 from spu.crosscheck.changes import Changes, Edited
 from spu.crosscheck.fixture import Fixture
 from spu.crosscheck.power import Perturbed, perturbed
+from spu.elements import VoltageSource
 from spu.emulator.large import LARGE
 from spu.emulator.law import solve
 from spu.emulator.stationary import Stationary
@@ -24,7 +25,7 @@ from spu.spectra import Estimate, telling
 from spu.spice.deck import Deck
 from spu.spice.dialects import noise_element
 from spu.spice.netlist import cell_node, noise_resistor
-from spu.spice.reader import ReadNetlist
+from spu.spice.reader import Choices, ReadNetlist
 from spu.spice.reader.noise import plain_path
 from spu.spice.timing import Timing, timing
 
@@ -144,8 +145,11 @@ class Context:
         is none.
     read, fixture:
         Of a netlist from elsewhere: how it was read, and what is added to it, once ``deck`` was read, which has it.
+    choices:
+        Of a netlist that was imported, with which it was read.
     edited, changes:
-        Where the deck is not the device's own: what is known of it, and what level ``answer`` found.
+        What is known of the deck as the emulator reads it, and what level ``answer`` found where that is not the
+        device, or the deck not its own.
     """
 
     circuit: Circuit
@@ -168,6 +172,7 @@ class Context:
     ensemble: tuple[Stationary, ...] = ()
     edited: Edited | None = None
     read: ReadNetlist | None = None
+    choices: Choices | None = None
     fixture: Fixture | None = None
     changes: Changes | None = None
 
@@ -244,6 +249,8 @@ class Context:
     def deaf_at_dc(self) -> bool:
         """Whether inductors short every probe at DC (to rounding), so that no current into a cell moves it."""
         dense = self.law.dense
+        if np.abs(self.law.voltage_mean).max(initial=0.0) > 1e-9 * self.rms.max():
+            return False  # sources of voltage hold them
 
         def impedance(w: float) -> float:
             # In energy coordinates a current into a probe's node enters as the probe's own row of H; in others
@@ -252,7 +259,20 @@ class Context:
             return float(np.abs(dense.H @ np.linalg.solve(shifted, dense.H.T if dense.energetic else dense.B)).max())
 
         rates = np.sort(np.abs(dense.modes[0]))
-        return impedance(0.0) <= 1e-9 * max(impedance(w) for w in (rates[0], np.median(rates), rates[-1]))
+        most = max(impedance(w) for w in (rates[0], np.median(rates), rates[-1]))
+        return most > 0 and impedance(0.0) <= 1e-9 * most
+
+    @cached_property
+    def largest_dc(self) -> float:
+        """The largest constant voltage that is known of, V: a readout's, a state's, or a source's."""
+        law = self.law
+        voltages = [law.voltage_mean]
+        names = law.sde.state_names
+        if not self.from_zero and law.dense.mean.any():
+            states = law.dense.to_state @ law.dense.mean
+            voltages.append(states[[name.startswith("v(") for name in names]])
+        voltages += [flat.values for flat in self.circuit.flatten() if isinstance(flat.element, VoltageSource)]
+        return max((float(np.abs(part).max(initial=0.0)) for part in voltages), default=0.0)
 
     @property
     def from_zero(self) -> bool:

@@ -58,9 +58,9 @@ def corners(context: Context, levels: dict[str, Level], problem: Problem | None)
         difference = matrix(context.covariances["ac"]) - emulated["covariance"]
         parts["covariance", "ngspice"] = _Part(difference, limit=levels["ac"].data["covariance_tolerance"])
     if "op" in context.means:
-        largest = float(np.abs(vector(law.voltage_mean)).max()) or noise
+        largest = max(float(np.abs(vector(law.voltage_mean)).max()), noise)
         size = float(np.linalg.norm(emulated["mean"])) or noise
-        limit = operating_point.TOLERANCE * largest * np.sqrt(T.shape[0]) / size
+        limit = operating_point.TOLERANCE * largest * np.sqrt(T.shape[0]) / (size or 1.0)
         parts["mean", "ngspice"] = _Part(vector(context.means["op"] - law.voltage_mean), limit=float(limit))
     if transient is not None:
         passed = not levels["noise"].data["failed"]

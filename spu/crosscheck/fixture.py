@@ -116,6 +116,30 @@ def fit(deck: Deck, read: ReadNetlist, law: Stationary, times: Timing, seed: int
     )
 
 
+def without_starts(deck: Deck, from_zero: bool) -> tuple[Deck, str]:
+    """A deck whose transients begin at the operating point, or at zero (``uic``), whatever it says; and what it says.
+
+    Where a transient begins, the stationary law forgets.
+    """
+    lines, said = [], []
+    for line in deck.lines:
+        first = line.words[0]
+        if first in (".ic", ".nodeset"):
+            said.append(f"{first} (line {line.number})")
+            continue
+        if from_zero and first[0] in "cl" and _START.search(line.text):
+            said.append(f"ic= of {first}")
+            line = replace(line, text=_START.sub("", line.text))
+        lines.append(line)
+    if not said:
+        return deck, ""
+    named = ", ".join(said[:4]) + (f" and {len(said) - 4} more" if len(said) > 4 else "")
+    return replace(deck, lines=tuple(lines)), f"left out: {named}; where a transient begins, a stationary law forgets"
+
+
+_START = re.compile(r"\bic\s*=\s*(\{[^}]*\}|'[^']*'|\S+)", re.IGNORECASE)
+
+
 def _notes(origins: Sequence[Origin]) -> tuple[str, ...]:
     own = [origin.element for origin in origins if origin.element]
     if not own:

@@ -31,6 +31,15 @@ _REFERENCE = ("vspu_reference spu_reference 0 dc 0 ac 1", "rspu_reference spu_re
 """``.noise`` wants an input source; this one is joined to nothing."""
 
 
+def fresh(deck: Deck, reference: str) -> tuple[str, ...]:
+    """Commands before each ``.noise`` of a deck, with the source that it names as its input.
+
+    ngspice makes code models of ``POLY``, and takes them for dead in a second noise analysis of the same circuit.
+    """
+    poly = any("poly" in word for line in deck.lines for word in line.words[3:])
+    return ("reset", f"alter {reference} acmag=1") if poly else ()
+
+
 @dataclass(frozen=True, eq=False)
 class Measured:
     """What ngspice finds.
@@ -105,7 +114,8 @@ def measure(
     def covariance(per_decade: int) -> FloatArray:
         sweep = f"dec {per_decade} {grid.low!r} {grid.high!r}"
         fetch = ("frequency", "onoise_spectrum")
-        steps = [Step((f"noise {output} vspu_reference {sweep}",), "noise", fetch) for output in outputs]
+        begin = fresh(deck, "vspu_reference")
+        steps = [Step((*begin, f"noise {output} vspu_reference {sweep}"), "noise", fetch) for output in outputs]
         runs = run_ngspice(text, steps, time_limit=time_limit)
         power = np.array([sweep_integral(run["frequency"].real, run["onoise_spectrum"].real ** 2) for run in runs])
         own = power[: len(vectors)]

@@ -1,6 +1,7 @@
 """The levels of a check for circuits of nonlinear cells.
 
 ``ideal``   the equation derived from the device's elements against the network, coefficient by coefficient
+``answer``  the netlist's lines against those that the program writes for the device: nobody but ngspice reads them
 ``op``      transfer curves: the operating point at a sweep of currents into each cell
 ``ac``      nothing: what small signals do follows from the slopes that ``op`` and ``replay`` see
 ``replay``  the same noise waveform through both, at finer and finer steps
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from spu.crosscheck.changes import edits
 from spu.crosscheck.context import FALSE_ALARM, Context
 from spu.crosscheck.recording import SETTLE, declared, run_seed, sampled_and_held
 from spu.crosscheck.replay import (
@@ -32,12 +34,16 @@ from spu.crosscheck.replay import (
 from spu.crosscheck.result import Level
 from spu.crosscheck.transient import DECLARED, HELD
 from spu.crosscheck.whiteness import Sums, battery
+from spu.device import Device
 from spu.emulator.langevin_respond import respond
 from spu.emulator.noise import normals
+from spu.files import write_text
 from spu.langevin import Langevin, langevin
 from spu.network import Scales, ThermodynamicNetwork
 from spu.process import scratch_folder
 from spu.relaxation import as_network, typical_states
+from spu.spice.deck import read_deck
+from spu.spice.netlist import netlist
 from spu.spice.network_netlist import NetworkTiming, has_rest, network_timing, probe_vectors
 from spu.spice.ngspice import Step, save
 from spu.spice.ngspice import run as run_ngspice
@@ -82,9 +88,12 @@ class NetworkContext(Context):
     ----------
     network, scales:
         The problem and how the circuit holds it, where it was compiled for one.
+    device:
+        What the circuit was made of.
     """
 
     network: ThermodynamicNetwork | None = None
+    device: Device | None = None
     scales: Scales | None = None
 
     @cached_property
@@ -399,8 +408,36 @@ def _moments(path: FloatArray, names: tuple[str, ...]) -> tuple[FloatArray, list
     return np.concatenate([mean, *powers, covariance[rows, columns]]), labels
 
 
+_NAMED = 4
+
+
+def run_answer(context: NetworkContext) -> Level:
+    """Compare the netlist's elements and parameters with those that the program writes for this device.
+
+    No reader but ngspice takes nonlinear cells. Levels ``op``, ``replay`` and ``noise`` see what they do near rest and
+    in the time that these run; lines that the program did not write may do more, and are named.
+    """
+    assert context.deck is not None
+    if context.device is None:
+        return Level("answer", "skipped", "only ngspice reads nonlinear cells, and there is no device to write them")
+    with tempfile.TemporaryDirectory(prefix="spu-check-") as folder:
+        path = Path(folder) / "written.cir"
+        write_text(path, netlist(context.device))
+        foreign = edits(read_deck(path), context.deck)
+    if not foreign:
+        return Level("answer", "pass", "its elements and parameters are those that the program writes for this device")
+    named = "; ".join(map(str, foreign[:_NAMED])) + (f"; and {len(foreign) - _NAMED} more" if foreign[_NAMED:] else "")
+    return Level(
+        "answer",
+        "inconclusive",
+        f"only ngspice reads nonlinear cells, and these lines are not as the program writes them: {named}; what they "
+        "do beyond the currents of op and the time that replay and noise run was not looked at",
+    )
+
+
 LEVELS: dict[str, Callable[[NetworkContext], Level]] = {
     "ideal": run_ideal,
+    "answer": run_answer,
     "op": run_operating_point,
     "ac": run_transfer,
     "replay": run_replay,

@@ -12,13 +12,20 @@ from spu.spice.ngspice import Step
 from spu.spice.ngspice import run as run_ngspice
 
 TOLERANCE = 1e-7
-"""Relative to the largest mean (or, without one, to the noise): both solve one linear system."""
+"""Relative to the largest mean or, where that is smaller, to the noise: both solve one linear system."""
+
+ROUNDING = 256 * np.finfo(float).eps
+"""Of the largest DC voltage anywhere in the deck: what is left where two of them cancel."""
 
 
 def scale(context: Context) -> float:
-    """What errors are relative to, V: the largest mean or, without one, the largest rms."""
-    largest = float(np.abs(context.law.voltage_mean).max())
-    return largest if largest > 0 else float(context.rms.max())
+    """What errors are relative to, V: the largest mean, or the largest rms where that is more."""
+    return max(float(np.abs(context.law.voltage_mean).max()), float(context.rms.max()))
+
+
+def allowed(context: Context) -> float:
+    """How far a readout of ngspice's may be from its mean, V, as far as the emulator knows constant voltages."""
+    return TOLERANCE * scale(context) + ROUNDING * context.largest_dc
 
 
 def run(context: Context) -> Level:
@@ -29,15 +36,19 @@ def run(context: Context) -> Level:
     if context.deaf_at_dc:
         return Level("op", "skipped", "says nothing here: inductors short every current to ground at DC")
     assert context.own_deck is not None
-    (found,) = run_ngspice(
-        context.own_deck.text(), [Step(("op",), "op", context.vectors)], time_limit=context.time_limit
+    found, everything = run_ngspice(
+        context.own_deck.text(),
+        [Step(("op",), "op", context.vectors), Step(("op",), "op")],
+        time_limit=context.time_limit,
     )
     if any(not len(found[name]) for name in context.vectors):
         raise NgspiceFailed("ngspice found no operating point")
     mean = np.array([found[name][0] for name in context.vectors])
     context.means["op"] = mean
     expected = law.voltage_mean
-    error = np.abs(mean - expected) / scale(context)
+    largest = max((float(np.abs(value).max()) for name, value in everything.items() if "#" not in name), default=0.0)
+    whole = scale(context)
+    error = np.maximum(np.abs(mean - expected) - ROUNDING * largest, 0.0) / whole
     worst = int(np.argmax(error))
     what = "" if expected.any() else " of the noise (the mean is zero)"
     return Level(
@@ -52,7 +63,7 @@ def run(context: Context) -> Level:
             "mean": TOLERANCE,
             **smallest_change(
                 context,
-                lambda changed: float(np.abs(changed.voltage_mean - expected).max()) / scale(context),
+                lambda changed: float(np.abs(changed.voltage_mean - expected).max()) / whole,
                 TOLERANCE + min(float(error[worst]), TOLERANCE),
             ),
         },

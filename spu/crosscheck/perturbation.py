@@ -384,8 +384,9 @@ class Scene:
         D = s * changes.E[:, None] - changes.F[:, None]
         if changes.S is not None:
             D = D + changes.S[:, None] / (s if not self.at_dc else self.creep)
-        T = _solve(np.eye(R.shape[1]) + D @ ZR, D)
-        X = np.concatenate([-T, drive[:, None] - T @ (ZR @ drive[:, None])], axis=-1)
+        with np.errstate(invalid="ignore", over="ignore"):  # a guess that overflows explains nothing
+            T = _solve(np.eye(R.shape[1]) + D @ ZR, D)
+            X = np.concatenate([-T, drive[:, None] - T @ (ZR @ drive[:, None])], axis=-1)
         cross = self.cross[every, R[:, None, :, None], C[:, None, None, :]]
         left = self.left[every, R[:, None, :, None], R[:, None, None, :]]
         right = self.right[every, C[:, None, :, None], C[:, None, None, :]]

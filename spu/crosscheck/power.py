@@ -118,7 +118,8 @@ def _summary(context: Context, figures: list[float], allowed: float) -> dict[str
         return {"element": None, "element_worst": None, "hardest": None, "element_covariance": None, **counts}
     worst = int(seen[np.argmax(size[seen])])
     hardest, P = context.perturbed[worst], context.law.voltage_covariance
-    share = float(np.linalg.norm(hardest.law.voltage_covariance - P) / np.linalg.norm(P)) / CHANGE
+    whole = float(np.linalg.norm(P))  # zero of readouts that nothing moves
+    share = float(np.linalg.norm(hardest.law.voltage_covariance - P)) / (whole or 1.0) / CHANGE
     return {
         "element": float(np.median(size[seen])),
         "element_worst": float(size[worst]),

@@ -26,6 +26,10 @@ SETTLE = 5.0
 """Burn-in in units of the slowest time constant: the covariance is then within e^-10 of stationary."""
 
 
+FORGOTTEN = 1e4
+"""Noise over what is left of constant voltages after the burn-in of a transient that starts from zero."""
+
+
 @dataclass(frozen=True)
 class Declared:
     """What the deck's sources say of themselves: V and s, the worst error and whose it is."""
@@ -94,6 +98,8 @@ class Recorder:
         Path error that ends the search for a step limit.
     falls:
         Whether the path error fell with the last finer limit.
+    points:
+        Most time points of a run.
     """
 
     def __init__(self, context: Context, source: Declared, allowed: float) -> None:
@@ -101,9 +107,14 @@ class Recorder:
         lines = context.deck.top_level()
         self.context, self.interval, self.allowed = context, source.interval, allowed
         self.nodes = [lines[element].words[1] for element in context.elements]
-        self.burn = int(np.ceil(SETTLE * context.timing.slowest / source.interval))
+        settle = SETTLE
+        self.charged = context.from_zero and np.abs(context.law.voltage_mean).max() > 0
+        if self.charged:  # constant sources that charge the circuit from zero are to be forgotten beside the noise
+            settle += float(np.log1p(FORGOTTEN * np.abs(context.law.voltage_mean).max() / context.rms.min()))
+        self.burn = int(np.ceil(settle * context.timing.slowest / source.interval))
         self.limit: int | None = None
         self.falls = False
+        self.points = 0.0
 
     @property
     def step(self) -> float:
@@ -151,8 +162,10 @@ class Recorder:
         seconds = time.perf_counter() - started
         voltages, noise, held = sampled_and_held(found, list(context.vectors), self.nodes, interval, steps)
         exact = respond(context.law.dense, np.vstack([noise, noise[-1:]]), interval, hold=True, start=context.start)
-        errors = path_errors(context, voltages, exact)
         after = slice(self.burn + 1, None)
+        judged = after if self.charged else slice(None)
+        errors = path_errors(context, voltages[judged], exact[judged])
+        self.points = max(self.points, float(len(found["time"])))
         return Recording(voltages[after], exact[after], noise, held, errors, len(found["time"]) / steps, seconds)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 
 LEVELS = ("ideal", "answer", "op", "ac", "replay", "noise")
-"""In the order in which they run: cheap and sharp first. ``answer`` is for a netlist that was edited."""
+"""In the order in which they run: cheap and sharp first."""
 
 VERDICTS = ("pass", "skipped", "inconclusive", "error", "fail")
 """From best to worst; a level that was skipped says nothing against the device."""

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from spu.crosscheck.context import FALSE_ALARM, Context, Transient
 from spu.crosscheck.power import smallest_change_of_path
 from spu.crosscheck.recording import Recorder, Recording, declared
+from spu.crosscheck.replay import excuse
 from spu.crosscheck.result import Level
 from spu.crosscheck.sampled import SampledLaw
 from spu.crosscheck.whiteness import Sums, Test, battery, smallest_level
@@ -135,6 +136,9 @@ def run(context: Context) -> Level:
     if failed == ["path"] and recorder.falls:
         verdict = "inconclusive"
         message += "; it falls with the step limit: ngspice would need finer steps than this check takes"
+    if failed == ["path"] and verdict == "fail" and (reason := excuse(context, path, recorder.points, recorder.step)):
+        verdict = "inconclusive"
+        message += f"; {reason}"
     planned = context.timing.sample_time
     if verdict == "pass" and source.interval > COARSER * planned and moments.sampling_bias > FAITHLESS:
         verdict = "inconclusive"

@@ -42,14 +42,14 @@ def _command(ngspice: Any, text: str) -> None:
 def _fetch(ngspice: Any, kind: str, names: list[str] | None) -> dict[str, np.ndarray]:
     """Vectors of the newest plot of a kind (``op``, ``ac``, ``noise``, ``tran``) that holds the first one asked for."""
     wanted = None if names is None else {name.lower() for name in names}
-    first = names[0].lower() if names else "frequency"
+    first = names[0].lower() if names else "frequency" if kind in ("ac", "noise") else None
     # A noise run leaves two plots, spectra and totals; the spectra are the ones with a frequency.
     for plot_name in ngspice.plot_names:
         if not plot_name.startswith(kind):
             continue
         plot = ngspice.plot(None, plot_name)
         vectors = {name.lower(): vector for name, vector in plot.items()}
-        if first in vectors:
+        if first is None or first in vectors:
             return {
                 name: np.array(vector._data) for name, vector in vectors.items() if wanted is None or name in wanted
             }

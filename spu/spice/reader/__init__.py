@@ -120,6 +120,8 @@ def read_netlist(
     include_outside: bool = False,
     ignore_control: bool = False,
     problem: Problem | None = None,
+    at_start: bool = False,
+    heard: str = "",
 ) -> ReadNetlist:
     """Read a SPICE netlist of linear elements: R, L, C, K, V, I, E, F, G, H, linear B, and X.
 
@@ -131,6 +133,11 @@ def read_netlist(
         As `Choices` says.
     problem:
         What the circuit is meant to compute.
+    at_start:
+        Take sources with waveforms as they are at the start, instead of refusing them.
+    heard:
+        ``noise`` or ``tran``: only what that analysis hears, resistors or random sources; else both, and what stands
+        for one noise in each is one.
 
     Raises
     ------
@@ -155,7 +162,7 @@ def read_netlist(
     )
     program = read_program(source.lines, str(path))
     deck = elaborate(program, max_instances)
-    noisy = find_noise(deck, choices.silent, choices.densities)
+    noisy = find_noise(deck, choices.silent, choices.densities, at_start=at_start, heard=heard)
     nodes = [deck.node_names[k] for k in live_nodes(deck, noisy)]
     chosen = choose_probes(source, nodes, choices.probes, str(path))
     if problem is not None and problem.variables != chosen.readout.variables:

@@ -107,7 +107,14 @@ class Noisy:
     notes: list[str] = field(default_factory=list)
 
 
-def find_noise(deck: Elaborated, silent: Sequence[str], densities: Mapping[str, float]) -> Noisy:
+def find_noise(
+    deck: Elaborated,
+    silent: Sequence[str],
+    densities: Mapping[str, float],
+    *,
+    at_start: bool = False,
+    heard: str = "",
+) -> Noisy:
     """Find the noise of a deck.
 
     Parameters
@@ -118,6 +125,10 @@ def find_noise(deck: Elaborated, silent: Sequence[str], densities: Mapping[str, 
         Resistors and sources that are to make none.
     densities:
         Densities of sources that stand for white noise.
+    at_start:
+        Take sources with waveforms as they are at the start.
+    heard:
+        ``noise`` or ``tran``: only what that analysis hears; else both.
 
     Raises
     ------
@@ -128,7 +139,13 @@ def find_noise(deck: Elaborated, silent: Sequence[str], densities: Mapping[str, 
     """
     lines = {_place(element) for element in _moving(deck)}
     _choose(deck, silent, densities)
-    _refuse_waveforms(deck)
+    if not at_start:
+        _refuse_waveforms(deck)
+    for element in (element for expansion in deck.expansions for element in expansion.elements if heard):
+        if heard == "noise":
+            element.wave = None
+        else:
+            element.noisy = False
     lines |= {_place(element) for element in _moving(deck)}
     found = _Search(deck).found
     scopes = {expansion.path: expansion.definition.outer for expansion in deck.expansions}

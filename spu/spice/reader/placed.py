@@ -27,6 +27,7 @@ from spu.names import shorten
 from spu.spice.reader.expressions import Expression, Linear
 from spu.spice.reader.scopes import Scope
 from spu.spice.reader.statements import Statement, Token, expression_of
+from spu.spice.reader.waveforms import STARTS, at_start
 
 
 @dataclass(frozen=True)
@@ -306,6 +307,7 @@ def _source(read: _Reader) -> list[Placed]:
     value: float | None = None
     wave: Wave | None = None
     stimulus: str | None = None
+    shape: list[Token] = []
     ac = read.settings.pop("ac", None) is not None
     value = read.setting("dc")
     while read.rest:
@@ -317,21 +319,32 @@ def _source(read: _Reader) -> list[Placed]:
         elif word in _WAVES:
             stimulus = word
             read.rest.pop(0)
-            _arguments(read)
+            shape = _arguments(read)
         elif word == "ac":
             ac = True
             read.rest.pop(0)
             for _ in range(2):  # magnitude and phase, either of which may be left out
                 if read.rest and read.rest[0].kind != "mark" and read.rest[0].text not in ("dc", *_WAVES, *_NOISES):
                     read.number("its magnitude")
-        elif value is None and token.kind != "mark":
+        elif value is None and token.kind != "mark" and (word == "dc" or stimulus is None):
             if word == "dc":
                 read.rest.pop(0)
             value = read.number("its value")
         else:
             break
     read.done("; dc, ac, trnoise and trrandom are known")
+    if value is None and stimulus is not None:
+        value = _start(read, stimulus, shape)
     return read.one(kind, nodes, value or 0.0, wave=wave, stimulus=stimulus, ac=ac)
+
+
+def _start(read: _Reader, stimulus: str, shape: list[Token]) -> float:
+    """What a source without ``dc`` is in an operating point: its waveform at the start."""
+    numbers = [read.evaluate(expression_of(read.statement.line, [token], stimulus)) for token in shape]
+    value = at_start(stimulus, numbers) if stimulus in STARTS else None
+    if value is None:
+        raise read.refuse(f"the value of {stimulus} at the start is not known here: give dc VALUE before it")
+    return value
 
 
 _NOISES = ("trnoise", "trrandom")
