@@ -266,8 +266,15 @@ def _shown(text: str) -> str:
 # --- working out ---------------------------------------------------------------------------
 
 
-def evaluate(expression: Expression, scope: Scope) -> Value:
+def evaluate(expression: Expression, scope: Scope, *, behavioural: bool = False) -> Value:
     """Work an expression out.
+
+    Parameters
+    ----------
+    expression, scope:
+        What, and where.
+    behavioural:
+        Whether it is the expression of a source, in which ngspice's functions differ a little from a parameter's.
 
     Raises
     ------
@@ -277,7 +284,7 @@ def evaluate(expression: Expression, scope: Scope) -> Value:
         Where voltages or currents do not enter linearly.
     """
     try:
-        return _Evaluation(scope, [MAX_OPERATIONS]).value(expression.tree)
+        return _Evaluation(scope, [MAX_OPERATIONS], behavioural).value(expression.tree)
     except ExpressionError as error:
         if "expression" in str(error):
             raise
@@ -285,9 +292,17 @@ def evaluate(expression: Expression, scope: Scope) -> Value:
 
 
 class _Evaluation:
-    def __init__(self, scope: Scope, left: list[int], depth: int = 0, local: dict[str, Value] | None = None) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        left: list[int],
+        behavioural: bool,
+        depth: int = 0,
+        local: dict[str, Value] | None = None,
+    ) -> None:
         self._scope = scope
         self._left = left
+        self._behavioural = behavioural
         self._depth = depth
         self._local = local or {}
 
@@ -334,7 +349,8 @@ class _Evaluation:
             if len(nodes) != len(function.arguments):
                 raise ExpressionError(f"{name} takes {len(function.arguments)} arguments, not {len(nodes)}")
             local = dict(zip(function.arguments, map(self.value, nodes), strict=True))
-            return _Evaluation(self._scope, self._left, self._depth + 1, local).value(function.body.tree)
+            inner = _Evaluation(self._scope, self._left, self._behavioural, self._depth + 1, local)
+            return inner.value(function.body.tree)
         if name in ("ternary_fcn", "if"):
             if len(nodes) != 3:
                 raise ExpressionError(f"{name} takes 3 arguments, not {len(nodes)}")
@@ -347,6 +363,8 @@ class _Evaluation:
         if len(nodes) != count and not (count < 0 and len(nodes) >= -count):
             raise ExpressionError(f"{name} takes {abs(count)} arguments, not {len(nodes)}")
         numbers = [_number(self.value(node), name) for node in nodes]
+        if self._behavioural and name == "pow" and numbers[0] < 0 and math.fmod(numbers[1], 2.0) != 0:
+            raise ExpressionError("pow of a negative number, which ngspice's sources take without its sign")
         try:
             return _finite(compute(*numbers), name)
         except ExpressionError:
@@ -461,5 +479,10 @@ _FUNCTIONS: dict[str, tuple[int, Callable[..., float]]] = {
     "atanh": (1, math.atanh),
 }
 """Functions of ngspice's parameters, with their numbers of arguments (negative: at least so many)."""
+
+RESERVED = frozenset(
+    (*_FUNCTIONS, "ternary_fcn", "temper", "time", "hertz", "gauss", "agauss", "unif", "aunif", "limit")
+)
+"""Names that ngspice never takes for a parameter's."""
 
 _RANDOM = frozenset(("gauss", "agauss", "unif", "aunif", "limit", "rand", "random", "flat", "mc", "white"))

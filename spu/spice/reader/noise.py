@@ -437,6 +437,8 @@ class _Search:
         else:
             p, n = element.nodes
             middle = f"mid_{element.name}"
+            while middle in expansion.nodes:
+                middle += "_"
             expansion.nodes[middle] = len(self._deck.node_names)
             self._deck.node_names.append(f"{expansion.path}.{middle}" if expansion.path else middle)
             into.append((replace(noise, nodes=(p, middle)), (port, index)))

@@ -221,7 +221,7 @@ def _passive(read: _Reader, letter: str, words: tuple[str, ...], kind: str) -> f
                 first = number
             elif name == "tc2" and second is None:
                 second = number
-    rise = read.around.temperature - nominal
+    rise = read.around.temperature + (read.setting("dtemp") or 0.0) - nominal
     value *= 1.0 + (first or 0.0) * rise + (second or 0.0) * rise**2
     return value
 
@@ -237,7 +237,7 @@ def _resistor(read: _Reader) -> list[Placed]:
     nodes = read.nodes(2)
     noisy = read.setting("noisy")
     value = _passive(read, "r", ("r", "resistance"), "res") / _several(read)
-    read.done("; noisy, m, tc1 and tc2 are known")
+    read.done("; noisy, m, tc1, tc2 and dtemp are known")
     if value == 0:
         raise read.refuse("has no resistance: join its nodes, or use a voltage source of 0 V")
     if value < 0 and noisy != 0:
@@ -253,7 +253,7 @@ def _capacitor(read: _Reader) -> list[Placed]:
         raise read.nonlinear("is given by its charge")
     read.settings.pop("ic", None)
     value = _passive(read, "c", ("c", "capacitance"), "cap") * _several(read)
-    read.done("; ic, m, tc1 and tc2 are known, parasitics are elements of their own")
+    read.done("; ic, m, tc1, tc2 and dtemp are known, parasitics are elements of their own")
     if value < 0:
         raise read.refuse("is negative")
     return read.one(Capacitor, nodes, value)
@@ -265,7 +265,7 @@ def _inductor(read: _Reader) -> list[Placed]:
     if "flux" in read.settings:
         raise read.nonlinear("is given by its flux")
     value = _passive(read, "l", ("l", "inductance"), "ind") / _several(read)
-    read.done("; ic, m, tc1 and tc2 are known, parasitics are elements of their own")
+    read.done("; ic, m, tc1, tc2 and dtemp are known, parasitics are elements of their own")
     if not value > 0:
         raise read.refuse(f"is {value:g} H: it must be positive")
     return read.one(Inductor, nodes, value)
@@ -383,7 +383,9 @@ def _controlled(read: _Reader) -> list[Placed]:
         if name in read.settings:
             return _behavioural(read, nodes, read.settings.pop(name), voltage)
         if word == name and len(read.rest) == 2:
-            return _behavioural(read, nodes, expression_of(read.statement.line, read.rest[1:], name), voltage, 2)
+            return _behavioural(
+                read, nodes, expression_of(read.statement.line, read.rest[1:], name, "expression"), voltage, 2
+            )
     if word in ("laplace", "table", "freq", "chebyshev"):
         raise read.nonlinear(f"{word} is not a linear, lumped element")
     if word == "poly":
@@ -423,8 +425,8 @@ def _polynomial(read: _Reader, nodes: tuple[str, ...], voltage: bool) -> list[Pl
     while read.rest:
         coefficients.append(read.number("a coefficient"))
     read.done()
-    if dimension == 1 and len(coefficients) == 1:
-        coefficients = [0.0, *coefficients]
+    if len(coefficients) == 1:
+        raise read.refuse("has one coefficient, a gain or a constant by simulator: write POLY(n) nodes CONSTANT GAIN")
     if any(coefficients[dimension + 1 :]):
         raise read.nonlinear("a polynomial of higher than first degree")
     total = Linear(coefficients[0] if coefficients else 0.0)
@@ -447,10 +449,15 @@ def _behavioural(
     read: _Reader, nodes: tuple[str, ...], expression: Expression, voltage: bool, taken: int = 0
 ) -> list[Placed]:
     del read.rest[:taken]
+    own = f"{read.name}_int"
+    if read.name[0] in "eg" and any(word.startswith(own) for word in read.around.scope.definition.words):
+        raise read.refuse(
+            f"has nodes {shorten(own)[1:-1]}1... inside for ngspice: give the deck's own node another name"
+        )
     several = 1.0 if voltage else _several(read)
     read.done()
-    for name in ("time", "hertz", "temper"):
-        if name in expression.names and name != "temper":
+    for name in ("time", "hertz"):
+        if name in expression.names:
             raise read.nonlinear(f"depends on {name}")
     if expression.functions & {"white", "rand", "random"}:
         raise read.nonlinear("draws random numbers; for white noise write a source and give its --density NAME=VALUE")
@@ -478,11 +485,14 @@ def _sum(read: _Reader, nodes: tuple[str, ...], total: Linear, voltage: bool) ->
         parts.append((VoltageControlledVoltageSource if voltage else Transconductor, (p, n), (), value))
     if total.constant != 0 or not parts:
         parts.append((VoltageSource if voltage else CurrentSource, (), (), total.constant))
+    middle = f"mid_{read.name}_"
+    while any(word.startswith(middle) for word in read.around.scope.definition.words):
+        middle += "_"
     found = []
     for k, (which, control, branches, value) in enumerate(parts):
         ends = nodes
         if voltage:
-            inner = [nodes[0], *(f"mid_{read.name}_{j}" for j in range(1, len(parts))), nodes[1]]
+            inner = [nodes[0], *(f"{middle}{j}" for j in range(1, len(parts))), nodes[1]]
             ends = (inner[k], inner[k + 1])
         name = read.name if _LETTERS[which] == read.name[0] and len(parts) == 1 else f"{_LETTERS[which]}{read.name}"
         name += f"_{k}" if len(parts) > 1 else ""
