@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from spu.constants import GROUND
+from spu.constants import CELSIUS, GROUND
 from spu.elements import Inductor, MutualInductance, VoltageSource
 from spu.errors import DeckError
 from spu.names import shorten, suggest
@@ -13,8 +13,6 @@ from spu.spice.reader.lines import Line
 from spu.spice.reader.placed import Placed, Surroundings, node_name, place
 from spu.spice.reader.scopes import Scope
 from spu.spice.reader.statements import Definition, Program, Statement
-
-_CELSIUS = 273.15
 
 
 @dataclass(eq=False)
@@ -84,7 +82,7 @@ def elaborate(program: Program, max_instances: int) -> Elaborated:
         if name in program.options:
             option = program.options[name]
             found[name] = top.number(option.expression, option.line, name)
-    kelvin = round(found["temp"] + _CELSIUS, 9)  # 26.85 + 273.15 is not the double 300.0
+    kelvin = round(found["temp"] + CELSIUS, 9)  # 26.85 + 273.15 is not the double 300.0
     if kelvin < 0:
         raise program.options["temp"].line.refuse(f"temp={found['temp']:g}: below absolute zero (-273.15 Celsius)")
     work = _Elaboration(program, budget, max_instances, found["temp"], found["tnom"])

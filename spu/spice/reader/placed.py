@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from spu.constants import CELSIUS
 from spu.elements import (
     Capacitor,
     CurrentControlledCurrentSource,
@@ -52,6 +53,8 @@ class Placed:
         Of a source: its other waveform, in a word, if it has one.
     ac:
         Of a source: whether it is an input of ``.ac``.
+    heat:
+        Of a resistor: by how much it is hotter than the deck (``dtemp``), K.
     """
 
     kind: type[Element]
@@ -64,6 +67,7 @@ class Placed:
     wave: Wave | None = None
     stimulus: str | None = None
     ac: bool = False
+    heat: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -189,8 +193,8 @@ def node_name(written: str) -> str:
 # --- passive elements ----------------------------------------------------------------------
 
 
-def _passive(read: _Reader, letter: str, words: tuple[str, ...], kind: str) -> float:
-    """The value of R, L or C at the deck's temperature, several in parallel as one."""
+def _passive(read: _Reader, letter: str, words: tuple[str, ...], kind: str, heat: float) -> float:
+    """The value of R, L or C at its temperature, which is ``heat`` K above the deck's."""
     scope = read.around.scope
     value = next((found for word in words if (found := read.setting(word)) is not None), None)
     model = None
@@ -221,9 +225,16 @@ def _passive(read: _Reader, letter: str, words: tuple[str, ...], kind: str) -> f
                 first = number
             elif name == "tc2" and second is None:
                 second = number
-    rise = read.around.temperature + (read.setting("dtemp") or 0.0) - nominal
+    rise = read.around.temperature + heat - nominal
     value *= 1.0 + (first or 0.0) * rise + (second or 0.0) * rise**2
     return value
+
+
+def _heat(read: _Reader) -> float:
+    heat = read.setting("dtemp") or 0.0
+    if read.around.temperature + heat < -CELSIUS:
+        raise read.refuse(f"dtemp={heat:g}: below absolute zero")
+    return heat
 
 
 def _several(read: _Reader) -> float:
@@ -236,7 +247,8 @@ def _several(read: _Reader) -> float:
 def _resistor(read: _Reader) -> list[Placed]:
     nodes = read.nodes(2)
     noisy = read.setting("noisy")
-    value = _passive(read, "r", ("r", "resistance"), "res") / _several(read)
+    heat = _heat(read)
+    value = _passive(read, "r", ("r", "resistance"), "res", heat) / _several(read)
     read.done("; noisy, m, tc1, tc2 and dtemp are known")
     if value == 0:
         raise read.refuse("has no resistance: join its nodes, or use a voltage source of 0 V")
@@ -244,7 +256,7 @@ def _resistor(read: _Reader) -> list[Placed]:
         raise read.refuse("is negative and would make negative noise: write noisy=0")
     if noisy not in (None, 0.0, 1.0):
         raise read.refuse(f"noisy={noisy:g}: it is 0 or 1")
-    return read.one(Resistor, nodes, value, noisy=noisy != 0)
+    return read.one(Resistor, nodes, value, noisy=noisy != 0, heat=heat)
 
 
 def _capacitor(read: _Reader) -> list[Placed]:
@@ -252,7 +264,7 @@ def _capacitor(read: _Reader) -> list[Placed]:
     if "q" in read.settings:
         raise read.nonlinear("is given by its charge")
     read.settings.pop("ic", None)
-    value = _passive(read, "c", ("c", "capacitance"), "cap") * _several(read)
+    value = _passive(read, "c", ("c", "capacitance"), "cap", _heat(read)) * _several(read)
     read.done("; ic, m, tc1, tc2 and dtemp are known, parasitics are elements of their own")
     if value < 0:
         raise read.refuse("is negative")
@@ -264,7 +276,7 @@ def _inductor(read: _Reader) -> list[Placed]:
     read.settings.pop("ic", None)
     if "flux" in read.settings:
         raise read.nonlinear("is given by its flux")
-    value = _passive(read, "l", ("l", "inductance"), "ind") / _several(read)
+    value = _passive(read, "l", ("l", "inductance"), "ind", _heat(read)) / _several(read)
     read.done("; ic, m, tc1, tc2 and dtemp are known, parasitics are elements of their own")
     if not value > 0:
         raise read.refuse(f"is {value:g} H: it must be positive")
