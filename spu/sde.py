@@ -444,7 +444,7 @@ def _stochastic_ode(
     names: Lazy[str],
 ) -> StochasticODE:
     """From reduced equations with noise of unit one-sided density."""
-    if not len(names):
+    if not len(names) and not D.nnz:
         raise CircuitError("the circuit has no state: no capacitor and no inductor moves", nodes=tuple(circuit.nodes))
     root_half = np.sqrt(0.5)
     return StochasticODE(

@@ -441,7 +441,9 @@ def _operate(operator: str, a: Value, b: Value) -> Value:
         raise ExpressionError("a negative number under ^ or **, which ngspice takes without its sign: write pow()")
     try:
         return _finite(_OPERATORS[operator](x, y), operator)
-    except (OverflowError, ZeroDivisionError):
+    except (OverflowError, ValueError, ZeroDivisionError) as error:  # ValueError: 0^-1
+        if isinstance(error, ExpressionError):
+            raise
         raise ExpressionError(f"{x:g} {operator} {y:g} has no finite value") from None
 
 
