@@ -230,7 +230,8 @@ class _Reading:
         self._bytes_left -= size
         if self._bytes_left < 0:
             raise DeckError(
-                f"too long: a deck with its includes may have {self._most} bytes (more with --max-instances N)",
+                f"too long: a deck with its includes may have {self._most} bytes "
+                "(more with spu import --max-instances N)",
                 file=path if by is None else by.file,
                 line=None if by is None else by.number,
             )
@@ -373,7 +374,8 @@ class _Reading:
     @staticmethod
     def _leaves(line: Line, word: str, name: str) -> DeckError:
         return line.refuse(
-            f"{word} {shorten(name)} leaves the deck's folder: copy the file there, or --include-outside reads it"
+            f"{word} {shorten(name)} leaves the deck's folder: copy the file there, or "
+            "spu import --include-outside (check, too) reads it"
         )
 
 
@@ -396,7 +398,8 @@ def _section(line: Line, file: Path, physical: list[tuple[int, str]], section: s
 
 def _commands(path: Path, number: int, why: str) -> DeckError:
     return DeckError(
-        f"{why}; nothing of it is executed here: take it out, or --ignore-control goes on without",
+        f"{why}; nothing of it is executed here: take it out, or "
+        "spu import --ignore-control (check, too) goes on without",
         file=path,
         line=number,
     )

@@ -213,7 +213,7 @@ def _refuse_waveforms(deck: Elaborated) -> None:
                 name = expansion.name_of(element)
                 raise element.statement.line.refuse(
                     f"{name} has a waveform ({element.stimulus}), which a stationary law does not know: "
-                    f"take it out, or --silent {name} goes on with its dc value"
+                    f"take it out, or spu import --silent {name} goes on with its dc value"
                 )
 
 
@@ -329,7 +329,7 @@ class _Search:
         assert source.wave is not None
         return source.statement.line.refuse(
             f"{name} and {other} stand for one noise, in .tran and in .noise, but make {source.wave.density:.6g} and "
-            f"{density:.6g} V^2/Hz: let them agree, or --silent one of them"
+            f"{density:.6g} V^2/Hz: let them agree, or spu import --silent one of them"
         )
 
     def _senses(self, touch: _Touch) -> bool:
@@ -403,7 +403,8 @@ class _Search:
                     raise element.statement.line.refuse(
                         f"{expansion.name_of(element)} repeats in .tran the noise of {expansion.name_of(other)} in "
                         f".noise, but makes {density:.6g} where that makes {own:.6g} A^2/Hz (at "
-                        f"{self._deck.temperature:g} K): let them agree, or --silent {expansion.name_of(other)}"
+                        f"{self._deck.temperature:g} K): let them agree, or "
+                        f"spu import --silent {expansion.name_of(other)}"
                     )
         return None
 

@@ -472,7 +472,9 @@ def _behavioural(
         if name in expression.names:
             raise read.nonlinear(f"depends on {name}")
     if expression.functions & {"white", "rand", "random"}:
-        raise read.nonlinear("draws random numbers; for white noise write a source and give its --density NAME=VALUE")
+        raise read.nonlinear(
+            "draws random numbers; for white noise write a source and give spu import its --density NAME=VALUE"
+        )
     if expression.functions & {"ddt", "idt", "sdt", "idtmod", "delay", "absdelay", "laplace"}:
         raise read.nonlinear("derivatives and integrals in expressions are not taken: use C and L")
     value = read.around.scope.value(expression, read.statement.line, read.name)
