@@ -40,7 +40,7 @@ OUT = "out"
 ANALYSES = f".op\n.ac dec 1 1k 1g\n.noise v({OUT}) {DRIVE} dec 1 1k 1g\n"
 """The lines that a deck needs in order to be compared."""
 FREQUENCIES = 10.0 ** np.arange(3, 10)
-SAME = 1e-4
+SAME = 2e-5
 """Relative: decks that are read differently differ by more, and stiff ones are known to no more."""
 SILENCE = 1e-36
 """V^2/Hz: rounding of two numbers that should be zero."""

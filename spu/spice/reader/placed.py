@@ -473,7 +473,7 @@ def _behavioural(
             raise read.nonlinear(f"depends on {name}")
     if expression.functions & {"white", "rand", "random"}:
         raise read.nonlinear(
-            "draws random numbers; for white noise write a source and give spu import its --density NAME=VALUE"
+            "draws random numbers; for white noise write a source, to which spu import --density NAME=VALUE gives one"
         )
     if expression.functions & {"ddt", "idt", "sdt", "idtmod", "delay", "absdelay", "laplace"}:
         raise read.nonlinear("derivatives and integrals in expressions are not taken: use C and L")
