@@ -485,6 +485,8 @@ def _inverse_algebraic(Fzz: FloatArray, Kz: FloatArray, names: Lazy[str]) -> Flo
 
 
 def _dense(sde: StochasticODE) -> DenseSDE:
+    if not len(sde.state_names):
+        raise CircuitError("the circuit has no state: no capacitor and no inductor moves", nodes=tuple(sde.probes))
     root = _energy(sde.E.toarray())
     if root is not None:
         left = la.solve_triangular(root, sde.F.toarray(), lower=True)

@@ -46,7 +46,7 @@ def forbidden(raw: str) -> str | None:
         return "a backquote runs a program"
     if re.search(r"\b(shell|system)\b", text.lower()):
         return "shell runs a program"
-    if word in _CHANGING or (word == "set" and OPTIONS & set(re.findall(r"\w+", text.lower()))):
+    if word in _CHANGING or (word in ("set", "unset") and OPTIONS & set(re.findall(r"\w+", text.lower()))):
         return f"{word} changes the circuit: the deck must say what it is"
     if word not in _HARMLESS:
         return f"{shorten(word)[1:-1]} is more than an analysis"

@@ -210,6 +210,8 @@ class _Parser:
         operand = self._power()
         if signs.strip("!") and not leading and not (is_number and operand[0] == "number"):
             raise self._unclear("a sign behind an operator")
+        if "!" in signs and not leading and operand[0] == "chain":
+            raise self._unclear("! before a power")
         return ("signs", signs, operand) if signs.strip("+") else operand
 
     def _power(self) -> Node:
@@ -224,6 +226,8 @@ class _Parser:
                 if self._kind != "number":
                     raise self._unclear("a sign behind an operator")
             exponent = self._atom()
+            if sign and self._kind == "op" and self._token in ("^", "**"):
+                raise self._unclear("a signed exponent before another")
             rest.append(("^", ("signs", sign, exponent) if sign else exponent))
         return ("chain", first, tuple(rest)) if rest else first
 

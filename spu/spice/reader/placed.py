@@ -178,10 +178,21 @@ class _Reader:
     def one(self, kind: type[Element], nodes: tuple[str, ...], value: float, **more: object) -> list[Placed]:
         return [Placed(kind, self.name, nodes, value, self.statement, **more)]  # type: ignore[arg-type]
 
+    def take(self, mark: str) -> bool:
+        """Whether this mark comes next, which is then taken."""
+        if self.rest and self.rest[0] == Token("mark", mark):
+            del self.rest[0]
+            return True
+        return False
+
     def control(self) -> tuple[str, str]:
-        """Two controlling nodes, which some tools put into parentheses."""
-        self.rest = [token for token in self.rest if token.kind != "mark"]
-        p, n = self.nodes(2)
+        """Two controlling nodes: ``a b``, ``a,b``, ``(a b)`` or ``(a,b)``; any other comma moves ngspice's nodes."""
+        opened = self.take("(")
+        (p,) = self.nodes(1)
+        self.take(",")
+        (n,) = self.nodes(1)
+        if opened and not self.take(")"):
+            raise self.refuse("parentheses do not match")
         return p, n
 
 
@@ -424,13 +435,16 @@ def _current_controlled(read: _Reader) -> list[Placed]:
 
 
 def _polynomial(read: _Reader, nodes: tuple[str, ...], voltage: bool) -> list[Placed]:
-    read.rest = [token for token in read.rest[1:] if token.kind != "mark"]
+    del read.rest[0]
+    opened = read.take("(")
     count = read.number("the dimension of POLY")
+    if opened and not read.take(")"):
+        raise read.refuse("parentheses do not match")
     if count != int(count) or not 1 <= count <= 20:
         raise read.refuse("POLY(n) is taken for n from 1 to 20")
     dimension = int(count)
     if read.name[0] in "eg":
-        controls = [tuple(("v", node) for node in read.nodes(2)) for _ in range(dimension)]
+        controls = [tuple(("v", node) for node in read.control()) for _ in range(dimension)]
     else:
         controls = [(("i", read.word("a controlling source")),) for _ in range(dimension)]
     coefficients = []
