@@ -153,7 +153,7 @@ class Stationary:
             names = tuple(self.sde.probes[k] for k in noisy)
             raise CircuitError(
                 f"{', '.join(names)} sees white noise directly (no capacitance there), so its variance is "
-                "infinite; give a band (--band F1 F2) or a capacitance",
+                "infinite: a capacitance makes it finite, and spu predict --band F1 F2 says what a band sees",
                 nodes=names,
             )
 
@@ -303,6 +303,59 @@ class Stationary:
         return _symmetric((covariance + covariance.T) / np.pi)
 
 
+class Memoryless(Stationary):
+    """The law of a network without capacitance and inductance: white noise, of which only a band has a variance."""
+
+    @cached_property
+    def covariance(self) -> FloatArray:
+        """Of no coordinates."""
+        return np.zeros((0, 0))
+
+    @cached_property
+    def voltage_mean(self) -> FloatArray:
+        """(p,) mean of the probes, V."""
+        return self.sde.y0.copy()
+
+    @cached_property
+    def state_variance(self) -> FloatArray:
+        """Of no states."""
+        return np.zeros(0)
+
+    @cached_property
+    def poles(self) -> ComplexArray:
+        """None."""
+        return np.zeros(0, dtype=np.complex128)
+
+    @property
+    def slowest(self) -> float:
+        """There is none.
+
+        Raises
+        ------
+        CircuitError
+            Always.
+        """
+        raise CircuitError("the circuit has no time constants: no capacitor and no inductor moves")
+
+    def autocovariance(self, lags: ArrayLike) -> FloatArray:  # noqa: ARG002
+        """Infinite at lag 0, and zero elsewhere: refused as `voltage_covariance` is."""
+        return self.voltage_covariance
+
+    def transfer(self, frequencies: ArrayLike) -> ComplexArray:
+        """(k, p, m) V per V, the same at (k,) frequencies."""
+        gains = self.sde.D.toarray() * (np.sqrt(2.0) / UNIT_NOISE_DENSITY)
+        return np.repeat(gains[None].astype(np.complex128), len(np.atleast_1d(frequencies)), axis=0)
+
+    def band_covariance(self, low: float, high: float) -> FloatArray:
+        """(p, p) V^2: the density times the width of the band; raises as a `Stationary`'s."""
+        if not 0 <= low < high:
+            raise InputError(f"a band needs 0 <= F1 < F2 (Hz), not {low:g} to {high:g}")
+        if np.isinf(high):
+            raise InputError("a probe sees white noise directly; its variance in an infinite band is infinite")
+        D = self.sde.D.toarray()
+        return _symmetric(2.0 * (high - low) * (D @ D.T))
+
+
 def stationary(sde: StochasticODE) -> Stationary:
     """The stationary law of an equation, held against its Lyapunov equation.
 
@@ -315,6 +368,8 @@ def stationary(sde: StochasticODE) -> Stationary:
         If what was found does not solve the equation.
     """
     n = sde.E.shape[0]
+    if not n:
+        return Memoryless(sde)
     if n > MOST and not np.isfinite(sde.mean).all():
         raise CircuitError(
             "a bias current has no resting point: the drift is singular", nodes=node_names(sde.state_names)
