@@ -19,7 +19,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from spu.banks import Bank
-from spu.compiler.rounding import CELL, PASSIVE, TRANS, Aim, Banks, Rounded, choose, nearest
+from spu.choice import clearly_less, first_largest, without_rounding
+from spu.compiler.fit import beyond
+from spu.compiler.rounding import CELL, EXACT, PASSIVE, TRANS, Aim, Banks, Rounded, choose, nearest
 from spu.device import Device, Readout
 from spu.errors import Unrealizable
 from spu.hardware import Hardware, Range
@@ -36,9 +38,6 @@ nearest one."""
 
 _MOST_CHOSEN = 20_000
 """With more banks than this, or a sparse problem, every value goes to the nearest code."""
-
-_FINE = 2.0**-30
-"""Steps of what is not quantised, beside the finest LSB: fine enough to be none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,7 +235,7 @@ class _Work:
         for at in self.candidates(rng, count):
             aim = self.aim(target, at.columns, how == "answer")
             found = nearest(self.banks, aim, at.values) if how == "nearest" else choose(self.banks, aim, at.values)
-            if best is None or found.error < best[1].error:
+            if best is None or clearly_less(found.error, best[1].error, EXACT):
                 best = at, found
             if how != "answer":
                 break
@@ -259,7 +258,7 @@ class _Work:
         T = self.T * at.columns
         P = np.asarray(law.voltage_covariance)
         S = T @ P @ T.T
-        gains = replace(self.aim(target, at.columns, fit)).gains(S, rounded.gains if fit else None)
+        gains = self.aim(target, at.columns, fit).gains(S, rounded.gains if fit else None, settled=True)
         T = gains[:, None] * T
         readout = self.device.readout
         offset, bias = self._mean(T, values)
@@ -281,11 +280,12 @@ class _Work:
             # The right-hand side stays what was given: a current that knew the rounded matrix would know x.
             currents = np.nan_to_num(bias) / larger
         else:
-            currents = self.banks.matrix(values) @ (self.voltage_mean * larger)
+            M, voltages = self.banks.matrix(values), self.voltage_mean * larger
+            currents = without_rounding(M @ voltages, np.abs(M) @ np.abs(voltages), len(M))
         allowed = self.hardware.cell["bias"]
-        if ((currents < allowed.min) | (currents > allowed.max)).any():
+        if beyond(currents, allowed).any():
             if self.problem.answer == "mean":
-                worst = int(np.argmax(np.maximum(allowed.min - currents, currents - allowed.max)))
+                worst = first_largest(np.maximum(allowed.min - currents, currents - allowed.max))
                 raise Unrealizable(
                     f"bias of cell {device.cell_names[worst]} would be {currents[worst]:.4g} A at the scale of the "
                     f"codes, outside its range {allowed.min:.4g} to {allowed.max:.4g} A"
@@ -345,14 +345,15 @@ class _Work:
 def _banks(n: int, kind: IntArray, a: IntArray, b: IntArray, ranges: list[Range], peak: float) -> Banks:
     """The banks of a network; what is not quantised has steps too fine to matter, as far as its range goes."""
     finest = min((limits.bank.lsb for limits in ranges if limits.bank is not None), default=peak)
+    bits = max((limits.bank.bits for limits in ranges if limits.bank is not None), default=0)
     columns = []
     for limits in ranges:
         if limits.bank is not None:
             first, last = limits.bank.within(limits.min, limits.max)
             columns.append((limits.bank.lsb, limits.bank.offset, first, last))
         else:
-            step = finest * _FINE
-            reach = 2**50 * step
+            step = finest * 2.0 ** max(-34, bits - 50)  # fine enough to be none, for all that doubles hold
+            reach = 2**51 * step
             columns.append((step, 0.0, int(max(limits.min, -reach) / step), int(min(limits.max, reach) / step)))
     lsb, offset, least, most = (np.array([column[k] for column in columns])[kind] for k in range(4))
     return Banks(n, kind, a, b, lsb, offset, least.astype(np.int64), most.astype(np.int64))
