@@ -6,12 +6,13 @@ the covariance of the problem variables is closest to the wanted one; gains of t
 numbers and not parts, are fitted to the rounded device. Which integers: `spu.compiler.rounding`.
 
 An ensemble is K programmings of one wiring whose samples are merged: each one is chosen so that the
-merged covariance of it and all before it is closest to the target.
+merged covariance of it and all before it is closest to the target. Where several are equally close, one is taken
+that is not among those before it: what is not ideal about the parts then averages, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,9 +20,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from spu.banks import Bank
-from spu.choice import clearly_less, first_largest, without_rounding
+from spu.choice import first_largest, without_rounding
 from spu.compiler.fit import beyond
-from spu.compiler.rounding import CELL, EXACT, PASSIVE, TRANS, Aim, Banks, Rounded, choose, nearest
+from spu.compiler.rounding import CELL, PASSIVE, TRANS, Aim, Banks, Rounded, choose, nearest
 from spu.device import Device, Readout
 from spu.errors import Unrealizable
 from spu.hardware import Hardware, Range
@@ -95,17 +96,17 @@ def quantise(
     if work.simple:
         return Quantised(work.nearest(), "nearest", work.bank_count)
     rng = np.random.default_rng(seed)
-    made: list[Device] = []
+    made: list[tuple[IntArray, Device]] = []
     lack = np.zeros_like(work.target)  # the sum of what the programmings so far fall short of
     # Fewer tries of a larger network, which take longer, and in an ensemble, which corrects itself.
     tries = int(np.clip(300 // len(work.values), 1, 30)) if ensemble == 1 else 2
     for _ in range(ensemble):
-        rounded = work.best(work.target + lack, rng, how, tries)
+        rounded = work.best(work.target + lack, rng, how, tries, [codes for codes, _ in made])
         member, covariance = work.build(*rounded, work.target + lack, fit=how == "answer")
         lack += work.target - covariance
-        made.append(member)
-    first = made[0]
-    first.programmings = [member.programming for member in made[1:]]
+        made.append((rounded[1].codes, member))
+    first = made[0][1]
+    first.programmings = [member.programming for _, member in made[1:]]
     return Quantised(first, how, work.bank_count)
 
 
@@ -229,13 +230,18 @@ class _Work:
             if found is not None:
                 yield found
 
-    def best(self, target: FloatArray, rng: np.random.Generator, how: str, count: int) -> tuple[_Scaled, Rounded]:
-        """The candidate whose rounding comes closest to a target."""
+    def best(
+        self, target: FloatArray, rng: np.random.Generator, how: str, count: int, taken: Sequence[IntArray]
+    ) -> tuple[_Scaled, Rounded]:
+        """The candidate whose rounding comes closest to a target; of equals one whose codes are not yet taken."""
         best: tuple[_Scaled, Rounded] | None = None
         for at in self.candidates(rng, count):
             aim = self.aim(target, at.columns, how == "answer")
-            found = nearest(self.banks, aim, at.values) if how == "nearest" else choose(self.banks, aim, at.values)
-            if best is None or clearly_less(found.error, best[1].error, EXACT):
+            if how == "nearest":
+                found = nearest(self.banks, aim, at.values)
+            else:
+                found = choose(self.banks, aim, at.values, taken=taken)
+            if best is None or found.better(best[1], taken):
                 best = at, found
             if how != "answer":
                 break

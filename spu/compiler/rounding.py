@@ -12,6 +12,7 @@ taken in by decoding again around what was found, with exact covariances decidin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -182,6 +183,15 @@ class Rounded:
     gains: FloatArray
     error: float
 
+    def better(self, than: Rounded, taken: Sequence[IntArray] = ()) -> bool:
+        """Whether the error is clearly less; or equal, and these codes are not among those taken as the others are."""
+        if clearly_less(self.error, than.error, EXACT):
+            return True
+        if clearly_less(than.error, self.error, EXACT) or not taken:
+            return False
+        fresh, stale = (not any(np.array_equal(each.codes, codes) for codes in taken) for each in (self, than))
+        return fresh and not stale
+
 
 def nearest(banks: Banks, aim: Aim, values: FloatArray) -> Rounded:
     """Every value to the nearest one of its bank, gains as they were: what there is to improve on."""
@@ -190,7 +200,9 @@ def nearest(banks: Banks, aim: Aim, values: FloatArray) -> Rounded:
     return Rounded(codes, np.ones(len(aim.target)), error)
 
 
-def choose(banks: Banks, aim: Aim, values: FloatArray, *, width: int = 32, rounds: int = 3) -> Rounded:
+def choose(
+    banks: Banks, aim: Aim, values: FloatArray, *, width: int = 32, rounds: int = 3, taken: Sequence[IntArray] = ()
+) -> Rounded:
     """Codes near (k,) real values for which the covariance comes closest to the aim.
 
     Parameters
@@ -199,6 +211,8 @@ def choose(banks: Banks, aim: Aim, values: FloatArray, *, width: int = 32, round
         Of the sphere decoder.
     rounds:
         Linearisations at most, the first at ``values``.
+    taken:
+        Codes to avoid where others are as good.
     """
     best = nearest(banks, aim, values)
     error, d = aim.error(banks.of_codes(best.codes))
@@ -213,8 +227,8 @@ def choose(banks: Banks, aim: Aim, values: FloatArray, *, width: int = 32, round
         before = best.error
         for codes in found:
             error, d = aim.error(banks.of_codes(codes))
-            if clearly_less(error, best.error, EXACT):
-                best = Rounded(codes, d, error)
+            if (other := Rounded(codes, d, error)).better(best, taken):
+                best = other
         if not best.error < before * 0.999:
             break
         at, gains = best.codes.astype(np.float64), best.gains
