@@ -310,8 +310,11 @@ def examples() -> Iterator[tuple[str, Callable[[], Any]]]:
     for name in names:
         problem, board = spu.load_problem(ROOT / "examples" / name)
         yield name, functools.partial(_compiled, problem, board or "ideal", {})
-    yield "club8.toml on chimera.toml", functools.partial(
-        _compiled, spu.load_problem(ROOT / "examples" / "club8.toml")[0], ROOT / "examples" / "chimera.toml", {}
+    yield (
+        "club8.toml on chimera.toml",
+        functools.partial(
+            _compiled, spu.load_problem(ROOT / "examples" / "club8.toml")[0], ROOT / "examples" / "chimera.toml", {}
+        ),
     )
     matrix, vector, _ = runpy.run_path(str(ROOT / "examples" / "fin.py"))["system"]()
     yield "fin.py", functools.partial(_compiled, spu.LinearSystem(matrix, vector), "ideal", {})
@@ -418,7 +421,10 @@ def compile_all(numbers: Sequence[int], out: Path, seed: int | None) -> None:
     if seed is not None:
         shake(seed)
     with out.open("w") as file:
-        for name, make in (*examples(), *((f"{number}: {text}", make) for number in numbers for text, make in [case(number)])):
+        for name, make in (
+            *examples(),
+            *((f"{number}: {text}", make) for number in numbers for text, make in [case(number)]),
+        ):
             try:
                 exact, each, together = described(make())
             except Unrealizable as refusal:
@@ -440,7 +446,8 @@ def differences(a: Path, b: Path) -> list[str]:
             for key, values in each.items():
                 x, y = np.array(values), np.array(each2[key])
                 # What is 1e-5 of the largest and less is no more exact than that one's last bits.
-                off = float((np.abs(x - y) / np.abs(x).clip(1e-5 * np.abs(x).max())).max(initial=0.0))
+                size = np.abs(x).clip(1e-5 * np.abs(x).max(initial=0.0))
+                off = float((np.abs(x - y) / np.where(size > 0, size, 1.0)).max(initial=0.0))
                 found += [f"{name}: {key} differs by {off:.1e}"] if off > TOLERANCE else []
             for key, values in together.items():
                 x, y = np.array(values), np.array(together2[key])

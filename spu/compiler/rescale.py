@@ -139,8 +139,10 @@ class _Search:
 
         def smooth(u: FloatArray, r: FloatArray) -> float:
             top = float(r.max())
-            return top + softness * float(np.log(np.exp((r - top) / softness).sum())) + tie / 2 * float(
-                ((u - start) ** 2).sum()
+            return (
+                top
+                + softness * float(np.log(np.exp((r - top) / softness).sum()))
+                + tie / 2 * float(((u - start) ** 2).sum())
             )
 
         for _ in range(_STEPS):
