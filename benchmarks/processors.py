@@ -7,7 +7,7 @@ choice is compared exactly, numbers to 1e-9. What this machine or this numpy can
 Further processes stand for libraries that nobody here has: the results of all dense linear algebra are changed by
 a few last bits, at random, another way in each.
 
-    python benchmarks/processors.py [COUNT [FIRST]]    random problems, from number FIRST; 300 unless given, some minutes
+    python benchmarks/processors.py [COUNT [FIRST]]    random problems, from number FIRST on; 300 unless given
 """
 
 from __future__ import annotations
@@ -483,7 +483,8 @@ def compare(numbers: Sequence[int], folder: Path, names: Sequence[str], shaken: 
     }
     files = {name: folder / f"{k}.json" for k, name in enumerate(jobs)}
     with ThreadPoolExecutor(max_workers=2) as pool:
-        done = dict(zip(jobs, pool.map(lambda name: run(jobs[name][0], numbers, files[name], jobs[name][1]), jobs)))
+        ended = pool.map(lambda name: run(jobs[name][0], numbers, files[name], jobs[name][1]), jobs)
+        done = dict(zip(jobs, ended, strict=True))
     failed = [f"{name}:\n{each.stderr[-3000:]}" for name, each in done.items() if each.returncode]
     if failed:
         raise RuntimeError("\n".join(failed))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -39,6 +39,7 @@ class Digest:
         for key, value in given.items():
             self.text(key)
             if sp.issparse(value):
+                value = cast(sp.csr_array, value)
                 self.numbers(np.array(value.shape), value.indptr, value.indices, value.data)
             elif isinstance(value, np.ndarray):
                 self.numbers(np.array(value.shape), value.ravel())

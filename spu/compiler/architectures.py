@@ -421,8 +421,8 @@ class _RC(Architecture):
         if isinstance(problem, LinearSystem):
             right = problem.vector
         else:
-            A, x = problem.matrix, problem.target_mean
-            right = without_rounding(A @ x, abs(A) @ abs(x), problem.n)
+            A, x = canonical(problem.matrix), problem.target_mean
+            right = without_rounding(A @ x, abs(A) @ np.abs(x), problem.n)
         wanted = layout.t * right * (factor / unit)  # of M v, as M = diag(t) A diag(t)
         bias = without_rounding(layout.rails.T @ wanted, abs(layout.rails).T @ np.abs(wanted), problem.n)
         held, offset = "zero", np.zeros(problem.n)

@@ -60,7 +60,7 @@ TRIES = 16
 _FEWEST = 2
 
 _WORK = 6e6
-"""Couplings times couplers that are looked at, over all tries: a count, not a time, so that every machine does alike."""
+"""Couplings times couplers to be looked at, over all tries: a count, not a time, so that every machine does alike."""
 
 SECONDS = 600.0
 """After which the search stops all the same. The result then says that another machine may find another one."""
@@ -78,7 +78,7 @@ _EXACT = 1e-11
 """Relative errors below this are none: far above rounding, far below what a correction leaves that does not meet."""
 
 _RIDGE = 1e-5
-"""Weight of the length of a Newton step beside what it mends, which makes the step unique where parts have one effect."""
+"""Weight of a Newton step's length beside what it mends: the step is unique then, where parts have one effect."""
 
 _DISTORTED = 40
 """Largest number of variables that is pre-distorted: Newton's equations have n (n + 1) / 2 rows."""

@@ -13,7 +13,7 @@ that is not among those before it: what is not ideal about the parts then averag
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
