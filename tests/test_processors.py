@@ -208,7 +208,7 @@ def test_an_edited_folder_is_told_from_its_netlist(tmp_path):
     edited = read_folder(tmp_path / "out")
     assert not edited.device.as_compiled
     assert edited.compiled["device_hash"] != edited.device.hash
-    assert any("written for another device" in note for note in spu.check(tmp_path / "out", levels=["ideal"]).notes)
+    assert any("written for another device" in note for note in spu.check(tmp_path / "out", levels=["ac"]).notes)
 
 
 @pytest.mark.parametrize(
