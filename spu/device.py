@@ -787,7 +787,7 @@ class Device:
                 there = ~np.isnan(array)
                 if there.any():
                     found.text(key)
-                    found.numbers(there)
+                    found.numbers(np.packbits(there))
         if self._readout is not None:
             found.text("variables", *self._readout.variables)
         if self.quantised:
