@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spu.choice import first_largest, first_smallest, stable_order
 from spu.circuit import Circuit, lower
 from spu.constants import UNIT_NOISE_DENSITY
 from spu.device import Device
@@ -314,9 +315,10 @@ def telling(covariance: FloatArray, most: int = 4) -> tuple[list[int], list[tupl
         return [0], []
     correlation = covariance / size / size[:, None]
     rows, columns = np.triu_indices(p, 1)
-    order = np.argsort(correlation[rows, columns], kind="stable")
-    pairs = list(dict.fromkeys((int(rows[k]), int(columns[k])) for k in (order[-1], order[0])))
-    cells = list(dict.fromkeys([k for pair in pairs for k in pair] + np.argsort(-variance, kind="stable").tolist()))
+    each = correlation[rows, columns]
+    extremes = (first_largest(each, 1.0), first_smallest(each, 1.0))
+    pairs = list(dict.fromkeys((int(rows[k]), int(columns[k])) for k in extremes))
+    cells = list(dict.fromkeys([k for pair in pairs for k in pair] + stable_order(-variance).tolist()))
     return sorted(cells[: max(most, 2 * len(pairs))] if p > most else range(p)), pairs
 
 

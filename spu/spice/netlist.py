@@ -20,6 +20,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from spu.choice import ROUNDING
 from spu.circuit import Circuit, Instances, lower
 from spu.constants import BOLTZMANN, GROUND, ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
 from spu.device import Device
@@ -174,7 +175,7 @@ def _header(device: Device, circuit: Circuit, law: Law, times: Timing, seed: int
         lines.append(f"It {what}:")
         lines += _limited(problem.matrix)
         lines.append("Target mean of x:")
-        lines += _limited(problem.target_mean[None, :])
+        lines += _limited(problem.target_mean[None, :], float(np.abs(problem.target_mean).max(initial=0.0)))
     readout = device.readout
     if is_diagonal(readout.matrix):
         lines.append("Mapping, x = gain * v + offset:   variable, cell, gain (1/V), offset")
@@ -187,10 +188,12 @@ def _header(device: Device, circuit: Circuit, law: Law, times: Timing, seed: int
     else:
         lines.append("Mapping, x = T v + offset; the cells, then for each variable its row of T (1/V) and its offset:")
         lines += _mapping(circuit)
+    mean, covariance = law.voltage_mean[None, :], law.voltage_covariance
+    spread = float(np.sqrt(covariance.diagonal().max(initial=0.0)))
     lines.append("Expected mean of the cell voltages, V:")
-    lines += _limited(law.voltage_mean[None, :])
+    lines += _limited(mean, max(spread, float(np.abs(mean).max(initial=0.0))))
     lines.append("Expected covariance of the cell voltages with white noise, V^2:")
-    lines += _limited(law.voltage_covariance)
+    lines += _limited(covariance, spread**2)
     lines.append(
         f"Slowest time constant {times.slowest:.4g} s; samples every ts = {number(times.sample_time)} s in .tran."
     )
@@ -218,10 +221,12 @@ def _mapping(circuit: Circuit) -> list[str]:
     return [f"  cells: {' '.join(circuit.probes)}", *named]
 
 
-def _limited(matrix: FloatArray | sp.csr_array) -> list[str]:
+def _limited(matrix: FloatArray | sp.csr_array, scale: float = 0.0) -> list[str]:
+    """The rows of a matrix that is not too large; zeros where entries are but rounding beside the scale."""
     if max(matrix.shape) > _HEADER_ROWS:
         return [f"  ({matrix.shape[0]} x {matrix.shape[1]}: see problem.json)"]
-    return list(_rows(matrix.toarray() if sp.issparse(matrix) else matrix))
+    dense = matrix.toarray() if sp.issparse(matrix) else matrix
+    return list(_rows(np.where(np.abs(dense) > ROUNDING * scale, dense, 0.0)))
 
 
 def _parameters(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dialect) -> list[str]:
