@@ -274,7 +274,7 @@ _MOST_SHOWN = 1000
 _MOST_STATES = 64
 """States of a dense law up to which its memory is worked out; a larger one is taken to remember a whole trajectory."""
 
-_MOST_WHITENED = 400
+_MOST_WHITENED = 200
 """Readouts up to which their whole covariance is whitened; of more, sixteen combinations of all of them."""
 
 _NEAR_NOTHING = 1e-5
