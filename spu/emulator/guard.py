@@ -285,6 +285,9 @@ _MOST_WHITENED = 200
 _NEAR_NOTHING = 1e-5
 """Share of the largest standard deviation below which a direction of white coordinates is taken for rounding."""
 
+_UNSURE = 1e-3
+"""Relative rounding of a variance beyond which its law is not known, and nothing is held against it."""
+
 _FLOOR = 1e-14
 """Of the largest variance, for each state: where solutions of general equations end."""
 
@@ -324,6 +327,16 @@ def white(
     if not m:
         return
     allowed = np.broadcast_to(np.asarray(allowed) + _ROUNDING, (m,))
+    sure = allowed < _UNSURE
+    if not sure.all():
+        picked, number = np.flatnonzero(sure), int(sure.sum())
+        memory = replace(memory, forth=memory.forth[sure], back=memory.back[sure])
+        total, products, allowed = total[sure], products[:, sure][:, :, sure], allowed[sure]
+        expected = None if expected is None else expected[:, sure][:, :, sure]
+        every, m = name, number
+        name = lambda k: every(int(picked[k]))  # noqa: E731
+        if not m:
+            return
     effective = count / memory.largest
     tests.add(
         normal(_shrunk(total, count * np.where(allowed > 1e-6, np.sqrt(allowed), allowed)), count * memory.largest),
@@ -442,6 +455,8 @@ def shown(
     largest = np.minimum(largest, np.sqrt(np.outer(reach, reach)))
     gap = count * (covariance - P)
     clear = _shrunk(gap, count * rounding)
+    unsure = known_to**2 > _UNSURE * variance
+    off = np.where(unsure | unsure[:, None], 0.0, np.tril(clear, -1))
     tests.add(
         around(clear[index, index], squares[index, index], largest[index, index], count * variance),
         lambda k: (
@@ -452,7 +467,7 @@ def shown(
     if len(P) <= _MOST_SHOWN:
         q, error = len(P), np.sqrt(claims.covariance_variance)
         tests.add(
-            either(np.tril(clear, -1), np.maximum(squares, 1e-12 * least), largest),
+            either(off, np.maximum(squares, 1e-12 * least), largest),
             lambda k: (
                 f"the covariance of {names[k // q]} and {names[k % q]} is {covariance.flat[k]:.6g} where its law "
                 f"has {P.flat[k]:.6g}, with a standard error of {error.flat[k]:.3g}"
