@@ -283,6 +283,8 @@ class Stationary:
         ------
         InputError
             If the band is empty or negative, or infinite where a probe sees white noise.
+        InternalError
+            If a variance is less than nothing, or more than in all bands together.
         """
         if not 0 <= low < high:
             raise InputError(f"a band needs 0 <= F1 < F2 (Hz), not {low:g} to {high:g}")
@@ -300,7 +302,17 @@ class Stationary:
             covariance = covariance + dense.H @ M @ dense.B @ dense.D.T
             direct = dense.D @ dense.D.T * (w * (high - low))
             return _symmetric((covariance + covariance.T + direct) / np.pi)
-        return _symmetric((covariance + covariance.T) / np.pi)
+        covariance = _symmetric((covariance + covariance.T) / np.pi)
+        inside, all_of_it = covariance.diagonal(), self.voltage_covariance.diagonal()
+        slack = 1e-6 * all_of_it.max(initial=0.0)
+        if not ((inside >= -slack) & (inside <= all_of_it + slack)).all():
+            raise InternalError(
+                f"from {low:g} to {high:g} Hz a cell has {inside.min():.3g} to {inside.max():.3g} V^2, "
+                f"of {all_of_it.max():.3g} V^2 at most in all"
+            )
+        where = np.diag_indices(len(covariance))
+        covariance[where] = np.clip(inside, 0.0, all_of_it)
+        return covariance
 
 
 def stationary(sde: StochasticODE) -> Stationary:
@@ -374,7 +386,7 @@ def _general(sde: StochasticODE, modes: Modes | None) -> Stationary:
     if (doubt >= 0.1).any():
         error = np.inf
     elif modes is None:  # closed forms know their poles
-        error = max(error, 1e-2 * float(doubt.max()))
+        error = max(error, (1e-2 if n <= MOST else 1.0) * float(doubt.max()))
     if error <= (CLAIMED if n <= MOST else LARGE_CLAIMED):
         return _held(Stationary(sde, modes, solved=P))
     reason = _spread(sde, values, vectors)
@@ -427,7 +439,7 @@ def _useful(sde: StochasticODE, P: FloatArray, precise: PreciseLaw) -> bool:
 CLAIMED, LARGE_CLAIMED = 1e-9, 1e-6
 """What a variance is right to, relative to itself: in small networks, and in those of more than `MOST` states.
 
-Time constants to a hundred times that, but to `LARGE_CLAIMED` at least.
+Time constants to a hundred times the first, and to the second.
 """
 
 USEFUL = 1e-4
@@ -557,21 +569,30 @@ class SchurForm:
     """``A = U T U^T``, U orthogonal, T upper triangular but for blocks of two on its diagonal; (n, n) each.
 
     Parts of A that nothing connects have rows and columns of their own, so that each is as exact as it is by itself.
+    ``groups`` are ranges of columns, of parts whose sizes are alike: what is slow in one is not rounding of another.
     """
 
     T: FloatArray
     U: FloatArray
+    groups: list[slice]
 
     @classmethod
     def of(cls, A: FloatArray) -> SchurForm:
         """Find it."""
         T, U = np.zeros_like(A), np.zeros_like(A)
-        first = 0
-        for part in parts(A):
-            columns = np.arange(first, first + len(part))
-            T[np.ix_(columns, columns)], U[np.ix_(part, columns)] = la.schur(A[np.ix_(part, part)], output="real")
+        found = sorted(((float(np.linalg.norm(A[np.ix_(part, part)])), part) for part in parts(A)), key=lambda x: x[0])
+        groups: list[slice] = []
+        first, least = 0, 0.0
+        for size, part in found:
+            columns = slice(first, first + len(part))
+            T[columns, columns], U[part, columns] = la.schur(A[np.ix_(part, part)], output="real")
+            if groups and size <= 1e4 * least:
+                groups[-1] = slice(groups[-1].start, columns.stop)
+            else:
+                groups.append(columns)
+                least = size
             first += len(part)
-        return cls(T, U)
+        return cls(T, U, groups)
 
     def solve(self, Q: FloatArray) -> FloatArray:
         """``A P + P A^T + Q = 0`` for symmetric Q, (n, n)."""
@@ -583,12 +604,18 @@ class SchurForm:
 
     def _solve(self, Q: FloatArray, first: str, second: str) -> FloatArray:
         right = -(self.U.T @ Q @ self.U)
-        solution, factor, info = dtrsyl(self.T, self.T, right, trana=first, tranb=second)
-        if info < 0:
-            raise ValueError(f"trsyl: argument {-info}")
-        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # of what is singular to rounding
-            found = self.U @ (solution / factor) @ self.U.T
-        return _symmetric(found)
+        found = np.empty_like(right)
+        for rows in self.groups:
+            for columns in self.groups:
+                # Its own tolerance is the rounding of the larger of the two.
+                given = self.T[rows, rows], self.T[columns, columns], right[rows, columns]
+                solution, factor, info = dtrsyl(*given, trana=first, tranb=second)
+                if info < 0:
+                    raise ValueError(f"trsyl: argument {-info}")
+                with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # of what is singular to rounding
+                    found[rows, columns] = solution / factor
+        with np.errstate(over="ignore", invalid="ignore"):
+            return _symmetric(self.U @ found @ self.U.T)
 
 
 def _smith(A: FloatArray, Q: FloatArray, rows: FloatArray | None = None) -> FloatArray | None:
