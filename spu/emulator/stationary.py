@@ -61,6 +61,8 @@ class Stationary:
         The covariance where it is known already.
     precise:
         Its moments and poles in more digits, where doubles do not resolve them.
+    doubt:
+        (n,) what the decay of each of its modes in doubles may be off, relative to itself; None where it is not known.
     unresolved:
         Why the equation is of no use in doubles, and its nodes; None where it is.
     """
@@ -69,6 +71,7 @@ class Stationary:
     modes: Modes | None = None
     solved: FloatArray | None = field(default=None, repr=False)
     precise: PreciseLaw | None = field(default=None, repr=False)
+    doubt: FloatArray | None = field(default=None, repr=False)
     unresolved: tuple[str, tuple[str, ...]] | None = None
 
     @property
@@ -171,19 +174,32 @@ class Stationary:
 
     @cached_property
     def poles(self) -> ComplexArray:
-        """(n,) eigenvalues of the drift, 1/s."""
+        """(n,) eigenvalues of the drift, 1/s.
+
+        In more digits where doubles do not give them to `TIMED`, and there are not too many: to those that are in doubt
+        then `time_constants` has nothing to say.
+        """
         if self.precise is not None:
             return self.precise.poles
         if self.modes is not None:
             return self.modes.poles
+        if self.doubt is not None and self.doubt.max() > 0.1 * TIMED and len(self.doubt) <= MOST:
+            try:
+                return precise_law(self.sde).poles
+            except (Unstable, Undetermined, CircuitError):
+                pass
         if self.sde.E.shape[0] <= EXTENDED:
             return np.asarray(self.dense.eigen[0] / self.dense.time)
         return np.asarray(la.eigvals(self.dense.A) / self.dense.time)
 
     @cached_property
     def time_constants(self) -> FloatArray:
-        """(n,) ``-1/Re(pole)``, s, longest first."""
-        return np.sort(-1.0 / self.poles.real)[::-1]
+        """(k,) ``-1/Re(pole)`` of all modes that are known to `TIMED`, s, longest first."""
+        constants = -1.0 / self.poles.real
+        if self.doubt is not None and self.modes is None and len(self.doubt) > MOST:
+            sure = self.doubt <= TIMED
+            constants = constants[sure] if sure.any() else constants
+        return np.sort(constants)[::-1]
 
     @cached_property
     def _shares(self) -> FloatArray | None:
@@ -377,21 +393,19 @@ def _general(sde: StochasticODE, modes: Modes | None) -> Stationary:
     n, dense = sde.E.shape[0], sde.dense
     values, _, vectors, _ = dense.eigen
     doubt = rounding_of_poles(sde, dense) / np.maximum(np.abs(values.real), 1e-300)
-    growing = (values.real >= 0) & (doubt < 0.1)
+    growing = (values.real >= 0) & (doubt < SIGN_KNOWN)
     if growing.any():
         worst = int(np.argmax(np.where(growing, values.real, -1.0)))
         _refuse_mode(sde, values[worst], vectors[:, worst])
     form = SchurForm.of(dense.A)
     P, error = _with_error(sde, form)
-    if (doubt >= 0.1).any():
+    if (doubt >= SIGN_KNOWN).any():
         error = np.inf
-    elif modes is None:  # closed forms know their poles
-        error = max(error, (1e-2 if n <= MOST else 1.0) * float(doubt.max()))
-    if error <= (CLAIMED if n <= MOST else LARGE_CLAIMED):
-        return _held(Stationary(sde, modes, solved=P))
+    if error <= (CLAIMED if n <= QUICK else LARGE_CLAIMED):
+        return _held(Stationary(sde, modes, solved=P, doubt=doubt))
     reason = _spread(sde, values, vectors)
     if n > MOST:
-        lost = (doubt >= 0.1) & (np.abs(values) > UNSEEN * np.abs(values).max())
+        lost = (doubt >= SIGN_KNOWN) & (np.abs(values) > UNSEEN * np.abs(values).max())
         if lost.any():  # not slow, but its decay is below rounding
             worst = int(np.argmax(np.where(lost, doubt, -1.0)))
             _refuse_mode(sde, values[worst], vectors[:, worst])
@@ -417,7 +431,7 @@ def _general(sde: StochasticODE, modes: Modes | None) -> Stationary:
         return _held(Stationary(sde, modes, P, precise), within=USEFUL)
     if error <= 1e-3 * USEFUL:
         raise InternalError(f"doubles and decimals differ by more than the {error:.1e} that rounding explains")
-    return Stationary(sde, None, P, precise, reason)
+    return Stationary(sde, None, P, precise, unresolved=reason)
 
 
 def _useful(sde: StochasticODE, P: FloatArray, precise: PreciseLaw) -> bool:
@@ -436,11 +450,17 @@ def _useful(sde: StochasticODE, P: FloatArray, precise: PreciseLaw) -> bool:
     return bool((np.abs(variance - expected) <= USEFUL * expected + floor).all() and (means <= USEFUL * size).all())
 
 
-CLAIMED, LARGE_CLAIMED = 1e-9, 1e-6
-"""What a variance is right to, relative to itself: in small networks, and in those of more than `MOST` states.
+QUICK = 24
+"""States up to which more digits cost less than half a second."""
 
-Time constants to a hundred times the first, and to the second.
-"""
+CLAIMED, LARGE_CLAIMED = 1e-9, 1e-6
+"""What a variance is right to, relative to itself: in networks of up to `QUICK` states, and in larger ones."""
+
+TIMED = 1e-6
+"""What a time constant is right to, relative to itself."""
+
+SIGN_KNOWN = 0.5
+"""What the decay of a mode may be off, relative to itself, for doubles to know that it decays."""
 
 USEFUL = 1e-4
 """What a variance may be off in doubles for these to serve for spectra and runs in time."""
