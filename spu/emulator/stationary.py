@@ -399,8 +399,9 @@ def _general(sde: StochasticODE, modes: Modes | None) -> Stationary:
         _refuse_mode(sde, values[worst], vectors[:, worst])
     form = SchurForm.of(dense.A)
     P, error = _with_error(sde, form)
-    if (doubt >= SIGN_KNOWN).any():
-        error = np.inf
+    lost = int((doubt >= SIGN_KNOWN).sum())
+    if lost:
+        error *= _share_lost(dense.A, lost)
     if error <= (CLAIMED if n <= QUICK else LARGE_CLAIMED):
         return _held(Stationary(sde, modes, solved=P, doubt=doubt))
     reason = _spread(sde, values, vectors)
@@ -448,6 +449,23 @@ def _useful(sde: StochasticODE, P: FloatArray, precise: PreciseLaw) -> bool:
     size = np.sqrt(expected) + np.abs(precise.means[: len(rows)])
     floor = 1e-12 * np.einsum("ij,ij->i", np.abs(rows) @ np.abs(P), np.abs(rows))  # of what is silent
     return bool((np.abs(variance - expected) <= USEFUL * expected + floor).all() and (means <= USEFUL * size).all())
+
+
+def _share_lost(A: FloatArray, count: int) -> float:
+    """How much more than it seems there may be of modes so slow that A does not tell whether they decay.
+
+    Eigenvalues are known to rounding of the largest. Of the inverse the slow modes are the large ones: it tells.
+    Infinite where it does not, or where one does not decay.
+    """
+    try:
+        inverse = np.linalg.eigvals(np.linalg.inv(A))
+    except np.linalg.LinAlgError:
+        return np.inf
+    slow = inverse[np.argsort(-np.abs(inverse))][:count]
+    if not (slow.real < -1e-6 * np.abs(slow)).all():
+        return np.inf
+    rates = -(1.0 / slow).real
+    return max(1.0, float(10.0 * np.finfo(float).eps * np.linalg.norm(A) / rates.min()))
 
 
 QUICK = 24
