@@ -511,7 +511,7 @@ def _with_error(sde: StochasticODE, form: SchurForm) -> tuple[FloatArray, float]
     # What refinement moved is far more than what it left.
     error = max(error, 1e-3 * float(np.abs(np.einsum("ij,ij->i", weighted @ last, weighted)).max(initial=0.0)))
     spread = np.sqrt(np.maximum(P.diagonal(), 0.0))
-    if not (np.abs(last) <= 1e-6 * np.outer(spread, spread)).all():
+    if not (np.abs(last) <= 1e-3 * np.outer(spread, spread)).all():
         error = np.inf
     drift = rounding_of_means(sde, sde.mean)
     mean = np.abs(readouts(sde, sde.H @ sde.mean + sde.y0))
