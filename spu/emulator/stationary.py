@@ -399,14 +399,15 @@ def _general(sde: StochasticODE, modes: Modes | None) -> Stationary:
         _refuse_mode(sde, values[worst], vectors[:, worst])
     form = SchurForm.of(dense.A)
     P, error = _with_error(sde, form)
-    lost = int((doubt >= SIGN_KNOWN).sum())
-    if lost:
-        error *= _share_lost(dense.A, lost)
+    lost = doubt >= SIGN_KNOWN
+    if lost.any():
+        slow = bool((np.abs(values[lost]) <= UNSEEN * np.abs(values).max()).all())
+        error = error * _share_lost(dense.A, int(lost.sum())) if slow else np.inf
     if error <= (CLAIMED if n <= QUICK else LARGE_CLAIMED):
         return _held(Stationary(sde, modes, solved=P, doubt=doubt))
     reason = _spread(sde, values, vectors)
     if n > MOST:
-        lost = (doubt >= SIGN_KNOWN) & (np.abs(values) > UNSEEN * np.abs(values).max())
+        lost &= np.abs(values) > UNSEEN * np.abs(values).max()
         if lost.any():  # not slow, but its decay is below rounding
             worst = int(np.argmax(np.where(lost, doubt, -1.0)))
             _refuse_mode(sde, values[worst], vectors[:, worst])
