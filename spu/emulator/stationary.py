@@ -186,7 +186,10 @@ class Stationary:
         if self.doubt is not None and self.doubt.max() > 0.1 * TIMED and len(self.doubt) <= MOST:
             try:
                 return precise_law(self.sde).poles
-            except (Unstable, Undetermined, CircuitError):
+            except Unstable as found:
+                worst = int(np.argmin(np.abs(self.dense.eigen[0] - found.pole * self.dense.time)))
+                _refuse_mode(self.sde, found.pole * self.dense.time, self.dense.eigen[2][:, worst])
+            except (Undetermined, CircuitError):
                 pass
         if self.sde.E.shape[0] <= EXTENDED:
             return np.asarray(self.dense.eigen[0] / self.dense.time)
@@ -195,7 +198,8 @@ class Stationary:
     @cached_property
     def time_constants(self) -> FloatArray:
         """(k,) ``-1/Re(pole)`` of all modes that are known to `TIMED`, s, longest first."""
-        constants = -1.0 / self.poles.real
+        decay = -self.poles.real
+        constants = np.divide(1.0, decay, out=np.full(len(decay), np.inf), where=decay > 0)
         if self.doubt is not None and self.modes is None and len(self.doubt) > MOST:
             sure = self.doubt <= TIMED
             constants = constants[sure] if sure.any() else constants
