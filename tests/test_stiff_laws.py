@@ -180,7 +180,7 @@ def test_too_many_states_are_refused_with_the_spread_and_the_cells(n):
     for k in range(n - 1):
         device.add_coupler(f"c{k}", f"c{k + 1}", conductance=1e-10 * (1 + 0.02 * k))
     assert difference(law_of(device).voltage_covariance, KT / 1e-12 * np.eye(n)) < 1e-9
-    device.add_cell("fast", capacitance=1e-12, conductance=1e-3)
+    device.add_cell("fast", capacitance=1e-12)
     device.add_cell("slow", capacitance=1e-3, conductance=1e-15)
     device.add_coupler("fast", "slow", conductance=1e3)
     with pytest.raises(CircuitError, match=r"rates spread from 1e\+15 1/s") as refused:
