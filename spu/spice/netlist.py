@@ -26,7 +26,7 @@ from spu.constants import BOLTZMANN, GROUND, ROOM_TEMPERATURE, UNIT_NOISE_DENSIT
 from spu.device import Device
 from spu.elements import unit_noise_resistance
 from spu.emulator.law import Law, solve
-from spu.errors import InputError
+from spu.errors import InputError, InternalError
 from spu.sde import stochastic_ode
 from spu.sparse import is_diagonal
 from spu.spice.dialects import NGSPICE, Dialect, Measurement, Tolerances, find_dialect, noise_element, number
@@ -137,6 +137,7 @@ def _lines(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iter
         yield from dialect.end()
         return
     law = solve(stochastic_ode(circuit)) if law is None else law
+    _hold_law(circuit, law)
     times = timing(law)
     yield from _header(device, circuit, law, times, seed, dialect)
     yield from _parameters(circuit, law, times, seed, dialect)
@@ -150,6 +151,28 @@ def _lines(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iter
 def _rows(matrix: FloatArray) -> Iterator[str]:
     for row in matrix:
         yield "  " + " ".join(f"{value: .9e}" for value in row)
+
+
+def _hold_law(circuit: Circuit, law: Law) -> None:
+    """Hold a law that is printed against the circuit that is printed with it.
+
+    Means and covariances have to solve the circuit's equations, stamped once more; the readout has to be the same.
+
+    Raises
+    ------
+    InternalError
+        If they are another circuit's.
+    """
+    if max(law.voltage_covariance.shape) > _HEADER_ROWS:
+        return
+    sde = stochastic_ode(circuit)
+    same = list(law.sde.probes) == list(sde.probes) and law.sde.E.shape == sde.E.shape
+    pairs = [(getattr(law.sde, name), getattr(sde, name)) for name in ("E", "F", "K", "H")] if same else []
+    for held, made in [*pairs, (law.sde.readout.matrix, circuit.readout.matrix)]:
+        same = same and held.shape == made.shape and bool(abs(held - made).max() <= 1e-12 * abs(made).max())
+    same = same and bool(np.array_equal(law.sde.s, sde.s))
+    if not same:
+        raise InternalError("the law of the netlist's header is another circuit's than the netlist's")
 
 
 def _header(device: Device, circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dialect) -> list[str]:
