@@ -213,6 +213,7 @@ REFUSED = {
     "a parameter called as a function": (HEAD + ".param sqrt=3\nr9 out 0 {sqrt*1k}\n", "sqrt has a meaning"),
     "a parameter twice": (HEAD + ".param x=1k\n.param x=2k\nr9 out 0 {x}\n", "x is set twice"),
     "random numbers": (HEAD + "r9 out 0 {agauss(1k,1,1)}\n", "random"),
+    "an argument with a blank": (HEAD + ".subckt s a p=1\nr1 a 0 {p*1k}\n.ends\nx1 out s p=2 +5\n", "in braces"),
     "a subcircuit twice": (
         HEAD + ".subckt s a\nr1 a 0 1k\n.ends\n.subckt s a\nr1 a 0 2k\n.ends\nx1 out s\n",
         "defined twice",

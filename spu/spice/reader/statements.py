@@ -140,8 +140,9 @@ PASSIVE_MODELS = ("r", "res", "c", "cap", "l", "ind")
 _BEHAVIOURAL = frozenset(("v", "i", "value", "vol", "cur", "q", "flux"))
 """Settings of elements whose values are expressions, braces or not."""
 
-Bare: TypeAlias = Literal["number", "name", "expression"]
-"""What ngspice takes where there are neither braces nor quotes: a number only; a parameter's name, too; anything.
+Bare: TypeAlias = Literal["number", "name", "word", "expression"]
+"""What ngspice takes where there are neither braces nor quotes: a number only; a parameter's name, too; an expression
+without blanks; anything.
 
 Of an expression where it wants a number, as in ``r1 a b 10k-5``, it reads a part, or something else.
 """
@@ -226,7 +227,9 @@ def expression_of(line: Line, given: Sequence[Token], what: str, bare: Bare = "n
     if not given:
         raise line.refuse(f"{what} has no value")
     text = given[0].text if len(given) == 1 else " ".join(map(str, given))
-    if bare != "expression" and not (len(given) == 1 and given[0].kind == "expression"):
+    if bare == "word" and len(given) > 1:
+        raise line.refuse(f"{what}: {shorten(text)} has blanks or parentheses: it stands in braces, as in {{2*x}}")
+    if bare in ("number", "name") and not (len(given) == 1 and given[0].kind == "expression"):
         _refuse_bare(line, text, what, bare)
     try:
         return parse(text)
@@ -286,7 +289,7 @@ def read_program(lines: Sequence[Line], file: str) -> Program:
 
 
 def _subcircuit(line: Line, outer: Definition) -> Definition:
-    plain, settings = split_settings(line, [t for t in tokens(line)[1:] if t.text != "params:"], "expression")
+    plain, settings = split_settings(line, [t for t in tokens(line)[1:] if t.text != "params:"], "word")
     for name in settings:
         _refuse_reserved(line, name)
     if not plain or any(token.kind != "word" for token in plain):
@@ -373,7 +376,7 @@ def _statement(line: Line, here: Definition) -> None:
         raise line.refuse(f"{shorten(name)} is no element: names begin with the letter of their kind")
     if len(given) > 1 and given[1] == Token("mark", "="):
         raise line.refuse(f"{shorten(name)} is no element; .param sets parameters")
-    plain, settings = split_settings(line, given[1:], "expression" if name[0] == "x" else "name")
+    plain, settings = split_settings(line, given[1:], "word" if name[0] == "x" else "name")
     if any(name == other.name for other in here.statements[-1:]):
         raise line.refuse(f"{name} stands there twice")
     here.statements.append(Statement(line, name, tuple(plain), settings))
