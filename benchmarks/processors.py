@@ -373,7 +373,8 @@ def described(compilation: Any) -> tuple[dict[str, Any], dict[str, list[float]],
         together["rho"] = [1.0, compilation.rho]
         together["errors"] = [1.0, compilation.prediction.relative_error or 0.0]
         covariance = compilation.prediction.voltage_covariance
-        together["covariance"] = (covariance.data if sp.issparse(covariance) else covariance.ravel()).tolist()
+        few = not sp.issparse(covariance) and len(covariance) <= 200
+        together["covariance"] = (covariance.ravel() if few else covariance.diagonal()).tolist()
         if compilation.embedding is not None:
             exact["chains"] = {name: list(cells) for name, cells in compilation.embedding.variables.items()}
             exact["method"] = compilation.embedding.method
