@@ -1,4 +1,4 @@
-"""Everything the tool refuses, with what the command line needs to say it in one or two lines."""
+"""Everything the tool refuses or fails at, with what the command line needs to say it in one or two lines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class SpuError(Exception):
-    """A refusal a user can act on: never a bug of ours.
+    """A refusal a user can act on: never a bug of ours, but for `InternalError`.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ class SpuError(Exception):
         A stable word for programs (``error.kind`` under ``--json``).
     exit_status:
         The exit status of the command line: 2 for bad input and whatever cannot
-        be realized, 3 for a missing ngspice.
+        be realized, 3 for a missing ngspice, 70 for an error of our own.
     """
 
     kind = "error"
@@ -119,3 +119,24 @@ class NgspiceFailed(SpuError):
     """ngspice crashed, hung, or refused an analysis."""
 
     kind = "ngspice"
+
+
+class InternalError(SpuError):
+    """The program found itself wrong: a result that its own exact law rules out, never shown as a result.
+
+    Parameters
+    ----------
+    what:
+        One line with the figures that show it; how to report it is added here.
+    """
+
+    kind = "internal"
+    exit_status = 70
+
+    def __init__(self, what: str) -> None:
+        from spu import __version__
+
+        super().__init__(
+            f"internal error of spu {__version__}, so no result is given: {what}; please report it, with the command "
+            "and its files"
+        )

@@ -72,6 +72,33 @@ def method_of(name: str, interval: float = 0.3):
     return law, how
 
 
+def scattered(n: int = 3) -> Device:
+    """RLC cells with 10 % of scatter: nothing commutes, and states are few."""
+    draw = np.random.default_rng(7)
+    device = Device(temperature=T)
+    for k in range(n):
+        values = {"capacitance": 1e-9, "conductance": 1e-3, "inductance": 1e-5, "noise": 4e-20}
+        device.add_cell(f"c{k}", **{key: value * draw.uniform(0.9, 1.1) for key, value in values.items()})
+    for k in range(n - 1):
+        device.add_coupler(f"c{k}", f"c{k + 1}", capacitance=2e-10)
+    return device
+
+
+@pytest.mark.parametrize("interval", [1e-3, 0.03, 0.1, 1.0])
+@pytest.mark.parametrize(("trajectories", "n"), [(1, 3), (64, 3), (1, 40)])
+def test_short_intervals_are_right(interval, trajectories, n):
+    """A scattered network at intervals below its fastest time: the parts of a step come in every memory order.
+
+    12,000 readouts reach 8 standard deviations once in 1e11 runs.
+    """
+    law = law_of(scattered(n))
+    how = dense_method(law, interval / np.abs(law.poles).max())
+    found = run(how, trajectories=trajectories, steps=60, seed=1, every=1)
+    y = plain_dense(how, trajectories=trajectories, steps=60, seed=1)
+    assert np.abs(found.kept - y).max() < 1e-11 * np.abs(y).max()
+    assert np.abs(y).max() < 8 * np.sqrt(np.diag(law.voltage_covariance).max())
+
+
 # The kernels against plain numpy
 
 

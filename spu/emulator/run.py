@@ -88,7 +88,7 @@ def method_of_steps(start: FloatArray, step: Step, observe: FloatArray, why: str
     """Exact propagation by a given step (n states), from a start with the factor (n, k), seen by (p, n)."""
     n, seen = len(start), np.ascontiguousarray(observe)
     first = DenseStep(np.ascontiguousarray(start), seen, 0)
-    every = DenseStep(np.hstack([step.transition, step.factor]), seen, n)
+    every = DenseStep(np.ascontiguousarray(np.hstack([step.transition, step.factor])), seen, n)
     return Method(
         "dense", why, first, every, rows=n, drawn=max(start.shape[1], step.factor.shape[1]), observed=len(seen)
     )
