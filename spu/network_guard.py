@@ -34,7 +34,7 @@ ORDER = {"heun": 2, "euler-maruyama": 1, "leimkuhler-matthews": 2, "baoab": 2}
 WARNED, REFUSED = 0.03, 0.35
 """Of steps that are given: expected error of a variance that is said, and that is not accepted."""
 
-_FORGOTTEN = 40.0
+_FORGOTTEN = 25.0
 """Slowest rate times the time since the last change after which the start is forgotten."""
 
 _GROUPS = 16

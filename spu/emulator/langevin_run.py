@@ -114,8 +114,8 @@ class Schedule:
         inside = (row > 0) & (row < len(self.times))
         left = self.times[np.clip(row - 1, 0, len(self.times) - 1)]
         span = np.where(inside, self.times[np.clip(row, 0, len(self.times) - 1)] - left, 1.0)
-        shares = (np.where(inside, np.clip((each - left) / span, 0.0, 1.0), 0.0) for each in (begin, end))
-        return row.astype(np.int64), *shares
+        first, last = (np.where(inside, np.clip((each - left) / span, 0.0, 1.0), 0.0) for each in (begin, end))
+        return row.astype(np.int64), first, last
 
 
 @dataclass(frozen=True, eq=False)
@@ -417,7 +417,7 @@ def _law(equation: Langevin, scheme: str, coarse: int, refined: bool) -> kernels
     factor = np.empty((0, 0))
     if equation.correlated:
         factor = np.linalg.cholesky(together / np.outer(deviation, deviation) + 1e-14 * np.eye(n))
-    inertial = equation.mass is not None
+    none = np.zeros(n)
     return kernels.Law(
         np.ascontiguousarray(equation.stiffness),
         np.ascontiguousarray(equation.quadratic),
@@ -425,8 +425,8 @@ def _law(equation: Langevin, scheme: str, coarse: int, refined: bool) -> kernels
         np.ascontiguousarray(_leverage(equation)),
         deviation,
         factor,
-        1.0 / (equation.mobility * equation.mass) if inertial else np.zeros(n),
-        np.ascontiguousarray(equation.mass) if inertial else np.zeros(n),
+        none if equation.mass is None else 1.0 / (equation.mobility * equation.mass),
+        none if equation.mass is None else np.ascontiguousarray(equation.mass),
         linear_rate(equation),
         SCHEMES[scheme],
         coarse,
