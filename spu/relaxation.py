@@ -451,6 +451,12 @@ def simulate_network(
         fits if given is None else lambda middle: np.full(len(middle), given),
         given is None and chosen != "leimkuhler-matthews",
     )
+    finest = float(
+        min(fits(0.5 * (grid.marks[1:] + grid.marks[:-1])).min(initial=np.inf), _fit(equation, origin, chosen))
+    )
+    advice = f"--step {finest / second:.2g} would do, or none: it is chosen then"
+    if chosen == "leimkuhler-matthews":
+        advice = f"--step {finest / second:.2g} would do, or the scheme heun without a step"
     with Interrupt() as interrupt:
         paths = run(
             equation,
@@ -463,14 +469,12 @@ def simulate_network(
             schedule=schedule,
             track=heat,
             coarse=coarse,
+            advice=advice,
             threads=threads,
             progress=progress,
             interrupted=lambda: interrupt.seen,
         )
-    finest = float(
-        min(fits(0.5 * (grid.marks[1:] + grid.marks[:-1])).min(initial=np.inf), _fit(equation, origin, chosen))
-    )
-    step_error, warnings = _judge_steps(paths, grid, chosen, finest / second, equation)
+    step_error, warnings = _judge_steps(paths, grid, chosen, advice, equation)
     checked = 0
     if len(paths.times) == len(seconds):
         checked = _held_against_law(device, equation, paths, schedule, ends, chosen, grid)
@@ -572,7 +576,7 @@ def _fitting_steps(equation: Langevin, schedule: Schedule, scheme: str) -> Calla
 
 
 def _judge_steps(
-    paths: Paths, grid: Grid, scheme: str, would_do: float, equation: Langevin
+    paths: Paths, grid: Grid, scheme: str, advice: str, equation: Langevin
 ) -> tuple[float, tuple[str, ...]]:
     """The error of the steps, and what is to be said of it.
 
@@ -590,9 +594,6 @@ def _judge_steps(
             raise InternalError(f"half the step moves the {gap.what} of {name} by {gap.error:.2g} of its size")
         return gap.error, ()
     bias = max(step_bias(scheme, paths.rate), gap.error)
-    advice = f"--step {would_do:.2g} would do, or none: it is chosen then"
-    if scheme == "leimkuhler-matthews":
-        advice = f"--step {would_do:.2g} would do, or the scheme heun without a step"
     if paths.over > 0.5 or not bias <= REFUSED:
         expected = "they are unstable" if paths.over > 0.5 else f"a variance is off by about {100 * bias:.0f} %"
         raise UsageError(f"steps of {grid.largest:.3g} s are too coarse for the states met ({expected}): {advice}")

@@ -620,7 +620,12 @@ def _take_pieces(blas, tile, law, room, key, number, h, spread, begin, change, f
         b = flagged[c]
         tile.tally[REFINED] += 1
         tile.tally[PIECES] += room.pieces[c]
-        lift[b] = room.lift_end[c]
+        # The mean field acts all the time in the books: what the field gave beyond that is work, and heat.
+        more = room.lift_end[c] - lift[b]
+        for i in range(n):
+            more -= tile.field[i] * room.x_end[i, c]
+        tile.work[b] += more
+        lift[b] += more
         for i in range(n):
             tile.x[i, b], tile.w[i, b] = room.x_end[i, c], room.w_end[i, c]
     for b in range(ghosts):
@@ -746,10 +751,6 @@ def advance(blas, tile, law, key, bridge_key, steps, period, watch, track):  # t
             _kick(law, tile.w, tile.force, sizes, width)
         elif law.scheme == HEUN:
             _heun(law, tile.x, tile.trial, tile.pull, mean, sizes, width)
-        if track:
-            for i in range(n):
-                for b in range(width):
-                    lift[b] += mean[i] * tile.x[i, b]
         if refined + ghosts > 0:
             _take_pieces(
                 blas, tile, law, room, bridge_key, number, h, spread, begin, change, flagged, refined, ghosts, lift
@@ -758,6 +759,9 @@ def advance(blas, tile, law, key, bridge_key, steps, period, watch, track):  # t
             if tile.tally[TOO_STIFF] > 0:
                 return
         if track:
+            for i in range(n):
+                for b in range(width):
+                    lift[b] += mean[i] * tile.x[i, b]
             _settle(blas, tile, law, lift)
             known = True
         if ghosts and number % period == watch - 1:

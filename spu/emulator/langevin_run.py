@@ -271,6 +271,7 @@ def run(
     schedule: Schedule | None = None,
     track: bool = False,
     coarse: int = 1,
+    advice: str = "a smaller one is needed",
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     interrupted: Callable[[], bool] = lambda: False,
@@ -297,6 +298,8 @@ def run(
         Book heat and work.
     coarse:
         Normals added up for one step: runs of the same ``step / coarse`` follow one Brownian path.
+    advice:
+        What to do where steps that were given blow up.
     threads, progress, interrupted:
         As in `spu.emulator.run.run`.
 
@@ -345,7 +348,7 @@ def run(
                 for number, tile in enumerate(tiles):
                     last = min(trajectories, (number + 1) * TILE)
                     states[taken, number * TILE : last] = tile.x.T[: last - number * TILE]
-                _require_finite(states[taken], scheme, grid)
+                _require_finite(states[taken], scheme, grid, advice)
                 taken += 1
                 continue
             last = int(min(done + CHUNK, cuts[np.searchsorted(cuts, done, side="right")]))
@@ -394,9 +397,9 @@ def _windows(law: kernels.Law, total: int, trajectories: int) -> tuple[int, int]
     return period, max(SPAN + 1, int(share * period))
 
 
-def _require_finite(states: FloatArray, scheme: str, grid: Grid) -> None:
+def _require_finite(states: FloatArray, scheme: str, grid: Grid, advice: str) -> None:
     if not np.isfinite(states).all():
-        raise UsageError(f"the {scheme} scheme blew up at a step of {grid.largest:.3g} s: a smaller one is needed")
+        raise UsageError(f"the {scheme} scheme blew up at a step of {grid.largest:.3g} s: {advice}")
 
 
 def _require_pieces(tiles: list[kernels.Tile], equation: Langevin) -> None:
