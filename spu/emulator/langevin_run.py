@@ -42,8 +42,8 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 SCHEMES = {
-    "heun": kernels.HEUN,
     "euler-maruyama": kernels.EULER_MARUYAMA,
+    "heun": kernels.HEUN,
     "leimkuhler-matthews": kernels.LEIMKUHLER_MATTHEWS,
     "baoab": kernels.BAOAB,
 }
