@@ -299,7 +299,7 @@ def test_an_error_in_the_loops_gives_no_result(kind, error, monkeypatch):
     ("network", "end"),
     [
         (ThermodynamicNetwork(), 8.0),
-        (ThermodynamicNetwork(-1.0, 0.2, 1.0, kT=3.0), 5.0),
+        (ThermodynamicNetwork(-1.0, 0.2, 1.0, kT=3.0), 8.0),
         (ThermodynamicNetwork(0.0, 0.0, 1.0, input=2.0), 8.0),
         (ThermodynamicNetwork([1, 2], 0, 1, couplings=[[0, 0.8], [0.8, 0]]), 15.0),
         (ThermodynamicNetwork([2.0] * 6, 0, 0, couplings=0.4 * couplings(np.random.default_rng(0), 6)), 20.0),
