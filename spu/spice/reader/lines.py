@@ -166,6 +166,16 @@ def _without_comment(raw: str) -> str:
     return "" if stripped[:1] in ("*", "$") else _COMMENT.split(stripped, maxsplit=1)[0].strip(" \t")
 
 
+def _command(raw: str, before: str) -> str:
+    """What ngspice makes of a line of a control block that follows the command ``before``."""
+    text = raw.strip()
+    if text[:2] == "*#":  # a comment to every program but ngspice
+        return text[2:]
+    if text[:1] == "+":  # comments in between do not part the two
+        return f"{before} {text[1:]}"
+    return text if text and text[0] not in "*#" else before
+
+
 def _refuse_layout(raw: str, path: Path, number: int) -> None:
     """Refuse a physical line, comments included, that ngspice joins, splits or ends the file at in ways of its own."""
     why = ""
@@ -265,6 +275,7 @@ class _Reading:
         parts: list[str] = []
         first = length = 0
         controlled: int | None = None
+        command = ""  # of a control block, with its continuations
         ended: int | None = None
         loose: int | None = None  # a line to which ngspice, or else we alone, would add what a + continues
         for number, raw in physical:
@@ -274,8 +285,10 @@ class _Reading:
             if controlled is not None:
                 # ngspice goes by the beginnings of words, here and below.
                 if word.startswith(".endc"):
-                    controlled = None
-                elif not self._ignore_control and (why := forbidden(raw)) is not None:
+                    controlled, command = None, ""
+                    continue
+                command = _command(raw, command)
+                if not self._ignore_control and (why := forbidden(command)) is not None:
                     raise _commands(path, number, f"in a control block, {why}")
                 continue
             if not text:
