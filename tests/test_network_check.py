@@ -90,6 +90,38 @@ def test_a_changed_element_is_found(kind, pattern, factor, level, tmp_path):
     assert found.exit_status == 1
 
 
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("vq q 0 pulse(0 1 1 1n 1n 1 2)", "new: vq q 0 pulse"),  # a second later than any run ends
+        (".options rshunt=1e12", "new: rshunt=1e12"),
+        (".options temp=40", "new: temp=40"),
+        (".func sqrt(x) {2*x}", "new: .func sqrt"),
+        (".global a", "new: .global a"),
+    ],
+)
+def test_lines_that_no_level_sees_are_named(line, named, tmp_path):
+    write_folder(tmp_path / "d", made("rc-conductance", 2))
+    deck = tmp_path / "d" / "device.cir"
+    deck.write_text(deck.read_text().replace("\n.subckt", f"\n{line}\n.subckt", 1))
+    found = check(tmp_path / "d", levels=["answer"]).levels["answer"]
+    assert found.verdict == "inconclusive"
+    assert named in found.message
+
+
+def test_the_first_of_two_definitions_counts(tmp_path):
+    """To ngspice; a second one as the program writes it hides nothing."""
+    write_folder(tmp_path / "d", made("rc-conductance", 2))
+    deck = tmp_path / "d" / "device.cir"
+    text = deck.read_text()
+    cell = re.search(r"\.subckt (cell_\w+)(?s:.*?)\.ends.*\n", text)
+    other = cell[0].replace(".ends", "b9 0 a i=max(0,v(a)-50)\n.ends")
+    deck.write_text(text.replace(cell[0], other + cell[0]))
+    found = check(tmp_path / "d", levels=["answer"]).levels["answer"]
+    assert found.verdict == "inconclusive"
+    assert "new: b9 0 a i=max(0,v(a)-50)" in found.message
+
+
 def test_a_changed_device_is_found(tmp_path):
     compilation = made("rc-conductance")
     write_folder(tmp_path / "d", compilation)

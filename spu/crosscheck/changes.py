@@ -40,7 +40,7 @@ class Edit:
     Attributes
     ----------
     name:
-        Of the element or parameter, with its subcircuit in front: ``cell_crln/r1``.
+        Of the element, parameter or the like, with its subcircuit in front: ``cell_crln/r1``.
     before, after:
         What differs: the words of an element that changed, the whole line of one that is new or gone (then ``after``
         or ``before`` is None).
@@ -238,8 +238,11 @@ def in_problem_units(readout: Readout, mean: FloatArray | None, covariance: Floa
 
 
 def edits(original: Deck, edited: Deck) -> tuple[Edit, ...]:
-    """Lines of elements and parameters that differ, in the order of the edited deck; those that are gone come last."""
-    before, after = dict(_named(original)), dict(_named(edited))
+    """Lines that differ, in the order of the edited deck; those that are gone come last.
+
+    Left out are the seed, and where transients begin.
+    """
+    before, after = _by_name(original), _by_name(edited)
     found = []
     for name, (text, number, file) in after.items():
         where = (number, file if file and file != edited.file else None)
@@ -318,8 +321,18 @@ def codes_out_of_range(circuit: Circuit, deck: Deck) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _by_name(deck: Deck) -> dict[str, tuple[str, int, str]]:
+    """What is written of each name; of one that is written twice the first, and ``NAME again``."""
+    found: dict[str, tuple[str, int, str]] = {}
+    for name, written in _named(deck):
+        while name in found:
+            name += " again"
+        found[name] = written
+    return found
+
+
 def _named(deck: Deck) -> Iterator[tuple[str, tuple[str, int, str]]]:
-    """Each element and parameter by its name, and what is written of it."""
+    """Each element, parameter, option and the like by its name, and what is written of it."""
     scope: list[str] = []
     for line in deck.lines:
         words = line.words
@@ -330,8 +343,15 @@ def _named(deck: Deck) -> Iterator[tuple[str, tuple[str, int, str]]]:
             del scope[-1:]
         elif words[0] == ".param":
             yield "/".join([*scope, line.text.split("=", 1)[0].strip().lower()]), (line.text, line.number, line.file)
+        elif words[0] in (".options", ".option"):
+            for word in re.sub(r"\s*=\s*", "=", " ".join(words[1:])).split():
+                if not word.startswith("seed="):
+                    yield f".options {word.partition('=')[0]}", (word, line.number, line.file)
         elif words[0][0].isalpha():
             yield "/".join([*scope, words[0]]), (line.text, line.number, line.file)
+        elif words[0] not in (".ic", ".nodeset"):
+            name = re.split(r"[\s(]+", line.text.lower())[1:2]
+            yield "/".join([*scope, " ".join([words[0], *name])]), (line.text, line.number, line.file)
 
 
 def _alike(before: Sequence[str], after: Sequence[str]) -> bool:
