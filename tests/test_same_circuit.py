@@ -115,6 +115,11 @@ SAME = {
     "names of ground": HEAD + "r9 out gnd 1k\nr8 out GND 1k\nr7 out Gnd 1k\nr6 out gnd! 1k\nr5 gnd! 0 1k\n",
     "nodes that look like ground": HEAD
     + "r9 out 00 1k\nr8 00 in 3k\nr7 out +0 1k\nr6 +0 in 3k\nr5 out 0.0 1k\nr4 0.0 in 3k\n",
+    "nodes in parentheses": HEAD
+    + "r9 (out 0) 1k\nc9 (out,0) 1n\ne9 (n9 0) (out 0) 2\nr8 n9 out 3k\ng9 (n8,0) (out,0) 1m\nr7 (n8, out) 5k\n"
+    "b9 (n7 0) v=2*v(out)\nr6 n7 out 2k\nv9 (n6 0) 1\nr5 (n6 out) 7k\n",
+    "nodes of a subcircuit in parentheses": HEAD + ".subckt s (a b)\nr1 a b 1k\n.ends\nx1 (out 0) s\nx2 out in s\n",
+    "options by their beginning": HEAD + ".opt temp=50 nopage\n.opts tnom=20\nr9 out 0 1k tc1=0.1\n",
     "odd nodes": HEAD + "r9 out n+ 1k\nr8 n+ 0 1k\nr7 out n[1] 1k\nr6 n[1] 0 1k\nr5 out n.1 1k\nr4 n.1 0 1k\n",
     "m of R, L and C": HEAD + "r9 out 0 1k m=2\nc9 out 0 1n m=0.5\nl9 out n9 1m m=3\nr0 n9 0 1k",
     "temperatures": HEAD + "r9 out 0 1k tc1=0.01 tc2=0.001\nc9 out 0 1n tc1=0.1\nl9 out n9 1m tc1=0.1\n"

@@ -19,6 +19,7 @@ from spu.circuit import Circuit
 from spu.device import Readout
 from spu.names import shorten
 from spu.spice.deck import Deck
+from spu.spice.reader.lines import OPTIONS_COMMANDS
 
 FloatArray = NDArray[np.float64]
 
@@ -343,7 +344,7 @@ def _named(deck: Deck) -> Iterator[tuple[str, tuple[str, int, str]]]:
             del scope[-1:]
         elif words[0] == ".param":
             yield "/".join([*scope, line.text.split("=", 1)[0].strip().lower()]), (line.text, line.number, line.file)
-        elif words[0] in (".options", ".option"):
+        elif words[0] in OPTIONS_COMMANDS:
             for word in re.sub(r"\s*=\s*", "=", " ".join(words[1:])).split():
                 if not word.startswith("seed="):
                     yield f".options {word.partition('=')[0]}", (word, line.number, line.file)

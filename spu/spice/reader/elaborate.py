@@ -12,7 +12,7 @@ from spu.spice.reader.limits import MAX_DEPTH, Budget
 from spu.spice.reader.lines import Line
 from spu.spice.reader.placed import Placed, Surroundings, node_name, place
 from spu.spice.reader.scopes import Scope
-from spu.spice.reader.statements import Definition, Program, Statement
+from spu.spice.reader.statements import Definition, Program, Statement, without_parentheses
 
 
 @dataclass(eq=False)
@@ -142,6 +142,7 @@ class _Elaboration:
 
     def _call(self, call: Statement, scope: Scope, here: Expansion, chain: tuple[Definition, ...]) -> None:
         words = [token for token in call.tokens if token.text != "params:"]
+        words = without_parentheses(words, 0, len(words) - 1)
         if not words or any(token.kind != "word" for token in words):
             raise call.line.refuse(
                 f"{call.name} takes nodes, a subcircuit and parameters: X1 node ... NAME [param=value]"

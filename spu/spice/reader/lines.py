@@ -28,12 +28,14 @@ from spu.names import shorten
 from spu.spice.reader.control import forbidden
 from spu.spice.reader.limits import MAX_FILES, MAX_INCLUDES, MAX_STATEMENT
 
+OPTIONS_COMMANDS = (".options", ".option", ".opts", ".opt")
+"""Dot commands that set options; ngspice goes by their beginning."""
+
 CIRCUIT = (
+    *OPTIONS_COMMANDS,
     ".subckt",
     ".ends",
     ".param",
-    ".options",
-    ".option",
     ".model",
     ".ic",
     ".nodeset",

@@ -145,11 +145,17 @@ class _Reader:
         )
 
     def nodes(self, count: int) -> tuple[str, ...]:
-        found = []
+        """So many nodes: ``a b``, or several as ``(a b)`` or ``(a,b)``."""
+        found: list[str] = []
+        opened = count > 1 and self.take("(")
         for _ in range(count):
+            if opened and found:
+                self.take(",")
             if not self.rest or self.rest[0].kind != "word":
                 raise self.refuse(f"needs {count} nodes and a value")
             found.append(node_name(self.rest.pop(0).text))
+        if opened and not self.take(")"):
+            raise self.refuse("parentheses do not match")
         return tuple(found)
 
     def word(self, what: str) -> str:

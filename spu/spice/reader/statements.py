@@ -12,7 +12,7 @@ from spu.names import shorten
 from spu.spice.reader.control import OPTIONS
 from spu.spice.reader.expressions import RESERVED, Expression, ExpressionError, Function, parse
 from spu.spice.reader.limits import MAX_DEPTH, MAX_PARAMETERS
-from spu.spice.reader.lines import Line
+from spu.spice.reader.lines import OPTIONS_COMMANDS, Line
 from spu.spice.reader.numbers import parse_number
 
 
@@ -275,7 +275,7 @@ def read_program(lines: Sequence[Line], file: str) -> Program:
             here = here.outer
         elif word == ".global":
             program.global_nodes |= set(line.words[1:])
-        elif word in (".options", ".option"):
+        elif word in OPTIONS_COMMANDS:
             _options(line, program)
         elif word == ".temp":
             _set(program.options, "temp", Assignment(expression_of(line, tokens(line)[1:], ".temp", "number"), line))
@@ -288,10 +288,18 @@ def read_program(lines: Sequence[Line], file: str) -> Program:
     return program
 
 
+def without_parentheses(given: list[Token], first: int, last: int) -> list[Token]:
+    """Tokens, without the parentheses that enclose all of those from ``first`` until ``last``."""
+    if [token.text for token in (*given[first : first + 1], *given[last - 1 : last])] == ["(", ")"]:
+        return [*given[:first], *given[first + 1 : last - 1], *given[last:]]
+    return given
+
+
 def _subcircuit(line: Line, outer: Definition) -> Definition:
     plain, settings = split_settings(line, [t for t in tokens(line)[1:] if t.text != "params:"], "word")
     for name in settings:
         _refuse_reserved(line, name)
+    plain = without_parentheses(plain, 1, len(plain))
     if not plain or any(token.kind != "word" for token in plain):
         raise line.refuse(".subckt takes a name, nodes and parameters: .subckt NAME node ... [param=default ...]")
     name, ports = plain[0].text, tuple(token.text for token in plain[1:])
