@@ -246,7 +246,7 @@ class _System:
         self.rows[row] = self.columns[column] = False
         return changed
 
-    def shift(self, column: int, value: float) -> None:
+    def shift(self, column: int, value: Any) -> None:
         """Put ``x_column = w + value`` into the constant sources and the constant part of the unknowns."""
         for into, matrix in ((self.S, self.F), (self.Y, self.X)):
             into.value[:, 0] += value * matrix.value[:, column]

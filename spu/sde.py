@@ -79,7 +79,7 @@ class StochasticODE:
     conserved: bool = False
     origin: Origin | None = field(default=None, repr=False)
 
-    @property
+    @cached_property
     def sizes(self) -> tuple[FloatArray, FloatArray]:
         """(n, n) each: magnitudes of the terms that made the entries of E and F, of which rounding took its share."""
         if self._original is not None:

@@ -304,9 +304,9 @@ def planted(P: np.ndarray, i: int, j: int, amount: float) -> np.ndarray:
 @pytest.mark.parametrize("amount", [1e-1, 1e-4, 1e-6])
 @pytest.mark.parametrize(("i", "j"), [(0, 0), (1, 1), (0, 1), (2, 2), (3, 3), (0, 3)])
 def test_an_error_in_a_covariance_is_an_internal_error(monkeypatch, i, j, amount):
-    honest = stationary_module._with_error
+    honest = stationary_module._refined
     monkeypatch.setattr(
-        stationary_module, "_with_error", lambda *given: (planted((found := honest(*given))[0], i, j, amount), found[1])
+        stationary_module, "_refined", lambda *given: (planted((found := honest(*given))[0], i, j, amount), found[1])
     )
     with pytest.raises(InternalError, match=r"does not solve its Lyapunov equation: at [vi]") as error:
         law_of(rlc_pair(T))
