@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -29,6 +30,9 @@ _EPS = 4.0 * np.finfo(float).eps
 
 HELD = 1e-9
 """Of the magnitudes of its terms, what a residual of a solved equation may be: far above rounding."""
+
+_SMALL = 256
+"""States up to which products of dense matrices take less time than the care that sparse ones take."""
 
 _VECTORS = 4
 """Vectors of random signs that an equation is held against: an error escapes all with the fourth power of a chance."""
@@ -179,7 +183,11 @@ def hold_covariance(
         If it does not solve the equation.
     """
     spread = np.sqrt(np.maximum(variance, 0.0))
-    E, F, K = sde.E, sde.F, sde.K
+    E: Any = sde.E
+    F: Any = sde.F
+    K: Any = sde.K
+    if len(spread) <= _SMALL:
+        E, F, K = E.toarray(), F.toarray(), K.toarray()
     charge, current = abs(E) @ spread, abs(F) @ spread
     noise = np.asarray(abs(K).power(2).sum(axis=1)).ravel() if sp.issparse(K) else (K**2).sum(axis=1)
     size = np.sqrt(2.0 * charge * current + noise)

@@ -566,9 +566,7 @@ def _doubt(sde: StochasticODE) -> FloatArray:
     return np.asarray(rounding_of_poles(sde, sde.dense) / np.maximum(np.abs(sde.dense.eigen[0].real), 1e-300))
 
 
-def _certain(
-    sde: StochasticODE, form: SchurForm, P: FloatArray, last: FloatArray, silent: NDArray[np.bool_]
-) -> bool:
+def _certain(sde: StochasticODE, form: SchurForm, P: FloatArray, last: FloatArray, silent: NDArray[np.bool_]) -> bool:
     """Whether norms alone bound all errors well enough; where they do not a closer look is needed (`_error`).
 
     They are far above what rounding does, and cost a fraction of it: most circuits are within them. Takes what
@@ -600,9 +598,7 @@ def _refined_and_silent(dense: DenseSDE, form: SchurForm) -> tuple[FloatArray, F
     return P, last, silent
 
 
-def _error(
-    sde: StochasticODE, form: SchurForm, P: FloatArray, last: FloatArray, silent: NDArray[np.bool_]
-) -> float:
+def _error(sde: StochasticODE, form: SchurForm, P: FloatArray, last: FloatArray, silent: NDArray[np.bool_]) -> float:
     """A bound on the errors of variances and means that are read; takes what `_refined_and_silent` gives."""
     dense = sde.dense
     rows = readouts(sde, dense.H)
