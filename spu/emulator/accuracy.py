@@ -183,13 +183,13 @@ def hold_covariance(
         If it does not solve the equation.
     """
     spread = np.sqrt(np.maximum(variance, 0.0))
-    E: Any = sde.E
+    E: Any = sde.E  # dense ones, or sparse
     F: Any = sde.F
     K: Any = sde.K
     if len(spread) <= _SMALL:
         E, F, K = E.toarray(), F.toarray(), K.toarray()
     charge, current = abs(E) @ spread, abs(F) @ spread
-    noise = np.asarray(abs(K).power(2).sum(axis=1)).ravel() if sp.issparse(K) else (K**2).sum(axis=1)
+    noise = np.asarray((K * K).sum(axis=1)).ravel()
     size = np.sqrt(2.0 * charge * current + noise)
     weight = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0)
     signs = np.where(np.random.default_rng(20).random((len(size), _VECTORS)) < 0.5, -1.0, 1.0)
