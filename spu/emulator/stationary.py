@@ -566,7 +566,7 @@ def _doubt(sde: StochasticODE) -> FloatArray:
     return np.asarray(rounding_of_poles(sde, sde.dense) / np.maximum(np.abs(sde.dense.eigen[0].real), 1e-300))
 
 
-def _certain(sde: StochasticODE, form: SchurForm, P: FloatArray, last: FloatArray, silent: NDArray[np.bool_]) -> bool:
+def _certain(sde: StochasticODE, form: SchurForm, P: FloatArray, left: FloatArray, silent: NDArray[np.bool_]) -> bool:
     """Whether norms alone bound all errors well enough; where they do not a closer look is needed (`_error`).
 
     They are far above what rounding does, and cost a fraction of it: most circuits are within them. Takes what
@@ -582,7 +582,7 @@ def _certain(sde: StochasticODE, form: SchurForm, P: FloatArray, last: FloatArra
     if not (variance[heard] > 0).all():
         return False
     claimed = _claimed(len(P))
-    moved = bounds.of_covariance(P) + 1e-3 * float(np.linalg.norm(last))
+    moved = bounds.of_covariance(P) + float(np.linalg.norm(left))
     size = np.abs(readouts(sde, sde.H @ sde.mean + sde.y0)) + np.sqrt(np.maximum(variance, 0.0))
     known = length[heard] ** 2 * moved <= claimed * variance[heard]
     return bool(known.all() and (length * bounds.of_mean <= claimed * size).all())
@@ -591,14 +591,14 @@ def _certain(sde: StochasticODE, form: SchurForm, P: FloatArray, last: FloatArra
 def _refined_and_silent(dense: DenseSDE, form: SchurForm) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
     """As `_refined`, with zeros at states that no noise reaches, and (n,) which these are."""
     Q = dense.B @ dense.B.T
-    P, last = _refined(dense.A, Q, form)
+    P, left = _refined(dense.A, Q, form)
     silent = _silent(dense.A, Q)
-    P[silent] = last[silent] = 0.0
-    P[:, silent] = last[:, silent] = 0.0
-    return P, last, silent
+    P[silent] = left[silent] = 0.0
+    P[:, silent] = left[:, silent] = 0.0
+    return P, left, silent
 
 
-def _error(sde: StochasticODE, form: SchurForm, P: FloatArray, last: FloatArray, silent: NDArray[np.bool_]) -> float:
+def _error(sde: StochasticODE, form: SchurForm, P: FloatArray, left: FloatArray, silent: NDArray[np.bool_]) -> float:
     """A bound on the errors of variances and means that are read; takes what `_refined_and_silent` gives."""
     dense = sde.dense
     rows = readouts(sde, dense.H)
@@ -611,13 +611,16 @@ def _error(sde: StochasticODE, form: SchurForm, P: FloatArray, last: FloatArray,
     weighted = rows[heard] / np.sqrt(variance[heard])[:, None]
     if not np.isfinite(weighted).all():
         return np.inf
-    error = rounding_of_variances(sde, dense, P, form.adjoint(weighted.T @ weighted))
+    adjoint = form.adjoint(weighted.T @ weighted)
+    error = rounding_of_variances(sde, dense, P, adjoint)
+    if len(P) <= EXTENDED:  # the solution's own: from loud cells to quiet ones refinement goes step by step
+        wide = _wide_product(dense.A, P)
+        error = max(error, float((np.abs(adjoint) * np.abs(wide + wide.T + dense.B @ dense.B.T)).sum()))
     terms = np.einsum("ij,ij->i", np.abs(weighted) @ np.abs(P), np.abs(weighted))
     error = max(error, 4.0 * float(np.finfo(float).eps * terms.max(initial=0.0)))
-    # What refinement moved is far more than what it left.
-    error = max(error, 1e-3 * float(np.abs(np.einsum("ij,ij->i", weighted @ last, weighted)).max(initial=0.0)))
+    error = max(error, float(np.abs(np.einsum("ij,ij->i", weighted @ left, weighted)).max(initial=0.0)))
     spread = np.sqrt(np.maximum(P.diagonal(), 0.0))
-    if not (np.abs(last) <= 1e-3 * np.outer(spread, spread)).all():
+    if not (np.abs(left) <= 1e-3 * np.outer(spread, spread)).all():
         error = np.inf
     drift = rounding_of_means(sde, sde.mean)
     mean = np.abs(readouts(sde, sde.H @ sde.mean + sde.y0))
@@ -686,30 +689,34 @@ def lyapunov(A: FloatArray, Q: FloatArray) -> FloatArray:
 
 
 def _refined(A: FloatArray, Q: FloatArray, form: SchurForm) -> tuple[FloatArray, FloatArray]:
-    """The solution of `lyapunov` and what the last refinement did to it, both (n, n)."""
+    """The solution of `lyapunov`, and about what refinement left of its error; both (n, n)."""
     scale = float(np.abs(Q).max(initial=0.0))
     if scale == 0:
         return np.zeros_like(Q), np.zeros_like(Q)
     P = form.solve(Q / scale)
-    change = np.zeros_like(P)
-    if len(A) > EXTENDED:  # extended products have no BLAS; above this the cost outgrows the solution's
-        return P * scale, change
-    before = np.inf
-    for _ in range(_REFINEMENTS):
+    left = np.zeros_like(P)
+    if len(A) > EXTENDED:  # the cost outgrows the solution's
+        return P * scale, left
+    before = 1.0
+    for k in range(_REFINEMENTS):
         if not np.isfinite(P).all():
             return P, P
         wide = _wide_product(A, P)
         change = form.solve(np.asarray(wide + wide.T + (Q / scale), dtype=np.float64))
         P = P + change
         spread = np.sqrt(np.maximum(P.diagonal(), 0.0))
-        size = np.outer(spread, spread)
         with np.errstate(divide="ignore", invalid="ignore"):
-            moved = float(np.nan_to_num(np.abs(change) / size, nan=0.0, posinf=np.inf).max())
-        # The next one would be of the order of its square; or there is a mode that doubles know no better.
-        if moved <= 1e-8 or moved > 0.1 * before:
+            moved = float(np.nan_to_num(np.abs(change) / np.outer(spread, spread), nan=0.0, posinf=np.inf).max())
+        # Each step leaves as large a part of the error as it left of the one before.
+        left = change * min(max(moved / before, 1e-2), 1.0)
+        if moved <= 1e-8 or (k and moved > 0.1 * before):  # enough; or there is a mode that doubles know no better
             break
         before = moved
-    return P * scale, change * scale
+    return P * scale, left * scale
+
+
+_REFINEMENTS = 4
+"""Most steps of refinement: one does, but for cells far more quiet than those they are coupled to."""
 
 
 def _wide_product(A: FloatArray, P: FloatArray) -> NDArray[np.longdouble]:
@@ -733,10 +740,6 @@ def _leading(matrix: FloatArray, bits: int, axis: int) -> FloatArray:
     """A matrix rounded to a fixed point of each of its rows (``axis`` 1) or columns (0), ``bits`` below the largest."""
     _, power = np.frexp(np.abs(matrix).max(axis=axis, keepdims=True))
     return np.ldexp(np.rint(np.ldexp(matrix, bits - power)), power - bits)
-
-
-_REFINEMENTS = 4
-"""Most steps of refinement: one does, but for cells far more quiet than those they are coupled to."""
 
 
 @dataclass(frozen=True, eq=False)
