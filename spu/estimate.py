@@ -101,7 +101,7 @@ def about_sample_mean(
     return SamplingError(np.maximum(squares, V**2), error.mean_variance, error.effective_samples, V)
 
 
-_NEGLIGIBLE = 0.002
+_NEGLIGIBLE = 1e-5
 """Share of a variance below which that of its mean takes no part of its scatter away worth working out."""
 
 
@@ -114,21 +114,44 @@ def _row_sums(law: Stationary, steps: int, interval: float, transform: FloatArra
     if np.linalg.cond(vectors) > 1e5:
         return np.zeros((len(left), len(left)))
     right = la.solve(vectors, (law.covariance @ left.T).astype(np.complex128))
-    modal, x = left @ vectors, values * (interval / law.dense.time)
-    if steps <= 64:
-        nodes, weights = np.arange(steps, dtype=np.float64), np.ones(steps)
-    else:  # a smooth function of k: rows between the first and the last
-        nodes, weights = np.polynomial.legendre.leggauss(48)
-        nodes, weights = steps * (nodes + 1.0) / 2.0 - 0.5, weights * steps / 2.0
+    modal = left @ vectors
+    # With g_m(k) = sum_{l <= k} exp(x_m l) and h_m(k) = g_m(steps - 1 - k) - 1 of each mode m,
+    # A_ij(k) = sum_m a_ijm g_m(k) + a_jim h_m(k).
+    total, forth, across = _sums_of_series(values * (interval / law.dense.time), steps)
+    gh = across - total[:, None]
+    both = forth + (forth - total[:, None] - total + steps)  # gg + hh
+    own = modal * right.T
+    a = modal[:, None, :] * right.T
+    crossed = ((a @ both) * np.swapaxes(a, 0, 1)).sum(axis=2)
+    one_way = ((a @ gh) * a).sum(axis=2)
+    return np.asarray((own @ (both + gh + gh.T) @ own.T + crossed + one_way + one_way.T).real)
 
-    def behind(k: FloatArray) -> FloatArray:
-        """Sums of R(0) .. R(k), (k, q, q)."""
-        share = np.expm1(np.multiply.outer(k + 1.0, x)) / np.expm1(x)
-        return np.asarray(((modal * share[:, None, :]) @ right).real)
 
-    A = behind(nodes) + np.swapaxes(behind(steps - 1.0 - nodes) - (modal @ right).real, 1, 2)
-    own = np.diagonal(A, axis1=1, axis2=2)
-    return np.asarray(np.einsum("k,ki,kj->ij", weights, own, own) + np.einsum("k,kij,kji->ij", weights, A, A))
+def _sums_of_series(
+    exponent: NDArray[np.complex128], steps: int
+) -> tuple[NDArray[np.complex128], NDArray[np.complex128], NDArray[np.complex128]]:
+    """Sums over ``k < steps`` of ``g(k) = sum_{l <= k} exp(exponent l)``, exponents (n,) left of the imaginary axis.
+
+    Returns the sums of ``g`` (n,), of ``g_a(k) g_b(k)`` and of ``g_a(k) g_b(steps - 1 - k)`` (n, n): by doubling, with
+    ``g(k + K) = g(K - 1) + exp(exponent K) g(k)``, where nothing cancels however slow or fast a mode is.
+    """
+    n, ratio = len(exponent), np.exp(exponent)
+    last, total = np.zeros(n, dtype=np.complex128), np.zeros(n, dtype=np.complex128)  # g(K - 1), and its sum
+    forth, across = np.zeros((n, n), dtype=np.complex128), np.zeros((n, n), dtype=np.complex128)
+    known = 0
+    for bit in f"{steps:b}":
+        power = np.exp(exponent * known)
+        through, shared = np.outer(last, power * total), np.outer(last, total)
+        forth = forth + known * np.outer(last, last) + through + through.T + np.outer(power, power) * forth
+        across = shared + shared.T + (power[:, None] + power) * across
+        total = total + known * last + power * total
+        last, known = last + power * last, 2 * known
+        if bit == "1":
+            across = total[:, None] + ratio * across
+            last = 1.0 + ratio * last
+            total, forth, known = total + last, forth + np.outer(last, last), known + 1
+            across = across + last[:, None]
+    return total, forth, across
 
 
 def trajectory_error(

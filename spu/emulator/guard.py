@@ -38,6 +38,7 @@ from spu.emulator.kernels import DenseStep, ModalStep
 from spu.emulator.large import Midpoint, SparseStationary
 from spu.emulator.large_run import PatternSums
 from spu.emulator.propagate import factor
+from spu.emulator.reach import silent
 from spu.emulator.run import Method, Sums
 from spu.emulator.stationary import Stationary
 from spu.errors import InternalError
@@ -528,6 +529,7 @@ def hold(
     elif how.rows <= _MOST_STATES:
         reach, known_to = _hold_states(tests, law, how, sums, transform)
     else:
+        _hold_silent(tests, law, how, sums)
         reach = variance * steps
         known_to = np.abs(transform @ law.dense.H) @ known(law)
         memory = Memory.unknown(trajectories, steps, 0)
@@ -589,7 +591,7 @@ def known(law: Stationary) -> FloatArray:
     """(n,) square root of what the variances of a law's energy coordinates may be off by.
 
     From the residual of its Lyapunov equation, on the scale of each, and no less than rounding of the loudest: a state
-    that is quieter than that may be nothing else, and nothing is held against it.
+    that is quieter than that may be nothing else, and nothing is held against it. What no noise reaches is zero, exactly.
     """
     A, B, P = law.dense.A, law.dense.B, law.covariance
     size = np.sqrt(np.maximum(np.diagonal(P), 0.0))
@@ -600,7 +602,7 @@ def known(law: Stationary) -> FloatArray:
     residual = np.abs(half + half.T + noise @ noise.T).max(axis=1)
     off = np.where(there, residual * law.time_constants[0] / law.dense.time, 0.0)
     least = np.sqrt(_FLOOR * len(A) * size.max(initial=0.0) ** 2)
-    return np.maximum(np.sqrt(np.maximum(10.0 * off, _ROUNDING)) * size, least)
+    return np.where(silent(A, B), 0.0, np.maximum(np.sqrt(np.maximum(10.0 * off, _ROUNDING)) * size, least))
 
 
 def _whitener(root: FloatArray, known_to: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
@@ -610,12 +612,15 @@ def _whitener(root: FloatArray, known_to: FloatArray) -> tuple[FloatArray, Float
     (m,) relative rounding of each variance, from ``known_to`` (n,) of x.
     """
     size = np.sqrt((root**2).sum(axis=1))
-    scale = np.where(size > 0, size, 1.0)[:, None]
-    u, sigma, v = la.svd(root / scale, full_matrices=False)
+    there = size > 0
+    scale = size[there, None]
+    u, sigma, v = la.svd(root[there] / scale, full_matrices=False)
     kept = sigma > _NEAR_NOTHING * sigma.max(initial=0.0)
     u, sigma, v = u[:, kept], sigma[kept], v[kept]
-    allowed = (known_to @ np.abs(u / sigma / scale)) ** 2
-    return (u / sigma / scale).T, u * sigma * scale, v, allowed
+    # Rows of nothing stay nothing: rounding of the others, on a scale of its own, would be a law.
+    W, back = np.zeros((len(sigma), len(root))), np.zeros((len(root), len(sigma)))
+    W[:, there], back[there] = (u / sigma / scale).T, u * sigma * scale
+    return W, back, v, (np.abs(W) @ known_to) ** 2
 
 
 def _hold_states(
@@ -623,6 +628,7 @@ def _hold_states(
 ) -> tuple[FloatArray, FloatArray]:
     """By the white coordinates of all states, of which probes are combinations; returns `shown`'s bounds."""
     assert isinstance(how.step, DenseStep)
+    _hold_silent(tests, law, how, sums)
     trajectories, steps = sums.samples // sums.readouts, sums.readouts
     n = how.rows
     transition, observe = how.step.matrix[:, :n], how.step.observe
@@ -644,6 +650,14 @@ def _hold_states(
     _hold_seen(tests, V, sums, law.sde.probes, memory, rounding, np.array(expected))
     ends(tests, W @ sums.ends, _combination(W, law.sde.state_names), allowed)
     return whole.largest[m:] * size**2, np.abs(transform @ observe) @ sure
+
+
+def _hold_silent(tests: Tests, law: Stationary, how: Method, sums: Sums) -> None:
+    """What no noise reaches stays where it is, to the last bit: states, and what is observed of nothing else."""
+    quiet = silent(law.dense.A, law.dense.B)
+    deaf = ~(how.step.observe[:, ~quiet] != 0).any(axis=1) if isinstance(how.step, DenseStep) else np.zeros(0, bool)
+    moved = sums.ends[quiet].any() or sums.counted_total[deaf].any() or sums.counted_products[:, deaf].any()
+    tests.require("states that no noise reaches move", not moved)
 
 
 def _hold_ends(tests: Tests, law: Stationary, sums: Sums) -> None:

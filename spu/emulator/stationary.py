@@ -30,6 +30,7 @@ from spu.emulator.accuracy import (
 )
 from spu.emulator.modes import Modes, commuting_modes
 from spu.emulator.precise import MOST, PreciseLaw, Undetermined, Unstable, precise_law
+from spu.emulator.reach import hushed, silent
 from spu.errors import CircuitError, InputError, InternalError
 from spu.mna import listed, node_names
 from spu.sde import DenseSDE, StochasticODE, parts
@@ -420,7 +421,7 @@ def stationary(sde: StochasticODE) -> Stationary:
     solved = _smith(sde.dense.A, Q / size, readouts(sde, sde.dense.H))
     if solved is None:
         return _general(sde, modes)
-    return _held(Stationary(sde, solved=solved * size))
+    return _held(Stationary(sde, solved=hushed(solved * size, silent(sde.dense.A, sde.dense.B))))
 
 
 def _decay(modes: Modes) -> bool:
@@ -552,12 +553,11 @@ def _with_error(sde: StochasticODE, form: SchurForm) -> tuple[FloatArray, float]
     dense = sde.dense
     Q = dense.B @ dense.B.T
     P, last = _refined(dense.A, Q, form)
-    silent = _silent(dense.A, Q)
-    P[silent] = last[silent] = 0.0
-    P[:, silent] = last[:, silent] = 0.0
+    quiet = silent(dense.A, dense.B)
+    P, last = hushed(P, quiet), hushed(last, quiet)
     rows = readouts(sde, dense.H)
     variance = np.einsum("ij,ij->i", rows @ P, rows)
-    heard = np.abs(rows)[:, ~silent].any(axis=1)
+    heard = np.abs(rows)[:, ~quiet].any(axis=1)
     if len(P) > MOST:  # there is no other way to know what all but cancels: it is right as its terms are
         variance = np.maximum(variance, 1e-9 * np.einsum("ij,ij->i", np.abs(rows) @ np.abs(P), np.abs(rows)))
     if not (variance[heard] > 0).all():
@@ -581,17 +581,6 @@ def _with_error(sde: StochasticODE, form: SchurForm) -> tuple[FloatArray, float]
     with np.errstate(divide="ignore", invalid="ignore"):
         error = max(error, float(np.nan_to_num(drift / size, nan=0.0, posinf=np.inf).max(initial=0.0)))
     return P, error if np.isfinite(error) else np.inf
-
-
-def _silent(A: FloatArray, Q: FloatArray) -> NDArray[np.bool_]:
-    """(n,) whether no noise gets to a state: its variance is zero, and not some rounding."""
-    heard = Q.diagonal() > 0
-    drives = A != 0
-    while True:
-        reached = heard | drives[:, heard].any(axis=1)
-        if (reached == heard).all():
-            return ~heard
-        heard = reached
 
 
 def _spread(sde: StochasticODE, values: ComplexArray, vectors: ComplexArray) -> tuple[str, tuple[str, ...]]:
