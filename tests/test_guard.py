@@ -5,6 +5,7 @@ numpy on the same noise sees it. Clean runs may not raise: each does with a prob
 """
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -489,7 +490,7 @@ def test_rounding_is_no_deviation(number):
 
 
 def with_silent_cells(number, n=6):
-    """Equal or scattered cells, RC or RLC, in any order: two of them coupled, without noise, and apart from the rest."""
+    """Equal or scattered cells, RC or RLC, in any order: two of them, coupled, without noise and apart."""
     draw = np.random.default_rng(number)
     device, alike = Device(temperature=0), number % 3 == 0
     quiet = np.sort(draw.choice(n, 2, replace=False))
@@ -498,14 +499,14 @@ def with_silent_cells(number, n=6):
         values = {key: value * (1.0 if alike else draw.uniform(0.5, 2.0)) for key, value in values.items()}
         device.add_cell(f"c{k}", **values, **({} if k in quiet else {"noise": 4e-20}))
     loud = np.setdiff1d(np.arange(n), quiet)
-    for a, b in [*zip(loud[:-1], loud[1:], strict=True), quiet]:
+    for a, b in [*pairwise(loud), quiet]:
         device.add_coupler(f"c{a}", f"c{b}", capacitance=1e-10 * draw.uniform(0.1, 3.0))
     return device, quiet
 
 
 @pytest.mark.parametrize(("number", "n"), [*((k, 6) for k in range(12)), (12, 140), (15, 140)])
 def test_what_no_noise_reaches_is_zero(number, n, monkeypatch):
-    """To the last bit, in the law, in steps, in what is drawn and in its error bars; a run in which it moves is caught."""
+    """To the last bit, in the law, in steps, in what is drawn and in its errors; a run in which it moves is caught."""
     device, quiet = with_silent_cells(number, n)
     assert not spu.predict(device).covariance[quiet].any()
     options = {"samples": 2000, "interval": 1e-7, "trajectories": 100, "lags": 1, "threads": 1}

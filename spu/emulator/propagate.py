@@ -36,8 +36,8 @@ def exact_step(dense: DenseSDE, step: float, covariance: FloatArray | None = Non
     """Transition and noise factor for a step of ``step`` seconds.
 
     Where states differ in energy by more than `_BAND` the step is found on scales of their own, as the stationary
-    ``covariance`` (n, n) gives them: the quietest would drown in the rounding of the loudest. What no noise reaches gets
-    none, and nothing from what it does reach: exactly.
+    ``covariance`` (n, n) gives them: the quietest would drown in the rounding of the loudest. What no noise reaches
+    gets none, and nothing from what it does reach: exactly.
     """
     A, B = dense.A, dense.B
     quiet = silent(A, B)
