@@ -72,8 +72,8 @@ def about_sample_mean(
 
         E (P_hat - P)_ij^2 = Var_ij - (2 count / N^3) sum_k (A_ii A_jj + A_ij A_ji)(k) + V_ii V_jj + 2 V_ij^2,
 
-    where Var is that about the known mean (Isserlis; ``error``). For large networks, and where modes nearly
-    coincide, the products of means are left out but for the bias ``V_ij^2``: then it is a bound of what counts.
+    where Var is that about the known mean (Isserlis; ``error``). For large networks, and in long runs where modes
+    nearly coincide, the products of means are left out but for the bias ``V_ij^2``: then it is a bound of what counts.
     Effective samples stay those of ``error``: as many independent ones have the same bias.
 
     Parameters
@@ -112,7 +112,7 @@ def _row_sums(law: Stationary, steps: int, interval: float, transform: FloatArra
         return np.zeros((len(left), len(left)))
     values, vectors = law.dense.modes
     if np.linalg.cond(vectors) > 1e5:
-        return np.zeros((len(left), len(left)))
+        return _rows_one_by_one(law, left, steps, interval)
     right = la.solve(vectors, (law.covariance @ left.T).astype(np.complex128))
     modal = left @ vectors
     # With g_m(k) = sum_{l <= k} exp(x_m l) and h_m(k) = g_m(steps - 1 - k) - 1 of each mode m,
@@ -125,6 +125,21 @@ def _row_sums(law: Stationary, steps: int, interval: float, transform: FloatArra
     crossed = ((a @ both) * np.swapaxes(a, 0, 1)).sum(axis=2)
     one_way = ((a @ gh) * a).sum(axis=2)
     return np.asarray((own @ (both + gh + gh.T) @ own.T + crossed + one_way + one_way.T).real)
+
+
+def _rows_one_by_one(law: Stationary, left: FloatArray, steps: int, interval: float) -> FloatArray:
+    """`_row_sums` where modes nearly coincide; zeros where that costs too much."""
+    if steps * left.size * max(len(left), len(law.dense.A)) > 10_000_000:
+        return np.zeros((len(left), len(left)))
+    step, current = exact_step(law.dense, interval).transition, law.covariance @ left.T
+    R = np.empty((steps, len(left), len(left)))
+    for lag in range(steps):
+        R[lag] = left @ current
+        current = step @ current
+    sums = np.cumsum(R, axis=0)
+    A = sums + np.swapaxes(sums[::-1], 1, 2) - R[0].T
+    own = np.diagonal(A, axis1=1, axis2=2)
+    return np.asarray(own.T @ own + (A * np.swapaxes(A, 1, 2)).sum(axis=0))
 
 
 def _sums_of_series(

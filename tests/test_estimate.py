@@ -192,7 +192,7 @@ def frozen_and_fast() -> Device:
     return device
 
 
-@pytest.mark.parametrize("name", ["rc", "rlc", "non-reciprocal", "frozen and fast"])
+@pytest.mark.parametrize("name", ["rc", "rlc", "non-reciprocal", "frozen and fast", "critical"])
 @pytest.mark.parametrize(
     ("steps", "interval", "count"),
     [(1, 1.0, 1), (2, 0.1, 3), (40, 0.05, 1), (300, 0.004, 2), (128, 0.7, 2), (200, 5e-8, 2)],
@@ -205,6 +205,7 @@ def test_about_the_sample_mean(name, steps, interval, count):
             "rlc": rlc_pair(),
             "non-reciprocal": random_device(np.random.default_rng(8), 3, temperature=T, transconductors=True),
             "frozen and fast": frozen_and_fast(),
+            "critical": resonator(0.5),
         }[name]
     )
     h, P, N = interval * law.time_constants[0], law.voltage_covariance, steps * count
