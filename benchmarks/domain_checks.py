@@ -230,7 +230,8 @@ def plain_faults(run: Any, paths: np.ndarray, centres: list[np.ndarray]) -> list
         y, steps = paths[0] - centres[0], paths.shape[2]
         shift = np.outer(mean - centres[0], mean - centres[0])
         # Of stretches that are not the whole the centre matters, which two laws know to rounding of their currents.
-        apart = 1e-10 * np.outer(reach, np.abs(centres[0]))
+        rest = np.abs(centres[0])
+        apart = np.outer(reach, 1e-10 * rest + 1e-14 * rest.max(initial=0.0))
         apart += between + apart.T
         for lag in range(min(len(run.autocovariance), steps)):
             pairs = np.einsum("tki,tkj->ij", y[:, lag:], y[:, : steps - lag]) / (len(y) * (steps - lag)) - shift
