@@ -515,7 +515,8 @@ def hold(
     tests = Tests()
     P = law.voltage_covariance
     rows = sp.csr_array(transform)
-    mean, covariance = rows @ sums.mean, rows @ (rows @ (sums.products[0] / sums.samples)).T
+    mean = np.asarray(rows @ sums.mean)
+    covariance = np.asarray(rows @ np.asarray(rows @ (sums.products[0] / sums.samples)).T)
     tests.require("not all of its figures are finite", bool(np.isfinite(mean).all() and np.isfinite(covariance).all()))
     trajectories, steps = (
         (sums.samples, 1) if how.name == "independent" else (sums.samples // sums.readouts, sums.readouts)
@@ -534,7 +535,7 @@ def hold(
         _hold_silent(tests, law, how, sums)
         reach = variance * steps
         sure = known(law)
-        known_to = np.abs(rows @ law.dense.H) @ sure
+        known_to = np.abs(np.asarray(rows @ law.dense.H)) @ sure
         memory = Memory.unknown(trajectories, steps, 0)
         _hold_probes(tests, P, sums, law.sde.probes, memory, np.abs(law.dense.H) @ sure)
         _hold_ends(tests, law, sums, sure)
