@@ -31,6 +31,7 @@ from spu.emulator.accuracy import (
 )
 from spu.emulator.modes import Modes, commuting_modes
 from spu.emulator.precise import MOST, PreciseLaw, Undetermined, Unstable, precise_law
+from spu.emulator.reach import hushed, silent
 from spu.errors import CircuitError, InputError, InternalError
 from spu.mna import listed, node_names
 from spu.sde import DenseSDE, StochasticODE, parts
@@ -426,7 +427,7 @@ def stationary(sde: StochasticODE) -> Stationary:
     solved = _smith(sde.dense.A, Q / size, readouts(sde, sde.dense.H))
     if solved is None:
         return _general(sde, modes)
-    return _held(Stationary(sde, solved=solved * size))
+    return _held(Stationary(sde, solved=hushed(solved * size, silent(sde.dense.A, sde.dense.B))))
 
 
 def _decay(modes: Modes) -> bool:
@@ -566,7 +567,7 @@ def _doubt(sde: StochasticODE) -> FloatArray:
     return np.asarray(rounding_of_poles(sde, sde.dense) / np.maximum(np.abs(sde.dense.eigen[0].real), 1e-300))
 
 
-def _certain(sde: StochasticODE, form: SchurForm, P: FloatArray, left: FloatArray, silent: NDArray[np.bool_]) -> bool:
+def _certain(sde: StochasticODE, form: SchurForm, P: FloatArray, left: FloatArray, quiet: NDArray[np.bool_]) -> bool:
     """Whether norms alone bound all errors well enough; where they do not a closer look is needed (`_error`).
 
     They are far above what rounding does, and cost a fraction of it: most circuits are within them. Takes what
@@ -578,7 +579,7 @@ def _certain(sde: StochasticODE, form: SchurForm, P: FloatArray, left: FloatArra
     rows = readouts(sde, sde.dense.H)
     variance = np.einsum("ij,ij->i", rows @ P, rows)
     length = np.sqrt((rows**2).sum(axis=1))
-    heard = np.abs(rows)[:, ~silent].any(axis=1)
+    heard = np.abs(rows)[:, ~quiet].any(axis=1)
     if not (variance[heard] > 0).all():
         return False
     claimed = _claimed(len(P))
@@ -592,18 +593,16 @@ def _refined_and_silent(dense: DenseSDE, form: SchurForm) -> tuple[FloatArray, F
     """As `_refined`, with zeros at states that no noise reaches, and (n,) which these are."""
     Q = dense.B @ dense.B.T
     P, left = _refined(dense.A, Q, form)
-    silent = _silent(dense.A, Q)
-    P[silent] = left[silent] = 0.0
-    P[:, silent] = left[:, silent] = 0.0
-    return P, left, silent
+    quiet = silent(dense.A, dense.B)
+    return hushed(P, quiet), hushed(left, quiet), quiet
 
 
-def _error(sde: StochasticODE, form: SchurForm, P: FloatArray, left: FloatArray, silent: NDArray[np.bool_]) -> float:
+def _error(sde: StochasticODE, form: SchurForm, P: FloatArray, left: FloatArray, quiet: NDArray[np.bool_]) -> float:
     """A bound on the errors of variances and means that are read; takes what `_refined_and_silent` gives."""
     dense = sde.dense
     rows = readouts(sde, dense.H)
     variance = np.einsum("ij,ij->i", rows @ P, rows)
-    heard = np.abs(rows)[:, ~silent].any(axis=1)
+    heard = np.abs(rows)[:, ~quiet].any(axis=1)
     if len(P) > MOST:  # there is no other way to know what all but cancels: it is right as its terms are
         variance = np.maximum(variance, 1e-9 * np.einsum("ij,ij->i", np.abs(rows) @ np.abs(P), np.abs(rows)))
     if not (variance[heard] > 0).all():
@@ -630,17 +629,6 @@ def _error(sde: StochasticODE, form: SchurForm, P: FloatArray, left: FloatArray,
     with np.errstate(divide="ignore", invalid="ignore"):
         error = max(error, float(np.nan_to_num(drift / size, nan=0.0, posinf=np.inf).max(initial=0.0)))
     return error if np.isfinite(error) else np.inf
-
-
-def _silent(A: FloatArray, Q: FloatArray) -> NDArray[np.bool_]:
-    """(n,) whether no noise gets to a state: its variance is zero, and not some rounding."""
-    heard = Q.diagonal() > 0
-    drives = A != 0
-    while True:
-        reached = heard | drives[:, heard].any(axis=1)
-        if (reached == heard).all():
-            return ~heard
-        heard = reached
 
 
 def _spread(sde: StochasticODE, values: ComplexArray, vectors: ComplexArray) -> tuple[str, tuple[str, ...]]:
