@@ -105,7 +105,7 @@ def _present(directory: Path) -> list[str]:
     return [*(name for name in _NAMES if (directory / name).exists()), *(name for name in decks if name != DECK)]
 
 
-def _dialects_present(directory: Path) -> list[str]:
+def dialects_present(directory: Path) -> list[str]:
     """Dialects other than ngspice's in which the folder has the netlist."""
     from spu.spice.dialects import DIALECTS
 
@@ -362,7 +362,7 @@ def rewrite_folder(folder: Folder, device: Device, prediction: Prediction, *, fo
     decided = {key: value for key, value in (folder.compiled or {}).items() if key not in _WRITTEN}
     decided |= {"device_hash": device.hash, **_predicted(prediction)}
     device.problem = folder.problem
-    present = _dialects_present(directory)
+    present = dialects_present(directory)
     contents = _gaussian_contents(device, prediction, decided, _seed(folder.netlist), present)
     return _put(directory, contents)
 

@@ -272,6 +272,16 @@ def test_a_dialect_edited_by_hand_is_kept(home, file):
     assert not Path("out", file).exists()
 
 
+def test_check_says_that_only_the_netlist_for_ngspice_is_looked_at(home):
+    assert compile_two().exit_code == 0
+    done = run("check", "out", "--level", "answer", "--json")
+    assert json.loads(done.stdout)["notes"] == [
+        "the netlists for ltspice, spectre were not looked at: spu export writes them anew"
+    ]
+    assert run("compile", "a.csv", "-o", "out").exit_code == 0
+    assert json.loads(run("check", "out", "--level", "answer", "--json").stdout)["notes"] == []
+
+
 def test_program_writes_them_anew(home):
     assert compile_two("spu8").exit_code == 0
     before = {file: Path("out", file).read_text() for file in ENDINGS}

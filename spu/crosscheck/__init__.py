@@ -134,7 +134,7 @@ def check(
                 write_text(paths[-1], written(member, seed=seed))
                 contexts.append(_context(member, subject.problem, None, settings))
             return _check_all(contexts, paths, chosen, progress, _edited_file(netlist, contexts))
-    from spu.folder import Folder, read_folder
+    from spu.folder import Folder, dialects_present, read_folder
 
     folder = subject if isinstance(subject, Folder) else read_folder(subject)
     read = None if folder.read is None or folder.read.conventional else folder.read
@@ -147,7 +147,12 @@ def check(
     settings["read"] = read
     settings["choices"] = None if folder.read is None else folder.read.choices
     contexts = [_context(member, folder.problem, folder.compiled, settings) for member in members]
-    return _check_all(contexts, decks, chosen, progress, _edited_file(netlist, contexts))
+    found = _check_all(contexts, decks, chosen, progress, _edited_file(netlist, contexts))
+    others = [name for name in dialects_present(folder.path.parent) if name != "ngspice"]
+    if folder.read is None and others:
+        unseen = f"the netlists for {', '.join(others)} were not looked at: spu export writes them anew"
+        found = replace(found, notes=(*found.notes, unseen))
+    return found
 
 
 def _context(
