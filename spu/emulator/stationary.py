@@ -546,7 +546,7 @@ CLAIMED, LARGE_CLAIMED = 1e-9, 1e-6
 """What a variance is right to, relative to itself: in networks of up to `QUICK` states, and in larger ones."""
 
 DECIDED = 1e-6
-"""What rounding of the elements' values to doubles may move a variance, relative to itself: no law is better than those.
+"""What rounding of the elements' values to doubles may move a variance, relative to itself: no law is better.
 
 Beyond it the law is refused."""
 
