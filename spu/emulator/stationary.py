@@ -493,7 +493,7 @@ def _general(sde: StochasticODE, modes: Modes | None) -> Stationary:
         _refuse_mode(sde, 1j * values[worst].imag, vectors[:, worst])
     except Undetermined:
         raise CircuitError(reason[0], nodes=reason[1]) from None
-    if precise.error > CLAIMED:
+    if precise.error > DECIDED:
         raise CircuitError(
             f"currents all but cancel at {listed(reason[1])}: rounding the elements' values to doubles alone moves a "
             f"variance by {precise.error:.1g} of it; {reason[0]}",
@@ -544,6 +544,11 @@ QUICK = 24
 
 CLAIMED, LARGE_CLAIMED = 1e-9, 1e-6
 """What a variance is right to, relative to itself: in networks of up to `QUICK` states, and in larger ones."""
+
+DECIDED = 1e-6
+"""What rounding of the elements' values to doubles may move a variance, relative to itself: no law is better.
+
+Beyond it the law is refused."""
 
 TIMED = 1e-6
 """What a time constant is right to, relative to itself."""
