@@ -207,6 +207,16 @@ def test_what_is_noise_can_be_chosen(tmp_path):
             read(tmp_path, deck, **{"probes": ["out"], **options})
 
 
+def test_the_nodes_that_a_refusal_lists(tmp_path):
+    """The deck's own first, and no more than a message holds."""
+    inner = "".join(f"r{k} a{k} a{k + 1} 1\n" for k in range(60))
+    deck = f".subckt s a0 a60\n{inner}.ends\nx1 in mid s\nx2 mid {'far' * 500} s\n{CELL}"
+    for options in ({}, {"probes": ["nowhere"]}):
+        with pytest.raises(spu.InputError, match=r"nodes: [^.]*farfar\.\.[^.]* x1\.a1.* and \d+ more$") as refusal:
+            read(tmp_path, deck, **options)
+        assert len(str(refusal.value)) - len(str(tmp_path)) < 350
+
+
 def test_what_is_read_out(tmp_path):
     deck = f"{CELL}r2 out far 1k\nc2 far 0 1n\n"
     with pytest.raises(spu.InputError, match=r"give --probe NODE.*nodes: out, far"):

@@ -23,7 +23,8 @@ from spu.spice.reader.placed import node_name
 _CELL = "cell_"
 _VOLTAGE = re.compile(r"(?<![\w.])v(?:db|[mprig])?\(\s*([^\s(),]+)\s*(?:,\s*([^\s(),]+)\s*)?\)")
 _NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[-+]?[0-9]+)?"
-_SHOWN_NODES = 40
+_SHOWN = 150
+"""Characters of the names of nodes that a message lists."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,9 @@ def choose_probes(source: Source, nodes: Sequence[str], asked: Sequence[str], fi
         distinct = list({(probe.plus, probe.minus): probe for probe in found}.values())
         probes = _unique(distinct)
         return Chosen(probes, "named on .save, .print, .plot, .probe or .noise lines", _volts(probes))
-    more = f" and {len(nodes) - _SHOWN_NODES} more" if len(nodes) > _SHOWN_NODES else ""
     raise InputError(
         "nothing says what is read out (no nodes cell_NAME, no .save): give --probe NODE, or "
-        f"--probe NAME=NODE1,NODE2, to spu import; nodes: {', '.join(nodes[:_SHOWN_NODES])}{more}",
+        f"--probe NAME=NODE1,NODE2, to spu import; nodes: {_listed(nodes)}",
         file=file,
     )
 
@@ -108,8 +108,15 @@ def _refuse_missing(plus: str, minus: str, there: set[str], where: str) -> None:
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN_NODES} more" if len(names) > _SHOWN_NODES else ""
-    return ", ".join(names[:_SHOWN_NODES]) + more
+    """Names, those of the deck itself before those within subcircuits, as many as a message holds."""
+    shown: list[str] = []
+    for name in sorted(names, key=lambda name: name.count(".")):
+        short = shorten(name, 40)[1:-1]
+        if sum(map(len, shown)) + 2 * len(shown) + len(short) > _SHOWN:
+            break
+        shown.append(short)
+    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+    return ", ".join(shown) + more
 
 
 def _name_of(plus: str, minus: str) -> str:
