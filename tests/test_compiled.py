@@ -269,6 +269,30 @@ def test_kernels_call_kernels():
     assert (x == 2).all()
 
 
+def test_a_kernel_is_compiled_once():
+    """Not again for each number or truth value that a call has in it."""
+    counted = inner(shifted)
+    KERNELS.remove(counted)
+    globals()["counted"] = counted
+    outer = compiled(x=floats("n", written=True))(shifted_often)
+    KERNELS.remove(outer)
+    x = np.ones(3)
+    outer(x)
+    assert (x == 6).all()
+    assert len(counted.dispatcher.signatures) == 1
+
+
+def shifted(x, by, back):
+    return x - by if back else x + by
+
+
+def shifted_often(x):
+    steps = 0
+    for i in range(len(x)):
+        x[i] = counted(counted(counted(x[i], 8, False), 3, True), steps, False)  # noqa: F821 - as above
+        steps += 0
+
+
 def double(x):
     return 2 * x
 
