@@ -124,9 +124,8 @@ class Kernel:
     ) -> None:
         # A door for Python only where it may call: one that unpacks dozens of arrays compiles longer than a loop.
         closed = arrays is None
-        self.dispatcher = njit(
-            nogil=True, cache=True, error_model="numpy", no_cpython_wrapper=closed, no_cfunc_wrapper=True
-        )(function)
+        doors: dict[str, Any] = {"no_cpython_wrapper": closed, "no_cfunc_wrapper": True}
+        self.dispatcher = njit(nogil=True, cache=True, error_model="numpy", **doors)(function)
         self.rule = rule
         self.name = f"{function.__module__}.{function.__qualname__}"
         code = function.__code__
@@ -196,7 +195,7 @@ class Kernel:
         raise InternalError(f"kernel {self.name}: {name} must be {wanted}, not {found}")
 
 
-class _Unspecialised(types.Dispatcher):  # type: ignore[misc]
+class _Unspecialised(types.Dispatcher):
     """A dispatcher that is compiled once for integers and truth values, not again for each one written in a call."""
 
     def get_call_type(self, context: Any, args: Any, kws: Any) -> Any:
@@ -204,7 +203,7 @@ class _Unspecialised(types.Dispatcher):  # type: ignore[misc]
         return super().get_call_type(context, values, {key: types.unliteral(each) for key, each in dict(kws).items()})
 
 
-register_model(_Unspecialised)(models.OpaqueModel)  # type: ignore[no-untyped-call]
+register_model(_Unspecialised)(models.OpaqueModel)
 
 
 @typeof_impl.register(Kernel)
