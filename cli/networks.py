@@ -203,8 +203,8 @@ def _describe_prediction(found: NetworkPrediction, folder: Folder) -> str:
     rows = list(zip(found.variables, *columns, strict=True))
     lines = [f"{plural(len(found.variables), 'unit')}, held as {found.coordinate}", ""]
     lines += [table(headers, rows, limit=MAX_TABLE_ROWS), ""]
-    slowest, fastest = found.time_constants[0], found.time_constants[-1]
-    lines.append(f"time constants at rest: slowest {engineering(slowest, 's')}, fastest {engineering(fastest, 's')}")
+    slowest, fastest = _time_constant(found.time_constants[0]), _time_constant(found.time_constants[-1])
+    lines.append(f"time constants at rest: slowest {slowest}, fastest {fastest}")
     if found.mean is None:
         lines.append(f"stationary moments: {found.why}")
     else:
@@ -217,6 +217,12 @@ def _describe_prediction(found: NetworkPrediction, folder: Folder) -> str:
 
 
 # --- simulate ------------------------------------------------------------------------------
+
+
+def _time_constant(value: float) -> str:
+    from spu.relaxation import UNBOUNDED
+
+    return "unbounded (flat)" if value >= UNBOUNDED / 2 else engineering(value, "s")
 
 
 def simulate_command(
@@ -460,8 +466,8 @@ def inspect_command(folder: Folder, plot: Path | None, as_json: bool) -> int:
         kinds = sorted({key for each in couplers for key in each.values})
         pairs = [(each.a, each.b, *(_shown(each.values, key) for key in kinds)) for each in couplers[:MAX_TABLE_ROWS]]
         lines += ["", table(["cell", "cell", *kinds], pairs, left=2, count=len(device.coupler_ends))]
-    slowest, fastest = found.time_constants[0], found.time_constants[-1]
-    lines += ["", f"time constants at rest: {engineering(slowest, 's')} to {engineering(fastest, 's')}"]
+    slowest, fastest = _time_constant(found.time_constants[0]), _time_constant(found.time_constants[-1])
+    lines += ["", f"time constants at rest: {slowest} to {fastest}"]
     if plot is not None:
         lines.append(f"picture: {plot}")
     click.echo("\n".join(lines))

@@ -18,8 +18,9 @@ from typing import Any, get_type_hints
 
 import numpy as np
 from numba import njit, types
+from numba.core.datamodel import models
 from numba.core.errors import TypingError
-from numba.extending import overload, typeof_impl
+from numba.extending import overload, register_model, typeof_impl
 
 from spu.errors import InternalError
 
@@ -121,7 +122,10 @@ class Kernel:
         arrays: dict[str, ArraySpec] | None,
         rule: Callable[..., str | None] | None = None,
     ) -> None:
-        self.dispatcher = njit(nogil=True, cache=True, error_model="numpy")(function)
+        # A door for Python only where it may call: one that unpacks dozens of arrays compiles longer than a loop.
+        closed = arrays is None
+        doors: dict[str, Any] = {"no_cpython_wrapper": closed, "no_cfunc_wrapper": True}
+        self.dispatcher = njit(nogil=True, cache=True, error_model="numpy", **doors)(function)
         self.rule = rule
         self.name = f"{function.__module__}.{function.__qualname__}"
         code = function.__code__
@@ -191,10 +195,21 @@ class Kernel:
         raise InternalError(f"kernel {self.name}: {name} must be {wanted}, not {found}")
 
 
+class _Unspecialised(types.Dispatcher):
+    """A dispatcher that is compiled once for integers and truth values, not again for each one written in a call."""
+
+    def get_call_type(self, context: Any, args: Any, kws: Any) -> Any:
+        values = tuple(types.unliteral(each) for each in args)
+        return super().get_call_type(context, values, {key: types.unliteral(each) for key, each in dict(kws).items()})
+
+
+register_model(_Unspecialised)(models.OpaqueModel)
+
+
 @typeof_impl.register(Kernel)
 def _typeof_kernel(kernel: Kernel, _context: Any) -> Any:
     """To compiled code a kernel is its dispatcher."""
-    return types.Dispatcher(kernel.dispatcher)
+    return _Unspecialised(kernel.dispatcher)
 
 
 def compiled(

@@ -51,6 +51,10 @@ _DAMPING_STEP = 0.2
 right to 0.3 % (``(z/2) coth(z/2)`` at a step of z)."""
 
 
+UNBOUNDED = 1e300
+"""s: stands for a time constant that there is none of, as of a quartic at rest."""
+
+
 @dataclass(frozen=True, eq=False)
 class NetworkPrediction:
     """What is known exactly of a device of nonlinear cells.
@@ -251,7 +255,20 @@ def time_constants(equation: Langevin, x: FloatArray) -> FloatArray:
         inverse = 1 / equation.mass
         damping = np.diag(inverse / equation.mobility)
         rates = np.linalg.eigvals(np.block([[np.zeros((n, n)), -np.eye(n)], [inverse[:, None] * slope, damping]]))
-    return np.sort(1 / np.maximum(np.abs(rates.real), 1e-300))[::-1]
+    return np.sort(1 / np.maximum(np.abs(rates.real), 1 / UNBOUNDED))[::-1]
+
+
+def slowest_motion(equation: Langevin) -> float:
+    """The longest time constant, s; of what is flat at rest, as a quartic is, that where noise holds it.
+
+    What is flat and silent has none, and slows down for ever: then it is that of x = 1.
+    """
+    rest = rest_state(equation)
+    size = _coordinate_size(equation)
+    found = float(time_constants(equation, rest)[0])
+    if found >= UNBOUNDED / 2:
+        size = np.where(equation.ratios > 0, size, np.abs(equation.units))
+    return min(found, 100 * float(time_constants(equation, np.hypot(rest, size))[0]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -666,10 +683,7 @@ def input_schedule(device: Device, equation: Langevin, inputs: tuple[ArrayLike, 
 
 def _readout_times(times: ArrayLike | None, second: float, equation: Langevin) -> FloatArray:
     if times is None:
-        rest = rest_state(equation)
-        # At rest a pure quartic has no time constant: what noise makes of it has.
-        moved = time_constants(equation, np.hypot(rest, _coordinate_size(equation)))[0]
-        return np.array([10 * min(time_constants(equation, rest)[0], 100 * moved)])
+        return np.array([10 * slowest_motion(equation)])
     found = np.atleast_1d(np.asarray(times, dtype=np.float64)) * second
     if found.ndim != 1 or not np.isfinite(found).all() or (found < 0).any() or (np.diff(found) < 0).any():
         raise UsageError("readout times must be finite, not negative and not falling")

@@ -8,8 +8,10 @@ from typing import get_type_hints
 import numba
 import numpy as np
 import pytest
+from numba.core import types
 from numba.core.dispatcher import Dispatcher
 from numba.core.errors import TypingError
+from numba.core.registry import cpu_target
 
 import spu
 from spu import compiled as door
@@ -267,6 +269,20 @@ def test_kernels_call_kernels():
     x = np.ones(3)
     outer(x)
     assert (x == 2).all()
+
+
+def test_a_kernel_is_compiled_once():
+    """Not again for each number or truth value that a call has in it."""
+    kernel = inner(shifted)
+    KERNELS.remove(kernel)
+    for by, back in ((types.literal(8), types.literal(True)), (types.literal(3), types.literal(False))):
+        call = numba.typeof(kernel).get_call_type(cpu_target.typing_context, (types.float64, by, back), {})
+        assert call.args == (types.float64, types.int64, types.boolean)
+    assert len(kernel.dispatcher.signatures) == 1
+
+
+def shifted(x, by, back):
+    return x - by if back else x + by
 
 
 def double(x):

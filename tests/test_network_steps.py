@@ -23,7 +23,8 @@ from spu.errors import InternalError, UsageError
 from spu.langevin import langevin
 from spu.network import ThermodynamicNetwork, unit_law
 from spu.network_guard import hold_against_law
-from spu.relaxation import rest_state, simulate_network
+from spu.relaxation import rest_state, simulate_network, slowest_motion
+from spu.spice.network_netlist import network_timing
 
 RATE = 1e-9
 SIGMAS = float(norm.isf(RATE / 2))
@@ -95,6 +96,27 @@ def test_without_noise_a_far_start_comes_down_as_it_should(start):
     assert run.states[:, 0] == pytest.approx(noiseless(network, [start], times), rel=2e-3)
     if start == 5.0:
         assert run.states[2, 0, 0] == pytest.approx(2.18, abs=0.01)
+
+
+@pytest.mark.parametrize("kT", [0.0, 1.0])
+@pytest.mark.filterwarnings("error")
+def test_what_is_flat_at_rest_has_a_time_all_the_same(kT):
+    """A quartic at zero: its netlist's transient ends, ``check`` has an interval, a run without times is read."""
+    network = ThermodynamicNetwork(0, 0, 1, kT=kT)
+    device = compile_network(network, "neurons", architecture="rc-conductance").device
+    equation = langevin(lower(device))
+    assert slowest_motion(equation) == network_timing(equation).slowest
+    assert 0.1 < slowest_motion(equation) / device.scales.time < 100
+    run = simulate_network(device, trajectories=2)
+    assert 1 < run.times[0] < 1000
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_silent_quartic_on_hardware_with_a_noise_floor():
+    """Nothing to be heard at rest is no reason to divide by it: dx/dt = -4 x^3."""
+    device = compile_network(ThermodynamicNetwork(0, 0, 1, kT=0), "neurons", architecture="rc-conductance").device
+    run = simulate_network(device, times=[0.02], trajectories=1, start=5.0)
+    assert run.states[0, 0, 0] == pytest.approx((5.0**-2 + 8 * 0.02) ** -0.5, rel=2e-3)
 
 
 @given(seed=st.integers(0, 2**32 - 1))

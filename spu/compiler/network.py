@@ -218,10 +218,12 @@ def _voltage_unit(
     size = typical_size(network)
     limits, readout = hardware.cell["noise"], hardware.readout
     low, high = 0.0, np.inf
-    if readout is not None:
-        low, high = readout.noise_floor / size.min(), readout.full_swing / (readout.crest * size.max())
-    if network.kT == 0:
+    if readout is not None and size.max() > 0:
+        high = readout.full_swing / (readout.crest * size.max())
+    if network.kT == 0:  # units that rest at zero are silent: there is nothing to be heard
         return float(high if np.isfinite(high) else 1e-3 / max(size.max(), 1e-3)), 0.0
+    if readout is not None:
+        low = readout.noise_floor / size.min()
 
     def unit(density: float) -> float:
         return float(np.sqrt(density / (4 * network.kT * product)))

@@ -14,7 +14,7 @@ from spu.device import Device
 from spu.elements import CHARGE_UNIT, FLUX_UNIT, unit_noise_resistance
 from spu.emulator.langevin_run import stable_step
 from spu.langevin import Langevin
-from spu.relaxation import predict_network, rest_state, time_constants, typical_states
+from spu.relaxation import predict_network, slowest_motion, typical_states
 from spu.spice.netlist import cell_node, number
 
 FloatArray = NDArray[np.float64]
@@ -46,7 +46,7 @@ def network_timing(equation: Langevin) -> NetworkTiming:
     """Choose the time scales of a transient."""
     overdamped = equation.first_order
     fastest = stable_step(overdamped, typical_states(equation)) / 2
-    slowest = float(time_constants(overdamped, rest_state(equation))[0])
+    slowest = slowest_motion(overdamped)
     sample = float(f"{0.5 * fastest:.1e}")
     return NetworkTiming(fastest, slowest, sample)
 
