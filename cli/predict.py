@@ -83,6 +83,8 @@ def command(
         return predict_command(folder, unit=unit, times=times, plot=plot, as_json=as_json)
     refuse_options("linear devices", unit=unit, times=times)
     prediction = predict(folder.subject, band=band)
+    if (spectrum is not None or plot is not None) and not len(prediction.time_constants):
+        raise UsageError("without capacitors and inductors all spectra are flat: there is none to write or to draw")
     if spectrum is not None:
         if not isinstance(prediction.law, Stationary):
             raise UsageError("spectra need all modes: this network is too large")
@@ -128,8 +130,11 @@ def _describe(prediction: Prediction) -> str:
         lines += [_cells(prediction), ""]
     if prediction.common_mode is not None:
         lines += [common_mode_table(prediction.common_mode), ""]
-    slowest, fastest = prediction.time_constants[0], prediction.time_constants[-1]
-    lines.append(f"time constants: slowest {engineering(slowest, 's')}, fastest {engineering(fastest, 's')}")
+    if len(prediction.time_constants):
+        slowest, fastest = prediction.time_constants[0], prediction.time_constants[-1]
+        lines.append(f"time constants: slowest {engineering(slowest, 's')}, fastest {engineering(fastest, 's')}")
+    else:
+        lines.append("no time constants: no capacitor and no inductor")
     if not isinstance(prediction.covariance, np.ndarray):
         lines.append("a large sparse network: covariances of coupled cells only, and the two extreme time constants")
     if prediction.target_covariance is None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spu.choice import nearest_integers
 from spu.errors import InputError
 from spu.names import shorten, suggest
 
@@ -95,8 +96,8 @@ class Bank:
         return np.asarray(self.offset + self.lsb * np.asarray(codes, dtype=np.float64))
 
     def nearest(self, values: ArrayLike) -> NDArray[np.int64]:
-        """Codes of the nearest values; of any shape."""
-        codes = np.rint((np.asarray(values, dtype=np.float64) - self.offset) / self.lsb)
+        """Codes of the nearest values, the smaller of two equally near ones; of any shape."""
+        codes = nearest_integers((np.asarray(values, dtype=np.float64) - self.offset) / self.lsb)
         return np.clip(codes, self.least, self.most).astype(np.int64)
 
     def within(self, low: float, high: float) -> tuple[int, int]:

@@ -165,7 +165,9 @@ class Circuit:
     readout:
         From the p probe voltages to problem variables.
     hash:
-        Of what it was made from, a device or a netlist: circuits with the same one are alike.
+        Of what it was made from, a device or a netlist: circuits with the same one are alike, but for last bits.
+    content:
+        The same to the last bit; empty where the hash says that, too.
     problem:
         What it is meant to compute, where that is known.
     """
@@ -179,6 +181,7 @@ class Circuit:
     readout: Readout
     hash: str
     problem: Problem | None = None
+    content: str = ""
 
     def members(self) -> list[Circuit]:
         """Itself: a circuit has one programming (as `Device.members`, for whoever takes either)."""
@@ -273,6 +276,7 @@ def lower(device: Device) -> Circuit:
         columns = device.coupler_columns.of(part)
         found, sources = _group("coupler", columns, ends, names, detail, thermal, sources)
         groups += found
+    content = device.content
     return Circuit(
         temperature=float(device.temperature),
         nodes=cells,
@@ -281,8 +285,9 @@ def lower(device: Device) -> Circuit:
         probes=cells,
         probe_nodes=np.column_stack([_probed(groups, count), np.full(count, GROUND)]),
         readout=device.readout,
-        hash=device.hash,
+        hash=content.split()[0],
         problem=device.problem,
+        content=content,
     )
 
 

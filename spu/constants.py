@@ -6,6 +6,9 @@ BOLTZMANN = 1.380649e-23
 ROOM_TEMPERATURE = 300.15
 """K: SPICE's 27 Celsius, and the default temperature of a device."""
 
+CELSIUS = 273.15
+"""K at 0 Celsius."""
+
 UNIT_NOISE_DENSITY = 1e-9
 """V/sqrt(Hz), one-sided: every noise source of a circuit is an independent voltage of this
 density on a node of its own (1 nV/sqrt(Hz), the unit analog designers think in);

@@ -7,7 +7,6 @@ one wiring can take many programmings.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from spu.banks import BANKED, Bank, bank_from_dict
 from spu.constants import ROOM_TEMPERATURE
 from spu.detail import Detail, detail_from_dict
+from spu.digest import Digest
 from spu.errors import InputError
 from spu.files import read_json, write_with
 from spu.names import check_name, check_names, shorten, suggest
@@ -41,7 +41,18 @@ Values = Mapping[str, "float | Sequence[float]"]
 
 FORMAT = "spu-device/1"
 
-_KEYS = ("format", "temperature", "architecture", "detail", "banks", "cells", "couplers", "readout", "programmings")
+_KEYS = (
+    "format",
+    "temperature",
+    "architecture",
+    "compiled",
+    "detail",
+    "banks",
+    "cells",
+    "couplers",
+    "readout",
+    "programmings",
+)
 
 _CHUNK = 20_000  # rows written at a time
 _FEW = 1000  # entries of a readout matrix that are written out even if most are zero: people read them
@@ -125,6 +136,13 @@ class Columns:
             absent = np.isnan(held).all(axis=0)
             for key, array in zip(self.parts[quantity].keys, held, strict=True):  # of two directions one may be zero
                 self.arrays[key] = np.where(absent, np.nan, np.nan_to_num(array))
+
+    def follows_codes(self, key: str) -> bool:
+        """Whether the values of a key are those of its codes, bit by bit; False of one that is no bank."""
+        bank = next((bank for quantity, bank in self.banks.items() if key in self.parts[quantity].keys), None)
+        if bank is None or key not in self.codes:
+            return False
+        return np.array_equal(np.nan_to_num(self.arrays[key]), bank.values(self.codes[key]))
 
     def code_row(self, index: int) -> dict[str, int | list[int]]:
         """The codes of one row by quantity, as the device file writes them."""
@@ -314,6 +332,37 @@ class Programming:
     bias: FloatArray
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What a device was compiled from, and which values it was given then.
+
+    Computed values differ in their last bits from processor to processor, so they are not in a compiled device's
+    hash. They are, as all given values are, once one of them is not what was computed.
+
+    Attributes
+    ----------
+    source:
+        Digest of the problem and of what it was compiled with.
+    values:
+        Digest of the computed values, bit by bit (`Device.computed`).
+    """
+
+    source: str
+    values: str
+
+    def to_dict(self) -> dict[str, str]:
+        """As the device file holds it."""
+        return {"source": self.source, "values": self.values}
+
+
+def _origin_from_dict(data: Any, file: str | None) -> Origin:
+    data = _object(data, "compiled", ("source", "values"), file)
+    for key in ("source", "values"):
+        if not isinstance(data.get(key), str):
+            raise InputError(f'"compiled" needs {key}, a text, not {shorten(data.get(key))}', file=file)
+    return Origin(data["source"], data["values"])
+
+
 @dataclass(eq=False)
 class Device:
     """A programmed SPU: cells joined by couplers, at a temperature, with a readout.
@@ -346,6 +395,8 @@ class Device:
     _readout: Readout | None = field(default=None, repr=False)
     detail: Detail = field(default_factory=Detail)
     """What is not ideal about its parts; see `spu.detail`."""
+    origin: Origin | None = field(default=None, repr=False)
+    """What it was compiled from; None of one made by hand."""
 
     def __post_init__(self) -> None:
         kelvin = self.temperature
@@ -517,7 +568,11 @@ class Device:
         import networkx as nx
 
         graph = nx.Graph(
-            temperature=self.temperature, architecture=self.architecture, detail=self.detail, readout=self._readout
+            temperature=self.temperature,
+            architecture=self.architecture,
+            detail=self.detail,
+            readout=self._readout,
+            origin=self.origin,
         )
         graph.add_nodes_from((cell.name, {"cell": cell}) for cell in self.cells)
         graph.add_edges_from((coupler.a, coupler.b, {"coupler": coupler}) for coupler in self.couplers)
@@ -535,6 +590,7 @@ class Device:
         device = cls(temperature=temperature, architecture=graph.graph.get("architecture"))
         device._readout = graph.graph.get("readout")
         device.detail = graph.graph.get("detail", device.detail)
+        device.origin = graph.graph.get("origin")
         for node, data in graph.nodes(data=True):
             cell = data.get("cell")
             device.add_cell(str(node), **(cell.values if cell is not None else data))
@@ -601,7 +657,12 @@ class Device:
         """The programmings of an ensemble as devices; the device alone where it is none."""
         if not self.programmings:
             return [self]
-        return [self.programmed(programming) for programming in (self.programming, *self.programmings)]
+        found = [self.programmed(programming) for programming in (self.programming, *self.programmings)]
+        for k, member in enumerate(found):
+            member.origin = None
+            if self.origin is not None and self.as_compiled:
+                member.compiled_from(f"{self.origin.source}, programming {k + 1}")
+        return found
 
     # The file
 
@@ -616,6 +677,8 @@ class Device:
         data: dict[str, Any] = {"format": FORMAT, "temperature": self.temperature}
         if self.architecture is not None:
             data["architecture"] = self.architecture
+        if self.origin is not None:
+            data["compiled"] = self.origin.to_dict()
         if self.detail:
             data["detail"] = self.detail.to_dict()
         if self.quantised:
@@ -669,45 +732,73 @@ class Device:
             given["matrix"] = matrix.toarray().tolist()
         return {**given, "offset": readout.offset.tolist()}
 
+    def compiled_from(self, source: str) -> None:
+        """Take the values of now for what was computed from a source (its digest): they leave the hash."""
+        self.origin = Origin(source, self.computed)
+
     @property
-    def hash(self) -> str:
-        """Twelve hexadecimal digits that change with any value of the device."""
-        found = hashlib.sha256()
+    def as_compiled(self) -> bool:
+        """Whether all values are those that were computed when the device was compiled; False of one made by hand."""
+        return self.origin is not None and self.origin.values == self.computed
 
-        def text(*words: str | None) -> None:
-            # Lengths first, so that no two lists run together to one text.
-            joined = json.dumps(words).encode()
-            found.update(len(joined).to_bytes(8, "little") + joined)
-
-        def numbers(*arrays: NDArray[Any]) -> None:
-            for array in arrays:
-                found.update(len(array).to_bytes(8, "little"))
-                kind = "<f8" if array.dtype.kind == "f" else "<i8"
-                found.update(np.ascontiguousarray(array, dtype=kind).data)
-
-        text(FORMAT, repr(self.temperature), self.architecture)
-        if self.detail:
-            text("detail", json.dumps(self.detail.to_dict()))
-        text(*self.cell_names)
-        numbers(self.coupler_ends.ravel())
+    @property
+    def computed(self) -> str:
+        """Digest of the values that do not follow from codes, bit by bit: of parts, of readouts, of bias currents."""
+        found = Digest()
         for columns in (self.cell_columns, self.coupler_columns):
             for key, array in columns.arrays.items():
-                absent = np.isnan(array)
-                if absent.all():
-                    continue
-                text(key)
-                numbers(np.where(absent, np.nan, array))  # there are many NaNs
+                if not np.isnan(array).all() and not columns.follows_codes(key):
+                    found.text(key)
+                    found.numbers(array)
         for readout in (self._readout, *(programming.readout for programming in self.programmings)):
             if readout is not None:
                 matrix = readout.matrix
-                text("readout", *readout.variables)
-                numbers(matrix.indptr, matrix.indices, matrix.data, readout.offset)
-        if self.quantised:
-            text("banks", json.dumps(self._banks_dict()))
-            numbers(*self.cell_columns.codes.values(), *self.coupler_columns.codes.values())
+                found.text("readout")
+                found.numbers(matrix.indptr, matrix.indices, matrix.data, readout.offset)
         for programming in self.programmings:
-            codes = (*programming.cell_codes.values(), *programming.coupler_codes.values())
-            numbers(*codes, np.where(np.isnan(programming.bias), np.nan, programming.bias))
+            found.numbers(programming.bias)
+        return found.hexdigest()
+
+    @property
+    def hash(self) -> str:
+        """Twelve hexadecimal digits: of topology, names, codes and settings, and of the values that were given.
+
+        They change with any value of a device that was made by hand or edited. Of one that is as it was compiled
+        the values follow from problem, hardware and version; these are in the hash in their place, so that it is
+        the same on every processor.
+        """
+        return self._hash(self.computed)
+
+    @property
+    def content(self) -> str:
+        """The hash and more: the same only where not one bit of any value differs."""
+        computed = self.computed
+        return f"{self._hash(computed)} {computed}"
+
+    def _hash(self, computed: str) -> str:
+        found = Digest()
+        found.text(FORMAT, repr(self.temperature), self.architecture)
+        if self.detail:
+            found.text("detail", json.dumps(self.detail.to_dict()))
+        found.text(*self.cell_names)
+        found.numbers(self.coupler_ends.ravel())
+        for columns in (self.cell_columns, self.coupler_columns):
+            for key, array in columns.arrays.items():
+                there = ~np.isnan(array)
+                if there.any():
+                    found.text(key)
+                    found.numbers(np.packbits(there))
+        if self._readout is not None:
+            found.text("variables", *self._readout.variables)
+        if self.quantised:
+            found.text("banks", json.dumps(self._banks_dict()))
+            found.numbers(*self.cell_columns.codes.values(), *self.coupler_columns.codes.values())
+        for programming in self.programmings:
+            found.numbers(*programming.cell_codes.values(), *programming.coupler_codes.values())
+        if self.origin is not None and self.origin.values == computed:
+            found.text("compiled from", self.origin.source)
+        else:
+            found.text("values", computed)
         return found.hexdigest()[:12]
 
     def _json(self) -> Iterator[str]:
@@ -715,6 +806,8 @@ class Device:
         yield f'{{\n  "format": "{FORMAT}",\n  "temperature": {json.dumps(self.temperature)}'
         if self.architecture is not None:
             yield f',\n  "architecture": {json.dumps(self.architecture)}'
+        if self.origin is not None:
+            yield f',\n  "compiled": {json.dumps(self.origin.to_dict())}'
         if self.detail:
             yield f',\n  "detail": {json.dumps(self.detail.to_dict())}'
         if self.quantised:
@@ -774,6 +867,8 @@ class Device:
             device.detail = detail_from_dict(data.get("detail", {}))
         except InputError as error:
             raise InputError(error.message, file=file) from None
+        if "compiled" in data:
+            device.origin = _origin_from_dict(data["compiled"], file)
         device._read_banks(data.get("banks", {}), file)
         cells, cell_codes = _apart(data.get("cells"), device.cell_columns)
         couplers, coupler_codes = _apart(data.get("couplers", []), device.coupler_columns)

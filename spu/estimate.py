@@ -52,7 +52,7 @@ def independent_error(covariance: FloatArray, samples: int) -> SamplingError:
     """Sampling error of ``samples`` independent draws of a Gaussian with the (p, p) covariance given."""
     variance = np.diag(covariance)
     squares = np.outer(variance, variance) + covariance**2
-    return SamplingError(squares / samples, variance / samples, float(samples), covariance / samples)
+    return SamplingError(squares / samples, np.maximum(variance, 0.0) / samples, float(samples), covariance / samples)
 
 
 def about_sample_mean(
@@ -154,7 +154,11 @@ def trajectory_error(
     total = steps * count
     covariance_variance = (np.outer(variance, variance) + P * P.T + 2.0 * (diagonal + crossed)) / total
     mean_covariance = (P + mean + mean.T) / total
-    mean_variance = np.maximum(np.diag(mean_covariance), 0.0)
+    # Between those of as many samples as readouts and as trajectories, whatever rounding makes of them.
+    least, most = 2.0 * variance**2 / total, 2.0 * variance**2 / count
+    index = np.arange(len(P))
+    covariance_variance[index, index] = np.clip(covariance_variance[index, index], least, most)
+    mean_variance = np.clip(np.diag(mean_covariance), 0.0, np.maximum(variance, 0.0) / count)
     independent = float(np.trace(P) ** 2 + (P**2).sum())
     expected = float(covariance_variance.sum())
     effective = independent / expected if expected > 0 else float(total)

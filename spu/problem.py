@@ -487,22 +487,21 @@ def _without_rounding(given: _Definite) -> FloatArray:
 
     The precision of a graphical model is sparse, and an inverse computed in floating point is not:
     couplers would be built for rounding errors. An entry within rounding of zero is dropped, and the
-    sparser matrix taken only where it inverts back to what was given as well as the full one does.
+    sparser matrix taken only where it inverts back to what was given within the rounding of its entries.
     """
     root = np.sqrt(np.diagonal(given.inverse))
     relative = np.abs(given.inverse) / np.outer(root, root)
-    small = relative <= 4.0 * len(root) * _EPS * given.condition
+    n = len(root)
+    small = relative <= 4.0 * n * _EPS * given.condition
     if not small.any():
         return given.inverse
     sparse = np.where(small, 0.0, given.inverse)
     unit = 1.0 / root
 
-    def missed(matrix: FloatArray) -> float:
-        """How far scaled ``matrix @ covariance`` is from the identity."""
-        product = (unit[:, None] * matrix) @ (given.matrix * root)
-        return float(np.abs(product - np.eye(len(root))).max())
-
-    return sparse if missed(sparse) <= 4.0 * missed(given.inverse) + len(root) * _EPS else given.inverse
+    # How far ``matrix @ covariance``, scaled, is from the identity, and how far rounding of all entries may take it.
+    left, right = unit[:, None] * sparse, given.matrix * root
+    missed = float(np.abs(left @ right - np.eye(n)).max())
+    return sparse if missed <= 4.0 * n * _EPS * float((np.abs(left) @ np.abs(right)).max()) else given.inverse
 
 
 def _refuse_range(what: str, largest: float) -> NoReturn:

@@ -596,7 +596,7 @@ def _stochastic_ode(
     names: Lazy[str],
 ) -> StochasticODE:
     """From reduced equations with noise of unit one-sided density."""
-    if not len(names):
+    if not len(names) and not D.nnz:
         raise CircuitError("the circuit has no state: no capacitor and no inductor moves", nodes=tuple(circuit.nodes))
     if not all(np.isfinite(part).all() for part in (E.data, F.data, K.data, s, H.data, y0, D.data)):
         raise CircuitError(_EXTREME, nodes=node_names(names))
@@ -642,6 +642,8 @@ _EXTREME = "element values too large, too small or too far apart for floating-po
 
 
 def _dense(sde: StochasticODE) -> DenseSDE:
+    if not len(sde.state_names):
+        raise CircuitError("the circuit has no state: no capacitor and no inductor moves", nodes=tuple(sde.probes))
     root = _energy(sde.E.toarray())
     if root is not None:
         left = la.solve_triangular(root, sde.F.toarray(), lower=True)

@@ -10,6 +10,8 @@ import scipy.linalg as la
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from spu.choice import ROUNDING
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
@@ -69,6 +71,15 @@ def off_diagonal(matrix: sp.csr_array) -> sp.csr_array:
 def with_data(matrix: sp.csr_array, data: FloatArray) -> sp.csr_array:
     """A matrix of the same pattern with other entries."""
     return sp.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def without_small(matrix: Any) -> sp.csr_array:
+    """The matrix, dense or sparse, canonical and without entries that are but rounding beside their row's largest."""
+    a = canonical(matrix)
+    rows = row_numbers(a)
+    largest = np.zeros(a.shape[0])
+    np.maximum.at(largest, rows, np.abs(a.data))
+    return canonical(with_data(a, np.where(np.abs(a.data) > ROUNDING * largest[rows], a.data, 0.0)))
 
 
 def scaled(matrix: sp.csr_array, left: FloatArray, right: FloatArray) -> sp.csr_array:

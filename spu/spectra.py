@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spu.choice import first_largest, first_smallest, stable_order
 from spu.circuit import Circuit, lower
 from spu.constants import UNIT_NOISE_DENSITY
 from spu.device import Device
 from spu.emulator.large import LARGE
 from spu.emulator.law import Law, solve
 from spu.emulator.stationary import Stationary
-from spu.errors import InputError, UsageError
+from spu.errors import InputError, InternalError, UsageError
 from spu.sde import stochastic_ode
 
 if TYPE_CHECKING:
@@ -38,6 +39,12 @@ ComplexArray = NDArray[np.complex128]
 
 _BLOCK = 30_000_000
 """Most numbers of transfer functions that are held at a time."""
+
+_PEAKS = 500
+"""Most resonances that get points of their own."""
+
+_INTEGRAL = 0.2
+"""What the integral of a spectrum over the frequencies that are drawn may be off."""
 
 _RESOLUTION = 16.0
 """Length of a segment over the slowest time constant: the window then widens its peak by a few per cent."""
@@ -109,6 +116,8 @@ def spectrum(
         For a frequency that is negative or no number, or a variable that does not exist.
     UsageError
         If the network is too large for its modes to be known.
+    InternalError
+        If a density over the chosen frequencies does not integrate to the variance.
     """
     laws = _laws(subject)
     names = tuple(laws[0].sde.readout.variables)
@@ -125,6 +134,9 @@ def spectrum(
     rows = [names.index(name) for name in chosen]
     maps = tuple(law.sde.readout.matrix[rows].toarray() for law in laws)
     found = [densities(law, points, T) for law, T in zip(laws, maps, strict=True)]
+    if frequencies is None and sum(len(law.poles) for law in laws) <= _PEAKS:
+        for law, T, density in zip(laws, maps, found, strict=True):
+            _hold_integral(law, points, density, T)
     return Spectrum(chosen, points, np.asarray(np.mean(found, axis=0)), laws, maps)
 
 
@@ -169,12 +181,15 @@ def spectrum_frequencies(poles: ComplexArray) -> FloatArray:
     radii, widths = np.abs(poles) / (2 * np.pi), -poles.real / (2 * np.pi)
     low, high = min(radii.min(), widths.min()) / 100, radii.max() * 100
     grids = [np.geomspace(low, high, int(20 * np.log10(high / low)) + 1)]
-    # A peak of half-width w: points closest at its top, out to 30 w. Poles that nearly
-    # coincide share theirs.
+    # A peak of half-width w: points closest at its top, out to 30 w and to where the others are as close. Poles
+    # that nearly coincide share theirs.
     centres = np.abs(poles.imag) / (2 * np.pi)
-    peaks = {(float(f"{f:.3e}"), float(f"{w:.1e}")) for f, w in zip(centres, widths, strict=True)}
-    for centre, width in sorted(peaks)[:500]:
-        grids.append(centre + width * np.sinh(np.linspace(-4.1, 4.1, 25)))
+    peaks: dict[tuple[int, float], tuple[float, float]] = {}
+    for f, w in zip(centres.tolist(), widths.tolist(), strict=True):
+        peaks.setdefault((round(10.0 * f / w), float(f"{w:.1e}")), (f, w))
+    for centre, width in sorted(peaks.values())[:_PEAKS]:
+        reach = max(4.1, float(np.arcsinh(0.1 * centre / width)))
+        grids.append(centre + width * np.sinh(np.linspace(-reach, reach, 2 * round(3 * reach) + 1)))
     grid = np.unique(np.concatenate(grids))
     return grid[(grid >= low) & (grid <= high)]
 
@@ -314,9 +329,10 @@ def telling(covariance: FloatArray, most: int = 4) -> tuple[list[int], list[tupl
         return [0], []
     correlation = covariance / size / size[:, None]
     rows, columns = np.triu_indices(p, 1)
-    order = np.argsort(correlation[rows, columns], kind="stable")
-    pairs = list(dict.fromkeys((int(rows[k]), int(columns[k])) for k in (order[-1], order[0])))
-    cells = list(dict.fromkeys([k for pair in pairs for k in pair] + np.argsort(-variance, kind="stable").tolist()))
+    each = correlation[rows, columns]
+    extremes = (first_largest(each, 1.0), first_smallest(each, 1.0))
+    pairs = list(dict.fromkeys((int(rows[k]), int(columns[k])) for k in extremes))
+    cells = list(dict.fromkeys([k for pair in pairs for k in pair] + stable_order(-variance).tolist()))
     return sorted(cells[: max(most, 2 * len(pairs))] if p > most else range(p)), pairs
 
 
@@ -429,12 +445,39 @@ def exact_spectra(law: Stationary) -> Spectra:
     """The exact spectra of a few telling cells."""
     cells, pairs = telling(law.voltage_covariance if not law.sde.D.nnz else law.band_covariance(0.0, _edge(law)))
     frequencies = spectrum_frequencies(law.poles)
+    lift = np.eye(len(law.sde.probes))[cells]
+    exact = densities(law, frequencies, lift)
+    if len(law.poles) <= _PEAKS:
+        _hold_integral(law, frequencies, exact, lift)
     return Spectra(
         cells=tuple(law.sde.probes[k] for k in cells),
         pairs=[(cells.index(a), cells.index(b)) for a, b in pairs],
         frequencies=frequencies,
-        exact=densities(law, frequencies, np.eye(len(law.sde.probes))[cells]),
+        exact=exact,
     )
+
+
+def _hold_integral(law: Stationary, frequencies: FloatArray, density: ComplexArray, lift: FloatArray) -> None:
+    """Hold densities (f, q, q) of ``lift @ probes`` at well chosen frequencies against its variances.
+
+    They are constant below the first frequency, and fall with its square above the last. By the trapezoid rule
+    between them they give variances to some per cent: enough to see a factor, a missing source or a wrong unit.
+
+    Raises
+    ------
+    InternalError
+        If one differs by more than `_INTEGRAL`.
+    """
+    if law.sde.D.nnz:
+        return
+    own = np.einsum("kii->ki", density).real
+    found = np.trapezoid(own, frequencies, axis=0) + own[0] * frequencies[0] + own[-1] * frequencies[-1]
+    expected = ((lift @ law.voltage_covariance) * lift).sum(axis=1)
+    loud = expected > 1e-9 * expected.max(initial=0.0)
+    off = np.abs(found - expected) > _INTEGRAL * expected
+    if (off & loud).any():
+        k = int(np.argmax(off & loud))
+        raise InternalError(f"a spectrum integrates to {found[k]:.4g}, where the variance is {expected[k]:.4g}")
 
 
 def _edge(law: Stationary) -> float:

@@ -192,7 +192,7 @@ def forget_laws() -> None:
 
 def device_law(subject: Device | Circuit) -> Law:
     """Derive the equation of a device, or of a circuit, and find the stationary law."""
-    name = subject.hash
+    name = subject.content or subject.hash
     if name not in _last:
         law = solve(stochastic_ode(lower(subject) if isinstance(subject, Device) else subject))
         _last.clear()

@@ -17,6 +17,7 @@ from test_run import DEVICES, chain, method_of, plain_dense, plain_modal, scatte
 
 import spu
 from spu.cli import cli
+from spu.device import Device
 from spu.emulator import guard, kernels, large_run, sparse_kernels
 from spu.emulator import run as run_module
 from spu.emulator.guard import Tests, above, around, below, either, memory_of, memory_of_systems, normal
@@ -85,7 +86,7 @@ def test_memories_are_bounds(name, interval, steps):
     """Sums of squares and largest eigenvalues of whole covariance matrices over time, of random directions."""
     law = law_of(scattered(2) if name == "scattered" else DEVICES[name])
     h = interval * law.time_constants[0]
-    W, back, _, _ = guard._whitener(factor(law.covariance))
+    W, back, _, _ = guard._whitener(factor(law.covariance), guard.known(law))
     G = W @ exact_step(law.dense, h).transition @ back
     directions = np.random.default_rng(2).standard_normal((4, len(G)))
     directions[0] = np.eye(len(G))[0]
@@ -465,3 +466,20 @@ def test_planted_errors_in_large_runs(plant, monkeypatch):
     assert np.abs(midpoint.advance(x, normals) - plain).max() > 1e-6 * np.abs(plain).max()
     monkeypatch.undo()
     assert np.abs(midpoint.advance(x, normals) - plain).max() < 1e-12 * np.abs(plain).max()
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_rounding_is_no_deviation(number):
+    """Cells without noise, and spreads of 1e6 in every value: what a law knows to rounding only raises no alarm."""
+    draw = np.random.default_rng(number)
+    device = Device(temperature=0)
+    for k in range(6):
+        values = {"capacitance": 1e-10, "conductance": 1e-4, "inductance": 1e-5, "noise": 4e-22}
+        values = {key: value * 10 ** draw.uniform(-3, 3) for key, value in values.items()}
+        if k % 3 == 2:
+            del values["noise"]
+        device.add_cell(f"c{k}", **values)
+    for k in range(1, 6):
+        device.add_coupler(f"c{int(draw.integers(k))}", f"c{k}", capacitance=1e-10 * 10 ** draw.uniform(-6, 1))
+    for interval in (1e-3, 0.3, 10.0):
+        spu.simulate(device, samples=640, interval=interval * law_of(device).slowest, seed=number, lags=1, threads=1)

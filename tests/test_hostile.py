@@ -187,7 +187,7 @@ def test_named_options_open_what_they_name(place):
     _harmless(place)
     assert "shell" not in read.text  # what is kept of it has no commands either
     path.write_text(f"{body}.subckt s a\nr1 a 0 1k\n.ends\n" + "".join(f"x{k} out s\n" for k in range(30)) + ".end\n")
-    with pytest.raises(SpuError, match=r"deck.cir:37: makes more than 29 instances.*--max-instances"):
+    with pytest.raises(SpuError, match=r"deck.cir:37: makes more than 29 instances.*spu import --max-instances"):
         spu.read_netlist(path, max_instances=29)
     assert len(spu.read_netlist(path, max_instances=30).noise) == 31
 

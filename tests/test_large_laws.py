@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.linalg as la
 import scipy.sparse as sp
-from helpers import T, difference, law_of, near, random_device
+from helpers import Nodal, T, difference, law_of, near, random_device
 
 import spu
 from spu.circuit import lower
@@ -22,6 +22,7 @@ from spu.emulator.noise import normals
 from spu.emulator.sparse_kernels import count_pairs, solve_lower, solve_upper
 from spu.errors import CircuitError, UsageError
 from spu.sde import stochastic_ode
+from spu.statistics import relative_error
 
 SIGMAS = 7.0
 
@@ -330,6 +331,52 @@ def test_predict_knows_coupled_pairs():
     assert 0 < alone.effective_samples <= 4
     assert (alone.mean_error >= np.sqrt(found.covariance.diagonal() / 4)).all() and np.isfinite(alone.mean_error).all()
     assert alone.worst_deviation()[0] > 0
+
+
+def differences(kind: str) -> Device:
+    """A chain whose variables share cells: differences of neighbours, sums over five cells, pairs far apart."""
+    n = 16
+    device = Device(temperature=0)
+    for k in range(n):
+        device.add_cell(f"c{k}", capacitance=1e-9, conductance=1e-3, inductance=1e-5, noise=4e-20)
+    for k in range(n - 1):
+        device.add_coupler(f"c{k}", f"c{k + 1}", capacitance=2e-9 * (1 + k % 3))
+    eye = np.eye(n)
+    rows = {
+        "neighbours": eye[:-1] - eye[1:],
+        "windows": np.array([eye[k : k + 5].sum(axis=0) for k in range(0, n - 4, 2)]),
+        "far": eye[:8] - eye[8:],
+        "mixed": np.vstack([eye[:4], eye[4:8] - 2 * eye[9:13], eye[13:14] + eye[15:]]),
+    }[kind]
+    device.set_readout(rows, variables=[f"x{k}" for k in range(len(rows))])
+    return device
+
+
+@pytest.mark.usefixtures("small_is_large")
+@pytest.mark.parametrize("kind", ["neighbours", "windows", "far", "mixed"])
+def test_what_is_known_of_variables_that_share_cells_is_right(kind):
+    """Entries with a part that is not known had counted it as zero: wrong by anything, and of either sign."""
+    device = differences(kind)
+    T = device.readout.matrix.toarray()
+    exact = T @ Nodal(device).covariance() @ T.T
+    for found in (spu.predict(device), spu.simulate(device, samples=5000, independent=True, seed=1)):
+        known = found.covariance.tocoo()
+        i, j = known.coords
+        coupled = abs(T) @ (Nodal(device).C != 0) @ abs(T).T > 0  # cells shared, or coupled
+        assert set(zip(*np.nonzero(coupled), strict=True)) <= set(zip(i, j, strict=True))
+        scale = np.sqrt(np.outer(exact.diagonal(), exact.diagonal()))[i, j]
+        error = np.abs(known.data - exact[i, j]) / scale
+        if isinstance(found, spu.Prediction):
+            assert error.max() < 1e-12
+        else:  # at most sqrt(2 / N) each
+            assert error.max() < SIGMAS * np.sqrt(2 / 5000)
+            assert set(zip(*found.covariance_error.tocoo().coords, strict=True)) == set(zip(i, j, strict=True))
+
+
+def test_two_sparse_matrices_are_compared_on_what_both_know():
+    a = sp.csr_array(np.array([[1.0, 5.0], [0.0, 2.0]]))
+    b = sp.csr_array(np.array([[1.0, 0.0], [7.0, 2.0]]))
+    assert relative_error(a, b) == 0.0
 
 
 def test_a_step_is_for_large_networks_only():

@@ -323,13 +323,13 @@ def test_continuations_and_comments(tmp_path):
         "\n"
         "$ another\n"
         "; another\n"
-        "# another\n"
+        "// another\n"
         "  c1 a 0 1n\n"
         ".param x=1\n"
         "+ y=2\n"
         ".tran 1n 1u\n"
         ".end\n"
-        "r9 z 0 1\n",
+        "* and more\n",
     )
     assert [(line.text, line.number) for line in read.lines] == [
         ("r1 a 0 1k", 3),

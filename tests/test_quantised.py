@@ -456,3 +456,19 @@ def test_compile_says_how_it_rounded(tmp_path):
     ]
     assert "6 banks: each value to its nearest code" in run(*words, "--rounding", "nearest").output
     assert run(*words, "--ensemble", "0").exit_code == 2
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("size", [0.0, 1e-200, 1e-320, 1.0, 1e200])
+def test_codes_that_change_nothing_stay_where_they_are(monkeypatch, size):
+    """A bank without effect, or one so small that its square vanishes: its column has no length to divide by."""
+    rng = np.random.default_rng(3)
+    J = rng.standard_normal((6, 3))
+    J[:, 1] *= 0.0 if size == 1.0 else 1e-170
+    at = np.array([3.2, 7.4, 5.0])
+    monkeypatch.setattr(rounding, "_linear", lambda *_: (size * J @ np.array([1.0, 0.0, -2.0]), size * J))
+    banks = type("Three", (), {"least": np.zeros(3), "most": np.full(3, 15.0)})()
+    found = rounding._decode(banks, None, at, np.ones(3), 8)
+    assert found[0, 1] == 7
+    if size >= 1e-200:
+        assert found[0].tolist() == [2, 7, 7]

@@ -219,6 +219,120 @@ def test_what_is_read_out(tmp_path):
     assert [str(p) for p in cells.probes] == ["b = v(cell_b)"] and cells.probed_by == "nodes cell_NAME"
 
 
+@pytest.mark.parametrize(
+    ("lines", "probes"),
+    [
+        (".noise v(far) v1 dec 10 1 1meg", ["far = v(far)"]),
+        (".NOISE V(out, far) V1 DEC 10 1 1MEG 1", ["out_far = v(out,far)"]),
+        (".print ac vdb(out) VP(far) vm(out) vr(far) vi(far) i(v1)", ["out = v(out)", "far = v(far)"]),
+        (".plot ac vdb(far,out)", ["far_out = v(far,out)"]),
+        (".print noise onoise_spectrum\n.noise v(far) v1 dec 1 1 10", ["far = v(far)"]),
+        (".save v(out)\n.noise v(far) v1 dec 1 1 10\n.print ac vdb(far)", ["out = v(out)", "far = v(far)"]),
+    ],
+)
+def test_readouts_stand_on_noise_lines_and_behind_vdb(tmp_path, lines, probes):
+    deck = f"v1 in 0 ac 1\nr0 in out 1k\n{CELL}r2 out far 1k\nc2 far 0 1n\n{lines}"
+    found = read(tmp_path, deck)
+    assert [str(probe) for probe in found.probes] == probes
+    assert [str(probe) for probe in spu.read_netlist(_imported(tmp_path, found)).probes] == probes
+
+
+def _imported(tmp_path, found):
+    write_import(tmp_path / "imported", found)
+    return tmp_path / "imported" / "device.cir"
+
+
+def test_a_hot_resistor(tmp_path):
+    """``dtemp=``: its value follows its coefficients, and its noise its temperature (as ngspice 39 has both)."""
+    k, deck = 1.380649e-23, "r1 out 0 1k dtemp=50 tc1=0.01\nr2 out 0 3k\nc1 out 0 1n"
+    found = read(tmp_path, deck, probes=["out"])
+    assert [row.density for row in found.noise] == pytest.approx(
+        [4 * k * 350.15 / 1.5e3, 4 * k * 300.15 / 3e3], rel=1e-12
+    )
+    variance = spu.predict(found.circuit).voltage_covariance[0, 0]
+    assert variance == pytest.approx(k * (350.15 * 2 / 3 + 300.15 / 3) / 1e-9, rel=1e-12)
+    write_import(tmp_path / "made", found)
+    checked = spu.check(tmp_path / "made", levels=["op", "ac"])
+    assert checked.verdict == "pass", [level.message for level in checked.levels.values()]
+    cold = read(tmp_path, deck.replace("dtemp=50 tc1=0.01", "dtemp=-300.15"), probes=["out"])
+    assert [row.name for row in cold.noise] == ["r2"]
+    with pytest.raises(DeckError, match="absolute zero"):
+        read(tmp_path, deck.replace("50", "-301"), probes=["out"])
+    # The noise source that stands beside it has a name of its own.
+    other = read(tmp_path, deck + "\ngr1 out 0 out 0 1m", probes=["out"])
+    loaded = 1 / (1 / 1.5e3 + 1 / 3e3 + 1e-3)
+    density = sum(row.density for row in other.noise)
+    assert spu.predict(other.circuit).voltage_covariance[0, 0] == pytest.approx(density * loaded / 4e-9, rel=1e-12)
+
+
+def test_resistors_alone_in_a_band(tmp_path):
+    found = read(
+        tmp_path, "v1 in 0 2\nr1 in out 1k\nr2 out 0 3k dtemp=100\nr3 out far 1k\nr4 far 0 1meg", probes=["out", "far"]
+    )
+    k, total = 1.380649e-23, 1 / (1 / 1e3 + 1 / 3e3 + 1 / (1e6 + 1e3))
+    stats = spu.predict(found.circuit, band=(10.0, 1010.0))
+    into_out = 4 * k * (300.15 / 1e3 + 400.15 / 3e3) * total**2
+    # of r3 and r4 as a divider that out loads
+    low = total * (1e6 + 1e3) / (1e6 + 1e3 - total)
+    from_far = 4 * k * 300.15 * (1e3 + 1e6) * (low / (low + 1e3 + 1e6)) ** 2
+    assert stats.voltage_covariance[0, 0] == pytest.approx(1000.0 * (into_out + from_far), rel=1e-9)
+    assert stats.voltage_covariance[0, 1] == stats.voltage_covariance[1, 0] > 0
+    assert stats.voltage_mean[0] == pytest.approx(2.0 * total / 1e3, rel=1e-12)
+    assert len(stats.time_constants) == 0
+    write_import(tmp_path / "made", found)
+
+    def invoke(*words):
+        return CliRunner().invoke(cli, [str(word) for word in words])
+
+    told = invoke("predict", tmp_path / "made", "--band", 10, 1010)
+    assert told.exit_code == 0 and "no time constants" in told.output, told.output
+    assert json.loads(invoke("predict", tmp_path / "made", "--band", 10, 1010, "--json").output)["time_constants"] == []
+    for words in (["predict"], ["simulate"], ["check"], ["inspect"]):
+        refused = invoke(*words, tmp_path / "made")
+        assert refused.exit_code == 2 and "spu predict --band F1 F2" in refused.output, refused.output
+    for option, name in (("--plot", "a.png"), ("--spectrum", "a.csv")):
+        refused = invoke("predict", tmp_path / "made", "--band", 1, 2, option, tmp_path / name)
+        assert refused.exit_code == 2 and "flat" in refused.output
+    assert invoke("predict", tmp_path / "made", "--band", 1, "inf").exit_code == 2
+    silent = read(tmp_path, "v1 out 0 2\nr1 out 0 1k", probes=["out"])
+    with pytest.raises(spu.CircuitError, match="no state"):
+        spu.predict(silent.circuit, band=(1.0, 2.0))
+
+
+def _options(verb):
+    return {word for parameter in cli.get_command(None, verb).params for word in parameter.opts}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CELL,
+        "r1 out 0 1k\n.save v(out)",
+        f"{CELL}v2 b 0 sin(0 1 1k)\nr2 b out 1k\n.save v(out)",
+        f"{CELL}vn s 0 trrandom(2 10n 0 1u 0)\nrn s n 1k\ng1 0 out n 0 1m\n.save v(out)",
+        f"{CELL}.include ../x.inc\n.save v(out)",
+        f"{CELL}.control\nshell true\n.endc\n.save v(out)",
+        f"{CELL}b1 out 0 i=white(1)\n.save v(out)",
+    ],
+    ids=["readout", "white", "waveform", "two forms", "include", "control", "random"],
+)
+def test_no_advice_names_an_option_that_the_command_lacks(tmp_path, text):
+    """An option in a hint is one of the command that is named beside it, or else of the one that was run."""
+    deck = tmp_path / "deck.cir"
+    deck.write_text(f"title\n{text}\n.end\n")
+    hints = 0
+    for verb in ("predict", "simulate", "inspect", "check", "import"):
+        told = CliRunner().invoke(cli, [verb, str(deck)])
+        if told.exit_code != 2:
+            assert verb == "import", told.output
+            continue
+        for found in re.finditer(r"(?:spu (\w+) )?(--[a-z]+(?:-[a-z]+)*)", told.output):
+            named = found[1] or ("import" if "to spu import" in told.output else verb)
+            assert found[2] in _options(named), told.output
+            hints += 1
+    assert hints
+
+
 # --- structure ------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -31,6 +32,7 @@ from spu.compiler.explain import Pass, passes_of, refused_passes
 from spu.compiler.levels import Levels, plan_levels, with_noise
 from spu.compiler.polarity import polarity
 from spu.compiler.quantise import ROUNDINGS, quantise, quantised
+from spu.compiler.source import source_of
 from spu.compiler.wiring import Wiring, load_wiring
 from spu.device import Device
 from spu.errors import InputError, Unrealizable
@@ -195,9 +197,17 @@ def compile_problem(
         fields = fields | {"device": found.device, "rounding": found.how, "banks": found.bank_count}
     elif ensemble > 1:
         fields = fields | {"warnings": (*made.warnings, _NO_ENSEMBLE.format("this hardware is not quantised"))}
-    put_detail(fields["device"], taken, placer.wiring)
+    if placer.stopped:
+        fields = fields | {"warnings": (*cast("tuple[str, ...]", fields["warnings"]), _STOPPED)}
+    device = cast(Device, fields["device"])
+    put_detail(device, taken, placer.wiring)
+    device.compiled_from(
+        source_of(problem, hardware, placer.wiring, architecture, rounding, ensemble, *vars(options).values())
+    )
     return Compilation(prediction=predict(fields["device"]), **fields)
 
+
+_STOPPED = "the search for chains was ended by the clock: another machine may find others, and make another device"
 
 _NO_ENSEMBLE = "one programming instead of an ensemble: {}"
 

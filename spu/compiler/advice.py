@@ -16,6 +16,7 @@ import scipy.linalg as la
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from spu.choice import TOLERANCE, first_largest
 from spu.compiler.congruence import congruence
 from spu.compiler.polarity import polarity
 from spu.errors import Unrealizable
@@ -118,7 +119,7 @@ def _refused(candidate: Architecture, problem: Problem, matrix: Matrix, hardware
 
 def _shrunk(problem: Problem, values: sp.csr_array, rho: float) -> dict[str, Any] | None:
     """All off-diagonals times theta; positive definite, being between the matrix and its diagonal."""
-    if rho <= 1.0 - MARGIN:
+    if rho <= 1.0 - MARGIN + TOLERANCE:
         return None
     theta = (1.0 - MARGIN) / rho
     return {"theta": theta, "margin": MARGIN, **_consequences(problem, _times(values, theta))}
@@ -154,8 +155,8 @@ def _good_signs(values: sp.csr_array) -> FloatArray:
     signs = np.ones(n)
     for _ in range(20 * n):
         gain = signs * (weights @ signs)  # what is wrong at a cell, less what is right
-        worst = int(np.argmax(gain))
-        if gain[worst] <= 1e-12:
+        worst = first_largest(gain, 1.0)
+        if gain[worst] <= 1e-8:
             break
         signs[worst] *= -1.0
     return signs
@@ -220,10 +221,12 @@ def _elimination(A: FloatArray, any_sign: bool) -> tuple[list[int], int] | None:
         J = np.abs(rest) * np.outer(root, root)
         np.fill_diagonal(J, 0.0)
         top = len(left) - 1
-        value, vector = la.eigh(J, subset_by_index=[top, top])
-        if value[0] <= 1.0 - MARGIN and (any_sign or polarity(rest).signs is not None):
+        value = la.eigvalsh(J, subset_by_index=[top, top])
+        if value[0] <= 1.0 - MARGIN + TOLERANCE and (any_sign or polarity(rest).signs is not None):
             return gone, products
-        k = int(np.argmax(np.abs(vector[:, 0])))
+        # Several parts may have the largest eigenvalue: the vector is then that nearest to one of equal entries.
+        _, vectors = la.eigh(J, subset_by_value=[value[0] - 1e-6 * max(1.0, value[0]), np.inf])
+        k = first_largest(vectors @ vectors.sum(axis=0))
         keep = np.arange(len(left)) != k
         products += int(np.count_nonzero(rest[k, keep]))
         rest = rest[np.ix_(keep, keep)] - np.outer(rest[keep, k], rest[k, keep]) / rest[k, k]

@@ -22,9 +22,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from spu.compiler.congruence import Congruence, own_fraction
+from spu.choice import first_smallest, without_rounding
+from spu.compiler.congruence import Congruence, own_fraction, rounding
 from spu.compiler.embedding import Placed, Placer, upper_entries
-from spu.compiler.fit import Elements, check_range, fit_scale
+from spu.compiler.fit import Elements, beyond, check_range, fit_scale
 from spu.compiler.polarity import Polarity
 from spu.compiler.rescale import rescaled
 from spu.constants import BOLTZMANN
@@ -32,8 +33,8 @@ from spu.device import Device, Readout
 from spu.errors import Unrealizable
 from spu.hardware import Hardware, Range
 from spu.lazy import Lazy
-from spu.problem import Problem
-from spu.sparse import canonical, scaled, with_data
+from spu.problem import LinearSystem, Problem
+from spu.sparse import canonical, scaled, with_data, without_small
 
 FloatArray = NDArray[np.float64]
 
@@ -58,11 +59,11 @@ class Matrix:
     @property
     def realizability(self) -> str:
         """The narrowest class: m-matrix, m-matrix-after-polarity, diagonally-dominant, h-matrix or any."""
-        if self.polarity.signs is not None and self.congruence.rho < 1:
+        if self.polarity.signs is not None and self.congruence.below_one:
             return "m-matrix" if (self.polarity.signs > 0).all() else "m-matrix-after-polarity"
         if self.congruence.dominant:
             return "diagonally-dominant"
-        return "h-matrix" if self.congruence.rho < 1 else "any"
+        return "h-matrix" if self.congruence.below_one else "any"
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +155,7 @@ class Layout:
             own=placed.own,
             ends=placed.all_ends,
             sizes=placed.coupler_values,
-            rails=canonical(self.rails @ placed.weights),
+            rails=without_small(self.rails @ placed.weights),
             placed=placed,
         )
 
@@ -268,14 +269,14 @@ def _floating(M: sp.csr_array, own: FloatArray) -> int | None:
 def _own(M: sp.csr_array) -> FloatArray:
     """Own parts of the diagonal; what is below rounding is zero, which means: not built."""
     n, diagonal = M.shape[0], M.diagonal()
-    own, rounding = own_fraction(M, np.ones(n)) * diagonal, 8.0 * n * np.finfo(float).eps * diagonal
-    if (own < -rounding).any():
-        worst = int(np.argmin(own / diagonal))
+    own, nothing = own_fraction(M, np.ones(n)) * diagonal, 2.0 * rounding(n) * diagonal
+    if (own < -nothing).any():
+        worst = first_smallest(own / diagonal)
         raise Unrealizable(
             f"cell {worst + 1} would need a negative part of its own, {own[worst] / diagonal[worst]:.3g} of its "
             "diagonal: the matrix is too badly conditioned for this scaling"
         )
-    return np.where(own > rounding, own, 0.0)
+    return np.where(own > nothing, own, 0.0)
 
 
 def _signed(pairs: Lazy[str], entries: FloatArray, allowed: Range) -> list[Elements]:
@@ -346,7 +347,7 @@ def _fitted(
         layout = lay_out(matrix, None, names)
         if not matrix.placer.fits(layout.maxwell, layout.names):  # the search knows nothing of chains
             raise
-        other = rescaled(matrix.values, found.rho, found.scale, cell, coupler) if found.rho < 1 else None
+        other = rescaled(matrix.values, found.rho, found.scale, cell, coupler) if found.below_one else None
         if other is None:
             raise
         try:
@@ -422,13 +423,19 @@ class _RC(Architecture):
         """Noise, readout and bias; ``thermal`` (A^2/Hz) is what resistors add to the injected density."""
         c, s = _nominal(hardware, "capacitance"), _nominal(hardware, "noise")
         unit = np.sqrt(4.0 * c * factor / (s + thermal))
-        bias = layout.rails.T @ ((factor * layout.M) @ (problem.target_mean / (layout.t * unit)))
+        if isinstance(problem, LinearSystem):
+            right = problem.vector
+        else:
+            A, x = canonical(problem.matrix), problem.target_mean
+            right = without_rounding(A @ x, abs(A) @ np.abs(x), problem.n)
+        wanted = layout.t * right * (factor / unit)  # of M v, as M = diag(t) A diag(t)
+        bias = without_rounding(layout.rails.T @ wanted, abs(layout.rails).T @ np.abs(wanted), problem.n)
         held, offset = "zero", np.zeros(problem.n)
         if np.any(bias):
             held = "bias"
             try:
                 allowed = hardware.cell["bias"]
-                for k in np.flatnonzero(~((bias >= allowed.min) & (bias <= allowed.max)))[:1]:
+                for k in np.flatnonzero(beyond(bias, allowed))[:1]:
                     check_range("bias of cell", layout.names[k], float(bias[k]), "A", allowed)
             except Unrealizable:
                 if problem.answer == "mean":

@@ -17,6 +17,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
+from spu.choice import clearly_less
 from spu.sparse import canonical, largest_eigenvalue, off_diagonal, scaled
 
 FloatArray = NDArray[np.float64]
@@ -35,7 +36,7 @@ class Congruence:
     Attributes
     ----------
     rho:
-        Spectral radius of J, the largest over connected components; to 1e-6 where only its value
+        Spectral radius of J, the largest over connected components; to 1e-8 where only its value
         is asked for (more than 64 cells, all dominant).
     scale:
         (n,) the diagonal of D; None where rho >= 1.
@@ -46,6 +47,20 @@ class Congruence:
     rho: float
     scale: FloatArray | None
     dominant: bool
+
+    @property
+    def below_one(self) -> bool:
+        """Whether rho is below 1, by more than it may be off."""
+        return _below_one(self.rho)
+
+
+def _below_one(rho: float) -> bool:
+    return rho < 1.0 - 1e-11
+
+
+def rounding(n: int) -> float:
+    """Relative to its diagonal entry: what is left of it after n couplers is nothing below this."""
+    return 4.0 * n * float(np.finfo(float).eps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +103,7 @@ def congruence(matrix: FloatArray | sp.csr_array) -> Congruence:
     """Scale each connected component as flat as a fair margin allows; leave dominant ones alone."""
     whole = _block(matrix)
     n = whole.n
-    rounding = 4.0 * n * np.finfo(float).eps
-    lacking = whole.own_fraction(np.ones(n)) < -rounding
+    lacking = whole.own_fraction(np.ones(n)) < -rounding(n)
     scale = np.ones(n)
     if not lacking.any():
         return Congruence(_radius(whole), scale, True)
@@ -102,19 +116,28 @@ def congruence(matrix: FloatArray | sp.csr_array) -> Congruence:
         block = whole.part(members)
         rho, vector = _perron(block)
         worst = max(worst, rho)
-        if rho < 1.0:
+        if _below_one(rho):
             candidates = [vector / np.sqrt(block.diagonal), *_lifted(block, rho)]
             sound = [d for d in candidates if (d > 0).all() and (block.own_fraction(d) > 0).all()]
             flat = [_flattened(block, d) for d in sound or candidates[:1]]
-            scale[members] = min(flat, key=lambda d: float(d.max() / d.min()))
-    return Congruence(worst, scale if worst < 1.0 else None, False)
+            scale[members] = _flattest(flat)
+    return Congruence(worst, scale if _below_one(worst) else None, False)
+
+
+def _flattest(candidates: list[FloatArray]) -> FloatArray:
+    """The scaling of the least spread; the first of those that are alike."""
+    best = candidates[0]
+    for other in candidates[1:]:
+        if clearly_less(float(np.log(other.max() / other.min())), float(np.log(best.max() / best.min())), 1.0):
+            best = other
+    return best
 
 
 def _radius(block: _Block) -> float:
-    """Spectral radius of J, to 1e-6 in a large block."""
+    """Spectral radius of J, to 1e-8 in a large block."""
     if block.n <= _SMALL or not block.off.nnz:
         return _perron(block)[0]
-    return largest_eigenvalue(block.jacobi.__matmul__, np.sqrt(block.diagonal), tolerance=1e-6)
+    return largest_eigenvalue(block.jacobi.__matmul__, np.sqrt(block.diagonal), tolerance=1e-8)
 
 
 def _perron(block: _Block) -> tuple[float, FloatArray]:

@@ -35,11 +35,12 @@ import scipy.linalg as la
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from spu.choice import ROUNDING
 from spu.compiler.wiring import Wiring
 from spu.errors import InputError, Unrealizable
 from spu.hardware import Range
 from spu.names import suggest
-from spu.sparse import canonical, off_diagonal, row_numbers
+from spu.sparse import canonical, off_diagonal, row_numbers, without_small
 
 __all__ = ["CORRECTIONS", "Embedding", "EmbeddingOptions", "Placed", "Placer"]
 
@@ -54,10 +55,15 @@ DEFAULT_STRENGTH = 10.0
 """Of chains where neither the couplers' range nor anybody says."""
 
 TRIES = 16
-"""Embeddings looked for, each from its own seed."""
+"""Embeddings looked for, each from its own seed; fewer, but at least `_FEWEST`, for large graphs (`_WORK`)."""
 
-SECONDS = 60.0
-"""After which no further one is started."""
+_FEWEST = 2
+
+_WORK = 6e6
+"""Couplings times couplers to be looked at, over all tries: a count, not a time, so that every machine does alike."""
+
+SECONDS = 600.0
+"""After which the search stops all the same. The result then says that another machine may find another one."""
 
 _STEPS = 20_000
 """Of the search for a subgraph: a number of steps, not a time, so that every machine finds the same."""
@@ -67,6 +73,12 @@ _SEARCHED = 400
 
 _EMBEDDED = 2000
 """Largest number of cells with chains, whose covariance is a dense matrix here."""
+
+_EXACT = 1e-11
+"""Relative errors below this are none: far above rounding, far below what a correction leaves that does not meet."""
+
+_RIDGE = 1e-5
+"""Weight of a Newton step's length beside what it mends: the step is unique then, where parts have one effect."""
 
 _DISTORTED = 40
 """Largest number of variables that is pre-distorted: Newton's equations have n (n + 1) / 2 rows."""
@@ -227,6 +239,11 @@ class Placer:
         other._searches = self._searches
         return other
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the clock ended a search, so that another machine may find other chains."""
+        return any(search.stopped for search in self._searches.values())
+
     def fits(self, matrix: sp.csr_array, names: tuple[str, ...]) -> bool:
         """Whether a matrix needs no chains; as `place`."""
         return self.wiring is None or self._search(matrix, names).direct() is not None
@@ -313,7 +330,7 @@ class Placer:
         if wanted == "uncorrected":
             return plain
         first = target.build(choice, "first-order")
-        if wanted == "auto" and target.error(first) > 0.1 * target.error(plain):
+        if wanted == "auto" and target.error(first) > 0.1 * target.error(plain) + _EXACT:
             wanted = "all-orders"
         return target.build(choice, "all-orders") if wanted == "all-orders" else first
 
@@ -375,6 +392,8 @@ class _Search:
         self.edges = np.column_stack([rows[upper], pattern.indices[upper].astype(np.int64)])
         if self.n > wiring.n:
             raise too_few_cells(self.n, wiring)
+        self.stopped = False
+        """Whether the clock ended the search for chains."""
         self._places = self._by_number() or self._by_name() or self._as_subgraph()
         self._chains: list[Chains] | Unrealizable | None = None
 
@@ -473,8 +492,9 @@ class _Search:
             raise Unrealizable(missing) from None
         free = np.setdiff1d(np.arange(self.n), self.edges)
         started, tries = time.monotonic(), 0
+        wanted = int(np.clip(_WORK / (len(self.edges) * len(self.wiring.edges)), _FEWEST, TRIES))
         found: set[Chains] = set()
-        while tries < TRIES and time.monotonic() - started < SECONDS:
+        while tries < wanted and not self.stopped:
             result = minorminer.find_embedding(
                 self.edges.tolist(),
                 self.wiring.edges.tolist(),
@@ -483,14 +503,16 @@ class _Search:
                 tries=1 if found else 10,
             )
             tries += 1
+            self.stopped = time.monotonic() - started > SECONDS
             if result:
                 chains = self._with_free(result, free)
                 if chains is not None:
                     found.add(chains)
         if not found:
+            why = " and stopped by the clock," if self.stopped else ""
             raise Unrealizable(
                 f"no embedding of {self.n} variables and {len(self.edges)} couplings into wiring {self.wiring.spec} "
-                f"({self.wiring.n} cells, {len(self.wiring.edges)} couplers) was found after {tries} tries, "
+                f"({self.wiring.n} cells, {len(self.wiring.edges)} couplers) was found after {tries} tries,{why} "
                 f"{time.monotonic() - started:.1f} seconds; there may be one all the same: another seed, or a "
                 "sparser matrix",
                 details={"tries": tries, "cells": self.wiring.n, "couplers": len(self.wiring.edges)},
@@ -650,7 +672,8 @@ class _Target:
     ) -> Placed:
         names = tuple(self.wiring.names[k] for k in layout.cells)
         strength = choice.strength
-        built = np.abs(values) > 1e-14  # of the largest diagonal entry
+        # What is but rounding of the largest diagonal entry is not built.
+        own, built = np.where(np.abs(own) > ROUNDING, own, 0.0), np.abs(values) > ROUNDING
         Q = _assembled(own, layout.ends[built], values[built])
         if self.signed and strength > 0:
             self._inverse(Q + strength * _laplacian(layout))
@@ -661,7 +684,7 @@ class _Target:
             np.diag(Q).copy(),
             layout.ends[built],
             -values[built],
-            canonical(weights),
+            without_small(weights),
             layout.chain_ends if strength > 0 else layout.chain_ends[:0],
             strength,
             Embedding(
@@ -761,9 +784,12 @@ class _Target:
             seen = parts[read] + W @ parts[rest]
             jacobian = (seen[upper[0]] * seen[upper[1]]) / size
             low = np.full(len(theta), -np.inf) if self.signed else -theta - 1e-300
-            step = lsq_linear(jacobian, -miss[upper] / size, bounds=(low, np.inf), method="bvls").x
+            ridge = _RIDGE * float(np.sqrt((jacobian**2).sum(axis=0).max()))
+            stacked = np.vstack([jacobian, ridge * np.eye(len(theta))])
+            wanted = np.concatenate([-miss[upper] / size, np.zeros(len(theta))])
+            step = lsq_linear(stacked, wanted, bounds=(low, np.inf), method="bvls").x
             theta = theta + step if self.signed else np.maximum(theta + step, 0.0)
-        if before > 1e-13 * self.n:
+        if before > _EXACT * self.n:
             return None
         values = np.zeros(len(used))
         values[used] = best[layout.n_cells :]

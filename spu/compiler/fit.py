@@ -8,10 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spu.choice import TOLERANCE, first_largest, first_smallest
 from spu.errors import Unrealizable
 from spu.hardware import Range
 
 FloatArray = NDArray[np.float64]
+
+
+SLACK = 1e-10
+"""Relative: how far outside a range a value is in it, as values computed to lie on its edge are somewhere there."""
+
+
+def beyond(values: FloatArray, allowed: Range) -> NDArray[np.bool_]:
+    """Which of (k,) values lie outside a range; those that are not there (NaN) do not."""
+    low, high = allowed.min, allowed.max
+    return (values < low - SLACK * abs(low)) | (values > high + SLACK * abs(high))
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,15 +61,14 @@ def fit_scale(nominal: float, groups: Sequence[Elements]) -> float:
                 f"{element} is needed; this hardware has none (its maximum is 0 {group.unit})",
                 details={"element": element, "range": [allowed.min, allowed.max]},
             )
-        smallest = int(np.argmin(np.where(there, shares, np.inf)))
-        largest = int(np.argmax(shares))
-        if allowed.min > shares[smallest] * low:
-            low, at_low = allowed.min / float(shares[smallest]), f"{group.what} {group.names[smallest]}"
-        if allowed.max < shares[largest] * high:
-            share, unit = float(shares[largest]), group.unit
-            high, limits = allowed.max / share, (allowed.min, allowed.max)
-            at_high = f"{group.what} {group.names[largest]}"
-    if low > high * (1 + 1e-12):
+        least, most = float(shares[there].min()), float(shares.max())
+        if allowed.min > least * low * (1 + TOLERANCE):
+            at_low = f"{group.what} {group.names[first_smallest(np.where(there, shares, np.inf), least)]}"
+        if allowed.max < most * high * (1 - TOLERANCE):
+            at_high, share, unit = f"{group.what} {group.names[first_largest(shares)]}", most, group.unit
+            limits = (allowed.min, allowed.max)
+        low, high = max(low, allowed.min / least), min(high, allowed.max / most)
+    if low > high * (1 + SLACK):
         raise _out_of_range(at_high, share * low, unit, limits, f" when {at_low} is at its minimum")
     return float(min(max(nominal, low), high))
 
@@ -72,5 +82,5 @@ def _out_of_range(element: str, value: float, unit: str, limits: tuple[float, fl
 
 def check_range(what: str, name: str, value: float, unit: str, allowed: Range) -> None:
     """Refuse a single value outside its range."""
-    if not allowed.min <= value <= allowed.max:
+    if beyond(np.array([value]), allowed).any():
         raise _out_of_range(f"{what} {name}", value, unit, (allowed.min, allowed.max))

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spu.choice import TOLERANCE, first_largest, first_smallest
 from spu.compiler.architectures import Realization
 from spu.errors import Unrealizable
 from spu.hardware import Hardware, ReadoutRange
@@ -70,7 +71,7 @@ def plan_levels(build: Callable[[Hardware], Realization], hardware: Hardware) ->
     nominal = allowed.nominal
     assert nominal is not None  # the hardware file was checked for it
     found = _levels(made, readout, nominal, nominal)
-    if min(found.floor_headroom, found.clipping_headroom) >= 0:
+    if min(found.floor_headroom, found.clipping_headroom) >= -TOLERANCE:
         return made, found
     reference = nominal if nominal > 0 else min(max(allowed.min, 1e-30), allowed.max)
     mean, variance = _voltages(build(with_noise(hardware, reference)))
@@ -123,7 +124,7 @@ def _levels(made: Realization, readout: ReadoutRange, noise: float, nominal: flo
     mean, variance = _voltages(made)
     rms = np.sqrt(variance.clip(0))
     peak = np.abs(mean) + readout.crest * rms
-    quiet, loud = int(np.argmin(rms)), int(np.argmax(peak))
+    quiet, loud = first_smallest(rms, float(rms.min())), first_largest(peak)
     names = made.device.cell_names
 
     def decibel(ratio: float) -> float:

@@ -23,7 +23,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from spu.choice import ROUNDING
 from spu.circuit import lower
+from spu.compiler.fit import SLACK
+from spu.compiler.source import source_of
 from spu.constants import BOLTZMANN, ROOM_TEMPERATURE
 from spu.device import Device, Readout
 from spu.elements import CHARGE_UNIT, FLUX_UNIT
@@ -133,6 +136,7 @@ def compile_network(
             refused.append(f"{name}: {refusal.reason}")
             continue
         device.network, device.scales = network, scales
+        device.compiled_from(source_of(network, hardware, None, architecture, speedup))
         if hardware.detail:
             warnings.append(f"the details of {hardware.name} are not modelled in nonlinear cells")
         equation = langevin(lower(device))
@@ -181,7 +185,7 @@ def _conductances(
     strongest = float(np.abs(fast.couplings).max(initial=0.0))
     most = min(_reach(limits) / strongest if strongest else np.inf, hardware.cell["conductance"].max)
     slope = min(_nominal(hardware.cell["conductance"]), most)  # G0: S for a second derivative of V of one
-    if slope < hardware.cell["conductance"].min or not slope > 0:
+    if slope < hardware.cell["conductance"].min * (1 - SLACK) or not slope > 0:
         raise Unrealizable(
             f"the strongest coupling of {strongest:.4g} needs {strongest * hardware.cell['conductance'].min:.4g} S; "
             f"couplers go to {_reach(limits):.4g} S"
@@ -223,7 +227,7 @@ def _voltage_unit(
         return float(np.sqrt(density / (4 * network.kT * product)))
 
     low, high = max(low, unit(limits.min / speedup)), min(high, unit(limits.max / speedup))
-    if low > high:
+    if low > high * (1 + SLACK):
         raise Unrealizable(
             f"no voltage scale suits noise source and readout: x = 1 would need {low:.3g} V or more to be heard, "
             f"and {high:.3g} V or less not to clip"
@@ -285,7 +289,7 @@ def _fluxes(network: ThermodynamicNetwork, fast: ThermodynamicNetwork, hardware:
             f"the stiffest cell has C/(G^2 L) = {quality:.3g}: not overdamped, so what happens before equilibrium is "
             "not what the network says (the stationary law is)"
         )
-    if (law["polynomial_inductance_1"] < 0).any():
+    if (law["polynomial_inductance_1"] < -ROUNDING * tie * energy / unit**2).any():
         warnings.append(
             "a cell's own inductor has a negative slope at zero flux, as its couplers take more than it has"
         )

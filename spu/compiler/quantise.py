@@ -6,19 +6,22 @@ the covariance of the problem variables is closest to the wanted one; gains of t
 numbers and not parts, are fitted to the rounded device. Which integers: `spu.compiler.rounding`.
 
 An ensemble is K programmings of one wiring whose samples are merged: each one is chosen so that the
-merged covariance of it and all before it is closest to the target.
+merged covariance of it and all before it is closest to the target. Where several are equally close, one is taken
+that is not among those before it: what is not ideal about the parts then averages, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from spu.banks import Bank
+from spu.choice import first_largest, without_rounding
+from spu.compiler.fit import beyond
 from spu.compiler.rounding import CELL, PASSIVE, TRANS, Aim, Banks, Rounded, choose, nearest
 from spu.device import Device, Readout
 from spu.errors import Unrealizable
@@ -36,9 +39,6 @@ nearest one."""
 
 _MOST_CHOSEN = 20_000
 """With more banks than this, or a sparse problem, every value goes to the nearest code."""
-
-_FINE = 2.0**-30
-"""Steps of what is not quantised, beside the finest LSB: fine enough to be none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,17 +96,17 @@ def quantise(
     if work.simple:
         return Quantised(work.nearest(), "nearest", work.bank_count)
     rng = np.random.default_rng(seed)
-    made: list[Device] = []
+    made: list[tuple[IntArray, Device]] = []
     lack = np.zeros_like(work.target)  # the sum of what the programmings so far fall short of
     # Fewer tries of a larger network, which take longer, and in an ensemble, which corrects itself.
     tries = int(np.clip(300 // len(work.values), 1, 30)) if ensemble == 1 else 2
     for _ in range(ensemble):
-        rounded = work.best(work.target + lack, rng, how, tries)
+        rounded = work.best(work.target + lack, rng, how, tries, [codes for codes, _ in made])
         member, covariance = work.build(*rounded, work.target + lack, fit=how == "answer")
         lack += work.target - covariance
-        made.append(member)
-    first = made[0]
-    first.programmings = [member.programming for member in made[1:]]
+        made.append((rounded[1].codes, member))
+    first = made[0][1]
+    first.programmings = [member.programming for _, member in made[1:]]
     return Quantised(first, how, work.bank_count)
 
 
@@ -230,13 +230,18 @@ class _Work:
             if found is not None:
                 yield found
 
-    def best(self, target: FloatArray, rng: np.random.Generator, how: str, count: int) -> tuple[_Scaled, Rounded]:
-        """The candidate whose rounding comes closest to a target."""
+    def best(
+        self, target: FloatArray, rng: np.random.Generator, how: str, count: int, taken: Sequence[IntArray]
+    ) -> tuple[_Scaled, Rounded]:
+        """The candidate whose rounding comes closest to a target; of equals one whose codes are not yet taken."""
         best: tuple[_Scaled, Rounded] | None = None
         for at in self.candidates(rng, count):
             aim = self.aim(target, at.columns, how == "answer")
-            found = nearest(self.banks, aim, at.values) if how == "nearest" else choose(self.banks, aim, at.values)
-            if best is None or found.error < best[1].error:
+            if how == "nearest":
+                found = nearest(self.banks, aim, at.values)
+            else:
+                found = choose(self.banks, aim, at.values, taken=taken)
+            if best is None or found.better(best[1], taken):
                 best = at, found
             if how != "answer":
                 break
@@ -259,7 +264,7 @@ class _Work:
         T = self.T * at.columns
         P = np.asarray(law.voltage_covariance)
         S = T @ P @ T.T
-        gains = replace(self.aim(target, at.columns, fit)).gains(S, rounded.gains if fit else None)
+        gains = self.aim(target, at.columns, fit).gains(S, rounded.gains if fit else None, settled=True)
         T = gains[:, None] * T
         readout = self.device.readout
         offset, bias = self._mean(T, values)
@@ -281,11 +286,12 @@ class _Work:
             # The right-hand side stays what was given: a current that knew the rounded matrix would know x.
             currents = np.nan_to_num(bias) / larger
         else:
-            currents = self.banks.matrix(values) @ (self.voltage_mean * larger)
+            M, voltages = self.banks.matrix(values), self.voltage_mean * larger
+            currents = without_rounding(M @ voltages, np.abs(M) @ np.abs(voltages), len(M))
         allowed = self.hardware.cell["bias"]
-        if ((currents < allowed.min) | (currents > allowed.max)).any():
+        if beyond(currents, allowed).any():
             if self.problem.answer == "mean":
-                worst = int(np.argmax(np.maximum(allowed.min - currents, currents - allowed.max)))
+                worst = first_largest(np.maximum(allowed.min - currents, currents - allowed.max))
                 raise Unrealizable(
                     f"bias of cell {device.cell_names[worst]} would be {currents[worst]:.4g} A at the scale of the "
                     f"codes, outside its range {allowed.min:.4g} to {allowed.max:.4g} A"
@@ -345,14 +351,15 @@ class _Work:
 def _banks(n: int, kind: IntArray, a: IntArray, b: IntArray, ranges: list[Range], peak: float) -> Banks:
     """The banks of a network; what is not quantised has steps too fine to matter, as far as its range goes."""
     finest = min((limits.bank.lsb for limits in ranges if limits.bank is not None), default=peak)
+    bits = max((limits.bank.bits for limits in ranges if limits.bank is not None), default=0)
     columns = []
     for limits in ranges:
         if limits.bank is not None:
             first, last = limits.bank.within(limits.min, limits.max)
             columns.append((limits.bank.lsb, limits.bank.offset, first, last))
         else:
-            step = finest * _FINE
-            reach = 2**50 * step
+            step = finest * 2.0 ** max(-34, bits - 50)  # fine enough to be none, for all that doubles hold
+            reach = 2**51 * step
             columns.append((step, 0.0, int(max(limits.min, -reach) / step), int(min(limits.max, reach) / step)))
     lsb, offset, least, most = (np.array([column[k] for column in columns])[kind] for k in range(4))
     return Banks(n, kind, a, b, lsb, offset, least.astype(np.int64), most.astype(np.int64))

@@ -5,16 +5,21 @@ logarithmic scale, and a least own part is a posynomial constraint, so convex,
 
     (cell_min d_i^-2 + sum_j |a_ij| d_j / d_i) / a_ii <= 1 .
 
-A largest own part is not: ``a_ii d_i^2 <= cell_max + sum_j |a_ij| d_i d_j`` is a signomial one. So what is
-minimised, the largest violation of any range on a logarithmic scale, is minimised by a sequence of linear programs
-in a trust region (the signomial ones, being concave, are then satisfied wherever their linearisations are), which
-ends at a global minimum where no cell is at its maximum and at a local one else (Boyd et al., A tutorial on
-geometric programming, Optim. Eng. 8:67, 2007, section 9.1).
+A largest own part is not: ``a_ii d_i^2 <= cell_max + sum_j |a_ij| d_i d_j`` is a signomial one (Boyd et al., A
+tutorial on geometric programming, Optim. Eng. 8:67, 2007, section 9.1). What is minimised is the largest violation
+``r_k`` of any range on a logarithmic scale, made smooth, and tied a little to the scaling given,
+
+    mu log sum_k exp(r_k / mu) + mu tau |u - u_0|^2 / 2 ,
+
+by Newton steps, for ever smaller mu until all ranges hold. Each minimum is a single point and not one of many
+vertices, as those of linear programs are, so it does not depend on last bits which is found. It is a global one
+where no cell is at its maximum, and a local one else.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import scipy.linalg as la
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
@@ -24,9 +29,12 @@ from spu.sparse import off_diagonal, row_numbers
 FloatArray = NDArray[np.float64]
 
 MOST = 400
-"""Most variables for which another scaling is looked for: a linear program each step."""
+"""Most variables for which another scaling is looked for: a system of equations each step."""
 
-_STEPS = 60
+_SOFTNESS = 0.3 ** np.arange(14)  # mu, one after the other
+_TETHER = 0.1  # tau
+_STEPS = 100  # for each
+_SETTLED = 1e-11  # a step on a logarithmic scale that is none
 _SLACK = 1e-9  # how far inside, on a logarithmic scale, is inside
 _KEPT = 1e-3  # share of the best possible margin 1 - rho that every cell keeps
 
@@ -48,20 +56,13 @@ def rescaled(values: sp.csr_array, rho: float, scale: FloatArray, cell: Range, c
     if values.shape[0] > MOST or coupler.max <= 0 or cell.max <= 0:
         return None
     search = _Search(values, rho, cell, coupler)
-    u = search.balanced(np.log(scale))
-    worst, radius = search.violation(u), 1.0
-    for _ in range(_STEPS):
-        if worst <= -_SLACK or radius < 1e-6:
-            break
-        step = search.step(u, worst, radius)
-        if step is None:
-            break
-        trial = search.violation(u + step)
-        if trial < worst - 1e-6 * radius:
-            u, worst, radius = u + step, trial, min(2.0 * radius, 4.0)
-        else:
-            radius /= 4.0
-    return np.exp(u - u.mean()) if worst <= 0 else None
+    start = np.log(scale) + search.shift(np.log(scale))
+    u = start
+    for softness in _SOFTNESS:
+        u = search.minimised(u, start, float(softness))
+        if search.violation(u) <= -_SLACK:
+            return np.exp(u - u.mean())
+    return None
 
 
 class _Search:
@@ -112,36 +113,56 @@ class _Search:
         cells = max(float(residual.max()) for residual, _ in self._cells(u))
         return max(cells, float(self._couplers(u).max(initial=-np.inf)))
 
-    def balanced(self, u: FloatArray) -> FloatArray:
-        """``u`` with the common shift (the physical scale) that violates the ranges least."""
-        from scipy.optimize import minimize_scalar
-
-        centre = u - u.mean()
+    def shift(self, u: FloatArray) -> float:
+        """A common shift (the physical scale) in the middle of the ranges; a first guess."""
         limits = [np.log(x) for x in (self.cell.min, self.cell.max) if 0 < x < np.inf]
         limits += [] if not len(self.constant) else [float(-(self.sign * self.constant).mean())]
-        guess = (float(np.mean(limits)) - float(np.log(self.diagonal).mean())) / 2 if limits else 0.0
-        best = minimize_scalar(lambda shift: self.violation(centre + shift), bracket=(guess, guess + 1.0))
-        return centre + float(best.x)
+        return (float(np.mean(limits)) - float((np.log(self.diagonal) + 2 * u).mean())) / 2 if limits else 0.0
 
-    def step(self, u: FloatArray, worst: float, radius: float) -> FloatArray | None:
-        """Solve the linearised problem in the trust region."""
-        from scipy.optimize import linprog
-
-        residual = self._couplers(u)
-        near = np.flatnonzero(residual >= worst - 4.0 * radius)  # no other can come to bind in one step
-        k = np.arange(len(near))
-        pairs = self.pair[near]
-        columns = np.concatenate([self.a[pairs], self.b[pairs]])
-        signs = np.tile(self.sign[near], 2)
-        blocks = [(residual[near], sp.csr_array((signs, (np.tile(k, 2), columns)), shape=(len(near), self.n)))]
+    def residuals(self, u: FloatArray) -> tuple[FloatArray, sp.csr_array]:
+        """All that bind, (m,), with their gradients (m, n)."""
+        k = np.arange(len(self.sign))
+        columns = np.concatenate([self.a[self.pair], self.b[self.pair]])
+        signs = sp.csr_array((np.tile(self.sign, 2), (np.tile(k, 2), columns)), shape=(len(k), self.n))
+        found = [(self._couplers(u), signs)]
         for values, gradient in self._cells(u):
             bound = np.flatnonzero(np.isfinite(values))
-            blocks.append((values[bound], gradient[bound]))
-        stacked = sp.csr_array(sp.vstack([gradient for _, gradient in blocks]))
-        left = sp.csr_array(sp.hstack([stacked, sp.csr_array(-np.ones((stacked.shape[0], 1)))]))
-        right = -np.concatenate([values for values, _ in blocks])
-        cost = np.zeros(self.n + 1)
-        cost[-1] = 1.0
-        bounds = [(-radius, radius)] * self.n + [(-0.1, None)]  # a little inside is enough
-        found = linprog(cost, A_ub=left, b_ub=right, bounds=bounds, method="highs")  # type: ignore[call-overload]
-        return None if found.x is None else np.asarray(found.x[:-1])
+            found.append((values[bound], gradient[bound]))
+        return np.concatenate([r for r, _ in found]), sp.csr_array(sp.vstack([gradient for _, gradient in found]))
+
+    def minimised(self, u: FloatArray, start: FloatArray, softness: float) -> FloatArray:
+        """The minimum nearest to ``u``, (n,), of the smooth violation: Newton steps without the curvature of residuals.
+
+        Damped until they are short; a step more or less is below `_SETTLED` then.
+        """
+        tie = softness * _TETHER
+
+        def smooth(u: FloatArray, r: FloatArray) -> float:
+            top = float(r.max())
+            return (
+                top
+                + softness * float(np.log(np.exp((r - top) / softness).sum()))
+                + tie / 2 * float(((u - start) ** 2).sum())
+            )
+
+        for _ in range(_STEPS):
+            r, J = self.residuals(u)
+            weight = np.exp((r - r.max()) / softness)
+            weight /= weight.sum()
+            mean = J.T @ weight
+            slope = mean + tie * (u - start)
+            H = ((J.T @ sp.diags_array(weight) @ J).toarray() - np.outer(mean, mean)) / softness
+            # Residuals are curved, by about 1: what the first term lacks is made up for by this much.
+            H += np.diag(np.full(self.n, tie) + abs(J).T @ weight)
+            step = -la.solve(H, slope, assume_a="pos")
+            length = float(np.abs(step).max())
+            if length <= _SETTLED:
+                break
+            step *= min(1.0, 2.0 / length)
+            before, down = smooth(u, r), float(slope @ step)
+            for _ in range(30):
+                if length <= 1e-5 or smooth(u + step, self.residuals(u + step)[0]) <= before + 1e-4 * down:
+                    break
+                step, down = step / 2.0, down / 2.0
+            u = u + step
+        return u

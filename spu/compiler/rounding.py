@@ -12,11 +12,14 @@ taken in by decoding again around what was found, with exact covariances decidin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.linalg as la
 from numpy.typing import NDArray
+
+from spu.choice import HALF, clearly_less, first_largest, first_smallest, nearest_integers, stable_order
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -26,6 +29,12 @@ CELL, PASSIVE, TRANS = 0, 1, 2
 
 _DECODED = 600
 """Up to this many banks codes come from the sphere decoder, beyond from descent by single steps."""
+
+MOST_STEPS = 2.0**26
+"""More codes than any bank has: what has more steps is not quantised, and neighbouring ones are no choice."""
+
+_SEARCHED, _SETTLED = 1e-6, 1e-13
+"""Relative steps at which gains are near enough: while codes are looked for, and in the device."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +64,12 @@ class Banks:
 
     def nearest(self, values: FloatArray) -> IntArray:
         """(k,) the codes of the nearest values, within what is allowed."""
-        return np.clip(np.rint((values - self.offset) / self.lsb), self.least, self.most).astype(np.int64)
+        return np.clip(nearest_integers((values - self.offset) / self.lsb), self.least, self.most).astype(np.int64)
+
+    @property
+    def fine(self) -> NDArray[np.bool_]:
+        """(k,) those that are not quantised."""
+        return self.most - self.least > MOST_STEPS
 
     def matrix(self, values: FloatArray) -> FloatArray:
         """(n, n) M for (k,) values of the banks."""
@@ -119,24 +133,31 @@ class Aim:
         eye = np.eye(M.shape[-1])
         return self.readout @ (self.energy * np.linalg.inv(M) + self.floor * eye) @ self.readout.T
 
-    def gains(self, S: FloatArray, start: FloatArray | None = None) -> FloatArray:
-        """(p,) the gains D > 0 with which ``D S D`` is closest to the target: a few Gauss-Newton steps."""
+    def gains(self, S: FloatArray, start: FloatArray | None = None, *, settled: bool = False) -> FloatArray:
+        """(p,) the gains D > 0 with which ``D S D`` is closest to the target: a few Gauss-Newton steps.
+
+        Where they end is told by the length of a step, not by the error: a step more or less makes no difference
+        then. ``settled`` is until nothing changes.
+        """
         p = len(S)
         d = np.ones(p) if start is None else start
         if not self.free_gains:
             return d
         best, least = d, np.inf
-        for _ in range(8):
+        for _ in range(30 if settled else 8):
             now = d[:, None] * S * d
             R = self.target - now
             error = float(np.linalg.norm(R))
-            if not error < least * (1 - 1e-9):
+            if error > least * (1 + 1e-3) + 1e-9 * self.size:  # it does not converge
                 break
             best, least = d, error
             # The columns now_i e_i^T + e_i now_i^T: their Gram matrix and products with R, in closed form.
             square = now * now
             gram = square + np.diag(square.sum(axis=1))
-            d = d * np.clip(1.0 + la.solve(gram, (R * now).sum(axis=1), assume_a="pos"), 0.5, 2.0)
+            step = np.clip(la.solve(gram, (R * now).sum(axis=1), assume_a="pos"), -0.5, 1.0)
+            d = d * (1.0 + step)
+            if np.abs(step).max() <= (_SETTLED if settled else _SEARCHED):
+                return d
         return best
 
     def error(self, M: FloatArray) -> tuple[float, FloatArray]:
@@ -150,6 +171,10 @@ class Aim:
         return float(np.linalg.norm(d[:, None] * S * d - self.target)) / self.size, d
 
 
+EXACT = 1e-3
+"""A relative error of which a billionth is none: what `clearly_less` takes beside the errors themselves."""
+
+
 @dataclass(frozen=True, eq=False)
 class Rounded:
     """Codes, (k,), the gains (p,) that go with them, and the relative error of the covariance."""
@@ -157,6 +182,15 @@ class Rounded:
     codes: IntArray
     gains: FloatArray
     error: float
+
+    def better(self, than: Rounded, taken: Sequence[IntArray] = ()) -> bool:
+        """Whether the error is clearly less; or equal, and these codes are not among those taken as the others are."""
+        if clearly_less(self.error, than.error, EXACT):
+            return True
+        if clearly_less(than.error, self.error, EXACT) or not taken:
+            return False
+        fresh, stale = (not any(np.array_equal(each.codes, codes) for codes in taken) for each in (self, than))
+        return fresh and not stale
 
 
 def nearest(banks: Banks, aim: Aim, values: FloatArray) -> Rounded:
@@ -166,7 +200,9 @@ def nearest(banks: Banks, aim: Aim, values: FloatArray) -> Rounded:
     return Rounded(codes, np.ones(len(aim.target)), error)
 
 
-def choose(banks: Banks, aim: Aim, values: FloatArray, *, width: int = 32, rounds: int = 3) -> Rounded:
+def choose(
+    banks: Banks, aim: Aim, values: FloatArray, *, width: int = 32, rounds: int = 3, taken: Sequence[IntArray] = ()
+) -> Rounded:
     """Codes near (k,) real values for which the covariance comes closest to the aim.
 
     Parameters
@@ -175,10 +211,12 @@ def choose(banks: Banks, aim: Aim, values: FloatArray, *, width: int = 32, round
         Of the sphere decoder.
     rounds:
         Linearisations at most, the first at ``values``.
+    taken:
+        Codes to avoid where others are as good.
     """
     best = nearest(banks, aim, values)
     error, d = aim.error(banks.of_codes(best.codes))
-    if error < best.error:
+    if clearly_less(error, best.error, EXACT):
         best = Rounded(best.codes, d, error)
     at, gains = (values - banks.offset) / banks.lsb, np.ones(len(aim.target))
     for _ in range(rounds):
@@ -189,8 +227,8 @@ def choose(banks: Banks, aim: Aim, values: FloatArray, *, width: int = 32, round
         before = best.error
         for codes in found:
             error, d = aim.error(banks.of_codes(codes))
-            if error < best.error:
-                best = Rounded(codes, d, error)
+            if (other := Rounded(codes, d, error)).better(best, taken):
+                best = other
         if not best.error < before * 0.999:
             break
         at, gains = best.codes.astype(np.float64), best.gains
@@ -249,17 +287,19 @@ def _decode(banks: Banks, aim: Aim, at: FloatArray, gains: FloatArray, width: in
     codes = np.zeros((1, k))
     cost = np.zeros(1)
     steps = np.array([0.0, 1.0, -1.0, 2.0])
+    fine = banks.fine[order]
+    unit = 1e-8 * float(y @ y)  # a cost of which a billionth is none
     for i in range(k - 1, -1, -1):
         centre = (z[i] - codes[:, i + 1 :] @ R[i, i + 1 :]) / R[i, i]
-        first = np.clip(np.rint(centre), least[i], most[i])
-        side = np.where(centre >= first, 1.0, -1.0)
-        tried = first[:, None] + side[:, None] * steps
+        first = np.clip(nearest_integers(centre), least[i], most[i])
+        side = np.where(centre >= first - HALF, 1.0, -1.0)
+        tried = first[:, None] + side[:, None] * (steps[:1] if fine[i] else steps)
         added = (R[i, i] * (tried - centre[:, None])) ** 2
         added[(tried < least[i]) | (tried > most[i])] = np.inf
         total = (cost[:, None] + added).ravel()
-        keep = np.argsort(total, kind="stable")[:width]
+        keep = stable_order(total, float(total.min()) + unit)[:width]
         keep = keep[np.isfinite(total[keep])]
-        codes = codes[keep // len(steps)]
+        codes = codes[keep // tried.shape[1]]
         codes[:, i] = tried.ravel()[keep]
         cost = total[keep]
     found = np.empty_like(codes)
@@ -274,7 +314,7 @@ def _order(A: FloatArray) -> IntArray:
     order = np.arange(k)
     norms = (A * A).sum(axis=0)
     for i in range(k - 1):
-        j = i + int(np.argmin(norms[i:]))
+        j = i + first_smallest(norms[i:])
         A[:, [i, j]], order[[i, j]], norms[[i, j]] = A[:, [j, i]], order[[j, i]], norms[[j, i]]
         q = A[:, i] / np.linalg.norm(A[:, i])
         overlap = q @ A[:, i + 1 :]
@@ -300,13 +340,14 @@ def _descend(banks: Banks, aim: Aim, codes: IntArray) -> IntArray:
     aa, bb, ab = Q[a, a], Q[b, b], Q[a, b]
     h = np.choose(banks.kind, [aa**2, (aa + bb - 2 * ab) ** 2, 2 * (aa * bb + ab**2)]) * (aim.energy * banks.lsb) ** 2
     codes = codes.copy()
+    scale = 1e-3 * float(np.median(h))
     for _ in range(2 * len(codes)):
         g = -aim.energy * banks.project(W)
         step = -np.sign(g).astype(np.int64)
         gain = 2.0 * np.abs(g) - h
         gain[(codes + step < banks.least) | (codes + step > banks.most)] = 0.0
-        k = int(np.argmax(gain))
-        if gain[k] <= 1e-9 * h[k]:
+        k = first_largest(gain, float(gain.max()) + scale)
+        if gain[k] <= 1e-6 * h[k]:
             break
         codes[k] += step[k]
         u, v, change = Q[:, a[k]], Q[:, b[k]], -aim.energy * banks.lsb[k] * step[k]

@@ -182,10 +182,13 @@ class Context:
 
         Raises
         ------
+        CircuitError
+            If a probe sees white noise directly.
         UsageError
             If the network is too large to be compared entry by entry.
         """
         law = solve(stochastic_ode(self.circuit))
+        law.voltage_covariance  # noqa: B018 - refuses what has none, before anything else stumbles
         if not isinstance(law, Stationary) or (self.problem is not None and self.problem.sparse):
             raise UsageError(
                 f"check compares whole matrices: at most {LARGE} states and a dense problem; this network has "

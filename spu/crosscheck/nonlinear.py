@@ -420,8 +420,8 @@ def run_answer(context: NetworkContext) -> Level:
     assert context.deck is not None
     if context.device is None:
         return Level("answer", "skipped", "only ngspice reads nonlinear cells, and there is no device to write them")
-    with tempfile.TemporaryDirectory(prefix="spu-check-") as folder:
-        path = Path(folder) / "written.cir"
+    with scratch_folder("check") as folder:
+        path = folder / "written.cir"
         write_text(path, netlist(context.device))
         foreign = edits(read_deck(path), context.deck)
     if not foreign:

@@ -24,6 +24,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from spu.emulator.accuracy import hold_covariance
 from spu.emulator.modes import Modes, NodalMatrices, multiple, nodal_matrices
 from spu.errors import CircuitError, InternalError
 from spu.sde import StochasticODE
@@ -103,7 +104,14 @@ class SparseStationary:
 
     @cached_property
     def voltage_covariance(self) -> sp.csr_array:
-        """(p, p) V^2, sparse: variances of the probes, covariances of coupled cells and of cells read together."""
+        """(p, p) V^2, sparse: variances of the probes, covariances of coupled cells and of cells read together.
+
+        Raises
+        ------
+        InternalError
+            If the law does not solve its Lyapunov equation.
+        """
+        hold_covariance(self.sde, self.multiply, self.state_variance, what="by sparse factors")
         found = self._inverse_coupling * self.inverse
         if self.own:
             found.setdiag(found.diagonal() + self.own)  # all of which is stored
@@ -172,6 +180,20 @@ class SparseStationary:
         else:
             flux = np.full(len(voltages), self.inverse / gamma)
         return np.concatenate([voltages, self.nodal.currents.power(2) @ flux])
+
+    def multiply(self, x: FloatArray) -> FloatArray:
+        """Multiply (states, k) by the covariance of the states."""
+        n = self.coupling.n
+        voltages = self.inverse * self.coupling.solve(x[:n]) + self.own * x[:n]
+        if self.nodal.Gamma is None:
+            return voltages
+        gamma = multiple(self.nodal.Gamma) or 1.0
+        flux = self.nodal.currents.T @ x[n:]
+        if self.conductive:
+            flux = self.coupling.solve(flux) * (self.inverse * (multiple(self.nodal.C) or 0.0) / gamma)
+        else:
+            flux = flux * (self.inverse / gamma)
+        return np.concatenate([voltages, self.nodal.currents @ flux])
 
     def draw(self, normals: FloatArray) -> FloatArray:
         """States (states, k) from the stationary law out of (`normals`, k) standard normals."""

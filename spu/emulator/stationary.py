@@ -61,6 +61,8 @@ class Stationary:
         The covariance where it is known already.
     precise:
         Its moments and poles in more digits, where doubles do not resolve them.
+    doubt:
+        (n,) what the decay of each of its modes in doubles may be off, relative to itself; None where it is not known.
     unresolved:
         Why the equation is of no use in doubles, and its nodes; None where it is.
     """
@@ -69,6 +71,7 @@ class Stationary:
     modes: Modes | None = None
     solved: FloatArray | None = field(default=None, repr=False)
     precise: PreciseLaw | None = field(default=None, repr=False)
+    doubt: FloatArray | None = field(default=None, repr=False)
     unresolved: tuple[str, tuple[str, ...]] | None = None
 
     @property
@@ -153,7 +156,7 @@ class Stationary:
             names = tuple(self.sde.probes[k] for k in noisy)
             raise CircuitError(
                 f"{', '.join(names)} sees white noise directly (no capacitance there), so its variance is "
-                "infinite; give a band (--band F1 F2) or a capacitance",
+                "infinite: a capacitance makes it finite, and spu predict --band F1 F2 says what a band sees",
                 nodes=names,
             )
 
@@ -171,19 +174,36 @@ class Stationary:
 
     @cached_property
     def poles(self) -> ComplexArray:
-        """(n,) eigenvalues of the drift, 1/s."""
+        """(n,) eigenvalues of the drift, 1/s.
+
+        In more digits where doubles do not give them to `TIMED`, and there are not too many: to those that are in doubt
+        then `time_constants` has nothing to say.
+        """
         if self.precise is not None:
             return self.precise.poles
         if self.modes is not None:
             return self.modes.poles
+        if self.doubt is not None and self.doubt.max() > 0.1 * TIMED and len(self.doubt) <= MOST:
+            try:
+                return precise_law(self.sde).poles
+            except Unstable as found:
+                worst = int(np.argmin(np.abs(self.dense.eigen[0] - found.pole * self.dense.time)))
+                _refuse_mode(self.sde, found.pole * self.dense.time, self.dense.eigen[2][:, worst])
+            except (Undetermined, CircuitError):
+                pass
         if self.sde.E.shape[0] <= EXTENDED:
             return np.asarray(self.dense.eigen[0] / self.dense.time)
         return np.asarray(la.eigvals(self.dense.A) / self.dense.time)
 
     @cached_property
     def time_constants(self) -> FloatArray:
-        """(n,) ``-1/Re(pole)``, s, longest first."""
-        return np.sort(-1.0 / self.poles.real)[::-1]
+        """(k,) ``-1/Re(pole)`` of all modes that are known to `TIMED`, s, longest first."""
+        decay = -self.poles.real
+        constants = np.divide(1.0, decay, out=np.full(len(decay), np.inf), where=decay > 0)
+        if self.doubt is not None and self.modes is None and len(self.doubt) > MOST:
+            sure = self.doubt <= TIMED
+            constants = constants[sure] if sure.any() else constants
+        return np.sort(constants)[::-1]
 
     @cached_property
     def _shares(self) -> FloatArray | None:
@@ -283,6 +303,8 @@ class Stationary:
         ------
         InputError
             If the band is empty or negative, or infinite where a probe sees white noise.
+        InternalError
+            If a variance is less than nothing, or more than in all bands together.
         """
         if not 0 <= low < high:
             raise InputError(f"a band needs 0 <= F1 < F2 (Hz), not {low:g} to {high:g}")
@@ -300,7 +322,70 @@ class Stationary:
             covariance = covariance + dense.H @ M @ dense.B @ dense.D.T
             direct = dense.D @ dense.D.T * (w * (high - low))
             return _symmetric((covariance + covariance.T + direct) / np.pi)
-        return _symmetric((covariance + covariance.T) / np.pi)
+        covariance = _symmetric((covariance + covariance.T) / np.pi)
+        inside, all_of_it = covariance.diagonal(), self.voltage_covariance.diagonal()
+        slack = 1e-6 * all_of_it.max(initial=0.0)
+        if not ((inside >= -slack) & (inside <= all_of_it + slack)).all():
+            raise InternalError(
+                f"from {low:g} to {high:g} Hz a cell has {inside.min():.3g} to {inside.max():.3g} V^2, "
+                f"of {all_of_it.max():.3g} V^2 at most in all"
+            )
+        where = np.diag_indices(len(covariance))
+        covariance[where] = np.clip(inside, 0.0, all_of_it)
+        return covariance
+
+
+class Memoryless(Stationary):
+    """The law of a network without capacitance and inductance: white noise, of which only a band has a variance."""
+
+    @cached_property
+    def covariance(self) -> FloatArray:
+        """Of no coordinates."""
+        return np.zeros((0, 0))
+
+    @cached_property
+    def voltage_mean(self) -> FloatArray:
+        """(p,) mean of the probes, V."""
+        return self.sde.y0.copy()
+
+    @cached_property
+    def state_variance(self) -> FloatArray:
+        """Of no states."""
+        return np.zeros(0)
+
+    @cached_property
+    def poles(self) -> ComplexArray:
+        """None."""
+        return np.zeros(0, dtype=np.complex128)
+
+    @property
+    def slowest(self) -> float:
+        """There is none.
+
+        Raises
+        ------
+        CircuitError
+            Always.
+        """
+        raise CircuitError("the circuit has no time constants: no capacitor and no inductor moves")
+
+    def autocovariance(self, lags: ArrayLike) -> FloatArray:  # noqa: ARG002
+        """Infinite at lag 0, and zero elsewhere: refused as `voltage_covariance` is."""
+        return self.voltage_covariance
+
+    def transfer(self, frequencies: ArrayLike) -> ComplexArray:
+        """(k, p, m) V per V, the same at (k,) frequencies."""
+        gains = self.sde.D.toarray() * (np.sqrt(2.0) / UNIT_NOISE_DENSITY)
+        return np.repeat(gains[None].astype(np.complex128), len(np.atleast_1d(frequencies)), axis=0)
+
+    def band_covariance(self, low: float, high: float) -> FloatArray:
+        """(p, p) V^2: the density times the width of the band; raises as a `Stationary`'s."""
+        if not 0 <= low < high:
+            raise InputError(f"a band needs 0 <= F1 < F2 (Hz), not {low:g} to {high:g}")
+        if np.isinf(high):
+            raise InputError("a probe sees white noise directly; its variance in an infinite band is infinite")
+        D = self.sde.D.toarray()
+        return _symmetric(2.0 * (high - low) * (D @ D.T))
 
 
 def stationary(sde: StochasticODE) -> Stationary:
@@ -315,6 +400,8 @@ def stationary(sde: StochasticODE) -> Stationary:
         If what was found does not solve the equation.
     """
     n = sde.E.shape[0]
+    if not n:
+        return Memoryless(sde)
     if n > MOST and not np.isfinite(sde.mean).all():
         raise CircuitError(
             "a bias current has no resting point: the drift is singular", nodes=node_names(sde.state_names)
@@ -365,21 +452,21 @@ def _general(sde: StochasticODE, modes: Modes | None) -> Stationary:
     n, dense = sde.E.shape[0], sde.dense
     values, _, vectors, _ = dense.eigen
     doubt = rounding_of_poles(sde, dense) / np.maximum(np.abs(values.real), 1e-300)
-    growing = (values.real >= 0) & (doubt < 0.1)
+    growing = (values.real >= 0) & (doubt < SIGN_KNOWN)
     if growing.any():
         worst = int(np.argmax(np.where(growing, values.real, -1.0)))
         _refuse_mode(sde, values[worst], vectors[:, worst])
     form = SchurForm.of(dense.A)
     P, error = _with_error(sde, form)
-    if (doubt >= 0.1).any():
-        error = np.inf
-    elif modes is None:  # closed forms know their poles
-        error = max(error, 1e-2 * float(doubt.max()))
-    if error <= (CLAIMED if n <= MOST else LARGE_CLAIMED):
-        return _held(Stationary(sde, modes, solved=P))
+    lost = doubt >= SIGN_KNOWN
+    if lost.any():
+        slow = bool((np.abs(values[lost]) <= UNSEEN * np.abs(values).max()).all())
+        error = error * _share_lost(dense.A, int(lost.sum())) if slow else np.inf
+    if error <= (CLAIMED if n <= QUICK else LARGE_CLAIMED):
+        return _held(Stationary(sde, modes, solved=P, doubt=doubt))
     reason = _spread(sde, values, vectors)
     if n > MOST:
-        lost = (doubt >= 0.1) & (np.abs(values) > UNSEEN * np.abs(values).max())
+        lost &= np.abs(values) > UNSEEN * np.abs(values).max()
         if lost.any():  # not slow, but its decay is below rounding
             worst = int(np.argmax(np.where(lost, doubt, -1.0)))
             _refuse_mode(sde, values[worst], vectors[:, worst])
@@ -405,7 +492,7 @@ def _general(sde: StochasticODE, modes: Modes | None) -> Stationary:
         return _held(Stationary(sde, modes, P, precise), within=USEFUL)
     if error <= 1e-3 * USEFUL:
         raise InternalError(f"doubles and decimals differ by more than the {error:.1e} that rounding explains")
-    return Stationary(sde, None, P, precise, reason)
+    return Stationary(sde, None, P, precise, unresolved=reason)
 
 
 def _useful(sde: StochasticODE, P: FloatArray, precise: PreciseLaw) -> bool:
@@ -424,11 +511,34 @@ def _useful(sde: StochasticODE, P: FloatArray, precise: PreciseLaw) -> bool:
     return bool((np.abs(variance - expected) <= USEFUL * expected + floor).all() and (means <= USEFUL * size).all())
 
 
-CLAIMED, LARGE_CLAIMED = 1e-9, 1e-6
-"""What a variance is right to, relative to itself: in small networks, and in those of more than `MOST` states.
+def _share_lost(A: FloatArray, count: int) -> float:
+    """How much more than it seems there may be of modes so slow that A does not tell whether they decay.
 
-Time constants to a hundred times that, but to `LARGE_CLAIMED` at least.
-"""
+    Eigenvalues are known to rounding of the largest. Of the inverse the slow modes are the large ones: it tells.
+    Infinite where it does not, or where one does not decay.
+    """
+    try:
+        inverse = np.linalg.eigvals(np.linalg.inv(A))
+    except np.linalg.LinAlgError:
+        return np.inf
+    slow = inverse[np.argsort(-np.abs(inverse))][:count]
+    if not (slow.real < -1e-6 * np.abs(slow)).all():
+        return np.inf
+    rates = -(1.0 / slow).real
+    return max(1.0, float(10.0 * np.finfo(float).eps * np.linalg.norm(A) / rates.min()))
+
+
+QUICK = 24
+"""States up to which more digits cost less than half a second."""
+
+CLAIMED, LARGE_CLAIMED = 1e-9, 1e-6
+"""What a variance is right to, relative to itself: in networks of up to `QUICK` states, and in larger ones."""
+
+TIMED = 1e-6
+"""What a time constant is right to, relative to itself."""
+
+SIGN_KNOWN = 0.5
+"""What the decay of a mode may be off, relative to itself, for doubles to know that it decays."""
 
 USEFUL = 1e-4
 """What a variance may be off in doubles for these to serve for spectra and runs in time."""
@@ -461,7 +571,7 @@ def _with_error(sde: StochasticODE, form: SchurForm) -> tuple[FloatArray, float]
     # What refinement moved is far more than what it left.
     error = max(error, 1e-3 * float(np.abs(np.einsum("ij,ij->i", weighted @ last, weighted)).max(initial=0.0)))
     spread = np.sqrt(np.maximum(P.diagonal(), 0.0))
-    if not (np.abs(last) <= 1e-6 * np.outer(spread, spread)).all():
+    if not (np.abs(last) <= 1e-3 * np.outer(spread, spread)).all():
         error = np.inf
     drift = rounding_of_means(sde, sde.mean)
     mean = np.abs(readouts(sde, sde.H @ sde.mean + sde.y0))
@@ -557,21 +667,30 @@ class SchurForm:
     """``A = U T U^T``, U orthogonal, T upper triangular but for blocks of two on its diagonal; (n, n) each.
 
     Parts of A that nothing connects have rows and columns of their own, so that each is as exact as it is by itself.
+    ``groups`` are ranges of columns, of parts whose sizes are alike: what is slow in one is not rounding of another.
     """
 
     T: FloatArray
     U: FloatArray
+    groups: list[slice]
 
     @classmethod
     def of(cls, A: FloatArray) -> SchurForm:
         """Find it."""
         T, U = np.zeros_like(A), np.zeros_like(A)
-        first = 0
-        for part in parts(A):
-            columns = np.arange(first, first + len(part))
-            T[np.ix_(columns, columns)], U[np.ix_(part, columns)] = la.schur(A[np.ix_(part, part)], output="real")
+        found = sorted(((float(np.linalg.norm(A[np.ix_(part, part)])), part) for part in parts(A)), key=lambda x: x[0])
+        groups: list[slice] = []
+        first, least = 0, 0.0
+        for size, part in found:
+            columns = slice(first, first + len(part))
+            T[columns, columns], U[part, columns] = la.schur(A[np.ix_(part, part)], output="real")
+            if groups and size <= 1e4 * least:
+                groups[-1] = slice(groups[-1].start, columns.stop)
+            else:
+                groups.append(columns)
+                least = size
             first += len(part)
-        return cls(T, U)
+        return cls(T, U, groups)
 
     def solve(self, Q: FloatArray) -> FloatArray:
         """``A P + P A^T + Q = 0`` for symmetric Q, (n, n)."""
@@ -583,12 +702,18 @@ class SchurForm:
 
     def _solve(self, Q: FloatArray, first: str, second: str) -> FloatArray:
         right = -(self.U.T @ Q @ self.U)
-        solution, factor, info = dtrsyl(self.T, self.T, right, trana=first, tranb=second)
-        if info < 0:
-            raise ValueError(f"trsyl: argument {-info}")
-        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # of what is singular to rounding
-            found = self.U @ (solution / factor) @ self.U.T
-        return _symmetric(found)
+        found = np.empty_like(right)
+        for rows in self.groups:
+            for columns in self.groups:
+                # Its own tolerance is the rounding of the larger of the two.
+                given = self.T[rows, rows], self.T[columns, columns], right[rows, columns]
+                solution, factor, info = dtrsyl(*given, trana=first, tranb=second)
+                if info < 0:
+                    raise ValueError(f"trsyl: argument {-info}")
+                with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # of what is singular to rounding
+                    found[rows, columns] = solution / factor
+        with np.errstate(over="ignore", invalid="ignore"):
+            return _symmetric(self.U @ found @ self.U.T)
 
 
 def _smith(A: FloatArray, Q: FloatArray, rows: FloatArray | None = None) -> FloatArray | None:

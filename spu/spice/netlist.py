@@ -20,12 +20,13 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from spu.choice import ROUNDING
 from spu.circuit import Circuit, Instances, lower
 from spu.constants import BOLTZMANN, GROUND, ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
 from spu.device import Device
 from spu.elements import unit_noise_resistance
 from spu.emulator.law import Law, solve
-from spu.errors import InputError
+from spu.errors import InputError, InternalError
 from spu.sde import stochastic_ode
 from spu.sparse import is_diagonal
 from spu.spice.dialects import NGSPICE, Dialect, Measurement, Tolerances, find_dialect, noise_element, number
@@ -136,6 +137,7 @@ def _lines(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iter
         yield from dialect.end()
         return
     law = solve(stochastic_ode(circuit)) if law is None else law
+    _hold_law(circuit, law)
     times = timing(law)
     yield from _header(device, circuit, law, times, seed, dialect)
     yield from _parameters(circuit, law, times, seed, dialect)
@@ -149,6 +151,28 @@ def _lines(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iter
 def _rows(matrix: FloatArray) -> Iterator[str]:
     for row in matrix:
         yield "  " + " ".join(f"{value: .9e}" for value in row)
+
+
+def _hold_law(circuit: Circuit, law: Law) -> None:
+    """Hold a law that is printed against the circuit that is printed with it.
+
+    Means and covariances have to solve the circuit's equations, stamped once more; the readout has to be the same.
+
+    Raises
+    ------
+    InternalError
+        If they are another circuit's.
+    """
+    if max(law.voltage_covariance.shape) > _HEADER_ROWS:
+        return
+    sde = stochastic_ode(circuit)
+    same = list(law.sde.probes) == list(sde.probes) and law.sde.E.shape == sde.E.shape
+    pairs = [(getattr(law.sde, name), getattr(sde, name)) for name in ("E", "F", "K", "H")] if same else []
+    for held, made in [*pairs, (law.sde.readout.matrix, circuit.readout.matrix)]:
+        same = same and held.shape == made.shape and bool(abs(held - made).max() <= 1e-12 * abs(made).max())
+    same = same and bool(np.array_equal(law.sde.s, sde.s))
+    if not same:
+        raise InternalError("the law of the netlist's header is another circuit's than the netlist's")
 
 
 def _header(device: Device, circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dialect) -> list[str]:
@@ -174,7 +198,7 @@ def _header(device: Device, circuit: Circuit, law: Law, times: Timing, seed: int
         lines.append(f"It {what}:")
         lines += _limited(problem.matrix)
         lines.append("Target mean of x:")
-        lines += _limited(problem.target_mean[None, :])
+        lines += _limited(problem.target_mean[None, :], float(np.abs(problem.target_mean).max(initial=0.0)))
     readout = device.readout
     if is_diagonal(readout.matrix):
         lines.append("Mapping, x = gain * v + offset:   variable, cell, gain (1/V), offset")
@@ -187,10 +211,12 @@ def _header(device: Device, circuit: Circuit, law: Law, times: Timing, seed: int
     else:
         lines.append("Mapping, x = T v + offset; the cells, then for each variable its row of T (1/V) and its offset:")
         lines += _mapping(circuit)
+    mean, covariance = law.voltage_mean[None, :], law.voltage_covariance
+    spread = float(np.sqrt(covariance.diagonal().max(initial=0.0)))
     lines.append("Expected mean of the cell voltages, V:")
-    lines += _limited(law.voltage_mean[None, :])
+    lines += _limited(mean, max(spread, float(np.abs(mean).max(initial=0.0))))
     lines.append("Expected covariance of the cell voltages with white noise, V^2:")
-    lines += _limited(law.voltage_covariance)
+    lines += _limited(covariance, spread**2)
     lines.append(
         f"Slowest time constant {times.slowest:.4g} s; samples every ts = {number(times.sample_time)} s in .tran."
     )
@@ -218,10 +244,12 @@ def _mapping(circuit: Circuit) -> list[str]:
     return [f"  cells: {' '.join(circuit.probes)}", *named]
 
 
-def _limited(matrix: FloatArray | sp.csr_array) -> list[str]:
+def _limited(matrix: FloatArray | sp.csr_array, scale: float = 0.0) -> list[str]:
+    """The rows of a matrix that is not too large; zeros where entries are but rounding beside the scale."""
     if max(matrix.shape) > _HEADER_ROWS:
         return [f"  ({matrix.shape[0]} x {matrix.shape[1]}: see problem.json)"]
-    return list(_rows(matrix.toarray() if sp.issparse(matrix) else matrix))
+    dense = matrix.toarray() if sp.issparse(matrix) else matrix
+    return list(_rows(np.where(np.abs(dense) > ROUNDING * scale, dense, 0.0)))
 
 
 def _parameters(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dialect) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spu.choice import ROUNDING
 from spu.circuit import Circuit
 from spu.constants import BOLTZMANN, ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
 from spu.device import Device
@@ -89,10 +90,13 @@ def opening(device: Device, circuit: Circuit, seed: int) -> list[str]:
         :_SHOWN
     ]:
         lines.append(f"*   {variable} {number(gain)} {number(offset)}")
+    moments = [values for values in (prediction.mean, prediction.covariance) if values is not None]
+    size = max((float(np.abs(values).max()) for values in moments), default=0.0)
     for label, values in (("mean", prediction.mean), ("covariance", prediction.covariance)):
         if values is not None and equation.n <= _SHOWN:
             lines.append(f"* Stationary {label} of x, with white noise:")
-            lines += ["*   " + " ".join(f"{value: .6e}" for value in row) for row in np.atleast_2d(values)]
+            rows = np.where(np.abs(values) > ROUNDING * size, values, 0.0)  # 0 where there is but rounding
+            lines += ["*   " + " ".join(f"{value: .6e}" for value in row) for row in np.atleast_2d(rows)]
     return [*lines, *_parameters(circuit, equation, times, seed)]
 
 
@@ -155,7 +159,10 @@ def closing(device: Device, circuit: Circuit) -> list[str]:
     for k, (variable, vector) in enumerate(zip(device.readout.variables, vectors, strict=False)):
         known = ["", ""]
         if prediction.mean is not None and prediction.covariance is not None:
-            known = [f" expected {prediction.mean[k]:.6e}", f" expected {prediction.covariance[k, k]:.6e}"]
+            variance = float(prediction.covariance[k, k])
+            mean = float(prediction.mean[k])
+            mean = mean if abs(mean) > ROUNDING * np.sqrt(variance) else 0.0
+            known = [f" expected {mean:.6e}", f" expected {variance:.6e}"]
         lines += [
             f"let x = v({vector}) * {number(gains[k])} + {number(device.readout.offset[k])}",
             "let centre = mean(x)",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from spu.choice import TOLERANCE
 from spu.emulator.large import SparseStationary
 from spu.emulator.law import Law
 from spu.emulator.stationary import EXTENDED, Stationary
@@ -52,10 +53,11 @@ def timing(law: Law) -> Timing:
     magnitudes = np.abs(poles) / (2 * np.pi)
     low, high = float(magnitudes.min()) / 300.0, float(magnitudes.max()) * 300.0
     per_decade = sweep_points(law)
-    coarse = np.geomspace(low, high, int(np.log10(high / low) * min(per_decade, 60)) + 2)
+    coarse = np.geomspace(low, high, int(np.log10(high / low) * min(per_decade, 60) + TOLERANCE) + 2)
     share = np.cumsum(_power(law, coarse) * np.gradient(coarse)[:, None], axis=0)
     share = (share / np.where(share[-1] > 0, share[-1], 1.0)).mean(axis=1)
-    reference = 2 * np.pi * float(coarse[min(int(np.searchsorted(share, 0.8 * share[-1])), len(coarse) - 1)])
+    there = min(int(np.searchsorted(share, (0.8 - TOLERANCE) * share[-1])), len(coarse) - 1)
+    reference = 2 * np.pi * float(coarse[there])
     slowest = law.slowest
     sample_time = max(0.3 / reference, 25.0 * slowest / TRANSIENT_SAMPLES)
     return Timing(reference, slowest, _round(sample_time), low, high, per_decade)
@@ -84,7 +86,7 @@ def sweep_points(law: Law) -> int:
     poles = law.seen
     theta = float(np.arctan2(-poles.real, np.abs(poles.imag)).min())
     step = 2 * np.pi * theta / np.log(1e7)
-    return int(np.clip(np.ceil(np.log(10.0) / step), 12, 4000))
+    return int(np.clip(np.ceil(np.log(10.0) / step - TOLERANCE), 12, 4000))
 
 
 def sweep_integral(frequencies: FloatArray, values: FloatArray) -> FloatArray:
@@ -100,5 +102,5 @@ def sweep_integral(frequencies: FloatArray, values: FloatArray) -> FloatArray:
 
 
 def _round(value: float) -> float:
-    """Two significant digits: a number a designer can read."""
-    return float(f"{value:.1e}")
+    """Two significant digits: a number a designer can read. In the middle of two it is the larger one."""
+    return float(f"{value * (1 + TOLERANCE):.1e}")

@@ -168,7 +168,7 @@ def read_netlist(
     if problem is not None and problem.variables != chosen.readout.variables:
         raise UsageError(
             f"the problem's variables are {', '.join(problem.variables[:6])}, what is read out is "
-            f"{', '.join(chosen.readout.variables[:6])}: name probes with --probe NAME=NODE"
+            f"{', '.join(chosen.readout.variables[:6])}: name probes with spu import --probe NAME=NODE"
         )
     text = _text(source, Path(path))
     circuit = build(deck, noisy, chosen, _hash(text, choices), problem)

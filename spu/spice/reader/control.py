@@ -24,6 +24,12 @@ _HARMLESS = frozenset((*_ANALYSES, *_RESULTS, *_FLOW, "set", "unset", "setseed",
 _CHANGING = frozenset(("alter", "altermod", "alterparam", "mc_source", "edit", "option", "options"))
 
 
+OPTIONS = frozenset(
+    ("temp", "tnom", "rshunt", "cshunt", "gshunt", "rseries", "scale", "scalm", "no_auto_gnd", "ngbehavior")
+)
+"""Options, and variables of ngspice's, by which the same lines are another circuit."""
+
+
 def forbidden(raw: str) -> str | None:
     """Say why a line of a control block cannot be left out without a word; None where it can.
 
@@ -40,7 +46,7 @@ def forbidden(raw: str) -> str | None:
         return "a backquote runs a program"
     if re.search(r"\b(shell|system)\b", text.lower()):
         return "shell runs a program"
-    if word in _CHANGING or re.match(r"set\s+(temp|tnom)\b", text.lower()):
+    if word in _CHANGING or (word in ("set", "unset") and OPTIONS & set(re.findall(r"\w+", text.lower()))):
         return f"{word} changes the circuit: the deck must say what it is"
     if word not in _HARMLESS:
         return f"{shorten(word)[1:-1]} is more than an analysis"

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from spu.constants import GROUND
+from spu.constants import CELSIUS, GROUND
 from spu.elements import Inductor, MutualInductance, VoltageSource
 from spu.errors import DeckError
 from spu.names import shorten, suggest
 from spu.spice.reader.limits import MAX_DEPTH, Budget
+from spu.spice.reader.lines import Line
 from spu.spice.reader.placed import Placed, Surroundings, node_name, place
 from spu.spice.reader.scopes import Scope
 from spu.spice.reader.statements import Definition, Program, Statement
-
-_CELSIUS = 273.15
-_ADDS_ELEMENTS = ("rshunt", "cshunt", "rseries", "scale")
 
 
 @dataclass(eq=False)
@@ -76,19 +74,17 @@ def elaborate(program: Program, max_instances: int) -> Elaborated:
     """
     budget = Budget.of(max_instances)
     top = Scope(program.top, budget, constants={"pi": 3.141592653589793})
-    for name in _ADDS_ELEMENTS:
-        if name in program.options:
-            line = program.options[name].line
-            raise line.refuse(f".options {name} changes the circuit's elements: write them out")
+    for name, option in program.options.items():
+        if name not in ("temp", "tnom"):
+            raise option.line.refuse(f".options {name} changes the circuit's elements: write them out")
     found = {"temp": 27.0, "tnom": 27.0}
     for name in found:
         if name in program.options:
             option = program.options[name]
             found[name] = top.number(option.expression, option.line, name)
-    kelvin = round(found["temp"] + _CELSIUS, 9)  # 26.85 + 273.15 is not the double 300.0
+    kelvin = round(found["temp"] + CELSIUS, 9)  # 26.85 + 273.15 is not the double 300.0
     if kelvin < 0:
         raise program.options["temp"].line.refuse(f"temp={found['temp']:g}: below absolute zero (-273.15 Celsius)")
-    top.constants["temper"] = found["temp"]
     work = _Elaboration(program, budget, max_instances, found["temp"], found["tnom"])
     work.result.temperature = kelvin
     work.expand(top, "", {}, ())
@@ -103,6 +99,7 @@ class _Elaboration:
         self._temperature = temperature
         self._nominal = nominal
         self._global: dict[str, int] = {}
+        self._names: set[str] = set()
         self.result = Elaborated(0.0)
 
     def expand(self, scope: Scope, path: str, ports: dict[str, int], chain: tuple[Definition, ...]) -> None:
@@ -117,30 +114,28 @@ class _Elaboration:
             if statement.name[0] == "x":
                 calls.append(statement)
                 for token in statement.tokens[:-1]:
-                    self._node(here, node_name(token.text))
+                    self._node(here, node_name(token.text), statement.line)
                 continue
             for element in place(statement, around):
                 for node in element.nodes:
-                    self._node(here, node)
+                    self._node(here, node, statement.line)
                 here.elements.append(element)
         _refuse_names(here, calls)
         for call in calls:
             self._call(call, scope, here, (*chain, definition))
 
-    def _node(self, here: Expansion, local: str) -> int:
+    def _node(self, here: Expansion, local: str, line: Line) -> int:
         if local not in here.nodes:
-            names = self.result.node_names
-            if local in self._program.global_nodes and here.path:
-                number = self._global.get(local)
-                if number is None:
-                    number = self._global[local] = len(names)
-                    names.append(local)
-            elif not here.path and local in self._global:
-                number = self._global[local]
-            else:
-                number = len(names)
-                names.append(f"{here.path}.{local}" if here.path else local)
-                if local in self._program.global_nodes:
+            number = self._global.get(local)
+            if number is None:
+                number = len(self.result.node_names)
+                is_global = local in self._program.global_nodes
+                name = local if is_global or not here.path else f"{here.path}.{local}"
+                if name in self._names:
+                    raise line.refuse(f"node {shorten(name)} is two: one written so, and one within a subcircuit")
+                self.result.node_names.append(name)
+                self._names.add(name)
+                if is_global:
                     self._global[local] = number
             here.nodes[local] = number
         return here.nodes[local]
@@ -170,7 +165,12 @@ class _Elaboration:
                 known = suggest(key, definition.defaults) if definition.defaults else "it has none"
                 raise call.line.refuse(f"{call.name}: subcircuit {definition.name} has no parameter {key}; {known}")
             inner.give(key, scope.number(expression, call.line, key), call.line)
-        ports = {port: self._node(here, node) for port, node in zip(definition.ports, nodes, strict=True)}
+        for port in definition.ports:
+            if port in self._program.global_nodes:
+                raise definition.line.refuse(
+                    f"{shorten(port)} is a node of the .subckt line and of .global: give it one name"
+                )
+        ports = {port: self._node(here, node, call.line) for port, node in zip(definition.ports, nodes, strict=True)}
         self.expand(inner, f"{here.path}.{call.name}" if here.path else call.name, ports, chain)
 
 
@@ -194,6 +194,11 @@ def _refuse_names(here: Expansion, calls: list[Statement]) -> None:
                 what = "inductor" if inductor else "voltage source"
                 raise element.statement.line.refuse(
                     f"{element.statement.name}: there is no {what} {shorten(name)} beside it"
+                )
+            if inductor and "m" in other.statement.settings:
+                raise other.statement.line.refuse(
+                    f"{name} is coupled ({element.statement.name}) and has m=, which simulators scale differently: "
+                    "write its inductance"
                 )
 
 

@@ -2,7 +2,10 @@ r"""Expressions of parameters and of behavioural sources: parsed once, worked ou
 
 The grammar is that of ngspice's parameters: ``? :``, ``||``, ``&&``, comparisons, ``+ -``, ``* / % \``,
 unary ``- + !``, ``^`` or ``**`` (left to right, and before the sign: ``-2^2`` is -4), functions. What ngspice
-works out in a way of its own (a negative base under ``^`` loses its sign) is refused.
+works out in a way of its own is refused: a negative base under ``^``, which loses its sign; a sign behind an operator
+(``2*-x+1`` is -2*(x+1) to it), but for a number's; comparisons of comparisons; a choice within a choice. So is what
+hangs on the last bit, as numbers travel through texts of 16 digits: comparing, rounding or choosing by numbers that
+differ by no more.
 
 Values are numbers, or in behavioural sources `Linear` combinations of voltages and currents: the
 coefficients come out of exact arithmetic on linear forms, never from differences.
@@ -109,7 +112,8 @@ _TOKEN = re.compile(
     r"|(?P<op>\*\*|==|!=|<>|<=|>=|&&|\|\||[-+*/%\\^<>!?:(),]))"
 )
 _BRANCH = re.compile(r"\s*([^\s(),]+)\s*(?:,\s*([^\s(),]+)\s*)?\)")
-_LEVELS = (("||",), ("&&",), ("==", "!=", "<>"), ("<", ">", "<=", ">="), ("+", "-"), ("*", "/", "%", "\\"))
+_COMPARING = ("==", "!=", "<>", "<", ">", "<=", ">=")
+_LEVELS = (("||",), ("&&",), _COMPARING, ("+", "-"), ("*", "/", "%", "\\"))
 
 
 @lru_cache(maxsize=20_000)
@@ -167,37 +171,47 @@ class _Parser:
             return True
         return False
 
-    def _ternary(self) -> Node:
+    def _ternary(self, leading: bool = True, inside: bool = False) -> Node:
+        """A choice, or what stands in one: ``leading`` where a sign may come first, ``inside`` between ? and :."""
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise ExpressionError(f"an expression is nested more than {MAX_DEPTH} deep")
-        condition = self._binary(0)
+        condition = self._binary(0, leading)
         if self._take("?"):
-            yes = self._ternary()
+            yes = self._ternary(leading=False, inside=True)
             if not self._take(":"):
                 raise self._wrong()
-            condition = ("if", condition, yes, self._ternary())
+            condition = ("inner if" if inside else "if", condition, yes, self._ternary(leading=False))
         self._depth -= 1
         return condition
 
-    def _binary(self, level: int) -> Node:
+    def _binary(self, level: int, leading: bool) -> Node:
         """One level of operators, left to right; a chain of them is one node however long."""
         if level == len(_LEVELS):
-            return self._unary()
-        first = self._binary(level + 1)
+            return self._unary(leading)
+        first = self._binary(level + 1, leading)
         rest: list[tuple[str, Node]] = []
         while self._kind == "op" and self._token in _LEVELS[level]:
             operator = self._token
             self._advance()
-            rest.append((operator, self._binary(level + 1)))
+            rest.append((operator, self._binary(level + 1, leading=False)))
+        if len(rest) > 1 and _LEVELS[level] is _COMPARING:
+            raise self._unclear("a comparison of a comparison")
         return ("chain", first, tuple(rest)) if rest else first
 
-    def _unary(self) -> Node:
+    def _unary(self, leading: bool) -> Node:
         signs = ""
         while self._kind == "op" and self._token in ("-", "+", "!"):
             signs += self._token
             self._advance()
+        if len(signs) > 1 and signs.strip("!"):
+            raise self._unclear("signs in a row")
+        is_number = self._kind == "number"
         operand = self._power()
+        if signs.strip("!") and not leading and not (is_number and operand[0] == "number"):
+            raise self._unclear("a sign behind an operator")
+        if "!" in signs and not leading and operand[0] == "chain":
+            raise self._unclear("! before a power")
         return ("signs", signs, operand) if signs.strip("+") else operand
 
     def _power(self) -> Node:
@@ -206,12 +220,21 @@ class _Parser:
         while self._kind == "op" and self._token in ("^", "**"):
             self._advance()
             sign = ""
-            while self._kind == "op" and self._token in ("-", "+"):
-                sign += self._token
+            if self._kind == "op" and self._token in ("-", "+"):
+                sign = self._token
                 self._advance()
+                if self._kind != "number":
+                    raise self._unclear("a sign behind an operator")
             exponent = self._atom()
+            if sign and self._kind == "op" and self._token in ("^", "**"):
+                raise self._unclear("a signed exponent before another")
             rest.append(("^", ("signs", sign, exponent) if sign else exponent))
         return ("chain", first, tuple(rest)) if rest else first
+
+    def _unclear(self, what: str) -> ExpressionError:
+        return ExpressionError(
+            f"in the expression {_shown(self._text)}, {what} is not what it seems to ngspice: write parentheses"
+        )
 
     def _atom(self) -> Node:
         kind, token = self._kind, self._token
@@ -266,8 +289,15 @@ def _shown(text: str) -> str:
 # --- working out ---------------------------------------------------------------------------
 
 
-def evaluate(expression: Expression, scope: Scope) -> Value:
+def evaluate(expression: Expression, scope: Scope, *, behavioural: bool = False) -> Value:
     """Work an expression out.
+
+    Parameters
+    ----------
+    expression, scope:
+        What, and where.
+    behavioural:
+        Whether it is the expression of a source, in which ngspice's functions differ a little from a parameter's.
 
     Raises
     ------
@@ -277,7 +307,7 @@ def evaluate(expression: Expression, scope: Scope) -> Value:
         Where voltages or currents do not enter linearly.
     """
     try:
-        return _Evaluation(scope, [MAX_OPERATIONS]).value(expression.tree)
+        return _Evaluation(scope, [MAX_OPERATIONS], behavioural).value(expression.tree)
     except ExpressionError as error:
         if "expression" in str(error):
             raise
@@ -285,9 +315,17 @@ def evaluate(expression: Expression, scope: Scope) -> Value:
 
 
 class _Evaluation:
-    def __init__(self, scope: Scope, left: list[int], depth: int = 0, local: dict[str, Value] | None = None) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        left: list[int],
+        behavioural: bool,
+        depth: int = 0,
+        local: dict[str, Value] | None = None,
+    ) -> None:
         self._scope = scope
         self._left = left
+        self._behavioural = behavioural
         self._depth = depth
         self._local = local or {}
 
@@ -304,27 +342,48 @@ class _Evaluation:
         if kind == "chain":
             total = self.value(node[1])
             for operator, operand in node[2]:
-                if operator in ("&&", "||") and (_number(total, operator) != 0) == (operator == "||"):
+                if operator in ("&&", "||") and self._truth(total, operator) == (operator == "||"):
                     total = float(operator == "||")  # what stands behind is not looked at
                     continue
-                total = _operate(operator, total, self.value(operand))
+                total = self._operate(operator, total, self.value(operand))
             return total
         if kind == "signs":
             inner = self.value(node[2])
             for sign in reversed(node[1]):
                 if sign == "!":
-                    inner = float(_number(inner, "!") == 0)
+                    inner = float(not self._truth(inner, "!"))
                 elif sign == "-":
                     inner = inner.times(-1.0) if isinstance(inner, Linear) else -inner
             return inner
         if kind == "if":
-            return self.value(node[2] if _number(self.value(node[1]), "?") != 0 else node[3])
+            return self.value(node[2] if self._truth(self.value(node[1]), "?") else node[3])
+        if kind == "inner if":
+            if not self._truth(self.value(node[1]), "?"):
+                raise ExpressionError(
+                    "a choice between ? and :, whose second branch ngspice does not find: write (...)"
+                )
+            return self.value(node[2])
         if kind == "call":
             return self._call(node[1], node[2])
         if kind == "i":
             return Linear(0.0, {("i", node[1]): 1.0})
         voltage = Linear(0.0, {("v", node[1]): 1.0})
         return voltage if node[2] is None else voltage.plus(Linear(0.0, {("v", node[2]): 1.0}), -1.0)
+
+    def _close(self, x: float, y: float, size: float) -> bool:
+        """Whether two numbers may have another order in ngspice: by rounding they differ, or in a source are equal."""
+        return abs(x - y) <= _LAST_BITS * max(abs(size), abs(y)) and (self._behavioural or x != y)
+
+    def _truth(self, value: Value, where: str) -> bool:
+        number = _number(value, where)
+        if 0 < abs(number) < _LAST_BITS:
+            raise ExpressionError(f"{number:g} before {where!r} hangs on the last bit")
+        return number != 0
+
+    def _operate(self, operator: str, a: Value, b: Value) -> Value:
+        if operator in _COMPARING and self._close(x := _number(a, operator), y := _number(b, operator), x):
+            raise ExpressionError(f"{x:.17g} {operator} {y:.17g} hangs on the last bit")
+        return _operate(operator, a, b)
 
     def _call(self, name: str, nodes: tuple[Node, ...]) -> Value:
         function = self._scope.function(name)
@@ -334,11 +393,12 @@ class _Evaluation:
             if len(nodes) != len(function.arguments):
                 raise ExpressionError(f"{name} takes {len(function.arguments)} arguments, not {len(nodes)}")
             local = dict(zip(function.arguments, map(self.value, nodes), strict=True))
-            return _Evaluation(self._scope, self._left, self._depth + 1, local).value(function.body.tree)
+            inner = _Evaluation(self._scope, self._left, self._behavioural, self._depth + 1, local)
+            return inner.value(function.body.tree)
         if name in ("ternary_fcn", "if"):
             if len(nodes) != 3:
                 raise ExpressionError(f"{name} takes 3 arguments, not {len(nodes)}")
-            return self.value(nodes[1] if _number(self.value(nodes[0]), name) != 0 else nodes[2])
+            return self.value(nodes[1] if self._truth(self.value(nodes[0]), name) else nodes[2])
         if name in _RANDOM:
             raise ExpressionError(f"{name} draws a random number: give the value that is meant")
         if name not in _FUNCTIONS:
@@ -347,6 +407,10 @@ class _Evaluation:
         if len(nodes) != count and not (count < 0 and len(nodes) >= -count):
             raise ExpressionError(f"{name} takes {abs(count)} arguments, not {len(nodes)}")
         numbers = [_number(self.value(node), name) for node in nodes]
+        if self._behavioural and name == "pow" and numbers[0] < 0 and math.fmod(numbers[1], 2.0) != 0:
+            raise ExpressionError("pow of a negative number, which ngspice's sources take without its sign")
+        if name in _STEPS and self._close(*_STEPS[name](numbers[0]), numbers[0]):
+            raise ExpressionError(f"{name}({numbers[0]:.17g}) hangs on the last bit")
         try:
             return _finite(compute(*numbers), name)
         except ExpressionError:
@@ -381,7 +445,9 @@ def _operate(operator: str, a: Value, b: Value) -> Value:
         raise ExpressionError("a negative number under ^ or **, which ngspice takes without its sign: write pow()")
     try:
         return _finite(_OPERATORS[operator](x, y), operator)
-    except (OverflowError, ZeroDivisionError):
+    except (OverflowError, ValueError, ZeroDivisionError) as error:  # ValueError: 0^-1
+        if isinstance(error, ExpressionError):
+            raise
         raise ExpressionError(f"{x:g} {operator} {y:g} has no finite value") from None
 
 
@@ -401,6 +467,16 @@ def _operate_linear(operator: str, a: Value, b: Value) -> Linear:
     for value in (found.constant, *found.terms.values()):
         _finite(value, operator)
     return found
+
+
+_LAST_BITS = 1e-13
+"""Relative: the digits of a number that ngspice hands from text to text."""
+_STEPS: dict[str, Callable[[float], tuple[float, float]]] = {
+    **dict.fromkeys(("int", "floor", "ceil"), lambda x: (x, round(x))),
+    "nint": lambda x: (x, math.floor(x) + 0.5),
+    "sgn": lambda x: (x, 0.0),
+}
+"""Of functions that jump: the argument, and where the next jump is."""
 
 
 def _pwr(x: float, y: float) -> float:
@@ -461,5 +537,10 @@ _FUNCTIONS: dict[str, tuple[int, Callable[..., float]]] = {
     "atanh": (1, math.atanh),
 }
 """Functions of ngspice's parameters, with their numbers of arguments (negative: at least so many)."""
+
+RESERVED = frozenset(
+    (*_FUNCTIONS, "ternary_fcn", "temper", "time", "hertz", "gauss", "agauss", "unif", "aunif", "limit")
+)
+"""Names that ngspice never takes for a parameter's."""
 
 _RANDOM = frozenset(("gauss", "agauss", "unif", "aunif", "limit", "rand", "random", "flat", "mc", "white"))

@@ -68,7 +68,9 @@ class Budget:
         self.instances -= 1
         if self.instances < 0:
             raise DeckError(
-                f"makes more than {most} instances of subcircuits; --max-instances N allows more", file=file, line=line
+                f"makes more than {most} instances of subcircuits; spu import --max-instances N allows more",
+                file=file,
+                line=line,
             )
 
     def spend(self, file: str, line: int) -> None:
@@ -81,7 +83,9 @@ class Budget:
         """
         self.steps -= 1
         if self.steps < 0:
-            raise DeckError("takes too long to work out; --max-instances N allows more work", file=file, line=line)
+            raise DeckError(
+                "takes too long to work out; spu import --max-instances N allows more work", file=file, line=line
+            )
 
 
 def bytes_for(instances: int) -> int:

@@ -1,9 +1,12 @@
 """From files to logical lines: encodings, comments, continuations, includes, control blocks.
 
 This is the one place that knows how a deck is laid out as text; the check's `spu.spice.deck`
-and the reader of netlists start from the same lines. Comments are those of ngspice and of
-LTspice: ``*`` and ``#`` at the beginning of a line, ``;``, ``//`` and ``$`` with a space behind a
-statement.
+and the reader of netlists start from the same lines. What ``ngspice -b`` makes of the file must be the
+same circuit, so comments are ngspice's: ``*`` and ``$`` at the beginning of a line, ``;`` and ``//`` anywhere,
+``$`` behind a space, a tab or a comma. Refused is where it goes its own way: text after ``.end`` (it reads on), ``#``
+for a comment, two backslashes at the end of a line (the next one continues it), an ``@`` at the beginning (it reads no
+further), a carriage return within a line (it leaves it out), a continuation of what is a comment to it, and
+titles that it does not take for titles.
 
 A deck may come from anywhere. Nothing in it is executed; files are read only inside the folder of
 the deck, symbolic links followed, unless the user says otherwise; a control block is left
@@ -40,11 +43,11 @@ CIRCUIT = (
 )
 """Dot commands that describe the circuit."""
 
-OUTPUT = (".print", ".plot", ".save", ".probe")
+OUTPUT = (".print", ".plot", ".save", ".probe", ".noise")
 """Dot commands that name what is read out."""
 
 LEFT_OUT = (
-    *(".tran", ".ac", ".dc", ".op", ".noise", ".tf", ".pz", ".sens", ".disto", ".four", ".meas", ".measure"),
+    *(".tran", ".ac", ".dc", ".op", ".tf", ".pz", ".sens", ".disto", ".four", ".meas", ".measure"),
     *(".width", ".title", ".fft", ".backanno", ".net", ".csparam"),
 )
 """Analyses and the like: whoever takes the deck runs analyses of its own."""
@@ -146,20 +149,48 @@ def _decode(data: bytes, path: Path) -> str:
         except UnicodeDecodeError:
             text = data.decode("latin-1")
     if "\0" in text:
-        line = len(_LINE_END.findall(text, 0, text.index("\0"))) + 1
+        line = text.count("\n", 0, text.index("\0")) + 1
         raise InputError("is not a text file: it holds a NUL byte", file=path, line=line)
     return text
 
 
-_LINE_END = re.compile(r"\r\n|\n|\r")  # what ngspice takes for line ends, and no more
-_COMMENT = re.compile(r";|//|\$(?=\s|$)")
+_LINE_END = re.compile(r"\r*\n")  # what ngspice takes for line ends, and no more
+_COMMENT = re.compile(r";|//|(?<=[ \t,])\$")
 _ODD = re.compile(r"[^\x20-\x7e]")
+_MAX_TITLE = 4000  # ngspice reads 4,999 characters of it, and takes the rest for a line of the circuit
 
 
 def _without_comment(raw: str) -> str:
     """A line without its comment."""
     stripped = raw.strip(" \t")
-    return "" if stripped[:1] in ("*", "#") else _COMMENT.split(stripped, maxsplit=1)[0].strip(" \t")
+    return "" if stripped[:1] in ("*", "$") else _COMMENT.split(stripped, maxsplit=1)[0].strip(" \t")
+
+
+def _refuse_layout(raw: str, path: Path, number: int) -> None:
+    """Refuse a physical line, comments included, that ngspice joins, splits or ends the file at in ways of its own."""
+    why = ""
+    if "\r" in raw:
+        why = "a carriage return within a line, which ngspice leaves out: end lines with LF or CR LF"
+    elif raw.lstrip(" \t")[:1] == "@":
+        why = "a line that begins with @ ends the file for ngspice: take it out, or write * in front"
+    elif raw.rstrip().endswith("\\\\") and raw.lstrip(" \t")[:1] not in ("*", "$"):
+        why = (
+            "two backslashes at the end, by which ngspice continues the line: write + at the beginning of the next one"
+        )
+    if why:
+        raise DeckError(why, file=path, line=number)
+
+
+def _refuse_title(title: str, path: Path, number: int, *, first: bool) -> None:
+    """Refuse a title (of the first line, or of a ``.title``) that is something else to ngspice."""
+    if len(title) > _MAX_TITLE:
+        raise DeckError(f"the title is longer than {_MAX_TITLE} characters", file=path, line=number)
+    if first and title.lstrip(" \t")[:1] == "." and not title.lower().lstrip(" \t").startswith(".title"):
+        raise DeckError(
+            f"the first line is the title, and {shorten(title.split()[0])[1:-1]} is none: write one above it",
+            file=path,
+            line=number,
+        )
 
 
 class _Reading:
@@ -180,12 +211,18 @@ class _Reading:
         if not any(map(str.strip, physical)):
             raise DeckError("is empty", file=path)
         self.source.title = physical[0]
-        if not self._ignore_control and re.match(r"\s*\*(ng_script|#)", physical[0], re.IGNORECASE):
-            raise _commands(path, 1, "the title is a command to ngspice")
+        _refuse_layout(physical[0], path, 1)
+        _refuse_title(physical[0], path, 1, first=True)
+        self._refuse_command(physical[0], path, 1)
         self.source.comments += [raw.strip()[1:] for raw in physical if raw.lstrip()[:1] == "*"]
         self._read(path, list(enumerate(physical, start=1))[1:], [])
         if len(self.source.files) == 1 and self._as_it_is and not self._ignore_control:
             self.source.verbatim = "\n".join(physical)
+
+    def _refuse_command(self, title: str, path: Path, number: int) -> None:
+        title = re.sub(r"\s*\.title", "", title, count=1, flags=re.IGNORECASE)
+        if not self._ignore_control and re.match(r"\s*\*(ng_script|#)", title, re.IGNORECASE):
+            raise _commands(path, number, "the title is a command to ngspice")
 
     def _physical(self, path: Path, by: Line | None = None) -> list[str]:
         try:
@@ -195,7 +232,8 @@ class _Reading:
         self._bytes_left -= size
         if self._bytes_left < 0:
             raise DeckError(
-                f"too long: a deck with its includes may have {self._most} bytes (more with --max-instances N)",
+                f"too long: a deck with its includes may have {self._most} bytes "
+                "(more with spu import --max-instances N)",
                 file=path if by is None else by.file,
                 line=None if by is None else by.number,
             )
@@ -213,8 +251,6 @@ class _Reading:
             word = line.words[0]
             if "`" in line.text:  # what stands in backquotes is a shell command to ngspice's own language
                 raise line.refuse("a backquote is not taken")
-            if word == ".end":
-                return
             if word in (".include", ".inc", ".lib"):
                 self._include(line, path, within)
             elif word in OUTPUT:
@@ -231,7 +267,10 @@ class _Reading:
         parts: list[str] = []
         first = length = 0
         controlled: int | None = None
+        ended: int | None = None
+        loose: int | None = None  # a line to which ngspice, or else we alone, would add what a + continues
         for number, raw in physical:
+            _refuse_layout(raw, path, number)
             text = _without_comment(raw)
             word = (text.lower().split(maxsplit=1) or [""])[0]
             if controlled is not None:
@@ -244,11 +283,27 @@ class _Reading:
             if not text:
                 if not self._ignore_control and raw.lstrip()[:2] == "*#" and forbidden(raw.lstrip()[2:]) is not None:
                     raise _commands(path, number, "behind *# stands a command to ngspice")
+                if raw.lstrip(" \t")[:1] == ";":
+                    loose = number
                 continue
+            if text[0] == "#":
+                raise DeckError("a comment begins with *; # is none to ngspice", file=path, line=number)
+            if ended is not None:
+                raise DeckError(
+                    f"stands after .end (line {ended}), where ngspice reads on: move it above, or take it out",
+                    file=path,
+                    line=number,
+                )
             text = self._plain(text, path, number)
             if text[0] == "+":
                 if not parts:
                     raise DeckError("a continuation line continues nothing", file=path, line=number)
+                if loose is not None:
+                    raise DeckError(
+                        f"a continuation behind line {loose}, which only some simulators skip: bring the two together",
+                        file=path,
+                        line=number,
+                    )
                 parts.append(text[1:].strip(" \t"))
                 length += len(text)
                 if length > MAX_STATEMENT:
@@ -260,11 +315,16 @@ class _Reading:
             if word.startswith(".control"):
                 controlled = number
                 continue
+            if word == ".end":
+                ended = number
+                continue
+            if word == ".title":
+                _refuse_title(text, path, number, first=False)
+                self._refuse_command(text, path, number)
+            loose = number if word == ".title" else None
             parts, first, length = [text], number, len(text)
             if length > MAX_STATEMENT:
                 raise DeckError(f"is longer than {MAX_STATEMENT} characters", file=path, line=first)
-            if word == ".end":
-                break
         if controlled is not None:
             raise DeckError(".control without .endc", file=path, line=controlled)
         if parts:
@@ -273,7 +333,7 @@ class _Reading:
     @staticmethod
     def _plain(text: str, path: Path, number: int) -> str:
         """Only what every SPICE reads alike: printable ASCII, with u for the micro sign."""
-        text = text.replace("\t", " ").replace("\u00b5", "u").replace("\u03bc", "u")
+        text = text.replace("\t", " ").replace("\u00b5", "u")
         odd = _ODD.search(text)
         if odd is not None:
             raise DeckError(
@@ -316,7 +376,8 @@ class _Reading:
     @staticmethod
     def _leaves(line: Line, word: str, name: str) -> DeckError:
         return line.refuse(
-            f"{word} {shorten(name)} leaves the deck's folder: copy the file there, or --include-outside reads it"
+            f"{word} {shorten(name)} leaves the deck's folder: copy the file there, or "
+            "spu import --include-outside (check, too) reads it"
         )
 
 
@@ -339,7 +400,8 @@ def _section(line: Line, file: Path, physical: list[tuple[int, str]], section: s
 
 def _commands(path: Path, number: int, why: str) -> DeckError:
     return DeckError(
-        f"{why}; nothing of it is executed here: take it out, or --ignore-control goes on without",
+        f"{why}; nothing of it is executed here: take it out, or "
+        "spu import --ignore-control (check, too) goes on without",
         file=path,
         line=number,
     )

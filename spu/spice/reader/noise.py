@@ -232,7 +232,7 @@ def _refuse_waveforms(deck: Elaborated) -> None:
                 name = expansion.name_of(element)
                 raise element.statement.line.refuse(
                     f"{name} has a waveform ({element.stimulus}), which a stationary law does not know: "
-                    f"take it out, or --silent {name} goes on with its dc value"
+                    f"take it out, or spu import --silent {name} goes on with its dc value"
                 )
 
 
@@ -255,6 +255,7 @@ class _Search:
         self._driven: dict[int, tuple[str, int]] = {}
         self._changed: dict[int, Placed] = {}
         self._twins: dict[int, str] = {}
+        self._names: dict[str, set[str]] = {}
         self.found = Noisy()
         waves = [(k, e) for k, x in enumerate(deck.expansions) for e in x.elements if e.wave is not None]
         self._touches = self._all_touches() if any(e.kind is VoltageSource for _, e in waves) else {}
@@ -277,6 +278,10 @@ class _Search:
 
     def _others(self, node: int, *known: Placed) -> list[_Touch]:
         return [touch for touch in self._touches.get(node, []) if all(touch.element is not k for k in known)]
+
+    def _thermal(self, resistor: Placed) -> float:
+        """Density of a resistor's own noise, A^2/Hz."""
+        return (self._kt4 + 4.0 * BOLTZMANN * resistor.heat) / resistor.value
 
     def _source(self, name: str, thermal: bool, kind: str, density: float, unit: str, into: str, origin: Origin) -> int:
         self.found.sources.append(NoiseSource(name, thermal, origin))
@@ -331,7 +336,7 @@ class _Search:
         if len(loads) != 1 or loads[0].element.kind is not Resistor or not loads[0].element.noisy:
             return None
         resistor = loads[0].element
-        density = self._kt4 * resistor.value
+        density = self._thermal(resistor) * resistor.value**2
         if abs(density - source.wave.density) <= SAME * source.wave.density:
             return loads[0]
         if source.name[0] == "v" and resistor.name == f"r{source.name[1:]}" and source.wave.kind != "density":
@@ -343,7 +348,7 @@ class _Search:
         assert source.wave is not None
         return source.statement.line.refuse(
             f"{name} and {other} stand for one noise, in .tran and in .noise, but make {source.wave.density:.6g} and "
-            f"{density:.6g} V^2/Hz: let them agree, or --silent one of them"
+            f"{density:.6g} V^2/Hz: let them agree, or spu import --silent one of them"
         )
 
     def _senses(self, touch: _Touch) -> bool:
@@ -365,7 +370,7 @@ class _Search:
             expansion = self._deck.expansions[controls[0].expansion]
             local = controls[0].element.nodes[controls[0].terminal]
             where = expansion.name_of(first)
-            density = self._kt4 / first.value
+            density = self._thermal(first)
             repeater = controls[0].element
             # Volts of the source that make the resistor's own current, from its first node to its second.
             gain = sign * repeater.value * (1.0 if controls[0].terminal == 2 else -1.0)
@@ -405,14 +410,20 @@ class _Search:
         ends = set(expansion.ends(element)[:2])
         for other in expansion.elements:
             if other.kind is Resistor and other.noisy and set(expansion.ends(other)) == ends and self._kt4 > 0:
-                own = self._kt4 / other.value
+                own = self._thermal(other)
                 if id(other) not in self._driven and abs(own - density) <= SAME * own:
+                    if other.heat:
+                        raise other.statement.line.refuse(
+                            f"{expansion.name_of(other)} has dtemp= and a transconductor that repeats its noise "
+                            f"({expansion.name_of(element)}), which is not taken: give it noisy=0 and a source of noise"
+                        )
                     return other
                 if element.name == f"g{other.name}":
                     raise element.statement.line.refuse(
                         f"{expansion.name_of(element)} repeats in .tran the noise of {expansion.name_of(other)} in "
                         f".noise, but makes {density:.6g} where that makes {own:.6g} A^2/Hz (at "
-                        f"{self._deck.temperature:g} K): let them agree, or --silent {expansion.name_of(other)}"
+                        f"{self._deck.temperature:g} K): let them agree, or "
+                        f"spu import --silent {expansion.name_of(other)}"
                     )
         return None
 
@@ -426,12 +437,18 @@ class _Search:
             return
         name = expansion.name_of(element)
         port = f"noise_{element.name}"
-        if element.kind is Resistor and element.noisy and self._kt4 > 0:
-            density = self._kt4 / element.value
+        if element.kind is Resistor and element.noisy and self._thermal(element) > 0:
+            density = self._thermal(element)
             p, n = self._ends(expansion, element)
             origin = Origin(_amplitude(density), nodes=(p, n), resistor=name)
-            index = self._source(name, True, "thermal", density, "A^2/Hz", f"{p} to {n}", origin)
-            into.append((element, (port, index)))
+            hot = element.heat != 0
+            index = self._source(name, not hot, "thermal", density, "A^2/Hz", f"{p} to {n}", origin)
+            if hot:  # the circuit has one temperature: a silent resistor, and its noise as a source beside it
+                own = self._free_name(expansion, f"g{element.name}")
+                noise = replace(element, kind=NoiseCurrent, name=own, value=density)
+                into += [(element, None), (noise, (port, index))]
+            else:
+                into.append((element, (port, index)))
             return
         if element.wave is None:
             into.append((element, None))
@@ -443,9 +460,8 @@ class _Search:
             name, False, element.wave.kind, element.wave.density, unit, into_words, self._origin(element, name)
         )
         kind = NoiseVoltage if voltage else NoiseCurrent
-        noise = replace(
-            element, kind=kind, name=f"{'e' if voltage else 'g'}{element.name}", value=element.wave.density, wave=None
-        )
+        own = self._free_name(expansion, f"{'e' if voltage else 'g'}{element.name}")
+        noise = replace(element, kind=kind, name=own, value=element.wave.density, wave=None)
         constant = replace(element, wave=None)
         if not voltage:
             into.append((noise, (port, index)))
@@ -456,10 +472,21 @@ class _Search:
         else:
             p, n = element.nodes
             middle = f"mid_{element.name}"
+            while middle in expansion.nodes:
+                middle += "_"
             expansion.nodes[middle] = len(self._deck.node_names)
             self._deck.node_names.append(f"{expansion.path}.{middle}" if expansion.path else middle)
             into.append((replace(noise, nodes=(p, middle)), (port, index)))
             into.append((replace(constant, nodes=(middle, n)), None))
+
+    def _free_name(self, expansion: Expansion, name: str) -> str:
+        """The name, or with underscores behind where an element has it."""
+        taken = self._names.get(expansion.path)
+        if taken is None:
+            taken = self._names[expansion.path] = {element.name for element in expansion.elements}
+        while name in taken:
+            name += "_"
+        return name
 
     def _origin(self, source: Placed, name: str) -> Origin:
         """Of the noise that an independent source makes."""

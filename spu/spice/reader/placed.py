@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from spu.constants import CELSIUS
 from spu.elements import (
     Capacitor,
     CurrentControlledCurrentSource,
@@ -53,6 +54,8 @@ class Placed:
         Of a source: its other waveform, in a word, if it has one.
     ac:
         Of a source: whether it is an input of ``.ac``.
+    heat:
+        Of a resistor: by how much it is hotter than the deck (``dtemp``), K.
     """
 
     kind: type[Element]
@@ -65,6 +68,7 @@ class Placed:
     wave: Wave | None = None
     stimulus: str | None = None
     ac: bool = False
+    heat: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -175,10 +179,21 @@ class _Reader:
     def one(self, kind: type[Element], nodes: tuple[str, ...], value: float, **more: object) -> list[Placed]:
         return [Placed(kind, self.name, nodes, value, self.statement, **more)]  # type: ignore[arg-type]
 
+    def take(self, mark: str) -> bool:
+        """Whether this mark comes next, which is then taken."""
+        if self.rest and self.rest[0] == Token("mark", mark):
+            del self.rest[0]
+            return True
+        return False
+
     def control(self) -> tuple[str, str]:
-        """Two controlling nodes, which some tools put into parentheses."""
-        self.rest = [token for token in self.rest if token.kind != "mark"]
-        p, n = self.nodes(2)
+        """Two controlling nodes: ``a b``, ``a,b``, ``(a b)`` or ``(a,b)``; any other comma moves ngspice's nodes."""
+        opened = self.take("(")
+        (p,) = self.nodes(1)
+        self.take(",")
+        (n,) = self.nodes(1)
+        if opened and not self.take(")"):
+            raise self.refuse("parentheses do not match")
         return p, n
 
 
@@ -190,8 +205,8 @@ def node_name(written: str) -> str:
 # --- passive elements ----------------------------------------------------------------------
 
 
-def _passive(read: _Reader, letter: str, words: tuple[str, ...], kind: str) -> float:
-    """The value of R, L or C at the deck's temperature, several in parallel as one."""
+def _passive(read: _Reader, letter: str, words: tuple[str, ...], kind: str, heat: float) -> float:
+    """The value of R, L or C at its temperature, which is ``heat`` K above the deck's."""
     scope = read.around.scope
     value = next((found for word in words if (found := read.setting(word)) is not None), None)
     model = None
@@ -222,9 +237,16 @@ def _passive(read: _Reader, letter: str, words: tuple[str, ...], kind: str) -> f
                 first = number
             elif name == "tc2" and second is None:
                 second = number
-    rise = read.around.temperature - nominal
+    rise = read.around.temperature + heat - nominal
     value *= 1.0 + (first or 0.0) * rise + (second or 0.0) * rise**2
     return value
+
+
+def _heat(read: _Reader) -> float:
+    heat = read.setting("dtemp") or 0.0
+    if read.around.temperature + heat < -CELSIUS:
+        raise read.refuse(f"dtemp={heat:g}: below absolute zero")
+    return heat
 
 
 def _several(read: _Reader) -> float:
@@ -237,15 +259,16 @@ def _several(read: _Reader) -> float:
 def _resistor(read: _Reader) -> list[Placed]:
     nodes = read.nodes(2)
     noisy = read.setting("noisy")
-    value = _passive(read, "r", ("r", "resistance"), "res") / _several(read)
-    read.done("; noisy, m, tc1 and tc2 are known")
+    heat = _heat(read)
+    value = _passive(read, "r", ("r", "resistance"), "res", heat) / _several(read)
+    read.done("; noisy, m, tc1, tc2 and dtemp are known")
     if value == 0:
         raise read.refuse("has no resistance: join its nodes, or use a voltage source of 0 V")
     if value < 0 and noisy != 0:
         raise read.refuse("is negative and would make negative noise: write noisy=0")
     if noisy not in (None, 0.0, 1.0):
         raise read.refuse(f"noisy={noisy:g}: it is 0 or 1")
-    return read.one(Resistor, nodes, value, noisy=noisy != 0)
+    return read.one(Resistor, nodes, value, noisy=noisy != 0, heat=heat)
 
 
 def _capacitor(read: _Reader) -> list[Placed]:
@@ -253,8 +276,8 @@ def _capacitor(read: _Reader) -> list[Placed]:
     if "q" in read.settings:
         raise read.nonlinear("is given by its charge")
     read.settings.pop("ic", None)
-    value = _passive(read, "c", ("c", "capacitance"), "cap") * _several(read)
-    read.done("; ic, m, tc1 and tc2 are known, parasitics are elements of their own")
+    value = _passive(read, "c", ("c", "capacitance"), "cap", _heat(read)) * _several(read)
+    read.done("; ic, m, tc1, tc2 and dtemp are known, parasitics are elements of their own")
     if value < 0:
         raise read.refuse("is negative")
     return read.one(Capacitor, nodes, value)
@@ -265,8 +288,8 @@ def _inductor(read: _Reader) -> list[Placed]:
     read.settings.pop("ic", None)
     if "flux" in read.settings:
         raise read.nonlinear("is given by its flux")
-    value = _passive(read, "l", ("l", "inductance"), "ind") / _several(read)
-    read.done("; ic, m, tc1 and tc2 are known, parasitics are elements of their own")
+    value = _passive(read, "l", ("l", "inductance"), "ind", _heat(read)) / _several(read)
+    read.done("; ic, m, tc1, tc2 and dtemp are known, parasitics are elements of their own")
     if not value > 0:
         raise read.refuse(f"is {value:g} H: it must be positive")
     return read.one(Inductor, nodes, value)
@@ -396,7 +419,9 @@ def _controlled(read: _Reader) -> list[Placed]:
         if name in read.settings:
             return _behavioural(read, nodes, read.settings.pop(name), voltage)
         if word == name and len(read.rest) == 2:
-            return _behavioural(read, nodes, expression_of(read.statement.line, read.rest[1:], name), voltage, 2)
+            return _behavioural(
+                read, nodes, expression_of(read.statement.line, read.rest[1:], name, "expression"), voltage, 2
+            )
     if word in ("laplace", "table", "freq", "chebyshev"):
         raise read.nonlinear(f"{word} is not a linear, lumped element")
     if word == "poly":
@@ -423,21 +448,24 @@ def _current_controlled(read: _Reader) -> list[Placed]:
 
 
 def _polynomial(read: _Reader, nodes: tuple[str, ...], voltage: bool) -> list[Placed]:
-    read.rest = [token for token in read.rest[1:] if token.kind != "mark"]
+    del read.rest[0]
+    opened = read.take("(")
     count = read.number("the dimension of POLY")
+    if opened and not read.take(")"):
+        raise read.refuse("parentheses do not match")
     if count != int(count) or not 1 <= count <= 20:
         raise read.refuse("POLY(n) is taken for n from 1 to 20")
     dimension = int(count)
     if read.name[0] in "eg":
-        controls = [tuple(("v", node) for node in read.nodes(2)) for _ in range(dimension)]
+        controls = [tuple(("v", node) for node in read.control()) for _ in range(dimension)]
     else:
         controls = [(("i", read.word("a controlling source")),) for _ in range(dimension)]
     coefficients = []
     while read.rest:
         coefficients.append(read.number("a coefficient"))
     read.done()
-    if dimension == 1 and len(coefficients) == 1:
-        coefficients = [0.0, *coefficients]
+    if len(coefficients) == 1:
+        raise read.refuse("has one coefficient, a gain or a constant by simulator: write POLY(n) nodes CONSTANT GAIN")
     if any(coefficients[dimension + 1 :]):
         raise read.nonlinear("a polynomial of higher than first degree")
     total = Linear(coefficients[0] if coefficients else 0.0)
@@ -460,13 +488,20 @@ def _behavioural(
     read: _Reader, nodes: tuple[str, ...], expression: Expression, voltage: bool, taken: int = 0
 ) -> list[Placed]:
     del read.rest[:taken]
+    own = f"{read.name}_int"
+    if read.name[0] in "eg" and any(word.startswith(own) for word in read.around.scope.definition.words):
+        raise read.refuse(
+            f"has nodes {shorten(own)[1:-1]}1... inside for ngspice: give the deck's own node another name"
+        )
     several = 1.0 if voltage else _several(read)
     read.done()
-    for name in ("time", "hertz", "temper"):
-        if name in expression.names and name != "temper":
+    for name in ("time", "hertz"):
+        if name in expression.names:
             raise read.nonlinear(f"depends on {name}")
     if expression.functions & {"white", "rand", "random"}:
-        raise read.nonlinear("draws random numbers; for white noise write a source and give its --density NAME=VALUE")
+        raise read.nonlinear(
+            "draws random numbers; for white noise write a source, to which spu import --density NAME=VALUE gives one"
+        )
     if expression.functions & {"ddt", "idt", "sdt", "idtmod", "delay", "absdelay", "laplace"}:
         raise read.nonlinear("derivatives and integrals in expressions are not taken: use C and L")
     value = read.around.scope.value(expression, read.statement.line, read.name)
@@ -491,11 +526,14 @@ def _sum(read: _Reader, nodes: tuple[str, ...], total: Linear, voltage: bool) ->
         parts.append((VoltageControlledVoltageSource if voltage else Transconductor, (p, n), (), value))
     if total.constant != 0 or not parts:
         parts.append((VoltageSource if voltage else CurrentSource, (), (), total.constant))
+    middle = f"mid_{read.name}_"
+    while any(word.startswith(middle) for word in read.around.scope.definition.words):
+        middle += "_"
     found = []
     for k, (which, control, branches, value) in enumerate(parts):
         ends = nodes
         if voltage:
-            inner = [nodes[0], *(f"mid_{read.name}_{j}" for j in range(1, len(parts))), nodes[1]]
+            inner = [nodes[0], *(f"{middle}{j}" for j in range(1, len(parts))), nodes[1]]
             ends = (inner[k], inner[k + 1])
         name = read.name if _LETTERS[which] == read.name[0] and len(parts) == 1 else f"{_LETTERS[which]}{read.name}"
         name += f"_{k}" if len(parts) > 1 else ""

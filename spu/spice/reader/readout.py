@@ -1,7 +1,8 @@
 """What is read out of a netlist: by option, by convention, or by its output lines.
 
 In this order: probes that the user names; nodes ``cell_NAME``, as in our own netlists; nodes on ``.save``,
-``.print``, ``.plot`` and ``.probe`` lines. Our own netlists also say in their header how voltages map to variables.
+``.print``, ``.plot``, ``.probe`` and ``.noise`` lines, as ``v(a)``, ``v(a,b)``, ``vdb(a)``, ``vp(a)``... Our own
+netlists also say in their header how voltages map to variables.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from spu.spice.reader.lines import Line, Source
 from spu.spice.reader.placed import node_name
 
 _CELL = "cell_"
-_VOLTAGE = re.compile(r"(?<![\w.])v\(\s*([^\s(),]+)\s*(?:,\s*([^\s(),]+)\s*)?\)")
+_VOLTAGE = re.compile(r"(?<![\w.])v(?:db|[mprig])?\(\s*([^\s(),]+)\s*(?:,\s*([^\s(),]+)\s*)?\)")
 _NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[-+]?[0-9]+)?"
 _SHOWN_NODES = 40
 
@@ -80,11 +81,11 @@ def choose_probes(source: Source, nodes: Sequence[str], asked: Sequence[str], fi
     if found:
         distinct = list({(probe.plus, probe.minus): probe for probe in found}.values())
         probes = _unique(distinct)
-        return Chosen(probes, "named on .save, .print, .plot or .probe lines", _volts(probes))
+        return Chosen(probes, "named on .save, .print, .plot, .probe or .noise lines", _volts(probes))
     more = f" and {len(nodes) - _SHOWN_NODES} more" if len(nodes) > _SHOWN_NODES else ""
     raise InputError(
-        "nothing says what is read out (no nodes cell_NAME, no .save): give --probe NODE, --probe NAME=NODE1,NODE2; "
-        f"nodes: {', '.join(nodes[:_SHOWN_NODES])}{more}",
+        "nothing says what is read out (no nodes cell_NAME, no .save): give --probe NODE, or "
+        f"--probe NAME=NODE1,NODE2, to spu import; nodes: {', '.join(nodes[:_SHOWN_NODES])}{more}",
         file=file,
     )
 

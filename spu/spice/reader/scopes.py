@@ -56,7 +56,7 @@ class Scope:
         NonlinearNetlist
             If it holds voltages or currents.
         """
-        value = self.value(expression, line, what)
+        value = self._value(expression, line, what, behavioural=False)
         if isinstance(value, Linear):
             if any(value.terms.values()):
                 raise NonlinearNetlist(
@@ -68,9 +68,12 @@ class Scope:
         return value
 
     def value(self, expression: Expression, line: Line, what: str) -> Value:
-        """Work an expression out, voltages and currents allowed; raises as `number`."""
+        """Work out the expression of a source, voltages and currents allowed; raises as `number`."""
+        return self._value(expression, line, what, behavioural=True)
+
+    def _value(self, expression: Expression, line: Line, what: str, *, behavioural: bool) -> Value:
         try:
-            return evaluate(expression, _View(self, line, None))
+            return evaluate(expression, _View(self, line, None), behavioural=behavioural)
         except NotLinear as error:
             raise NonlinearNetlist(
                 f"{what}: {error}: only ngspice can run this deck", file=line.file, line=line.number
@@ -178,6 +181,8 @@ class _View:
         self._own = own
 
     def parameter(self, name: str) -> Value:
+        if name == "temper":
+            raise ExpressionError("temper is worked out anew at each temperature by ngspice: write the number")
         scope = self._scope if self._own is None else self._scope._start(name, self._own)
         value = None if scope is None else scope.resolve(name)
         if value is None:

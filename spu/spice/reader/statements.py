@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal, TypeAlias
 
 from spu.names import shorten
-from spu.spice.reader.expressions import Expression, ExpressionError, Function, parse
+from spu.spice.reader.control import OPTIONS
+from spu.spice.reader.expressions import RESERVED, Expression, ExpressionError, Function, parse
 from spu.spice.reader.limits import MAX_DEPTH, MAX_PARAMETERS
 from spu.spice.reader.lines import Line
+from spu.spice.reader.numbers import parse_number
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,11 @@ class Definition:
     statements: list[Statement] = field(default_factory=list)
     inner: dict[str, Definition] = field(default_factory=dict)
 
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """Words of its elements' lines, nodes among them."""
+        return frozenset(token.text for statement in self.statements for token in statement.tokens)
+
     def subcircuit(self, name: str) -> Definition | None:
         """The definition that a name means here."""
         here: Definition | None = self
@@ -126,6 +135,17 @@ class Program:
 
 _TOKEN = re.compile(r"""\s*(?:\{(?P<braces>[^{}]*)\}|'(?P<quotes>[^']*)'|(?P<mark>[(),=])|(?P<word>[^\s(){}'",=]+))""")
 _NAME = re.compile(r"[a-z_][a-z0-9_]*")
+PASSIVE_MODELS = ("r", "res", "c", "cap", "l", "ind")
+"""Types of models of resistors, capacitors and inductors."""
+_BEHAVIOURAL = frozenset(("v", "i", "value", "vol", "cur", "q", "flux"))
+"""Settings of elements whose values are expressions, braces or not."""
+
+Bare: TypeAlias = Literal["number", "name", "word", "expression"]
+"""What ngspice takes where there are neither braces nor quotes: a number only; a parameter's name, too; an expression
+without blanks; anything.
+
+Of an expression where it wants a number, as in ``r1 a b 10k-5``, it reads a part, or something else.
+"""
 _FUNC = re.compile(r"\.func\s+([a-z_][a-z0-9_]*)\s*\(([^()]*)\)\s*=?\s*(.+)", re.IGNORECASE)
 
 
@@ -153,8 +173,17 @@ def tokens(line: Line, text: str | None = None) -> list[Token]:
     return found
 
 
-def split_settings(line: Line, given: Sequence[Token]) -> tuple[list[Token], dict[str, Expression]]:
+def split_settings(
+    line: Line, given: Sequence[Token], bare: Bare = "name"
+) -> tuple[list[Token], dict[str, Expression]]:
     """Part tokens into those before the first ``name=`` and the settings by name.
+
+    Parameters
+    ----------
+    line, given:
+        The line, and its tokens from where settings may begin.
+    bare:
+        What values may be without braces; those of behavioural sources are expressions anyhow.
 
     Raises
     ------
@@ -174,12 +203,21 @@ def split_settings(line: Line, given: Sequence[Token]) -> tuple[list[Token], dic
             raise line.refuse(f"{shorten(name)} cannot be set: a name is of letters, digits and underscores")
         if name in settings:
             raise line.refuse(f"{name} is set twice")
-        settings[name] = expression_of(line, value, name)
+        settings[name] = expression_of(line, value, name, "expression" if name in _BEHAVIOURAL else bare)
     return plain, settings
 
 
-def expression_of(line: Line, given: Sequence[Token], what: str) -> Expression:
+def expression_of(line: Line, given: Sequence[Token], what: str, bare: Bare = "name") -> Expression:
     """Parse the expression that some tokens make.
+
+    Parameters
+    ----------
+    line, given:
+        The line, and the tokens.
+    what:
+        For messages.
+    bare:
+        What the tokens may be without braces.
 
     Raises
     ------
@@ -189,10 +227,25 @@ def expression_of(line: Line, given: Sequence[Token], what: str) -> Expression:
     if not given:
         raise line.refuse(f"{what} has no value")
     text = given[0].text if len(given) == 1 else " ".join(map(str, given))
+    if bare == "word" and len(given) > 1:
+        raise line.refuse(f"{what}: {shorten(text)} has blanks or parentheses: it stands in braces, as in {{2*x}}")
+    if bare in ("number", "name") and not (len(given) == 1 and given[0].kind == "expression"):
+        _refuse_bare(line, text, what, bare)
     try:
         return parse(text)
     except ExpressionError as error:
         raise line.refuse(f"{what}: {error}") from None
+
+
+def _refuse_bare(line: Line, text: str, what: str, bare: Bare) -> None:
+    """Refuse what is neither a number nor, where that is taken, a name."""
+    if bare == "name" and _NAME.fullmatch(text):
+        return
+    try:
+        parse_number(text)
+    except ValueError as error:
+        hint = ": an expression stands in braces, as in {2*x}" if str(error).endswith("is not a number") else ""
+        raise line.refuse(f"{what}: {error}{hint}") from None
 
 
 def read_program(lines: Sequence[Line], file: str) -> Program:
@@ -225,7 +278,7 @@ def read_program(lines: Sequence[Line], file: str) -> Program:
         elif word in (".options", ".option"):
             _options(line, program)
         elif word == ".temp":
-            _set(program.options, "temp", Assignment(expression_of(line, tokens(line)[1:], ".temp"), line))
+            _set(program.options, "temp", Assignment(expression_of(line, tokens(line)[1:], ".temp", "number"), line))
         elif word[0] == ".":
             _command(line, here, program)
         else:
@@ -236,7 +289,9 @@ def read_program(lines: Sequence[Line], file: str) -> Program:
 
 
 def _subcircuit(line: Line, outer: Definition) -> Definition:
-    plain, settings = split_settings(line, [t for t in tokens(line)[1:] if t.text != "params:"])
+    plain, settings = split_settings(line, [t for t in tokens(line)[1:] if t.text != "params:"], "word")
+    for name in settings:
+        _refuse_reserved(line, name)
     if not plain or any(token.kind != "word" for token in plain):
         raise line.refuse(".subckt takes a name, nodes and parameters: .subckt NAME node ... [param=default ...]")
     name, ports = plain[0].text, tuple(token.text for token in plain[1:])
@@ -253,16 +308,16 @@ def _subcircuit(line: Line, outer: Definition) -> Definition:
 
 def _options(line: Line, program: Program) -> None:
     given = tokens(line)[1:]
-    # Flags without a value stand between settings, where they would read as part of a value.
-    for k, token in enumerate(given[:-2]):
-        if token.kind == "word" and given[k + 1] == Token("mark", "="):
-            assignment = Assignment(expression_of(line, [given[k + 2]], token.text), line) if _matters(token) else None
-            if assignment is not None:
-                _set(program.options, token.text, assignment)
-
-
-def _matters(option: Token) -> bool:
-    return option.text in ("temp", "tnom", "rshunt", "cshunt", "rseries", "scale")
+    if any(token.text in "()" for token in given if token.kind == "mark"):
+        raise line.refuse(".options takes NAME=value, without parentheses")
+    equals = Token("mark", "=")
+    for k, token in enumerate(given):
+        if token.text not in OPTIONS or given[k - 1 : k] == [equals]:
+            continue
+        if given[k + 1 : k + 2] != [equals]:
+            raise line.refuse(f".options {token.text} has no value: write {token.text}=value")
+        value = expression_of(line, given[k + 2 : k + 3], token.text, "number")
+        _set(program.options, token.text, Assignment(value, line))
 
 
 def _set(assignments: dict[str, Assignment], name: str, assignment: Assignment) -> None:
@@ -275,13 +330,14 @@ def _set(assignments: dict[str, Assignment], name: str, assignment: Assignment) 
 def _command(line: Line, here: Definition, program: Program) -> None:
     word = line.words[0]
     if word == ".param":
-        plain, settings = split_settings(line, tokens(line)[1:])
+        plain, settings = split_settings(line, tokens(line)[1:], "expression")
         if plain or not settings:
             raise line.refuse(".param takes name=value; functions are written as .func f(x) {...}")
         program.parameter_count += len(settings)
         if program.parameter_count > MAX_PARAMETERS:
             raise line.refuse(f"more than {MAX_PARAMETERS} parameters")
         for name, value in settings.items():
+            _refuse_reserved(line, name)
             if name in here.defaults:
                 raise line.refuse(f"{name} is a parameter of the .subckt line already")
             _set(here.parameters, name, Assignment(value, line))
@@ -292,14 +348,25 @@ def _command(line: Line, here: Definition, program: Program) -> None:
         name, arguments = found[1].lower(), tuple(a.strip().lower() for a in found[2].split(",") if a.strip())
         if name in here.functions or len(set(arguments)) < len(arguments):
             raise line.refuse(f"{name} or one of its arguments is defined twice")
-        body = expression_of(line, tokens(line, found[3]), f".func {name}")
+        body = expression_of(line, tokens(line, found[3]), f".func {name}", "expression")
         here.functions[name] = Function(name, arguments, body)
     elif word == ".model":
-        plain, settings = split_settings(line, [t for t in tokens(line)[1:] if t.text not in ("(", ")")])
+        given = [token for token in tokens(line)[1:] if token.text not in ("(", ")")]
+        passive = len(given) > 1 and given[1].text in PASSIVE_MODELS
+        plain, settings = split_settings(line, given, "number" if passive else "expression")
         if len(plain) != 2:
             raise line.refuse(".model takes a name, a type and parameters")
-        here.models[plain[0].text] = Model(plain[1].text, settings, line)
+        name = plain[0].text
+        if name in here.models:
+            first = here.models[name].line
+            raise line.refuse(f"model {shorten(name)} is defined twice (first in {first.file}:{first.number})")
+        here.models[name] = Model(plain[1].text, settings, line)
     # .ic and .nodeset say where a transient begins, which a stationary law forgets.
+
+
+def _refuse_reserved(line: Line, name: str) -> None:
+    if name in RESERVED:
+        raise line.refuse(f"{name} has a meaning of its own in expressions: call the parameter another name")
 
 
 def _statement(line: Line, here: Definition) -> None:
@@ -309,7 +376,7 @@ def _statement(line: Line, here: Definition) -> None:
         raise line.refuse(f"{shorten(name)} is no element: names begin with the letter of their kind")
     if len(given) > 1 and given[1] == Token("mark", "="):
         raise line.refuse(f"{shorten(name)} is no element; .param sets parameters")
-    plain, settings = split_settings(line, given[1:])
+    plain, settings = split_settings(line, given[1:], "word" if name[0] == "x" else "name")
     if any(name == other.name for other in here.statements[-1:]):
         raise line.refuse(f"{name} stands there twice")
     here.statements.append(Statement(line, name, tuple(plain), settings))
