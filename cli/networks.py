@@ -324,8 +324,8 @@ def _read_inputs(file: Path, folder: Folder) -> tuple[Any, Any]:
                 raise InputError(f"{name}: {shorten(word)} is not a finite number", file=file, line=line)
             if name == "time":
                 instants[k] = value
-                if k and value <= instants[k - 1]:
-                    raise InputError(f"time {value:g} does not come after {instants[k - 1]:g}", file=file, line=line)
+                if k and value < instants[k - 1]:
+                    raise InputError(f"time {value:g} comes after {instants[k - 1]:g}, and must not be before it", file=file, line=line)
             else:
                 values[k, place[name]] = value
     return instants, values

@@ -27,9 +27,9 @@ _MAX_LISTS = 10_000_000
 _MAX_VALUES = 50_000_000  # of JSON: an empty list costs two bytes in a file and 64 in memory
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, most: int = MAX_BYTES) -> Any:
     """Read a JSON file; every failure is an `InputError` with the file and, for syntax, the line."""
-    text = read_text(path)
+    text = read_text(path, most)
     if text.count("{") + text.count("[") > _MAX_LISTS or text.count(",") > _MAX_VALUES:
         message = f"more than {_MAX_LISTS:,} lists and objects, or {_MAX_VALUES:,} values, are not read as JSON"
         raise InputError(message, file=path)
