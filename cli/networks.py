@@ -317,7 +317,7 @@ def _read_inputs(file: Path, folder: Folder) -> tuple[Any, Any]:
     place = {name: k for k, name in enumerate(folder.network.variables)}
     for k, (line, row) in enumerate(rows[1:]):
         if len(row) != len(head):
-            raise InputError(f"{len(row)} entries under {len(head)} columns", file=file, line=line)
+            raise InputError(f"a row needs {len(head)} numbers; this has {len(row)}", file=file, line=line)
         for name, word in zip(head, row, strict=True):
             value = _number(word)
             if value is None:
