@@ -325,7 +325,11 @@ def _read_inputs(file: Path, folder: Folder) -> tuple[Any, Any]:
             if name == "time":
                 instants[k] = value
                 if k and value < instants[k - 1]:
-                    raise InputError(f"time {value:g} comes after {instants[k - 1]:g}, and must not be before it", file=file, line=line)
+                    raise InputError(
+                        f"time {value:g} comes after {instants[k - 1]:g}, and must not be before it",
+                        file=file,
+                        line=line,
+                    )
             else:
                 values[k, place[name]] = value
     return instants, values

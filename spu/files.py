@@ -85,7 +85,7 @@ def kind_of_file(path: Path) -> str:
     mode = path.stat().st_mode
     kinds = {
         stat.S_IFREG: "a regular file",
-        stat.S_IFDIR: "a directory",
+        stat.S_IFDIR: "a folder",
         stat.S_IFIFO: "a named pipe",
         stat.S_IFSOCK: "a socket",
         stat.S_IFCHR: "a device",

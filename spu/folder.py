@@ -117,6 +117,7 @@ _WRITTEN = ("statistics", "files", "version")  # keys of "compiled" that are of 
 _CSR_PARTS = ("indptr", "indices", "data")
 _PROBLEM_FORMAT = "spu-problem/1"
 _CIRCUIT_FORMAT = "spu-circuit/1"
+_PREDICTED = ("predicted_relative_error", "predicted_covariance_relative_error", "predicted_mean_relative_error")
 _ARRAYS = {  # of compiled.statistics, with their numbers of dimensions
     "mean": 1,
     "covariance": 2,
@@ -438,11 +439,7 @@ def summary(compilation: Compilation) -> dict[str, Any]:
 
 
 def _predicted(prediction: Prediction) -> dict[str, Any]:
-    return {
-        "predicted_relative_error": prediction.relative_error,
-        "predicted_covariance_relative_error": prediction.covariance_relative_error,
-        "predicted_mean_relative_error": prediction.mean_relative_error,
-    }
+    return {key: getattr(prediction, key.removeprefix("predicted_")) for key in _PREDICTED}
 
 
 def rounding_summary(compilation: Compilation) -> dict[str, Any]:
@@ -876,6 +873,12 @@ def _read_problem(file: Path) -> tuple[Problem | ThermodynamicNetwork, dict[str,
     for key, dimensions in _ARRAYS.items():
         if key in statistics:
             statistics[key] = _array(statistics[key], dimensions, f"compiled.statistics.{key}", file)
+        elif not network:
+            raise InputError(f'"compiled.statistics" lacks {key}: compile again', file=file)
+    for key in () if network else _PREDICTED:
+        value = compiled.get(key)
+        if value is not None and (type(value) not in (int, float) or not 0 <= value < inf):
+            raise InputError(f'"compiled.{key}" is {shorten(value)}, not a number: compile again', file=file)
     return problem, {**compiled, "statistics": statistics}
 
 
