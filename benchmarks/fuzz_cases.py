@@ -420,13 +420,18 @@ def odd_npz(draw: random.Random) -> bytes:
         n = draw.choice((2000, 4500))
         np.savez_compressed(stream, matrix=np.zeros((n, n)))
     elif how == 2:
-        fields = dict(
-            format=draw.choice((b"csr", b"csc", b"coo", b"dia", b"bsr", b"lil", "csr")), shape=np.array([4, 4])
-        )
-        fields |= dict(
-            data=np.arange(1.0, 5.0), indices=np.arange(4), indptr=np.arange(5), row=np.arange(4), col=np.arange(4)
-        )
-        fields |= dict(offsets=np.array([0]))
+        fields = {
+            "format": draw.choice((b"csr", b"csc", b"coo", b"dia", b"bsr", b"lil", "csr")),
+            "shape": np.array([4, 4]),
+        }
+        fields |= {
+            "data": np.arange(1.0, 5.0),
+            "indices": np.arange(4),
+            "indptr": np.arange(5),
+            "row": np.arange(4),
+            "col": np.arange(4),
+        }
+        fields |= {"offsets": np.array([0])}
         for _ in range(draw.choice((0, 1, 2))):
             key = draw.choice(list(fields))
             fields[key] = draw.choice(
@@ -636,11 +641,11 @@ def odd_table(draw: random.Random) -> bytes:
 def odd_device(draw: random.Random) -> bytes:
     """A device.json as somebody writes it by hand."""
     names = [f"n{k}" for k in range(draw.choice((0, 1, 2, 5)))]
-    size: Callable[[], Any] = lambda: (
-        draw.choice((1e-9, 1e-3, 1e-5, 4e-20, 1.0, *ODD_JSON[:12]))
-        if draw.random() < 0.15
-        else draw.choice((1e-9, 2e-9, 1e-3))
-    )
+
+    def size() -> Any:
+        odd = draw.random() < 0.15
+        return draw.choice((1e-9, 1e-3, 1e-5, 4e-20, 1.0, *ODD_JSON[:12]) if odd else (1e-9, 2e-9, 1e-3))
+
     cells = [
         {"name": name, "capacitance": size(), "conductance": size(), "noise": draw.choice((4e-20, size()))}
         for name in names
@@ -715,12 +720,27 @@ def spoil_file(file: Path, draw: random.Random) -> None:
         _instead(file, draw)
         return
     data = file.read_bytes()
-    if how < 0.3:
+    if how > 0.75:
+        file.write_bytes(_one_number(data, draw))
+    elif how < 0.25:
         file.write_bytes(draw.choice(_MADE.get(file.suffix, (odd_table,)))(draw))
     elif file.suffix == ".json" and how < 0.75:
         file.write_bytes(spoil_json(data, draw))
     else:
         file.write_bytes(spoil_bytes(data, draw))
+
+
+def _one_number(data: bytes, draw: random.Random) -> bytes:
+    """Change a number to another one, so that what is spoilt is what the file says."""
+    found = list(_FIGURE.finditer(data))
+    if not found:
+        return spoil_bytes(data, draw)
+    one = draw.choice(found)
+    with contextlib.suppress(ValueError):
+        value = float(one[0])
+        factor = draw.choice((-1.0, 0.0, 0.5, 2.0, 1e3, 1e-3, 1e9, 1e-9, 1e30, 1e-30, 1e150, 1e-150, 1 + 1e-12))
+        return data[: one.start()] + repr(value * factor).encode() + data[one.end() :]
+    return data
 
 
 def _instead(file: Path, draw: random.Random) -> None:
@@ -879,7 +899,7 @@ def _command(verb: str, draw: random.Random) -> list[str]:
     if verb == "program" and draw.random() < 0.8:
         words[1:] = [draw.choice(("codes", "codes", "ens", "out")), draw.choice(("codes.csv", "codes.csv", "a.csv"))]
     options = _options(verb)
-    chosen = draw.sample(options, min(len(options), draw.choice((0, 0, 1, 1, 2, 3))))
+    chosen = draw.sample(options, min(len(options), draw.choice((0, 0, 0, 1, 1, 2))))
     for option in chosen:
         name = max(option.opts, key=len)
         words.append(name)
