@@ -37,12 +37,12 @@ class Own:
 
     def run(self) -> FloatArray:
         """Timed; returns the final states in problem units."""
-        from spu.emulator.langevin_run import run
+        from spu.emulator.langevin_run import Grid, run
 
+        step = STEP * self.second
         found = run(
             self.equation,
-            step=STEP * self.second,
-            steps=[self.steps],
+            grid=Grid.of(np.array([self.steps * step]), np.empty(0), lambda at: np.full(len(at), step), refined=False),
             trajectories=self.count,
             seed=0,
             scheme="euler-maruyama",

@@ -112,7 +112,9 @@ def cell_law(device: spu.Device) -> Stationary:
         to_state=dense.to_state * scale,
     )
     nothing = sp.csr_array((len(rows), dense.B.shape[1]))
-    sde = SimpleNamespace(dense=scaled, E=law.sde.E, D=nothing, probes=tuple(law.sde.probes[k] for k in rows))
+    seen = sp.csr_array(law.sde.H)[rows]
+    names = tuple(law.sde.probes[k] for k in rows)
+    sde = SimpleNamespace(dense=scaled, E=law.sde.E, H=seen, mean=law.sde.mean, y0=scaled.y0, D=nothing, probes=names)
     return Stationary(sde, solved=law.covariance / scale**2)  # type: ignore[arg-type]
 
 

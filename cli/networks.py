@@ -261,6 +261,8 @@ def simulate_command(
         save(draw_relaxation(run, folder.network), plot)
     if not run.complete:
         warn(f"interrupted: the result below is of the first {plural(len(run.times), 'readout')}")
+    for warning in run.warnings:
+        warn(warning)
     if as_json:
         print_result({**_simulated(run, file), "plot": plot}, folder, "simulate")
     else:
@@ -363,7 +365,8 @@ def _arrays(run: NetworkSimulation, folder: Folder) -> dict[str, Any]:
 def _simulated(run: NetworkSimulation, file: Path | None) -> dict[str, Any]:
     keys = (
         *("variables", "times", "device_times", "mean", "mean_error", "variance", "variance_error", "covariance"),
-        *("trajectories", "step", "scheme", "seed", "speedup", "first_law", "seconds", "complete"),
+        *("trajectories", "step", "scheme", "pieces", "step_error", "checked", "warnings"),
+        *("seed", "speedup", "first_law", "seconds", "complete"),
     )
     booked: dict[str, Any] = {}
     for name in ("heat", "work", "energy_change"):

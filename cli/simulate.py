@@ -75,7 +75,7 @@ Progress = Callable[[int, int], None]
     help="Time step of the midpoint rule (large sparse networks); of a thermodynamic network, in its own time.",
 )
 @click.option("--times", metavar="T1,T2...", help="Of a thermodynamic network: when to read, in its own time.")
-@click.option("--scheme", metavar="NAME", help="Of a network: euler-maruyama, leimkuhler-matthews or baoab.")
+@click.option("--scheme", metavar="NAME", help="Of a network: heun, euler-maruyama, leimkuhler-matthews or baoab.")
 @click.option("--start", metavar="X", help="Of a network: where all units start, a number or equilibrium [default: 0].")
 @file_option(
     "--inputs", metavar="FILE.csv", help="Of a network: columns time and units, inputs between instants on lines."

@@ -37,7 +37,7 @@ def read_json(path: Path, most: int = MAX_BYTES) -> Any:
         return json.loads(text, parse_int=_whole)
     except _TooLong as error:
         line = text.count("\n", 0, text.find(error.args[0])) + 1
-        message = f"a whole number of {len(error.args[0])} digits, where floating-point numbers have at most 309"
+        message = f"a whole number of {len(error.args[0])} digits: numbers of this JSON are floating-point, of at most 309"
         raise InputError(message, file=path, line=line) from None
     except json.JSONDecodeError as error:
         raise InputError(f"not valid JSON: {error.msg} (column {error.colno})", file=path, line=error.lineno) from None

@@ -265,6 +265,33 @@ class ThermodynamicNetwork:
         return [np.flatnonzero(labels == k) for k in range(count)]
 
     @property
+    def groups(self) -> list[NDArray[np.int64]]:
+        """Units that are coupled to one another, directly or through others."""
+        return self._components
+
+    def law(self, group: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
+        """States (m, d) and weights (m,), which add up to 1, whose averages are those of one of `groups`.
+
+        Raises
+        ------
+        InputError
+            As `moments`, for groups of more than `MOST_TOGETHER`.
+        """
+        if not self.reciprocal or len(group) > MOST_TOGETHER:
+            self._require_solvable()
+        return self._quadrature(group)[:2]
+
+    def convexity(self) -> float:
+        """A lower bound of the curvature of V in every direction and at every state; negative where there may be wells.
+
+        Times the mobility it bounds the slowest rate at which an overdamped network comes to equilibrium
+        (Bakry and Emery, 1985).
+        """
+        dip = np.where(self.J4 > 0, 0.75 * self.J3**2 / np.where(self.J4 > 0, self.J4, 1.0), 0.0)
+        form = (self.couplings + self.couplings.T) / 2 + np.diag(2 * self.J2 - dip)
+        return float(np.linalg.eigvalsh(form)[0])
+
+    @property
     def solvable(self) -> bool:
         """Whether `moments` knows the stationary law."""
         largest = max(len(each) for each in self._components)

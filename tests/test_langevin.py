@@ -208,8 +208,9 @@ def test_euler_maruyama_is_of_strong_order_one():
     """Root mean square distance from a run of 64 times finer steps on the same Brownian path."""
     device = compiled(random_network(4))
     finest = 2.5e-4
+    scheme = {"scheme": "euler-maruyama"}
     runs = [
-        simulate_network(device, times=[0.512], step=finest * c, coarse=c, trajectories=256, seed=1).states[0]
+        simulate_network(device, times=[0.512], step=finest * c, coarse=c, trajectories=256, seed=1, **scheme).states[0]
         for c in (1, 16, 32, 64)
     ]
     distance = [float(np.sqrt(((run - runs[0]) ** 2).mean())) for run in runs[1:]]
