@@ -680,7 +680,8 @@ def odd_graph(draw: random.Random) -> bytes:
         return "".join(f"{draw.randrange(n)} {draw.randrange(n)}\n" for _ in range(draw.choice((1, n, 4 * n)))).encode()
     if how == 1:
         entities = "".join(f'<!ENTITY e{k + 1} "{f"&e{k};" * 10}">' for k in range(9))
-        return f'<?xml version="1.0"?><!DOCTYPE g [<!ENTITY e0 "x">{entities}]><graphml><graph id="&e9;"/></graphml>'.encode()
+        head = f'<?xml version="1.0"?><!DOCTYPE g [<!ENTITY e0 "x">{entities}]>'
+        return f'{head}<graphml><graph id="&e9;"/></graphml>'.encode()
     if how == 2:
         return (
             b'<graphml xmlns="http://graphml.graphdrawing.org/xmlns"><graph edgedefault="undirected">'

@@ -48,7 +48,7 @@ class Verbs(click.Group):
                 with warnings.catch_warnings():
                     warnings.filterwarnings("error", _FLOATING_POINT, RuntimeWarning)
                     said: dict[str, None] = {}  # without what is said twice
-                    warnings.showwarning = lambda message, *_: said.setdefault(str(message))  # type: ignore
+                    warnings.showwarning = lambda message, *_: said.setdefault(str(message))
                     with self.make_context(prog_name or "spu", arguments or ["--help"], **extra) as context:
                         status = self.invoke(context) or 0
                     _pass_on(said)

@@ -52,7 +52,7 @@ def read_npy(path: str | Path) -> NDArray[Any]:
     with parsing(path, "NumPy"), Path(path).open("rb") as stream:
         _check_header(cast(IO[bytes], stream), size)
         stream.seek(0)
-        return cast(NDArray[Any], np.lib.format.read_array(stream, allow_pickle=False))
+        return np.lib.format.read_array(stream, allow_pickle=False)
 
 
 def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:

@@ -67,7 +67,8 @@ def program(device: Device, text: str, file: str | Path | None = None) -> Device
     header = [word.strip() for word in next(lines, (0, []))[1]]
     if sorted(header) not in (sorted(COLUMNS), sorted(COLUMNS[1:])):
         raise InputError(
-            f"the columns must be {', '.join(COLUMNS)} (the first may be left out), not {shorten(', '.join(header) or 'none')}",
+            f"the columns must be {', '.join(COLUMNS)} (the first may be left out), not "
+            f"{shorten(', '.join(header) or 'none')}",
             file=place,
             line=1,
         )

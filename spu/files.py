@@ -37,7 +37,9 @@ def read_json(path: Path, most: int = MAX_BYTES) -> Any:
         return json.loads(text, parse_int=_whole)
     except _TooLong as error:
         line = text.count("\n", 0, text.find(error.args[0])) + 1
-        message = f"a whole number of {len(error.args[0])} digits: numbers of this JSON are floating-point, of at most 309"
+        message = (
+            f"a whole number of {len(error.args[0])} digits: numbers of this JSON are floating-point, of at most 309"
+        )
         raise InputError(message, file=path, line=line) from None
     except json.JSONDecodeError as error:
         raise InputError(f"not valid JSON: {error.msg} (column {error.colno})", file=path, line=error.lineno) from None
@@ -163,8 +165,8 @@ def parse_toml(text: str, file: str | Path | None = None) -> dict[str, Any]:
         raise InputError(f"has more than {_MAX_KEYS:,} keys: none of ours has so many", file=file)
     long = _LONG_KEY.search(text)
     if long is not None:
-        line = text.count("\n", 0, long.start()) + 1
-        raise InputError(f"a key of more than {_MAX_PARTS} parts with dots between them", file=file, line=line)
+        begins = text.count("\n", 0, long.start()) + 1
+        raise InputError(f"a key of more than {_MAX_PARTS} parts with dots between them", file=file, line=begins)
     try:
         return tomllib.loads(text)
     except RecursionError as error:

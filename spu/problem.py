@@ -1140,7 +1140,7 @@ def _whole(cell: str) -> int:
 
 
 def _read_npz(path: Path) -> dict[str, Any]:
-    arrays = read_npz(path)
+    arrays: dict[str, Any] = {**read_npz(path)}
     keys = set(arrays)
     if {"format", "shape", "data"} <= keys:
         with parsing(path, "NumPy .npz"):

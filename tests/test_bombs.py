@@ -208,7 +208,8 @@ def test_toml_bombs(place, text, said, line):
 
 def test_lines_of_keys_are_found_at_once_wherever_they_stand():
     text = (
-        'a = """\nb = 1\n"""  # c = 2\n"b" = [\n  1, # [\n  "]",\n]\n[t . "u.v"]\nw.x = { y.z = 1, "q" = [{ r = 2 }] }\n'
+        'a = """\nb = 1\n"""  # c = 2\n"b" = [\n  1, # [\n  "]",\n]\n[t . "u.v"]\n'
+        'w.x = { y.z = 1, "q" = [{ r = 2 }] }\n'
         "[[t.list]]\ny = '''\n[t]\n'''\n[end]\n'last one' = 1\r\n\"esc\\u0061pe\" = 2\n"
     )
     assert parse_toml(text)["end"]["escape"] == 2
