@@ -19,8 +19,9 @@ import scipy.sparse as sp
 from click.testing import CliRunner
 
 from spu.cli import cli
-from spu.errors import InputError, SpuError, clip
+from spu.errors import DeckError, InputError, SpuError, clip
 from spu.files import key_line, parse_toml
+from spu.spice.deck import read_deck
 from spu.spice.ngspice import Step, _environment, run
 
 LONG = "n" * 5000
@@ -313,6 +314,18 @@ def test_one_endless_row(place):
     assert refused("compile", "rows.csv", "-o", "new")["line"] == 10_001
     Path("field.csv").write_text("element,name,quantity,code\n" + "x" * 200_000 + ",a,b,1\n")
     assert refused("program", "codes", "field.csv")["line"] == 2
+
+
+def test_subcircuits_that_explode_do_not_reach_ngspice(place):
+    levels = "".join(f".subckt s{k} a b\nx1 a b s{k - 1}\nx2 a b s{k - 1} r={{1+1}}\n.ends\n" for k in range(1, 40))
+    body = f"* deck\n.subckt s0 a b\nr1 a b 1k\n.ends\n{levels}"
+    for deck in (f"{body}x1 out 0 s39\n.end\n", "* deck\n.subckt s a\nx1 a s\nx2 a s\n.ends\nx1 out s\n.end\n"):
+        Path("bomb.cir").write_text(deck)
+        with bounded(), pytest.raises(DeckError, match="too many instances"):
+            read_deck(Path("bomb.cir"))
+    Path("fine.cir").write_text(f"{body}x1 out 0 s12\n.end\n")
+    assert read_deck(Path("fine.cir")).top_level()
+    assert read_deck(Path("out/device.cir")).top_level()
 
 
 # --- ngspice's child -----------------------------------------------------------------------
