@@ -27,6 +27,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, getcontext
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -187,7 +188,7 @@ class _System:
             [stamped.dense(name, decimal=decimal) for name in "EFKs"] for stamped in (stamps, stamps.magnitudes())
         ]
         (E, F, K, s), (E_size, F_size, K_size, s_size) = matrices
-        self.stamps, self.names, self.size = stamps, names, size
+        self.stamps, self.names, self.size, self.decimal = stamps, names, size, decimal
         self.E, self.F = _Tracked(E, E_size), _Tracked(F, F_size)
         # Sources: the constant one first, then the noise.
         self.S = _Tracked(np.hstack([s, K]), np.hstack([s_size, K_size]))
@@ -195,6 +196,11 @@ class _System:
         self.X, self.Y = _Tracked.exact(self.eye()), _Tracked.exact(np.zeros_like(self.S.value))
         self.rows, self.columns = np.ones(size, dtype=bool), np.ones(size, dtype=bool)
         self.ends = stamps.branch_ends()
+
+    @cached_property
+    def storage(self) -> Any:
+        """(size, size) E as it was stamped, before anything was eliminated."""
+        return self.stamps.dense("E", decimal=True) if self.decimal else self.stamps.E
 
     def eye(self) -> Numbers:
         """(size, size) unit matrix of the numbers that the equations are made of."""
@@ -240,7 +246,7 @@ class _System:
         self.rows[row] = self.columns[column] = False
         return changed
 
-    def shift(self, column: int, value: float) -> None:
+    def shift(self, column: int, value: Any) -> None:
         """Put ``x_column = w + value`` into the constant sources and the constant part of the unknowns."""
         for into, matrix in ((self.S, self.F), (self.Y, self.X)):
             into.value[:, 0] += value * matrix.value[:, column]
@@ -499,7 +505,7 @@ def _conserved(system: _System) -> bool:
         here = here[here != column]
         factors = -system.E.value[row, here] / system.E.value[row, column]
         # Constant sources hold a part of it: the charge of a capacitor to a supply.
-        held = float(system.made_of[row] @ (system.stamps.E @ system.Y.value[:, 0]))
+        held = system.made_of[row] @ (system.storage @ system.Y.value[:, 0])
         system.shift(column, -held / system.E.value[row, column])
         for matrix in (system.F, system.X, system.E):
             matrix.add_column(column, here, factors)

@@ -72,8 +72,8 @@ def about_sample_mean(
 
         E (P_hat - P)_ij^2 = Var_ij - (2 count / N^3) sum_k (A_ii A_jj + A_ij A_ji)(k) + V_ii V_jj + 2 V_ij^2,
 
-    where Var is that about the known mean (Isserlis; ``error``). For large networks, and where modes nearly
-    coincide, the products of means are left out but for the bias ``V_ij^2``: then it is a bound of what counts.
+    where Var is that about the known mean (Isserlis; ``error``). For large networks, and in long runs where modes
+    nearly coincide, the products of means are left out but for the bias ``V_ij^2``: then it is a bound of what counts.
     Effective samples stay those of ``error``: as many independent ones have the same bias.
 
     Parameters
@@ -101,7 +101,7 @@ def about_sample_mean(
     return SamplingError(np.maximum(squares, V**2), error.mean_variance, error.effective_samples, V)
 
 
-_NEGLIGIBLE = 0.002
+_NEGLIGIBLE = 1e-5
 """Share of a variance below which that of its mean takes no part of its scatter away worth working out."""
 
 
@@ -112,23 +112,61 @@ def _row_sums(law: Stationary, steps: int, interval: float, transform: FloatArra
         return np.zeros((len(left), len(left)))
     values, vectors = law.dense.modes
     if np.linalg.cond(vectors) > 1e5:
-        return np.zeros((len(left), len(left)))
+        return _rows_one_by_one(law, left, steps, interval)
     right = la.solve(vectors, (law.covariance @ left.T).astype(np.complex128))
-    modal, x = left @ vectors, values * (interval / law.dense.time)
-    if steps <= 64:
-        nodes, weights = np.arange(steps, dtype=np.float64), np.ones(steps)
-    else:  # a smooth function of k: rows between the first and the last
-        nodes, weights = np.polynomial.legendre.leggauss(48)
-        nodes, weights = steps * (nodes + 1.0) / 2.0 - 0.5, weights * steps / 2.0
+    modal = left @ vectors
+    # With g_m(k) = sum_{l <= k} exp(x_m l) and h_m(k) = g_m(steps - 1 - k) - 1 of each mode m,
+    # A_ij(k) = sum_m a_ijm g_m(k) + a_jim h_m(k).
+    total, forth, across = _sums_of_series(values * (interval / law.dense.time), steps)
+    gh = across - total[:, None]
+    both = forth + (forth - total[:, None] - total + steps)  # gg + hh
+    own = modal * right.T
+    a = modal[:, None, :] * right.T
+    crossed = ((a @ both) * np.swapaxes(a, 0, 1)).sum(axis=2)
+    one_way = ((a @ gh) * a).sum(axis=2)
+    return np.asarray((own @ (both + gh + gh.T) @ own.T + crossed + one_way + one_way.T).real)
 
-    def behind(k: FloatArray) -> FloatArray:
-        """Sums of R(0) .. R(k), (k, q, q)."""
-        share = np.expm1(np.multiply.outer(k + 1.0, x)) / np.expm1(x)
-        return np.asarray(((modal * share[:, None, :]) @ right).real)
 
-    A = behind(nodes) + np.swapaxes(behind(steps - 1.0 - nodes) - (modal @ right).real, 1, 2)
+def _rows_one_by_one(law: Stationary, left: FloatArray, steps: int, interval: float) -> FloatArray:
+    """`_row_sums` where modes nearly coincide; zeros where that costs too much."""
+    if steps * left.size * max(len(left), len(law.dense.A)) > 10_000_000:
+        return np.zeros((len(left), len(left)))
+    step, current = exact_step(law.dense, interval).transition, law.covariance @ left.T
+    R = np.empty((steps, len(left), len(left)))
+    for lag in range(steps):
+        R[lag] = left @ current
+        current = step @ current
+    sums = np.cumsum(R, axis=0)
+    A = sums + np.swapaxes(sums[::-1], 1, 2) - R[0].T
     own = np.diagonal(A, axis1=1, axis2=2)
-    return np.asarray(np.einsum("k,ki,kj->ij", weights, own, own) + np.einsum("k,kij,kji->ij", weights, A, A))
+    return np.asarray(own.T @ own + (A * np.swapaxes(A, 1, 2)).sum(axis=0))
+
+
+def _sums_of_series(
+    exponent: NDArray[np.complex128], steps: int
+) -> tuple[NDArray[np.complex128], NDArray[np.complex128], NDArray[np.complex128]]:
+    """Sums over ``k < steps`` of ``g(k) = sum_{l <= k} exp(exponent l)``, exponents (n,) left of the imaginary axis.
+
+    Returns the sums of ``g`` (n,), of ``g_a(k) g_b(k)`` and of ``g_a(k) g_b(steps - 1 - k)`` (n, n): by doubling, with
+    ``g(k + K) = g(K - 1) + exp(exponent K) g(k)``, where nothing cancels however slow or fast a mode is.
+    """
+    n, ratio = len(exponent), np.exp(exponent)
+    last, total = np.zeros(n, dtype=np.complex128), np.zeros(n, dtype=np.complex128)  # g(K - 1), and its sum
+    forth, across = np.zeros((n, n), dtype=np.complex128), np.zeros((n, n), dtype=np.complex128)
+    known = 0
+    for bit in f"{steps:b}":
+        power = np.exp(exponent * known)
+        through, shared = np.outer(last, power * total), np.outer(last, total)
+        forth = forth + known * np.outer(last, last) + through + through.T + np.outer(power, power) * forth
+        across = shared + shared.T + (power[:, None] + power) * across
+        total = total + known * last + power * total
+        last, known = last + power * last, 2 * known
+        if bit == "1":
+            across = total[:, None] + ratio * across
+            last = 1.0 + ratio * last
+            total, forth, known = total + last, forth + np.outer(last, last), known + 1
+            across = across + last[:, None]
+    return total, forth, across
 
 
 def trajectory_error(

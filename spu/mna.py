@@ -171,16 +171,19 @@ class Stamps:
         With ``decimal`` an array of `decimal.Decimal`, the terms added up in the current context's precision: a leak of
         1e-15 S beside a switch of 1e3 S is then not lost on the diagonal.
         """
-        if not decimal:
-            matrix = getattr(self, name)
-            return np.asarray(matrix[:, None] if name == "s" else matrix.toarray(), dtype=np.float64)
         parts = {
-            "E": [*self._charge, *self._mutual(decimal=True)],
+            "E": [*self._charge, *self._mutual(decimal=decimal)],
             "F": [*self._drift, *self._laws],
             "K": self._noise,
             "s": [(rows, np.zeros_like(rows), values) for rows, values in self._source],
         }[name]
         columns = {"K": self.source_count, "s": 1}.get(name, self.size)
+        if not decimal:
+            found = np.zeros((self.size, columns))
+            for rows, cols, values in parts:
+                keep = (rows != GROUND) & (cols != GROUND)
+                np.add.at(found, (rows[keep], cols[keep]), np.asarray(values)[keep])
+            return found
         total = np.full((self.size, columns), Decimal(0), dtype=object)
         for rows, cols, values in parts:
             where = (np.ravel(each).tolist() for each in (rows, cols, values))

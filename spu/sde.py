@@ -79,7 +79,7 @@ class StochasticODE:
     conserved: bool = False
     origin: Origin | None = field(default=None, repr=False)
 
-    @property
+    @cached_property
     def sizes(self) -> tuple[FloatArray, FloatArray]:
         """(n, n) each: magnitudes of the terms that made the entries of E and F, of which rounding took its share."""
         if self._original is not None:
@@ -207,7 +207,10 @@ class DenseSDE:
     @cached_property
     def modes(self) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
         """Eigenvalues (n,) of A and its eigenvectors (n, n), which may be nearly parallel (critical damping)."""
-        return self.eigen[0], self.eigen[2]
+        if "eigen" in self.__dict__:
+            return self.eigen[0], self.eigen[2]
+        values, _, right, _ = self._eigen(left=False)
+        return values, right
 
     @cached_property
     def eigen(self) -> tuple[NDArray[np.complex128], NDArray[np.complex128], NDArray[np.complex128], FloatArray]:
@@ -215,21 +218,35 @@ class DenseSDE:
 
         Parts of the network that nothing connects are taken one by one: the slow ones have their own scale.
         """
+        return self._eigen(left=True)
+
+    def _eigen(
+        self, *, left: bool
+    ) -> tuple[NDArray[np.complex128], NDArray[np.complex128], NDArray[np.complex128], FloatArray]:
         n = len(self.A)
         values, norms = np.zeros(n, dtype=np.complex128), np.zeros(n)
-        left, right = np.zeros((n, n), dtype=np.complex128), np.zeros((n, n), dtype=np.complex128)
+        found, right = np.zeros((n, n), dtype=np.complex128), np.zeros((n, n), dtype=np.complex128)
         for part in parts(self.A):
             where = np.ix_(part, part)
             block = self.A[where]
-            values[part], left[where], right[where] = la.eig(block, left=True)  # type: ignore[misc]
+            if left:
+                values[part], found[where], right[where] = la.eig(block, left=True)  # type: ignore[misc]
+            else:
+                values[part], right[where] = la.eig(block)
             norms[part] = np.linalg.norm(block)
-        return values, left, right, norms
+        return values, found, right, norms
 
 
 def parts(matrix: FloatArray) -> list[IntArray]:
     """The sets of rows of a square matrix that entries connect, each in rising order."""
     if np.count_nonzero(matrix) == matrix.size:
         return [np.arange(len(matrix))]
+    linked = (matrix != 0) | (matrix.T != 0)
+    reached = linked[0]
+    for _ in range(8):  # most networks are one part, and no longer than this
+        reached = reached | linked[reached].any(axis=0)
+        if reached.all():
+            return [np.arange(len(matrix))]
     labels = connected_components(sp.csr_array(matrix != 0), directed=False)[1]
     order = np.argsort(labels, kind="stable")
     return [part.astype(np.int64) for part in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)]
@@ -296,7 +313,7 @@ def _by_graph(stamps: Stamps, circuit: Circuit, names: Lazy[str], loops: _Loops 
     E, F, K, s = stamps.E, stamps.F, stamps.K, stamps.s
     p, n = circuit.probe_nodes.T
     # All unknowns from those that are left, built up with the equations: its rows at the probes are H.
-    H = sp.csr_array(sp.eye_array(stamps.size))
+    H = whole = sp.csr_array(sp.eye_array(stamps.size))
     if loops is not None:
         names = names.take(np.setdiff1d(np.arange(stamps.size), loops.dropped))
         # Left-multiplying by X^T (X = loops.basis) drops the chords' own equations and, since
@@ -311,6 +328,8 @@ def _by_graph(stamps: Stamps, circuit: Circuit, names: Lazy[str], loops: _Loops 
 
     def sizes() -> tuple[FloatArray, FloatArray]:
         bounds = stamps.magnitudes()
+        if left is whole:
+            return bounds.dense("E"), bounds.dense("F")
         E, F = (abs(left).T @ matrix @ abs(right) for matrix in (bounds.E, bounds.F))
         return E.toarray(), F.toarray()
 

@@ -13,9 +13,10 @@ within ten decades; where they spread further, or one is the difference of two t
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from spu.errors import InternalError
@@ -28,6 +29,9 @@ _EPS = 4.0 * np.finfo(float).eps
 
 HELD = 1e-9
 """Of the magnitudes of its terms, what a residual of a solved equation may be: far above rounding."""
+
+_SMALL = 256
+"""States up to which products of dense matrices take less time than the care that sparse ones take."""
 
 _VECTORS = 4
 """Vectors of random signs that an equation is held against: an error escapes all with the fourth power of a chance."""
@@ -63,6 +67,51 @@ def rounding_of_variances(sde: StochasticODE, dense: DenseSDE, P: FloatArray, ad
     size = np.abs(dense.B)
     found += (np.abs(dense.A) * np.abs(inner.T)).sum() + (np.abs(adjoint) * (size @ size.T)).sum()
     return float(2.0 * _EPS * found)
+
+
+@dataclass(frozen=True)
+class NormBounds:
+    """Bounds by norms on what rounding of E, F and K does to the equation in the coordinates z.
+
+    Attributes
+    ----------
+    drift, noise, push:
+        On the changes of A, of ``B B^T`` and of the constant part, in Frobenius' norm.
+    reach:
+        Norm of the solution S of ``A S + S A^T = -1``, which is that of the inverse of the Lyapunov operator: a change
+        of A by less than ``1 / 2 reach`` leaves every mode decaying.
+    """
+
+    drift: float
+    noise: float
+    push: float
+    reach: float
+
+    @classmethod
+    def of(cls, sde: StochasticODE, dense: DenseSDE, reach: float) -> NormBounds:
+        """Those of an equation."""
+        E_size, F_size = sde.sizes
+        T, V = np.abs(dense.to_state), np.abs(_to_equations(sde, dense))
+        A, B = float(np.linalg.norm(dense.A)), float(np.linalg.norm(dense.B))
+        by_F = float(np.linalg.norm(V @ F_size @ T)) * dense.time
+        by_E = float(np.linalg.norm(V @ E_size @ T))
+        by_K = float(np.linalg.norm(V @ abs(sde.K))) * np.sqrt(dense.time)
+        push = by_F * float(np.linalg.norm(dense.mean)) + float(np.linalg.norm(V @ np.abs(sde.s))) * dense.time
+        return cls(_EPS * (by_F + (by_E + 1.0) * A), _EPS * B * ((by_E + 1.0) * B + 2.0 * by_K), _EPS * push, reach)
+
+    @property
+    def decaying(self) -> bool:
+        """Whether every mode decays, whatever was rounded; only then the others are bounds."""
+        return self.drift * self.reach < 1e-3
+
+    def of_covariance(self, P: FloatArray) -> float:
+        """On the change of the covariance, in Frobenius' norm."""
+        return self.reach * (2.0 * self.drift * float(np.linalg.norm(P)) + self.noise)
+
+    @property
+    def of_mean(self) -> float:
+        """On that of the mean: the norm of ``A^-1`` is at most twice the reach."""
+        return 2.0 * self.reach * self.push
 
 
 def _to_equations(sde: StochasticODE, dense: DenseSDE) -> FloatArray:
@@ -133,9 +182,13 @@ def hold_covariance(
         If it does not solve the equation.
     """
     spread = np.sqrt(np.maximum(variance, 0.0))
-    E, F, K = sde.E, sde.F, sde.K
+    E: Any = sde.E  # dense ones, or sparse
+    F: Any = sde.F
+    K: Any = sde.K
+    if len(spread) <= _SMALL:
+        E, F, K = E.toarray(), F.toarray(), K.toarray()
     charge, current = abs(E) @ spread, abs(F) @ spread
-    noise = np.asarray(abs(K).power(2).sum(axis=1)).ravel() if sp.issparse(K) else (K**2).sum(axis=1)
+    noise = np.asarray((K * K).sum(axis=1)).ravel()
     size = np.sqrt(2.0 * charge * current + noise)
     weight = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0)
     signs = np.where(np.random.default_rng(20).random((len(size), _VECTORS)) < 0.5, -1.0, 1.0)

@@ -31,6 +31,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.linalg as la
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
@@ -38,6 +39,7 @@ from spu.emulator.kernels import DenseStep, ModalStep
 from spu.emulator.large import Midpoint, SparseStationary
 from spu.emulator.large_run import PatternSums
 from spu.emulator.propagate import factor
+from spu.emulator.reach import silent
 from spu.emulator.run import Method, Sums
 from spu.emulator.stationary import Stationary
 from spu.errors import InternalError
@@ -512,7 +514,9 @@ def hold(
     """
     tests = Tests()
     P = law.voltage_covariance
-    mean, covariance = transform @ sums.mean, transform @ (sums.products[0] / sums.samples) @ transform.T
+    rows = sp.csr_array(transform)
+    mean = np.asarray(rows @ sums.mean)
+    covariance = np.asarray(rows @ np.asarray(rows @ (sums.products[0] / sums.samples)).T)
     tests.require("not all of its figures are finite", bool(np.isfinite(mean).all() and np.isfinite(covariance).all()))
     trajectories, steps = (
         (sums.samples, 1) if how.name == "independent" else (sums.samples // sums.readouts, sums.readouts)
@@ -528,11 +532,13 @@ def hold(
     elif how.rows <= _MOST_STATES:
         reach, known_to = _hold_states(tests, law, how, sums, transform)
     else:
+        _hold_silent(tests, law, how, sums)
         reach = variance * steps
-        known_to = np.abs(transform @ law.dense.H) @ known(law)
+        sure = known(law)
+        known_to = np.abs(np.asarray(rows @ law.dense.H)) @ sure
         memory = Memory.unknown(trajectories, steps, 0)
-        _hold_probes(tests, P, sums, law.sde.probes, memory, np.abs(law.dense.H) @ known(law))
-        _hold_ends(tests, law, sums)
+        _hold_probes(tests, P, sums, law.sde.probes, memory, np.abs(law.dense.H) @ sure)
+        _hold_ends(tests, law, sums, sure)
     shown(tests, claims, trajectories, steps, reach, known_to, mean, covariance)
     if every and sums.kept.size:
         _hold_kept(tests, how, sums, P, every)
@@ -589,18 +595,18 @@ def known(law: Stationary) -> FloatArray:
     """(n,) square root of what the variances of a law's energy coordinates may be off by.
 
     From the residual of its Lyapunov equation, on the scale of each, and no less than rounding of the loudest: a state
-    that is quieter than that may be nothing else, and nothing is held against it.
+    that is quieter than that may be nothing else, and nothing is held against it. What no noise reaches is zero.
     """
     A, B, P = law.dense.A, law.dense.B, law.covariance
     size = np.sqrt(np.maximum(np.diagonal(P), 0.0))
     there = size > 0
     scale = np.where(there, size, 1.0)
-    half = (A / scale[:, None]) @ P / scale
-    noise = B / scale[:, None]
-    residual = np.abs(half + half.T + noise @ noise.T).max(axis=1)
+    # Along eight vectors of random signs no row of it is a tenth of its length each time.
+    w = np.where(np.random.default_rng(21).random((len(A), 8)) < 0.5, -1.0, 1.0) / scale[:, None]
+    residual = np.abs(A @ (P @ w) + P @ (A.T @ w) + B @ (B.T @ w)).max(axis=1) / scale
     off = np.where(there, residual * law.time_constants[0] / law.dense.time, 0.0)
     least = np.sqrt(_FLOOR * len(A) * size.max(initial=0.0) ** 2)
-    return np.maximum(np.sqrt(np.maximum(10.0 * off, _ROUNDING)) * size, least)
+    return np.where(silent(A, B), 0.0, np.maximum(np.sqrt(np.maximum(10.0 * off, _ROUNDING)) * size, least))
 
 
 def _whitener(root: FloatArray, known_to: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
@@ -610,12 +616,15 @@ def _whitener(root: FloatArray, known_to: FloatArray) -> tuple[FloatArray, Float
     (m,) relative rounding of each variance, from ``known_to`` (n,) of x.
     """
     size = np.sqrt((root**2).sum(axis=1))
-    scale = np.where(size > 0, size, 1.0)[:, None]
-    u, sigma, v = la.svd(root / scale, full_matrices=False)
+    there = size > 0
+    scale = size[there, None]
+    u, sigma, v = la.svd(root[there] / scale, full_matrices=False)
     kept = sigma > _NEAR_NOTHING * sigma.max(initial=0.0)
     u, sigma, v = u[:, kept], sigma[kept], v[kept]
-    allowed = (known_to @ np.abs(u / sigma / scale)) ** 2
-    return (u / sigma / scale).T, u * sigma * scale, v, allowed
+    # Rows of nothing stay nothing: rounding of the others, on a scale of its own, would be a law.
+    W, back = np.zeros((len(sigma), len(root))), np.zeros((len(root), len(sigma)))
+    W[:, there], back[there] = (u / sigma / scale).T, u * sigma * scale
+    return W, back, v, (np.abs(W) @ known_to) ** 2
 
 
 def _hold_states(
@@ -623,6 +632,7 @@ def _hold_states(
 ) -> tuple[FloatArray, FloatArray]:
     """By the white coordinates of all states, of which probes are combinations; returns `shown`'s bounds."""
     assert isinstance(how.step, DenseStep)
+    _hold_silent(tests, law, how, sums)
     trajectories, steps = sums.samples // sums.readouts, sums.readouts
     n = how.rows
     transition, observe = how.step.matrix[:, :n], how.step.observe
@@ -646,25 +656,36 @@ def _hold_states(
     return whole.largest[m:] * size**2, np.abs(transform @ observe) @ sure
 
 
-def _hold_ends(tests: Tests, law: Stationary, sums: Sums) -> None:
+def _hold_silent(tests: Tests, law: Stationary, how: Method, sums: Sums) -> None:
+    """What no noise reaches stays where it is, to the last bit: states, and what is observed of nothing else."""
+    quiet = silent(law.dense.A, law.dense.B)
+    deaf = ~(how.step.observe[:, ~quiet] != 0).any(axis=1) if isinstance(how.step, DenseStep) else np.zeros(0, bool)
+    moved = sums.ends[quiet].any() or sums.counted_total[deaf].any() or sums.counted_products[:, deaf].any()
+    tests.require("states that no noise reaches move", not moved)
+
+
+def _hold_ends(tests: Tests, law: Stationary, sums: Sums, sure: FloatArray) -> None:
     """Last states of a law too large to be whitened whole: each on its own scale."""
     size = np.sqrt(np.maximum(np.diagonal(law.covariance), 0.0))
     loud = size > 0
     states = sums.ends[loud] / size[loud, None]
     count = states.shape[1]
-    names = [law.sde.state_names[k] for k in np.flatnonzero(loud)]
+    names, which = law.sde.state_names, np.flatnonzero(loud)
     own = (states**2).sum(axis=1) - count
     flat = np.full(len(own), float(count))
-    allowed = count * (known(law)[loud] / size[loud]) ** 2
+    allowed = count * (sure[loud] / size[loud]) ** 2
     tests.add(
         around(_shrunk(own, allowed), flat, np.ones(len(own)), flat),
         lambda k: (
-            f"the energy with {names[k]} at the end of {count} trajectories is {1 + own[k] / count:.4g} of its own"
+            f"the energy with {names[int(which[k])]} at the end of {count} trajectories is {1 + own[k] / count:.4g} of "
+            "its own"
         ),
     )
     tests.add(
         normal(states.sum(axis=1), flat),
-        lambda k: f"the mean of the energy coordinate of {names[k]} at the end of {count} trajectories is off",
+        lambda k: (
+            f"the mean of the energy coordinate of {names[int(which[k])]} at the end of {count} trajectories is off"
+        ),
     )
 
 

@@ -21,6 +21,7 @@ import scipy.linalg as la
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
+from spu.emulator.reach import partly_silent
 from spu.sde import StochasticODE
 
 FloatArray = NDArray[np.float64]
@@ -187,6 +188,8 @@ def commuting_modes(sde: StochasticODE) -> Modes | None:
     nodal = nodal_matrices(sde)
     if nodal is None:
         return None
+    if partly_silent([nodal.C, nodal.G, *([] if nodal.Gamma is None else [nodal.Gamma])], nodal.S.diagonal() > 0):
+        return None  # modes know a zero to rounding only
     found = _diagonalise([nodal.C, nodal.G, nodal.S, *([] if nodal.Gamma is None else [nodal.Gamma])])
     if found is None:
         return None

@@ -84,7 +84,11 @@ class Unstable(Exception):
 
 
 class Undetermined(Exception):
-    """An equation whose elimination in more digits leaves other states than in doubles."""
+    """An equation whose elimination in more digits leaves other states than in doubles, or that resists a solution."""
+
+
+class _NotConverged(Exception):
+    """Eigenvalues that Francis' steps do not separate in this many digits."""
 
 
 def precise_law(sde: StochasticODE) -> PreciseLaw:
@@ -95,16 +99,20 @@ def precise_law(sde: StochasticODE) -> PreciseLaw:
     Unstable
         If a mode grows, or does not decay.
     Undetermined
-        If numbers that cancel to rounding decide which states there are.
+        If numbers that cancel to rounding decide which states there are, or no number of digits that is tried does.
     """
     found = None
     for digits in _DIGITS:
         context = Context(prec=digits, Emin=-999999999, Emax=999999999)
         with localcontext(context):
-            found, sure = _solve_law(sde, Decimal(1).scaleb(_SURE - digits), last=digits == _DIGITS[-1])
+            try:
+                found, sure = _solve_law(sde, Decimal(1).scaleb(_SURE - digits), last=digits == _DIGITS[-1])
+            except _NotConverged:
+                continue
         if sure:
             break
-    assert found is not None
+    if found is None:
+        raise Undetermined
     return found
 
 
@@ -253,12 +261,15 @@ def schur(A: DecimalArray) -> tuple[DecimalArray, DecimalArray]:
     for k in range(n - 2):
         _reflect(T, U, k + 1, n, k, T[k + 1 :, k])
         T[k + 2 :, k] = _ZERO
-    rounding = max(abs(T).ravel(), default=_ZERO).scaleb(1 - getcontext().prec)
+    # Below the rounding of the whole, or of its own neighbours where these are smaller.
+    whole = n * max(abs(T).ravel(), default=_ZERO).scaleb(1 - getcontext().prec)
+    own = Decimal(1).scaleb(1 - getcontext().prec)
     last, tries = n - 1, 0
     while last > 0:
         first = last
         while first > 0:
-            if abs(T[first, first - 1]) <= rounding:
+            below = abs(T[first, first - 1])
+            if below <= whole or below <= own * (abs(T[first, first]) + abs(T[first - 1, first - 1])):
                 T[first, first - 1] = _ZERO
                 break
             first -= 1
@@ -267,7 +278,7 @@ def schur(A: DecimalArray) -> tuple[DecimalArray, DecimalArray]:
             continue
         tries += 1
         if tries > 300:
-            raise InternalError("the eigenvalues of a stiff network do not converge")
+            raise _NotConverged
         _double_shift(T, U, first, last, exceptional=tries % 10 == 0)
     return T, U
 

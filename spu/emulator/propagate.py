@@ -8,6 +8,7 @@ import numpy as np
 import scipy.linalg as la
 from numpy.typing import ArrayLike, NDArray
 
+from spu.emulator.reach import hushed, silent
 from spu.emulator.stationary import source_gain
 from spu.errors import NumericalFailure
 from spu.sde import DenseSDE
@@ -35,9 +36,11 @@ def exact_step(dense: DenseSDE, step: float, covariance: FloatArray | None = Non
     """Transition and noise factor for a step of ``step`` seconds.
 
     Where states differ in energy by more than `_BAND` the step is found on scales of their own, as the stationary
-    ``covariance`` (n, n) gives them: the quietest would drown in the rounding of the loudest.
+    ``covariance`` (n, n) gives them: the quietest would drown in the rounding of the loudest. What no noise reaches
+    gets none, and nothing from what it does reach: exactly.
     """
     A, B = dense.A, dense.B
+    quiet = silent(A, B)
     size = np.ones(len(A)) if covariance is None else np.sqrt(np.maximum(np.diag(covariance), 0.0))
     there = size > 0
     if not there.any() or size[there].min() > np.sqrt(_BAND) * size.max():
@@ -45,6 +48,8 @@ def exact_step(dense: DenseSDE, step: float, covariance: FloatArray | None = Non
     size = np.where(there, size, size[there].min() if there.any() else 1.0)
     A, B = A / size[:, None] * size, B / size[:, None]
     transition, moved = step_law(A, B @ B.T, step / dense.time)
+    transition[np.ix_(quiet, ~quiet)] = 0.0
+    moved = hushed(moved, quiet)
     return Step(transition * size[:, None] / size, factor(moved) * size[:, None])
 
 

@@ -22,6 +22,7 @@ from scipy.linalg.lapack import dtrsyl
 from spu.constants import UNIT_NOISE_DENSITY
 from spu.emulator.accuracy import (
     HELD,
+    NormBounds,
     hold_covariance,
     readouts,
     rounding_of_means,
@@ -30,6 +31,7 @@ from spu.emulator.accuracy import (
 )
 from spu.emulator.modes import Modes, commuting_modes
 from spu.emulator.precise import MOST, PreciseLaw, Undetermined, Unstable, precise_law
+from spu.emulator.reach import hushed, silent
 from spu.errors import CircuitError, InputError, InternalError
 from spu.mna import listed, node_names
 from spu.sde import DenseSDE, StochasticODE, parts
@@ -61,8 +63,8 @@ class Stationary:
         The covariance where it is known already.
     precise:
         Its moments and poles in more digits, where doubles do not resolve them.
-    doubt:
-        (n,) what the decay of each of its modes in doubles may be off, relative to itself; None where it is not known.
+    general:
+        Whether its modes are those of A in doubles, off by `doubt`.
     unresolved:
         Why the equation is of no use in doubles, and its nodes; None where it is.
     """
@@ -71,8 +73,13 @@ class Stationary:
     modes: Modes | None = None
     solved: FloatArray | None = field(default=None, repr=False)
     precise: PreciseLaw | None = field(default=None, repr=False)
-    doubt: FloatArray | None = field(default=None, repr=False)
+    general: bool = False
     unresolved: tuple[str, tuple[str, ...]] | None = None
+
+    @cached_property
+    def doubt(self) -> FloatArray | None:
+        """(n,) what the decay of each of its modes in doubles may be off, relative to itself; None where not known."""
+        return _doubt(self.sde) if self.general and self.modes is None else None
 
     @property
     def dense(self) -> DenseSDE:
@@ -420,7 +427,7 @@ def stationary(sde: StochasticODE) -> Stationary:
     solved = _smith(sde.dense.A, Q / size, readouts(sde, sde.dense.H))
     if solved is None:
         return _general(sde, modes)
-    return _held(Stationary(sde, solved=solved * size))
+    return _held(Stationary(sde, solved=hushed(solved * size, silent(sde.dense.A, sde.dense.B))))
 
 
 def _decay(modes: Modes) -> bool:
@@ -450,20 +457,24 @@ def _held(law: Stationary, within: float = HELD) -> Stationary:
 def _general(sde: StochasticODE, modes: Modes | None) -> Stationary:
     """The law by a Schur form; in more digits where rounding would take more than `CLAIMED`."""
     n, dense = sde.E.shape[0], sde.dense
+    form = SchurForm.of(dense.A)
+    solved = _refined_and_silent(dense, form)
+    if _certain(sde, form, *solved):
+        return _held(Stationary(sde, modes, solved=solved[0], general=True))
     values, _, vectors, _ = dense.eigen
-    doubt = rounding_of_poles(sde, dense) / np.maximum(np.abs(values.real), 1e-300)
+    doubt = _doubt(sde)
     growing = (values.real >= 0) & (doubt < SIGN_KNOWN)
     if growing.any():
         worst = int(np.argmax(np.where(growing, values.real, -1.0)))
         _refuse_mode(sde, values[worst], vectors[:, worst])
-    form = SchurForm.of(dense.A)
-    P, error = _with_error(sde, form)
+    P = solved[0]
+    error = _error(sde, form, *solved)
     lost = doubt >= SIGN_KNOWN
     if lost.any():
         slow = bool((np.abs(values[lost]) <= UNSEEN * np.abs(values).max()).all())
         error = error * _share_lost(dense.A, int(lost.sum())) if slow else np.inf
-    if error <= (CLAIMED if n <= QUICK else LARGE_CLAIMED):
-        return _held(Stationary(sde, modes, solved=P, doubt=doubt))
+    if error <= _claimed(n):
+        return _held(Stationary(sde, modes, solved=P, general=True))
     reason = _spread(sde, values, vectors)
     if n > MOST:
         lost &= np.abs(values) > UNSEEN * np.abs(values).max()
@@ -482,7 +493,7 @@ def _general(sde: StochasticODE, modes: Modes | None) -> Stationary:
         _refuse_mode(sde, 1j * values[worst].imag, vectors[:, worst])
     except Undetermined:
         raise CircuitError(reason[0], nodes=reason[1]) from None
-    if precise.error > CLAIMED:
+    if precise.error > DECIDED:
         raise CircuitError(
             f"currents all but cancel at {listed(reason[1])}: rounding the elements' values to doubles alone moves a "
             f"variance by {precise.error:.1g} of it; {reason[0]}",
@@ -534,6 +545,11 @@ QUICK = 24
 CLAIMED, LARGE_CLAIMED = 1e-9, 1e-6
 """What a variance is right to, relative to itself: in networks of up to `QUICK` states, and in larger ones."""
 
+DECIDED = 1e-6
+"""What rounding of the elements' values to doubles may move a variance, relative to itself: no law is better.
+
+Beyond it the law is refused."""
+
 TIMED = 1e-6
 """What a time constant is right to, relative to itself."""
 
@@ -547,31 +563,68 @@ QUIET = 1e-8
 """Share of the loudest variance below which closed forms do not know a quiet one."""
 
 
-def _with_error(sde: StochasticODE, form: SchurForm) -> tuple[FloatArray, float]:
-    """Covariance of z, and a bound on the errors of variances and means that are read from it."""
-    dense = sde.dense
+def _claimed(n: int) -> float:
+    return CLAIMED if n <= QUICK else LARGE_CLAIMED
+
+
+def _doubt(sde: StochasticODE) -> FloatArray:
+    """(n,) what the decay of each mode of A may be off, relative to itself."""
+    return np.asarray(rounding_of_poles(sde, sde.dense) / np.maximum(np.abs(sde.dense.eigen[0].real), 1e-300))
+
+
+def _certain(sde: StochasticODE, form: SchurForm, P: FloatArray, left: FloatArray, quiet: NDArray[np.bool_]) -> bool:
+    """Whether norms alone bound all errors well enough; where they do not a closer look is needed (`_error`).
+
+    They are far above what rounding does, and cost a fraction of it: most circuits are within them. Takes what
+    `_refined_and_silent` gives.
+    """
+    bounds = NormBounds.of(sde, sde.dense, form.reach())
+    if not bounds.decaying:
+        return False
+    rows = readouts(sde, sde.dense.H)
+    variance = np.einsum("ij,ij->i", rows @ P, rows)
+    length = np.sqrt((rows**2).sum(axis=1))
+    heard = np.abs(rows)[:, ~quiet].any(axis=1)
+    if not (variance[heard] > 0).all():
+        return False
+    claimed = _claimed(len(P))
+    moved = bounds.of_covariance(P) + float(np.linalg.norm(left))
+    size = np.abs(readouts(sde, sde.H @ sde.mean + sde.y0)) + np.sqrt(np.maximum(variance, 0.0))
+    known = length[heard] ** 2 * moved <= claimed * variance[heard]
+    return bool(known.all() and (length * bounds.of_mean <= claimed * size).all())
+
+
+def _refined_and_silent(dense: DenseSDE, form: SchurForm) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
+    """As `_refined`, with zeros at states that no noise reaches, and (n,) which these are."""
     Q = dense.B @ dense.B.T
-    P, last = _refined(dense.A, Q, form)
-    silent = _silent(dense.A, Q)
-    P[silent] = last[silent] = 0.0
-    P[:, silent] = last[:, silent] = 0.0
+    P, left = _refined(dense.A, Q, form)
+    quiet = silent(dense.A, dense.B)
+    return hushed(P, quiet), hushed(left, quiet), quiet
+
+
+def _error(sde: StochasticODE, form: SchurForm, P: FloatArray, left: FloatArray, quiet: NDArray[np.bool_]) -> float:
+    """A bound on the errors of variances and means that are read; takes what `_refined_and_silent` gives."""
+    dense = sde.dense
     rows = readouts(sde, dense.H)
     variance = np.einsum("ij,ij->i", rows @ P, rows)
-    heard = np.abs(rows)[:, ~silent].any(axis=1)
+    heard = np.abs(rows)[:, ~quiet].any(axis=1)
     if len(P) > MOST:  # there is no other way to know what all but cancels: it is right as its terms are
         variance = np.maximum(variance, 1e-9 * np.einsum("ij,ij->i", np.abs(rows) @ np.abs(P), np.abs(rows)))
     if not (variance[heard] > 0).all():
-        return P, np.inf
+        return np.inf
     weighted = rows[heard] / np.sqrt(variance[heard])[:, None]
     if not np.isfinite(weighted).all():
-        return P, np.inf
-    error = rounding_of_variances(sde, dense, P, form.adjoint(weighted.T @ weighted))
+        return np.inf
+    adjoint = form.adjoint(weighted.T @ weighted)
+    error = rounding_of_variances(sde, dense, P, adjoint)
+    if len(P) <= EXTENDED:  # the solution's own: from loud cells to quiet ones refinement goes step by step
+        wide = _wide_product(dense.A, P)
+        error = max(error, float((np.abs(adjoint) * np.abs(wide + wide.T + dense.B @ dense.B.T)).sum()))
     terms = np.einsum("ij,ij->i", np.abs(weighted) @ np.abs(P), np.abs(weighted))
     error = max(error, 4.0 * float(np.finfo(float).eps * terms.max(initial=0.0)))
-    # What refinement moved is far more than what it left.
-    error = max(error, 1e-3 * float(np.abs(np.einsum("ij,ij->i", weighted @ last, weighted)).max(initial=0.0)))
+    error = max(error, float(np.abs(np.einsum("ij,ij->i", weighted @ left, weighted)).max(initial=0.0)))
     spread = np.sqrt(np.maximum(P.diagonal(), 0.0))
-    if not (np.abs(last) <= 1e-3 * np.outer(spread, spread)).all():
+    if not (np.abs(left) <= 1e-3 * np.outer(spread, spread)).all():
         error = np.inf
     drift = rounding_of_means(sde, sde.mean)
     mean = np.abs(readouts(sde, sde.H @ sde.mean + sde.y0))
@@ -580,18 +633,7 @@ def _with_error(sde: StochasticODE, form: SchurForm) -> tuple[FloatArray, float]
         size += 1e-6 * mean.max(initial=0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         error = max(error, float(np.nan_to_num(drift / size, nan=0.0, posinf=np.inf).max(initial=0.0)))
-    return P, error if np.isfinite(error) else np.inf
-
-
-def _silent(A: FloatArray, Q: FloatArray) -> NDArray[np.bool_]:
-    """(n,) whether no noise gets to a state: its variance is zero, and not some rounding."""
-    heard = Q.diagonal() > 0
-    drives = A != 0
-    while True:
-        reached = heard | drives[:, heard].any(axis=1)
-        if (reached == heard).all():
-            return ~heard
-        heard = reached
+    return error if np.isfinite(error) else np.inf
 
 
 def _spread(sde: StochasticODE, values: ComplexArray, vectors: ComplexArray) -> tuple[str, tuple[str, ...]]:
@@ -640,26 +682,57 @@ def lyapunov(A: FloatArray, Q: FloatArray) -> FloatArray:
 
 
 def _refined(A: FloatArray, Q: FloatArray, form: SchurForm) -> tuple[FloatArray, FloatArray]:
-    """The solution of `lyapunov` and what the last refinement did to it, both (n, n)."""
+    """The solution of `lyapunov`, and about what refinement left of its error; both (n, n)."""
     scale = float(np.abs(Q).max(initial=0.0))
     if scale == 0:
         return np.zeros_like(Q), np.zeros_like(Q)
     P = form.solve(Q / scale)
-    change = np.zeros_like(P)
-    if len(A) > EXTENDED:  # extended products have no BLAS; above this the cost outgrows the solution's
-        return P * scale, change
-    for _ in range(_REFINEMENTS):
-        wide = A.astype(np.longdouble) @ P.astype(np.longdouble)
+    left = np.zeros_like(P)
+    if len(A) > EXTENDED:  # the cost outgrows the solution's
+        return P * scale, left
+    before = 1.0
+    for k in range(_REFINEMENTS):
+        if not np.isfinite(P).all():
+            return P, P
+        wide = _wide_product(A, P)
         change = form.solve(np.asarray(wide + wide.T + (Q / scale), dtype=np.float64))
         P = P + change
         spread = np.sqrt(np.maximum(P.diagonal(), 0.0))
-        if (np.abs(change) <= 1e-8 * np.outer(spread, spread)).all():
-            break  # the next one would be of the order of its square
-    return P * scale, change * scale
+        with np.errstate(divide="ignore", invalid="ignore"):
+            moved = float(np.nan_to_num(np.abs(change) / np.outer(spread, spread), nan=0.0, posinf=np.inf).max())
+        # Each step leaves as large a part of the error as it left of the one before.
+        left = change * min(max(moved / before, 1e-2), 1.0)
+        if moved <= 1e-8 or (k and moved > 0.1 * before):  # enough; or there is a mode that doubles know no better
+            break
+        before = moved
+    return P * scale, left * scale
 
 
 _REFINEMENTS = 4
 """Most steps of refinement: one does, but for cells far more quiet than those they are coupled to."""
+
+
+def _wide_product(A: FloatArray, P: FloatArray) -> NDArray[np.longdouble]:
+    """``A P`` of a covariance P, both (n, n), to a few bits beyond a double's even where its terms cancel.
+
+    Factors are split so that the product of their leading bits is exact (Ozaki et al., Numer. Algorithms 59:95, 2012),
+    on the scale of the standard deviations: quiet states count as loud ones do.
+    """
+    if len(A) <= QUICK:
+        return A.astype(np.longdouble) @ P.astype(np.longdouble)
+    spread = np.sqrt(np.maximum(P.diagonal(), 0.0))
+    power = np.frexp(np.maximum(spread, 1e-60 * spread.max()))[1]
+    A, P = np.ldexp(A, power[None, :] - power[:, None]), np.ldexp(P, -power[:, None] - power[None, :])
+    bits = (53 - int(np.ceil(np.log2(len(A))))) // 2
+    leading_A, leading_P = _leading(A, bits, axis=1), _leading(P, bits, axis=0)
+    wide = (leading_A @ leading_P).astype(np.longdouble) + (leading_A @ (P - leading_P) + (A - leading_A) @ P)
+    return np.ldexp(wide, power[:, None] + power[None, :])
+
+
+def _leading(matrix: FloatArray, bits: int, axis: int) -> FloatArray:
+    """A matrix rounded to a fixed point of each of its rows (``axis`` 1) or columns (0), ``bits`` below the largest."""
+    _, power = np.frexp(np.abs(matrix).max(axis=axis, keepdims=True))
+    return np.ldexp(np.rint(np.ldexp(matrix, bits - power)), power - bits)
 
 
 @dataclass(frozen=True, eq=False)
@@ -691,6 +764,22 @@ class SchurForm:
                 least = size
             first += len(part)
         return cls(T, U, groups)
+
+    def reach(self) -> float:
+        """Frobenius' norm of the solution S of ``A S + S A^T = -1``; infinite where a mode does not decay.
+
+        S is as large as the solution for any Q of unit norm may be: U drops out of it, and parts that nothing
+        connects have their own.
+        """
+        if not (self.T.diagonal() < 0).all():  # the real parts of A's eigenvalues, blocks of two included
+            return np.inf
+        found = 0.0
+        for group in self.groups:
+            T = self.T[group, group]
+            S, factor, _ = dtrsyl(T, T, -np.eye(len(T)), tranb="T")
+            with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+                found = max(found, float(np.linalg.norm(S / factor)))
+        return found if np.isfinite(found) else np.inf
 
     def solve(self, Q: FloatArray) -> FloatArray:
         """``A P + P A^T + Q = 0`` for symmetric Q, (n, n)."""
