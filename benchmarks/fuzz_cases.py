@@ -844,7 +844,7 @@ _GOOD: dict[str, tuple[str, ...]] = {
     "--problem": ("a.csv", "l.toml", "n.toml"),
     "--interval": ("1e-6", "1e-8", "1e-3"),
     "--duration": ("1e-4", "1e-5"),
-    "--step": ("0.01", "1e-8"),
+    "--step": ("0.01", "0.003"),
     "--samples": ("1", "100", "5000"),
     "--trajectories": ("1", "5", "64", "300"),
     "--lags": ("0", "3", "50"),
