@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from spu.errors import OutputError, UsageError
+from spu.errors import OutputError, UsageError, clip
 from spu.words import engineering as engineering
 from spu.words import number as number
 from spu.words import plural as plural
@@ -213,7 +213,7 @@ def facts(pairs: Sequence[tuple[str, str]]) -> str:
 
 def warn(message: str) -> None:
     """Say on stderr what does not stop the work."""
-    click.echo(f"warning: {message}", err=True)
+    click.echo(f"warning: {clip(message)}", err=True)
 
 
 def progress_words(always: bool = False) -> Callable[[str], None] | None:

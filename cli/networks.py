@@ -298,32 +298,60 @@ def _read_inputs(file: Path, folder: Folder) -> tuple[Any, Any]:
     import numpy as np
 
     from spu.files import read_text
+    from spu.names import shorten, suggest
 
     if folder.network is None:
         raise UsageError("--inputs are in problem units: there is no problem.json")
-    rows = [line.split(",") for line in read_text(file).splitlines() if line.strip() and not line.startswith("#")]
-    head = [word.strip() for word in rows[0]]
+    rows = [
+        (number, [word.strip() for word in line.split(",")])
+        for number, line in enumerate(read_text(file, _MOST_INPUTS).splitlines(), start=1)
+        if line.strip() and not line.startswith("#")
+    ]
+    if not rows:
+        raise InputError("holds no rows", file=file)
+    first, head = rows[0]
     known = ("time", *folder.network.variables)
     for word in head:
         if word not in known:
-            raise InputError(f"no unit {word!r}: the columns are time and names of units", file=file, line=1)
+            raise InputError(
+                f"no unit {shorten(word)}: the columns are time and names of units; {suggest(word, known[:9])}",
+                file=file,
+                line=first,
+            )
     if "time" not in head or len(set(head)) < len(head) or len(rows) < 2:
-        raise InputError("needs a column time, each name once, and a row for each instant", file=file, line=1)
+        raise InputError("needs a column time, each name once, and a row for each instant", file=file, line=first)
     values = np.tile(folder.network.input, (len(rows) - 1, 1))
     instants = np.zeros(len(rows) - 1)
-    for k, row in enumerate(rows[1:]):
-        try:
-            numbers = [float(word) for word in row]
-        except ValueError:
-            numbers = []
-        if len(numbers) != len(head):
-            raise InputError(f"a row needs {len(head)} numbers", file=file, line=k + 2)
-        for name, value in zip(head, numbers, strict=True):
+    place = {name: k for k, name in enumerate(folder.network.variables)}
+    for k, (line, row) in enumerate(rows[1:]):
+        if len(row) != len(head):
+            raise InputError(f"a row needs {len(head)} numbers; this has {len(row)}", file=file, line=line)
+        for name, word in zip(head, row, strict=True):
+            value = _number(word)
+            if value is None:
+                raise InputError(f"{name}: {shorten(word)} is not a finite number", file=file, line=line)
             if name == "time":
                 instants[k] = value
+                if k and value < instants[k - 1]:
+                    raise InputError(
+                        f"time {value:g} comes after {instants[k - 1]:g}, and must not be before it",
+                        file=file,
+                        line=line,
+                    )
             else:
-                values[k, folder.network.variables.index(name)] = value
+                values[k, place[name]] = value
     return instants, values
+
+
+_MOST_INPUTS = 2**26  # bytes
+
+
+def _number(word: str) -> float | None:
+    try:
+        value = float(word)
+    except ValueError:
+        return None
+    return value if abs(value) < float("inf") else None
 
 
 def _arrays(run: NetworkSimulation, folder: Folder) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 import click
@@ -47,9 +47,12 @@ class Verbs(click.Group):
             try:
                 with warnings.catch_warnings():
                     warnings.filterwarnings("error", _FLOATING_POINT, RuntimeWarning)
-                    warnings.showwarning = _show_warning  # type: ignore[assignment]
+                    said: dict[str, None] = {}  # without what is said twice
+                    warnings.showwarning = lambda message, *_: said.setdefault(str(message))
                     with self.make_context(prog_name or "spu", arguments or ["--help"], **extra) as context:
-                        return self.invoke(context) or 0
+                        status = self.invoke(context) or 0
+                    _pass_on(said)
+                    return status
             except click.exceptions.Exit as done:
                 return done.exit_code
             except click.Abort:
@@ -60,9 +63,12 @@ class Verbs(click.Group):
         sys.exit(ending.guarded(work))
 
 
-def _show_warning(message: Warning | str, *_where: object) -> None:
-    """Say what a library warns of as we do."""
-    click.echo(f"warning: {' '.join(str(message).split())}", err=True)
+def _pass_on(warned: Iterable[str]) -> None:
+    """Say what libraries warn of as we do, once a result is there: in front of an error it would be noise."""
+    from .common import warn
+
+    for message in warned:
+        warn(" ".join(message.split()))
 
 
 def _as_usage(error: click.ClickException) -> Exception:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import csv
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 from spu.device import Device
@@ -62,11 +63,12 @@ def program(device: Device, text: str, file: str | Path | None = None) -> Device
     """
     _refuse_unquantised(device)
     place = None if file is None else str(file)
-    lines = csv.reader(io.StringIO(text))
-    header = [word.strip() for word in next(lines, [])]
+    lines = _rows(text, place)
+    header = [word.strip() for word in next(lines, (0, []))[1]]
     if sorted(header) not in (sorted(COLUMNS), sorted(COLUMNS[1:])):
         raise InputError(
-            f"the columns must be {', '.join(COLUMNS)} (the first may be left out), not {', '.join(header) or 'none'}",
+            f"the columns must be {', '.join(COLUMNS)} (the first may be left out), not "
+            f"{shorten(', '.join(header) or 'none')}",
             file=place,
             line=1,
         )
@@ -77,8 +79,7 @@ def program(device: Device, text: str, file: str | Path | None = None) -> Device
         a, b = label.lower().split("-")
         pairs |= {f"{a}-{b}": (k, False), f"{b}-{a}": (k, True)}
     seen: dict[tuple[object, ...], int] = {}
-    for row in lines:
-        line = lines.line_num
+    for line, row in lines:
         if not any(word.strip() for word in row):
             continue
         if len(row) != len(header):
@@ -104,7 +105,7 @@ def program(device: Device, text: str, file: str | Path | None = None) -> Device
         bank_of = {key: q for q in columns.banks for key in (q, *columns.parts[q].keys)}
         if quantity not in bank_of:
             raise InputError(
-                f"{element} {name} has no bank {quantity!r}; {suggest(quantity, bank_of)}", file=place, line=line
+                f"{element} {name} has no bank {shorten(quantity)}; {suggest(quantity, bank_of)}", file=place, line=line
             )
         keys = columns.parts[bank_of[quantity]].keys
         chosen = keys if quantity == bank_of[quantity] else (quantity,)
@@ -121,6 +122,16 @@ def program(device: Device, text: str, file: str | Path | None = None) -> Device
     programmed = device.programmed(found[0])
     programmed.programmings = found[1:]
     return programmed
+
+
+def _rows(text: str, file: str | None) -> Iterator[tuple[int, list[str]]]:
+    """Rows of a table with the numbers of their lines."""
+    lines = csv.reader(io.StringIO(text))
+    try:
+        for row in lines:
+            yield lines.line_num, row
+    except csv.Error as error:  # an entry of over 131,072 characters
+        raise InputError(f"is no table that can be read: {error}", file=file, line=lines.line_num) from None
 
 
 def _whole(text: str, what: str, file: str | None, line: int) -> int:

@@ -5,6 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from types import TracebackType
 
+_MOST_CHARACTERS, _MOST_LINES = 390, 8
+_LONGEST_PLACE = 160  # characters of a file's name in a message, its end
+
+
+def clip(message: str) -> str:
+    """Cut a message to what people read: the net below those that quote what a file holds."""
+    lines = message.splitlines()
+    if len(lines) > _MOST_LINES:
+        message = "\n".join(lines[:_MOST_LINES]) + " ..."
+    return message if len(message) <= _MOST_CHARACTERS else message[: _MOST_CHARACTERS - 3] + "..."
+
 
 class SpuError(Exception):
     """A refusal a user can act on: never a bug of ours, but for `InternalError`.
@@ -29,6 +40,7 @@ class SpuError(Exception):
     exit_status = 2
 
     def __init__(self, message: str, *, file: str | Path | None = None, line: int | None = None) -> None:
+        message = clip(message)
         super().__init__(message)
         self.message = message
         self.file = None if file is None else str(file)
@@ -37,8 +49,9 @@ class SpuError(Exception):
     def __str__(self) -> str:
         place = ""
         if self.file is not None:
-            place = f"{self.file}:{self.line}: " if self.line is not None else f"{self.file}: "
-        return place + self.message
+            file = self.file if len(self.file) <= _LONGEST_PLACE else f"...{self.file[-_LONGEST_PLACE:]}"
+            place = f"{file}:{self.line}: " if self.line is not None else f"{file}: "
+        return clip(place + self.message)
 
 
 class InputError(SpuError):

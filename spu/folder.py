@@ -34,8 +34,6 @@ import os
 import re
 import shutil
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
@@ -49,16 +47,18 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from spu.arrays import read_npz
 from spu.circuit import Circuit
 from spu.compiler import Compilation
 from spu.compiler.network import NetworkCompilation
 from spu.device import FORMAT, Device
 from spu.emulator.law import Law
 from spu.errors import InputError, OutputError, SpuError, UsageError
-from spu.files import plain, read_json
+from spu.files import kind_of_file, plain, read_json
+from spu.names import first_line, shorten
 from spu.network import TASK as NETWORK
 from spu.network import Scales, ThermodynamicNetwork
-from spu.problem import Problem, problem_from_dict
+from spu.problem import MAX_SPARSE_SIZE, Problem, problem_from_dict
 from spu.process import aside_folder, held, locked, sweep
 from spu.spice.reader import ReadNetlist, read_netlist
 from spu.statistics import Prediction
@@ -117,6 +117,7 @@ _WRITTEN = ("statistics", "files", "version")  # keys of "compiled" that are of 
 _CSR_PARTS = ("indptr", "indices", "data")
 _PROBLEM_FORMAT = "spu-problem/1"
 _CIRCUIT_FORMAT = "spu-circuit/1"
+_PREDICTED = ("predicted_relative_error", "predicted_covariance_relative_error", "predicted_mean_relative_error")
 _ARRAYS = {  # of compiled.statistics, with their numbers of dimensions
     "mean": 1,
     "covariance": 2,
@@ -397,8 +398,9 @@ def refuse_folder(directory: str | Path, *, force: bool = False, holds: str = DE
         if not directory.is_dir():
             raise OutputError("is a file; -o needs a folder", file=directory)
         for name in _present(directory):
-            if (directory / name).is_dir():
-                raise OutputError("is a folder; a file of that name is to be written", file=directory / name)
+            if not (directory / name).is_file():
+                kind = kind_of_file(directory / name)
+                raise OutputError(f"is {kind}; a file of that name is to be written", file=directory / name)
         if force or next(directory.iterdir(), None) is None:
             return
     hashes = _stored_hashes(directory)
@@ -437,11 +439,7 @@ def summary(compilation: Compilation) -> dict[str, Any]:
 
 
 def _predicted(prediction: Prediction) -> dict[str, Any]:
-    return {
-        "predicted_relative_error": prediction.relative_error,
-        "predicted_covariance_relative_error": prediction.covariance_relative_error,
-        "predicted_mean_relative_error": prediction.mean_relative_error,
-    }
+    return {key: getattr(prediction, key.removeprefix("predicted_")) for key in _PREDICTED}
 
 
 def rounding_summary(compilation: Compilation) -> dict[str, Any]:
@@ -875,6 +873,12 @@ def _read_problem(file: Path) -> tuple[Problem | ThermodynamicNetwork, dict[str,
     for key, dimensions in _ARRAYS.items():
         if key in statistics:
             statistics[key] = _array(statistics[key], dimensions, f"compiled.statistics.{key}", file)
+        elif not network:
+            raise InputError(f'"compiled.statistics" lacks {key}: compile again', file=file)
+    for key in () if network else _PREDICTED:
+        value = compiled.get(key)
+        if value is not None and (type(value) not in (int, float) or not 0 <= value < inf):
+            raise InputError(f'"compiled.{key}" is {shorten(value)}, not a number: compile again', file=file)
     return problem, {**compiled, "statistics": statistics}
 
 
@@ -900,22 +904,13 @@ def _recall(data: Mapping[str, Any], file: Path, npz: str) -> dict[str, Any]:
     if not wanted:
         return dict(data)
     beside = file.with_name(npz)
+    if not beside.exists():
+        raise InputError(f"no such file, but {file.name} keeps its matrices there", file=beside)
+    archive = read_npz(beside)
     try:
-        with np.load(beside, allow_pickle=False) as archive:
-            return {**data, **{key: _unspill(value, archive) for key, value in wanted.items()}}
-    except FileNotFoundError:
-        raise InputError(f"no such file, but {file.name} keeps its matrices there", file=beside) from None
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        EOFError,
-        AttributeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise InputError(f"does not hold the matrices of {file.name}: {error}", file=beside) from None
+        return {**data, **{key: _unspill(value, archive) for key, value in wanted.items()}}
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise InputError(f"does not hold the matrices of {file.name}: {first_line(error)}", file=beside) from None
 
 
 def _unspill(place: Mapping[str, Any], archive: Mapping[str, Any]) -> Any:
@@ -924,9 +919,11 @@ def _unspill(place: Mapping[str, Any], archive: Mapping[str, Any]) -> Any:
     if place.get("sparse") is None:
         return archive[key]
     if place["sparse"] != "csr":
-        raise ValueError(f"unknown kind of sparse matrix {place['sparse']!r}")
+        raise ValueError(f"unknown kind of sparse matrix {shorten(place['sparse'])}")
     indptr, indices, data = (archive[f"{key}.{part}"] for part in _CSR_PARTS)
     shape: Any = tuple(int(size) for size in place["shape"])
+    if max(shape) > MAX_SPARSE_SIZE:
+        raise ValueError(f"a matrix of more than {MAX_SPARSE_SIZE} rows or columns")
     matrix = sp.csr_array((data, indices, indptr), shape=shape)
     matrix.check_format(full_check=True)
     return matrix

@@ -13,7 +13,7 @@ from typing import Any
 from spu.banks import BANK_KEYS, BANKED, Bank, bank_from_dict
 from spu.detail import Detail, detail_from_dict
 from spu.errors import InputError, KeyFault
-from spu.files import key_line, parse_toml, read_text
+from spu.files import key_line, parse_toml, read_toml
 from spu.names import shorten, suggest
 
 __all__ = [
@@ -408,7 +408,7 @@ def load_hardware(name_or_path: str | Path | Hardware) -> Hardware:
                 f"no hardware {shorten(str(name_or_path))}: neither a preset nor a .toml file; "
                 f"{suggest(name_or_path, PRESETS)}"
             )
-        text, file = read_text(path), str(path)
+        text, file = read_toml(path), str(path)
     return _from_dict(parse_toml(text, file), file, text)
 
 

@@ -12,6 +12,7 @@ from spu.errors import InputError
 __all__ = [
     "check_name",
     "check_names",
+    "first_line",
     "shorten",
     "suggest",
 ]
@@ -115,3 +116,10 @@ def shorten(value: object, limit: int = 60) -> str:
     """Give the ``repr`` of a value, cut to fit a one-line message."""
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def first_line(error: BaseException) -> str:
+    """Quote a foreign error in one printable line."""
+    lines = str(error).strip().splitlines()
+    text = lines[0][:200] if lines else type(error).__name__
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -24,7 +24,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from spu.errors import InputError
-from spu.files import key_line, parse_toml, read_text
+from spu.files import key_line, parse_toml, read_toml
 from spu.names import check_names, shorten, suggest
 
 __all__ = [
@@ -670,7 +670,7 @@ def is_network_file(path: str | Path) -> bool:
     if path.suffix.lower() != ".toml":
         return False
     try:
-        return parse_toml(read_text(path), path).get("task") == TASK
+        return parse_toml(read_toml(path), path).get("task") == TASK
     except InputError:
         return False
 
@@ -691,7 +691,7 @@ def load_network(path: str | Path) -> NetworkFile:
         If the file cannot be read or does not hold a valid network, with the line where known.
     """
     path = Path(path)
-    text = read_text(path)
+    text = read_toml(path)
     document = parse_toml(text, path)
 
     def refuse(message: str, key: str) -> InputError:

@@ -12,7 +12,6 @@ squared is ever made.
 from __future__ import annotations
 
 import re
-import zipfile
 from abc import ABC
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,9 +26,10 @@ import numpy.typing as npt
 import scipy.linalg
 import scipy.sparse as sp
 
+from spu.arrays import parsing, read_npy, read_npz
 from spu.errors import InputError
-from spu.files import key_line, parse_toml, read_bytes, read_text
-from spu.names import check_names, shorten, suggest
+from spu.files import check_file, key_line, parse_toml, read_bytes, read_text, read_toml
+from spu.names import check_names, first_line, shorten, suggest
 from spu.sparse import canonical, from_fields, largest_eigenvalue, to_fields, with_data
 
 if TYPE_CHECKING:
@@ -344,6 +344,12 @@ class _Definite(NamedTuple):
         n = len(a)
         names = _variables(variables, n)
         _require_finite(a, what, names)
+        diagonal = a.diagonal()
+        if n > _FEW and diagonal.min() <= 0:  # said before anything that takes time, such as eigenvalues
+            k = int(diagonal.argmin())
+            raise InputError(
+                f"{what} is not positive definite: its diagonal is {diagonal[k]:.6g} at {_place((k,), names)}"
+            )
 
         # Matrices of capacitances in farads are as welcome as matrices near overflow:
         # all that can over- or underflow is done on 2**-exponent * a, which is exact.
@@ -639,7 +645,7 @@ def _real_array(value: Any, what: str) -> FloatArray:
         # NumPy would turn a list of True and 2.5 into numbers, and of "1" and 2.5 into strings.
         raw = a if isinstance(value, np.ndarray) else np.asarray(value, dtype=object)
     except Exception as error:  # an object's __array__ may raise anything
-        raise InputError(f"{what} cannot be read as an array of numbers: {_first_line(error)}") from error
+        raise InputError(f"{what} cannot be read as an array of numbers: {first_line(error)}") from error
     if a.dtype.kind == "c":
         raise InputError(f"{what} is complex: only real numbers are taken")
     if raw.dtype.kind not in "iufO":
@@ -654,7 +660,7 @@ def _real_array(value: Any, what: str) -> FloatArray:
         with np.errstate(over="ignore"):
             return np.array(a, dtype=np.float64, order="C")
     except Exception as error:  # the __float__ of foreign objects, integers beyond 1e308
-        raise InputError(f"{what} cannot be read as an array of numbers: {_first_line(error)}") from error
+        raise InputError(f"{what} cannot be read as an array of numbers: {first_line(error)}") from error
 
 
 def _is_real(entry: object) -> bool:
@@ -695,14 +701,7 @@ def _valid_sparse(value: Any, what: str) -> Iterator[None]:
                     raise ValueError(f"an index of {int(axis.min())} or {int(axis.max())} where there are {size}")
         yield
     except (ValueError, IndexError, TypeError, MemoryError) as error:
-        raise InputError(f"{what} is not a valid sparse matrix: {_first_line(error)}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    """Quote a foreign error in one printable line."""
-    lines = str(error).strip().splitlines()
-    text = lines[0][:200] if lines else type(error).__name__
-    return "".join(character if character.isprintable() else "?" for character in text)
+        raise InputError(f"{what} is not a valid sparse matrix: {first_line(error)}") from error
 
 
 def problem_from_dict(d: Mapping[str, Any], file: str | Path | None = None) -> Problem:
@@ -750,7 +749,7 @@ def _sparse(value: Any, key: str, file: str | Path | None) -> Any:
     try:
         return from_fields(value)
     except (ValueError, TypeError, OverflowError) as error:
-        raise InputError(f"{key} is not a readable sparse matrix: {_first_line(error)}", file=file) from error
+        raise InputError(f"{key} is not a readable sparse matrix: {first_line(error)}", file=file) from error
 
 
 @contextmanager
@@ -883,11 +882,11 @@ def read_matrix(path: str | Path) -> AnyMatrix:
         If the file cannot be read or holds anything else.
     """
     where = Path(path)
-    data = read_bytes(where)
+    check_file(where)
     suffix = _suffix(where, _MATRIX_SUFFIXES)
     if suffix != ".npz":
         return cast(AnyMatrix, _read_table(where, suffix).values)
-    arrays = _read_npz(where, data)
+    arrays = _read_npz(where)
     if len(arrays) != 1:
         raise InputError(f"holds {', '.join(arrays)}: wanted one matrix", file=where)
     return cast(AnyMatrix, next(iter(arrays.values())))
@@ -901,24 +900,6 @@ class _Table(NamedTuple):
     line: int | None = None  # of the names
 
 
-@contextmanager
-def _parsing(path: Path, kind: str) -> Iterator[None]:
-    """Turn whatever a foreign parser raises on bytes it does not like into an `InputError`."""
-    try:
-        yield
-    except InputError:
-        raise
-    except MemoryError as error:
-        raise InputError(f"declares more data than memory can hold as a {kind} file", file=path) from error
-    except Exception as error:
-        # NumPy, zipfile and SciPy promise no particular exceptions on corrupt input: over
-        # the years ValueError, EOFError, SyntaxError, struct.error, zlib.error and more.
-        message = _first_line(error)
-        if "allow_pickle" in message:
-            message = "it holds Python objects (pickled), which are never loaded"
-        raise InputError(f"is not a readable {kind} file: {message}", file=path) from error
-
-
 def _suffix(path: Path, known: Sequence[str]) -> str:
     suffix = path.suffix.lower()
     if suffix not in known:
@@ -929,12 +910,12 @@ def _suffix(path: Path, known: Sequence[str]) -> str:
 def _read_problem(path: str | Path) -> _Given:
     where = Path(path)
     # A missing file is reported as missing, whatever its extension.
-    data = read_bytes(where)
+    check_file(where)
     suffix = _suffix(where, (*_MATRIX_SUFFIXES, ".toml"))
     if suffix == ".toml":
         return _read_toml(where)
     if suffix == ".npz":
-        return _Given(_read_npz(where, data))
+        return _Given(_read_npz(where))
     return _Given(_named_matrix("matrix", where, _read_table(where, suffix)))
 
 
@@ -946,7 +927,7 @@ def _named_matrix(key: str, path: Path, table: _Table) -> dict[str, Any]:
 
 
 def _read_vector(path: Path) -> Any:
-    read_bytes(path)
+    check_file(path)
     return _read_table(path, _suffix(path, _VECTOR_SUFFIXES)).values
 
 
@@ -955,8 +936,7 @@ def _read_table(path: Path, suffix: str) -> _Table:
     if suffix == ".csv":
         return _read_csv(path)
     if suffix == ".npy":
-        with _parsing(path, "NumPy"), path.open("rb") as stream:
-            return _Table(np.lib.format.read_array(stream, allow_pickle=False))
+        return _Table(read_npy(path))
     return _Table(_read_mtx(path))
 
 
@@ -964,7 +944,7 @@ def _read_csv(path: Path) -> _Table:
     split = None
     names: tuple[str, ...] | None = None
     names_line = None
-    rows: list[list[float]] = []
+    rows: list[FloatArray] = []
     width = first = 0
     for number, raw in enumerate(_LINE_END.split(read_text(path)), start=1):
         line = raw.partition("#")[0].strip()
@@ -975,6 +955,8 @@ def _read_csv(path: Path) -> _Table:
         cells = [cell.strip().strip('"') for cell in line.split(split)]
         if first == 0:
             first, width = number, len(cells)
+            if width > MAX_SIZE:
+                raise InputError(f"a row of {width} entries: at most {MAX_SIZE} are taken", file=path, line=number)
             # The letter tells names from numbers in a foreign notation, such as 1,5 for 1.5.
             lettered = any(character.isalpha() or character == "_" for character in line)
             if lettered and all(_number(cell) is None for cell in cells):
@@ -996,7 +978,9 @@ def _read_csv(path: Path) -> _Table:
                     line=number,
                 )
             row.append(value)
-        rows.append(row)
+        if len(rows) == MAX_SIZE:
+            raise InputError(f"more than {MAX_SIZE} rows: at most so many are taken", file=path, line=number)
+        rows.append(np.array(row))
     if not rows:
         raise InputError("holds no rows of numbers", file=path)
     return _Table(np.array(rows), names, names_line)
@@ -1155,19 +1139,14 @@ def _whole(cell: str) -> int:
     return int(cell)
 
 
-def _read_npz(path: Path, data: bytes) -> dict[str, Any]:
-    with _parsing(path, "NumPy .npz"):
-        if not data.startswith(b"PK"):
-            raise InputError("is not a readable NumPy .npz file: not a zip archive", file=path)
-        with zipfile.ZipFile(path) as archive:
-            # A small archive may unpack to anything.
-            if sum(member.file_size for member in archive.infolist()) > 32 * MAX_SIZE**2:
-                raise InputError("unpacks to more than a problem of the largest size", file=path)
-        with np.load(path, allow_pickle=False) as archive:
-            keys = set(archive.files)
-            if {"format", "shape", "data"} <= keys:
-                return {"matrix": sp.load_npz(path)}
-            arrays = {key: archive[key] for key in archive.files}
+def _read_npz(path: Path) -> dict[str, Any]:
+    arrays: dict[str, Any] = {**read_npz(path)}
+    keys = set(arrays)
+    if {"format", "shape", "data"} <= keys:
+        with parsing(path, "NumPy .npz"):
+            if max(map(int, arrays["shape"].ravel()), default=0) > MAX_SPARSE_SIZE:
+                raise InputError(f"has more than {MAX_SPARSE_SIZE} rows or columns", file=path)
+            return {"matrix": sp.load_npz(path)}
     if len(arrays) == 1 and not keys & set(_NPZ_KEYS):
         return {"matrix": next(iter(arrays.values()))}
     for key in arrays:
@@ -1181,7 +1160,7 @@ def _read_npz(path: Path, data: bytes) -> dict[str, Any]:
 
 
 def _read_toml(path: Path) -> _Given:
-    text = read_text(path)
+    text = read_toml(path)
     document = parse_toml(text, path)
     for key in document:
         if key not in _TOML_KEYS:
@@ -1225,7 +1204,7 @@ def _read_reference(path: Path, key: str, name: str, text: str) -> dict[str, Any
     target = path.parent / name
     try:
         known = _MATRIX_SUFFIXES if key in _MATRIX_KEYS else _VECTOR_SUFFIXES
-        data = read_bytes(target)
+        check_file(target)
         suffix = _suffix(target, known)
     except InputError as error:
         # The mistake is in the name, not in the file it does not lead to.
@@ -1235,7 +1214,7 @@ def _read_reference(path: Path, key: str, name: str, text: str) -> dict[str, Any
         return {key: _read_table(target, suffix).values}
     if suffix != ".npz":
         return _named_matrix(key, target, _read_table(target, suffix))
-    arrays = _read_npz(target, data)
+    arrays = _read_npz(target)
     if len(arrays) != 1 or not arrays.keys() <= {"matrix", key}:
         raise InputError(f"holds {', '.join(arrays)}: wanted the {key} alone", file=target)
     return {key: next(iter(arrays.values()))}

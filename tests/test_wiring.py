@@ -150,7 +150,7 @@ def test_names_of_nodes(tmp_path):
     ("name", "text", "fragment", "line"),
     [
         ("g.edgelist", "a b\nc\n", "'c' is no edge", 2),
-        ("g.edgelist", "a b\nb b\n", "couples cell 'b' to itself", None),
+        ("g.edgelist", "a b\nb b\n", "couples cell 'b' to itself", 2),
         (
             "g.edgelist",
             "a b\nc d\n",

@@ -30,7 +30,7 @@ from scipy.sparse.csgraph import connected_components
 
 from spu.errors import InputError
 from spu.files import read_bytes, read_json, read_text
-from spu.names import check_names, shorten, suggest
+from spu.names import check_names, first_line, shorten, suggest
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -45,6 +45,8 @@ _LATTICES = {"grid": "ROWSxCOLUMNS", "king": "ROWSxCOLUMNS", "chimera": "ROWSxCO
 _EXAMPLES = (COMPLETE, "grid 4x4", "king 4x4", "chimera 2x2x4")
 _SUFFIXES = (".graphml", ".edgelist", ".edges", ".json")
 _MOST = 1_000_000  # cells: more are a slip of the pen
+_MOST_COUPLERS = 250_000  # of a graph file, whose couplers are in no order that a program could make use of
+_MOST_BYTES = 2**24  # of a graph file
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +142,7 @@ def load_wiring(spec: str) -> Wiring | None:
     if spec == COMPLETE:
         return None
     if is_file(spec):
-        return _from_graph(spec, _read_graph(Path(spec)))
+        return _from_graph(spec, *_read_graph(Path(spec)))
     word, sizes = _sizes(spec)
     return _chimera(spec, *sizes) if word == "chimera" else _grid(spec, *sizes, diagonals=word == "king")
 
@@ -172,51 +174,82 @@ def _ordered(edges: IntArray) -> IntArray:
     return np.unique(np.sort(edges.astype(np.int64), axis=1), axis=0).reshape(-1, 2)
 
 
-def _read_graph(path: Path) -> nx.Graph:
-    """Read a graph file by its suffix."""
+def _read_graph(path: Path) -> tuple[list[Any], IntArray]:
+    """Read a graph file by its suffix: its nodes, and pairs of their numbers as they come."""
+    suffix = path.suffix.lower()
+    if suffix in (".edgelist", ".edges"):
+        return _read_edges(path)
+    graph = _read_json(path) if suffix == ".json" else _read_graphml(path)
+    number = {node: k for k, node in enumerate(graph.nodes)}
+    edges = np.array([(number[a], number[b]) for a, b in graph.edges()], dtype=np.int64).reshape(-1, 2)
+    return list(number), edges
+
+
+def _read_json(path: Path) -> nx.Graph:
     import networkx as nx
 
-    suffix = path.suffix.lower()
-    if suffix == ".json":
-        data: Any = read_json(path)
-        try:
-            return nx.adjacency_graph(data)
-        except (KeyError, TypeError, AttributeError, IndexError, ValueError, nx.NetworkXError) as error:
-            raise InputError(
-                f"is no adjacency JSON as networkx.adjacency_data writes it ({type(error).__name__}: {error})",
-                file=path,
-            ) from None
-    if suffix == ".graphml":
-        from xml.etree.ElementTree import ParseError
-
-        content = read_bytes(path)
-        try:
-            return nx.read_graphml(io.BytesIO(content))
-        except ParseError as error:
-            raise InputError(f"not valid XML: {error}", file=path, line=error.position[0]) from None
-        except Exception as error:  # of the XML parser, too: an encoding that it does not know is a LookupError
-            said = shorten(" ".join(str(error).split()))[1:-1]
-            raise InputError(f"is no GraphML that networkx reads: {said}", file=path) from None
-    lines = [line.partition("#")[0].strip() for line in read_text(path).splitlines()]
-    for number, line in enumerate(lines, start=1):
-        if line and len(line.split()) < 2:
-            raise InputError(f"{shorten(line)} is no edge: a line holds two names of cells", file=path, line=number)
-    return nx.parse_edgelist(lines, data=False)
+    data: Any = read_json(path, _MOST_BYTES)
+    try:
+        return nx.adjacency_graph(data)
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError, nx.NetworkXError) as error:
+        raise InputError(
+            f"is no adjacency JSON as networkx.adjacency_data writes it ({type(error).__name__}: {first_line(error)})",
+            file=path,
+        ) from None
 
 
-def _from_graph(spec: str, graph: nx.Graph) -> Wiring:
-    """Cells and couplers of a networkx graph; directions and repeated edges do not matter."""
-    nodes = list(graph.nodes)
+def _read_graphml(path: Path) -> nx.Graph:
+    from xml.etree.ElementTree import ParseError
+
+    import networkx as nx
+
+    content = read_bytes(path, _MOST_BYTES)
+    if re.search(rb"<\0?!\0?(D\0?O\0?C\0?T|E\0?N\0?T)", content, re.IGNORECASE):
+        raise InputError("declares a document type or entities, which no graph needs: take them out", file=path)
+    try:
+        return nx.read_graphml(io.BytesIO(content))
+    except ParseError as error:
+        raise InputError(f"not valid XML: {error}", file=path, line=error.position[0]) from None
+    except Exception as error:  # of the XML parser, too: an encoding that it does not know is a LookupError
+        said = shorten(" ".join(str(error).split()))[1:-1]
+        raise InputError(f"is no GraphML that networkx reads: {said}", file=path) from None
+
+
+def _read_edges(path: Path) -> tuple[list[Any], IntArray]:
+    """Two names of nodes a line; what stands behind them is left alone."""
+    number: dict[str, int] = {}
+    edges: list[tuple[int, int]] = []
+    for line, raw in enumerate(read_text(path, _MOST_BYTES).splitlines(), start=1):
+        words = raw.partition("#")[0].split(maxsplit=2)
+        if not words:
+            continue
+        if len(words) < 2:
+            message = f"{shorten(words[0])} is no edge: a line holds two names of cells"
+            raise InputError(message, file=path, line=line)
+        a, b = (number.setdefault(word, len(number)) for word in words[:2])
+        if a == b:
+            raise InputError(_selfish(words[0]), file=path, line=line)
+        edges.append((a, b))
+        if len(edges) > _MOST_COUPLERS:
+            raise InputError(f"more than {_MOST_COUPLERS:,} couplers: a graph file has at most so many", file=path)
+    return list(number), np.array(edges, dtype=np.int64).reshape(-1, 2)
+
+
+def _selfish(node: object) -> str:
+    return f"couples cell {shorten(node)} to itself: a coupler joins two different cells"
+
+
+def _from_graph(spec: str, nodes: list[Any], edges: IntArray) -> Wiring:
+    """Cells and couplers of a graph; directions and repeated edges do not matter."""
     if not nodes:
         raise InputError("the graph has no nodes: no cells", file=spec)
     if len(nodes) > _MOST:
         raise InputError(f"{len(nodes)} cells, where {_MOST} are allowed", file=spec)
-    number = {node: k for k, node in enumerate(nodes)}
-    edges = np.array([(number[a], number[b]) for a, b in graph.edges()], dtype=np.int64).reshape(-1, 2)
+    if len(edges) > _MOST_COUPLERS:
+        raise InputError(f"{len(edges):,} couplers: a graph file has at most {_MOST_COUPLERS:,}", file=spec)
     selfish = edges[:, 0] == edges[:, 1]
     if selfish.any():
-        node = nodes[int(edges[np.argmax(selfish), 0])]
-        raise InputError(f"couples cell {shorten(node)} to itself: a coupler joins two different cells", file=spec)
+        raise InputError(_selfish(nodes[int(edges[np.argmax(selfish), 0])]), file=spec)
     wiring = Wiring(spec, _names(nodes), _ordered(edges))
     count, labels = connected_components(wiring.adjacency, directed=False)
     if count > 1:

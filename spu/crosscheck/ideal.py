@@ -59,7 +59,7 @@ def run(context: Context) -> Level:
                 f"{differences[worst]:.2g}"
             )
     if context.problem is not None and found.relative_error is not None:
-        predicted = 0.0 if compiled is None else float(compiled["predicted_relative_error"] or 0.0)
+        predicted = 0.0 if compiled is None else float(compiled.get("predicted_relative_error") or 0.0)
         tolerance = context.accuracy if context.accuracy is not None else SLACK * predicted + 1e-8
         error = found.relative_error
         data["accuracy"] = {

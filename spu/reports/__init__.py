@@ -147,7 +147,7 @@ def destination(subject: Device | Folder, file: str | Path | None, format: str |
         raise OutputError(f"cannot be written: there is no folder {str(file.parent)!r}", file=file)
     if file.is_dir():
         raise OutputError("is a folder; a file is to be written", file=file)
-    if file.exists() and not _ours(file):
+    if file.exists() and not (file.is_file() and _ours(file)):
         raise OutputError("was not written by this command: move it, or give another name", file=file)
     return file, kind
 

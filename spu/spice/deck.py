@@ -7,9 +7,11 @@ analyses and refuses what could run commands. Beyond that, code models and eleme
 from __future__ import annotations
 
 import re
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from spu.spice.reader.limits import MAX_INSTANCES
 from spu.spice.reader.lines import Line, read_source
 
 __all__ = ["Deck", "Line", "read_deck"]
@@ -80,5 +82,49 @@ def read_deck(path: Path, *, include_outside: bool = False, ignore_control: bool
         first = line.words[0]
         if first[0] == "a" or re.search(r"\b(file|shared_lib|process_file)\b", line.text.lower()):
             raise line.refuse(f"{first[:60]}: code models and elements that read files are not run")
+    _refuse_explosion(source.lines)
     header = re.search(r"for device ([0-9a-f]{12})", "\n".join(source.comments[:4]))
     return Deck(tuple(source.lines), str(path), header.group(1) if header else None)
+
+
+_PER_LINE = 8  # instances that each of a long deck's own lines may make
+
+
+def _refuse_explosion(lines: Sequence[Line]) -> None:
+    """Refuse subcircuits within subcircuits that come to more instances than ngspice should be asked to make."""
+    inside: dict[str, list[Line]] = {}
+    opened: list[str] = []
+    calls: list[tuple[str, Line]] = []
+    for line in lines:
+        first = line.words[0]
+        if first == ".subckt" and len(line.words) > 1:
+            opened.append(line.words[1])
+            inside.setdefault(line.words[1], [])
+        elif first == ".ends" and opened:
+            opened.pop()
+        elif first[0] == "x":
+            calls.append((opened[-1] if opened else "", line))
+    for name, line in calls:
+        inside.setdefault(name, []).append(line)
+    called = {
+        name: [word for line in made if (word := _called(line, inside)) is not None] for name, made in inside.items()
+    }
+    counts = dict.fromkeys(inside, 1)
+    most = max(MAX_INSTANCES, _PER_LINE * len(calls))
+    for _ in range(len(inside) + 1):  # as deep as they can be
+        before = counts
+        counts = {name: min(1 + sum(counts[each] for each in names), 2 * most) for name, names in called.items()}
+        if counts == before:
+            break
+    else:
+        within = next(name for name in counts if counts[name] != before[name])
+        raise inside[within][0].refuse("subcircuits that hold themselves make too many instances")
+    if counts.get("", 1) > most:
+        made = inside[""]
+        largest = max(made, key=lambda line: counts.get(_called(line, inside) or "", 0))
+        raise largest.refuse(f"makes too many instances of subcircuits: more than {most:,} in all are not run")
+
+
+def _called(line: Line, known: Container[str]) -> str | None:
+    """The subcircuit that a line makes an instance of."""
+    return next((word for word in reversed(line.words[1:]) if word in known), None)

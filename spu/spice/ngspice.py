@@ -6,6 +6,7 @@ import ctypes
 import ctypes.util
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -119,9 +120,7 @@ def run(
             raise DeckError(
                 f"a command for ngspice has over {MOST_CHARACTERS} characters, {command[:60]}...: shorten names"
             )
-    environment = {**os.environ, "NGSPICE_LIBRARY_PATH": library(), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    # Nothing of the user's ngspice set-up may change what is measured.
-    environment["HOME"] = environment["SPICE_USERINIT_DIR"] = os.devnull
+    environment = _environment()
     with scratch_folder("ngspice") as scratch:
         request, result = scratch / "request.json", scratch / "result.npz"
         request.write_text(
@@ -171,6 +170,23 @@ def run(
                 f"ngspice's transient stopped at {vectors['time'][-1]:.4g} s of {step.until:.4g} s: {_complaint(lines)}"
             )
     return found
+
+
+_PASSED_ON = re.compile(
+    r"PATH|LD_LIBRARY_PATH|DYLD_(FALLBACK_)?LIBRARY_PATH|PYTHON[A-Z]*|VIRTUAL_ENV|CONDA_PREFIX|LANG|LANGUAGE|LC_[A-Z]+|TZ"
+    r"|TMPDIR|TEMP|TMP|OPENBLAS_CORETYPE|NPY_DISABLE_CPU_FEATURES|COVERAGE_[A-Z_]+"
+)
+"""Variables that a child needs to start Python and to find the library. ngspice reads a dozen others, among them
+``SPICE_SCRIPTS``, the folder of a script that it runs whenever it starts."""
+
+
+def _environment() -> dict[str, str]:
+    """The variables of a child: nothing of the user's ngspice set-up may change what is measured."""
+    passed = {name: value for name, value in os.environ.items() if _PASSED_ON.fullmatch(name)}
+    # An empty one is not the same as none: ngspice then looks in a folder that it was built with.
+    own = {"HOME": os.devnull, "SPICE_USERINIT_DIR": os.devnull, "NGSPICE_INPUT_DIR": os.devnull}
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return {**passed, **own, **threads, "NGSPICE_LIBRARY_PATH": library()}
 
 
 def _confine(time_limit: float, parent: int) -> None:

@@ -217,6 +217,8 @@ class _Reading:
         self._as_it_is = True
 
     def deck(self, path: Path) -> None:
+        if not self._include_outside and not Path(os.path.realpath(path)).is_relative_to(self._folder):
+            raise InputError("is a link that leaves its folder: name the file that it leads to", file=path)
         physical = self._physical(path)
         if not any(map(str.strip, physical)):
             raise DeckError("is empty", file=path)
