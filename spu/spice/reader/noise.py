@@ -212,7 +212,9 @@ def _choose(deck: Elaborated, silent: Sequence[str], densities: Mapping[str, flo
                     raise InputError(f"--density {name}: only independent sources take a density")
                 density = given[name]
                 if not 0 <= density <= sys.float_info.max:
-                    raise InputError(f"--density {name}: {shorten(density)} is no density: it must be >= 0 and finite")
+                    raise InputError(
+                        f"--density {name}: a density cannot be negative, and is finite, unlike {shorten(density)}"
+                    )
                 element.wave, element.stimulus = Wave("density", float(density), 0.0), None
     if wanted:
         missing = ", ".join(shorten(name)[1:-1] for name in wanted.values())
