@@ -225,7 +225,9 @@ def judge_streams(words: list[str], status: int, out: str, err: str) -> list[str
             message = str(found["error"].get("message"))
     elif status in (2, 3, 70) and not message and not (status in (2, 3) and words[0] in ("check", "report") and out):
         faults.append("no message")
-    if len(message.strip()) > MOST_CHARACTERS or len(message.strip().splitlines()) > MOST_LINES:
+    # What would help where hardware cannot hold a problem, and at what cost, is told a line each.
+    most = 1500 if "What would help:" in message else MOST_CHARACTERS
+    if len(message.strip()) > most or len(message.strip().splitlines()) > MOST_LINES:
         faults.append(f"a message of {len(message)} characters, {len(message.splitlines())} lines")
     if any(len(line) > MOST_CHARACTERS + 20 for line in err.splitlines()):
         faults.append("a line of over 400 characters on standard error")

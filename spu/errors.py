@@ -9,12 +9,12 @@ _MOST_CHARACTERS, _MOST_LINES = 390, 8
 _LONGEST_PLACE = 160  # characters of a file's name in a message, its end
 
 
-def clip(message: str) -> str:
+def clip(message: str, most: int = _MOST_CHARACTERS) -> str:
     """Cut a message to what people read: the net below those that quote what a file holds."""
     lines = message.splitlines()
     if len(lines) > _MOST_LINES:
         message = "\n".join(lines[:_MOST_LINES]) + " ..."
-    return message if len(message) <= _MOST_CHARACTERS else message[: _MOST_CHARACTERS - 3] + "..."
+    return message if len(message) <= most else message[: most - 3] + "..."
 
 
 class SpuError(Exception):
@@ -38,9 +38,10 @@ class SpuError(Exception):
 
     kind = "error"
     exit_status = 2
+    most_characters = _MOST_CHARACTERS
 
     def __init__(self, message: str, *, file: str | Path | None = None, line: int | None = None) -> None:
-        message = clip(message)
+        message = clip(message, self.most_characters)
         super().__init__(message)
         self.message = message
         self.file = None if file is None else str(file)
@@ -51,7 +52,7 @@ class SpuError(Exception):
         if self.file is not None:
             file = self.file if len(self.file) <= _LONGEST_PLACE else f"...{self.file[-_LONGEST_PLACE:]}"
             place = f"{file}:{self.line}: " if self.line is not None else f"{file}: "
-        return clip(place + self.message)
+        return clip(place + self.message, self.most_characters)
 
 
 class InputError(SpuError):
@@ -93,6 +94,7 @@ class Unrealizable(SpuError):
     """
 
     kind = "unrealizable"
+    most_characters = 1500  # what would help, and at what cost, is what the user needs now
 
     def __init__(self, message: str, *, details: dict[str, object] | None = None) -> None:
         super().__init__(message)

@@ -303,7 +303,7 @@ def _refusal(
     helps = describe(advice, hardware, [name for name, _ in refused])
     return Unrealizable(
         f"hardware {hardware.name} cannot hold this problem, not as {_reasons(refused)} "
-        f"(class {matrix.realizability}, rho = {matrix.congruence.rho:.6g}). What would help: {helps}",
+        f"(class {matrix.realizability}, rho = {matrix.congruence.rho:.6g}). What would help:\n  {helps}",
         details=details,
     )
 
