@@ -204,11 +204,15 @@ class Stationary:
 
     @cached_property
     def time_constants(self) -> FloatArray:
-        """(k,) ``-1/Re(pole)`` of all modes that are known to `TIMED`, s, longest first."""
+        """(k,) ``-1/Re(pole)``, s, longest first.
+
+        To `TIMED` in networks of up to `MOST` states. Of larger ones as doubles give them: without those modes of which
+        they do not even know that they decay.
+        """
         decay = -self.poles.real
         constants = np.divide(1.0, decay, out=np.full(len(decay), np.inf), where=decay > 0)
         if self.doubt is not None and self.modes is None and len(self.doubt) > MOST:
-            sure = self.doubt <= TIMED
+            sure = self.doubt < SIGN_KNOWN
             constants = constants[sure] if sure.any() else constants
         return np.sort(constants)[::-1]
 
