@@ -449,8 +449,10 @@ def test_json_states_the_error_rates_and_the_corners(folders):
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     rates = {name: level["false_alarm_rate"] for name, level in found["levels"].items()}
-    assert rates == {"ideal": 0.0, "op": 0.0, "ac": 0.0, "replay": 0.0, "noise": FALSE_ALARM}
-    assert all(level["detects"]["element"] < 0.05 for level in found["levels"].values())
+    assert rates == {"ideal": 0.0, "answer": 0.0, "op": 0.0, "ac": 0.0, "replay": 0.0, "noise": FALSE_ALARM}
+    detects = {name: level["detects"] for name, level in found["levels"].items()}
+    assert detects.pop("answer")["spectrum"] == 1e-5
+    assert all(found["element"] < 0.05 for found in detects.values())
     pairs = [(row["quantity"], *row["between"]) for row in found["corners"]]
     # A linear system's answer is the mean: it comes first.
     assert pairs[:3] == [("mean", "ideal", "emulator"), ("mean", "emulator", "ngspice"), ("mean", "ideal", "ngspice")]

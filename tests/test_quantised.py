@@ -467,7 +467,7 @@ def test_codes_that_change_nothing_stay_where_they_are(monkeypatch, size):
     J[:, 1] *= 0.0 if size == 1.0 else 1e-170
     at = np.array([3.2, 7.4, 5.0])
     monkeypatch.setattr(rounding, "_linear", lambda *_: (size * J @ np.array([1.0, 0.0, -2.0]), size * J))
-    banks = type("Three", (), {"least": np.zeros(3), "most": np.full(3, 15.0)})()
+    banks = type("Three", (), {"least": np.zeros(3), "most": np.full(3, 15.0), "fine": np.zeros(3, dtype=bool)})()
     found = rounding._decode(banks, None, at, np.ones(3), 8)
     assert found[0, 1] == 7
     if size >= 1e-200:

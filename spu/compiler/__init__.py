@@ -35,7 +35,7 @@ from spu.compiler.quantise import ROUNDINGS, quantise, quantised
 from spu.compiler.source import source_of
 from spu.compiler.wiring import Wiring, load_wiring
 from spu.device import Device
-from spu.errors import InputError, Unrealizable
+from spu.errors import InputError, Unrealizable, clip
 from spu.hardware import Hardware, load_hardware
 from spu.names import suggest
 from spu.problem import Problem
@@ -301,11 +301,26 @@ def _refusal(
     details |= {"refused": {name: why.reason for name, why in refused}, "advice": advice}
     details["passes"] = [{"name": step.name, "did": step.did} for step in refused_passes(matrix, refused)]
     helps = describe(advice, hardware, [name for name, _ in refused])
-    return Unrealizable(
+    cause = (
         f"hardware {hardware.name} cannot hold this problem, not as {_reasons(refused)} "
-        f"(class {matrix.realizability}, rho = {matrix.congruence.rho:.6g}). What would help:\n  {helps}",
-        details=details,
+        f"(class {matrix.realizability}, rho = {matrix.congruence.rho:.6g})"
     )
+    refusal = Unrealizable(f"{cause}. What would help: {'; '.join(helps)}", details=details)
+    refusal.message = clip(f"{clip(cause)}.\nWhat would help: {_fitted(helps)}", refusal.most_characters)
+    return refusal
+
+
+_LINE = 380  # characters of advice in a message
+
+
+def _fitted(helps: list[str]) -> str:
+    """As much advice as a line has room for, nothing cut in the middle."""
+    for count in range(len(helps), 0, -1):
+        more = [f"{len(helps) - count} more in details.advice (--json)"] if count < len(helps) else []
+        line = "; ".join([*helps[:count], *more])
+        if len(line) <= _LINE:
+            return line
+    return clip(helps[0])
 
 
 def _require_cells(n: int, each: int, hardware: Hardware, wiring: Wiring | None) -> None:

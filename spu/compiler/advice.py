@@ -61,8 +61,8 @@ def advise(problem: Problem, matrix: Matrix, hardware: Hardware) -> dict[str, An
     }
 
 
-def describe(advice: dict[str, Any], hardware: Hardware, refused: Sequence[str]) -> str:
-    """The same in words, a line each; ``refused`` are the architectures that were tried."""
+def describe(advice: dict[str, Any], hardware: Hardware, refused: Sequence[str]) -> list[str]:
+    """The same in words, the nearest at hand first; ``refused`` are the architectures that were tried."""
     parts = []
     holding = [name for name, why in advice["architectures"].items() if why is None]
     if lacking := [name for name in holding if name not in hardware.architectures]:
@@ -87,7 +87,7 @@ def describe(advice: dict[str, Any], hardware: Hardware, refused: Sequence[str])
             parts.append(f"{cost}, that eliminates {transform['share']}, leaves {transform['device']}")
         else:
             parts.append(f"{cost} (whitening) always does, but leaves the device {transform['device']}")
-    return ";\n  ".join(parts)
+    return parts
 
 
 def _bias(change: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ from spu import __version__
 from spu.crosscheck import Check, check
 from spu.device import Device
 from spu.emulator.stationary import Stationary
-from spu.estimate import trajectory_error
+from spu.estimate import about_sample_mean, trajectory_error
 from spu.folder import Folder, read_folder
 from spu.sampling import Simulation, simulate
 from spu.spectra import Autocovariances, compare_autocovariances
@@ -191,7 +191,7 @@ def convergence(prediction: Prediction, run: Simulation) -> Convergence | None:
     """Follow the relative error of the answer over the readouts of a simulation.
 
     After ``k`` readouts of each trajectory it is expected to be the root of the predicted error and the sampling
-    error squared (`spu.estimate.trajectory_error`), as the one is fixed and the other has mean zero.
+    error squared (`spu.estimate.about_sample_mean`), as the one is fixed and the other has mean zero.
     """
     law = prediction.law
     variables = len(prediction.variables)
@@ -216,7 +216,9 @@ def convergence(prediction: Prediction, run: Simulation) -> Convergence | None:
         readouts = path[:, :k].reshape(-1, variables)
         mean = readouts.mean(axis=0)
         moment = mean if answer_is_mean else (readouts - mean).T @ (readouts - mean) / len(readouts)
-        error = trajectory_error(law, steps=k, interval=run.interval, count=run.trajectories, transform=transform)
+        taken = {"steps": k, "interval": run.interval, "count": run.trajectories, "transform": transform}
+        error = trajectory_error(law, **taken)
+        error = about_sample_mean(law, error, transform @ law.voltage_covariance @ transform.T, **taken)
         scatter = (error.mean_variance if answer_is_mean else error.covariance_variance).sum()
         found.append(relative_error(moment, target) or 0.0)
         expected.append(float(np.hypot(np.sqrt(scatter) / size, floor)))

@@ -213,7 +213,7 @@ def _choose(deck: Elaborated, silent: Sequence[str], densities: Mapping[str, flo
                 density = given[name]
                 if not 0 <= density <= sys.float_info.max:
                     raise InputError(
-                        f"--density {name}: a density cannot be negative, and is finite, unlike {shorten(density)}"
+                        f"--density {name}: {shorten(density)} is no density, which cannot be negative and is finite"
                     )
                 element.wave, element.stimulus = Wave("density", float(density), 0.0), None
     if wanted:
