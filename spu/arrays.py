@@ -119,7 +119,7 @@ def _check_header(stream: IO[bytes], size: int) -> None:
         raise ValueError("it holds Python objects (pickled), which are never loaded")
     if dtype.names is not None or dtype.subdtype is not None or dtype.itemsize == 0:
         raise ValueError(
-            f"its entries are not numeric but of type {shorten(str(dtype))}: only numbers and names are read"
+            f"its entries are of type {shorten(str(dtype))}, not numeric: only numbers and names are read"
         )
     if any(length < 0 for length in shape):
         raise ValueError(f"its shape {shorten(shape)} is negative")

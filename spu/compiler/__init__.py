@@ -305,6 +305,8 @@ def _refusal(
         f"hardware {hardware.name} cannot hold this problem, not as {_reasons(refused)} "
         f"(class {matrix.realizability}, rho = {matrix.congruence.rho:.6g})"
     )
+    if not helps:
+        return Unrealizable(cause, details=details)
     refusal = Unrealizable(f"{cause}. What would help: {'; '.join(helps)}", details=details)
     refusal.message = clip(f"{clip(cause)}.\nWhat would help: {_fitted(helps)}", refusal.most_characters)
     return refusal
