@@ -20,7 +20,7 @@ demo: $(VENV)/installed
 	@echo "demo/device.png, and the netlist that ngspice ran is demo/device.cir."
 
 test: $(VENV)/installed lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

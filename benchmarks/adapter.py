@@ -12,11 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 import spu
-from spu.emulator.noise import BLOCK, WIDTH, fill_normals, key_of
-from spu.emulator.propagate import Step
-from spu.emulator.run import Method, dense_method, independent_method, method_of_steps, modal_method, run
-from spu.emulator.stationary import Stationary
-from spu.statistics import device_law, forget_laws
+from spu.emulator.dynamics import device_law, forget_laws
+from spu.emulator.laws.propagate import Step
+from spu.emulator.laws.stationary import Stationary
+from spu.emulator.runs.noise import BLOCK, WIDTH, fill_normals, key_of
+from spu.emulator.runs.run import (
+    Method,
+    dense_method,
+    independent_method,
+    method_of_steps,
+    modal_method,
+    run,
+)
 
 FloatArray = NDArray[np.float64]
 

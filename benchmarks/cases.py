@@ -31,7 +31,7 @@ from peers import BIAS, Diffrax, Ngspice, NumpyEuler, NumpyExact, Thermox, missi
 from problems import NOMINAL_TIME, cell_law, dense_precision, grid_precision, nominal_step, orthogonal_step, scattered
 
 import spu
-from spu.estimate import trajectory_error
+from spu.emulator.laws.estimate import trajectory_error
 
 COMMON = "8 lossy RLC cells, d = 16"
 

@@ -13,8 +13,8 @@ from peers import BIAS, Diffrax, NumpyEuler, NumpyExact, Problem, Thermox, bias,
 from problems import alike_rc, cell_law, grid_precision, scattered
 
 import spu
-from spu.emulator.stationary import Stationary
-from spu.estimate import trajectory_error
+from spu.emulator.laws.estimate import trajectory_error
+from spu.emulator.laws.stationary import Stationary
 
 FloatArray = NDArray[np.float64]
 

@@ -17,15 +17,17 @@ from dataclasses import dataclass
 import numpy as np
 
 import spu
-from spu.circuit import Circuit, lower
-from spu.constants import UNIT_NOISE_DENSITY
-from spu.crosscheck import mutations
+from spu.base.constants import UNIT_NOISE_DENSITY
+from spu.base.errors import CircuitError
+from spu.circuit import variations as mutations
+from spu.circuit.circuit import Circuit
 from spu.crosscheck.context import Context, Sweep
-from spu.crosscheck.diagnosis import Diagnosis, Explanation, diagnose
-from spu.emulator.law import solve
-from spu.emulator.stationary import Stationary
-from spu.errors import CircuitError
-from spu.sde import stochastic_ode
+from spu.crosscheck.diagnosis import diagnose
+from spu.crosscheck.result import Diagnosis, Explanation
+from spu.device.lower import lower
+from spu.emulator.equations.linear import stochastic_ode
+from spu.emulator.laws.law import solve
+from spu.emulator.laws.stationary import Stationary
 
 ROUNDING = 1e-9
 PER_DECADE = 20

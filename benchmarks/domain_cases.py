@@ -19,9 +19,9 @@ from domain_law import BOLTZMANN, NoLaw, NotCovered, OwnLaw, Part, circuit_law, 
 from random_matrices import random_matrix
 
 import spu
-from spu.banks import Bank
-from spu.circuit import Circuit
-from spu.hardware import LINEAR_ARCHITECTURES, Range
+from spu.circuit.circuit import Circuit
+from spu.device.banks import Bank
+from spu.device.hardware import LINEAR_ARCHITECTURES, Range
 
 if str(Path(__file__).parent.parent) not in sys.path:
     sys.path.insert(0, str(Path(__file__).parent.parent))

@@ -38,8 +38,8 @@ from scipy.stats import chi2, kstest, norm
 from scipy.stats import t as student_t
 
 import spu
-import spu.emulator.law
-from spu.statistics import forget_laws
+import spu.emulator.laws.law
+from spu.emulator.dynamics import forget_laws
 
 BOUNDED = ("pairs", "margins", "jumps", "hidden")
 """Kinds whose p-values may only be too large."""
@@ -110,13 +110,13 @@ def run_case(case: Case) -> Result:
     """Simulate a case and hold everything against everything."""
     result = Result(case.seed, case.family, text=str(case))
     rng = np.random.default_rng([case.seed, 7])
-    usual = spu.emulator.law.LARGE
+    usual = spu.emulator.laws.law.LARGE
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", RuntimeWarning)
             if case.sparse:
                 forget_laws()
-                spu.emulator.law.LARGE = 0
+                spu.emulator.laws.law.LARGE = 0
             run = spu.simulate(case.subject, **case.options)
             again = _again(rng, case)
             twice = spu.simulate(case.subject, **{**case.options, **again}) if again else None
@@ -130,7 +130,7 @@ def run_case(case: Case) -> Result:
     finally:
         if case.sparse:
             forget_laws()
-            spu.emulator.law.LARGE = usual
+            spu.emulator.laws.law.LARGE = usual
     result.method = run.method
     members = len(case.laws)
     count = run.trajectories // members if run.interval else run.samples // members

@@ -1,8 +1,8 @@
 """The law of a linear circuit from the values of its parts alone, to hold the package against: numpy and scipy only.
 
 A circuit is a list of primitive `Part` entries on named nodes. What a device's cells, couplers, banks and details are
-made of is written down here a second time, from what the tables of `spu.parts` and `spu.realisation` promise in
-words; of the package only the numbers a device holds are read.
+made of is written down here a second time, from what the tables of `spu.device.quantities` and `spu.device.build`
+promise in words; of the package only the numbers a device holds are read.
 
 Modified nodal analysis gives ``E x' = F x + s + K w`` with node voltages and branch currents, ``E`` symmetric.
 Charges of islands behind capacitors and fluxes of loops of inductors are conserved, and taken as zero; what no

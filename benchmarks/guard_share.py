@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import spu
-from spu import sampling
+from spu.emulator.runs import sampling
 
 ALLOWED = 0.01
 SECONDS = 1.0

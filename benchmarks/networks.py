@@ -27,8 +27,8 @@ class Own:
     """The project, from the compiled circuit's equation on."""
 
     def __init__(self, n: int, count: int, steps: int, threads: int) -> None:
-        from spu.circuit import lower
-        from spu.langevin import langevin
+        from spu.device.lower import lower
+        from spu.emulator.equations.langevin import langevin
 
         made = spu.compile_network(network(n))
         self.equation, self.second = langevin(lower(made.device)), made.scales.time
@@ -37,7 +37,7 @@ class Own:
 
     def run(self) -> FloatArray:
         """Timed; returns the final states in problem units."""
-        from spu.emulator.langevin_run import Grid, run
+        from spu.emulator.runs.langevin_run import Grid, run
 
         step = STEP * self.second
         found = run(

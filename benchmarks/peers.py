@@ -23,19 +23,19 @@ from numpy.typing import NDArray
 from problems import noise_factor
 
 import spu
-from spu.circuit import lower
-from spu.constants import UNIT_NOISE_DENSITY
+from spu.base.constants import UNIT_NOISE_DENSITY
+from spu.base.errors import NgspiceMissing
 from spu.crosscheck.context import Context
-from spu.crosscheck.recording import SETTLE
-from spu.crosscheck.sampled import SampledLaw
-from spu.emulator.propagate import Step, exact_step
-from spu.emulator.stationary import Stationary
-from spu.errors import NgspiceMissing
+from spu.crosscheck.levels.recording import SETTLE
+from spu.crosscheck.statistics.sampled import SampledLaw
+from spu.device.lower import lower
+from spu.emulator.laws.propagate import Step, exact_step
+from spu.emulator.laws.stationary import Stationary
 from spu.spice.deck import read_deck
 from spu.spice.netlist import netlist
-from spu.spice.ngspice import Step as Commands
-from spu.spice.ngspice import library
-from spu.spice.ngspice import run as run_ngspice
+from spu.spice.simulators.ngspice import Step as Commands
+from spu.spice.simulators.ngspice import library
+from spu.spice.simulators.ngspice import run as run_ngspice
 
 FloatArray = NDArray[np.float64]
 

@@ -11,9 +11,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 import spu
-from spu.emulator.propagate import Step
-from spu.emulator.stationary import Stationary
-from spu.statistics import device_law
+from spu.emulator.dynamics import device_law
+from spu.emulator.laws.propagate import Step
+from spu.emulator.laws.stationary import Stationary
 
 FloatArray = NDArray[np.float64]
 

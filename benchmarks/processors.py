@@ -100,7 +100,7 @@ def hardware(
     **ranges: Any,
 ) -> Any:
     """Hardware of given architectures; with ``bits`` its couplers are banks, its trims of two bits more."""
-    from spu.hardware import hardware_from_dict
+    from spu.device.hardware_file import hardware_from_dict
 
     cell: dict[str, Any] = {
         "capacitance": {"nominal": 1e-9},
@@ -417,7 +417,7 @@ def shake(seed: int) -> None:
 
 def compile_all(numbers: Sequence[int], out: Path, seed: int | None) -> None:
     """Compile the examples and the problems of these numbers, and write down what came out, one a line."""
-    from spu.errors import Unrealizable
+    from spu.base.errors import Unrealizable
 
     if seed is not None:
         shake(seed)

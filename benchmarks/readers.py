@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import spu
-from spu.sde import stochastic_ode
+from spu.emulator.equations.linear import stochastic_ode
 
 DRIVE = "v1"
 """The source that ``.ac`` drives, by one volt or ampere."""

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 import spu
 from spu.compiler.congruence import congruence
-from spu.hardware import Hardware, hardware_from_dict
+from spu.device.hardware import Hardware
+from spu.device.hardware_file import hardware_from_dict
 
 FloatArray = NDArray[np.float64]
 

@@ -12,15 +12,18 @@ if TYPE_CHECKING:
 
     from .verbs import cli as cli
 
-INTERRUPTED, TERMINATED, BROKEN_PIPE = 130, 143, 141
-"""Exit statuses: what a shell reports of programs that SIGINT, SIGTERM and SIGPIPE ended."""
-
 
 def main() -> NoReturn:
     """Run the command line: what the ``spu`` script calls."""
     from . import ending
 
-    ending.run()
+    ending.run(_verbs)
+
+
+def _verbs() -> NoReturn:
+    from .verbs import cli
+
+    cli.main()
 
 
 def __getattr__(name: str) -> Any:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spu.errors import UsageError
-from spu.verdicts import (
+from spu.base.errors import UsageError
+from spu.base.numbers import engineering, share, small
+from spu.reports.wording import (
     CORNERS_NOTE,
     IN_WORDS,
     MOST_VARIABLES,
@@ -21,10 +22,8 @@ from spu.verdicts import (
     moved_tables,
     sureness_table,
 )
-from spu.words import share
 
 from .common import (
-    engineering,
     file_option,
     folder_argument,
     json_option,
@@ -32,13 +31,13 @@ from .common import (
     print_result,
     progress_words,
     seed_option,
-    small,
     table,
     warn,
 )
 
 if TYPE_CHECKING:
-    from spu.crosscheck.changes import Changes, FloatArray
+    from spu.base.arrays import FloatArray
+    from spu.crosscheck.decks.changes import Changes
     from spu.crosscheck.result import Check
 
 _MOST_EDITS = 20
@@ -100,8 +99,8 @@ def command(
 
     Exit status 1: a level failed. 3: ngspice is missing (levels that need none still run).
     """  # noqa: D301 - click wants the control character
+    from spu.base.names import suggest
     from spu.crosscheck.result import LEVELS
-    from spu.names import suggest
 
     for name in levels:
         if name not in LEVELS:
@@ -112,7 +111,7 @@ def command(
     if detect is not None and budget is not None:
         raise UsageError("--detect and --budget exclude one another: one follows from the other")
     if plot is not None:
-        from spu.pictures import refuse_picture
+        from spu.reports.pictures.figures import refuse_picture
 
         refuse_picture(plot)
     from spu.crosscheck import check
@@ -137,7 +136,8 @@ def command(
         warn("no picture: of nonlinear cells only level noise gives covariances")
         plot = None
     if plot is not None:
-        from spu.pictures import draw_check, save
+        from spu.reports.pictures.covariances import draw_check
+        from spu.reports.pictures.figures import save
 
         save(draw_check(result.variables, result.covariances, result.spectra), plot)
     if as_json:

@@ -11,17 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from spu.errors import OutputError, UsageError, clip
-from spu.words import engineering as engineering
-from spu.words import number as number
-from spu.words import plural as plural
-from spu.words import small as small
+from spu.base.errors import OutputError, UsageError, clip
+from spu.base.numbers import engineering
 
 from .ending import print_object
 
 if TYPE_CHECKING:
+    from spu.emulator.results import CommonMode
     from spu.folder import Folder
-    from spu.statistics import CommonMode
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
@@ -101,14 +98,14 @@ def file_option(*names: str, metavar: str = "FILE", help: str) -> Callable[[AnyF
 
 def print_json(data: Mapping[str, Any]) -> None:
     """Print the one JSON object."""
-    from spu.files import plain
+    from spu.base.files import plain
 
     print_object(json.dumps(plain(data), allow_nan=False))
 
 
 def print_result(data: Mapping[str, Any], folder: Folder, verb: str) -> None:
     """Print the one JSON object, with large matrices in ``DIR/<verb>.npz``."""
-    from spu.folder import spill
+    from spu.folder.arrays import spill
 
     file = folder.path.parent / f"{verb}.npz"
     rest, large = spill(data, file)
@@ -118,7 +115,7 @@ def print_result(data: Mapping[str, Any], folder: Folder, verb: str) -> None:
 
 
 def statistics_json(stats: Any) -> dict[str, Any]:
-    """Give the keys that `predict` and `simulate` have in common, from `spu.statistics.Statistics`."""
+    """Give the keys that `predict` and `simulate` have in common, from `spu.emulator.results.Statistics`."""
     keys = (
         *("variables", "cells", "mean", "covariance", "target_mean", "target_covariance"),
         *("voltage_mean", "voltage_covariance"),
@@ -138,7 +135,7 @@ def write_npz(file: Path, arrays: Mapping[str, Any], marker: str) -> None:
     """
     import numpy as np
 
-    from spu.files import write_with
+    from spu.base.files import write_with
 
     refuse_npz(file, marker)
     entries: dict[str, Any] = {marker: 1, **arrays}

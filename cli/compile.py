@@ -9,26 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spu.errors import InputError, UsageError
-from spu.words import TASKS
+from spu.base.errors import InputError, UsageError
+from spu.base.numbers import TASKS, engineering, plural, small
 
-from .common import (
-    dialect_option,
-    engineering,
-    facts,
-    file_option,
-    json_option,
-    plural,
-    print_json,
-    seed_option,
-    small,
-    warn,
-)
+from .common import dialect_option, facts, file_option, json_option, print_json, seed_option, warn
 
 if TYPE_CHECKING:
-    from spu.compiler import Compilation
-    from spu.compiler.embedding import Embedding
-    from spu.problem import Problem
+    from spu.compiler.chains import Embedding
+    from spu.compiler.compilation import Compilation
+    from spu.problems.problem import Problem
 
 
 _MEANS = {
@@ -134,8 +123,8 @@ def command(
         raise UsageError("compile needs a folder to write: spu compile PROBLEM -o DIR")
     from spu.compiler import EmbeddingOptions, compile_problem
     from spu.folder import refuse_folder, write_folder
-    from spu.network import is_network_file
-    from spu.problem import load_problem
+    from spu.problems.files import load_problem
+    from spu.problems.network_files import is_network_file
     from spu.spice.dialects import find_dialect
 
     for dialect in dialects:
@@ -221,7 +210,7 @@ def _netlist(files: tuple[Path, ...]) -> Path | None:
 
 
 def _report(compilation: Compilation, files: tuple[Path, ...]) -> dict[str, Any]:
-    from spu.folder import summary
+    from spu.folder.contents import summary
 
     device = compilation.device
     return {
@@ -310,8 +299,8 @@ def _describe(file: Path, problem: Problem, compilation: Compilation, files: tup
 
 
 def _detail(compilation: Compilation) -> list[tuple[str, str]]:
-    from spu.detail import MEANINGS, TABLES, Detail
-    from spu.statistics import predict
+    from spu.device.imperfections import MEANINGS, TABLES, Detail
+    from spu.emulator.predict import predict
 
     detail = compilation.device.detail
     if not detail:

@@ -2,7 +2,7 @@
 
 A signal ends the process from within its handler (`_leave`), rather than by an exception: one that is raised inside an
 import, a callback or a ``finally`` of somebody else's is turned into another one, printed, or lost. What has to be
-cleaned up is known (`spu.process`).
+cleaned up is known (`spu.base.process`).
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import signal
 import sys
 import time
 
-from . import BROKEN_PIPE, INTERRUPTED, TERMINATED
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any, NoReturn
+
+INTERRUPTED, TERMINATED, BROKEN_PIPE = 130, 143, 141
+"""Exit statuses: what a shell reports of programs that SIGINT, SIGTERM and SIGPIPE ended."""
 
 STDOUT = "standard output"
 _SIGNALS = {
@@ -33,14 +34,12 @@ _left: float | None = None  # when a signal came that ends the process
 _process = 0
 
 
-def run() -> NoReturn:
-    """Run the command line as a process of its own."""
+def run(command_line: Callable[[], NoReturn]) -> NoReturn:
+    """Run the command line as a process of its own; it is called once signals are taken care of."""
     _take_signals()
     _take_streams()
     try:
-        from .verbs import cli
-
-        cli.main()
+        command_line()
     finally:
         # All is done and said. What the interpreter does on its way out is not to be stopped.
         for number in _SIGNALS:
@@ -77,7 +76,7 @@ def _leave(number: int, _frame: object) -> None:
             os._exit(status)
         return
     _left = now
-    abandon = getattr(sys.modules.get("spu.process"), "abandon", None)  # not there while it is being imported
+    abandon = getattr(sys.modules.get("spu.base.process"), "abandon", None)  # not there while it is being imported
     try:
         if abandon is not None:
             abandon()
@@ -145,7 +144,7 @@ def _mute(number: int) -> None:
 def print_object(text: str) -> None:
     """Print the one JSON object, whole or not at all: a signal waits for it."""
     global _said
-    from spu.process import held
+    from spu.base.process import held
 
     with held():
         _said = True
@@ -162,7 +161,7 @@ def refuse(error: BaseException) -> int:
     """Say what went wrong, in one JSON object on stdout or a line or two on stderr, and give the exit status."""
     if isinstance(error, OSError) and error.filename == STDOUT:
         return _lost(error)
-    from spu.errors import as_refusal
+    from spu.base.errors import as_refusal
 
     if os.environ.get("SPU_TRACEBACK"):
         import traceback
@@ -178,7 +177,7 @@ def refuse(error: BaseException) -> int:
     try:
         import json
 
-        from spu.files import plain as plain_json
+        from spu.base.files import plain as plain_json
 
         print_object(json.dumps({"error": plain_json({**about, **more})}))
     except OSError as lost:

@@ -7,9 +7,17 @@ from pathlib import Path
 
 import click
 
-from spu.errors import UsageError
+from spu.base.errors import UsageError
+from spu.base.numbers import plural
 
-from .common import dialect_option, file_option, folder_argument, json_option, plural, print_json, seed_option
+from .common import (
+    dialect_option,
+    file_option,
+    folder_argument,
+    json_option,
+    print_json,
+    seed_option,
+)
 
 
 @click.command("export")
@@ -31,11 +39,12 @@ def command(
       spu export out --dialect ltspice -o device.ltspice.cir
       spu export out --dialect spectre > device.scs
     """  # noqa: D301 - click wants the control character
-    from spu.errors import OutputError
-    from spu.files import write_with
+    from spu.base.errors import OutputError
+    from spu.base.files import write_with
     from spu.folder import read_folder
     from spu.spice.dialects import find_dialect
-    from spu.spice.netlist import netlist, refuse_length, write_netlist
+    from spu.spice.names import refuse_length
+    from spu.spice.netlist import netlist, write_netlist
 
     chosen = find_dialect(dialect)
     if output is not None and output.exists() and not force:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spu.errors import InputError, UsageError
+from spu.base.errors import InputError, UsageError
+from spu.base.numbers import engineering, plural
 
-from .common import MAX_TABLE_ROWS, engineering, file_option, json_option, plural, print_json, table
+from .common import MAX_TABLE_ROWS, file_option, json_option, print_json, table
 
 if TYPE_CHECKING:
-    from spu.problem import Problem
+    from spu.problems.problem import Problem
     from spu.spice.reader import ReadNetlist
 
 
@@ -110,7 +111,7 @@ def _densities(given: tuple[str, ...]) -> dict[str, float]:
 
 def _problem(file: Path, variables: tuple[str, ...]) -> Problem:
     """The problem, its variables in the order of what is read out."""
-    from spu.problem import load_problem
+    from spu.problems.files import load_problem
 
     problem, _ = load_problem(file)
     if problem.variables == variables:

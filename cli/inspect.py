@@ -8,25 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spu.errors import UsageError
-from spu.look import Look, cell_table, coupler_table, look_at
+from spu.base.errors import UsageError
+from spu.base.numbers import engineering, plural
+from spu.reports.inspection import Look, cell_table, coupler_table, look_at
 
-from .common import (
-    MAX_TABLE_ROWS,
-    engineering,
-    file_option,
-    folder_argument,
-    json_option,
-    plural,
-    print_result,
-    table,
-)
+from .common import MAX_TABLE_ROWS, file_option, folder_argument, json_option, print_result, table
 from .networks import inspect_command, nonlinear, refuse_options
 
 if TYPE_CHECKING:
-    from spu.budget import Budget
+    from spu.emulator.predict import Prediction
     from spu.folder import Folder
-    from spu.statistics import Prediction
+    from spu.studies.budget import Budget
 
 
 MOST_LISTED = 2000
@@ -54,15 +46,15 @@ def command(
     """
     import numpy as np
 
-    from spu.budget import error_budget
+    from spu.emulator.predict import predict
     from spu.folder import read_folder
-    from spu.statistics import predict
+    from spu.studies.budget import error_budget
 
     if cell is not None and schematic is None:
         raise UsageError("--cell is of the schematic: give --schematic FILE, too")
     for picture in (plot, schematic):
         if picture is not None:
-            from spu.pictures import refuse_picture
+            from spu.reports.pictures.figures import refuse_picture
 
             refuse_picture(picture)
     folder = read_folder(directory)
@@ -72,8 +64,8 @@ def command(
         refuse_options("networks", schematic=schematic, budget=budget)
         return inspect_command(folder, plot, as_json)
     if schematic is not None:
-        from spu.pictures import save
-        from spu.schematic import draw_schematic
+        from spu.reports.pictures.figures import save
+        from spu.reports.schematic import draw_schematic
 
         save(draw_schematic(folder.device, cell), schematic)
     with np.errstate(all="ignore"):  # figures of absurd values may well be infinite
@@ -85,7 +77,8 @@ def command(
     prediction = predict(folder.device)
     made = error_budget(folder.device) if budget else None
     if plot is not None:
-        from spu.pictures import draw_device, save
+        from spu.reports.pictures.devices import draw_device
+        from spu.reports.pictures.figures import save
 
         graph = folder.device.graph if look.complete else None
         if not isinstance(prediction.covariance, np.ndarray):
@@ -108,7 +101,7 @@ def command(
 
 def _inspect_netlist(folder: Folder, plot: Path | None, as_json: bool) -> int:
     """Show what `spu import` shows, and the time constants."""
-    from spu.statistics import predict
+    from spu.emulator.predict import predict
 
     from .import_netlist import describe, report
 
@@ -173,7 +166,7 @@ def _describe(folder: Folder, look: Look) -> str:
 
 def _budget(budget: Budget) -> str:
     """The lines of a budget, with what they add up to."""
-    from spu.detail import TABLES
+    from spu.device.imperfections import TABLES
 
     units = {f"{name}.{key}": unit for name, keys in TABLES.items() for key, unit in keys.items()}
     rows = []

@@ -8,21 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spu.errors import InputError, UsageError
+from spu.base.errors import InputError, UsageError
+from spu.base.numbers import engineering, number, plural
 
-from . import INTERRUPTED
-from .common import (
-    MAX_TABLE_ROWS,
-    engineering,
-    facts,
-    number,
-    plural,
-    print_json,
-    print_result,
-    table,
-    warn,
-    write_npz,
-)
+from .common import MAX_TABLE_ROWS, facts, print_json, print_result, table, warn, write_npz
+from .ending import INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,12 +20,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from spu.circuit import Circuit
+    from spu.circuit.circuit import Circuit
     from spu.compiler.network import NetworkCompilation
-    from spu.device import Device
-    from spu.entropy import EntropyProduction
+    from spu.device.device import Device
+    from spu.emulator.laws.entropy import EntropyProduction
+    from spu.emulator.predict import NetworkPrediction
+    from spu.emulator.runs.relaxation import NetworkSimulation
     from spu.folder import Folder
-    from spu.relaxation import NetworkPrediction, NetworkSimulation
 
     FloatArray = NDArray[np.float64]
 
@@ -44,8 +35,8 @@ SAMPLES = "spu_samples"
 
 def nonlinear(device: Device | Circuit) -> bool:
     """Whether a device has nonlinear cells; a netlist that was read has none."""
-    from spu.circuit import lower
-    from spu.device import Device
+    from spu.device.device import Device
+    from spu.device.lower import lower
 
     return isinstance(device, Device) and lower(device).nonlinear
 
@@ -73,8 +64,9 @@ def compile_command(
 ) -> int:
     """Realize a network on hardware and write the folder."""
     from spu.compiler.network import compile_network
-    from spu.folder import network_summary, write_folder
-    from spu.network import load_network
+    from spu.folder import write_folder
+    from spu.folder.contents import network_summary
+    from spu.problems.network_files import load_network
 
     given = load_network(problem)
     try:
@@ -111,7 +103,7 @@ def compile_command(
 
 
 def _compiled(file: Path, compilation: NetworkCompilation, files: tuple[Path, ...]) -> str:
-    from spu.langevin import UNITS
+    from spu.emulator.equations.langevin import UNITS
 
     device, scales, network = compilation.device, compilation.scales, compilation.network
     coordinate = compilation.equation.coordinate
@@ -142,7 +134,7 @@ def _sooner(speedup: float) -> str:
 
 def predict_command(folder: Folder, *, unit: str | None, times: str | None, plot: Path | None, as_json: bool) -> int:
     """Print what is exact; draw a unit's activation curve."""
-    from spu.relaxation import predict_network
+    from spu.emulator.predict import predict_network
 
     found = predict_network(folder.device)
     curve: dict[str, Any] = {}
@@ -165,9 +157,9 @@ def _activation(
     """The activation curve of a unit, drawn if asked for."""
     from dataclasses import asdict
 
-    from spu.names import suggest
-    from spu.neuron import unit_activation
-    from spu.relaxation import as_network
+    from spu.base.names import suggest
+    from spu.emulator.laws.boltzmann import as_network
+    from spu.studies.activation import unit_activation
 
     if unit is not None and unit not in found.variables:
         raise UsageError(f"no unit {unit!r}; {suggest(unit, found.variables)}")
@@ -177,7 +169,8 @@ def _activation(
     place = 0 if unit is None else found.variables.index(unit)
     curve = unit_activation(network, place, times=() if times is None else _times(times))
     if plot is not None:
-        from spu.pictures import draw_activation, save
+        from spu.reports.pictures.figures import save
+        from spu.reports.pictures.networks import draw_activation
 
         save(draw_activation(curve, found.variables[place], float(network.input[place])), plot)
     return {"unit": found.variables[place], **asdict(curve)}
@@ -220,7 +213,7 @@ def _describe_prediction(found: NetworkPrediction, folder: Folder) -> str:
 
 
 def _time_constant(value: float) -> str:
-    from spu.relaxation import UNBOUNDED
+    from spu.emulator.laws.rest import UNBOUNDED
 
     return "unbounded (flat)" if value >= UNBOUNDED / 2 else engineering(value, "s")
 
@@ -243,7 +236,7 @@ def simulate_command(
     as_json: bool,
 ) -> int:
     """Run trajectories and print what they do."""
-    from spu.relaxation import simulate_network
+    from spu.emulator.runs.relaxation import simulate_network
 
     given: dict[str, Any] = {} if trajectories is None else {"trajectories": trajectories}
     run = simulate_network(
@@ -262,7 +255,8 @@ def simulate_command(
     if file is not None:
         write_npz(file, _arrays(run, folder), SAMPLES)
     if plot is not None:
-        from spu.pictures import draw_relaxation, save
+        from spu.reports.pictures.figures import save
+        from spu.reports.pictures.networks import draw_relaxation
 
         save(draw_relaxation(run, folder.network), plot)
     if not run.complete:
@@ -297,8 +291,8 @@ def _read_inputs(file: Path, folder: Folder) -> tuple[Any, Any]:
     """Instants and inputs: a table with the columns ``time`` and the names of units; other units keep theirs."""
     import numpy as np
 
-    from spu.files import read_text
-    from spu.names import shorten, suggest
+    from spu.base.files import read_text
+    from spu.base.names import shorten, suggest
 
     if folder.network is None:
         raise UsageError("--inputs are in problem units: there is no problem.json")
@@ -414,8 +408,8 @@ def _describe_run(run: NetworkSimulation, folder: Folder) -> str:
     columns += [[number(v) for v in run.variance[-1]], [number(v, 2) for v in run.variance_error[-1]]]
     lines.append(table(headers, list(zip(run.variables, *columns, strict=True)), limit=MAX_TABLE_ROWS))
     if run.heat is not None and run.work is not None:
-        from spu.circuit import lower
-        from spu.langevin import langevin
+        from spu.device.lower import lower
+        from spu.emulator.equations.langevin import langevin
 
         root = run.trajectories**0.5
         lines += [
@@ -450,12 +444,14 @@ _UNITS = {"capacitance": "F", "conductance": "S", "bias": "A", "inductance": "H"
 
 def inspect_command(folder: Folder, plot: Path | None, as_json: bool) -> int:
     """Show cells and couplers as they are."""
-    from spu.relaxation import as_network, predict_network
+    from spu.emulator.laws.boltzmann import as_network
+    from spu.emulator.predict import predict_network
 
     device = folder.device
     found = predict_network(device)
     if plot is not None:
-        from spu.pictures import draw_potentials, save
+        from spu.reports.pictures.figures import save
+        from spu.reports.pictures.networks import draw_potentials
 
         save(draw_potentials(folder.network or as_network(found.equation)), plot)
     cells, couplers = device.first_cells(2000), device.first_couplers(2000)

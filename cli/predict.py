@@ -7,27 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spu.errors import OutputError, UsageError
+from spu.base.errors import OutputError, UsageError
+from spu.base.numbers import engineering, number, plural, small
 
 from .common import (
     MAX_TABLE_ROWS,
     common_mode_table,
-    engineering,
     file_option,
     folder_argument,
     json_option,
-    number,
-    plural,
     print_result,
-    small,
     statistics_json,
     table,
 )
 from .networks import nonlinear, predict_command, refuse_options
 
 if TYPE_CHECKING:
-    from spu.emulator.stationary import Stationary
-    from spu.statistics import Prediction, Statistics
+    from spu.emulator.laws.stationary import Stationary
+    from spu.emulator.predict import Prediction
+    from spu.emulator.results import Statistics
 
 _SPECTRUM_HEADER = "# spu predict: one-sided spectral density of every cell, V^2/Hz, by frequency in Hz"
 
@@ -65,16 +63,16 @@ def command(
     Of a thermodynamic network --plot draws a unit's mean over its input; --unit, --times and --plot
     put the numbers of that curve into the JSON.
     """
-    from spu.emulator.stationary import Stationary
+    from spu.emulator.laws.stationary import Stationary
+    from spu.emulator.predict import predict
     from spu.folder import read_folder
-    from spu.statistics import predict
 
     if band is not None and not 0 <= band[0] < band[1]:
         raise UsageError(f"a band needs 0 <= F1 < F2 (Hz), not {band[0]:g} to {band[1]:g}")
     if spectrum is not None:
         _refuse_spectrum(spectrum)
     if plot is not None:
-        from spu.pictures import refuse_picture
+        from spu.reports.pictures.figures import refuse_picture
 
         refuse_picture(plot)
     folder = read_folder(directory)
@@ -90,7 +88,8 @@ def command(
             raise UsageError("spectra need all modes: this network is too large")
         _write_spectrum(spectrum, prediction.law)
     if plot is not None:
-        from spu.pictures import draw_prediction, save
+        from spu.reports.pictures.covariances import draw_prediction
+        from spu.reports.pictures.figures import save
 
         save(draw_prediction(prediction), plot)
     if as_json:
@@ -193,8 +192,8 @@ def _refuse_spectrum(file: Path) -> None:
 def _write_spectrum(file: Path, law: Stationary) -> None:
     import numpy as np
 
-    from spu.files import write_text
-    from spu.spectra import spectrum_frequencies
+    from spu.base.files import write_text
+    from spu.emulator.laws.spectra import spectrum_frequencies
 
     frequencies = spectrum_frequencies(law.poles)
     # A few at a time: each brings a whole matrix, of which only the diagonal is kept.

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from spu.errors import UsageError
+from spu.base.errors import UsageError
+from spu.base.numbers import plural, small
 
-from .common import facts, file_option, folder_argument, json_option, plural, print_json, small
+from .common import facts, file_option, folder_argument, json_option, print_json
 
 
 @click.command("program")
@@ -28,10 +29,10 @@ def command(directory: Path, codes: Path | None, export: Path | None, force: boo
       spu program out --export codes.csv
       spu program out codes.csv
     """  # noqa: D301 - click wants the control character
-    from spu.codes import codes_table, program
-    from spu.files import read_text, write_text
+    from spu.base.files import read_text, write_text
+    from spu.device.codes import codes_table, program
+    from spu.emulator.predict import predict
     from spu.folder import read_folder, rewrite_folder
-    from spu.statistics import predict
 
     if (codes is None) == (export is None):
         raise UsageError("give a table of codes to set, or --export one to write: exactly one of the two")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from spu.errors import UsageError
+from spu.base.errors import UsageError
 
 from .common import file_option, folder_argument, json_option, plan_options, print_json, progress_words, seed_option
 

@@ -10,32 +10,29 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spu.errors import UsageError
+from spu.base.errors import UsageError
+from spu.base.numbers import engineering, number, plural, small
 
-from . import INTERRUPTED
 from .common import (
     MAX_TABLE_ROWS,
-    engineering,
     file_option,
     folder_argument,
     json_option,
-    number,
-    plural,
     print_result,
     refuse_npz,
     seed_option,
-    small,
     statistics_json,
     table,
     warn,
     write_npz,
 )
+from .ending import INTERRUPTED
 from .networks import SAMPLES as _MARKER
 from .networks import nonlinear, refuse_options, simulate_command
 
 if TYPE_CHECKING:
+    from spu.emulator.runs.sampling import Simulation
     from spu.folder import Folder
-    from spu.sampling import Simulation
 
 Progress = Callable[[int, int], None]
 
@@ -126,8 +123,8 @@ def command(
 
     Ctrl-C ends the run early: what there is by then is printed and written, marked incomplete.
     """
+    from spu.emulator.runs.sampling import simulate
     from spu.folder import read_folder
-    from spu.sampling import simulate
 
     if samples is not None and duration is not None:
         raise UsageError("give --samples or --duration, not both")
@@ -141,7 +138,7 @@ def command(
     if interval is not None and duration is not None and not duration / interval < 10**15:
         raise UsageError(f"{duration!r} s are too many intervals of {interval!r} s")
     if plot is not None:
-        from spu.pictures import refuse_picture
+        from spu.reports.pictures.figures import refuse_picture
 
         refuse_picture(plot)
     folder = read_folder(directory)
@@ -201,8 +198,9 @@ def command(
     if not run.complete:
         warn(f"interrupted: the result below is of the first {plural(run.samples, 'readout')}")
     if plot is not None:
-        from spu.pictures import draw_simulation, save
-        from spu.statistics import predict
+        from spu.emulator.predict import predict
+        from spu.reports.pictures.covariances import draw_simulation
+        from spu.reports.pictures.figures import save
 
         save(draw_simulation(run, predict(folder.device)), plot)
     if as_json:

@@ -72,7 +72,7 @@ def _pass_on(warned: Iterable[str]) -> None:
 
 
 def _as_usage(error: click.ClickException) -> Exception:
-    from spu.errors import UsageError
+    from spu.base.errors import UsageError
 
     context = getattr(error, "ctx", None)
     where = context.command_path if context is not None else "spu"

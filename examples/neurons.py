@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 import spu
-from spu.neuron import Activation, activation, crossing_time, kramers_rate
+from spu.problems.neuron import crossing_time, kramers_rate
+from spu.studies.activation import Activation, activation
 
 NEURONS = {"linear": (1.0, 0.0, 0.0), "quartic": (0.0, 0.0, 1.0), "mixed": (1.0, 0.0, 1.0)}
 INPUTS = np.linspace(-10, 10, 21)

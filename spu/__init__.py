@@ -15,18 +15,15 @@ from __future__ import annotations
 
 import importlib
 
+from spu.base import display
+from spu.base.version import __version__
+
 TYPE_CHECKING = False  # not from typing: until spu.cli has taken care of signals, every millisecond counts
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from spu.budget import Budget, error_budget
-    from spu.compiler import Compilation, compile_problem
-    from spu.compiler.network import NetworkCompilation, compile_network
-    from spu.crosscheck import Check, check
-    from spu.detail import Detail
-    from spu.device import Cell, Coupler, Device, Readout
-    from spu.errors import (
+    from spu.base.errors import (
         CircuitError,
         DeckError,
         InputError,
@@ -37,18 +34,31 @@ if TYPE_CHECKING:
         SpuError,
         Unrealizable,
     )
-    from spu.hardware import Hardware, load_hardware
-    from spu.network import ThermodynamicNetwork, load_network, unit_law
-    from spu.problem import GaussianSampling, LinearSystem, MatrixInverse, Problem, load_problem
-    from spu.relaxation import NetworkPrediction, NetworkSimulation, predict_network, simulate_network
+    from spu.circuit.readout import Readout
+    from spu.compiler import compile_problem
+    from spu.compiler.compilation import Compilation
+    from spu.compiler.network import NetworkCompilation, compile_network
+    from spu.crosscheck import Check, check
+    from spu.device.device import Cell, Coupler, Device
+    from spu.device.hardware import Hardware
+    from spu.device.hardware_file import load_hardware
+    from spu.device.imperfections import Detail
+    from spu.emulator.distances import kullback_leibler
+    from spu.emulator.laws.spectra import Spectrum, spectrum
+    from spu.emulator.predict import NetworkPrediction, Prediction, predict, predict_network
+    from spu.emulator.runs.relaxation import NetworkSimulation, simulate_network
+    from spu.emulator.runs.sampling import Simulation, simulate
+    from spu.problems.files import load_problem
+    from spu.problems.gaussian import GaussianSampling, LinearSystem, MatrixInverse
+    from spu.problems.network import ThermodynamicNetwork
+    from spu.problems.network_files import load_network
+    from spu.problems.neuron import unit_law
+    from spu.problems.problem import Problem
     from spu.reports import Report, report
-    from spu.sampling import Simulation, simulate
-    from spu.spectra import Spectrum, spectrum
     from spu.spice.netlist import netlist
     from spu.spice.reader import ReadNetlist, read_netlist
-    from spu.statistics import Prediction, kullback_leibler, predict
+    from spu.studies.budget import Budget, error_budget
 
-__version__ = "0.1.0"
 
 __all__ = [
     "Budget",
@@ -82,6 +92,7 @@ __all__ = [
     "SpuError",
     "ThermodynamicNetwork",
     "Unrealizable",
+    "__version__",
     "check",
     "compile",
     "compile_network",
@@ -104,56 +115,63 @@ __all__ = [
 
 
 _HOME = {
-    "Budget": "spu.budget",
-    "Cell": "spu.device",
+    "Budget": "spu.studies.budget",
+    "Cell": "spu.device.device",
     "Check": "spu.crosscheck",
-    "CircuitError": "spu.errors",
-    "Compilation": "spu.compiler",
-    "Coupler": "spu.device",
-    "DeckError": "spu.errors",
-    "Detail": "spu.detail",
-    "Device": "spu.device",
-    "GaussianSampling": "spu.problem",
-    "Hardware": "spu.hardware",
-    "InputError": "spu.errors",
-    "InternalError": "spu.errors",
-    "LinearSystem": "spu.problem",
-    "MatrixInverse": "spu.problem",
+    "CircuitError": "spu.base.errors",
+    "Compilation": "spu.compiler.compilation",
+    "Coupler": "spu.device.device",
+    "DeckError": "spu.base.errors",
+    "Detail": "spu.device.imperfections",
+    "Device": "spu.device.device",
+    "GaussianSampling": "spu.problems.gaussian",
+    "Hardware": "spu.device.hardware",
+    "InputError": "spu.base.errors",
+    "InternalError": "spu.base.errors",
+    "LinearSystem": "spu.problems.gaussian",
+    "MatrixInverse": "spu.problems.gaussian",
     "NetworkCompilation": "spu.compiler.network",
-    "NetworkPrediction": "spu.relaxation",
-    "NetworkSimulation": "spu.relaxation",
-    "NgspiceFailed": "spu.errors",
-    "NgspiceMissing": "spu.errors",
-    "NonlinearNetlist": "spu.errors",
-    "Prediction": "spu.statistics",
-    "Problem": "spu.problem",
+    "NetworkPrediction": "spu.emulator.predict",
+    "NetworkSimulation": "spu.emulator.runs.relaxation",
+    "NgspiceFailed": "spu.base.errors",
+    "NgspiceMissing": "spu.base.errors",
+    "NonlinearNetlist": "spu.base.errors",
+    "Prediction": "spu.emulator.predict",
+    "Problem": "spu.problems.problem",
     "ReadNetlist": "spu.spice.reader",
-    "Readout": "spu.device",
+    "Readout": "spu.circuit.readout",
     "Report": "spu.reports",
-    "Simulation": "spu.sampling",
-    "Spectrum": "spu.spectra",
-    "SpuError": "spu.errors",
-    "ThermodynamicNetwork": "spu.network",
-    "Unrealizable": "spu.errors",
+    "Simulation": "spu.emulator.runs.sampling",
+    "Spectrum": "spu.emulator.laws.spectra",
+    "SpuError": "spu.base.errors",
+    "ThermodynamicNetwork": "spu.problems.network",
+    "Unrealizable": "spu.base.errors",
     "check": "spu.crosscheck",
     "compile_network": "spu.compiler.network",
     "compile_problem": "spu.compiler",
-    "error_budget": "spu.budget",
-    "kullback_leibler": "spu.statistics",
-    "load_hardware": "spu.hardware",
-    "load_network": "spu.network",
-    "load_problem": "spu.problem",
+    "error_budget": "spu.studies.budget",
+    "kullback_leibler": "spu.emulator.distances",
+    "load_hardware": "spu.device.hardware_file",
+    "load_network": "spu.problems.network_files",
+    "load_problem": "spu.problems.files",
     "netlist": "spu.spice.netlist",
-    "predict": "spu.statistics",
-    "predict_network": "spu.relaxation",
+    "predict": "spu.emulator.predict",
+    "predict_network": "spu.emulator.predict",
     "read_netlist": "spu.spice.reader",
     "report": "spu.reports",
-    "simulate": "spu.sampling",
-    "simulate_network": "spu.relaxation",
-    "spectrum": "spu.spectra",
-    "unit_law": "spu.network",
+    "simulate": "spu.emulator.runs.sampling",
+    "simulate_network": "spu.emulator.runs.relaxation",
+    "spectrum": "spu.emulator.laws.spectra",
+    "unit_law": "spu.problems.neuron",
 }
 """Where each public name lives: imported on first use, so that ``import spu`` costs next to nothing."""
+
+
+def _notebook(shown: object) -> str:
+    return str(importlib.import_module("spu.reports.notebook").html(shown))
+
+
+display.show = _notebook
 
 
 def __getattr__(name: str) -> Any:
@@ -174,7 +192,7 @@ def compile(
     architecture: str | None = None,
 ) -> Device:
     """Realize a problem on hardware; see `compile_problem` and `compile_network`, whose ``device`` this returns."""
-    from spu.network import ThermodynamicNetwork
+    from spu.problems.network import ThermodynamicNetwork
 
     if isinstance(problem, ThermodynamicNetwork):
         from spu.compiler.network import compile_network

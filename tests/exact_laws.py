@@ -11,7 +11,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from spu.device import Device
+from spu.device.device import Device
 
 BOLTZMANN = Decimal("1.380649e-23")
 DIGITS = 160

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import scipy.linalg as la
 
-from spu.circuit import lower
-from spu.device import Device
-from spu.emulator.run import choose_method, run
-from spu.emulator.stationary import Stationary, stationary
-from spu.hardware import Hardware, Range
-from spu.sde import stochastic_ode
+from spu.device.device import Device
+from spu.device.hardware import Hardware, Range
+from spu.device.lower import lower
+from spu.emulator.equations.linear import stochastic_ode
+from spu.emulator.laws.stationary import Stationary, stationary
+from spu.emulator.runs.run import choose_method, run
 
 BOLTZMANN = 1.380649e-23
 T = 300.0

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from spu.circuit import Circuit, Instances, NoiseSource, Subcircuit
-from spu.constants import UNIT_NOISE_DENSITY
-from spu.device import Readout
-from spu.elements import (
+from spu.base.constants import UNIT_NOISE_DENSITY
+from spu.base.sequences import Lazy
+from spu.circuit.circuit import Circuit, Instances, NoiseSource, Subcircuit, stamp_circuit
+from spu.circuit.elements import (
     Capacitor,
     CurrentControlledCurrentSource,
     CurrentControlledVoltageSource,
@@ -26,10 +26,9 @@ from spu.elements import (
     VoltageControlledVoltageSource,
     VoltageSource,
 )
-from spu.lazy import Lazy
-from spu.sde import stamp_circuit
-from spu.spice.ngspice import Step
-from spu.spice.ngspice import run as run_ngspice
+from spu.circuit.readout import Readout
+from spu.spice.simulators.ngspice import Step
+from spu.spice.simulators.ngspice import run as run_ngspice
 
 BOLTZMANN = 1.380649e-23
 KINDS: dict[str, tuple[type[Element], int, int]] = {  # by letter: class, nodes, branches

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spu.device import Device
+from spu.device.device import Device
 
 
 def _log(rng: np.random.Generator, low: float, high: float) -> float:

@@ -18,11 +18,11 @@ import pytest
 import scipy.sparse as sp
 from click.testing import CliRunner
 
+from spu.base.errors import DeckError, InputError, SpuError, clip
+from spu.base.files import key_line, parse_toml
 from spu.cli import cli
-from spu.errors import DeckError, InputError, SpuError, clip
-from spu.files import key_line, parse_toml
 from spu.spice.deck import read_deck
-from spu.spice.ngspice import Step, _environment, run
+from spu.spice.simulators.ngspice import Step, _environment, run
 
 LONG = "n" * 5000
 SECONDS = 8.0

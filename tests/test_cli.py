@@ -17,11 +17,11 @@ import pytest
 from click.testing import CliRunner
 
 import spu
+from spu.base.numbers import _PREFIXES, engineering
 from spu.cli import cli
 from spu.cli.check import describe, report
-from spu.cli.common import engineering, table
+from spu.cli.common import table
 from spu.crosscheck.result import Check, Corner, Level
-from spu.words import _PREFIXES
 
 MATRIX = [[2.0, -0.5, 0.3], [-0.5, 1.5, 0.2], [0.3, 0.2, 1.0]]
 CSV = "x,y,z\n2,-0.5,0.3\n-0.5,1.5,0.2\n0.3,0.2,1\n"
@@ -177,7 +177,7 @@ def test_the_time_constant_of_a_lone_cell(conductance):
 def test_matrices_of_many_rows_go_beside(monkeypatch):
     compiled()
     whole = as_json("predict", "out")
-    monkeypatch.setattr("spu.folder.MAX_ROWS", 2)
+    monkeypatch.setattr("spu.folder.arrays.MAX_ROWS", 2)
     found = as_json("predict", "out")
     assert found["covariance"] == {"npz": "out/predict.npz", "key": "covariance"}
     with np.load(found["covariance"]["npz"]) as data:
@@ -396,7 +396,7 @@ def test_no_memory_left(monkeypatch):
         raise MemoryError("Unable to allocate 7 TiB")
 
     compiled()
-    monkeypatch.setattr("spu.statistics.predict", large)
+    monkeypatch.setattr("spu.emulator.predict.predict", large)
     result = run("predict", "out")
     assert (result.exit_code, result.stderr) == (2, "error: not enough memory: Unable to allocate 7 TiB\n")
 
@@ -445,7 +445,7 @@ def test_an_interrupt_before_there_is_anything(monkeypatch):
         raise KeyboardInterrupt
 
     compiled()
-    monkeypatch.setattr("spu.sampling.simulate", interrupted)
+    monkeypatch.setattr("spu.emulator.runs.sampling.simulate", interrupted)
     result = run("simulate", "out")
     assert (result.exit_code, result.stdout, result.stderr) == (130, "", "interrupted\n")
     assert not Path("out/samples.npz").exists()
@@ -557,7 +557,7 @@ def test_check_on_the_command_line(monkeypatch):
     assert result.exit_code == 1
     assert json.loads(result.stdout)["verdict"] == "fail"
     assert Path("c.png").read_bytes().startswith(b"\x89PNG")
-    monkeypatch.setattr("spu.folder.MAX_ROWS", 2)
+    monkeypatch.setattr("spu.folder.arrays.MAX_ROWS", 2)
     found = json.loads(run("check", "out", "--json").stdout)
     assert found["covariances"]["ideal"] == {"npz": "out/check.npz", "key": "covariances_ideal"}
 

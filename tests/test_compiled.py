@@ -14,9 +14,9 @@ from numba.core.errors import TypingError
 from numba.core.registry import cpu_target
 
 import spu
-from spu import compiled as door
-from spu.compiled import KERNELS, ArraySpec, Kernel, address, compiled, floats, inner, output_address
-from spu.errors import InternalError
+from spu.base import compiled as door
+from spu.base.compiled import KERNELS, ArraySpec, Kernel, address, compiled, floats, inner, output_address
+from spu.base.errors import InternalError
 
 MODULES = [
     importlib.import_module(found.name)
@@ -110,8 +110,8 @@ CALLED = [
     if kernel.arrays is not None and kernel.name.startswith("spu.")
     for kind in (
         [
-            importlib.import_module("spu.emulator.kernels").DenseStep,
-            importlib.import_module("spu.emulator.kernels").ModalStep,
+            importlib.import_module("spu.emulator.runs.kernels").DenseStep,
+            importlib.import_module("spu.emulator.runs.kernels").ModalStep,
         ]
         if kernel.name.endswith(".drive")
         else [None]
@@ -215,14 +215,14 @@ def test_nothing_takes_a_pointer_by_itself():
     """Sources: ``.ctypes`` and ``carray`` would go past `address`."""
     for module in MODULES:
         text = Path(module.__file__).read_text()
-        if "from spu.compiled import" in text:
+        if "from spu.base.compiled import" in text:
             assert ".ctypes" not in text and "carray" not in text, module.__name__
 
 
 def test_a_tile_and_a_law_that_do_not_fit():
     """Sizes that no name ties together: `drive` has a rule for them."""
-    from spu.emulator import kernels
-    from spu.emulator.noise import key_of
+    from spu.emulator.runs import kernels
+    from spu.emulator.runs.noise import key_of
 
     def bound(law, **sizes):
         usual = {"state": 8, "drawn": 4, "path": (4, 16), "observed": 2, "width": 16, "chunk": 4, "lags": 1}

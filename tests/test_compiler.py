@@ -13,7 +13,7 @@ from spu.compiler import compile_problem
 from spu.compiler.congruence import congruence, own_fraction
 from spu.compiler.fit import Elements, fit_scale
 from spu.compiler.polarity import polarity
-from spu.hardware import Hardware, Range
+from spu.device.hardware import Hardware, Range
 
 IDEAL = spu.load_hardware("ideal")
 SPU8 = unquantised(spu.load_hardware("spu8"))

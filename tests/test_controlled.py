@@ -5,10 +5,10 @@ import pytest
 from helpers import KT, T, difference, near
 from linear_networks import by_ngspice, cards, directly, network, noise_by_ngspice
 
-from spu.circuit import Circuit
-from spu.emulator.stationary import Stationary, stationary
-from spu.errors import CircuitError
-from spu.sde import stamp_circuit, stochastic_ode
+from spu.base.errors import CircuitError
+from spu.circuit.circuit import Circuit, stamp_circuit
+from spu.emulator.equations.linear import stochastic_ode
+from spu.emulator.laws.stationary import Stationary, stationary
 
 
 def law_of(circuit: Circuit) -> Stationary:

@@ -15,10 +15,10 @@ import pytest
 from click.testing import CliRunner
 
 import spu
+from spu.base.errors import InputError, OutputError
+from spu.base.process import child, scratch_folder, sweep
 from spu.cli import cli
-from spu.errors import InputError, OutputError
 from spu.folder import read_folder, rewrite_folder, write_folder, write_import
-from spu.process import child, scratch_folder, sweep
 
 STEPS = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.copyfile", "shutil.rmtree", "tempfile.mkdtemp"}
 
@@ -225,7 +225,7 @@ def test_a_journal_names_only_files_of_ours(tmp_path, old, plan):
 OWNER = """
 import sys, time
 from pathlib import Path
-from spu.process import aside_file, aside_folder, scratch_folder
+from spu.base.process import aside_file, aside_folder, scratch_folder
 with aside_folder(Path(sys.argv[1])), aside_file(Path(sys.argv[1])) as file, scratch_folder("ngspice"):
     file.write_text("half")
     print("there", flush=True)

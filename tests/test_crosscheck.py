@@ -20,9 +20,9 @@ from helpers import unquantised
 
 import spu
 from spu.cli import cli
-from spu.crosscheck import replay
+from spu.crosscheck.levels import replay
+from spu.emulator.laws.timing import sweep_integral
 from spu.folder import write_folder
-from spu.spice.timing import sweep_integral
 
 WEAK = 1e-4
 PRECISION = np.array([[2.0, -2 * WEAK, -0.6], [-2 * WEAK, 1.5, -0.4], [-0.6, -0.4, 1.8]])

@@ -11,18 +11,18 @@ from click.testing import CliRunner
 from helpers import BOLTZMANN, KT, T, difference, law_of, near
 
 import spu
-from spu.banks import Bank
-from spu.circuit import lower
+from spu.base.errors import InputError, UsageError
+from spu.base.expressions import at_least, bit, parameter, size, whole
 from spu.cli import cli
-from spu.detail import OPEN, Detail
-from spu.device import Device
-from spu.errors import InputError, UsageError
-from spu.expressions import at_least, bit, parameter, size, whole
+from spu.device.banks import Bank
+from spu.device.device import Device
+from spu.device.hardware_file import hardware_from_dict, load_hardware
+from spu.device.imperfections import OPEN, Detail
+from spu.device.lower import lower
+from spu.emulator.dynamics import device_law
+from spu.emulator.laws.timing import timing
 from spu.folder import write_folder
-from spu.hardware import hardware_from_dict, load_hardware
 from spu.spice.netlist import netlist
-from spu.spice.timing import timing
-from spu.statistics import device_law
 
 S, C, G, L = 4e-20, 1e-9, 1e-3, 1e-5
 SWITCH = {"on_resistance": 20.0, "off_resistance": 1e7, "off_capacitance": 3e-12}

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spu
-from spu.circuit import lower
-from spu.device import Device
-from spu.errors import InputError
+from spu.base.errors import InputError
+from spu.device.device import Device
+from spu.device.lower import lower
 
 QUANTITIES = {
     "cell": ("capacitance", "conductance", "inductance", "noise", "bias"),

@@ -11,16 +11,16 @@ from click.testing import CliRunner
 from helpers import random_device, unquantised
 
 import spu
-from spu.circuit import lower
+from spu.circuit import variations as mutations
+from spu.circuit.elements import Capacitor
 from spu.cli import cli
-from spu.crosscheck import mutations
 from spu.crosscheck.context import Context
 from spu.crosscheck.diagnosis import diagnose
-from spu.crosscheck.perturbation import compact, scene, system
-from spu.elements import Capacitor
-from spu.emulator.law import solve
+from spu.crosscheck.diagnosis.perturbation import compact, scene, system
+from spu.device.lower import lower
+from spu.emulator.equations.linear import stochastic_ode
+from spu.emulator.laws.law import solve
 from spu.folder import write_folder
-from spu.sde import stochastic_ode
 
 PRECISION = np.array([[2.0, -0.2, -0.6], [-0.2, 1.5, -0.4], [-0.6, -0.4, 1.8]])
 MIXED = PRECISION * np.array([[1, 1, -1], [1, 1, 1], [-1, 1, 1]])

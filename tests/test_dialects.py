@@ -16,8 +16,8 @@ from dialect_grammars import GRAMMARS, GrammarError
 from helpers import BOLTZMANN, Nodal, T, difference, frustrated, m_matrix, near, random_device, rlc_pair
 
 import spu
+from spu.circuit.elements import Resistor
 from spu.cli import cli
-from spu.elements import Resistor
 from spu.spice.dialects import DIALECTS
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -9,8 +9,8 @@ from helpers import Nodal, difference, disconnected, frustrated, m_matrix, near,
 
 import spu
 from spu.compiler import compile_problem
-from spu.compiler.architectures import rail_names
-from spu.statistics import common_mode
+from spu.compiler.layout import rail_names
+from spu.emulator.results import common_mode
 
 IDEAL = spu.load_hardware("ideal")
 DUAL = ("rlc-capacitive-dual", "rc-resistive-dual")

@@ -11,13 +11,13 @@ import pytest
 from click.testing import CliRunner
 
 import spu
-from spu.circuit import lower
+from spu.base.constants import BOLTZMANN
+from spu.base.errors import InputError, UsageError
 from spu.cli import cli
 from spu.compiler import compile_problem
-from spu.constants import BOLTZMANN
-from spu.crosscheck.answer import SAME
-from spu.crosscheck.changes import codes_out_of_range
-from spu.errors import InputError, UsageError
+from spu.crosscheck.decks.changes import codes_out_of_range
+from spu.crosscheck.levels.answer import SAME
+from spu.device.lower import lower
 from spu.spice.deck import read_deck
 
 PERCENT = 0.01

@@ -15,10 +15,10 @@ from scipy.integrate import solve_ivp
 from scipy.signal import StateSpace, lsim
 
 import spu
-from spu.device import Device
-from spu.emulator.propagate import exact_step, factor, respond
-from spu.emulator.run import dense_method, independent_method, run
-from spu.errors import UsageError
+from spu.base.errors import UsageError
+from spu.device.device import Device
+from spu.emulator.laws.propagate import exact_step, factor, respond
+from spu.emulator.runs.run import dense_method, independent_method, run
 
 SIGMAS = 7.0
 

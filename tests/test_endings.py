@@ -16,8 +16,8 @@ import pytest
 from click.testing import CliRunner
 
 import spu
+from spu.base.errors import InternalError, NumericalFailure, SpuError, as_refusal
 from spu.cli import cli
-from spu.errors import InternalError, NumericalFailure, SpuError, as_refusal
 
 CSV = "x,y,z\n2,-0.5,0.3\n-0.5,1.5,0.2\n0.3,0.2,1\n"
 
@@ -155,7 +155,7 @@ def test_no_child_outlives_a_signal(number, status, word, whom):
 
 
 LONG = """
-from spu.spice.ngspice import Step, run
+from spu.spice.simulators.ngspice import Step, run
 deck = "* t\\nv1 a 0 sin(0 1 1k)\\nr1 a b 1k\\nc1 b 0 1n\\n.end\\n"
 run(deck, [Step(("tran 1n 1000",), "tran", ("time",))], time_limit=500.0)
 """
@@ -285,7 +285,7 @@ def _raise(error):
 
 
 def test_a_bug_is_an_internal_error(monkeypatch):
-    monkeypatch.setattr("spu.statistics.predict", _raise(TypeError("unsupported operand\nof two lines")))
+    monkeypatch.setattr("spu.emulator.predict.predict", _raise(TypeError("unsupported operand\nof two lines")))
     result = run("predict", "out")
     assert (result.exit_code, result.stdout) == (70, "")
     assert result.stderr.count("\n") == 1 and "Traceback" not in result.stderr
@@ -301,7 +301,7 @@ def test_a_bug_is_an_internal_error(monkeypatch):
 
 
 def test_a_message_is_short(monkeypatch):
-    monkeypatch.setattr("spu.statistics.predict", _raise(KeyError("x" * 100_000)))
+    monkeypatch.setattr("spu.emulator.predict.predict", _raise(KeyError("x" * 100_000)))
     result = run("predict", "out")
     assert result.exit_code == 70 and len(result.stderr) < 450
 
@@ -344,7 +344,7 @@ FAILURES = {
 @pytest.mark.parametrize("name", FAILURES)
 def test_every_exception_is_one_line(name, monkeypatch):
     fail, kind = FAILURES[name]
-    monkeypatch.setattr("spu.statistics.predict", lambda *_, **__: fail())
+    monkeypatch.setattr("spu.emulator.predict.predict", lambda *_, **__: fail())
     result = run("predict", "out", "--json")
     assert result.stderr == "" and result.exit_code == (70 if kind == "internal" else 2)
     assert json.loads(result.stdout)["error"]["kind"] == kind
@@ -360,7 +360,7 @@ def test_a_failure_says_where():
 
 
 def test_warnings_of_libraries_are_lines(monkeypatch):
-    from spu.statistics import predict
+    from spu.emulator.predict import predict
 
     def warning(*args, **kwargs):
         import warnings
@@ -368,7 +368,7 @@ def test_warnings_of_libraries_are_lines(monkeypatch):
         warnings.warn("of two\nlines", UserWarning, stacklevel=1)
         return predict(*args, **kwargs)
 
-    monkeypatch.setattr("spu.statistics.predict", warning)
+    monkeypatch.setattr("spu.emulator.predict.predict", warning)
     result = run("predict", "out", "--json")
     assert (result.exit_code, result.stderr) == (0, "warning: of two lines\n")
 
@@ -419,7 +419,7 @@ def test_extreme_hardware(lsb, conductance, noise, words):
 
 
 def test_a_range_that_no_bank_reaches():
-    from spu.banks import Bank
+    from spu.device.banks import Bank
 
     tiny = Bank(bits=4, lsb=1e-320, offset=0.0)
     assert tiny.within(0.0, 1e308) == (0, 15)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
+from spu.base.errors import UsageError
 from spu.compiler.network import compile_network
-from spu.errors import UsageError
-from spu.network import ThermodynamicNetwork
-from spu.relaxation import simulate_network
+from spu.emulator.runs.relaxation import simulate_network
+from spu.problems.network import ThermodynamicNetwork
 
 SIGMAS = 5.7
 

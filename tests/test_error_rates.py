@@ -17,16 +17,17 @@ from scipy.stats import binom, chi2, kstest, norm
 from test_crosscheck import COMPILED, algebraic, loops
 
 import spu
-from spu.circuit import lower
+from spu.base.errors import UsageError
 from spu.cli import cli
-from spu.crosscheck import recording, transient
 from spu.crosscheck.context import FALSE_ALARM, Context
-from spu.crosscheck.power import responses
-from spu.crosscheck.sampled import SampledLaw
-from spu.crosscheck.tails import Mixture, threshold, wishart_p
-from spu.crosscheck.whiteness import LAGS, Sums, battery, smallest_level
-from spu.emulator.propagate import respond
-from spu.errors import UsageError
+from spu.crosscheck.levels import noise as transient
+from spu.crosscheck.levels import recording
+from spu.crosscheck.levels.power import responses
+from spu.crosscheck.statistics.sampled import SampledLaw
+from spu.crosscheck.statistics.tails import Mixture, threshold, wishart_p
+from spu.crosscheck.statistics.whiteness import LAGS, Sums, battery, smallest_level
+from spu.device.lower import lower
+from spu.emulator.laws.propagate import respond
 from spu.folder import write_folder
 
 CHANCE = 1e-8

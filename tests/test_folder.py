@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import spu
-from spu import folder as module
-from spu.errors import InputError, OutputError
-from spu.folder import plain, read_folder, spill, write_folder
+from spu.base.errors import InputError, OutputError
+from spu.base.files import plain
+from spu.folder import read_folder, write_folder
+from spu.folder.arrays import spill
 
 NAMES = {"device.json", "device.cir", "problem.json"}
 
@@ -64,7 +65,7 @@ def test_files_are_ordinary_ones(tmp_path, compilation):
 
 
 def test_large_matrices_go_beside_the_json(tmp_path, monkeypatch, compilation):
-    monkeypatch.setattr(module, "MAX_ROWS", 2)
+    monkeypatch.setattr("spu.folder.arrays.MAX_ROWS", 2)
     write_folder(tmp_path / "out", compilation)
     assert listing(tmp_path / "out") == NAMES | {"problem.npz", "statistics.npz"}
     data = json.loads((tmp_path / "out" / "problem.json").read_text())
@@ -84,7 +85,7 @@ def test_large_matrices_go_beside_the_json(tmp_path, monkeypatch, compilation):
 
 def test_files_of_a_larger_problem_go_with_it(tmp_path, monkeypatch, compilation):
     with monkeypatch.context() as patch:
-        patch.setattr(module, "MAX_ROWS", 2)
+        patch.setattr("spu.folder.arrays.MAX_ROWS", 2)
         write_folder(tmp_path, compilation)
     (tmp_path / "samples.npz").write_bytes(b"kept")
     write_folder(tmp_path, compilation)

@@ -17,16 +17,26 @@ from test_large_laws import small_is_large, sparse_law  # noqa: F401 - a fixture
 from test_run import DEVICES, chain, method_of, plain_dense, plain_modal, scattered
 
 import spu
+from spu.base.errors import InternalError
 from spu.cli import cli
-from spu.device import Device
-from spu.emulator import guard, kernels, large_run, sparse_kernels
-from spu.emulator import run as run_module
-from spu.emulator.guard import Tests, above, around, below, either, memory_of, memory_of_systems, normal
-from spu.emulator.large import Midpoint
-from spu.emulator.propagate import exact_step, factor
-from spu.emulator.reach import hushed, silent
-from spu.emulator.run import modal_method, run
-from spu.errors import InternalError
+from spu.device.device import Device
+from spu.emulator.laws import sparse_kernels
+from spu.emulator.laws.large import Midpoint
+from spu.emulator.laws.propagate import exact_step, factor
+from spu.emulator.laws.reach import hushed, silent
+from spu.emulator.runs import guard, kernels, large_run
+from spu.emulator.runs import run as run_module
+from spu.emulator.runs.guard import (
+    Tests,
+    above,
+    around,
+    below,
+    either,
+    memory_of,
+    memory_of_systems,
+    normal,
+)
+from spu.emulator.runs.run import modal_method, run
 
 Tests.__test__ = False  # no test class
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spu.banks import Bank
-from spu.errors import InputError
-from spu.hardware import ARCHITECTURES, PRESETS, Hardware, Range, hardware_from_dict, load_hardware
+from spu.base.errors import InputError
+from spu.device.banks import Bank
+from spu.device.hardware import ARCHITECTURES, Hardware, Range
+from spu.device.hardware_file import PRESETS, hardware_from_dict, load_hardware
 
 VALID = """\
 name = "bench"

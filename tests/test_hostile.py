@@ -18,10 +18,10 @@ import pytest
 from click.testing import CliRunner
 
 import spu
+from spu.base.errors import SpuError
 from spu.cli import cli
-from spu.errors import SpuError
 from spu.spice.deck import read_deck
-from spu.spice.ngspice import Step, run
+from spu.spice.simulators.ngspice import Step, run
 
 DECKS = sorted((Path(__file__).parent / "hostile").glob("*.cir"))
 LONGEST = 20.0

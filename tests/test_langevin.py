@@ -8,16 +8,17 @@ import pytest
 from scipy.stats import chi2, norm
 from test_network import KINDS, random_network, single_cells
 
-from spu.circuit import lower
+from spu.base.errors import CircuitError, InputError, UsageError
+from spu.circuit.polynomial import PolynomialCapacitor, PolynomialConductance, PolynomialElement
 from spu.compiler.network import compile_network
-from spu.device import Device
-from spu.elements import PolynomialCapacitor, PolynomialConductance, PolynomialElement
-from spu.errors import CircuitError, InputError, UsageError
-from spu.langevin import langevin
-from spu.network import ThermodynamicNetwork, unit_law
-from spu.neuron import crossing_time
-from spu.relaxation import predict_network, simulate_network
-from spu.sde import stochastic_ode
+from spu.device.device import Device
+from spu.device.lower import lower
+from spu.emulator.equations.langevin import langevin
+from spu.emulator.equations.linear import stochastic_ode
+from spu.emulator.predict import predict_network
+from spu.emulator.runs.relaxation import simulate_network
+from spu.problems.network import ThermodynamicNetwork
+from spu.problems.neuron import crossing_time, unit_law
 
 BOLTZMANN = 1.380649e-23
 

@@ -17,21 +17,23 @@ from scipy.sparse.linalg import spsolve
 
 import spu
 from spu import folder as folder_module
-from spu import problem as problem_module
-from spu.circuit import lower
+from spu.base.errors import InputError
+from spu.base.selected_inverse import NotPositiveDefinite, SparseCholesky, selected_inverse
+from spu.base.sequences import Lazy
+from spu.base.sparse import canonical, is_diagonal, largest_eigenvalue, off_diagonal
+from spu.circuit.readout import Readout
 from spu.cli import cli
 from spu.compiler import _realize
 from spu.compiler.congruence import _block, _noda, congruence, own_fraction
 from spu.compiler.polarity import polarity
-from spu.device import Device, Readout
-from spu.errors import InputError
-from spu.folder import read_folder, spill, write_folder
-from spu.lazy import Lazy
-from spu.problem import DENSE_SIZE, GaussianSampling, LinearSystem, MatrixInverse, load_problem, problem_from_dict
-from spu.sde import stochastic_ode
-from spu.selected_inverse import NotPositiveDefinite, SparseCholesky, selected_inverse
-from spu.sparse import canonical, is_diagonal, largest_eigenvalue, off_diagonal
-from spu.spice import netlist as netlist_module
+from spu.device.device import Device
+from spu.device.lower import lower
+from spu.emulator.equations.linear import stochastic_ode
+from spu.folder import read_folder, write_folder
+from spu.folder.arrays import spill
+from spu.problems.definite import DENSE_SIZE
+from spu.problems.files import load_problem, problem_from_dict
+from spu.problems.gaussian import GaussianSampling, LinearSystem, MatrixInverse
 from spu.spice.netlist import netlist, write_netlist
 
 congruence_module = importlib.import_module("spu.compiler.congruence")
@@ -170,7 +172,7 @@ def test_a_large_sparse_problem_stays_sparse(big):
 
 @pytest.mark.parametrize("form", ["csc_array", "coo_array", "dia_array", "csr_matrix", "lil_array"])
 def test_every_sparse_form(form, monkeypatch):
-    monkeypatch.setattr(problem_module, "DENSE_SIZE", 10)
+    monkeypatch.setattr("spu.problems.definite.DENSE_SIZE", 10)
     a = random_sparse(5, 30)
     p = MatrixInverse(getattr(sp, form)(a))
     assert p.sparse
@@ -184,7 +186,7 @@ def test_every_sparse_form(form, monkeypatch):
 
 @pytest.mark.parametrize("scale", [1e-290, 1e-12, 1e290])
 def test_units_of_sparse_problems_do_not_matter(monkeypatch, scale):
-    monkeypatch.setattr(problem_module, "DENSE_SIZE", 10)
+    monkeypatch.setattr("spu.problems.definite.DENSE_SIZE", 10)
     a, b = random_sparse(6, 30), np.arange(30.0)
     p = LinearSystem(sp.csr_array(a * scale), b)
     assert p.target_mean * scale == pytest.approx(np.linalg.solve(a.toarray(), b), rel=1e-12)
@@ -246,7 +248,7 @@ def test_refused_sparse_matrix(matrix, fragment):
 
 
 def test_refused_sizes(monkeypatch):
-    monkeypatch.setattr(problem_module, "MAX_SPARSE_ENTRIES", 1000)
+    monkeypatch.setattr("spu.problems.definite.MAX_SPARSE_ENTRIES", 1000)
     with pytest.raises(InputError, match="stores 12300 entries: at most 1000"):
         MatrixInverse(grid(50))
 
@@ -373,7 +375,7 @@ def test_noda(seed):
 
 def test_sparse_and_dense_give_one_device(monkeypatch):
     dense = _realize(GaussianSampling(precision=grid(20)), IDEAL)
-    monkeypatch.setattr(problem_module, "DENSE_SIZE", 10)
+    monkeypatch.setattr("spu.problems.definite.DENSE_SIZE", 10)
     problem = GaussianSampling(precision=grid(20))
     assert problem.sparse
     sparse = _realize(problem, IDEAL)
@@ -503,7 +505,7 @@ def test_readouts_are_sparse_whatever_is_given():
 
 
 def test_a_long_device_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("spu.device._CHUNK", 7)
+    monkeypatch.setattr("spu.device.columns._CHUNK", 7)
     device = _realize(GaussianSampling(precision=grid(12)), IDEAL).device
     device.write(tmp_path / "device.json")
     assert json.loads((tmp_path / "device.json").read_text()) == json.loads(json.dumps(device.to_dict()))
@@ -531,8 +533,8 @@ def test_a_large_netlist_measures_a_few_cells():
 
 def test_sparse_matrices_in_a_folder(tmp_path, monkeypatch):
     """A sparse problem through the folder; its prediction replaced by that of the dense one."""
-    monkeypatch.setattr(problem_module, "DENSE_SIZE", 10)
-    monkeypatch.setattr(folder_module, "MAX_ROWS", 10)
+    monkeypatch.setattr("spu.problems.definite.DENSE_SIZE", 10)
+    monkeypatch.setattr("spu.folder.arrays.MAX_ROWS", 10)
     a = grid(5)
     made = spu.compile_problem(GaussianSampling(precision=a.toarray()))
     sparse = GaussianSampling(precision=a)
@@ -566,7 +568,7 @@ def test_a_folder_without_netlist(tmp_path, monkeypatch):
     out = tmp_path / "out"
     assert run("compile", matrix, "-o", out, "--json").exit_code == 0
     assert (out / "device.cir").exists()
-    monkeypatch.setattr(netlist_module, "MAX_INSTANCES", 3)
+    monkeypatch.setattr("spu.spice.names.MAX_INSTANCES", 3)
     result = run("compile", matrix, "-o", out, "--json")
     found = json.loads(result.stdout)
     assert found["netlist"] is None
@@ -592,13 +594,13 @@ def test_inspect_of_many_couplers(tmp_path, monkeypatch):
 
 
 def test_coarse_pictures():
-    from spu.pictures import _coarse
+    from spu.reports.pictures.figures import coarsened
 
     a = np.zeros((5, 5))
     a[0, 1], a[1, 0], a[4, 4], a[2, 4] = 1.0, -3.0, 2.0, -1.0
     expected = [[-3.0, 0, 0], [0, 0, -1.0], [0, 0, 2.0]]
     for matrix in (a, sp.csr_array(a)):
-        assert np.array_equal(_coarse(matrix, 2), expected)
+        assert np.array_equal(coarsened(matrix, 2), expected)
 
 
 def test_importing_is_fast():

@@ -13,16 +13,16 @@ import scipy.sparse as sp
 from helpers import Nodal, T, difference, law_of, near, random_device
 
 import spu
-from spu.circuit import lower
-from spu.device import Device
-from spu.emulator import run as rounds
-from spu.emulator.large import Midpoint, sparse_stationary
-from spu.emulator.large_run import run_large
-from spu.emulator.noise import normals
-from spu.emulator.sparse_kernels import count_pairs, solve_lower, solve_upper
-from spu.errors import CircuitError, UsageError
-from spu.sde import stochastic_ode
-from spu.statistics import relative_error
+from spu.base.errors import CircuitError, UsageError
+from spu.device.device import Device
+from spu.device.lower import lower
+from spu.emulator.distances import relative_error
+from spu.emulator.equations.linear import stochastic_ode
+from spu.emulator.laws.large import Midpoint, sparse_stationary
+from spu.emulator.laws.sparse_kernels import count_pairs, solve_lower, solve_upper
+from spu.emulator.runs import run as rounds
+from spu.emulator.runs.large_run import run_large
+from spu.emulator.runs.noise import normals
 
 SIGMAS = 7.0
 
@@ -66,8 +66,8 @@ DEVICES = {
 @pytest.fixture
 def small_is_large(monkeypatch):
     """Networks of more than ten states go the way of large ones."""
-    monkeypatch.setattr("spu.emulator.law.LARGE", 10)
-    from spu.statistics import forget_laws
+    monkeypatch.setattr("spu.emulator.laws.law.LARGE", 10)
+    from spu.emulator.dynamics import forget_laws
 
     forget_laws()
     yield
@@ -391,7 +391,7 @@ def test_the_command_line(tmp_path, monkeypatch):
     from spu.cli import cli
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("spu.folder.MAX_ROWS", 8)
+    monkeypatch.setattr("spu.folder.arrays.MAX_ROWS", 8)
     np.savetxt("a.csv", grid(4).toarray(), delimiter=",")
 
     def run(*words: str) -> str:

@@ -8,7 +8,8 @@ from helpers import m_matrix, near
 
 import spu
 from spu.compiler import compile_problem
-from spu.hardware import Range, ReadoutRange, hardware_from_dict
+from spu.device.hardware import Range, ReadoutRange
+from spu.device.hardware_file import hardware_from_dict
 
 IDEAL = spu.load_hardware("ideal")
 A = np.array([[2.0, -0.5, -0.3], [-0.5, 1.0, 0.0], [-0.3, 0.0, 1.5]])

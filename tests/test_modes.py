@@ -7,16 +7,17 @@ import scipy.sparse as sp
 from helpers import Nodal, T, difference, kronecker, law_of, near, random_device, rc_pair, rlc_pair
 
 import spu
-from spu.circuit import lower
-from spu.device import Device, Readout
-from spu.emulator import stationary as stationary_module
-from spu.emulator.modes import Modes, commuting_modes
-from spu.emulator.propagate import exact_step, step_law
-from spu.emulator.run import choose_method, modal_method
-from spu.emulator.stationary import EXTENDED, Stationary, _smith, lyapunov, stationary
-from spu.errors import CircuitError
-from spu.estimate import _commuting_sums, _lag_sums, _last_lag, _modal_sums, trajectory_error
-from spu.sde import StochasticODE, stochastic_ode
+from spu.base.errors import CircuitError
+from spu.circuit.readout import Readout
+from spu.device.device import Device
+from spu.device.lower import lower
+from spu.emulator.equations.linear import StochasticODE, stochastic_ode
+from spu.emulator.laws import stationary as stationary_module
+from spu.emulator.laws.estimate import _commuting_sums, _lag_sums, _last_lag, _modal_sums, trajectory_error
+from spu.emulator.laws.modes import Modes, commuting_modes
+from spu.emulator.laws.propagate import exact_step, step_law
+from spu.emulator.laws.stationary import EXTENDED, Stationary, _smith, lyapunov, stationary
+from spu.emulator.runs.run import choose_method, modal_method
 
 
 def uniform(

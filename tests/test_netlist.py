@@ -14,11 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import spu
-from spu.circuit import lower
-from spu.device import Device
-from spu.errors import DeckError, InputError
+from spu.base.errors import DeckError, InputError
+from spu.device.device import Device
+from spu.device.lower import lower
 from spu.spice.deck import read_deck
-from spu.spice.netlist import netlist, noise_resistor, number
+from spu.spice.dialects.dialect import number
+from spu.spice.names import noise_resistor
+from spu.spice.netlist import netlist
 
 # A reader of netlists: as little of SPICE as ours need
 

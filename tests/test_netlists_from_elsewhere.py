@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import spu
+from spu.emulator.equations.linear import stochastic_ode
 from spu.folder import read_folder, write_import
-from spu.sde import stochastic_ode
 from spu.spice.deck import read_deck
-from spu.spice.ngspice import Step, run
 from spu.spice.reader import read_netlist
+from spu.spice.simulators.ngspice import Step, run
 
 DECKS = sorted(path for path in (Path(__file__).parent / "decks").iterdir() if path.is_file())
 FREQUENCIES = np.geomspace(10.0, 1e7, 61)

@@ -5,14 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from spu.circuit import lower
+from spu.base.errors import InputError, Unrealizable
 from spu.compiler.network import compile_network
-from spu.device import Device
-from spu.errors import InputError, Unrealizable
-from spu.langevin import langevin
-from spu.network import ThermodynamicNetwork, load_network, unit_law
-from spu.neuron import crossing_time, kramers_rate
-from spu.relaxation import as_network, predict_network
+from spu.device.device import Device
+from spu.device.lower import lower
+from spu.emulator.equations.langevin import langevin
+from spu.emulator.laws.boltzmann import as_network
+from spu.emulator.predict import predict_network
+from spu.problems.network import ThermodynamicNetwork
+from spu.problems.network_files import load_network
+from spu.problems.neuron import crossing_time, kramers_rate, unit_law
 
 INPUTS = [0.5, 1, 2, 5, 10, 20, 40]
 

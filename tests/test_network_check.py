@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from test_network import random_network, single_cells
 
+from spu.base.errors import DeckError, InputError
 from spu.compiler.network import compile_network
 from spu.crosscheck import check
-from spu.errors import DeckError, InputError
 from spu.folder import read_folder, write_folder
 from spu.spice.netlist import netlist
-from spu.spice.ngspice import Step, run, save
+from spu.spice.simulators.ngspice import Step, run, save
 
 
 def made(kind, n=3, hardware="neurons"):

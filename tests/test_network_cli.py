@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from spu.cli import cli
-from spu.network import unit_law
+from spu.problems.neuron import unit_law
 
 NET = """task = "network"
 J2 = [1.0, -0.5]

@@ -12,19 +12,21 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 from scipy.stats import norm
 
-from spu.circuit import lower
+from spu.base.errors import InternalError, UsageError
 from spu.compiler.network import compile_network
-from spu.device import Device
-from spu.emulator import langevin_kernels as kernels
-from spu.emulator import langevin_run
-from spu.emulator.langevin_plain import Plain
-from spu.emulator.noise import SAMPLES, key_of
-from spu.errors import InternalError, UsageError
-from spu.langevin import langevin
-from spu.network import ThermodynamicNetwork, unit_law
-from spu.network_guard import hold_against_law
-from spu.relaxation import rest_state, simulate_network, slowest_motion
-from spu.spice.network_netlist import network_timing
+from spu.device.device import Device
+from spu.device.lower import lower
+from spu.emulator.equations.langevin import langevin
+from spu.emulator.laws.rest import rest_state, slowest_motion
+from spu.emulator.laws.timing import network_timing
+from spu.emulator.runs import langevin_kernels as kernels
+from spu.emulator.runs import langevin_run
+from spu.emulator.runs.langevin_plain import Plain
+from spu.emulator.runs.network_guard import hold_against_law
+from spu.emulator.runs.noise import SAMPLES, key_of
+from spu.emulator.runs.relaxation import simulate_network
+from spu.problems.network import ThermodynamicNetwork
+from spu.problems.neuron import unit_law
 
 RATE = 1e-9
 SIGMAS = float(norm.isf(RATE / 2))

@@ -17,8 +17,8 @@ import pytest
 from helpers import near
 from scipy import special, stats
 
-from spu.emulator import noise
-from spu.emulator.noise import BLOCK, REPLAY, SAMPLES, WIDTH, fill_normals, key_of, normals, philox4x32
+from spu.emulator.runs import noise
+from spu.emulator.runs.noise import BLOCK, REPLAY, SAMPLES, WIDTH, fill_normals, key_of, normals, philox4x32
 
 RATE = 1e-10
 SIGMAS = 8.0

@@ -11,19 +11,13 @@ import scipy.sparse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spu.errors import InputError
-from spu.files import key_line
-from spu.names import check_name, check_names
-from spu.problem import (
-    MAX_SIZE,
-    MAX_SPARSE_SIZE,
-    GaussianSampling,
-    LinearSystem,
-    MatrixInverse,
-    _read_mtx,
-    load_problem,
-    problem_from_dict,
-)
+from spu.base.errors import InputError
+from spu.base.files import key_line
+from spu.base.names import check_name, check_names
+from spu.problems.definite import MAX_SIZE, MAX_SPARSE_SIZE
+from spu.problems.files import load_problem, problem_from_dict
+from spu.problems.gaussian import GaussianSampling, LinearSystem, MatrixInverse
+from spu.problems.matrix_files import _read_mtx
 
 A = np.array([[4.0, 1.0, 0.5], [1.0, 3.0, -0.25], [0.5, -0.25, 2.0]])
 B = np.array([1.0, -2.0, 3.0])

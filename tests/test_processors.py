@@ -9,12 +9,19 @@ import numpy as np
 import pytest
 
 import spu
-from spu.choice import clearly_less, first_largest, first_smallest, nearest_integers, stable_order, without_rounding
-from spu.compiler import EmbeddingOptions, compile_problem, embedding
-from spu.device import Device
-from spu.errors import InputError
+from spu.base.choice import (
+    clearly_less,
+    first_largest,
+    first_smallest,
+    nearest_integers,
+    stable_order,
+    without_rounding,
+)
+from spu.base.errors import InputError
+from spu.compiler import EmbeddingOptions, chains, compile_problem
+from spu.device.device import Device
+from spu.emulator.dynamics import device_law, forget_laws
 from spu.folder import read_folder, write_folder
-from spu.statistics import device_law, forget_laws
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
@@ -75,7 +82,7 @@ def test_a_slow_machine_finds_the_same_chains(monkeypatch):
     problem, hardware = crossed(6), wired("king 4x4")
     quick = compile_problem(problem, hardware)
     now = iter(np.arange(1000.0) * 30.0)
-    monkeypatch.setattr(embedding.time, "monotonic", lambda: float(next(now)))
+    monkeypatch.setattr(chains.time, "monotonic", lambda: float(next(now)))
     slow = compile_problem(problem, hardware)
     assert slow.embedding.variables == quick.embedding.variables
     assert slow.device.hash == quick.device.hash
@@ -83,7 +90,7 @@ def test_a_slow_machine_finds_the_same_chains(monkeypatch):
 
 
 def test_a_search_that_the_clock_ends_says_so(monkeypatch):
-    monkeypatch.setattr(embedding, "SECONDS", -1.0)
+    monkeypatch.setattr(chains, "SECONDS", -1.0)
     made = compile_problem(crossed(6), wired("king 4x4"))
     assert len(made.warnings) == 1
     assert "ended by the clock" in made.warnings[0]

@@ -12,15 +12,15 @@ from click.testing import CliRunner
 from helpers import frustrated, m_matrix, near
 
 import spu
-from spu.banks import Bank, bank_from_dict
+from spu.base.errors import InputError
 from spu.cli import cli
-from spu.codes import codes_table, program
 from spu.compiler import rounding
 from spu.compiler.rounding import CELL, PASSIVE, TRANS, Aim, Banks
-from spu.errors import InputError
+from spu.device.banks import Bank, bank_from_dict
+from spu.device.codes import codes_table, program
+from spu.device.hardware_file import hardware_from_dict, load_hardware
+from spu.emulator.runs.sampling import member_seed
 from spu.folder import read_folder, write_folder
-from spu.hardware import hardware_from_dict, load_hardware
-from spu.sampling import member_seed
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 import rounding as benchmark
@@ -75,7 +75,7 @@ def test_a_bank_is_offset_and_steps():
     ],
 )
 def test_bad_banks_in_a_hardware_file(tmp_path, spelling, message):
-    text = (Path(spu.__file__).parent / "presets" / "spu8.toml").read_text().split("[coupler]")[0]
+    text = (Path(spu.__file__).parent / "device" / "presets" / "spu8.toml").read_text().split("[coupler]")[0]
     path = tmp_path / "h.toml"
     path.write_text(f"{text}[coupler]\ncapacitance = {{ {spelling} }}\n")
     with pytest.raises(InputError, match=message) as caught:

@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import spu
+from spu.base.errors import DeckError, NonlinearNetlist, SpuError
 from spu.cli import cli
-from spu.errors import DeckError, NonlinearNetlist, SpuError
 from spu.folder import write_import
-from spu.spice.ngspice import Step, run
 from spu.spice.reader.expressions import ExpressionError, Linear, NotLinear, evaluate, parse
 from spu.spice.reader.numbers import parse_number
+from spu.spice.simulators.ngspice import Step, run
 
 NETLISTS = Path(__file__).parents[1] / "netlists"
 ELSEWHERE = Path(__file__).parent / "decks"

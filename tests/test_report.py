@@ -18,12 +18,12 @@ import pytest
 from pypdf import PdfReader
 
 import spu
+from spu.base.numbers import share, small
 from spu.folder import read_folder, write_folder
 from spu.reports import evidence as gathering
 from spu.reports import html, markdown, report, sections
 from spu.reports.document import Bullets, Document, Facts, Gallery, Listing, Picture, Section, Table, Text, Verdict
 from spu.reports.evidence import convergence
-from spu.words import share, small
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
@@ -357,7 +357,7 @@ def test_interrupted_nothing_is_written(folder, gathered, tmp_path, monkeypatch,
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("spu.pictures.svg" if kind == "md" else "spu.reports.html.svg", interrupted)
+    monkeypatch.setattr("spu.reports.pictures.figures.svg" if kind == "md" else "spu.reports.html.svg", interrupted)
     with pytest.raises(KeyboardInterrupt):
         report(folder, file)
     assert list(tmp_path.iterdir()) == []

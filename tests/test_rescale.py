@@ -8,10 +8,10 @@ import pytest
 from helpers import frustrated, m_matrix, off_diagonal
 
 import spu
+from spu.base.sparse import canonical
 from spu.compiler import compile_problem
 from spu.compiler.rescale import _Search
-from spu.hardware import Range
-from spu.sparse import canonical
+from spu.device.hardware import Range
 
 IDEAL = spu.load_hardware("ideal")
 

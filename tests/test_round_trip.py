@@ -9,10 +9,10 @@ import pytest
 from helpers import m_matrix
 
 import spu
-from spu.circuit import lower
+from spu.base.errors import NonlinearNetlist
 from spu.compiler import compile_problem
-from spu.errors import NonlinearNetlist
-from spu.sde import stochastic_ode
+from spu.device.lower import lower
+from spu.emulator.equations.linear import stochastic_ode
 from spu.spice.reader import read_netlist
 
 NETLISTS = Path(__file__).parents[1] / "netlists"

@@ -28,13 +28,20 @@ from helpers import KT, T, difference, law_of, random_device, rc_pair, rlc_pair
 from scipy import stats
 
 import spu
+from spu.base.errors import UsageError
 from spu.cli import cli
-from spu.device import Device
-from spu.emulator import run as run_module
-from spu.emulator.noise import normals
-from spu.emulator.run import choose_method, dense_method, independent_method, modal_method, run, tile_width
-from spu.errors import UsageError
-from spu.estimate import about_sample_mean, trajectory_error
+from spu.device.device import Device
+from spu.emulator.laws.estimate import about_sample_mean, trajectory_error
+from spu.emulator.runs import run as run_module
+from spu.emulator.runs.noise import normals
+from spu.emulator.runs.run import (
+    choose_method,
+    dense_method,
+    independent_method,
+    modal_method,
+    run,
+    tile_width,
+)
 
 SIGMAS = 7.0
 RATE = 1e-9

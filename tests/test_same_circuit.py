@@ -17,8 +17,8 @@ import pytest
 from click.testing import CliRunner
 
 import spu
+from spu.base.errors import SpuError
 from spu.cli import cli
-from spu.errors import SpuError
 
 ROOT = Path(__file__).parents[1]
 _spec = importlib.util.spec_from_file_location("readers", ROOT / "benchmarks" / "readers.py")

@@ -9,12 +9,13 @@ from click.testing import CliRunner
 from helpers import frustrated, m_matrix, rlc_pair
 
 import spu
-from spu.circuit import Subcircuit, lower
+from spu.circuit.circuit import Subcircuit
+from spu.circuit.elements import Capacitor, CurrentSource, Inductor, NoiseCurrent, Resistor, Transconductor
 from spu.cli import cli
-from spu.device import Device
-from spu.diagram import GROUND, electrical_ports, lay_out
-from spu.elements import Capacitor, CurrentSource, Inductor, NoiseCurrent, Resistor, Transconductor
-from spu.schematic import MOST_CELLS, draw_schematic
+from spu.device.device import Device
+from spu.device.lower import lower
+from spu.reports.diagram import GROUND, electrical_ports, lay_out
+from spu.reports.schematic import MOST_CELLS, draw_schematic
 
 LEAKY = Subcircuit(
     "cell_x",

@@ -10,12 +10,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad, quad_vec
 
-from spu.circuit import lower
-from spu.constants import UNIT_NOISE_DENSITY
-from spu.device import Device
-from spu.emulator.stationary import lyapunov, stationary
-from spu.errors import CircuitError, InputError
-from spu.sde import stochastic_ode
+from spu.base.constants import UNIT_NOISE_DENSITY
+from spu.base.errors import CircuitError, InputError
+from spu.device.device import Device
+from spu.device.lower import lower
+from spu.emulator.equations.linear import stochastic_ode
+from spu.emulator.laws.stationary import lyapunov, stationary
 
 SEEDS = range(6)
 

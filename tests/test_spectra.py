@@ -11,21 +11,17 @@ from scipy.signal import csd
 from scipy.stats import binom
 
 import spu
-from spu.circuit import lower
+from spu.base.errors import InputError
 from spu.cli import cli
-from spu.device import Device
-from spu.emulator.propagate import exact_step
-from spu.errors import InputError
-from spu.pictures import draw_autocovariances, draw_check, draw_spectra, save
-from spu.spectra import (
-    Spectra,
-    Welch,
-    compare_autocovariances,
-    correlations,
-    exact_spectra,
-    telling,
-)
-from spu.spice.timing import sweep_integral
+from spu.device.device import Device
+from spu.device.lower import lower
+from spu.emulator.laws.propagate import exact_step
+from spu.emulator.laws.spectra import Spectra, compare_autocovariances, correlations, exact_spectra, telling
+from spu.emulator.laws.timing import sweep_integral
+from spu.emulator.laws.welch import Welch
+from spu.reports.pictures.covariances import draw_check
+from spu.reports.pictures.figures import save
+from spu.reports.pictures.spectra import draw_autocovariances, draw_spectra
 
 FALSE_ALARM = 1e-8
 

@@ -15,18 +15,19 @@ from helpers import KT, Nodal, T, difference, law_of, near, random_device, rc_pa
 from stiff_devices import KINDS
 
 import spu
-from spu.circuit import lower
-from spu.device import Device
-from spu.emulator import large, precise
-from spu.emulator import stationary as stationary_module
-from spu.emulator.accuracy import hold_covariance
-from spu.emulator.large import sparse_stationary
-from spu.emulator.modes import Modes
-from spu.emulator.stationary import CLAIMED, EXTENDED, MOST, Stationary, stationary
-from spu.errors import CircuitError, InternalError
-from spu.sde import stochastic_ode, to_decimal
-from spu.sparse import known_congruence
-from spu.spectra import spectrum
+from spu.base.errors import CircuitError, InternalError
+from spu.base.sparse import known_congruence
+from spu.device.device import Device
+from spu.device.lower import lower
+from spu.emulator.equations.linear import stochastic_ode, to_decimal
+from spu.emulator.laws import large, precise
+from spu.emulator.laws import stationary as stationary_module
+from spu.emulator.laws.accuracy import hold_covariance
+from spu.emulator.laws.large import sparse_stationary
+from spu.emulator.laws.modes import Modes
+from spu.emulator.laws.precise import MOST
+from spu.emulator.laws.spectra import spectrum
+from spu.emulator.laws.stationary import CLAIMED, EXTENDED, Stationary, stationary
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -16,10 +16,10 @@ from linear_decks import DECKS
 
 import spu
 from spu.cli import cli
-from spu.crosscheck.dynamics import spectral_difference, unpaired_modes
-from spu.emulator.law import solve
+from spu.crosscheck.levels.dynamics import spectral_difference, unpaired_modes
+from spu.emulator.equations.linear import stochastic_ode
+from spu.emulator.laws.law import solve
 from spu.folder import read_folder, write_import
-from spu.sde import stochastic_ode
 from spu.spice.reader import read_netlist
 from spu.spice.reader.waveforms import at_start
 

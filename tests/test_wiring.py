@@ -15,8 +15,9 @@ from helpers import Nodal, frustrated, near
 import spu
 from spu.cli import cli
 from spu.compiler import EmbeddingOptions, compile_problem
-from spu.compiler.wiring import load_wiring
-from spu.hardware import Hardware, Range, hardware_from_dict, load_hardware
+from spu.device.hardware import Hardware, Range
+from spu.device.hardware_file import hardware_from_dict, load_hardware
+from spu.device.wiring import load_wiring
 
 IDEAL = load_hardware("ideal")
 ROOT = Path(__file__).resolve().parent.parent

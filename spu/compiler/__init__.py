@@ -3,140 +3,49 @@
 1. `spu.compiler.polarity`: readout signs.
 2. `spu.compiler.congruence`: scaling of cells.
 3. `spu.compiler.architectures`: what each architecture can hold; the most passive one wins.
-4. `spu.compiler.embedding`: cells for the variables where not all cells are coupled (`spu.compiler.wiring`).
+4. `spu.compiler.embedding`: cells for the variables where not all cells are coupled (`spu.device.wiring`).
 5. `spu.compiler.fit`: the physical scale that fits the ranges; where there is none,
    `spu.compiler.rescale`: another scaling of cells.
-6. `spu.compiler.levels`: the injected noise that suits the readout.
+6. `spu.compiler.headroom`: the injected noise that suits the readout.
 7. `spu.compiler.quantise`: codes, where the hardware's components are banks.
-8. `spu.compiler.detail`: what is not ideal about the parts.
+8. `spu.compiler.imperfections`: what is not ideal about the parts.
 
-`spu.compiler.explain` says what each did, `spu.compiler.advice` what would help where all refuse.
+`spu.compiler.compilation` says what each did, `spu.compiler.advice` what would help where all refuse.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 
+from spu.base.errors import InputError, Unrealizable, clip
+from spu.base.names import suggest
+from spu.base.sparse import canonical
 from spu.compiler.advice import advise, describe
-from spu.compiler.architectures import ARCHITECTURES, Matrix, Realization
+from spu.compiler.architectures import ARCHITECTURES
+from spu.compiler.chains import Embedding, too_few_cells
+from spu.compiler.compilation import Compilation, Pass, Realized, Trace, refused_passes
 from spu.compiler.congruence import congruence
-from spu.compiler.detail import chosen_detail, put_detail
-from spu.compiler.embedding import Embedding, EmbeddingOptions, Placer, too_few_cells
-from spu.compiler.explain import Pass, passes_of, refused_passes
-from spu.compiler.levels import Levels, plan_levels, with_noise
+from spu.compiler.embedding import EmbeddingOptions, Placer
+from spu.compiler.headroom import plan_levels, with_noise
+from spu.compiler.imperfections import chosen_detail, put_detail
+from spu.compiler.layout import Matrix
 from spu.compiler.polarity import polarity
 from spu.compiler.quantise import ROUNDINGS, quantise, quantised
 from spu.compiler.source import source_of
-from spu.compiler.wiring import Wiring, load_wiring
-from spu.device import Device
-from spu.errors import InputError, Unrealizable, clip
-from spu.hardware import Hardware, load_hardware
-from spu.names import suggest
-from spu.problem import Problem
-from spu.sparse import canonical
-from spu.statistics import Prediction, predict
+from spu.device.device import Device
+from spu.device.hardware import Hardware
+from spu.device.hardware_file import load_hardware
+from spu.device.wiring import Wiring, load_wiring
+from spu.emulator.predict import predict
+from spu.problems.problem import Problem
 
-__all__ = ["Compilation", "EmbeddingOptions", "Pass", "compile_problem"]
-
-
-@dataclass(frozen=True, eq=False)
-class Realized:
-    """What the passes up to the device made.
-
-    Attributes
-    ----------
-    device:
-        On hardware whose components are banks, with real values still.
-    hardware:
-        As used: with the noise that suits the readout.
-    architecture:
-        Its name.
-    realizability:
-        ``m-matrix``, ``m-matrix-after-polarity``, ``diagonally-dominant``, ``h-matrix``, ``any``.
-    rho:
-        Spectral radius of the scaled off-diagonals; plain couplers need < 1.
-    reason:
-        Why this architecture.
-    mean:
-        ``zero``, ``bias`` or ``offset``: how the mean is held.
-    flipped:
-        Number of cells read with negative polarity.
-    scale_spread:
-        Largest over smallest entry of the congruence scaling; 1 where none was needed.
-    margin:
-        Smallest share of a diagonal entry that couplers leave to the cell itself; None where they take nothing.
-    levels:
-        How voltages lie between the readout's noise and full swing; None where the hardware gives neither.
-    warnings:
-        About the problem's conditioning and the like.
-    trace:
-        What the passes handed on; `Compilation.explain` puts it into words.
-    """
-
-    device: Device
-    hardware: Hardware
-    architecture: str
-    realizability: str
-    rho: float
-    reason: str
-    mean: str
-    flipped: int
-    scale_spread: float
-    margin: float | None
-    levels: Levels | None
-    warnings: tuple[str, ...]
-    trace: Trace = field(repr=False)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Compilation(Realized):
-    """A compiled device and what the compiler decided: further attributes of `Realized`.
-
-    Attributes
-    ----------
-    prediction:
-        Exact statistics of the device against the problem.
-    rounding:
-        How codes were chosen (`spu.compiler.quantise.ROUNDINGS`); None where nothing is quantised.
-    banks:
-        Number of quantised components.
-    embedding:
-        Places, chains and their cost on wired hardware; None where any two cells have a coupler.
-    """
-
-    prediction: Prediction
-    rounding: str | None = None
-    banks: int = 0
-    embedding: Embedding | None = None
-
-    def explain(self) -> tuple[Pass, ...]:
-        """The passes one by one: what each did, and what it did to the predicted error."""
-        return passes_of(self)
-
-
-@dataclass(frozen=True, eq=False)
-class Trace:
-    """What the passes handed on.
-
-    Attributes
-    ----------
-    matrix:
-        The problem's, with what passes 1 and 2 found.
-    refused:
-        Architectures that were tried in vain, with the refusals.
-    realization:
-        What pass 3 made.
-    """
-
-    matrix: Matrix
-    refused: tuple[tuple[str, Unrealizable], ...]
-    realization: Realization
+__all__ = ["EmbeddingOptions", "Pass", "compile_problem"]
 
 
 def compile_problem(
@@ -158,7 +67,7 @@ def compile_problem(
     hardware:
         A preset (``ideal``, ``spu8``), a hardware file, or a `Hardware`.
     architecture:
-        Force one of `spu.hardware.ARCHITECTURES`.
+        Force one of `spu.device.hardware.ARCHITECTURES`.
     rounding:
         On quantised hardware, how codes are chosen: ``answer`` (codes, scale and D for the least error of the
         covariance), ``codes`` (only codes), ``nearest`` (each value for itself).

@@ -14,21 +14,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.linalg as la
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
-from spu.choice import TOLERANCE, first_largest
+from spu.base.arrays import FloatArray
+from spu.base.choice import TOLERANCE, first_largest
+from spu.base.errors import Unrealizable
+from spu.base.sparse import canonical, row_numbers, with_data
 from spu.compiler.congruence import congruence
 from spu.compiler.polarity import polarity
-from spu.errors import Unrealizable
-from spu.hardware import Hardware, load_hardware
-from spu.problem import Problem
-from spu.sparse import canonical, row_numbers, with_data
-from spu.statistics import kullback_leibler, relative_error
+from spu.device.hardware import Hardware
+from spu.device.hardware_file import load_hardware
+from spu.emulator.distances import kullback_leibler, relative_error
+from spu.problems.problem import Problem
 
 if TYPE_CHECKING:
-    from spu.compiler.architectures import Architecture, Matrix
+    from spu.compiler.architectures.base import Architecture
+    from spu.compiler.layout import Matrix
 
-FloatArray = NDArray[np.float64]
 
 MARGIN = 0.01
 """Share of its diagonal that a cell of a changed matrix is to keep, at the least."""

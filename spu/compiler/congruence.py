@@ -17,10 +17,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from spu.choice import clearly_less
-from spu.sparse import canonical, largest_eigenvalue, off_diagonal, scaled
-
-FloatArray = NDArray[np.float64]
+from spu.base.arrays import FloatArray
+from spu.base.choice import clearly_less
+from spu.base.sparse import canonical, largest_eigenvalue, off_diagonal, scaled
 
 _SMALL = 64
 """Up to this many cells the Perron pair comes from a dense eigenvalue solver, beyond from Lanczos."""
@@ -167,7 +166,7 @@ def _noda(jacobi: sp.csr_array, start: FloatArray) -> tuple[float, FloatArray]:
     The shift is the upper bound ``max (J x)_i / x_i`` of Collatz and Wielandt, so vectors stay
     positive; the Rayleigh quotient is the lower bound. Quadratically convergent.
     """
-    from spu.selected_inverse import NotPositiveDefinite, SparseCholesky
+    from spu.base.selected_inverse import NotPositiveDefinite, SparseCholesky
 
     x = start / start.max()
     rho = 0.0
@@ -209,7 +208,7 @@ def _lifted(block: _Block, rho: float) -> list[FloatArray]:
 
 def _solver(matrix: sp.csr_array) -> Callable[[FloatArray], FloatArray] | None:
     """Solve with a symmetric positive definite matrix; None if rounding makes it none."""
-    from spu.selected_inverse import SparseCholesky
+    from spu.base.selected_inverse import SparseCholesky
 
     try:
         if matrix.shape[0] > _DENSE:

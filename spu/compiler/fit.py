@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spu.choice import TOLERANCE, first_largest, first_smallest
-from spu.errors import Unrealizable
-from spu.hardware import Range
-
-FloatArray = NDArray[np.float64]
-
+from spu.base.arrays import FloatArray
+from spu.base.choice import TOLERANCE, first_largest, first_smallest
+from spu.base.errors import Unrealizable
+from spu.device.hardware import Range
 
 SLACK = 1e-10
 """Relative: how far outside a range a value is in it, as values computed to lie on its edge are somewhere there."""

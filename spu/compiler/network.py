@@ -23,22 +23,25 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from spu.choice import ROUNDING
-from spu.circuit import lower
+from spu.base.arrays import FloatArray
+from spu.base.choice import ROUNDING
+from spu.base.constants import BOLTZMANN, ROOM_TEMPERATURE
+from spu.base.errors import InputError, Unrealizable
+from spu.base.names import suggest
+from spu.circuit.polynomial import CHARGE_UNIT, FLUX_UNIT
+from spu.circuit.readout import Readout
 from spu.compiler.fit import SLACK
 from spu.compiler.source import source_of
-from spu.constants import BOLTZMANN, ROOM_TEMPERATURE
-from spu.device import Device, Readout
-from spu.elements import CHARGE_UNIT, FLUX_UNIT
-from spu.errors import InputError, Unrealizable
-from spu.hardware import NETWORK_ARCHITECTURES, Hardware, Range, load_hardware
-from spu.langevin import Langevin, langevin
-from spu.names import suggest
-from spu.network import Scales, ThermodynamicNetwork
+from spu.device.device import Device
+from spu.device.hardware import NETWORK_ARCHITECTURES, Hardware, Range
+from spu.device.hardware_file import load_hardware
+from spu.device.lower import lower
+from spu.device.scales import Scales
+from spu.emulator.equations.langevin import Langevin, langevin
+from spu.problems.network import ThermodynamicNetwork
 
 __all__ = ["NetworkCompilation", "compile_network", "typical_size"]
 
-FloatArray = NDArray[np.float64]
 
 DAMPED = 0.01
 """Squared quality factor ``C / (G^2 L)`` of the stiffest cell below which a flux counts as overdamped."""
@@ -93,7 +96,7 @@ def compile_network(
     hardware:
         A preset, a hardware file, or a `Hardware`.
     architecture:
-        Force one of `spu.hardware.NETWORK_ARCHITECTURES`.
+        Force one of `spu.device.hardware.NETWORK_ARCHITECTURES`.
     speedup:
         Factor on energies and noise together: the same answers, sooner by that factor.
 

@@ -6,13 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
-from spu.sparse import canonical, off_diagonal, row_numbers
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from spu.base.arrays import FloatArray, IntArray
+from spu.base.sparse import canonical, off_diagonal, row_numbers
 
 
 @dataclass(frozen=True, eq=False)

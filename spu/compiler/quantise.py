@@ -17,21 +17,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
-from spu.banks import Bank
-from spu.choice import first_largest, without_rounding
+from spu.base.arrays import FloatArray, IntArray
+from spu.base.choice import first_largest, without_rounding
+from spu.base.errors import Unrealizable
+from spu.base.sparse import canonical
+from spu.circuit.readout import Readout
 from spu.compiler.fit import beyond
 from spu.compiler.rounding import CELL, PASSIVE, TRANS, Aim, Banks, Rounded, choose, nearest
-from spu.device import Device, Readout
-from spu.errors import Unrealizable
-from spu.hardware import Hardware, Range
-from spu.problem import Problem
-from spu.sparse import canonical
-from spu.statistics import device_law
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from spu.device.banks import Bank
+from spu.device.device import Device
+from spu.device.hardware import Hardware, Range
+from spu.emulator.dynamics import device_law
+from spu.problems.problem import Problem
 
 ROUNDINGS = ("answer", "codes", "nearest")
 """How codes are chosen: all that is said above; codes alone (scale, D and gains as they were); each value to the

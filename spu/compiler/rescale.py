@@ -21,21 +21,24 @@ from __future__ import annotations
 import numpy as np
 import scipy.linalg as la
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
-from spu.hardware import Range
-from spu.sparse import off_diagonal, row_numbers
-
-FloatArray = NDArray[np.float64]
+from spu.base.arrays import FloatArray
+from spu.base.sparse import off_diagonal, row_numbers
+from spu.device.hardware import Range
 
 MOST = 400
 """Most variables for which another scaling is looked for: a system of equations each step."""
 
 _SOFTNESS = 0.3 ** np.arange(14)  # mu, one after the other
+
 _TETHER = 0.1  # tau
+
 _STEPS = 100  # for each
+
 _SETTLED = 1e-11  # a step on a logarithmic scale that is none
+
 _SLACK = 1e-9  # how far inside, on a logarithmic scale, is inside
+
 _KEPT = 1e-3  # share of the best possible margin 1 - rho that every cell keeps
 
 

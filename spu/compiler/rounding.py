@@ -19,10 +19,15 @@ import numpy as np
 import scipy.linalg as la
 from numpy.typing import NDArray
 
-from spu.choice import HALF, clearly_less, first_largest, first_smallest, nearest_integers, stable_order
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from spu.base.arrays import FloatArray, IntArray
+from spu.base.choice import (
+    HALF,
+    clearly_less,
+    first_largest,
+    first_smallest,
+    nearest_integers,
+    stable_order,
+)
 
 CELL, PASSIVE, TRANS = 0, 1, 2
 """Patterns of a bank: to ground, between two cells, from each of two cells into the other."""

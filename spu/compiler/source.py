@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
-from spu.compiler.wiring import Wiring
-from spu.digest import Digest
-from spu.hardware import Hardware
-from spu.network import ThermodynamicNetwork
-from spu.problem import Problem
+from spu.base.digest import Digest
+from spu.device.hardware import Hardware
+from spu.device.wiring import Wiring
+from spu.problems.network import ThermodynamicNetwork
+from spu.problems.problem import Problem
 
 _APART = ("name", "description", "detail", "wiring")
 
@@ -20,7 +20,7 @@ def source_of(
 
     Name and description of the hardware make no difference; what is of its detail is in the device's hash itself.
     """
-    from spu import __version__
+    from spu.base.version import __version__
 
     found = Digest()
     found.text(__version__, *map(repr, options))

@@ -17,29 +17,32 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spu.circuit import Circuit, lower
-from spu.crosscheck import answer, ideal, nonlinear, operating_point, replay, transfer, transient
-from spu.crosscheck.changes import Edited, moving_lines
+from spu.base.errors import DeckError, InputError, NgspiceFailed, NgspiceMissing, SpuError, UsageError
+from spu.base.files import write_text
+from spu.base.names import suggest
+from spu.base.process import scratch_folder
+from spu.circuit.circuit import Circuit
+from spu.crosscheck import nonlinear
 from spu.crosscheck.context import Context
 from spu.crosscheck.corners import corners, ensemble_corners
-from spu.crosscheck.diagnosis import Diagnosis, diagnose, without_source
-from spu.crosscheck.fixture import fit, without_starts
-from spu.crosscheck.result import LEVELS, VERDICTS, Check, Corner, Level
+from spu.crosscheck.decks.changes import Edited, moving_lines
+from spu.crosscheck.decks.taps import fit, without_starts
+from spu.crosscheck.diagnosis import diagnose, without_source
+from spu.crosscheck.levels import answer, ideal, operating_point, replay, transfer
+from spu.crosscheck.levels import noise as transient
+from spu.crosscheck.result import LEVELS, VERDICTS, Check, Corner, Diagnosis, Level
 from spu.crosscheck.spectra import spectra
-from spu.device import Device
-from spu.errors import DeckError, InputError, NgspiceFailed, NgspiceMissing, SpuError, UsageError
-from spu.files import write_text
-from spu.names import suggest
-from spu.process import scratch_folder
+from spu.device.device import Device
+from spu.device.lower import lower
 from spu.spice.deck import Deck, read_deck
-from spu.spice.netlist import cell_node, netlist_size
+from spu.spice.names import cell_node, netlist_size
 from spu.spice.netlist import netlist as written
 from spu.spice.reader import Choices, read_netlist
 from spu.spice.reader.limits import MAX_INSTANCES
 
 if TYPE_CHECKING:
     from spu.folder import Folder
-    from spu.problem import Problem
+    from spu.problems.problem import Problem
 
 __all__ = ["LEVELS", "VERDICTS", "Check", "Corner", "Diagnosis", "Level", "check"]
 
@@ -74,7 +77,7 @@ def check(
     subject:
         A compiled folder (or its path, or a ``device.json``), whose ``device.cir`` is run as it
         lies on disk; or a `Device`, whose netlist is then written to a temporary file first; or an imported folder or
-        a netlist, to which lines are added where it is not laid out as our own (`spu.crosscheck.fixture`).
+        a netlist, to which lines are added where it is not laid out as our own (`spu.crosscheck.decks.taps`).
     netlist:
         A netlist that somebody edited, to be run in place of the device's own. Level ``answer`` then says whether it
         still samples the same, and ``changes`` what is different.
@@ -83,7 +86,7 @@ def check(
         and ``answer``, as all others want the circuit, not its answer, to be the same.
     accuracy:
         Tolerated relative error of the answer; by default the error predicted when it was compiled, with a little
-        slack, and of an edited netlist `spu.crosscheck.answer.SAME`.
+        slack, and of an edited netlist `spu.crosscheck.levels.answer.SAME`.
     seed:
         Of the noise, both replayed and ngspice's own.
     time_limit:

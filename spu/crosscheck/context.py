@@ -10,26 +10,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spu.circuit import Circuit
-from spu.crosscheck.changes import Changes, Edited
-from spu.crosscheck.fixture import Fixture
-from spu.crosscheck.power import Perturbed, perturbed
-from spu.elements import VoltageSource
-from spu.emulator.large import LARGE
-from spu.emulator.law import solve
-from spu.emulator.stationary import Stationary
-from spu.errors import UsageError
-from spu.problem import Problem
-from spu.sde import stochastic_ode
-from spu.spectra import Estimate, telling
+from spu.base.arrays import FloatArray
+from spu.base.errors import UsageError
+from spu.circuit.circuit import Circuit
+from spu.circuit.elements import VoltageSource
+from spu.crosscheck.decks.changes import Changes, Edited
+from spu.crosscheck.decks.taps import Fixture
+from spu.emulator.equations.linear import stochastic_ode
+from spu.emulator.laws.large import LARGE
+from spu.emulator.laws.law import solve
+from spu.emulator.laws.sensitivity import Perturbed, perturbed
+from spu.emulator.laws.spectra import telling
+from spu.emulator.laws.stationary import Stationary
+from spu.emulator.laws.timing import Timing, timing
+from spu.emulator.laws.welch import Estimate
+from spu.problems.problem import Problem
 from spu.spice.deck import Deck
-from spu.spice.dialects import noise_element
-from spu.spice.netlist import cell_node, noise_resistor
+from spu.spice.dialects.dialect import noise_element
+from spu.spice.names import cell_node, noise_resistor
 from spu.spice.reader import Choices, ReadNetlist
 from spu.spice.reader.noise import plain_path
-from spu.spice.timing import Timing, timing
-
-FloatArray = NDArray[np.float64]
 
 FALSE_ALARM = 1e-6
 """Probability that the statistical tests of one level reject a correct deck, all together."""

@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
-from spu.crosscheck import operating_point
+from spu.base.arrays import FloatArray
 from spu.crosscheck.context import Context
-from spu.crosscheck.ideal import CONSISTENCY
+from spu.crosscheck.levels import operating_point
+from spu.crosscheck.levels.ideal import CONSISTENCY
 from spu.crosscheck.result import Corner, Level
 
 if TYPE_CHECKING:
-    from spu.problem import Problem
-
-FloatArray = NDArray[np.float64]
+    from spu.problems.problem import Problem
 
 
 @dataclass(eq=False)

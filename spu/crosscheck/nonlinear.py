@@ -16,39 +16,33 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from spu.crosscheck.changes import edits
+from spu.base.arrays import FloatArray
+from spu.base.files import write_text
+from spu.base.process import scratch_folder
 from spu.crosscheck.context import FALSE_ALARM, Context
-from spu.crosscheck.recording import SETTLE, declared, run_seed, sampled_and_held
-from spu.crosscheck.replay import (
-    FALLS,
-    OVERSAMPLING,
-    SAMPLES,
-    noise_waveform,
-    relative_distances,
-    replay_deck,
-    replayed,
-)
+from spu.crosscheck.decks.changes import edits
+from spu.crosscheck.levels.noise import DECLARED, HELD
+from spu.crosscheck.levels.paths import relative_distances
+from spu.crosscheck.levels.recording import SETTLE, declared, run_seed, sampled_and_held
+from spu.crosscheck.levels.replay import FALLS, OVERSAMPLING, SAMPLES, noise_waveform, replay_deck, replayed
 from spu.crosscheck.result import Level
-from spu.crosscheck.transient import DECLARED, HELD
-from spu.crosscheck.whiteness import Sums, battery
-from spu.device import Device
-from spu.emulator.langevin_respond import respond
-from spu.emulator.noise import normals
-from spu.files import write_text
-from spu.langevin import Langevin, langevin
-from spu.network import Scales, ThermodynamicNetwork
-from spu.process import scratch_folder
-from spu.relaxation import as_network, typical_states
+from spu.crosscheck.statistics.whiteness import Sums, battery
+from spu.device.device import Device
+from spu.device.scales import Scales
+from spu.emulator.equations.langevin import Langevin, has_rest, langevin
+from spu.emulator.laws.boltzmann import as_network
+from spu.emulator.laws.langevin_response import respond
+from spu.emulator.laws.rest import typical_states
+from spu.emulator.laws.timing import NetworkTiming, network_timing
+from spu.emulator.runs.noise import normals
+from spu.problems.network import ThermodynamicNetwork
 from spu.spice.deck import read_deck
+from spu.spice.names import probe_vectors
 from spu.spice.netlist import netlist
-from spu.spice.network_netlist import NetworkTiming, has_rest, network_timing, probe_vectors
-from spu.spice.ngspice import Step, save
-from spu.spice.ngspice import run as run_ngspice
-
-FloatArray = NDArray[np.float64]
+from spu.spice.simulators.ngspice import Step, save
+from spu.spice.simulators.ngspice import run as run_ngspice
 
 COEFFICIENTS = 1e-9
 """Relative difference of the network's coefficients and the circuit's that passes."""
@@ -392,7 +386,7 @@ def _test_moments(
 
 
 TWIN = 3
-"""The purpose of the noise of these runs (`spu.emulator.noise`)."""
+"""The purpose of the noise of these runs (`spu.emulator.runs.noise`)."""
 
 
 def _moments(path: FloatArray, names: tuple[str, ...]) -> tuple[FloatArray, list[str]]:

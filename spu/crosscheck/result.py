@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spu.crosscheck.changes import Changes
+from spu.base.arrays import FloatArray
+from spu.base.display import Shown
+from spu.crosscheck.decks.changes import Changes
 
 if TYPE_CHECKING:
-    from spu.crosscheck.diagnosis import Diagnosis
-    from spu.spectra import Spectra
+    from spu.emulator.laws.spectra import Spectra
 
-FloatArray = NDArray[np.float64]
 
 LEVELS = ("ideal", "answer", "op", "ac", "replay", "noise")
 """In the order in which they run: cheap and sharp first."""
 
 VERDICTS = ("pass", "skipped", "inconclusive", "error", "fail")
 """From best to worst; a level that was skipped says nothing against the device."""
+
+SHOWN = 5
+"""Entries, cells and runners-up named."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +49,7 @@ class Level:
         where the level did not run.
     detects:
         The smallest deviations that it sees with near certainty (99 %, or surely where no chance is involved),
-        relative, by what deviates: see `spu.crosscheck.power`.
+        relative, by what deviates: see `spu.crosscheck.levels.power`.
     """
 
     name: str
@@ -100,7 +102,7 @@ class Corner:
 
 
 @dataclass(frozen=True, eq=False)
-class Check:
+class Check(Shown):
     """The outcome of a check.
 
     Attributes
@@ -150,12 +152,6 @@ class Check:
             return 1
         return max((level.exit_status for level in self.levels.values()), default=0)
 
-    def _repr_html_(self) -> str:
-        """Show itself in a notebook."""
-        from spu.reports.notebook import check_html
-
-        return check_html(self)
-
     def worst_variables(self, limit: int) -> list[int]:
         """Indices of the variables: all in order, or the ``limit`` of them where the corners differ most."""
         n = len(self.variables)
@@ -169,3 +165,121 @@ class Check:
         if len(means):
             gap = np.maximum(gap, np.ptp(means, axis=0) / np.sqrt(scale))
         return [int(k) for k in np.argsort(-gap, kind="stable")[:limit]]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A single change that would explain a difference.
+
+    Attributes
+    ----------
+    element:
+        What is changed, as it is called in the netlist: ``c1 of xcell_a`` is element c1 of the subcircuit of
+        instance ``xcell_a``.
+    kind:
+        ``value``, ``missing``, ``shorted``, ``doubled``, ``multiplied``, ``sign``, ``swapped``, ``moved``, ``rewired``
+        or ``added``.
+    before, after:
+        Value (SI) or node: in the circuit, and in what was measured. None where there is none.
+    explained:
+        Share of the squared differences, each in units of what its level allows, that the change explains; None of
+        what makes measuring impossible.
+    remaining:
+        The worst difference that it leaves, in units of what is allowed.
+    equivalent:
+        Whether it explains the difference as well as the best one: the measurements cannot tell them apart.
+    """
+
+    element: str
+    kind: str
+    before: float | str | None
+    after: float | str | None
+    explained: float | None
+    remaining: float | None
+    equivalent: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left but rounding."""
+        return self.remaining is not None and self.remaining <= 1.0
+
+    @property
+    def share(self) -> float:
+        """What it explains, as a number."""
+        return self.explained or 0.0
+
+    @property
+    def text(self) -> str:
+        """The change in words."""
+        before, after = _shown(self.before), _shown(self.after)
+        if self.kind == "swapped":
+            return f"{self.element} swapped"
+        if self.kind == "missing":
+            return f"{self.element} missing" + (f" (should be {before})" if self.before is not None else "")
+        if self.kind == "added":
+            return f"{self.element} added, {after}"
+        if self.kind in ("moved", "rewired"):
+            return f"{self.element} at {after} instead of {before}"
+        if self.kind == "multiplied" or (self.kind == "doubled" and self.element.startswith("x")):
+            return f"{self.element} there {after} times"
+        word = {"sign": " (sign)", "shorted": " (a short)", "doubled": " (doubled)"}.get(self.kind, "")
+        return f"{self.element}: {before} expected, {after} found{word}"
+
+
+def _shown(value: float | str | None) -> str:
+    return "none" if value is None else value if isinstance(value, str) else f"{value:.6g}"
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Where a circuit and what was measured differ, and which single change explains it.
+
+    Attributes
+    ----------
+    entries:
+        Entries of the covariance that moved most: ``cells`` (two names), ``expected``, ``measured`` (V^2),
+        ``relative`` (to the root of the product of the two variances).
+    cells:
+        The cells whose transfer functions (or DC voltages) moved most, worst first.
+    best:
+        The explanation, or None: no single change explains it.
+    others:
+        Runners-up, best first; those marked ``equivalent`` are as good as the best.
+    """
+
+    entries: tuple[dict[str, Any], ...]
+    cells: tuple[str, ...]
+    best: Explanation | None
+    others: tuple[Explanation, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return asdict(self)
+
+    @property
+    def lines(self) -> list[str]:
+        """For people: a few plain lines."""
+        out = []
+        if self.best is None:
+            out.append("No single change of one element explains the difference.")
+            if self.others:
+                out.append(f"Nearest: {self.others[0].text}, which explains {self.others[0].share:.0%} of it.")
+        elif self.best.explained is None:
+            out.append(f"{self.best.text}: nothing could be measured.")
+        else:
+            share = (
+                "explains all of it, to rounding"
+                if self.best.complete
+                else f"explains {_percent(self.best.share)} of it, not all: something else differs too"
+            )
+            out.append(f"{self.best.text}: {share}.")
+            same = [other.text for other in self.others if other.equivalent]
+            if same:
+                out.append(f"What was measured cannot tell it from: {'; '.join(same)}.")
+        if self.cells:
+            out.append(f"Most affected: {', '.join(self.cells)}.")
+        return out
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %" if share < 0.9995 else "more than 99.9 %"

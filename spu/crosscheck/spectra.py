@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from spu.base.arrays import ComplexArray
 from spu.crosscheck.context import Context
-from spu.spectra import Spectra, densities, measured_densities, spectrum_frequencies
+from spu.emulator.laws.spectra import Spectra, densities, spectrum_frequencies
+
+if TYPE_CHECKING:
+    from spu.crosscheck.context import Sweep
 
 
 def spectra(context: Context) -> Spectra | None:
@@ -29,3 +36,10 @@ def spectra(context: Context) -> Spectra | None:
         transient=None if welch is None else welch[0],
         expected=None if welch is None else welch[1],
     )
+
+
+def measured_densities(sweep: Sweep, probes: Sequence[int]) -> ComplexArray:
+    """(f, q, q) V^2/Hz: cross-spectra of some probes that a simulator's transfer functions and densities make."""
+    heard = np.where(np.isnan(sweep.densities), 0.0, sweep.densities)
+    h = sweep.measured[:, list(probes)] * np.sqrt(heard)
+    return np.asarray(h @ np.conj(np.swapaxes(h, 1, 2)))

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from spu.base.errors import InputError, OutputError, UsageError
+from spu.base.files import write_text
 from spu.crosscheck import Check
-from spu.device import Device
-from spu.errors import InputError, OutputError, UsageError
-from spu.files import write_text
+from spu.device.device import Device
 from spu.folder import Folder, read_folder
 from spu.reports import html, markdown
 from spu.reports.document import Document
@@ -166,7 +166,7 @@ def write(document: Document, file: Path, kind: str) -> tuple[Path, ...]:
     if kind == "html":
         write_text(file, html.page(document))
         return ()
-    from spu.pictures import svg
+    from spu.reports.pictures.figures import svg
 
     files = {picture.name: file.with_name(f"{file.stem}.{picture.name}.svg") for picture in document.pictures()}
     drawn = {picture.name: svg(picture.figure, picture.name, picture.alternative) for picture in document.pictures()}

@@ -14,20 +14,19 @@ from pathlib import Path
 
 import numpy as np
 import scipy
-from numpy.typing import NDArray
 
-from spu import __version__
+from spu.base.arrays import FloatArray
+from spu.base.version import __version__
 from spu.crosscheck import Check, check
-from spu.device import Device
-from spu.emulator.stationary import Stationary
-from spu.estimate import about_sample_mean, trajectory_error
+from spu.device.device import Device
+from spu.emulator.distances import relative_error
+from spu.emulator.laws.estimate import about_sample_mean, trajectory_error
+from spu.emulator.laws.spectra import Autocovariances, compare_autocovariances
+from spu.emulator.laws.stationary import Stationary
+from spu.emulator.predict import Prediction, predict
+from spu.emulator.runs.sampling import Simulation, simulate
 from spu.folder import Folder, read_folder
-from spu.sampling import Simulation, simulate
-from spu.spectra import Autocovariances, compare_autocovariances
 from spu.spice.netlist import netlist as written
-from spu.statistics import Prediction, predict, relative_error
-
-FloatArray = NDArray[np.float64]
 
 SAMPLES = 10_000
 """Readouts of the simulation, unless other many are asked for."""
@@ -191,7 +190,7 @@ def convergence(prediction: Prediction, run: Simulation) -> Convergence | None:
     """Follow the relative error of the answer over the readouts of a simulation.
 
     After ``k`` readouts of each trajectory it is expected to be the root of the predicted error and the sampling
-    error squared (`spu.estimate.about_sample_mean`), as the one is fixed and the other has mean zero.
+    error squared (`spu.emulator.laws.estimate.about_sample_mean`), as the one is fixed and the other has mean zero.
     """
     law = prediction.law
     variables = len(prediction.variables)

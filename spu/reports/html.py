@@ -8,7 +8,6 @@ from functools import singledispatch
 from html import escape
 from importlib import resources
 
-from spu.pictures import svg
 from spu.reports.document import (
     Block,
     Bullets,
@@ -22,7 +21,8 @@ from spu.reports.document import (
     Text,
     Verdict,
 )
-from spu.verdicts import loud
+from spu.reports.pictures.figures import svg
+from spu.reports.wording import loud
 
 GENERATOR = '<meta name="generator" content="spu report">'
 """Marks a page as one that may be written over."""

@@ -18,7 +18,7 @@ from spu.reports.document import (
     Text,
     Verdict,
 )
-from spu.verdicts import loud
+from spu.reports.wording import loud
 
 GENERATOR = "<!-- spu report -->"
 """Marks a file as one that may be written over."""

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spu.look import cell_table, coupler_table, look_at
-from spu.pictures import draw_matrix
+from spu.base.numbers import engineering, number, plural, small
+from spu.crosscheck import Check
+from spu.device.device import Device
+from spu.emulator.predict import Prediction
+from spu.emulator.results import Statistics
+from spu.emulator.runs.sampling import Simulation
 from spu.reports.document import Block, Facts, Gallery, Picture, Table, Text
 from spu.reports.html import fragment
+from spu.reports.inspection import cell_table, coupler_table, look_at
+from spu.reports.pictures.covariances import draw_matrix
 from spu.reports.sections import levels_block, moments_block, simulation_facts, verdict
-from spu.words import engineering, number, plural, small
-
-if TYPE_CHECKING:
-    from spu.crosscheck import Check
-    from spu.device import Device
-    from spu.sampling import Simulation
-    from spu.statistics import Prediction, Statistics
 
 MOST_ROWS = 12
 """Of a table."""
@@ -62,6 +60,19 @@ def simulation_html(run: Simulation) -> str:
 def check_html(check: Check) -> str:
     """The verdict, the levels and the corners."""
     return fragment([verdict(check), levels_block(check), moments_block(check)])
+
+
+def html(shown: object) -> str:
+    """Whatever of these it is: what `spu.base.display` asks for."""
+    if isinstance(shown, Device):
+        return device_html(shown)
+    if isinstance(shown, Simulation):
+        return simulation_html(shown)
+    if isinstance(shown, Prediction):
+        return prediction_html(shown)
+    if isinstance(shown, Check):
+        return check_html(shown)
+    raise TypeError(f"nothing is known of how to show a {type(shown).__name__}")
 
 
 def _statistics(found: Statistics, what: str) -> list[Block]:

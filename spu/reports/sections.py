@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from spu.base.numbers import TASKS, engineering, number, plural, small
 from spu.crosscheck import Check, Level
-from spu.crosscheck.changes import Changes
-from spu.crosscheck.diagnosis import Diagnosis
-from spu.look import cell_table, coupler_table, look_at
-from spu.pictures import draw_autocovariances, draw_convergence, draw_matrix, draw_spectra
-from spu.problem import Problem
+from spu.crosscheck.decks.changes import Changes
+from spu.crosscheck.result import Diagnosis
+from spu.emulator.runs.sampling import Simulation
+from spu.problems.problem import Problem
 from spu.reports.document import (
     Block,
     Bullets,
@@ -28,9 +27,11 @@ from spu.reports.document import (
     Verdict,
 )
 from spu.reports.evidence import Evidence
-from spu.sampling import Simulation
-from spu.schematic import draw_schematic
-from spu.verdicts import (
+from spu.reports.inspection import cell_table, coupler_table, look_at
+from spu.reports.pictures.covariances import draw_convergence, draw_matrix
+from spu.reports.pictures.spectra import draw_autocovariances, draw_spectra
+from spu.reports.schematic import draw_schematic
+from spu.reports.wording import (
     CORNERS_NOTE,
     FAILING_MEANS,
     IN_WORDS,
@@ -42,9 +43,6 @@ from spu.verdicts import (
     moved_tables,
     sureness_table,
 )
-from spu.words import TASKS, engineering, number, plural, small
-
-FloatArray = NDArray[np.float64]
 
 MOST_ROWS = 40
 """Of a table of cells, of couplers, of edited lines."""
@@ -56,6 +54,7 @@ MOST_LINES, LONGEST_LINE, FIRST_INSTANCES = 60, 160, 4
 """Of the excerpt of a netlist: lines, characters of a line, and instances of a kind."""
 
 _EXACT = ("ideal", "emulator", "ngspice")
+
 _UNITS = "problem units squared"
 
 

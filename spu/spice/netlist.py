@@ -17,57 +17,32 @@ from itertools import islice
 from typing import BinaryIO
 
 import numpy as np
-import scipy.sparse as sp
-from numpy.typing import NDArray
 
-from spu.choice import ROUNDING
-from spu.circuit import Circuit, Instances, lower
-from spu.constants import BOLTZMANN, GROUND, ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
-from spu.device import Device
-from spu.elements import unit_noise_resistance
-from spu.emulator.law import Law, solve
-from spu.errors import InputError, InternalError
-from spu.sde import stochastic_ode
-from spu.sparse import is_diagonal
-from spu.spice.dialects import NGSPICE, Dialect, Measurement, Tolerances, find_dialect, noise_element, number
-from spu.spice.timing import Timing, timing
-
-FloatArray = NDArray[np.float64]
-
-STIFF = 30.0
-"""Fastest rate times noise sample time above which transients use Gear's method,"""
-
-STIFF_SHARE = 1e-2
-"""taken over modes with more than this share of a cell's variance: the others may ring unheard."""
-
-_HEADER_ROWS = 16
-"""Matrices in the header stop here; larger ones stand in problem.json."""
+from spu.base.choice import ROUNDING
+from spu.base.constants import BOLTZMANN, GROUND, ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
+from spu.base.errors import InputError, InternalError
+from spu.circuit.circuit import Circuit, Instances
+from spu.circuit.elements import unit_noise_resistance
+from spu.device.device import Device
+from spu.device.lower import lower
+from spu.emulator.equations.linear import stochastic_ode
+from spu.emulator.laws.law import Law, solve
+from spu.emulator.laws.timing import Timing, network_timing, timing
+from spu.emulator.predict import predict_network
+from spu.spice.dialects import NGSPICE, find_dialect
+from spu.spice.dialects.dialect import Dialect, Measurement, noise_element, number
+from spu.spice.header import HEADER_ROWS, SHOWN, header, opening
+from spu.spice.names import cell_node, probe_vectors
+from spu.spice.settings import method, tolerances
 
 _STANDALONE_SAMPLES = 4000
 """In the transient of a netlist run by itself; fewer where there are more than eight cells."""
 
-MAX_INSTANCES = 2_000_000
-"""Most instances and noise sources of a netlist; ngspice itself would take hours to set up more."""
-
 _MOST_ANALYSED, _ANALYSED = 64, 16
 """With more cells than the first, a netlist run by itself measures only as many as the second."""
 
-
-def cell_node(name: str) -> str:
-    """The netlist's node of a cell: prefixed, so that no name collides with ground or a noise node."""
-    return f"cell_{name}"
-
-
-def noise_resistor(circuit: Circuit) -> dict[str, str]:
-    """For each noise source, the resistor that makes its noise in ``.noise``, as ngspice names it."""
-    found = {source.name: f"r{source.name}" for source in circuit.sources if not source.thermal}
-    for flat in circuit.flatten():
-        if flat.noise is None:
-            continue
-        for instance, k in zip(flat.group.names, flat.noise.tolist(), strict=True):
-            if circuit.sources[k].thermal:
-                found[circuit.sources[k].name] = f"{flat.element.name[0]}.{instance}.{flat.element.name}".lower()
-    return found
+SAMPLES = 4000
+"""Noise samples in the transient of a netlist run by itself."""
 
 
 def netlist(device: Device, *, seed: int = 0, law: Law | None = None, dialect: str = "ngspice") -> str:
@@ -102,18 +77,6 @@ def write_netlist(
         stream.write(piece.encode())
 
 
-def netlist_size(circuit: Circuit) -> int:
-    """Number of instances and noise sources: what makes a netlist long (see `MAX_INSTANCES`)."""
-    return sum(len(group.names) for group in circuit.instances) + len(circuit.sources)
-
-
-def refuse_length(device: Device) -> None:
-    """Raise `InputError` for a device whose netlist no simulator would get through."""
-    size = netlist_size(lower(device.members()[0]))
-    if size > MAX_INSTANCES:
-        raise InputError(f"a netlist of {size} instances is more than a simulator takes: at most {MAX_INSTANCES}")
-
-
 def _pieces(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iterator[str]:
     """The text in pieces of many lines."""
     lines = _lines(device, seed, law, dialect)
@@ -125,32 +88,25 @@ def _lines(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iter
     device = device.members()[0]  # a netlist is of one programming
     circuit = lower(device)
     if circuit.nonlinear:
-        from spu.spice import network_netlist
-
         if dialect is not NGSPICE:
             raise InputError("netlists of nonlinear cells are written for ngspice only")
-        yield from network_netlist.opening(device, circuit, seed)
+        yield from opening(device, circuit, seed)
         yield from _subcircuits(circuit, dialect)
         yield from _instances(circuit, dialect)
         yield from _sources(circuit, seed, dialect)
-        yield from network_netlist.closing(device, circuit)
+        yield from closing(device, circuit)
         yield from dialect.end()
         return
     law = solve(stochastic_ode(circuit)) if law is None else law
     _hold_law(circuit, law)
     times = timing(law)
-    yield from _header(device, circuit, law, times, seed, dialect)
+    yield from header(device, circuit, law, times, seed, dialect)
     yield from _parameters(circuit, law, times, seed, dialect)
     yield from _subcircuits(circuit, dialect)
     yield from _instances(circuit, dialect)
     yield from _sources(circuit, seed, dialect)
     yield from _analysis(circuit, law, times, seed, dialect)
     yield from dialect.end()
-
-
-def _rows(matrix: FloatArray) -> Iterator[str]:
-    for row in matrix:
-        yield "  " + " ".join(f"{value: .9e}" for value in row)
 
 
 def _hold_law(circuit: Circuit, law: Law) -> None:
@@ -163,7 +119,7 @@ def _hold_law(circuit: Circuit, law: Law) -> None:
     InternalError
         If they are another circuit's.
     """
-    if max(law.voltage_covariance.shape) > _HEADER_ROWS:
+    if max(law.voltage_covariance.shape) > HEADER_ROWS:
         return
     sde = stochastic_ode(circuit)
     same = list(law.sde.probes) == list(sde.probes) and law.sde.E.shape == sde.E.shape
@@ -173,83 +129,6 @@ def _hold_law(circuit: Circuit, law: Law) -> None:
     same = same and bool(np.array_equal(law.sde.s, sde.s))
     if not same:
         raise InternalError("the law of the netlist's header is another circuit's than the netlist's")
-
-
-def _header(device: Device, circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dialect) -> list[str]:
-    from spu import __version__
-
-    n, m = len(device.cell_names), len(device.coupler_ends)
-    kind = device.architecture or "hand-built"
-    lines = [
-        f"Written by spu {__version__} for device {device.hash}; seed {seed}.",
-        *(line.format(file=f"device{dialect.ending}") for line in dialect.run),
-        "Units: SI (V, A, s, F, ohm, H, S); noise densities are one-sided (A^2/Hz, V/sqrt(Hz)).",
-        *_nodes(dialect),
-        "",
-        "---- what it computes ----",
-    ]
-    problem = device.problem
-    if problem is not None:
-        what = {
-            "gaussian": "samples a Gaussian with this precision matrix A (covariance A^-1)",
-            "inverse": "inverts this matrix A (the covariance of x is A^-1)",
-            "linear": "solves A x = b (the mean of x is A^-1 b) with this matrix A",
-        }[problem.task]
-        lines.append(f"It {what}:")
-        lines += _limited(problem.matrix)
-        lines.append("Target mean of x:")
-        lines += _limited(problem.target_mean[None, :], float(np.abs(problem.target_mean).max(initial=0.0)))
-    readout = device.readout
-    if is_diagonal(readout.matrix):
-        lines.append("Mapping, x = gain * v + offset:   variable, cell, gain (1/V), offset")
-        lines += [
-            f"  {variable} {cell} {number(gain)} {number(offset)}"
-            for variable, cell, gain, offset in zip(
-                readout.variables, circuit.probes, readout.matrix.diagonal(), readout.offset, strict=True
-            )
-        ]
-    else:
-        lines.append("Mapping, x = T v + offset; the cells, then for each variable its row of T (1/V) and its offset:")
-        lines += _mapping(circuit)
-    mean, covariance = law.voltage_mean[None, :], law.voltage_covariance
-    spread = float(np.sqrt(covariance.diagonal().max(initial=0.0)))
-    lines.append("Expected mean of the cell voltages, V:")
-    lines += _limited(mean, max(spread, float(np.abs(mean).max(initial=0.0))))
-    lines.append("Expected covariance of the cell voltages with white noise, V^2:")
-    lines += _limited(covariance, spread**2)
-    lines.append(
-        f"Slowest time constant {times.slowest:.4g} s; samples every ts = {number(times.sample_time)} s in .tran."
-    )
-    title = f"SPU: {n} cells, {m} couplers, {kind}"
-    return [*dialect.title(title), *(dialect.comment(line) for line in lines)]
-
-
-def _nodes(dialect: Dialect) -> list[str]:
-    if not dialect.thermal_sources:
-        return ["Node cell_NAME is the voltage of cell NAME; n_NAME carries its injected noise."]
-    return [
-        "Node cell_NAME is the voltage of cell NAME; n_NAME carries its injected noise, t_NAME the thermal",
-        "noise of its resistor (for transient analysis; .noise takes that from the resistor itself).",
-    ]
-
-
-def _mapping(circuit: Circuit) -> list[str]:
-    """The rows of T with their offsets, digit by digit: whoever reads the netlist back has the same mapping."""
-    readout = circuit.readout
-    if max(readout.matrix.shape) > _HEADER_ROWS:
-        return _limited(readout.matrix)
-    rows = np.column_stack([readout.matrix.toarray(), readout.offset])
-    texts = (" ".join(map(number, row)) for row in rows)
-    named = [f"  {variable}: {text}" for variable, text in zip(readout.variables, texts, strict=True)]
-    return [f"  cells: {' '.join(circuit.probes)}", *named]
-
-
-def _limited(matrix: FloatArray | sp.csr_array, scale: float = 0.0) -> list[str]:
-    """The rows of a matrix that is not too large; zeros where entries are but rounding beside the scale."""
-    if max(matrix.shape) > _HEADER_ROWS:
-        return [f"  ({matrix.shape[0]} x {matrix.shape[1]}: see problem.json)"]
-    dense = matrix.toarray() if sp.issparse(matrix) else matrix
-    return list(_rows(np.where(np.abs(dense) > ROUNDING * scale, dense, 0.0)))
 
 
 def _parameters(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dialect) -> list[str]:
@@ -274,39 +153,6 @@ def _parameters(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: D
         lines.append(dialect.parameter("kt4", 4.0 * BOLTZMANN * temperature))
     lines += dialect.options(chosen)
     return [*lines, *dialect.conserved()] if law.sde.conserved else lines
-
-
-def tolerances(temperature: float, law: Law, times: Timing, seed: int) -> Tolerances:
-    """Options with which a simulator resolves the noise of a circuit at a temperature (K)."""
-    voltage, current, capacitance = _scales(law)
-    noise = UNIT_NOISE_DENSITY / np.sqrt(2.0 * times.sample_time)
-    return Tolerances(
-        temperature=round(temperature - 273.15, 9),
-        seed=seed + 1,
-        method=_method(law, times),
-        voltage=float(min(1e-6 * voltage, 1e-4 * noise)),
-        current=current * 1e-6,
-        charge=voltage * capacitance * 1e-8,
-    )
-
-
-def _method(law: Law, times: Timing) -> str:
-    """The integration method of transients.
-
-    The trapezoidal rule rings on modes far faster than its steps and never forgets it; Gear's damps
-    them, and damps resonances a little, too, so it is for stiff circuits only.
-    """
-    return "gear" if float(np.abs(law.poles_above(STIFF_SHARE)).max()) * times.sample_time > STIFF else "trap"
-
-
-def _scales(law: Law) -> tuple[float, float, float]:
-    """Largest rms voltage (V) and current (A) and largest capacitance (F), for the simulator's tolerances."""
-    is_voltage = np.fromiter((name.startswith("v(") for name in law.sde.state_names), dtype=bool)
-    rms = np.sqrt(law.state_variance)
-    voltage = float(np.sqrt(law.voltage_covariance.diagonal()).max(initial=0.0)) or 1.0
-    conductance = float(np.abs(law.sde.F.diagonal()).max(initial=0.0))
-    current = float(rms[~is_voltage].max(initial=0.0)) or voltage * conductance
-    return voltage, current, float(law.sde.E.diagonal()[is_voltage].max(initial=0.0))
 
 
 def _subcircuits(circuit: Circuit, dialect: Dialect) -> Iterator[str]:
@@ -415,7 +261,42 @@ def _analysis(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dia
             settle=settle,
             stop=settle + max(samples * times.sample_time, 20 * times.slowest),
             seed=seed,
-            method=_method(law, times),
+            method=method(law, times),
             conserved=bool(law.sde.conserved),
         )
     )
+
+
+def closing(device: Device, circuit: Circuit) -> list[str]:
+    """A control block that runs the transient with noise and prints mean and variance of x."""
+    prediction = predict_network(device)
+    times = network_timing(prediction.equation)
+    vectors = probe_vectors(circuit)[:SHOWN]
+    settle = 10 * times.slowest
+    stop = settle + SAMPLES * times.sample_time
+    lines = [
+        "*",
+        "* ---- analysis when run by itself; a tool that checks this netlist runs its own ----",
+        ".control",
+        "set noaskquit",
+        "echo",
+        f"echo mean and variance of x from .tran over {stop:.4g} s, which scatter",
+        "save " + " ".join(f"v({vector})" for vector in vectors),
+        f"tran {number(times.sample_time)} {number(stop)} {number(settle)} {number(times.sample_time / 4)} uic",
+        "linearize",
+    ]
+    gains = device.readout.matrix.diagonal()
+    for k, (variable, vector) in enumerate(zip(device.readout.variables, vectors, strict=False)):
+        known = ["", ""]
+        if prediction.mean is not None and prediction.covariance is not None:
+            variance = float(prediction.covariance[k, k])
+            mean = float(prediction.mean[k])
+            mean = mean if abs(mean) > ROUNDING * np.sqrt(variance) else 0.0
+            known = [f" expected {mean:.6e}", f" expected {variance:.6e}"]
+        lines += [
+            f"let x = v({vector}) * {number(gains[k])} + {number(device.readout.offset[k])}",
+            "let centre = mean(x)",
+            "let spread = mean((x - centre) * (x - centre))",
+            f"echo RESULT tran {variable}: mean $&centre{known[0]} variance $&spread{known[1]}",
+        ]
+    return [*lines, "quit", ".endc"]

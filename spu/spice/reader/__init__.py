@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from spu.circuit import Circuit
-from spu.elements import CurrentSource, VoltageSource
-from spu.errors import UsageError
-from spu.problem import Problem
+from spu.base.errors import UsageError
+from spu.circuit.circuit import Circuit
+from spu.circuit.elements import CurrentSource, VoltageSource
+from spu.problems.problem import Problem
 from spu.spice.reader.build import build, live_nodes
 from spu.spice.reader.elaborate import Elaborated, elaborate
 from spu.spice.reader.limits import MAX_INSTANCES, bytes_for

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from spu.circuit import Circuit, Instances, Subcircuit
-from spu.constants import GROUND
-from spu.elements import Element
-from spu.errors import CircuitError
-from spu.lazy import Lazy
-from spu.problem import Problem
+from spu.base.constants import GROUND
+from spu.base.errors import CircuitError
+from spu.base.sequences import Lazy
+from spu.circuit.circuit import Circuit, Instances, Subcircuit
+from spu.circuit.elements import Element
+from spu.problems.problem import Problem
 from spu.spice.reader.elaborate import Elaborated, Expansion
 from spu.spice.reader.noise import Noisy
 from spu.spice.reader.placed import Placed

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from spu.names import shorten
+from spu.base.names import shorten
 
 _ANALYSES = ("ac", "dc", "disto", "noise", "op", "pz", "sens", "sp", "tf", "tran", "run", "stop", "resume", "reset")
 _RESULTS = (
@@ -22,7 +22,6 @@ _HARMLESS = frozenset((*_ANALYSES, *_RESULTS, *_FLOW, "set", "unset", "setseed",
 """Commands of ngspice that neither read nor write files, run programs, nor change the circuit."""
 
 _CHANGING = frozenset(("alter", "altermod", "alterparam", "mc_source", "edit", "option", "options"))
-
 
 OPTIONS = frozenset(
     ("temp", "tnom", "rshunt", "cshunt", "gshunt", "rseries", "scale", "scalm", "no_auto_gnd", "ngbehavior")

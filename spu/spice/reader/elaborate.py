@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from spu.constants import CELSIUS, GROUND
-from spu.elements import Inductor, MutualInductance, VoltageSource
-from spu.errors import DeckError
-from spu.names import shorten, suggest
+from spu.base.constants import CELSIUS, GROUND
+from spu.base.errors import DeckError
+from spu.base.names import shorten, suggest
+from spu.circuit.elements import Inductor, MutualInductance, VoltageSource
 from spu.spice.reader.limits import MAX_DEPTH, Budget
 from spu.spice.reader.lines import Line
 from spu.spice.reader.placed import Placed, Surroundings, node_name, place

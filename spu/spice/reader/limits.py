@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spu.errors import DeckError
+from spu.base.errors import DeckError
 
 MAX_INSTANCES = 100_000
 """Expansions of subcircuits, unless an option says otherwise."""

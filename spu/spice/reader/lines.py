@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from spu.errors import DeckError, InputError
-from spu.files import read_bytes
-from spu.names import shorten
+from spu.base.errors import DeckError, InputError
+from spu.base.files import read_bytes
+from spu.base.names import shorten
 from spu.spice.reader.control import forbidden
 from spu.spice.reader.limits import MAX_FILES, MAX_INCLUDES, MAX_STATEMENT
 

@@ -16,9 +16,11 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from spu.circuit import NoiseSource, Origin
-from spu.constants import BOLTZMANN, GROUND, UNIT_NOISE_DENSITY
-from spu.elements import (
+from spu.base.constants import BOLTZMANN, GROUND, UNIT_NOISE_DENSITY
+from spu.base.errors import DeckError, InputError
+from spu.base.names import shorten
+from spu.circuit.circuit import NoiseSource, Origin
+from spu.circuit.elements import (
     CurrentSource,
     NoiseCurrent,
     NoiseVoltage,
@@ -27,8 +29,6 @@ from spu.elements import (
     VoltageControlledVoltageSource,
     VoltageSource,
 )
-from spu.errors import DeckError, InputError
-from spu.names import shorten
 from spu.spice.reader.elaborate import Elaborated, Expansion
 from spu.spice.reader.placed import Placed, Wave
 from spu.spice.reader.statements import Definition

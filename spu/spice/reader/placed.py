@@ -1,4 +1,4 @@
-"""From statements to elements of `spu.elements`, with the numbers they have in one expansion.
+"""From statements to elements of `spu.circuit.elements`, with the numbers they have in one expansion.
 
 One function a letter. Behavioural sources are taken apart into linear elements: a voltage becomes a chain
 of sources in series, a current sources side by side.
@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from spu.constants import CELSIUS
-from spu.elements import (
+from spu.base.constants import CELSIUS
+from spu.base.errors import DeckError, NonlinearNetlist
+from spu.base.names import shorten
+from spu.circuit.elements import (
     Capacitor,
     CurrentControlledCurrentSource,
     CurrentControlledVoltageSource,
@@ -23,8 +25,6 @@ from spu.elements import (
     VoltageControlledVoltageSource,
     VoltageSource,
 )
-from spu.errors import DeckError, NonlinearNetlist
-from spu.names import shorten
 from spu.spice.reader.expressions import Expression, Linear
 from spu.spice.reader.scopes import Scope
 from spu.spice.reader.statements import Statement, Token, expression_of

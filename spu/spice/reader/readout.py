@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from spu.device import Readout
-from spu.errors import InputError
-from spu.names import shorten
+from spu.base.errors import InputError
+from spu.base.names import shorten
+from spu.circuit.readout import Readout
 from spu.spice.reader.lines import Line, Source
 from spu.spice.reader.placed import node_name
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from spu.errors import NonlinearNetlist
+from spu.base.errors import NonlinearNetlist
 from spu.spice.reader.expressions import Expression, ExpressionError, Function, Linear, NotLinear, Value, evaluate
 from spu.spice.reader.limits import Budget
 from spu.spice.reader.lines import Line

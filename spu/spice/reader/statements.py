@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, TypeAlias
 
-from spu.names import shorten
+from spu.base.names import shorten
 from spu.spice.reader.control import OPTIONS
 from spu.spice.reader.expressions import RESERVED, Expression, ExpressionError, Function, parse
 from spu.spice.reader.limits import MAX_DEPTH, MAX_PARAMETERS

@@ -1,0 +1,272 @@
+"""From a device to subcircuits, instances and noise sources: the one circuit behind both back ends.
+
+A `Circuit` holds no device. It is subcircuits (templates of `spu.circuit.elements`), instances of
+them as columns (names, nodes, parameter arrays), independent unit noise sources on nodes of
+their own, and what is read out. The emulator stamps it (`spu.circuit.stamps`), the netlist prints it
+(`spu.spice.netlist`). Names are made as they are read (`spu.base.sequences.Lazy`): half a million
+couplers cost arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spu.base.arrays import FloatArray, IntArray
+from spu.base.constants import GROUND
+from spu.base.errors import CircuitError
+from spu.base.expressions import Expression
+from spu.base.sequences import Lazy
+from spu.circuit.elements import Element, Inductor, MutualInductance
+from spu.circuit.polynomial import CrossedInductor, PolynomialElement
+from spu.circuit.readout import Readout
+from spu.circuit.stamps import Stamps
+
+if TYPE_CHECKING:
+    from spu.problems.problem import Problem
+
+
+@dataclass(frozen=True)
+class Subcircuit:
+    """A named template: ports (electrical first, then noise), parameters, elements.
+
+    Attributes
+    ----------
+    parameters:
+        Those that instances give values.
+    constants:
+        Those that have one value for all instances, and
+    derived:
+        those that follow from others, each of which stands before it.
+    codes:
+        Parameters that are the code of a bank: name -> least and greatest.
+
+    Raises
+    ------
+    CircuitError
+        If an element uses the branch of another that is not there, or is of another kind.
+    """
+
+    name: str
+    ports: tuple[str, ...]
+    parameters: tuple[str, ...]
+    elements: tuple[Element, ...]
+    meaning: str = ""
+    constants: Mapping[str, float] = field(default_factory=dict)
+    derived: Mapping[str, Expression] = field(default_factory=dict)
+    codes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        kinds = {element.name: element for element in self.elements}
+        for element in self.elements:
+            for name in element.branches:
+                if name not in kinds:
+                    raise CircuitError(f"{element.name} of {self.name} names {name}, which is not an element there")
+                inductor = isinstance(kinds[name], Inductor)
+                if isinstance(element, MutualInductance):
+                    if not inductor:
+                        raise CircuitError(f"{element.name} of {self.name} couples {name}, which is no inductor")
+                elif inductor or not kinds[name].has_branch:
+                    # As SPICE has it: the current of an inductor is not to be had there.
+                    raise CircuitError(
+                        f"{element.name} of {self.name} uses the current of {name}, which is no voltage source: "
+                        "put one of 0 V in series"
+                    )
+
+    @property
+    def internal_nodes(self) -> tuple[str, ...]:
+        """Local nodes that are neither ports nor ground, in order of appearance."""
+        found: dict[str, None] = {}
+        for element in self.elements:
+            for node in element.nodes:
+                if node != "0" and node not in self.ports:
+                    found[node] = None
+        return tuple(found)
+
+
+@dataclass(frozen=True, eq=False)
+class Instances:
+    """All instances of one subcircuit: k names, (k, ports) nodes, ``{parameter: (k,)}`` values.
+
+    ``parameters`` has the values of all elements; ``settings`` what stands in a netlist, a line each: the
+    subcircuit's ``parameters``, of which its constants and derived ones make the rest. None where these are the same.
+
+    ``nodes`` holds numbers of circuit nodes for electrical ports (-1 is ground) and numbers of
+    noise sources for noise ports.
+    """
+
+    subcircuit: Subcircuit
+    names: Lazy[str]
+    nodes: IntArray
+    parameters: dict[str, FloatArray]
+    settings: dict[str, FloatArray | IntArray] | None = None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a noise source sits in the netlist that it was read from.
+
+    Attributes
+    ----------
+    gain:
+        A or V that it makes there for each volt of the unit source.
+    element:
+        The independent source that makes it in ``.tran``, ``x1.i1``; empty where only a resistor makes it.
+    nodes:
+        Of such a resistor, as ngspice flattens them: its noise current flows from the first to the second.
+    resistor:
+        The resistor that makes it in ``.noise``, ``x1.r1``; empty where ``.noise`` is deaf to it.
+    stated:
+        Whether the netlist itself says how strong it is (a user may have said it instead).
+    """
+
+    gain: float
+    element: str = ""
+    nodes: tuple[str, str] = ("0", "0")
+    resistor: str = ""
+    stated: bool = True
+
+
+@dataclass(frozen=True)
+class NoiseSource:
+    """An independent white noise voltage of unit density (`UNIT_NOISE_DENSITY`).
+
+    ``thermal`` ones carry the noise of a resistor that ``.noise`` already knows about. Those of a netlist that was
+    read know their ``origin``.
+    """
+
+    name: str
+    thermal: bool
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Circuit:
+    """What both back ends take.
+
+    Attributes
+    ----------
+    temperature:
+        K.
+    nodes:
+        Names of the electrical nodes but ground.
+    instances:
+        One `Instances` a subcircuit.
+    sources:
+        The noise sources.
+    probes:
+        Names of what is read out, (p,) and their nodes, (p, 2) with -1 for ground.
+    readout:
+        From the p probe voltages to problem variables.
+    hash:
+        Of what it was made from, a device or a netlist: circuits with the same one are alike, but for last bits.
+    content:
+        The same to the last bit; empty where the hash says that, too.
+    problem:
+        What it is meant to compute, where that is known.
+    """
+
+    temperature: float
+    nodes: Lazy[str]
+    instances: list[Instances]
+    sources: Lazy[NoiseSource]
+    probes: Lazy[str]
+    probe_nodes: IntArray
+    readout: Readout
+    hash: str
+    problem: Problem | None = None
+    content: str = ""
+
+    def members(self) -> list[Circuit]:
+        """Itself: a circuit has one programming (as `Device.members`, for whoever takes either)."""
+        return [self]
+
+    @property
+    def nonlinear(self) -> bool:
+        """Whether any element is not linear, or couples fluxes: see `spu.emulator.equations.langevin`."""
+        return any(
+            isinstance(element, (PolynomialElement, CrossedInductor))
+            for group in self.instances
+            for element in group.subcircuit.elements
+        )
+
+    def flatten(self) -> Iterator[FlatElements]:
+        """Every element over all its instances, with global nodes; internal nodes and branches get numbers."""
+        next_node, next_branch = len(self.nodes), 0
+        for group in self.instances:
+            template = group.subcircuit
+            count = len(group.names)
+            local: dict[str, IntArray] = {"0": np.full(count, GROUND, dtype=np.int64)}
+            for k, port in enumerate(template.ports):
+                local[port] = group.nodes[:, k]
+            for node in template.internal_nodes:
+                local[node] = np.arange(next_node, next_node + count)
+                next_node += count
+            own: dict[str, IntArray] = {}
+            for element in template.elements:
+                if element.has_branch:
+                    own[element.name] = np.arange(next_branch, next_branch + count)
+                    next_branch += count
+            for element in template.elements:
+                names = (element.name, *element.branches) if element.has_branch else element.branches
+                yield FlatElements(
+                    element,
+                    group,
+                    [local[node] for node in element.nodes],
+                    None if element.noise_port is None else local[element.noise_port],
+                    [own[name] for name in names],
+                )
+
+    def node_names(self) -> Lazy[str]:
+        """Names of all nodes, internal ones after the circuit's own, as ngspice flattens them."""
+        names = Lazy.of(self.nodes)
+        for group in self.instances:
+            for node in group.subcircuit.internal_nodes:
+                names += mapped(f"{{}}.{node}", group.names)
+        return names
+
+
+@dataclass(frozen=True, eq=False)
+class FlatElements:
+    """One element of a subcircuit over all its instances."""
+
+    element: Element
+    group: Instances
+    nodes: list[IntArray]
+    noise: IntArray | None
+    branches: list[IntArray]
+
+    @property
+    def values(self) -> FloatArray:
+        """(k,) values, SI; of an element with several coefficients (k, c)."""
+        names = self.element.parameters
+        if len(names) > 1:
+            return np.column_stack([self.group.parameters[name] for name in names])
+        return self.group.parameters[names[0]]
+
+
+def mapped(form: str, names: Sequence[str]) -> Lazy[str]:
+    """Each name put into a format string."""
+    return Lazy((len(names), lambda k: form.format(names[k])))
+
+
+def stamp_circuit(circuit: Circuit) -> tuple[Stamps, Lazy[str]]:
+    """Stamp every element of a circuit; returns the stamps and the names of all unknowns."""
+    nodes = circuit.node_names()
+    names: Lazy[str] = Lazy((len(nodes), lambda k: f"v({nodes[k]})"))
+    elements = list(circuit.flatten())
+    for flat in elements:
+        if flat.element.has_branch:
+            names += _current_names(flat)
+    stamps = Stamps(len(nodes), len(names) - len(nodes), len(circuit.sources), circuit.temperature)
+    for flat in elements:
+        flat.element.stamp(stamps, flat.nodes, flat.noise, flat.values, flat.branches)
+    return stamps, names
+
+
+def _current_names(flat: FlatElements) -> Lazy[str]:
+    names = flat.group.names
+    return Lazy((len(names), lambda k: f"i({flat.element.name} of {names[k]})"))

@@ -1,0 +1,265 @@
+"""Modified nodal analysis: what elements write their stamps into, ``E x' = F x + s + K n``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from spu.base.arrays import FloatArray, IntArray
+from spu.base.constants import GROUND
+
+
+@dataclass(eq=False)
+class Stamps:
+    """Collects stamps; unknowns are node voltages (V) first, then branch currents (A).
+
+    ``n`` in ``K n`` is a vector of independent white noises of unit one-sided density, so K
+    holds amplitudes in A/sqrt(Hz), in the rows of branches V/sqrt(Hz). Branches are counted from 0.
+
+    Stamps are kept as arrays of rows, columns and values: (k,) where k elements have one entry each, (m, k) where each
+    has m. Kirchhoff's laws of branches, ones that no element's value is in, stand apart.
+    """
+
+    node_count: int
+    branch_count: int
+    source_count: int
+    temperature: float
+    inductor_count: int = 0
+    inductor_ends: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
+    inductor_branches: list[IntArray] = field(default_factory=list)
+    couplings: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
+    voltage_ends: list[tuple[IntArray, IntArray]] = field(default_factory=list)
+    voltage_branches: list[IntArray] = field(default_factory=list)
+    capacitor_ends: list[tuple[IntArray, IntArray]] = field(default_factory=list)
+    conductor_ends: list[tuple[IntArray, IntArray]] = field(default_factory=list)
+    controlled_ends: list[tuple[IntArray, IntArray]] = field(default_factory=list)
+    polynomials: list[tuple[str, list[IntArray], FloatArray]] = field(default_factory=list)
+    crossed_ends: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
+    conserved: list[int] = field(default_factory=list)
+    isolated: set[int] = field(default_factory=set)
+    _charge: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
+    _drift: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
+    _laws: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
+    _noise: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
+    _source: list[tuple[IntArray, FloatArray]] = field(default_factory=list)
+
+    @staticmethod
+    def _two_terminal(into: list, p: IntArray, n: IntArray, values: FloatArray) -> None:
+        into.append((np.array([p, n, p, n]), np.array([p, n, n, p]), np.array([values, values, -values, -values])))
+
+    def capacitance(self, p: IntArray, n: IntArray, values: FloatArray) -> None:
+        """Capacitances (F) between nodes p and n; those of zero are open."""
+        self.capacitor_ends.append(_there(p, n, values))
+        self._two_terminal(self._charge, p, n, values)
+
+    def conductance(self, p: IntArray, n: IntArray, values: FloatArray) -> None:
+        """Conductances (S) between nodes p and n; those of zero are open."""
+        self.conductor_ends.append(_there(p, n, values))
+        self._two_terminal(self._drift, p, n, -values)
+
+    def inductance(self, branch: IntArray, p: IntArray, n: IntArray, values: FloatArray) -> None:
+        """Inductances (H) from p to n."""
+        self.inductor_count += len(values)
+        self.inductor_ends.append((p, n, values))
+        self.inductor_branches.append(branch)
+        row = self._branch(branch, p, n)
+        self._charge.append((row, row, values))
+
+    def mutual_inductance(self, first: IntArray, second: IntArray, coupling: FloatArray) -> None:
+        """Couplings of the inductors of two branches, ``M = coupling sqrt(L1 L2)``."""
+        self.couplings.append((first, second, coupling))
+
+    def voltage_branch(self, branch: IntArray, p: IntArray, n: IntArray) -> None:
+        """Branches that hold ``v(p) - v(n)`` at what is added to their equations, whatever the current from p to n."""
+        self.voltage_ends.append((p, n))
+        self.voltage_branches.append(branch)
+        self._branch(branch, p, n)
+
+    def _branch(self, branch: IntArray, p: IntArray, n: IntArray) -> IntArray:
+        """Currents from p to n, and ``v(p) - v(n)`` in their equations; returns the rows of these."""
+        row = self.node_count + branch
+        one = np.ones(len(branch))
+        self._laws.append((np.array([row, row, p, n]), np.array([p, n, row, row]), np.array([one, -one, -one, one])))
+        return row
+
+    def voltage(self, branch: IntArray, values: FloatArray) -> None:
+        """Constant voltages (V) of branches."""
+        self._source.append((self.node_count + branch, -values))
+
+    def noise_voltage(self, branch: IntArray, source: IntArray, amplitude: FloatArray) -> None:
+        """Noise voltages of branches: unit source number ``source`` times ``amplitude`` (V/sqrt(Hz))."""
+        self._noise.append((self.node_count + branch, source, -amplitude))
+
+    def voltage_control(self, branch: IntArray, cp: IntArray, cn: IntArray, gain: FloatArray) -> None:
+        """Voltages ``gain * (v(cp) - v(cn))`` of branches."""
+        row = self.node_count + branch
+        self._drift.append((np.array([row, row]), np.array([cp, cn]), np.array([-gain, gain])))
+
+    def current_voltage(self, branch: IntArray, control: IntArray, resistance: FloatArray) -> None:
+        """Voltages ``resistance`` (ohm) times the current of the branches ``control``."""
+        self._drift.append((self.node_count + branch, self.node_count + control, -resistance))
+
+    def current_control(self, p: IntArray, n: IntArray, control: IntArray, gain: FloatArray) -> None:
+        """Currents ``gain`` times those of the branches ``control``, which leave p and enter n."""
+        self.controlled_ends.append(_there(p, n, gain))
+        column = self.node_count + control
+        self._drift.append((np.array([p, n]), np.array([column, column]), np.array([-gain, gain])))
+
+    def polynomial(self, coordinate: str, nodes: list[IntArray], coefficients: FloatArray) -> None:
+        """Elements with a law ``c1 x + c2 x^2 + c3 x^3`` of their coordinate, (k, 3)."""
+        self.polynomials.append((coordinate, nodes, coefficients))
+
+    def crossed_inductance(self, p: IntArray, q: IntArray, values: FloatArray) -> None:
+        """Inductances (H) whose flux is the sum of the fluxes of p and q: see `spu.emulator.equations.langevin`."""
+        self.crossed_ends.append((p, q, values))
+
+    def transconductance(self, p: IntArray, n: IntArray, cp: IntArray, cn: IntArray, values: FloatArray) -> None:
+        """Currents ``values * (v(cp) - v(cn))`` (A) that leave p and enter n."""
+        self.controlled_ends.append(_there(p, n, values))
+        self._drift.append(
+            (np.array([p, p, n, n]), np.array([cp, cn, cp, cn]), np.array([-values, values, values, -values]))
+        )
+
+    def current(self, p: IntArray, n: IntArray, values: FloatArray) -> None:
+        """Constant currents (A) that leave p and enter n."""
+        self._source += [(p, -values), (n, values)]
+
+    def noise_current(self, p: IntArray, n: IntArray, source: IntArray, amplitude: FloatArray) -> None:
+        """Noise currents from p to n: unit source number ``source`` times ``amplitude`` (A/sqrt(Hz))."""
+        self._noise += [(p, source, -amplitude), (n, source, amplitude)]
+
+    def branch_ends(self) -> IntArray:
+        """(branches, 2) first and second node of each branch."""
+        ends = np.empty((self.branch_count, 2), dtype=np.int64)
+        pairs = [(p, n) for p, n, _ in self.inductor_ends] + self.voltage_ends
+        for branch, pair in zip(self.inductor_branches + self.voltage_branches, pairs, strict=True):
+            ends[branch] = np.column_stack(pair)
+        return ends
+
+    def magnitudes(self) -> Stamps:
+        """The same stamps with every term's magnitude: their sums bound the rounding of these sums."""
+        found = replace(self)
+        for name in ("_charge", "_drift", "_laws", "_noise", "_source", "couplings"):
+            setattr(found, name, [(*where, np.abs(values)) for *where, values in getattr(self, name)])
+        return found
+
+    @property
+    def size(self) -> int:
+        """Number of unknowns."""
+        return self.node_count + self.branch_count
+
+    def _matrix(self, parts: list[tuple[IntArray, IntArray, FloatArray]], columns: int) -> sp.csr_array:
+        shape = (self.size, columns)
+        if not parts:
+            return sp.csr_array(shape)
+        rows, cols, values = (np.concatenate([np.ravel(part[k]) for part in parts]) for k in range(3))
+        keep = (rows != GROUND) & (cols != GROUND)
+        matrix = sp.coo_array((values[keep], (rows[keep], cols[keep])), shape=shape)
+        return sp.csr_array(matrix)
+
+    def dense(self, name: str, *, decimal: bool = False) -> NDArray[Any]:
+        """``E``, ``F``, ``K`` or ``s`` (as a column) as a dense matrix.
+
+        With ``decimal`` an array of `decimal.Decimal`, the terms added up in the current context's precision: a leak of
+        1e-15 S beside a switch of 1e3 S is then not lost on the diagonal.
+        """
+        parts = {
+            "E": [*self._charge, *self._mutual(decimal=decimal)],
+            "F": [*self._drift, *self._laws],
+            "K": self._noise,
+            "s": [(rows, np.zeros_like(rows), values) for rows, values in self._source],
+        }[name]
+        columns = {"K": self.source_count, "s": 1}.get(name, self.size)
+        if not decimal:
+            found = np.zeros((self.size, columns))
+            for rows, cols, values in parts:
+                keep = (rows != GROUND) & (cols != GROUND)
+                np.add.at(found, (rows[keep], cols[keep]), np.asarray(values)[keep])
+            return found
+        total = np.full((self.size, columns), Decimal(0), dtype=object)
+        for rows, cols, values in parts:
+            where = (np.ravel(each).tolist() for each in (rows, cols, values))
+            for row, column, value in zip(*where, strict=True):
+                if row != GROUND and column != GROUND:
+                    total[row, column] += Decimal(value)
+        return total
+
+    def shares(self, by_F: NDArray[Any], by_E: NDArray[Any]) -> float:
+        """What relative changes of the elements' values make of a quantity at most: the sum of its derivatives.
+
+        Parameters
+        ----------
+        by_F, by_E:
+            (N, N) its derivatives by the entries of F and E.
+        """
+        total = 0.0
+        for parts, derivative in ((self._drift, by_F), ([*self._charge, *self._mutual(decimal=True)], by_E)):
+            padded = np.full((self.size + 1, self.size + 1), Decimal(0))
+            padded[:-1, :-1] = derivative  # ground is the last row and column
+            for rows, cols, values in parts:
+                exact = np.array([Decimal(value) for value in np.ravel(values).tolist()], dtype=object)
+                change = padded[np.where(rows == GROUND, -1, rows), np.where(cols == GROUND, -1, cols)]
+                change = np.atleast_2d(change * exact.reshape(np.shape(values)))
+                total += float(abs(change.sum(axis=0)).sum())
+        return total
+
+    @property
+    def E(self) -> sp.csr_array:
+        """Charges and fluxes: capacitance and inductance, (N, N)."""
+        return self._matrix([*self._charge, *self._mutual()], self.size)
+
+    def _mutual(self, *, decimal: bool = False) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
+        inductance = np.zeros(self.branch_count)
+        for branch, (_, _, values) in zip(self.inductor_branches, self.inductor_ends, strict=True):
+            inductance[branch] = values
+        for first, second, coupling in self.couplings:
+            if decimal:  # that of a perfect coupling leaves nothing, to the last digit
+                pairs = zip(coupling.tolist(), inductance[first].tolist(), inductance[second].tolist(), strict=True)
+                mutual = np.array([Decimal(k) * (Decimal(a) * Decimal(b)).sqrt() for k, a, b in pairs], dtype=object)
+            else:
+                mutual = coupling * np.sqrt(inductance[first] * inductance[second])
+            p, n = self.node_count + first, self.node_count + second
+            yield from ((p, n, mutual), (n, p, mutual))
+
+    @property
+    def F(self) -> sp.csr_array:
+        """Currents and voltages, (N, N)."""
+        return self._matrix([*self._drift, *self._laws], self.size)
+
+    @property
+    def K(self) -> sp.csr_array:
+        """Noise amplitudes per unit source, (N, m), A/sqrt(Hz) one-sided."""
+        return self._matrix(self._noise, self.source_count)
+
+    @property
+    def s(self) -> FloatArray:
+        """Constant source currents, (N,), A; in the rows of branches voltages, V."""
+        total = np.zeros(self.size)
+        for rows, values in self._source:
+            keep = rows != GROUND
+            np.add.at(total, rows[keep], values[keep])
+        return total
+
+
+def _there(p: IntArray, n: IntArray, values: FloatArray) -> tuple[IntArray, IntArray]:
+    """The ends of elements that are there, which those with a value of zero are not."""
+    there = values != 0
+    return (p, n) if there.all() else (p[there], n[there])
+
+
+def node_names(names: Sequence[str]) -> tuple[str, ...]:
+    """The nodes among names of unknowns (``v(a)``, ``i(l1 of xcell_a)``); all as they are where there is none."""
+    nodes = tuple(name[2:-1] for name in names if name.startswith("v("))
+    return nodes or tuple(names)
+
+
+def listed(names: Sequence[str], limit: int = 6) -> str:
+    """Some names in a message."""
+    shown = ", ".join(names[:limit])
+    return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")

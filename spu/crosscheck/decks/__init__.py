@@ -1,0 +1,1 @@
+"""What the check adds to a netlist before ngspice runs it, and what was edited in it."""

@@ -1,0 +1,137 @@
+"""Mean and covariance of any deck as ngspice linearises it: for decks that only ngspice understands, too.
+
+The operating point gives the mean. ``.noise`` gives the spectral density of a voltage ``v(i)`` and of a
+difference ``v(i, j)`` from everything that makes noise, the parts' own noise included; so, by
+polarisation, ``cov(i, j) = (var(i) + var(j) - var(i - j)) / 2``, the whole covariance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from spu.base.arrays import FloatArray
+from spu.emulator.laws.timing import sweep_integral
+from spu.spice.deck import Deck
+from spu.spice.simulators.ngspice import Step
+from spu.spice.simulators.ngspice import run as run_ngspice
+
+RESOLVED = 1e-4
+"""Relative Frobenius change of the covariance between two grids below which the finer one is taken."""
+
+_REFINEMENTS = 4
+
+MOST_PAIRS = 5000
+"""Of nodes, whose differences are measured."""
+
+_REFERENCE = ("vspu_reference spu_reference 0 dc 0 ac 1", "rspu_reference spu_reference 0 1 noisy=0")
+"""``.noise`` wants an input source; this one is joined to nothing."""
+
+
+def fresh(deck: Deck, reference: str) -> tuple[str, ...]:
+    """Commands before each ``.noise`` of a deck, with the source that it names as its input.
+
+    ngspice makes code models of ``POLY``, and takes them for dead in a second noise analysis of the same circuit.
+    """
+    poly = any("poly" in word for line in deck.lines for word in line.words[3:])
+    return ("reset", f"alter {reference} acmag=1") if poly else ()
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What ngspice finds.
+
+    Attributes
+    ----------
+    mean:
+        (p,) V, operating point; None where the deck cannot have one.
+    covariance:
+        (p, p) V^2; nan where a pair was not measured.
+    resolution:
+        Relative Frobenius difference to the grid of half as many frequencies; 0 where one grid was enough.
+    """
+
+    mean: FloatArray | None
+    covariance: FloatArray
+    resolution: float
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A sweep: ``low`` to ``high``, Hz, with so many points per decade; ``exact`` if these are known to do."""
+
+    low: float
+    high: float
+    per_decade: int
+    exact: bool = False
+
+
+def measure(
+    deck: Deck,
+    vectors: tuple[str, ...],
+    grid: Grid,
+    *,
+    mean: bool,
+    time_limit: float,
+    most_pairs: int = MOST_PAIRS,
+) -> Measured:
+    """Measure mean and covariance of the nodes ``vectors`` (p), on ever finer grids until they no longer matter.
+
+    Parameters
+    ----------
+    deck:
+        Any deck that ngspice takes.
+    vectors:
+        Names of the nodes.
+    grid:
+        To start with.
+    mean:
+        Whether there is an operating point to ask for.
+    time_limit:
+        s, of each run of ngspice.
+    most_pairs:
+        With more pairs of nodes than this only variances are measured.
+
+    Raises
+    ------
+    DeckError, NgspiceFailed, NgspiceMissing
+        As `spu.spice.simulators.ngspice.run`.
+    """
+    pairs = list(combinations(range(len(vectors)), 2))
+    if len(pairs) > most_pairs:
+        pairs = []
+    outputs = [f"v({name})" for name in vectors]
+    outputs += [f"v({vectors[i]},{vectors[j]})" for i, j in pairs]
+    text = deck.text(extra=_REFERENCE)
+    centre = None
+    if mean:
+        (found,) = run_ngspice(text, [Step(("op",), "op", vectors)], time_limit=time_limit)
+        centre = np.array([found[name][0] for name in vectors])
+
+    def covariance(per_decade: int) -> FloatArray:
+        sweep = f"dec {per_decade} {grid.low!r} {grid.high!r}"
+        fetch = ("frequency", "onoise_spectrum")
+        begin = fresh(deck, "vspu_reference")
+        steps = [Step((*begin, f"noise {output} vspu_reference {sweep}"), "noise", fetch) for output in outputs]
+        runs = run_ngspice(text, steps, time_limit=time_limit)
+        power = np.array([sweep_integral(run["frequency"].real, run["onoise_spectrum"].real ** 2) for run in runs])
+        own = power[: len(vectors)]
+        matrix = np.full((len(vectors), len(vectors)), np.nan)
+        np.fill_diagonal(matrix, own)
+        for (i, j), difference in zip(pairs, power[len(vectors) :], strict=True):
+            matrix[i, j] = matrix[j, i] = (own[i] + own[j] - difference) / 2
+        return matrix
+
+    per_decade, resolution = grid.per_decade, 0.0
+    found_covariance = covariance(per_decade)
+    for _ in range(0 if grid.exact else _REFINEMENTS):
+        per_decade *= 2
+        fine = covariance(per_decade)
+        known = np.isfinite(fine)
+        resolution = float(np.linalg.norm((fine - found_covariance)[known]) / np.linalg.norm(fine[known]))
+        found_covariance = fine
+        if resolution <= RESOLVED:
+            break
+    return Measured(centre, found_covariance, resolution)

@@ -1,0 +1,293 @@
+"""Level ``answer``: does the netlist, read as ``import`` reads it, sample the same as the device; if not, what differs.
+
+Of the folder's own netlist everything is asked: mean, covariance, modes and spectra at all frequencies. Of one that
+a designer edited the same, unless an accuracy is given; then only whether it still samples the same. Where the
+emulator cannot read it, ngspice linearises it, and what nobody looked at is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from spu.base.arrays import FloatArray
+from spu.base.errors import CircuitError, NgspiceMissing
+from spu.circuit.circuit import Circuit
+from spu.crosscheck.context import Context
+from spu.crosscheck.decks.changes import Changes, Edited, Moved, codes_out_of_range, edits, in_problem_units
+from spu.crosscheck.decks.linearised import MOST_PAIRS, Grid, measure
+from spu.crosscheck.levels.dynamics import Mode, same_equations, spectral_difference, unpaired_modes
+from spu.crosscheck.result import Level
+from spu.emulator.equations.linear import stochastic_ode
+from spu.emulator.laws.law import solve
+from spu.emulator.laws.stationary import Stationary
+from spu.emulator.laws.timing import timing
+
+SAME = 1e-4
+"""Relative change of covariance or mean up to which the answer is the same, unless an accuracy is given."""
+
+SPECTRA = 1e-5
+"""Relative difference of two spectra, at any frequency, that is rounding and a Boltzmann constant."""
+
+READ_ALIKE = 1e-3
+"""Relative difference of the covariances that emulator and ngspice find in one netlist, at most."""
+
+_CONFIRMED = 66
+"""Pairs of nodes (of twelve) up to which ngspice confirms covariances, not variances only."""
+
+_NAMED = 3
+"""Modes that a message names."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """A reading of the netlist beside the device: figures with what is allowed, words and data.
+
+    ``law`` is None where only ngspice reads it.
+    """
+
+    law: Stationary | None
+    changes: Changes
+    parts: dict[str, tuple[float, float]]
+    messages: list[str]
+    data: dict[str, object]
+
+    @property
+    def worst(self) -> str:
+        """The figure that decides: the first that is more than allowed."""
+        failing = [key for key, (found, most) in self.parts.items() if not found <= most]
+        return failing[0] if failing else "answer"
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all figures are within what is allowed."""
+        return all(found <= most for found, most in self.parts.values())
+
+
+def run(context: Context) -> Level:
+    """Find mean, covariance, modes and spectra of the deck, set them beside the device's and the problem's."""
+    assert context.deck is not None
+    edited = context.edited
+    if edited is None:
+        return Level("answer", "skipped", "the emulator's circuit is this very netlist, as import reads it")
+    judged = context.accuracy is not None and not edited.own
+    try:
+        found = _read(context, edited, judged)
+    except CircuitError as refusal:
+        words = "read as it lies there" if edited.own else "as edited"
+        return Level("answer", "fail", f"{words}, the network has no stationary law: {refusal}", exit_status=1)
+    verdict = "pass" if found.agrees else "fail"
+    messages, changes = found.messages, found.changes
+    if changes.reading_error is not None and changes.reading_error > READ_ALIKE and verdict == "pass":
+        verdict = "inconclusive"
+        messages.append(f"emulator and ngspice differ by {changes.reading_error:.2g} about this netlist")
+    if found.law is None:
+        times = context.timing
+        messages.append(
+            f"only ngspice reads it ({edited.why}) and linearised it at its operating point: neither its modes nor "
+            f"what it does below {times.low:.2g} and above {times.high:.2g} Hz were looked at"
+        )
+    if edited.moving:
+        more = f" and {len(edited.moving) - _NAMED} more" if len(edited.moving) > _NAMED else ""
+        messages.append(f"{', '.join(map(str, edited.moving[:_NAMED]))}{more}: looked at as it is at the start")
+    moves = any(line.moves for line in edited.moving)
+    if verdict == "pass" and (moves or (found.law is None and not judged)):
+        verdict = "inconclusive"
+    if not edited.own or verdict == "fail":
+        context.changes = changes
+    error, allowed = found.parts[found.worst]
+    return Level(
+        "answer",
+        verdict,
+        "; ".join(messages),
+        error,
+        allowed,
+        false_alarm_rate=0.0,
+        detects={"answer": found.parts["answer"][1], **({"spectrum": SPECTRA} if "spectra" in found.parts else {})},
+        data=found.data,
+    )
+
+
+def _read(context: Context, edited: Edited, judged: bool) -> _Found:
+    """The reading that speaks for the netlist.
+
+    A deck that holds its noise twice, for ``.noise`` and for ``.tran``, is read as one circuit where the reader sees
+    what belongs together. Where it does not (a resistor became two), or both are not alike, each is read by itself, and
+    both have to be the device.
+    """
+    found = None if edited.circuit is None else _beside(context, edited, _law(context, edited.circuit), judged)
+    if found is not None and found.agrees:
+        return found
+    apart = edited.apart()
+    if not apart:
+        return _beside(context, edited, None, judged) if found is None else found
+    forms = [
+        _beside(context, edited, _law(context, circuit), judged, confirm=k == 0) for k, circuit in enumerate(apart)
+    ]
+    if all(form.agrees for form in forms):
+        forms[0].messages.append("its noise is made by other elements, in .noise and in .tran alike")
+        return forms[0]
+    if found is not None:
+        return found
+    worst = 0 if not forms[0].agrees else 1
+    forms[worst].messages.append(f"so it is in {('.noise', '.tran')[worst]}")
+    return forms[worst]
+
+
+def _law(context: Context, circuit: Circuit) -> Stationary:
+    sde = stochastic_ode(circuit)
+    if same_equations(sde, context.law.sde):
+        return context.law  # and what follows from it is not worked out again
+    law = solve(sde)
+    assert isinstance(law, Stationary)
+    return law
+
+
+def _beside(context: Context, edited: Edited, law: Stationary | None, judged: bool, confirm: bool = True) -> _Found:
+    """Set a reading of the netlist beside the device; ``judged`` by the accuracy of its answer only."""
+    changes = _changes(context, edited, law, confirm)
+    change = max(changes.covariance_change, changes.mean_change or 0.0)
+    error, allowed, of = change, SAME, "the device's"
+    if judged:
+        allowed = context.accuracy or 0.0
+        if context.problem is not None:
+            error, of = _error(context, changes), "the problem's"
+    parts = {"answer": (error, allowed)}
+    message = f"its answer is off by {error:.3g} from {of}"
+    if of == "the problem's":
+        message += f", by {change:.3g} from the device's"
+    worst = [*changes.moved_covariances()[:1], *changes.moved_means()[:1]]
+    if worst and change > SAME:
+        message += "; worst: " + ", ".join(f"{_entry(moved)} by {100 * moved.relative:+.3g} %" for moved in worst)
+    messages = [message]
+    data: dict[str, object] = {}
+    if law is not None:
+        dynamics, said, data = _dynamics(law, context)
+        messages += said
+        if not judged:
+            parts |= dynamics
+    return _Found(law, changes, parts, messages, data)
+
+
+def _dynamics(
+    read: Stationary, context: Context
+) -> tuple[dict[str, tuple[float, float]], list[str], dict[str, object]]:
+    """What of modes and spectra differs: figures with what is allowed, words, and data."""
+    known = context.law
+    count = known.sde.E.shape[0]
+    if read is known:
+        words = f"its equations ({count} states) are the device's, entry by entry"
+        return {"modes": (0.0, 0.0), "spectra": (0.0, SPECTRA)}, [words], {"states": count, "extra_modes": []}
+    extra, missing = unpaired_modes(read, known)
+    more = read.sde.E.shape[0] - count
+    seen = [mode for mode in extra if mode.seen]
+    unseen = [mode for mode in extra if not mode.seen]
+    lost = [mode for mode in missing if mode.seen]
+    difference, frequency, probe = spectral_difference(read, known, [*extra, *missing])
+    messages = []
+    if seen:
+        messages.append(f"it has {_modes(seen)} that the device has not")
+    if lost:
+        messages.append(f"it lacks {_modes(lost)} of the device")
+    if unseen:
+        messages.append(f"it has {_modes(unseen)} that the device has not and no readout sees")
+    if more and not (extra or missing):
+        messages.append(f"it has {read.sde.E.shape[0]} states where the device has {count}")
+    if read.sde.conserved != known.sde.conserved:
+        what = "keeps a charge or a flux that the device does not" if read.sde.conserved else "keeps no charge or flux"
+        messages.append(f"it {what}; it is taken as zero")
+    if difference > SPECTRA:
+        messages.append(
+            f"its spectrum at {context.circuit.probes[probe]} is off by {difference:.2g} at {frequency:.3g} Hz"
+        )
+    unequal = len(seen) + len(lost) or (abs(more) if not extra and not missing else 0)
+    figures = {"spectra": (difference, SPECTRA), "modes": (float(unequal), 0.0)}
+    data = {
+        "states": read.sde.E.shape[0],
+        "extra_modes": [_as_data(mode) for mode in extra],
+        "missing_modes": [_as_data(mode) for mode in missing],
+        "spectral_difference": difference,
+    }
+    return figures, messages, data
+
+
+def _modes(modes: Sequence[Mode]) -> str:
+    named = ", ".join(f"at {mode}" for mode in modes[:_NAMED])
+    more = f" and {len(modes) - _NAMED} more" if len(modes) > _NAMED else ""
+    return f"{'a mode' if len(modes) == 1 else 'modes'} {named}{more}"
+
+
+def _as_data(mode: Mode) -> dict[str, object]:
+    return {
+        "nodes": list(mode.nodes),
+        "time_constant": -1.0 / mode.pole.real,
+        "frequency": abs(mode.pole.imag) / (2 * np.pi),
+        "seen": mode.seen,
+    }
+
+
+def _entry(moved: Moved) -> str:
+    if len(moved.variables) == 1:
+        return f"mean of {moved.variables[0]}"
+    a, b = moved.variables
+    return f"variance of {a}" if a == b else f"covariance of {a} and {b}"
+
+
+def _error(context: Context, changes: Changes) -> float:
+    """Of the problem's answer, relative."""
+    problem = context.problem
+    assert problem is not None
+    found, target = changes.covariance, np.asarray(problem.target_covariance)
+    if problem.answer == "mean":
+        found, target = changes.mean if changes.mean is not None else np.zeros(problem.n), problem.target_mean
+    known = np.isfinite(found)
+    size = float(np.linalg.norm(target[known]))
+    return float(np.linalg.norm((found - target)[known])) / size if size else float(np.linalg.norm(found[known]))
+
+
+def _changes(context: Context, edited: Edited, read: Stationary | None, confirm: bool) -> Changes:
+    law = context.law
+    has_mean = not context.from_zero if read is None else not read.sde.conserved
+    times = context.timing if read is None else timing(read)
+    grid = Grid(times.low, times.high, times.per_decade, exact=read is not None)
+    most = MOST_PAIRS if read is None else _CONFIRMED
+    assert context.deck is not None
+    measured, error = None, None
+    if read is None or (confirm and not edited.own):  # of the folder's own netlist level ac is the confirmation
+        try:
+            measured = measure(
+                context.deck, context.vectors, grid, mean=has_mean, time_limit=context.time_limit, most_pairs=most
+            )
+        except NgspiceMissing:
+            if read is None:
+                raise
+    mean: FloatArray | None
+    if read is not None:
+        voltages, mean = read.voltage_covariance, read.voltage_mean
+        if measured is not None:
+            known = np.isfinite(measured.covariance)
+            size = float(np.linalg.norm(voltages[known]))
+            error = float(np.linalg.norm((measured.covariance - voltages)[known])) / size if size else 0.0
+    else:
+        assert measured is not None
+        voltages, mean = measured.covariance, measured.mean
+    readout = law.sde.readout
+    before = in_problem_units(readout, law.voltage_mean if mean is not None else None, law.voltage_covariance)
+    after = in_problem_units(readout, mean, voltages)
+    return Changes(
+        netlist=context.deck.file,
+        source="ngspice" if read is None else "emulator",
+        why=edited.why,
+        variables=readout.variables,
+        edits=None if edited.original is None else edits(edited.original, context.deck),
+        mean_before=before[0],
+        mean=after[0],
+        covariance_before=before[1],
+        covariance=after[1],
+        time_constants_before=law.time_constants,
+        time_constants=None if read is None else read.time_constants,
+        reading_error=error,
+        remarks=codes_out_of_range(context.circuit, context.deck),
+    )

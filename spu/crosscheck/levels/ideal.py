@@ -1,0 +1,121 @@
+"""Level ``ideal``, without ngspice: is the device the one compiled, and does it answer the problem."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spu.crosscheck.context import Context
+from spu.crosscheck.levels.power import smallest_change
+from spu.crosscheck.result import Level
+from spu.emulator.laws.stationary import Stationary
+from spu.emulator.predict import merged_prediction, prediction
+
+CONSISTENCY = 1e-9
+"""Recomputed against stored statistics: rounding only."""
+
+SLACK = 1.05
+"""Accuracy asked for by default: the stored predicted error, five per cent more, and rounding."""
+
+
+def run(context: Context) -> Level:
+    """*Consistency* of device file and stored statistics; *accuracy* of the device against its problem."""
+    laws = context.ensemble or (context.law,)
+    found = prediction(laws[0], context.problem) if len(laws) == 1 else merged_prediction(laws, context.problem)
+    compiled = context.compiled
+    if compiled is None and context.problem is None:
+        return Level("ideal", "skipped", "no problem and no stored statistics to compare the device with")
+    data: dict[str, Any] = {}
+    messages, ratios = [], []
+    if compiled is not None:
+        statistics = compiled["statistics"]
+        voltages, variables = np.asarray(found.voltage_covariance), np.asarray(found.covariance)
+        noise = np.sqrt(np.trace(voltages))
+        differences = {
+            "voltage_covariance": _difference(voltages, statistics["voltage_covariance"]),
+            "voltage_mean": _difference(found.voltage_mean, statistics["voltage_mean"], noise),
+            "covariance": _difference(variables, statistics["covariance"]),
+            "mean": _difference(found.mean, statistics["mean"], np.sqrt(np.trace(variables))),
+            # Inductances do not show in the voltages' law; they show here.
+            "state_variance": _difference(
+                np.concatenate([law.state_variance for law in laws]), statistics["state_variance"], each=True
+            ),
+        }
+        worst = max(differences, key=lambda key: differences[key])
+        data["consistency"] = {
+            "error": differences[worst],
+            "tolerance": CONSISTENCY,
+            "worst": worst,
+            **differences,
+        }
+        ratios.append((differences[worst], CONSISTENCY))
+        if differences[worst] <= CONSISTENCY:
+            messages.append("the device is the one that was compiled")
+        else:
+            messages.append(
+                f"device.json is not the device that was compiled: its {worst.replace('_', ' ')} is off by "
+                f"{differences[worst]:.2g}"
+            )
+    if context.problem is not None and found.relative_error is not None:
+        predicted = 0.0 if compiled is None else float(compiled.get("predicted_relative_error") or 0.0)
+        tolerance = context.accuracy if context.accuracy is not None else SLACK * predicted + 1e-8
+        error = found.relative_error
+        data["accuracy"] = {
+            "error": error,
+            "tolerance": tolerance,
+            "covariance": found.covariance_relative_error,
+            "mean": found.mean_relative_error,
+        }
+        ratios.append((error, tolerance))
+        messages.append(
+            f"its {context.problem.answer} misses the problem's by {error:.2g}"
+            + ("" if error <= tolerance else f", more than the {tolerance:.2g} allowed")
+        )
+    if not ratios:
+        return Level("ideal", "skipped", "nothing to compare: the target is zero", data=data)
+    error, tolerance = max(ratios, key=lambda pair: pair[0] / pair[1] if pair[1] > 0 else np.inf * pair[0])
+    passed = all(error <= tolerance for error, tolerance in ratios)
+    return Level(
+        "ideal",
+        "pass" if passed else "fail",
+        "; ".join(messages),
+        error,
+        tolerance,
+        false_alarm_rate=0.0,
+        detects=_detects(context, data, compiled is not None),
+        data=data,
+    )
+
+
+def _detects(context: Context, data: dict[str, Any], stored: bool) -> dict[str, Any]:
+    """What deviation of the answer is seen, and what change of the device file."""
+    found: dict[str, Any] = {}
+    if "accuracy" in data:
+        found["answer"] = data["accuracy"]["tolerance"]
+    if not stored or context.ensemble:
+        return found
+    law, noise = context.law, float(np.sqrt(np.trace(context.law.voltage_covariance)))
+
+    def figure(changed: Stationary) -> float:
+        return max(
+            _difference(changed.state_variance, law.state_variance, each=True),
+            _difference(changed.voltage_mean, law.voltage_mean, noise),
+            _difference(changed.voltage_covariance, law.voltage_covariance),
+        )
+
+    found["covariance"] = CONSISTENCY
+    return found | smallest_change(context, figure, CONSISTENCY + data["consistency"]["error"])
+
+
+def _difference(
+    found: NDArray[np.float64], stored: NDArray[np.float64], floor: float = 0.0, *, each: bool = False
+) -> float:
+    if np.shape(found) != np.shape(stored):
+        return float("inf")
+    if each:
+        scale = np.abs(stored)
+        return float(np.max(np.abs(found - stored) / np.where(scale > 0, scale, 1.0), initial=0.0))
+    size = max(float(np.linalg.norm(stored)), floor)
+    return float(np.linalg.norm(found - stored)) / size if size > 0 else float(np.linalg.norm(found))

@@ -1,0 +1,341 @@
+"""Level ``noise``: ngspice's transient with its own seeded noise sources, recorded.
+
+Three questions, kept apart. Does the circuit answer that very noise as the emulator does
+(pathwise, no statistics)? Are the sources what they claim to be (level, mean, correlations,
+normality)? Do the voltages that such sources make have the covariance and the mean predicted for them,
+sampled and held?
+
+The last question is put to the emulator's response to the recorded noise: what ngspice's finite steps
+add is known from the first, sample by sample. So every null law is exact and nothing has
+to be allowed for.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from spu.base.arrays import FloatArray
+from spu.base.errors import UsageError
+from spu.crosscheck.context import FALSE_ALARM, Context, Transient
+from spu.crosscheck.levels.power import smallest_change_of_path
+from spu.crosscheck.levels.recording import Recorder, Recording, declared
+from spu.crosscheck.levels.replay import excuse
+from spu.crosscheck.result import Level
+from spu.crosscheck.statistics.sampled import SampledLaw
+from spu.crosscheck.statistics.whiteness import Sums, Test, battery, smallest_level
+from spu.emulator.laws.timing import TRANSIENT_SAMPLES
+from spu.emulator.laws.welch import Welch
+
+PATH = 5e-3
+"""Relative path error: ngspice's first step after each sample is backward Euler, which damps a little."""
+
+FINEST_PATH = 5e-4
+"""The least that is asked of the path, however small a deviation is to be detected."""
+
+DECLARED = 1e-9
+"""Relative, of each source's declared rms, sample time and mean."""
+
+HELD = 1e-6
+"""Of a source's rms: how far it may stray from its sample while it holds it."""
+
+COARSER, FAITHLESS = 1.5, 0.5
+"""Samples held so much longer than the device's time constants ask for are a finding where they change its
+covariance by more than this share: all may be as predicted, but the transient no longer speaks of the device."""
+
+KINDS = 18
+"""Of tests, at most: each has this share of the false-alarm rate."""
+
+PILOT = 512
+"""Noise samples of the run that finds ngspice's speed."""
+
+MOST_SAMPLES = 10**9
+"""Of a check: beyond this it would run for days."""
+
+MOST_NUMBERS = 20_000_000
+"""Of what ngspice keeps in memory in one run: longer transients are several runs."""
+
+FIRST = 2048
+"""Samples on which it is found how an element changes the path."""
+
+INNOVATIONS = 64
+"""At least so many are taken of a run."""
+
+
+def run(context: Context) -> Level:
+    """Plan, run, record, and test."""
+    assert context.deck is not None
+    circuit = context.circuit
+    if not circuit.sources:
+        return Level("noise", "skipped", "the device has no noise source")
+    started = time.perf_counter()
+    source = declared(context)
+    startup = time.perf_counter() - started
+    if not source.interval > 0:
+        return Level("noise", "fail", "the deck's noise sources declare no sample time")
+    law = SampledLaw(context.law.dense, source.interval, source.rms, context.timing.slowest)
+    allowed = PATH if context.detect is None else max(FINEST_PATH, min(PATH, context.detect / 4.0))
+    recorder = Recorder(context, source, allowed)
+    plan = _plan(context, recorder, law, started, startup)
+    found = _Found(law, plan, context.law.voltage_mean, source.rms, [noise.name for noise in circuit.sources])
+    shown, welch = context.shown[0], Welch.for_law(source.interval, context.timing.slowest, plan.count)
+    for recording in _runs(context, recorder, plan, started):
+        found.add(recording)
+        welch.add((recording.voltages - context.law.voltage_mean)[:, shown])
+    context.welch = welch.estimate(), welch.expected(law.correlations(shown, welch.length))
+    probes = [circuit.probes[k] for k in law.heard]
+    tests = found.tests(probes)
+    moments = context.transient = found.moments(context)
+    context.covariances["transient"], context.means["transient"] = moments.covariance, moments.mean
+
+    names = found.sources
+    limit = FALSE_ALARM / KINDS
+    path, worst_cell = float(found.errors.max()), circuit.probes[int(np.argmax(found.errors))]
+    parts: dict[str, tuple[float, float, str]] = {
+        "declared": (
+            source.error,
+            DECLARED,
+            f"source {names[source.worst]} is declared with another rms or sample time",
+        ),
+        "held": (found.held, HELD, "a source does not hold its samples for the sample time it declares"),
+        "path": (path, allowed, f"driven by ngspice's own noise, the path of {worst_cell} is off by {path:.2g}"),
+    }
+    say = {
+        "sources": "noise source {where}: its {name} is off",
+        "covariance": "the {name} of {where} is not what such sources give",
+        "innovations": "the {name} of what is new in {where} after a time constant is not what such sources give",
+    }
+    statistics = {}
+    for group, members in tests.items():
+        worst = min(members, key=lambda test: test.p_value)
+        statistics[group] = float(np.log(max(worst.p_value, 1e-300)) / np.log(limit))
+        text = say[group].format(name=_SINGULAR.get(worst.name, worst.name), where=worst.where)
+        parts[group] = (statistics[group], 1.0, f"{text} (p = {worst.p_value:.2g})")
+    failed = [key for key, (error, tolerance, _) in parts.items() if not error <= tolerance]
+    variance = law.smallest_variance(found.count, found.runs, limit) if len(probes) else np.zeros(1)
+    level = smallest_level(found.white.count, len(names), limit)
+    total = found.count * found.runs
+    if failed:
+        message = "; ".join(parts[key][2] for key in failed)
+    else:
+        every = [test for members in tests.values() for test in members]
+        message = (
+            f"path within {path:.2g} of the emulator's on the same noise ({len(names)} sources, {total} samples"
+            + (f" in {found.runs} runs" if found.runs > 1 else "")
+            + f"); {sum(test.tests for test in every)} tests of {len(every)} kinds, smallest p-value of a kind "
+            f"{min(test.p_value for test in every):.2g}; {moments.effective_samples:.0f} effective samples"
+        )
+    verdict = "fail" if failed else "pass"
+    if failed == ["path"] and recorder.falls:
+        verdict = "inconclusive"
+        message += "; it falls with the step limit: ngspice would need finer steps than this check takes"
+    if failed == ["path"] and verdict == "fail" and (reason := excuse(context, path, recorder.points, recorder.step)):
+        verdict = "inconclusive"
+        message += f"; {reason}"
+    planned = context.timing.sample_time
+    if verdict == "pass" and source.interval > COARSER * planned and moments.sampling_bias > FAITHLESS:
+        verdict = "inconclusive"
+        message = (
+            f"the deck holds its noise samples for {source.interval:.3g} s where the device's time constants ask for "
+            f"{planned:.3g} s: all is as predicted for such noise, but it changes the covariance by "
+            f"{moments.sampling_bias:.0%}, so the transient says little of the device"
+        )
+    key = failed[0] if failed else "path"
+    shared = {"false_alarm_rate": FALSE_ALARM}
+    return Level(
+        "noise",
+        verdict,
+        message,
+        parts[key][0],
+        parts[key][1],
+        false_alarm_rate=FALSE_ALARM,
+        detects={
+            "variance": float(variance.max()),
+            "variance_typical": float(np.median(variance)),
+            "source_level": level,
+            "path": allowed,
+            **smallest_change_of_path(
+                context, found.first, source.interval, hold=True, every=1, allowed=allowed + min(path, allowed)
+            ),
+        },
+        data={
+            "failed": failed,
+            "path_error": path,
+            "step_limit": recorder.step,
+            "sample_time": source.interval,
+            "samples": total + recorder.burn * found.runs,
+            "runs": found.runs,
+            "burn_in": recorder.burn,
+            "seed": context.seed,
+            "tests": {group: [asdict(test) for test in members] for group, members in tests.items()},
+            "sources": {"level_statistic": statistics["sources"], "smallest_detectable": level, **shared},
+            "covariance": {
+                "relative_error": moments.relative_error,
+                "statistic": statistics.get("covariance", 0.0),
+                "effective_samples": moments.effective_samples,
+                "smallest_detectable": float(variance.max()),
+                "sampling_bias": moments.sampling_bias,
+                "finite_steps": moments.finite_steps,
+                **shared,
+            },
+        },
+    )
+
+
+_SINGULAR = {
+    "variances": "variance",
+    "covariances": "covariance",
+    "means": "mean",
+}
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """So many runs of so many samples, after the burn-in of each; and when to stop."""
+
+    count: int
+    runs: int
+    workers: int = 1
+    deadline: float = np.inf
+
+
+def _plan(context: Context, recorder: Recorder, law: SampledLaw, started: float, startup: float) -> _Plan:
+    """As many samples as what is to be detected needs, or as the budget buys; else the usual number."""
+    if context.detect is None and context.budget is None:
+        return _Plan(TRANSIENT_SAMPLES, 1)
+    limit = FALSE_ALARM / KINDS
+    wanted = 0
+    if context.detect is not None and len(law.heard):
+        wanted = max(law.samples_for(context.detect, limit), TRANSIENT_SAMPLES)
+        if wanted > MOST_SAMPLES:
+            raise UsageError(
+                f"to see {context.detect:.2g} of a variance needs {wanted:.2g} noise samples, more than the "
+                f"{MOST_SAMPLES:.0g} that a check takes; a larger deviation needs fewer (their number goes with "
+                "its inverse square)"
+            )
+    context.progress("noise: a short run, to see how fast ngspice is")
+    pilot = recorder.record(PILOT)
+    speed = (PILOT + recorder.burn) / max(pilot.seconds - startup, 0.1 * pilot.seconds)
+    workers = min(2, os.cpu_count() or 1)
+    # One run fits into memory and well into its time limit, and a budget is spent in a few of them: others may
+    # want the machine, and then it is slower than the short run was.
+    seconds = min(context.time_limit, np.inf if context.budget is None else context.budget) / 4.0
+    longest = int(min(MOST_NUMBERS / (pilot.points * recorder.width), seconds * speed))
+    longest = max(longest - recorder.burn, PILOT)
+    deadline = np.inf
+    if context.budget is not None:
+        deadline = started + context.budget
+        left = max(deadline - time.perf_counter() - startup, 0.0)
+        wanted = max(int(left * speed * workers) - recorder.burn * workers, PILOT)
+    runs = -(-wanted // longest)
+    if runs > 1 or wanted > 4 * TRANSIENT_SAMPLES:
+        runs = workers * -(-runs // workers)
+    plan = _Plan(-(-wanted // runs), runs, workers, deadline)
+    seen = float(law.smallest_variance(plan.count, runs, limit).max()) if len(law.heard) else 0.0
+    seconds = -(-runs // workers) * (startup + (plan.count + recorder.burn) / speed)
+    context.progress(
+        f"noise: {plan.count * runs} samples in {runs} run{'s' if runs > 1 else ''}, about {seconds:.0f} s of ngspice; "
+        f"a variance off by {100 * seen:.2g} % will be seen"
+    )
+    return plan
+
+
+def _runs(context: Context, recorder: Recorder, plan: _Plan, started: float) -> Iterator[Recording]:
+    """The recordings in order; a deadline is kept by leaving out what would not be done in time."""
+    if plan.runs == 1:
+        yield recorder.record(plan.count)
+        return
+    done, batch_seconds = 0, 0.0
+    with ThreadPoolExecutor(plan.workers) as pool:
+        while done < plan.runs:
+            before = time.perf_counter()
+            if done and before + batch_seconds > plan.deadline:
+                return
+            numbers = range(done, min(done + plan.workers, plan.runs))
+            yield from pool.map(lambda number: recorder.record(plan.count, number), numbers)
+            done = numbers.stop
+            batch_seconds = time.perf_counter() - before
+            if plan.runs > plan.workers:
+                context.progress(f"noise: {done} of {plan.runs} runs, {time.perf_counter() - started:.0f} s")
+
+
+class _Found:
+    """Everything that is kept of the runs: sums, no samples."""
+
+    def __init__(
+        self, law: SampledLaw, plan: _Plan, voltage_mean: FloatArray, rms: float, sources: Sequence[str]
+    ) -> None:
+        self.law, self.rms, self.voltage_mean, self.sources = law, rms, voltage_mean, list(sources)
+        self.count, self.runs, self.held = plan.count, 0, 0.0
+        width = len(voltage_mean)
+        self.errors = np.zeros(width)
+        self.white = Sums(len(self.sources))
+        self.found, self.exact = np.zeros((width, width)), np.zeros((width, width))
+        self.found_mean, self.exact_mean = np.zeros(width), np.zeros(width)
+        self.filter = None
+        if len(law.heard):
+            # From one slowest time constant to the next, innovations are of the size of the voltages themselves.
+            fewest = max(INNOVATIONS, 4 * len(law.heard))
+            stride = max(1, min(round(law.slowest / law.interval), plan.count // fewest))
+            self.filter = law.innovations(stride)
+            self.new = Sums(self.filter.width)
+
+    def add(self, recording: Recording) -> None:
+        """Add a run."""
+        if not self.runs:
+            self.first = recording.noise[:FIRST]
+        self.runs += 1
+        self.held = max(self.held, recording.held)
+        self.errors = np.maximum(self.errors, recording.errors)
+        self.white.add(recording.noise / self.rms)
+        found, exact = recording.voltages - self.voltage_mean, recording.exact - self.voltage_mean
+        self.found += found.T @ found / len(found)
+        self.exact += exact.T @ exact / len(exact)
+        self.found_mean += found.mean(axis=0)
+        self.exact_mean += exact.mean(axis=0)
+        if self.filter is not None:
+            heard = self.law.heard
+            self.new.add(self.filter.of(exact[:, heard] / self.law.rms_voltages[heard]))
+
+    def tests(self, probes: Sequence[str]) -> dict[str, list[Test]]:
+        """By group; ``probes`` are the names of those that are heard."""
+        groups = {"sources": battery(self.white, self.sources)}
+        if self.filter is not None:
+            heard = self.law.heard
+            size = self.law.rms_voltages[heard]
+            entries = self.exact[np.ix_(heard, heard)] / np.outer(size, size) / self.runs
+            groups["covariance"] = [
+                *self.law.test_entries(entries, self.count, self.runs, probes),
+                *self.law.test_means(self.exact_mean[heard] / size / self.runs, self.count, self.runs, probes),
+            ]
+            whole = self.filter.width == len(probes)
+            names = probes if whole else [f"combination {k + 1} of the cells" for k in range(self.filter.width)]
+            groups["innovations"] = battery(self.new, names)
+        return groups
+
+    def moments(self, context: Context) -> Transient:
+        """Means and covariances, with what they should be and how far they scatter."""
+        law, runs = self.law, self.runs
+        heard, size = law.heard, law.rms_voltages[law.heard]
+        spread, mean_spread = np.zeros_like(self.found), np.zeros(len(self.voltage_mean))
+        effective = 0.0
+        if len(heard):
+            spread[np.ix_(heard, heard)] = law.entry_variance(self.count) / runs * np.outer(size, size) ** 2
+            mean_spread[heard] = np.diag(law.mean_covariance(self.count)) / runs * size**2
+            effective = law.effective_samples(self.count, runs)
+        return Transient(
+            covariance=self.found / runs,
+            mean=self.voltage_mean + self.found_mean / runs,
+            response_covariance=self.exact / runs,
+            response_mean=self.voltage_mean + self.exact_mean / runs,
+            predicted=law.covariance,
+            covariance_variance=spread,
+            mean_variance=mean_spread,
+            white=context.law.voltage_covariance,
+            effective_samples=effective,
+        )

@@ -1,0 +1,56 @@
+"""Level ``op``: ngspice's operating point against the mean."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spu.base.errors import NgspiceFailed
+from spu.crosscheck.context import Context
+from spu.crosscheck.levels.paths import ROUNDING, TOLERANCE, scale
+from spu.crosscheck.levels.power import smallest_change
+from spu.crosscheck.result import Level
+from spu.spice.simulators.ngspice import Step
+from spu.spice.simulators.ngspice import run as run_ngspice
+
+
+def run(context: Context) -> Level:
+    """Compare every probe's DC voltage with the emulator's mean."""
+    law = context.law
+    if context.from_zero:
+        return Level("op", "skipped", "undetermined here: a charge or the flux of a loop is conserved")
+    if context.deaf_at_dc:
+        return Level("op", "skipped", "says nothing here: inductors short every current to ground at DC")
+    assert context.own_deck is not None
+    found, everything = run_ngspice(
+        context.own_deck.text(),
+        [Step(("op",), "op", context.vectors), Step(("op",), "op")],
+        time_limit=context.time_limit,
+    )
+    if any(not len(found[name]) for name in context.vectors):
+        raise NgspiceFailed("ngspice found no operating point")
+    mean = np.array([found[name][0] for name in context.vectors])
+    context.means["op"] = mean
+    expected = law.voltage_mean
+    largest = max((float(np.abs(value).max()) for name, value in everything.items() if "#" not in name), default=0.0)
+    whole = scale(context)
+    error = np.maximum(np.abs(mean - expected) - ROUNDING * largest, 0.0) / whole
+    worst = int(np.argmax(error))
+    what = "" if expected.any() else " of the noise (the mean is zero)"
+    return Level(
+        "op",
+        "pass" if error[worst] <= TOLERANCE else "fail",
+        f"DC voltages: worst at {context.circuit.probes[worst]}, {mean[worst]:.6g} V against {expected[worst]:.6g} V, "
+        f"{error[worst]:.2g}{what}",
+        float(error[worst]),
+        TOLERANCE,
+        false_alarm_rate=0.0,
+        detects={
+            "mean": TOLERANCE,
+            **smallest_change(
+                context,
+                lambda changed: float(np.abs(changed.voltage_mean - expected).max()) / whole,
+                TOLERANCE + min(float(error[worst]), TOLERANCE),
+            ),
+        },
+        data={"worst_cell": context.circuit.probes[worst], "voltages": mean.tolist()},
+    )

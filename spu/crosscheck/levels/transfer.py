@@ -1,0 +1,358 @@
+"""Level ``ac``: every transfer function, every noise density, and their integral, the covariance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.sparse.linalg import splu
+
+from spu.base.arrays import ComplexArray, FloatArray
+from spu.base.constants import UNIT_NOISE_DENSITY
+from spu.base.errors import NgspiceFailed
+from spu.circuit.circuit import stamp_circuit
+from spu.crosscheck.context import Context, Sweep
+from spu.crosscheck.decks.linearised import fresh
+from spu.crosscheck.levels.power import smallest_change
+from spu.crosscheck.result import Level
+from spu.emulator.equations.linear import probe_matrix
+from spu.emulator.laws.timing import sweep_integral
+from spu.spice.reader.noise import plain_path
+from spu.spice.simulators.ngspice import Step
+from spu.spice.simulators.ngspice import run as run_ngspice
+
+POINTWISE = 1e-7
+"""Of each transfer function's peak. Both sides solve the same linear equations in double precision."""
+
+ROUNDINGS = 30.0
+"""Times what double precision does to nodal equations: ngspice orders and scales them in a way of its own."""
+
+BLURRED = 1e-4
+"""Of a peak: what rounding may leave open where transfer functions are still said to agree."""
+
+DENSITY = 5e-6
+"""ngspice's Boltzmann constant is 3.5e-7 off the exact one."""
+
+AUDIBLE = 1e-8
+"""Of a source's loudest power gain: below this its density is not judged."""
+
+ROUNDED = 40
+"""Frequencies at which it is found what double precision does."""
+
+MOST_PAIRS = 500
+"""Of readouts, whose differences are listened to where noise comes from other elements than the device's."""
+
+NOISE_POINTS = 20
+"""Per decade, of the ``.noise`` sweep."""
+
+COVARIANCE = 1e-4
+"""Relative Frobenius; quadrature and tails (measured on the emulator's own curves and added)."""
+
+
+def run(context: Context) -> Level:
+    """Sweep from each noise source in turn; compare point by point; weigh by ``.noise`` densities; integrate."""
+    assert context.deck is not None
+    circuit, law, times = context.circuit, context.law, context.timing
+    if not circuit.sources:
+        return Level("ac", "skipped", "the device has no noise source")
+    # The sweep of .noise is every so-manieth frequency of the other, whose gains it is weighed by.
+    coarse = min(times.per_decade, NOISE_POINTS)
+    stride = -(-times.per_decade // coarse)
+    fine = coarse * stride
+    # .ac stretches its steps to end at the last frequency, .noise does not: it has to be one of both.
+    high = times.low * 10.0 ** (np.ceil(np.log10(times.high / times.low) * coarse) / coarse) * (1.0 + 1e-9)
+    sweep = f"{times.low!r} {float(high)!r}"
+    stated = _stated(context)
+    reference = context.elements[0]
+    steps = [
+        Step(
+            (
+                f"alter {element} acmag=1",
+                f"ac dec {fine} {sweep}",
+                f"alter {element} acmag=0",
+            ),
+            "ac",
+            ("frequency", *context.vectors),
+        )
+        for element in context.elements
+    ]
+    steps += [
+        Step((*fresh(context.deck, reference), f"noise v({vector}) {reference} dec {coarse} {sweep} 1"), "noise")
+        for vector in context.vectors
+    ]
+    found = run_ngspice(context.deck.text(), steps, time_limit=context.time_limit)
+    count = len(circuit.sources)
+    frequencies = found[0]["frequency"].real
+    measured = np.stack(
+        [np.stack([sweep[name] for name in context.vectors], axis=1) for sweep in found[:count]], axis=2
+    )
+    exact = law.transfer(frequencies)
+    point, i, k = _pointwise(measured, exact)
+    rounding = ROUNDINGS * _nodal_rounding(context, frequencies, exact) if not point <= POINTWISE else 0.0
+    gain = np.abs(measured[::stride]) ** 2
+    heard = _heard(context, frequencies[::stride], gain, found[count:], stated)
+    densities, density_errors = _densities(gain, heard.sources, rounding)
+    deaf = np.array([not resistor for resistor in context.resistors])
+    stray = heard.stray
+    others = False
+    amiss = not max(density_errors[~deaf].max(initial=0.0), stray) <= DENSITY
+    if point <= POINTWISE + rounding and amiss:
+        total = _totals(context, measured[::stride], heard, reference, f"dec {coarse} {sweep}")
+        if total <= DENSITY:  # other elements make the same noise at every readout
+            others, stray = True, 0.0
+            density_errors = np.where(deaf, density_errors, total)
+            densities = np.where(deaf, densities, UNIT_NOISE_DENSITY**2)
+    loudest = int(np.argmax(density_errors))
+    density_error = float(density_errors[loudest])
+    noise = heard.total
+    audible = np.where(gain.max(axis=(0, 1)) > 0, densities, np.nan)
+    context.sweep = Sweep(frequencies, measured, audible, frequencies[::stride], noise)
+    ratio = densities / UNIT_NOISE_DENSITY**2
+
+    covariance = _covariance(frequencies, measured, densities)
+    quadrature = _covariance(frequencies, exact, np.full(count, UNIT_NOISE_DENSITY**2))
+    target = law.voltage_covariance
+    size = float(np.linalg.norm(target)) or 1.0  # V^2: readouts that nothing moves
+    covariance_error = float(np.linalg.norm(covariance - target)) / size
+    quadrature_error = float(np.linalg.norm(quadrature - target)) / size
+    context.covariances["ac"] = covariance
+    allowed = COVARIANCE + 2.0 * quadrature_error
+
+    parts = {
+        "transfer functions": (point, POINTWISE + rounding),
+        "noise densities": (density_error, DENSITY),
+        "unexpected noise": (stray, DENSITY),
+        "covariance": (covariance_error, allowed),
+    }
+    # Where transfer functions differ, all the rest does; they say most.
+    failing = [key for key, (error, tolerance) in parts.items() if not error <= tolerance]
+    worst = failing[0] if failing else max(parts, key=lambda key: parts[key][0] / parts[key][1])
+    passed = not failing
+    probes, sources = circuit.probes, [source.name for source in circuit.sources]
+    verdict = "pass" if passed else "fail"
+    if passed:
+        message = (
+            f"{measured.shape[1] * count} transfer functions at {len(frequencies)} frequencies, {count} densities "
+            f"and the whole covariance (integral off by {covariance_error:.1g})"
+        )
+        if others:
+            message += "; some noise is made by other elements than the device's, alike at every readout"
+        if rounding > 0:
+            verdict = "pass" if rounding <= BLURRED else "inconclusive"
+            message += f"; in double precision nodal equations of this circuit are known to {rounding:.1g} only"
+    elif worst == "noise densities":
+        message = f"noise source {sources[loudest]}: density off by {density_error:.2g} ({ratio[loudest]:.4g} times)"
+    elif worst == "unexpected noise":
+        message = f"the deck makes noise the device does not have: {stray:.2g} of a cell's power"
+    else:
+        message = f"{worst}: worst from {sources[k]} to {probes[i]}, off by {point:.2g} of its peak"
+    return Level(
+        "ac",
+        verdict,
+        message,
+        parts[worst][0],
+        parts[worst][1],
+        false_alarm_rate=0.0,
+        detects={
+            "covariance": allowed,
+            "density": DENSITY,
+            **smallest_change(
+                context,
+                lambda changed: _pointwise(changed.transfer(frequencies), exact)[0],
+                POINTWISE + rounding + min(point, POINTWISE),
+            ),
+        },
+        data={
+            "frequencies": len(frequencies),
+            "worst_transfer": {
+                "source": sources[k],
+                "cell": probes[i],
+                "error": point,
+                "tolerance": POINTWISE + rounding,
+            },
+            "worst_density": {
+                "source": sources[loudest],
+                "ratio": float(ratio[loudest]),
+                "tolerance": DENSITY,
+            },
+            "unexpected_noise": stray,
+            "covariance_error": covariance_error,
+            "covariance_tolerance": allowed,
+            "quadrature_error": quadrature_error,
+        },
+    )
+
+
+def _stated(context: Context) -> FloatArray:
+    """(m,) densities, V^2/Hz, of the unit sources that ``.noise`` is deaf to, by what the deck's own sources declare.
+
+    Ngspice is asked for that, not the text. Of all others, and where a user has said how strong a source is, it
+    is the unit density.
+    """
+    densities = np.full(len(context.circuit.sources), UNIT_NOISE_DENSITY**2)
+    fixture = context.fixture
+    asked = {} if fixture is None else {k: source for k, source in enumerate(fixture.stated) if source is not None}
+    if fixture is None or not asked:
+        return densities
+    commands = tuple(f"let stated{k} = @{source.element}[coeffs]" for k, source in asked.items())
+    names = tuple(f"stated{k}" for k in asked)
+    step = Step(("tran 1e-15 1e-15 uic", *commands), "tran", names)
+    (found,) = run_ngspice(fixture.tapped.text(), [step], time_limit=context.time_limit)
+    for k, source in asked.items():
+        values = np.append(found[f"stated{k}"].real, [0.0] * 5)
+        amplitude, interval = (values[0], values[1]) if source.kind == "trnoise" else (values[3], values[1])
+        densities[k] = 2.0 * amplitude**2 * interval / source.gain**2
+    return densities
+
+
+def _pointwise(measured: ComplexArray, exact: ComplexArray) -> tuple[float, int, int]:
+    """Worst error over frequency of each (probe, source), relative to its own peak.
+
+    One that is (almost) zero is held to a ten-thousandth of the loudest from the same source: rounding
+    leaves 1e-12 of that where there should be nothing.
+    """
+    error = _relative(measured - exact, np.abs(exact).max(axis=0)).max(axis=0)
+    i, k = np.unravel_index(int(np.argmax(error)), error.shape)
+    return float(error[i, k]), int(i), int(k)
+
+
+def _relative(difference: ComplexArray, peak: FloatArray) -> FloatArray:
+    """(f, p, m) sizes over those of the peaks (p, m), which count as a ten-thousandth of the loudest at least."""
+    scale = np.maximum(peak, 1e-4 * peak.max(axis=0))
+    return np.asarray(np.abs(difference) / np.where(scale > 0, scale, 1.0))
+
+
+def _nodal_rounding(context: Context, frequencies: FloatArray, exact: ComplexArray) -> float:
+    """What double precision does to the nodal equations that simulators solve, relative to peaks as `_pointwise`.
+
+    A source between two nodes that a small resistance joins, say, moves both by far less than its two ends would.
+    """
+    try:
+        nodal = stamp_circuit(context.circuit)[0]
+        plus, minus = context.circuit.probe_nodes.T
+        readout = probe_matrix(plus, minus, nodal.size)
+        chosen = np.unique(np.linspace(0, len(frequencies) - 1, ROUNDED).astype(int))
+        found = np.empty((len(chosen), *exact.shape[1:]), dtype=np.complex128)
+        drive = nodal.K.toarray() / UNIT_NOISE_DENSITY
+        for row, k in enumerate(chosen):
+            matrix = sp.csc_array(2j * np.pi * frequencies[k] * nodal.E - nodal.F)
+            found[row] = readout @ splu(matrix).solve(drive.astype(np.complex128))
+    except RuntimeError:  # singular: no reason to be lenient
+        return 0.0
+    error = _relative(found - exact[chosen], np.abs(exact).max(axis=0)).max(initial=0.0)
+    return float(error) if np.isfinite(error) else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class _Heard:
+    """What ``.noise`` says.
+
+    Attributes
+    ----------
+    sources:
+        (f, p, m) V^2/Hz: of each source at each readout, by the resistor that makes it, or by what is stated of it.
+    total:
+        (f, p) V^2/Hz, all that is heard.
+    meant:
+        (f, p) V^2/Hz, without the resistors that are silenced.
+    stray:
+        The largest share of a readout's power that no source explains.
+    """
+
+    sources: FloatArray
+    total: FloatArray
+    meant: FloatArray
+    stray: float
+
+
+def _heard(
+    context: Context, frequencies: FloatArray, gain: FloatArray, runs: list[dict[str, NDArray]], stated: FloatArray
+) -> _Heard:
+    """Sort what ``.noise`` found at frequencies (f,), where the power gains (f, p, m) of the sources were measured."""
+    swept = runs[0]["frequency"].real
+    if len(swept) != len(frequencies) or np.abs(swept / frequencies - 1.0).max() > 1e-8:
+        raise NgspiceFailed("ngspice's .noise and .ac did not sweep the same frequencies")
+    silenced = frozenset[str]() if context.fixture is None else context.fixture.silenced
+    heard = np.zeros_like(gain)
+    total, meant = np.zeros(gain.shape[:2]), np.zeros(gain.shape[:2])
+    stray = 0.0
+    for i, vectors in enumerate(runs):
+        each = {plain_path(name.removeprefix("onoise_")): found.real**2 for name, found in vectors.items()}
+        for k, resistor in enumerate(context.resistors):
+            if resistor in each:
+                heard[:, i, k] = each[resistor]
+        total[:, i] = each["spectrum"]
+        meant[:, i] = each["spectrum"] - sum(each[name] for name in silenced if name in each)
+        power = float((meant[:, i] * frequencies).sum())
+        unexplained = float((np.abs(meant[:, i] - heard[:, i].sum(axis=1)) * frequencies).sum())
+        stray = max(stray, unexplained / power if power > 0 else 0.0)
+    deaf = np.array([not resistor for resistor in context.resistors])
+    heard[:, :, deaf] = (stated * gain)[:, :, deaf]
+    return _Heard(heard, total, meant, stray)
+
+
+def _densities(gain: FloatArray, heard: FloatArray, rounding: float) -> tuple[FloatArray, FloatArray]:
+    """The density of every source from its gains and what is heard of it (f, p, m each).
+
+    Returns the densities of the unit sources (m,), V^2/Hz one-sided, each where it is heard best; and how far each is
+    from its density at any audible frequency (m,), relative, beyond the rounding of the gains.
+    """
+    loudest = gain.max(axis=(0, 1))
+    loudest = np.where(loudest > 0, loudest, 1.0)
+    known = np.where(gain > 0, gain, 1.0)
+    ratio = heard / (known * UNIT_NOISE_DENSITY**2)
+    error = np.maximum(np.abs(ratio - 1.0) - 2.0 * rounding * np.sqrt(loudest / known), 0.0)
+    error = np.where(gain > AUDIBLE * loudest, error, 0.0).max(axis=(0, 1))
+    best = gain.reshape(-1, gain.shape[2]).argmax(axis=0)
+    densities = ratio.reshape(-1, gain.shape[2])[best, np.arange(gain.shape[2])] * UNIT_NOISE_DENSITY**2
+    return densities, error
+
+
+def _totals(context: Context, transfer: ComplexArray, heard: _Heard, reference: str, sweep: str) -> float:
+    """How far all noise together is from what the device's sources make, at the readouts and between pairs of them.
+
+    The noise of a resistor may come from two that stand for it: then neither is the device's, but their sum is. The
+    densities of all voltages and of all their differences are the whole cross-spectrum's real part.
+    """
+    assert context.deck is not None
+    audible = np.array([bool(resistor) for resistor in context.resistors])
+    sources = transfer[:, :, audible] * UNIT_NOISE_DENSITY
+
+    def error(found: FloatArray, expected: FloatArray, size: FloatArray) -> float:
+        size = np.maximum(size, AUDIBLE * size.max(axis=0))
+        return float((np.abs(found - expected) / np.where(size > 0, size, 1.0)).max(initial=0.0))
+
+    own = (np.abs(sources) ** 2).sum(axis=2)
+    worst = error(heard.meant, own, own)
+    if not worst <= DENSITY or (context.fixture is not None and context.fixture.silenced):
+        return worst
+    pairs = list(combinations(range(own.shape[1]), 2))
+    pairs = pairs[:: -(-len(pairs) // MOST_PAIRS)] if pairs else []
+    steps = [
+        Step(
+            (
+                *fresh(context.deck, reference),
+                f"alter {reference} acmag=1",
+                f"noise v({context.vectors[i]},{context.vectors[j]}) {reference} {sweep}",
+            ),
+            "noise",
+            ("onoise_spectrum",),
+        )
+        for i, j in pairs
+    ]
+    found = run_ngspice(context.deck.text(), steps, time_limit=context.time_limit) if steps else []
+    for (i, j), vectors in zip(pairs, found, strict=True):
+        expected = (np.abs(sources[:, i] - sources[:, j]) ** 2).sum(axis=1)
+        size = own[:, i] + own[:, j]
+        worst = max(worst, error(vectors["onoise_spectrum"].real ** 2, expected, size))
+    return worst
+
+
+def _covariance(frequencies: FloatArray, transfer: ComplexArray, densities: FloatArray) -> FloatArray:
+    """(p, p) V^2: the integral of the real cross-spectrum."""
+    weighted = transfer * np.sqrt(densities)
+    spectrum = (weighted @ np.conj(np.swapaxes(weighted, 1, 2))).real
+    return sweep_integral(frequencies, spectrum)

@@ -1,0 +1,1 @@
+"""Null laws of the tests that a check makes: tails, whiteness, sampled noise."""

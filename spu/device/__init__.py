@@ -1,0 +1,1 @@
+"""The programmed SPU: quantities, banks, imperfections, wiring, hardware, its file, its circuit."""

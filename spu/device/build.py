@@ -1,0 +1,266 @@
+"""How a part of a cell or coupler is built from elements: ideal, from a bank of switched units, with parasitics.
+
+Every part becomes elements of its subcircuit here, whatever the level of detail (`spu.device.imperfections`), and so
+both back ends get the same ones.
+
+A switched bank has a branch for each bit: 2^k units, in series with 2^k unit switches in parallel. To the
+outside a thermometer code is the same, as units are alike: which of them are closed does not show.
+
+========================  ==========================================================================
+capacitor, resistor       branch k: units ``c0``, ``c1``... (``r0``...) from the first node, switch
+                          ``rc0``... (``rr0``...) to the second: its on-resistance where bit k of the
+                          code is 1; its off-resistance, and beside it its off-capacitance, where it is 0
+transconductor            branch k: the input of 2^k unit transconductors, tied by one switch to the
+                          controlling node and by another to ground; bit k says which one is closed
+inductor                  series resistance inside, self-capacitance across both
+input of a transconductor a buffer of unit gain and first order: ``rbuf`` and ``cbuf``, without noise
+node of a cell            capacitance ``cpar`` and leakage ``rpar`` to ground
+========================  ==========================================================================
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from spu.base.expressions import Expression, at_least, bit, parameter, size
+from spu.circuit.elements import Capacitor, Element, Inductor, Resistor, Transconductor, silent
+from spu.device.banks import Bank
+from spu.device.imperfections import OPEN, Detail
+from spu.device.quantities import Part
+
+Columns = Mapping[str, Any]
+
+_BUFFER_CONDUCTANCE = 1e-3
+"""S, of the buffer's model; any would do, this one has capacitances of the size of a cell's."""
+
+
+@dataclass(eq=False)
+class Realisation:
+    """What a part adds to its subcircuit.
+
+    Attributes
+    ----------
+    elements:
+        Templates.
+    parameters:
+        Parameter that each instance has a value of -> function of the stored columns (and codes, see `code_of`).
+    constants:
+        Parameters that are the same for all instances.
+    derived:
+        Parameters that follow from these.
+    ports:
+        Noise ports: name -> whether it is fed by the thermal noise of a resistor.
+    meaning:
+        In words, for the netlist.
+    codes:
+        Parameters that are the code of a bank: name -> least and greatest.
+    """
+
+    elements: list[Element] = field(default_factory=list)
+    parameters: dict[str, Callable[[Columns], Any]] = field(default_factory=dict)
+    constants: dict[str, float] = field(default_factory=dict)
+    derived: dict[str, Expression] = field(default_factory=dict)
+    ports: dict[str, bool] = field(default_factory=dict)
+    meaning: str = ""
+    codes: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def capacitor(self, name: str, p: str, n: str, value: str) -> None:
+        """Add a capacitor."""
+        self.elements.append(Capacitor(name, (p, n), value))
+
+    def resistor(self, name: str, p: str, n: str, value: str, port: str) -> None:
+        """Add a resistor that makes thermal noise."""
+        self.elements.append(Resistor(name, (p, n), value, port))
+        self.ports[port] = True
+
+    def silenced(self) -> Realisation:
+        """The same without thermal noise."""
+        elements = [silent(e) if self.ports.get(e.noise_port or "", False) else e for e in self.elements]
+        ports: dict[str, bool] = {port: thermal for port, thermal in self.ports.items() if not thermal}
+        return Realisation(elements, self.parameters, self.constants, self.derived, ports, self.meaning, self.codes)
+
+
+def code_of(key: str) -> str:
+    """Key of the codes of a column, beside its values."""
+    return f"{key} code"
+
+
+def switched(bank: Bank | None, detail: Detail) -> bool:
+    """Whether a part is built from switched units, so that even at code 0 something of it is there."""
+    return bank is not None and bool(detail.switch)
+
+
+def realise(part: Part, bank: Bank | None, detail: Detail, tag: str = "") -> Realisation:
+    """Build a part.
+
+    Parameters
+    ----------
+    part:
+        What it is.
+    bank:
+        Its bank, where it is quantised.
+    detail:
+        How real it is to be.
+    tag:
+        Behind the names of the bank's parameters, where a subcircuit has several banks.
+    """
+    made = Realisation(meaning=part.meaning)
+    if bank is not None:
+        _add_bank(made, part, bank, tag)
+    if switched(bank, detail):
+        assert bank is not None
+        made.constants["ron"] = detail.switch["on_resistance"]
+        made.constants["roff"] = detail.switch.get("off_resistance", OPEN)
+        if "off_capacitance" in detail.switch:
+            made.constants["coff"] = detail.switch["off_capacitance"]
+        made.meaning += f" (one branch a bit, code {bank.least} to {bank.most})"
+        build = _switched_transconductor if part.quantity == "transconductance" else _switched_passive
+        build(made, part, bank, detail, tag)
+        return made
+    if bank is not None:
+        made.derived |= {name: convert(_bank_values(part, bank, tag)) for name, convert in part.parameters.items()}
+        made.meaning += f" (code {bank.least} to {bank.most})"
+    else:
+        made.parameters |= part.parameters
+    for element in part.elements:
+        _add_element(made, element, detail)
+    for port, thermal in ((part.injected_port, False), (part.thermal_port, True)):
+        if port is not None:
+            made.ports[port] = thermal
+    return made
+
+
+def node_parasitics(detail: Detail) -> Realisation | None:
+    """What hangs on the node of every cell; None where nothing does."""
+    if not detail.node:
+        return None
+    made = Realisation(meaning="parasitics of the node")
+    if "capacitance" in detail.node:
+        made.constants["cpar"] = detail.node["capacitance"]
+        made.capacitor("cpar", "a", "0", "cpar")
+    if "conductance" in detail.node:
+        made.constants["rpar"] = 1.0 / detail.node["conductance"]
+        made.resistor("rpar", "a", "0", "rpar", "tp")
+    return made
+
+
+def _add_element(made: Realisation, element: Element, detail: Detail) -> None:
+    """An element of a part that is no switched bank, with the parasitics of its kind."""
+    if isinstance(element, Inductor) and detail.inductor:
+        p, n = element.nodes
+        inner = n
+        if "series_resistance" in detail.inductor:
+            inner = "m"
+            made.constants["rser"] = detail.inductor["series_resistance"]
+            made.resistor("rser", inner, n, "rser", "tl")
+        if "capacitance" in detail.inductor:
+            made.constants["cself"] = detail.inductor["capacitance"]
+            made.capacitor("cself", p, n, "cself")
+        made.elements.insert(0, Inductor(element.name, (p, inner), element.value))
+        return
+    if isinstance(element, Transconductor) and detail.buffer:
+        p, n, control, _ = element.nodes
+        element = Transconductor(element.name, (p, n, _buffer(made, control, detail), "0"), element.value)
+    made.elements.append(element)
+
+
+def _buffer(made: Realisation, node: str, detail: Detail) -> str:
+    """A buffer of unit gain behind a node; returns the node of its output."""
+    out = f"buf{node}"
+    made.constants |= {"bw": detail.buffer["bandwidth"], "gbuf": _BUFFER_CONDUCTANCE, "rbuf": 1 / _BUFFER_CONDUCTANCE}
+    made.derived["cbuf"] = parameter("gbuf") / (2 * math.pi * parameter("bw"))
+    made.elements += [
+        Transconductor(f"gbuf{node}", ("0", out, node, "0"), "gbuf"),
+        Resistor(f"rbuf{node}", (out, "0"), "rbuf"),
+        Capacitor(f"cbuf{node}", (out, "0"), "cbuf"),
+    ]
+    return out
+
+
+# Banks
+
+
+def _code_names(part: Part, tag: str) -> dict[str, str]:
+    """Parameter that holds the code, by key of the part: ``code``, or one a direction."""
+    if len(part.keys) == 1:
+        return {part.keys[0]: f"code{tag}"}
+    return {key: f"code_{key.rpartition('_')[2]}" for key in part.keys}
+
+
+def _add_bank(made: Realisation, part: Part, bank: Bank, tag: str) -> None:
+    """Code and constants of a bank."""
+    for key, name in _code_names(part, tag).items():
+        made.parameters[name] = lambda v, key=key: v[code_of(key)]  # type: ignore[misc]
+        made.codes[name] = (bank.least, bank.most)
+    made.constants[f"lsb{tag}"] = bank.lsb
+    if bank.offset:
+        made.constants[f"offset{tag}"] = bank.offset
+
+
+def _bank_values(part: Part, bank: Bank, tag: str) -> dict[str, Expression]:
+    """The value of an ideal bank by key, ``offset + lsb * code``."""
+    found = {}
+    for key, name in _code_names(part, tag).items():
+        value = parameter(f"lsb{tag}") * parameter(name)
+        found[key] = parameter(f"offset{tag}") + value if bank.offset else value
+    return found
+
+
+def _switch(
+    made: Realisation, name: str, p: str, n: str, closed: Expression, units: int, port: str, detail: Detail
+) -> None:
+    """Unit switches in parallel, ``r<name>`` and ``c<name>``: closed where an expression is 1, open where it is 0."""
+    made.derived[f"r{name}"] = (closed * parameter("ron") + (1 - closed) * parameter("roff")) / units
+    made.resistor(f"r{name}", p, n, f"r{name}", port)
+    if "off_capacitance" in detail.switch:
+        made.derived[f"c{name}"] = units * (1 - closed) * parameter("coff")
+        made.capacitor(f"c{name}", p, n, f"c{name}")
+
+
+def _switched_passive(made: Realisation, part: Part, bank: Bank, detail: Detail, tag: str) -> None:
+    """A bank of capacitors or resistors."""
+    (element,) = part.elements
+    letter = element.name[0]
+    p, n = element.nodes
+    resistive = isinstance(element, Resistor)
+    if bank.offset:
+        if resistive:
+            made.derived["rfix"] = 1.0 / parameter(f"offset{tag}")
+            made.resistor("rfix", p, n, "rfix", "tfix")
+        else:
+            made.capacitor("cfix", p, n, f"offset{tag}")
+    code = parameter(f"code{tag}")
+    for k in range(bank.bits):
+        closed, inner = f"bit{k}{tag}", f"m{letter}{k}"
+        made.derived[closed] = bit(code, k)
+        if resistive:
+            made.derived[f"r{k}"] = 1.0 / (2**k * parameter(f"lsb{tag}"))
+            made.resistor(f"r{k}", p, inner, f"r{k}", f"tu{k}")
+        else:
+            made.derived[f"c{k}"] = 2**k * parameter(f"lsb{tag}")
+            made.capacitor(f"c{k}", p, inner, f"c{k}")
+        _switch(made, f"{letter}{k}", inner, n, parameter(closed), 2**k, f"t{letter}{k}", detail)
+
+
+def _switched_transconductor(made: Realisation, part: Part, bank: Bank, detail: Detail, tag: str) -> None:
+    """A bank of transconductors for each direction; the sign of the code is that of all its units."""
+    for element, code_name in zip(part.elements, _code_names(part, tag).values(), strict=True):
+        way = element.value[1:]  # ab or ba
+        p, n, control, _ = element.nodes
+        if detail.buffer:
+            control = _buffer(made, control, detail)
+        if bank.offset:
+            made.elements.append(Transconductor(f"gfix{way}", (p, n, control, "0"), f"offset{tag}"))
+        code = parameter(code_name)
+        made.derived[f"sign{way}"] = code / at_least(1, size(code))
+        for k in range(bank.bits):
+            mark, inner = f"{way}{k}", f"q{way}{k}"
+            made.derived[f"bit{mark}"] = bit(size(code), k)
+            closed = parameter(f"bit{mark}")
+            _switch(made, f"h{mark}", control, inner, closed, 2**k, f"th{mark}", detail)
+            _switch(made, f"l{mark}", inner, "0", 1 - closed, 2**k, f"tl{mark}", detail)
+            made.derived[f"g{mark}"] = 2**k * parameter(f"lsb{tag}") * parameter(f"sign{way}")
+            made.elements.append(Transconductor(f"g{mark}", (p, n, inner, "0"), f"g{mark}"))

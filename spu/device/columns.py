@@ -1,0 +1,230 @@
+"""Values of many cells or couplers as columns: one array a quantity."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from spu.base.arrays import FloatArray, IntArray
+from spu.base.errors import InputError
+from spu.base.names import shorten, suggest
+from spu.device.banks import Bank
+from spu.device.quantities import Part
+
+_CHUNK = 20_000  # rows written at a time
+
+_LEAST, _MOST = 1e-60, 1e60  # sizes of values, SI, that a circuit can hold
+
+
+class Columns:
+    """Values of all cells or of all couplers: one array a key, NaN for "not there".
+
+    ``banks`` are those quantities that are quantised, and ``codes`` their codes, one integer array a key.
+    """
+
+    def __init__(self, parts: tuple[Part, ...], what: str) -> None:
+        self.parts = {part.quantity: part for part in parts}
+        self.what = what
+        self.keys = tuple(key for part in parts for key in part.keys)
+        self.arrays: dict[str, FloatArray] = {key: np.empty(0) for key in self.keys}
+        self.banks: dict[str, Bank] = {}
+        self.codes: dict[str, IntArray] = {}
+
+    def of(self, part: Part) -> Columns:
+        """The columns of one part alone."""
+        few = Columns((part,), self.what)
+        few.arrays = {key: self.arrays[key] for key in part.keys}
+        if part.quantity in self.banks:
+            few.banks = {part.quantity: self.banks[part.quantity]}
+            few.codes = {key: self.codes[key] for key in part.keys}
+        return few
+
+    def set_codes(self, codes: Mapping[str, IntArray]) -> None:
+        """Set codes by key, and with them the values; a value of zero means: not there."""
+        for quantity, bank in self.banks.items():
+            for key in self.parts[quantity].keys:
+                self.codes[key] = np.asarray(codes[key], dtype=np.int64)
+                values = bank.values(self.codes[key])
+                self.arrays[key] = np.where(values != 0, values, np.nan)
+            held = [self.arrays[key] for key in self.parts[quantity].keys]
+            absent = np.isnan(held).all(axis=0)
+            for key, array in zip(self.parts[quantity].keys, held, strict=True):  # of two directions one may be zero
+                self.arrays[key] = np.where(absent, np.nan, np.nan_to_num(array))
+
+    def follows_codes(self, key: str) -> bool:
+        """Whether the values of a key are those of its codes, bit by bit; False of one that is no bank."""
+        bank = next((bank for quantity, bank in self.banks.items() if key in self.parts[quantity].keys), None)
+        if bank is None or key not in self.codes:
+            return False
+        return np.array_equal(np.nan_to_num(self.arrays[key]), bank.values(self.codes[key]))
+
+    def code_row(self, index: int) -> dict[str, int | list[int]]:
+        """The codes of one row by quantity, as the device file writes them."""
+        found: dict[str, int | list[int]] = {}
+        for quantity in self.banks:
+            codes = [int(self.codes[key][index]) for key in self.parts[quantity].keys]
+            found[quantity] = codes[0] if len(set(codes)) == 1 else codes
+        return found
+
+    def read_codes(self, rows: Sequence[Any], names: Sequence[str], file: str | None = None) -> dict[str, IntArray]:
+        """Codes by key out of ``{quantity: code}`` for each row; ``names`` say which in messages.
+
+        Raises
+        ------
+        InputError
+            For a code that is missing, of something that is no bank, or out of its bank's range.
+        """
+        codes = {key: np.zeros(len(rows), dtype=np.int64) for q in self.banks for key in self.parts[q].keys}
+        for k, (row, name) in enumerate(zip(rows, names, strict=True)):
+            if not isinstance(row, dict) or row.keys() != self.banks.keys():
+                raise InputError(
+                    f'{name}: "codes" must be an object with {", ".join(self.banks)}, not {shorten(row)}', file=file
+                )
+            for quantity, code in row.items():
+                keys = self.parts[quantity].keys
+                given = code if isinstance(code, list) else [code] * len(keys)
+                if len(given) != len(keys):
+                    raise InputError(f"{name}: {quantity} takes {len(keys)} codes, not {len(given)}", file=file)
+                for key, entry in zip(keys, given, strict=True):
+                    codes[key][k] = self.banks[quantity].check_code(entry, f"{name}: {quantity}", file)
+        return codes
+
+    def extend(self, count: int, values: Mapping[str, ArrayLike]) -> None:
+        """Append ``count`` rows from arrays that are already checked."""
+        for key in self.keys:
+            new = np.asarray(values.get(key, np.nan), dtype=np.float64)
+            self.arrays[key] = np.concatenate([self.arrays[key], np.broadcast_to(new, (count,))])
+
+    def row(self, given: Mapping[str, Any], where: str, file: str | None = None) -> dict[str, float]:
+        """Check one row ``{quantity: value}``; absent parts are left out."""
+        row: dict[str, float] = {}
+        for quantity, value in given.items():
+            part = self.parts.get(quantity)
+            if part is None:
+                raise InputError(
+                    f"{where}: {self.what} has no quantity {quantity!r}; {suggest(quantity, self.parts)}",
+                    file=file,
+                )
+            several = isinstance(value, (list, tuple)) or part.polynomial
+            entries = _several(value) if several else [value] * len(part.keys)
+            if len(entries) != len(part.keys):
+                raise InputError(
+                    f"{where}: {quantity} takes {' and '.join(part.keys)}, not {len(entries)} values",
+                    file=file,
+                )
+            numbers = [_number(entry, f"{where}: {quantity}", part, file) for entry in entries]
+            if any(numbers) or not part.zero_is_absent:
+                row.update(zip(part.keys, numbers, strict=True))
+        return row
+
+    def values(self, index: int) -> dict[str, Any]:
+        """The quantities present in one row, as the device file writes them."""
+        found: dict[str, Any] = {}
+        for part in self.parts.values():
+            numbers = [float(self.arrays[key][index]) for key in part.keys]
+            if not math.isnan(numbers[0]):
+                one = len(set(numbers)) == 1 and not part.polynomial
+                found[part.quantity] = numbers[0] if one else tuple(numbers)
+        return found
+
+    def json(self, keys: Sequence[str], texts: Sequence[Sequence[str]]) -> Iterator[str]:
+        """The rows as JSON objects, one a line, in pieces of many lines; behind ``keys`` with their ready texts."""
+        count = len(self.arrays[self.keys[0]])
+        head = ", ".join(f'"{key}": {{}}' for key in keys)
+        for first in range(0, count, _CHUNK):
+            rows = slice(first, min(first + _CHUNK, count))
+            columns = {key: array[rows] for key, array in self.arrays.items()}
+            # Rows that hold the same parts have one format: how a part is held is a digit of its code.
+            code = np.zeros(rows.stop - first, dtype=np.int64)
+            for part in self.parts.values():
+                held = [columns[key] for key in part.keys]
+                unequal = np.any([held[0] != other for other in held[1:]], axis=0) if held[1:] else False
+                unequal = True if part.polynomial else unequal
+                code = 3 * code + np.where(np.isnan(held[0]), 0, np.where(unequal, 2, 1))
+            lines: list[str] = [""] * len(code)
+            for kind in np.unique(code).tolist():
+                form = head
+                used: list[str] = []
+                for k, part in enumerate(self.parts.values()):
+                    digit = kind // 3 ** (len(self.parts) - 1 - k) % 3
+                    if digit:
+                        used += part.keys[: 1 if digit == 1 else None]
+                        value = "{!r}" if digit == 1 else "[" + ", ".join("{!r}" for _ in part.keys) + "]"
+                        form += f', "{part.quantity}": {value}'
+                members = np.flatnonzero(code == kind)
+                values = [columns[key][members].tolist() for key in used]
+                where = members.tolist()
+                words = [[text[first + k] for k in where] for text in texts]
+                line = f"    {{{{{form}}}}}".format
+                for place, text in zip(where, map(line, *words, *values), strict=True):
+                    lines[place] = text
+            yield ("\n" if first == 0 else ",\n") + ",\n".join(lines)
+        if count:
+            yield "\n  "
+
+    def read(self, rows: list[dict[str, Any]], skip: tuple[str, ...]) -> dict[str, FloatArray] | None:
+        """Check all rows at once: arrays by key; None where a row is not plainly right, for `row` to say why.
+
+        ``skip`` are the keys of a row that are no quantities.
+        """
+        arrays = {key: np.full(len(rows), np.nan) for key in self.keys}
+        alike: dict[tuple[str, ...], list[int]] = {}
+        for k, row in enumerate(rows):
+            alike.setdefault(tuple(row), []).append(k)
+        for quantities, members in alike.items():
+            chosen = rows if len(members) == len(rows) else [rows[k] for k in members]
+            for quantity in quantities:
+                if quantity in skip:
+                    continue
+                part = self.parts.get(quantity)
+                if part is None:
+                    return None
+                column = [row[quantity] for row in chosen]
+                kinds = set(map(type, column))
+                if kinds <= {float, int} and not part.polynomial:
+                    pairs: list[Any] = [column] * len(part.keys)
+                elif kinds <= {float, int, list}:
+                    pairs = list(zip(*(v if type(v) is list else [v] * len(part.keys) for v in column), strict=False))
+                    lengths = {len(v) for v in column if type(v) is list}
+                    if lengths != {len(part.keys)} or not {type(v) for pair in pairs for v in pair} <= {float, int}:
+                        return None
+                else:
+                    return None
+                try:
+                    values = np.array(pairs, dtype=np.float64)
+                except OverflowError:
+                    return None
+                size = np.abs(values)
+                sound = (values == 0) | ((size > _LEAST) & (size < _MOST))
+                absent = (values == 0).all(axis=0)
+                if not sound.all() or (part.positive and (values < 0).any()):
+                    return None
+                if absent.any() and not part.zero_is_absent:
+                    return None
+                for key, value in zip(part.keys, values, strict=True):
+                    arrays[key][members] = np.where(absent, np.nan, value)
+        return arrays
+
+
+def _several(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, (list, tuple)) else [value]
+
+
+def _number(value: Any, where: str, part: Part, file: str | None) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise InputError(f"{where} must be a number in {part.unit}, not {value!r}", file=file)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise InputError(f"{where} must be finite, not {number}", file=file)
+    if number != 0 and not _LEAST < abs(number) < _MOST:
+        raise InputError(f"{where} = {number!r} {part.unit} is beyond anything a circuit can hold", file=file)
+    if part.positive and (number < 0 or (number == 0 and not part.zero_is_absent)):
+        raise InputError(f"{where} must be positive ({part.unit}), not {number!r}", file=file)
+    return number

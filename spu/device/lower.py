@@ -1,0 +1,164 @@
+"""From a device to its circuit: subcircuits, instances, noise sources, probes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from spu.base.arrays import FloatArray, IntArray
+from spu.base.constants import GROUND
+from spu.base.errors import InputError
+from spu.base.sequences import Lazy
+from spu.circuit.circuit import Circuit, Instances, NoiseSource, Subcircuit, mapped
+from spu.circuit.polynomial import PolynomialElement
+from spu.device.build import Realisation, code_of, node_parasitics, realise, switched
+from spu.device.columns import Columns
+from spu.device.device import Device
+from spu.device.imperfections import Detail
+
+
+def lower(device: Device) -> Circuit:
+    """Lower a device to its circuit.
+
+    Every cell is one instance on a node that bears its name, every coupler one instance per
+    kind it holds. Cells with the same parts share a subcircuit.
+
+    Raises
+    ------
+    InputError
+        If the device has no cells.
+    """
+    if not device.cell_names:
+        raise InputError("the device has no cells")
+    sources: Lazy[NoiseSource] = Lazy()
+    thermal = device.temperature > 0
+    count = len(device.cell_names)
+    cells = Lazy.of(list(device.cell_names))
+    detail = device.detail
+    groups, sources = _group("cell", device.cell_columns, np.arange(count)[:, None], cells, detail, thermal, sources)
+    ends = device.coupler_ends
+    names = coupler_names(device)
+    for part in device.coupler_columns.parts.values():
+        columns = device.coupler_columns.of(part)
+        found, sources = _group("coupler", columns, ends, names, detail, thermal, sources)
+        groups += found
+    content = device.content
+    return Circuit(
+        temperature=float(device.temperature),
+        nodes=cells,
+        instances=groups,
+        sources=sources,
+        probes=cells,
+        probe_nodes=np.column_stack([_probed(groups, count), np.full(count, GROUND)]),
+        readout=device.readout,
+        hash=content.split()[0],
+        problem=device.problem,
+        content=content,
+    )
+
+
+def _probed(groups: list[Instances], count: int) -> IntArray:
+    """The node that shows each cell: its own, or the sense node of its nonlinear inductor or capacitor."""
+    nodes = np.arange(count)
+    following = count
+    for group in groups:
+        senses = {
+            e.nodes[2] for e in group.subcircuit.elements if isinstance(e, PolynomialElement) and len(e.nodes) > 2
+        }
+        for node in group.subcircuit.internal_nodes:
+            if node in senses:
+                nodes[group.nodes[:, 0]] = np.arange(following, following + len(group.names))
+            following += len(group.names)
+    return nodes
+
+
+def coupler_names(device: Device) -> Lazy[str]:
+    """``a_b``, with a number behind where two pairs would read the same (a_b + c, a + b_c)."""
+    cells, ends = list(device.cell_names), device.coupler_ends
+    if len({name.count("_") for name in cells}) <= 1:  # the middle one separates: no two read the same
+        return Lazy((len(ends), lambda k: f"{cells[ends[k, 0]]}_{cells[ends[k, 1]]}"))
+    names: list[str] = []
+    seen: set[str] = set()
+    for a, b in device.coupler_ends.tolist():
+        base = name = f"{device.cell_names[a]}_{device.cell_names[b]}"
+        again = 1
+        while name.lower() in seen:
+            again += 1
+            name = f"{base}_{again}"
+        seen.add(name.lower())
+        names.append(name)
+    return Lazy.of(names)
+
+
+def _group(
+    kind: str,
+    columns: Columns,
+    ends: IntArray,
+    names: Lazy[str],
+    detail: Detail,
+    thermal: bool,
+    sources: Lazy[NoiseSource],
+) -> tuple[list[Instances], Lazy[NoiseSource]]:
+    """Instances of one subcircuit for each combination of parts that occurs; the sources with theirs added."""
+    parts = list(columns.parts.values())
+    parasitics = node_parasitics(detail) if kind == "cell" else None
+    # One bit a part, the first one highest.
+    code = np.zeros(len(ends), dtype=np.int64)
+    for part in parts:
+        is_held = switched(columns.banks.get(part.quantity), detail) | ~np.isnan(columns.arrays[part.keys[0]])
+        code = 2 * code + is_held
+    groups: list[Instances] = []
+    for combination in np.flatnonzero(np.bincount(code, minlength=1)):
+        held = [part for k, part in enumerate(reversed(parts)) if combination >> k & 1][::-1]
+        if not held:
+            continue
+        rows = np.flatnonzero(code == combination)
+        several = sum(part.quantity in columns.banks for part in held) > 1
+        made = [
+            realise(part, columns.banks.get(part.quantity), detail, f"_{part.letter}" if several else "")
+            for part in held
+        ]
+        made = [each if thermal else each.silenced() for each in (*made, *([parasitics] if parasitics else []))]
+        letters = "".join(part.letter for part in held)
+        template = _subcircuit(f"{kind}_{letters}", made, ends.shape[1])
+        own = names.take(rows)
+        values: dict[str, FloatArray | IntArray] = {key: columns.arrays[key][rows] for key in columns.keys}
+        values |= {code_of(key): codes[rows] for key, codes in columns.codes.items()}
+        ports = [ends[rows, k] for k in range(ends.shape[1])]
+        for port, is_thermal in (entry for each in made for entry in each.ports.items()):
+            prefix = port if kind == "cell" else f"{port}c"  # tc_a_b: no cell's t_NAME can read the same
+            ports.append(np.arange(len(sources), len(sources) + len(rows)))
+            sources += _noise_sources(prefix, own, is_thermal)
+        settings = {name: convert(values) for each in made for name, convert in each.parameters.items()}
+        parameters = _resolved(template, settings, len(rows))
+        instance_names = mapped(f"x{kind}_{{}}" if kind == "cell" else f"x{kind}_{letters}_{{}}", own)
+        groups.append(Instances(template, instance_names, np.column_stack(ports), parameters, settings))
+    return groups, sources
+
+
+def _resolved(template: Subcircuit, settings: dict[str, Any], count: int) -> dict[str, FloatArray]:
+    """(count,) values of all elements, out of what instances set."""
+    known: dict[str, Any] = {**settings, **template.constants}
+    for name, expression in template.derived.items():
+        known[name] = expression(known)
+    needed = dict.fromkeys(name for element in template.elements for name in element.parameters)
+    return {name: np.broadcast_to(np.asarray(known[name], dtype=np.float64), (count,)) for name in needed}
+
+
+def _noise_sources(prefix: str, names: Lazy[str], thermal: bool) -> Lazy[NoiseSource]:
+    return Lazy((len(names), lambda k: NoiseSource(f"{prefix}_{names[k]}", thermal)))
+
+
+def _subcircuit(name: str, made: list[Realisation], ends: int) -> Subcircuit:
+    """One template out of what its parts add."""
+    return Subcircuit(
+        name=name,
+        ports=(*["a", "b"][:ends], *(port for each in made for port in each.ports)),
+        parameters=tuple(key for each in made for key in each.parameters),
+        elements=tuple(element for each in made for element in each.elements),
+        meaning=", ".join(each.meaning for each in made),
+        constants={key: value for each in made for key, value in each.constants.items()},
+        derived={key: value for each in made for key, value in each.derived.items()},
+        codes={key: ends for each in made for key, ends in each.codes.items()},
+    )

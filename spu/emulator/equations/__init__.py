@@ -1,0 +1,1 @@
+"""From a circuit to its stochastic differential equation, linear or nonlinear."""

@@ -1,0 +1,223 @@
+"""Unknowns that are not free to move, found from the circuit's graph and eliminated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg as la
+import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
+
+from spu.base.arrays import FloatArray, IntArray
+from spu.base.constants import GROUND
+from spu.base.errors import CircuitError
+from spu.base.sequences import Lazy
+from spu.circuit.stamps import Stamps, listed, node_names
+
+
+class Undetermined(CircuitError):
+    """The elimination by graphs is singular."""
+
+
+def components(edges: list[tuple[IntArray, IntArray]], count: int) -> tuple[IntArray, int]:
+    """Label the connected component of each node; returns labels and the label of ground."""
+    # Usually every node is tied to ground by itself, and half a million couplers need not be looked at.
+    grounded = np.zeros(count + 1, dtype=bool)  # the last one is ground, which is node -1
+    for p, n in edges:
+        grounded[p[n == GROUND]] = True
+        grounded[n[p == GROUND]] = True
+    if grounded[:count].all():
+        return np.zeros(count, dtype=np.int64), 0
+    labels, _ = _graph_components(edges, count)
+    return labels[:count], int(labels[count])
+
+
+def _graph_components(edges: list[tuple[IntArray, IntArray]], count: int) -> tuple[IntArray, int]:
+    """(count + 1,) label of the component of each node and, last, of ground; and how many there are."""
+    p = np.concatenate([edge[0] for edge in edges] or [np.empty(0, np.int64)])
+    n = np.concatenate([edge[1] for edge in edges] or [np.empty(0, np.int64)])
+    p, n = np.where(p == GROUND, count, p), np.where(n == GROUND, count, n)
+    graph = sp.coo_array((np.ones(len(p)), (p, n)), shape=(count + 1, count + 1))
+    number, labels = connected_components(graph, directed=False)
+    return labels.astype(np.int64), int(number)
+
+
+def refuse_floating(stamps: Stamps, names: Lazy[str]) -> None:
+    """Refuse nodes that nothing ties to ground."""
+    inductors = [(p, n) for p, n, _ in stamps.inductor_ends]
+    edges = stamps.capacitor_ends + stamps.conductor_ends + stamps.controlled_ends + inductors + stamps.voltage_ends
+    labels, ground = components(edges, stamps.node_count)
+    floating = node_names(names.take(np.flatnonzero(labels != ground)))
+    if floating:
+        raise CircuitError(
+            f"floating: nothing ties {listed(floating)} to ground, so the voltage is undefined; "
+            "give the cell a capacitance or conductance",
+            nodes=floating,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Loops:
+    """Loops of inductors: the (n, m) basis that keeps their flux, and the (k,) currents that it leaves out."""
+
+    basis: sp.csr_array
+    dropped: IntArray
+
+
+def has_inductor_loops(stamps: Stamps) -> bool:
+    """A graph without loops has as many edges as nodes less components."""
+    ends = [(p, n) for p, n, _ in stamps.inductor_ends]
+    return stamps.inductor_count > stamps.node_count + 1 - _graph_components(ends, stamps.node_count)[1]
+
+
+def refuse_impossible_couplings(stamps: Stamps, names: Lazy[str]) -> bool:
+    """Refuse couplings of inductors that store negative energy; returns whether some are perfect."""
+    if not stamps.couplings:
+        return False
+    first, second, coupling = (np.concatenate([part[k] for part in stamps.couplings]) for k in range(3))
+    normal = np.eye(stamps.branch_count)
+    np.add.at(normal, (first, second), coupling)
+    np.add.at(normal, (second, first), coupling)
+    involved = np.unique(np.concatenate([first, second]))
+    normal = normal[np.ix_(involved, involved)]
+    labels = connected_components(sp.csr_array(normal), directed=False)[1]
+    tight = False
+    for label in range(labels.max() + 1):
+        members = np.flatnonzero(labels == label)
+        smallest = float(la.eigvalsh(normal[np.ix_(members, members)])[0])
+        tight |= smallest < 1e-12 * len(members)
+        if smallest < -1e-12 * len(members):
+            inductors = tuple(names[stamps.node_count + int(k)][2:-1] for k in involved[members])
+            raise CircuitError(
+                f"the couplings of {listed(inductors)} are more than perfect: the inductors would store negative "
+                "energy; |k| <= 1 for two, and less where each of several couples with the others",
+                nodes=inductors,
+            )
+    return tight
+
+
+def inductor_loops(stamps: Stamps) -> Loops:
+    """Express the currents of inductors that close loops by those of a spanning forest.
+
+    The flux through a loop of ideal inductors is conserved; it is taken as zero. The currents
+    of the forest stay states, the chords follow: ``L_c i_c = sum of +-L_t i_t``.
+    """
+    size, nodes = stamps.size, stamps.node_count
+    p, n, inductance = (np.concatenate([part[k] for part in stamps.inductor_ends]) for k in range(3))
+    # Flux potential of each node as a combination of tree fluxes, built outwards from roots.
+    neighbours: dict[int, list[tuple[int, int, float]]] = {}
+    for branch, (a, b) in enumerate(zip(p.tolist(), n.tolist(), strict=True)):
+        neighbours.setdefault(a, []).append((b, branch, -1.0))  # phi_b = phi_a - L i
+        neighbours.setdefault(b, []).append((a, branch, 1.0))
+    potential: dict[int, dict[int, float]] = {}
+    tree: set[int] = set()
+    for root in [GROUND, *neighbours]:
+        if root in potential or root not in neighbours:
+            continue
+        potential[root] = {}
+        queue = [root]
+        while queue:
+            here = queue.pop()
+            for there, branch, sign in neighbours[here]:
+                if there not in potential:
+                    potential[there] = {**potential[here], branch: sign}
+                    tree.add(branch)
+                    queue.append(there)
+    rows, cols, values = list(range(nodes)), list(range(nodes)), [1.0] * nodes
+    column = {branch: nodes + k for k, branch in enumerate(sorted(tree))}
+    for branch in range(len(inductance)):
+        if branch in tree:
+            rows.append(nodes + branch)
+            cols.append(column[branch])
+            values.append(1.0)
+            continue
+        flux: dict[int, float] = dict(potential[int(p[branch])])
+        for other, sign in potential[int(n[branch])].items():
+            flux[other] = flux.get(other, 0.0) - sign
+        for other, sign in flux.items():
+            if sign:
+                rows.append(nodes + branch)
+                cols.append(column[other])
+                values.append(sign * float(inductance[other] / inductance[branch]))
+    basis = sp.csr_array(sp.coo_array((values, (rows, cols)), shape=(size, nodes + len(tree))))
+    dropped = np.array([nodes + b for b in range(len(inductance)) if b not in tree], dtype=np.int64)
+    return Loops(basis, dropped)
+
+
+def fix_conserved_charge(
+    stamps: Stamps,
+    E: sp.csr_array,
+    F: sp.csr_array,
+    K: sp.csr_array,
+    s: FloatArray,
+    H: sp.csr_array,
+    names: Lazy[str],
+) -> tuple[sp.csr_array, sp.csr_array, sp.csr_array, FloatArray, sp.csr_array, Lazy[str]]:
+    """Set to zero, and drop, the charge of node sets that only capacitors tie to the rest."""
+    inductors = [(p, n) for p, n, _ in stamps.inductor_ends]
+    labels, ground = components(stamps.conductor_ends + inductors, stamps.node_count)
+    with_control = {ground}
+    for p, n in stamps.controlled_ends:
+        lp, ln = (np.where(node == GROUND, ground, labels[node]) for node in (p, n))
+        with_control |= set(lp[lp != ln].tolist()) | set(ln[lp != ln].tolist())
+    charge = E.diagonal()
+    for label in np.setdiff1d(labels, list(with_control)):
+        members = np.flatnonzero(labels == label)
+        nodes = node_names(names.take(members))
+        total = np.zeros(len(names))
+        total[members] = 1.0
+        noise, bias = total @ K, float(total @ s)
+        if np.abs(noise).max(initial=0.0) > 0:
+            raise CircuitError(
+                f"noise drives the charge of {listed(nodes)}, which nothing drains (a random walk); "
+                "give the cell a conductance",
+                nodes=nodes,
+            )
+        if bias != 0:
+            raise CircuitError(
+                f"a bias current charges {listed(nodes)} without bound; give the cell a conductance",
+                nodes=nodes,
+            )
+        # New coordinates: v_i = w_i + w_r. The row of w_r is then the conserved charge, which is
+        # set to zero and solved for w_r.
+        row = total @ E
+        reference = int(members[np.argmax(charge[members])])
+        shift = sp.lil_array(sp.eye_array(len(names)))
+        shift[members, [reference] * len(members)] = 1.0
+        U = sp.csr_array(shift)
+        weights = row @ U
+        solve = sp.lil_array(sp.eye_array(len(names)))
+        solve[reference, :] = -weights / weights[reference]
+        solve[reference, reference] = 0.0
+        R = U @ sp.csr_array(solve)
+        E, F, K, s, H = R.T @ E @ R, R.T @ F @ R, R.T @ K, np.asarray(R.T @ s), H @ R
+        stamps.conserved.append(reference)
+        stamps.isolated.update(members.tolist())
+    if stamps.conserved:
+        keep = np.setdiff1d(np.arange(len(names)), stamps.conserved)
+        E, F, K, s, H = E[keep][:, keep], F[keep][:, keep], K[keep], s[keep], H[:, keep]
+        names = names.take(keep)
+    return E, F, K, s, H, names
+
+
+def inverse_algebraic(Fzz: FloatArray, Kz: FloatArray, names: Lazy[str]) -> FloatArray:
+    """Invert the algebraic block or say which nodes make it singular."""
+    scale = np.abs(Fzz).max(axis=1, initial=0.0)
+    silent = np.flatnonzero(scale == 0)
+    _, singular, vt = la.svd(Fzz / np.where(scale > 0, scale, 1.0)[:, None])
+    if len(silent) == 0 and singular[-1] > 1e-13 * singular[0]:
+        return la.inv(Fzz)
+    null = silent if len(silent) else np.flatnonzero(np.abs(vt[-1]) > 1e-3 * np.abs(vt[-1]).max())
+    nodes = node_names([names[k] for k in null])
+    if len(silent) and np.abs(Kz[silent]).max(initial=0.0) > 0:
+        raise CircuitError(
+            f"noise current into {listed(nodes)} could flow only through inductors: its voltage would "
+            "be a derivative of white noise; give the node a capacitance or conductance",
+            nodes=nodes,
+        )
+    raise Undetermined(
+        f"the elimination of nodes without capacitance is singular at {listed(nodes)}: "
+        "the circuit does not determine the voltage; give the node a capacitance or conductance",
+        nodes=nodes,
+    )

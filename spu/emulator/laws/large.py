@@ -1,0 +1,347 @@
+"""Networks too large for dense matrices: a stationary law by sparse factors, and steps by the implicit midpoint.
+
+Where all of C, G, S and Gamma (`spu.emulator.laws.modes`) are multiples of the identity but one, which couples
+the cells, the law is known without any mode. With ``C`` the matrix that couples, ``v ~ N(0, s/(2 g) C^-1)``;
+with ``G`` (and ``S = a I + b G``), ``v ~ N(0, (a/(2 c)) G^-1 + (b/(2 c)) I)``: one sparse factorisation
+gives draws, and by selected inversion all variances and the covariances of coupled cells.
+
+In time, the implicit midpoint rule
+
+    (E - h F / 2) x' = (E + h F / 2) x + h s + sqrt(h) K n
+
+needs one factorisation for all steps. Its stationary covariance is exactly that of the equation, for
+any step: put ``F P E + E P F^T = -K K^T`` into ``cov(x') = cov(x)``. Its correlations in time are not:
+it turns a mode of pole p by ``(1 + p h / 2) / (1 - p h / 2)`` a step, where ``exp(p h)`` would be right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from spu.base.arrays import ComplexArray, FloatArray
+from spu.base.errors import CircuitError, InternalError
+from spu.base.selected_inverse import NotPositiveDefinite, SparseCholesky
+from spu.base.sparse import canonical, known_congruence, largest_eigenvalue
+from spu.emulator.equations.linear import StochasticODE
+from spu.emulator.laws.accuracy import hold_covariance
+from spu.emulator.laws.modes import Modes, NodalMatrices, multiple, nodal_matrices
+
+LARGE = 6000
+"""States from which on matrices are not made dense: such a one has 0.3 GB, and dense laws take minutes."""
+
+_MOST_ENTRIES = 100_000_000
+"""Most entries of a covariance that are worked out for a readout that mixes cells."""
+
+_HELD = 1e-9
+"""What products of rows of a matrix with columns of its inverse may be off, of their terms."""
+
+_FIT = 1e-13  # S = a I + b G to rounding
+
+
+@dataclass(frozen=True, eq=False)
+class SparseStationary:
+    """The stationary law of a large sparse network, as far as it is known.
+
+    Attributes
+    ----------
+    sde:
+        The equation.
+    nodal:
+        Its nodal matrices.
+    coupling:
+        The factorised matrix that couples the cells: C or G.
+    inverse, own:
+        The law of the voltages is ``inverse * coupling^-1 + own * I``, V^2 with the coupling's unit.
+    conductive:
+        Whether G couples, not C.
+    """
+
+    sde: StochasticODE
+    nodal: NodalMatrices
+    coupling: SparseCholesky
+    inverse: float
+    own: float
+    conductive: bool
+
+    @cached_property
+    def _rest(self) -> FloatArray:
+        """(n,) mean of the cells, V."""
+        if self.nodal.Gamma is not None or not self.nodal.drive.any():  # inductors shorten currents into cells
+            return np.zeros(self.coupling.n)
+        if self.conductive:
+            return self.coupling.solve(self.nodal.drive)
+        return np.asarray(self.nodal.drive / self.nodal.G.diagonal())
+
+    @cached_property
+    def _inverse_coupling(self) -> sp.csr_array:
+        """(n, n), of the inverse of the coupling matrix the entries that are wanted.
+
+        Held against the matrix itself: each row of it times the same column of the inverse is 1.
+        """
+        found = self.coupling.selected_inverse()
+        products = self.coupling.matrix.multiply(found)
+        ones, terms = products.sum(axis=1), abs(products).sum(axis=1)
+        wrong = ~(np.abs(ones - 1.0) <= _HELD * np.maximum(terms, 1.0))
+        if wrong.any():
+            k = int(np.argmax(wrong))
+            raise InternalError(
+                f"of the inverse of the matrix that couples the cells, column {k} times its row {k} is {ones[k]:.9g}"
+            )
+        return found
+
+    @cached_property
+    def voltage_mean(self) -> FloatArray:
+        """(p,) mean of the probes, V."""
+        return self.nodal.probes @ self._rest + self.sde.y0
+
+    @cached_property
+    def voltage_covariance(self) -> sp.csr_array:
+        """(p, p) V^2, sparse: variances of the probes, covariances of coupled cells and of cells read together.
+
+        Raises
+        ------
+        InternalError
+            If the law does not solve its Lyapunov equation.
+        """
+        hold_covariance(self.sde, self.multiply, self.state_variance, what="by sparse factors")
+        found = self._inverse_coupling * self.inverse
+        if self.own:
+            found.setdiag(found.diagonal() + self.own)  # all of which is stored
+        return known_congruence(canonical(self.nodal.probes), sp.csr_array(found))
+
+    @property
+    def readout_moments(self) -> tuple[FloatArray, sp.csr_array]:
+        """Mean (q,) and covariance (q, q), sparse, of the problem's variables."""
+        T = self.sde.readout.matrix
+        return T @ self.voltage_mean + self.sde.readout.offset, known_congruence(T, self.voltage_covariance)
+
+    @cached_property
+    def extremes(self) -> Modes:
+        """The modes of the largest and of the smallest eigenvalue of the coupling: all others lie between."""
+        start = np.cos(np.arange(self.coupling.n, dtype=np.float64) ** 2)
+        largest = largest_eigenvalue(lambda x: self.coupling.matrix @ x, start, tolerance=1e-6)
+        smallest = 1.0 / largest_eigenvalue(self.coupling.solve, start, tolerance=1e-6)
+        values = np.array([smallest, largest])
+        c, g = (multiple(matrix) or 0.0 for matrix in (self.nodal.C, self.nodal.G))
+        gamma = 0.0 if self.nodal.Gamma is None else multiple(self.nodal.Gamma) or 0.0
+        flat = np.ones(2)
+        empty = np.empty((0, 2))
+        capacitance, conductance = (flat * c, values) if self.conductive else (values, flat * g)
+        return Modes(empty, empty, capacitance, conductance, flat * gamma, flat, flat, empty)
+
+    @property
+    def poles(self) -> ComplexArray:
+        """Poles of the two extreme modes, 1/s."""
+        return self.extremes.poles
+
+    def poles_above(self, _share: float) -> ComplexArray:
+        """The same, whatever the share of a variance: every mode counts."""
+        return self.poles
+
+    @property
+    def seen(self) -> ComplexArray:
+        """The same: every mode counts as seen by the probes."""
+        return self.poles
+
+    @property
+    def slowest(self) -> float:
+        """The longest time constant, s."""
+        return float(self.time_constants[0])
+
+    @property
+    def time_constants(self) -> FloatArray:
+        """(2,) the longest and the shortest, s."""
+        constants = -1.0 / self.poles.real
+        return np.array([constants.max(), constants.min()])
+
+    @property
+    def fastest(self) -> float:
+        """Largest magnitude of a pole, 1/s."""
+        return float(np.abs(self.poles).max())
+
+    @cached_property
+    def state_variance(self) -> FloatArray:
+        """(states,) variances of voltages (V^2) and inductor currents (A^2), as ``sde.state_names``."""
+        voltages = self._inverse_coupling.diagonal() * self.inverse + self.own
+        if self.nodal.Gamma is None:
+            return voltages
+        # Every mode holds as much energy in its inductance as in its capacitance: gamma <phi^2> = c <v^2>.
+        gamma = multiple(self.nodal.Gamma) or 1.0
+        if self.conductive:
+            flux = voltages * ((multiple(self.nodal.C) or 0.0) / gamma)
+        else:
+            flux = np.full(len(voltages), self.inverse / gamma)
+        return np.concatenate([voltages, self.nodal.currents.power(2) @ flux])
+
+    def multiply(self, x: FloatArray) -> FloatArray:
+        """Multiply (states, k) by the covariance of the states."""
+        n = self.coupling.n
+        voltages = self.inverse * self.coupling.solve(x[:n]) + self.own * x[:n]
+        if self.nodal.Gamma is None:
+            return voltages
+        gamma = multiple(self.nodal.Gamma) or 1.0
+        flux = self.nodal.currents.T @ x[n:]
+        if self.conductive:
+            flux = self.coupling.solve(flux) * (self.inverse * (multiple(self.nodal.C) or 0.0) / gamma)
+        else:
+            flux = flux * (self.inverse / gamma)
+        return np.concatenate([voltages, self.nodal.currents @ flux])
+
+    def draw(self, normals: FloatArray) -> FloatArray:
+        """States (states, k) from the stationary law out of (`normals`, k) standard normals."""
+        n = self.coupling.n
+        v = np.sqrt(self.inverse) * self.coupling.sample_solve(normals[:n])
+        used = n
+        if self.own:
+            v += np.sqrt(self.own) * normals[used : used + n]
+            used += n
+        v += self._rest[:, None]
+        if self.nodal.Gamma is None:
+            return v
+        gamma = multiple(self.nodal.Gamma) or 1.0
+        if self.conductive:
+            scale = np.sqrt((multiple(self.nodal.C) or 0.0) / gamma)
+            flux = scale * np.sqrt(self.inverse) * self.coupling.sample_solve(normals[used : used + n])
+        else:
+            flux = np.sqrt(self.inverse / gamma) * normals[used : used + n]
+        static = self.nodal.drive / gamma  # held by the inductors
+        return np.concatenate([v, self.nodal.currents @ (flux + static[:, None])])
+
+    @property
+    def normals(self) -> int:
+        """Rows of normals that `draw` takes."""
+        return self.coupling.n * (1 + bool(self.own) + (self.nodal.Gamma is not None))
+
+
+def sparse_stationary(sde: StochasticODE) -> SparseStationary:
+    """The law of a large sparse network.
+
+    Raises
+    ------
+    CircuitError
+        If more than one of its matrices couples cells or differs from cell to cell, so that no closed form
+        is known, or if it is not stable.
+    """
+    nodal = nodal_matrices(sde)
+    if nodal is None:
+        raise _unknown(sde, "its cells are not all of one kind (one inductor each, or none)")
+    c, g, s = (multiple(matrix) for matrix in (nodal.C, nodal.G, nodal.S))
+    if nodal.Gamma is not None and multiple(nodal.Gamma) is None:
+        raise _unknown(sde, "its inductances differ or couple")
+    if g is not None and s is not None:
+        if g <= 0:
+            raise CircuitError("unstable: no conductance damps the cells, so there is no stationary law", nodes=())
+        return SparseStationary(sde, nodal, _factor(nodal.C, "capacitance", nodal, sde), s / (2.0 * g), 0.0, False)
+    if c is not None:
+        share = _share(nodal.S, nodal.G)
+        if share is not None and nodal.Gamma is not None and share[1]:
+            share = None
+        if share is not None:
+            a, b = share
+            return SparseStationary(
+                sde, nodal, _factor(nodal.G, "conductance", nodal, sde), a / (2.0 * c), b / (2.0 * c), True
+            )
+    raise _unknown(sde, "capacitances, conductances or noise differ from cell to cell")
+
+
+def _unknown(sde: StochasticODE, why: str) -> CircuitError:
+    return CircuitError(
+        f"{sde.E.shape[0]} states are too many for a general law (at most {LARGE}), and no closed form is known: {why}",
+        nodes=(),
+    )
+
+
+def _share(S: sp.csr_array, G: sp.csr_array) -> tuple[float, float] | None:
+    """``(a, b)`` with ``S = a I + b G``, or None."""
+    if abs(G - G.T).max() > 0:
+        return None
+    off_G, off_S = G - sp.diags_array(G.diagonal()), S - sp.diags_array(S.diagonal())
+    weight = float((off_G.power(2)).sum())
+    b = float(off_G.multiply(off_S).sum()) / weight if weight else 0.0
+    a = float((S.diagonal() - b * G.diagonal()).mean())
+    rest = S - b * G - a * sp.eye_array(S.shape[0])
+    return (a, b) if abs(rest).max() <= _FIT * abs(S).max() else None
+
+
+def _factor(matrix: sp.csr_array, what: str, nodal: NodalMatrices, sde: StochasticODE) -> SparseCholesky:
+    try:
+        return SparseCholesky(canonical((matrix + matrix.T) / 2), _read_together(matrix, nodal, sde))
+    except NotPositiveDefinite as error:
+        raise CircuitError(f"unstable: the {what} matrix is not positive definite ({error})", nodes=()) from None
+
+
+def _read_together(matrix: sp.csr_array, nodal: NodalMatrices, sde: StochasticODE) -> sp.csr_array | None:
+    """Pattern (n, n) of the covariances that the readout needs besides those of coupled cells; None for none.
+
+    A variable read from several cells needs the covariances of them all with each other, and with all
+    cells of every variable whose cells its own are coupled to.
+    """
+    readout = canonical(abs(sde.readout.matrix) @ abs(nodal.probes))
+    if (np.diff(readout.indptr) <= 1).all():
+        return None
+    shares = (readout.T @ readout > 0).astype(np.float64) + sp.eye_array(matrix.shape[0])
+    partners = np.asarray(shares.sum(axis=1))
+    joined = abs(matrix) > 0
+    if float(partners @ (joined.astype(np.float64) @ partners)) > _MOST_ENTRIES:
+        raise CircuitError("the readout mixes too many cells for a network this large", nodes=())
+    return canonical((shares @ joined @ shares) > 0)
+
+
+class Midpoint:
+    """The implicit midpoint rule with one factorisation for all steps.
+
+    Parameters
+    ----------
+    sde:
+        The equation, n states.
+    step:
+        s.
+    """
+
+    def __init__(self, sde: StochasticODE, step: float) -> None:
+        from scipy.sparse.linalg import splu
+
+        self.step = step
+        half = sde.F * (step / 2.0)
+        # Volts and amperes: each state on the scale of its own energy, so that pivots on the diagonal do.
+        scale = 1.0 / np.sqrt(sde.E.diagonal())
+        S = sp.diags_array(scale)
+        implicit = S @ (sde.E - half) @ S
+        options = {"SymmetricMode": True}
+        lu = splu(sp.csc_array(implicit), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
+        self._rows = np.argsort(lu.perm_r)
+        self._columns = np.asarray(lu.perm_c, dtype=np.int64)
+        self._lower = _columns(lu.L)
+        self._upper = _columns(lu.U)
+        self._scale = scale[:, None]
+        self._explicit = sp.csr_array(S @ (sde.E + half) @ S)
+        self._noise = sp.csr_array(S @ sde.K * np.sqrt(step))
+        self._drive = (scale * sde.s * step)[:, None]
+
+    @property
+    def normals(self) -> int:
+        """Rows of normals that a step takes."""
+        return self._noise.shape[1]
+
+    def advance(self, x: FloatArray, normals: FloatArray) -> FloatArray:
+        """One step of the states (n, k), with (``normals``, k) standard normals."""
+        from spu.emulator.laws.sparse_kernels import solve_lower, solve_upper
+
+        right = self._explicit @ (x / self._scale) + self._noise @ normals + self._drive
+        right = right[self._rows]
+        solve_lower(*self._lower, right)
+        solve_upper(*self._upper, right)
+        return right[self._columns] * self._scale
+
+
+def _columns(matrix: Any) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
+    """Starts, rows and values of a sparse matrix by columns, rows in rising order."""
+    ordered = sp.csc_array(matrix)
+    ordered.sort_indices()
+    return ordered.indptr.astype(np.int64), ordered.indices.astype(np.int64), ordered.data

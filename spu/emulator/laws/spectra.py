@@ -1,0 +1,372 @@
+"""Spectra and autocovariances: exact ones, those ngspice measures, and those estimated from sampled paths.
+
+A one-sided cross-spectral density is ``S_ij(f) = 2 E[Y_i conj(Y_j)]`` a hertz, f > 0: its real part integrates to
+the covariance, its diagonal is what designers call noise density. The exact one is ``H(f) H(f)^*`` with the transfer
+functions of all noise sources (`spu.emulator.laws.stationary`).
+
+From N samples of a path it is estimated by Welch's method (IEEE Trans. Audio Electroacoust. 15:70, 1967): the
+average of the periodograms of overlapping, windowed segments. At each frequency the estimate of a density is that
+density, smoothed by the window, times ``chi^2 / nu``; with K segments whose windows overlap by the normalised
+products rho_k, ``nu = 2 K / (1 + 2 sum (1 - k/K) rho_k)`` (Percival and Walden, Spectral Analysis for Physical
+Applications, 1993, eq. 292b). What the window smooths, sampling aliases and held noise adds is no error: from the
+autocovariance of the samples the expected estimate follows exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from spu.base.arrays import ComplexArray, FloatArray
+from spu.base.choice import first_largest, first_smallest, stable_order
+from spu.base.constants import UNIT_NOISE_DENSITY
+from spu.base.errors import InputError, InternalError, UsageError
+from spu.circuit.circuit import Circuit
+from spu.device.device import Device
+from spu.device.lower import lower
+from spu.emulator.equations.linear import stochastic_ode
+from spu.emulator.laws.large import LARGE
+from spu.emulator.laws.law import Law, solve
+from spu.emulator.laws.stationary import Stationary
+from spu.emulator.laws.welch import Estimate
+
+_BLOCK = 30_000_000
+"""Most numbers of transfer functions that are held at a time."""
+
+_PEAKS = 500
+"""Most resonances that get points of their own."""
+
+_INTEGRAL = 0.2
+"""What the integral of a spectrum over the frequencies that are drawn may be off."""
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """Exact cross-spectra.
+
+    Attributes
+    ----------
+    variables:
+        p names.
+    frequencies:
+        (f,) Hz.
+    density:
+        (f, p, p) one-sided, Hermitian, problem units squared a hertz; of an ensemble the average over programmings.
+    """
+
+    variables: tuple[str, ...]
+    frequencies: FloatArray
+    density: ComplexArray
+    _laws: tuple[Stationary, ...] = field(repr=False)
+    _maps: tuple[FloatArray, ...] = field(repr=False)
+
+    @property
+    def coherence(self) -> FloatArray:
+        """(f, p, p) ``|S_ij|^2 / (S_ii S_jj)``, from 0 to 1; 0 where one is silent."""
+        return coherence(self.density)
+
+    def autocovariance(self, lags: ArrayLike) -> FloatArray:
+        """``E[x(t + lag) x(t)^T]`` about the mean, (k, p, p) problem units squared, at lags (k,) in s."""
+        found = [autocovariance(law, lags, T) for law, T in zip(self._laws, self._maps, strict=True)]
+        return np.asarray(np.mean(found, axis=0))
+
+
+def coherence(density: ComplexArray) -> FloatArray:
+    """(f, p, p) magnitude-squared coherence of (f, p, p) cross-spectra."""
+    own = np.einsum("kii->ki", density).real
+    product = own[:, :, None] * own[:, None, :]
+    return np.asarray(np.abs(density) ** 2 / np.where(product > 0, product, 1.0))
+
+
+def spectrum(
+    subject: Device | Circuit,
+    frequencies: ArrayLike | None = None,
+    *,
+    variables: Sequence[str] | None = None,
+) -> Spectrum:
+    """Exact one-sided cross-spectra of what a device or circuit reads out.
+
+    Parameters
+    ----------
+    subject:
+        A device (of an ensemble the average of its programmings), or a circuit.
+    frequencies:
+        (f,) Hz, not negative; chosen from the poles unless given (`spectrum_frequencies`).
+    variables:
+        Names of those wanted; all unless given.
+
+    Raises
+    ------
+    CircuitError
+        If there is no stationary law.
+    InputError
+        For a frequency that is negative or no number, or a variable that does not exist.
+    UsageError
+        If the network is too large for its modes to be known.
+    InternalError
+        If a density over the chosen frequencies does not integrate to the variance.
+    """
+    laws = _laws(subject)
+    names = tuple(laws[0].sde.readout.variables)
+    chosen = names if variables is None else tuple(variables)
+    for name in chosen:
+        if name not in names:
+            raise InputError(f"no variable {name!r}; there are {', '.join(names[:6])}{'...' if len(names) > 6 else ''}")
+    if frequencies is None:
+        points = spectrum_frequencies(np.concatenate([law.poles for law in laws]))
+    else:
+        points = np.atleast_1d(np.asarray(frequencies, dtype=np.float64))
+        if not (np.isfinite(points) & (points >= 0)).all():
+            raise InputError("frequencies are numbers of hertz, not negative")
+    rows = [names.index(name) for name in chosen]
+    maps = tuple(law.sde.readout.matrix[rows].toarray() for law in laws)
+    found = [densities(law, points, T) for law, T in zip(laws, maps, strict=True)]
+    if frequencies is None and sum(len(law.poles) for law in laws) <= _PEAKS:
+        for law, T, density in zip(laws, maps, found, strict=True):
+            _hold_integral(law, points, density, T)
+    return Spectrum(chosen, points, np.asarray(np.mean(found, axis=0)), laws, maps)
+
+
+def _laws(subject: Device | Circuit) -> tuple[Stationary, ...]:
+    circuits = [lower(member) for member in subject.members()] if isinstance(subject, Device) else [subject]
+    return tuple(known_modes(solve(stochastic_ode(circuit))) for circuit in circuits)
+
+
+def known_modes(law: Law) -> Stationary:
+    """The law, refused where it is that of a large network."""
+    if not isinstance(law, Stationary):
+        raise UsageError(f"spectra need all modes: this network is too large (more than {LARGE} states)")
+    return law
+
+
+def densities(law: Stationary, frequencies: FloatArray, lift: FloatArray) -> ComplexArray:
+    """(f, q, q) one-sided cross-spectra of ``lift @ probes``, lift (q, p), at (f,) Hz."""
+    if law.modes is not None:
+        shapes = lift @ law.modes.probes
+        return np.asarray((shapes * law.modes.spectrum(frequencies)[:, None, :]) @ shapes.T, dtype=np.complex128)
+    size = lift.shape[1] * law.sde.K.shape[1]
+    parts = np.array_split(frequencies, max(1, min(len(frequencies), size * len(frequencies) // _BLOCK)))
+    found = []
+    for part in parts:
+        h = lift @ law.transfer(part)
+        found.append(h @ np.conj(np.swapaxes(h, 1, 2)))
+    return np.concatenate(found) * UNIT_NOISE_DENSITY**2
+
+
+def autocovariance(law: Stationary, lags: ArrayLike, lift: FloatArray) -> FloatArray:
+    """(k, q, q) autocovariance of ``lift @ probes`` at lags (k,) in s."""
+    if law.modes is not None:
+        modes = law.modes
+        shapes = lift @ modes.probes
+        each = modes.correlation(np.abs(np.atleast_1d(np.asarray(lags, dtype=np.float64)))) * modes.variance
+        return np.asarray((shapes * each[:, None, :]) @ shapes.T)
+    return np.asarray(lift @ law.autocovariance(lags) @ lift.T)
+
+
+def spectrum_frequencies(poles: ComplexArray) -> FloatArray:
+    """Choose frequencies (Hz): logarithmic from well below to well above the poles, dense at resonances."""
+    radii, widths = np.abs(poles) / (2 * np.pi), -poles.real / (2 * np.pi)
+    low, high = min(radii.min(), widths.min()) / 100, radii.max() * 100
+    grids = [np.geomspace(low, high, int(20 * np.log10(high / low)) + 1)]
+    # A peak of half-width w: points closest at its top, out to 30 w and to where the others are as close. Poles
+    # that nearly coincide share theirs.
+    centres = np.abs(poles.imag) / (2 * np.pi)
+    peaks: dict[tuple[int, float], tuple[float, float]] = {}
+    for f, w in zip(centres.tolist(), widths.tolist(), strict=True):
+        peaks.setdefault((round(10.0 * f / w), float(f"{w:.1e}")), (f, w))
+    for centre, width in sorted(peaks.values())[:_PEAKS]:
+        reach = max(4.1, float(np.arcsinh(0.1 * centre / width)))
+        grids.append(centre + width * np.sinh(np.linspace(-reach, reach, 2 * round(3 * reach) + 1)))
+    grid = np.unique(np.concatenate(grids))
+    return grid[(grid >= low) & (grid <= high)]
+
+
+def telling(covariance: FloatArray, most: int = 4) -> tuple[list[int], list[tuple[int, int]]]:
+    """Which cells and pairs to show of many.
+
+    Parameters
+    ----------
+    covariance:
+        (p, p).
+    most:
+        Cells to choose where there are more.
+
+    Returns
+    -------
+    Indices of cells, ascending: the two that go together most, the two that oppose each other most (or go together
+    least), the loudest; and the two pairs.
+    """
+    variance = np.diag(covariance)
+    size = np.sqrt(np.where(variance > 0, variance, np.inf))
+    p = len(variance)
+    if p == 1:
+        return [0], []
+    correlation = covariance / size / size[:, None]
+    rows, columns = np.triu_indices(p, 1)
+    each = correlation[rows, columns]
+    extremes = (first_largest(each, 1.0), first_smallest(each, 1.0))
+    pairs = list(dict.fromkeys((int(rows[k]), int(columns[k])) for k in extremes))
+    cells = list(dict.fromkeys([k for pair in pairs for k in pair] + stable_order(-variance).tolist()))
+    return sorted(cells[: max(most, 2 * len(pairs))] if p > most else range(p)), pairs
+
+
+@dataclass(frozen=True, eq=False)
+class Spectra:
+    """The same spectra three ways, of a few telling cells: q of them, in volts.
+
+    Attributes
+    ----------
+    cells:
+        q names.
+    pairs:
+        Pairs of them, by index, whose cross-spectra are telling.
+    frequencies, exact:
+        (f,) Hz, (f, q, q) V^2/Hz: the emulator's.
+    sweep_frequencies, sweep:
+        ngspice's ``.ac`` transfer functions with the densities of its sources, (g,) and (g, q, q); None where level
+        ``ac`` did not run.
+    noise_frequencies, noise:
+        ngspice's ``.noise``, (h,) and (h, q): densities alone.
+    transient:
+        Welch's estimate from ngspice's transient; None where level ``noise`` did not run.
+    expected:
+        What is expected of it: sampled and held noise, window and aliasing included, (w, q, q).
+    """
+
+    cells: tuple[str, ...]
+    pairs: list[tuple[int, int]]
+    frequencies: FloatArray
+    exact: ComplexArray
+    sweep_frequencies: FloatArray | None = None
+    sweep: ComplexArray | None = None
+    noise_frequencies: FloatArray | None = None
+    noise: FloatArray | None = None
+    transient: Estimate | None = None
+    expected: ComplexArray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Autocovariances:
+    """Autocovariances of a few telling variables, exact and sampled.
+
+    Attributes
+    ----------
+    variables, pairs:
+        q names; pairs of them by index.
+    lags, sampled, error:
+        (k,) s, (k, q, q) problem units squared, and the standard errors of these, None where they are not known.
+    fine, exact:
+        (g,) s and (g, q, q): the law's own, None where it is not known.
+    """
+
+    variables: tuple[str, ...]
+    pairs: list[tuple[int, int]]
+    lags: FloatArray
+    sampled: FloatArray
+    error: FloatArray | None
+    fine: FloatArray
+    exact: FloatArray | None
+
+
+def compare_autocovariances(
+    laws: Sequence[Law], sampled: FloatArray, interval: float, readouts: int
+) -> Autocovariances:
+    """Set sampled autocovariances beside the exact ones.
+
+    Parameters
+    ----------
+    laws:
+        Of all programmings.
+    sampled:
+        (lags + 1, p, p) problem units squared; by its first entry variables are chosen.
+    interval, readouts:
+        s between readouts, and how many there were in all.
+    """
+    chosen, pairs = telling(sampled[0])
+    names = laws[0].sde.readout.variables
+    lags: FloatArray = np.arange(len(sampled), dtype=np.float64) * interval
+    fine = np.linspace(0.0, lags[-1], min(600, 1 + 40 * (len(lags) - 1)))
+    exact = error = None
+    known = [law for law in laws if isinstance(law, Stationary)]
+    if len(known) == len(laws):
+        maps = [law.sde.readout.matrix[chosen].toarray() for law in known]
+        exact = np.mean([autocovariance(law, fine, T) for law, T in zip(known, maps, strict=True)], axis=0)
+        if len(known) == 1:
+            reach = len(lags) + int(min(2000.0, np.ceil(10.0 * known[0].time_constants[0] / interval)))
+            error = _scatter(autocovariance(known[0], np.arange(reach) * interval, maps[0]), len(lags), readouts)
+    places = [(chosen.index(a), chosen.index(b)) for a, b in pairs]
+    return Autocovariances(
+        tuple(names[k] for k in chosen), places, lags, sampled[:, chosen][:, :, chosen], error, fine, exact
+    )
+
+
+def _scatter(R: FloatArray, count: int, readouts: int) -> FloatArray:
+    """(count, q, q) standard errors of autocovariances estimated from that many readouts, from the known one R.
+
+    ``Var R_ij(l) = sum_m (R_ii(m) R_jj(m) + R_ij(m + l) R_ji(m - l)) / N`` (Bartlett 1946), the sum over all lags.
+    """
+    both = np.concatenate([np.swapaxes(R[:0:-1], 1, 2), R])
+    own = np.einsum("mii->mi", both)
+    products = own.T @ own
+    found = np.empty((count, *R.shape[1:]))
+    for lag in range(count):
+        crossed = (both[2 * lag :] * np.swapaxes(both[: len(both) - 2 * lag], 1, 2)).sum(axis=0)
+        found[lag] = np.sqrt(np.maximum(products + crossed, 0.0) / readouts)
+    return found
+
+
+def exact_spectra(law: Stationary) -> Spectra:
+    """The exact spectra of a few telling cells."""
+    cells, pairs = telling(law.voltage_covariance if not law.sde.D.nnz else law.band_covariance(0.0, _edge(law)))
+    frequencies = spectrum_frequencies(law.poles)
+    lift = np.eye(len(law.sde.probes))[cells]
+    exact = densities(law, frequencies, lift)
+    if len(law.poles) <= _PEAKS:
+        _hold_integral(law, frequencies, exact, lift)
+    return Spectra(
+        cells=tuple(law.sde.probes[k] for k in cells),
+        pairs=[(cells.index(a), cells.index(b)) for a, b in pairs],
+        frequencies=frequencies,
+        exact=exact,
+    )
+
+
+def _hold_integral(law: Stationary, frequencies: FloatArray, density: ComplexArray, lift: FloatArray) -> None:
+    """Hold densities (f, q, q) of ``lift @ probes`` at well chosen frequencies against its variances.
+
+    They are constant below the first frequency, and fall with its square above the last. By the trapezoid rule
+    between them they give variances to some per cent: enough to see a factor, a missing source or a wrong unit.
+
+    Raises
+    ------
+    InternalError
+        If one differs by more than `_INTEGRAL`.
+    """
+    if law.sde.D.nnz:
+        return
+    own = np.einsum("kii->ki", density).real
+    found = np.trapezoid(own, frequencies, axis=0) + own[0] * frequencies[0] + own[-1] * frequencies[-1]
+    expected = ((lift @ law.voltage_covariance) * lift).sum(axis=1)
+    loud = expected > 1e-9 * expected.max(initial=0.0)
+    off = np.abs(found - expected) > _INTEGRAL * expected
+    if (off & loud).any():
+        k = int(np.argmax(off & loud))
+        raise InternalError(f"a spectrum integrates to {found[k]:.4g}, where the variance is {expected[k]:.4g}")
+
+
+def _edge(law: Stationary) -> float:
+    """Hz, above all poles: where a cell sees white noise directly, its variance needs a band."""
+    return float(np.abs(law.poles).max())
+
+
+def correlations(transition: FloatArray, left: FloatArray, right: FloatArray, count: int) -> FloatArray:
+    """(count, q, q) ``left transition^l right`` for l from 0 on: the autocovariance of samples of a linear law."""
+    found = np.empty((count, len(left), right.shape[1]))
+    current = right
+    for lag in range(count):
+        found[lag] = left @ current
+        current = transition @ current
+    return found

@@ -1,0 +1,1 @@
+"""What is sampled: runs, their kernels and their noise."""

@@ -1,0 +1,217 @@
+"""Steps of a few trajectories in plain numpy, on the same noise: what the compiled loops are held against.
+
+One trajectory at a time, written from the equation and not from the loops. The first and the last steps of
+every run go through here (`spu.emulator.runs.langevin_run`), so a loop that does something else gives no result.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spu.base.arrays import FloatArray
+from spu.base.errors import InternalError
+from spu.emulator.runs import langevin_kernels as kernels
+from spu.emulator.runs.kernels import LANES
+from spu.emulator.runs.noise import BLOCK, WIDTH, fill_normals
+
+WordArray = NDArray[np.uint64]
+
+TOLERANCE = 1e-9
+"""Of a coordinate, and of how far it went, by which the two may differ: rounding, in another order."""
+
+MOST_PIECES = 100
+"""Pieces of steps that are taken again at most, of a trajectory."""
+
+
+class _Enough(Exception):
+    """More pieces than are worth taking again."""
+
+
+class Plain:
+    """Steps of one trajectory.
+
+    Parameters
+    ----------
+    law:
+        The equation, as the loops have it.
+    key, bridge_key:
+        Of the noise of steps, and inside them.
+    trajectory:
+        Which one.
+    """
+
+    def __init__(self, law: kernels.Law, key: WordArray, bridge_key: WordArray, trajectory: int) -> None:
+        self.law, self.key, self.bridge_key, self.trajectory = law, key, bridge_key, trajectory
+        self.pieces = 0
+        self.most = MOST_PIECES
+
+    def normals(self, address: int, key: WordArray) -> FloatArray:
+        """(n,) of one address, correlated."""
+        n = len(self.law.mobility)
+        out = np.empty((-(-n // BLOCK) * BLOCK, 1))
+        where, whose = (np.array([each], dtype=np.uint64) for each in (address, self.trajectory))
+        fill_normals(out, np.uint64(0), key, where, whose, np.empty((2, WIDTH), dtype=np.uint64))
+        z = out[:n, 0]
+        return np.asarray(self.law.factor @ z if len(self.law.factor) else z)
+
+    def of_step(self, number: int) -> FloatArray:
+        """(n,) normals of a step."""
+        coarse = self.law.coarse
+        found = sum(self.normals(number * coarse + part, self.key) for part in range(coarse))
+        return np.asarray(found) / np.sqrt(coarse)
+
+    def deviation(self, h: float) -> FloatArray:
+        """(n,) of the noise of ``h`` seconds."""
+        law = self.law
+        if law.scheme != kernels.BAOAB:
+            return np.asarray(law.deviation * np.sqrt(h))
+        return np.asarray(law.deviation * np.sqrt(-np.expm1(-2 * law.friction * h) / (2 * law.friction)))
+
+    def force(self, x: FloatArray, field: FloatArray) -> FloatArray:
+        """(n,)."""
+        return np.asarray(field - self.law.stiffness @ x - self.law.quadratic * x**2 - self.law.cubic * x**3)
+
+    def z(self, x: FloatArray, w: FloatArray, force: FloatArray, more: FloatArray, h: float) -> float:
+        """Rate times step."""
+        law = self.law
+        push = law.mobility * (np.abs(force) + np.abs(more))
+        inertial = law.scheme == kernels.BAOAB
+        reach = np.abs(x) + h * (np.abs(w) + h * push if inertial else push)
+        rate = law.linear + float((law.mobility * (2 * np.abs(law.quadratic) + 3 * law.cubic * reach) * reach).max())
+        return h * float(np.sqrt(rate)) if inertial else h * rate
+
+    def piece(
+        self, x: FloatArray, w: FloatArray, noise: FloatArray, field: FloatArray, h: float
+    ) -> tuple[FloatArray, FloatArray]:
+        """One piece of a step, by the scheme."""
+        law = self.law
+        if law.scheme == kernels.BAOAB:
+            w = w + 0.5 * h * law.mobility * self.force(x, field)
+            x = x + 0.5 * h * w
+            w = np.exp(-law.friction * h) * w + noise
+            x = x + 0.5 * h * w
+            return x, w + 0.5 * h * law.mobility * self.force(x, field)
+        first = law.mobility * self.force(x, field)
+        if law.scheme == kernels.HEUN:
+            second = law.mobility * self.force(x + h * first + noise, field)
+            return x + 0.5 * h * (first + second) + noise, w
+        return x + h * first + noise, w
+
+    def step(
+        self, x: FloatArray, w: FloatArray, number: int, h: float, begin: FloatArray, change: FloatArray, ghost: bool
+    ) -> tuple[FloatArray, FloatArray]:
+        """Step ``number``; a ghost takes it in halves at least, and holds itself to half the limit."""
+        law = self.law
+        z = self.of_step(number)
+        if law.scheme == kernels.LEIMKUHLER_MATTHEWS:
+            noise = 0.5 * (z + self.of_step(number + 1)) * self.deviation(h)
+            return self.piece(x, w, noise, begin + 0.5 * change, h)
+        noise = z * self.deviation(h)
+        middle = begin + 0.5 * change
+        # The loops judge a whole step by its mean field, the ghosts' and what is halved by that at its beginning.
+        whole = not ghost and not self.z(x, w, self.force(x, middle), change, h) > law.limit
+        if whole:
+            self.pieces += 1
+            return self.piece(x, w, noise, middle, h)
+        limit = 0.5 * law.limit if ghost else law.limit
+        return self._walk(x, w, number, h, begin, change, (int(ghost), limit), 0, 0, noise)
+
+    def _walk(
+        self,
+        x: FloatArray,
+        w: FloatArray,
+        number: int,
+        h: float,
+        begin: FloatArray,
+        change: FloatArray,
+        rule: tuple[int, float],
+        level: int,
+        place: int,
+        noise: FloatArray,
+    ) -> tuple[FloatArray, FloatArray]:
+        """Piece ``place`` of the ``2**level`` of a step."""
+        own = h / 2**level
+        base, limit = rule
+        at_start = begin + change * (place / 2**level)
+        if level >= base and not self.z(x, w, self.force(x, at_start), change, own) > limit:
+            self.pieces += 1
+            if self.pieces > self.most:
+                raise _Enough
+            return self.piece(x, w, noise, begin + change * ((place + 0.5) / 2**level), own)
+        bridge = self.normals(((1 << level) + place) << kernels.STEP_BITS | number, self.bridge_key)
+        decay = np.exp(-self.law.friction * own / 2)  # 1 where there is no velocity
+        share = 1 + decay**2
+        first = decay / share * noise + self.deviation(own / 2) / np.sqrt(share) * bridge
+        more = (level + 1, 2 * place, first), (level + 1, 2 * place + 1, noise - decay * first)
+        for each in more:
+            x, w = self._walk(x, w, number, h, begin, change, rule, *each)
+        return x, w
+
+
+class Span:
+    """A few steps of the first and of the last trajectory, before they are taken; `verify` afterwards.
+
+    Parameters
+    ----------
+    law, key, bridge_key, steps, period, watch:
+        As the loops have them.
+    tiles:
+        All of them.
+    last:
+        The number of the last trajectory.
+    """
+
+    def __init__(
+        self,
+        law: kernels.Law,
+        key: WordArray,
+        bridge_key: WordArray,
+        steps: kernels.Steps,
+        period: int,
+        watch: int,
+        tiles: list[kernels.Tile],
+        last: int,
+    ) -> None:
+        self.steps = steps
+        self.followed = []
+        begins, ends = steps.first % period, steps.first % period + len(steps.sizes)
+        watched = ends <= watch and (tiles[0].open[0] or begins == 0)
+        for tile, column in ((tiles[0], 0), (tiles[-1], last - int(tiles[-1].trajectories[0]))):
+            plain = Plain(law, key, bridge_key, int(tile.trajectories[column]))
+            begun = tile.x[:, column].copy(), tile.w[:, column].copy()
+            self.followed.append((plain, begun, tile.x[:, column], False))
+            if column < LANES and watched:
+                if begins:
+                    begun = tile.ghost[:, column].copy(), tile.ghost_w[:, column].copy()
+                self.followed.append((plain, begun, tile.ghost[:, column], True))
+
+    def verify(self) -> None:
+        """Take the steps.
+
+        Raises
+        ------
+        InternalError
+            If they end elsewhere.
+        """
+        steps = self.steps
+        for plain, (x, w), found, ghost in self.followed:
+            plain.pieces, begun, size = 0, x, np.abs(x)
+            try:
+                for k, h in enumerate(steps.sizes):
+                    low, high = steps.fields[steps.segment[k]], steps.fields[steps.segment[k] + 1]
+                    begin, change = low + steps.begin[k] * (high - low), (steps.end[k] - steps.begin[k]) * (high - low)
+                    x, w = plain.step(x, w, steps.first + k, float(h), begin, change, ghost)
+                    size = np.maximum(size, np.abs(x))
+            except _Enough:
+                continue
+            if not np.isfinite(x).all():
+                continue
+            gap = np.abs(found - x) / np.maximum(size + np.abs(x - begun), 1e-300)
+            worst = int(np.argmax(gap))
+            if not gap[worst] <= TOLERANCE:
+                raise InternalError(
+                    f"steps {steps.first} to {steps.first + len(steps.sizes)} of trajectory {plain.trajectory}"
+                    f"{', halved,' if ghost else ''} take coordinate {worst} from {begun[worst]:.6g} to "
+                    f"{found[worst]:.9g}, and plain numpy takes it to {x[worst]:.9g}"
+                )

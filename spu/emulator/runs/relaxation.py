@@ -1,0 +1,487 @@
+"""What a device of nonlinear cells does in time, and what is known of it without sampling."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from spu.base.arrays import FloatArray
+from spu.base.errors import CircuitError, InputError, InternalError, UsageError
+from spu.base.interrupt import Interrupt
+from spu.device.device import Device
+from spu.device.lower import lower
+from spu.emulator.equations.langevin import UNITS, Langevin, langevin
+from spu.emulator.laws.boltzmann import as_network
+from spu.emulator.laws.entropy import EntropyProduction, entropy_production, equilibrium_start
+from spu.emulator.laws.rest import DAMPING_STEP, coordinate_size, rest_state, slowest_motion
+from spu.emulator.runs.langevin_run import (
+    SCHEMES,
+    TYPICAL,
+    Grid,
+    Paths,
+    Schedule,
+    fastest,
+    linear_rate,
+    run,
+)
+from spu.emulator.runs.network_guard import (
+    ACCURACY,
+    REFUSED,
+    WARNED,
+    halved_steps,
+    hold_against_law,
+    step_bias,
+)
+
+if TYPE_CHECKING:
+    from spu.problems.network import ThermodynamicNetwork
+
+
+__all__ = ["NetworkSimulation", "simulate_network"]
+
+
+MOST_NUMBERS = 200_000_000
+"""States kept at most: 1.6 GB."""
+
+MOST_AT_REST = 300
+"""Units up to which the state at rest is looked for to choose a step: it takes some cubes of them."""
+
+_FIRST_LAW = 1e-7
+"""By which the first law may be missed: the rounding of a million steps."""
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkSimulation:
+    """Trajectories of a device of nonlinear cells, in problem units.
+
+    Attributes
+    ----------
+    variables:
+        p names.
+    times, device_times:
+        (k,) readouts, in units of the problem's time (s where there is no problem), and in s.
+    states:
+        (k, trajectories, p).
+    step, scheme, seed, speedup:
+        As used; the step in s, the largest where they differ.
+    pieces:
+        Mean number of pieces that a trajectory took a step in: 1 where none had to be refined.
+    step_error:
+        What the steps cost, from trajectories that were run with half of them, too, on the same noise: the
+        worst error of a mean in standard deviations, or of a variance relative to itself, beyond chance.
+    checked:
+        Moments at the last readout that were held against the exact stationary law.
+    warnings:
+        What should be known of the result.
+    heat, work:
+        (trajectories,) given to the bath and done by the inputs over the whole run, in units of the
+        device's ``theta``; None unless tracked. See `Langevin.energy` for whose heat it is.
+    first_law:
+        Largest ``|end - start - work + heat|`` over the size of the terms; None unless tracked.
+    entropy:
+        What was produced of it; None unless tracked.
+    seconds:
+        Wall time.
+    complete:
+        False if interrupted.
+    """
+
+    variables: tuple[str, ...]
+    times: FloatArray
+    device_times: FloatArray
+    states: FloatArray
+    step: float
+    scheme: str
+    pieces: float
+    step_error: float
+    checked: int
+    warnings: tuple[str, ...]
+    seed: int
+    speedup: float
+    coordinate: str
+    heat: FloatArray | None
+    work: FloatArray | None
+    energy_change: FloatArray | None
+    first_law: float | None
+    entropy: EntropyProduction | None
+    seconds: float
+    complete: bool
+
+    @property
+    def trajectories(self) -> int:
+        """How many."""
+        return self.states.shape[1]
+
+    @cached_property
+    def mean(self) -> FloatArray:
+        """(k, p)."""
+        return self.states.mean(axis=1)
+
+    @cached_property
+    def mean_error(self) -> FloatArray:
+        """(k, p) standard errors of ``mean``: trajectories are independent."""
+        return np.asarray(np.sqrt(self.variance / max(1, self.trajectories)))
+
+    @cached_property
+    def variance(self) -> FloatArray:
+        """(k, p), unbiased."""
+        return self.states.var(axis=1, ddof=min(1, self.trajectories - 1))
+
+    @cached_property
+    def variance_error(self) -> FloatArray:
+        """(k, p) standard errors of ``variance``, from the fourth moments found."""
+        fourth = ((self.states - self.mean[:, None, :]) ** 4).mean(axis=1)
+        return np.asarray(np.sqrt(np.maximum(fourth - self.variance**2, 0.0) / max(1, self.trajectories)))
+
+    @cached_property
+    def covariance(self) -> FloatArray:
+        """(p, p) at the last readout."""
+        return np.atleast_2d(np.cov(self.states[-1].T, ddof=min(1, self.trajectories - 1)))
+
+
+def simulate_network(
+    device: Device,
+    *,
+    times: ArrayLike | None = None,
+    trajectories: int = 1000,
+    step: float | None = None,
+    scheme: str | None = None,
+    start: ArrayLike | str = 0.0,
+    inputs: tuple[ArrayLike, ArrayLike] | None = None,
+    heat: bool = False,
+    seed: int = 0,
+    coarse: int = 1,
+    threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> NetworkSimulation:
+    """Run trajectories of a device of nonlinear cells and read them at given times.
+
+    Parameters
+    ----------
+    device:
+        Compiled (`spu.compiler.network`) or built by hand.
+    times:
+        Readout times, rising, in units of the problem's time (s where the device was compiled for
+        none); steps end there, and at the instants of ``inputs``. By default one, ten of the longest time
+        constants.
+    trajectories:
+        Independent ones.
+    step:
+        In the same unit, at most: pieces between readouts and instants of ``inputs`` are cut into equal ones.
+        It is taken as it is and refused where it is too coarse for the states met: where more than half of the
+        trajectories have a rate of more than one in a step, or where variances would be off by a third.
+
+        By default it is chosen, and then it is right for every state and input: typical states, and those that
+        the inputs of the time hold, move by a rate of `TYPICAL` in a step (of Heun 0.06), and a trajectory
+        that is found, or bound for, where its rate is above `LIMIT` (twice that) takes the step in halves, and
+        these again, on the same Brownian path. Means are then right to 1 % of a standard deviation, and variances
+        to 1 % (Euler-Maruyama 3 %); the noiseless motion to 0.3 % of how far it went.
+    scheme:
+        ``heun`` (weak order 2), ``euler-maruyama`` (1), ``leimkuhler-matthews`` (2 for stationary statistics
+        alone; its steps are not halved) or, where there is inertia, ``baoab`` (2). By default ``heun`` or ``baoab``.
+    start:
+        (p,) or (trajectories, p), problem units; ``"equilibrium"`` draws states (and velocities) from
+        the stationary law at the first inputs, of units that are not coupled or all quadratic.
+    inputs:
+        Instants (m,) and inputs I (m, p) then, problem units: straight lines between, constant
+        before and after; an instant given twice is a jump. The device's own unless given.
+    heat:
+        Book heat and work, and the entropy production (`spu.emulator.laws.entropy`); its total where the start is
+        ``"equilibrium"``.
+    seed:
+        Same seed, same noise, whatever the threads and the number of trajectories.
+    coarse:
+        Noise of ``coarse`` finer steps added up for each: runs of the same ``step / coarse`` follow
+        one Brownian path (first-order equations; where readouts and instants are multiples of the steps).
+    threads, progress:
+        As in `spu.simulate`.
+
+    Raises
+    ------
+    UsageError
+        For numbers that make no sense, or a step that is too coarse; the message says which one would do.
+    CircuitError
+        If the circuit has no such equation.
+    InternalError
+        If what came out is not what plain numpy makes of the same noise (first and last steps), is moved by
+        halved steps more than is said above, contradicts the exact law where it is known and must have been
+        reached (`spu.emulator.runs.network_guard`), or breaks the first law.
+
+    Notes
+    -----
+    An interrupt (ctrl-C) ends the run early; the result then says ``complete=False``.
+    """
+    began = time.perf_counter()
+    equation = langevin(lower(device))
+    scales = device.scales
+    speedup = 1.0 if scales is None else scales.speedup
+    second = 1.0 if scales is None else scales.time / speedup  # s a unit of problem time
+    for name, value in (("trajectories", trajectories), ("coarse", coarse)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+            raise UsageError(f"{name} must be a whole number, 1 or more, not {value!r}")
+    if seed < 0:
+        raise UsageError(f"seed must not be negative, not {seed!r}")
+    chosen = scheme or ("baoab" if equation.mass is not None else "heun")
+    if chosen not in SCHEMES:
+        raise UsageError(f"no scheme {scheme!r}; valid: {', '.join(SCHEMES)}")
+    given = None if step is None else float(step) * second
+    if given is not None and not 0 < given < np.inf:
+        raise UsageError(f"the step must be positive, not {step!r}")
+    seconds = _readout_times(times, second, equation)
+    numbers = len(seconds) * trajectories * equation.n
+    if numbers > MOST_NUMBERS:
+        raise UsageError(f"{numbers} numbers to keep are more than {MOST_NUMBERS}: fewer times or trajectories")
+    schedule = Schedule(np.zeros(1), equation.field[None, :])
+    if inputs is not None:
+        schedule = input_schedule(device, equation, inputs)
+    ends = None
+    if isinstance(start, str):
+        ends = _ends(device, equation, start, schedule, float(seconds[-1]))
+        origin, velocity = _drawn(equation, ends[0], trajectories, seed)
+    else:
+        origin, velocity = _origin(equation, start, trajectories), None
+    fits = _fitting_steps(equation, schedule, chosen)
+    grid = Grid.of(
+        seconds,
+        schedule.times,
+        fits if given is None else lambda middle: np.full(len(middle), given),
+        given is None and chosen != "leimkuhler-matthews",
+    )
+    finest = float(
+        min(fits(0.5 * (grid.marks[1:] + grid.marks[:-1])).min(initial=np.inf), _fit(equation, origin, chosen))
+    )
+    advice = f"--step {finest / second:.2g} would do, or none: it is chosen then"
+    if chosen == "leimkuhler-matthews":
+        advice = f"--step {finest / second:.2g} would do, or the scheme heun without a step"
+    with Interrupt() as interrupt:
+        paths = run(
+            equation,
+            grid=grid,
+            trajectories=trajectories,
+            seed=seed,
+            scheme=chosen,
+            start=origin,
+            velocity=velocity,
+            schedule=schedule,
+            track=heat,
+            coarse=coarse,
+            advice=advice,
+            threads=threads,
+            progress=progress,
+            interrupted=lambda: interrupt.seen,
+        )
+    step_error, warnings = _judge_steps(paths, grid, chosen, advice, equation)
+    checked = 0
+    if len(paths.times) == len(seconds):
+        checked = _held_against_law(device, equation, paths, schedule, ends, chosen, grid)
+    complete = len(paths.times) == len(seconds)
+    heat_given, work, change, first_law = _booked(paths, equation)
+    entropy = None
+    if heat_given is not None and work is not None:
+        unknown = "" if complete else "the run was interrupted"
+        if ends is None:
+            unknown = 'the law at the start is known where the start is "equilibrium"'
+        entropy = entropy_production(equation, heat_given, work, ends, unknown)
+    return NetworkSimulation(
+        equation.readout.variables,
+        paths.times / second,
+        paths.times,
+        equation.read(paths.states),
+        grid.largest,
+        chosen,
+        paths.pieces,
+        step_error,
+        checked,
+        warnings,
+        seed,
+        speedup,
+        UNITS[equation.coordinate],
+        heat_given,
+        work,
+        change,
+        first_law,
+        entropy,
+        time.perf_counter() - began,
+        complete,
+    )
+
+
+def _origin(equation: Langevin, start: ArrayLike, trajectories: int) -> FloatArray:
+    """Coordinates at the start, (n,) or (trajectories, n)."""
+    origin = (np.asarray(start, dtype=np.float64) - equation.readout.offset) * equation.units
+    if origin.shape not in ((), (equation.n,), (trajectories, equation.n)) or not np.isfinite(origin).all():
+        raise UsageError(f"start must be finite, one number a variable ({equation.n}), or that for each trajectory")
+    return np.broadcast_to(origin, origin.shape if origin.ndim else (equation.n,))
+
+
+def _ends(
+    device: Device, equation: Langevin, start: str, schedule: Schedule, duration: float
+) -> tuple[ThermodynamicNetwork, ThermodynamicNetwork]:
+    """The network at the first and at the last inputs."""
+    if start != "equilibrium":
+        raise UsageError(f'start is numbers or "equilibrium", not {start!r}')
+    fields = schedule.at(np.array([0.0, duration]))
+    first, last = (as_network(replace(equation, field=field), device.scales) for field in fields)
+    return first, last
+
+
+def _drawn(
+    equation: Langevin, network: ThermodynamicNetwork, trajectories: int, seed: int
+) -> tuple[FloatArray, FloatArray | None]:
+    try:
+        return equilibrium_start(equation, network, trajectories, seed)
+    except (CircuitError, InputError) as error:
+        raise UsageError(f"no start in equilibrium: {error.message}") from None
+
+
+def _fit(equation: Langevin, x: FloatArray, scheme: str) -> float:
+    """The step (s) that fits the farthest of states x (..., n)."""
+    return TYPICAL[scheme] / max(1e-300, float(fastest(equation, linear_rate(equation), x).max()))
+
+
+def _fitting_steps(equation: Langevin, schedule: Schedule, scheme: str) -> Callable[[FloatArray], FloatArray]:
+    """The step (s) that fits typical states and those that the fields hold, as a function of the time (m,), s.
+
+    Only a first guess of what is efficient: trajectories that are elsewhere halve it.
+    """
+    linear, size = linear_rate(equation), 2 * coordinate_size(equation)
+    stiffness, cubic = np.diag(equation.stiffness), np.maximum(equation.cubic, 1e-300)
+    quartic = equation.cubic > 0
+    wells = np.sqrt(np.maximum(-stiffness, 0.0) / cubic) + np.abs(equation.quadratic) / cubic
+    pull = np.abs(schedule.rows)
+    linear_law = np.where(stiffness > 0, pull / np.where(stiffness > 0, stiffness, 1.0), np.inf)
+    held = np.minimum(linear_law, np.cbrt(pull / cubic))
+    reach = size + np.where(quartic, held + wells, 0.0)
+    if equation.n <= MOST_AT_REST:
+        with suppress(CircuitError):  # if it never rests, what it does is followed by halving
+            reach = np.maximum(reach, size + np.abs(rest_state(equation)))
+    steps = TYPICAL[scheme] / fastest(equation, linear, reach)
+    if equation.mass is not None:
+        steps = np.minimum(steps, DAMPING_STEP * float((equation.mobility * equation.mass).min()))
+    of_segment = np.minimum(steps[1:], steps[:-1])
+
+    def fitting(middle: FloatArray) -> FloatArray:
+        return np.asarray(of_segment[schedule.between(middle, middle)[0]])
+
+    return fitting
+
+
+def _judge_steps(
+    paths: Paths, grid: Grid, scheme: str, advice: str, equation: Langevin
+) -> tuple[float, tuple[str, ...]]:
+    """The error of the steps, and what is to be said of it.
+
+    Raises
+    ------
+    UsageError
+        If steps that were given are too coarse.
+    InternalError
+        If steps that were chosen are.
+    """
+    gap = halved_steps(paths, scheme)
+    if grid.refined:
+        if gap.error > ACCURACY[scheme]:
+            name = equation.names[gap.coordinate]
+            raise InternalError(f"half the step moves the {gap.what} of {name} by {gap.error:.2g} of its size")
+        return gap.error, ()
+    bias = max(step_bias(scheme, paths.rate), gap.error)
+    if paths.over > 0.5 or not bias <= REFUSED:
+        expected = "they are unstable" if paths.over > 0.5 else f"a variance is off by about {100 * bias:.0f} %"
+        raise UsageError(f"steps of {grid.largest:.3g} s are too coarse for the states met ({expected}): {advice}")
+    if bias > WARNED:
+        return gap.error, (f"the steps are coarse: variances are off by up to about {100 * bias:.0f} %; {advice}",)
+    return gap.error, ()
+
+
+def _held_against_law(
+    device: Device,
+    equation: Langevin,
+    paths: Paths,
+    schedule: Schedule,
+    ends: tuple[ThermodynamicNetwork, ThermodynamicNetwork] | None,
+    scheme: str,
+    grid: Grid,
+) -> int:
+    """How many final moments were held against the law; see `spu.emulator.runs.network_guard.hold_against_law`."""
+    end = float(grid.marks[-1])
+    fields = schedule.fields
+    moving = np.flatnonzero((fields != fields[-1]).any(axis=1))
+    changed = schedule.times[moving[-1] + 1] if len(moving) else 0.0
+    if changed > end:
+        return 0
+    constant = not len(moving) or changed <= 0
+    try:
+        equation.theta()
+        last = as_network(replace(equation, field=fields[-1]), device.scales)
+    except CircuitError:
+        return 0
+    second = 1.0 if device.scales is None else device.scales.time
+    damping = 1.0
+    if equation.mass is not None:  # far from ringing, velocities only slow it down
+        friction = 1 / (equation.mobility * equation.mass)
+        damping = 0.5 if friction.min() > 4 * float(fastest(equation, linear_rate(equation), 0 * friction)) else 0.0
+    # A quadrature costs as much as some hundred thousand normals.
+    budget = max(4, int(1e-2 * grid.total * paths.states.shape[1] * equation.n / 1e5))
+    return hold_against_law(
+        last,
+        paths.states[-1] / equation.units,
+        elapsed=(end - max(0.0, float(changed))) / second,
+        stationary=ends is not None and constant,
+        damping=damping,
+        accuracy=max(ACCURACY[scheme], 0.0 if grid.refined else 2 * step_bias(scheme, paths.rate)),
+        most=budget,
+    )
+
+
+def input_schedule(device: Device, equation: Langevin, inputs: tuple[ArrayLike, ArrayLike]) -> Schedule:
+    """Inputs in problem units as fields of the equation, in s.
+
+    Raises
+    ------
+    UsageError
+        If instants fall, or the numbers do not fit.
+    """
+    if device.network is None or device.scales is None:
+        raise UsageError("inputs in time are in problem units: the device was compiled for no network")
+    scales = device.scales
+    instants = np.asarray(inputs[0], dtype=np.float64)
+    values = np.asarray(inputs[1], dtype=np.float64)
+    if instants.ndim != 1 or not len(instants) or (np.diff(instants) < 0).any() or not np.isfinite(instants).all():
+        raise UsageError("the instants of inputs must be finite and must not fall")
+    if values.shape != (len(instants), equation.n) or not np.isfinite(values).all():
+        raise UsageError(f"inputs must be {len(instants)} x {equation.n} finite numbers: an instant a row")
+    force = scales.speedup * scales.energy / equation.units
+    fields = equation.field + (values - device.network.input) * force
+    return Schedule(instants * scales.time / scales.speedup, fields)
+
+
+def _readout_times(times: ArrayLike | None, second: float, equation: Langevin) -> FloatArray:
+    if times is None:
+        return np.array([10 * slowest_motion(equation)])
+    found = np.atleast_1d(np.asarray(times, dtype=np.float64)) * second
+    if found.ndim != 1 or not np.isfinite(found).all() or (found < 0).any() or (np.diff(found) < 0).any():
+        raise UsageError("readout times must be finite, not negative and not falling")
+    return found
+
+
+def _booked(
+    paths: Paths, equation: Langevin
+) -> tuple[FloatArray | None, FloatArray | None, FloatArray | None, float | None]:
+    """Heat, work and change of energy in units of theta, and by how much they miss the first law."""
+    if paths.heat is None or paths.work is None or paths.start is None or paths.end is None:
+        return None, None, None, None
+    change = paths.end - paths.start
+    # Every step's terms are booked one by one: sums may differ by the rounding of the largest energy.
+    size = np.abs(paths.start) + np.abs(paths.end) + np.abs(paths.heat) + np.abs(paths.work)
+    gap = np.abs(change - paths.work + paths.heat) / np.where(size > 0, size, 1.0)
+    theta = float(equation.ratios.max()) or 1.0
+    if not gap.max() <= _FIRST_LAW:
+        raise InternalError(f"the first law is missed by {gap.max():.2g} of the energies")
+    return paths.heat / theta, paths.work / theta, change / theta, float(gap.max())

@@ -1,0 +1,414 @@
+"""Many trajectories, or one long one, streamed: which way to step, over threads, and what is counted.
+
+Nothing here grows with time: a run holds the present state of every trajectory and sums. The work is
+cut into tiles (groups of trajectories) and chunks (steps at a time) by rules that look at the
+problem and the number of trajectories only, every tile keeps its own sums, and these are added in
+order at the end: threads change no bit.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import scipy.linalg as la
+from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
+
+from spu.base.arrays import FloatArray
+from spu.emulator.laws.modes import Modes
+from spu.emulator.laws.propagate import Step, exact_step, factor, step_law
+from spu.emulator.laws.stationary import Stationary
+from spu.emulator.runs import kernels
+from spu.emulator.runs.kernels import LANES, DenseStep, ModalStep, Tile
+from spu.emulator.runs.noise import BLOCK, key_of
+
+_ROUND = 0.1
+"""Seconds of work between looks at the clock and at ctrl-C."""
+
+_INDEPENDENT_TILES, _DRAWS = 16, 64
+"""Independent draws: how many tiles, and how many draws side by side."""
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """A way of drawing samples.
+
+    Attributes
+    ----------
+    name:
+        ``dense``, ``modal`` or ``independent``.
+    why:
+        What it does, and why it was chosen, in a few words.
+    start, step:
+        The law of the first readout and of every further one (`spu.emulator.runs.kernels`).
+    rows, drawn, observed:
+        Sizes of a state, of its noise, and of what is observed of it.
+    lift:
+        (p, observed): probes from observed rows; None where these are the probes.
+    """
+
+    name: str
+    why: str
+    start: DenseStep | ModalStep
+    step: DenseStep | ModalStep
+    rows: int
+    drawn: int
+    observed: int
+    lift: FloatArray | None = None
+
+
+def choose_method(law: Stationary, interval: float, name: str | None = None) -> Method:
+    """The way to step from readout to readout, ``interval`` seconds apart: by modes if there are any.
+
+    ``name`` forces ``modal``, for which the law must have modes (`Stationary.modes`), or ``dense``.
+    """
+    if name != "dense" and law.modes is not None:
+        return modal_method(law.modes, interval)
+    return dense_method(law, interval)
+
+
+def dense_method(law: Stationary, interval: float) -> Method:
+    """Exact propagation of all states together."""
+    dense = law.dense
+    step = exact_step(dense, interval, law.covariance)
+    why = f"exact steps of all {len(dense.A)} states together, as the circuit's matrices do not commute"
+    return method_of_steps(factor(law.covariance), step, dense.H, why)
+
+
+def method_of_steps(start: FloatArray, step: Step, observe: FloatArray, why: str = "") -> Method:
+    """Exact propagation by a given step (n states), from a start with the factor (n, k), seen by (p, n)."""
+    n, seen = len(start), np.ascontiguousarray(observe)
+    first = DenseStep(np.ascontiguousarray(start), seen, 0)
+    every = DenseStep(np.ascontiguousarray(np.hstack([step.transition, step.factor])), seen, n)
+    return Method(
+        "dense", why, first, every, rows=n, drawn=max(start.shape[1], step.factor.shape[1]), observed=len(seen)
+    )
+
+
+def modal_method(modes: Modes, interval: float) -> Method:
+    """Exact propagation mode by mode: two states each, or two modes of one state."""
+    n, drift = len(modes.variance), modes.drift()
+    order = drift.shape[1]
+    Q = np.zeros_like(drift)
+    Q[:, 0, 0] = modes.noise / modes.capacitance**2
+    transition, covariance = step_law(drift, Q, interval)
+    stationary = modes.variance[:, None, None] * np.eye(order)
+    roots = [_small_roots(each) for each in (stationary, covariance)]
+    transitions = [np.zeros_like(drift), transition]
+    if order == 1:
+        transitions, roots = [_paired(each) for each in transitions], [_paired(each) for each in roots]
+    systems, shown = len(roots[0]), 3 - order
+    lift = modes.probes
+    if systems * shown > n:
+        lift = np.column_stack([lift, np.zeros(len(lift))])
+    start, step = (
+        ModalStep(np.ascontiguousarray(each), root, shown) for each, root in zip(transitions, roots, strict=True)
+    )
+    return Method(
+        "modal",
+        f"exact steps of {n} independent modes, as the circuit's matrices commute",
+        start,
+        step,
+        rows=2 * systems,
+        drawn=BLOCK,
+        observed=systems * shown,
+        lift=np.ascontiguousarray(lift),
+    )
+
+
+def _small_roots(covariance: FloatArray) -> FloatArray:
+    """Lower triangular square roots of (k, 1, 1) or (k, 2, 2) positive semidefinite matrices."""
+    root = np.zeros_like(covariance)
+    root[:, 0, 0] = np.sqrt(covariance[:, 0, 0])
+    if covariance.shape[1] == 2:
+        root[:, 1, 0] = covariance[:, 1, 0] / np.where(root[:, 0, 0] > 0, root[:, 0, 0], 1.0)
+        root[:, 1, 1] = np.sqrt(np.maximum(covariance[:, 1, 1] - root[:, 1, 0] ** 2, 0.0))
+    return root
+
+
+def _paired(single: FloatArray) -> FloatArray:
+    """Systems of one state (k, 1, 1) as systems of two that do not touch each other."""
+    values = np.zeros(len(single) + len(single) % 2)
+    values[: len(single)] = single[:, 0, 0]
+    pairs = np.zeros((len(values) // 2, 2, 2))
+    pairs[:, 0, 0], pairs[:, 1, 1] = values[::2], values[1::2]
+    return pairs
+
+
+def independent_method(law: Stationary) -> Method:
+    """Independent draws of the probes from the stationary law."""
+    root = _root(law.voltage_covariance)
+    probes, drawn = root.shape
+    step = DenseStep(root, np.eye(probes), 0)
+    why = "independent draws from the stationary law: no time passes"
+    return Method("independent", why, step, step, rows=probes, drawn=drawn, observed=probes)
+
+
+def _root(covariance: FloatArray) -> FloatArray:
+    """A factor of a covariance, by Cholesky where it is definite: several times cheaper."""
+    try:
+        return np.ascontiguousarray(la.cholesky(covariance, lower=True))
+    except la.LinAlgError:
+        return np.ascontiguousarray(factor(covariance))
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """What a run has counted, about the mean of the law.
+
+    Attributes
+    ----------
+    readouts:
+        Of each trajectory (of the first, where they differ).
+    samples:
+        In all.
+    total:
+        (p,) sum of the probes' deviations, V.
+    products:
+        (lags + 1, p, p) sums of ``y(k) y(k - lag)^T``, V^2, and how many pairs (lags + 1,) went into each.
+    pairs:
+        See ``products``.
+    kept:
+        (trajectories, kept, p) every so-manieth readout's deviation, V.
+    ends:
+        (states, trajectories) where they are at the end, or of draws the last ones.
+    counted_total, counted_products:
+        What was counted before it was lifted to the probes (`Method.lift`); the same where it was not.
+    """
+
+    readouts: int
+    samples: int
+    total: FloatArray
+    products: FloatArray
+    pairs: NDArray[np.int64]
+    kept: FloatArray
+    ends: FloatArray
+    counted_total: FloatArray
+    counted_products: FloatArray
+
+    @property
+    def mean(self) -> FloatArray:
+        """(p,) sample mean of the deviations, V."""
+        return self.total / self.samples
+
+    @property
+    def autocovariance(self) -> FloatArray:
+        """(lags + 1, p, p) about the sample mean, V^2; entry 0 is the covariance (divided by the count)."""
+        counts = np.maximum(self.pairs, 1)[:, None, None]
+        return self.products / counts - np.outer(self.mean, self.mean)
+
+
+def tile_width(trajectories: int) -> int:
+    """Trajectories of a tile: enough for efficient products, few enough that threads share the work."""
+    return max(32, min(128, trajectories // 16 // LANES * LANES))
+
+
+def run(
+    method: Method,
+    *,
+    trajectories: int,
+    steps: int,
+    seed: int,
+    lags: int = 0,
+    every: int = 0,
+    count: bool = True,
+    threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> Sums:
+    """Run trajectories and count.
+
+    Parameters
+    ----------
+    method:
+        How to step.
+    trajectories, steps:
+        How many, and readouts of each; for independent draws ``steps`` are shared among the trajectories.
+    seed:
+        Of the noise.
+    lags:
+        Autocovariances up to this many readouts apart.
+    every:
+        Keep every so-manieth readout of each trajectory; 0 keeps none.
+    count:
+        False steps only: nothing is observed.
+    threads:
+        At most so many; all processors unless given. They change no bit of the result.
+    progress:
+        Called with readouts done and wanted.
+    interrupted:
+        Asked now and then; True ends the run with what there is.
+    """
+    observed = method.observed if count else 0
+    tiles, lengths, chunk = _tiles(method, trajectories, steps, lags, every, observed)
+    threads = min(len(tiles), threads or available_threads())
+    blas, key = kernels.blas_addresses(), key_of(seed)
+    start, step = ([kernels.drive.bind(blas, tile, law, key) for tile in tiles] for law in (method.start, method.step))
+    wanted = sum(tile.state.shape[1] * length for tile, length in zip(tiles, lengths, strict=True))
+    done = 0
+    with parallel(threads) as each:
+
+        def advance(drive: list[Callable[..., None]], until: int) -> None:
+            def one(number: int) -> None:
+                many = min(until, lengths[number]) - done
+                if many > 0:
+                    drive[number](done, many, every)
+
+            each(one, range(len(tiles)))
+
+        advance(start, 1)
+        done = 1
+        for more in rounds(max(lengths) - 1, chunk, interrupted):
+            advance(step, 1 + more)
+            done = 1 + more
+            if progress is not None:
+                progress(_so_far(tiles, lengths, done), wanted)
+    return _gather(method, tiles, lengths, done, lags, every, observed)
+
+
+def _tiles(
+    method: Method, trajectories: int, steps: int, lags: int, every: int, observed: int
+) -> tuple[list[Tile], list[int], int]:
+    """Tiles, the readouts that each of their trajectories is to take, and the steps of a chunk.
+
+    Widths are multiples of `LANES`, or one: of trajectories that are left over each is a tile of its own.
+    """
+    shares: list[tuple[tuple[int, int, int, int, int], int, int]] = []  # address, width, length
+    if method.name == "independent":
+        # Draw number k * width + b of its tile is column b of step k.
+        width = _DRAWS
+        each = max(1, -(-(steps // width) // _INDEPENDENT_TILES))
+        for first in range(0, steps // width, each):
+            length = min(each, steps // width - first)
+            shares.append(((first * width, 0, width, 1, 0), width, length))
+        if steps % width:
+            shares.append(((steps - steps % width, 0, 1, 1, 0), 1, steps % width))
+    else:
+        width = tile_width(trajectories)
+        whole = trajectories // LANES * LANES
+        shares += [((0, first, 1, 0, 1), min(width, whole - first), steps) for first in range(0, whole, width)]
+        shares += [((0, first, 1, 0, 1), 1, steps) for first in range(whole, trajectories)]
+    modal = isinstance(method.step, ModalStep)
+    # A pair of modes goes through a chunk in the nearest cache; else a chunk is what is counted at once.
+    columns = 512 if modal else 1024
+    # The same for all tiles, so that rounds end where chunks do.
+    chunk = max(1, min(columns // shares[0][1], max(length for _, _, length in shares)))
+    noise = -(-method.drawn // BLOCK) * BLOCK
+    tiles = [
+        kernels.new_tile(
+            address,
+            state=method.rows if modal else method.rows + noise,
+            drawn=0 if modal else noise,
+            path=(BLOCK, chunk * width) if modal else (method.rows, width),
+            observed=observed,
+            width=width,
+            chunk=chunk,
+            lags=lags,
+            kept=_kept(address, width, length, every),
+        )
+        for address, width, length in shares
+    ]
+    return tiles, [length for _, _, length in shares], chunk
+
+
+def _kept(address: Sequence[int], width: int, length: int, every: int) -> tuple[int, int]:
+    """Rows and columns of what a tile keeps: trajectories by readouts, or one row of draws."""
+    if not every:
+        return width, 0
+    if address[3]:
+        first, last = address[0], address[0] + width * length
+        return 1, -(-last // every) - -(-first // every)
+    return width, -(-length // every)
+
+
+def rounds(total: int, chunk: int, interrupted: Callable[[], bool]) -> Iterator[int]:
+    """Cut ``total`` steps into rounds that take about as long as one wants to wait: yields where each ends.
+
+    Every round but the last is a whole number of chunks, so that its length changes no bit.
+    """
+    done, size = 0, chunk
+    while done < total and not interrupted():
+        started = time.perf_counter()
+        done = min(total, done + size)
+        yield done
+        if time.perf_counter() - started < _ROUND:
+            size *= 4
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """The BLAS libraries of this process: looking for them takes milliseconds, more than a short run."""
+    return ThreadpoolController()
+
+
+@contextmanager
+def parallel(threads: int) -> Iterator[Callable[[Callable[[int], None], range], None]]:
+    """A parallel ``for``, with BLAS held to one thread: tiles are what is shared out."""
+    with _libraries().limit(limits=1, user_api="blas"):
+        if threads == 1:
+
+            def one_by_one(work: Callable[[int], None], numbers: range) -> None:
+                for number in numbers:
+                    work(number)
+
+            yield one_by_one
+            return
+        with ThreadPoolExecutor(threads) as pool:
+
+            def side_by_side(work: Callable[[int], None], numbers: range) -> None:
+                for done in [pool.submit(work, number) for number in numbers]:
+                    done.result()
+
+            yield side_by_side
+
+
+def _so_far(tiles: list[Tile], lengths: list[int], done: int) -> int:
+    return sum(tile.state.shape[1] * min(done, length) for tile, length in zip(tiles, lengths, strict=True))
+
+
+def _gather(
+    method: Method, tiles: list[Tile], lengths: list[int], done: int, lags: int, every: int, observed: int
+) -> Sums:
+    """Add up the sums of all tiles, in order, and lift them to the probes."""
+    taken = [min(done, length) for length in lengths]
+    total, products = np.zeros(observed), np.zeros((lags + 1, observed, observed))
+    for tile in tiles:
+        total += tile.total
+        products += tile.products
+    # dsyrk leaves one triangle alone.
+    products[0] = np.tril(products[0]) + np.tril(products[0], -1).T
+    pairs = np.array(
+        [
+            sum(tile.state.shape[1] * max(0, many - lag) for tile, many in zip(tiles, taken, strict=True))
+            for lag in range(lags + 1)
+        ]
+    )
+    kept = np.empty((0, 0, observed))
+    if every:
+        shapes = [
+            _kept(tile.address.tolist(), tile.state.shape[1], many, every)
+            for tile, many in zip(tiles, taken, strict=True)
+        ]
+        parts = [tile.kept[:, : shape[1]] for tile, shape in zip(tiles, shapes, strict=True)]
+        kept = np.concatenate(parts, axis=1 if method.name == "independent" else 0)  # one row of draws, or many
+    ends = np.concatenate([tile.state[: method.rows] for tile, many in zip(tiles, taken, strict=True) if many], axis=1)
+    counted = total, products
+    if method.lift is not None and observed:
+        lift = method.lift
+        total, products, kept = lift @ total, lift @ products @ lift.T, kept @ lift.T
+    return Sums(taken[0], int(pairs[0]), total, products, pairs, kept, ends, *counted)
+
+
+def available_threads() -> int:
+    """Processors that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1

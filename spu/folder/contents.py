@@ -1,0 +1,223 @@
+"""What the files of a compiled or imported folder hold."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+import numpy as np
+
+from spu.base.files import plain
+from spu.compiler.compilation import Compilation
+from spu.compiler.network import NetworkCompilation
+from spu.device.device import Device
+from spu.emulator.laws.law import Law
+from spu.emulator.predict import Prediction
+from spu.folder.arrays import readable, spill
+from spu.folder.names import (
+    CIRCUIT,
+    CIRCUIT_FORMAT,
+    DECK,
+    DEVICE,
+    MATRICES,
+    PREDICTED,
+    PROBLEM,
+    STATISTICS,
+    deck_name,
+)
+from spu.spice.reader import ReadNetlist
+
+if TYPE_CHECKING:
+    from spu.spice.dialects.dialect import Dialect
+
+
+__all__ = ["network_summary", "summary"]
+
+
+def summary(compilation: Compilation) -> dict[str, Any]:
+    """Sum up what the compiler decided and predicts: for ``problem.json`` and for ``--json``."""
+    prediction = compilation.prediction
+    quantised = {} if compilation.rounding is None else {"rounding": rounding_summary(compilation)}
+    return {
+        "device_hash": compilation.device.hash,
+        "hardware": compilation.hardware.name,
+        "architecture": compilation.architecture,
+        **predicted(prediction),
+        "realizability": {
+            "class": compilation.realizability,
+            "rho": compilation.rho,
+            "reason": compilation.reason,
+            "margin": compilation.margin,
+        },
+        "levels": None if compilation.levels is None else asdict(compilation.levels),
+        "common_mode": prediction.common_mode and prediction.common_mode.to_dict(),
+        "mean": compilation.mean,
+        "embedding": None if compilation.embedding is None else compilation.embedding.to_dict(),
+        **quantised,
+    }
+
+
+def predicted(prediction: Prediction) -> dict[str, Any]:
+    return {key: getattr(prediction, key.removeprefix("predicted_")) for key in PREDICTED}
+
+
+def rounding_summary(compilation: Compilation) -> dict[str, Any]:
+    """What was decided about codes: of quantised hardware only."""
+    return {
+        "method": compilation.rounding,
+        "banks": compilation.banks,
+        "programmings": len(compilation.device.programmings) + 1,
+    }
+
+
+# --- writing -------------------------------------------------------------------------------
+
+
+_Writer = Callable[[BinaryIO], None]
+
+
+class Contents:
+    """What is to be written: `names` of the files, and `write_all` that writes them into a folder."""
+
+    def __init__(
+        self, streamed: dict[str, _Writer], posed: dict[str, Any], statistics: dict[str, Any], decided: dict[str, Any]
+    ) -> None:
+        self._decided, self._streamed = decided, streamed
+        self._statistics, large_statistics = spill(statistics, STATISTICS)
+        self._posed, large_matrices = spill(posed, MATRICES)
+        large = {MATRICES: large_matrices, STATISTICS: large_statistics}
+        self._large = {name: arrays for name, arrays in large.items() if arrays}
+        # The problem last, so that its hashes never promise what is not there yet.
+        self.names = (*self._streamed, *self._large, PROBLEM)
+
+    def write_all(self, directory: Path) -> None:
+        """Write all files into a folder."""
+        from spu.base.version import __version__
+
+        hashes = {}
+        for name, write in self._streamed.items():
+            with (directory / name).open("wb") as file:
+                hashing = _Hashing(file)
+                write(cast(BinaryIO, hashing))
+            hashes[name] = hashing.hash.hexdigest()
+        for name, arrays in self._large.items():
+            with (directory / name).open("wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]  # the stubs take the arrays for allow_pickle
+        compiled = {
+            **self._decided,
+            "statistics": self._statistics,
+            "files": hashes,
+            "version": __version__,
+        }
+        text = readable(plain({**self._posed, "compiled": compiled})) + "\n"
+        with (directory / PROBLEM).open("wb") as file:
+            file.write(text.encode())
+
+
+class Imported:
+    """As `_Contents`, of a netlist that was read."""
+
+    def __init__(self, read: ReadNetlist) -> None:
+        problem = read.circuit.problem
+        self._posed, self._large = ({}, {}) if problem is None else spill(problem.posed(), MATRICES)
+        self._read = read
+        more = (*((MATRICES,) if self._large else ()), *((PROBLEM,) if problem is not None else ()))
+        self.names = (DECK, *more, CIRCUIT)
+
+    def write_all(self, directory: Path) -> None:
+        """Write all files into a folder."""
+        from spu.base.version import __version__
+
+        read, choices = self._read, self._read.choices
+        deck = read.text.encode()
+        (directory / DECK).write_bytes(deck)
+        if self._large:
+            with (directory / MATRICES).open("wb") as file:
+                np.savez(file, **self._large)  # type: ignore[arg-type]  # the stubs take the arrays for allow_pickle
+        if self._posed:
+            (directory / PROBLEM).write_text(readable(plain(self._posed)) + "\n", encoding="utf-8")
+        about = {
+            "format": CIRCUIT_FORMAT,
+            "source": read.path,
+            "title": read.title,
+            "hash": read.circuit.hash,
+            "temperature": read.circuit.temperature,
+            "probes": choices.probes,
+            "silent": choices.silent,
+            "densities": choices.densities,
+            "max_instances": choices.max_instances,
+            "files": {DECK: hashlib.sha256(deck).hexdigest()},
+            "version": __version__,
+        }
+        (directory / CIRCUIT).write_text(readable(plain(about)) + "\n", encoding="utf-8")
+
+
+def gaussian_contents(
+    device: Device, prediction: Prediction, decided: dict[str, Any], seed: int, dialects: Sequence[str] = ()
+) -> Contents:
+    """The files of a device that samples a Gaussian."""
+    from spu.device.lower import lower
+    from spu.spice.dialects import NGSPICE, find_dialect
+    from spu.spice.names import MAX_INSTANCES, netlist_size
+
+    assert device.problem is not None  # the compiler has set it
+    streamed: dict[str, _Writer] = {DEVICE: device.write_to}
+    if netlist_size(lower(device)) <= MAX_INSTANCES:
+        for dialect in dict.fromkeys([NGSPICE, *map(find_dialect, dialects)]):
+            for k, (member, law) in enumerate(zip(device.members(), prediction.laws, strict=True)):
+                streamed[deck_name(k, dialect.ending)] = partial(_write_deck, member, law, seed, dialect)
+    statistics = {
+        "mean": prediction.mean,
+        "covariance": prediction.covariance,
+        "voltage_mean": prediction.voltage_mean,
+        "voltage_covariance": prediction.voltage_covariance,
+        "state_names": prediction.law.sde.state_names,
+        "state_variance": np.concatenate([law.state_variance for law in prediction.laws]),
+        "time_constants": prediction.time_constants,
+    }
+    return Contents(streamed, device.problem.posed(), statistics, decided)
+
+
+def network_contents(compilation: NetworkCompilation, seed: int) -> Contents:
+    """The files of a device of nonlinear cells."""
+    from spu.spice.dialects import NGSPICE
+
+    device = compilation.device
+    streamed: dict[str, _Writer] = {DEVICE: device.write_to, DECK: partial(_write_deck, device, None, seed, NGSPICE)}
+    return Contents(streamed, compilation.network.posed(), {}, network_summary(compilation))
+
+
+def network_summary(compilation: NetworkCompilation) -> dict[str, Any]:
+    """Sum up what the compiler decided about a network: for ``problem.json`` and for ``--json``."""
+    return {
+        "device_hash": compilation.device.hash,
+        "hardware": compilation.hardware.name,
+        "architecture": compilation.architecture,
+        "reason": compilation.reason,
+        "scales": compilation.scales.to_dict(),
+        "coordinate": compilation.equation.coordinate,
+        "heat": compilation.heat,
+        "warnings": compilation.warnings,
+    }
+
+
+def _write_deck(device: Device, law: Law | None, seed: int, dialect: Dialect, stream: BinaryIO) -> None:
+    from spu.spice.netlist import write_netlist
+
+    write_netlist(device, stream, seed=seed, law=law, dialect=dialect)
+
+
+class _Hashing:
+    """A stream that hashes what it passes on."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream, self.hash = stream, hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        """Hash and pass on."""
+        self.hash.update(data)
+        return self.stream.write(data)

@@ -1,0 +1,1 @@
+"""What to compute: one file a kind of problem, and their files."""

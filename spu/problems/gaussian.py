@@ -1,0 +1,147 @@
+"""The three linear problems: a Gaussian to sample, a matrix to invert, a system to solve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+
+import numpy as np
+
+from spu.base.arrays import AnyMatrix, FloatArray
+from spu.base.errors import InputError
+from spu.problems.definite import MAX_SIZE, Definite, definite, real_vector, stays_sparse, without_rounding
+from spu.problems.problem import Problem
+
+__all__ = ["GaussianSampling", "LinearSystem", "MatrixInverse"]
+
+
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class GaussianSampling(Problem):
+    """Sample a Gaussian of given precision or covariance.
+
+    Parameters
+    ----------
+    precision, covariance : (n, n) array_like or sparse
+        Exactly one of them; symmetric to 1e-10 relative, and positive definite. A scalar
+        stands for a 1 × 1 matrix. A covariance of more than `DENSE_SIZE` variables must be dense:
+        its inverse is.
+    mean : (n,) array_like, optional
+        Mean; 0 if None.
+    variables : sequence of str, optional
+        Names; ``x1`` to ``xn`` if None.
+
+    Raises
+    ------
+    InputError
+        If anything is not as said above.
+
+    Attributes
+    ----------
+    precision, covariance, mean : ndarray or None
+        As given, symmetrised; None where not given. The other attributes are those of `Problem`.
+    """
+
+    precision: AnyMatrix | None
+    covariance: FloatArray | None
+    mean: FloatArray | None
+    variables: tuple[str, ...]
+
+    task: ClassVar[str] = "gaussian"
+    answer: ClassVar[str] = "covariance"
+
+    def __init__(
+        self,
+        precision: Any = None,
+        covariance: Any = None,
+        mean: Any = None,
+        variables: Iterable[str] | None = None,
+    ) -> None:
+        if (precision is None) == (covariance is None):
+            count = "neither" if precision is None else "both"
+            raise InputError(f"give exactly one of precision and covariance, not {count}")
+        from_precision = precision is not None
+        if not from_precision and stays_sparse(covariance):
+            raise InputError(
+                f"the covariance is sparse and has {cast(Any, covariance).shape[0]} rows; its inverse, the matrix to "
+                f"build, would be dense: give the precision, or a dense covariance of at most {MAX_SIZE} variables"
+            )
+        given = definite(
+            precision if from_precision else covariance,
+            "the precision" if from_precision else "the covariance",
+            variables,
+        )
+        centre = None if mean is None else real_vector(mean, "the mean", given.variables)
+        self._set_definite(given)
+        if not from_precision:
+            assert isinstance(given, Definite)
+            self._set(matrix=without_rounding(given), target_covariance=given.matrix)
+        self._set(
+            precision=given.matrix if from_precision else None,
+            covariance=None if from_precision else given.matrix,
+            mean=centre,
+            target_mean=np.zeros(len(given.variables)) if centre is None else centre,
+        )
+
+
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class MatrixInverse(Problem):
+    r"""Invert a matrix :math:`A`, as the covariance of samples from :math:`N(0, A^{-1})`.
+
+    Parameters
+    ----------
+    matrix : (n, n) array_like or sparse
+        Symmetric to 1e-10 relative, and positive definite. A scalar stands for a 1 × 1 matrix.
+    variables : sequence of str, optional
+        Names; ``x1`` to ``xn`` if None.
+
+    Raises
+    ------
+    InputError
+        If anything is not as said above.
+    """
+
+    matrix: AnyMatrix
+    variables: tuple[str, ...]
+
+    task: ClassVar[str] = "inverse"
+    answer: ClassVar[str] = "covariance"
+
+    def __init__(self, matrix: Any, variables: Iterable[str] | None = None) -> None:
+        given = definite(matrix, "the matrix", variables)
+        self._set_definite(given)
+        self._set(target_mean=np.zeros(len(given.variables)))
+
+
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class LinearSystem(Problem):
+    r"""Solve :math:`A x = b`, as the mean of samples from :math:`N(A^{-1} b, A^{-1})`.
+
+    Parameters
+    ----------
+    matrix : (n, n) array_like or sparse
+        :math:`A`; symmetric to 1e-10 relative, and positive definite. A scalar stands for a
+        1 × 1 matrix.
+    vector : (n,) array_like
+        The right-hand side :math:`b`; one column (n, 1) or one row (1, n) is also taken.
+    variables : sequence of str, optional
+        Names; ``x1`` to ``xn`` if None.
+
+    Raises
+    ------
+    InputError
+        If anything is not as said above.
+    """
+
+    matrix: AnyMatrix
+    vector: FloatArray
+    variables: tuple[str, ...]
+
+    task: ClassVar[str] = "linear"
+    answer: ClassVar[str] = "mean"
+
+    def __init__(self, matrix: Any, vector: Any, variables: Iterable[str] | None = None) -> None:
+        given = definite(matrix, "the matrix", variables)
+        right_side = real_vector(vector, "the vector", given.variables)
+        self._set_definite(given)
+        self._set(vector=right_side, target_mean=given.solve(right_side))

@@ -1,0 +1,141 @@
+r"""What to compute: a Gaussian to sample, a matrix to invert, a linear system to solve.
+
+All three come down to one symmetric positive definite matrix :math:`A` and one
+right-hand side :math:`b`: a device in thermal equilibrium at the energy
+:math:`\tfrac12 x^T A x - b^T x` samples :math:`x \sim N(A^{-1} b, A^{-1})`. The
+tasks differ in what is given and in which moment is the answer.
+
+A matrix given as sparse and with more than `DENSE_SIZE` rows stays sparse; nothing of its size
+squared is ever made.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from functools import cached_property
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import scipy.sparse as sp
+
+from spu.base.arrays import AnyMatrix, FloatArray
+from spu.base.sparse import to_fields
+from spu.problems.definite import Definite, SparseDefinite
+
+__all__ = ["Problem"]
+
+
+FORMAT = "spu-problem/1"
+
+_CONDITION_WARNING = 1e6
+
+TAKES = {
+    "gaussian": ("precision", "covariance", "mean"),
+    "inverse": ("matrix",),
+    "linear": ("matrix", "vector"),
+}
+
+
+class Problem(ABC):
+    """What the three tasks have in common.
+
+    Attributes
+    ----------
+    task : {"gaussian", "inverse", "linear"}
+        Which task it is.
+    answer : {"covariance", "mean"}
+        The moment of the samples that answers the task.
+    variables : tuple of str
+        Names of the `n` variables, in the order of rows and columns.
+    matrix : (n, n) ndarray or csr_array
+        The precision, or the matrix to invert or solve with; exactly symmetric. A canonical
+        `scipy.sparse.csr_array` if it was given sparse and has more than `DENSE_SIZE` rows.
+    target_mean : (n,) ndarray
+        Mean of the distribution to sample.
+    target_covariance : (n, n) ndarray or csr_array
+        Its covariance, the inverse of `matrix`; exactly symmetric. For a sparse matrix its entries
+        on the pattern of the matrix (variances, and covariances of coupled variables), as a
+        csr_array; worked out when first asked for.
+    condition : float
+        Condition number of `matrix` in the 2-norm; for a sparse one to about three digits.
+
+    All arrays are float64 and read-only.
+    """
+
+    task: ClassVar[str]
+    answer: ClassVar[str]
+    variables: tuple[str, ...]
+    matrix: AnyMatrix
+    target_mean: FloatArray
+    condition: float
+    _factorised: SparseDefinite | None
+
+    @cached_property
+    def target_covariance(self) -> AnyMatrix:
+        """(n, n) covariance; of a sparse matrix, its entries on the pattern of the matrix."""
+        # A dense problem sets the attribute when it is made; only sparse ones get here.
+        covariance = cast(SparseDefinite, self._factorised).selected_inverse()
+        covariance.data.setflags(write=False)
+        return covariance
+
+    @property
+    def sparse(self) -> bool:
+        """Whether the matrix is sparse."""
+        return sp.issparse(self.matrix)
+
+    @property
+    def n(self) -> int:
+        """Number of variables."""
+        return len(self.variables)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is legitimate but will not work well; one sentence each."""
+        if self.condition <= _CONDITION_WARNING:
+            return ()
+        return (
+            f"badly conditioned: condition number {self.condition:.1e}; expect about "
+            f"{np.log10(self.condition):.0f} of 16 digits lost and relaxation times spread by that factor",
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the problem as it was posed, as a dictionary that JSON can hold.
+
+        `problem_from_dict` restores it bit for bit. A sparse matrix becomes the object
+        ``{"shape": [n, n], "indptr": [...], "indices": [...], "data": [...]}``, the fields of a
+        compressed sparse row matrix.
+        """
+        return {key: _plain(value) for key, value in self.posed().items()}
+
+    def posed(self) -> dict[str, Any]:
+        """`to_dict` with the arrays, dense or sparse, as they are; `problem_from_dict` takes it, too."""
+        given = {key: getattr(self, key) for key in TAKES[self.task] if getattr(self, key) is not None}
+        return {"format": FORMAT, "task": self.task, "variables": list(self.variables), **given}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(n={self.n}, condition={self.condition:.3g})"
+
+    def _set(self, **attributes: object) -> None:
+        """Assign attributes of a frozen instance under construction; arrays become read-only."""
+        for name, value in attributes.items():
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
+            elif sp.issparse(value):
+                cast(Any, value).data.setflags(write=False)
+            object.__setattr__(self, name, value)
+
+    def _set_definite(self, given: Definite | SparseDefinite) -> None:
+        """Assign what follows from a checked matrix whose inverse is the covariance."""
+        if isinstance(given, SparseDefinite):
+            self._set(_factorised=given)
+        else:
+            self._set(_factorised=None, target_covariance=given.inverse)
+        self._set(matrix=given.matrix, variables=given.variables, condition=given.condition)
+
+
+def _plain(value: Any) -> Any:
+    """Turn an array into what JSON can hold."""
+    if sp.issparse(value):
+        value = cast(sp.csr_array, value)
+        return to_fields(value)
+    return value.tolist() if isinstance(value, np.ndarray) else value

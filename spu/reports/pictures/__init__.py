@@ -1,0 +1,1 @@
+"""All that is drawn; legible without colour."""

@@ -1,0 +1,101 @@
+"""Thermodynamic networks: relaxation, activation curves, potentials."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spu.reports.pictures.figures import MOST_PIXELS, coarsened, common_scale, heat_map, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from spu.emulator.runs.relaxation import NetworkSimulation
+    from spu.problems.network import ThermodynamicNetwork
+    from spu.studies.activation import Activation
+
+
+_MOST_POTENTIALS = 12
+
+
+def draw_relaxation(run: NetworkSimulation, network: ThermodynamicNetwork | None) -> Figure:
+    """Draw the means of a network's first units over time, in bands of one deviation, and where they come to rest.
+
+    Beside them the histograms at the last readout; dashed lines are exact, where that is known.
+    """
+    import numpy as np
+
+    figure = new_figure(13.5, 5.6)
+    left, right = figure.subplots(1, 2)
+    exact = None if network is None or not network.solvable else network.moments()[0]
+    styles = ("solid", "dashdot", "dotted")
+    for k, name in enumerate(run.variables[:_MOST_POTENTIALS]):
+        mean, deviation = run.mean[:, k], np.sqrt(run.variance[:, k])
+        colour = f"C{k % 10}"
+        mark = "o" if len(run.times) == 1 else None
+        left.plot(run.times, mean, color=colour, linestyle=styles[k // 10 % 3], marker=mark, label=name)
+        left.fill_between(run.times, mean - deviation, mean + deviation, color=colour, alpha=0.12)
+        if exact is not None:
+            left.axhline(exact[k], color=colour, linestyle="dashed", linewidth=0.8)
+        right.hist(run.states[-1, :, k], bins=60, density=True, histtype="step", color=colour, label=name)
+    unit = "s" if network is None else "units of the problem's time"
+    left.set(xlabel=f"time, {unit}", ylabel="x", title="means, and bands of one standard deviation")
+    right.set(xlabel="x", ylabel="density", title=f"at t = {run.times[-1]:.4g}")
+    left.legend()
+    return figure
+
+
+def draw_activation(curve: Activation, name: str, own: float) -> Figure:
+    """Draw a unit's mean over its input in equilibrium, a band of one deviation, and samples at finite times."""
+    import numpy as np
+
+    figure = new_figure(8.5, 5.6)
+    axes = figure.subplots()
+    deviation = np.sqrt(curve.equilibrium_variance)
+    mean = curve.equilibrium
+    axes.fill_between(curve.input, mean - deviation, mean + deviation, color="0.88", label="one standard deviation")
+    axes.plot(curve.input, mean, color="black", label="equilibrium, exact")
+    for k, time in enumerate(curve.times):
+        axes.errorbar(
+            curve.input,
+            curve.mean[k],
+            2 * curve.error[k],
+            color=f"C{k % 10}",
+            marker="osD^vP"[k % 6],
+            fillstyle="none",
+            markersize=4.5,
+            linestyle=("dotted", "dashed", "dashdot")[k % 3],
+            linewidth=0.8,
+            label=f"t = {time:.4g}, sampled, 2 standard errors",
+        )
+    axes.axvline(own, color="black", linestyle="dotted", linewidth=0.8, label="its input in the network")
+    axes.set(xlabel="input I", ylabel=f"mean of {name}", title=f"activation of {name} by itself, without couplings")
+    axes.legend()
+    return figure
+
+
+def draw_potentials(network: ThermodynamicNetwork) -> Figure:
+    """Draw the potentials of a network's first units, without couplings, beside the couplings."""
+    import numpy as np
+
+    coupled = bool(network.couplings.any())
+    figure = new_figure(13.5 if coupled else 7.5, 5.6)
+    axes = figure.subplots(1, 2 if coupled else 1, squeeze=False)[0]
+    heat = network.kT or 1.0
+    chosen = range(min(network.n, _MOST_POTENTIALS))
+    reach = float(network.extent()[: len(chosen)].max())
+    x = np.linspace(-reach, reach, 401)
+    styles = ("solid", "dashed", "dashdot", "dotted")
+    for k in chosen:
+        own = ((network.J4[k] * x + network.J3[k]) * x + network.J2[k]) * x + network.bias[k] - network.input[k]
+        axes[0].plot(x, x * own / heat, linestyle=styles[k % 4], label=network.variables[k])
+    axes[0].set_ylim(top=25)
+    axes[0].set(xlabel="x", ylabel="V / kT" if network.kT else "V", title="potential of a unit by itself")
+    axes[0].legend()
+    if coupled:
+        couplings, names = network.couplings, network.variables
+        size = -(-network.n // MOST_PIXELS)
+        if size > 1:
+            couplings, names = coarsened(couplings, size), names[::size]
+        heat_map(axes[1], couplings, names, common_scale([couplings]))
+        axes[1].set_title("couplings")
+    return figure

@@ -1,0 +1,520 @@
+"""A schematic of a device: a typical cell, its couplers, and the graph with component values. Black on white."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from spu.base.errors import InputError
+from spu.base.names import suggest
+from spu.base.numbers import engineering, plural
+from spu.reports.diagram import Layout, Text, draw, electrical_ports, lay_out
+
+if TYPE_CHECKING:
+    import networkx as nx
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from spu.base.arrays import FloatArray
+    from spu.circuit.circuit import Circuit, Instances
+    from spu.circuit.elements import Element
+    from spu.device.device import Device
+
+
+MOST_CELLS = 60
+"""Of more, only the surroundings of the chosen cell are in the graph: a picture nobody can read helps nobody."""
+
+_SURROUNDINGS = 30
+
+_LONGEST_NAME = 16
+
+_MOST_ON_A_CIRCLE = 12
+
+_INCHES_PER_UNIT = 0.42
+
+_UNITS = {"r": "Ω", "c": "F", "l": "H", "i": "A", "v": "V", "g": "S", "h": "Ω"}
+
+_STYLES = {"c": "solid", "r": "dashed", "l": "dashdot", "g": "dotted"}
+
+
+def draw_schematic(device: Device, cell: str | None = None) -> Figure:
+    """Draw a device's schematic.
+
+    Parameters
+    ----------
+    device:
+        Its first programming is drawn.
+    cell:
+        The cell to show as a circuit; a typical one unless given.
+
+    Raises
+    ------
+    InputError
+        If there is no such cell.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from spu.device.lower import lower
+
+    device = device.members()[0]
+    circuit = lower(device)
+    cells, couplers = _groups(circuit)
+    chosen = _chosen(circuit, cells, cell)
+    panels = _panels(circuit, cells, couplers, chosen)
+    graph, abridged = _graph(circuit, cells, couplers, chosen)
+    rows = _wrapped(panels)
+    width = max(max(sum(p.width for p in row) for row in rows) * _INCHES_PER_UNIT, 7.0)
+    tall = sum(_height(row) for row in rows) * _INCHES_PER_UNIT
+    side = 6.5 if len(graph) <= _MOST_ON_A_CIRCLE else min(7.0 + 0.22 * len(graph), 18.0)
+    width = max(width, side * 1.25)
+    notes = _notes(circuit, device, cells, couplers, abridged)
+    foot = 0.19 * len(notes) + 0.25
+    head = 0.55
+    height = head + tall + 0.35 + side + foot
+    figure = Figure(figsize=(width, height), facecolor="white")
+    FigureCanvasAgg(figure)
+    kind = device.architecture or "built by hand"
+    counts = f"{plural(len(circuit.nodes), 'cell')}, {plural(len(device.coupler_ends), 'coupler')}"
+    title = f"Device {device.hash}: {kind}, {counts}, {device.temperature:g} K"
+    figure.text(0.5, 1 - 0.3 / height, title, ha="center", va="center", fontsize=13, weight="bold")
+    top = 1 - (head + tall) / height
+    _draw_panels(figure.add_axes((0.0, top, 1.0, tall / height)), rows, width / _INCHES_PER_UNIT)
+    axes = figure.add_axes((0.02, foot / height, 0.96, side / height))
+    _draw_graph(axes, graph, _letters(couplers))
+    for k, line in enumerate(notes):
+        figure.text(0.3 / width, (foot - 0.12 - 0.19 * k) / height, line, fontsize=8.5, va="top")
+    return figure
+
+
+# --- what there is -------------------------------------------------------------------------
+
+
+def _groups(circuit: Circuit) -> tuple[list[Instances], list[Instances]]:
+    """Instances on one node (cells) and on two (couplers)."""
+    ports = [len(electrical_ports(group.subcircuit)) for group in circuit.instances]
+    cells = [group for group, count in zip(circuit.instances, ports, strict=True) if count == 1]
+    return cells, [group for group, count in zip(circuit.instances, ports, strict=True) if count == 2]
+
+
+def _chosen(circuit: Circuit, cells: Sequence[Instances], name: str | None) -> int:
+    """Node of the cell to show: the named one, or that of the most common kind whose values are most usual."""
+    import numpy as np
+
+    if name is not None:
+        names = [str(node) for node in circuit.nodes]
+        if name not in names:
+            raise InputError(f"no cell {name!r}: {suggest(name, names[:20])}")
+        return names.index(name)
+    group = max(cells, key=lambda group: len(group.names))
+    values = np.column_stack(list(group.parameters.values()))
+    middle = np.median(values, axis=0)
+    scale = np.where(middle == 0, 1.0, np.abs(middle))
+    return int(group.nodes[int(np.argmin(np.abs((values - middle) / scale).sum(axis=1))), 0])
+
+
+def _partner(circuit: Circuit, cell: int) -> int | None:
+    """The other rail of a variable that is read from two cells with opposite signs."""
+    matrix = circuit.readout.matrix.tocsr()
+    column = matrix.tocsc()[:, [cell]].tocoo()
+    if len(column.row) != 1:
+        return None
+    row = matrix[[int(column.row[0])], :].tocoo()
+    others = [int(k) for k, gain in zip(row.col, row.data, strict=True) if k != cell and gain == -column.data[0]]
+    return others[0] if len(others) == 1 and len(row.col) == 2 else None
+
+
+# --- circuits ------------------------------------------------------------------------------
+
+
+@dataclass
+class _Panel:
+    """One circuit on the page: its parts side by side."""
+
+    title: str
+    parts: list[tuple[Instances, int, Layout, list[str]]]
+    width: float
+
+
+def _cell_name(circuit: Circuit, node: int) -> str:
+    """A cell's name, or its two ends where it is too long for its place."""
+    name = str(circuit.nodes[node]) if node >= 0 else "0"
+    return name if len(name) <= _LONGEST_NAME else f"{name[:9]}…{name[-6:]}"
+
+
+def _panels(circuit: Circuit, cells: Sequence[Instances], couplers: Sequence[Instances], chosen: int) -> list[_Panel]:
+    partner = _partner(circuit, chosen)
+    rails = [chosen] if partner is None else [chosen, partner]
+    shown = [(group, k) for node in rails for group in cells for k in _rows_on(group, node)]
+    kinds = "cell" if partner is None else "dual-rail pair of cells"
+    names = ", ".join(_cell_name(circuit, node) for node in rails)
+    panels = [_panel(f"{kinds} {names}", circuit, shown)]
+    for group in couplers:
+        rows = [k for node in rails for k in _rows_on(group, node)]
+        if not rows:
+            rows = [_typical(group)]
+        k = _typical(group, sorted(set(rows)))
+        picked = [(group, k)]
+        if partner is not None:
+            picked += [(group, other) for other in _twins(circuit, group, k)]
+        ends = [" - ".join(_cell_name(circuit, int(node)) for node in group.nodes[row, :2]) for _, row in picked]
+        title = f"{'coupler' if len(ends) == 1 else 'couplers'} {', '.join(ends)}"
+        panels.append(_panel(title, circuit, picked))
+    return panels
+
+
+def _rows_on(group: Instances, node: int) -> list[int]:
+    import numpy as np
+
+    count = len(electrical_ports(group.subcircuit))
+    return [int(k) for k in np.flatnonzero((group.nodes[:, :count] == node).any(axis=1))]
+
+
+def _typical(group: Instances, rows: Sequence[int] | None = None) -> int:
+    """The instance whose first value is the median of those given."""
+    import numpy as np
+
+    rows = range(len(group.names)) if rows is None else rows
+    values = next(iter(group.parameters.values()))[list(rows)]
+    return int(rows[int(np.argsort(values)[(len(values) - 1) // 2])])
+
+
+def _twins(circuit: Circuit, group: Instances, k: int) -> list[int]:
+    """Other couplers of the same kind between the rails of the same two variables."""
+    ends = [{int(node), _partner(circuit, int(node))} for node in group.nodes[k, :2]]
+    found = {other for node in ends[0] if node is not None for other in _rows_on(group, node)}
+    return sorted(
+        other for other in found if other != k and any(int(node) in ends[1] for node in group.nodes[other, :2])
+    )
+
+
+def _panel(title: str, circuit: Circuit, shown: Sequence[tuple[Instances, int]]) -> _Panel:
+    parts = []
+    for group, k in shown:
+        layout = lay_out(group.subcircuit)
+        count = len(electrical_ports(group.subcircuit))
+        terminals = [_cell_name(circuit, int(node)) for node in group.nodes[k, :count]]
+        parts.append((group, k, layout, terminals))
+    width = sum(part[2].width for part in parts) + 0.8 * (len(parts) + 1)
+    return _Panel(title, parts, width)
+
+
+def _wrapped(panels: Sequence[_Panel], widest: float = 42.0) -> list[list[_Panel]]:
+    rows: list[list[_Panel]] = [[]]
+    for panel in panels:
+        if rows[-1] and sum(p.width for p in rows[-1]) + panel.width > widest:
+            rows.append([])
+        rows[-1].append(panel)
+    return rows
+
+
+def _above(row: Sequence[_Panel]) -> float:
+    return max(part[2].above for panel in row for part in panel.parts)
+
+
+def _height(row: Sequence[_Panel]) -> float:
+    """Drawing units: the circuits of a row stand on one line, below their titles."""
+    return 1.5 + _above(row) + max(part[2].below for panel in row for part in panel.parts)
+
+
+def _draw_panels(axes: Axes, rows: Sequence[Sequence[_Panel]], width: float) -> None:
+    import schemdraw
+
+    drawing = schemdraw.Drawing(canvas=axes, show=False)
+    drawing.config(lw=1.1, inches_per_unit=_INCHES_PER_UNIT, color="black")
+    y = 0.0
+    titles: list[tuple[float, float, str]] = []
+    texts: list[Text] = []
+    for row in rows:
+        spare = (width - sum(panel.width for panel in row)) / (len(row) + 1)
+        x = spare
+        for panel in row:
+            titles.append((x + 0.4, y - 0.45, panel.title))
+            left = x + 0.8
+            for group, k, layout, terminals in panel.parts:
+                texts += draw(drawing, layout, (left, y - 1.0 - _above(row)), terminals, _labels(group, k, terminals))
+                left += layout.width + 0.8
+            x += panel.width + spare
+        y -= _height(row)
+    drawing.draw(show=False)
+    for text in texts:
+        axes.text(text.x, text.y, text.text, fontsize=8.5, ha=text.across, va=text.along)
+    for x, at, title in titles:
+        axes.text(x, at, title, fontsize=10.5, weight="bold", va="center")
+    axes.set_xlim(0.0, width)
+    axes.set_ylim(y, 0.0)
+    axes.set_aspect("equal")
+    axes.axis("off")
+
+
+def _labels(group: Instances, k: int, terminals: Sequence[str]) -> Callable[[Element], str]:
+    names = dict(zip(electrical_ports(group.subcircuit), terminals, strict=True))
+
+    def label(element: Element) -> str:
+        values = group.parameters[element.value]
+        value = _quantity(element, _rounded(values, k))
+        control = [f"× {_control(element, names)}"] if len(element.nodes) == 4 else []
+        low, high = (_rounded(values, int(k)) for k in (values.argmin(), values.argmax()))
+        vary = high - low > _SAME * max(abs(low), abs(high))
+        bounds = [f"({_quantity(element, low)}", f"to {_quantity(element, high)})"] if vary else []
+        if "0" not in element.nodes[:2]:  # it lies: there is room beside, and none below
+            return "\n".join(line for line in (" ".join([_name(element), value, *control]), " ".join(bounds)) if line)
+        return "\n".join([_name(element), value, *control, *bounds])
+
+    return label
+
+
+_SAME = 1e-9
+"""Relative to the largest of the device: less is rounding."""
+
+
+def _rounded(values: FloatArray, k: int) -> float:
+    """A value, or zero where it is nothing beside the largest of its kind."""
+    value = float(values[k])
+    return 0.0 if abs(value) < _SAME * float(abs(values).max()) else value
+
+
+def _name(element: Element) -> str:
+    from spu.circuit.elements import CurrentSource, NoiseCurrent
+
+    if isinstance(element, NoiseCurrent):
+        return "noise"
+    return "bias" if isinstance(element, CurrentSource) else element.name.upper()
+
+
+def _control(element: Element, names: Mapping[str, str]) -> str:
+    positive, negative = (names.get(node, node) for node in element.nodes[2:4])
+    return f"v({positive})" if negative == "0" else f"v({positive}, {negative})"
+
+
+def _quantity(element: Element, value: float) -> str:
+    """A value in engineering units; a noise density as its root."""
+    if element.noise_port is not None and element.name[0].lower() != "r":
+        unit = "V" if element.name[0].lower() in "ve" else "A"
+        return _pretty(value**0.5, f"{unit}/√Hz")
+    return _pretty(value, _UNITS.get(element.name[0].lower(), ""))
+
+
+def _pretty(value: float, unit: str, digits: int = 3) -> str:
+    text = engineering(value, unit, digits)
+    number, _, rest = text.partition(" ")
+    return f"{number} {rest.replace('u', 'µ', 1) if rest != unit else rest}".strip()
+
+
+# --- the graph -----------------------------------------------------------------------------
+
+
+def _letters(couplers: Sequence[Instances]) -> list[str]:
+    return list(dict.fromkeys(_letter(group) for group in couplers))
+
+
+def _letter(group: Instances) -> str:
+    """The kind of a coupler: the letter in its subcircuit's name, ``coupler_c``."""
+    return group.subcircuit.name.rpartition("_")[2][:1]
+
+
+def _graph(
+    circuit: Circuit, cells: Sequence[Instances], couplers: Sequence[Instances], chosen: int
+) -> tuple[nx.MultiGraph, bool]:
+    """Cells and couplers with what is written at them; the surroundings of one cell, if there are too many."""
+    import networkx as nx
+
+    if len(circuit.nodes) > MOST_CELLS:
+        kept = _near(couplers, chosen)
+    else:
+        kept = set(range(len(circuit.nodes)))
+    graph = nx.MultiGraph()
+    graph.add_nodes_from(sorted(kept))
+    for group in cells:
+        vary = {key: values for key, values in group.parameters.items() if _varies(cells, key)}
+        for k, node in enumerate(group.nodes[:, 0].tolist()):
+            if node in kept:
+                elements = [e for e in group.subcircuit.elements if e.value in vary]
+                lines = [f"{_short(e, group)} {_quantity(e, _rounded(vary[e.value], k))}" for e in elements]
+                graph.add_node(node, text="\n".join([_cell_name(circuit, node), *lines]), chosen=node == chosen)
+    for group in couplers:
+        written = _programmed(group)
+        for k, (a, b) in enumerate(group.nodes[:, :2].tolist()):
+            if a in kept and b in kept:
+                texts = dict.fromkeys(_quantity(e, float(group.parameters[e.value][k])) for e in written)
+                graph.add_edge(a, b, text=" / ".join(texts), letter=_letter(group))
+    return graph, len(kept) < len(circuit.nodes)
+
+
+def _programmed(group: Instances) -> list[Element]:
+    """Elements of a coupler whose values stand in the graph: of its own kind, few, rather those that differ."""
+    own = [e for e in group.subcircuit.elements if e.name[0].lower() == _letter(group)] or group.subcircuit.elements
+    differ = [e for e in own if _varies([group], e.value)]
+    return list(differ if len(own) > 3 and differ else own)[:3]
+
+
+def _short(element: Element, group: Instances) -> str:
+    """Its letter, where it is the only one of its kind."""
+    name = _name(element)
+    alike = [other for other in group.subcircuit.elements if _name(other)[0] == name[0]]
+    return name if name in ("noise", "bias") or len(alike) > 1 else name[0]
+
+
+def _varies(groups: Sequence[Instances], key: str) -> bool:
+    values = [float(value) for group in groups if key in group.parameters for value in _extremes(group, key)]
+    return max(values) - min(values) > _SAME * max(map(abs, values))
+
+
+def _extremes(group: Instances, key: str) -> tuple[float, float]:
+    values = group.parameters[key]
+    return float(values.min()), float(values.max())
+
+
+def _near(couplers: Sequence[Instances], chosen: int) -> set[int]:
+    """The chosen cell and those nearest to it."""
+    kept, edge = [chosen], [chosen]
+    seen = {chosen}
+    while edge and len(kept) < _SURROUNDINGS:
+        found = []
+        for group in couplers:
+            for node in edge:
+                for k in _rows_on(group, node):
+                    found += [int(other) for other in group.nodes[k, :2] if int(other) not in seen]
+                    seen.update(found)
+        edge = found
+        kept += found
+    return set(kept[:_SURROUNDINGS])
+
+
+def _draw_graph(axes: Axes, graph: nx.MultiGraph, letters: Sequence[str]) -> None:
+    import networkx as nx
+    from matplotlib.lines import Line2D
+
+    n = len(graph)
+    simple = nx.Graph(graph)
+    place: Mapping[int, Any] = nx.circular_layout(simple) if n <= _MOST_ON_A_CIRCLE else _spread(simple)
+    small = 7.5 if n <= _MOST_ON_A_CIRCLE else 6.0
+    box = axes.get_window_extent()
+    lines = _lines(graph, place, box.width / box.height)
+    labels = _label_places([line[1:3] for line in lines], list(place.values()), box.width / box.height)
+    for (_, _, data), line, (x, y) in zip(graph.edges(data=True), lines, labels, strict=True):
+        style: Any = _STYLES.get(data["letter"], "solid")
+        axes.plot(line[:, 0], line[:, 1], color="black", linewidth=0.9, linestyle=style, zorder=1)
+        backing = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
+        axes.text(x, y, data["text"], fontsize=small, ha="center", va="center", bbox=backing, zorder=3)
+    for node, data in graph.nodes(data=True):
+        x, y = place[node]
+        width = 2.2 if data["chosen"] else 1.0
+        frame = {"boxstyle": "round,pad=0.35", "facecolor": "white", "edgecolor": "black", "linewidth": width}
+        axes.text(x, y, data["text"], fontsize=small + 0.5, ha="center", va="center", bbox=frame, zorder=4)
+    meaning = {"c": "capacitor", "r": "resistor", "l": "inductor", "g": "transconductors"}
+    styles: list[Any] = [_STYLES.get(letter, "solid") for letter in letters]
+    handles = [
+        Line2D([], [], color="black", linestyle=style, label=meaning.get(letter, letter))
+        for letter, style in zip(letters, styles, strict=True)
+    ]
+    if handles:
+        axes.legend(handles=handles, loc="upper right", frameon=False, fontsize=9, title="couplers")
+    axes.margins(0.1)
+    axes.axis("off")
+
+
+def _lines(graph: nx.MultiGraph, place: Mapping[int, Any], aspect: float) -> list[FloatArray]:
+    """Each edge as four points, (4, 2): the inner two apart where there are several between two cells."""
+    import numpy as np
+
+    lines = []
+    drawn: dict[tuple[int, int], int] = {}
+    for a, b in graph.edges():
+        low, high = min(a, b), max(a, b)
+        number = drawn[low, high] = drawn.get((low, high), -1) + 1
+        several = graph.number_of_edges(low, high)
+        line = np.array([place[low], place[high]], dtype=float)
+        x, y = (line[1] - line[0]) * (aspect, 1.0)
+        away = np.array([-y / aspect, x]) / (np.hypot(x, y) or 1.0)
+        inner = line[0] + np.array([[0.15], [0.85]]) * (line[1] - line[0])
+        inner += 0.12 * (number - (several - 1) / 2) * away
+        lines.append(np.vstack([line[:1], inner, line[1:]]))
+    return lines
+
+
+def _label_places(lines: Sequence[FloatArray], cells: Sequence[Any], aspect: float) -> list[tuple[float, float]]:
+    """For each edge the point on it that is farthest from other edges, cells and labels."""
+    import numpy as np
+
+    stretch = np.array([aspect, 1.0])
+    ends = np.array(lines).reshape(-1, 2, 2) * stretch
+    nodes = np.array(cells).reshape(-1, 2) * stretch
+    labels = np.empty((0, 2))
+    for k, (start, end) in enumerate(ends):
+        along = start + np.linspace(0.2, 0.8, 25)[:, None] * (end - start)
+        room = 0.6 * np.linalg.norm(along[:, None] - nodes, axis=2).min(axis=1)
+        if len(labels):
+            room = np.minimum(room, 0.7 * np.linalg.norm(along[:, None] - labels, axis=2).min(axis=1))
+        others = np.arange(len(ends)) != k
+        if others.any():
+            base, reach = ends[others, 0], ends[others, 1] - ends[others, 0]
+            length = np.maximum((reach**2).sum(axis=1), 1e-12)
+            share = np.clip(((along[:, None] - base) * reach).sum(axis=2) / length, 0.0, 1.0)
+            gap = np.linalg.norm(along[:, None] - (base + share[..., None] * reach), axis=2).min(axis=1)
+            room = np.minimum(room, gap)
+        labels = np.vstack([labels, along[int(np.argmax(room))]])
+    return [(float(x), float(y)) for x, y in labels / stretch]
+
+
+def _spread(graph: nx.Graph) -> Mapping[int, Any]:
+    """A layout by distances in the graph; its parts side by side."""
+    import networkx as nx
+
+    place: dict[int, Any] = {}
+    shift = 0.0
+    for part in sorted(nx.connected_components(graph), key=len, reverse=True):
+        size = max(0.15, (len(part) / len(graph)) ** 0.5)
+        inner = (
+            nx.kamada_kawai_layout(graph.subgraph(sorted(part))) if len(part) > 1 else {next(iter(part)): (0.0, 0.0)}
+        )
+        for node, (x, y) in inner.items():
+            place[node] = (shift + size * (1 + x), size * y)
+        shift += 2.3 * size
+    return place
+
+
+# --- words ---------------------------------------------------------------------------------
+
+
+def _notes(
+    circuit: Circuit,
+    device: Device,
+    cells: Sequence[Instances],
+    couplers: Sequence[Instances],
+    abridged: bool,
+) -> list[str]:
+    """The legend: what is the same in all cells, how to read values."""
+    lines = [
+        "Values in brackets: smallest and largest in the device. The cell with the thick frame is the one drawn above."
+    ]
+    common = [
+        f"{_short(element, group)} {_quantity(element, float(group.parameters[element.value][0]))}"
+        for group in cells
+        for element in group.subcircuit.elements
+        if not _varies(cells, element.value)
+    ]
+    if common:
+        lines.append(f"The same in every cell that has it: {', '.join(dict.fromkeys(common))}.")
+    thermal = f"Resistors make thermal noise 4kT/R at {device.temperature:g} K"
+    lines.append(
+        f"{thermal if device.temperature > 0 else 'Resistors are noiseless (0 K)'}; "
+        "noise: injected white current, root of the one-sided density."
+    )
+    if any(_letter(group) == "g" for group in couplers):
+        lines.append(
+            "Transconductors: the current flows as the arrow points; on a line of the graph, two values are "
+            "GAB / GBA, a single one is both."
+        )
+    if len(cells) > 1:
+        kinds = ", ".join(f"{len(group.names)} {group.subcircuit.name}" for group in cells)
+        lines.append(f"Kinds of cells: {kinds}.")
+    if _partner(circuit, 0) is not None:
+        lines.append("Dual rails: a variable is the difference of the two cells of a pair, NAME_p - NAME_n.")
+    if abridged:
+        lines.append(
+            f"Of {len(circuit.nodes)} cells the graph shows {_SURROUNDINGS} near the chosen one; "
+            "--cell chooses another."
+        )
+    return lines

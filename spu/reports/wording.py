@@ -1,0 +1,175 @@
+"""What a check says, in sentences and tables for people: headers, and rows of text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from spu.base.numbers import number, share, small
+
+if TYPE_CHECKING:
+    from spu.crosscheck.decks.changes import Changes, Moved
+    from spu.crosscheck.result import Check
+
+Rows = tuple[list[str], Sequence[tuple[str, ...]]]
+
+MOST_VARIABLES = 12
+"""Whose means and variances are listed."""
+
+SURENESS_NOTE = "surely; where there is chance with 99 %"
+CORNERS_NOTE = "relative, Frobenius; predicted parts in between need not add up"
+"""What goes with the tables."""
+
+COMPARES = {
+    "ideal": "emulator against the exact answer",
+    "answer": "the netlist as read against the device: answer, modes, spectra",
+    "op": "ngspice operating point against the mean",
+    "ac": "ngspice transfer functions against the emulator's",
+    "replay": "the same noise waveform through both",
+    "noise": "ngspice with its own noise against the prediction",
+}
+"""What each level sets side by side."""
+
+IN_WORDS = {
+    "pass": "PASS: whatever was compared agrees within what is allowed.",
+    "fail": "FAIL: they disagree by more than is allowed; see the levels marked fail.",
+    "inconclusive": "INCONCLUSIVE: nothing contradicts the device, but not everything could be decided.",
+    "error": "ERROR: a level could not be run; see its message.",
+    "skipped": "SKIPPED: none of the levels asked for has anything to say about this device.",
+}
+"""The verdict of a check."""
+
+FAILING_MEANS = {
+    "ideal": "the device is not the one that was compiled, or answers the problem less well than was promised",
+    "answer": "the netlist, as import reads it, is another circuit than the device or samples something else",
+    "op": "the circuit that ngspice ran has another operating point than the device: its mean is off",
+    "ac": "the circuit that ngspice ran is not the device: a transfer function or a noise source is off",
+    "replay": "given the same noise, the circuit that ngspice ran takes another path than the device",
+    "noise": "with ngspice's own noise the circuit does not have the statistics of the device",
+}
+"""What it means that a level fails: the end of a sentence."""
+
+_ROUNDING = 1e-12
+_CORNERS = ("ideal", "emulator", "ngspice")
+_PREDICTED = ("compilation", "sampled noise", "finite steps")
+
+_SEES = {
+    "answer": "the answer off",
+    "spectrum": "a spectrum off, at any frequency",
+    "mean": "a mean off",
+    "covariance": "the covariance off",
+    "density": "a noise density off",
+    "variance": "a variance off, whatever the cause",
+    "source_level": "a noise source's rms off",
+}
+
+
+def loud(verdict: str) -> str:
+    """Write a verdict so that a bad one stands out without colour."""
+    return verdict.upper() if verdict in ("fail", "error") else verdict
+
+
+def level_table(check: Check) -> Rows:
+    """Each level with what it compares and its figures."""
+    rows = [
+        (
+            level.name,
+            COMPARES.get(level.name, ""),
+            loud(level.verdict),
+            small(level.error),
+            small(level.tolerance),
+            f"{level.seconds:.1f}",
+        )
+        for level in check.levels.values()
+    ]
+    return ["level", "what is compared", "verdict", "worst error", "allowed", "seconds"], rows
+
+
+def sureness_table(check: Check) -> Rows:
+    """How often each level cries wolf, and what it sees."""
+    rows: list[tuple[str, ...]] = []
+    for level in check.levels.values():
+        if level.false_alarm_rate is None or level.verdict == "fail":  # what a level sees follows from what agrees
+            continue
+        first = (level.name, _by_chance(level.false_alarm_rate))
+        for line in _sees(level.detects):
+            rows.append((*first, *line))
+            first = ("", "")
+    return ["level", "false alarms", "finds", "beyond"], rows
+
+
+def _by_chance(rate: float | None) -> str:
+    if not rate:
+        return "none by chance"
+    return f"1 in {1.0 / rate:,.0f} checks"
+
+
+def _sees(detects: dict[str, Any]) -> list[tuple[str, str]]:
+    lines = [(words, share(detects[key])) for key, words in _SEES.items() if key in detects]
+    if detects.get("element") is not None:
+        lines.append(("an element changed, typically", share(detects["element"])))
+        lines.append((f"the hardest: {detects['hardest']}", share(detects["element_worst"])))
+        if detects["unseen"]:
+            lines.append((f"{detects['unseen']} of {detects['elements'] + detects['unseen']} elements", "not seen"))
+    return lines
+
+
+def corner_table(check: Check) -> Rows:
+    """The corners pairwise: how far apart, and what of that was predicted."""
+    rows = [
+        (
+            corner.quantity,
+            " - ".join(corner.between),
+            share(corner.found),
+            *(share(corner.predicted[part]) if part in corner.predicted else "" for part in _PREDICTED),
+            share(corner.unexplained),
+            share(corner.scatter) + " scatter" if corner.scatter else share(corner.limit),
+            "yes" if corner.within else "NO",
+        )
+        for corner in check.corners
+    ]
+    return ["", "corners", "apart by", *_PREDICTED, "left over", "allowed", "within"], rows
+
+
+def moments_table(check: Check, limit: int) -> Rows:
+    """Means and variances of the exact corners side by side: of all variables, or of ``limit`` that differ most."""
+    variances = {name: check.covariances[name].diagonal() for name in _CORNERS if name in check.covariances}
+    headers = ["variable"]
+    headers += [f"mean: {name}" if name == _CORNERS[0] else name for name in _CORNERS]
+    headers += [f"variance: {name}" if name == _CORNERS[0] else name for name in _CORNERS]
+    rows = []
+    for k in check.worst_variables(limit):
+        means = [number(float(check.means[name][k])) if name in check.means else "-" for name in _CORNERS]
+        spread = [number(float(variances[name][k])) if name in variances else "-" for name in _CORNERS]
+        rows.append((check.variables[k], *means, *spread))
+    return headers, rows
+
+
+def messages(check: Check) -> list[str]:
+    """One line for each message of the levels: what several say alike is said once."""
+    said: dict[str, list[str]] = {}
+    for level in check.levels.values():
+        if level.message:
+            said.setdefault(level.message, []).append(level.name)
+    return [f"{', '.join(names)}: {message}" for message, names in said.items()]
+
+
+def moved_tables(changes: Changes) -> list[Rows]:
+    """Entries of the covariance and of the mean that an edit moved most; a table where none moved is left out."""
+    tables: list[Rows] = []
+    for what, entries in (
+        ("variance, covariance of", changes.moved_covariances()),
+        ("mean of", changes.moved_means()),
+    ):
+        rows = [
+            (" ".join(dict.fromkeys(e.variables)), _above(e.before, e), _above(e.after, e), f"{e.relative:+.2%}")
+            for e in entries
+        ]
+        if rows:
+            tables.append(([what, "before", "after", "change"], rows))
+    return tables
+
+
+def _above(value: float, moved: Moved) -> str:
+    """A number, or 0 where rounding is all that is left of it beside the change."""
+    return number(value if abs(value) > _ROUNDING * abs(moved.after - moved.before) else 0.0)

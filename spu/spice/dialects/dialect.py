@@ -1,0 +1,295 @@
+"""ngspice's language, which is the base that other dialects override."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spu.circuit.circuit import NoiseSource
+
+
+def number(value: float) -> str:
+    """Shortest text that reads back as the same double, in a form every SPICE takes."""
+    return repr(float(value))
+
+
+def noise_element(source: str) -> str:
+    """The voltage source of a noise source."""
+    return f"v{source}"
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """What a netlist run by itself measures, and what is expected.
+
+    Attributes
+    ----------
+    probes, nodes:
+        Cells measured and their nodes.
+    variance, mean:
+        Expected, V^2 and V.
+    source:
+        Name of an independent voltage source, which ``.noise`` wants.
+    low, high, per_decade:
+        The sweep: Hz, Hz, points.
+    sample_time, settle, stop:
+        s: between noise samples, until the start is forgotten, and the end of the transient.
+    seed, method:
+        Of the transient: its noise, and the integration method (``trap`` or ``gear``).
+    conserved:
+        Whether there is no operating point to start from.
+    """
+
+    probes: Sequence[str]
+    nodes: Sequence[str]
+    variance: Sequence[float]
+    mean: Sequence[float]
+    source: str
+    low: float
+    high: float
+    per_decade: int
+    sample_time: float
+    settle: float
+    stop: float
+    seed: int
+    method: str
+    conserved: bool
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """Simulator options: temperature (degrees Celsius), seed, integration method, absolute tolerances (V, A, C)."""
+
+    temperature: float
+    seed: int
+    method: str
+    voltage: float
+    current: float
+    charge: float
+
+
+TOLERANCES = "Tolerances below the signals, which are far smaller than the defaults expect."
+
+_CONSERVED = (
+    "A loop of inductors (or a node behind capacitors) keeps its flux (charge), which no operating point",
+    "can tell: for noise and ac analysis give one inductor of each loop a small series resistance.",
+)
+
+
+class Dialect:
+    """How ngspice writes each kind of line; the base of the others.
+
+    Attributes
+    ----------
+    name, program, ending:
+        What users call it, what the header calls it, and the ending of its files.
+    run:
+        How a user runs ``{file}``, and what happens then.
+    thermal_sources:
+        Whether a resistor is silent in ``.tran``, so that a source must make its noise there.
+    silence:
+        What silences a resistor.
+    remark, behind:
+        What begins a comment, on a line of its own and behind a statement.
+    """
+
+    name = "ngspice"
+    program = "ngspice"
+    ending = ".cir"
+    run: tuple[str, ...] = (
+        "Run it:      ngspice -b {file}     (no other file and no Python needed)",
+        "It prints, cell by cell, the variance that the circuit's noise gives, against the expected one.",
+        "Change it:   every cell and coupler is one line, xcell_NAME or xcoupler_KIND_A_B, with its values or",
+        "code= at the end. Keep the original, and ask what a changed copy does to the answer:",
+        "             spu check DIR --netlist COPY.cir     (DIR: the folder that spu compile wrote)",
+    )
+    thermal_sources = True
+    silence = "noisy=0"
+    remark = "*"
+    behind = ";"
+
+    # --- text ------------------------------------------------------------------------------
+
+    def title(self, text: str) -> list[str]:
+        """First lines of the file."""
+        return [text]
+
+    def comment(self, text: str) -> str:
+        """A comment on a line of its own."""
+        return f"{self.remark} {text}".rstrip()
+
+    def section(self, text: str) -> list[str]:
+        """A headline."""
+        return [self.comment(""), self.comment(f"---- {text} ----")]
+
+    def end(self) -> list[str]:
+        """Last lines of the file."""
+        return [".end"]
+
+    def expression(self, text: str) -> str:
+        """An expression of parameters; operators ``+ - * / **``, functions ``sqrt``, ``abs``, ``floor``, ``max``."""
+        return f"{{{text}}}"
+
+    # --- parameters and options ------------------------------------------------------------
+
+    def parameter(self, name: str, value: float | str) -> str:
+        """A parameter of the whole netlist: a number or an expression."""
+        return f".param {name}={self.expression(value) if isinstance(value, str) else number(value)}"
+
+    def options(self, chosen: Tolerances) -> list[str]:
+        """Temperature, integration method, tolerances."""
+        return [
+            "* Tolerances below the signals, which are far smaller than the defaults expect; tighter ones make",
+            "* ngspice stop with 'timestep too small' where time constants spread over many decades.",
+            f".options temp={number(chosen.temperature)} seed={chosen.seed} method={chosen.method} reltol=1e-4",
+            f"+ vntol={chosen.voltage:.0e} abstol={chosen.current:.0e} chgtol={chosen.charge:.0e}",
+        ]
+
+    def conserved(self) -> list[str]:
+        """What a circuit needs that has no single operating point."""
+        return [
+            "* A loop of inductors (or a node behind capacitors) keeps its flux (charge), which no operating point",
+            "* can tell: .ac and .noise go without one, .tran starts from zero (uic).",
+            ".options noopac",
+        ]
+
+    # --- elements --------------------------------------------------------------------------
+
+    def element(self, name: str, nodes: Sequence[str], value: str, branches: Sequence[str] = ()) -> str:
+        """One element: its type follows from the first letter of its name, as in SPICE.
+
+        Parameters
+        ----------
+        name, nodes:
+            Local names, nodes in SPICE's order.
+        value:
+            Expression of its value, SI: ohm, F, H, A, V, S, or a ratio.
+        branches:
+            Elements whose currents it uses: of F and H the one that controls it, of K the two it couples.
+        """
+        kind = "dc " if name[0].lower() in "iv" else ""
+        return " ".join([name, *nodes, *branches, kind + self.expression(value)])
+
+    def silent_resistor(self, name: str, nodes: Sequence[str], value: str) -> str:
+        """A resistor that makes no noise."""
+        return f"{self.element(name, nodes, value)} {self.silence}"
+
+    def noise_source(self, source: NoiseSource, number_of_it: int, seed: int) -> list[str]:
+        """A unit noise voltage on the node that bears the source's name."""
+        element, node = noise_element(source.name), source.name
+        wave = "dc 0 ac 0 trrandom(2 {ts} 0 {vn} 0)"
+        if source.thermal:
+            return [f"{element} {node} 0 {wave}"]
+        return [f"{element} s_{node} 0 {wave}", f"r{node} s_{node} {node} {{rn}}"]
+
+    def noise_headline(self) -> str:
+        """What the noise sources do."""
+        return "noise sources: sampled and held every ts in .tran; rn makes the same density in .noise"
+
+    # --- subcircuits -----------------------------------------------------------------------
+
+    def subcircuit(self, name: str, ports: Sequence[str], parameters: Mapping[str, float]) -> list[str]:
+        """The opening of a subcircuit; parameters with what they are where an instance does not say."""
+        return [" ".join([".subckt", name, *ports, *self._defaults(parameters)])]
+
+    def derived(self, name: str, text: str) -> str:
+        """A parameter inside a subcircuit that follows from those before it."""
+        return f".param {name}={self.expression(text)}"
+
+    def ends(self, name: str) -> str:
+        """The end of a subcircuit."""
+        return f".ends {name}"
+
+    def instance(self, ports: int, template: str, parameters: Sequence[str]) -> str:
+        """A format string for instances: name, nodes, values."""
+        return " ".join(["{}", *["{}"] * ports, template, *self._settings(parameters)])
+
+    def _defaults(self, parameters: Mapping[str, float]) -> list[str]:
+        return [f"{name}={value!r}" for name, value in parameters.items()]
+
+    def _settings(self, parameters: Sequence[str]) -> list[str]:
+        return [f"{name}={{!r}}" for name in parameters]
+
+    # --- analysis --------------------------------------------------------------------------
+
+    def analysis(self, wanted: Measurement) -> Iterator[str]:
+        """What it does when run by itself: measure the variances by ``.noise``, and in ``.tran`` where it can."""
+        step = number(wanted.sample_time)
+        yield ".control"
+        yield "set noaskquit"
+        yield "set sqrnoise"
+        yield "echo"
+        yield "echo variances from .noise, integrated over frequency, V^2"
+        for k, (probe, node, variance) in enumerate(zip(wanted.probes, wanted.nodes, wanted.variance, strict=True)):
+            yield f"noise v({node}) {wanted.source} dec {wanted.per_decade} {wanted.low:.6g} {wanted.high:.6g}"
+            yield f"setplot noise{2 * k + 1}"
+            yield "let total = integ(onoise_spectrum)"
+            yield "let found = total[length(total)-1]"
+            yield f"echo RESULT noise {probe}: found $&found expected {variance:.9e}"
+        yield "echo"
+        yield (
+            f"echo variances from .tran over {wanted.stop:.4g} s, V^2: "
+            "scatter of a few per cent to tens of per cent is expected"
+        )
+        yield "save " + " ".join(f"v({node})" for node in wanted.nodes)
+        start = " uic" if wanted.conserved else ""
+        yield f"tran {step} {number(wanted.stop)} {number(wanted.settle)} {number(wanted.sample_time / 8)}{start}"
+        yield "linearize"
+        for probe, node, variance, centre in zip(
+            wanted.probes, wanted.nodes, wanted.variance, wanted.mean, strict=True
+        ):
+            yield f"let deviation = v({node}) - mean(v({node}))"
+            yield "let found = mean(deviation * deviation)"
+            yield f"let centre = mean(v({node}))"
+            yield f"echo RESULT tran {probe}: found $&found expected {variance:.9e} mean $&centre expected {centre:.9e}"
+        yield "quit"
+        yield ".endc"
+
+
+class Stepped(Dialect):
+    """One analysis a run, repeated for each cell: ``sel`` says which one stands on node ``probe``."""
+
+    silence = "a transconductor each"
+
+    def silent_resistor(self, name: str, nodes: Sequence[str], value: str) -> str:
+        """A transconductor controlled by its own voltage."""
+        return self.element(f"g{name}", [*nodes, *nodes], f"1/({value})")
+
+    def _defaults(self, parameters: Mapping[str, float]) -> list[str]:
+        return ["params:", *super()._defaults(parameters)] if parameters else []
+
+    def conserved(self) -> list[str]:
+        return [
+            self.comment(
+                "A loop of inductors (or a node behind capacitors) keeps its flux (charge), which no operating"
+            ),
+            self.comment(
+                "point can tell: for .noise and .ac give one inductor of each loop a small series resistance."
+            ),
+        ]
+
+    def _probe(self, wanted: Measurement, selected: str) -> Iterator[str]:
+        """A source that puts the chosen cell's voltage on node ``probe``; what to expect there."""
+        for k, (probe, variance, mean) in enumerate(zip(wanted.probes, wanted.variance, wanted.mean, strict=True)):
+            centre = f", mean {mean:.9e} V" if mean else ""
+            yield self.comment(
+                f"  sel {k + 1}: {probe}, variance {variance:.9e} V^2, rms {variance**0.5:.9e} V{centre}"
+            )
+        terms = [f"v({node})*max(0,1-abs({selected}-{k + 1}))" for k, node in enumerate(wanted.nodes)]
+        yield from self._sum("bprobe probe 0", terms)
+
+    def _sum(self, head: str, terms: Sequence[str]) -> Iterator[str]:
+        """A behavioural voltage source of a sum, one term a line."""
+        raise NotImplementedError
+
+
+STRIDE = 1_000_000
+"""Between the offsets of two sources in ``rand()``: more than the samples of a run."""
+
+
+def expected(probe: str, variance: float, mean: float) -> str:
+    """A comment that says what variance and mean to expect of a probe."""
+    centre = f", mean {mean:.9e} V" if mean else ""
+    return f"{probe}: variance {variance:.9e} V^2, rms {variance**0.5:.9e} V{centre}"

@@ -1,0 +1,123 @@
+"""Spectre's language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from spu.spice.dialects.dialect import (
+    TOLERANCES,
+    Dialect,
+    Measurement,
+    Tolerances,
+    expected,
+    noise_element,
+    number,
+)
+
+if TYPE_CHECKING:
+    from spu.circuit.circuit import NoiseSource
+
+
+_MASTERS: Mapping[str, tuple[str, str]] = {
+    "r": ("resistor", "r"),
+    "c": ("capacitor", "c"),
+    "l": ("inductor", "l"),
+    "i": ("isource", "dc"),
+    "v": ("vsource", "dc"),
+    "g": ("vccs", "gm"),
+    "e": ("vcvs", "gain"),
+    "f": ("cccs", "gain"),
+    "h": ("ccvs", "rm"),
+    "k": ("mutual_inductor", "coupling"),
+}
+"""Spectre's masters of SPICE's element letters, and the parameter that holds the value."""
+
+
+class Spectre(Dialect):
+    """Spectre's own language."""
+
+    name = "spectre"
+    program = "Spectre"
+    ending = ".spectre.scs"
+    run = (
+        "Run it:      spectre {file}     (no other file needed)",
+        "The noise analysis of a cell integrates to its variance, the transient's waveforms have it.",
+    )
+    thermal_sources = False
+    silence = "isnoisy=no"
+    remark = behind = "//"
+
+    def title(self, text: str) -> list[str]:
+        return [f"// {text}", "simulator lang=spectre", "global 0"]
+
+    def end(self) -> list[str]:
+        return []
+
+    def expression(self, text: str) -> str:
+        return text
+
+    def parameter(self, name: str, value: float | str) -> str:
+        return f"parameters {name}={value if isinstance(value, str) else number(value)}"
+
+    def options(self, chosen: Tolerances) -> list[str]:
+        """Temperature and tolerances; the method stands with ``tran``."""
+        return [
+            self.comment(TOLERANCES),
+            f"simulatorOptions options temp={number(chosen.temperature)} reltol=1e-4 "
+            f"vabstol={chosen.voltage:.0e} iabstol={chosen.current:.0e}",
+        ]
+
+    def conserved(self) -> list[str]:
+        return [
+            self.comment(
+                "A loop of inductors (or a node behind capacitors) keeps its flux (charge), which no operating"
+            ),
+            self.comment("point can tell: for noise and ac give one inductor of each loop a small series resistance."),
+        ]
+
+    def element(self, name: str, nodes: Sequence[str], value: str, branches: Sequence[str] = ()) -> str:
+        letter = name[0].lower()
+        master, key = _MASTERS[letter]
+        around = f"({' '.join(nodes)})"
+        if letter == "k":
+            return f"{name} {master} {key}={value} ind1={branches[0]} ind2={branches[1]}"
+        probes = [f"probe={branch}" for branch in branches]
+        return " ".join([name, around, master, f"{key}={value}", *probes])
+
+    def noise_headline(self) -> str:
+        return "noise sources: rn makes the noise in noise and tran; the voltage source is for ac"
+
+    def noise_source(self, source: NoiseSource, number_of_it: int, seed: int) -> list[str]:
+        element, node = noise_element(source.name), source.name
+        return [f"{element} (s_{node} 0) vsource dc=0 mag=0", f"r{node} (s_{node} {node}) resistor r=rn"]
+
+    def derived(self, name: str, text: str) -> str:
+        return f"parameters {name}={text}"
+
+    def subcircuit(self, name: str, ports: Sequence[str], parameters: Mapping[str, float]) -> list[str]:
+        declared = [f"  parameters {' '.join(self._defaults(parameters))}"] if parameters else []
+        return [f"subckt {name} ({' '.join(ports)})", *declared]
+
+    def ends(self, name: str) -> str:
+        return f"ends {name}"
+
+    def instance(self, ports: int, template: str, parameters: Sequence[str]) -> str:
+        return " ".join(["{}", f"({' '.join(['{}'] * ports)})", template, *self._settings(parameters)])
+
+    def analysis(self, wanted: Measurement) -> Iterator[str]:
+        sweep = f"start={wanted.low:.6g} stop={wanted.high:.6g} dec={wanted.per_decade}"
+        yield self.comment("Expected of each cell: out^2 (V^2/Hz) integrated over frequency")
+        for probe, node, variance, mean in zip(wanted.probes, wanted.nodes, wanted.variance, wanted.mean, strict=True):
+            yield self.comment(f"  {expected(probe, variance, mean)}")
+            yield f"noise_{probe} ({node} 0) noise {sweep}"
+        yield self.comment("Noise up to 1/(2 ts), as of samples every ts; a few per cent of scatter are expected.")
+        step = wanted.sample_time
+        skip = " skipdc=yes" if wanted.conserved else ""
+        yield (
+            f"transient tran stop={number(wanted.stop)} outputstart={number(wanted.settle)} "
+            f"maxstep={number(step / 8)} strobeperiod={number(step)} \\"
+        )
+        method = {"gear": "gear2only"}.get(wanted.method, wanted.method)
+        yield f"  method={method} noisefmax={number(1 / (2 * step))} noiseseed={wanted.seed + 1}{skip}"
+        yield "save " + " ".join(wanted.nodes)

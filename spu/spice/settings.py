@@ -1,0 +1,91 @@
+"""Tolerances, integration method and parameters of a transient, from the law of the circuit."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spu.base.constants import BOLTZMANN, ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
+from spu.circuit.circuit import Circuit
+from spu.circuit.elements import unit_noise_resistance
+from spu.emulator.equations.langevin import Langevin, has_rest
+from spu.emulator.laws.law import Law
+from spu.emulator.laws.rest import typical_states
+from spu.emulator.laws.timing import NetworkTiming, Timing
+from spu.spice.dialects.dialect import Tolerances, number
+
+STIFF = 30.0
+"""Fastest rate times noise sample time above which transients use Gear's method,"""
+
+STIFF_SHARE = 1e-2
+"""taken over modes with more than this share of a cell's variance: the others may ring unheard."""
+
+
+def tolerances(temperature: float, law: Law, times: Timing, seed: int) -> Tolerances:
+    """Options with which a simulator resolves the noise of a circuit at a temperature (K)."""
+    voltage, current, capacitance = _scales(law)
+    noise = UNIT_NOISE_DENSITY / np.sqrt(2.0 * times.sample_time)
+    return Tolerances(
+        temperature=round(temperature - 273.15, 9),
+        seed=seed + 1,
+        method=method(law, times),
+        voltage=float(min(1e-6 * voltage, 1e-4 * noise)),
+        current=current * 1e-6,
+        charge=voltage * capacitance * 1e-8,
+    )
+
+
+def method(law: Law, times: Timing) -> str:
+    """The integration method of transients.
+
+    The trapezoidal rule rings on modes far faster than its steps and never forgets it; Gear's damps
+    them, and damps resonances a little, too, so it is for stiff circuits only.
+    """
+    return "gear" if float(np.abs(law.poles_above(STIFF_SHARE)).max()) * times.sample_time > STIFF else "trap"
+
+
+def _scales(law: Law) -> tuple[float, float, float]:
+    """Largest rms voltage (V) and current (A) and largest capacitance (F), for the simulator's tolerances."""
+    is_voltage = np.fromiter((name.startswith("v(") for name in law.sde.state_names), dtype=bool)
+    rms = np.sqrt(law.state_variance)
+    voltage = float(np.sqrt(law.voltage_covariance.diagonal()).max(initial=0.0)) or 1.0
+    conductance = float(np.abs(law.sde.F.diagonal()).max(initial=0.0))
+    current = float(rms[~is_voltage].max(initial=0.0)) or voltage * conductance
+    return voltage, current, float(law.sde.E.diagonal()[is_voltage].max(initial=0.0))
+
+
+def parameters(circuit: Circuit, equation: Langevin, times: NetworkTiming, seed: int) -> list[str]:
+    """The parameters of a netlist of nonlinear cells."""
+    hot = circuit.temperature > 0
+    temperature = circuit.temperature if hot else ROOM_TEMPERATURE
+    volts = np.abs(equation.sense).max(axis=0) * typical_states(equation)
+    node = _node_voltage(equation, times)
+    smallest = 1e-6 * min(float(volts.min()), node, UNIT_NOISE_DENSITY / np.sqrt(2 * times.sample_time) * 1e2)
+    force = float(np.abs(np.diag(equation.stiffness) * typical_states(equation)).max())
+    current = force if equation.coordinate != "charge" else force * float(equation.mobility.max())
+    charge = node * (float(equation.mass.max()) if equation.mass is not None else current * times.fastest / node)
+    lines = [
+        "*",
+        "* ---- parameters ----",
+        "* en: density of every noise source, V/sqrt(Hz); ts: its sample time in .tran, s; vn: its rms then, V;",
+        "* rn: resistor with 4kT*rn = en^2, ohm" + ("; kt4: 4kT, J." if hot else "."),
+        f".param en={number(UNIT_NOISE_DENSITY)}",
+        f".param ts={number(times.sample_time)}",
+        ".param vn={en/sqrt(2*ts)}",
+        f".param rn={number(unit_noise_resistance(temperature))}",
+        *([f".param kt4={number(4.0 * BOLTZMANN * temperature)}"] if hot else []),
+        f".options temp={number(round(temperature - 273.15, 9))} seed={seed + 1} method=gear reltol=1e-5",
+        f"+ vntol={smallest:.0e} abstol={max(current * 1e-6, 1e-30):.0e} chgtol={max(charge * 1e-7, 1e-34):.0e}",
+    ]
+    if not has_rest(equation):
+        lines += ["* The operating point does not tell a flux: .tran starts from zero (uic).", ".options noopac"]
+    return lines
+
+
+def _node_voltage(equation: Langevin, times: NetworkTiming) -> float:
+    """A size of the cells' own voltages, V."""
+    size = typical_states(equation)
+    if equation.coordinate == "voltage":
+        return float(size.min())
+    if equation.coordinate == "flux":
+        return float((size / times.fastest).min())
+    return float((np.diag(equation.stiffness) * size).min())

@@ -1,0 +1,1 @@
+"""Ways to run a netlist, one file a simulator."""

@@ -1,0 +1,232 @@
+"""ngspice through PySpice, one child process a run, with a time limit."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spu.base.errors import DeckError, NgspiceFailed, NgspiceMissing
+from spu.base.process import child, scratch_folder
+
+INSTALL = "install the packages ngspice and libngspice0 (Debian, Ubuntu: apt-get install ngspice libngspice0)"
+
+_MEMORY_LIMIT = 6 * 2**30
+_LONGEST = 1e6  # s: more than that the system's clocks do not take
+
+_LIBC = ctypes.CDLL(None)
+_SET_PARENT_DEATH_SIGNAL = 1
+"""Of Linux's prctl."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Commands for ngspice, and what to bring back afterwards.
+
+    Attributes
+    ----------
+    commands:
+        In ngspice's interactive language.
+    kind:
+        Kind of the plot to read (``op``, ``ac``, ``noise``, ``tran``); None to read nothing.
+    fetch:
+        Vectors by name; None for all.
+    until:
+        Seconds that the vector ``time`` must reach: ngspice may give up half-way and still
+        return what it has.
+    """
+
+    commands: tuple[str, ...]
+    kind: str | None = None
+    fetch: tuple[str, ...] | None = None
+    until: float = 0.0
+
+
+def save(nodes: Iterable[str]) -> tuple[str, ...]:
+    """Commands that keep the voltages of nodes, as many as it takes: of `MOST_CHARACTERS` at most."""
+    lines = ["save"]
+    for node in dict.fromkeys(nodes):
+        if len(lines[-1]) + len(node) + 4 > MOST_CHARACTERS:
+            lines.append("save")
+        lines[-1] += f" v({node})"
+    return tuple(lines) if lines != ["save"] else ()
+
+
+MOST_CHARACTERS = 1023
+"""Of a command: PySpice passes on no more, and ngspice would run what is left of a longer one."""
+
+
+def library() -> str:
+    """Name of the ngspice library.
+
+    Raises
+    ------
+    NgspiceMissing
+        Naming the packages to install.
+    """
+    named = os.environ.get("NGSPICE_LIBRARY_PATH")
+    found = named or ctypes.util.find_library("ngspice")
+    if not found:
+        raise NgspiceMissing(f"ngspice's library (libngspice.so.0) is not installed; {INSTALL}")
+    if named and os.sep in named and not Path(named).exists():
+        raise NgspiceMissing(f"NGSPICE_LIBRARY_PATH names {named}, which is not there; {INSTALL}")
+    return found
+
+
+def run(
+    deck: str, steps: Sequence[Step], *, time_limit: float, folder: str | Path | None = None
+) -> list[dict[str, NDArray[Any]]]:
+    """Run a deck in a child process.
+
+    Parameters
+    ----------
+    deck:
+        The netlist, without control blocks.
+    steps:
+        What to do with it.
+    time_limit:
+        Seconds, after which the child is killed.
+    folder:
+        Working folder of the child (for files the deck reads); a temporary one unless given.
+
+    Returns
+    -------
+    For each step the vectors by name (lower case).
+
+    Raises
+    ------
+    NgspiceMissing
+        If the library is not there or does not load.
+    DeckError
+        If ngspice does not take the deck; the message is ngspice's own.
+    NgspiceFailed
+        If it crashed, hung, or a step gave no result.
+    """
+    for command in (command for step in steps for command in step.commands):
+        if len(command) > MOST_CHARACTERS:
+            raise DeckError(
+                f"a command for ngspice has over {MOST_CHARACTERS} characters, {command[:60]}...: shorten names"
+            )
+    environment = _environment()
+    with scratch_folder("ngspice") as scratch:
+        request, result = scratch / "request.json", scratch / "result.npz"
+        request.write_text(
+            json.dumps(
+                {
+                    "deck": deck,
+                    "steps": [{"commands": s.commands, "kind": s.kind, "fetch": s.fetch} for s in steps],
+                }
+            )
+        )
+        parent, patience = os.getpid(), min(time_limit, _LONGEST)
+        with child(
+            [sys.executable, "-m", "spu.spice.simulators.worker", str(request), str(result)],
+            cwd=folder or scratch,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            preexec_fn=lambda: _confine(patience, parent),
+        ) as worker:
+            try:
+                _, complaint = worker.communicate(timeout=patience)
+            except subprocess.TimeoutExpired:
+                raise NgspiceFailed(f"ngspice did not finish within {time_limit:g} s and was stopped") from None
+        if not result.exists():
+            raise _died(worker.returncode, complaint)
+        with np.load(result) as arrays:
+            log = json.loads(str(arrays["log"]))
+            found: list[dict[str, NDArray[Any]]] = [{} for _ in steps]
+            for key in arrays.files:
+                number, _, name = key.partition("/")
+                if name:
+                    found[int(number)][name] = arrays[key]
+    if not log["loaded"]:
+        raise DeckError(f"ngspice does not take the deck: {_complaint(log['lines'])}")
+    for number, (step, vectors) in enumerate(zip(steps, found, strict=True)):
+        loading = log["lines"][: log["marks"][0]]
+        lines = log["lines"][log["marks"][number] : log["marks"][number + 1]]
+        if any("error" in line.lower() for line in loading):
+            lines = loading  # what went wrong first explains the rest
+        missing = [name for name in step.fetch or () if not len(vectors.get(name.lower(), ()))]
+        if step.kind is not None and (missing or not vectors):
+            what = f" lacks {', '.join(missing[:4])}" if vectors else " gave nothing"
+            raise NgspiceFailed(f"ngspice's {step.kind}{what}: {_complaint(lines or log['lines'])}")
+        if step.until and vectors["time"][-1] < step.until * (1 - 1e-9):
+            raise NgspiceFailed(
+                f"ngspice's transient stopped at {vectors['time'][-1]:.4g} s of {step.until:.4g} s: {_complaint(lines)}"
+            )
+    return found
+
+
+_PASSED_ON = re.compile(
+    r"PATH|LD_LIBRARY_PATH|DYLD_(FALLBACK_)?LIBRARY_PATH|PYTHON[A-Z]*|VIRTUAL_ENV|CONDA_PREFIX|LANG|LANGUAGE|LC_[A-Z]+|TZ"
+    r"|TMPDIR|TEMP|TMP|OPENBLAS_CORETYPE|NPY_DISABLE_CPU_FEATURES|COVERAGE_[A-Z_]+"
+)
+"""Variables that a child needs to start Python and to find the library. ngspice reads a dozen others, among them
+``SPICE_SCRIPTS``, the folder of a script that it runs whenever it starts."""
+
+
+def _environment() -> dict[str, str]:
+    """The variables of a child: nothing of the user's ngspice set-up may change what is measured."""
+    passed = {name: value for name, value in os.environ.items() if _PASSED_ON.fullmatch(name)}
+    # An empty one is not the same as none: ngspice then looks in a folder that it was built with.
+    own = {"HOME": os.devnull, "SPICE_USERINIT_DIR": os.devnull, "NGSPICE_INPUT_DIR": os.devnull}
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return {**passed, **own, **threads, "NGSPICE_LIBRARY_PATH": library()}
+
+
+def _confine(time_limit: float, parent: int) -> None:
+    """In the child: bounded memory and processor time, and no life after the parent's."""
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT, _MEMORY_LIMIT))
+    seconds = int(time_limit) + 10
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    if sys.platform == "linux":
+        _LIBC.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != parent:  # it has died before
+            os._exit(1)
+
+
+def _died(status: int, complaint: str) -> NgspiceFailed | NgspiceMissing:
+    text = complaint.strip()
+    if "cannot load library" in text or "No module named 'PySpice'" in text:
+        return NgspiceMissing(f"ngspice's library does not load ({text.splitlines()[-1][:200]}); {INSTALL}")
+    how = f"signal {-status}" if status < 0 else f"exit status {status}"
+    last = text.splitlines()[-1][:200] if text else "no message"
+    return NgspiceFailed(f"ngspice ended with {how}: {last}")
+
+
+def _complaint(lines: list[str]) -> str:
+    """The line of ngspice's log that says most about what went wrong."""
+    texts = [line.partition(" ")[2].strip() for line in lines]
+    texts = [text for text in texts if "cannot recover" not in text]  # the library's own farewell
+    for sign in (
+        "singular",
+        "unknown subckt",
+        "too small",
+        "error",
+        "unknown",
+        "fatal",
+        "not found",
+        "no such",
+        "can't",
+        "warning",
+    ):
+        for k, text in enumerate(texts):
+            if sign in text.lower() and not text.lower().startswith("note"):
+                return " ".join(texts[k : k + 2])[:300]
+    spoken = [text for text in texts if text]
+    return spoken[-1][:300] if spoken else "no message"

@@ -1,0 +1,1 @@
+"""Many devices, or many runs of one: budgets of error, activation curves."""
