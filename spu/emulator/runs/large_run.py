@@ -191,6 +191,7 @@ def _normals(rows: int, key: NDArray[np.uint64], steps: NDArray[np.int64], who: 
     return out[:rows]
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _gather(
     tiles: list[_Tile],
     samples: int,
@@ -201,19 +202,6 @@ def _gather(
     ends: FloatArray,
 ) -> PatternSums:
     """Add up the tiles, and see how far trajectories scatter; what is not finite is for the guard to say."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return _added(tiles, samples, steps, independent, pattern, kept, ends)
-
-
-def _added(
-    tiles: list[_Tile],
-    samples: int,
-    steps: int,
-    independent: bool,
-    pattern: sp.csr_array,
-    kept: FloatArray,
-    ends: FloatArray,
-) -> PatternSums:
     products = np.zeros(len(pattern.indices))
     for tile in tiles:
         products += tile.products
