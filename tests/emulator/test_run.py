@@ -19,6 +19,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -377,7 +378,7 @@ MEMORY = """
 
 def test_memory_does_not_grow_with_time():
     """Peak memory (MiB) of 1e7 readouts over that of 1e5, in a process of its own; two columns would be 160."""
-    tests = str(__file__).rpartition("/")[0]
+    tests = str(Path(__file__).parents[1])
     script = textwrap.dedent(MEMORY).format(tests=tests)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

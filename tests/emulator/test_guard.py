@@ -12,9 +12,6 @@ import pytest
 from click.testing import CliRunner
 from helpers import law_of
 from scipy import stats
-from test_large_laws import DEVICES as LARGE_DEVICES
-from test_large_laws import small_is_large, sparse_law  # noqa: F401 - a fixture
-from test_run import DEVICES, chain, method_of, plain_dense, plain_modal, scattered
 
 import spu
 from spu.base.errors import InternalError
@@ -37,6 +34,9 @@ from spu.emulator.runs.guard import (
     normal,
 )
 from spu.emulator.runs.run import modal_method, run
+from tests.emulator.test_large_laws import DEVICES as LARGE_DEVICES
+from tests.emulator.test_large_laws import small_is_large, sparse_law  # noqa: F401 - a fixture
+from tests.emulator.test_run import DEVICES, chain, method_of, plain_dense, plain_modal, scattered
 
 Tests.__test__ = False  # no test class
 

@@ -22,7 +22,7 @@ from scipy.stats import chi2, kstest
 
 import spu
 
-BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 from domain import by_kind, one_each, run_seed  # noqa: E402

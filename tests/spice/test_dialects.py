@@ -20,7 +20,7 @@ from spu.circuit.elements import Resistor
 from spu.cli import cli
 from spu.spice.dialects import DIALECTS
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FOREIGN = [name for name in DIALECTS if name != "ngspice"]
 
 DEVICES = {

@@ -20,7 +20,7 @@ import spu
 from spu.base.errors import SpuError
 from spu.cli import cli
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 _spec = importlib.util.spec_from_file_location("readers", ROOT / "benchmarks" / "readers.py")
 readers = sys.modules["readers"] = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(readers)

@@ -23,7 +23,7 @@ from spu.device.device import Device
 from spu.emulator.dynamics import device_law, forget_laws
 from spu.folder import read_folder, write_folder
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 try:
     import processors

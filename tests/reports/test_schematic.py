@@ -106,7 +106,7 @@ DEVICES = {
     ),
     "transconductors": spu.compile(spu.GaussianSampling(precision=frustrated(np.random.default_rng(0), 4))),
     "linear": spu.compile(spu.LinearSystem(matrix=m_matrix(np.random.default_rng(0), 3), vector=[1.0, 2.0, 3.0])),
-    "34 cells": spu.compile(spu.load_problem(Path(__file__).parents[1] / "examples" / "karate_club.mtx")[0]),
+    "34 cells": spu.compile(spu.load_problem(Path(__file__).parents[2] / "examples" / "karate_club.mtx")[0]),
 }
 
 

@@ -6,7 +6,6 @@ Every statistical assertion names its false-alarm rate; together they stay below
 import numpy as np
 import pytest
 from scipy.stats import chi2, norm
-from test_network import KINDS, random_network, single_cells
 
 from spu.base.errors import CircuitError, InputError, UsageError
 from spu.circuit.polynomial import PolynomialCapacitor, PolynomialConductance, PolynomialElement
@@ -19,6 +18,7 @@ from spu.emulator.predict import predict_network
 from spu.emulator.runs.relaxation import simulate_network
 from spu.problems.network import ThermodynamicNetwork
 from spu.problems.neuron import crossing_time, unit_law
+from tests.problems.test_network import KINDS, random_network, single_cells
 
 BOLTZMANN = 1.380649e-23
 

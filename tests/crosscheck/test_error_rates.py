@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from scipy.stats import binom, chi2, kstest, norm
-from test_crosscheck import COMPILED, algebraic, loops
 
 import spu
 from spu.base.errors import UsageError
@@ -29,6 +28,7 @@ from spu.crosscheck.statistics.whiteness import LAGS, Sums, battery, smallest_le
 from spu.device.lower import lower
 from spu.emulator.laws.propagate import respond
 from spu.folder import write_folder
+from tests.crosscheck.test_crosscheck import COMPILED, algebraic, loops
 
 CHANCE = 1e-8
 RATE = FALSE_ALARM / transient.KINDS

@@ -410,5 +410,5 @@ def test_inputs_of_a_network_are_refused_by_file_and_line(place):
 
 def test_a_few_random_cases():
     command = [sys.executable, "benchmarks/fuzz.py", "--runs", "60", "--seed", "77"]
-    found = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False)
+    found = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout + found.stderr

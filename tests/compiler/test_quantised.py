@@ -22,7 +22,7 @@ from spu.device.hardware_file import hardware_from_dict, load_hardware
 from spu.emulator.runs.sampling import member_seed
 from spu.folder import read_folder, write_folder
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import rounding as benchmark
 
 PRECISION = np.array([[2.0, -0.7, -0.31], [-0.7, 1.6, -0.43], [-0.31, -0.43, 1.9]])

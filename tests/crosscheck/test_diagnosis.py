@@ -200,7 +200,7 @@ def test_the_effect_of_a_change_is_exact(options):
 
 @pytest.fixture
 def study(monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "benchmarks"))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
     import diagnoses
 
     yield diagnoses

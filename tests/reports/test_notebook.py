@@ -12,9 +12,9 @@ import pytest
 from nbclient import NotebookClient
 
 import spu
-from tests.test_report import Page
+from tests.reports.test_report import Page
 
-EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "spu.ipynb"
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "spu.ipynb"
 
 
 @pytest.fixture(scope="module")

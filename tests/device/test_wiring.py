@@ -20,7 +20,7 @@ from spu.device.hardware_file import hardware_from_dict, load_hardware
 from spu.device.wiring import load_wiring
 
 IDEAL = load_hardware("ideal")
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PASSIVE = ("rlc-capacitive", "rc-resistive")
 
 

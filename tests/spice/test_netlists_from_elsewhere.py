@@ -13,7 +13,7 @@ from spu.spice.deck import read_deck
 from spu.spice.reader import read_netlist
 from spu.spice.simulators.ngspice import Step, run
 
-DECKS = sorted(path for path in (Path(__file__).parent / "decks").iterdir() if path.is_file())
+DECKS = sorted(path for path in (Path(__file__).parents[1] / "decks").iterdir() if path.is_file())
 FREQUENCIES = np.geomspace(10.0, 1e7, 61)
 
 
@@ -72,7 +72,7 @@ def test_operating_points_are_ngspices(path):
 
 
 def test_a_deck_is_told_by_its_table():
-    read = read_netlist(Path(__file__).parent / "decks" / "ltspice_coupled.net")
+    read = read_netlist(Path(__file__).parents[1] / "decks" / "ltspice_coupled.net")
     kinds = {row.name: (row.kind, row.density) for row in read.noise}
     assert set(kinds) == {"r1", "r2", "r3", "r4"}
     assert kinds["r2"] == ("thermal", pytest.approx(4 * 1.380649e-23 * 300.15 / 10e3, rel=1e-12))
@@ -131,14 +131,14 @@ def _changed(folder, name, factor):
 
 @pytest.mark.parametrize("name", ["kicad_filter.cir", "ltspice_coupled.net", "nested_scopes.sp"])
 def test_netlists_from_elsewhere_are_checked(tmp_path, name):
-    write_import(tmp_path / "made", read_netlist(Path(__file__).parent / "decks" / name))
+    write_import(tmp_path / "made", read_netlist(Path(__file__).parents[1] / "decks" / name))
     found = spu.check(tmp_path / "made", levels=LEVELS)
     assert {level.name: level.verdict for level in found.levels.values()} == dict.fromkeys(LEVELS, "pass"), found
     assert found.levels["ac"].data["unexpected_noise"] < 5e-6
 
 
 def test_a_change_of_two_percent_is_found(tmp_path):
-    write_import(tmp_path / "made", read_netlist(Path(__file__).parent / "decks" / "kicad_filter.cir"))
+    write_import(tmp_path / "made", read_netlist(Path(__file__).parents[1] / "decks" / "kicad_filter.cir"))
     folder = read_folder(tmp_path / "made")
     found = spu.check(_changed(folder, "r3", 1.02), levels=LEVELS)
     assert {level.verdict for level in found.levels.values()} == {"fail"}, found.levels

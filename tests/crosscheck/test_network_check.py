@@ -6,7 +6,6 @@ import subprocess
 
 import numpy as np
 import pytest
-from test_network import random_network, single_cells
 
 from spu.base.errors import DeckError, InputError
 from spu.compiler.network import compile_network
@@ -14,6 +13,7 @@ from spu.crosscheck import check
 from spu.folder import read_folder, write_folder
 from spu.spice.netlist import netlist
 from spu.spice.simulators.ngspice import Step, run, save
+from tests.problems.test_network import random_network, single_cells
 
 
 def made(kind, n=3, hardware="neurons"):

@@ -15,7 +15,7 @@ from spu.device.lower import lower
 from spu.emulator.equations.linear import stochastic_ode
 from spu.spice.reader import read_netlist
 
-NETLISTS = Path(__file__).parents[1] / "netlists"
+NETLISTS = Path(__file__).parents[2] / "netlists"
 SIGNS = np.array([[2.0, 0.5, -0.3], [0.5, 1.0, 0.2], [-0.3, 0.2, 1.5]])  # frustrated: one product of signs is odd
 MILD = np.array([[4.0, -1.0, -0.5], [-1.0, 3.0, 0.0], [-0.5, 0.0, 2.0]])
 

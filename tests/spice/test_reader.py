@@ -19,8 +19,8 @@ from spu.spice.reader.expressions import ExpressionError, Linear, NotLinear, eva
 from spu.spice.reader.numbers import parse_number
 from spu.spice.simulators.ngspice import Step, run
 
-NETLISTS = Path(__file__).parents[1] / "netlists"
-ELSEWHERE = Path(__file__).parent / "decks"
+NETLISTS = Path(__file__).parents[2] / "netlists"
+ELSEWHERE = Path(__file__).parents[1] / "decks"
 
 
 class _NoScope:
