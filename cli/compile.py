@@ -17,7 +17,7 @@ from .common import dialect_option, facts, file_option, json_option, print_json,
 if TYPE_CHECKING:
     from spu.compiler.chains import Embedding
     from spu.compiler.compilation import Compilation
-    from spu.problems.problem import Problem
+    from spu.problems.problem import QuadraticProblem
 
 
 _MEANS = {
@@ -244,7 +244,7 @@ def _embedded(embedding: Embedding) -> list[tuple[str, str]]:
     ]
 
 
-def _describe(file: Path, problem: Problem, compilation: Compilation, files: tuple[Path, ...]) -> str:
+def _describe(file: Path, problem: QuadraticProblem, compilation: Compilation, files: tuple[Path, ...]) -> str:
     device, prediction, hardware = compilation.device, compilation.prediction, compilation.hardware
     spread = compilation.scale_spread
     cells = plural(len(device.cell_names), "cell")

@@ -14,7 +14,7 @@ from spu.base.numbers import engineering, plural
 from .common import MAX_TABLE_ROWS, file_option, json_option, print_json, table
 
 if TYPE_CHECKING:
-    from spu.problems.problem import Problem
+    from spu.problems.problem import QuadraticProblem
     from spu.spice.reader import ReadNetlist
 
 
@@ -109,7 +109,7 @@ def _densities(given: tuple[str, ...]) -> dict[str, float]:
     return found
 
 
-def _problem(file: Path, variables: tuple[str, ...]) -> Problem:
+def _problem(file: Path, variables: tuple[str, ...]) -> QuadraticProblem:
     """The problem, its variables in the order of what is read out."""
     from spu.problems.files import load_problem
 

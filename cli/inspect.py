@@ -148,13 +148,16 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _describe(folder: Folder, look: Look) -> str:
+    from spu.problems.problem import quadratic
+
     device = folder.device
     lines = [
         f"{folder.path}: {plural(look.cell_count, 'cell')}, {plural(look.coupler_count, 'coupler')}, "
         f"{device.architecture or 'built by hand'}, {device.temperature:g} K, hash {device.hash}",
     ]
-    if folder.problem is not None:
-        lines.append(f"problem: {folder.problem.task}, condition number {folder.problem.condition:.3g}")
+    problem = quadratic(folder.problem)
+    if problem is not None:
+        lines.append(f"problem: {problem.task}, condition number {problem.condition:.3g}")
     rest = "all with --json" if look.complete else f"all in {folder.path}"
     cells = table(*cell_table(look.cells), limit=MAX_TABLE_ROWS, count=look.cell_count, rest=rest)
     lines += ["", cells]

@@ -186,7 +186,7 @@ def __dir__() -> list[str]:
 
 
 def compile(
-    problem: Problem | ThermodynamicNetwork,
+    problem: Problem,
     hardware: str | Path | Hardware = "ideal",
     *,
     architecture: str | None = None,
@@ -199,5 +199,7 @@ def compile(
 
         return compile_network(problem, hardware, architecture=architecture).device
     from spu.compiler import compile_problem
+    from spu.problems.problem import QuadraticProblem
 
+    assert isinstance(problem, QuadraticProblem)
     return compile_problem(problem, hardware, architecture=architecture).device

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from spu.base.sequences import Lazy
 from spu.circuit.elements import Element, Inductor, MutualInductance
 from spu.circuit.polynomial import CrossedInductor, PolynomialElement
 from spu.circuit.readout import Readout
+from spu.circuit.scales import Scales
 from spu.circuit.stamps import Stamps
 
 if TYPE_CHECKING:
@@ -167,6 +169,8 @@ class Circuit:
         The same to the last bit; empty where the hash says that, too.
     problem:
         What it is meant to compute, where that is known.
+    scales:
+        How it holds that problem's units, where it is a thermodynamic network.
     """
 
     temperature: float
@@ -179,6 +183,15 @@ class Circuit:
     hash: str
     problem: Problem | None = None
     content: str = ""
+    scales: Scales | None = None
+
+    @cached_property
+    def kept(self) -> dict[str, Any]:
+        """What followed from it so far, by name: a circuit does not change, so that it is worked out once."""
+        return {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "kept"}
 
     def members(self) -> list[Circuit]:
         """Itself: a circuit has one programming (as `Device.members`, for whoever takes either)."""

@@ -1,4 +1,4 @@
-"""Problem and hardware to device: one file a pass.
+"""QuadraticProblem and hardware to device: one file a pass.
 
 1. `spu.compiler.polarity`: readout signs.
 2. `spu.compiler.congruence`: scaling of cells.
@@ -43,13 +43,13 @@ from spu.device.hardware import Hardware
 from spu.device.hardware_file import load_hardware
 from spu.device.wiring import Wiring, load_wiring
 from spu.emulator.predict import predict
-from spu.problems.problem import Problem
+from spu.problems.problem import QuadraticProblem
 
 __all__ = ["EmbeddingOptions", "Pass", "compile_problem"]
 
 
 def compile_problem(
-    problem: Problem,
+    problem: QuadraticProblem,
     hardware: str | Path | Hardware = "ideal",
     *,
     architecture: str | None = None,
@@ -121,7 +121,7 @@ _STOPPED = "the search for chains was ended by the clock: another machine may fi
 _NO_ENSEMBLE = "one programming instead of an ensemble: {}"
 
 
-def _with_costs(made: Realized, problem: Problem, placer: Placer) -> Embedding | None:
+def _with_costs(made: Realized, problem: QuadraticProblem, placer: Placer) -> Embedding | None:
     """What was placed where, with the errors of the covariance by the circuits' own laws."""
     placed = made.trace.realization.layout.placed
     if placed is None or placed.embedding is None:
@@ -143,7 +143,7 @@ def _with_costs(made: Realized, problem: Problem, placer: Placer) -> Embedding |
 
 
 def _realize(
-    problem: Problem, hardware: Hardware, placer: Placer | None = None, architecture: str | None = None
+    problem: QuadraticProblem, hardware: Hardware, placer: Placer | None = None, architecture: str | None = None
 ) -> Realized:
     """The passes up to the device; as `compile_problem`."""
     n = len(problem.variables)
@@ -200,7 +200,7 @@ def _realize(
 
 
 def _refusal(
-    problem: Problem, matrix: Matrix, hardware: Hardware, refused: list[tuple[str, Unrealizable]]
+    problem: QuadraticProblem, matrix: Matrix, hardware: Hardware, refused: list[tuple[str, Unrealizable]]
 ) -> Unrealizable:
     """Why nothing could be built, and what would help."""
     advice = advise(problem, matrix, hardware)

@@ -24,7 +24,7 @@ from spu.compiler.polarity import polarity
 from spu.device.hardware import Hardware
 from spu.device.hardware_file import load_hardware
 from spu.emulator.distances import kullback_leibler, relative_error
-from spu.problems.problem import Problem
+from spu.problems.problem import QuadraticProblem
 
 if TYPE_CHECKING:
     from spu.compiler.architectures.base import Architecture
@@ -38,7 +38,7 @@ _MOST_ELIMINATED = 256
 """Most variables of a matrix for which the cheapest elimination is looked for: each step costs an eigenvalue."""
 
 
-def advise(problem: Problem, matrix: Matrix, hardware: Hardware) -> dict[str, Any]:
+def advise(problem: QuadraticProblem, matrix: Matrix, hardware: Hardware) -> dict[str, Any]:
     """What would help, as JSON holds it.
 
     Returns
@@ -100,7 +100,7 @@ def _bias(change: dict[str, Any]) -> str:
     )
 
 
-def _architectures(problem: Problem, matrix: Matrix, hardware: Hardware) -> dict[str, str | None]:
+def _architectures(problem: QuadraticProblem, matrix: Matrix, hardware: Hardware) -> dict[str, str | None]:
     from spu.compiler.architectures import ARCHITECTURES
 
     unlimited = replace(load_hardware("ideal"), temperature=hardware.temperature)
@@ -110,7 +110,7 @@ def _architectures(problem: Problem, matrix: Matrix, hardware: Hardware) -> dict
     return found
 
 
-def _refused(candidate: Architecture, problem: Problem, matrix: Matrix, hardware: Hardware) -> str | None:
+def _refused(candidate: Architecture, problem: QuadraticProblem, matrix: Matrix, hardware: Hardware) -> str | None:
     try:
         candidate.realize(problem, matrix, hardware)
     except Unrealizable as refusal:
@@ -118,7 +118,7 @@ def _refused(candidate: Architecture, problem: Problem, matrix: Matrix, hardware
     return None
 
 
-def _shrunk(problem: Problem, values: sp.csr_array, rho: float) -> dict[str, Any] | None:
+def _shrunk(problem: QuadraticProblem, values: sp.csr_array, rho: float) -> dict[str, Any] | None:
     """All off-diagonals times theta; positive definite, being between the matrix and its diagonal."""
     if rho <= 1.0 - MARGIN + TOLERANCE:
         return None
@@ -130,7 +130,7 @@ def _times(values: sp.csr_array, theta: float) -> sp.csr_array:
     return with_data(values, np.where(values.indices == row_numbers(values), 1.0, theta) * values.data)
 
 
-def _single_rail(problem: Problem, values: sp.csr_array) -> dict[str, Any]:
+def _single_rail(problem: QuadraticProblem, values: sp.csr_array) -> dict[str, Any]:
     """Drop the couplings whose sign a good choice of polarity leaves wrong; shrink the others if need be."""
     rows = row_numbers(values)
     off = values.indices != rows
@@ -163,7 +163,7 @@ def _good_signs(values: sp.csr_array) -> FloatArray:
     return signs
 
 
-def _consequences(problem: Problem, changed: sp.csr_array) -> dict[str, float | None]:
+def _consequences(problem: QuadraticProblem, changed: sp.csr_array) -> dict[str, float | None]:
     """How far the Gaussian of a changed matrix is from the target; None for sparse problems."""
     if problem.sparse:
         return {"covariance_relative_error": None, "mean_relative_error": None, "kullback_leibler": None}
@@ -180,7 +180,7 @@ def _consequences(problem: Problem, changed: sp.csr_array) -> dict[str, float | 
     }
 
 
-def _transforms(problem: Problem, matrix: Matrix, *, any_sign: bool) -> list[dict[str, Any]]:
+def _transforms(problem: QuadraticProblem, matrix: Matrix, *, any_sign: bool) -> list[dict[str, Any]]:
     """Maps ``x = T y`` in software: eliminate as few variables as will do, or all."""
     found = []
     eliminated = _elimination(matrix.values.toarray(), any_sign) if problem.n <= _MOST_ELIMINATED else None

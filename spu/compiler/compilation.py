@@ -21,7 +21,7 @@ from spu.device.hardware import Hardware
 from spu.device.imperfections import MEANINGS, Detail
 from spu.emulator.distances import kullback_leibler, relative_error
 from spu.emulator.predict import Prediction, predict
-from spu.problems.problem import Problem
+from spu.problems.problem import QuadraticProblem, quadratic
 
 __all__ = ["Compilation"]
 
@@ -81,7 +81,7 @@ def refused_passes(matrix: Matrix, refused: Sequence[tuple[str, Unrealizable]]) 
 
 def passes_of(compilation: Compilation) -> tuple[Pass, ...]:
     """All passes of a compilation, with what each did to the predicted error."""
-    trace, problem, prediction = compilation.trace, compilation.device.problem, compilation.prediction
+    trace, problem, prediction = compilation.trace, quadratic(compilation.device.problem), compilation.prediction
     assert problem is not None  # the compiler has set it
     found = []
     for step in refused_passes(trace.matrix, trace.refused):
@@ -147,7 +147,7 @@ def passes_of(compilation: Compilation) -> tuple[Pass, ...]:
     return tuple(found)
 
 
-def _divergence(problem: Problem, prediction: Prediction) -> float | None:
+def _divergence(problem: QuadraticProblem, prediction: Prediction) -> float | None:
     """Kullback-Leibler divergence of what is predicted to the problem's Gaussian; None where that is sparse."""
     if problem.sparse:
         return None
@@ -157,7 +157,7 @@ def _divergence(problem: Problem, prediction: Prediction) -> float | None:
 
 def _with_errors(
     step: Pass,
-    problem: Problem,
+    problem: QuadraticProblem,
     t: FloatArray | None,
     M: sp.csr_array | None,
     factor: float = 1.0,

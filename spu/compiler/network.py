@@ -30,13 +30,13 @@ from spu.base.errors import InputError, Unrealizable
 from spu.base.names import suggest
 from spu.circuit.polynomial import CHARGE_UNIT, FLUX_UNIT
 from spu.circuit.readout import Readout
+from spu.circuit.scales import Scales
 from spu.compiler.fit import SLACK
 from spu.compiler.source import source_of
 from spu.device.device import Device
 from spu.device.hardware import NETWORK_ARCHITECTURES, Hardware, Range
 from spu.device.hardware_file import load_hardware
 from spu.device.lower import lower
-from spu.device.scales import Scales
 from spu.emulator.equations.langevin import Langevin, langevin
 from spu.problems.network import ThermodynamicNetwork
 
@@ -138,7 +138,7 @@ def compile_network(
         except Unrealizable as refusal:
             refused.append(f"{name}: {refusal.reason}")
             continue
-        device.network, device.scales = network, scales
+        device.problem, device.scales = network, scales
         device.compiled_from(source_of(network, hardware, None, architecture, speedup))
         if hardware.detail:
             warnings.append(f"the details of {hardware.name} are not modelled in nonlinear cells")

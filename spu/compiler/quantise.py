@@ -29,7 +29,7 @@ from spu.device.banks import Bank
 from spu.device.device import Device
 from spu.device.hardware import Hardware, Range
 from spu.emulator.dynamics import device_law
-from spu.problems.problem import Problem
+from spu.problems.problem import QuadraticProblem
 
 ROUNDINGS = ("answer", "codes", "nearest")
 """How codes are chosen: all that is said above; codes alone (scale, D and gains as they were); each value to the
@@ -64,7 +64,13 @@ def quantised(hardware: Hardware) -> bool:
 
 
 def quantise(
-    device: Device, hardware: Hardware, problem: Problem, *, how: str = "answer", ensemble: int = 1, seed: int = 0
+    device: Device,
+    hardware: Hardware,
+    problem: QuadraticProblem,
+    *,
+    how: str = "answer",
+    ensemble: int = 1,
+    seed: int = 0,
 ) -> Quantised:
     """Bring a compiled device onto the codes of its hardware.
 
@@ -124,7 +130,12 @@ class _Work:
     """One device on its way to codes: the matrix M of its voltages' law, its banks and its target."""
 
     def __init__(
-        self, device: Device, hardware: Hardware, problem: Problem, cell: dict[str, Bank], coupler: dict[str, Bank]
+        self,
+        device: Device,
+        hardware: Hardware,
+        problem: QuadraticProblem,
+        cell: dict[str, Bank],
+        coupler: dict[str, Bank],
     ) -> None:
         self.hardware, self.problem, self.cell, self.coupler = hardware, problem, cell, coupler
         n = len(device.cell_names)

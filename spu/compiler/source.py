@@ -7,15 +7,12 @@ import json
 from spu.base.digest import Digest
 from spu.device.hardware import Hardware
 from spu.device.wiring import Wiring
-from spu.problems.network import ThermodynamicNetwork
 from spu.problems.problem import Problem
 
 _APART = ("name", "description", "detail", "wiring")
 
 
-def source_of(
-    problem: Problem | ThermodynamicNetwork, hardware: Hardware, wiring: Wiring | None, *options: object
-) -> str:
+def source_of(problem: Problem, hardware: Hardware, wiring: Wiring | None, *options: object) -> str:
     """Digest of the problem as it was posed, the hardware, its graph, the options and the version of the program.
 
     Name and description of the hardware make no difference; what is of its detail is in the device's hash itself.

@@ -34,6 +34,7 @@ from spu.crosscheck.result import LEVELS, VERDICTS, Check, Corner, Diagnosis, Le
 from spu.crosscheck.spectra import spectra
 from spu.device.device import Device
 from spu.device.lower import lower
+from spu.problems.problem import QuadraticProblem, quadratic
 from spu.spice.deck import Deck, read_deck
 from spu.spice.names import cell_node, netlist_size
 from spu.spice.netlist import netlist as written
@@ -42,7 +43,6 @@ from spu.spice.reader.limits import MAX_INSTANCES
 
 if TYPE_CHECKING:
     from spu.folder import Folder
-    from spu.problems.problem import Problem
 
 __all__ = ["LEVELS", "VERDICTS", "Check", "Corner", "Diagnosis", "Level", "check"]
 
@@ -135,7 +135,7 @@ def check(
             for k, member in enumerate(subject.members()):
                 paths.append(scratch / f"device.{k}.cir")
                 write_text(paths[-1], written(member, seed=seed))
-                contexts.append(_context(member, subject.problem, None, settings))
+                contexts.append(_context(member, quadratic(subject.problem), None, settings))
             return _check_all(contexts, paths, chosen, progress, _edited_file(netlist, contexts))
     from spu.folder import Folder, dialects_present, read_folder
 
@@ -149,7 +149,7 @@ def check(
     decks = [folder.netlist, *folder.further, *[None] * len(members)][: len(members)]
     settings["read"] = read
     settings["choices"] = None if folder.read is None else folder.read.choices
-    contexts = [_context(member, folder.problem, folder.compiled, settings) for member in members]
+    contexts = [_context(member, quadratic(folder.problem), folder.compiled, settings) for member in members]
     found = _check_all(contexts, decks, chosen, progress, _edited_file(netlist, contexts))
     others = [name for name in dialects_present(folder.path.parent) if name != "ngspice"]
     if folder.read is None and others:
@@ -159,7 +159,10 @@ def check(
 
 
 def _context(
-    device: Device | Circuit, problem: Problem | None, compiled: dict[str, Any] | None, settings: dict[str, Any]
+    device: Device | Circuit,
+    problem: QuadraticProblem | None,
+    compiled: dict[str, Any] | None,
+    settings: dict[str, Any],
 ) -> Context:
     """What the levels need, of linear cells or of nonlinear ones."""
     circuit = lower(device) if isinstance(device, Device) else device
@@ -287,7 +290,7 @@ def _check(
     path: Path | None,
     chosen: list[str],
     progress: Callable[[str], None] | None,
-    problem: Problem | None,
+    problem: QuadraticProblem | None,
     edited: Path | None = None,
 ) -> Check:
     notes: list[str] = []

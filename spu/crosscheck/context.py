@@ -24,7 +24,7 @@ from spu.emulator.laws.spectra import telling
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.laws.timing import Timing, timing
 from spu.emulator.laws.welch import Estimate
-from spu.problems.problem import Problem
+from spu.problems.problem import QuadraticProblem
 from spu.spice.deck import Deck
 from spu.spice.dialects.dialect import noise_element
 from spu.spice.names import cell_node, noise_resistor
@@ -153,7 +153,7 @@ class Context:
     """
 
     circuit: Circuit
-    problem: Problem | None
+    problem: QuadraticProblem | None
     compiled: dict[str, Any] | None
     deck: Deck | None
     accuracy: float | None = None

@@ -16,7 +16,7 @@ from spu.crosscheck.levels.ideal import CONSISTENCY
 from spu.crosscheck.result import Corner, Level
 
 if TYPE_CHECKING:
-    from spu.problems.problem import Problem
+    from spu.problems.problem import QuadraticProblem
 
 
 @dataclass(eq=False)
@@ -30,7 +30,7 @@ class _Part:
     within: bool | None = None
 
 
-def corners(context: Context, levels: dict[str, Level], problem: Problem | None) -> tuple[Corner, ...]:
+def corners(context: Context, levels: dict[str, Level], problem: QuadraticProblem | None) -> tuple[Corner, ...]:
     """Every pair of corners that the levels run allow, in problem units; what is solved for first.
 
     Parameters
@@ -83,7 +83,7 @@ def corners(context: Context, levels: dict[str, Level], problem: Problem | None)
 
 def ensemble_corners(
     each: Sequence[tuple[Corner, ...]],
-    problem: Problem | None,
+    problem: QuadraticProblem | None,
     compiled: dict[str, Any] | None,
     emulated: dict[str, FloatArray],
     ideal: Level | None,
@@ -101,7 +101,10 @@ def ensemble_corners(
 
 
 def _from_ideal(
-    problem: Problem | None, compiled: dict[str, Any] | None, emulated: dict[str, FloatArray], ideal: Level | None
+    problem: QuadraticProblem | None,
+    compiled: dict[str, Any] | None,
+    emulated: dict[str, FloatArray],
+    ideal: Level | None,
 ) -> dict[tuple[str, str], _Part]:
     """The emulator less the ideal; what was predicted when the device was compiled lies in its folder."""
     if problem is None:
@@ -125,7 +128,7 @@ def _from_ideal(
 
 
 def _rows(
-    parts: dict[tuple[str, str], _Part], problem: Problem | None, emulated: dict[str, FloatArray]
+    parts: dict[tuple[str, str], _Part], problem: QuadraticProblem | None, emulated: dict[str, FloatArray]
 ) -> tuple[Corner, ...]:
     noise = float(np.sqrt(np.trace(emulated["covariance"])))
     quantities = ["covariance", "mean"]

@@ -21,6 +21,7 @@ from scipy.special import stdtrit
 from spu.base.arrays import FloatArray
 from spu.base.files import write_text
 from spu.base.process import scratch_folder
+from spu.circuit.scales import Scales
 from spu.crosscheck.context import FALSE_ALARM, Context
 from spu.crosscheck.decks.changes import edits
 from spu.crosscheck.levels.noise import DECLARED, HELD
@@ -30,7 +31,6 @@ from spu.crosscheck.levels.replay import FALLS, OVERSAMPLING, SAMPLES, noise_wav
 from spu.crosscheck.result import Level
 from spu.crosscheck.statistics.whiteness import Sums, battery
 from spu.device.device import Device
-from spu.device.scales import Scales
 from spu.emulator.equations.langevin import Langevin, has_rest, langevin
 from spu.emulator.laws.boltzmann import as_network
 from spu.emulator.laws.langevin_response import respond

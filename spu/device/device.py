@@ -41,12 +41,12 @@ from spu.device.device_file import (
 )
 from spu.device.imperfections import Detail, detail_from_dict
 from spu.device.quantities import CELL_PARTS, COUPLER_PARTS
+from spu.problems.network import ThermodynamicNetwork
 
 if TYPE_CHECKING:
     import networkx as nx
 
-    from spu.device.scales import Scales
-    from spu.problems.network import ThermodynamicNetwork
+    from spu.circuit.scales import Scales
     from spu.problems.problem import Problem
 
 
@@ -151,10 +151,8 @@ class Device(Shown):
     architecture: str | None = None
     problem: Problem | None = field(default=None, repr=False)
     """What the device was compiled for; kept in ``problem.json``, not in the device file."""
-    network: ThermodynamicNetwork | None = field(default=None, repr=False)
-    """The thermodynamic network it was compiled for; kept in ``problem.json``, too."""
     scales: Scales | None = field(default=None, repr=False)
-    """How the circuit holds that network's units."""
+    """How the circuit holds the units of a thermodynamic network."""
     _readout: Readout | None = field(default=None, repr=False)
     detail: Detail = field(default_factory=Detail)
     """What is not ideal about its parts; see `spu.device.imperfections`."""
@@ -277,6 +275,11 @@ class Device(Shown):
         return device
 
     # Looking
+
+    @property
+    def network(self) -> ThermodynamicNetwork | None:
+        """`problem`, where that is a thermodynamic network."""
+        return self.problem if isinstance(self.problem, ThermodynamicNetwork) else None
 
     @property
     def cells(self) -> list[Cell]:

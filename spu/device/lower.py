@@ -55,6 +55,7 @@ def lower(device: Device) -> Circuit:
         hash=content.split()[0],
         problem=device.problem,
         content=content,
+        scales=device.scales,
     )
 
 

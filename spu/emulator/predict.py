@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 
@@ -22,10 +22,7 @@ from spu.emulator.laws.law import Law
 from spu.emulator.laws.rest import rest_state, time_constants
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.results import Statistics, compare, merge
-
-if TYPE_CHECKING:
-    from spu.problems.problem import Problem
-
+from spu.problems.problem import QuadraticProblem, quadratic
 
 __all__ = ["NetworkPrediction", "predict_network"]
 
@@ -55,7 +52,7 @@ class Prediction(Statistics, Shown):
 
 
 def predict(
-    device: Device | Circuit, *, band: tuple[float, float] | None = None, problem: Problem | None = None
+    device: Device | Circuit, *, band: tuple[float, float] | None = None, problem: QuadraticProblem | None = None
 ) -> Prediction:
     """Exact stationary statistics of a device, or of a circuit read from a netlist: no sampling, no time step.
 
@@ -76,13 +73,14 @@ def predict(
         If the circuit has no stationary law, naming the nodes.
     """
     members = device.members()
+    problem = problem or quadratic(device.problem)
     if len(members) == 1:
-        return prediction(device_law(device), problem or device.problem, band=band)
-    return merged_prediction([device_law(member) for member in members], problem or device.problem, band=band)
+        return prediction(device_law(device), problem, band=band)
+    return merged_prediction([device_law(member) for member in members], problem, band=band)
 
 
 def merged_prediction(
-    laws: Sequence[Law], problem: Problem | None, *, band: tuple[float, float] | None = None
+    laws: Sequence[Law], problem: QuadraticProblem | None, *, band: tuple[float, float] | None = None
 ) -> Prediction:
     """`predict` for an ensemble whose laws are known already: what its merged samples have."""
     parts = [prediction(law, problem, band=band) for law in laws]
@@ -91,7 +89,7 @@ def merged_prediction(
     return Prediction(**found, law=laws[0], band=band, laws=tuple(laws))
 
 
-def prediction(law: Law, problem: Problem | None, *, band: tuple[float, float] | None = None) -> Prediction:
+def prediction(law: Law, problem: QuadraticProblem | None, *, band: tuple[float, float] | None = None) -> Prediction:
     """`predict` for a device whose law is known already."""
     if band is not None and isinstance(law, SparseStationary):
         raise UsageError(f"a band needs all modes: more than {LARGE} states are too many")

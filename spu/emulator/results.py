@@ -16,7 +16,7 @@ from spu.emulator.distances import relative_error
 from spu.emulator.laws.law import Law
 
 if TYPE_CHECKING:
-    from spu.problems.problem import Problem
+    from spu.problems.problem import QuadraticProblem
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +139,7 @@ class Statistics:
 
 def compare(
     law: Law,
-    problem: Problem | None,
+    problem: QuadraticProblem | None,
     voltage_mean: FloatArray,
     voltage_covariance: Matrix,
     *,
@@ -168,7 +168,7 @@ def compare(
 
 
 def merge(
-    problem: Problem | None, parts: Sequence[Statistics], weights: FloatArray, *, against_target: bool = True
+    problem: QuadraticProblem | None, parts: Sequence[Statistics], weights: FloatArray, *, against_target: bool = True
 ) -> dict[str, Any]:
     """Fill in the fields of `Statistics` for samples of several programmings thrown together.
 
@@ -189,7 +189,7 @@ def merge(
 
 
 def against(
-    problem: Problem | None,
+    problem: QuadraticProblem | None,
     mean: FloatArray,
     covariance: Matrix,
     voltage_mean: FloatArray,

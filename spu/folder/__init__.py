@@ -41,10 +41,10 @@ from spu.base.files import kind_of_file, plain, read_json
 from spu.base.names import shorten
 from spu.base.process import sweep
 from spu.circuit.circuit import Circuit
+from spu.circuit.scales import Scales
 from spu.compiler.compilation import Compilation
 from spu.compiler.network import NetworkCompilation
 from spu.device.device import Device
-from spu.device.scales import Scales
 from spu.emulator.predict import Prediction
 from spu.folder.arrays import ARRAYS, real_array, recall
 from spu.folder.atomic import failing_as, files_of_ours, put, recover, settled, sha256, stored_hashes
@@ -102,9 +102,6 @@ class Folder:
         ``device.cir``, if it is there.
     further:
         Netlists of the further programmings of an ensemble, those that are there, in order.
-    network:
-        The thermodynamic network in ``problem.json``, which then holds no other problem; ``device.network``
-        and ``device.scales`` are set with it.
     read:
         Of a circuit, the netlist as it was read.
     """
@@ -116,8 +113,12 @@ class Folder:
     compiled: dict[str, Any] | None
     netlist: Path | None
     further: tuple[Path | None, ...] = ()
-    network: ThermodynamicNetwork | None = None
     read: ReadNetlist | None = None
+
+    @property
+    def network(self) -> ThermodynamicNetwork | None:
+        """`problem`, where that is a thermodynamic network; ``device.scales`` are set with it."""
+        return self.problem if isinstance(self.problem, ThermodynamicNetwork) else None
 
     @property
     def device(self) -> Device:
@@ -174,7 +175,7 @@ def _read_from(path: Path, file: Path, is_folder: bool) -> Folder:
         )
     device = Device.read(file)
     beside = file.parent if file.name == DEVICE else None
-    problem = compiled = netlist = network = None
+    problem = compiled = netlist = None
     further: tuple[Path | None, ...] = ()
     if beside is not None:
         if (beside / DECK).is_file():
@@ -182,22 +183,18 @@ def _read_from(path: Path, file: Path, is_folder: bool) -> Folder:
         decks = [beside / deck_name(k) for k in range(1, len(device.programmings) + 1)]
         further = tuple(deck if deck.is_file() else None for deck in decks)
         if (beside / PROBLEM).exists():
-            posed, compiled = _read_problem(beside / PROBLEM)
-            if isinstance(posed, ThermodynamicNetwork):
-                network = posed
-                scales = Scales.from_dict((compiled or {}).get("scales"), file=beside / PROBLEM)
-                device.network, device.scales = network, scales
-            else:
-                problem = posed
-            if posed.variables != device.readout.variables:
+            problem, compiled = _read_problem(beside / PROBLEM)
+            if isinstance(problem, ThermodynamicNetwork):
+                device.scales = Scales.from_dict((compiled or {}).get("scales"), file=beside / PROBLEM)
+            if problem.variables != device.readout.variables:
                 raise InputError(
-                    f"does not fit {file}: its variables are {_listed(posed.variables)}, "
+                    f"does not fit {file}: its variables are {_listed(problem.variables)}, "
                     f"those of the device {_listed(device.readout.variables)}",
                     file=beside / PROBLEM,
                 )
     device.problem = problem
-    belongs = is_folder or problem is not None or network is not None
-    return Folder(file, beside if belongs else None, device, problem, compiled, netlist, further, network=network)
+    belongs = is_folder or problem is not None
+    return Folder(file, beside if belongs else None, device, problem, compiled, netlist, further)
 
 
 def _read_import(directory: Path) -> Folder:
@@ -371,7 +368,7 @@ def refuse_folder(directory: str | Path, *, force: bool = False, holds: str = DE
 # --- reading -------------------------------------------------------------------------------
 
 
-def _read_problem(file: Path) -> tuple[Problem | ThermodynamicNetwork, dict[str, Any] | None]:
+def _read_problem(file: Path) -> tuple[Problem, dict[str, Any] | None]:
     """Read a problem file: the problem, and what the compiler decided where it says so."""
     data = read_json(file)
     if not isinstance(data, dict):

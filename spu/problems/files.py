@@ -25,7 +25,7 @@ from spu.problems.matrix_files import (
     read_table,
     read_vector,
 )
-from spu.problems.problem import FORMAT, TAKES, Problem
+from spu.problems.problem import FORMAT, TAKES, QuadraticProblem
 
 __all__ = ["TASKS", "load_problem", "problem_from_dict"]
 
@@ -37,7 +37,7 @@ _DICT_KEYS = ("format", "task", "variables", *MATRIX_KEYS, *VECTOR_KEYS)
 _TOML_KEYS = ("task", *MATRIX_KEYS, *VECTOR_KEYS, "variables", "hardware")
 
 
-def problem_from_dict(d: Mapping[str, Any], file: str | Path | None = None) -> Problem:
+def problem_from_dict(d: Mapping[str, Any], file: str | Path | None = None) -> QuadraticProblem:
     """Restore a problem from what `Problem.to_dict` gave.
 
     Parameters
@@ -94,7 +94,7 @@ def load_problem(
     covariance: bool = False,
     vector: Any = None,
     variables: Iterable[str] | None = None,
-) -> tuple[Problem, str | None]:
+) -> tuple[QuadraticProblem, str | None]:
     """Read a problem from a file; arguments override what the file says.
 
     Parameters
@@ -118,7 +118,7 @@ def load_problem(
 
     Returns
     -------
-    problem : Problem
+    problem : QuadraticProblem
         The problem.
     hardware : str or None
         The hardware that a TOML file names: a preset, or the path of another TOML file
@@ -165,7 +165,7 @@ def _require_task(task: object) -> None:
         raise InputError(f"unknown task {shorten(task)}; {suggest(task, TASKS)}")
 
 
-def _assemble(given: _Given, task: str) -> Problem:
+def _assemble(given: _Given, task: str) -> QuadraticProblem:
     """Make a problem of the values given, refusing any that the task has no use for."""
     values = dict(given.values)
     if task == "gaussian" and "matrix" in values and not {"precision", "covariance"} & values.keys():

@@ -11,13 +11,13 @@ import numpy as np
 from spu.base.arrays import AnyMatrix, FloatArray
 from spu.base.errors import InputError
 from spu.problems.definite import MAX_SIZE, Definite, definite, real_vector, stays_sparse, without_rounding
-from spu.problems.problem import Problem
+from spu.problems.problem import QuadraticProblem
 
 __all__ = ["GaussianSampling", "LinearSystem", "MatrixInverse"]
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
-class GaussianSampling(Problem):
+class GaussianSampling(QuadraticProblem):
     """Sample a Gaussian of given precision or covariance.
 
     Parameters
@@ -85,7 +85,7 @@ class GaussianSampling(Problem):
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
-class MatrixInverse(Problem):
+class MatrixInverse(QuadraticProblem):
     r"""Invert a matrix :math:`A`, as the covariance of samples from :math:`N(0, A^{-1})`.
 
     Parameters
@@ -114,7 +114,7 @@ class MatrixInverse(Problem):
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
-class LinearSystem(Problem):
+class LinearSystem(QuadraticProblem):
     r"""Solve :math:`A x = b`, as the mean of samples from :math:`N(A^{-1} b, A^{-1})`.
 
     Parameters

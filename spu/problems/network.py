@@ -26,6 +26,7 @@ from scipy.sparse.csgraph import connected_components
 from spu.base.arrays import FloatArray
 from spu.base.errors import InputError
 from spu.base.names import check_names, shorten, suggest
+from spu.problems.problem import Problem
 
 __all__ = ["MOST_TOGETHER", "TASK", "ThermodynamicNetwork"]
 
@@ -55,7 +56,7 @@ MAX_UNITS = 10_000
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class ThermodynamicNetwork:
+class ThermodynamicNetwork(Problem):
     """A network of thermodynamic neurons.
 
     Parameters
@@ -436,10 +437,6 @@ class ThermodynamicNetwork:
             "variables": list(self.variables),
             **{key: getattr(self, key) for key in keys},
         }
-
-    def to_dict(self) -> dict[str, Any]:
-        """`posed` as JSON holds it."""
-        return {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in self.posed().items()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], file: str | Path | None = None) -> ThermodynamicNetwork:

@@ -1,8 +1,8 @@
-r"""What to compute: a Gaussian to sample, a matrix to invert, a linear system to solve.
+r"""What to compute: what all problems have, and what those share that a quadratic energy poses.
 
-All three come down to one symmetric positive definite matrix :math:`A` and one
-right-hand side :math:`b`: a device in thermal equilibrium at the energy
-:math:`\tfrac12 x^T A x - b^T x` samples :math:`x \sim N(A^{-1} b, A^{-1})`. The
+A Gaussian to sample, a matrix to invert, a linear system to solve: all three come down to one symmetric
+positive definite matrix :math:`A` and one right-hand side :math:`b`: a device in thermal equilibrium at
+the energy :math:`\tfrac12 x^T A x - b^T x` samples :math:`x \sim N(A^{-1} b, A^{-1})`. The
 tasks differ in what is given and in which moment is the answer.
 
 A matrix given as sparse and with more than `DENSE_SIZE` rows stays sparse; nothing of its size
@@ -11,7 +11,7 @@ squared is ever made.
 
 from __future__ import annotations
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import Any, ClassVar, cast
 
@@ -22,7 +22,7 @@ from spu.base.arrays import AnyMatrix, FloatArray
 from spu.base.sparse import to_fields
 from spu.problems.definite import Definite, SparseDefinite
 
-__all__ = ["Problem"]
+__all__ = ["Problem", "QuadraticProblem"]
 
 
 FORMAT = "spu-problem/1"
@@ -37,12 +37,48 @@ TAKES = {
 
 
 class Problem(ABC):
-    """What the three tasks have in common.
+    """What every problem has.
 
     Attributes
     ----------
-    task : {"gaussian", "inverse", "linear"}
-        Which task it is.
+    task : str
+        Its kind.
+    variables : tuple of str
+        Names of the `n` variables.
+    """
+
+    task: ClassVar[str]
+    variables: tuple[str, ...]
+
+    @property
+    def n(self) -> int:
+        """Number of variables."""
+        return len(self.variables)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is legitimate but will not work well; one sentence each."""
+        return ()
+
+    @abstractmethod
+    def posed(self) -> dict[str, Any]:
+        """The problem as it was posed, with its arrays, dense or sparse, as they are."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the problem as it was posed, as a dictionary that JSON can hold.
+
+        `problem_from_dict` restores it bit for bit. A sparse matrix becomes the object
+        ``{"shape": [n, n], "indptr": [...], "indices": [...], "data": [...]}``, the fields of a
+        compressed sparse row matrix.
+        """
+        return {key: _plain(value) for key, value in self.posed().items()}
+
+
+class QuadraticProblem(Problem):
+    """What the three tasks of a quadratic energy have in common.
+
+    Attributes
+    ----------
     answer : {"covariance", "mean"}
         The moment of the samples that answers the task.
     variables : tuple of str
@@ -62,9 +98,7 @@ class Problem(ABC):
     All arrays are float64 and read-only.
     """
 
-    task: ClassVar[str]
     answer: ClassVar[str]
-    variables: tuple[str, ...]
     matrix: AnyMatrix
     target_mean: FloatArray
     condition: float
@@ -84,11 +118,6 @@ class Problem(ABC):
         return sp.issparse(self.matrix)
 
     @property
-    def n(self) -> int:
-        """Number of variables."""
-        return len(self.variables)
-
-    @property
     def warnings(self) -> tuple[str, ...]:
         """What is legitimate but will not work well; one sentence each."""
         if self.condition <= _CONDITION_WARNING:
@@ -97,15 +126,6 @@ class Problem(ABC):
             f"badly conditioned: condition number {self.condition:.1e}; expect about "
             f"{np.log10(self.condition):.0f} of 16 digits lost and relaxation times spread by that factor",
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give the problem as it was posed, as a dictionary that JSON can hold.
-
-        `problem_from_dict` restores it bit for bit. A sparse matrix becomes the object
-        ``{"shape": [n, n], "indptr": [...], "indices": [...], "data": [...]}``, the fields of a
-        compressed sparse row matrix.
-        """
-        return {key: _plain(value) for key, value in self.posed().items()}
 
     def posed(self) -> dict[str, Any]:
         """`to_dict` with the arrays, dense or sparse, as they are; `problem_from_dict` takes it, too."""
@@ -131,6 +151,11 @@ class Problem(ABC):
         else:
             self._set(_factorised=None, target_covariance=given.inverse)
         self._set(matrix=given.matrix, variables=given.variables, condition=given.condition)
+
+
+def quadratic(problem: Problem | None) -> QuadraticProblem | None:
+    """The problem, if a quadratic energy poses it, else None: what a linear device may be compared with."""
+    return problem if isinstance(problem, QuadraticProblem) else None
 
 
 def _plain(value: Any) -> Any:

@@ -12,7 +12,7 @@ from spu.crosscheck import Check, Level
 from spu.crosscheck.decks.changes import Changes
 from spu.crosscheck.result import Diagnosis
 from spu.emulator.runs.sampling import Simulation
-from spu.problems.problem import Problem
+from spu.problems.problem import QuadraticProblem, quadratic
 from spu.reports.document import (
     Block,
     Bullets,
@@ -392,7 +392,7 @@ def simulation_facts(run: Simulation) -> list[tuple[str, str]]:
 
 
 def _problem(evidence: Evidence) -> Section | None:
-    problem = evidence.device.problem
+    problem = quadratic(evidence.device.problem)
     if problem is None:
         return None
     pairs = [
@@ -405,7 +405,7 @@ def _problem(evidence: Evidence) -> Section | None:
     return Section("The problem", [Facts(pairs), *_matrix(problem, name)])
 
 
-def _matrix(problem: Problem, name: str) -> Iterator[Block]:
+def _matrix(problem: QuadraticProblem, name: str) -> Iterator[Block]:
     matrix = np.asarray(problem.matrix.toarray() if problem.sparse else problem.matrix)  # type: ignore[union-attr]
     right = {"linear": "vector"}.get(problem.task)
     mean = problem.target_mean

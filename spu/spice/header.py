@@ -16,6 +16,7 @@ from spu.device.device import Device
 from spu.emulator.laws.law import Law
 from spu.emulator.laws.timing import Timing, network_timing
 from spu.emulator.predict import predict_network
+from spu.problems.problem import quadratic
 from spu.spice.dialects.dialect import Dialect, number
 from spu.spice.settings import parameters
 
@@ -42,7 +43,7 @@ def header(device: Device, circuit: Circuit, law: Law, times: Timing, seed: int,
         "",
         "---- what it computes ----",
     ]
-    problem = device.problem
+    problem = quadratic(device.problem)
     if problem is not None:
         what = {
             "gaussian": "samples a Gaussian with this precision matrix A (covariance A^-1)",

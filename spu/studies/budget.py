@@ -30,6 +30,7 @@ from spu.base.errors import UsageError
 from spu.device.device import Device
 from spu.device.imperfections import MEANINGS, Detail
 from spu.emulator.predict import predict
+from spu.problems.problem import quadratic
 
 __all__ = ["Budget", "BudgetLine", "error_budget"]
 
@@ -109,7 +110,7 @@ def error_budget(device: Device) -> Budget:
     CircuitError
         If it has no stationary law.
     """
-    problem, detail = device.problem, device.detail
+    problem, detail = quadratic(device.problem), device.detail
     if problem is None and not detail:
         raise UsageError("a budget needs a problem to miss, or a device whose parts are not ideal: this has neither")
     mean = problem is not None and problem.answer == "mean"

@@ -21,7 +21,7 @@ from spu.compiler.rescale import rescaled
 from spu.device.device import Device
 from spu.device.hardware import Hardware, Range
 from spu.problems.gaussian import LinearSystem
-from spu.problems.problem import Problem
+from spu.problems.problem import QuadraticProblem
 
 _UNITS = {"capacitance": "F", "conductance": "S"}
 
@@ -34,7 +34,7 @@ class Architecture(ABC):
     cells_per_variable: ClassVar[int] = 1
 
     @abstractmethod
-    def realize(self, problem: Problem, matrix: Matrix, hardware: Hardware) -> Realization:
+    def realize(self, problem: QuadraticProblem, matrix: Matrix, hardware: Hardware) -> Realization:
         """Return the device, or raise `Unrealizable` with the reason and the number."""
 
 
@@ -45,7 +45,7 @@ def nominal(hardware: Hardware, quantity: str) -> float:
     return value
 
 
-def readout(problem: Problem, layout: Layout, unit: float, offset: FloatArray) -> Readout:
+def readout(problem: QuadraticProblem, layout: Layout, unit: float, offset: FloatArray) -> Readout:
     """``x = diag(t) unit Q v + offset``."""
     return Readout(problem.variables, sp.diags_array(layout.t * unit) @ layout.rails, offset)
 
@@ -105,7 +105,7 @@ class RC(Architecture):
 
     def _finish(
         self,
-        problem: Problem,
+        problem: QuadraticProblem,
         hardware: Hardware,
         layout: Layout,
         factor: float,

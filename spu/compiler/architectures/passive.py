@@ -11,7 +11,7 @@ from spu.compiler.architectures.base import RC, Architecture, fitted, nominal, r
 from spu.compiler.layout import Matrix, Realization
 from spu.device.device import Device
 from spu.device.hardware import Hardware
-from spu.problems.problem import Problem
+from spu.problems.problem import QuadraticProblem
 
 
 class RLCCapacitive(Architecture):
@@ -24,7 +24,7 @@ class RLCCapacitive(Architecture):
     name = "rlc-capacitive"
     summary = "RLC cells, capacitive couplers: passive but for the injected noise"
 
-    def realize(self, problem: Problem, matrix: Matrix, hardware: Hardware) -> Realization:
+    def realize(self, problem: QuadraticProblem, matrix: Matrix, hardware: Hardware) -> Realization:
         if problem.answer == "mean":
             raise Unrealizable(
                 "a linear system is solved by bias currents, and an RLC cell's inductor shorts them to ground"
@@ -74,7 +74,7 @@ class RCResistive(RC):
     name = "rc-resistive"
     summary = "RC cells, resistive couplers: passive but for the injected noise and the bias"
 
-    def realize(self, problem: Problem, matrix: Matrix, hardware: Hardware) -> Realization:
+    def realize(self, problem: QuadraticProblem, matrix: Matrix, hardware: Hardware) -> Realization:
         layout, factor = fitted(self.cells_per_variable, problem.variables, matrix, hardware, "conductance")
         cells: dict[str, FloatArray | float] = {"conductance": np.where(layout.own > 0, layout.own * factor, np.nan)}
         return self._finish(problem, hardware, layout, factor, cells, {"conductance": layout.sizes * factor}, 0.0)

@@ -14,7 +14,7 @@ from spu.compiler.chains import Placed
 from spu.compiler.fit import Elements, fit_scale
 from spu.compiler.layout import Layout, Matrix, Realization, pair_names, scaled_form
 from spu.device.hardware import Hardware, Range
-from spu.problems.problem import Problem
+from spu.problems.problem import QuadraticProblem
 
 
 def _signed(pairs: Lazy[str], entries: FloatArray, allowed: Range) -> list[Elements]:
@@ -39,7 +39,7 @@ class RCTransconductor(RC):
     name = "rc-transconductor"
     summary = "RC cells, transconductor couplers of either sign: active"
 
-    def realize(self, problem: Problem, matrix: Matrix, hardware: Hardware) -> Realization:
+    def realize(self, problem: QuadraticProblem, matrix: Matrix, hardware: Hardware) -> Realization:
         names = problem.variables
         t, M = scaled_form(matrix, np.ones(len(names)))
         chain, resistive = hardware.coupler["conductance"], hardware.coupler["conductance"].max > 0

@@ -10,7 +10,7 @@ from spu.base.errors import CircuitError
 from spu.emulator.equations.langevin import Langevin
 
 if TYPE_CHECKING:
-    from spu.device.scales import Scales
+    from spu.circuit.scales import Scales
     from spu.problems.network import ThermodynamicNetwork
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -27,10 +27,7 @@ from spu.emulator.results import Statistics, compare, merge
 from spu.emulator.runs.guard import Claims, Memory, hold, hold_large, memory_of_midpoint
 from spu.emulator.runs.large_run import PatternSums, run_large
 from spu.emulator.runs.run import Method, choose_method, independent_method, run
-
-if TYPE_CHECKING:
-    from spu.problems.problem import Problem
-
+from spu.problems.problem import QuadraticProblem, quadratic
 
 METHODS = ("modal", "dense")
 """Ways to step that `simulate` can be made to take."""
@@ -137,7 +134,7 @@ def simulate(
     threads: int | None = None,
     method: str | None = None,
     step: float | None = None,
-    problem: Problem | None = None,
+    problem: QuadraticProblem | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Simulation:
     """Draw samples from a device, exactly, counting as they come: memory does not grow with time.
@@ -192,7 +189,7 @@ def simulate(
     if isinstance(device, Device) and device.programmings:
         return _simulate_ensemble(
             device,
-            problem or device.problem,
+            problem or quadratic(device.problem),
             samples=samples,
             interval=interval,
             trajectories=trajectories,
@@ -207,7 +204,7 @@ def simulate(
             progress=progress,
         )
     law = device_law(device)
-    problem = problem or device.problem
+    problem = problem or quadratic(device.problem)
     law.voltage_covariance  # noqa: B018 - refuses a probe that sees white noise directly
     _positive(
         samples=samples, interval=interval, trajectories=trajectories, duration=duration, threads=threads, step=step
@@ -268,7 +265,7 @@ def simulate(
 
 
 def _expected(
-    problem: Problem | None, covariance: Matrix, mean_error: FloatArray, covariance_error: Matrix
+    problem: QuadraticProblem | None, covariance: Matrix, mean_error: FloatArray, covariance_error: Matrix
 ) -> float | None:
     """Root mean square of the statistical part of the answer's relative error; None without a target."""
     if problem is None:
@@ -290,7 +287,7 @@ def member_seed(seed: int, number: int) -> int:
 
 def _simulate_ensemble(
     device: Device,
-    problem: Problem | None,
+    problem: QuadraticProblem | None,
     *,
     samples: int | None,
     interval: float | None,
