@@ -148,14 +148,12 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _describe(folder: Folder, look: Look) -> str:
-    from spu.problems.problem import quadratic
-
     device = folder.device
     lines = [
         f"{folder.path}: {plural(look.cell_count, 'cell')}, {plural(look.coupler_count, 'coupler')}, "
         f"{device.architecture or 'built by hand'}, {device.temperature:g} K, hash {device.hash}",
     ]
-    problem = quadratic(folder.problem)
+    problem = folder.problem
     if problem is not None:
         lines.append(f"problem: {problem.task}, condition number {problem.condition:.3g}")
     rest = "all with --json" if look.complete else f"all in {folder.path}"

@@ -149,7 +149,7 @@ def check(
     decks = [folder.netlist, *folder.further, *[None] * len(members)][: len(members)]
     settings["read"] = read
     settings["choices"] = None if folder.read is None else folder.read.choices
-    contexts = [_context(member, quadratic(folder.problem), folder.compiled, settings) for member in members]
+    contexts = [_context(member, folder.problem, folder.compiled, settings) for member in members]
     found = _check_all(contexts, decks, chosen, progress, _edited_file(netlist, contexts))
     others = [name for name in dialects_present(folder.path.parent) if name != "ngspice"]
     if folder.read is None and others:

@@ -65,7 +65,7 @@ from spu.folder.names import (
 from spu.problems.files import problem_from_dict
 from spu.problems.network import TASK as NETWORK
 from spu.problems.network import ThermodynamicNetwork
-from spu.problems.problem import Problem
+from spu.problems.problem import Problem, QuadraticProblem, quadratic
 from spu.spice.reader import ReadNetlist, read_netlist
 
 __all__ = ["Folder", "plain", "read_folder", "refuse_folder", "rewrite_folder", "write_folder", "write_import"]
@@ -93,8 +93,8 @@ class Folder:
         The folder; None for a file that stands alone.
     subject:
         The device, with ``problem`` set where there is one, or the circuit of a netlist.
-    problem:
-        None where there is no ``problem.json``.
+    posed:
+        What ``problem.json`` holds, of any kind; None where there is none. `problem` and `network` are views of it.
     compiled:
         What the compiler decided, ``statistics`` as arrays; None where ``problem.json`` does
         not say.
@@ -109,16 +109,21 @@ class Folder:
     path: Path
     directory: Path | None
     subject: Device | Circuit
-    problem: Problem | None
+    posed: Problem | None
     compiled: dict[str, Any] | None
     netlist: Path | None
     further: tuple[Path | None, ...] = ()
     read: ReadNetlist | None = None
 
     @property
+    def problem(self) -> QuadraticProblem | None:
+        """`posed`, where a quadratic energy poses it."""
+        return quadratic(self.posed)
+
+    @property
     def network(self) -> ThermodynamicNetwork | None:
-        """`problem`, where that is a thermodynamic network; ``device.scales`` are set with it."""
-        return self.problem if isinstance(self.problem, ThermodynamicNetwork) else None
+        """`posed`, where that is a thermodynamic network; ``device.scales`` are set with it."""
+        return self.posed if isinstance(self.posed, ThermodynamicNetwork) else None
 
     @property
     def device(self) -> Device:
