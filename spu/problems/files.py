@@ -58,7 +58,7 @@ def problem_from_dict(d: Mapping[str, Any], file: str | Path | None = None) -> P
         raise InputError(f"format is {shorten(d.get('format'))}: it must be {FORMAT!r}", file=file)
     values = {key: _sparse(d[key], key, file) for key in (*keys, "variables") if d.get(key) is not None}
     if d.get("task") is None:
-        raise InputError(f"no task; {suggest('', KINDS)}", file=file)
+        raise InputError(f"no task; {suggest('', sorted(KINDS))}", file=file)
     with located(file):
         return _assemble(kind_of(d["task"]), values)
 

@@ -127,7 +127,7 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {}
-"""Task to kind, in the order of registration; each kind is registered beside its class."""
+"""Task to kind; each is registered beside its class."""
 
 
 def register(kind: Kind) -> Kind:
@@ -155,5 +155,5 @@ def kind_of(task: object) -> Kind:
         If there is none.
     """
     if not isinstance(task, str) or task not in KINDS:
-        raise InputError(f"unknown task {shorten(task)}; {suggest(task, KINDS)}")
+        raise InputError(f"unknown task {shorten(task)}; {suggest(task, sorted(KINDS))}")
     return KINDS[task]
