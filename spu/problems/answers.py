@@ -30,6 +30,9 @@ class Answer(ABC):
     name: str
     moment: str = "covariance"
 
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
     @property
     def deterministic(self) -> bool:
         """Whether a circuit without noise would give it, too.

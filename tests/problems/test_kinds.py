@@ -9,6 +9,7 @@ import spu
 from spu.base.errors import InputError, Unrealizable
 from spu.compiler import compile_problem
 from spu.crosscheck import check
+from spu.device.device import Device
 from spu.folder import read_folder, write_folder
 from spu.problems.answers import COVARIANCE, LAW, MEAN, Answer
 from spu.problems.files import problem_from_dict, read_problem
@@ -147,7 +148,10 @@ def test_the_trace_of_an_inverse_is_predicted_and_checked(added):
     assert problem.answer == "trace of the inverse" and found.relative_error < 1e-9
 
     # A capacitance ten per cent too large: the error of the answer is its own, not that of the covariance.
-    device.cells[0].values["capacitance"] *= 1.1
+    data = device.to_dict()
+    data["cells"][0]["capacitance"] *= 1.1
+    device = Device.from_dict(data)
+    device.problem = problem
     changed = spu.predict(device)
     exact = np.trace(np.linalg.inv(A))
     assert changed.relative_error == pytest.approx(abs(np.trace(changed.covariance) - exact) / exact, rel=1e-9)
