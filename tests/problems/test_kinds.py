@@ -1,6 +1,7 @@
 """The register of kinds of problem, and kinds that are added from outside of the package."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import spu
 from spu.base.errors import InputError, Unrealizable
 from spu.compiler import compile_problem
 from spu.crosscheck import check
+from spu.crosscheck.levels import answer as answer_level
 from spu.device.device import Device
 from spu.folder import read_folder, write_folder
 from spu.problems.answers import COVARIANCE, LAW, MEAN, Answer
@@ -181,3 +183,31 @@ def test_an_answer_in_the_mean_must_be_held_by_the_circuit(added):
         compile_problem(problem, architecture="rlc-capacitive")
     found = spu.predict(spu.compile(problem))
     assert found.mean == pytest.approx(np.linalg.inv(A)[:, 1]) and found.relative_error < 1e-9
+
+
+def test_an_answer_of_which_nothing_is_known_is_no_match():
+    """What ngspice did not measure is NaN; an answer of which all is, is off without bound, not by nothing."""
+    context = SimpleNamespace(problem=MatrixInverse(A))
+    inverse = np.linalg.inv(A)
+    assert answer_level._error(context, SimpleNamespace(mean=None, covariance=1.01 * inverse)) == pytest.approx(0.01)
+    partly = np.where(np.eye(3) > 0, 1.01 * inverse, np.nan)
+    assert answer_level._error(context, SimpleNamespace(mean=None, covariance=partly)) == pytest.approx(0.01)
+    nothing = np.full((3, 3), np.nan)
+    assert answer_level._error(context, SimpleNamespace(mean=None, covariance=nothing)) == np.inf
+
+
+def test_a_network_is_loaded_like_any_problem(tmp_path):
+    file = tmp_path / "net.toml"
+    file.write_text('task = "network"\nunits = 2\nhardware = "neurons"\narchitecture = "rlc-flux"\n')
+    problem, hardware = spu.load_problem(file)
+    assert isinstance(problem, ThermodynamicNetwork) and (problem.n, hardware) == (2, "neurons")
+    assert read_problem(file).architecture == spu.load_network(file).architecture == "rlc-flux"
+    again = problem_from_dict(json.loads(json.dumps(problem.to_dict())))
+    assert isinstance(again, ThermodynamicNetwork) and (again.J4 == problem.J4).all()
+    with pytest.raises(InputError, match="posed by its file: no covariance, vector or variables"):
+        spu.load_problem(file, variables=["a", "b"])
+    np.save(tmp_path / "a.npy", A)
+    with pytest.raises(InputError, match=r"the task 'network' is posed by a \.toml file"):
+        spu.load_problem(tmp_path / "a.npy", task="network")
+    with pytest.raises(InputError, match="unknown key 'units'"):
+        spu.load_problem(file, task="inverse")
