@@ -62,15 +62,18 @@ class Ngspice(Simulator):
     def run(
         self, deck: str, analyses: Sequence[Analysis], *, time_limit: float, folder: str | Path | None = None
     ) -> list[dict[str, NDArray[Any]]]:
-        """Run a netlist; as `Simulator.run`."""
-        steps = [translated(analysis, deck) for analysis in analyses]
-        found = run(deck, steps, time_limit=time_limit, folder=folder)
-        return [_named(analysis, vectors) for analysis, vectors in zip(analyses, found, strict=True)]
+        """Run a netlist; as `Simulator.run`, with the time limit for each child process."""
+        found: list[dict[str, NDArray[Any]]] = []
+        for part in _parts(analyses):
+            steps = [translated(analysis, deck) for analysis in part]
+            raw = run(deck, steps, time_limit=time_limit, folder=folder)
+            found += [_named(analysis, vectors) for analysis, vectors in zip(part, raw, strict=True)]
+        return found
 
     def driven(self, deck: Deck, waveforms: Waveforms, folder: Path) -> str:
         """Read the waveforms from files, by ngspice's file sources."""
         lines = deck.top_level()
-        replace: dict[str, str] = {}
+        replaced: dict[str, str] = {}
         extra: list[str] = [".options xtrtol=7"]  # code models would force trtol=1
         # A file source loses the thread at its last row, so there is one more than is run.
         values = np.vstack([waveforms.values, waveforms.values[-1:]])
@@ -89,8 +92,8 @@ class Ngspice(Simulator):
             ]
             for node, element in zip(nodes, waveforms.elements[first : first + CHANNELS], strict=True):
                 p, n = lines[element].text.split()[1:3]
-                replace[element] = f"e{element} {p} {n} {node} 0 1"
-        return deck.text(replace, tuple(extra))
+                replaced[element] = f"e{element} {p} {n} {node} 0 1"
+        return deck.text(replaced, tuple(extra))
 
     def available(self) -> bool:
         """Whether its library is there."""
@@ -112,6 +115,21 @@ class Ngspice(Simulator):
         words = done.stdout.replace("*", " ").split()
         said = (word.removeprefix("ngspice-") for word in words if word.startswith("ngspice-"))
         return next(said, super().version())
+
+
+def _parts(analyses: Sequence[Analysis]) -> list[list[Analysis]]:
+    """Analyses by the child process that they share.
+
+    A run in time leaves the generator of random numbers with one in store that no seed takes away, so a seeded one
+    comes before all others of its process.
+    """
+    parts: list[list[Analysis]] = [[]]
+    for analysis in analyses:
+        timed = any(isinstance(before, (Transient, DeclaredNoise)) for before in parts[-1])
+        if timed and isinstance(analysis, Transient) and analysis.seed is not None:
+            parts.append([])
+        parts[-1].append(analysis)
+    return parts
 
 
 def translated(analysis: Analysis, deck: str) -> Step:
