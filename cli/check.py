@@ -104,12 +104,12 @@ def command(
     Exit status 1: a level failed. 3: ngspice is missing (levels that need none still run).
     """  # noqa: D301 - click wants the control character
     from spu.base.names import suggest
-    from spu.crosscheck.result import LEVELS
+    from spu.crosscheck.levels import LEVELS
     from spu.spice.simulators import find_simulator
 
     for name in levels:
         if name not in LEVELS:
-            raise UsageError(f"no level {name!r}; {suggest(name, LEVELS)}")
+            raise UsageError(f"no level {name!r}; {suggest(name, list(LEVELS))}")
     find_simulator(simulator)
     for option, value in (("--accuracy", accuracy), ("--time-limit", time_limit)):
         if value is not None and not 0 < value < float("inf"):
@@ -140,7 +140,7 @@ def command(
         progress=progress,
     )
     if plot is not None and not result.covariances:
-        warn("no picture: of nonlinear cells only level noise gives covariances")
+        warn("no picture: no level that ran gives a covariance")
         plot = None
     if plot is not None:
         from spu.reports.pictures.covariances import draw_check
@@ -179,7 +179,8 @@ def report(result: Check) -> dict[str, Any]:
         "means": result.means,
         "covariances": result.covariances,
         "diagnosis": None if result.diagnosis is None else result.diagnosis.to_dict(),
-        "corners": [asdict(corner) for corner in result.corners],
+        "comparisons": (pairs := [asdict(pair) for pair in result.comparisons]),
+        "corners": pairs,
         "changes": None if result.changes is None else result.changes.to_dict(),
     }
 
@@ -210,9 +211,7 @@ def _sureness(result: Check) -> list[str]:
 
 def _changes(changes: Changes, simulator: str) -> list[str]:
     """What was edited, and what that did to the answer."""
-    how = {
-        "emulator": "found by the emulator, which read the netlist",
-    }.get(changes.source, f"found by {changes.source}, linearised at the operating point")
+    how = changes.how
     if changes.unconfirmed:
         how += f"; {simulator} {'is missing and ' if simulator == 'ngspice' else ''}has not confirmed it"
     if changes.reading_error is not None:
@@ -227,8 +226,9 @@ def _changes(changes: Changes, simulator: str) -> list[str]:
     lines += [f"  {remark}" for remark in changes.remarks[:_MOST_EDITS]]
     for headers, rows in moved_tables(changes):
         lines += ["", table(headers, rows)]
-    lines += ["", f"covariance changed by {share(changes.covariance_change)} in all (relative, Frobenius; of entries:"]
-    lines[-1] += " over the standard deviations)"
+    if changes.measured:
+        change = f"covariance changed by {share(changes.covariance_change)} in all"
+        lines += ["", f"{change} (relative, Frobenius; of entries: over the standard deviations)"]
     if changes.mean_change is not None:
         lines.append(
             f"mean changed by {share(changes.mean_change)} in all (relative; of entries: in standard deviations)"
