@@ -87,6 +87,14 @@ def _parsed(text: str | None, option: str, example: str, units: dict[str, float]
     return value
 
 
+def number_list(option: str, text: str) -> list[float]:
+    """Numbers between commas or blanks; not a number where there is none."""
+    try:
+        return [float(word) for word in text.replace(",", " ").split()] or [float("nan")]
+    except ValueError:
+        raise UsageError(f"{option} takes numbers, as in {option} 0.2,1,5, not {text!r}") from None
+
+
 def file_option(*names: str, metavar: str = "FILE", help: str) -> Callable[[AnyFunction], AnyFunction]:
     """Define an option that takes a path; whether it exists is for the verb to say."""
     return click.option(*names, type=click.Path(path_type=Path), metavar=metavar, help=help)

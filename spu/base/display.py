@@ -45,7 +45,9 @@ class Result(Shown):
         return repr(self) if said is None else said
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in self.in_short)})"
+        from reprlib import repr as brief
+
+        return f"{type(self).__name__}({', '.join(f'{name}={brief(getattr(self, name))}' for name in self.in_short)})"
 
     def plot(self) -> Figure:
         """Draw it: the picture that the command line draws with ``--plot``.

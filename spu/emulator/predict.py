@@ -28,7 +28,6 @@ from spu.emulator.laws.law import Law
 from spu.emulator.laws.rest import time_constants
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.results import Statistics, compare, merge
-from spu.problems.network import ThermodynamicNetwork
 from spu.problems.problem import Problem, QuadraticProblem, quadratic
 
 if TYPE_CHECKING:
@@ -124,10 +123,16 @@ def predict_linear(
 
 
 def _predict_linear(found: Sequence[Dynamics], problem: Problem | None, band: tuple[float, float] | None) -> Prediction:
-    laws = [cast(LinearDynamics, each).law for each in found]
+    return predicted([cast(LinearDynamics, each).law for each in found], quadratic(problem), band=band)
+
+
+def predicted(
+    laws: Sequence[Law], problem: QuadraticProblem | None, *, band: tuple[float, float] | None = None
+) -> Prediction:
+    """`predict` for the known laws of all programmings."""
     if len(laws) == 1:
-        return prediction(laws[0], quadratic(problem), band=band)
-    return merged_prediction(laws, quadratic(problem), band=band)
+        return prediction(laws[0], problem, band=band)
+    return merged_prediction(laws, problem, band=band)
 
 
 def _predict_langevin(
@@ -187,12 +192,8 @@ class NetworkPrediction(Result):
         (n,) s, of small deviations from it, longest first; inertial equations have 2 n.
     coordinate, heat:
         ``voltage``, ``charge`` or ``flux``; what the potential is, in words.
-    equation:
-        The Langevin equation.
-    time_unit:
-        Seconds that one unit of the problem's time takes; None where there is no problem.
-    network:
-        What the device was compiled for; None where there is no problem.
+    dynamics:
+        What the device does in time.
     """
 
     variables: tuple[str, ...]
@@ -206,11 +207,19 @@ class NetworkPrediction(Result):
     time_constants: FloatArray
     coordinate: str
     heat: str
-    equation: Langevin
-    time_unit: float | None = None
-    network: ThermodynamicNetwork | None = None
+    dynamics: LangevinDynamics
 
     in_short = ("variables", "theta", "why")
+
+    @property
+    def equation(self) -> Langevin:
+        """The Langevin equation."""
+        return self.dynamics.equation
+
+    @property
+    def time_unit(self) -> float | None:
+        """Seconds that one unit of the problem's time takes; None where there is no problem."""
+        return None if self.dynamics.scales is None else self.dynamics.second
 
     def to_dict(self) -> dict[str, Any]:
         """What ``--json`` prints, but for names of files: arrays stay arrays."""
@@ -257,7 +266,6 @@ def network_prediction(found: LangevinDynamics) -> NetworkPrediction:
     The moments are those of the circuit's own equation, not of the problem it was compiled for.
     """
     equation = found.equation
-    problem = found.circuit.problem
     mean = covariance = third = fourth = None
     if found.solvable:
         mean, covariance = found.network.moments()
@@ -275,7 +283,5 @@ def network_prediction(found: LangevinDynamics) -> NetworkPrediction:
         time_constants(equation, found.rest_state),
         equation.coordinate,
         equation.energy,
-        equation,
-        None if found.scales is None else found.second,
-        problem if isinstance(problem, ThermodynamicNetwork) else None,
+        found,
     )

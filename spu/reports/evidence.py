@@ -199,8 +199,7 @@ def convergence(prediction: Prediction, run: Simulation) -> Convergence | None:
         return None
     if run.readouts is None or run.trace != 1 or not run.interval:
         return None
-    steps = len(run.readouts) // run.trajectories
-    path = run.readouts.reshape(run.trajectories, steps, variables)
+    path, steps = run.readouts, run.readouts.shape[1]
     problem = run.target_covariance is not None and prediction.relative_error is not None
     answer_is_mean = problem and prediction.relative_error == prediction.mean_relative_error
     what = "mean" if answer_is_mean else "covariance"

@@ -142,7 +142,15 @@ def autocovariance(law: Stationary, lags: ArrayLike, lift: FloatArray) -> FloatA
 
 
 def spectrum_frequencies(poles: ComplexArray) -> FloatArray:
-    """Choose frequencies (Hz): logarithmic from well below to well above the poles, dense at resonances."""
+    """Choose frequencies (Hz): logarithmic from well below to well above the poles, dense at resonances.
+
+    Raises
+    ------
+    UsageError
+        If there are no poles.
+    """
+    if not len(poles):
+        raise UsageError("without capacitors and inductors all spectra are flat: there is none to write or to draw")
     radii, widths = np.abs(poles) / (2 * np.pi), -poles.real / (2 * np.pi)
     low, high = min(radii.min(), widths.min()) / 100, radii.max() * 100
     grids = [np.geomspace(low, high, int(20 * np.log10(high / low)) + 1)]
@@ -190,7 +198,7 @@ def telling(covariance: FloatArray, most: int = 4) -> tuple[list[int], list[tupl
 
 @dataclass(frozen=True, eq=False)
 class Spectra:
-    """The same spectra three ways, of a few telling cells: q of them, in volts.
+    """The same spectra three ways, of a few telling cells (or variables): q of them, in volts.
 
     Attributes
     ----------
@@ -211,6 +219,8 @@ class Spectra:
         What is expected of it: sampled and held noise, window and aliasing included, (w, q, q).
     simulator:
         What found all but the emulator's.
+    of, unit:
+        What the names are of, and in which unit it moves.
     """
 
     cells: tuple[str, ...]
@@ -224,6 +234,8 @@ class Spectra:
     transient: Estimate | None = None
     expected: ComplexArray | None = None
     simulator: str = "ngspice"
+    of: str = "cell"
+    unit: str = "V"
 
 
 @dataclass(frozen=True, eq=False)

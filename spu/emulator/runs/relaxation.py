@@ -42,8 +42,8 @@ from spu.emulator.runs.network_guard import (
     hold_against_law,
     step_bias,
 )
-from spu.problems.network import ThermodynamicNetwork
 from spu.problems.inputs import read_inputs
+from spu.problems.network import ThermodynamicNetwork
 
 if TYPE_CHECKING:
     import xarray

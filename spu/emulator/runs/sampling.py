@@ -112,10 +112,10 @@ class Simulation(Statistics):
 
     @property
     def times(self) -> FloatArray | None:
-        """(kept,) s since the start of a trajectory, of its ``readouts``; None where no time passes, or none are kept."""
+        """(kept,) s since the start of a trajectory, of ``readouts``; None without these, or where no time passes."""
         if self.readouts is None or self.interval == 0:
             return None
-        return (1 + self.trace * np.arange(self.readouts.shape[1])) * self.interval
+        return np.asarray((1 + self.trace * np.arange(self.readouts.shape[1])) * self.interval, dtype=np.float64)
 
     @property
     def samples_kept(self) -> FloatArray | None:
