@@ -22,7 +22,7 @@ from spu.circuit.scales import Scales
 from spu.device.subject import Subject, circuits
 from spu.emulator.equations.langevin import Langevin, has_rest, langevin
 from spu.emulator.equations.linear import StochasticODE, stochastic_ode
-from spu.emulator.laws import langevin_response, propagate
+from spu.emulator.laws import propagate
 from spu.emulator.laws.boltzmann import as_network
 from spu.emulator.laws.large import LARGE
 from spu.emulator.laws.law import Law, solve
@@ -293,6 +293,8 @@ class LangevinDynamics(Dynamics):
     def respond(
         self, waveform: FloatArray, interval: float, *, hold: bool, start: FloatArray | None = None, finer: float = 1.0
     ) -> FloatArray:
+        from spu.emulator.laws import langevin_response  # brings the compiler of kernels, which few who ask need
+
         path = langevin_response.respond(
             self.equation, waveform, interval, hold=hold, size=self.size, start=start, finer=finer
         )
