@@ -1,4 +1,4 @@
-"""The exact law of a device, found once and kept."""
+"""The exact law of a device, found once and kept with its circuit."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ def slowest(laws: Sequence[Law]) -> Law:
     return laws[0] if len(laws) == 1 else max(laws, key=lambda law: law.slowest)
 
 
-_last: dict[str, Law] = {}
-"""The law of the device that was last asked for: who compiles also predicts, and then simulates."""
-
-
-def forget_laws() -> None:
-    """Forget what `device_law` remembers: for whoever measures how long a law takes."""
-    _last.clear()
-
-
 def device_law(subject: Device | Circuit) -> Law:
-    """Derive the equation of a device, or of a circuit, and find the stationary law."""
-    name = subject.content or subject.hash
-    if name not in _last:
-        law = solve(stochastic_ode(lower(subject) if isinstance(subject, Device) else subject))
-        _last.clear()
-        _last[name] = law
-    return _last[name]
+    """The stationary law of a device, or of a circuit: found once and kept with the circuit."""
+    kept = _circuit(subject).kept
+    if "law" not in kept:
+        kept["law"] = solve(stochastic_ode(_circuit(subject)))
+    law: Law = kept["law"]
+    return law
+
+
+def forget_laws(*subjects: Device | Circuit) -> None:
+    """Forget what followed from devices and circuits so far: for whoever measures how long a law takes."""
+    for subject in subjects:
+        for member in subject.members():
+            _circuit(member).kept.clear()
+
+
+def _circuit(subject: Device | Circuit) -> Circuit:
+    return lower(subject) if isinstance(subject, Device) else subject

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from spu.base.arrays import FloatArray, IntArray
 from spu.base.constants import GROUND
 from spu.base.errors import CircuitError
 from spu.base.sequences import Lazy
-from spu.circuit.circuit import Circuit, stamp_circuit
+from spu.circuit.circuit import Circuit, NoiseSource, stamp_circuit
 from spu.circuit.readout import Readout
 from spu.circuit.stamps import Stamps, listed, node_names
 from spu.emulator.equations.descriptor import MOST_UNKNOWNS, Reduced, reduce
@@ -437,7 +437,7 @@ def _stochastic_ode(
         y0=y0,
         D=sp.csr_array(D * root_half),
         state_names=names,
-        noise_names=Lazy((len(circuit.sources), lambda k: circuit.sources[k].name)),
+        noise_names=Lazy((len(circuit.sources), partial(_source_name, circuit.sources))),
         probes=circuit.probes,
         readout=circuit.readout,
     )
@@ -530,3 +530,7 @@ def _rest(sde: StochasticODE) -> FloatArray:
     for _ in range(2):
         x -= dgetrs(lu, pivots, scale * (sde.F @ x + sde.s))[0]
     return x
+
+
+def _source_name(sources: Lazy[NoiseSource], k: int) -> str:
+    return sources[k].name
