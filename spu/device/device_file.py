@@ -57,11 +57,17 @@ class Programmed(Protocol):
     _index: dict[str, int]
 
     @property
-    def readout(self) -> Readout: ...
+    def readout(self) -> Readout:
+        """The map to problem variables."""
+
     @property
-    def quantised(self) -> bool: ...
+    def quantised(self) -> bool:
+        """Whether any value is that of a bank."""
+
     @property
-    def coupler_labels(self) -> list[str]: ...
+    def coupler_labels(self) -> list[str]:
+        """``a-b`` for each coupler."""
+
     def _ends(self, a: Any, b: Any, where: str, file: str | None = None) -> list[int]: ...
 
 

@@ -53,6 +53,9 @@ def _lowered(device: Device) -> Circuit:
         columns = device.coupler_columns.of(part)
         found, sources = _group("coupler", columns, ends, names, detail, thermal, sources)
         groups += found
+    for group in groups:
+        for array in (group.nodes, *group.parameters.values(), *(group.settings or {}).values()):
+            array.flags.writeable = False
     content = device.content
     return Circuit(
         temperature=float(device.temperature),

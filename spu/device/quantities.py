@@ -54,8 +54,8 @@ class Part:
     elements:
         Templates. A resistor's noise port is left out where the device makes no thermal noise.
     parameters:
-        SPICE parameter -> function (that can be pickled) of the stored columns: of arrays over instances, or of a bank's
-        `spu.base.expressions.Expression`.
+        SPICE parameter -> function of the stored columns: of arrays over instances, or of a bank's
+        `spu.base.expressions.Expression`. No lambda: circuits hold them, and are pickled.
     injected_port, thermal_port:
         Noise port fed by a source of its own, or by the thermal noise of a resistor, if any.
     zero_is_absent:

@@ -25,8 +25,9 @@ from spu.circuit.circuit import Circuit, Instances
 from spu.circuit.elements import unit_noise_resistance
 from spu.device.device import Device
 from spu.device.lower import lower
+from spu.emulator.dynamics import device_law
 from spu.emulator.equations.linear import stochastic_ode
-from spu.emulator.laws.law import Law, solve
+from spu.emulator.laws.law import Law
 from spu.emulator.laws.timing import Timing, network_timing, timing
 from spu.emulator.predict import predict_network
 from spu.spice.dialects import NGSPICE, find_dialect
@@ -97,7 +98,7 @@ def _lines(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iter
         yield from closing(device, circuit)
         yield from dialect.end()
         return
-    law = solve(stochastic_ode(circuit)) if law is None else law
+    law = device_law(circuit) if law is None else law
     _hold_law(circuit, law)
     times = timing(law)
     yield from header(device, circuit, law, times, seed, dialect)

@@ -113,7 +113,9 @@ class StochasticODE:
     def _original(self) -> Origin | None:
         """Where it comes from, unless it was changed since."""
         found = self.origin
-        return found if found is not None and found.matrices == tuple(map(id, self._matrices)) else None
+        if found is None or any(now is not then for now, then in zip(self._matrices, found.matrices, strict=True)):
+            return None
+        return found
 
     @property
     def _matrices(self) -> tuple[object, ...]:
@@ -146,12 +148,12 @@ class Origin:
     sizes:
         Gives the magnitudes of the terms that made the entries of E and F, (n, n) each.
     matrices:
-        Identities of the equation's matrices: one that was changed afterwards has lost its origin.
+        The equation's own matrices: one that has others in their place has lost its origin.
     """
 
     circuit: Circuit
     sizes: Callable[[], tuple[FloatArray, FloatArray]]
-    matrices: tuple[int, ...] = ()
+    matrices: tuple[object, ...]
 
     def decimal(self) -> DecimalODE:
         """As `StochasticODE.decimal`."""
@@ -301,16 +303,27 @@ def _general(stamps: Stamps, circuit: Circuit, names: Lazy[str]) -> StochasticOD
     X, N = sp.csr_array(H @ reduced.X), sp.csr_array(H @ reduced.N)
     ode = _stochastic_ode(circuit, E, F, K, reduced.s, X, np.asarray(H @ reduced.x0), N, names.take(reduced.states))
 
-    def sizes() -> tuple[FloatArray, FloatArray]:
-        bounds = stamps.magnitudes()
-        left, right = np.abs(reduced.made_of), np.abs(reduced.X)
-        return left @ bounds.dense("E") @ right, left @ bounds.dense("F") @ right
-
+    sizes = partial(_dense_sizes, stamps, reduced.made_of, reduced.X)
     return _from(circuit, replace(ode, conserved=reduced.conserved), sizes)
 
 
+def _dense_sizes(stamps: Stamps, left: FloatArray, right: FloatArray) -> tuple[FloatArray, FloatArray]:
+    bounds = stamps.magnitudes()
+    left, right = np.abs(left), np.abs(right)
+    return left @ bounds.dense("E") @ right, left @ bounds.dense("F") @ right
+
+
+def _sparse_sizes(stamps: Stamps, around: tuple[sp.csr_array, sp.csr_array] | None) -> tuple[FloatArray, FloatArray]:
+    bounds = stamps.magnitudes()
+    if around is None:
+        return bounds.dense("E"), bounds.dense("F")
+    left, right = around
+    E, F = (abs(left).T @ matrix @ abs(right) for matrix in (bounds.E, bounds.F))
+    return E.toarray(), F.toarray()
+
+
 def _from(circuit: Circuit, ode: StochasticODE, sizes: Callable[[], tuple[FloatArray, FloatArray]]) -> StochasticODE:
-    return replace(ode, origin=Origin(circuit, sizes, tuple(map(id, ode._matrices))))
+    return replace(ode, origin=Origin(circuit, sizes, ode._matrices))
 
 
 def _by_graph(stamps: Stamps, circuit: Circuit, names: Lazy[str], loops: Loops | None) -> StochasticODE:
@@ -331,13 +344,7 @@ def _by_graph(stamps: Stamps, circuit: Circuit, names: Lazy[str], loops: Loops |
     probes = probe_matrix(p, n, stamps.size)
     left, right, sde = _eliminate_algebraic(stamps, circuit, E, F, K, s, H, probes, names, all_names)
 
-    def sizes() -> tuple[FloatArray, FloatArray]:
-        bounds = stamps.magnitudes()
-        if left is whole:
-            return bounds.dense("E"), bounds.dense("F")
-        E, F = (abs(left).T @ matrix @ abs(right) for matrix in (bounds.E, bounds.F))
-        return E.toarray(), F.toarray()
-
+    sizes = partial(_sparse_sizes, stamps, None if left is whole else (left, right))
     return _from(circuit, replace(sde, conserved=bool(loops is not None or stamps.conserved)), sizes)
 
 

@@ -26,10 +26,9 @@ from spu.base.constants import UNIT_NOISE_DENSITY
 from spu.base.errors import InputError, InternalError, UsageError
 from spu.circuit.circuit import Circuit
 from spu.device.device import Device
-from spu.device.lower import lower
-from spu.emulator.equations.linear import stochastic_ode
+from spu.emulator.dynamics import device_law
 from spu.emulator.laws.large import LARGE
-from spu.emulator.laws.law import Law, solve
+from spu.emulator.laws.law import Law
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.laws.welch import Estimate
 
@@ -131,8 +130,7 @@ def spectrum(
 
 
 def _laws(subject: Device | Circuit) -> tuple[Stationary, ...]:
-    circuits = [lower(member) for member in subject.members()] if isinstance(subject, Device) else [subject]
-    return tuple(known_modes(solve(stochastic_ode(circuit))) for circuit in circuits)
+    return tuple(known_modes(device_law(member)) for member in subject.members())
 
 
 def known_modes(law: Law) -> Stationary:
