@@ -17,9 +17,8 @@ from spu.circuit.circuit import Circuit
 from spu.circuit.elements import VoltageSource
 from spu.crosscheck.decks.changes import Changes, Edited
 from spu.crosscheck.decks.taps import Fixture
-from spu.emulator.equations.linear import stochastic_ode
+from spu.emulator.dynamics import device_law
 from spu.emulator.laws.large import LARGE
-from spu.emulator.laws.law import solve
 from spu.emulator.laws.sensitivity import Perturbed, perturbed
 from spu.emulator.laws.spectra import telling
 from spu.emulator.laws.stationary import Stationary
@@ -193,7 +192,7 @@ class Context:
         UsageError
             If the network is too large to be compared entry by entry.
         """
-        law = solve(stochastic_ode(self.circuit))
+        law = device_law(self.circuit)
         law.voltage_covariance  # noqa: B018 - refuses what has none, before anything else stumbles
         if not isinstance(law, Stationary) or (self.problem is not None and self.problem.sparse):
             raise UsageError(

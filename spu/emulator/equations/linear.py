@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from spu.base.arrays import FloatArray, IntArray
 from spu.base.constants import GROUND
 from spu.base.errors import CircuitError
 from spu.base.sequences import Lazy
-from spu.circuit.circuit import Circuit, stamp_circuit
+from spu.circuit.circuit import Circuit, NoiseSource, stamp_circuit
 from spu.circuit.readout import Readout
 from spu.circuit.stamps import Stamps, listed, node_names
 from spu.emulator.equations.descriptor import MOST_UNKNOWNS, Reduced, reduce
@@ -113,7 +113,9 @@ class StochasticODE:
     def _original(self) -> Origin | None:
         """Where it comes from, unless it was changed since."""
         found = self.origin
-        return found if found is not None and found.matrices == tuple(map(id, self._matrices)) else None
+        if found is None or any(now is not then for now, then in zip(self._matrices, found.matrices, strict=True)):
+            return None
+        return found
 
     @property
     def _matrices(self) -> tuple[object, ...]:
@@ -146,12 +148,12 @@ class Origin:
     sizes:
         Gives the magnitudes of the terms that made the entries of E and F, (n, n) each.
     matrices:
-        Identities of the equation's matrices: one that was changed afterwards has lost its origin.
+        The equation's own matrices: one that has others in their place has lost its origin.
     """
 
     circuit: Circuit
     sizes: Callable[[], tuple[FloatArray, FloatArray]]
-    matrices: tuple[int, ...] = ()
+    matrices: tuple[object, ...]
 
     def decimal(self) -> DecimalODE:
         """As `StochasticODE.decimal`."""
@@ -301,16 +303,27 @@ def _general(stamps: Stamps, circuit: Circuit, names: Lazy[str]) -> StochasticOD
     X, N = sp.csr_array(H @ reduced.X), sp.csr_array(H @ reduced.N)
     ode = _stochastic_ode(circuit, E, F, K, reduced.s, X, np.asarray(H @ reduced.x0), N, names.take(reduced.states))
 
-    def sizes() -> tuple[FloatArray, FloatArray]:
-        bounds = stamps.magnitudes()
-        left, right = np.abs(reduced.made_of), np.abs(reduced.X)
-        return left @ bounds.dense("E") @ right, left @ bounds.dense("F") @ right
-
+    sizes = partial(_dense_sizes, stamps, reduced.made_of, reduced.X)
     return _from(circuit, replace(ode, conserved=reduced.conserved), sizes)
 
 
+def _dense_sizes(stamps: Stamps, left: FloatArray, right: FloatArray) -> tuple[FloatArray, FloatArray]:
+    bounds = stamps.magnitudes()
+    left, right = np.abs(left), np.abs(right)
+    return left @ bounds.dense("E") @ right, left @ bounds.dense("F") @ right
+
+
+def _sparse_sizes(stamps: Stamps, around: tuple[sp.csr_array, sp.csr_array] | None) -> tuple[FloatArray, FloatArray]:
+    bounds = stamps.magnitudes()
+    if around is None:
+        return bounds.dense("E"), bounds.dense("F")
+    left, right = around
+    E, F = (abs(left).T @ matrix @ abs(right) for matrix in (bounds.E, bounds.F))
+    return E.toarray(), F.toarray()
+
+
 def _from(circuit: Circuit, ode: StochasticODE, sizes: Callable[[], tuple[FloatArray, FloatArray]]) -> StochasticODE:
-    return replace(ode, origin=Origin(circuit, sizes, tuple(map(id, ode._matrices))))
+    return replace(ode, origin=Origin(circuit, sizes, ode._matrices))
 
 
 def _by_graph(stamps: Stamps, circuit: Circuit, names: Lazy[str], loops: Loops | None) -> StochasticODE:
@@ -331,13 +344,7 @@ def _by_graph(stamps: Stamps, circuit: Circuit, names: Lazy[str], loops: Loops |
     probes = probe_matrix(p, n, stamps.size)
     left, right, sde = _eliminate_algebraic(stamps, circuit, E, F, K, s, H, probes, names, all_names)
 
-    def sizes() -> tuple[FloatArray, FloatArray]:
-        bounds = stamps.magnitudes()
-        if left is whole:
-            return bounds.dense("E"), bounds.dense("F")
-        E, F = (abs(left).T @ matrix @ abs(right) for matrix in (bounds.E, bounds.F))
-        return E.toarray(), F.toarray()
-
+    sizes = partial(_sparse_sizes, stamps, None if left is whole else (left, right))
     return _from(circuit, replace(sde, conserved=bool(loops is not None or stamps.conserved)), sizes)
 
 
@@ -437,7 +444,7 @@ def _stochastic_ode(
         y0=y0,
         D=sp.csr_array(D * root_half),
         state_names=names,
-        noise_names=Lazy((len(circuit.sources), lambda k: circuit.sources[k].name)),
+        noise_names=Lazy((len(circuit.sources), partial(_source_name, circuit.sources))),
         probes=circuit.probes,
         readout=circuit.readout,
     )
@@ -530,3 +537,7 @@ def _rest(sde: StochasticODE) -> FloatArray:
     for _ in range(2):
         x -= dgetrs(lu, pivots, scale * (sde.F @ x + sde.s))[0]
     return x
+
+
+def _source_name(sources: Lazy[NoiseSource], k: int) -> str:
+    return sources[k].name
