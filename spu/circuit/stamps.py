@@ -145,7 +145,7 @@ class Stamps:
     def magnitudes(self) -> Stamps:
         """The same stamps with every term's magnitude: their sums bound the rounding of these sums."""
         found = replace(self)
-        for name in ("_charge", "_drift", "_laws", "_noise", "_source", "couplings"):
+        for name in ("_charge", "_drift", "_laws", "_noise", "_source", "couplings", "inductor_ends"):
             setattr(found, name, [(*where, np.abs(values)) for *where, values in getattr(self, name)])
         return found
 
@@ -177,7 +177,7 @@ class Stamps:
         }[name]
         columns = {"K": self.source_count, "s": 1}.get(name, self.size)
         if not decimal:
-            found = np.zeros((self.size, columns))
+            found = np.zeros((self.size, columns), np.result_type(float, *(values for *_, values in parts)))
             for rows, cols, values in parts:
                 keep = (rows != GROUND) & (cols != GROUND)
                 np.add.at(found, (rows[keep], cols[keep]), np.asarray(values)[keep])
@@ -215,7 +215,7 @@ class Stamps:
         return self._matrix([*self._charge, *self._mutual()], self.size)
 
     def _mutual(self, *, decimal: bool = False) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
-        inductance = np.zeros(self.branch_count)
+        inductance = np.zeros(self.branch_count, np.result_type(float, *(values for *_, values in self.inductor_ends)))
         for branch, (_, _, values) in zip(self.inductor_branches, self.inductor_ends, strict=True):
             inductance[branch] = values
         for first, second, coupling in self.couplings:
@@ -240,7 +240,7 @@ class Stamps:
     @property
     def s(self) -> FloatArray:
         """Constant source currents, (N,), A; in the rows of branches voltages, V."""
-        total = np.zeros(self.size)
+        total = np.zeros(self.size, np.result_type(float, *(values for _, values in self._source)))
         for rows, values in self._source:
             keep = rows != GROUND
             np.add.at(total, rows[keep], values[keep])

@@ -395,7 +395,7 @@ def _eliminate_algebraic(
         solved = -inverse @ Fzd
         noise = sp.csr_array(-inverse @ K[z].toarray())
         constant = -inverse @ s[z]
-        lift = np.zeros((len(names), len(d)))
+        lift = np.zeros((len(names), len(d)), F.dtype)
         lift[d, np.arange(len(d))] = 1.0
         lift[z] = solved
         y0, D = np.asarray(H[:, z] @ constant), H[:, z] @ noise

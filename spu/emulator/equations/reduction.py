@@ -77,8 +77,8 @@ def refuse_impossible_couplings(stamps: Stamps, names: Lazy[str]) -> bool:
         return False
     first, second, coupling = (np.concatenate([part[k] for part in stamps.couplings]) for k in range(3))
     normal = np.eye(stamps.branch_count)
-    np.add.at(normal, (first, second), coupling)
-    np.add.at(normal, (second, first), coupling)
+    np.add.at(normal, (first, second), coupling.real)
+    np.add.at(normal, (second, first), coupling.real)
     involved = np.unique(np.concatenate([first, second]))
     normal = normal[np.ix_(involved, involved)]
     labels = connected_components(sp.csr_array(normal), directed=False)[1]
@@ -139,7 +139,7 @@ def inductor_loops(stamps: Stamps) -> Loops:
             if sign:
                 rows.append(nodes + branch)
                 cols.append(column[other])
-                values.append(sign * float(inductance[other] / inductance[branch]))
+                values.append(sign * inductance[other] / inductance[branch])
     basis = sp.csr_array(sp.coo_array((values, (rows, cols)), shape=(size, nodes + len(tree))))
     dropped = np.array([nodes + b for b in range(len(inductance)) if b not in tree], dtype=np.int64)
     return Loops(basis, dropped)
@@ -161,13 +161,13 @@ def fix_conserved_charge(
     for p, n in stamps.controlled_ends:
         lp, ln = (np.where(node == GROUND, ground, labels[node]) for node in (p, n))
         with_control |= set(lp[lp != ln].tolist()) | set(ln[lp != ln].tolist())
-    charge = E.diagonal()
+    charge = E.diagonal().real
     for label in np.setdiff1d(labels, list(with_control)):
         members = np.flatnonzero(labels == label)
         nodes = node_names(names.take(members))
         total = np.zeros(len(names))
         total[members] = 1.0
-        noise, bias = total @ K, float(total @ s)
+        noise, bias = total @ K, total @ s
         if np.abs(noise).max(initial=0.0) > 0:
             raise CircuitError(
                 f"noise drives the charge of {listed(nodes)}, which nothing drains (a random walk); "
@@ -187,7 +187,7 @@ def fix_conserved_charge(
         shift[members, [reference] * len(members)] = 1.0
         U = sp.csr_array(shift)
         weights = row @ U
-        solve = sp.lil_array(sp.eye_array(len(names)))
+        solve = sp.lil_array(sp.eye_array(len(names), dtype=E.dtype))
         solve[reference, :] = -weights / weights[reference]
         solve[reference, reference] = 0.0
         R = U @ sp.csr_array(solve)
