@@ -1,7 +1,8 @@
 """What small changes of a circuit's parameters do to its law, to first order.
 
-The equations ``E x' = F x + s + K n`` are differentiated by each parameter as they are derived: it gets an imaginary
-part that is far below rounding (`spu.emulator.equations.descriptor.STEP`). The law is not solved again. In the energy
+The equations ``E x' = F x + s + K n`` as they are stamped are differentiated by giving a parameter an imaginary part
+that is far below rounding (`spu.emulator.equations.descriptor.STEP`); what that makes of the reduced ones follows from
+how these were reduced (`_Reduced`), or from reducing them with it. The law is not solved again. In the energy
 coordinates of `DenseSDE`, ``A P + P A^T + B B^T = 0``, its change solves the same equation with another right-hand
 side, ``A dP + dP A^T + dA P + P dA^T + dB B^T + B dB^T = 0``: one decomposition of A serves all parameters. So do
 transfer functions, ``d(R B) = R (dA R B + dB)`` with ``R = (j w - A)^-1``: one resolvent a frequency.
@@ -13,6 +14,7 @@ large networks whose drift is not symmetric, where the decomposition would cost 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,9 +25,10 @@ import scipy.sparse as sp
 
 from spu.base.arrays import FloatArray
 from spu.base.errors import SpuError
-from spu.circuit.circuit import Circuit
+from spu.circuit.circuit import Circuit, stamp_circuit
+from spu.circuit.stamps import Stamps
 from spu.emulator.equations.descriptor import STEP, Coincidence
-from spu.emulator.equations.linear import stochastic_ode
+from spu.emulator.equations.linear import probe_matrix, stochastic_ode
 from spu.emulator.laws.law import solve
 from spu.emulator.laws.propagate import input_response, input_response_change, respond, responses
 from spu.emulator.laws.reach import hushed, silent
@@ -50,10 +53,13 @@ class Perturbed:
         Of the parameter, ``c of xcell_a``.
     circuit:
         Gives the circuit for a factor, which may be complex.
+    place:
+        Group of instances, parameter, and number of the instance.
     """
 
     name: str
     circuit: Callable[[complex], Circuit]
+    place: tuple[int, str, int]
 
     @cached_property
     def law(self) -> Stationary:
@@ -76,17 +82,18 @@ def perturbed(circuit: Circuit, states: int) -> list[Perturbed]:
     return [_perturbed(circuit, *places[index]) for index in chosen]
 
 
-def _perturbed(circuit: Circuit, number: int, key: str, k: int) -> Perturbed:
+def _perturbed(circuit: Circuit, number: int, key: str, k: int | None = None) -> Perturbed:
+    """One instance's parameter, or that of all instances."""
     group = circuit.instances[number]
 
     def changed(factor: complex) -> Circuit:
-        values = group.parameters[key] * np.ones((), type(factor))
-        values[k] *= factor
+        values = group.parameters[key].astype(type(factor))
+        values[slice(None) if k is None else k] *= np.asarray(factor)
         instances = list(circuit.instances)
         instances[number] = replace(group, parameters={**group.parameters, key: values})
         return replace(circuit, instances=instances)
 
-    return Perturbed(f"{key} of {group.names[k]}", changed)
+    return Perturbed(f"{key} of {group.names[k or 0]}", changed, (number, key, k or 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,7 +230,10 @@ def sensitivities(law: Stationary, parameters: list[Perturbed]) -> Sensitivities
     derivatives, again = [], parameters
     solver = None if law.precise is not None or law.unresolved is not None else _Lyapunov.of(law)
     if solver is not None:
-        differentiate, again = _Differentiate(law), []
+        again = []
+        origin = law.sde.origin
+        reduced = origin is not None and origin.elimination is not None
+        differentiate = _Reduced(law) if reduced else _Rederived(law)
         for parameter in parameters:
             try:
                 found = differentiate(parameter)
@@ -254,7 +264,7 @@ def sensitivities(law: Stationary, parameters: list[Perturbed]) -> Sensitivities
     return Sensitivities(law, tuple(names), derivatives, solved, *figures)
 
 
-class _Differentiate:
+class _Differentiate(ABC):
     """Derivatives of a law's equation."""
 
     def __init__(self, law: Stationary) -> None:
@@ -267,6 +277,7 @@ class _Differentiate:
             self.scale = 1.0 / np.where(size > 0, size, 1.0)
             self.factors = la.lu_factor(self.scale[:, None] * sde.F.toarray())
 
+    @abstractmethod
     def __call__(self, parameter: Perturbed) -> Derivative:
         """By one parameter.
 
@@ -275,25 +286,93 @@ class _Differentiate:
         CircuitError
             As `stochastic_ode`; `Coincidence` where there is none.
         """
+
+    def _rest(self, push: FloatArray) -> FloatArray:
+        """(n,) change of the state at rest, where ``dF x + ds`` is ``push``."""
+        if not push.any():
+            return np.zeros(len(push))
+        return np.asarray(-la.lu_solve(self.factors, self.scale * push))
+
+
+class _Rederived(_Differentiate):
+    """By reducing the circuit's equations once more for each parameter, with its imaginary part."""
+
+    def __call__(self, parameter: Perturbed) -> Derivative:
         dense, sde = self.law.dense, self.law.sde
         changed = stochastic_ode(parameter.circuit(1.0 + 1j * STEP))
         if not (_alike(changed.E.real, sde.E) and _alike(changed.F.real, sde.F)) or changed.D.nnz:
             raise Coincidence("the equations of the changed circuit are others")
         moved: list[sp.csr_array] = [sp.csr_array(part.imag / STEP) for part in (changed.E, changed.F, changed.K)]
         rows = np.unique(np.concatenate([part.nonzero()[0] for part in moved]))
-        E, F, K = (part[rows].toarray() for part in moved)
-        H, s, y0 = (np.imag(part) / STEP for part in (changed.H.toarray(), changed.s, changed.y0))
+        E, F, K = (part.toarray()[rows] for part in moved)
+        H, push, y0 = (np.imag(part) / STEP for part in (changed.H.toarray(), changed.s, changed.y0))
         A = dense.time * (F @ dense.to_state) - (E @ dense.to_state) @ dense.A
         B = np.sqrt(dense.time) * K - (E @ dense.to_state) @ dense.B
-        state = np.zeros(len(sde.mean))
         if sde.s.any():
-            push = s
             push[rows] += F @ sde.mean
-            state = -la.lu_solve(self.factors, self.scale * push)
-        # to_state is triangular or diagonal, and well scaled.
-        mean = la.solve(dense.to_state, state)
+        state = self._rest(push)
         voltage_mean = np.asarray(sde.H @ state + H @ sde.mean + y0)
-        return Derivative(self.left[:, rows], A, B, H @ dense.to_state, mean, voltage_mean)
+        return Derivative(self.left[:, rows], A, B, H @ dense.to_state, la.solve(dense.to_state, state), voltage_mean)
+
+
+class _Reduced(_Differentiate):
+    """From the elimination by the graph, which a small change of values leaves as it is.
+
+    With dE, dF, ds and dK as they are stamped, the unknowns change by ``right dy + dropped g + free f``. What is
+    conserved stays zero, ``conserved^T (dE x + E dropped g) = 0``, and so do equations without derivative,
+    ``free^T (F free f + w) = 0``, where ``w = (dF + F dropped G) x + ds + dK n`` and ``g = G x``. What is left is
+    ``left^T`` of w less that of ``(dE + E dropped G) x'``: to first order left and right themselves do not count.
+    """
+
+    def __init__(self, law: Stationary) -> None:
+        super().__init__(law)
+        assert law.sde.origin is not None and law.sde.origin.elimination is not None
+        self.circuit, how = law.sde.origin.circuit, law.sde.origin.elimination
+        self.solved, self.stamps = how.solved, dict[tuple[int, str], Stamps]()
+        self.equations = how.solved.left.toarray()
+        self.states = how.solved.right @ law.dense.to_state
+        self.rest = how.solved.right @ law.sde.mean + how.solved.constant
+        p, n = self.circuit.probe_nodes.T
+        probes = probe_matrix(p, n, len(self.rest))
+        self.free, self.dropped = how.solved.free.toarray(), (probes @ how.dropped).toarray()
+        self.seen = -(probes @ self.free) @ how.solved.inverse
+        # What a step along `dropped` adds to the equations, and how far steps go.
+        self.E, self.F = (how.E @ how.dropped).toarray(), (how.F @ how.dropped).toarray()
+        self.shared = np.flatnonzero(self.E.any(axis=1) | self.F.any(axis=1))
+        conserved = how.conserved.T.toarray()
+        self.steps = -la.solve(conserved @ self.E, conserved) if len(conserved) else conserved
+
+    def __call__(self, parameter: Perturbed) -> Derivative:
+        dense, sde, size = self.law.dense, self.law.sde, len(self.rest)
+        number, key, instance = parameter.place
+        if (number, key) not in self.stamps:  # of all instances at once
+            self.stamps[number, key] = stamp_circuit(_perturbed(self.circuit, number, key).circuit(1.0 + 1j * STEP))[0]
+        stamped = {name: self.stamps[number, key].imaginary(name, instance) for name in "EFKs"}
+        G = np.zeros((len(self.steps), size))
+        if len(G):
+            row, column, value = stamped["E"]
+            np.add.at(G.T, column, (self.steps[:, row] * (value / STEP)).T)
+        rows = np.unique(np.concatenate([row for row, _, _ in stamped.values()] + [self.shared] * bool(G.any())))
+
+        def block(name: str, columns: int) -> FloatArray:
+            row, column, value = stamped[name]
+            out = np.zeros((len(rows), columns))
+            np.add.at(out, (np.searchsorted(rows, row), column), value / STEP)
+            return out
+
+        E = block("E", size) + self.E[rows] @ G
+        F = block("F", size) + self.F[rows] @ G
+        moved = E @ self.states
+        A = dense.time * (F @ self.states) - moved @ dense.A
+        noise = block("K", dense.B.shape[1]) + F @ self.solved.noise
+        B = np.sqrt(0.5 * dense.time) * noise - moved @ dense.B
+        push = F @ self.rest + block("s", 1)[:, 0]
+        state = self._rest(self.equations[rows].T @ push)
+        free = self.seen @ self.free[rows].T
+        voltage_mean = np.asarray(sde.H @ state + self.dropped @ (G @ self.rest) + free @ push)
+        H = (self.dropped @ G + free @ F) @ self.states
+        mean = la.solve(dense.to_state, state) if state.any() else state
+        return Derivative(self.left @ self.equations[rows].T, A, B, H, mean, voltage_mean)
 
 
 def _alike(found: sp.csr_array, known: sp.csr_array) -> bool:
