@@ -13,9 +13,10 @@ from spu.base.sparse import is_diagonal
 from spu.circuit.circuit import Circuit
 from spu.circuit.polynomial import CHARGE_UNIT, FLUX_UNIT
 from spu.device.device import Device
+from spu.emulator.dynamics import LangevinDynamics
 from spu.emulator.laws.law import Law
-from spu.emulator.laws.timing import Timing, network_timing
-from spu.emulator.predict import predict_network
+from spu.emulator.laws.timing import Timing
+from spu.emulator.predict import network_prediction
 from spu.problems.problem import quadratic
 from spu.spice.dialects.dialect import Dialect, number
 from spu.spice.settings import parameters
@@ -45,12 +46,7 @@ def header(device: Device, circuit: Circuit, law: Law, times: Timing, seed: int,
     ]
     problem = quadratic(device.problem)
     if problem is not None:
-        what = {
-            "gaussian": "samples a Gaussian with this precision matrix A (covariance A^-1)",
-            "inverse": "inverts this matrix A (the covariance of x is A^-1)",
-            "linear": "solves A x = b (the mean of x is A^-1 b) with this matrix A",
-        }[problem.task]
-        lines.append(f"It {what}:")
+        lines.append(f"It {problem.kind.does}:")
         lines += _limited(problem.matrix)
         lines.append("Target mean of x:")
         lines += _limited(problem.target_mean[None, :], float(np.abs(problem.target_mean).max(initial=0.0)))
@@ -110,13 +106,11 @@ def _limited(matrix: FloatArray | sp.csr_array, scale: float = 0.0) -> list[str]
 SHOWN = 16
 
 
-def opening(device: Device, circuit: Circuit, seed: int) -> list[str]:
+def opening(device: Device, does: LangevinDynamics, seed: int) -> list[str]:
     """Header and parameters."""
     from spu.base.version import __version__
 
-    prediction = predict_network(device)
-    equation = prediction.equation
-    times = network_timing(equation)
+    prediction, equation = network_prediction(does), does.equation
     what = {
         "voltage": "Node cell_NAME is the voltage of cell NAME, which holds its x.",
         "flux": f"Node xcell_....flux is an inductor's flux over {FLUX_UNIT!r} Wb, which holds its x.",
@@ -145,4 +139,4 @@ def opening(device: Device, circuit: Circuit, seed: int) -> list[str]:
             lines.append(f"* Stationary {label} of x, with white noise:")
             rows = np.where(np.abs(values) > ROUNDING * size, values, 0.0)  # 0 where there is but rounding
             lines += ["*   " + " ".join(f"{value: .6e}" for value in row) for row in np.atleast_2d(rows)]
-    return [*lines, *parameters(circuit, equation, times, seed)]
+    return [*lines, *parameters(does, seed)]
