@@ -1,5 +1,7 @@
 """Derivatives of laws, held against central differences of whole laws, each solved by itself."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from helpers import T
@@ -10,6 +12,7 @@ from spu.device.lower import lower
 from spu.emulator.equations.linear import stochastic_ode
 from spu.emulator.laws import sensitivity
 from spu.emulator.laws.law import solve
+from spu.emulator.laws.precise import precise_law
 from spu.emulator.laws.propagate import respond
 from spu.emulator.laws.sensitivity import perturbed, sensitivities
 from tests.circuit.test_controlled import NETWORKS
@@ -125,18 +128,41 @@ def test_where_a_cancellation_would_go_the_law_is_solved_anew():
     assert found.voltage_covariance[k] == pytest.approx(expected, rel=1e-2, abs=1e-2 * np.abs(expected).max())
 
 
+def anew_and_by_derivative(law, circuit, changed_law):
+    parameters = perturbed(circuit, law.sde.E.shape[0])
+    return sensitivities(changed_law, parameters), sensitivities(law, parameters)
+
+
 def test_of_equations_that_doubles_do_not_resolve_laws_are_solved_anew():
-    device = spu.Device(temperature=300.0)
-    device.add_cell("a", capacitance=1e-9, conductance=1e-3)
-    device.add_cell("b", capacitance=1e-9, conductance=1e-15)
-    device.add_coupler("a", "b", conductance=1e3)
-    device.add_cell("c", capacitance=1e-9, conductance=1e-14)
-    circuit = lower(device)
+    circuit = CIRCUITS["rlc"]()
     law = solve(stochastic_ode(circuit))
-    if law.precise is None:
-        law = spu.emulator.laws.stationary.replace(law, precise=object())
-    found = sensitivities(law, perturbed(circuit, 3)) if law.unresolved is None else None
-    assert found is None or (not found.derivatives and found.names)
+    found, known = anew_and_by_derivative(law, circuit, replace(law, precise=precise_law(law.sde)))
+    assert not found.derivatives and found.names == known.names and len(found.solved) == len(known.names)
+    assert found.voltage_covariance == pytest.approx(
+        known.voltage_covariance, rel=1e-3, abs=1e-3 * known.voltage_covariance.max()
+    )
+
+
+def test_of_large_networks_without_a_symmetric_drift_laws_are_solved_anew(monkeypatch):
+    monkeypatch.setattr(sensitivity, "EXTENDED", 1)
+    circuit = CIRCUITS["rlc"]()
+    law = solve(stochastic_ode(circuit))
+    found = sensitivities(law, perturbed(circuit, 6))
+    assert not found.derivatives and len(found.solved) == 15
+
+
+def test_a_symmetric_drift_needs_no_covariance_and_no_schur_form(monkeypatch):
+    """Networks of RC cells of any size, whose laws are known mode by mode."""
+    circuit = CIRCUITS["rc with a mean"]()
+    law = solve(stochastic_ode(circuit))
+    known = sensitivities(law, perturbed(circuit, 3))
+    monkeypatch.setattr(sensitivity, "EXTENDED", 1)
+    monkeypatch.setattr(sensitivity, "SchurForm", None)
+    found = sensitivities(replace(law, solved=None), perturbed(circuit, 3))
+    assert not found.solved
+    size = np.abs(known.voltage_covariance).max()
+    assert found.voltage_covariance == pytest.approx(known.voltage_covariance, rel=1e-9, abs=1e-9 * size)
+    assert found.state_variance == pytest.approx(known.state_variance, rel=1e-9, abs=1e-9 * known.state_variance.max())
 
 
 def test_a_perfect_coupling_cannot_be_more_so():

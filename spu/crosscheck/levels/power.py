@@ -3,7 +3,7 @@
 Of a fair choice of the circuit's parameters the exact law's derivatives are known (`spu.emulator.laws.sensitivity`),
 and from them by how much what a level compares moves. A level whose tolerance is t and whose figure moves by g for a
 relative change of one sees changes beyond (t + what it found) / g for certain: to first order, as all these changes
-are small.
+are small. Elements by which the equations have no derivative are changed by `CHANGE`, and the law solved anew.
 """
 
 from __future__ import annotations
