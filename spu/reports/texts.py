@@ -275,16 +275,12 @@ def spectrum_text(found: Spectrum) -> str:
     own = np.einsum("kii->ki", found.density).real
     tops = own.argmax(axis=0)
     variances = found.autocovariance(0.0)[0].diagonal()
-    rows = [
-        (
-            name,
-            number(own[0, k]),
-            number(own[tops[k], k]),
-            engineering(found.frequencies[tops[k]], "Hz"),
-            number(variance),
-        )
-        for k, (name, variance) in enumerate(zip(found.variables, variances, strict=True))
+    columns = [
+        *([number(float(value)) for value in values] for values in (own[0], own.max(axis=0))),
+        [engineering(float(found.frequencies[top]), "Hz") for top in tops],
+        [number(float(variance)) for variance in variances],
     ]
+    rows = list(zip(found.variables, *columns, strict=True))
     low, high = (engineering(float(found.frequencies[k]), "Hz") for k in (0, -1))
     count = plural(len(found.frequencies), "frequency", "frequencies")
     headers = ["variable", f"at {low}", "highest", "at", "variance in all"]
