@@ -153,6 +153,12 @@ class QuadraticProblem(Problem):
         self._set(matrix=given.matrix, variables=given.variables, condition=given.condition)
 
 
+def tasks_of(kind: type[Problem]) -> tuple[str, ...]:
+    """The tasks of a class of problems and of all that derive from it."""
+    own = [kind.task] if "task" in vars(kind) else []
+    return tuple(dict.fromkeys([*own, *(task for each in kind.__subclasses__() for task in tasks_of(each))]))
+
+
 def quadratic(problem: Problem | None) -> QuadraticProblem | None:
     """The problem, if a quadratic energy poses it, else None: what a linear device may be compared with."""
     return problem if isinstance(problem, QuadraticProblem) else None

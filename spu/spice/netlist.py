@@ -77,6 +77,12 @@ def write_netlist(
         stream.write(piece.encode())
 
 
+def refuse_dialect(circuit: Circuit, dialect: Dialect) -> None:
+    """Raise `InputError` for a dialect that cannot say what the circuit holds."""
+    if circuit.nonlinear and dialect is not NGSPICE:
+        raise InputError("netlists of nonlinear cells are written for ngspice only")
+
+
 def _pieces(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iterator[str]:
     """The text in pieces of many lines."""
     lines = _lines(device, seed, law, dialect)
@@ -87,9 +93,8 @@ def _pieces(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Ite
 def _lines(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iterator[str]:
     device = device.members()[0]  # a netlist is of one programming
     circuit = lower(device)
+    refuse_dialect(circuit, dialect)
     if circuit.nonlinear:
-        if dialect is not NGSPICE:
-            raise InputError("netlists of nonlinear cells are written for ngspice only")
         yield from opening(device, circuit, seed)
         yield from _subcircuits(circuit, dialect)
         yield from _instances(circuit, dialect)

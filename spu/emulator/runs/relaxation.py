@@ -166,7 +166,7 @@ def simulate_network(
     Parameters
     ----------
     device:
-        Compiled (`spu.compiler.network`) or built by hand.
+        Compiled (`spu.compiler`) or built by hand.
     times:
         Readout times, rising, in units of the problem's time (s where the device was compiled for
         none); steps end there, and at the instants of ``inputs``. By default one, ten of the longest time

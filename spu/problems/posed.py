@@ -1,0 +1,107 @@
+"""Whatever poses a problem: a problem itself, a bare matrix, or a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spu.base.errors import InputError, UsageError
+from spu.base.names import shorten
+from spu.problems.files import load_problem
+from spu.problems.gaussian import GaussianSampling
+from spu.problems.network_files import is_network_file, load_network
+from spu.problems.problem import Problem
+
+__all__ = ["Posed", "pose"]
+
+
+@dataclass(frozen=True)
+class Posed:
+    """A problem, and what the file that poses it names.
+
+    Attributes
+    ----------
+    problem:
+        Of any kind.
+    hardware, architecture:
+        To compile it on and as; None where nothing is named.
+    file:
+        None where there is none.
+    """
+
+    problem: Problem
+    hardware: str | None = None
+    architecture: str | None = None
+    file: Path | None = None
+
+
+def pose(
+    given: Any,
+    *,
+    task: str | None = None,
+    covariance: bool = False,
+    vector: Any = None,
+    spell: Callable[[str], str] = str,
+) -> Posed:
+    """Take what a user may pass for a problem.
+
+    Parameters
+    ----------
+    given:
+        A problem; an (n, n) array, nested list, sparse matrix, DataFrame or DataArray, taken as the precision of a
+        Gaussian; or the path of a problem file.
+    task, covariance, vector:
+        As of `load_problem`: how a matrix file is to be read.
+    spell:
+        How the caller writes these three in a message.
+
+    Raises
+    ------
+    InputError
+        If it is nothing of the kind, or not a valid problem.
+    UsageError
+        For ways of reading that the file has no use for.
+    """
+    if isinstance(given, Posed):
+        return given
+    if isinstance(given, (str, Path)):
+        return _from_file(Path(given), {"task": task, "covariance": covariance, "vector": vector}, spell)
+    if isinstance(given, Problem):
+        return Posed(given)
+    if _is_array(given):
+        return Posed(GaussianSampling(precision=given))
+    wanted = "pass a problem (spu.GaussianSampling...), a square matrix, its precision, or the path of a problem file"
+    if hasattr(given, "device") or hasattr(given, "readout"):
+        what = type(given).__name__
+        raise InputError(f"a {what} is compiled already: predict, simulate and check take it; to compile, {wanted}")
+    raise InputError(f"{shorten(given)} is no problem: {wanted}")
+
+
+def _is_array(given: Any) -> bool:
+    if isinstance(given, (list, tuple)):
+        return True
+    return any(hasattr(given, name) for name in ("to_numpy", "tocoo", "__array__")) and hasattr(given, "shape")
+
+
+def _from_file(file: Path, how: dict[str, Any], spell: Callable[[str], str]) -> Posed:
+    if _is_folder(file):
+        raise InputError(
+            "is a folder: compile takes the file of a problem; predict, simulate and check take folders", file=file
+        )
+    if is_network_file(file):
+        for name, value in how.items():
+            if value is not None and value is not False:
+                raise UsageError(f"{spell(name)} is not for networks: their files say all; leave it out")
+        posed = load_network(file)
+        return Posed(posed.network, posed.hardware, posed.architecture, file)
+    problem, hardware = load_problem(file, **how)
+    return Posed(problem, hardware, None, file)
+
+
+def _is_folder(file: Path) -> bool:
+    try:
+        return file.is_dir()
+    except (OSError, ValueError):  # a name that no file can have is for the reader to refuse
+        return False
