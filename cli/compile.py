@@ -118,7 +118,7 @@ def command(
     for dialect in dialects:
         find_dialect(dialect)
     refuse_folder(output, force=force)
-    posed = pose(problem, task=task, covariance=covariance, vector=vector, spell=_option)
+    posed = pose(problem, task=task, covariance=covariance, vector=vector)
     given = {
         "rounding": rounding != "answer",
         "ensemble": ensemble != 1,
@@ -130,10 +130,8 @@ def command(
         "dialect": bool(dialects),
         "speedup": speedup is not None,
     }
-    passes_of(posed.problem).refuse(
-        (_OF.get(name, name), _option(name)) for name, is_given in given.items() if is_given
-    )
-    chains = any(given[name] for name in _OF)
+    passes_of(posed.problem).refuse((name for name, is_given in given.items() if is_given), _PARTS)
+    chains = any(given[name] for name in _PARTS)
     options = EmbeddingOptions(strength=chain_strength, correction=correction, seed=embedding_seed)
     compilation = compile_problem(
         posed,
@@ -165,14 +163,10 @@ def command(
     return 0
 
 
-_OF = dict.fromkeys(("chain_strength", "correction", "embedding_seed"), "embedding")
+_PARTS = dict.fromkeys(("chain_strength", "correction", "embedding_seed"), "embedding")
 """Options of the command line that are parts of one of the compiler's."""
 
 _NO_NETLIST = "no netlist: ngspice would not get through so many instances; predict and simulate need none"
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def _explain(compilation: Compilation) -> str:

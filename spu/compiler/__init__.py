@@ -111,7 +111,7 @@ def compile_problem(
         With the reason and the number, for each architecture that was tried.
     InputError
         If there is no such problem, hardware, architecture, rounding or detail, or a number is not as said above.
-    UsageError
+    OptionError
         For an option without meaning for the problem, before any work.
     """
     posed = pose(problem)
@@ -124,7 +124,7 @@ def compile_problem(
         detail=_words(detail),
         speedup=speedup,
     )
-    passes.refuse((name, f"{name}=") for name in chosen.given)
+    passes.refuse(chosen.given)
     if not isinstance(embedding, (EmbeddingOptions, type(None))):
         raise InputError(f"embedding is {shorten(embedding)}: it must be EmbeddingOptions (spu.compiler)")
     with _named_in(posed.file if hardware is None and posed.hardware else None):

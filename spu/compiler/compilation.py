@@ -67,6 +67,11 @@ class Compilation(ABC):
     warnings: tuple[str, ...]
 
     @property
+    def subject(self) -> Device:
+        """The device, for whatever takes one."""
+        return self.device
+
+    @property
     def problem(self) -> Problem:
         """What was compiled."""
         assert self.device.problem is not None  # the compiler has set it

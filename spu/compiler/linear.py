@@ -29,7 +29,7 @@ from spu.compiler.quantise import ROUNDINGS, quantise, quantised
 from spu.compiler.source import source_of
 from spu.device.hardware import Hardware
 from spu.device.wiring import load_wiring
-from spu.emulator.predict import predict
+from spu.emulator.predict import predict_linear
 from spu.problems.problem import QuadraticProblem
 
 __all__ = ["LinearPasses"]
@@ -41,7 +41,7 @@ class LinearPasses(Passes[QuadraticProblem, LinearCompilation]):
     cells = "linear cells"
     problems = "problems of a matrix"
     meaningless: ClassVar = {
-        "speedup": '{} is for networks (task = "network"): what sets the speed of linear cells is the hardware\'s '
+        "speedup": 'is for networks (task = "network"): what sets the speed of linear cells is the hardware\'s '
         "nominal values; leave it out",
     }
 
@@ -115,7 +115,7 @@ class LinearPasses(Passes[QuadraticProblem, LinearCompilation]):
         coded = quantised(made.hardware)
         costs = None
         if placed is not None and placed.embedding is not None and (coded or self.detail):
-            costs = self._with_costs(placed.embedding, made, predict(made.device).covariance_relative_error)
+            costs = self._with_costs(placed.embedding, made, predict_linear(made.device).covariance_relative_error)
         if coded:
             found = quantise(made.device, made.hardware, self.problem, how=options.rounding, ensemble=options.ensemble)
             if len(found.device.members()) < options.ensemble:
@@ -128,7 +128,7 @@ class LinearPasses(Passes[QuadraticProblem, LinearCompilation]):
         device = made.device
         put_detail(device, self.detail, self.placer.wiring)
         device.compiled_from(self._source())
-        prediction = predict(device)
+        prediction = predict_linear(device)
         if placed is not None and placed.embedding is not None and costs is None:  # the device is as it was placed
             costs = self._with_costs(placed.embedding, made, prediction.covariance_relative_error)
         return replace(made, warnings=tuple(warnings), embedding=costs, found=prediction)
@@ -151,7 +151,7 @@ class LinearPasses(Passes[QuadraticProblem, LinearCompilation]):
             try:
                 device = architecture.realize(self.problem, replace(self.matrix, placer=plain), hardware).device
                 device.problem = self.problem
-                without = predict(device).covariance_relative_error
+                without = predict_linear(device).covariance_relative_error
             except Unrealizable:  # without correction the parts are out of range
                 without = None
         return replace(embedding, error=error, uncorrected_error=without)

@@ -18,7 +18,7 @@ from spu.compiler.headroom import Levels
 from spu.compiler.layout import Matrix, Realization
 from spu.device.imperfections import MEANINGS, TABLES, Detail
 from spu.emulator.laws.law import Law
-from spu.emulator.predict import Prediction, predict
+from spu.emulator.predict import Prediction, predict_linear
 from spu.problems.problem import QuadraticProblem
 
 __all__ = ["PREDICTED", "LinearCompilation", "predicted", "statistics_of"]
@@ -101,12 +101,12 @@ class LinearCompilation(Compilation):
     @cached_property
     def prediction(self) -> Prediction:
         """Exact statistics of the device against the problem."""
-        return self.found or predict(self.device)
+        return self.found or predict_linear(self.device)
 
     @cached_property
     def ideal(self) -> Prediction:
         """Those of the device without what is not ideal about its parts."""
-        return predict(self.device.at_detail(Detail())) if self.device.detail else self.prediction
+        return predict_linear(self.device.at_detail(Detail())) if self.device.detail else self.prediction
 
     @property
     def laws(self) -> tuple[Law, ...]:

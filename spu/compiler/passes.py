@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import ClassVar, Generic, TypeVar
 
-from spu.base.errors import InputError, Unrealizable, UsageError
+from spu.base.errors import InputError, OptionError, Unrealizable
 from spu.base.names import suggest
 from spu.compiler.architectures import ARCHITECTURES
 from spu.compiler.architectures.base import Architecture
@@ -56,7 +56,7 @@ class Passes(ABC, Generic[AnyProblem, AnyCompilation]):
     cells, problems:
         What kind of cells they build, and of which problems, for messages.
     meaningless:
-        Options without meaning here, each with a sentence in which ``{}`` is the option as the user writes it.
+        Options without meaning here, each with what there is to say of it.
     """
 
     cells: ClassVar[str]
@@ -67,17 +67,23 @@ class Passes(ABC, Generic[AnyProblem, AnyCompilation]):
         self.problem, self.hardware, self.options = problem, hardware, options
 
     @classmethod
-    def refuse(cls, options: Iterable[tuple[str, str]]) -> None:
-        """Refuse what was given and means nothing: names of options, and how the user writes them.
+    def refuse(cls, given: Iterable[str], parts: Mapping[str, str] | None = None) -> None:
+        """Refuse what was given and means nothing here.
+
+        Parameters
+        ----------
+        given:
+            Names of options; ``parts`` says of which of the compiler's some are a part.
 
         Raises
         ------
-        UsageError
+        OptionError
             Saying why, and what would do.
         """
-        for name, written in options:
-            if name in cls.meaningless:
-                raise UsageError(cls.meaningless[name].format(written))
+        for name in given:
+            said = cls.meaningless.get((parts or {}).get(name, name))
+            if said is not None:
+                raise OptionError(name, said)
 
     def run(self) -> AnyCompilation:
         """All passes: the first architecture that can hold the problem is the one.

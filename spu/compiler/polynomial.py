@@ -16,7 +16,8 @@ from spu.compiler.compilation import Compilation
 from spu.compiler.passes import Passes, Refused
 from spu.compiler.source import source_of
 from spu.device.lower import lower
-from spu.emulator.equations.langevin import UNITS, Langevin, langevin
+from spu.emulator.dynamics import langevin_of
+from spu.emulator.equations.langevin import UNITS, Langevin
 from spu.emulator.predict import NetworkPrediction, predict_network
 from spu.problems.network import ThermodynamicNetwork
 
@@ -97,12 +98,12 @@ class PolynomialPasses(Passes[ThermodynamicNetwork, NetworkCompilation]):
     cells = "nonlinear cells"
     problems = "networks"
     meaningless: ClassVar = {
-        "rounding": "{} is not for networks: nonlinear cells have real values, no codes; leave it out",
-        "ensemble": "{} is not for networks: nonlinear cells have no codes to choose anew; leave it out",
-        "embedding": "{} is not for networks: hardware with all couplers needs no chains; leave it out",
-        "detail": "{} is not for networks: details are not modelled in nonlinear cells; leave it out",
-        "explain": "{} is not for networks: reason and scales are in what is printed without it; leave it out",
-        "dialect": "{} is not for networks: netlists of nonlinear cells are written for ngspice only; leave it out",
+        "rounding": "is not for networks: nonlinear cells have real values, no codes; leave it out",
+        "ensemble": "is not for networks: nonlinear cells have no codes to choose anew; leave it out",
+        "embedding": "is not for networks: hardware with all couplers needs no chains; leave it out",
+        "detail": "is not for networks: details are not modelled in nonlinear cells; leave it out",
+        "explain": "is not for networks: reason and scales are in what is printed without it; leave it out",
+        "dialect": "is not for networks: netlists of nonlinear cells are written for ngspice only; leave it out",
     }
 
     def require_size(self) -> None:
@@ -146,7 +147,7 @@ class PolynomialPasses(Passes[ThermodynamicNetwork, NetworkCompilation]):
             reason=reason,
             warnings=tuple(warnings),
             scales=built.scales,
-            equation=langevin(lower(device)),
+            equation=langevin_of(lower(device)).equation,
         )
 
     def refusal(self, refused: Refused) -> Unrealizable:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spu.base.errors import InputError, UsageError
+from spu.base.errors import InputError, OptionError
 from spu.base.names import shorten
 from spu.problems.files import load_problem
 from spu.problems.gaussian import GaussianSampling
@@ -43,7 +42,6 @@ def pose(
     task: str | None = None,
     covariance: bool = False,
     vector: Any = None,
-    spell: Callable[[str], str] = str,
 ) -> Posed:
     """Take what a user may pass for a problem.
 
@@ -54,26 +52,24 @@ def pose(
         Gaussian; or the path of a problem file.
     task, covariance, vector:
         As of `load_problem`: how a matrix file is to be read.
-    spell:
-        How the caller writes these three in a message.
 
     Raises
     ------
     InputError
         If it is nothing of the kind, or not a valid problem.
-    UsageError
+    OptionError
         For ways of reading that the file has no use for.
     """
     if isinstance(given, Posed):
         return given
     if isinstance(given, (str, Path)):
-        return _from_file(Path(given), {"task": task, "covariance": covariance, "vector": vector}, spell)
+        return _from_file(Path(given), {"task": task, "covariance": covariance, "vector": vector})
     if isinstance(given, Problem):
         return Posed(given)
     if _is_array(given):
         return Posed(GaussianSampling(precision=given))
     wanted = "pass a problem (spu.GaussianSampling...), a square matrix, its precision, or the path of a problem file"
-    if hasattr(given, "device") or hasattr(given, "readout"):
+    if hasattr(given, "subject") or hasattr(given, "readout"):
         what = type(given).__name__
         raise InputError(f"a {what} is compiled already: predict, simulate and check take it; to compile, {wanted}")
     raise InputError(f"{shorten(given)} is no problem: {wanted}")
@@ -85,7 +81,7 @@ def _is_array(given: Any) -> bool:
     return any(hasattr(given, name) for name in ("to_numpy", "tocoo", "__array__")) and hasattr(given, "shape")
 
 
-def _from_file(file: Path, how: dict[str, Any], spell: Callable[[str], str]) -> Posed:
+def _from_file(file: Path, how: dict[str, Any]) -> Posed:
     if _is_folder(file):
         raise InputError(
             "is a folder: compile takes the file of a problem; predict, simulate and check take folders", file=file
@@ -93,7 +89,7 @@ def _from_file(file: Path, how: dict[str, Any], spell: Callable[[str], str]) -> 
     if is_network_file(file):
         for name, value in how.items():
             if value is not None and value is not False:
-                raise UsageError(f"{spell(name)} is not for networks: their files say all; leave it out")
+                raise OptionError(name, "is not for networks: their files say all; leave it out")
         posed = load_network(file)
         return Posed(posed.network, posed.hardware, posed.architecture, file)
     problem, hardware = load_problem(file, **how)

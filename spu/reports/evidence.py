@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import scipy
@@ -23,8 +24,9 @@ from spu.emulator.distances import relative_error
 from spu.emulator.laws.estimate import about_sample_mean, trajectory_error
 from spu.emulator.laws.spectra import Autocovariances, compare_autocovariances
 from spu.emulator.laws.stationary import Stationary
-from spu.emulator.predict import Prediction, predict
-from spu.emulator.runs.sampling import Simulation, simulate
+from spu.emulator.predict import Prediction, predict_linear
+from spu.emulator.runs.sampling import Simulation
+from spu.emulator.simulate import simulate
 from spu.folder import Folder, read_folder
 from spu.spice.netlist import netlist as written
 
@@ -165,9 +167,9 @@ def gather(
         progress=progress,
     )
     said("prediction")
-    prediction = predict(device)
+    prediction = predict_linear(device)
     said("simulation")
-    run = _whole(simulate(device, samples=settings.samples, seed=settings.seed, trace=1))
+    run = _whole(cast(Simulation, simulate(device, samples=settings.samples, seed=settings.seed, trace=1)))
     return Evidence(
         _name(folder),
         device,
@@ -238,7 +240,8 @@ def _autocovariances(device: Device, prediction: Prediction, settings: Settings)
         return None
     interval = float(prediction.time_constants[0]) / LAGS
     # As many readouts as the other has, and so a sixteenth of its device time.
-    run = _whole(simulate(device, samples=settings.samples, interval=interval, seed=settings.seed, lags=LAGS, trace=0))
+    run = simulate(device, samples=settings.samples, interval=interval, seed=settings.seed, lags=LAGS, trace=0)
+    run = _whole(cast(Simulation, run))
     assert run.autocovariance is not None
     return compare_autocovariances(prediction.laws, run.autocovariance, interval, run.samples)
 
