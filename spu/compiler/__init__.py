@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, cast
 
@@ -116,17 +116,24 @@ def compile_problem(
     """
     posed = pose(problem)
     passes = passes_of(posed.problem)
+    for name, value in (("architecture", architecture), ("rounding", rounding)):
+        if not isinstance(value, (str, type(None))):
+            raise InputError(f"{name} is {shorten(value)}: it must be a name")
+    if isinstance(ensemble, bool) or not isinstance(ensemble, Integral) or ensemble < 1:
+        raise InputError(f"an ensemble has 1 programming or more, not {shorten(ensemble)}")
+    if not isinstance(embedding, (EmbeddingOptions, type(None))):
+        raise InputError(f"embedding is {shorten(embedding)}: it must be spu.EmbeddingOptions, or None")
+    if isinstance(speedup, bool) or not isinstance(speedup, Real):
+        raise InputError(f"speedup is {shorten(speedup)}: it must be a number")
     chosen = Options(
         architecture=architecture or posed.architecture,
         rounding=rounding,
-        ensemble=int(ensemble) if isinstance(ensemble, Integral) and not isinstance(ensemble, bool) else ensemble,
+        ensemble=int(ensemble),
         embedding=embedding,
         detail=_words(detail),
-        speedup=speedup,
+        speedup=float(speedup),
     )
     passes.refuse(chosen.given)
-    if not isinstance(embedding, (EmbeddingOptions, type(None))):
-        raise InputError(f"embedding is {shorten(embedding)}: it must be EmbeddingOptions (spu.compiler)")
     with _named_in(posed.file if hardware is None and posed.hardware else None):
         found = load_hardware((posed.hardware or "ideal") if hardware is None else hardware)
     with _named_in(posed.file if architecture is None and posed.architecture else None):

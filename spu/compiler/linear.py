@@ -47,11 +47,8 @@ class LinearPasses(Passes[QuadraticProblem, LinearCompilation]):
 
     def __init__(self, problem: QuadraticProblem, hardware: Hardware, options: Options) -> None:
         super().__init__(problem, hardware, options)
-        rounding, ensemble = options.rounding, options.ensemble
-        if rounding not in ROUNDINGS:
-            raise InputError(f"no rounding {rounding!r}; {suggest(rounding, ROUNDINGS)}")
-        if isinstance(ensemble, bool) or not isinstance(ensemble, int) or ensemble < 1:
-            raise InputError(f"an ensemble has 1 programming or more, not {ensemble!r}")
+        if options.rounding not in ROUNDINGS:
+            raise InputError(f"no rounding {options.rounding!r}; {suggest(options.rounding, ROUNDINGS)}")
         self.detail = chosen_detail(hardware, options.detail)
         chains = options.embedding or EmbeddingOptions()
         if chains.strength is None:

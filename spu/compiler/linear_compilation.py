@@ -228,7 +228,7 @@ class LinearCompilation(Compilation):
         errors = [f"covariance {small(covariance)}"] if covariance is not None else []
         errors += [f"mean {small(mean)}"] if mean is not None else []
         return [
-            ("problem", f"{TASKS[problem.task]}, {plural(problem.n, 'variable')}"),
+            ("problem", f"{TASKS.get(problem.task, problem.task)}, {plural(problem.n, 'variable')}"),
             ("condition", f"{problem.condition:.3g}"),
             ("hardware", f"{hardware.name}, {hardware.temperature:g} K"),
             ("architecture", f"{self.architecture}: {self.reason}"),

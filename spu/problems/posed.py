@@ -69,10 +69,10 @@ def pose(
     if _is_array(given):
         return Posed(GaussianSampling(precision=given))
     wanted = "pass a problem (spu.GaussianSampling...), a square matrix, its precision, or the path of a problem file"
-    if hasattr(given, "subject") or hasattr(given, "readout"):
+    if not isinstance(given, type) and (hasattr(given, "subject") or hasattr(given, "readout")):
         what = type(given).__name__
         raise InputError(f"a {what} is compiled already: predict, simulate and check take it; to compile, {wanted}")
-    raise InputError(f"{shorten(given)} is no problem: {wanted}")
+    raise InputError(f"{' '.join(shorten(given).split())} is no problem: {wanted}")
 
 
 def _is_array(given: Any) -> bool:
