@@ -17,6 +17,13 @@ Subject = Any
 compilation); or the path of a folder, a ``device.json`` or a netlist."""
 
 
+def opened(given: Subject) -> Any:
+    """What lies at a path: a folder, a device or a netlist that was read; anything else is given back."""
+    if isinstance(given, (str, os.PathLike)) and opener.open_path is not None:
+        return opener.open_path(given)  # type: ignore[arg-type]
+    return given
+
+
 def subject_of(given: Subject) -> Device | Circuit:
     """The device or circuit that is meant.
 
@@ -27,9 +34,7 @@ def subject_of(given: Subject) -> Device | Circuit:
     SpuError
         As reading what lies at a path does.
     """
-    held = given
-    if isinstance(held, (str, os.PathLike)) and opener.open_path is not None:
-        held = opener.open_path(held)  # type: ignore[arg-type]
+    held = opened(given)
     if not isinstance(held, (Device, Circuit)):
         held = getattr(held, "subject", None)
     if isinstance(held, (Device, Circuit)):
