@@ -15,7 +15,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import islice
-from typing import BinaryIO, cast
+from typing import BinaryIO, ClassVar, cast
 
 import numpy as np
 
@@ -123,12 +123,17 @@ def _lines(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iter
 class Around(ABC):
     """What stands around the elements of a netlist and hangs on what the circuit does: header, parameters, analyses."""
 
+    only_ngspice: ClassVar[str] = ""
+    """What only ngspice's dialect can say, if there is such a thing."""
+
     @abstractmethod
     def __init__(self, device: Device, does: Dynamics, law: Law | None, seed: int, dialect: Dialect) -> None: ...
 
     @classmethod
     def refuse(cls, dialect: Dialect) -> None:
         """Raise `InputError` for a dialect that cannot say what such a circuit holds."""
+        if cls.only_ngspice and dialect is not NGSPICE:
+            raise InputError(f"netlists of {cls.only_ngspice} are written for ngspice only")
 
     @abstractmethod
     def before(self) -> Iterator[str]:
@@ -155,10 +160,7 @@ class _AroundLinear(Around):
 
 
 class _AroundLangevin(Around):
-    @classmethod
-    def refuse(cls, dialect: Dialect) -> None:
-        if dialect is not NGSPICE:
-            raise InputError("netlists of nonlinear cells are written for ngspice only")
+    only_ngspice = "nonlinear cells"
 
     def __init__(self, device: Device, does: Dynamics, law: Law | None, seed: int, dialect: Dialect) -> None:  # noqa: ARG002
         self.refuse(dialect)
