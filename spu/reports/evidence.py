@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import platform
 import shlex
-import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -29,6 +27,7 @@ from spu.emulator.runs.sampling import Simulation
 from spu.emulator.simulate import simulate
 from spu.folder import Folder, read_folder
 from spu.spice.netlist import netlist as written
+from spu.spice.simulators import find_simulator
 
 SAMPLES = 10_000
 """Readouts of the simulation, unless other many are asked for."""
@@ -271,25 +270,12 @@ def _commands(folder: Folder | None, settings: Settings) -> tuple[str, ...]:
 def _versions() -> dict[str, str]:
     return {
         "spu": __version__,
-        "ngspice": _ngspice(),
+        "ngspice": find_simulator("ngspice").version(),
         "numpy": np.__version__,
         "scipy": scipy.__version__,
         "Python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
     }
-
-
-def _ngspice() -> str:
-    """What the program says of itself: Debian's library comes from the same source."""
-    program = shutil.which("ngspice")
-    if program is None:
-        return "no program of that name (the library is what is used)"
-    try:
-        told = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return "does not say"
-    words = told.replace("*", " ").split()
-    return next((word.removeprefix("ngspice-") for word in words if word.startswith("ngspice-")), "does not say")
 
 
 def _hashes(folder: Folder | None, device: Device, settings: Settings) -> dict[str, str]:
