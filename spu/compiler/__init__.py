@@ -190,8 +190,10 @@ def compile(
 
 
 def _realize(problem: QuadraticProblem, hardware: Hardware) -> LinearCompilation:
-    """The passes up to the device, without a prediction: for large problems."""
-    return LinearPasses(problem, hardware, Options()).realized()
+    """The passes up to the device, without a prediction or a source in its hash: for large problems."""
+    passes = LinearPasses(problem, hardware, Options())
+    passes.source = None
+    return passes.realized()
 
 
 def _words(detail: Any) -> tuple[str, ...] | None:

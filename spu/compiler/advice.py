@@ -17,6 +17,7 @@ import scipy.sparse as sp
 
 from spu.base.arrays import FloatArray
 from spu.base.choice import TOLERANCE, first_largest
+from spu.base.distances import kullback_leibler, relative_error
 from spu.base.errors import Unrealizable
 from spu.base.sparse import canonical, row_numbers, with_data
 from spu.compiler.architectures import ARCHITECTURES
@@ -26,7 +27,6 @@ from spu.compiler.layout import Matrix
 from spu.compiler.polarity import polarity
 from spu.device.hardware import Hardware
 from spu.device.hardware_file import load_hardware
-from spu.emulator.distances import kullback_leibler, relative_error
 from spu.problems.problem import QuadraticProblem
 
 MARGIN = 0.01
@@ -169,7 +169,7 @@ def _consequences(problem: QuadraticProblem, changed: sp.csr_array) -> dict[str,
     factor = la.cho_factor(changed.toarray())
     covariance = la.cho_solve(factor, np.eye(problem.n))
     mean = problem.target_mean
-    if problem.answer == "mean":
+    if problem.kind.answer.deterministic:
         mean = la.cho_solve(factor, np.asarray(problem.matrix @ problem.target_mean))
     target = np.asarray(problem.target_covariance)
     return {

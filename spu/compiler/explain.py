@@ -10,10 +10,10 @@ import scipy.linalg as la
 import scipy.sparse as sp
 
 from spu.base.arrays import FloatArray
+from spu.base.distances import kullback_leibler, relative_error
 from spu.base.errors import Unrealizable
 from spu.compiler.compilation import Pass
 from spu.compiler.layout import Matrix
-from spu.emulator.distances import kullback_leibler, relative_error
 from spu.emulator.predict import Prediction
 from spu.problems.problem import QuadraticProblem
 

@@ -21,12 +21,13 @@ from spu.compiler.embedding import EmbeddingOptions, Placer
 from spu.compiler.explain import refused_passes
 from spu.compiler.headroom import plan_levels, with_noise
 from spu.compiler.imperfections import chosen_detail, put_detail
-from spu.compiler.layout import Matrix
+from spu.compiler.layout import Matrix, Realization
 from spu.compiler.linear_compilation import LinearCompilation, Trace
 from spu.compiler.passes import Options, Passes, Refused
 from spu.compiler.polarity import polarity
 from spu.compiler.quantise import ROUNDINGS, quantise, quantised
 from spu.compiler.source import source_of
+from spu.device.device import Device
 from spu.device.hardware import Hardware
 from spu.device.wiring import load_wiring
 from spu.emulator.predict import predict_linear
@@ -54,6 +55,9 @@ class LinearPasses(Passes[QuadraticProblem, LinearCompilation]):
         if chains.strength is None:
             chains = replace(chains, strength=hardware.chain_strength)
         self.placer = Placer(load_wiring(hardware.wiring), chains)
+        chosen = (options.architecture, options.rounding, options.ensemble, *vars(chains).values())
+        self.source: str | None = source_of(problem, hardware, self.placer.wiring, *chosen)
+        """Digest of what the device is compiled from; None leaves it a device like one made by hand."""
 
     def require_size(self) -> None:
         """Refuse hardware with fewer cells than variables."""
@@ -85,12 +89,10 @@ class LinearPasses(Passes[QuadraticProblem, LinearCompilation]):
         """The device at the level of noise that suits the readout."""
         assert isinstance(architecture, LinearArchitecture)
         self._require_cells(architecture.cells_per_variable)
-        build = partial(architecture.realize, self.problem, self.matrix)
-        realization, levels = plan_levels(build, self.hardware)
-        device, gains = realization.device, realization.gain
-        device.problem = self.problem
+        realization, levels = plan_levels(partial(self._built, architecture), self.hardware)
+        gains = realization.gain
         return LinearCompilation(
-            device=device,
+            device=realization.device,
             hardware=self.hardware,
             architecture=architecture.name,
             realizability=self.matrix.realizability,
@@ -104,6 +106,17 @@ class LinearPasses(Passes[QuadraticProblem, LinearCompilation]):
             warnings=self.problem.warnings,
             trace=Trace(self.matrix, tuple(refused), realization, architecture.unit),
         )
+
+    def _built(self, architecture: LinearArchitecture, hardware: Hardware) -> Realization:
+        """The device knows its problem and its source before anybody asks for its law, which then stays its own."""
+        made = architecture.realize(self.problem, self.matrix, hardware)
+        made.device.problem = self.problem
+        self._mark(made.device)
+        return made
+
+    def _mark(self, device: Device) -> None:
+        if self.source is not None:
+            device.compiled_from(self.source)
 
     def finish(self, made: LinearCompilation) -> LinearCompilation:
         """Codes, where components are banks; what is not ideal about the parts; the prediction."""
@@ -124,16 +137,11 @@ class LinearPasses(Passes[QuadraticProblem, LinearCompilation]):
             warnings.append(_STOPPED)
         device = made.device
         put_detail(device, self.detail, self.placer.wiring)
-        device.compiled_from(self._source())
+        self._mark(device)
         prediction = predict_linear(device)
         if placed is not None and placed.embedding is not None and costs is None:  # the device is as it was placed
             costs = self._with_costs(placed.embedding, made, prediction.covariance_relative_error)
         return replace(made, warnings=tuple(warnings), embedding=costs, found=prediction)
-
-    def _source(self) -> str:
-        chosen = self.options
-        more = (chosen.architecture, chosen.rounding, chosen.ensemble, *vars(self.placer.options).values())
-        return source_of(self.problem, self.hardware, self.placer.wiring, *more)
 
     def _with_costs(self, embedding: Embedding, made: LinearCompilation, error: float | None) -> Embedding:
         """What was placed where, with the covariance's ``error``, and without correction, by the circuits' own laws."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from spu.base.errors import Unrealizable
-from spu.base.numbers import TASKS, engineering, plural, small
+from spu.base.numbers import engineering, plural, small
 from spu.base.sparse import scaled
 from spu.compiler.chains import Embedding
 from spu.compiler.compilation import Compilation, Pass
@@ -228,7 +228,7 @@ class LinearCompilation(Compilation):
         errors = [f"covariance {small(covariance)}"] if covariance is not None else []
         errors += [f"mean {small(mean)}"] if mean is not None else []
         return [
-            ("problem", f"{TASKS.get(problem.task, problem.task)}, {plural(problem.n, 'variable')}"),
+            ("problem", f"{problem.kind.words}, {plural(problem.n, 'variable')}"),
             ("condition", f"{problem.condition:.3g}"),
             ("hardware", f"{hardware.name}, {hardware.temperature:g} K"),
             ("architecture", f"{self.architecture}: {self.reason}"),

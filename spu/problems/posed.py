@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spu.base.errors import InputError, OptionError
+from spu.base.errors import InputError
 from spu.base.names import shorten
-from spu.problems.files import load_problem
+from spu.problems.files import read_problem
 from spu.problems.gaussian import GaussianSampling
-from spu.problems.network_files import is_network_file, load_network
 from spu.problems.problem import Problem
 
 __all__ = ["Posed", "pose"]
@@ -57,8 +56,6 @@ def pose(
     ------
     InputError
         If it is nothing of the kind, or not a valid problem.
-    OptionError
-        For ways of reading that the file has no use for.
     """
     if isinstance(given, Posed):
         return given
@@ -86,14 +83,8 @@ def _from_file(file: Path, how: dict[str, Any]) -> Posed:
         raise InputError(
             "is a folder: compile takes the file of a problem; predict, simulate and check take folders", file=file
         )
-    if is_network_file(file):
-        for name, value in how.items():
-            if value is not None and value is not False:
-                raise OptionError(name, "is not for networks: their files say all; leave it out")
-        posed = load_network(file)
-        return Posed(posed.network, posed.hardware, posed.architecture, file)
-    problem, hardware = load_problem(file, **how)
-    return Posed(problem, hardware, None, file)
+    posed = read_problem(file, **how)
+    return Posed(posed.problem, posed.hardware, posed.architecture, file)
 
 
 def _is_folder(file: Path) -> bool:

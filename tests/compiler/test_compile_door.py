@@ -24,6 +24,7 @@ from spu.compiler.passes import Passes
 from spu.device import hardware as hardware_module
 from spu.device.hardware_file import hardware_from_dict, load_hardware
 from spu.folder import write_folder
+from spu.problems import kinds
 
 MATRIX = np.array([[2.0, -0.5, 0.0], [-0.5, 1.0, -0.25], [0.0, -0.25, 1.5]])
 NAMES = ["left", "middle", "right"]
@@ -411,16 +412,15 @@ def test_hardware_files_know_the_same_of_the_package_s_own_before_and_after_the_
     subprocess.run([sys.executable, "-c", words], check=True, cwd=Path(__file__).parents[2])
 
 
-def test_a_kind_of_problem_that_derives_from_another_takes_its_passes():
+def test_a_kind_of_problem_from_outside_takes_the_passes_of_its_class(monkeypatch):
     class Doubled(spu.GaussianSampling):
         task = "doubled"
 
         def __init__(self, precision):
             super().__init__(precision=2 * np.asarray(precision))
 
-        def posed(self):
-            return {"task": self.task, "precision": self.precision}
-
-    made = compile_problem(Doubled(MATRIX))
+    problem = Doubled(MATRIX)
+    monkeypatch.setitem(kinds.KINDS, "doubled", replace(kinds.KINDS["gaussian"], task="doubled", cls=Doubled))
+    made = compile_problem(problem)
     assert made.prediction.covariance == pytest.approx(np.linalg.inv(2 * MATRIX))
-    assert made.facts()[0] == ("problem", "doubled, 3 variables")
+    assert made.facts()[0] == ("problem", "sample a Gaussian, 3 variables")

@@ -34,8 +34,8 @@ from spu.compiler.architectures.base import Architecture
 from spu.compiler.fit import SLACK
 from spu.device.device import Device
 from spu.device.hardware import Hardware, Range
+from spu.problems.kinds import tasks_of
 from spu.problems.network import ThermodynamicNetwork
-from spu.problems.problem import tasks_of
 
 __all__ = ["Built", "PolynomialArchitecture"]
 
