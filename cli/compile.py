@@ -300,14 +300,14 @@ def _describe(file: Path, problem: QuadraticProblem, compilation: Compilation, f
 
 def _detail(compilation: Compilation) -> list[tuple[str, str]]:
     from spu.device.imperfections import MEANINGS, TABLES, Detail
-    from spu.emulator.predict import predict
+    from spu.emulator.predict import predict_linear
 
     detail = compilation.device.detail
     if not detail:
         return []
     units = {f"{table}.{key}": unit for table, keys in TABLES.items() for key, unit in keys.items()}
     said = ", ".join(f"{MEANINGS[effect]} {engineering(detail[effect], units[effect])}" for effect in detail.effects)
-    ideal = predict(compilation.device.at_detail(Detail())).relative_error
+    ideal = predict_linear(compilation.device.at_detail(Detail())).relative_error
     return [("detail", f"{said}; without any of it the error would be {small(ideal)}")]
 
 

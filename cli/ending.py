@@ -161,13 +161,15 @@ def refuse(error: BaseException) -> int:
     """Say what went wrong, in one JSON object on stdout or a line or two on stderr, and give the exit status."""
     if isinstance(error, OSError) and error.filename == STDOUT:
         return _lost(error)
-    from spu.base.errors import as_refusal
+    from spu.base.errors import OptionError, UsageError, as_refusal
 
     if os.environ.get("SPU_TRACEBACK"):
         import traceback
 
         traceback.print_exception(error)
     found = as_refusal(error)
+    if isinstance(found, OptionError):
+        found = UsageError(found.as_command)
     if not _json:
         return _tell(str(found) if found.kind == "interrupted" else f"error: {found}", found.exit_status)
     if _said:  # the result is out, and it has to be the only object

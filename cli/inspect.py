@@ -46,7 +46,7 @@ def command(
     """
     import numpy as np
 
-    from spu.emulator.predict import predict
+    from spu.emulator.predict import predict_linear
     from spu.folder import read_folder
     from spu.studies.budget import error_budget
 
@@ -74,7 +74,7 @@ def command(
         look = look_at(device, (MOST_LISTED if as_json or plot is not None else MAX_TABLE_ROWS) if large else None)
     if not as_json:  # before what may fail: a device without a stationary law is worth a look, too
         click.echo(_describe(folder, look))
-    prediction = predict(folder.device)
+    prediction = predict_linear(folder.device)
     made = error_budget(folder.device) if budget else None
     if plot is not None:
         from spu.reports.pictures.devices import draw_device
@@ -101,7 +101,7 @@ def command(
 
 def _inspect_netlist(folder: Folder, plot: Path | None, as_json: bool) -> int:
     """Show what `spu import` shows, and the time constants."""
-    from spu.emulator.predict import predict
+    from spu.emulator.predict import predict_linear
 
     from .import_netlist import describe, report
 
@@ -110,7 +110,7 @@ def _inspect_netlist(folder: Folder, plot: Path | None, as_json: bool) -> int:
         raise UsageError("a netlist has no graph of cells to draw")
     if not as_json:
         click.echo(describe(folder.read))
-    prediction = predict(folder.subject)
+    prediction = predict_linear(folder.subject)
     if as_json:
         more = {"time_constants": prediction.time_constants, "covariance": prediction.covariance}
         print_result({**report(folder.read), **more}, folder, "inspect")

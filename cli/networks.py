@@ -236,7 +236,7 @@ def simulate_command(
     as_json: bool,
 ) -> int:
     """Run trajectories and print what they do."""
-    from spu.emulator.runs.relaxation import simulate_network
+    from spu.emulator.simulate import simulate_network
 
     given: dict[str, Any] = {} if trajectories is None else {"trajectories": trajectories}
     run = simulate_network(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -80,7 +80,7 @@ def command(
         refuse_options("networks: their spectra are not known", band=band, spectrum=spectrum)
         return predict_command(folder, unit=unit, times=times, plot=plot, as_json=as_json)
     refuse_options("linear devices", unit=unit, times=times)
-    prediction = predict(folder.subject, band=band)
+    prediction = cast("Prediction", predict(folder.subject, band=band))
     if (spectrum is not None or plot is not None) and not len(prediction.time_constants):
         raise UsageError("without capacitors and inductors all spectra are flat: there is none to write or to draw")
     if spectrum is not None:

@@ -31,7 +31,7 @@ def command(directory: Path, codes: Path | None, export: Path | None, force: boo
     """  # noqa: D301 - click wants the control character
     from spu.base.files import read_text, write_text
     from spu.device.codes import codes_table, program
-    from spu.emulator.predict import predict
+    from spu.emulator.predict import predict_linear
     from spu.folder import read_folder, rewrite_folder
 
     if (codes is None) == (export is None):
@@ -46,7 +46,7 @@ def command(directory: Path, codes: Path | None, export: Path | None, force: boo
         return 0
     assert codes is not None
     device = program(folder.device, read_text(codes), codes)
-    prediction = predict(device)
+    prediction = predict_linear(device)
     files = rewrite_folder(folder, device, prediction, force=force)
     if as_json:
         print_json(

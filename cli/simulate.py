@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -123,7 +123,7 @@ def command(
 
     Ctrl-C ends the run early: what there is by then is printed and written, marked incomplete.
     """
-    from spu.emulator.runs.sampling import simulate
+    from spu.emulator.simulate import simulate
     from spu.folder import read_folder
 
     if samples is not None and duration is not None:
@@ -178,31 +178,34 @@ def command(
     refuse_options("linear devices", times=times, scheme=scheme, start=start, inputs=inputs, heat=heat)
     given: dict[str, Any] = {} if samples is None else {"samples": samples}
     with _progress() as progress:
-        run = simulate(
-            folder.subject,
-            **given,
-            interval=interval,
-            trajectories=trajectories,
-            duration=duration,
-            independent=independent,
-            seed=seed,
-            lags=lags,
-            trace=trace if file is not None else 0,
-            threads=threads,
-            method=method,
-            step=step,
-            progress=progress,
+        run = cast(
+            "Simulation",
+            simulate(
+                folder.subject,
+                **given,
+                interval=interval,
+                trajectories=trajectories,
+                duration=duration,
+                independent=independent,
+                seed=seed,
+                lags=lags,
+                trace=trace if file is not None else 0,
+                threads=threads,
+                method=method,
+                step=step,
+                progress=progress,
+            ),
         )
     if file is not None:
         _write_samples(file, run, folder)
     if not run.complete:
         warn(f"interrupted: the result below is of the first {plural(run.samples, 'readout')}")
     if plot is not None:
-        from spu.emulator.predict import predict
+        from spu.emulator.predict import predict_linear
         from spu.reports.pictures.covariances import draw_simulation
         from spu.reports.pictures.figures import save
 
-        save(draw_simulation(run, predict(folder.device)), plot)
+        save(draw_simulation(run, predict_linear(folder.device)), plot)
     if as_json:
         report = {**_report(run, file), "time_constants": run.time_constants, "plot": plot}
         print_result(report, folder, "simulate")

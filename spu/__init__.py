@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import importlib
 
-from spu.base import display
+from spu.base import display, opener
 from spu.base.version import __version__
 
 TYPE_CHECKING = False  # not from typing: until spu.cli has taken care of signals, every millisecond counts
@@ -44,10 +44,12 @@ if TYPE_CHECKING:
     from spu.device.hardware_file import load_hardware
     from spu.device.imperfections import Detail
     from spu.emulator.distances import kullback_leibler
-    from spu.emulator.laws.spectra import Spectrum, spectrum
+    from spu.emulator.laws.spectra import Spectrum
     from spu.emulator.predict import NetworkPrediction, Prediction, predict, predict_network
-    from spu.emulator.runs.relaxation import NetworkSimulation, simulate_network
-    from spu.emulator.runs.sampling import Simulation, simulate
+    from spu.emulator.runs.relaxation import NetworkSimulation
+    from spu.emulator.runs.sampling import Simulation
+    from spu.emulator.simulate import simulate, simulate_network
+    from spu.emulator.spectrum import spectrum
     from spu.problems.files import load_problem
     from spu.problems.gaussian import GaussianSampling, LinearSystem, MatrixInverse
     from spu.problems.network import ThermodynamicNetwork
@@ -159,9 +161,9 @@ _HOME = {
     "predict_network": "spu.emulator.predict",
     "read_netlist": "spu.spice.reader",
     "report": "spu.reports",
-    "simulate": "spu.emulator.runs.sampling",
-    "simulate_network": "spu.emulator.runs.relaxation",
-    "spectrum": "spu.emulator.laws.spectra",
+    "simulate": "spu.emulator.simulate",
+    "simulate_network": "spu.emulator.simulate",
+    "spectrum": "spu.emulator.spectrum",
     "unit_law": "spu.problems.neuron",
 }
 """Where each public name lives: imported on first use, so that ``import spu`` costs next to nothing."""
@@ -171,7 +173,12 @@ def _notebook(shown: object) -> str:
     return str(importlib.import_module("spu.reports.notebook").html(shown))
 
 
+def _opened(path: str | Path) -> Any:
+    return importlib.import_module("spu.folder").read_folder(path)
+
+
 display.show = _notebook
+opener.open_path = _opened
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -75,6 +76,33 @@ class UsageError(SpuError):
     kind = "usage"
 
 
+class OptionError(UsageError):
+    """An option that has no meaning for what it is given with, or a value that it cannot take.
+
+    Attributes
+    ----------
+    option:
+        Its name, as a keyword of Python; the command line calls it ``--name``.
+    """
+
+    def __init__(self, option: str, message: str) -> None:
+        super().__init__(f"{option} {message}")
+        self.option = option
+        self.said = message
+
+    @property
+    def as_command(self) -> str:
+        """The message with the option as the command line spells it."""
+        return f"--{self.option.replace('_', '-')} {self.said}"
+
+
+def refuse_options(what: str, given: Mapping[str, object]) -> None:
+    """Refuse the first of the options that is given (neither None nor False): it means nothing for ``what``."""
+    for option, value in given.items():
+        if value is not None and value is not False:
+            raise OptionError(option, f"is not for {what}")
+
+
 class OutputError(SpuError):
     """A folder or file that cannot, or must not, be written."""
 
@@ -135,6 +163,12 @@ class NgspiceFailed(SpuError):
     """ngspice crashed, hung, or refused an analysis."""
 
     kind = "ngspice"
+
+
+class NotServed(SpuError):
+    """A simulator was asked for an analysis that it has not."""
+
+    kind = "not-served"
 
 
 class InternalError(SpuError):

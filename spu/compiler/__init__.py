@@ -42,7 +42,7 @@ from spu.device.device import Device
 from spu.device.hardware import Hardware
 from spu.device.hardware_file import load_hardware
 from spu.device.wiring import Wiring, load_wiring
-from spu.emulator.predict import predict
+from spu.emulator.predict import predict_linear
 from spu.problems.problem import QuadraticProblem
 
 __all__ = ["EmbeddingOptions", "Pass", "compile_problem"]
@@ -113,7 +113,7 @@ def compile_problem(
     device.compiled_from(
         source_of(problem, hardware, placer.wiring, architecture, rounding, ensemble, *vars(options).values())
     )
-    return Compilation(prediction=predict(fields["device"]), **fields)
+    return Compilation(prediction=predict_linear(fields["device"]), **fields)
 
 
 _STOPPED = "the search for chains was ended by the clock: another machine may find others, and make another device"
@@ -126,7 +126,7 @@ def _with_costs(made: Realized, problem: QuadraticProblem, placer: Placer) -> Em
     placed = made.trace.realization.layout.placed
     if placed is None or placed.embedding is None:
         return None
-    error = without = predict(made.device).covariance_relative_error
+    error = without = predict_linear(made.device).covariance_relative_error
     plain = placer.uncorrected() if placed.embedding.strength is not None else None
     if plain is not None:  # the same chains uncorrected: what the correction is worth
         hardware = made.hardware
@@ -136,7 +136,7 @@ def _with_costs(made: Realized, problem: QuadraticProblem, placer: Placer) -> Em
         try:
             device = architecture.realize(problem, replace(made.trace.matrix, placer=plain), hardware).device
             device.problem = problem
-            without = predict(device).covariance_relative_error
+            without = predict_linear(device).covariance_relative_error
         except Unrealizable:  # without correction the parts are out of range
             without = None
     return replace(placed.embedding, error=error, uncorrected_error=without)

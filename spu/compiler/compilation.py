@@ -20,7 +20,7 @@ from spu.device.device import Device
 from spu.device.hardware import Hardware
 from spu.device.imperfections import MEANINGS, Detail
 from spu.emulator.distances import kullback_leibler, relative_error
-from spu.emulator.predict import Prediction, predict
+from spu.emulator.predict import Prediction, predict_linear
 from spu.problems.problem import QuadraticProblem, quadratic
 
 __all__ = ["Compilation"]
@@ -131,7 +131,7 @@ def passes_of(compilation: Compilation) -> tuple[Pass, ...]:
         step = Pass("levels", did, asdict(levels))
         found.append(_with_errors(step, problem, made.layout.t, made.layout.M, held=covariance))
     device = compilation.device
-    ideal = predict(device.at_detail(Detail())) if device.detail else prediction
+    ideal = predict_linear(device.at_detail(Detail())) if device.detail else prediction
     mean = f"mean by {compilation.mean}, " if compilation.mean != "zero" else ""
     did = f"{mean}noise of every part at {device.temperature:g} K"
     if compilation.rounding is not None:

@@ -1,14 +1,352 @@
-"""The exact law of a device, found once and kept."""
+"""What a circuit does in time: one protocol for all kinds of equations, made once and kept with the circuit.
+
+Whoever takes a circuit asks `dynamics` and not what its elements are. A kind of dynamics says itself which circuits
+are its own (`register`): linear ones have an exact Gaussian law (`LinearDynamics`), those with nonlinear elements a
+Langevin equation (`LangevinDynamics`).
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
+from typing import ClassVar, cast
 
+import numpy as np
+
+from spu.base.arrays import FloatArray
+from spu.base.errors import CircuitError, UsageError
 from spu.circuit.circuit import Circuit
-from spu.device.device import Device
-from spu.device.lower import lower
-from spu.emulator.equations.linear import stochastic_ode
+from spu.circuit.readout import Readout
+from spu.circuit.scales import Scales
+from spu.device.subject import Subject, circuits
+from spu.emulator.equations.langevin import Langevin, has_rest, langevin
+from spu.emulator.equations.linear import StochasticODE, stochastic_ode
+from spu.emulator.laws import langevin_response, propagate
+from spu.emulator.laws.boltzmann import as_network
+from spu.emulator.laws.large import LARGE
 from spu.emulator.laws.law import Law, solve
+from spu.emulator.laws.rest import rest_state, typical_states
+from spu.emulator.laws.spectra import known_modes
+from spu.emulator.laws.stationary import Stationary
+from spu.emulator.laws.timing import NetworkTiming, Timing, network_timing, timing
+from spu.problems.network import ThermodynamicNetwork
+
+
+class Dynamics(ABC):
+    """What every circuit does.
+
+    Attributes
+    ----------
+    circuit:
+        Whose it is; nothing of it changes.
+    name, words:
+        Of this kind: for registers, and for people (what is not ``for linear devices``...).
+    """
+
+    name: ClassVar[str]
+    words: ClassVar[str]
+
+    def __init__(self, circuit: Circuit) -> None:
+        self.circuit = circuit
+
+    @classmethod
+    @abstractmethod
+    def takes(cls, circuit: Circuit) -> bool:
+        """Whether a circuit is of this kind."""
+
+    @property
+    def readout(self) -> Readout:
+        """From the p probe voltages to the problem's variables."""
+        return self.circuit.readout
+
+    @abstractmethod
+    def require(self) -> None:
+        """Work out the equation.
+
+        Raises
+        ------
+        CircuitError
+            If there is none, or it has no law where it must have one.
+        """
+
+    @property
+    @abstractmethod
+    def rest(self) -> FloatArray:
+        """(p,) V: where the probes are without noise."""
+
+    @property
+    @abstractmethod
+    def has_rest(self) -> bool:
+        """Whether a simulator's operating point shows that."""
+
+    @property
+    @abstractmethod
+    def rms(self) -> FloatArray:
+        """(p,) V: how far the probes move, exactly or by an estimate; what errors are measured by."""
+
+    @property
+    @abstractmethod
+    def slowest(self) -> float:
+        """The longest time constant that the probes see, s."""
+
+    @property
+    @abstractmethod
+    def sample_time(self) -> float:
+        """Of noise sources in a transient, s."""
+
+    @abstractmethod
+    def moments(self) -> tuple[FloatArray, FloatArray] | None:
+        """Stationary mean (p,) V and covariance (p, p) V^2 of the probes; None where they are not known (`why`)."""
+
+    why: str = ""
+    """Why `moments` gives None."""
+
+    @abstractmethod
+    def respond(
+        self, waveform: FloatArray, interval: float, *, hold: bool, start: FloatArray | None = None, finer: float = 1.0
+    ) -> FloatArray:
+        """The probes (k + 1, p), V, under voltages (k + 1, m) of the noise sources at multiples of ``interval`` (s).
+
+        A sample is held until the next one, or joined to it by a straight line. The start is where a simulator's
+        transient starts, unless given as a state of the equation; ``finer`` takes so many times more steps, where
+        steps are not exact.
+        """
+
+
+class LinearDynamics(Dynamics):
+    """Of R, L, C, sources and controlled sources: ``E dx = F x dt + s dt + K dW``, a Gaussian law."""
+
+    name = "linear"
+    words = "linear devices"
+
+    @classmethod
+    def takes(cls, circuit: Circuit) -> bool:
+        return not circuit.nonlinear
+
+    @cached_property
+    def sde(self) -> StochasticODE:
+        """The equation."""
+        return stochastic_ode(self.circuit)
+
+    @cached_property
+    def law(self) -> Law:
+        """The stationary law."""
+        return solve(self.sde)
+
+    @cached_property
+    def dense(self) -> Stationary:
+        """The law with all its modes.
+
+        Raises
+        ------
+        UsageError
+            If the circuit is too large for them.
+        """
+        return known_modes(self.law)
+
+    @cached_property
+    def timing(self) -> Timing:
+        """Time scales of its spectra."""
+        return timing(self.law)
+
+    def require(self) -> None:
+        self.law.voltage_covariance  # noqa: B018 - refuses a probe that sees white noise directly
+
+    @property
+    def rest(self) -> FloatArray:
+        return self.law.voltage_mean
+
+    @property
+    def has_rest(self) -> bool:
+        return not self.sde.conserved
+
+    @property
+    def rms(self) -> FloatArray:
+        rms = np.sqrt(self.law.voltage_covariance.diagonal())
+        return np.where(rms > 0, rms, rms.max() if rms.max() > 0 else 1.0)
+
+    @property
+    def slowest(self) -> float:
+        return self.law.slowest
+
+    @property
+    def sample_time(self) -> float:
+        return self.timing.sample_time
+
+    def moments(self) -> tuple[FloatArray, FloatArray] | None:
+        if len(self.law.voltage_mean) > LARGE:
+            return None
+        return self.law.voltage_mean, np.asarray(self.law.voltage_covariance)
+
+    why = "too large for whole matrices"
+
+    def respond(
+        self, waveform: FloatArray, interval: float, *, hold: bool, start: FloatArray | None = None, finer: float = 1.0
+    ) -> FloatArray:
+        if start is None and self.sde.conserved:  # transients start from zero
+            start = -self.dense.dense.mean
+        return propagate.respond(self.dense.dense, waveform, interval, hold=hold, start=start)
+
+
+class LangevinDynamics(Dynamics):
+    """Of cells with nonlinear elements: `spu.emulator.equations.langevin`, a Boltzmann law where there is one."""
+
+    name = "langevin"
+    words = "networks"
+
+    @classmethod
+    def takes(cls, circuit: Circuit) -> bool:
+        return circuit.nonlinear
+
+    @cached_property
+    def equation(self) -> Langevin:
+        """The equation."""
+        return langevin(self.circuit)
+
+    @property
+    def scales(self) -> Scales | None:
+        """How the circuit holds its problem's units; None of one that was compiled for none."""
+        return self.circuit.scales
+
+    @property
+    def second(self) -> float:
+        """Seconds a unit of the problem's time; 1 where there is no problem."""
+        return 1.0 if self.scales is None else self.scales.time / self.scales.speedup
+
+    @cached_property
+    def network(self) -> ThermodynamicNetwork:
+        """The network that the equation is, in problem units; raises `CircuitError` where it is that of none."""
+        return as_network(self.equation, self.scales)
+
+    @cached_property
+    def timing(self) -> NetworkTiming:
+        """Its time scales."""
+        return network_timing(self.equation)
+
+    @cached_property
+    def size(self) -> FloatArray:
+        """(n,) how far out coordinates are found."""
+        return typical_states(self.equation)
+
+    @cached_property
+    def rest_state(self) -> FloatArray:
+        """(n,) coordinates where the noiseless drift comes to rest."""
+        return rest_state(self.equation)
+
+    @cached_property
+    def theta(self) -> float | None:
+        """The temperature of the stationary law in its own unit; None where there is no such law (`why_no_law`)."""
+        try:
+            return self.equation.theta()
+        except CircuitError as error:
+            self.why_no_law = error.message
+            return None
+
+    why_no_law = ""
+    """Why `theta` is None."""
+
+    def require(self) -> None:
+        self.equation  # noqa: B018
+
+    @property
+    def rest(self) -> FloatArray:
+        return self.equation.sense @ self.rest_state
+
+    @property
+    def has_rest(self) -> bool:
+        return has_rest(self.equation)
+
+    @property
+    def rms(self) -> FloatArray:
+        return np.abs(self.equation.sense) @ self.size
+
+    @property
+    def slowest(self) -> float:
+        return self.timing.slowest
+
+    @property
+    def sample_time(self) -> float:
+        return self.timing.sample_time
+
+    @property
+    def solvable(self) -> bool:
+        """Whether the moments of the law are known."""
+        return self.theta is not None and self.network.solvable
+
+    @property
+    def why(self) -> str:  # type: ignore[override]
+        """Why the moments are not known; empty where they are."""
+        if self.theta is None:
+            return self.why_no_law
+        if not self.network.solvable:
+            return "more than a few units are coupled, and not quadratic: only sampling tells their moments"
+        return ""
+
+    def moments(self) -> tuple[FloatArray, FloatArray] | None:
+        if not self.solvable:
+            return None
+        mean, covariance = self.network.moments()
+        volts = self.equation.sense * self.equation.units
+        return volts @ mean, volts @ covariance @ volts.T
+
+    def respond(
+        self, waveform: FloatArray, interval: float, *, hold: bool, start: FloatArray | None = None, finer: float = 1.0
+    ) -> FloatArray:
+        path = langevin_response.respond(
+            self.equation, waveform, interval, hold=hold, size=self.size, start=start, finer=finer
+        )
+        return np.asarray(path @ self.equation.sense.T)
+
+
+KINDS: list[type[Dynamics]] = [LinearDynamics, LangevinDynamics]
+"""The register, in the order in which they are asked."""
+
+
+def register(kind: type[Dynamics]) -> type[Dynamics]:
+    """Add a kind of dynamics, which is asked before those that there are; usable as a decorator."""
+    KINDS.insert(0, kind)
+    return kind
+
+
+def dynamics(circuit: Circuit) -> Dynamics:
+    """The dynamics of a circuit, made once and kept with it."""
+    if "dynamics" not in circuit.kept:
+        circuit.kept["dynamics"] = next(kind for kind in KINDS if kind.takes(circuit))(circuit)
+    return cast(Dynamics, circuit.kept["dynamics"])
+
+
+def linear(circuit: Circuit) -> LinearDynamics:
+    """The dynamics of a circuit that has to be linear.
+
+    Raises
+    ------
+    CircuitError
+        If it is not.
+    """
+    found = dynamics(circuit)
+    return found if isinstance(found, LinearDynamics) else LinearDynamics(circuit)  # whose equation refuses
+
+
+def langevin_of(circuit: Circuit) -> LangevinDynamics:
+    """The dynamics of a circuit by its Langevin equation, which linear ones of first order have, too."""
+    found = dynamics(circuit)
+    return found if isinstance(found, LangevinDynamics) else LangevinDynamics(circuit)
+
+
+def all_linear(subject: Subject, what: str) -> list[LinearDynamics]:
+    """The dynamics of all programmings of a subject, for ``what`` only linear circuits have.
+
+    Raises
+    ------
+    UsageError
+        If they are not linear, in one line that begins with ``what``.
+    """
+    found = [dynamics(circuit) for circuit in circuits(subject)]
+    for each in found:
+        if not isinstance(each, LinearDynamics):
+            raise UsageError(f"{what} of {each.words}: no law of theirs in time is known, simulate reads them at times")
+    return cast("list[LinearDynamics]", found)
 
 
 def slowest(laws: Sequence[Law]) -> Law:
@@ -16,8 +354,7 @@ def slowest(laws: Sequence[Law]) -> Law:
     return laws[0] if len(laws) == 1 else max(laws, key=lambda law: law.slowest)
 
 
-_last: dict[str, Law] = {}
-"""The law of the device that was last asked for: who compiles also predicts, and then simulates."""
+_last: dict[str, Dynamics] = {}
 
 
 def forget_laws() -> None:
@@ -25,11 +362,17 @@ def forget_laws() -> None:
     _last.clear()
 
 
-def device_law(subject: Device | Circuit) -> Law:
-    """Derive the equation of a device, or of a circuit, and find the stationary law."""
-    name = subject.content or subject.hash
+def device_law(subject: Subject) -> Law:
+    """The stationary law of a device of one programming, or of a circuit.
+
+    Raises
+    ------
+    CircuitError
+        If there is none.
+    """
+    circuit = circuits(subject)[0]
+    name = circuit.content or circuit.hash
     if name not in _last:
-        law = solve(stochastic_ode(lower(subject) if isinstance(subject, Device) else subject))
         _last.clear()
-        _last[name] = law
-    return _last[name]
+        _last[name] = linear(circuit)
+    return cast(LinearDynamics, _last[name]).law

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -10,21 +10,26 @@ import numpy as np
 
 from spu.base.arrays import FloatArray
 from spu.base.display import Shown
-from spu.base.errors import CircuitError, UsageError
-from spu.circuit.circuit import Circuit
-from spu.device.device import Device
-from spu.device.lower import lower
-from spu.emulator.dynamics import device_law, slowest
-from spu.emulator.equations.langevin import Langevin, langevin
-from spu.emulator.laws.boltzmann import as_network
+from spu.base.errors import UsageError, refuse_options
+from spu.device.subject import Subject, circuits, subject_of
+from spu.emulator.dynamics import (
+    Dynamics,
+    LangevinDynamics,
+    LinearDynamics,
+    all_linear,
+    dynamics,
+    langevin_of,
+    slowest,
+)
+from spu.emulator.equations.langevin import Langevin
 from spu.emulator.laws.large import LARGE, SparseStationary
 from spu.emulator.laws.law import Law
-from spu.emulator.laws.rest import rest_state, time_constants
+from spu.emulator.laws.rest import time_constants
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.results import Statistics, compare, merge
-from spu.problems.problem import QuadraticProblem, quadratic
+from spu.problems.problem import Problem, QuadraticProblem, quadratic
 
-__all__ = ["NetworkPrediction", "predict_network"]
+__all__ = ["NetworkPrediction", "Prediction", "predict", "predict_network"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,31 +57,63 @@ class Prediction(Statistics, Shown):
 
 
 def predict(
-    device: Device | Circuit, *, band: tuple[float, float] | None = None, problem: QuadraticProblem | None = None
-) -> Prediction:
-    """Exact stationary statistics of a device, or of a circuit read from a netlist: no sampling, no time step.
+    subject: Subject, *, band: tuple[float, float] | None = None, problem: Problem | None = None
+) -> Prediction | NetworkPrediction:
+    """Exact stationary statistics: no sampling, no time step.
 
-    Those of an ensemble are of the samples of all its programmings, in equal shares.
+    Those of an ensemble are of the samples of all its programmings, in equal shares. Of nonlinear cells
+    (`NetworkPrediction`) what is known exactly.
 
     Parameters
     ----------
-    device:
-        Compiled, built by hand, or a `spu.circuit.circuit.Circuit`.
+    subject:
+        A device, compiled or built by hand; a circuit or a netlist that was read; a folder; or the path of one, of a
+        ``device.json`` or of a netlist.
     band:
-        (F1, F2), Hz: what a readout with a brick-wall band sees (relative errors are then None).
+        (F1, F2), Hz: what a readout with a brick-wall band sees (relative errors are then None). Of linear circuits.
     problem:
         What to compare with; the device's own unless given.
 
     Raises
     ------
     CircuitError
-        If the circuit has no stationary law, naming the nodes.
+        If the circuit has no stationary law, or no equation, naming the nodes.
+    UsageError
+        If there is no device in what is given, or a band has no meaning for it.
     """
-    members = device.members()
-    problem = problem or quadratic(device.problem)
-    if len(members) == 1:
-        return prediction(device_law(device), problem, band=band)
-    return merged_prediction([device_law(member) for member in members], problem, band=band)
+    meant = subject_of(subject)
+    found = [dynamics(circuit) for circuit in circuits(meant)]
+    return PREDICTED[found[0].name](found, problem or meant.problem, band)
+
+
+def predict_linear(
+    subject: Subject, *, band: tuple[float, float] | None = None, problem: Problem | None = None
+) -> Prediction:
+    """`predict` for whoever has a linear device, and needs what only these have."""
+    meant = subject_of(subject)
+    return _predict_linear(all_linear(meant, "there is no Gaussian law"), problem or meant.problem, band)
+
+
+def _predict_linear(found: Sequence[Dynamics], problem: Problem | None, band: tuple[float, float] | None) -> Prediction:
+    laws = [cast(LinearDynamics, each).law for each in found]
+    if len(laws) == 1:
+        return prediction(laws[0], quadratic(problem), band=band)
+    return merged_prediction(laws, quadratic(problem), band=band)
+
+
+def _predict_langevin(
+    found: Sequence[Dynamics],
+    problem: Problem | None,  # noqa: ARG001 - whose the moments are is the equation's matter
+    band: tuple[float, float] | None,
+) -> NetworkPrediction:
+    refuse_options("networks: their spectra are not known", {"band": band})
+    return network_prediction(cast(LangevinDynamics, found[0]))
+
+
+PREDICTED: dict[
+    str, Callable[[Sequence[Dynamics], Problem | None, tuple[float, float] | None], Prediction | NetworkPrediction]
+] = {"linear": _predict_linear, "langevin": _predict_langevin}
+"""The register: what predicts each kind of dynamics."""
 
 
 def merged_prediction(
@@ -137,43 +174,38 @@ class NetworkPrediction:
     equation: Langevin = field(repr=False)
 
 
-def predict_network(device: Device) -> NetworkPrediction:
-    """What is exact of a device of nonlinear cells: stationary moments where they are known, rest, time constants.
-
-    The moments are those of the device's own equation, not of the problem it was compiled for.
+def predict_network(subject: Subject) -> NetworkPrediction:
+    """`predict`, by the Langevin equation also where the circuit is linear.
 
     Raises
     ------
     CircuitError
         If the circuit has no Langevin equation in one coordinate.
     """
-    equation = langevin(lower(device))
-    theta, why = None, ""
-    try:
-        theta = equation.theta()
-    except CircuitError as error:
-        why = error.message
+    return network_prediction(langevin_of(circuits(subject)[0]))
+
+
+def network_prediction(found: LangevinDynamics) -> NetworkPrediction:
+    """What is exact of nonlinear cells: stationary moments where they are known, rest, time constants.
+
+    The moments are those of the circuit's own equation, not of the problem it was compiled for.
+    """
+    equation = found.equation
     mean = covariance = third = fourth = None
-    if theta is not None:
-        own = as_network(equation, device.scales)
-        if own.solvable:
-            shift = equation.readout.offset
-            mean, covariance = own.moments()
-            mean = mean + shift
-            third, fourth = own.central_moments()[1:]
-        else:
-            why = "more than a few units are coupled, and not quadratic: only sampling tells their moments"
-    rest = rest_state(equation)
+    if found.solvable:
+        mean, covariance = found.network.moments()
+        mean = mean + equation.readout.offset
+        third, fourth = found.network.central_moments()[1:]
     return NetworkPrediction(
         equation.readout.variables,
         mean,
         covariance,
         third,
         fourth,
-        theta,
-        why,
-        equation.read(rest),
-        time_constants(equation, rest),
+        found.theta,
+        found.why,
+        equation.read(found.rest_state),
+        time_constants(equation, found.rest_state),
         equation.coordinate,
         equation.energy,
         equation,

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import platform
 import shlex
-import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import scipy
@@ -23,10 +22,12 @@ from spu.emulator.distances import relative_error
 from spu.emulator.laws.estimate import about_sample_mean, trajectory_error
 from spu.emulator.laws.spectra import Autocovariances, compare_autocovariances
 from spu.emulator.laws.stationary import Stationary
-from spu.emulator.predict import Prediction, predict
-from spu.emulator.runs.sampling import Simulation, simulate
+from spu.emulator.predict import Prediction, predict_linear
+from spu.emulator.runs.sampling import Simulation
+from spu.emulator.simulate import simulate
 from spu.folder import Folder, read_folder
 from spu.spice.netlist import netlist as written
+from spu.spice.simulators import find_simulator
 
 SAMPLES = 10_000
 """Readouts of the simulation, unless other many are asked for."""
@@ -165,9 +166,9 @@ def gather(
         progress=progress,
     )
     said("prediction")
-    prediction = predict(device)
+    prediction = predict_linear(device)
     said("simulation")
-    run = _whole(simulate(device, samples=settings.samples, seed=settings.seed, trace=1))
+    run = _whole(cast(Simulation, simulate(device, samples=settings.samples, seed=settings.seed, trace=1)))
     return Evidence(
         _name(folder),
         device,
@@ -238,7 +239,8 @@ def _autocovariances(device: Device, prediction: Prediction, settings: Settings)
         return None
     interval = float(prediction.time_constants[0]) / LAGS
     # As many readouts as the other has, and so a sixteenth of its device time.
-    run = _whole(simulate(device, samples=settings.samples, interval=interval, seed=settings.seed, lags=LAGS, trace=0))
+    run = simulate(device, samples=settings.samples, interval=interval, seed=settings.seed, lags=LAGS, trace=0)
+    run = _whole(cast(Simulation, run))
     assert run.autocovariance is not None
     return compare_autocovariances(prediction.laws, run.autocovariance, interval, run.samples)
 
@@ -268,25 +270,12 @@ def _commands(folder: Folder | None, settings: Settings) -> tuple[str, ...]:
 def _versions() -> dict[str, str]:
     return {
         "spu": __version__,
-        "ngspice": _ngspice(),
+        "ngspice": find_simulator("ngspice").version(),
         "numpy": np.__version__,
         "scipy": scipy.__version__,
         "Python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
     }
-
-
-def _ngspice() -> str:
-    """What the program says of itself: Debian's library comes from the same source."""
-    program = shutil.which("ngspice")
-    if program is None:
-        return "no program of that name (the library is what is used)"
-    try:
-        told = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return "does not say"
-    words = told.replace("*", " ").split()
-    return next((word.removeprefix("ngspice-") for word in words if word.startswith("ngspice-")), "does not say")
 
 
 def _hashes(folder: Folder | None, device: Device, settings: Settings) -> dict[str, str]:

@@ -219,8 +219,7 @@ def _diagnosis(diagnosis: Diagnosis) -> Iterator[Block]:
 def _changes(changes: Changes) -> Iterator[Block]:
     how = {
         "emulator": "found by the emulator, which read the netlist",
-        "ngspice": "found by ngspice, linearised at the operating point",
-    }[changes.source]
+    }.get(changes.source, f"found by {changes.source}, linearised at the operating point")
     yield Text(f"{changes.netlist} against the device's own netlist; its answer was {how}.")
     if changes.edits is not None:
         rows = [

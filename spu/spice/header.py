@@ -13,9 +13,10 @@ from spu.base.sparse import is_diagonal
 from spu.circuit.circuit import Circuit
 from spu.circuit.polynomial import CHARGE_UNIT, FLUX_UNIT
 from spu.device.device import Device
+from spu.emulator.dynamics import LangevinDynamics
 from spu.emulator.laws.law import Law
-from spu.emulator.laws.timing import Timing, network_timing
-from spu.emulator.predict import predict_network
+from spu.emulator.laws.timing import Timing
+from spu.emulator.predict import network_prediction
 from spu.problems.problem import quadratic
 from spu.spice.dialects.dialect import Dialect, number
 from spu.spice.settings import parameters
@@ -110,13 +111,11 @@ def _limited(matrix: FloatArray | sp.csr_array, scale: float = 0.0) -> list[str]
 SHOWN = 16
 
 
-def opening(device: Device, circuit: Circuit, seed: int) -> list[str]:
+def opening(device: Device, does: LangevinDynamics, seed: int) -> list[str]:
     """Header and parameters."""
     from spu.base.version import __version__
 
-    prediction = predict_network(device)
-    equation = prediction.equation
-    times = network_timing(equation)
+    prediction, equation = network_prediction(does), does.equation
     what = {
         "voltage": "Node cell_NAME is the voltage of cell NAME, which holds its x.",
         "flux": f"Node xcell_....flux is an inductor's flux over {FLUX_UNIT!r} Wb, which holds its x.",
@@ -145,4 +144,4 @@ def opening(device: Device, circuit: Circuit, seed: int) -> list[str]:
             lines.append(f"* Stationary {label} of x, with white noise:")
             rows = np.where(np.abs(values) > ROUNDING * size, values, 0.0)  # 0 where there is but rounding
             lines += ["*   " + " ".join(f"{value: .6e}" for value in row) for row in np.atleast_2d(rows)]
-    return [*lines, *parameters(circuit, equation, times, seed)]
+    return [*lines, *parameters(does, seed)]

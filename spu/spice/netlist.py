@@ -12,27 +12,31 @@ noisy in ``.tran``, too, go without them.)
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import islice
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 
 from spu.base.choice import ROUNDING
 from spu.base.constants import BOLTZMANN, GROUND, ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
-from spu.base.errors import InputError, InternalError
+from spu.base.errors import InputError, InternalError, UsageError
 from spu.circuit.circuit import Circuit, Instances
 from spu.circuit.elements import unit_noise_resistance
 from spu.device.device import Device
 from spu.device.lower import lower
+from spu.device.subject import Subject, opened, subject_of
+from spu.emulator.dynamics import Dynamics, LangevinDynamics, LinearDynamics, dynamics
 from spu.emulator.equations.linear import stochastic_ode
-from spu.emulator.laws.law import Law, solve
-from spu.emulator.laws.timing import Timing, network_timing, timing
-from spu.emulator.predict import predict_network
+from spu.emulator.laws.law import Law
+from spu.emulator.laws.timing import Timing, timing
+from spu.emulator.predict import network_prediction
 from spu.spice.dialects import NGSPICE, find_dialect
 from spu.spice.dialects.dialect import Dialect, Measurement, noise_element, number
 from spu.spice.header import HEADER_ROWS, SHOWN, header, opening
 from spu.spice.names import cell_node, probe_vectors
+from spu.spice.reader import ReadNetlist
 from spu.spice.settings import method, tolerances
 
 _STANDALONE_SAMPLES = 4000
@@ -45,13 +49,15 @@ SAMPLES = 4000
 """Noise samples in the transient of a netlist run by itself."""
 
 
-def netlist(device: Device, *, seed: int = 0, law: Law | None = None, dialect: str = "ngspice") -> str:
-    """The complete netlist of a device.
+def netlist(subject: Subject, *, seed: int = 0, law: Law | None = None, dialect: str = "ngspice") -> str:
+    """The complete netlist of a device; of a netlist that was read, its text.
 
     Parameters
     ----------
-    device:
-        Compiled or built by hand.
+    subject:
+        A device, compiled or built by hand; a folder, or the path of one or of a ``device.json``: the netlist is made
+        anew of the device. Of a netlist that was read, an imported folder or the path of a netlist the text is given,
+        as one self-contained file, as long as no other dialect is asked for.
     seed:
         Of the transient noise sources.
     law:
@@ -64,9 +70,21 @@ def netlist(device: Device, *, seed: int = 0, law: Law | None = None, dialect: s
     CircuitError
         If the circuit has no stationary law: the header states what to expect.
     InputError
-        If there is no such dialect.
+        If there is no such dialect, or none of nonlinear cells.
+    UsageError
+        Of a bare circuit, or a netlist in another dialect than its own.
     """
-    return "".join(_pieces(device, seed, law, find_dialect(dialect)))
+    chosen = find_dialect(dialect)
+    held = opened(subject)
+    read = getattr(held, "read", held)
+    if isinstance(read, ReadNetlist):
+        if chosen is not NGSPICE:
+            raise UsageError(f"a netlist that was read is ngspice's: only devices are written for {dialect}")
+        return read.text
+    device = subject_of(held)
+    if not isinstance(device, Device):
+        raise UsageError("a bare circuit has no netlist: pass the device, or the netlist that was read")
+    return "".join(_pieces(device, seed, law, chosen))
 
 
 def write_netlist(
@@ -87,26 +105,61 @@ def _pieces(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Ite
 def _lines(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iterator[str]:
     device = device.members()[0]  # a netlist is of one programming
     circuit = lower(device)
-    if circuit.nonlinear:
-        if dialect is not NGSPICE:
-            raise InputError("netlists of nonlinear cells are written for ngspice only")
-        yield from opening(device, circuit, seed)
-        yield from _subcircuits(circuit, dialect)
-        yield from _instances(circuit, dialect)
-        yield from _sources(circuit, seed, dialect)
-        yield from closing(device, circuit)
-        yield from dialect.end()
-        return
-    law = solve(stochastic_ode(circuit)) if law is None else law
-    _hold_law(circuit, law)
-    times = timing(law)
-    yield from header(device, circuit, law, times, seed, dialect)
-    yield from _parameters(circuit, law, times, seed, dialect)
+    does = dynamics(circuit)
+    around = AROUND[does.name](device, does, law, seed, dialect)
+    yield from around.before()
     yield from _subcircuits(circuit, dialect)
     yield from _instances(circuit, dialect)
     yield from _sources(circuit, seed, dialect)
-    yield from _analysis(circuit, law, times, seed, dialect)
+    yield from around.after()
     yield from dialect.end()
+
+
+class Around(ABC):
+    """What stands around the elements of a netlist and hangs on what the circuit does: header, parameters, analyses."""
+
+    @abstractmethod
+    def __init__(self, device: Device, does: Dynamics, law: Law | None, seed: int, dialect: Dialect) -> None: ...
+
+    @abstractmethod
+    def before(self) -> Iterator[str]:
+        """Lines before the subcircuits."""
+
+    @abstractmethod
+    def after(self) -> Iterator[str]:
+        """Lines after the sources: what it measures when run by itself."""
+
+
+class _AroundLinear(Around):
+    def __init__(self, device: Device, does: Dynamics, law: Law | None, seed: int, dialect: Dialect) -> None:
+        law = cast(LinearDynamics, does).law if law is None else law
+        _hold_law(does.circuit, law)
+        self._given = (does.circuit, law, timing(law), seed, dialect)
+        self._device = device
+
+    def before(self) -> Iterator[str]:
+        yield from header(self._device, *self._given)
+        yield from _parameters(*self._given)
+
+    def after(self) -> Iterator[str]:
+        yield from _analysis(*self._given)
+
+
+class _AroundLangevin(Around):
+    def __init__(self, device: Device, does: Dynamics, law: Law | None, seed: int, dialect: Dialect) -> None:  # noqa: ARG002
+        if dialect is not NGSPICE:
+            raise InputError("netlists of nonlinear cells are written for ngspice only")
+        self._device, self._does, self._seed = device, cast(LangevinDynamics, does), seed
+
+    def before(self) -> Iterator[str]:
+        yield from opening(self._device, self._does, self._seed)
+
+    def after(self) -> Iterator[str]:
+        yield from closing(self._device, self._does)
+
+
+AROUND: dict[str, type[Around]] = {"linear": _AroundLinear, "langevin": _AroundLangevin}
+"""The register: what stands around the elements, by the kind of dynamics."""
 
 
 def _hold_law(circuit: Circuit, law: Law) -> None:
@@ -267,11 +320,10 @@ def _analysis(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dia
     )
 
 
-def closing(device: Device, circuit: Circuit) -> list[str]:
+def closing(device: Device, does: LangevinDynamics) -> list[str]:
     """A control block that runs the transient with noise and prints mean and variance of x."""
-    prediction = predict_network(device)
-    times = network_timing(prediction.equation)
-    vectors = probe_vectors(circuit)[:SHOWN]
+    prediction, times = network_prediction(does), does.timing
+    vectors = probe_vectors(does.circuit)[:SHOWN]
     settle = 10 * times.slowest
     stop = settle + SAMPLES * times.sample_time
     lines = [

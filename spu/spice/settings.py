@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from spu.base.arrays import FloatArray
 from spu.base.constants import BOLTZMANN, ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
-from spu.circuit.circuit import Circuit
 from spu.circuit.elements import unit_noise_resistance
-from spu.emulator.equations.langevin import Langevin, has_rest
+from spu.emulator.dynamics import LangevinDynamics
+from spu.emulator.equations.langevin import Langevin
 from spu.emulator.laws.law import Law
-from spu.emulator.laws.rest import typical_states
 from spu.emulator.laws.timing import NetworkTiming, Timing
 from spu.spice.dialects.dialect import Tolerances, number
 
@@ -53,14 +53,15 @@ def _scales(law: Law) -> tuple[float, float, float]:
     return voltage, current, float(law.sde.E.diagonal()[is_voltage].max(initial=0.0))
 
 
-def parameters(circuit: Circuit, equation: Langevin, times: NetworkTiming, seed: int) -> list[str]:
+def parameters(does: LangevinDynamics, seed: int) -> list[str]:
     """The parameters of a netlist of nonlinear cells."""
+    circuit, equation, times, size = does.circuit, does.equation, does.timing, does.size
     hot = circuit.temperature > 0
     temperature = circuit.temperature if hot else ROOM_TEMPERATURE
-    volts = np.abs(equation.sense).max(axis=0) * typical_states(equation)
-    node = _node_voltage(equation, times)
+    volts = np.abs(equation.sense).max(axis=0) * size
+    node = _node_voltage(equation, times, size)
     smallest = 1e-6 * min(float(volts.min()), node, UNIT_NOISE_DENSITY / np.sqrt(2 * times.sample_time) * 1e2)
-    force = float(np.abs(np.diag(equation.stiffness) * typical_states(equation)).max())
+    force = float(np.abs(np.diag(equation.stiffness) * size).max())
     current = force if equation.coordinate != "charge" else force * float(equation.mobility.max())
     charge = node * (float(equation.mass.max()) if equation.mass is not None else current * times.fastest / node)
     lines = [
@@ -76,14 +77,13 @@ def parameters(circuit: Circuit, equation: Langevin, times: NetworkTiming, seed:
         f".options temp={number(round(temperature - 273.15, 9))} seed={seed + 1} method=gear reltol=1e-5",
         f"+ vntol={smallest:.0e} abstol={max(current * 1e-6, 1e-30):.0e} chgtol={max(charge * 1e-7, 1e-34):.0e}",
     ]
-    if not has_rest(equation):
+    if not does.has_rest:
         lines += ["* The operating point does not tell a flux: .tran starts from zero (uic).", ".options noopac"]
     return lines
 
 
-def _node_voltage(equation: Langevin, times: NetworkTiming) -> float:
+def _node_voltage(equation: Langevin, times: NetworkTiming, size: FloatArray) -> float:
     """A size of the cells' own voltages, V."""
-    size = typical_states(equation)
     if equation.coordinate == "voltage":
         return float(size.min())
     if equation.coordinate == "flux":

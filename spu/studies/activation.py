@@ -68,7 +68,7 @@ def activation(
         As `ThermodynamicNetwork`, `simulate_network` and `compile_network`.
     """
     from spu.compiler.network import compile_network
-    from spu.emulator.runs.relaxation import simulate_network
+    from spu.emulator.simulate import simulate_network
 
     law = unit_law(J2, J3, J4, input=input, kT=kT)
     network = ThermodynamicNetwork(J2, J3, J4, input=law.input, kT=kT, units=len(law.input))

@@ -29,7 +29,7 @@ from spu.base.arrays import FloatArray
 from spu.base.errors import UsageError
 from spu.device.device import Device
 from spu.device.imperfections import MEANINGS, Detail
-from spu.emulator.predict import predict
+from spu.emulator.predict import predict_linear
 from spu.problems.problem import quadratic
 
 __all__ = ["Budget", "BudgetLine", "error_budget"]
@@ -154,7 +154,7 @@ def error_budget(device: Device) -> Budget:
 
 def _answer_of(mean: bool) -> Callable[[Device], FloatArray]:
     def answer(device: Device) -> FloatArray:
-        found = predict(device)
+        found = predict_linear(device)
         value = found.mean if mean else found.covariance
         if not isinstance(value, np.ndarray):
             raise UsageError("a budget compares whole matrices: this network is too large")

@@ -445,7 +445,7 @@ def test_an_interrupt_before_there_is_anything(monkeypatch):
         raise KeyboardInterrupt
 
     compiled()
-    monkeypatch.setattr("spu.emulator.runs.sampling.simulate", interrupted)
+    monkeypatch.setattr("spu.emulator.simulate.simulate", interrupted)
     result = run("simulate", "out")
     assert (result.exit_code, result.stdout, result.stderr) == (130, "", "interrupted\n")
     assert not Path("out/samples.npz").exists()

@@ -9,7 +9,7 @@ from scipy.integrate import quad
 
 from spu.base.errors import UsageError
 from spu.compiler.network import compile_network
-from spu.emulator.runs.relaxation import simulate_network
+from spu.emulator.simulate import simulate_network
 from spu.problems.network import ThermodynamicNetwork
 
 SIGMAS = 5.7

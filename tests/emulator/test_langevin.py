@@ -15,7 +15,7 @@ from spu.device.lower import lower
 from spu.emulator.equations.langevin import langevin
 from spu.emulator.equations.linear import stochastic_ode
 from spu.emulator.predict import predict_network
-from spu.emulator.runs.relaxation import simulate_network
+from spu.emulator.simulate import simulate_network
 from spu.problems.network import ThermodynamicNetwork
 from spu.problems.neuron import crossing_time, unit_law
 from tests.problems.test_network import KINDS, random_network, single_cells

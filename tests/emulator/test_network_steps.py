@@ -24,7 +24,7 @@ from spu.emulator.runs import langevin_run
 from spu.emulator.runs.langevin_plain import Plain
 from spu.emulator.runs.network_guard import hold_against_law
 from spu.emulator.runs.noise import SAMPLES, key_of
-from spu.emulator.runs.relaxation import simulate_network
+from spu.emulator.simulate import simulate_network
 from spu.problems.network import ThermodynamicNetwork
 from spu.problems.neuron import unit_law
 

@@ -26,8 +26,8 @@ from spu.emulator.laws.accuracy import hold_covariance
 from spu.emulator.laws.large import sparse_stationary
 from spu.emulator.laws.modes import Modes
 from spu.emulator.laws.precise import MOST
-from spu.emulator.laws.spectra import spectrum
 from spu.emulator.laws.stationary import CLAIMED, EXTENDED, Stationary, stationary
+from spu.emulator.spectrum import spectrum
 
 pytestmark = pytest.mark.filterwarnings("error")
 

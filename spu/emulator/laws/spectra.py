@@ -23,20 +23,16 @@ from numpy.typing import ArrayLike
 from spu.base.arrays import ComplexArray, FloatArray
 from spu.base.choice import first_largest, first_smallest, stable_order
 from spu.base.constants import UNIT_NOISE_DENSITY
-from spu.base.errors import InputError, InternalError, UsageError
-from spu.circuit.circuit import Circuit
-from spu.device.device import Device
-from spu.device.lower import lower
-from spu.emulator.equations.linear import stochastic_ode
+from spu.base.errors import InternalError, UsageError
 from spu.emulator.laws.large import LARGE
-from spu.emulator.laws.law import Law, solve
+from spu.emulator.laws.law import Law
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.laws.welch import Estimate
 
 _BLOCK = 30_000_000
 """Most numbers of transfer functions that are held at a time."""
 
-_PEAKS = 500
+PEAKS = 500
 """Most resonances that get points of their own."""
 
 _INTEGRAL = 0.2
@@ -81,60 +77,6 @@ def coherence(density: ComplexArray) -> FloatArray:
     return np.asarray(np.abs(density) ** 2 / np.where(product > 0, product, 1.0))
 
 
-def spectrum(
-    subject: Device | Circuit,
-    frequencies: ArrayLike | None = None,
-    *,
-    variables: Sequence[str] | None = None,
-) -> Spectrum:
-    """Exact one-sided cross-spectra of what a device or circuit reads out.
-
-    Parameters
-    ----------
-    subject:
-        A device (of an ensemble the average of its programmings), or a circuit.
-    frequencies:
-        (f,) Hz, not negative; chosen from the poles unless given (`spectrum_frequencies`).
-    variables:
-        Names of those wanted; all unless given.
-
-    Raises
-    ------
-    CircuitError
-        If there is no stationary law.
-    InputError
-        For a frequency that is negative or no number, or a variable that does not exist.
-    UsageError
-        If the network is too large for its modes to be known.
-    InternalError
-        If a density over the chosen frequencies does not integrate to the variance.
-    """
-    laws = _laws(subject)
-    names = tuple(laws[0].sde.readout.variables)
-    chosen = names if variables is None else tuple(variables)
-    for name in chosen:
-        if name not in names:
-            raise InputError(f"no variable {name!r}; there are {', '.join(names[:6])}{'...' if len(names) > 6 else ''}")
-    if frequencies is None:
-        points = spectrum_frequencies(np.concatenate([law.poles for law in laws]))
-    else:
-        points = np.atleast_1d(np.asarray(frequencies, dtype=np.float64))
-        if not (np.isfinite(points) & (points >= 0)).all():
-            raise InputError("frequencies are numbers of hertz, not negative")
-    rows = [names.index(name) for name in chosen]
-    maps = tuple(law.sde.readout.matrix[rows].toarray() for law in laws)
-    found = [densities(law, points, T) for law, T in zip(laws, maps, strict=True)]
-    if frequencies is None and sum(len(law.poles) for law in laws) <= _PEAKS:
-        for law, T, density in zip(laws, maps, found, strict=True):
-            _hold_integral(law, points, density, T)
-    return Spectrum(chosen, points, np.asarray(np.mean(found, axis=0)), laws, maps)
-
-
-def _laws(subject: Device | Circuit) -> tuple[Stationary, ...]:
-    circuits = [lower(member) for member in subject.members()] if isinstance(subject, Device) else [subject]
-    return tuple(known_modes(solve(stochastic_ode(circuit))) for circuit in circuits)
-
-
 def known_modes(law: Law) -> Stationary:
     """The law, refused where it is that of a large network."""
     if not isinstance(law, Stationary):
@@ -177,7 +119,7 @@ def spectrum_frequencies(poles: ComplexArray) -> FloatArray:
     peaks: dict[tuple[int, float], tuple[float, float]] = {}
     for f, w in zip(centres.tolist(), widths.tolist(), strict=True):
         peaks.setdefault((round(10.0 * f / w), float(f"{w:.1e}")), (f, w))
-    for centre, width in sorted(peaks.values())[:_PEAKS]:
+    for centre, width in sorted(peaks.values())[:PEAKS]:
         reach = max(4.1, float(np.arcsinh(0.1 * centre / width)))
         grids.append(centre + width * np.sinh(np.linspace(-reach, reach, 2 * round(3 * reach) + 1)))
     grid = np.unique(np.concatenate(grids))
@@ -226,14 +168,16 @@ class Spectra:
     frequencies, exact:
         (f,) Hz, (f, q, q) V^2/Hz: the emulator's.
     sweep_frequencies, sweep:
-        ngspice's ``.ac`` transfer functions with the densities of its sources, (g,) and (g, q, q); None where level
-        ``ac`` did not run.
+        The simulator's ``.ac`` transfer functions with the densities of its sources, (g,) and (g, q, q); None
+        where level ``ac`` did not run.
     noise_frequencies, noise:
-        ngspice's ``.noise``, (h,) and (h, q): densities alone.
+        Its ``.noise``, (h,) and (h, q): densities alone.
     transient:
-        Welch's estimate from ngspice's transient; None where level ``noise`` did not run.
+        Welch's estimate from its transient; None where level ``noise`` did not run.
     expected:
         What is expected of it: sampled and held noise, window and aliasing included, (w, q, q).
+    simulator:
+        What found all but the emulator's.
     """
 
     cells: tuple[str, ...]
@@ -246,6 +190,7 @@ class Spectra:
     noise: FloatArray | None = None
     transient: Estimate | None = None
     expected: ComplexArray | None = None
+    simulator: str = "ngspice"
 
 
 @dataclass(frozen=True, eq=False)
@@ -324,8 +269,8 @@ def exact_spectra(law: Stationary) -> Spectra:
     frequencies = spectrum_frequencies(law.poles)
     lift = np.eye(len(law.sde.probes))[cells]
     exact = densities(law, frequencies, lift)
-    if len(law.poles) <= _PEAKS:
-        _hold_integral(law, frequencies, exact, lift)
+    if len(law.poles) <= PEAKS:
+        hold_integral(law, frequencies, exact, lift)
     return Spectra(
         cells=tuple(law.sde.probes[k] for k in cells),
         pairs=[(cells.index(a), cells.index(b)) for a, b in pairs],
@@ -334,7 +279,7 @@ def exact_spectra(law: Stationary) -> Spectra:
     )
 
 
-def _hold_integral(law: Stationary, frequencies: FloatArray, density: ComplexArray, lift: FloatArray) -> None:
+def hold_integral(law: Stationary, frequencies: FloatArray, density: ComplexArray, lift: FloatArray) -> None:
     """Hold densities (f, q, q) of ``lift @ probes`` at well chosen frequencies against its variances.
 
     They are constant below the first frequency, and fall with its square above the last. By the trapezoid rule

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,9 +14,8 @@ from numpy.typing import ArrayLike
 from spu.base.arrays import FloatArray
 from spu.base.errors import CircuitError, InputError, InternalError, UsageError
 from spu.base.interrupt import Interrupt
-from spu.device.device import Device
-from spu.device.lower import lower
-from spu.emulator.equations.langevin import UNITS, Langevin, langevin
+from spu.emulator.dynamics import LangevinDynamics
+from spu.emulator.equations.langevin import UNITS, Langevin
 from spu.emulator.laws.boltzmann import as_network
 from spu.emulator.laws.entropy import EntropyProduction, entropy_production, equilibrium_start
 from spu.emulator.laws.rest import DAMPING_STEP, coordinate_size, rest_state, slowest_motion
@@ -39,12 +37,9 @@ from spu.emulator.runs.network_guard import (
     hold_against_law,
     step_bias,
 )
+from spu.problems.network import ThermodynamicNetwork
 
-if TYPE_CHECKING:
-    from spu.problems.network import ThermodynamicNetwork
-
-
-__all__ = ["NetworkSimulation", "simulate_network"]
+__all__ = ["NetworkSimulation"]
 
 
 MOST_NUMBERS = 200_000_000
@@ -146,83 +141,25 @@ class NetworkSimulation:
         return np.atleast_2d(np.cov(self.states[-1].T, ddof=min(1, self.trajectories - 1)))
 
 
-def simulate_network(
-    device: Device,
+def simulate_langevin(
+    found: LangevinDynamics,
     *,
-    times: ArrayLike | None = None,
-    trajectories: int = 1000,
-    step: float | None = None,
-    scheme: str | None = None,
-    start: ArrayLike | str = 0.0,
-    inputs: tuple[ArrayLike, ArrayLike] | None = None,
-    heat: bool = False,
-    seed: int = 0,
-    coarse: int = 1,
-    threads: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    times: ArrayLike | None,
+    trajectories: int,
+    step: float | None,
+    scheme: str | None,
+    start: ArrayLike | str,
+    inputs: tuple[ArrayLike, ArrayLike] | None,
+    heat: bool,
+    seed: int,
+    coarse: int,
+    threads: int | None,
+    progress: Callable[[int, int], None] | None,
 ) -> NetworkSimulation:
-    """Run trajectories of a device of nonlinear cells and read them at given times.
-
-    Parameters
-    ----------
-    device:
-        Compiled (`spu.compiler.network`) or built by hand.
-    times:
-        Readout times, rising, in units of the problem's time (s where the device was compiled for
-        none); steps end there, and at the instants of ``inputs``. By default one, ten of the longest time
-        constants.
-    trajectories:
-        Independent ones.
-    step:
-        In the same unit, at most: pieces between readouts and instants of ``inputs`` are cut into equal ones.
-        It is taken as it is and refused where it is too coarse for the states met: where more than half of the
-        trajectories have a rate of more than one in a step, or where variances would be off by a third.
-
-        By default it is chosen, and then it is right for every state and input: typical states, and those that
-        the inputs of the time hold, move by a rate of `TYPICAL` in a step (of Heun 0.06), and a trajectory
-        that is found, or bound for, where its rate is above `LIMIT` (twice that) takes the step in halves, and
-        these again, on the same Brownian path. Means are then right to 1 % of a standard deviation, and variances
-        to 1 % (Euler-Maruyama 3 %); the noiseless motion to 0.3 % of how far it went.
-    scheme:
-        ``heun`` (weak order 2), ``euler-maruyama`` (1), ``leimkuhler-matthews`` (2 for stationary statistics
-        alone; its steps are not halved) or, where there is inertia, ``baoab`` (2). By default ``heun`` or ``baoab``.
-    start:
-        (p,) or (trajectories, p), problem units; ``"equilibrium"`` draws states (and velocities) from
-        the stationary law at the first inputs, of units that are not coupled or all quadratic.
-    inputs:
-        Instants (m,) and inputs I (m, p) then, problem units: straight lines between, constant
-        before and after; an instant given twice is a jump. The device's own unless given.
-    heat:
-        Book heat and work, and the entropy production (`spu.emulator.laws.entropy`); its total where the start is
-        ``"equilibrium"``.
-    seed:
-        Same seed, same noise, whatever the threads and the number of trajectories.
-    coarse:
-        Noise of ``coarse`` finer steps added up for each: runs of the same ``step / coarse`` follow
-        one Brownian path (first-order equations; where readouts and instants are multiples of the steps).
-    threads, progress:
-        As in `spu.simulate`.
-
-    Raises
-    ------
-    UsageError
-        For numbers that make no sense, or a step that is too coarse; the message says which one would do.
-    CircuitError
-        If the circuit has no such equation.
-    InternalError
-        If what came out is not what plain numpy makes of the same noise (first and last steps), is moved by
-        halved steps more than is said above, contradicts the exact law where it is known and must have been
-        reached (`spu.emulator.runs.network_guard`), or breaks the first law.
-
-    Notes
-    -----
-    An interrupt (ctrl-C) ends the run early; the result then says ``complete=False``.
-    """
+    """`spu.emulator.simulate.simulate` of a circuit of nonlinear cells; raises as it does."""
     began = time.perf_counter()
-    equation = langevin(lower(device))
-    scales = device.scales
-    speedup = 1.0 if scales is None else scales.speedup
-    second = 1.0 if scales is None else scales.time / speedup  # s a unit of problem time
+    equation, second = found.equation, found.second
+    speedup = 1.0 if found.scales is None else found.scales.speedup
     for name, value in (("trajectories", trajectories), ("coarse", coarse)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
             raise UsageError(f"{name} must be a whole number, 1 or more, not {value!r}")
@@ -240,10 +177,10 @@ def simulate_network(
         raise UsageError(f"{numbers} numbers to keep are more than {MOST_NUMBERS}: fewer times or trajectories")
     schedule = Schedule(np.zeros(1), equation.field[None, :])
     if inputs is not None:
-        schedule = input_schedule(device, equation, inputs)
+        schedule = input_schedule(found, inputs)
     ends = None
     if isinstance(start, str):
-        ends = _ends(device, equation, start, schedule, float(seconds[-1]))
+        ends = _ends(found, start, schedule, float(seconds[-1]))
         origin, velocity = _drawn(equation, ends[0], trajectories, seed)
     else:
         origin, velocity = _origin(equation, start, trajectories), None
@@ -280,7 +217,7 @@ def simulate_network(
     step_error, warnings = _judge_steps(paths, grid, chosen, advice, equation)
     checked = 0
     if len(paths.times) == len(seconds):
-        checked = _held_against_law(device, equation, paths, schedule, ends, chosen, grid)
+        checked = _held_against_law(found, paths, schedule, ends, chosen, grid)
     complete = len(paths.times) == len(seconds)
     heat_given, work, change, first_law = _booked(paths, equation)
     entropy = None
@@ -322,13 +259,13 @@ def _origin(equation: Langevin, start: ArrayLike, trajectories: int) -> FloatArr
 
 
 def _ends(
-    device: Device, equation: Langevin, start: str, schedule: Schedule, duration: float
+    found: LangevinDynamics, start: str, schedule: Schedule, duration: float
 ) -> tuple[ThermodynamicNetwork, ThermodynamicNetwork]:
     """The network at the first and at the last inputs."""
     if start != "equilibrium":
         raise UsageError(f'start is numbers or "equilibrium", not {start!r}')
     fields = schedule.at(np.array([0.0, duration]))
-    first, last = (as_network(replace(equation, field=field), device.scales) for field in fields)
+    first, last = (as_network(replace(found.equation, field=field), found.scales) for field in fields)
     return first, last
 
 
@@ -401,8 +338,7 @@ def _judge_steps(
 
 
 def _held_against_law(
-    device: Device,
-    equation: Langevin,
+    found: LangevinDynamics,
     paths: Paths,
     schedule: Schedule,
     ends: tuple[ThermodynamicNetwork, ThermodynamicNetwork] | None,
@@ -410,7 +346,7 @@ def _held_against_law(
     grid: Grid,
 ) -> int:
     """How many final moments were held against the law; see `spu.emulator.runs.network_guard.hold_against_law`."""
-    end = float(grid.marks[-1])
+    equation, end = found.equation, float(grid.marks[-1])
     fields = schedule.fields
     moving = np.flatnonzero((fields != fields[-1]).any(axis=1))
     changed = schedule.times[moving[-1] + 1] if len(moving) else 0.0
@@ -419,10 +355,10 @@ def _held_against_law(
     constant = not len(moving) or changed <= 0
     try:
         equation.theta()
-        last = as_network(replace(equation, field=fields[-1]), device.scales)
+        last = as_network(replace(equation, field=fields[-1]), found.scales)
     except CircuitError:
         return 0
-    second = 1.0 if device.scales is None else device.scales.time
+    second = 1.0 if found.scales is None else found.scales.time
     damping = 1.0
     if equation.mass is not None:  # far from ringing, velocities only slow it down
         friction = 1 / (equation.mobility * equation.mass)
@@ -440,7 +376,7 @@ def _held_against_law(
     )
 
 
-def input_schedule(device: Device, equation: Langevin, inputs: tuple[ArrayLike, ArrayLike]) -> Schedule:
+def input_schedule(found: LangevinDynamics, inputs: tuple[ArrayLike, ArrayLike]) -> Schedule:
     """Inputs in problem units as fields of the equation, in s.
 
     Raises
@@ -448,9 +384,9 @@ def input_schedule(device: Device, equation: Langevin, inputs: tuple[ArrayLike, 
     UsageError
         If instants fall, or the numbers do not fit.
     """
-    if device.network is None or device.scales is None:
+    network, scales, equation = found.circuit.problem, found.scales, found.equation
+    if not isinstance(network, ThermodynamicNetwork) or scales is None:
         raise UsageError("inputs in time are in problem units: the device was compiled for no network")
-    scales = device.scales
     instants = np.asarray(inputs[0], dtype=np.float64)
     values = np.asarray(inputs[1], dtype=np.float64)
     if instants.ndim != 1 or not len(instants) or (np.diff(instants) < 0).any() or not np.isfinite(instants).all():
@@ -458,7 +394,7 @@ def input_schedule(device: Device, equation: Langevin, inputs: tuple[ArrayLike, 
     if values.shape != (len(instants), equation.n) or not np.isfinite(values).all():
         raise UsageError(f"inputs must be {len(instants)} x {equation.n} finite numbers: an instant a row")
     force = scales.speedup * scales.energy / equation.units
-    fields = equation.field + (values - device.network.input) * force
+    fields = equation.field + (values - network.input) * force
     return Schedule(instants * scales.time / scales.speedup, fields)
 
 

@@ -1,9 +1,9 @@
-"""`simulate`: what a device does, by sampling."""
+"""Samples of linear circuits: how many and how far apart, drawn, held against the law, and their error bars."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,10 +15,8 @@ from spu.base.display import Shown
 from spu.base.errors import UsageError
 from spu.base.interrupt import Interrupt
 from spu.base.sparse import row_numbers, with_data
-from spu.circuit.circuit import Circuit
-from spu.device.device import Device
 from spu.emulator.distances import frobenius, on_one_pattern
-from spu.emulator.dynamics import device_law, slowest
+from spu.emulator.dynamics import LinearDynamics, slowest
 from spu.emulator.laws.estimate import about_sample_mean, independent_error, trajectory_error
 from spu.emulator.laws.large import Midpoint, SparseStationary
 from spu.emulator.laws.law import Law
@@ -27,7 +25,7 @@ from spu.emulator.results import Statistics, compare, merge
 from spu.emulator.runs.guard import Claims, Memory, hold, hold_large, memory_of_midpoint
 from spu.emulator.runs.large_run import PatternSums, run_large
 from spu.emulator.runs.run import Method, choose_method, independent_method, run
-from spu.problems.problem import QuadraticProblem, quadratic
+from spu.problems.problem import QuadraticProblem
 
 METHODS = ("modal", "dense")
 """Ways to step that `simulate` can be made to take."""
@@ -120,91 +118,62 @@ class Simulation(Statistics, Shown):
         return float(sigmas[worst]), int(rows[worst]), int(columns[worst]), int((rows <= columns).sum())
 
 
-def simulate(
-    device: Device | Circuit,
+def simulate_linear(
+    found: Sequence[LinearDynamics],
+    problem: QuadraticProblem | None,
     *,
-    samples: int | None = None,
-    interval: float | None = None,
-    trajectories: int | None = None,
-    duration: float | None = None,
-    independent: bool = False,
-    seed: int = 0,
-    trace: int | None = None,
-    lags: int = 0,
-    threads: int | None = None,
-    method: str | None = None,
-    step: float | None = None,
-    problem: QuadraticProblem | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    samples: int | None,
+    interval: float | None,
+    trajectories: int | None,
+    duration: float | None,
+    independent: bool,
+    seed: int,
+    trace: int | None,
+    lags: int,
+    threads: int | None,
+    method: str | None,
+    step: float | None,
+    progress: Callable[[int, int], None] | None,
 ) -> Simulation:
-    """Draw samples from a device, exactly, counting as they come: memory does not grow with time.
+    """`spu.emulator.simulate.simulate` of linear circuits, one for each programming; raises as it does."""
+    settings: dict[str, Any] = {
+        "samples": samples,
+        "interval": interval,
+        "trajectories": trajectories,
+        "duration": duration,
+        "independent": independent,
+        "seed": seed,
+        "trace": trace,
+        "lags": lags,
+        "threads": threads,
+        "method": method,
+        "step": step,
+        "progress": progress,
+    }
+    if len(found) > 1:
+        return _simulate_ensemble(found, problem, **settings)
+    return _sample(found[0].law, problem, **settings)
 
-    Parameters
-    ----------
-    device:
-        Compiled, built by hand, or a `spu.circuit.circuit.Circuit`.
-    samples:
-        Readouts in total (rounded up to a whole number for each trajectory); by default 10,000, of a large
-        sparse network 1,000. An ensemble shares them among its programmings, each with a seed of its own.
-    interval:
-        s between readouts; by default the longest time constant, after which readouts are
-        nearly independent.
-    trajectories:
-        How many run side by side, each started in the stationary law; by default up to 64,
-        with at least 100 readouts each (of a large sparse network 32).
-    duration:
-        s of each trajectory, instead of ``samples``.
-    independent:
-        Draw independently from the stationary law: no time, no trajectories.
-    seed:
-        A non-negative integer; the same one gives the same bits, whatever the threads.
-    trace:
-        Keep every so-manieth readout of each trajectory in ``readouts``; 0 keeps none. By default all,
-        or as many as make `FEW_NUMBERS`.
-    lags:
-        Autocovariances up to this many readouts apart.
-    threads:
-        At most so many; by default all processors.
-    method:
-        One of `METHODS` instead of the best.
-    step:
-        s, of the implicit midpoint (large sparse networks only): the nearest that divides the interval.
-    problem:
-        What to compare with; the device's own unless given.
-    progress:
-        Called with readouts done and wanted.
 
-    Raises
-    ------
-    UsageError
-        If the numbers contradict one another or are not positive, or the method is not for this device.
-    CircuitError
-        If the circuit has no stationary law.
-
-    Notes
-    -----
-    An interrupt (ctrl-C) ends the run early; the result then says ``complete=False``.
-    """
+def _sample(
+    law: Law,
+    problem: QuadraticProblem | None,
+    *,
+    samples: int | None,
+    interval: float | None,
+    trajectories: int | None,
+    duration: float | None,
+    independent: bool,
+    seed: int,
+    trace: int | None,
+    lags: int,
+    threads: int | None,
+    method: str | None,
+    step: float | None,
+    progress: Callable[[int, int], None] | None,
+) -> Simulation:
+    """Draw from one circuit."""
     started = time.perf_counter()
-    if isinstance(device, Device) and device.programmings:
-        return _simulate_ensemble(
-            device,
-            problem or quadratic(device.problem),
-            samples=samples,
-            interval=interval,
-            trajectories=trajectories,
-            duration=duration,
-            independent=independent,
-            seed=seed,
-            trace=trace,
-            lags=lags,
-            threads=threads,
-            method=method,
-            step=step,
-            progress=progress,
-        )
-    law = device_law(device)
-    problem = problem or quadratic(device.problem)
     law.voltage_covariance  # noqa: B018 - refuses a probe that sees white noise directly
     _positive(
         samples=samples, interval=interval, trajectories=trajectories, duration=duration, threads=threads, step=step
@@ -286,7 +255,7 @@ def member_seed(seed: int, number: int) -> int:
 
 
 def _simulate_ensemble(
-    device: Device,
+    found: Sequence[LinearDynamics],
     problem: QuadraticProblem | None,
     *,
     samples: int | None,
@@ -301,30 +270,29 @@ def _simulate_ensemble(
     started = time.perf_counter()
     _not_negative(seed=seed)
     _positive(samples=samples)
-    members = device.members()
-    laws = [device_law(member) for member in members]
+    laws = [each.law for each in found]
     if interval is None and not settings["independent"]:
         interval = slowest(laws).slowest  # one for all: their readouts are merged
     if duration is None:
-        samples = -(-(samples or DEFAULT_SAMPLES) // len(members))
+        samples = -(-(samples or DEFAULT_SAMPLES) // len(laws))
     if trace is None:  # as many as all of them may keep together
-        trace = -(-len(device.readout.variables) * (samples or 0) * len(members) // FEW_NUMBERS) or None
+        trace = -(-len(found[0].readout.variables) * (samples or 0) * len(laws) // FEW_NUMBERS) or None
 
     def told(number: int) -> Callable[[int, int], None] | None:
         if progress is None:
             return None
-        return lambda done, total: progress(number * total + done, len(members) * total)
+        return lambda done, total: progress(number * total + done, len(laws) * total)
 
     runs: list[Simulation] = []
-    for number, member in enumerate(members):
-        run = simulate(
-            member,
+    for number, law in enumerate(laws):
+        run = _sample(
+            law,
+            problem,
             samples=samples,
             interval=interval,
             duration=duration,
             seed=member_seed(seed, number),
             trace=trace,
-            problem=problem,
             progress=told(number),
             **settings,
         )
@@ -333,7 +301,7 @@ def _simulate_ensemble(
             break
     taken = np.array([run.samples for run in runs], dtype=np.float64)
     weights = taken / taken.sum()
-    found = merge(problem, runs, weights)
+    merged = merge(problem, runs, weights)
     covariance_error = np.sqrt(
         sum((w * np.asarray(run.covariance_error)) ** 2 for w, run in zip(weights, runs, strict=True))
     )
@@ -342,11 +310,11 @@ def _simulate_ensemble(
     correlations = [run.autocovariance for run in runs if run.autocovariance is not None]
     return replace(
         runs[0],
-        **found,
+        **merged,
         time_constants=slowest(laws).time_constants,
         samples=sum(run.samples for run in runs),
         effective_samples=sum(run.effective_samples for run in runs),
-        expected_relative_error=_expected(problem, found["covariance"], mean_error, covariance_error),
+        expected_relative_error=_expected(problem, merged["covariance"], mean_error, covariance_error),
         covariance_error=covariance_error,
         mean_error=mean_error,
         seconds=time.perf_counter() - started,
@@ -355,8 +323,8 @@ def _simulate_ensemble(
         seed=seed,
         autocovariance=np.tensordot(weights, np.array(correlations), axes=1) if correlations else None,
         readouts=np.concatenate(kept) if kept else None,
-        complete=len(runs) == len(members) and runs[-1].complete,
-        programmings=len(members),
+        complete=len(runs) == len(laws) and runs[-1].complete,
+        programmings=len(laws),
     )
 
 

@@ -109,6 +109,11 @@ class ReadNetlist:
     conventional: bool
     waving: tuple[Waving, ...]
 
+    @property
+    def subject(self) -> Circuit:
+        """The circuit: what is predicted, simulated and checked."""
+        return self.circuit
+
 
 def read_netlist(
     path: str | Path,

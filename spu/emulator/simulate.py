@@ -1,0 +1,274 @@
+"""`simulate`: what a device does, by sampling."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from spu.base.errors import OptionError, UsageError, refuse_options
+from spu.device.subject import Subject, circuits, subject_of
+from spu.emulator.dynamics import Dynamics, LangevinDynamics, LinearDynamics, dynamics, langevin_of
+from spu.emulator.runs.relaxation import NetworkSimulation, simulate_langevin
+from spu.emulator.runs.sampling import Simulation, simulate_linear
+from spu.problems.problem import Problem, quadratic
+
+__all__ = ["simulate", "simulate_network"]
+
+Seed = int | np.random.Generator | None
+
+
+def simulate(
+    subject: Subject,
+    *,
+    samples: float | None = None,
+    interval: float | None = None,
+    trajectories: float | None = None,
+    duration: float | None = None,
+    independent: bool = False,
+    seed: Seed = 0,
+    trace: float | None = None,
+    lags: float = 0,
+    threads: int | None = None,
+    method: str | None = None,
+    step: float | None = None,
+    times: ArrayLike | None = None,
+    scheme: str | None = None,
+    start: ArrayLike | str | None = None,
+    inputs: tuple[ArrayLike, ArrayLike] | None = None,
+    heat: bool = False,
+    coarse: int | None = None,
+    problem: Problem | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Simulation | NetworkSimulation:
+    """Draw samples of a device: of linear cells exactly, in the stationary law; of nonlinear ones along trajectories.
+
+    Statistics of linear devices count readouts as they come: memory does not grow with time. Whole numbers may be
+    given as floats (``1e5``).
+
+    Parameters
+    ----------
+    subject:
+        A device, compiled or built by hand; a circuit or a netlist that was read; a folder; or the path of one, of a
+        ``device.json`` or of a netlist.
+    samples:
+        Of linear devices: readouts in total (rounded up to a whole number for each trajectory); by default 10,000, of
+        a large sparse network 1,000. An ensemble shares them among its programmings, each with a seed of its own.
+    interval:
+        Of linear devices: s between readouts; by default the longest time constant, after which readouts are
+        nearly independent.
+    trajectories:
+        How many run side by side. Of linear devices each starts in the stationary law; by default up to 64, with at
+        least 100 readouts each (of a large sparse network 32). Of networks they are independent; by default 1000.
+    duration:
+        Of linear devices: s of each trajectory, instead of ``samples``.
+    independent:
+        Of linear devices: draw independently from the stationary law: no time, no trajectories.
+    seed:
+        A non-negative integer; the same one gives the same bits, whatever the threads (and of networks whatever the
+        number of trajectories). A numpy Generator gives one, None is another one each time; the result says which.
+    trace:
+        Of linear devices: keep every so-manieth readout of each trajectory in ``readouts``; 0 keeps none. By default
+        all, or as many as make `spu.emulator.runs.sampling.FEW_NUMBERS`.
+    lags:
+        Of linear devices: autocovariances up to this many readouts apart.
+    threads:
+        At most so many; by default all processors.
+    method:
+        Of linear devices: one of `spu.emulator.runs.sampling.METHODS` instead of the best.
+    step:
+        Of large sparse networks of linear cells: s, of the implicit midpoint, the nearest that divides the interval.
+        Of networks: in the unit of ``times``, at most: pieces between readouts and instants of ``inputs`` are cut into
+        equal ones.
+        It is taken as it is and refused where it is too coarse for the states met: where more than half of the
+        trajectories have a rate of more than one in a step, or where variances would be off by a third.
+
+        By default it is chosen, and then it is right for every state and input: typical states, and those that
+        the inputs of the time hold, move by a rate of `TYPICAL` in a step (of Heun 0.06), and a trajectory
+        that is found, or bound for, where its rate is above `LIMIT` (twice that) takes the step in halves, and
+        these again, on the same Brownian path. Means are then right to 1 % of a standard deviation, and variances
+        to 1 % (Euler-Maruyama 3 %); the noiseless motion to 0.3 % of how far it went.
+    times:
+        Of networks: readout times, rising, in units of the problem's time (s where the device was compiled for none);
+        steps end there, and at the instants of ``inputs``. By default one, ten of the longest time constants.
+    scheme:
+        ``heun`` (weak order 2), ``euler-maruyama`` (1), ``leimkuhler-matthews`` (2 for stationary statistics
+        alone; its steps are not halved) or, where there is inertia, ``baoab`` (2). By default ``heun`` or ``baoab``.
+    start:
+        Of networks: (p,) or (trajectories, p), problem units, 0 by default; ``"equilibrium"`` draws states (and
+        velocities) from the stationary law at the first inputs, of units that are not coupled or all quadratic.
+    inputs:
+        Instants (m,) and inputs I (m, p) then, problem units: straight lines between, constant
+        before and after; an instant given twice is a jump. The device's own unless given.
+    heat:
+        Book heat and work, and the entropy production (`spu.emulator.laws.entropy`); its total where the start is
+        ``"equilibrium"``.
+    coarse:
+        Noise of ``coarse`` finer steps added up for each: runs of the same ``step / coarse`` follow
+        one Brownian path (first-order equations; where readouts and instants are multiples of the steps).
+    problem:
+        What to compare with; the device's own unless given.
+    progress:
+        Called with readouts done and wanted.
+
+    Returns
+    -------
+    Simulation or NetworkSimulation
+        The first of linear devices.
+
+    Raises
+    ------
+    UsageError
+        If there is no device in what is given, an option has no meaning for it, numbers contradict one another or make
+        no sense, or a step is too coarse; the message says what would do.
+    CircuitError
+        If the circuit has no stationary law, or no equation.
+    InternalError
+        If what came out contradicts the exact law as far as it is known; of networks also where it is not what plain
+        numpy makes of the same noise (first and last steps), is moved by halved steps more than is said above, or
+        breaks the first law (`spu.emulator.runs.guard`, `spu.emulator.runs.network_guard`).
+
+    Notes
+    -----
+    An interrupt (ctrl-C) ends the run early; the result then says ``complete=False``.
+    """
+    meant = subject_of(subject)
+    found = [dynamics(circuit) for circuit in circuits(meant)]
+    options: dict[str, Any] = {
+        "samples": whole("samples", samples),
+        "interval": interval,
+        "trajectories": whole("trajectories", trajectories),
+        "duration": duration,
+        "independent": independent or None,
+        "trace": whole("trace", trace),
+        "lags": whole("lags", lags) or None,
+        "method": method,
+        "step": step,
+        "times": times,
+        "scheme": scheme,
+        "start": start,
+        "inputs": inputs,
+        "heat": heat or None,
+        "coarse": coarse,
+    }
+    common = {"seed": seed_of(seed), "threads": threads, "progress": progress}
+    return SIMULATED[found[0].name](found, problem or meant.problem, options, common)
+
+
+def whole(name: str, value: float | None) -> int | None:
+    """A number that counts something, as an int: 1e5 is 100000; None stays.
+
+    Raises
+    ------
+    UsageError
+        If it is no whole number.
+    """
+    if value is None:
+        return None
+    try:
+        good = not isinstance(value, (bool, str)) and int(value) == value
+    except (TypeError, ValueError, OverflowError):
+        good = False
+    if not good:
+        raise OptionError(name, f"must be a whole number, such as 1000 or 1e5, not {value!r}")
+    return int(value)
+
+
+def seed_of(seed: Seed) -> int:
+    """A seed as the non-negative integer that the noise is made of.
+
+    Raises
+    ------
+    UsageError
+        If it is none of the three.
+    """
+    if seed is None:
+        return secrets.randbits(63)
+    if isinstance(seed, np.random.Generator):
+        return int(seed.integers(2**63))
+    try:
+        found = whole("seed", seed)
+    except UsageError:
+        found = -1
+    if found is None or found < 0:
+        what = (
+            "not be negative"
+            if isinstance(seed, (int, float, np.number)) and seed < 0
+            else ("be a whole number, a numpy Generator or None")
+        )
+        raise OptionError("seed", f"must {what}, not {seed!r}")
+    return found
+
+
+_LINEAR = ("samples", "interval", "duration", "independent", "trace", "lags", "method")
+_LANGEVIN = ("times", "scheme", "start", "inputs", "heat", "coarse")
+"""Options that only the one kind has."""
+
+
+def _simulate_linear(
+    found: Sequence[Dynamics], problem: Problem | None, options: dict[str, Any], common: dict[str, Any]
+) -> Simulation:
+    refuse_options(LinearDynamics.words, {name: options.pop(name) for name in _LANGEVIN})
+    options |= {"lags": options["lags"] or 0, "independent": bool(options["independent"])}
+    return simulate_linear(cast("Sequence[LinearDynamics]", found), quadratic(problem), **options, **common)
+
+
+def _simulate_langevin(
+    found: Sequence[Dynamics],
+    problem: Problem | None,  # noqa: ARG001 - moments are compared with the equation's own law
+    options: dict[str, Any],
+    common: dict[str, Any],
+) -> NetworkSimulation:
+    refuse_options("networks (see times and trajectories)", {name: options.pop(name) for name in _LINEAR})
+    options |= {
+        "trajectories": TRAJECTORIES if options["trajectories"] is None else options["trajectories"],
+        "start": 0.0 if options["start"] is None else options["start"],
+        "heat": bool(options["heat"]),
+        "coarse": 1 if options["coarse"] is None else options["coarse"],
+    }
+    return simulate_langevin(cast(LangevinDynamics, found[0]), **options, **common)
+
+
+TRAJECTORIES = 1000
+"""Of networks, by default."""
+
+SIMULATED: dict[str, Callable[..., Simulation | NetworkSimulation]] = {
+    "linear": _simulate_linear,
+    "langevin": _simulate_langevin,
+}
+"""The register: what simulates each kind of dynamics."""
+
+
+def simulate_network(
+    subject: Subject,
+    *,
+    times: ArrayLike | None = None,
+    trajectories: int = TRAJECTORIES,
+    step: float | None = None,
+    scheme: str | None = None,
+    start: ArrayLike | str = 0.0,
+    inputs: tuple[ArrayLike, ArrayLike] | None = None,
+    heat: bool = False,
+    seed: Seed = 0,
+    coarse: int = 1,
+    threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> NetworkSimulation:
+    """`simulate`, along trajectories of the Langevin equation also where the circuit is linear."""
+    return simulate_langevin(
+        langevin_of(circuits(subject)[0]),
+        times=times,
+        trajectories=cast(int, whole("trajectories", trajectories)),
+        step=step,
+        scheme=scheme,
+        start=start,
+        inputs=inputs,
+        heat=heat,
+        seed=seed_of(seed),
+        coarse=coarse,
+        threads=threads,
+        progress=progress,
+    )

@@ -1,0 +1,64 @@
+"""`spectrum`: what frequencies a device is heard at, exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from spu.base.errors import InputError
+from spu.device.subject import Subject
+from spu.emulator.dynamics import all_linear
+from spu.emulator.laws.spectra import PEAKS, Spectrum, densities, hold_integral, spectrum_frequencies
+
+__all__ = ["spectrum"]
+
+
+def spectrum(
+    subject: Subject,
+    frequencies: ArrayLike | None = None,
+    *,
+    variables: Sequence[str] | None = None,
+) -> Spectrum:
+    """Exact one-sided cross-spectra of what a device or circuit reads out.
+
+    Parameters
+    ----------
+    subject:
+        Whatever has a device (of an ensemble the average of its programmings) or a circuit: see `subject_of`.
+    frequencies:
+        (f,) Hz, not negative; chosen from the poles unless given (`spectrum_frequencies`).
+    variables:
+        Names of those wanted; all unless given.
+
+    Raises
+    ------
+    CircuitError
+        If there is no stationary law.
+    InputError
+        For a frequency that is negative or no number, or a variable that does not exist.
+    UsageError
+        If the network is too large for its modes to be known.
+    InternalError
+        If a density over the chosen frequencies does not integrate to the variance.
+    """
+    laws = tuple(each.dense for each in all_linear(subject, "there are no spectra"))
+    names = tuple(laws[0].sde.readout.variables)
+    chosen = names if variables is None else tuple(variables)
+    for name in chosen:
+        if name not in names:
+            raise InputError(f"no variable {name!r}; there are {', '.join(names[:6])}{'...' if len(names) > 6 else ''}")
+    if frequencies is None:
+        points = spectrum_frequencies(np.concatenate([law.poles for law in laws]))
+    else:
+        points = np.atleast_1d(np.asarray(frequencies, dtype=np.float64))
+        if not (np.isfinite(points) & (points >= 0)).all():
+            raise InputError("frequencies are numbers of hertz, not negative")
+    rows = [names.index(name) for name in chosen]
+    maps = tuple(law.sde.readout.matrix[rows].toarray() for law in laws)
+    spectra = [densities(law, points, T) for law, T in zip(laws, maps, strict=True)]
+    if frequencies is None and sum(len(law.poles) for law in laws) <= PEAKS:
+        for law, T, density in zip(laws, maps, spectra, strict=True):
+            hold_integral(law, points, density, T)
+    return Spectrum(chosen, points, np.asarray(np.mean(spectra, axis=0)), laws, maps)
