@@ -324,11 +324,7 @@ def test_smallest_transconductance():
     assert device.couplers[0].values["transconductance"] >= 1e-4
 
 
-@pytest.mark.parametrize("examples", [20, pytest.param(60, marks=pytest.mark.long)])
-def test_in_range_or_refused(examples):
-    settings(max_examples=examples, deadline=None, derandomize=True)(in_range_or_refused)()
-
-
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 10**6),
     n=st.integers(1, 6),
@@ -337,7 +333,7 @@ def test_in_range_or_refused(examples):
     coupler_low=st.floats(-11, -9),
     coupler_decades=st.floats(0.1, 3),
 )
-def in_range_or_refused(seed, n, cell_low, cell_decades, coupler_low, coupler_decades):
+def test_in_range_or_refused(seed, n, cell_low, cell_decades, coupler_low, coupler_decades):
     """Whatever the ranges, what is built lies in them and answers the problem, or nothing is built."""
     cell = Range(10**cell_low, 10**cell_low, 10 ** (cell_low + cell_decades))
     coupler = Range(min=10**coupler_low, max=10 ** (coupler_low + coupler_decades))
