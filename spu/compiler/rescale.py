@@ -92,7 +92,7 @@ class _Search:
         return np.asarray(self.sign * (u[self.a] + u[self.b])[self.pair] + self.constant)
 
     def _cells(self, u: FloatArray) -> list[tuple[FloatArray, FloatArray, FloatArray]]:
-        """For least and largest own parts: residuals (n,), gradients by the others (entries of ``off``) and by its own."""
+        """For least and largest own parts: residuals (n,), gradients by others (entries of ``off``) and by its own."""
         # Relative to their own diagonal entries, so that no exponential is far from 1.
         ratio = self.off.data * np.exp(u[self.off.indices] - u[self.rows]) / self.diagonal[self.rows]
         total = np.bincount(self.rows, ratio, minlength=self.n)
@@ -125,13 +125,10 @@ class _Search:
         k, cells = np.arange(len(self.sign)), self._cells(u)
         first = len(k) + self.n * np.arange(len(cells))
         own = np.arange(self.n)
-        data: list[FloatArray] = [
-            np.tile(self.sign, 2),
-            *(part for _, shares, more in cells for part in (shares, more)),
-        ]
+        data = np.concatenate([np.tile(self.sign, 2), *(part for _, *parts in cells for part in parts)])
         rows = np.concatenate([np.tile(k, 2), *(at + part for at in first for part in (self.rows, own))])
         columns = np.concatenate([self.a[self.pair], self.b[self.pair], *[self.off.indices, own] * len(cells)])
-        return sp.csr_array((np.concatenate(data), (rows, columns)), shape=(len(k) + self.n * len(cells), self.n))
+        return sp.csr_array((data, (rows, columns)), shape=(len(k) + self.n * len(cells), self.n))
 
     def minimised(self, u: FloatArray, start: FloatArray, softness: float) -> FloatArray:
         """The minimum nearest to ``u``, (n,), of the smooth violation: Newton steps without the curvature of residuals.
