@@ -15,6 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
+import numpy as np
 from fuzz import warm_up
 from processors import grid
 
@@ -25,11 +26,13 @@ from spu.base.compiled import KERNELS
 def main() -> None:
     """Run each kind of law and method once, on small devices."""
     with tempfile.TemporaryDirectory(prefix="kernels-") as folder:
-        materials = warm_up(Path(folder))
-        spu.check(materials / "net", levels=["replay"])
-    import numpy as np
-
-    spu.predict(spu.compile(spu.GaussianSampling(grid(np.random.default_rng(0), 46))))
+        warm_up(Path(folder))
+    for architecture in ("rc-conductance", "rlc-flux"):
+        neuron = spu.compile_network(spu.ThermodynamicNetwork(), "neurons", architecture=architecture)
+        spu.check(neuron.device, levels=["replay"])
+    field = spu.compile(spu.GaussianSampling(grid(np.random.default_rng(0), 46)))
+    spu.predict(field)
+    spu.simulate(field, samples=10)
     print(f"{len(KERNELS)} kernels")
 
 
