@@ -20,7 +20,7 @@ from spu.crosscheck.decks.taps import Fixture
 from spu.device.device import Device
 from spu.emulator.dynamics import Dynamics, LangevinDynamics, LinearDynamics, dynamics, langevin_of, linear
 from spu.emulator.laws.large import LARGE
-from spu.emulator.laws.sensitivity import Perturbed, perturbed
+from spu.emulator.laws.sensitivity import Perturbed, Sensitivities, perturbed, sensitivities
 from spu.emulator.laws.spectra import telling
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.laws.timing import Timing
@@ -283,8 +283,13 @@ class Context:
 
     @cached_property
     def perturbed(self) -> list[Perturbed]:
-        """What its law becomes if one element changes a little, for a fair choice of elements."""
+        """The circuit with one element changed, for a fair choice of elements; nothing is solved yet."""
         return perturbed(self.circuit, self.law.sde.E.shape[0])
+
+    @cached_property
+    def sensitivities(self) -> Sensitivities:
+        """What its law becomes if one of these changes a little, by one perturbation solve."""
+        return sensitivities(self.law, self.perturbed)
 
     @cached_property
     def shown(self) -> tuple[list[int], list[tuple[int, int]]]:
