@@ -37,7 +37,8 @@ def run(context: Context) -> Level:
         write_text(path, netlist(context.device))
         foreign = edits(read_deck(path), context.deck)
     if not foreign:
-        return Level("answer", "pass", "its elements and parameters are those that the program writes for this device")
+        words = "its elements and parameters are those that the program writes for this device"
+        return Level("answer", "pass", words, false_alarm_rate=0.0)
     numbers = {edit.line for edit in foreign if edit.file is None}
     moving = [str(line) for line in moving_lines(context.deck) if line.number in numbers and line.moves]
     named = "; ".join(map(str, foreign[:_NAMED])) + (f"; and {len(foreign) - _NAMED} more" if foreign[_NAMED:] else "")
@@ -45,6 +46,7 @@ def run(context: Context) -> Level:
         "answer",
         "inconclusive",
         f"{WHY}, and these lines are not as the program writes them: {named}",
+        false_alarm_rate=0.0,
         data={"lines": [str(edit) for edit in foreign], "moving": moving},
     )
 
