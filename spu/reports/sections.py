@@ -10,7 +10,6 @@ import numpy as np
 from spu.base.numbers import engineering, number, plural, small
 from spu.crosscheck import Check, Level
 from spu.crosscheck.decks.changes import Changes
-from spu.crosscheck.levels import LEVELS
 from spu.crosscheck.result import Diagnosis
 from spu.emulator.runs.sampling import Simulation
 from spu.problems.problem import QuadraticProblem, quadratic
@@ -98,7 +97,7 @@ def verdict(check: Check) -> Verdict:
     failed = [level for level in levels if level.verdict == "fail"]
     said = IN_WORDS[check.verdict]
     if failed:
-        said = f"FAIL: {LEVELS[failed[0].name].failing}."
+        said = f"FAIL: {failed[0].failing}."
         meaning.append(f"Level {failed[0].name}: {failed[0].message}.")
     if check.diagnosis is not None:
         meaning.insert(0, f"{'Cause' if check.diagnosis.best else 'Cause unknown'}: {check.diagnosis.lines[0]}")

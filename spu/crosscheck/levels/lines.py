@@ -6,6 +6,7 @@ Lines that are not as the program writes them are named, and judged by what thos
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from spu.base.files import write_text
 from spu.base.process import scratch_folder
 from spu.crosscheck.context import Context
 from spu.crosscheck.decks.changes import Changes, edits, in_problem_units, moving_lines
+from spu.crosscheck.levels.kind import Way
 from spu.crosscheck.result import Level
 from spu.emulator.laws.rest import time_constants
 from spu.spice.deck import read_deck
@@ -71,16 +73,7 @@ def conclude(context: Context, level: Level, levels: Mapping[str, Level]) -> Lev
             message += "; they change nothing that levels op, replay and noise see"
     if not context.own or verdict == "fail":
         context.changes = changes(context)
-    return Level(
-        "answer",
-        verdict,
-        message,
-        seconds=level.seconds,
-        exit_status=level.exit_status,
-        false_alarm_rate=level.false_alarm_rate,
-        detects=level.detects,
-        data=level.data,
-    )
+    return replace(level, verdict=verdict, message=message)
 
 
 def changes(context: Context) -> Changes:
@@ -115,3 +108,11 @@ def changes(context: Context) -> Changes:
         mean_error=mean_error,
         covariance_error=covariance_error,
     )
+
+
+WAY = Way(
+    run,
+    conclude=conclude,
+    compares="the netlist's lines against those that the program writes",
+    failing="lines of the netlist are not as the program writes them, and make another circuit than the device",
+)
