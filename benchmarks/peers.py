@@ -24,7 +24,6 @@ from problems import noise_factor
 
 import spu
 from spu.base.constants import UNIT_NOISE_DENSITY
-from spu.base.errors import NgspiceMissing
 from spu.crosscheck.context import Context
 from spu.crosscheck.levels.recording import SETTLE
 from spu.crosscheck.statistics.sampled import SampledLaw
@@ -33,9 +32,8 @@ from spu.emulator.laws.propagate import Step, exact_step
 from spu.emulator.laws.stationary import Stationary
 from spu.spice.deck import read_deck
 from spu.spice.netlist import netlist
-from spu.spice.simulators.ngspice import Step as Commands
-from spu.spice.simulators.ngspice import library
-from spu.spice.simulators.ngspice import run as run_ngspice
+from spu.spice.simulators import find_simulator
+from spu.spice.simulators.analyses import Transient
 
 FloatArray = NDArray[np.float64]
 
@@ -427,40 +425,25 @@ class Ngspice:
             f".tran with trrandom sources held for {self.interval:.3g} s, step limit {self.limit:.3g} s, "
             f"{threads} processes with seeds of their own"
         )
-        self.version = self._version()
+        self.version = self.context.simulator.version()
 
     @staticmethod
     def missing() -> str:
         """Why it cannot run; empty if it can."""
-        try:
-            library()
-        except NgspiceMissing:
-            return "not installed"
-        return ""
-
-    def _version(self) -> str:
-        import subprocess
-
-        try:
-            text = subprocess.run(["ngspice", "--version"], capture_output=True, text=True, check=False).stdout
-        except OSError:
-            return ""
-        words = [word for word in text.split() if word.startswith("ngspice-")]
-        return words[0].removeprefix("ngspice-") if words else ""
+        return "" if find_simulator("ngspice").available() else "not installed"
 
     def _one(self, samples: int, seed: int) -> FloatArray:
         vectors = self.context.vectors
-        commands = (
-            f"setseed {seed + 1}",
-            "save " + " ".join(f"v({vector})" for vector in vectors),
-            f"tran {self.interval!r} {samples * self.interval!r} 0 {self.limit!r}{self.context.uic}",
+        transient = Transient(
+            stop=samples * self.interval,
+            limit=self.limit,
+            interval=self.interval,
+            vectors=vectors,
+            from_zero=self.context.from_zero,
+            seed=seed + 1,
         )
         assert self.context.deck is not None
-        (found,) = run_ngspice(
-            self.context.deck.text(),
-            [Commands(commands, "tran", ("time", *vectors), samples * self.interval)],
-            time_limit=self.context.time_limit,
-        )
+        (found,) = self.context.run(self.context.deck.text(), transient)
         instants = np.arange(samples + 1) * self.interval
         at = np.clip(np.searchsorted(found["time"], instants - 1e-6 * self.interval), 0, len(found["time"]) - 1)
         return np.stack([found[vector][at] for vector in vectors], axis=1)

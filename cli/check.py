@@ -61,10 +61,13 @@ _MOST_EDITS = 20
     "answer is judged then.",
 )
 @seed_option("the noise that is replayed")
-@click.option("--time-limit", type=float, metavar="S", help="Seconds that each ngspice run may take [default: 300].")
+@click.option(
+    "--time-limit", type=float, metavar="S", help="Seconds that each run of the simulator may take [default: 300]."
+)
 @plan_options
 @click.option("--include-outside", is_flag=True, help="Read includes that lie outside the netlist's folder.")
 @click.option("--ignore-control", is_flag=True, help="Leave out control blocks that do more than analyses.")
+@click.option("--simulator", metavar="NAME", default="ngspice", show_default=True, help="What runs the netlist.")
 @file_option("--plot", metavar="FILE", help="Draw covariances and spectra (.png, .svg or .pdf).")
 @json_option
 def command(
@@ -78,6 +81,7 @@ def command(
     budget: float | None,
     include_outside: bool,
     ignore_control: bool,
+    simulator: str,
     plot: Path | None,
     as_json: bool,
 ) -> int:
@@ -101,10 +105,12 @@ def command(
     """  # noqa: D301 - click wants the control character
     from spu.base.names import suggest
     from spu.crosscheck.result import LEVELS
+    from spu.spice.simulators import find_simulator
 
     for name in levels:
         if name not in LEVELS:
             raise UsageError(f"no level {name!r}; {suggest(name, LEVELS)}")
+    find_simulator(simulator)
     for option, value in (("--accuracy", accuracy), ("--time-limit", time_limit)):
         if value is not None and not 0 < value < float("inf"):
             raise UsageError(f"{option} must be a positive number, not {value!r}")
@@ -130,6 +136,7 @@ def command(
         budget=budget,
         include_outside=include_outside,
         ignore_control=ignore_control,
+        simulator=simulator,
         progress=progress,
     )
     if plot is not None and not result.covariances:
@@ -153,6 +160,7 @@ def report(result: Check) -> dict[str, Any]:
     """Give the JSON object."""
     return {
         "verdict": result.verdict,
+        "simulator": result.simulator,
         "levels": {
             name: {
                 **level.data,
@@ -185,7 +193,7 @@ def describe(result: Check) -> str:
     lines += messages(result)
     lines += _sureness(result)
     if result.changes is not None:
-        lines += ["", *_changes(result.changes)]
+        lines += ["", *_changes(result.changes, result.simulator)]
     if result.covariances:
         lines += ["", *_corners(result)]
     if result.diagnosis is not None:
@@ -200,16 +208,15 @@ def _sureness(result: Check) -> list[str]:
     return ["", table(headers, rows, left=4), f"  ({SURENESS_NOTE})"] if rows else []
 
 
-def _changes(changes: Changes) -> list[str]:
+def _changes(changes: Changes, simulator: str) -> list[str]:
     """What was edited, and what that did to the answer."""
     how = {
         "emulator": "found by the emulator, which read the netlist",
-        "ngspice": "found by ngspice, linearised at the operating point",
-    }[changes.source]
+    }.get(changes.source, f"found by {changes.source}, linearised at the operating point")
     if changes.unconfirmed:
-        how += "; ngspice is missing and has not confirmed it"
+        how += f"; {simulator} {'is missing and ' if simulator == 'ngspice' else ''}has not confirmed it"
     if changes.reading_error is not None:
-        how += f"; ngspice differs by {small(changes.reading_error)}"
+        how += f"; {simulator} differs by {small(changes.reading_error)}"
     lines = [f"what {changes.netlist} changed ({how}):"]
     if changes.edits is not None:
         lines += [f"  {edit}" for edit in changes.edits[:_MOST_EDITS]]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spu.base.errors import InputError, UsageError
-from spu.base.numbers import TASKS, engineering, plural, small
+from spu.base.numbers import engineering, plural, small
 
 from .common import dialect_option, facts, file_option, json_option, print_json, seed_option, warn
 
@@ -125,6 +125,7 @@ def command(
     from spu.folder import refuse_folder, write_folder
     from spu.problems.files import load_problem
     from spu.problems.network_files import is_network_file
+    from spu.problems.problem import QuadraticProblem
     from spu.spice.dialects import find_dialect
 
     for dialect in dialects:
@@ -161,6 +162,7 @@ def command(
         raise UsageError('--speedup is for networks (task = "network")')
     options = EmbeddingOptions(strength=chain_strength, correction=correction, seed=embedding_seed)
     posed, named = load_problem(problem, task=task, covariance=covariance, vector=vector)
+    assert isinstance(posed, QuadraticProblem)
     try:
         compilation = compile_problem(
             posed,
@@ -278,7 +280,7 @@ def _describe(file: Path, problem: QuadraticProblem, compilation: Compilation, f
         )
     return facts(
         [
-            ("problem", f"{file}: {TASKS[problem.task]}, {plural(problem.n, 'variable')}"),
+            ("problem", f"{file}: {problem.kind.words}, {plural(problem.n, 'variable')}"),
             ("condition", f"{problem.condition:.3g}"),
             ("hardware", f"{hardware.name}, {hardware.temperature:g} K"),
             ("architecture", f"{compilation.architecture}: {compilation.reason}"),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from spu.base.distances import kullback_leibler
     from spu.base.errors import (
         CircuitError,
         DeckError,
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from spu.device.hardware import Hardware
     from spu.device.hardware_file import load_hardware
     from spu.device.imperfections import Detail
-    from spu.emulator.distances import kullback_leibler
     from spu.emulator.laws.spectra import Spectrum
     from spu.emulator.predict import NetworkPrediction, Prediction, predict, predict_network
     from spu.emulator.runs.relaxation import NetworkSimulation
@@ -152,7 +152,7 @@ _HOME = {
     "compile_network": "spu.compiler.network",
     "compile_problem": "spu.compiler",
     "error_budget": "spu.studies.budget",
-    "kullback_leibler": "spu.emulator.distances",
+    "kullback_leibler": "spu.base.distances",
     "load_hardware": "spu.device.hardware_file",
     "load_network": "spu.problems.network_files",
     "load_problem": "spu.problems.files",

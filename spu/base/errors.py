@@ -165,6 +165,12 @@ class NgspiceFailed(SpuError):
     kind = "ngspice"
 
 
+class NotServed(SpuError):
+    """A simulator was asked for an analysis that it has not."""
+
+    kind = "not-served"
+
+
 class InternalError(SpuError):
     """The program found itself wrong: a result that its own exact law rules out, never shown as a result.
 

@@ -17,13 +17,13 @@ import scipy.sparse as sp
 
 from spu.base.arrays import FloatArray
 from spu.base.choice import TOLERANCE, first_largest
+from spu.base.distances import kullback_leibler, relative_error
 from spu.base.errors import Unrealizable
 from spu.base.sparse import canonical, row_numbers, with_data
 from spu.compiler.congruence import congruence
 from spu.compiler.polarity import polarity
 from spu.device.hardware import Hardware
 from spu.device.hardware_file import load_hardware
-from spu.emulator.distances import kullback_leibler, relative_error
 from spu.problems.problem import QuadraticProblem
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _consequences(problem: QuadraticProblem, changed: sp.csr_array) -> dict[str,
     factor = la.cho_factor(changed.toarray())
     covariance = la.cho_solve(factor, np.eye(problem.n))
     mean = problem.target_mean
-    if problem.answer == "mean":
+    if problem.kind.answer.deterministic:
         mean = la.cho_solve(factor, np.asarray(problem.matrix @ problem.target_mean))
     target = np.asarray(problem.target_covariance)
     return {

@@ -11,6 +11,7 @@ import scipy.linalg as la
 import scipy.sparse as sp
 
 from spu.base.arrays import FloatArray
+from spu.base.distances import kullback_leibler, relative_error
 from spu.base.errors import Unrealizable
 from spu.base.sparse import scaled
 from spu.compiler.chains import Embedding
@@ -19,7 +20,6 @@ from spu.compiler.layout import Matrix, Realization
 from spu.device.device import Device
 from spu.device.hardware import Hardware
 from spu.device.imperfections import MEANINGS, Detail
-from spu.emulator.distances import kullback_leibler, relative_error
 from spu.emulator.predict import Prediction, predict_linear
 from spu.problems.problem import QuadraticProblem, quadratic
 

@@ -1,7 +1,8 @@
-"""Ideal model, emulator and ngspice side by side, with a verdict.
+"""Ideal model, emulator and a simulator (ngspice) side by side, with a verdict.
 
 One file a level, cheap and sharp first: `ideal`, `operating_point`, `transfer`, `replay`,
-`transient`. What ngspice runs is the netlist as it lies on disk (of one from elsewhere, with lines added: `fixture`).
+`transient`. What the simulator runs is the netlist as it lies on disk (of one from elsewhere, with lines added:
+`fixture`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spu.base.errors import DeckError, InputError, NgspiceFailed, NgspiceMissing, SpuError, UsageError
+from spu.base.errors import DeckError, InputError, NgspiceFailed, NgspiceMissing, NotServed, SpuError, UsageError
 from spu.base.files import write_text
 from spu.base.names import suggest
 from spu.base.process import scratch_folder
@@ -36,10 +37,13 @@ from spu.device.device import Device
 from spu.device.lower import lower
 from spu.problems.problem import QuadraticProblem, quadratic
 from spu.spice.deck import Deck, read_deck
+from spu.spice.dialects import NGSPICE
 from spu.spice.names import cell_node, netlist_size
 from spu.spice.netlist import netlist as written
 from spu.spice.reader import Choices, read_netlist
 from spu.spice.reader.limits import MAX_INSTANCES
+from spu.spice.simulators.analyses import Analysis
+from spu.spice.simulators.simulator import Simulator, find_simulator
 
 if TYPE_CHECKING:
     from spu.folder import Folder
@@ -55,6 +59,14 @@ _RUN: dict[str, Callable[[Context], Level]] = {
     "noise": transient.run,
 }
 
+_NEEDS: dict[str, tuple[type[Analysis], ...]] = {
+    "op": operating_point.NEEDS,
+    "ac": transfer.NEEDS,
+    "replay": replay.NEEDS,
+    "noise": transient.NEEDS,
+}
+"""Of the simulator, by level."""
+
 
 def check(
     subject: Device | Folder | str | Path,
@@ -68,9 +80,10 @@ def check(
     budget: float | None = None,
     include_outside: bool = False,
     ignore_control: bool = False,
+    simulator: str | Simulator = "ngspice",
     progress: Callable[[str], None] | None = None,
 ) -> Check:
-    """Compare ideal model, emulator and ngspice.
+    """Compare ideal model, emulator and ngspice, or another simulator.
 
     Parameters
     ----------
@@ -88,15 +101,18 @@ def check(
         Tolerated relative error of the answer; by default the error predicted when it was compiled, with a little
         slack, and of an edited netlist `spu.crosscheck.levels.answer.SAME`.
     seed:
-        Of the noise, both replayed and ngspice's own.
+        Of the noise, both replayed and the simulator's own.
     time_limit:
-        Seconds for each run of ngspice.
+        Seconds for each run of the simulator.
     detect:
         Level ``noise`` takes as many samples as show, with 99 %, a variance that is off by this share.
     budget:
         The other way round: seconds that level ``noise`` may take; its ``detects`` says what they bought.
     include_outside, ignore_control:
         Follow includes out of the netlist's folder; go on without control blocks that do more than analyses.
+    simulator:
+        What runs the netlist: a name out of `spu.spice.simulators.SIMULATORS`, or an object. Levels that need an
+        analysis that it has not are ``skipped``.
     progress:
         Called with a few words before each level.
 
@@ -108,9 +124,16 @@ def check(
     InputError, DeckError
         If an edited netlist cannot be read, may not be, or lacks the node of a cell.
     UsageError
-        For a level that does not exist; for an edited netlist of an ensemble, which has one for each programming.
+        For a level or a simulator that does not exist; for an edited netlist of an ensemble, which has one
+        for each programming; for a simulator that reads another dialect than ngspice's.
     """
     chosen = _chosen(levels, netlist is not None and accuracy is not None)
+    simulator = find_simulator(simulator)
+    if simulator.dialect != NGSPICE.name:
+        raise UsageError(
+            f"the simulator {simulator.name} reads the dialect {simulator.dialect}, and check runs device.cir, written "
+            f"in {NGSPICE.name}'s: a simulator that check can use takes that in run()"
+        )
     if accuracy is not None and not accuracy >= 0:
         raise UsageError(f"accuracy must be a relative error >= 0, not {accuracy!r}")
     if seed < 0:
@@ -128,6 +151,7 @@ def check(
         "budget": budget,
         "include_outside": include_outside,
         "ignore_control": ignore_control,
+        "simulator": simulator,
     }
     if isinstance(subject, Device):
         with scratch_folder("check") as scratch:
@@ -230,6 +254,7 @@ def _check_all(
         pairs,
         diagnosis=diagnosis,
         spectra=checks[0].spectra,
+        simulator=checks[0].simulator,
     )
 
 
@@ -322,7 +347,7 @@ def _check(
             if "answer" in chosen and not isinstance(context, nonlinear.NetworkContext):
                 context.edited = _read_again(context, path, None if edited is None else original, edited is None)
             if edited is not None and context.edited is not None and context.edited.why:
-                notes.append(f"only ngspice reads {edited}: {context.edited.why}")
+                notes.append(f"only {context.simulator.name} reads {edited}: {context.edited.why}")
     if progress is not None:
         context.progress = progress
     context.require()  # an invalid device is an error of the whole check, not of one level
@@ -337,7 +362,7 @@ def _check(
             level = _run(name, context)
         found[name] = replace(level, seconds=time.perf_counter() - started)
     if isinstance(context, nonlinear.NetworkContext):
-        return Check(found, context.variables, *context.corners(), tuple(notes))
+        return Check(found, context.variables, *context.corners(), tuple(notes), simulator=context.simulator.name)
     diagnosis = None
     if any(level.verdict == "fail" for level in found.values()):
         context.progress("diagnosis")
@@ -352,6 +377,7 @@ def _check(
         changes=context.changes,
         diagnosis=diagnosis,
         spectra=spectra(context),
+        simulator=context.simulator.name,
     )
 
 
@@ -394,8 +420,12 @@ def _read_again(context: Context, path: Path, original: Path | None, own: bool) 
 def _run(name: str, context: Context) -> Level:
     try:
         if isinstance(context, nonlinear.NetworkContext):
+            context.simulator.require(*nonlinear.NEEDS.get(name, ()))
             return nonlinear.LEVELS[name](context)
+        context.simulator.require(*_NEEDS.get(name, ()))
         return _RUN[name](context)
+    except NotServed as reason:
+        return Level(name, "skipped", str(reason))
     except NgspiceMissing as error:
         return Level(name, "error", str(error), exit_status=error.exit_status, data={"kind": error.kind})
     except (NgspiceFailed, DeckError) as error:
@@ -442,7 +472,7 @@ def _lacking(context: Context, deck: Deck) -> Level | None:
 
 
 def _corners(context: Context) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
-    """Means and covariances in problem units: ideal, emulator, ngspice."""
+    """Means and covariances in problem units: ideal, emulator, simulator."""
     readout = context.law.sde.readout
     means: dict[str, NDArray[np.float64]] = {}
     covariances: dict[str, NDArray[np.float64]] = {}
@@ -458,6 +488,7 @@ def _corners(context: Context) -> tuple[dict[str, NDArray[np.float64]], dict[str
 
     add("emulator", context.law.voltage_mean, context.law.voltage_covariance)
     # The exact levels (op, ac) and the sampled one are two corners: the latter scatters.
-    add("ngspice", context.means.get("op"), context.covariances.get("ac"))
-    add("ngspice transient", context.means.get("transient"), context.covariances.get("transient"))
+    simulator = context.simulator.name
+    add(simulator, context.means.get("op"), context.covariances.get("ac"))
+    add(f"{simulator} transient", context.means.get("transient"), context.covariances.get("transient"))
     return means, covariances

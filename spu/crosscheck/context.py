@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,8 @@ from spu.spice.dialects.dialect import noise_element
 from spu.spice.names import cell_node, noise_resistor
 from spu.spice.reader import Choices, ReadNetlist
 from spu.spice.reader.noise import plain_path
+from spu.spice.simulators.analyses import Analysis
+from spu.spice.simulators.simulator import Simulator, find_simulator
 
 FALSE_ALARM = 1e-6
 """Probability that the statistical tests of one level reject a correct deck, all together."""
@@ -59,8 +62,8 @@ class Sweep:
 
 
 @dataclass(frozen=True, eq=False)
-class Transient:
-    """Moments of ngspice's noise transient, and what they are made of; volts.
+class Moments:
+    """Moments of the simulator's noise transient, and what they are made of; volts.
 
     Attributes
     ----------
@@ -124,7 +127,9 @@ class Context:
     accuracy:
         Tolerance of the emulator against the problem; None for the stored predicted error.
     seed, time_limit:
-        Of ngspice's noise and of each ngspice run (s).
+        Of the simulator's noise and of each of its runs (s).
+    simulator:
+        What runs the deck.
     detect, budget:
         For level ``noise``: the relative change of a variance that has to be seen, or the seconds to spend; at
         most one of them.
@@ -133,7 +138,7 @@ class Context:
     progress:
         Told in a few words what is going on.
     means, covariances:
-        Found by ngspice, in volts: filled by levels.
+        Found by the simulator, in volts: filled by levels.
     sweep:
         What level ``ac`` measured, once it ran.
     welch:
@@ -159,6 +164,7 @@ class Context:
     accuracy: float | None = None
     seed: int = 0
     time_limit: float = 300.0
+    simulator: Simulator = field(default_factory=lambda: find_simulator("ngspice"))
     detect: float | None = None
     budget: float | None = None
     include_outside: bool = False
@@ -167,7 +173,7 @@ class Context:
     means: dict[str, FloatArray] = field(default_factory=dict)
     covariances: dict[str, FloatArray] = field(default_factory=dict)
     sweep: Sweep | None = None
-    transient: Transient | None = None
+    transient: Moments | None = None
     welch: tuple[Estimate, NDArray[np.complex128]] | None = None
     ensemble: tuple[Stationary, ...] = ()
     edited: Edited | None = None
@@ -196,6 +202,10 @@ class Context:
             )
         return law
 
+    def run(self, deck: str, *analyses: Analysis, folder: Path | None = None) -> list[dict[str, NDArray[Any]]]:
+        """Have the simulator run the text of a deck; as `Simulator.run`, within the time limit of the check."""
+        return self.simulator.run(deck, analyses, time_limit=self.time_limit, folder=folder)
+
     def require(self) -> None:
         """Refuse a circuit that has no stationary law; raises as `law`."""
         self.law  # noqa: B018
@@ -222,7 +232,7 @@ class Context:
 
     @cached_property
     def vectors(self) -> tuple[str, ...]:
-        """Ngspice's names of the probe voltages."""
+        """Names of the probe voltages in the flattened netlist."""
         if self.fixture is not None:
             return self.fixture.vectors
         return tuple(cell_node(name).lower() for name in self.circuit.probes)
@@ -283,13 +293,8 @@ class Context:
         return self.law.sde.conserved
 
     @property
-    def uic(self) -> str:
-        """The end of a ``tran`` command that makes it so."""
-        return " uic" if self.from_zero else ""
-
-    @property
     def start(self) -> FloatArray | None:
-        """(n,) deviation of the emulator's state from its mean where ngspice's transients start."""
+        """(n,) deviation of the emulator's state from its mean where the simulator's transients start."""
         return -self.law.dense.mean if self.from_zero else None
 
     def step(self, interval: float, limit: int) -> float:

@@ -41,6 +41,7 @@ def corners(context: Context, levels: dict[str, Level], problem: QuadraticProble
         Of the ideal model; None leaves it out (a programming of an ensemble has none of its own).
     """
     readout, law, transient = context.law.sde.readout, context.law, context.transient
+    exact, sampled = context.simulator.name, f"{context.simulator.name} transient"
     T = readout.matrix
 
     def matrix(volts: FloatArray) -> FloatArray:
@@ -54,16 +55,16 @@ def corners(context: Context, levels: dict[str, Level], problem: QuadraticProble
     noise = float(np.sqrt(np.trace(emulated["covariance"])))
     if "ac" in context.covariances:
         difference = matrix(context.covariances["ac"]) - emulated["covariance"]
-        parts["covariance", "ngspice"] = _Part(difference, limit=levels["ac"].data["covariance_tolerance"])
+        parts["covariance", exact] = _Part(difference, limit=levels["ac"].data["covariance_tolerance"])
     if "op" in context.means:
         largest = max(float(np.abs(vector(law.voltage_mean)).max()), noise)
         size = float(np.linalg.norm(emulated["mean"])) or noise
         limit = operating_point.TOLERANCE * largest * np.sqrt(T.shape[0]) / (size or 1.0)
-        parts["mean", "ngspice"] = _Part(vector(context.means["op"] - law.voltage_mean), limit=float(limit))
+        parts["mean", exact] = _Part(vector(context.means["op"] - law.voltage_mean), limit=float(limit))
     if transient is not None:
         passed = not levels["noise"].data["failed"]
         weight = abs(T).power(2)  # as if entries scattered independently
-        parts["covariance", "ngspice transient"] = _Part(
+        parts["covariance", sampled] = _Part(
             matrix(transient.covariance - transient.white),
             {
                 "sampled noise": matrix(transient.predicted - transient.white),
@@ -72,7 +73,7 @@ def corners(context: Context, levels: dict[str, Level], problem: QuadraticProble
             float(np.sqrt((weight @ transient.covariance_variance @ weight.T).sum())),
             within=passed,
         )
-        parts["mean", "ngspice transient"] = _Part(
+        parts["mean", sampled] = _Part(
             vector(transient.mean - law.voltage_mean),
             {"finite steps": vector(transient.mean - transient.response_mean)},
             float(np.sqrt((weight @ transient.mean_variance).sum())),
@@ -111,7 +112,6 @@ def _from_ideal(
         return {}
     parts: dict[tuple[str, str], _Part] = {}
     noise = float(np.sqrt(np.trace(emulated["covariance"])))
-    answer = "mean" if problem.answer == "mean" else "covariance"
     for quantity, target in (("covariance", problem.target_covariance), ("mean", problem.target_mean)):
         target = _dense(target)
         part = parts[quantity, "emulator"] = _Part(emulated[quantity] - target)
@@ -120,7 +120,7 @@ def _from_ideal(
             part.predicted["compilation"] = stored - target
             size = float(np.linalg.norm(target)) or noise
             part.limit = CONSISTENCY * (max(1.0, noise / size) if quantity == "mean" else 1.0)
-        elif quantity == answer:
+        elif quantity == problem.answer:
             part.limit = None if ideal is None else ideal.tolerance
         else:  # not what it was compiled for: nothing is promised of it
             part.predicted["compilation"] = part.difference
@@ -131,9 +131,8 @@ def _rows(
     parts: dict[tuple[str, str], _Part], problem: QuadraticProblem | None, emulated: dict[str, FloatArray]
 ) -> tuple[Corner, ...]:
     noise = float(np.sqrt(np.trace(emulated["covariance"])))
-    quantities = ["covariance", "mean"]
-    if problem is not None and problem.answer == "mean":
-        quantities.reverse()
+    first = "covariance" if problem is None else problem.kind.answer.moment
+    quantities = sorted(("covariance", "mean"), key=lambda quantity: quantity != first)
     found: list[Corner] = []
     for quantity in quantities:
         size = float(np.linalg.norm(emulated[quantity])) or noise
@@ -141,9 +140,8 @@ def _rows(
         if near is not None:
             ideal_size = float(np.linalg.norm(emulated[quantity] - near.difference)) or noise
             found.append(_corner(("ideal", "emulator"), quantity, near, ideal_size))
-        for far in ("ngspice", "ngspice transient"):
-            beyond = parts.get((quantity, far))
-            if beyond is None:
+        for (of, far), beyond in parts.items():
+            if of != quantity or far == "emulator":
                 continue
             found.append(_corner(("emulator", far), quantity, beyond, size))
             if near is not None:

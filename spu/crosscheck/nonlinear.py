@@ -41,8 +41,7 @@ from spu.problems.network import ThermodynamicNetwork
 from spu.spice.deck import read_deck
 from spu.spice.names import probe_vectors
 from spu.spice.netlist import netlist
-from spu.spice.simulators.ngspice import Step, save
-from spu.spice.simulators.ngspice import run as run_ngspice
+from spu.spice.simulators.analyses import Analysis, DcSweep, DeclaredNoise, Transient, Waveforms
 
 COEFFICIENTS = 1e-9
 """Relative difference of the network's coefficients and the circuit's that passes."""
@@ -107,7 +106,7 @@ class NetworkContext(Context):
 
     @property
     def vectors(self) -> tuple[str, ...]:
-        """Ngspice's names of the probe voltages."""
+        """Names of the probe voltages in the flattened netlist."""
         return probe_vectors(self.circuit)
 
     @property
@@ -124,9 +123,9 @@ class NetworkContext(Context):
         means, covariances = {}, {}
         if self.network is not None and self.network.solvable:
             means["ideal"], covariances["ideal"] = self.network.moments()
-        for name in ("emulator", "ngspice"):
-            if name in self.means:
-                means[name], covariances[name] = self.means[name], self.covariances[name]
+        for name, key in (("emulator", "emulator"), (self.simulator.name, "transient")):
+            if key in self.means:
+                means[name], covariances[name] = self.means[key], self.covariances[key]
         return means, covariances
 
 
@@ -176,19 +175,22 @@ def run_operating_point(context: NetworkContext) -> Level:
     sources = [f"isweep_{k}" for k in range(equation.n)]
     nodes = [f"cell_{name}" for name in equation.names]
     extra = tuple(f"{source} 0 {node} dc 0" for source, node in zip(sources, nodes, strict=True))
-    steps = []
-    for source, current in zip(sources, currents.tolist(), strict=True):
-        step = 2 * current / (CURVE_POINTS - 1)
-        command = f"dc {source} {-current!r} {current * (1 + 1e-9)!r} {step!r}"
-        steps.append(Step((command,), "dc", context.vectors))
-    found = run_ngspice(context.deck.text(extra=extra), steps, time_limit=context.time_limit)
+    sweeps = [
+        DcSweep(source, -current, current, CURVE_POINTS, context.vectors)
+        for source, current in zip(sources, currents.tolist(), strict=True)
+    ]
+    found = context.run(context.deck.text(extra=extra), *sweeps)
     unit = np.diag(equation.sense)
     worst, where = 0.0, ""
     for k, curve in enumerate(found):
-        x = np.stack([curve[vector].real for vector in context.vectors], axis=1) / unit
+        x = np.stack([curve[vector] for vector in context.vectors], axis=1) / unit
         grid = np.linspace(-currents[k], currents[k], CURVE_POINTS)
         if len(x) != CURVE_POINTS:
-            return Level("op", "error", f"ngspice swept {len(x)} of {CURVE_POINTS} currents into {equation.names[k]}")
+            return Level(
+                "op",
+                "error",
+                f"{context.simulator.name} swept {len(x)} of {CURVE_POINTS} currents into {equation.names[k]}",
+            )
         for point, current in zip(x, grid, strict=True):
             field = equation.field + current * per_ampere * np.eye(equation.n)[k]
             slope = equation.stiffness + np.diag((2 * equation.quadratic + 3 * equation.cubic * point) * point)
@@ -229,7 +231,7 @@ def run_replay(context: NetworkContext) -> Level:
         deck = replay_deck(context, waveform, piece, folder)
 
         def path(limit: int) -> FloatArray:
-            return replayed(context, deck, folder, interval, piece / limit, " uic")
+            return replayed(context, deck, folder, interval, piece / limit, from_zero=True)
 
         with ThreadPoolExecutor(2) as pool:
             errors = [_errors(found / probes, twice) for found in pool.map(path, LIMITS[:2])]
@@ -274,16 +276,15 @@ def run_noise(context: NetworkContext) -> Level:
     lines = context.deck.top_level()
     nodes = [lines[element].words[1] for element in context.elements]
     saved = list(dict.fromkeys([*context.vectors, *nodes]))
-    commands = (
-        f"setseed {run_seed(context.seed, 0)}",
-        *save(saved),
-        f"tran {interval!r} {steps * interval!r} 0 {interval / 8!r} uic",
+    transient = Transient(
+        stop=steps * interval,
+        limit=interval / 8,
+        interval=interval,
+        vectors=tuple(saved),
+        from_zero=True,
+        seed=run_seed(context.seed, 0),
     )
-    (found,) = run_ngspice(
-        context.deck.text(),
-        [Step(commands, "tran", ("time", *saved), steps * interval)],
-        time_limit=context.time_limit,
-    )
+    (found,) = context.run(context.deck.text(), transient)
     voltages, noise, held = sampled_and_held(found, list(context.vectors), nodes, interval, steps)
     inputs = np.vstack([noise, noise[-1:]])
     exact = respond(equation, inputs, interval, hold=True, size=context.size)
@@ -302,7 +303,7 @@ def run_noise(context: NetworkContext) -> Level:
         "path": (
             float(errors.max()),
             NOISE_PATH,
-            f"driven by ngspice's own noise, a path is off by {errors.max():.2g}",
+            f"driven by {context.simulator.name}'s own noise, a path is off by {errors.max():.2g}",
         ),
         "sources": (unlikely, 1.0, f"noise source {worst.where}: its {worst.name} is off (p = {worst.p_value:.2g})"),
         "moments": (test.statistic, 1.0, f"{test.what} is not what such noise gives"),
@@ -378,8 +379,8 @@ def _test_moments(
     variance = slice(n, 2 * n)
     detectable = float(((threshold + 2.33) * spread[variance] / each.mean(axis=0)[variance]).max())
     read = equation.read
-    context.means["ngspice"] = read(path.mean(axis=0))
-    context.covariances["ngspice"] = np.atleast_2d(np.cov(read(path).T))
+    context.means["transient"] = read(path.mean(axis=0))
+    context.covariances["transient"] = np.atleast_2d(np.cov(read(path).T))
     every = read(np.concatenate([own for _, own in twins]))
     context.means["emulator"], context.covariances["emulator"] = every.mean(axis=0), np.atleast_2d(np.cov(every.T))
     return _MomentTest(float(ratio[worst]), labels[worst], len(found), detectable)
@@ -428,6 +429,13 @@ def run_answer(context: NetworkContext) -> Level:
         "do beyond the currents of op and the time that replay and noise run was not looked at",
     )
 
+
+NEEDS: dict[str, tuple[type[Analysis], ...]] = {
+    "op": (DcSweep,),
+    "replay": (Transient, Waveforms),
+    "noise": (DeclaredNoise, Transient),
+}
+"""Of the simulator, by level; others need none."""
 
 LEVELS: dict[str, Callable[[NetworkContext], Level]] = {
     "ideal": run_ideal,

@@ -127,6 +127,8 @@ class Check(Shown):
         Which single change explains what failed; None where nothing failed or nothing measured can tell.
     spectra:
         Of a few telling cells, by emulator and ngspice; of an ensemble those of the first programming.
+    simulator:
+        What ran the netlist. Where it is another, its name stands for ``ngspice`` in the names of corners.
     """
 
     levels: dict[str, Level]
@@ -138,6 +140,7 @@ class Check(Shown):
     changes: Changes | None = None
     diagnosis: Diagnosis | None = None
     spectra: Spectra | None = field(repr=False, default=None)
+    simulator: str = "ngspice"
 
     @property
     def verdict(self) -> str:
@@ -157,7 +160,7 @@ class Check(Shown):
         n = len(self.variables)
         if n <= limit:
             return list(range(n))
-        exact = [name for name in ("ideal", "emulator", "ngspice") if name in self.covariances]
+        exact = [name for name in ("ideal", "emulator", self.simulator) if name in self.covariances]
         variances = np.array([self.covariances[name].diagonal() for name in exact])
         means = np.array([self.means[name] for name in exact if name in self.means]).reshape(-1, n)
         scale = np.maximum(np.abs(variances).max(axis=0), np.finfo(float).tiny)

@@ -35,6 +35,7 @@ def spectra(context: Context) -> Spectra | None:
         noise=None if sweep is None or sweep.noise is None else sweep.noise[:, cells],
         transient=None if welch is None else welch[0],
         expected=None if welch is None else welch[1],
+        simulator=context.simulator.name,
     )
 
 

@@ -12,8 +12,8 @@ import scipy.sparse as sp
 from spu.base.arrays import FloatArray, IntArray, Matrix
 from spu.base.sparse import known_congruence
 from spu.circuit.readout import Readout
-from spu.emulator.distances import relative_error
 from spu.emulator.laws.law import Law
+from spu.problems.answers import COVARIANCE, MEAN, Answer
 
 if TYPE_CHECKING:
     from spu.problems.problem import QuadraticProblem
@@ -118,7 +118,9 @@ class Statistics:
     covariance_relative_error, mean_relative_error:
         Against the target, Frobenius; None without a target, or where it is zero.
     relative_error:
-        Whichever of the two is the problem's answer.
+        Of the problem's answer, which may be either of the two or follow from them.
+    answer:
+        What that is; None where nothing is compared.
     common_mode:
         Of cells read in pairs, as differences; None where none are, and of ensembles.
     """
@@ -134,6 +136,7 @@ class Statistics:
     covariance_relative_error: float | None
     mean_relative_error: float | None
     relative_error: float | None
+    answer: Answer | None
     common_mode: CommonMode | None
 
 
@@ -198,21 +201,21 @@ def against(
     against_target: bool,
 ) -> dict[str, Any]:
     """Moments, with their distance from a problem's, as fields of `Statistics`."""
-    target_mean = None if problem is None else problem.target_mean
-    target_covariance = None if problem is None else problem.target_covariance
-    covariance_error = mean_error = answer = None
+    answer: Answer | None = None
+    errors: dict[Answer, float | None] = {}
     if problem is not None and against_target:
-        covariance_error = relative_error(covariance, problem.target_covariance)
-        mean_error = relative_error(mean, problem.target_mean)
-        answer = mean_error if problem.answer == "mean" else covariance_error
+        answer = problem.kind.answer
+        for each in {COVARIANCE, MEAN, answer}:
+            errors[each] = each.distance(each.of(mean, covariance), each.target(problem))
     return {
         "mean": mean,
         "covariance": covariance,
         "voltage_mean": voltage_mean,
         "voltage_covariance": voltage_covariance,
-        "target_mean": target_mean,
-        "target_covariance": target_covariance,
-        "covariance_relative_error": covariance_error,
-        "mean_relative_error": mean_error,
-        "relative_error": answer,
+        "target_mean": None if problem is None else problem.target_mean,
+        "target_covariance": None if problem is None else problem.target_covariance,
+        "covariance_relative_error": errors.get(COVARIANCE),
+        "mean_relative_error": errors.get(MEAN),
+        "relative_error": None if answer is None else errors[answer],
+        "answer": answer,
     }

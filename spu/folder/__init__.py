@@ -63,7 +63,6 @@ from spu.folder.names import (
     deck_name,
 )
 from spu.problems.files import problem_from_dict
-from spu.problems.network import TASK as NETWORK
 from spu.problems.network import ThermodynamicNetwork
 from spu.problems.problem import Problem, QuadraticProblem, quadratic
 from spu.spice.reader import ReadNetlist, read_netlist
@@ -211,9 +210,9 @@ def _read_import(directory: Path) -> Folder:
     problem = None
     if (directory / PROBLEM).exists():
         posed, _ = _read_problem(directory / PROBLEM)
-        if isinstance(posed, ThermodynamicNetwork):
+        problem = quadratic(posed)
+        if problem is None:
             raise InputError("is of a thermodynamic network, which no imported netlist is", file=directory / PROBLEM)
-        problem = posed
     probes, silent, densities = data.get("probes", []), data.get("silent", []), data.get("densities", {})
     limit = data.get("max_instances", 1)
     well = all(isinstance(names, list) and all(isinstance(n, str) for n in names) for names in (probes, silent))
@@ -380,8 +379,8 @@ def _read_problem(file: Path) -> tuple[Problem, dict[str, Any] | None]:
         raise InputError('must be a JSON object with "format" and "task"', file=file)
     compiled = data.pop("compiled", None)
     given = recall(data, file, MATRICES)
-    network = given.get("task") == NETWORK
-    problem = ThermodynamicNetwork.from_dict(given, file) if network else problem_from_dict(given, file=file)
+    problem = problem_from_dict(given, file=file)
+    gaussian = quadratic(problem) is not None  # of other laws nothing is stored that must be there
     if compiled is None:
         return problem, None
     if not isinstance(compiled, dict) or not isinstance(compiled.get("statistics", {}), dict):
@@ -390,9 +389,9 @@ def _read_problem(file: Path) -> tuple[Problem, dict[str, Any] | None]:
     for key, dimensions in ARRAYS.items():
         if key in statistics:
             statistics[key] = real_array(statistics[key], dimensions, f"compiled.statistics.{key}", file)
-        elif not network:
+        elif gaussian:
             raise InputError(f'"compiled.statistics" lacks {key}: compile again', file=file)
-    for key in () if network else PREDICTED:
+    for key in PREDICTED if gaussian else ():
         value = compiled.get(key)
         if value is not None and (type(value) not in (int, float) or not 0 <= value < inf):
             raise InputError(f'"compiled.{key}" is {shorten(value)}, not a number: compile again', file=file)

@@ -10,7 +10,9 @@ import numpy as np
 
 from spu.base.arrays import AnyMatrix, FloatArray
 from spu.base.errors import InputError
+from spu.problems.answers import COVARIANCE, MEAN
 from spu.problems.definite import MAX_SIZE, Definite, definite, real_vector, stays_sparse, without_rounding
+from spu.problems.kinds import Kind, register
 from spu.problems.problem import QuadraticProblem
 
 __all__ = ["GaussianSampling", "LinearSystem", "MatrixInverse"]
@@ -48,7 +50,6 @@ class GaussianSampling(QuadraticProblem):
     variables: tuple[str, ...]
 
     task: ClassVar[str] = "gaussian"
-    answer: ClassVar[str] = "covariance"
 
     def __init__(
         self,
@@ -105,7 +106,6 @@ class MatrixInverse(QuadraticProblem):
     variables: tuple[str, ...]
 
     task: ClassVar[str] = "inverse"
-    answer: ClassVar[str] = "covariance"
 
     def __init__(self, matrix: Any, variables: Iterable[str] | None = None) -> None:
         given = definite(matrix, "the matrix", variables)
@@ -138,10 +138,50 @@ class LinearSystem(QuadraticProblem):
     variables: tuple[str, ...]
 
     task: ClassVar[str] = "linear"
-    answer: ClassVar[str] = "mean"
 
     def __init__(self, matrix: Any, vector: Any, variables: Iterable[str] | None = None) -> None:
         given = definite(matrix, "the matrix", variables)
         right_side = real_vector(vector, "the vector", given.variables)
         self._set_definite(given)
         self._set(vector=right_side, target_mean=given.solve(right_side))
+
+    @property
+    def right_side(self) -> FloatArray:
+        """(n,) vector b, as given."""
+        return self.vector
+
+
+register(
+    Kind(
+        "gaussian",
+        GaussianSampling,
+        COVARIANCE,
+        "sample a Gaussian",
+        "samples a Gaussian with this precision matrix A (covariance A^-1)",
+        "Precision",
+        matrices=("precision", "covariance"),
+        vectors=("mean",),
+        optional=("mean",),
+    )
+)
+register(
+    Kind(
+        "inverse",
+        MatrixInverse,
+        COVARIANCE,
+        "invert a matrix",
+        "inverts this matrix A (the covariance of x is A^-1)",
+        "Matrix to invert",
+    )
+)
+register(
+    Kind(
+        "linear",
+        LinearSystem,
+        MEAN,
+        "solve a linear system",
+        "solves A x = b (the mean of x is A^-1 b) with this matrix A",
+        vectors=("vector",),
+        beside="vector",
+    )
+)

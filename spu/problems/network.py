@@ -26,14 +26,15 @@ from scipy.sparse.csgraph import connected_components
 from spu.base.arrays import FloatArray
 from spu.base.errors import InputError
 from spu.base.names import check_names, shorten, suggest
-from spu.problems.problem import Problem
+from spu.problems.answers import LAW
+from spu.problems.kinds import Document, Kind, ProblemFile, register
+from spu.problems.matrix_files import read_matrix
+from spu.problems.problem import FORMAT, Problem
 
 __all__ = ["MOST_TOGETHER", "TASK", "ThermodynamicNetwork"]
 
 
 TASK = "network"
-
-FORMAT = "spu-problem/1"
 
 _SYMMETRY = 1e-10
 
@@ -428,16 +429,6 @@ class ThermodynamicNetwork(Problem):
 
     # The file
 
-    def posed(self) -> dict[str, Any]:
-        """The network as keys and values, arrays as they are; `ThermodynamicNetwork.from_dict` takes it."""
-        keys = (*_VECTORS, "couplings", *_SCALARS, "reciprocal")
-        return {
-            "format": FORMAT,
-            "task": TASK,
-            "variables": list(self.variables),
-            **{key: getattr(self, key) for key in keys},
-        }
-
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], file: str | Path | None = None) -> ThermodynamicNetwork:
         """Restore a network from what `to_dict` gave; errors name ``file``.
@@ -458,8 +449,53 @@ class ThermodynamicNetwork(Problem):
         except InputError as error:
             raise InputError(error.message, file=file) from None
 
+    @classmethod
+    def from_document(cls, document: Document) -> ProblemFile:
+        """Read a network from a ``.toml`` file; see `spu.problems.network_files.load_network`.
+
+        Raises
+        ------
+        InputError
+            With the line where known.
+        """
+        known = ("task", *FIELDS, "hardware", "architecture")
+        values = document.values
+        for key in values:
+            if key not in known:
+                raise document.refuse(f"unknown key {shorten(key)}; {suggest(key, known)}", key)
+        if values.get("task") != TASK:
+            raise document.refuse(f'task is {shorten(values.get("task"))}: a network has task = "{TASK}"', "task")
+        hardware, architecture = document.hardware(), document.name("architecture")
+        given = {key: values[key] for key in values if key in FIELDS}
+        if isinstance(given.get("couplings"), str):
+            try:
+                given["couplings"] = read_matrix(document.path.parent / given["couplings"])
+            except InputError as error:
+                message = f"couplings = {shorten(values['couplings'])}: {error.message}"
+                raise document.refuse(message, "couplings") from None
+        try:
+            return ProblemFile(cls(**given), hardware, architecture)
+        except InputError as error:
+            named = next((key for key in given if error.message.startswith(f"{key} ")), "")
+            raise document.refuse(error.message, named) from None
+
     def __repr__(self) -> str:
         return f"ThermodynamicNetwork(n={self.n}, kT={self.kT:g})"
+
+
+register(
+    Kind(
+        TASK,
+        ThermodynamicNetwork,
+        LAW,
+        "run a thermodynamic network",
+        matrices=("couplings",),
+        vectors=_VECTORS,
+        values=(*_SCALARS, "reciprocal"),
+        read=ThermodynamicNetwork.from_document,
+        restore=ThermodynamicNetwork.from_dict,
+    )
+)
 
 
 def _size(arrays: dict[str, FloatArray], pairs: FloatArray | None, units: Any, names: tuple[str, ...] | None) -> int:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import platform
 import shlex
-import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -20,7 +18,6 @@ from spu.base.arrays import FloatArray
 from spu.base.version import __version__
 from spu.crosscheck import Check, check
 from spu.device.device import Device
-from spu.emulator.distances import relative_error
 from spu.emulator.laws.estimate import about_sample_mean, trajectory_error
 from spu.emulator.laws.spectra import Autocovariances, compare_autocovariances
 from spu.emulator.laws.stationary import Stationary
@@ -28,7 +25,9 @@ from spu.emulator.predict import Prediction, predict_linear
 from spu.emulator.runs.sampling import Simulation
 from spu.emulator.simulate import simulate
 from spu.folder import Folder, read_folder
+from spu.problems.answers import COVARIANCE
 from spu.spice.netlist import netlist as written
+from spu.spice.simulators import find_simulator
 
 SAMPLES = 10_000
 """Readouts of the simulation, unless other many are asked for."""
@@ -202,13 +201,13 @@ def convergence(prediction: Prediction, run: Simulation) -> Convergence | None:
         return None
     steps = len(run.readouts) // run.trajectories
     path = run.readouts.reshape(run.trajectories, steps, variables)
-    problem = run.target_covariance is not None and prediction.relative_error is not None
-    answer_is_mean = problem and prediction.relative_error == prediction.mean_relative_error
-    what = "mean" if answer_is_mean else "covariance"
-    target = run.target_mean if answer_is_mean else run.target_covariance if problem else prediction.covariance
-    assert target is not None
-    floor = prediction.relative_error if problem else 0.0
-    assert floor is not None
+    answer, target, floor = prediction.answer, prediction.covariance, prediction.relative_error
+    reference = "the exact answer"
+    if answer is None or floor is None or run.target_mean is None or run.target_covariance is None:
+        answer, floor = COVARIANCE, 0.0
+        reference = "what the emulator predicts (there is no problem to compare with)"
+    else:
+        target = answer.of(run.target_mean, run.target_covariance)
     size = float(np.linalg.norm(np.asarray(target)))
     transform = law.sde.readout.matrix.toarray()
     counts = np.unique(np.geomspace(min(steps, max(1, -(-100 // run.trajectories))), steps, _POINTS).astype(int))
@@ -216,16 +215,15 @@ def convergence(prediction: Prediction, run: Simulation) -> Convergence | None:
     for k in counts.tolist():
         readouts = path[:, :k].reshape(-1, variables)
         mean = readouts.mean(axis=0)
-        moment = mean if answer_is_mean else (readouts - mean).T @ (readouts - mean) / len(readouts)
+        moments = mean, (readouts - mean).T @ (readouts - mean) / len(readouts)
         taken = {"steps": k, "interval": run.interval, "count": run.trajectories, "transform": transform}
         error = trajectory_error(law, **taken)
         error = about_sample_mean(law, error, transform @ law.voltage_covariance @ transform.T, **taken)
-        scatter = (error.mean_variance if answer_is_mean else error.covariance_variance).sum()
-        found.append(relative_error(moment, target) or 0.0)
-        expected.append(float(np.hypot(np.sqrt(scatter) / size, floor)))
-    reference = "the exact answer" if problem else "what the emulator predicts (there is no problem to compare with)"
+        scatter = np.asarray(answer.error(np.sqrt(error.mean_variance), np.sqrt(error.covariance_variance)))
+        found.append(answer.distance(answer.of(*moments), target) or 0.0)
+        expected.append(float(np.hypot(np.linalg.norm(scatter) / size, floor)))
     samples = counts.astype(np.float64) * run.trajectories
-    return Convergence(samples, np.array(found), np.array(expected), floor, what, reference)
+    return Convergence(samples, np.array(found), np.array(expected), floor, answer.name, reference)
 
 
 def _whole(run: Simulation) -> Simulation:
@@ -271,25 +269,12 @@ def _commands(folder: Folder | None, settings: Settings) -> tuple[str, ...]:
 def _versions() -> dict[str, str]:
     return {
         "spu": __version__,
-        "ngspice": _ngspice(),
+        "ngspice": find_simulator("ngspice").version(),
         "numpy": np.__version__,
         "scipy": scipy.__version__,
         "Python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
     }
-
-
-def _ngspice() -> str:
-    """What the program says of itself: Debian's library comes from the same source."""
-    program = shutil.which("ngspice")
-    if program is None:
-        return "no program of that name (the library is what is used)"
-    try:
-        told = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return "does not say"
-    words = told.replace("*", " ").split()
-    return next((word.removeprefix("ngspice-") for word in words if word.startswith("ngspice-")), "does not say")
 
 
 def _hashes(folder: Folder | None, device: Device, settings: Settings) -> dict[str, str]:

@@ -23,12 +23,12 @@ CORNERS_NOTE = "relative, Frobenius; predicted parts in between need not add up"
 COMPARES = {
     "ideal": "emulator against the exact answer",
     "answer": "the netlist as read against the device: answer, modes, spectra",
-    "op": "ngspice operating point against the mean",
-    "ac": "ngspice transfer functions against the emulator's",
+    "op": "{} operating point against the mean",
+    "ac": "{} transfer functions against the emulator's",
     "replay": "the same noise waveform through both",
-    "noise": "ngspice with its own noise against the prediction",
+    "noise": "{} with its own noise against the prediction",
 }
-"""What each level sets side by side."""
+"""What each level sets side by side; a simulator's name is to be filled in."""
 
 IN_WORDS = {
     "pass": "PASS: whatever was compared agrees within what is allowed.",
@@ -50,7 +50,6 @@ FAILING_MEANS = {
 """What it means that a level fails: the end of a sentence."""
 
 _ROUNDING = 1e-12
-_CORNERS = ("ideal", "emulator", "ngspice")
 _PREDICTED = ("compilation", "sampled noise", "finite steps")
 
 _SEES = {
@@ -74,7 +73,7 @@ def level_table(check: Check) -> Rows:
     rows = [
         (
             level.name,
-            COMPARES.get(level.name, ""),
+            COMPARES.get(level.name, "").format(check.simulator),
             loud(level.verdict),
             small(level.error),
             small(level.tolerance),
@@ -133,14 +132,15 @@ def corner_table(check: Check) -> Rows:
 
 def moments_table(check: Check, limit: int) -> Rows:
     """Means and variances of the exact corners side by side: of all variables, or of ``limit`` that differ most."""
-    variances = {name: check.covariances[name].diagonal() for name in _CORNERS if name in check.covariances}
+    corners = ("ideal", "emulator", check.simulator)
+    variances = {name: check.covariances[name].diagonal() for name in corners if name in check.covariances}
     headers = ["variable"]
-    headers += [f"mean: {name}" if name == _CORNERS[0] else name for name in _CORNERS]
-    headers += [f"variance: {name}" if name == _CORNERS[0] else name for name in _CORNERS]
+    headers += [f"mean: {name}" if name == corners[0] else name for name in corners]
+    headers += [f"variance: {name}" if name == corners[0] else name for name in corners]
     rows = []
     for k in check.worst_variables(limit):
-        means = [number(float(check.means[name][k])) if name in check.means else "-" for name in _CORNERS]
-        spread = [number(float(variances[name][k])) if name in variances else "-" for name in _CORNERS]
+        means = [number(float(check.means[name][k])) if name in check.means else "-" for name in corners]
+        spread = [number(float(variances[name][k])) if name in variances else "-" for name in corners]
         rows.append((check.variables[k], *means, *spread))
     return headers, rows
 

@@ -12,7 +12,6 @@ import scipy.sparse as sp
 from spu.base.arrays import FloatArray
 from spu.base.choice import without_rounding
 from spu.base.errors import Unrealizable
-from spu.base.sparse import canonical
 from spu.circuit.readout import Readout
 from spu.compiler.embedding import Placer
 from spu.compiler.fit import Elements, beyond, check_range, fit_scale
@@ -20,7 +19,6 @@ from spu.compiler.layout import Layout, Matrix, Realization, dual_rail, pair_nam
 from spu.compiler.rescale import rescaled
 from spu.device.device import Device
 from spu.device.hardware import Hardware, Range
-from spu.problems.gaussian import LinearSystem
 from spu.problems.problem import QuadraticProblem
 
 _UNITS = {"capacitance": "F", "conductance": "S"}
@@ -116,12 +114,7 @@ class RC(Architecture):
         """Noise, readout and bias; ``thermal`` (A^2/Hz) is what resistors add to the injected density."""
         c, s = nominal(hardware, "capacitance"), nominal(hardware, "noise")
         unit = np.sqrt(4.0 * c * factor / (s + thermal))
-        if isinstance(problem, LinearSystem):
-            right = problem.vector
-        else:
-            A, x = canonical(problem.matrix), problem.target_mean
-            right = without_rounding(A @ x, abs(A) @ np.abs(x), problem.n)
-        wanted = layout.t * right * (factor / unit)  # of M v, as M = diag(t) A diag(t)
+        wanted = layout.t * problem.right_side * (factor / unit)  # of M v, as M = diag(t) A diag(t)
         bias = without_rounding(layout.rails.T @ wanted, abs(layout.rails).T @ np.abs(wanted), problem.n)
         held, offset = "zero", np.zeros(problem.n)
         if np.any(bias):
@@ -131,7 +124,7 @@ class RC(Architecture):
                 for k in np.flatnonzero(beyond(bias, allowed))[:1]:
                     check_range("bias of cell", layout.names[k], float(bias[k]), "A", allowed)
             except Unrealizable:
-                if problem.answer == "mean":
+                if problem.kind.answer.deterministic:
                     raise
                 held, offset, bias = "offset", problem.target_mean, np.zeros(len(bias))
         device = Device.from_arrays(

@@ -25,7 +25,7 @@ class RLCCapacitive(Architecture):
     summary = "RLC cells, capacitive couplers: passive but for the injected noise"
 
     def realize(self, problem: QuadraticProblem, matrix: Matrix, hardware: Hardware) -> Realization:
-        if problem.answer == "mean":
+        if problem.kind.answer.deterministic:
             raise Unrealizable(
                 "a linear system is solved by bias currents, and an RLC cell's inductor shorts them to ground"
             )

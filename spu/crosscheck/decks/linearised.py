@@ -1,6 +1,6 @@
-"""Mean and covariance of any deck as ngspice linearises it: for decks that only ngspice understands, too.
+"""Mean and covariance of any deck as a simulator linearises it: for decks that only it understands, too.
 
-The operating point gives the mean. ``.noise`` gives the spectral density of a voltage ``v(i)`` and of a
+The operating point gives the mean. A noise analysis gives the spectral density of a voltage ``v(i)`` and of a
 difference ``v(i, j)`` from everything that makes noise, the parts' own noise included; so, by
 polarisation, ``cov(i, j) = (var(i) + var(j) - var(i - j)) / 2``, the whole covariance.
 """
@@ -15,8 +15,8 @@ import numpy as np
 from spu.base.arrays import FloatArray
 from spu.emulator.laws.timing import sweep_integral
 from spu.spice.deck import Deck
-from spu.spice.simulators.ngspice import Step
-from spu.spice.simulators.ngspice import run as run_ngspice
+from spu.spice.simulators.analyses import Decades, Noise, OperatingPoint
+from spu.spice.simulators.simulator import Simulator
 
 RESOLVED = 1e-4
 """Relative Frobenius change of the covariance between two grids below which the finer one is taken."""
@@ -27,21 +27,12 @@ MOST_PAIRS = 5000
 """Of nodes, whose differences are measured."""
 
 _REFERENCE = ("vspu_reference spu_reference 0 dc 0 ac 1", "rspu_reference spu_reference 0 1 noisy=0")
-"""``.noise`` wants an input source; this one is joined to nothing."""
-
-
-def fresh(deck: Deck, reference: str) -> tuple[str, ...]:
-    """Commands before each ``.noise`` of a deck, with the source that it names as its input.
-
-    ngspice makes code models of ``POLY``, and takes them for dead in a second noise analysis of the same circuit.
-    """
-    poly = any("poly" in word for line in deck.lines for word in line.words[3:])
-    return ("reset", f"alter {reference} acmag=1") if poly else ()
+"""A noise analysis wants an input source; this one is joined to nothing."""
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What ngspice finds.
+    """What the simulator finds.
 
     Attributes
     ----------
@@ -73,6 +64,7 @@ def measure(
     vectors: tuple[str, ...],
     grid: Grid,
     *,
+    simulator: Simulator,
     mean: bool,
     time_limit: float,
     most_pairs: int = MOST_PAIRS,
@@ -82,41 +74,43 @@ def measure(
     Parameters
     ----------
     deck:
-        Any deck that ngspice takes.
+        Any deck that the simulator takes.
     vectors:
         Names of the nodes.
     grid:
         To start with.
+    simulator:
+        What runs it.
     mean:
         Whether there is an operating point to ask for.
     time_limit:
-        s, of each run of ngspice.
+        s, of each run.
     most_pairs:
         With more pairs of nodes than this only variances are measured.
 
     Raises
     ------
-    DeckError, NgspiceFailed, NgspiceMissing
-        As `spu.spice.simulators.ngspice.run`.
+    DeckError, NgspiceFailed, NgspiceMissing, NotServed
+        As `Simulator.run`.
     """
     pairs = list(combinations(range(len(vectors)), 2))
     if len(pairs) > most_pairs:
         pairs = []
-    outputs = [f"v({name})" for name in vectors]
-    outputs += [f"v({vectors[i]},{vectors[j]})" for i, j in pairs]
+    outputs: list[tuple[str, ...]] = [(name,) for name in vectors]
+    outputs += [(vectors[i], vectors[j]) for i, j in pairs]
+    simulator.require(Noise, *([OperatingPoint] if mean else []))
     text = deck.text(extra=_REFERENCE)
     centre = None
     if mean:
-        (found,) = run_ngspice(text, [Step(("op",), "op", vectors)], time_limit=time_limit)
+        (found,) = simulator.run(text, [OperatingPoint(vectors)], time_limit=time_limit)
         centre = np.array([found[name][0] for name in vectors])
 
     def covariance(per_decade: int) -> FloatArray:
-        sweep = f"dec {per_decade} {grid.low!r} {grid.high!r}"
-        fetch = ("frequency", "onoise_spectrum")
-        begin = fresh(deck, "vspu_reference")
-        steps = [Step((*begin, f"noise {output} vspu_reference {sweep}"), "noise", fetch) for output in outputs]
-        runs = run_ngspice(text, steps, time_limit=time_limit)
-        power = np.array([sweep_integral(run["frequency"].real, run["onoise_spectrum"].real ** 2) for run in runs])
+        sweep = Decades(grid.low, grid.high, per_decade)
+        runs = simulator.run(
+            text, [Noise(output, "vspu_reference", sweep) for output in outputs], time_limit=time_limit
+        )
+        power = np.array([sweep_integral(run["frequency"], run["total"]) for run in runs])
         own = power[: len(vectors)]
         matrix = np.full((len(vectors), len(vectors)), np.nan)
         np.fill_diagonal(matrix, own)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spu.base.arrays import FloatArray
-from spu.base.errors import CircuitError, NgspiceMissing
+from spu.base.errors import CircuitError, NgspiceMissing, NotServed
 from spu.circuit.circuit import Circuit
 from spu.crosscheck.context import Context
 from spu.crosscheck.decks.changes import Changes, Edited, Moved, codes_out_of_range, edits, in_problem_units
@@ -82,12 +82,14 @@ def run(context: Context) -> Level:
     messages, changes = found.messages, found.changes
     if changes.reading_error is not None and changes.reading_error > READ_ALIKE and verdict == "pass":
         verdict = "inconclusive"
-        messages.append(f"emulator and ngspice differ by {changes.reading_error:.2g} about this netlist")
+        messages.append(
+            f"emulator and {context.simulator.name} differ by {changes.reading_error:.2g} about this netlist"
+        )
     if found.law is None:
         times = context.timing
         messages.append(
-            f"only ngspice reads it ({edited.why}) and linearised it at its operating point: neither its modes nor "
-            f"what it does below {times.low:.2g} and above {times.high:.2g} Hz were looked at"
+            f"only {context.simulator.name} reads it ({edited.why}) and linearised it at its operating point: neither "
+            f"its modes nor what it does below {times.low:.2g} and above {times.high:.2g} Hz were looked at"
         )
     if edited.moving:
         more = f" and {len(edited.moving) - _NAMED} more" if len(edited.moving) > _NAMED else ""
@@ -239,12 +241,16 @@ def _error(context: Context, changes: Changes) -> float:
     """Of the problem's answer, relative."""
     problem = context.problem
     assert problem is not None
-    found, target = changes.covariance, np.asarray(problem.target_covariance)
-    if problem.answer == "mean":
-        found, target = changes.mean if changes.mean is not None else np.zeros(problem.n), problem.target_mean
+    answer, mean = problem.kind.answer, changes.mean
+    found = np.asarray(answer.of(np.zeros(problem.n) if mean is None else mean, changes.covariance))
+    target = np.asarray(answer.target(problem))
     known = np.isfinite(found)
-    size = float(np.linalg.norm(target[known]))
-    return float(np.linalg.norm((found - target)[known])) / size if size else float(np.linalg.norm(found[known]))
+    if not known.any():
+        return float("inf")
+    if not known.all():
+        found, target = found[known], target[known]
+    error = answer.distance(found, target)
+    return float(np.linalg.norm(found)) if error is None else error
 
 
 def _changes(context: Context, edited: Edited, read: Stationary | None, confirm: bool) -> Changes:
@@ -258,9 +264,15 @@ def _changes(context: Context, edited: Edited, read: Stationary | None, confirm:
     if read is None or (confirm and not edited.own):  # of the folder's own netlist level ac is the confirmation
         try:
             measured = measure(
-                context.deck, context.vectors, grid, mean=has_mean, time_limit=context.time_limit, most_pairs=most
+                context.deck,
+                context.vectors,
+                grid,
+                simulator=context.simulator,
+                mean=has_mean,
+                time_limit=context.time_limit,
+                most_pairs=most,
             )
-        except NgspiceMissing:
+        except (NgspiceMissing, NotServed):
             if read is None:
                 raise
     mean: FloatArray | None
@@ -278,7 +290,7 @@ def _changes(context: Context, edited: Edited, read: Stationary | None, confirm:
     after = in_problem_units(readout, mean, voltages)
     return Changes(
         netlist=context.deck.file,
-        source="ngspice" if read is None else "emulator",
+        source=context.simulator.name if read is None else "emulator",
         why=edited.why,
         variables=readout.variables,
         edits=None if edited.original is None else edits(edited.original, context.deck),

@@ -22,7 +22,7 @@ import numpy as np
 
 from spu.base.arrays import FloatArray
 from spu.base.errors import UsageError
-from spu.crosscheck.context import FALSE_ALARM, Context, Transient
+from spu.crosscheck.context import FALSE_ALARM, Context, Moments
 from spu.crosscheck.levels.power import smallest_change_of_path
 from spu.crosscheck.levels.recording import Recorder, Recording, declared
 from spu.crosscheck.levels.replay import excuse
@@ -31,6 +31,10 @@ from spu.crosscheck.statistics.sampled import SampledLaw
 from spu.crosscheck.statistics.whiteness import Sums, Test, battery, smallest_level
 from spu.emulator.laws.timing import TRANSIENT_SAMPLES
 from spu.emulator.laws.welch import Welch
+from spu.spice.simulators.analyses import DeclaredNoise, Transient
+
+NEEDS = (DeclaredNoise, Transient)
+"""Of the simulator."""
 
 PATH = 5e-3
 """Relative path error: ngspice's first step after each sample is backward Euler, which damps a little."""
@@ -93,7 +97,7 @@ def run(context: Context) -> Level:
     moments = context.transient = found.moments(context)
     context.covariances["transient"], context.means["transient"] = moments.covariance, moments.mean
 
-    names = found.sources
+    names, own = found.sources, f"{context.simulator.name}'s"
     limit = FALSE_ALARM / KINDS
     path, worst_cell = float(found.errors.max()), circuit.probes[int(np.argmax(found.errors))]
     parts: dict[str, tuple[float, float, str]] = {
@@ -103,7 +107,7 @@ def run(context: Context) -> Level:
             f"source {names[source.worst]} is declared with another rms or sample time",
         ),
         "held": (found.held, HELD, "a source does not hold its samples for the sample time it declares"),
-        "path": (path, allowed, f"driven by ngspice's own noise, the path of {worst_cell} is off by {path:.2g}"),
+        "path": (path, allowed, f"driven by {own} own noise, the path of {worst_cell} is off by {path:.2g}"),
     }
     say = {
         "sources": "noise source {where}: its {name} is off",
@@ -133,7 +137,11 @@ def run(context: Context) -> Level:
     verdict = "fail" if failed else "pass"
     if failed == ["path"] and recorder.falls:
         verdict = "inconclusive"
-        message += "; it falls with the step limit: ngspice would need finer steps than this check takes"
+        message += (
+            "; it falls with the step limit: "
+            + context.simulator.name
+            + " would need finer steps than this check takes"
+        )
     if failed == ["path"] and verdict == "fail" and (reason := excuse(context, path, recorder.points, recorder.step)):
         verdict = "inconclusive"
         message += f"; {reason}"
@@ -218,7 +226,7 @@ def _plan(context: Context, recorder: Recorder, law: SampledLaw, started: float,
                 f"{MOST_SAMPLES:.0g} that a check takes; a larger deviation needs fewer (their number goes with "
                 "its inverse square)"
             )
-    context.progress("noise: a short run, to see how fast ngspice is")
+    context.progress(f"noise: a short run, to see how fast {context.simulator.name} is")
     pilot = recorder.record(PILOT)
     speed = (PILOT + recorder.burn) / max(pilot.seconds - startup, 0.1 * pilot.seconds)
     workers = min(2, os.cpu_count() or 1)
@@ -239,7 +247,8 @@ def _plan(context: Context, recorder: Recorder, law: SampledLaw, started: float,
     seen = float(law.smallest_variance(plan.count, runs, limit).max()) if len(law.heard) else 0.0
     seconds = -(-runs // workers) * (startup + (plan.count + recorder.burn) / speed)
     context.progress(
-        f"noise: {plan.count * runs} samples in {runs} run{'s' if runs > 1 else ''}, about {seconds:.0f} s of ngspice; "
+        f"noise: {plan.count * runs} samples in {runs} run{'s' if runs > 1 else ''}, about {seconds:.0f} s of "
+        f"{context.simulator.name}; "
         f"a variance off by {100 * seen:.2g} % will be seen"
     )
     return plan
@@ -318,7 +327,7 @@ class _Found:
             groups["innovations"] = battery(self.new, names)
         return groups
 
-    def moments(self, context: Context) -> Transient:
+    def moments(self, context: Context) -> Moments:
         """Means and covariances, with what they should be and how far they scatter."""
         law, runs = self.law, self.runs
         heard, size = law.heard, law.rms_voltages[law.heard]
@@ -328,7 +337,7 @@ class _Found:
             spread[np.ix_(heard, heard)] = law.entry_variance(self.count) / runs * np.outer(size, size) ** 2
             mean_spread[heard] = np.diag(law.mean_covariance(self.count)) / runs * size**2
             effective = law.effective_samples(self.count, runs)
-        return Transient(
+        return Moments(
             covariance=self.found / runs,
             mean=self.voltage_mean + self.found_mean / runs,
             response_covariance=self.exact / runs,

@@ -1,16 +1,17 @@
-"""Level ``op``: ngspice's operating point against the mean."""
+"""Level ``op``: the simulator's operating point against the mean."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from spu.base.errors import NgspiceFailed
 from spu.crosscheck.context import Context
 from spu.crosscheck.levels.paths import ROUNDING, TOLERANCE, scale
 from spu.crosscheck.levels.power import smallest_change
 from spu.crosscheck.result import Level
-from spu.spice.simulators.ngspice import Step
-from spu.spice.simulators.ngspice import run as run_ngspice
+from spu.spice.simulators.analyses import OperatingPoint
+
+NEEDS = (OperatingPoint,)
+"""Of the simulator."""
 
 
 def run(context: Context) -> Level:
@@ -21,17 +22,11 @@ def run(context: Context) -> Level:
     if context.deaf_at_dc:
         return Level("op", "skipped", "says nothing here: inductors short every current to ground at DC")
     assert context.own_deck is not None
-    found, everything = run_ngspice(
-        context.own_deck.text(),
-        [Step(("op",), "op", context.vectors), Step(("op",), "op")],
-        time_limit=context.time_limit,
-    )
-    if any(not len(found[name]) for name in context.vectors):
-        raise NgspiceFailed("ngspice found no operating point")
+    found, everything = context.run(context.own_deck.text(), OperatingPoint(context.vectors), OperatingPoint())
     mean = np.array([found[name][0] for name in context.vectors])
     context.means["op"] = mean
     expected = law.voltage_mean
-    largest = max((float(np.abs(value).max()) for name, value in everything.items() if "#" not in name), default=0.0)
+    largest = max((float(np.abs(value).max()) for value in everything.values()), default=0.0)
     whole = scale(context)
     error = np.maximum(np.abs(mean - expected) - ROUNDING * largest, 0.0) / whole
     worst = int(np.argmax(error))

@@ -1,4 +1,4 @@
-"""Noise transients of ngspice: run, recorded, and set beside the emulator's response to the same noise."""
+"""Noise transients of the simulator: run, recorded, and set beside the emulator's response to the same noise."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from spu.crosscheck.context import Context
 from spu.crosscheck.levels.paths import path_errors
 from spu.crosscheck.levels.replay import FALLS
 from spu.emulator.laws.propagate import respond
-from spu.spice.simulators.ngspice import Step, save
-from spu.spice.simulators.ngspice import run as run_ngspice
+from spu.spice.simulators.analyses import DeclaredNoise, Transient
 
 STEP_LIMITS = (6, 24, 96)
 """Sample time over the step limit; a finer one only while the path error is above what is allowed and falls."""
@@ -40,17 +39,11 @@ class Declared:
 
 
 def declared(context: Context) -> Declared:
-    """Ask ngspice, not the text, for rms and sample time of the deck's sources."""
+    """Ask the simulator, not the text, for rms and sample time of the deck's sources."""
     assert context.deck is not None
-    ask = tuple(f"let declared{k} = @{element}[coeffs]" for k, element in enumerate(context.elements))
-    names = tuple(f"declared{k}" for k in range(len(ask)))
-    (found,) = run_ngspice(
-        context.deck.text(),
-        [Step(("tran 1e-15 1e-15 uic", *ask), "tran", names)],
-        time_limit=context.time_limit,
-    )
-    values = [np.resize(np.append(found[name].real, [0.0] * 5), 5) for name in names]
-    table = np.stack(values)
+    functions = ("trrandom",) * len(context.elements)
+    (found,) = context.run(context.deck.text(), DeclaredNoise(context.elements, functions))
+    table = np.stack([found[element] for element in context.elements])
     interval = float(np.median(table[:, 1]))
     rms = UNIT_NOISE_DENSITY / np.sqrt(2.0 * interval) if interval > 0 else np.inf
     expected = np.array([2.0, interval, 0.0, rms, 0.0])
@@ -126,7 +119,7 @@ class Recorder:
 
     @property
     def width(self) -> int:
-        """Vectors that ngspice keeps."""
+        """Vectors that are kept."""
         return len(self._saved) + 1
 
     def record(self, count: int, run: int = 0) -> Recording:
@@ -147,17 +140,16 @@ class Recorder:
     def _record(self, count: int, run: int, limit: int) -> Recording:
         context, interval, steps = self.context, self.interval, self.burn + count
         assert context.deck is not None
-        commands = (
-            f"setseed {run_seed(context.seed, run)}",
-            *save(self._saved),
-            f"tran {interval!r} {steps * interval!r} 0 {context.step(interval, limit)!r}{context.uic}",
+        transient = Transient(
+            stop=steps * interval,
+            limit=context.step(interval, limit),
+            interval=interval,
+            vectors=self._saved,
+            from_zero=context.from_zero,
+            seed=run_seed(context.seed, run),
         )
         started = time.perf_counter()
-        (found,) = run_ngspice(
-            context.deck.text(),
-            [Step(commands, "tran", ("time", *self._saved), steps * interval)],
-            time_limit=context.time_limit,
-        )
+        (found,) = context.run(context.deck.text(), transient)
         seconds = time.perf_counter() - started
         voltages, noise, held = sampled_and_held(found, list(context.vectors), self.nodes, interval, steps)
         exact = respond(context.law.dense, np.vstack([noise, noise[-1:]]), interval, hold=True, start=context.start)
@@ -169,7 +161,7 @@ class Recorder:
 
 
 def run_seed(seed: int, run: int) -> int:
-    """What ``setseed`` is given for a run: independent streams out of one seed."""
+    """The seed of the simulator's own noise in a run: independent streams out of one seed."""
     if run == 0:
         return seed + 1
     return 1 + int(np.random.SeedSequence(entropy=seed, spawn_key=(run,)).generate_state(1)[0] >> 2)

@@ -1,4 +1,4 @@
-"""Level ``replay``: one noise waveform through ngspice and through the emulator."""
+"""Level ``replay``: one noise waveform through the simulator and through the emulator."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from spu.crosscheck.levels.power import smallest_change_of_path
 from spu.crosscheck.result import Level
 from spu.emulator.laws.propagate import respond
 from spu.emulator.runs.noise import REPLAY, normals
-from spu.spice.simulators.ngspice import Step, save
-from spu.spice.simulators.ngspice import run as run_ngspice
+from spu.spice.simulators.analyses import Transient, Waveforms
+
+NEEDS = (Transient, Waveforms)
+"""Of the simulator."""
 
 SAMPLES = 600
 """Independent noise samples of each source."""
@@ -41,9 +43,6 @@ FALLS = 1.15
 
 FLOOR = 2e-5
 """Below this the path error need not fall any more: ngspice's own tolerances limit it."""
-
-CHANNELS = 12
-"""Of one file source: ngspice's reader has a line buffer of 512 characters."""
 
 
 def run(context: Context) -> Level:
@@ -68,9 +67,9 @@ def run(context: Context) -> Level:
 
         def path(limit: int) -> FloatArray:
             step = context.step(interval, limit)
-            found = replayed(context, deck, folder, interval, step, context.uic)
+            found = replayed(context, deck, folder, interval, step, context.from_zero)
             if charged:
-                found = found - replayed(context, silent, quiet, interval, step, context.uic)
+                found = found - replayed(context, silent, quiet, interval, step, context.from_zero)
                 found += context.law.voltage_mean
             return found
 
@@ -103,7 +102,8 @@ def run(context: Context) -> Level:
     if verdict == "fail":
         message += "; it does not fall: the difference is not the time step's"
     if verdict == "inconclusive":
-        message += f"; {reason or 'it still falls: ngspice would need finer steps than this check takes'}"
+        still = f"it still falls: {context.simulator.name} would need finer steps than this check takes"
+        message += f"; {reason or still}"
     return Level(
         "replay",
         verdict,
@@ -135,15 +135,18 @@ def noise_waveform(context: Context, interval: float) -> FloatArray:
     return np.asarray(CubicSpline(np.arange(SAMPLES + 1), noise)(pieces))
 
 
-def replayed(context: Context, deck: str, folder: Path, interval: float, step: float, start: str) -> FloatArray:
-    """(k + 1, p) V: ngspice's probes at the sample instants, with a step limit (s); ``start`` ends the command."""
-    commands = (*save(context.vectors), f"tran {interval!r} {SAMPLES * interval!r} 0 {step!r}{start}")
-    (found,) = run_ngspice(
-        deck,
-        [Step(commands, "tran", ("time", *context.vectors), SAMPLES * interval)],
-        time_limit=context.time_limit,
-        folder=folder,
+def replay_deck(context: Context, waveform: FloatArray, interval: float, folder: Path) -> str:
+    """The deck on disk, with its noise sources replaced by waveforms (k + 1, m), and nothing else."""
+    assert context.deck is not None
+    return context.simulator.driven(context.deck, Waveforms(context.elements, interval, waveform), folder)
+
+
+def replayed(context: Context, deck: str, folder: Path, interval: float, step: float, from_zero: bool) -> FloatArray:
+    """(k + 1, p) V: the simulator's probes at the sample instants, with a step limit (s)."""
+    transient = Transient(
+        stop=SAMPLES * interval, limit=step, interval=interval, vectors=context.vectors, from_zero=from_zero
     )
+    (found,) = context.run(deck, transient, folder=folder)
     return at_samples(found["time"], np.stack([found[name] for name in context.vectors], axis=1), interval)
 
 
@@ -163,13 +166,13 @@ def excuse(context: Context, error: float, points: float, step: float) -> str:
     leave the slow ones few digits, on both sides. A mode that rings within a step is not followed: the trapezoidal rule
     lets it ring on.
     """
-    law = context.law
+    law, whose = context.law, f"{context.simulator.name}'s"
     variance = np.diag(law.voltage_covariance)
     least = float(np.sqrt(variance[variance > 1e-12 * variance.max(initial=0.0)]).min(initial=np.inf))
     if error <= points * np.finfo(float).eps * context.largest_dc / least:
         return (
             f"constant voltages of up to {context.largest_dc:.3g} V beside noise of {least:.2g} V leave too few "
-            "digits: ngspice's rounding grows with the number of steps"
+            f"digits: {whose} rounding grows with the number of steps"
         )
     poles = np.abs(law.poles)
     spread = float(poles.max() / poles.min())
@@ -177,35 +180,8 @@ def excuse(context: Context, error: float, points: float, step: float) -> str:
         return f"rates that spread by {spread:.1g} leave neither side enough digits"
     ringing = float(np.abs(law.seen.imag).max(initial=0.0))
     if ringing * step > 1.0:
-        return f"a mode rings at {ringing / (2 * np.pi):.3g} Hz, within one of ngspice's steps ({step:.2g} s)"
+        return f"a mode rings at {ringing / (2 * np.pi):.3g} Hz, within one of {whose} steps ({step:.2g} s)"
     return ""
-
-
-def replay_deck(context: Context, noise: FloatArray, interval: float, folder: Path) -> str:
-    """The deck on disk, with the waveforms of its noise sources, and nothing else, read from files."""
-    assert context.deck is not None
-    lines = context.deck.top_level()
-    replace: dict[str, str] = {}
-    extra: list[str] = [".options xtrtol=7"]  # code models would force trtol=1
-    # A file source loses the thread at its last row, so there is one more than is run.
-    noise = np.vstack([noise, noise[-1:]])
-    instants = np.arange(len(noise)) * interval
-    for first in range(0, noise.shape[1], CHANNELS):
-        block = noise[:, first : first + CHANNELS]
-        width = block.shape[1]
-        file = folder / f"noise{first // CHANNELS}.txt"
-        np.savetxt(file, np.column_stack([instants, block]), fmt="%.17g")
-        nodes = [f"replay_{first + k}" for k in range(width)]
-        model = f"replay_model_{first}"
-        extra += [
-            f"areplay_{first} %v([{' '.join(nodes)}]) {model}",
-            f'.model {model} filesource (file="{file.name}" amploffset=[{" 0" * width}] amplscale=[{" 1" * width}] '
-            "timeoffset=0 timescale=1 timerelative=false amplstep=false)",
-        ]
-        for node, element in zip(nodes, context.elements[first : first + CHANNELS], strict=True):
-            p, n = lines[element].text.split()[1:3]
-            replace[element] = f"e{element} {p} {n} {node} 0 1"
-    return context.deck.text(replace, tuple(extra))
 
 
 def at_samples(time: FloatArray, values: FloatArray, interval: float) -> FloatArray:

@@ -15,14 +15,14 @@ from spu.base.constants import UNIT_NOISE_DENSITY
 from spu.base.errors import NgspiceFailed
 from spu.circuit.circuit import stamp_circuit
 from spu.crosscheck.context import Context, Sweep
-from spu.crosscheck.decks.linearised import fresh
 from spu.crosscheck.levels.power import smallest_change
 from spu.crosscheck.result import Level
 from spu.emulator.equations.linear import probe_matrix
 from spu.emulator.laws.timing import sweep_integral
-from spu.spice.reader.noise import plain_path
-from spu.spice.simulators.ngspice import Step
-from spu.spice.simulators.ngspice import run as run_ngspice
+from spu.spice.simulators.analyses import Ac, Decades, DeclaredNoise, Noise
+
+NEEDS = (Ac, Noise)
+"""Of the simulator; a netlist from elsewhere may need more."""
 
 POINTWISE = 1e-7
 """Of each transfer function's peak. Both sides solve the same linear equations in double precision."""
@@ -62,32 +62,18 @@ def run(context: Context) -> Level:
     coarse = min(times.per_decade, NOISE_POINTS)
     stride = -(-times.per_decade // coarse)
     fine = coarse * stride
-    # .ac stretches its steps to end at the last frequency, .noise does not: it has to be one of both.
+    # ngspice's .ac stretches its steps to end at the last frequency, .noise does not: it has to be one of both.
     high = times.low * 10.0 ** (np.ceil(np.log10(times.high / times.low) * coarse) / coarse) * (1.0 + 1e-9)
-    sweep = f"{times.low!r} {float(high)!r}"
+    every, sweep = Decades(times.low, float(high), fine), Decades(times.low, float(high), coarse)
     stated = _stated(context)
     reference = context.elements[0]
-    steps = [
-        Step(
-            (
-                f"alter {element} acmag=1",
-                f"ac dec {fine} {sweep}",
-                f"alter {element} acmag=0",
-            ),
-            "ac",
-            ("frequency", *context.vectors),
-        )
-        for element in context.elements
-    ]
-    steps += [
-        Step((*fresh(context.deck, reference), f"noise v({vector}) {reference} dec {coarse} {sweep} 1"), "noise")
-        for vector in context.vectors
-    ]
-    found = run_ngspice(context.deck.text(), steps, time_limit=context.time_limit)
+    gains = [Ac(element, every, context.vectors) for element in context.elements]
+    noises = [Noise((vector,), reference, sweep, contributions=True) for vector in context.vectors]
+    found = context.run(context.deck.text(), *gains, *noises)
     count = len(circuit.sources)
-    frequencies = found[0]["frequency"].real
+    frequencies = found[0]["frequency"]
     measured = np.stack(
-        [np.stack([sweep[name] for name in context.vectors], axis=1) for sweep in found[:count]], axis=2
+        [np.stack([swept[name] for name in context.vectors], axis=1) for swept in found[:count]], axis=2
     )
     exact = law.transfer(frequencies)
     point, i, k = _pointwise(measured, exact)
@@ -100,7 +86,7 @@ def run(context: Context) -> Level:
     others = False
     amiss = not max(density_errors[~deaf].max(initial=0.0), stray) <= DENSITY
     if point <= POINTWISE + rounding and amiss:
-        total = _totals(context, measured[::stride], heard, reference, f"dec {coarse} {sweep}")
+        total = _totals(context, measured[::stride], heard, reference, sweep)
         if total <= DENSITY:  # other elements make the same noise at every readout
             others, stray = True, 0.0
             density_errors = np.where(deaf, density_errors, total)
@@ -189,7 +175,7 @@ def run(context: Context) -> Level:
 def _stated(context: Context) -> FloatArray:
     """(m,) densities, V^2/Hz, of the unit sources that ``.noise`` is deaf to, by what the deck's own sources declare.
 
-    Ngspice is asked for that, not the text. Of all others, and where a user has said how strong a source is, it
+    The simulator is asked for that, not the text. Of all others, and where a user has said how strong a source is, it
     is the unit density.
     """
     densities = np.full(len(context.circuit.sources), UNIT_NOISE_DENSITY**2)
@@ -197,14 +183,12 @@ def _stated(context: Context) -> FloatArray:
     asked = {} if fixture is None else {k: source for k, source in enumerate(fixture.stated) if source is not None}
     if fixture is None or not asked:
         return densities
-    commands = tuple(f"let stated{k} = @{source.element}[coeffs]" for k, source in asked.items())
-    names = tuple(f"stated{k}" for k in asked)
-    step = Step(("tran 1e-15 1e-15 uic", *commands), "tran", names)
-    (found,) = run_ngspice(fixture.tapped.text(), [step], time_limit=context.time_limit)
+    elements = tuple(source.element for source in asked.values())
+    question = DeclaredNoise(elements, tuple(source.kind for source in asked.values()))
+    (found,) = context.run(fixture.tapped.text(), question)
     for k, source in asked.items():
-        values = np.append(found[f"stated{k}"].real, [0.0] * 5)
-        amplitude, interval = (values[0], values[1]) if source.kind == "trnoise" else (values[3], values[1])
-        densities[k] = 2.0 * amplitude**2 * interval / source.gain**2
+        _, interval, _, rms, _ = found[source.element]
+        densities[k] = 2.0 * rms**2 * interval / source.gain**2
     return densities
 
 
@@ -272,20 +256,19 @@ def _heard(
     context: Context, frequencies: FloatArray, gain: FloatArray, runs: list[dict[str, NDArray]], stated: FloatArray
 ) -> _Heard:
     """Sort what ``.noise`` found at frequencies (f,), where the power gains (f, p, m) of the sources were measured."""
-    swept = runs[0]["frequency"].real
+    swept = runs[0]["frequency"]
     if len(swept) != len(frequencies) or np.abs(swept / frequencies - 1.0).max() > 1e-8:
-        raise NgspiceFailed("ngspice's .noise and .ac did not sweep the same frequencies")
+        raise NgspiceFailed(f"{context.simulator.name}'s .noise and .ac did not sweep the same frequencies")
     silenced = frozenset[str]() if context.fixture is None else context.fixture.silenced
     heard = np.zeros_like(gain)
     total, meant = np.zeros(gain.shape[:2]), np.zeros(gain.shape[:2])
     stray = 0.0
-    for i, vectors in enumerate(runs):
-        each = {plain_path(name.removeprefix("onoise_")): found.real**2 for name, found in vectors.items()}
+    for i, each in enumerate(runs):
         for k, resistor in enumerate(context.resistors):
             if resistor in each:
                 heard[:, i, k] = each[resistor]
-        total[:, i] = each["spectrum"]
-        meant[:, i] = each["spectrum"] - sum(each[name] for name in silenced if name in each)
+        total[:, i] = each["total"]
+        meant[:, i] = each["total"] - sum(each[name] for name in silenced if name in each)
         power = float((meant[:, i] * frequencies).sum())
         unexplained = float((np.abs(meant[:, i] - heard[:, i].sum(axis=1)) * frequencies).sum())
         stray = max(stray, unexplained / power if power > 0 else 0.0)
@@ -311,7 +294,7 @@ def _densities(gain: FloatArray, heard: FloatArray, rounding: float) -> tuple[Fl
     return densities, error
 
 
-def _totals(context: Context, transfer: ComplexArray, heard: _Heard, reference: str, sweep: str) -> float:
+def _totals(context: Context, transfer: ComplexArray, heard: _Heard, reference: str, sweep: Decades) -> float:
     """How far all noise together is from what the device's sources make, at the readouts and between pairs of them.
 
     The noise of a resistor may come from two that stand for it: then neither is the device's, but their sum is. The
@@ -331,23 +314,12 @@ def _totals(context: Context, transfer: ComplexArray, heard: _Heard, reference: 
         return worst
     pairs = list(combinations(range(own.shape[1]), 2))
     pairs = pairs[:: -(-len(pairs) // MOST_PAIRS)] if pairs else []
-    steps = [
-        Step(
-            (
-                *fresh(context.deck, reference),
-                f"alter {reference} acmag=1",
-                f"noise v({context.vectors[i]},{context.vectors[j]}) {reference} {sweep}",
-            ),
-            "noise",
-            ("onoise_spectrum",),
-        )
-        for i, j in pairs
-    ]
-    found = run_ngspice(context.deck.text(), steps, time_limit=context.time_limit) if steps else []
+    between = [Noise((context.vectors[i], context.vectors[j]), reference, sweep) for i, j in pairs]
+    found = context.run(context.deck.text(), *between) if between else []
     for (i, j), vectors in zip(pairs, found, strict=True):
         expected = (np.abs(sources[:, i] - sources[:, j]) ** 2).sum(axis=1)
         size = own[:, i] + own[:, j]
-        worst = max(worst, error(vectors["onoise_spectrum"].real ** 2, expected, size))
+        worst = max(worst, error(vectors["total"], expected, size))
     return worst
 
 

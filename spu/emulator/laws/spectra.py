@@ -168,14 +168,16 @@ class Spectra:
     frequencies, exact:
         (f,) Hz, (f, q, q) V^2/Hz: the emulator's.
     sweep_frequencies, sweep:
-        ngspice's ``.ac`` transfer functions with the densities of its sources, (g,) and (g, q, q); None where level
-        ``ac`` did not run.
+        The simulator's ``.ac`` transfer functions with the densities of its sources, (g,) and (g, q, q); None
+        where level ``ac`` did not run.
     noise_frequencies, noise:
-        ngspice's ``.noise``, (h,) and (h, q): densities alone.
+        Its ``.noise``, (h,) and (h, q): densities alone.
     transient:
-        Welch's estimate from ngspice's transient; None where level ``noise`` did not run.
+        Welch's estimate from its transient; None where level ``noise`` did not run.
     expected:
         What is expected of it: sampled and held noise, window and aliasing included, (w, q, q).
+    simulator:
+        What found all but the emulator's.
     """
 
     cells: tuple[str, ...]
@@ -188,6 +190,7 @@ class Spectra:
     noise: FloatArray | None = None
     transient: Estimate | None = None
     expected: ComplexArray | None = None
+    simulator: str = "ngspice"
 
 
 @dataclass(frozen=True, eq=False)

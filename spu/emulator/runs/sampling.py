@@ -12,10 +12,10 @@ import scipy.sparse as sp
 
 from spu.base.arrays import FloatArray, Matrix
 from spu.base.display import Shown
+from spu.base.distances import on_one_pattern
 from spu.base.errors import UsageError
 from spu.base.interrupt import Interrupt
 from spu.base.sparse import row_numbers, with_data
-from spu.emulator.distances import frobenius, on_one_pattern
 from spu.emulator.dynamics import LinearDynamics, slowest
 from spu.emulator.laws.estimate import about_sample_mean, independent_error, trajectory_error
 from spu.emulator.laws.large import Midpoint, SparseStationary
@@ -215,7 +215,7 @@ def _sample(
         time_constants=law.time_constants,
         samples=drawn.samples,
         effective_samples=drawn.effective_samples,
-        expected_relative_error=_expected(problem, found["covariance"], drawn.mean_error, drawn.covariance_error),
+        expected_relative_error=_expected(problem, found, drawn.mean_error, drawn.covariance_error),
         covariance_error=drawn.covariance_error,
         mean_error=drawn.mean_error,
         seconds=time.perf_counter() - started,
@@ -234,16 +234,14 @@ def _sample(
 
 
 def _expected(
-    problem: QuadraticProblem | None, covariance: Matrix, mean_error: FloatArray, covariance_error: Matrix
+    problem: QuadraticProblem | None, found: dict[str, Any], mean_error: FloatArray, covariance_error: Matrix
 ) -> float | None:
     """Root mean square of the statistical part of the answer's relative error; None without a target."""
     if problem is None:
         return None
-    if problem.answer == "mean":
-        error, size = frobenius(mean_error), frobenius(problem.target_mean)
-    else:
-        error, size = frobenius(covariance_error), frobenius(on_one_pattern(covariance, problem.target_covariance)[1])
-    return error / size if size > 0 else None
+    answer = problem.kind.answer
+    there, error = answer.of(found["mean"], found["covariance"]), answer.error(mean_error, covariance_error)
+    return answer.expected(there, answer.target(problem), error)
 
 
 def member_seed(seed: int, number: int) -> int:
@@ -314,7 +312,7 @@ def _simulate_ensemble(
         time_constants=slowest(laws).time_constants,
         samples=sum(run.samples for run in runs),
         effective_samples=sum(run.effective_samples for run in runs),
-        expected_relative_error=_expected(problem, merged["covariance"], mean_error, covariance_error),
+        expected_relative_error=_expected(problem, merged, mean_error, covariance_error),
         covariance_error=covariance_error,
         mean_error=mean_error,
         seconds=time.perf_counter() - started,

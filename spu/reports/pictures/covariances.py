@@ -26,14 +26,18 @@ if TYPE_CHECKING:
     from spu.emulator.runs.sampling import Simulation
 
 
-_CORNERS = {"ideal": "ideal model", "emulator": "emulator", "samples": "samples", "ngspice": "ngspice"}
+def _corners(covariances: Mapping[str, FloatArray]) -> dict[str, str]:
+    """Those that do not scatter, with what they are called in titles."""
+    exact = (name for name in covariances if not name.endswith(" transient"))
+    return {name: "ideal model" if name == "ideal" else name for name in exact}
+
 
 _MOST_READOUTS = 100  # of a trace
 
 
 def draw_covariances(variables: Sequence[str], covariances: Mapping[str, FloatArray]) -> Figure:
     """Draw the covariances of the corners on one scale; beneath, how they differ from the first."""
-    figure = new_figure(4.2 * sum(name in covariances for name in _CORNERS) + 1.2, 8.4)
+    figure = new_figure(4.2 * len(_corners(covariances)) + 1.2, 8.4)
     _covariances(figure, variables, covariances)
     return figure
 
@@ -41,7 +45,8 @@ def draw_covariances(variables: Sequence[str], covariances: Mapping[str, FloatAr
 def _covariances(figure: Figure | SubFigure, variables: Sequence[str], covariances: Mapping[str, FloatArray]) -> None:
     import numpy as np
 
-    shown = [name for name in _CORNERS if name in covariances]
+    titles = _corners(covariances)
+    shown = list(titles)
     axes: Any = np.array(figure.subplots(2, len(shown), squeeze=False))
     reference = covariances[shown[0]]
     scale = common_scale([covariances[name] for name in shown])
@@ -50,17 +55,17 @@ def _covariances(figure: Figure | SubFigure, variables: Sequence[str], covarianc
     unit = 10.0 ** np.floor(np.log10(fine))
     for k, name in enumerate(shown):
         image = heat_map(axes[0, k], covariances[name], variables, scale)
-        axes[0, k].set_title(f"covariance: {_CORNERS[name]}")
+        axes[0, k].set_title(f"covariance: {titles[name]}")
         if k == 0:
             continue
         gap = float(np.linalg.norm(differences[k - 1]) / (np.linalg.norm(reference) or 1.0))
         below = heat_map(axes[1, k], differences[k - 1], variables, fine, unit)
-        axes[1, k].set_title(f"{_CORNERS[name]} - {_CORNERS[shown[0]]}\n({gap:.1e} of it, Frobenius)")
+        axes[1, k].set_title(f"{titles[name]} - {titles[shown[0]]}\n({gap:.1e} of it, Frobenius)")
     figure.colorbar(image, ax=list(axes[0]), shrink=0.85, label="problem units squared")
     axes[1, 0].axis("off")
     axes[1, 0].text(
         *(0.5, 0.5),
-        f"Right: differences to the {_CORNERS[shown[0]]},\non a scale of their own "
+        f"Right: differences to the {titles[shown[0]]},\non a scale of their own "
         f"(numbers: times {unit:.0e}).\n\n"
         "Numbers, or a minus sign on\nnegative entries, where there is room.",
         ha="center",
@@ -76,7 +81,7 @@ def draw_check(variables: Sequence[str], covariances: Mapping[str, FloatArray], 
     if spectra is None:
         return draw_covariances(variables, covariances)
     rows = 2 if panel_count(spectra) > 3 else 1
-    figure = new_figure(4.2 * max(3, sum(name in covariances for name in _CORNERS)) + 1.2, 9.0 + 4.0 * rows)
+    figure = new_figure(4.2 * max(3, len(_corners(covariances))) + 1.2, 9.0 + 4.0 * rows)
     parts: Any = figure.subfigures(2, 1, height_ratios=[8.4, 0.6 + 4.0 * rows])
     _covariances(parts[0], variables, covariances)
     spectra_panels(parts[1], spectra)

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 _FLOOR = 2e-3  # of the highest noise density (V/sqrt(Hz)): 54 dB below it a picture ends
 
-_WELCH = "ngspice transient: Welch, 95 % band"
+_WELCH = "{} transient: Welch, 95 % band"
 
 _MARKS = 28  # markers on a curve
 
 
 def draw_spectra(spectra: Spectra) -> Figure:
-    """Draw noise densities of a few cells and how pairs of them go together, by emulator and ngspice."""
+    """Draw noise densities of a few cells and how pairs of them go together, by emulator and simulator."""
     rows = 2 if panel_count(spectra) > 3 else 1
     figure = new_figure(4.6 * min(3, panel_count(spectra)) + 0.6, 0.9 + 3.9 * rows)
     spectra_panels(figure, spectra)
@@ -70,15 +70,15 @@ def _density(axes: Axes, spectra: Spectra, k: int) -> None:
         found = np.sqrt(estimate.density[:, k, k].real)
         low, high = np.sqrt(estimate.band())
         at = estimate.frequencies
-        axes.fill_between(at, low * found, high * found, color="0.8", label=_WELCH)
+        axes.fill_between(at, low * found, high * found, color="0.8", label=_WELCH.format(spectra.simulator))
         shown = np.sqrt(expected[:, k, k].real)
         _expected(axes, at, shown)
     axes.plot(spectra.frequencies, np.sqrt(spectra.exact[:, k, k].real), "k-", linewidth=1.3, label="emulator, exact")
     if spectra.sweep is not None and spectra.sweep_frequencies is not None:
         measured = np.sqrt(spectra.sweep[:, k, k].real)
-        _marks(axes, spectra.sweep_frequencies, measured, "o", "ngspice .ac and source densities")
+        _marks(axes, spectra.sweep_frequencies, measured, "o", f"{spectra.simulator} .ac and source densities")
     if spectra.noise is not None and spectra.noise_frequencies is not None:
-        _marks(axes, spectra.noise_frequencies, np.sqrt(spectra.noise[:, k]), "x", "ngspice .noise")
+        _marks(axes, spectra.noise_frequencies, np.sqrt(spectra.noise[:, k]), "x", f"{spectra.simulator} .noise")
 
 
 def _togetherness(axes: Axes, spectra: Spectra, a: int, b: int) -> None:
@@ -95,12 +95,14 @@ def _togetherness(axes: Axes, spectra: Spectra, a: int, b: int) -> None:
         # To first order, as of a correlation coefficient from that many independent pairs.
         half = 1.96 * (1.0 - ideal**2) / np.sqrt(estimate.freedom)
         low, high = np.clip(found - half, -1, 1), np.clip(found + half, -1, 1)
-        axes.fill_between(estimate.frequencies, low, high, color="0.8", label=_WELCH)
+        axes.fill_between(estimate.frequencies, low, high, color="0.8", label=_WELCH.format(spectra.simulator))
         _expected(axes, estimate.frequencies, ideal)
     axes.axhline(0.0, color="0.6", linewidth=0.8)
     axes.plot(spectra.frequencies, normal(spectra.exact), "k-", linewidth=1.3, label="emulator, exact")
     if spectra.sweep is not None and spectra.sweep_frequencies is not None:
-        _marks(axes, spectra.sweep_frequencies, normal(spectra.sweep), "o", "ngspice .ac and source densities")
+        _marks(
+            axes, spectra.sweep_frequencies, normal(spectra.sweep), "o", f"{spectra.simulator} .ac and source densities"
+        )
 
 
 def _expected(axes: Axes, at: FloatArray, values: FloatArray) -> None:

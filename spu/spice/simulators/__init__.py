@@ -1,1 +1,11 @@
-"""Ways to run a netlist, one file a simulator."""
+"""Ways to run a netlist, one file a simulator; the check asks them for analyses as data.
+
+Imports stay few: the child process that holds ngspice passes through here.
+"""
+
+from spu.spice.simulators.ngspice import Ngspice
+from spu.spice.simulators.simulator import SIMULATORS, Simulator, find_simulator, register
+
+__all__ = ["SIMULATORS", "Simulator", "find_simulator", "register"]
+
+register(Ngspice())

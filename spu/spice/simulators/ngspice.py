@@ -8,19 +8,35 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spu.base.errors import DeckError, NgspiceFailed, NgspiceMissing
+from spu.base.errors import DeckError, NgspiceFailed, NgspiceMissing, NotServed
 from spu.base.process import child, scratch_folder
+from spu.spice.simulators.analyses import (
+    Ac,
+    Analysis,
+    DcSweep,
+    Decades,
+    DeclaredNoise,
+    Noise,
+    OperatingPoint,
+    Transient,
+    Waveforms,
+)
+from spu.spice.simulators.simulator import Simulator
+
+if TYPE_CHECKING:
+    from spu.spice.deck import Deck
 
 INSTALL = "install the packages ngspice and libngspice0 (Debian, Ubuntu: apt-get install ngspice libngspice0)"
 
@@ -30,6 +46,168 @@ _LONGEST = 1e6  # s: more than that the system's clocks do not take
 _LIBC = ctypes.CDLL(None)
 _SET_PARENT_DEATH_SIGNAL = 1
 """Of Linux's prctl."""
+
+
+CHANNELS = 12
+"""Of one file source: ngspice's reader has a line buffer of 512 characters."""
+
+
+class Ngspice(Simulator):
+    """ngspice, as a library in a child process."""
+
+    name = "ngspice"
+    dialect = "ngspice"
+    analyses = (OperatingPoint, DcSweep, Ac, Noise, Transient, DeclaredNoise, Waveforms)
+
+    def run(
+        self, deck: str, analyses: Sequence[Analysis], *, time_limit: float, folder: str | Path | None = None
+    ) -> list[dict[str, NDArray[Any]]]:
+        """Run a netlist; as `Simulator.run`, with the time limit for each child process."""
+        found: list[dict[str, NDArray[Any]]] = []
+        for part in _parts(analyses):
+            steps = [translated(analysis, deck) for analysis in part]
+            raw = run(deck, steps, time_limit=time_limit, folder=folder)
+            found += [_named(analysis, vectors) for analysis, vectors in zip(part, raw, strict=True)]
+        return found
+
+    def driven(self, deck: Deck, waveforms: Waveforms, folder: Path) -> str:
+        """Read the waveforms from files, by ngspice's file sources."""
+        lines = deck.top_level()
+        replaced: dict[str, str] = {}
+        extra: list[str] = [".options xtrtol=7"]  # code models would force trtol=1
+        # A file source loses the thread at its last row, so there is one more than is run.
+        values = np.vstack([waveforms.values, waveforms.values[-1:]])
+        instants = np.arange(len(values)) * waveforms.interval
+        for first in range(0, values.shape[1], CHANNELS):
+            block = values[:, first : first + CHANNELS]
+            width = block.shape[1]
+            file = folder / f"noise{first // CHANNELS}.txt"
+            np.savetxt(file, np.column_stack([instants, block]), fmt="%.17g")
+            nodes = [f"replay_{first + k}" for k in range(width)]
+            model = f"replay_model_{first}"
+            extra += [
+                f"areplay_{first} %v([{' '.join(nodes)}]) {model}",
+                f'.model {model} filesource (file="{file.name}" amploffset=[{" 0" * width}] amplscale=[{" 1" * width}] '
+                "timeoffset=0 timescale=1 timerelative=false amplstep=false)",
+            ]
+            for node, element in zip(nodes, waveforms.elements[first : first + CHANNELS], strict=True):
+                p, n = lines[element].text.split()[1:3]
+                replaced[element] = f"e{element} {p} {n} {node} 0 1"
+        return deck.text(replaced, tuple(extra))
+
+    def available(self) -> bool:
+        """Whether its library is there."""
+        try:
+            library()
+        except NgspiceMissing:
+            return False
+        return True
+
+    def version(self) -> str:
+        """What the program says of itself: Debian's library comes from the same source."""
+        program = shutil.which("ngspice")
+        if program is None:
+            return "no program of that name (the library is what is used)"
+        try:
+            done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            return super().version()
+        words = done.stdout.replace("*", " ").split()
+        said = (word.removeprefix("ngspice-") for word in words if word.startswith("ngspice-"))
+        return next(said, super().version())
+
+
+def _parts(analyses: Sequence[Analysis]) -> list[list[Analysis]]:
+    """Analyses by the child process that they share.
+
+    A run in time leaves the generator of random numbers with one in store that no seed takes away, so a seeded one
+    comes before all others of its process.
+    """
+    parts: list[list[Analysis]] = [[]]
+    for analysis in analyses:
+        timed = any(isinstance(before, (Transient, DeclaredNoise)) for before in parts[-1])
+        if timed and isinstance(analysis, Transient) and analysis.seed is not None:
+            parts.append([])
+        parts[-1].append(analysis)
+    return parts
+
+
+def translated(analysis: Analysis, deck: str) -> Step:
+    """An analysis of a deck in ngspice's words.
+
+    Raises
+    ------
+    NotServed
+        For one that is none of `Ngspice.analyses`.
+    """
+    match analysis:
+        case OperatingPoint(vectors):
+            return Step(("op",), "op", vectors)
+        case DcSweep(source, first, last, points, vectors):
+            step = (last - first) / (points - 1)
+            beyond = last + 5e-10 * (last - first)  # rounding must not cost the last point
+            return Step((f"dc {source} {_word(first)} {_word(beyond)} {_word(step)}",), "dc", vectors)
+        case Ac(source, sweep, vectors):
+            commands = (f"alter {source} acmag=1", f"ac {_decades(sweep)}", f"alter {source} acmag=0")
+            return Step(commands, "ac", ("frequency", *vectors))
+        case Noise(output, reference, sweep, contributions):
+            # ngspice makes code models of POLY, and takes them for dead in a second noise analysis of one circuit.
+            poly = any("poly" in word for line in deck.lower().splitlines() for word in line.split()[3:])
+            command = f"noise v({','.join(output)}) {reference} {_decades(sweep)}"
+            return Step(
+                (
+                    *(["reset"] if poly else []),
+                    f"alter {reference} acmag=1",
+                    f"{command} 1" if contributions else command,
+                    f"alter {reference} acmag=0",
+                ),
+                "noise",
+                None if contributions else ("frequency", "onoise_spectrum"),
+            )
+        case Transient(stop, limit, interval, vectors, from_zero, seed):
+            run = f"tran {_word(interval)} {_word(stop)} 0 {_word(limit)}{' uic' if from_zero else ''}"
+            seeds = () if seed is None else (f"setseed {seed}",)
+            return Step((*seeds, *save(vectors), run, "delete all"), "tran", ("time", *vectors), stop)
+        case DeclaredNoise(elements):
+            # A source reads its parameters when something is run.
+            ask = (f"let declared{k} = @{element}[coeffs]" for k, element in enumerate(elements))
+            names = tuple(f"declared{k}" for k in range(len(elements)))
+            return Step(("tran 1e-15 1e-15 uic", *ask), "tran", names)
+    raise NotServed(f"the simulator ngspice has no {analysis.called}")
+
+
+def _word(number: float) -> str:
+    return repr(float(number))
+
+
+def _decades(sweep: Decades) -> str:
+    return f"dec {sweep.per_decade} {_word(sweep.low)} {_word(sweep.high)}"
+
+
+def _named(analysis: Analysis, vectors: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """What ngspice brought back, by the names and in the units of the analysis."""
+    match analysis:
+        case OperatingPoint():  # currents have a # in their names
+            return {name: values.real for name, values in vectors.items() if "#" not in name}
+        case Ac():
+            return {**vectors, "frequency": vectors["frequency"].real}
+        case Noise():
+            from spu.spice.reader.noise import plain_path  # what the child need not import
+
+            found = {"frequency": vectors["frequency"].real, "total": vectors["onoise_spectrum"].real ** 2}
+            each = {name for name in vectors if name.startswith("onoise_")} - {"onoise_spectrum"}
+            if analysis.contributions:
+                found |= {plain_path(name.removeprefix("onoise_")): vectors[name].real ** 2 for name in each}
+            return found
+        case DeclaredNoise(elements, functions):
+            named = {}
+            for k, (element, function) in enumerate(zip(elements, functions, strict=True)):
+                values = np.resize(np.append(vectors[f"declared{k}"].real, [0.0] * 5), 5)
+                # trnoise(rms, sample time, ...) is always normal, with the mean zero.
+                normal = np.array([2.0, values[1], 0.0, values[0], 0.0])
+                named[element] = normal if function == "trnoise" else values
+            return named
+    return {name: values.real for name, values in vectors.items()}
 
 
 @dataclass(frozen=True)

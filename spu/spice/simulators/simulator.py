@@ -1,0 +1,144 @@
+"""What a simulator is to the check, and the register of those that there are."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from spu.base.errors import NotServed, UsageError
+from spu.base.names import shorten, suggest
+from spu.spice.simulators.analyses import Analysis, Waveforms
+
+if TYPE_CHECKING:
+    from spu.spice.deck import Deck
+
+
+class Simulator(ABC):
+    """A program that runs netlists.
+
+    Attributes
+    ----------
+    name:
+        What users call it; what it found stands under that name in a `spu.Check`.
+    dialect:
+        Name of the dialect whose netlists `run` takes.
+    analyses:
+        Kinds of analysis that it can serve.
+    """
+
+    name: str
+    dialect: str = "ngspice"
+    analyses: tuple[type[Analysis], ...]
+
+    @abstractmethod
+    def run(
+        self, deck: str, analyses: Sequence[Analysis], *, time_limit: float, folder: str | Path | None = None
+    ) -> list[dict[str, NDArray[Any]]]:
+        """Run a netlist.
+
+        Parameters
+        ----------
+        deck:
+            Its text, without analyses.
+        analyses:
+            What to do with it, one after the other.
+        time_limit:
+            Seconds for all of it.
+        folder:
+            Where files lie that the netlist reads.
+
+        Returns
+        -------
+        list of dict
+            For each analysis its vectors by name, all that were asked for: see `spu.spice.simulators.analyses`.
+
+        Raises
+        ------
+        NgspiceMissing
+            If the simulator is not there.
+        DeckError
+            If it does not take the netlist.
+        NgspiceFailed
+            If it failed, or took too long.
+        NotServed
+            For an analysis that it has not.
+        """
+
+    def driven(self, deck: Deck, waveforms: Waveforms, folder: Path) -> str:  # noqa: ARG002
+        """Give the text of a netlist with voltage sources that follow waveforms; files that it reads go to ``folder``.
+
+        Raises
+        ------
+        NotServed
+            If it has no such sources.
+        """
+        raise NotServed(self.lacks(Waveforms))
+
+    def available(self) -> bool:
+        """Whether it is installed."""
+        return True
+
+    def version(self) -> str:
+        """What it says of its version; in words where it says nothing."""
+        return "does not say"
+
+    def serves(self, analysis: type[Analysis]) -> bool:
+        """Whether it has a kind of analysis."""
+        return analysis in self.analyses
+
+    def lacks(self, *analyses: type[Analysis]) -> str:
+        """Say which of some kinds of analysis it has not; empty if it has them all."""
+        missing = [analysis.called for analysis in analyses if not self.serves(analysis)]
+        return f"the simulator {self.name} has no {' and no '.join(missing)}" if missing else ""
+
+    def require(self, *analyses: type[Analysis]) -> None:
+        """Refuse what it has not.
+
+        Raises
+        ------
+        NotServed
+            Naming the kinds of analysis.
+        """
+        if missing := self.lacks(*analyses):
+            raise NotServed(missing)
+
+
+SIMULATORS: dict[str, Simulator] = {}
+"""Simulators by name; `register` adds one."""
+
+CORNERS = ("ideal", "emulator", "samples")
+"""What a simulator cannot be called: results stand under its name beside these."""
+
+
+def register(simulator: Simulator) -> Simulator:
+    """Add a simulator to `SIMULATORS`; one of the same name is replaced.
+
+    Raises
+    ------
+    UsageError
+        If it is called like another corner of a check.
+    """
+    if simulator.name in CORNERS:
+        raise UsageError(f"a simulator cannot be called {simulator.name}: a check calls something else so")
+    SIMULATORS[simulator.name] = simulator
+    return simulator
+
+
+def find_simulator(given: str | Simulator) -> Simulator:
+    """The simulator of a name; one that is given stays as it is.
+
+    Raises
+    ------
+    UsageError
+        If there is none of that name.
+    """
+    if isinstance(given, Simulator):
+        return given
+    found = SIMULATORS.get(given) if isinstance(given, str) else None
+    if found is None:
+        raise UsageError(f"no simulator {shorten(given)}; {suggest(given, SIMULATORS)}")
+    return found
