@@ -64,12 +64,16 @@ class CouplerLook:
 
 @dataclass(frozen=True)
 class Look:
-    """The cells and couplers of a device, or the first of them, and how many there are in all."""
+    """The cells and couplers of a device, or the first of them, and how many there are in all.
+
+    ``at_rest`` says whether figures are those of small signals about a state of rest.
+    """
 
     cells: tuple[CellLook, ...]
     couplers: tuple[CouplerLook, ...]
     cell_count: int
     coupler_count: int
+    at_rest: bool = False
 
     @property
     def complete(self) -> bool:
@@ -86,7 +90,7 @@ def look_at(device: Device, limit: int | None = None) -> Look:
 
     def total(quantity: str, power: int = 1) -> Any:
         """Sum of a quantity at every node: of the cell and the couplers that end there."""
-        found = at_rest.get(quantity, 0.0)
+        found: Any = at_rest.get(quantity, 0.0)
         for columns, nodes in ((device.cell_columns, [np.arange(n)]), (device.coupler_columns, ends.T)):
             if quantity in columns.arrays:
                 values = np.nan_to_num(columns.arrays[quantity] ** power)
@@ -117,7 +121,7 @@ def look_at(device: Device, limit: int | None = None) -> Look:
             strengths[quantity + sign] = size / scale if scale > 0 else 0.0
         kind = max(strengths, key=lambda key: strengths[key], default="none")
         couplers.append(CouplerLook(coupler.a, coupler.b, coupler.values, kind, strengths.get(kind, 0.0)))
-    return Look(cells, tuple(couplers), n, len(ends))
+    return Look(cells, tuple(couplers), n, len(ends), bool(at_rest))
 
 
 _SLOPES = {
@@ -147,7 +151,7 @@ def _at_rest(device: Device) -> dict[str, FloatArray]:
         return {}
     found: dict[str, FloatArray] = {}
     for part, mask in zip(parts, held, strict=True):
-        c1, c2, c3 = (np.nan_to_num(device.cell_columns.arrays[key]) for key in part.keys)
+        c1, c2, c3 = [np.nan_to_num(device.cell_columns.arrays[key]) for key in part.keys]
         quantity, power = _SLOPES[part.quantity]
         slope = (3 * c3 * x + 2 * c2) * x + c1
         found[quantity] = np.where(mask, slope if power > 0 else 1 / np.where(mask, slope, 1.0), 0.0)
@@ -195,7 +199,7 @@ def coupler_table(couplers: Sequence[CouplerLook]) -> tuple[list[str], list[list
 
 
 def _cell_row(cell: CellLook) -> list[str]:
-    values = cell.values
+    values: dict[str, Any] = cell.values
     density = values.get("noise")
     return [
         cell.name,

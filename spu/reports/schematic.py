@@ -533,12 +533,12 @@ def _notes(
     ]
     if common:
         lines.append(f"The same in every cell that has it: {', '.join(dict.fromkeys(common))}.")
-    kinds = {type(element) for group in (*cells, *couplers) for element in group.subcircuit.elements}
+    drawn = {type(element) for group in (*cells, *couplers) for element in group.subcircuit.elements}
     sounds = []
-    if Resistor in kinds:
+    if Resistor in drawn:
         thermal = f"Resistors make thermal noise 4kT/R at {device.temperature:g} K"
         sounds.append(thermal if device.temperature > 0 else "Resistors are noiseless (0 K)")
-    if NoiseCurrent in kinds:
+    if NoiseCurrent in drawn:
         sounds.append("noise: injected white current, root of the one-sided density")
     lines += [f"{'; '.join(sounds)}."] if sounds else []
     polynomials = {
