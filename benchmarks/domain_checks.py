@@ -115,7 +115,7 @@ def run_case(case: Case) -> Result:
         with warnings.catch_warnings():
             warnings.simplefilter("error", RuntimeWarning)
             if case.sparse:
-                forget_laws()
+                forget_laws(case.subject)
                 spu.emulator.laws.law.LARGE = 0
             run = spu.simulate(case.subject, **case.options)
             again = _again(rng, case)
@@ -129,7 +129,7 @@ def run_case(case: Case) -> Result:
         return result
     finally:
         if case.sparse:
-            forget_laws()
+            forget_laws(case.subject)
             spu.emulator.laws.law.LARGE = usual
     result.method = run.method
     members = len(case.laws)

@@ -28,6 +28,7 @@ from spu.base.names import suggest
 from spu.base.sparse import canonical
 from spu.compiler.advice import advise, describe
 from spu.compiler.architectures import ARCHITECTURES
+from spu.compiler.architectures.base import Architecture, Realization
 from spu.compiler.chains import Embedding, too_few_cells
 from spu.compiler.compilation import Compilation, Pass, Realized, Trace, refused_passes
 from spu.compiler.congruence import congruence
@@ -97,7 +98,8 @@ def compile_problem(
     if options.strength is None:
         options = replace(options, strength=hardware.chain_strength)
     placer = Placer(load_wiring(hardware.wiring), options)
-    made = _realize(problem, hardware, placer, architecture)
+    source = source_of(problem, hardware, placer.wiring, architecture, rounding, ensemble, *vars(options).values())
+    made = _realize(problem, hardware, placer, architecture, source)
     fields = vars(made) | {"embedding": _with_costs(made, problem, placer)}
     if quantised(made.hardware):
         found = quantise(made.device, made.hardware, problem, how=rounding, ensemble=ensemble)
@@ -110,9 +112,7 @@ def compile_problem(
         fields = fields | {"warnings": (*cast("tuple[str, ...]", fields["warnings"]), _STOPPED)}
     device = cast(Device, fields["device"])
     put_detail(device, taken, placer.wiring)
-    device.compiled_from(
-        source_of(problem, hardware, placer.wiring, architecture, rounding, ensemble, *vars(options).values())
-    )
+    device.compiled_from(source)
     return Compilation(prediction=predict_linear(fields["device"]), **fields)
 
 
@@ -143,9 +143,16 @@ def _with_costs(made: Realized, problem: QuadraticProblem, placer: Placer) -> Em
 
 
 def _realize(
-    problem: QuadraticProblem, hardware: Hardware, placer: Placer | None = None, architecture: str | None = None
+    problem: QuadraticProblem,
+    hardware: Hardware,
+    placer: Placer | None = None,
+    architecture: str | None = None,
+    source: str | None = None,
 ) -> Realized:
-    """The passes up to the device; as `compile_problem`."""
+    """The passes up to the device; as `compile_problem`.
+
+    The device knows its problem and its source before anybody asks for its law, which then stays that of the device.
+    """
     n = len(problem.variables)
     placer = placer or Placer(load_wiring(hardware.wiring), EmbeddingOptions())
     wiring = placer.wiring
@@ -173,16 +180,14 @@ def _realize(
             continue
         try:
             _require_cells(n, candidate.cells_per_variable, hardware, wiring)
-            build = partial(candidate.realize, problem, matrix)
+            build = partial(_built, candidate, problem, matrix, source)
             realization, levels = plan_levels(build, hardware)
         except Unrealizable as refusal:
             refused.append((candidate.name, refusal))
             continue
-        device = realization.device
-        device.problem = problem
         gains = realization.gain
         return Realized(
-            device=device,
+            device=realization.device,
             hardware=hardware,
             architecture=candidate.name,
             realizability=matrix.realizability,
@@ -197,6 +202,16 @@ def _realize(
             trace=Trace(matrix, tuple(refused), realization),
         )
     raise _refusal(problem, matrix, hardware, refused)
+
+
+def _built(
+    architecture: Architecture, problem: QuadraticProblem, matrix: Matrix, source: str | None, hardware: Hardware
+) -> Realization:
+    made = architecture.realize(problem, matrix, hardware)
+    made.device.problem = problem
+    if source is not None:
+        made.device.compiled_from(source)
+    return made
 
 
 def _refusal(

@@ -67,11 +67,6 @@ DEVICES = {
 def small_is_large(monkeypatch):
     """Networks of more than ten states go the way of large ones."""
     monkeypatch.setattr("spu.emulator.laws.law.LARGE", 10)
-    from spu.emulator.dynamics import forget_laws
-
-    forget_laws()
-    yield
-    forget_laws()
 
 
 def sparse_law(device):

@@ -356,10 +356,10 @@ def test_progress_is_told():
 
 MEMORY = """
     import resource, sys
-    sys.path.insert(0, {tests!r})
+    sys.path[:0] = [{tests!r}, {tests!r} + "/.."]
     import spu
     from helpers import T, rlc_pair, rc_pair
-    from test_run import chain
+    from tests.emulator.test_run import chain
 
     def peak():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024)
