@@ -88,7 +88,7 @@ class NetworkEvidence(Evidence):
         if found.mean is None:
             yield "stationary moments", f"not known: {found.why}"
         yield from super().figures()
-        yield "sampling", " ".join(_how(run))
+        yield "sampling", f"{plural(run.trajectories, 'trajectory', 'trajectories')} {_when(run)}"
         if found.mean is not None and found.covariance is not None:
             sigmas, name, count = _worst(run, found.mean, found.covariance)
             yield "sampled, exact", f"at most {sigmas:.1f} standard errors apart ({name}, the worst of {count} moments)"
@@ -153,7 +153,7 @@ class NetworkEvidence(Evidence):
 def simulation_facts(run: NetworkSimulation) -> list[tuple[str, str]]:
     """How trajectories were run, and what is known of their errors."""
     pairs = [
-        ("trajectories", " ".join(_how(run))),
+        ("trajectories", f"{run.trajectories:,}, {_when(run)}"),
         ("method", f"{run.scheme}, steps of {engineering(run.step, 's')}, in {run.pieces:.3g} pieces on average"),
         ("error of the steps", f"{run.step_error:.2g} of a deviation, or of a variance, beyond chance"),
     ]
@@ -162,12 +162,11 @@ def simulation_facts(run: NetworkSimulation) -> list[tuple[str, str]]:
     return [*pairs, *(("warning", warning) for warning in run.warnings)]
 
 
-def _how(run: NetworkSimulation) -> list[str]:
-    return [
-        plural(run.trajectories, "trajectory", "trajectories"),
-        f"read at {plural(len(run.times), 'time')},",
-        f"the last at t = {run.times[-1]:.4g} ({engineering(float(run.device_times[-1]), 's')} on the device)",
-    ]
+def _when(run: NetworkSimulation) -> str:
+    last = "interrupted before the first"
+    if len(run.times):
+        last = f"the last at t = {run.times[-1]:.4g} ({engineering(float(run.device_times[-1]), 's')} on the device)"
+    return f"read at {plural(len(run.times), 'time')}, {last}"
 
 
 def time_constants(found: NetworkPrediction) -> Iterator[tuple[str, str]]:
