@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import click
 from spu.base.errors import InputError, UsageError
 from spu.base.numbers import engineering, number, plural
 
-from .common import MAX_TABLE_ROWS, facts, print_json, print_result, table, warn, write_npz
+from .common import MAX_TABLE_ROWS, print_result, table, warn, write_npz
 from .ending import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spu.circuit.circuit import Circuit
-    from spu.compiler.network import NetworkCompilation
     from spu.device.device import Device
     from spu.emulator.laws.entropy import EntropyProduction
     from spu.emulator.predict import NetworkPrediction
@@ -46,87 +44,6 @@ def refuse_options(what: str, **options: object) -> None:
     for name, value in options.items():
         if value is not None and value is not False:
             raise UsageError(f"--{name.replace('_', '-')} is not for {what}")
-
-
-# --- compile -------------------------------------------------------------------------------
-
-
-def compile_command(
-    problem: Path,
-    output: Path,
-    *,
-    hardware: str | None,
-    architecture: str | None,
-    speedup: float,
-    force: bool,
-    seed: int,
-    as_json: bool,
-) -> int:
-    """Realize a network on hardware and write the folder."""
-    from spu.compiler.network import compile_network
-    from spu.folder import write_folder
-    from spu.folder.contents import network_summary
-    from spu.problems.network_files import load_network
-
-    given = load_network(problem)
-    try:
-        compilation = compile_network(
-            given.network,
-            hardware or given.hardware or "ideal",
-            architecture=architecture or given.architecture,
-            speedup=speedup,
-        )
-    except InputError as error:
-        in_file = (not hardware and given.hardware) or (not architecture and given.architecture)
-        if not in_file or error.file is not None:
-            raise
-        raise InputError(error.message, file=problem) from None
-    files = write_folder(output, compilation, force=force, seed=seed)
-    device = compilation.device
-    if as_json:
-        print_json(
-            {
-                "device": files[0],
-                "netlist": files[1],
-                "files": files,
-                "cells": len(device.cell_names),
-                "couplers": len(device.coupler_ends),
-                **network_summary(compilation),
-            }
-        )
-        return 0
-    for warning in compilation.warnings:
-        warn(warning)
-    click.echo(_compiled(problem, compilation, files))
-    click.echo(f"\nnext: spu simulate {shlex.quote(str(output))}    (or predict, check, inspect)")
-    return 0
-
-
-def _compiled(file: Path, compilation: NetworkCompilation, files: tuple[Path, ...]) -> str:
-    from spu.emulator.equations.langevin import UNITS
-
-    device, scales, network = compilation.device, compilation.scales, compilation.network
-    coordinate = compilation.equation.coordinate
-    kinds = "reciprocal" if network.reciprocal else "not reciprocal: no energy, no Boltzmann law"
-    lines = [
-        ("problem", f"{file}: a thermodynamic network, {plural(network.n, 'unit')}, kT = {network.kT:g}, {kinds}"),
-        ("hardware", f"{compilation.hardware.name}, {compilation.hardware.temperature:g} K"),
-        ("architecture", f"{compilation.architecture}: {compilation.reason}"),
-        ("device", f"{plural(network.n, 'cell')}, {plural(len(device.coupler_ends), 'coupler')}; hash {device.hash}"),
-        ("coordinate", f"{coordinate}: x = 1 is {engineering(scales.coordinate, UNITS[coordinate])}"),
-        (
-            "time",
-            f"one unit of the problem's is {engineering(scales.time / scales.speedup, 's')}{_sooner(scales.speedup)}",
-        ),
-        ("potential", compilation.heat),
-    ]
-    if scales.quality is not None:
-        lines.append(("damping", f"C/(G^2 L) is {scales.quality:.3g} in the stiffest cell (overdamped: << 1)"))
-    return facts([*lines, ("wrote", ", ".join(str(written) for written in files))])
-
-
-def _sooner(speedup: float) -> str:
-    return "" if speedup == 1 else f", {speedup:g} times sooner by as much more energy and noise"
 
 
 # --- predict -------------------------------------------------------------------------------

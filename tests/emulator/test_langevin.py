@@ -9,7 +9,7 @@ from scipy.stats import chi2, norm
 
 from spu.base.errors import CircuitError, InputError, UsageError
 from spu.circuit.polynomial import PolynomialCapacitor, PolynomialConductance, PolynomialElement
-from spu.compiler.network import compile_network
+from spu.compiler import compile_network
 from spu.device.device import Device
 from spu.device.lower import lower
 from spu.emulator.equations.langevin import langevin

@@ -13,7 +13,7 @@ from scipy.integrate import solve_ivp
 from scipy.stats import norm
 
 from spu.base.errors import InternalError, UsageError
-from spu.compiler.network import compile_network
+from spu.compiler import compile_network
 from spu.device.device import Device
 from spu.device.lower import lower
 from spu.emulator.equations.langevin import langevin
