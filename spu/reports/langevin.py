@@ -14,13 +14,14 @@ from spu.base.errors import CircuitError, InputError
 from spu.base.numbers import engineering, number, plural
 from spu.device.subject import circuits
 from spu.emulator.dynamics import LangevinDynamics, langevin_of
-from spu.emulator.laws.rest import UNBOUNDED, slowest_motion
+from spu.emulator.laws.rest import slowest_motion
 from spu.emulator.predict import NetworkPrediction, predict_network
 from spu.emulator.runs.relaxation import NetworkSimulation
 from spu.emulator.simulate import TRAJECTORIES, simulate_network
 from spu.problems.network import MOST_TOGETHER, ThermodynamicNetwork
 from spu.reports.document import Block, Facts, Gallery, Picture, Section, Table
 from spu.reports.evidence import Evidence, Gathering, register, whole
+from spu.reports.inspection import time_constant
 from spu.reports.pictures.networks import draw_activation, draw_histograms, draw_potentials, draw_relaxation
 from spu.studies.activation import Activation, unit_activation
 
@@ -171,13 +172,8 @@ def _when(run: NetworkSimulation) -> str:
 
 def time_constants(found: NetworkPrediction) -> Iterator[tuple[str, str]]:
     """The slowest and the fastest of small deviations from rest."""
-    slow, fast = (bounded(float(found.time_constants[k])) for k in (0, -1))
+    slow, fast = (time_constant(float(found.time_constants[k])) for k in (0, -1))
     yield "time constants", f"{slow} (slowest) to {fast}, at rest"
-
-
-def bounded(value: float) -> str:
-    """A time constant, or that there is none."""
-    return "unbounded (flat)" if value >= UNBOUNDED / 2 else engineering(value, "s")
 
 
 def moments_table(run: NetworkSimulation, exact: NetworkPrediction | None, limit: int = MOST_ROWS) -> Table:

@@ -99,7 +99,7 @@ def netlist_blocks(read: ReadNetlist) -> Iterable[Block]:
         yield Bullets(read.notes)
 
 
-@shown(Compilation)
+@shown(Compilation)  # type: ignore[type-abstract]
 def compilation_blocks(compilation: Compilation) -> Iterable[Block]:
     """What the compiler decided, and the device."""
     yield Facts(compilation.facts())
