@@ -243,7 +243,7 @@ def _densities(network: ThermodynamicNetwork) -> dict[str, tuple[FloatArray, Flo
     if network.quadratic:
         mean, covariance = network.moments()
         for name, middle, width in zip(network.variables, mean, np.sqrt(covariance.diagonal()), strict=True):
-            x = middle + width * np.linspace(-5, 5, 401)
+            x = middle + width * np.linspace(-6, 6, 401)
             found[name] = x, np.exp(-(((x - middle) / width) ** 2) / 2) / (width * np.sqrt(2 * np.pi))
         return found
     for group in network.groups:
