@@ -141,7 +141,7 @@ class LinearPasses(Passes[QuadraticProblem, LinearCompilation]):
         prediction = predict_linear(device)
         if placed is not None and placed.embedding is not None and costs is None:  # the device is as it was placed
             costs = self._with_costs(placed.embedding, made, prediction.covariance_relative_error)
-        return replace(made, warnings=tuple(warnings), embedding=costs, found=prediction)
+        return replace(made, warnings=tuple(warnings), embedding=costs, prediction=prediction)
 
     def _with_costs(self, embedding: Embedding, made: LinearCompilation, error: float | None) -> Embedding:
         """What was placed where, with the covariance's ``error``, and without correction, by the circuits' own laws."""

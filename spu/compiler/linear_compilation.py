@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -74,8 +74,8 @@ class LinearCompilation(Compilation):
         Number of quantised components.
     embedding:
         Places, chains and their cost on wired hardware; None where any two cells have a coupler.
-    found:
-        The `prediction`, where it is known already.
+    prediction:
+        Exact statistics of the device against the problem; the last pass gives them.
     """
 
     realizability: str
@@ -89,7 +89,7 @@ class LinearCompilation(Compilation):
     rounding: str | None = None
     banks: int = 0
     embedding: Embedding | None = None
-    found: Prediction | None = field(default=None, repr=False)
+    prediction: Prediction = field(default=cast(Prediction, None), repr=False)
 
     @property
     def problem(self) -> QuadraticProblem:
@@ -97,11 +97,6 @@ class LinearCompilation(Compilation):
         found = super().problem
         assert isinstance(found, QuadraticProblem)
         return found
-
-    @cached_property
-    def prediction(self) -> Prediction:
-        """Exact statistics of the device against the problem."""
-        return self.found or predict_linear(self.device)
 
     @cached_property
     def ideal(self) -> Prediction:

@@ -25,8 +25,8 @@ from spu.folder.names import (
     STATISTICS,
     deck_name,
 )
+from spu.spice import names
 from spu.spice.dialects.dialect import Dialect
-from spu.spice.names import MAX_INSTANCES, netlist_size
 from spu.spice.netlist import write_netlist
 from spu.spice.reader import ReadNetlist
 
@@ -138,7 +138,7 @@ def device_contents(
     """
     assert device.problem is not None  # the compiler has set it
     streamed: dict[str, _Writer] = {DEVICE: device.write_to}
-    if netlist_size(lower(device)) <= MAX_INSTANCES:
+    if names.netlist_size(lower(device)) <= names.MAX_INSTANCES:
         for dialect in dialects:
             for k, (member, law) in enumerate(zip(device.members(), laws, strict=True)):
                 streamed[deck_name(k, dialect.ending)] = partial(_write_deck, member, law, seed, dialect)
