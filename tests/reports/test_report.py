@@ -533,9 +533,9 @@ def test_what_cannot_be_written_is_refused_before_any_work(folder, tmp_path, mon
             report(folder, samples=samples)
     with pytest.raises(spu.SpuError, match="seed must"):
         report(folder, seed=-1)
-    with pytest.raises(spu.SpuError, match="Circuit cannot be reported on: pass a device"):
+    with pytest.raises(spu.SpuError, match="bare circuit has no netlist to be checked: pass"):
         report(lower(read_folder(folder).device), tmp_path / "circuit.html")
-    with pytest.raises(spu.SpuError, match="ndarray cannot be reported on"):
+    with pytest.raises(spu.SpuError, match=r"ndarray is no device: pass the device that spu.compile\(matrix\)"):
         report(np.eye(2), tmp_path / "matrix.html")
 
 
