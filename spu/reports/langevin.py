@@ -223,7 +223,7 @@ def _network(dynamics: LangevinDynamics) -> ThermodynamicNetwork | None:
         return None
     problem = dynamics.circuit.problem
     if isinstance(problem, ThermodynamicNetwork):
-        network = network.with_input(network.input + problem.bias).with_bias(problem.bias)
+        network = network.with_bias(problem.bias)
     return network
 
 

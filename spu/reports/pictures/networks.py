@@ -61,7 +61,10 @@ def draw_histograms(
         name = variables[k]
         panel.hist(states[:, k], bins=40, density=True, color="0.8", label="sampled")
         if name in laws:
-            panel.plot(*laws[name], color="black", linewidth=1.3, label="Boltzmann law, exact")
+            x, density = laws[name]
+            panel.plot(x, density, color="black", linewidth=1.3, label="Boltzmann law, exact")
+            seen = x[density > 1e-4 * density.max()]
+            panel.set_xlim(min(seen[0], states[:, k].min()), max(seen[-1], states[:, k].max()))
         panel.set(xlabel=name, ylabel="density")
     for panel in axes[len(chosen) :]:
         panel.axis("off")
