@@ -82,11 +82,11 @@ def test_compilations_netlists_and_spectra_show_themselves(device, tmp_path):
     deck = tmp_path / "d.cir"
     deck.write_text(spu.netlist(device))
     read = spu.read_netlist(deck)
-    spectrum = spu.spectrum(device, [1e3, 1e6])
+    spectrum = spu.spectrum(device, np.geomspace(1e3, 1e6, 20))
     compilation = spu.compile_problem([[2.0, -0.5], [-0.5, 1.0]])
     for shown, words in (
         (read, [str(deck), read.circuit.hash, read.noise[0].name, "v(cell_left)"]),
-        (spectrum, ["2 variables, 2 frequencies, 1 kHz to 1 MHz"]),
+        (spectrum, ["2 variables, 20 frequencies, 1 kHz to 1 MHz"]),
         (compilation, [compilation.reason, compilation.device.hash]),
     ):
         page = Page(shown._repr_html_())
