@@ -361,13 +361,15 @@ def _check(
         else:
             level = _run(name, context)
         found[name] = replace(level, seconds=time.perf_counter() - started)
-    if isinstance(context, nonlinear.NetworkContext):
-        return Check(found, context.variables, *context.corners(), tuple(notes), simulator=context.simulator.name)
     diagnosis = None
     if any(level.verdict == "fail" for level in found.values()):
         context.progress("diagnosis")
         lacking = fault.data.get("missing_sources", []) if fault is not None else []
         diagnosis = without_source(lacking[0]) if len(lacking) == 1 else diagnose(context)
+    if isinstance(context, nonlinear.NetworkContext):
+        corners_ = context.corners()
+        name = context.simulator.name
+        return Check(found, context.variables, *corners_, tuple(notes), diagnosis=diagnosis, simulator=name)
     return Check(
         found,
         context.law.sde.readout.variables,

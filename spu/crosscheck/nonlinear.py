@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -34,7 +34,7 @@ from spu.device.device import Device
 from spu.emulator.equations.langevin import Langevin, has_rest, langevin
 from spu.emulator.laws.boltzmann import as_network
 from spu.emulator.laws.langevin_response import respond
-from spu.emulator.laws.rest import typical_states
+from spu.emulator.laws.rest import steps_to_rest, typical_states
 from spu.emulator.laws.timing import NetworkTiming, network_timing
 from spu.emulator.runs.noise import normals
 from spu.problems.network import ThermodynamicNetwork
@@ -88,6 +88,11 @@ class NetworkContext(Context):
     network: ThermodynamicNetwork | None = None
     device: Device | None = None
     scales: Scales | None = None
+
+    curves: list[tuple[FloatArray, FloatArray]] = field(default_factory=list)
+    """What level ``op`` measured, a cell each: currents (k,) A into it, and the probes (k, p) V."""
+    paths: list[tuple[FloatArray, float, bool, FloatArray]] = field(default_factory=list)
+    """What ``replay`` and ``noise`` measured: a waveform, its interval, whether it is held, and the probes, V."""
 
     @cached_property
     def equation(self) -> Langevin:
@@ -170,8 +175,7 @@ def run_operating_point(context: NetworkContext) -> Level:
     assert context.deck is not None
     # Currents that push a cell as far as it is ever found.
     push = np.abs(equation.force(context.size[None, :] * np.eye(equation.n)) - equation.field).max(axis=1)
-    per_ampere = 1.0 if equation.coordinate == "voltage" else 1.0 / equation.mobility
-    currents = push / per_ampere
+    currents = push / equation.per_ampere
     sources = [f"isweep_{k}" for k in range(equation.n)]
     nodes = [f"cell_{name}" for name in equation.names]
     extra = tuple(f"{source} 0 {node} dc 0" for source, node in zip(sources, nodes, strict=True))
@@ -183,20 +187,21 @@ def run_operating_point(context: NetworkContext) -> Level:
     unit = np.diag(equation.sense)
     worst, where = 0.0, ""
     for k, curve in enumerate(found):
-        x = np.stack([curve[vector] for vector in context.vectors], axis=1) / unit
+        voltages = np.stack([curve[vector] for vector in context.vectors], axis=1)
         grid = np.linspace(-currents[k], currents[k], CURVE_POINTS)
-        if len(x) != CURVE_POINTS:
+        if len(voltages) != CURVE_POINTS:
             return Level(
                 "op",
                 "error",
-                f"{context.simulator.name} swept {len(x)} of {CURVE_POINTS} currents into {equation.names[k]}",
+                f"{context.simulator.name} swept {len(voltages)} of {CURVE_POINTS} currents into {equation.names[k]}",
             )
-        for point, current in zip(x, grid, strict=True):
-            field = equation.field + current * per_ampere * np.eye(equation.n)[k]
-            slope = equation.stiffness + np.diag((2 * equation.quadratic + 3 * equation.cubic * point) * point)
-            error = float((np.abs(np.linalg.solve(slope, equation.force(point, field))) / context.size).max())
-            if error > worst:
-                worst, where = error, f"{equation.names[k]} driven by {current:.4g} A"
+        context.curves.append((grid, voltages))
+        x = voltages / unit
+        driven = equation.field + np.outer(grid, (equation.per_ampere * np.eye(equation.n))[k])
+        errors = (np.abs(steps_to_rest(equation, x, driven)) / context.size).max(axis=1)
+        if errors.max() > worst:
+            worst = float(errors.max())
+            where = f"{equation.names[k]} driven by {grid[int(errors.argmax())]:.4g} A"
     context.means["op"] = x[CURVE_POINTS // 2]
     return Level(
         "op",
@@ -234,15 +239,18 @@ def run_replay(context: NetworkContext) -> Level:
             return replayed(context, deck, folder, interval, piece / limit, from_zero=True)
 
         with ThreadPoolExecutor(2) as pool:
-            errors = [_errors(found / probes, twice) for found in pool.map(path, LIMITS[:2])]
+            found = list(pool.map(path, LIMITS[:2]))
+        errors = [_errors(each / probes, twice) for each in found]
         if PATH < errors[-1].max() < errors[-2].max() / FALLS:
-            errors.append(_errors(path(LIMITS[2]) / probes, twice))
+            found.append(path(LIMITS[2]))
+            errors.append(_errors(found[-1] / probes, twice))
+    context.paths.append((waveform, piece, False, found[-1]))
     coarse, fine = float(errors[-2].max()), float(errors[-1].max())
     falls = fine < max(coarse / FALLS, FLOOR)
     verdict = "pass" if fine <= PATH and falls else "inconclusive" if falls else "fail"
-    found = {f"piece/{limit}": float(each.max()) for limit, each in zip(LIMITS, errors, strict=False)}
+    shown = {f"piece/{limit}": float(each.max()) for limit, each in zip(LIMITS, errors, strict=False)}
     worst = equation.names[int(np.argmax(errors[-1]))]
-    message = "path error " + ", ".join(f"{error:.2g} at a step limit of {limit}" for limit, error in found.items())
+    message = "path error " + ", ".join(f"{error:.2g} at a step limit of {limit}" for limit, error in shown.items())
     message += f" (worst: {worst}; the emulator's own {own:.1g})"
     if verdict == "fail":
         message += "; it does not fall: the difference is not the time step's"
@@ -252,7 +260,7 @@ def run_replay(context: NetworkContext) -> Level:
         message,
         fine,
         PATH,
-        data={"samples": SAMPLES, "interval": interval, "path_errors": found, "worst_cell": worst, "emulator": own},
+        data={"samples": SAMPLES, "interval": interval, "path_errors": shown, "worst_cell": worst, "emulator": own},
     )
 
 
@@ -290,6 +298,7 @@ def run_noise(context: NetworkContext) -> Level:
     exact = respond(equation, inputs, interval, hold=True, size=context.size)
     path = voltages / np.diag(equation.sense)
     errors = _errors(path, exact)
+    context.paths.append((inputs, interval, True, voltages))
     names = [each.name for each in context.circuit.sources]
     white = Sums(len(names))
     white.add(noise / source.rms)

@@ -94,6 +94,16 @@ class Langevin:
         own = (self.cubic * x + self.quadratic) * x * x
         return np.asarray((self.field if field is None else field) - x @ self.stiffness.T - own)
 
+    def slope(self, x: FloatArray) -> FloatArray:
+        """(..., n, n): minus the derivative of the force at states (..., n)."""
+        own = (2 * self.quadratic + 3 * self.cubic * x) * x
+        return np.asarray(self.stiffness + own[..., None] * np.eye(self.n))
+
+    @property
+    def per_ampere(self) -> FloatArray:
+        """(n,) what a current of 1 A into each cell adds to its field."""
+        return 1.0 / self.mobility if self.coordinate == "charge" else np.ones(self.n)
+
     def potential(self, x: FloatArray, field: FloatArray | None = None) -> FloatArray:
         """U at states (..., n): energy (J), or of voltages co-content (W).
 

@@ -1,0 +1,356 @@
+"""Which single change of a circuit of nonlinear cells explains what was measured, and how well.
+
+Two things are measured. A transfer curve (level ``op``) gives states of rest under known currents: how far Newton's
+step goes from there is how wrong the force is. A path (``replay``, ``noise``) is what the same noise made of both.
+Whatever changes in the circuit, the changed circuit's own equation is derived anew from its elements and asked for
+both, so that a new element needs nothing here. Differences are in units of what their level allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from spu.base.arrays import FloatArray
+from spu.base.constants import GROUND
+from spu.base.errors import CircuitError
+from spu.circuit import variations as mutations
+from spu.circuit.circuit import Circuit
+from spu.crosscheck.diagnosis import changes
+from spu.crosscheck.diagnosis.changes import Change, Parameter
+from spu.crosscheck.diagnosis.ranking import VERIFIED, ranked
+from spu.crosscheck.result import SHOWN, Diagnosis, Explanation
+from spu.emulator.dynamics import LangevinDynamics, langevin_of
+from spu.emulator.equations.langevin import Langevin, langevin
+from spu.emulator.laws.langevin_response import respond
+from spu.emulator.laws.rest import stable_step, steps_to_rest
+
+Curve = tuple[FloatArray, FloatArray]
+"""Of one cell: currents (k,) into it, A, and the probes at rest (k, p), V."""
+
+Path = tuple[FloatArray, float, bool, FloatArray]
+"""Voltages of the noise sources (k + 1, m), their interval, s, whether they are held, and the probes, V, at all of
+these instants or at every few of them."""
+
+CURVE, PATH, NOISE_PATH = 1e-4, 1e-3, 5e-3
+"""Of a curve, of a path joined by straight lines, of one of held noise: what the levels allow."""
+
+MOST = 600
+"""Values of all instances; with more each would be tried for too long."""
+
+STARTS = (-1.0, -2.0, -0.5, 1.0)
+"""Relative changes tried first, after the linear step: missing, inverted, half, doubled."""
+
+FINALISTS = 16
+"""Values that are fitted."""
+
+STEP = 1e-4
+"""Relative change by which slopes are found."""
+
+TOUCHED = 6
+"""Cells that moved most, among which noise sources and nodes may be exchanged."""
+
+PAIRS = 24
+"""Of two instances exchanged, judged by the equation; by linear response before."""
+
+STIFFER = 50.0
+"""Times stiffer than the circuit: a candidate whose path would take too many steps."""
+
+FLOOR = 0.05
+"""Of what is allowed: what the simulator's finite steps leave of a difference."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What was measured of a circuit of n cells.
+
+    Attributes
+    ----------
+    circuit, dynamics:
+        The circuit as it should be.
+    curves:
+        By cell; none where there is no rest.
+    paths:
+        Under known noise.
+    """
+
+    circuit: Circuit
+    dynamics: LangevinDynamics
+    curves: Sequence[Curve]
+    paths: Sequence[Path]
+
+    @cached_property
+    def norms(self) -> list[FloatArray]:
+        """Of each path (p,): of the circuit's own about its mean, as the levels have it."""
+        found = []
+        for path in self._paths(self.dynamics.equation):
+            norm = np.linalg.norm(path - path.mean(axis=0), axis=0)
+            norm = np.maximum(norm, 1e-6 * norm.max(initial=0.0))
+            found.append(np.where(norm > 0, norm, 1.0))
+        return found
+
+    @cached_property
+    def step(self) -> float:
+        """The largest stable step of the circuit itself, s."""
+        return stable_step(self.dynamics.equation.first_order, self.dynamics.size)
+
+    def differences(self, circuit: Circuit) -> list[FloatArray] | None:
+        """What a changed circuit leaves: ``(1, values)`` of each curve, ``(k, p)`` of each path; None if it has none.
+
+        The norms of columns are to be 1 at most.
+        """
+        try:
+            equation = langevin(circuit)
+            if equation.n != self.dynamics.equation.n:
+                return None
+            found = list(self._curves(equation)) if self.curves else []
+        except (CircuitError, np.linalg.LinAlgError):
+            return None
+        if self.paths:
+            if not stable_step(equation.first_order, self.dynamics.size) * STIFFER > self.step:
+                return None
+            for path, own, norm in zip(self.paths, self._paths(equation), self.norms, strict=True):
+                found.append((path[3] - own) / (norm * (NOISE_PATH if path[2] else PATH)))
+        return found if all(np.isfinite(each).all() for each in found) else None
+
+    def _curves(self, equation: Langevin) -> Iterator[FloatArray]:
+        size = self.dynamics.size
+        for k, (currents, voltages) in enumerate(self.curves):
+            x = np.linalg.solve(equation.sense, voltages.T).T
+            field = equation.field + np.outer(currents, (equation.per_ampere * np.eye(equation.n))[k])
+            # Beyond a fold Newton's step says no more than that it is far.
+            steps = np.clip(steps_to_rest(equation, x, np.asarray(field)) / size, -1.0, 1.0)
+            yield steps.reshape(1, -1) / CURVE
+
+    def _paths(self, equation: Langevin) -> Iterator[FloatArray]:
+        for waveform, interval, hold, voltages in self.paths:
+            every = (len(waveform) - 1) // (len(voltages) - 1)
+            with np.errstate(over="ignore", invalid="ignore"):  # of a circuit that runs away
+                path = respond(equation, waveform, interval, hold=hold, size=self.dynamics.size, finer=2.0)[::every]
+                yield path @ equation.sense.T
+
+    @cached_property
+    def untouched(self) -> FloatArray:
+        """All differences of the circuit itself, one after another."""
+        return self.flat(lambda: self.circuit)
+
+    def flat(self, make: Callable[[], Circuit]) -> FloatArray:
+        """All differences that a changed circuit leaves; infinite of one that has no equation."""
+        found = self.differences(make())
+        return np.full(1, np.inf) if found is None else np.concatenate([each.ravel() for each in found])
+
+    @cached_property
+    def total(self) -> float:
+        """The sum of squares that is to be explained."""
+        return float(self.untouched @ self.untouched)
+
+    @cached_property
+    def moved(self) -> FloatArray:
+        """(p,) what of it each cell has."""
+        found = np.zeros(len(self.circuit.probes))
+        for each in self.differences(self.circuit) or []:
+            found += (each.reshape(-1, len(found)) ** 2).sum(axis=0)
+        return found
+
+    def explained(self, change: Change) -> Explanation:
+        """How well a change explains what was measured."""
+        found = self.differences(change.circuit())
+        left, worst = self.total, np.inf
+        if found is not None:
+            left = sum(float((each**2).sum()) for each in found)
+            worst = max(float(np.linalg.norm(each, axis=0).max(initial=0.0)) for each in found)
+        share = 1.0 - left / self.total if self.total > 0 else 0.0
+        return Explanation(change.element, change.kind, change.before, change.after, share, worst)
+
+
+def diagnose(context: Any) -> Diagnosis | None:
+    """Explain what levels ``op``, ``replay`` and ``noise`` measured by a single change of the circuit.
+
+    Returns
+    -------
+    None where nothing was measured, or nothing measured differs, or the circuit is too large (`MOST`).
+    """
+    return explain(context.circuit, langevin_of(context.circuit), context.curves, context.paths)
+
+
+def explain(
+    circuit: Circuit, dynamics: LangevinDynamics, curves: Sequence[Curve], paths: Sequence[Path]
+) -> Diagnosis | None:
+    """The same from what was measured: curves of all cells in order (or none), and paths."""
+    curves = curves if all(np.isfinite(curve[1]).all() for curve in curves) else []
+    curves = curves if len(curves) == dynamics.equation.n == len(circuit.probes) else []
+    paths = [path for path in paths if np.isfinite(path[3]).all()]
+    if not (curves or paths) or sum(len(each.reference) for each in parameters(dynamics)) > MOST:
+        return None
+    evidence = Evidence(circuit, dynamics, curves, paths)
+    unchanged = evidence.explained(Change("", "", None, None, lambda: circuit))
+    if unchanged.complete or not np.isfinite(evidence.total):
+        return None
+    explanations = [evidence.explained(change) for change in _candidates(evidence)[:VERIFIED]]
+    floor = FLOOR**2 * sum(each.shape[-1] for each in evidence.differences(circuit) or []) / evidence.total
+    moved = evidence.moved
+    order = np.argsort(-moved, kind="stable")[:SHOWN]
+    cells = tuple(circuit.probes[k] for k in order if moved[k] > 1e-3 * moved.max())
+    return ranked(explanations, floor, (), cells)
+
+
+# --- candidates -----------------------------------------------------------------------------
+
+
+def parameters(dynamics: LangevinDynamics) -> Iterator[Parameter]:
+    """Every value of every group of instances that the equation depends on."""
+    circuit, equation = dynamics.circuit, dynamics.equation
+    size = float(np.median(dynamics.size))
+    force = float(np.median(np.diag(equation.slope(dynamics.size)))) * size
+    for group, instances in enumerate(circuit.instances):
+        held = {name: element for element in instances.subcircuit.elements for name in element.parameters}
+        for name, element in held.items():
+            present = instances.parameters[name]
+            typical = float(np.abs(present).max(initial=0.0))
+            if not typical > 0 and len(element.parameters) > 1:  # the coefficient of a power
+                typical = force / size ** (element.parameters.index(name) + 1)
+            if typical > 0:
+                reference = np.where(present != 0, present, typical)
+                every = np.arange(len(present))
+                moved = _moved(equation, mutations.with_values(circuit, group, every, {name: present + reference}))
+                if moved:
+                    yield Parameter(circuit, group, name, "amplitude" if moved == {"noise"} else "linear", reference)
+
+
+def _moved(equation: Langevin, circuit: Circuit) -> set[str]:
+    """Which parts of the equation differ in a changed circuit; all, if it has none."""
+    parts = ("field", "stiffness", "quadratic", "cubic", "mobility", "mass", "noise", "sense")
+    try:
+        other = langevin(circuit)
+    except CircuitError:
+        return set(parts)
+    return {part for part in parts if np.any(getattr(other, part) != getattr(equation, part))}
+
+
+@dataclass(frozen=True, eq=False)
+class _Value:
+    """One parameter of one instance, as an unknown: what it leaves, by its relative change."""
+
+    evidence: Evidence
+    parameter: Parameter
+    row: int
+
+    def difference(self, t: float) -> FloatArray:
+        """All differences, one after another."""
+        return self.evidence.flat(self.parameter.changed(self.row, t).circuit) if t else self.evidence.untouched
+
+    @cached_property
+    def slope(self) -> FloatArray:
+        """Their derivative at no change; zero where there is none."""
+        found = (self.difference(STEP) - self.evidence.untouched) / STEP
+        return found if np.isfinite(found).all() else np.zeros_like(self.evidence.untouched)
+
+    @cached_property
+    def start(self) -> tuple[float, float]:
+        """What is left, and the change: the best of a few."""
+        size = float(self.slope @ self.slope)
+        guess = -float(self.slope @ self.evidence.untouched) / size if size > 0 else 0.0
+        starts = [start for start in (guess, *STARTS) if start >= self.parameter.low]
+        left = [float(each @ each) for each in map(self.difference, starts)]
+        best = int(np.argmin(left))
+        return left[best], starts[best]
+
+
+def _candidates(evidence: Evidence) -> list[Change]:
+    """All single changes, best first."""
+    found: list[tuple[float, Change]] = []
+    values = [
+        _Value(evidence, parameter, row)
+        for parameter in parameters(evidence.dynamics)
+        for row in range(len(parameter.reference))
+    ]
+    for value in sorted(values, key=lambda value: value.start[0])[:FINALISTS]:
+        t, left, _ = changes.along(value.difference, value.parameter.low, (value.start[1],))
+        found.append((left, value.parameter.changed(value.row, t)))
+    for change in [*_exchanged(values), *_instances(values), *_noise(evidence)]:
+        difference = evidence.flat(change.circuit)
+        found.append((float(difference @ difference), change))
+    found = [(left, change) for left, change in found if left < evidence.total]
+    return [change for _, change in sorted(found, key=lambda each: each[0])]
+
+
+def _exchanged(values: Sequence[_Value]) -> list[Change]:
+    """Two instances of one subcircuit with one value, or all, exchanged: the best by linear response."""
+    found: list[tuple[float, Change]] = []
+    by: dict[int, dict[str, dict[int, _Value]]] = {}
+    for value in values:
+        by.setdefault(value.parameter.group, {}).setdefault(value.parameter.name, {})[value.row] = value
+    for group, named in by.items():
+        circuit = values[0].evidence.circuit
+        choices = [[name] for name in named]
+        choices += [list(named)] if len(named) > 1 else []
+        for a, b in combinations(range(len(circuit.instances[group].names)), 2):
+            for names in choices:
+                left = values[0].evidence.untouched
+                for name in names:
+                    for mine, theirs in ((named[name][a], b), (named[name][b], a)):
+                        present = mine.parameter.present
+                        left = left + mine.slope * mine.parameter.relative(mine.row, float(present[theirs]))
+                if any(np.ptp(named[name][a].parameter.present[[a, b]]) for name in names):
+                    found.append((float(left @ left), changes.swapped(circuit, group, (a, b), names)))
+    return [change for _, change in sorted(found, key=lambda each: each[0])[:PAIRS]]
+
+
+def _instances(values: Sequence[_Value]) -> Iterator[Change]:
+    """An instance missing or there twice, an element the other way round, or one end of it on another node."""
+    evidence = values[0].evidence
+    circuit = evidence.circuit
+    by: dict[tuple[int, int], list[_Value]] = {}
+    for value in values:
+        by.setdefault((value.parameter.group, value.row), []).append(value)
+
+    def unexplained(own: Sequence[_Value]) -> float:
+        """What changes of all its values leave, by linear response."""
+        slopes = np.stack([value.slope for value in own], axis=1)
+        scale = np.linalg.norm(slopes, axis=0)
+        best = np.linalg.lstsq(slopes / np.where(scale > 0, scale, 1.0), evidence.untouched, rcond=None)[0]
+        left = evidence.untouched - (slopes / np.where(scale > 0, scale, 1.0)) @ best
+        return float(left @ left)
+
+    likely = sorted(by, key=lambda place: unexplained(by[place]))[:FINALISTS]
+    for group, row in likely:
+        template = circuit.instances[group].subcircuit
+        for value in by[group, row]:
+            if mutations.opposite(template, value.parameter.name) is not None:
+                yield changes.opposite(value.parameter, row)
+        if len(by[group, row]) > 1:
+            yield changes.missing(circuit, group, row)
+            yield changes.doubled(circuit, group, row)
+        ports = mutations.electrical_ports(template)
+        for port in ports if len(ports) > 1 else ():
+            taken = circuit.instances[group].nodes[row, ports].tolist()
+            for node in (*range(len(circuit.nodes)), GROUND):
+                if node not in taken:
+                    yield changes.moved(circuit, group, row, port, node)
+
+
+def _noise(evidence: Evidence) -> Iterator[Change]:
+    """Two sources exchanged, a noise port on another source, two nodes that are read out exchanged."""
+    circuit = evidence.circuit
+    moved = evidence.moved
+    cells = np.argsort(-moved, kind="stable")[:TOUCHED]
+    cells = cells[moved[cells] > 1e-3 * moved.max()]
+    for a, b in combinations(sorted(cells.tolist()), 2):
+        yield changes.probes_swapped(circuit, a, b)
+    if not evidence.paths:
+        return
+    heard = np.abs(evidence.dynamics.equation.sense[cells] @ evidence.dynamics.equation.noise).sum(axis=0)
+    sources = np.flatnonzero(heard).tolist()
+    for a, b in combinations(sources, 2):
+        yield changes.sources_swapped(circuit, a, b)
+    for group, instances in enumerate(circuit.instances):
+        for port in mutations.noise_ports(instances.subcircuit):
+            for row, own in enumerate(instances.nodes[:, port].tolist()):
+                for other in range(len(circuit.sources)) if own in sources else ():
+                    if other != own:
+                        yield changes.rewired(circuit, group, row, port, other)
