@@ -12,7 +12,7 @@ from spu.base.constants import GROUND
 from spu.base.sequences import Lazy
 from spu.circuit.circuit import Circuit, Instances, Subcircuit
 from spu.circuit.elements import Element, Inductor
-from spu.circuit.polynomial import CrossedInductor
+from spu.circuit.polynomial import CrossedInductor, PolynomialElement
 
 
 def _with_group(circuit: Circuit, group: int, changed: Instances) -> Circuit:
@@ -125,6 +125,21 @@ def with_noise_reversed(circuit: Circuit, group: int, row: int, name: str) -> Ci
         return replace(element, nodes=(*element.nodes[1::-1], *element.nodes[2:]))
 
     return _with_elements(circuit, group, row, name, reversed_)
+
+
+def as_printed(circuit: Circuit) -> Circuit:
+    """The same circuit, its elements with the parameters by which a netlist holds them."""
+    groups = []
+    for instances in circuit.instances:
+        elements = tuple(
+            each.printed if isinstance(each, PolynomialElement) else each for each in instances.subcircuit.elements
+        )
+        template = replace(instances.subcircuit, elements=elements)
+        needed = [name for element in elements for name in element.parameters if name not in instances.parameters]
+        settings = instances.settings or {}
+        values = {**instances.parameters, **{name: np.asarray(settings[name], dtype=float) for name in needed}}
+        groups.append(replace(instances, subcircuit=template, parameters=values))
+    return replace(circuit, instances=groups)
 
 
 _OPPOSITE: dict[type[Element], type[Element]] = {Inductor: CrossedInductor, CrossedInductor: Inductor}

@@ -92,7 +92,8 @@ class NetworkContext(Context):
     curves: list[tuple[FloatArray, FloatArray]] = field(default_factory=list)
     """What level ``op`` measured, a cell each: currents (k,) A into it, and the probes (k, p) V."""
     paths: list[tuple[FloatArray, float, bool, FloatArray]] = field(default_factory=list)
-    """What ``replay`` and ``noise`` measured: a waveform, its interval, whether it is held, and the probes, V."""
+    """What ``replay``, with finer and finer steps, and ``noise`` measured: a waveform, its interval (s), whether it is
+    held, and the probes, V."""
 
     @cached_property
     def equation(self) -> Langevin:
@@ -244,7 +245,7 @@ def run_replay(context: NetworkContext) -> Level:
         if PATH < errors[-1].max() < errors[-2].max() / FALLS:
             found.append(path(LIMITS[2]))
             errors.append(_errors(found[-1] / probes, twice))
-    context.paths.append((waveform, piece, False, found[-1]))
+    context.paths += [(waveform, piece, False, each) for each in found]
     coarse, fine = float(errors[-2].max()), float(errors[-1].max())
     falls = fine < max(coarse / FALLS, FLOOR)
     verdict = "pass" if fine <= PATH and falls else "inconclusive" if falls else "fail"

@@ -21,6 +21,7 @@ from spu.base.constants import GROUND
 from spu.base.errors import CircuitError
 from spu.circuit import variations as mutations
 from spu.circuit.circuit import Circuit
+from spu.circuit.polynomial import PolynomialElement
 from spu.crosscheck.diagnosis import changes
 from spu.crosscheck.diagnosis.changes import Change, Parameter
 from spu.crosscheck.diagnosis.ranking import VERIFIED, ranked
@@ -35,16 +36,23 @@ Curve = tuple[FloatArray, FloatArray]
 
 Path = tuple[FloatArray, float, bool, FloatArray]
 """Voltages of the noise sources (k + 1, m), their interval, s, whether they are held, and the probes, V, at all of
-these instants or at every few of them."""
+these instants or at every few of them. One after another with the same waveform: with finer and finer steps."""
 
 CURVE, PATH, NOISE_PATH = 1e-4, 1e-3, 5e-3
 """Of a curve, of a path joined by straight lines, of one of held noise: what the levels allow."""
 
-MOST = 600
-"""Values of all instances; with more each would be tried for too long."""
+CONVERGES = 3.0
+"""A path is off by its distance from that of four times coarser steps over this, or less: an integrator is at least of
+first order."""
+
+MOST = 300
+"""Instances, cells and couplers; with more each value would be tried for too long."""
 
 STARTS = (-1.0, -2.0, -0.5, 1.0)
 """Relative changes tried first, after the linear step: missing, inverted, half, doubled."""
+
+SCREENED = 64
+"""Values that are tried, the others explain less by linear response."""
 
 FINALISTS = 16
 """Values that are fitted."""
@@ -61,6 +69,10 @@ PAIRS = 24
 STIFFER = 50.0
 """Times stiffer than the circuit: a candidate whose path would take too many steps."""
 
+AS_WELL = 10.0
+"""What is left of a path is what the simulator's finite steps made of it, e. What another change cannot mend, d, lets
+it look better than the right one only if ``|d| < 2 |e|``, and then it leaves less than ``9 |e|^2``."""
+
 FLOOR = 0.05
 """Of what is allowed: what the simulator's finite steps leave of a difference."""
 
@@ -75,23 +87,28 @@ class Evidence:
         The circuit as it should be.
     curves:
         By cell; none where there is no rest.
-    paths:
-        Under known noise.
+    paths, coarse:
+        Under known noise; and the probes of the same with coarser steps, None where that was not run.
     """
 
     circuit: Circuit
     dynamics: LangevinDynamics
     curves: Sequence[Curve]
     paths: Sequence[Path]
+    coarse: Sequence[FloatArray | None]
 
     @cached_property
-    def norms(self) -> list[FloatArray]:
-        """Of each path (p,): of the circuit's own about its mean, as the levels have it."""
+    def units(self) -> list[FloatArray]:
+        """Of each path (p,) V: how far it may be from ours in all, by its level, and by the simulator's own steps."""
         found = []
-        for path in self._paths(self.dynamics.equation):
-            norm = np.linalg.norm(path - path.mean(axis=0), axis=0)
+        for (_, _, hold, voltages), coarse, own in zip(
+            self.paths, self.coarse, self._paths(self.dynamics.equation), strict=True
+        ):
+            norm = np.linalg.norm(own - own.mean(axis=0), axis=0)
             norm = np.maximum(norm, 1e-6 * norm.max(initial=0.0))
-            found.append(np.where(norm > 0, norm, 1.0))
+            allowed = np.where(norm > 0, norm, 1.0) * (NOISE_PATH if hold else PATH)
+            steps = np.zeros_like(norm) if coarse is None else np.linalg.norm(voltages - coarse, axis=0) / CONVERGES
+            found.append(np.maximum(allowed, steps))
         return found
 
     @cached_property
@@ -100,39 +117,42 @@ class Evidence:
         return stable_step(self.dynamics.equation.first_order, self.dynamics.size)
 
     def differences(self, circuit: Circuit) -> list[FloatArray] | None:
-        """What a changed circuit leaves: ``(1, values)`` of each curve, ``(k, p)`` of each path; None if it has none.
+        """What a changed circuit leaves: ``(1, values)`` of each curve, ``(k, p)`` of each path; None if it has no equation.
 
-        The norms of columns are to be 1 at most.
+        Nothing is wrong where no column has a norm of more than 1.
         """
-        try:
-            equation = langevin(circuit)
-            if equation.n != self.dynamics.equation.n:
+        found: list[FloatArray] = []
+        with np.errstate(all="ignore"):  # a guess far off may run away
+            try:
+                equation = langevin(circuit)
+                if equation.n != self.dynamics.equation.n:
+                    return None
+                if self.curves:
+                    found += self._curves(equation)
+            except (CircuitError, np.linalg.LinAlgError):
                 return None
-            found = list(self._curves(equation)) if self.curves else []
-        except (CircuitError, np.linalg.LinAlgError):
-            return None
-        if self.paths:
-            if not stable_step(equation.first_order, self.dynamics.size) * STIFFER > self.step:
-                return None
-            for path, own, norm in zip(self.paths, self._paths(equation), self.norms, strict=True):
-                found.append((path[3] - own) / (norm * (NOISE_PATH if path[2] else PATH)))
+            if self.paths:
+                if not stable_step(equation.first_order, self.dynamics.size) * STIFFER > self.step:
+                    return None
+                for path, own, unit in zip(self.paths, self._paths(equation), self.units, strict=True):
+                    found.append((path[3] - own) / unit)
         return found if all(np.isfinite(each).all() for each in found) else None
 
     def _curves(self, equation: Langevin) -> Iterator[FloatArray]:
         size = self.dynamics.size
         for k, (currents, voltages) in enumerate(self.curves):
-            x = np.linalg.solve(equation.sense, voltages.T).T
-            field = equation.field + np.outer(currents, (equation.per_ampere * np.eye(equation.n))[k])
+            x: FloatArray = np.asarray(np.linalg.solve(equation.sense, voltages.T).T, dtype=np.float64)
+            driven = np.outer(currents, equation.per_ampere * (np.arange(equation.n) == k))
+            field = equation.field + driven
             # Beyond a fold Newton's step says no more than that it is far.
-            steps = np.clip(steps_to_rest(equation, x, np.asarray(field)) / size, -1.0, 1.0)
+            steps = np.clip(steps_to_rest(equation, x, field) / size, -1.0, 1.0)
             yield steps.reshape(1, -1) / CURVE
 
     def _paths(self, equation: Langevin) -> Iterator[FloatArray]:
         for waveform, interval, hold, voltages in self.paths:
             every = (len(waveform) - 1) // (len(voltages) - 1)
-            with np.errstate(over="ignore", invalid="ignore"):  # of a circuit that runs away
-                path = respond(equation, waveform, interval, hold=hold, size=self.dynamics.size, finer=2.0)[::every]
-                yield path @ equation.sense.T
+            path = respond(equation, waveform, interval, hold=hold, size=self.dynamics.size)[::every]
+            yield path @ equation.sense.T
 
     @cached_property
     def untouched(self) -> FloatArray:
@@ -185,9 +205,11 @@ def explain(
     curves = curves if all(np.isfinite(curve[1]).all() for curve in curves) else []
     curves = curves if len(curves) == dynamics.equation.n == len(circuit.probes) else []
     paths = [path for path in paths if np.isfinite(path[3]).all()]
-    if not (curves or paths) or sum(len(each.reference) for each in parameters(dynamics)) > MOST:
+    if not (curves or paths) or sum(len(each.names) for each in circuit.instances) > MOST:
         return None
-    evidence = Evidence(circuit, dynamics, curves, paths)
+    finest = [k for k, path in enumerate(paths) if k + 1 == len(paths) or paths[k + 1][0] is not path[0]]
+    coarse = [paths[k - 1][3] if k and paths[k - 1][0] is paths[k][0] else None for k in finest]
+    evidence = Evidence(circuit, dynamics, curves, [paths[k] for k in finest], coarse)
     unchanged = evidence.explained(Change("", "", None, None, lambda: circuit))
     if unchanged.complete or not np.isfinite(evidence.total):
         return None
@@ -196,25 +218,30 @@ def explain(
     moved = evidence.moved
     order = np.argsort(-moved, kind="stable")[:SHOWN]
     cells = tuple(circuit.probes[k] for k in order if moved[k] > 1e-3 * moved.max())
-    return ranked(explanations, floor, (), cells)
+    return ranked(explanations, floor, (), cells, AS_WELL)
 
 
 # --- candidates -----------------------------------------------------------------------------
 
 
 def parameters(dynamics: LangevinDynamics) -> Iterator[Parameter]:
-    """Every value of every group of instances that the equation depends on."""
-    circuit, equation = dynamics.circuit, dynamics.equation
-    size = float(np.median(dynamics.size))
+    """Every value of every group of instances that the equation depends on: of the circuit, and of its netlist."""
+    equation, size = dynamics.equation, float(np.median(dynamics.size))
     force = float(np.median(np.diag(equation.slope(dynamics.size)))) * size
-    for group, instances in enumerate(circuit.instances):
-        held = {name: element for element in instances.subcircuit.elements for name in element.parameters}
-        for name, element in held.items():
-            present = instances.parameters[name]
-            typical = float(np.abs(present).max(initial=0.0))
-            if not typical > 0 and len(element.parameters) > 1:  # the coefficient of a power
-                typical = force / size ** (element.parameters.index(name) + 1)
-            if typical > 0:
+    circuits = [dynamics.circuit, mutations.as_printed(dynamics.circuit)]
+    for group in range(len(dynamics.circuit.instances)):
+        known: set[str] = set()
+        for circuit in circuits:
+            instances = circuit.instances[group]
+            held = {name: element for element in instances.subcircuit.elements for name in element.parameters}
+            for name, element in held.items():
+                present = instances.parameters[name]
+                typical = float(np.abs(present).max(initial=0.0))
+                if not typical > 0 and isinstance(element, PolynomialElement):
+                    typical = element.typical(name, size, force)
+                if name in known or not typical > 0:
+                    continue
+                known.add(name)
                 reference = np.where(present != 0, present, typical)
                 every = np.arange(len(present))
                 moved = _moved(equation, mutations.with_values(circuit, group, every, {name: present + reference}))
@@ -251,11 +278,21 @@ class _Value:
         return found if np.isfinite(found).all() else np.zeros_like(self.evidence.untouched)
 
     @cached_property
+    def guess(self) -> float:
+        """The change, by linear response."""
+        size = float(self.slope @ self.slope)
+        return -float(self.slope @ self.evidence.untouched) / size if size > 0 else 0.0
+
+    @cached_property
+    def linear(self) -> float:
+        """What it leaves then."""
+        left = self.evidence.untouched + self.guess * self.slope
+        return float(left @ left)
+
+    @cached_property
     def start(self) -> tuple[float, float]:
         """What is left, and the change: the best of a few."""
-        size = float(self.slope @ self.slope)
-        guess = -float(self.slope @ self.evidence.untouched) / size if size > 0 else 0.0
-        starts = [start for start in (guess, *STARTS) if start >= self.parameter.low]
+        starts = [start for start in (self.guess, *STARTS) if start >= self.parameter.low]
         left = [float(each @ each) for each in map(self.difference, starts)]
         best = int(np.argmin(left))
         return left[best], starts[best]
@@ -269,7 +306,8 @@ def _candidates(evidence: Evidence) -> list[Change]:
         for parameter in parameters(evidence.dynamics)
         for row in range(len(parameter.reference))
     ]
-    for value in sorted(values, key=lambda value: value.start[0])[:FINALISTS]:
+    screened = sorted(values, key=lambda value: value.linear)[:SCREENED]
+    for value in sorted(screened, key=lambda value: value.start[0])[:FINALISTS]:
         t, left, _ = changes.along(value.difference, value.parameter.low, (value.start[1],))
         found.append((left, value.parameter.changed(value.row, t)))
     for change in [*_exchanged(values), *_instances(values), *_noise(evidence)]:
@@ -282,13 +320,14 @@ def _candidates(evidence: Evidence) -> list[Change]:
 def _exchanged(values: Sequence[_Value]) -> list[Change]:
     """Two instances of one subcircuit with one value, or all, exchanged: the best by linear response."""
     found: list[tuple[float, Change]] = []
-    by: dict[int, dict[str, dict[int, _Value]]] = {}
+    by: dict[tuple[int, bool], dict[str, dict[int, _Value]]] = {}
     for value in values:
-        by.setdefault(value.parameter.group, {}).setdefault(value.parameter.name, {})[value.row] = value
-    for group, named in by.items():
-        circuit = values[0].evidence.circuit
+        place = value.parameter.group, value.parameter.circuit is value.evidence.circuit
+        by.setdefault(place, {}).setdefault(value.parameter.name, {})[value.row] = value
+    for (group, plain), named in by.items():
+        circuit = next(iter(named.values()))[0].parameter.circuit
         choices = [[name] for name in named]
-        choices += [list(named)] if len(named) > 1 else []
+        choices += [list(named)] if len(named) > 1 and plain else []
         for a, b in combinations(range(len(circuit.instances[group].names)), 2):
             for names in choices:
                 left = values[0].evidence.untouched

@@ -29,6 +29,7 @@ def ranked(
     floor: float,
     entries: tuple[dict[str, Any], ...],
     cells: tuple[str, ...],
+    as_well: float = AS_WELL,
 ) -> Diagnosis:
     """The diagnosis out of verified explanations.
 
@@ -39,14 +40,16 @@ def ranked(
         apart.
     entries, cells:
         Of the `Diagnosis`.
+    as_well:
+        Factor on what the best one leaves; see `AS_WELL`.
     """
     order = sorted(explanations, key=lambda explanation: -explanation.share)
     order = [each for each in order if each.share > 0]
     if not order:
         return Diagnosis(entries, cells, None, ())
     left = 1.0 - order[0].share
-    as_well = max(AS_WELL * left, floor) if order[0].complete else AS_GOOD * left
-    same = [each for each in order if 1.0 - each.share <= as_well]
+    most = max(as_well * left, floor) if order[0].complete else AS_GOOD * left
+    same = [each for each in order if 1.0 - each.share <= most]
     # What cannot be told apart: a wrong value is likelier than a wire that went astray or something extra.
     same.sort(key=lambda each: _LIKELY.index(each.kind) if each.kind in _LIKELY else -1)
     order = [same[0], *(replace(each, equivalent=True) for each in same[1:]), *order[len(same) :]]
