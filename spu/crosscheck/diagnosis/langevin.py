@@ -117,9 +117,9 @@ class Evidence:
         return stable_step(self.dynamics.equation.first_order, self.dynamics.size)
 
     def differences(self, circuit: Circuit) -> list[FloatArray] | None:
-        """What a changed circuit leaves: ``(1, values)`` of each curve, ``(k, p)`` of each path; None if it has no equation.
+        """What a changed circuit leaves: ``(1, values)`` of each curve, ``(k, p)`` of each path.
 
-        Nothing is wrong where no column has a norm of more than 1.
+        Nothing is wrong where no column has a norm of more than 1. None if it has no equation.
         """
         found: list[FloatArray] = []
         with np.errstate(all="ignore"):  # a guess far off may run away
