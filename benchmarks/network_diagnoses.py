@@ -8,6 +8,7 @@ missing, exchanged, and two values at a time, which no single change explains.
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 from collections import Counter
@@ -91,7 +92,7 @@ def edits(architecture: str, text: str) -> Iterator[Edit]:
         if other is not None and f".subckt {other[0]}" in text:
             turned = " ".join([instance, a, b, other[0], f"{other[1]}={values[0].split('=')[1]}"])
             yield Edit(f"{instance} sign", instance, None, text.replace(line, turned))
-    for first, second in zip(couplers, couplers[1:], strict=False):
+    for first, second in itertools.pairwise(couplers):
         one, two = (line.split(maxsplit=4) for line in (first, second))
         if one[3] == two[3] and one[4] != two[4]:
             swapped = text.replace(first, " ".join([*one[:4], two[4]])).replace(second, " ".join([*two[:4], one[4]]))
@@ -114,7 +115,7 @@ def _laws(text: str) -> Iterator[Edit]:
 def pairs(architecture: str, text: str) -> Iterator[Edit]:
     """Two values at a time, of two cells."""
     names = [name for name in VALUES[architecture] if name not in ("c", "vc")]
-    for first, second in zip(names, names[1:], strict=False):
+    for first, second in itertools.pairwise(names):
         both = _scaled(_scaled(text, CELL, first, 1.2), "xcell_x1", second, 0.8)
         yield Edit(f"{first} of {CELL} and {second} of xcell_x1", "", None, both)
 
