@@ -107,7 +107,7 @@ def simulate(
     device: spu.Device, *, samples: int, interval: float, trajectories: int, seed: int, threads: int
 ) -> object:
     """The public way to moments: everything from the device to covariance and error bars."""
-    forget_laws()
+    forget_laws(device)
     return spu.simulate(
         device, samples=samples, interval=interval, trajectories=trajectories, seed=seed, threads=threads, trace=0
     )
@@ -115,13 +115,12 @@ def simulate(
 
 def predict(device: spu.Device) -> spu.Prediction:
     """The public prediction, of a device that was never seen before."""
-    forget_laws()
+    forget_laws(device)
     return spu.predict(device)
 
 
 def compile_and_predict(precision: FloatArray) -> spu.Prediction:
     """From a precision matrix that was never seen before to the prediction: no files."""
-    forget_laws()
     return spu.predict(spu.compile(spu.GaussianSampling(precision=precision), hardware="ideal"))
 
 

@@ -112,13 +112,18 @@ def _densities(given: tuple[str, ...]) -> dict[str, float]:
 def _problem(file: Path, variables: tuple[str, ...]) -> QuadraticProblem:
     """The problem, its variables in the order of what is read out."""
     from spu.problems.files import load_problem
+    from spu.problems.problem import quadratic
 
-    problem, _ = load_problem(file)
+    problem = quadratic(load_problem(file)[0])
+    if problem is None:
+        raise InputError("is of a thermodynamic network, which no imported netlist is", file=file)
     if problem.variables == variables:
         return problem
     nameless = problem.variables == tuple(f"x{k}" for k in range(1, problem.n + 1))
     if nameless and problem.n == len(variables):
-        return load_problem(file, variables=variables)[0]
+        named = quadratic(load_problem(file, variables=variables)[0])
+        assert named is not None
+        return named
     raise InputError(
         f"its variables are {', '.join(problem.variables[:6])}; what is read out is {', '.join(variables[:6])}: "
         "--probe NAME=NODE names and orders the readouts",

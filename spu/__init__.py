@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from spu.base.distances import kullback_leibler
     from spu.base.errors import (
         CircuitError,
         DeckError,
@@ -35,15 +36,15 @@ if TYPE_CHECKING:
         Unrealizable,
     )
     from spu.circuit.readout import Readout
-    from spu.compiler import compile_problem
+    from spu.compiler import compile, compile_network, compile_problem
     from spu.compiler.compilation import Compilation
-    from spu.compiler.network import NetworkCompilation, compile_network
+    from spu.compiler.embedding import EmbeddingOptions
+    from spu.compiler.polynomial import NetworkCompilation
     from spu.crosscheck import Check, check
     from spu.device.device import Cell, Coupler, Device
     from spu.device.hardware import Hardware
     from spu.device.hardware_file import load_hardware
     from spu.device.imperfections import Detail
-    from spu.emulator.distances import kullback_leibler
     from spu.emulator.laws.spectra import Spectrum
     from spu.emulator.predict import NetworkPrediction, Prediction, predict, predict_network
     from spu.emulator.runs.relaxation import NetworkSimulation
@@ -72,6 +73,7 @@ __all__ = [
     "DeckError",
     "Detail",
     "Device",
+    "EmbeddingOptions",
     "GaussianSampling",
     "Hardware",
     "InputError",
@@ -126,13 +128,14 @@ _HOME = {
     "DeckError": "spu.base.errors",
     "Detail": "spu.device.imperfections",
     "Device": "spu.device.device",
+    "EmbeddingOptions": "spu.compiler.embedding",
     "GaussianSampling": "spu.problems.gaussian",
     "Hardware": "spu.device.hardware",
     "InputError": "spu.base.errors",
     "InternalError": "spu.base.errors",
     "LinearSystem": "spu.problems.gaussian",
     "MatrixInverse": "spu.problems.gaussian",
-    "NetworkCompilation": "spu.compiler.network",
+    "NetworkCompilation": "spu.compiler.polynomial",
     "NetworkPrediction": "spu.emulator.predict",
     "NetworkSimulation": "spu.emulator.runs.relaxation",
     "NgspiceFailed": "spu.base.errors",
@@ -149,10 +152,11 @@ _HOME = {
     "ThermodynamicNetwork": "spu.problems.network",
     "Unrealizable": "spu.base.errors",
     "check": "spu.crosscheck",
-    "compile_network": "spu.compiler.network",
+    "compile": "spu.compiler",
+    "compile_network": "spu.compiler",
     "compile_problem": "spu.compiler",
     "error_budget": "spu.studies.budget",
-    "kullback_leibler": "spu.emulator.distances",
+    "kullback_leibler": "spu.base.distances",
     "load_hardware": "spu.device.hardware_file",
     "load_network": "spu.problems.network_files",
     "load_problem": "spu.problems.files",
@@ -169,15 +173,25 @@ _HOME = {
 """Where each public name lives: imported on first use, so that ``import spu`` costs next to nothing."""
 
 
-def _notebook(shown: object) -> str:
-    return str(importlib.import_module("spu.reports.notebook").html(shown))
+def _notebook(shown: object) -> str | None:
+    found: str | None = importlib.import_module("spu.reports.notebook").html(shown)
+    return found
+
+
+def _text(result: object) -> str | None:
+    found: str | None = importlib.import_module("spu.reports.texts").text(result)
+    return found
+
+
+def _picture(result: object) -> Any:
+    return importlib.import_module("spu.reports.pictures.results").picture(result)
 
 
 def _opened(path: str | Path) -> Any:
     return importlib.import_module("spu.folder").read_folder(path)
 
 
-display.show = _notebook
+display.show, display.say, display.draw = _notebook, _text, _picture
 opener.open_path = _opened
 
 
@@ -190,23 +204,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *_HOME])
-
-
-def compile(
-    problem: Problem,
-    hardware: str | Path | Hardware = "ideal",
-    *,
-    architecture: str | None = None,
-) -> Device:
-    """Realize a problem on hardware; see `compile_problem` and `compile_network`, whose ``device`` this returns."""
-    from spu.problems.network import ThermodynamicNetwork
-
-    if isinstance(problem, ThermodynamicNetwork):
-        from spu.compiler.network import compile_network
-
-        return compile_network(problem, hardware, architecture=architecture).device
-    from spu.compiler import compile_problem
-    from spu.problems.problem import QuadraticProblem
-
-    assert isinstance(problem, QuadraticProblem)
-    return compile_problem(problem, hardware, architecture=architecture).device

@@ -14,8 +14,10 @@ the bit that closes it) is written once, with Python's operators on `Expression`
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -50,14 +52,14 @@ class Expression:
 
     def __add__(self, other: Expression | float) -> Expression:
         other = _expression(other)
-        return Expression(f"{self.text}+{other.text}", lambda v: self(v) + other(v), _SUM)
+        return Expression(f"{self.text}+{other.text}", partial(_applied, operator.add, self, other), _SUM)
 
     def __radd__(self, other: float) -> Expression:
         return _expression(other) + self
 
     def __sub__(self, other: Expression | float) -> Expression:
         other = _expression(other)
-        return Expression(f"{self.text}-{other._within(_PRODUCT)}", lambda v: self(v) - other(v), _SUM)
+        return Expression(f"{self.text}-{other._within(_PRODUCT)}", partial(_applied, operator.sub, self, other), _SUM)
 
     def __rsub__(self, other: float) -> Expression:
         return _expression(other) - self
@@ -67,7 +69,7 @@ class Expression:
         if self.text == "1":
             return other
         text = f"{self._within(_PRODUCT)}*{other._within(_PRODUCT)}"
-        return Expression(text, lambda v: self(v) * other(v), _PRODUCT)
+        return Expression(text, partial(_applied, operator.mul, self, other), _PRODUCT)
 
     def __rmul__(self, other: float) -> Expression:
         return _expression(other) * self
@@ -77,38 +79,48 @@ class Expression:
         if other.text == "1":
             return self
         text = f"{self._within(_PRODUCT)}/{other._within(_ATOM)}"
-        return Expression(text, lambda v: self(v) / other(v), _PRODUCT)
+        return Expression(text, partial(_applied, operator.truediv, self, other), _PRODUCT)
 
     def __rtruediv__(self, other: float) -> Expression:
         return _expression(other) / self
+
+
+def _applied(function: Callable[..., Any], *arguments: Any) -> Any:
+    """A function of expressions, of which the last argument has the values."""
+    *expressions, values = arguments
+    return function(*(each(values) for each in expressions))
+
+
+def _constant(value: float, _values: Mapping[str, Any]) -> float:
+    return value
 
 
 def _expression(value: Expression | float) -> Expression:
     if isinstance(value, Expression):
         return value
     text = str(value) if isinstance(value, int) else repr(float(value))
-    return Expression(text, lambda _: value)
+    return Expression(text, partial(_constant, value))
 
 
 def parameter(name: str) -> Expression:
     """A parameter of the subcircuit."""
-    return Expression(name, lambda values: values[name])
+    return Expression(name, operator.itemgetter(name))
 
 
 def whole(value: Expression) -> Expression:
     """The whole part, downwards."""
-    return Expression(f"floor({value.text})", lambda v: np.floor(value(v)))
+    return Expression(f"floor({value.text})", partial(_applied, np.floor, value))
 
 
 def size(value: Expression) -> Expression:
     """The absolute value."""
-    return Expression(f"abs({value.text})", lambda v: np.abs(value(v)))
+    return Expression(f"abs({value.text})", partial(_applied, np.abs, value))
 
 
 def at_least(least: float, value: Expression) -> Expression:
     """The larger one of the two."""
     bound = _expression(least)
-    return Expression(f"max({value.text},{bound.text})", lambda v: np.maximum(value(v), least))
+    return Expression(f"max({value.text},{bound.text})", partial(_applied, np.maximum, value, bound))
 
 
 def bit(code: Expression, number: int) -> Expression:

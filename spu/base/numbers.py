@@ -1,11 +1,8 @@
-"""Numbers, quantities and tasks as people read them."""
+"""Numbers and quantities as people read them."""
 
 from __future__ import annotations
 
 import math
-
-TASKS = {"gaussian": "sample a Gaussian", "inverse": "invert a matrix", "linear": "solve a linear system"}
-"""What each task is for."""
 
 _PREFIXES = {-18: "a", -15: "f", -12: "p", -9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
 

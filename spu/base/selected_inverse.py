@@ -71,11 +71,21 @@ class SparseCholesky:
     """
 
     def __init__(self, matrix: Any, pattern: Any = None) -> None:
-        from scipy.sparse.linalg import splu
-
         self.matrix = canonical(matrix)
         if pattern is not None:
             self.matrix = on_pattern(self.matrix, canonical(pattern))
+        self._factorise()
+
+    def __getstate__(self) -> sp.csr_array:
+        return self.matrix  # SuperLU's factor goes into no pickle
+
+    def __setstate__(self, matrix: sp.csr_array) -> None:
+        self.matrix = matrix
+        self._factorise()
+
+    def _factorise(self) -> None:
+        from scipy.sparse.linalg import splu
+
         n = self.matrix.shape[0]
         diagonal = self.matrix.diagonal()
         if not (diagonal > 0).all():  # SuperLU would look for a pivot elsewhere

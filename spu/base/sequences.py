@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import accumulate
 from typing import Generic, SupportsIndex, TypeVar, overload
 
@@ -12,6 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 T = TypeVar("T")
+
+
+def _chosen(items: Sequence[T], indices: NDArray[np.integer], k: int) -> T:
+    return items[int(indices[k])]
 
 
 class Lazy(Sequence[T], Generic[T]):
@@ -23,7 +28,7 @@ class Lazy(Sequence[T], Generic[T]):
     ----------
     *parts:
         ``(count, make)`` pairs, one behind the other: ``make(k)`` gives item ``k`` of a part,
-        ``0 <= k < count``.
+        ``0 <= k < count``. For the sequence to be pickled it is a function of a module (with `functools.partial`).
     """
 
     __slots__ = ("_first", "_parts")
@@ -45,7 +50,7 @@ class Lazy(Sequence[T], Generic[T]):
         """The items at the given places, (k,), in that order."""
         if len(indices) == len(self) and np.array_equal(indices, np.arange(len(self))):
             return self
-        return Lazy((len(indices), lambda k: self._item(int(indices[k]))))
+        return Lazy((len(indices), partial(_chosen, self, indices)))
 
     def _item(self, index: int) -> T:
         part = bisect_right(self._first, index) - 1

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -263,23 +263,22 @@ class FlatElements:
 
 def mapped(form: str, names: Sequence[str]) -> Lazy[str]:
     """Each name put into a format string."""
-    return Lazy((len(names), lambda k: form.format(names[k])))
+    return Lazy((len(names), partial(_form, form, names)))
+
+
+def _form(form: str, names: Sequence[str], k: int) -> str:
+    return form.format(names[k])
 
 
 def stamp_circuit(circuit: Circuit) -> tuple[Stamps, Lazy[str]]:
     """Stamp every element of a circuit; returns the stamps and the names of all unknowns."""
     nodes = circuit.node_names()
-    names: Lazy[str] = Lazy((len(nodes), lambda k: f"v({nodes[k]})"))
+    names = mapped("v({})", nodes)
     elements = list(circuit.flatten())
     for flat in elements:
         if flat.element.has_branch:
-            names += _current_names(flat)
+            names += mapped(f"i({flat.element.name} of {{}})", flat.group.names)
     stamps = Stamps(len(nodes), len(names) - len(nodes), len(circuit.sources), circuit.temperature)
     for flat in elements:
         flat.element.stamp(stamps, flat.nodes, flat.noise, flat.values, flat.branches)
     return stamps, names
-
-
-def _current_names(flat: FlatElements) -> Lazy[str]:
-    names = flat.group.names
-    return Lazy((len(names), lambda k: f"i({flat.element.name} of {names[k]})"))

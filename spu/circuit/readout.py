@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import scipy.sparse as sp
+from numpy.typing import ArrayLike
 
-from spu.base.arrays import FloatArray
+from spu.base.arrays import FloatArray, snapshot
+from spu.base.errors import InputError
+from spu.base.names import check_names
 from spu.base.sparse import canonical
 
 
@@ -31,3 +37,41 @@ class Readout:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "matrix", canonical(self.matrix))
+
+    def state(self) -> tuple[Any, ...]:
+        """All that it is, bit by bit, to be compared."""
+        matrix = self.matrix
+        return self.variables, *map(snapshot, (matrix.indptr, matrix.indices, matrix.data, self.offset))
+
+    def copy(self) -> Readout:
+        """The same with arrays of its own."""
+        return Readout(self.variables, self.matrix.copy(), self.offset.copy())
+
+
+def checked_readout(matrix: ArrayLike | sp.sparray, offset: ArrayLike, variables: Sequence[str], cells: int) -> Readout:
+    """A readout of so many cells out of what somebody gave.
+
+    Parameters
+    ----------
+    matrix, offset, variables:
+        As in `Readout`; one number for ``offset`` is that of all variables.
+    cells:
+        Number of voltages.
+
+    Raises
+    ------
+    InputError
+        For bad names, shapes that do not fit, or numbers that are not finite.
+    """
+    array = canonical(matrix if sp.issparse(matrix) else np.atleast_2d(np.asarray(matrix, dtype=np.float64)))
+    names = tuple(variables)
+    check_names(names, "a variable")
+    if array.shape != (len(names), cells):
+        raise InputError(
+            f"the readout matrix is {array.shape[0]}x{array.shape[1]}; {len(names)} variables "
+            f"and {cells} cells need {len(names)}x{cells}"
+        )
+    shift = np.broadcast_to(np.asarray(offset, dtype=np.float64), (len(names),)).copy()
+    if not (np.isfinite(array.data).all() and np.isfinite(shift).all()):
+        raise InputError("the readout must be finite")
+    return Readout(names, array, shift)

@@ -42,7 +42,7 @@ class Stamps:
     polynomials: list[tuple[str, list[IntArray], FloatArray]] = field(default_factory=list)
     crossed_ends: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
     conserved: list[int] = field(default_factory=list)
-    isolated: set[int] = field(default_factory=set)
+    islands: list[IntArray] = field(default_factory=list)
     _charge: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
     _drift: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
     _laws: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
@@ -146,7 +146,7 @@ class Stamps:
     def magnitudes(self) -> Stamps:
         """The same stamps with every term's magnitude: their sums bound the rounding of these sums."""
         found = replace(self)
-        for name in ("_charge", "_drift", "_laws", "_noise", "_source", "couplings"):
+        for name in ("_charge", "_drift", "_laws", "_noise", "_source", "couplings", "inductor_ends"):
             setattr(found, name, [(*where, np.abs(values)) for *where, values in getattr(self, name)])
         return found
 
@@ -170,15 +170,10 @@ class Stamps:
         With ``decimal`` an array of `decimal.Decimal`, the terms added up in the current context's precision: a leak of
         1e-15 S beside a switch of 1e3 S is then not lost on the diagonal.
         """
-        parts = {
-            "E": [*self._charge, *self._mutual(decimal=decimal)],
-            "F": [*self._drift, *self._laws],
-            "K": self._noise,
-            "s": [(rows, np.zeros_like(rows), values) for rows, values in self._source],
-        }[name]
+        parts = self._parts(name, decimal=decimal)
         columns = {"K": self.source_count, "s": 1}.get(name, self.size)
         if not decimal:
-            found = np.zeros((self.size, columns))
+            found = np.zeros((self.size, columns), np.result_type(float, *(values for *_, values in parts)))
             for rows, cols, values in parts:
                 keep = (rows != GROUND) & (cols != GROUND)
                 np.add.at(found, (rows[keep], cols[keep]), np.asarray(values)[keep])
@@ -190,6 +185,30 @@ class Stamps:
                 if row != GROUND and column != GROUND:
                     total[row, column] += Decimal(value)
         return total
+
+    def imaginary(self, name: str, instance: int) -> tuple[IntArray, IntArray, FloatArray]:
+        """The imaginary part of what one instance adds to ``E``, ``F``, ``K`` or ``s`` (as a column).
+
+        Of stamps in which the values of one parameter of one group of instances are complex, and no others. Returns
+        (k,) rows, columns and values of the entries, several of which may be in one place.
+        """
+        parts = [
+            [np.ravel(each[..., instance]) for each in (rows, cols, values.imag)]
+            for rows, cols, values in self._parts(name)
+            if np.iscomplexobj(values) and values.imag.any()
+        ]
+        if not parts:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+        rows, cols, values = (np.concatenate(each) for each in zip(*parts, strict=True))
+        keep = (rows != GROUND) & (cols != GROUND)
+        return rows[keep], cols[keep], values[keep]
+
+    def _parts(self, name: str, *, decimal: bool = False) -> list[tuple[IntArray, IntArray, FloatArray]]:
+        if name == "E":
+            return [*self._charge, *self._mutual(decimal=decimal)]
+        if name == "F":
+            return [*self._drift, *self._laws]
+        return self._noise if name == "K" else [(rows, np.zeros_like(rows), values) for rows, values in self._source]
 
     def shares(self, by_F: NDArray[Any], by_E: NDArray[Any]) -> float:
         """What relative changes of the elements' values make of a quantity at most: the sum of its derivatives.
@@ -216,7 +235,7 @@ class Stamps:
         return self._matrix([*self._charge, *self._mutual()], self.size)
 
     def _mutual(self, *, decimal: bool = False) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
-        inductance = np.zeros(self.branch_count)
+        inductance = np.zeros(self.branch_count, np.result_type(float, *(values for *_, values in self.inductor_ends)))
         for branch, (_, _, values) in zip(self.inductor_branches, self.inductor_ends, strict=True):
             inductance[branch] = values
         for first, second, coupling in self.couplings:
@@ -241,7 +260,7 @@ class Stamps:
     @property
     def s(self) -> FloatArray:
         """Constant source currents, (N,), A; in the rows of branches voltages, V."""
-        total = np.zeros(self.size)
+        total = np.zeros(self.size, np.result_type(float, *(values for _, values in self._source)))
         for rows, values in self._source:
             keep = rows != GROUND
             np.add.at(total, rows[keep], values[keep])

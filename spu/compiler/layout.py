@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -249,4 +250,8 @@ def _own(M: sp.csr_array) -> FloatArray:
 
 def pair_names(names: tuple[str, ...], ends: NDArray[np.int64]) -> Lazy[str]:
     """Names of couplers between cells of these names, ``ends`` (k, 2)."""
-    return Lazy((len(ends), lambda k: f"{names[ends[k, 0]]}-{names[ends[k, 1]]}"))
+    return Lazy((len(ends), partial(_pair_name, names, ends)))
+
+
+def _pair_name(names: tuple[str, ...], ends: NDArray[np.int64], k: int) -> str:
+    return f"{names[ends[k, 0]]}-{names[ends[k, 1]]}"

@@ -291,7 +291,7 @@ class _Work:
         # Each voltage keeps its part in its variable: a gain made smaller asks for a larger voltage.
         now, before = np.abs(T).sum(axis=0), np.abs(self.T).sum(axis=0)
         larger = np.divide(before, now, out=np.ones_like(now), where=now > 0)
-        if self.problem.answer == "mean":
+        if self.problem.kind.answer.deterministic:
             # The right-hand side stays what was given: a current that knew the rounded matrix would know x.
             currents = np.nan_to_num(bias) / larger
         else:
@@ -299,7 +299,7 @@ class _Work:
             currents = without_rounding(M @ voltages, np.abs(M) @ np.abs(voltages), len(M))
         allowed = self.hardware.cell["bias"]
         if beyond(currents, allowed).any():
-            if self.problem.answer == "mean":
+            if self.problem.kind.answer.deterministic:
                 worst = first_largest(np.maximum(allowed.min - currents, currents - allowed.max))
                 raise Unrealizable(
                     f"bias of cell {device.cell_names[worst]} would be {currents[worst]:.4g} A at the scale of the "

@@ -17,10 +17,9 @@ from spu.circuit.circuit import Circuit
 from spu.circuit.elements import VoltageSource
 from spu.crosscheck.decks.changes import Changes, Edited
 from spu.crosscheck.decks.taps import Fixture
-from spu.emulator.equations.linear import stochastic_ode
+from spu.emulator.dynamics import device_law
 from spu.emulator.laws.large import LARGE
-from spu.emulator.laws.law import solve
-from spu.emulator.laws.sensitivity import Perturbed, perturbed
+from spu.emulator.laws.sensitivity import Perturbed, Sensitivities, perturbed, sensitivities
 from spu.emulator.laws.spectra import telling
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.laws.timing import Timing, timing
@@ -193,7 +192,7 @@ class Context:
         UsageError
             If the network is too large to be compared entry by entry.
         """
-        law = solve(stochastic_ode(self.circuit))
+        law = device_law(self.circuit)
         law.voltage_covariance  # noqa: B018 - refuses what has none, before anything else stumbles
         if not isinstance(law, Stationary) or (self.problem is not None and self.problem.sparse):
             raise UsageError(
@@ -212,8 +211,13 @@ class Context:
 
     @cached_property
     def perturbed(self) -> list[Perturbed]:
-        """What its law becomes if one element changes a little, for a fair choice of elements."""
+        """The circuit with one element changed, for a fair choice of elements; nothing is solved yet."""
         return perturbed(self.circuit, self.law.sde.E.shape[0])
+
+    @cached_property
+    def sensitivities(self) -> Sensitivities:
+        """What its law becomes if one of these changes a little, by one perturbation solve."""
+        return sensitivities(self.law, self.perturbed)
 
     @cached_property
     def shown(self) -> tuple[list[int], list[tuple[int, int]]]:

@@ -112,7 +112,6 @@ def _from_ideal(
         return {}
     parts: dict[tuple[str, str], _Part] = {}
     noise = float(np.sqrt(np.trace(emulated["covariance"])))
-    answer = "mean" if problem.answer == "mean" else "covariance"
     for quantity, target in (("covariance", problem.target_covariance), ("mean", problem.target_mean)):
         target = _dense(target)
         part = parts[quantity, "emulator"] = _Part(emulated[quantity] - target)
@@ -121,7 +120,7 @@ def _from_ideal(
             part.predicted["compilation"] = stored - target
             size = float(np.linalg.norm(target)) or noise
             part.limit = CONSISTENCY * (max(1.0, noise / size) if quantity == "mean" else 1.0)
-        elif quantity == answer:
+        elif quantity == problem.answer:
             part.limit = None if ideal is None else ideal.tolerance
         else:  # not what it was compiled for: nothing is promised of it
             part.predicted["compilation"] = part.difference
@@ -132,9 +131,8 @@ def _rows(
     parts: dict[tuple[str, str], _Part], problem: QuadraticProblem | None, emulated: dict[str, FloatArray]
 ) -> tuple[Corner, ...]:
     noise = float(np.sqrt(np.trace(emulated["covariance"])))
-    quantities = ["covariance", "mean"]
-    if problem is not None and problem.answer == "mean":
-        quantities.reverse()
+    first = "covariance" if problem is None else problem.kind.answer.moment
+    quantities = sorted(("covariance", "mean"), key=lambda quantity: quantity != first)
     found: list[Corner] = []
     for quantity in quantities:
         size = float(np.linalg.norm(emulated[quantity])) or noise

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spu.base.arrays import FloatArray
-from spu.base.display import Shown
+from spu.base.display import Result
 from spu.crosscheck.decks.changes import Changes
 
 if TYPE_CHECKING:
@@ -101,8 +101,8 @@ class Corner:
     within: bool
 
 
-@dataclass(frozen=True, eq=False)
-class Check(Shown):
+@dataclass(frozen=True, eq=False, repr=False)
+class Check(Result):
     """The outcome of a check.
 
     Attributes
@@ -139,8 +139,10 @@ class Check(Shown):
     corners: tuple[Corner, ...] = ()
     changes: Changes | None = None
     diagnosis: Diagnosis | None = None
-    spectra: Spectra | None = field(repr=False, default=None)
+    spectra: Spectra | None = None
     simulator: str = "ngspice"
+
+    in_short = ("verdict", "variables")
 
     @property
     def verdict(self) -> str:
@@ -154,6 +156,33 @@ class Check(Shown):
         if any(level.verdict == "fail" for level in self.levels.values()):
             return 1
         return max((level.exit_status for level in self.levels.values()), default=0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``--json`` prints, but for names of files: arrays stay arrays."""
+        return {
+            "verdict": self.verdict,
+            "simulator": self.simulator,
+            "levels": {
+                name: {
+                    **level.data,
+                    "verdict": level.verdict,
+                    "error": level.error,
+                    "tolerance": level.tolerance,
+                    "false_alarm_rate": level.false_alarm_rate,
+                    "detects": level.detects,
+                    "seconds": level.seconds,
+                    "message": level.message,
+                }
+                for name, level in self.levels.items()
+            },
+            "notes": self.notes,
+            "variables": self.variables,
+            "means": self.means,
+            "covariances": self.covariances,
+            "diagnosis": None if self.diagnosis is None else self.diagnosis.to_dict(),
+            "corners": [asdict(corner) for corner in self.corners],
+            "changes": None if self.changes is None else self.changes.to_dict(),
+        }
 
     def worst_variables(self, limit: int) -> list[int]:
         """Indices of the variables: all in order, or the ``limit`` of them where the corners differ most."""

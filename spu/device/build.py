@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 from spu.base.expressions import Expression, at_least, bit, parameter, size
@@ -193,7 +194,7 @@ def _code_names(part: Part, tag: str) -> dict[str, str]:
 def _add_bank(made: Realisation, part: Part, bank: Bank, tag: str) -> None:
     """Code and constants of a bank."""
     for key, name in _code_names(part, tag).items():
-        made.parameters[name] = lambda v, key=key: v[code_of(key)]  # type: ignore[misc]
+        made.parameters[name] = itemgetter(code_of(key))
         made.codes[name] = (bank.least, bank.most)
     made.constants[f"lsb{tag}"] = bank.lsb
     if bank.offset:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spu.base.arrays import FloatArray, IntArray
+from spu.base.arrays import FloatArray, IntArray, snapshot
 from spu.base.errors import InputError
 from spu.base.names import shorten, suggest
 from spu.device.banks import Bank
@@ -42,6 +42,17 @@ class Columns:
             few.banks = {part.quantity: self.banks[part.quantity]}
             few.codes = {key: self.codes[key] for key in part.keys}
         return few
+
+    def copy(self) -> Columns:
+        """The same with arrays of its own."""
+        found = Columns(tuple(self.parts.values()), self.what)
+        found.arrays = {key: np.array(array) for key, array in self.arrays.items()}
+        found.banks, found.codes = dict(self.banks), {key: np.array(codes) for key, codes in self.codes.items()}
+        return found
+
+    def state(self) -> tuple[Any, ...]:
+        """All that they hold, bit by bit, to be compared."""
+        return repr(self.banks), snapshot(self.arrays), snapshot(self.codes)
 
     def set_codes(self, codes: Mapping[str, IntArray]) -> None:
         """Set codes by key, and with them the values; a value of zero means: not there."""

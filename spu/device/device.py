@@ -8,9 +8,9 @@ one wiring can take many programmings.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from copy import copy
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy, deepcopy
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -18,28 +18,21 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
-from spu.base.arrays import FloatArray, IntArray
+from spu.base.arrays import IntArray, snapshot
 from spu.base.constants import ROOM_TEMPERATURE
 from spu.base.digest import Digest
 from spu.base.display import Shown
 from spu.base.errors import InputError
 from spu.base.files import read_json, write_with
 from spu.base.names import check_name, check_names, shorten
-from spu.base.sparse import canonical, is_diagonal, to_fields
-from spu.circuit.readout import Readout
-from spu.device.banks import BANKED, Bank, bank_from_dict
+from spu.base.sparse import canonical
+from spu.circuit.readout import Readout, checked_readout
+from spu.device import device_file
+from spu.device.banks import Bank
 from spu.device.columns import Columns
-from spu.device.device_file import (
-    FEW,
-    KEYS,
-    apart,
-    json_object,
-    nested_numbers,
-    sparse_numbers,
-    take_codes,
-    with_codes,
-)
-from spu.device.imperfections import Detail, detail_from_dict
+from spu.device.device_file import FORMAT
+from spu.device.imperfections import Detail
+from spu.device.programming import Origin, Programming
 from spu.device.quantities import CELL_PARTS, COUPLER_PARTS
 from spu.problems.network import ThermodynamicNetwork
 
@@ -51,8 +44,6 @@ if TYPE_CHECKING:
 
 
 Values = Mapping[str, "float | Sequence[float]"]
-
-FORMAT = "spu-device/1"
 
 
 @dataclass(frozen=True)
@@ -73,57 +64,6 @@ class Coupler:
     a: str
     b: str
     values: dict[str, float | tuple[float, float]]
-
-
-@dataclass(frozen=True, eq=False)
-class Programming:
-    """A further setting of the banks of one wiring.
-
-    Attributes
-    ----------
-    cell_codes, coupler_codes:
-        Codes by key, (n,) and (m,), as `Columns.codes`.
-    readout:
-        The map that goes with them.
-    bias:
-        (n,) A, bias currents; NaN where there are none.
-    """
-
-    cell_codes: dict[str, IntArray]
-    coupler_codes: dict[str, IntArray]
-    readout: Readout
-    bias: FloatArray
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What a device was compiled from, and which values it was given then.
-
-    Computed values differ in their last bits from processor to processor, so they are not in a compiled device's
-    hash. They are, as all given values are, once one of them is not what was computed.
-
-    Attributes
-    ----------
-    source:
-        Digest of the problem and of what it was compiled with.
-    values:
-        Digest of the computed values, bit by bit (`Device.computed`).
-    """
-
-    source: str
-    values: str
-
-    def to_dict(self) -> dict[str, str]:
-        """As the device file holds it."""
-        return {"source": self.source, "values": self.values}
-
-
-def _origin_from_dict(data: Any, file: str | None) -> Origin:
-    data = json_object(data, "compiled", ("source", "values"), file)
-    for key in ("source", "values"):
-        if not isinstance(data.get(key), str):
-            raise InputError(f'"compiled" needs {key}, a text, not {shorten(data.get(key))}', file=file)
-    return Origin(data["source"], data["values"])
 
 
 @dataclass(eq=False)
@@ -169,6 +109,7 @@ class Device(Shown):
         self.coupler_ends: IntArray = np.empty((0, 2), dtype=np.int64)
         self.coupler_columns = Columns(COUPLER_PARTS, "a coupler")
         self._index: dict[str, int] = {}
+        self._kept: tuple[tuple[Any, ...], dict[str, Any]] | None = None
         self.programmings: list[Programming] = []
         """Further programmings of an ensemble, the second to the last; the device itself holds the first."""
 
@@ -315,18 +256,8 @@ class Device(Shown):
         self, matrix: ArrayLike | sp.sparray, offset: ArrayLike = 0.0, variables: Sequence[str] | None = None
     ) -> None:
         """Read ``x = matrix @ v + offset``: ``matrix`` (p, n) in problem units per volt, ``offset`` (p,)."""
-        array = canonical(matrix if sp.issparse(matrix) else np.atleast_2d(np.asarray(matrix, dtype=np.float64)))
-        names = tuple(variables) if variables is not None else tuple(self.cell_names)
-        check_names(names, "a variable")
-        if array.shape != (len(names), len(self.cell_names)):
-            raise InputError(
-                f"the readout matrix is {array.shape[0]}x{array.shape[1]}; {len(names)} variables "
-                f"and {len(self.cell_names)} cells need {len(names)}x{len(self.cell_names)}"
-            )
-        shift = np.broadcast_to(np.asarray(offset, dtype=np.float64), (len(names),)).copy()
-        if not (np.isfinite(array.data).all() and np.isfinite(shift).all()):
-            raise InputError("the readout must be finite")
-        self._readout = Readout(names, array, shift)
+        names = self.cell_names if variables is None else variables
+        self._readout = checked_readout(matrix, offset, names, len(self.cell_names))
 
     @property
     def graph(self) -> nx.Graph:
@@ -394,13 +325,12 @@ class Device(Shown):
 
     def programmed(self, programming: Programming) -> Device:
         """The device with other codes, readout and bias: the same wiring, no ensemble."""
-        device = replace(self, _readout=programming.readout)
-        device.cell_names, device._index, device.coupler_ends = self.cell_names, self._index, self.coupler_ends
-        for own, its in ((device.cell_columns, self.cell_columns), (device.coupler_columns, self.coupler_columns)):
-            own.arrays, own.banks = dict(its.arrays), dict(its.banks)
+        device = copy(self)
+        device._readout = programming.readout.copy()
+        device.programmings = []
         device.cell_columns.set_codes(programming.cell_codes)
         device.coupler_columns.set_codes(programming.coupler_codes)
-        device.cell_columns.arrays["bias"] = programming.bias
+        device.cell_columns.arrays["bias"] = programming.bias.copy()
         return device
 
     def at_detail(self, detail: Detail) -> Device:
@@ -420,182 +350,75 @@ class Device(Shown):
         )
 
     def members(self) -> list[Device]:
-        """The programmings of an ensemble as devices; the device alone where it is none."""
+        """The programmings of an ensemble as devices of their own; the device alone where it is none."""
         if not self.programmings:
             return [self]
-        found = [self.programmed(programming) for programming in (self.programming, *self.programmings)]
-        for k, member in enumerate(found):
-            member.origin = None
-            if self.origin is not None and self.as_compiled:
-                member.compiled_from(f"{self.origin.source}, programming {k + 1}")
-        return found
+        kept = self.kept
+        if "members" not in kept:
+            found = [self.programmed(programming) for programming in (self.programming, *self.programmings)]
+            for k, member in enumerate(found):
+                member.origin = None
+                if self.origin is not None and self.as_compiled:
+                    member.compiled_from(f"{self.origin.source}, programming {k + 1}")
+            for member in found:  # whoever takes a copy finds the work that was done for another
+                _ = member.kept
+            kept["members"] = found
+        return [copy(member) for member in kept["members"]]
+
+    # Copies, and what is kept
+
+    def __copy__(self) -> Device:
+        """A device of its own: nothing that is done to the one is seen in the other."""
+        device: Device = object.__new__(type(self))
+        device.__dict__.update(self.__dict__)
+        device.cell_names, device._index = list(self.cell_names), dict(self._index)
+        device.coupler_ends = self.coupler_ends.copy()
+        device.cell_columns, device.coupler_columns = self.cell_columns.copy(), self.coupler_columns.copy()
+        device._readout = None if self._readout is None else self._readout.copy()
+        device.detail, device.programmings = deepcopy(self.detail), deepcopy(self.programmings)
+        return device
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_kept": None}
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What followed from the device as it is now, by name: its digests, its circuit, its members.
+
+        Anybody may change a device, down to one entry of an array. So its whole state, bit by bit, is held against
+        the one that things were kept for, whenever they are asked for; that costs far less than any of them. Copies
+        share it until one of them changes. It does not go into a pickle.
+        """
+        state = self._state()
+        if self._kept is None or self._kept[0] != state:
+            self._kept = (state, {})
+        return self._kept[1]
+
+    def _state(self) -> tuple[Any, ...]:
+        """All that a device is, so that two are equal only where not one bit differs; problems do not change."""
+        return (
+            repr((self.temperature, self.architecture, self.detail, self.origin, self.scales)),
+            _Same(self.problem),
+            tuple(self.cell_names),
+            snapshot(self.coupler_ends),
+            *(columns.state() for columns in (self.cell_columns, self.coupler_columns)),
+            None if self._readout is None else self._readout.state(),
+            *(programming.state() for programming in self.programmings),
+        )
 
     # The file
 
     def to_dict(self) -> dict[str, Any]:
         """The device file as a JSON-able dictionary (format ``spu-device/1``)."""
-        data: dict[str, Any] = {"format": FORMAT, "temperature": self.temperature}
-        if self.architecture is not None:
-            data["architecture"] = self.architecture
-        if self.origin is not None:
-            data["compiled"] = self.origin.to_dict()
-        if self.detail:
-            data["detail"] = self.detail.to_dict()
-        if self.quantised:
-            data["banks"] = self._banks_dict()
-        data["cells"] = [
-            {"name": cell.name, **self._codes_dict(self.cell_columns, k), **cell.values}
-            for k, cell in enumerate(self.cells)
-        ]
-        data["couplers"] = [
-            {"a": coupler.a, "b": coupler.b, **self._codes_dict(self.coupler_columns, k), **coupler.values}
-            for k, coupler in enumerate(self.couplers)
-        ]
-        if self._readout is not None:
-            data["readout"] = self._readout_dict(self._readout)
-        if self.programmings:
-            data["programmings"] = [self._programming_dict(programming) for programming in self.programmings]
-        return data
-
-    def _banks_dict(self) -> dict[str, Any]:
-        both = {"cell": self.cell_columns, "coupler": self.coupler_columns}
-        return {
-            part: {quantity: bank.to_dict() for quantity, bank in columns.banks.items()}
-            for part, columns in both.items()
-            if columns.banks
-        }
-
-    @staticmethod
-    def _codes_dict(columns: Columns, index: int) -> dict[str, Any]:
-        return {"codes": columns.code_row(index)} if columns.banks else {}
-
-    def _programming_dict(self, programming: Programming) -> dict[str, Any]:
-        """A further programming: its codes in the order of cells and couplers, one list a key."""
-        data: dict[str, Any] = {}
-        for part, codes in (("cell_codes", programming.cell_codes), ("coupler_codes", programming.coupler_codes)):
-            if codes:
-                data[part] = {key: array.tolist() for key, array in codes.items()}
-        data["readout"] = self._readout_dict(programming.readout)
-        if not np.isnan(programming.bias).all():
-            data["bias"] = np.nan_to_num(programming.bias).tolist()
-        return data
-
-    @staticmethod
-    def _readout_dict(readout: Readout) -> dict[str, Any]:
-        matrix = readout.matrix
-        given: dict[str, Any] = {"variables": list(readout.variables)}
-        if is_diagonal(matrix):
-            given["gain"] = matrix.diagonal().tolist()
-        elif matrix.shape[0] * matrix.shape[1] > max(FEW, 4 * matrix.nnz):
-            given["matrix"] = to_fields(matrix)
-        else:
-            given["matrix"] = matrix.toarray().tolist()
-        return {**given, "offset": readout.offset.tolist()}
-
-    def compiled_from(self, source: str) -> None:
-        """Take the values of now for what was computed from a source (its digest): they leave the hash."""
-        self.origin = Origin(source, self.computed)
-
-    @property
-    def as_compiled(self) -> bool:
-        """Whether all values are those that were computed when the device was compiled; False of one made by hand."""
-        return self.origin is not None and self.origin.values == self.computed
-
-    @property
-    def computed(self) -> str:
-        """Digest of the values that do not follow from codes, bit by bit: of parts, of readouts, of bias currents."""
-        found = Digest()
-        for columns in (self.cell_columns, self.coupler_columns):
-            for key, array in columns.arrays.items():
-                if not np.isnan(array).all() and not columns.follows_codes(key):
-                    found.text(key)
-                    found.numbers(array)
-        for readout in (self._readout, *(programming.readout for programming in self.programmings)):
-            if readout is not None:
-                matrix = readout.matrix
-                found.text("readout")
-                found.numbers(matrix.indptr, matrix.indices, matrix.data, readout.offset)
-        for programming in self.programmings:
-            found.numbers(programming.bias)
-        return found.hexdigest()
-
-    @property
-    def hash(self) -> str:
-        """Twelve hexadecimal digits: of topology, names, codes and settings, and of the values that were given.
-
-        They change with any value of a device that was made by hand or edited. Of one that is as it was compiled
-        the values follow from problem, hardware and version; these are in the hash in their place, so that it is
-        the same on every processor.
-        """
-        return self._hash(self.computed)
-
-    @property
-    def content(self) -> str:
-        """The hash and more: the same only where not one bit of any value differs."""
-        computed = self.computed
-        return f"{self._hash(computed)} {computed}"
-
-    def _hash(self, computed: str) -> str:
-        found = Digest()
-        found.text(FORMAT, repr(self.temperature), self.architecture)
-        if self.detail:
-            found.text("detail", json.dumps(self.detail.to_dict()))
-        found.text(*self.cell_names)
-        found.numbers(self.coupler_ends.ravel())
-        for columns in (self.cell_columns, self.coupler_columns):
-            for key, array in columns.arrays.items():
-                there = ~np.isnan(array)
-                if there.any():
-                    found.text(key)
-                    found.numbers(np.packbits(there))
-        if self._readout is not None:
-            found.text("variables", *self._readout.variables)
-        if self.quantised:
-            found.text("banks", json.dumps(self._banks_dict()))
-            found.numbers(*self.cell_columns.codes.values(), *self.coupler_columns.codes.values())
-        for programming in self.programmings:
-            found.numbers(*programming.cell_codes.values(), *programming.coupler_codes.values())
-        if self.origin is not None and self.origin.values == computed:
-            found.text("compiled from", self.origin.source)
-        else:
-            found.text("values", computed)
-        return found.hexdigest()[:12]
-
-    def _json(self) -> Iterator[str]:
-        """The text of the device file in pieces of many lines: one cell or coupler a line."""
-        yield f'{{\n  "format": "{FORMAT}",\n  "temperature": {json.dumps(self.temperature)}'
-        if self.architecture is not None:
-            yield f',\n  "architecture": {json.dumps(self.architecture)}'
-        if self.origin is not None:
-            yield f',\n  "compiled": {json.dumps(self.origin.to_dict())}'
-        if self.detail:
-            yield f',\n  "detail": {json.dumps(self.detail.to_dict())}'
-        if self.quantised:
-            yield f',\n  "banks": {json.dumps(self._banks_dict())}'
-        names = [json.dumps(name) for name in self.cell_names]
-        yield ',\n  "cells": ['
-        yield from self.cell_columns.json(*with_codes(self.cell_columns, ["name"], [names]))
-        yield "]"
-        a, b = self.coupler_ends.T.tolist()
-        yield ',\n  "couplers": ['
-        ends = [[names[k] for k in a], [names[k] for k in b]]
-        yield from self.coupler_columns.json(*with_codes(self.coupler_columns, ["a", "b"], ends))
-        yield "]"
-        if self._readout is not None:
-            yield f',\n  "readout": {json.dumps(self._readout_dict(self._readout))}'
-        if self.programmings:
-            lines = (f"    {json.dumps(self._programming_dict(programming))}" for programming in self.programmings)
-            yield ',\n  "programmings": [\n' + ",\n".join(lines) + "\n  ]"
-        yield "\n}\n"
+        return device_file.to_dict(self)
 
     def to_json(self) -> str:
         """The device file: one cell or coupler a line, for people and for ``diff``."""
-        return "".join(self._json())
+        return "".join(device_file.pieces(self))
 
     def write_to(self, stream: BinaryIO) -> None:
         """Write the device file to an open stream, piece by piece."""
-        for piece in self._json():
-            stream.write(piece.encode())
+        device_file.write_to(self, stream)
 
     def write(self, path: str | Path) -> None:
         """Write the device file, whole or not at all."""
@@ -615,176 +438,98 @@ class Device(Shown):
     @classmethod
     def from_dict(cls, data: Any, *, file: str | None = None) -> Device:
         """Build a device from the dictionary of a device file; errors name ``file``."""
-        data = json_object(data, "a device file", KEYS, file)
-        if data.get("format") != FORMAT:
-            raise InputError(f'"format" must be "{FORMAT}", not {data.get("format")!r}', file=file)
-        temperature = data.get("temperature", ROOM_TEMPERATURE)
-        architecture = data.get("architecture")
-        if not (architecture is None or isinstance(architecture, str)):
-            raise InputError(f"architecture must be a string, not {architecture!r}", file=file)
-        try:
-            device = cls(temperature=temperature, architecture=architecture)
-            device.detail = detail_from_dict(data.get("detail", {}))
-        except InputError as error:
-            raise InputError(error.message, file=file) from None
-        if "compiled" in data:
-            device.origin = _origin_from_dict(data["compiled"], file)
-        device._read_banks(data.get("banks", {}), file)
-        cells, cell_codes = apart(data.get("cells"), device.cell_columns)
-        couplers, coupler_codes = apart(data.get("couplers", []), device.coupler_columns)
-        device._read_cells(cells, file)
-        device._read_couplers(couplers, file)
-        if device.cell_columns.banks:
-            where = [f"cells[{k}] ({name})" for k, name in enumerate(device.cell_names)]
-            take_codes(device.cell_columns, cell_codes, where, file)
-        if device.coupler_columns.banks:
-            where = [f"couplers[{k}] ({name})" for k, name in enumerate(device.coupler_labels)]
-            take_codes(device.coupler_columns, coupler_codes, where, file)
-        if "readout" in data:
-            device._read_readout(data["readout"], file)
-        device._read_programmings(data.get("programmings", []), file)
-        return device
+        return device_file.from_dict(cls, data, file)
 
-    def _read_banks(self, data: Any, file: str | None) -> None:
-        both = {"cell": self.cell_columns, "coupler": self.coupler_columns}
-        for part, banks in json_object(data, "banks", tuple(both), file).items():
-            for quantity, described in json_object(banks, f"banks.{part}", BANKED[part], file).items():
-                both[part].banks[quantity] = bank_from_dict(described, quantity, f"banks.{part}.{quantity}: ", file)
+    # Digests
 
-    def _read_programmings(self, rows: Any, file: str | None) -> None:
-        if not isinstance(rows, list):
-            raise InputError('"programmings" must be a list', file=file)
-        if rows and not self.quantised:
-            raise InputError('"programmings" are codes, and this device has no "banks"', file=file)
-        for k, row in enumerate(rows):
-            where = f"programmings[{k}]"
-            data = json_object(row, where, ("cell_codes", "coupler_codes", "readout", "bias"), file)
-            cell, coupler = (
-                self._programmed_codes(data.get(key, {}), columns, f"{where}.{key}", labels, file)
-                for key, columns, labels in (
-                    ("cell_codes", self.cell_columns, self.cell_names),
-                    ("coupler_codes", self.coupler_columns, self.coupler_labels),
-                )
-            )
-            bias = np.array(self.cell_columns.arrays["bias"])
-            if "bias" in data:
-                bias = nested_numbers(data["bias"], 1, f"{where}.bias", file)
-                if bias.shape != (len(self.cell_names),) or not np.isfinite(bias).all():
-                    raise InputError(f"{where}.bias needs {len(self.cell_names)} finite numbers", file=file)
-            first = self._readout
-            if "readout" in data:
-                self._read_readout(data["readout"], file)
-            its = self.readout
-            self._readout = first
-            if its.variables != self.readout.variables:
-                raise InputError(f"{where}.readout has other variables than the device's", file=file)
-            self.programmings.append(Programming(cell, coupler, its, np.where(bias != 0, bias, np.nan)))
+    def compiled_from(self, source: str) -> None:
+        """Take the values of now for what was computed from a source (its digest): they leave the hash."""
+        computed = self.computed
+        self.origin = Origin(source, computed)
+        self.kept["computed"] = computed  # which the origin is no part of
 
-    @staticmethod
-    def _programmed_codes(
-        data: Any, columns: Columns, where: str, labels: Sequence[str], file: str | None
-    ) -> dict[str, IntArray]:
-        bank_of = {key: bank for quantity, bank in columns.banks.items() for key in columns.parts[quantity].keys}
-        if not isinstance(data, dict) or data.keys() != bank_of.keys():
-            raise InputError(f"{where} must be an object with {', '.join(bank_of) or 'nothing'}", file=file)
-        for key, codes in data.items():
-            if not isinstance(codes, list) or len(codes) != len(labels):
-                raise InputError(f"{where}.{key} must be a list of {len(labels)} codes", file=file)
-            for label, code in zip(labels, codes, strict=True):
-                bank_of[key].check_code(code, f"{where}.{key} of {label}", file)
-        return {key: np.array(data[key], dtype=np.int64) for key in bank_of}
+    @property
+    def as_compiled(self) -> bool:
+        """Whether all values are those that were computed when the device was compiled; False of one made by hand."""
+        return self.origin is not None and self.origin.values == self.computed
 
-    def _read_cells(self, rows: Any, file: str | None) -> None:
-        if not isinstance(rows, list) or not rows:
-            raise InputError('"cells" must be a list with at least one {"name": ...}', file=file)
-        names, columns = self._quick_cells(rows) or self._careful_cells(rows, file)
-        self.cell_names = names
-        self._index = {name.lower(): k for k, name in enumerate(names)}
-        self.cell_columns.extend(len(rows), columns)
+    @property
+    def computed(self) -> str:
+        """Digest of the values that do not follow from codes, bit by bit: of parts, of readouts, of bias currents."""
+        return self._once("computed", self._digest_of_values)
 
-    def _quick_cells(self, rows: list[Any]) -> tuple[list[str], dict[str, FloatArray]] | None:
-        """Names and columns of all cells at once; None where one is not plainly right."""
-        if not all(type(row) is dict and type(row.get("name")) is str for row in rows):
-            return None
-        names, columns = [row["name"] for row in rows], self.cell_columns.read(rows, ("name",))
-        try:
-            check_names(names, "a cell")
-        except InputError:
-            return None
-        return None if columns is None else (names, columns)
+    @property
+    def hash(self) -> str:
+        """Twelve hexadecimal digits: of topology, names, codes and settings, and of the values that were given.
 
-    def _careful_cells(self, rows: list[Any], file: str | None) -> tuple[list[str], dict[str, FloatArray]]:
-        """The same cell by cell, naming the one that is wrong."""
-        names, columns = [], {key: np.full(len(rows), np.nan) for key in self.cell_columns.keys}
-        for k, row in enumerate(rows):
-            where = f"cells[{k}]"
-            if not isinstance(row, dict) or not isinstance(row.get("name"), str):
-                raise InputError(f'{where} must be an object with a "name"', file=file)
-            names.append(check_name(row["name"], where, file=file))
-            values = {key: value for key, value in row.items() if key != "name"}
-            for key, value in self.cell_columns.row(values, f"{where} ({row['name']})", file).items():
-                columns[key][k] = value
-        check_names(names, "a cell", file=file)
-        return names, columns
+        They change with any value of a device that was made by hand or edited. Of one that is as it was compiled
+        the values follow from problem, hardware and version; these are in the hash in their place, so that it is
+        the same on every processor.
+        """
+        return self._once("hash", self._digest)
 
-    def _read_couplers(self, rows: Any, file: str | None) -> None:
-        if not isinstance(rows, list):
-            raise InputError('"couplers" must be a list', file=file)
-        self.coupler_ends, columns = self._quick_couplers(rows) or self._careful_couplers(rows, file)
-        self.coupler_columns.extend(len(rows), columns)
+    @property
+    def content(self) -> str:
+        """The hash and more: the same only where not one bit of any value differs."""
+        return f"{self.hash} {self.computed}"
 
-    def _quick_couplers(self, rows: list[Any]) -> tuple[IntArray, dict[str, FloatArray]] | None:
-        """Ends and columns of all couplers at once; None where one is not plainly right."""
-        if not all(type(row) is dict and type(row.get("a")) is type(row.get("b")) is str for row in rows):
-            return None
-        try:
-            ends = np.array([[self._index[row[end].lower()] for end in "ab"] for row in rows], dtype=np.int64)
-        except KeyError:
-            return None
-        ends = ends.reshape(-1, 2)
-        pairs = np.sort(ends, axis=1) @ [len(self.cell_names), 1]
-        if (ends[:, 0] == ends[:, 1]).any() or len(np.unique(pairs)) < len(pairs):
-            return None
-        columns = self.coupler_columns.read(rows, ("a", "b"))
-        return None if columns is None else (ends, columns)
+    def _once(self, name: str, make: Callable[[], str]) -> str:
+        kept = self.kept
+        if name not in kept:
+            kept[name] = make()
+        return str(kept[name])
 
-    def _careful_couplers(self, rows: list[Any], file: str | None) -> tuple[IntArray, dict[str, FloatArray]]:
-        """The same coupler by coupler, naming the one that is wrong."""
-        columns = {key: np.full(len(rows), np.nan) for key in self.coupler_columns.keys}
-        ends: list[list[int]] = []
-        seen: dict[tuple[int, ...], int] = {}
-        for k, row in enumerate(rows):
-            where = f"couplers[{k}]"
-            if not isinstance(row, dict) or not {"a", "b"} <= row.keys():
-                raise InputError(f'{where} must be an object with "a" and "b"', file=file)
-            where = f"{where} ({row['a']}-{row['b']})"
-            pair = self._ends(row["a"], row["b"], where, file)
-            ends.append(pair)
-            first = seen.setdefault(tuple(sorted(pair)), k)
-            if first != k:
-                raise InputError(f"{where}: these cells are already coupled by couplers[{first}]", file=file)
-            values = {key: value for key, value in row.items() if key not in ("a", "b")}
-            for key, value in self.coupler_columns.row(values, where, file).items():
-                columns[key][k] = value
-        return np.array(ends, dtype=np.int64).reshape(-1, 2), columns
+    def _digest_of_values(self) -> str:
+        found = Digest()
+        for columns in (self.cell_columns, self.coupler_columns):
+            for key, array in columns.arrays.items():
+                if not np.isnan(array).all() and not columns.follows_codes(key):
+                    found.text(key)
+                    found.numbers(array)
+        for readout in (self._readout, *(programming.readout for programming in self.programmings)):
+            if readout is not None:
+                matrix = readout.matrix
+                found.text("readout")
+                found.numbers(matrix.indptr, matrix.indices, matrix.data, readout.offset)
+        for programming in self.programmings:
+            found.numbers(programming.bias)
+        return found.hexdigest()
 
-    def _read_readout(self, data: Any, file: str | None) -> None:
-        data = json_object(data, "readout", ("variables", "gain", "matrix", "offset"), file)
-        if ("gain" in data) == ("matrix" in data):
-            raise InputError('readout needs either "gain" (one number a cell) or "matrix"', file=file)
-        if "gain" in data:
-            matrix: Any = sp.diags_array(nested_numbers(data["gain"], 1, "readout.gain", file))
-        elif isinstance(data["matrix"], dict):
-            matrix = sparse_numbers(data["matrix"], "readout.matrix", file)
+    def _digest(self) -> str:
+        computed = self.computed
+        found = Digest()
+        found.text(FORMAT, repr(float(self.temperature)), self.architecture)
+        if self.detail:
+            found.text("detail", json.dumps(self.detail.to_dict()))
+        found.text(*self.cell_names)
+        found.numbers(self.coupler_ends.ravel())
+        for columns in (self.cell_columns, self.coupler_columns):
+            for key, array in columns.arrays.items():
+                there = ~np.isnan(array)
+                if there.any():
+                    found.text(key)
+                    found.numbers(np.packbits(there))
+        if self._readout is not None:
+            found.text("variables", *self._readout.variables)
+        if self.quantised:
+            found.text("banks", json.dumps(device_file.banks_dict(self)))
+            found.numbers(*self.cell_columns.codes.values(), *self.coupler_columns.codes.values())
+        for programming in self.programmings:
+            found.numbers(*programming.cell_codes.values(), *programming.coupler_codes.values())
+        if self.origin is not None and self.origin.values == computed:
+            found.text("compiled from", self.origin.source)
         else:
-            matrix = nested_numbers(data["matrix"], 2, "readout.matrix", file)
-        variables = data.get("variables", self.cell_names)
-        if not isinstance(variables, list) or not all(isinstance(name, str) for name in variables):
-            raise InputError("readout.variables must be a list of names", file=file)
-        offset = nested_numbers(data.get("offset", [0.0] * len(variables)), 1, "readout.offset", file)
-        if offset.shape != (len(variables),):
-            raise InputError(f"readout.offset has {len(offset)} numbers for {len(variables)} variables", file=file)
-        try:
-            self.set_readout(matrix, offset, variables)
-        except InputError as error:
-            raise InputError(error.message, file=file) from None
+            found.text("values", computed)
+        return found.hexdigest()[:12]
+
+
+class _Same:
+    """Equal to another one only where both hold the very same object."""
+
+    def __init__(self, what: object) -> None:
+        self.what = what
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.what is self.what
+
+    __hash__ = None  # type: ignore[assignment]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,13 +23,22 @@ def lower(device: Device) -> Circuit:
     """Lower a device to its circuit.
 
     Every cell is one instance on a node that bears its name, every coupler one instance per
-    kind it holds. Cells with the same parts share a subcircuit.
+    kind it holds. Cells with the same parts share a subcircuit. The circuit is kept with the device (`Device.kept`)
+    until that changes, and shares no array with it.
 
     Raises
     ------
     InputError
         If the device has no cells.
     """
+    kept = device.kept
+    if "circuit" not in kept:
+        kept["circuit"] = _lowered(device)
+    circuit: Circuit = kept["circuit"]
+    return circuit
+
+
+def _lowered(device: Device) -> Circuit:
     if not device.cell_names:
         raise InputError("the device has no cells")
     sources: Lazy[NoiseSource] = Lazy()
@@ -43,6 +53,9 @@ def lower(device: Device) -> Circuit:
         columns = device.coupler_columns.of(part)
         found, sources = _group("coupler", columns, ends, names, detail, thermal, sources)
         groups += found
+    for group in groups:
+        for array in (group.nodes, *group.parameters.values(), *(group.settings or {}).values()):
+            array.flags.writeable = False
     content = device.content
     return Circuit(
         temperature=float(device.temperature),
@@ -51,7 +64,7 @@ def lower(device: Device) -> Circuit:
         sources=sources,
         probes=cells,
         probe_nodes=np.column_stack([_probed(groups, count), np.full(count, GROUND)]),
-        readout=device.readout,
+        readout=device.readout.copy(),
         hash=content.split()[0],
         problem=device.problem,
         content=content,
@@ -78,7 +91,7 @@ def coupler_names(device: Device) -> Lazy[str]:
     """``a_b``, with a number behind where two pairs would read the same (a_b + c, a + b_c)."""
     cells, ends = list(device.cell_names), device.coupler_ends
     if len({name.count("_") for name in cells}) <= 1:  # the middle one separates: no two read the same
-        return Lazy((len(ends), lambda k: f"{cells[ends[k, 0]]}_{cells[ends[k, 1]]}"))
+        return Lazy((len(ends), partial(_pair_name, cells, ends.copy())))
     names: list[str] = []
     seen: set[str] = set()
     for a, b in device.coupler_ends.tolist():
@@ -148,7 +161,15 @@ def _resolved(template: Subcircuit, settings: dict[str, Any], count: int) -> dic
 
 
 def _noise_sources(prefix: str, names: Lazy[str], thermal: bool) -> Lazy[NoiseSource]:
-    return Lazy((len(names), lambda k: NoiseSource(f"{prefix}_{names[k]}", thermal)))
+    return Lazy((len(names), partial(_noise_source, prefix, names, thermal)))
+
+
+def _noise_source(prefix: str, names: Lazy[str], thermal: bool, k: int) -> NoiseSource:
+    return NoiseSource(f"{prefix}_{names[k]}", thermal)
+
+
+def _pair_name(cells: list[str], ends: IntArray, k: int) -> str:
+    return f"{cells[ends[k, 0]]}_{cells[ends[k, 1]]}"
 
 
 def _subcircuit(name: str, made: list[Realisation], ends: int) -> Subcircuit:

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from spu.circuit.elements import (
@@ -53,7 +55,7 @@ class Part:
         Templates. A resistor's noise port is left out where the device makes no thermal noise.
     parameters:
         SPICE parameter -> function of the stored columns: of arrays over instances, or of a bank's
-        `spu.base.expressions.Expression`.
+        `spu.base.expressions.Expression`. No lambda: circuits hold them, and are pickled.
     injected_port, thermal_port:
         Noise port fed by a source of its own, or by the thermal noise of a resistor, if any.
     zero_is_absent:
@@ -90,7 +92,7 @@ def _passive(p: str, n: str, meaning: str) -> tuple[Part, ...]:
             "c",
             meaning.format("capacitance"),
             (Capacitor("c1", (p, n), "c"),),
-            {"c": lambda v: v["capacitance"]},
+            {"c": itemgetter("capacitance")},
         ),
         Part(
             "conductance",
@@ -98,7 +100,7 @@ def _passive(p: str, n: str, meaning: str) -> tuple[Part, ...]:
             "r",
             meaning.format("conductance"),
             (Resistor("r1", (p, n), "r", "t"),),
-            {"r": lambda v: 1.0 / v["conductance"]},
+            {"r": _resistance},
             thermal_port="t",
         ),
         Part(
@@ -107,7 +109,7 @@ def _passive(p: str, n: str, meaning: str) -> tuple[Part, ...]:
             "l",
             meaning.format("inductance"),
             (Inductor("l1", (p, n), "l"),),
-            {"l": lambda v: v["inductance"]},
+            {"l": itemgetter("inductance")},
             zero_is_absent=False,
         ),
     )
@@ -117,18 +119,17 @@ def _columns(quantity: str) -> tuple[str, ...]:
     return tuple(f"{quantity}_{k}" for k in (1, 2, 3))
 
 
-def _column(key: str) -> Callable[[Mapping[str, Any]], Any]:
-    return lambda v: v[key]
+def _resistance(values: Mapping[str, Any]) -> Any:
+    return 1.0 / values["conductance"]
 
 
 def _coefficients(quantity: str, letter: str) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
     """Parameters ``p1``, ``p2``, ``p3`` out of the columns of a polynomial quantity."""
-    return {f"{letter}{k}": _column(key) for k, key in enumerate(_columns(quantity), start=1)}
+    return {f"{letter}{k}": itemgetter(key) for k, key in enumerate(_columns(quantity), start=1)}
 
 
-def _charge_parameter(name: str) -> Callable[[Mapping[str, Any]], Any]:
-    keys = _columns("polynomial_capacitance")
-    return lambda v: PolynomialCapacitor.inverse(*(v[key] for key in keys))[name]
+def _charge_parameter(name: str, values: Mapping[str, Any]) -> Any:
+    return PolynomialCapacitor.inverse(*(values[key] for key in _columns("polynomial_capacitance")))[name]
 
 
 CELL_PARTS: tuple[Part, ...] = (
@@ -139,7 +140,7 @@ CELL_PARTS: tuple[Part, ...] = (
         "n",
         "one-sided density of the injected white noise current",
         (NoiseCurrent("gn", ("0", "a"), "sn", "n"),),
-        {"sn": lambda v: v["noise"]},
+        {"sn": itemgetter("noise")},
         injected_port="n",
     ),
     Part(
@@ -148,7 +149,7 @@ CELL_PARTS: tuple[Part, ...] = (
         "b",
         "constant current into the cell",
         (CurrentSource("ib", ("0", "a"), "ib"),),
-        {"ib": lambda v: v["bias"]},
+        {"ib": itemgetter("bias")},
         positive=False,
     ),
     Part(
@@ -181,7 +182,7 @@ CELL_PARTS: tuple[Part, ...] = (
         (PolynomialCapacitor("q1", ("a", "0", "charge"), "q1", further=("q2", "q3")),),
         {
             **_coefficients("polynomial_capacitance", "q"),
-            **{name: _charge_parameter(name) for name in ("qs", "vs", "vc", "qh")},
+            **{name: partial(_charge_parameter, name) for name in ("qs", "vs", "vc", "qh")},
         },
         columns=_columns("polynomial_capacitance"),
         positive=False,
@@ -200,7 +201,7 @@ COUPLER_PARTS: tuple[Part, ...] = (
             Transconductor("gab", ("a", "0", "b", "0"), "gab"),
             Transconductor("gba", ("b", "0", "a", "0"), "gba"),
         ),
-        {"gab": lambda v: v["transconductance_ab"], "gba": lambda v: v["transconductance_ba"]},
+        {"gab": itemgetter("transconductance_ab"), "gba": itemgetter("transconductance_ba")},
         columns=("transconductance_ab", "transconductance_ba"),
         positive=False,
     ),
@@ -210,7 +211,7 @@ COUPLER_PARTS: tuple[Part, ...] = (
         "x",
         "coupling inductance behind an ideal transformer of ratio -1: its flux is the sum of the cells' fluxes",
         (CrossedInductor("lx", ("a", "b"), "lx"),),
-        {"lx": lambda v: v["crossed_inductance"]},
+        {"lx": itemgetter("crossed_inductance")},
         zero_is_absent=False,
     ),
 )

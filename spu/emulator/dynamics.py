@@ -22,7 +22,7 @@ from spu.circuit.scales import Scales
 from spu.device.subject import Subject, circuits
 from spu.emulator.equations.langevin import Langevin, has_rest, langevin
 from spu.emulator.equations.linear import StochasticODE, stochastic_ode
-from spu.emulator.laws import langevin_response, propagate
+from spu.emulator.laws import propagate
 from spu.emulator.laws.boltzmann import as_network
 from spu.emulator.laws.large import LARGE
 from spu.emulator.laws.law import Law, solve
@@ -293,6 +293,8 @@ class LangevinDynamics(Dynamics):
     def respond(
         self, waveform: FloatArray, interval: float, *, hold: bool, start: FloatArray | None = None, finer: float = 1.0
     ) -> FloatArray:
+        from spu.emulator.laws import langevin_response  # brings the compiler of kernels, which few who ask need
+
         path = langevin_response.respond(
             self.equation, waveform, interval, hold=hold, size=self.size, start=start, finer=finer
         )
@@ -354,14 +356,6 @@ def slowest(laws: Sequence[Law]) -> Law:
     return laws[0] if len(laws) == 1 else max(laws, key=lambda law: law.slowest)
 
 
-_last: dict[str, Dynamics] = {}
-
-
-def forget_laws() -> None:
-    """Forget what `device_law` remembers: for whoever measures how long a law takes."""
-    _last.clear()
-
-
 def device_law(subject: Subject) -> Law:
     """The stationary law of a device of one programming, or of a circuit.
 
@@ -370,9 +364,11 @@ def device_law(subject: Subject) -> Law:
     CircuitError
         If there is none.
     """
-    circuit = circuits(subject)[0]
-    name = circuit.content or circuit.hash
-    if name not in _last:
-        _last.clear()
-        _last[name] = linear(circuit)
-    return cast(LinearDynamics, _last[name]).law
+    return linear(circuits(subject)[0]).law
+
+
+def forget_laws(*subjects: Subject) -> None:
+    """Forget what followed from the circuits of subjects so far: for whoever measures how long a law takes."""
+    for subject in subjects:
+        for circuit in circuits(subject):
+            circuit.kept.clear()

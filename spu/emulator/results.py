@@ -10,10 +10,12 @@ import numpy as np
 import scipy.sparse as sp
 
 from spu.base.arrays import FloatArray, IntArray, Matrix
+from spu.base.display import Result
 from spu.base.sparse import known_congruence
 from spu.circuit.readout import Readout
-from spu.emulator.distances import relative_error
+from spu.emulator.labelled import SQUARES, UNITS, Labels
 from spu.emulator.laws.law import Law
+from spu.problems.answers import COVARIANCE, MEAN, Answer
 
 if TYPE_CHECKING:
     from spu.problems.problem import QuadraticProblem
@@ -100,8 +102,8 @@ def common_mode(readout: Readout, voltage_mean: FloatArray, voltage_covariance: 
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Statistics:
+@dataclass(frozen=True, eq=False, repr=False)
+class Statistics(Result):
     """Mean and covariance of a device in problem units and in volts, and how far from the target.
 
     Attributes
@@ -118,7 +120,9 @@ class Statistics:
     covariance_relative_error, mean_relative_error:
         Against the target, Frobenius; None without a target, or where it is zero.
     relative_error:
-        Whichever of the two is the problem's answer.
+        Of the problem's answer, which may be either of the two or follow from them.
+    answer:
+        What that is; None where nothing is compared.
     common_mode:
         Of cells read in pairs, as differences; None where none are, and of ensembles.
     """
@@ -134,7 +138,31 @@ class Statistics:
     covariance_relative_error: float | None
     mean_relative_error: float | None
     relative_error: float | None
+    answer: Answer | None
     common_mode: CommonMode | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``--json`` prints, but for names of files: arrays stay arrays."""
+        keys = (
+            *("variables", "cells", "mean", "covariance", "target_mean", "target_covariance"),
+            *("voltage_mean", "voltage_covariance"),
+            *("relative_error", "covariance_relative_error", "mean_relative_error"),
+        )
+        common = self.common_mode
+        return {**{key: getattr(self, key) for key in keys}, "common_mode": common and common.to_dict()}
+
+    def labels(self, **attributes: Any) -> Labels:
+        """Means and covariances with the names of their dimensions."""
+        errors = ("relative_error", "covariance_relative_error", "mean_relative_error")
+        found = Labels(**{key: getattr(self, key) for key in errors}, **attributes)
+        found.names("variable", self.variables)
+        found.names("cell", self.cells)
+        for prefix in ("", "target_"):
+            found.array(f"{prefix}mean", ("variable",), getattr(self, f"{prefix}mean"), UNITS)
+            found.array(f"{prefix}covariance", ("variable", "variable_"), getattr(self, f"{prefix}covariance"), SQUARES)
+        found.array("voltage_mean", ("cell",), self.voltage_mean, "V")
+        found.array("voltage_covariance", ("cell", "cell_"), self.voltage_covariance, "V^2")
+        return found
 
 
 def compare(
@@ -198,21 +226,21 @@ def against(
     against_target: bool,
 ) -> dict[str, Any]:
     """Moments, with their distance from a problem's, as fields of `Statistics`."""
-    target_mean = None if problem is None else problem.target_mean
-    target_covariance = None if problem is None else problem.target_covariance
-    covariance_error = mean_error = answer = None
+    answer: Answer | None = None
+    errors: dict[Answer, float | None] = {}
     if problem is not None and against_target:
-        covariance_error = relative_error(covariance, problem.target_covariance)
-        mean_error = relative_error(mean, problem.target_mean)
-        answer = mean_error if problem.answer == "mean" else covariance_error
+        answer = problem.kind.answer
+        for each in {COVARIANCE, MEAN, answer}:
+            errors[each] = each.distance(each.of(mean, covariance), each.target(problem))
     return {
         "mean": mean,
         "covariance": covariance,
         "voltage_mean": voltage_mean,
         "voltage_covariance": voltage_covariance,
-        "target_mean": target_mean,
-        "target_covariance": target_covariance,
-        "covariance_relative_error": covariance_error,
-        "mean_relative_error": mean_error,
-        "relative_error": answer,
+        "target_mean": None if problem is None else problem.target_mean,
+        "target_covariance": None if problem is None else problem.target_covariance,
+        "covariance_relative_error": errors.get(COVARIANCE),
+        "mean_relative_error": errors.get(MEAN),
+        "relative_error": None if answer is None else errors[answer],
+        "answer": answer,
     }

@@ -28,7 +28,7 @@ Files are written piece by piece, so that a netlist of hundreds of megabytes cos
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -43,12 +43,13 @@ from spu.base.process import sweep
 from spu.circuit.circuit import Circuit
 from spu.circuit.scales import Scales
 from spu.compiler.compilation import Compilation
-from spu.compiler.network import NetworkCompilation
+from spu.compiler.linear_compilation import PREDICTED, predicted, statistics_of
 from spu.device.device import Device
+from spu.device.lower import lower
 from spu.emulator.predict import Prediction
 from spu.folder.arrays import ARRAYS, real_array, recall
 from spu.folder.atomic import failing_as, files_of_ours, put, recover, settled, sha256, stored_hashes
-from spu.folder.contents import Imported, gaussian_contents, network_contents, predicted, summary
+from spu.folder.contents import Imported, device_contents
 from spu.folder.names import (
     CIRCUIT,
     CIRCUIT_FORMAT,
@@ -57,24 +58,23 @@ from spu.folder.names import (
     DEVICE,
     MATRICES,
     NETLISTS,
-    PREDICTED,
     PROBLEM,
     STATISTICS,
     deck_name,
 )
 from spu.problems.files import problem_from_dict
-from spu.problems.network import TASK as NETWORK
 from spu.problems.network import ThermodynamicNetwork
 from spu.problems.problem import Problem, QuadraticProblem, quadratic
+from spu.spice.dialects import DIALECTS, NGSPICE, find_dialect
+from spu.spice.dialects.dialect import Dialect
+from spu.spice.netlist import refuse_dialect
 from spu.spice.reader import ReadNetlist, read_netlist
 
 __all__ = ["Folder", "plain", "read_folder", "refuse_folder", "rewrite_folder", "write_folder", "write_import"]
 
 
 def dialects_present(directory: Path) -> list[str]:
-    """Dialects other than ngspice's in which the folder has the netlist."""
-    from spu.spice.dialects import DIALECTS
-
+    """Dialects in which the folder has the netlist."""
     return [name for name, dialect in DIALECTS.items() if (directory / deck_name(0, dialect.ending)).exists()]
 
 
@@ -211,9 +211,9 @@ def _read_import(directory: Path) -> Folder:
     problem = None
     if (directory / PROBLEM).exists():
         posed, _ = _read_problem(directory / PROBLEM)
-        if isinstance(posed, ThermodynamicNetwork):
+        problem = quadratic(posed)
+        if problem is None:
             raise InputError("is of a thermodynamic network, which no imported netlist is", file=directory / PROBLEM)
-        problem = posed
     probes, silent, densities = data.get("probes", []), data.get("silent", []), data.get("densities", {})
     limit = data.get("max_instances", 1)
     well = all(isinstance(names, list) and all(isinstance(n, str) for n in names) for names in (probes, silent))
@@ -257,7 +257,7 @@ def write_import(directory: str | Path, read: ReadNetlist, *, force: bool = Fals
 
 def write_folder(
     directory: str | Path,
-    compilation: Compilation | NetworkCompilation,
+    compilation: Compilation,
     *,
     force: bool = False,
     seed: int = 0,
@@ -285,18 +285,33 @@ def write_folder(
 
     Raises
     ------
+    InputError
+        For a dialect that is not known, or cannot say what the device holds; before any work.
     OutputError
         As `refuse_folder`, or if writing fails.
     """
     directory = Path(directory)
+    written = _dialects(compilation.device, dialects)
     refuse_folder(directory, force=force)
-    if isinstance(compilation, NetworkCompilation):
-        if set(dialects) - {"ngspice"}:
-            raise UsageError("netlists of nonlinear cells are written for ngspice only")
-        contents = network_contents(compilation, seed)
-    else:
-        contents = gaussian_contents(compilation.device, compilation.prediction, summary(compilation), seed, dialects)
-    return put(directory, contents)
+    decided, statistics = compilation.decided(), compilation.statistics
+    return put(
+        directory,
+        device_contents(compilation.device, decided, statistics, compilation.laws, seed=seed, dialects=written),
+    )
+
+
+def _dialects(device: Device, names: Iterable[str]) -> list[Dialect]:
+    """ngspice's, and those named.
+
+    Raises
+    ------
+    InputError
+        For one that is not known, or cannot say what the device holds.
+    """
+    found = list(dict.fromkeys([NGSPICE, *map(find_dialect, names)]))
+    for dialect in found[1:]:
+        refuse_dialect(lower(device), dialect)
+    return found
 
 
 def rewrite_folder(folder: Folder, device: Device, prediction: Prediction, *, force: bool = False) -> tuple[Path, ...]:
@@ -318,8 +333,8 @@ def rewrite_folder(folder: Folder, device: Device, prediction: Prediction, *, fo
     decided = {key: value for key, value in (folder.compiled or {}).items() if key not in _WRITTEN}
     decided |= {"device_hash": device.hash, **predicted(prediction)}
     device.problem = folder.problem
-    present = dialects_present(directory)
-    contents = gaussian_contents(device, prediction, decided, _seed(folder.netlist), present)
+    written, seed = _dialects(device, dialects_present(directory)), _seed(folder.netlist)
+    contents = device_contents(device, decided, statistics_of(prediction), prediction.laws, seed=seed, dialects=written)
     return put(directory, contents)
 
 
@@ -380,8 +395,8 @@ def _read_problem(file: Path) -> tuple[Problem, dict[str, Any] | None]:
         raise InputError('must be a JSON object with "format" and "task"', file=file)
     compiled = data.pop("compiled", None)
     given = recall(data, file, MATRICES)
-    network = given.get("task") == NETWORK
-    problem = ThermodynamicNetwork.from_dict(given, file) if network else problem_from_dict(given, file=file)
+    problem = problem_from_dict(given, file=file)
+    gaussian = quadratic(problem) is not None  # of other laws nothing is stored that must be there
     if compiled is None:
         return problem, None
     if not isinstance(compiled, dict) or not isinstance(compiled.get("statistics", {}), dict):
@@ -390,9 +405,9 @@ def _read_problem(file: Path) -> tuple[Problem, dict[str, Any] | None]:
     for key, dimensions in ARRAYS.items():
         if key in statistics:
             statistics[key] = real_array(statistics[key], dimensions, f"compiled.statistics.{key}", file)
-        elif not network:
+        elif gaussian:
             raise InputError(f'"compiled.statistics" lacks {key}: compile again', file=file)
-    for key in () if network else PREDICTED:
+    for key in PREDICTED if gaussian else ():
         value = compiled.get(key)
         if value is not None and (type(value) not in (int, float) or not 0 <= value < inf):
             raise InputError(f'"compiled.{key}" is {shorten(value)}, not a number: compile again', file=file)

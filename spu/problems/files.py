@@ -1,21 +1,20 @@
-"""Problems from files: a bare matrix, or a TOML file that names its parts."""
+"""Problems from files and dictionaries: each as its kind says that it is read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from spu.base.errors import InputError
-from spu.base.files import check_file, key_line, parse_toml, read_toml
+from spu.base.files import check_file, parse_toml, read_toml
 from spu.base.names import check_names, first_line, shorten, suggest
 from spu.base.sparse import from_fields
-from spu.problems.gaussian import GaussianSampling, LinearSystem, MatrixInverse
+from spu.problems import gaussian, network  # noqa: F401 - they register their kinds
+from spu.problems.kinds import KINDS, Document, Kind, ProblemFile, kind_of
 from spu.problems.matrix_files import (
     MATRIX_KEYS,
     MATRIX_SUFFIXES,
-    NPZ_KEYS,
     VECTOR_KEYS,
     VECTOR_SUFFIXES,
     Table,
@@ -25,20 +24,13 @@ from spu.problems.matrix_files import (
     read_table,
     read_vector,
 )
-from spu.problems.problem import FORMAT, TAKES, QuadraticProblem
+from spu.problems.problem import FORMAT, Problem
 
-__all__ = ["TASKS", "load_problem", "problem_from_dict"]
-
-
-TASKS = ("gaussian", "inverse", "linear")
-
-_DICT_KEYS = ("format", "task", "variables", *MATRIX_KEYS, *VECTOR_KEYS)
-
-_TOML_KEYS = ("task", *MATRIX_KEYS, *VECTOR_KEYS, "variables", "hardware")
+__all__ = ["load_problem", "problem_from_dict", "read_document", "read_problem"]
 
 
-def problem_from_dict(d: Mapping[str, Any], file: str | Path | None = None) -> QuadraticProblem:
-    """Restore a problem from what `Problem.to_dict` gave.
+def problem_from_dict(d: Mapping[str, Any], file: str | Path | None = None) -> Problem:
+    """Restore a problem of any kind from what `Problem.to_dict` gave.
 
     Parameters
     ----------
@@ -54,17 +46,41 @@ def problem_from_dict(d: Mapping[str, Any], file: str | Path | None = None) -> Q
     """
     if not isinstance(d, Mapping):
         raise InputError(f"a problem must be a table of keys, not {shorten(d)}", file=file)
+    kind = _known(d.get("task"))
+    if kind is not None and kind.restore is not None:
+        return cast(Problem, kind.restore(d, file))
+    keys = (*_matrices(kind), *_vectors(kind), *_values(kind))
+    known = ("format", "task", "variables", *keys)
     for key in d:
-        if key not in _DICT_KEYS:
-            raise InputError(f"unknown key {shorten(key)}; {suggest(key, _DICT_KEYS)}", file=file)
+        if key not in known:
+            raise InputError(f"unknown key {shorten(key)}; {suggest(key, known)}", file=file)
     if d.get("format") != FORMAT:
         raise InputError(f"format is {shorten(d.get('format'))}: it must be {FORMAT!r}", file=file)
-    given = _Given({key: _sparse(d[key], key, file) for key in NPZ_KEYS if d.get(key) is not None}, task=d.get("task"))
-    if given.task is None:
-        raise InputError(f"no task; {suggest('', TASKS)}", file=file)
+    values = {key: _sparse(d[key], key, file) for key in (*keys, "variables") if d.get(key) is not None}
+    if d.get("task") is None:
+        raise InputError(f"no task; {suggest('', sorted(KINDS))}", file=file)
     with located(file):
-        _require_task(given.task)
-        return _assemble(given, given.task)
+        return _assemble(kind_of(d["task"]), values)
+
+
+def _known(task: object) -> Kind | None:
+    """The kind of a task, None for what is none."""
+    return KINDS.get(task) if isinstance(task, str) else None
+
+
+# What a file may say that is read by its keys: a key of another kind is known, and refused in better words.
+
+
+def _matrices(kind: Kind | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*MATRIX_KEYS, *(kind.matrices if kind else ())]))
+
+
+def _vectors(kind: Kind | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*VECTOR_KEYS, *(kind.vectors if kind else ())]))
+
+
+def _values(kind: Kind | None) -> tuple[str, ...]:
+    return kind.values if kind else ()
 
 
 def _sparse(value: Any, key: str, file: str | Path | None) -> Any:
@@ -77,16 +93,6 @@ def _sparse(value: Any, key: str, file: str | Path | None) -> Any:
         raise InputError(f"{key} is not a readable sparse matrix: {first_line(error)}", file=file) from error
 
 
-@dataclass
-class _Given:
-    """What a problem file says, before anything is made of it."""
-
-    values: dict[str, Any]  # keys of _NPZ_KEYS
-    task: Any = None
-    hardware: str | None = None
-    text: str | None = field(default=None, repr=False)  # the TOML text, to find lines in
-
-
 def load_problem(
     path: str | Path,
     *,
@@ -94,7 +100,7 @@ def load_problem(
     covariance: bool = False,
     vector: Any = None,
     variables: Iterable[str] | None = None,
-) -> tuple[QuadraticProblem, str | None]:
+) -> tuple[Problem, str | None]:
     """Read a problem from a file; arguments override what the file says.
 
     Parameters
@@ -105,7 +111,8 @@ def load_problem(
         space; ``#`` starts a comment; names may head the columns) or ``.mtx`` (Matrix
         Market); or a problem as ``.toml`` with the keys ``task``, ``precision``,
         ``covariance``, ``matrix``, ``mean``, ``vector``, ``variables`` and ``hardware``,
-        where matrices and vectors are lists or file names relative to the TOML file.
+        where matrices and vectors are lists or file names relative to the TOML file; or, with
+        ``task = "network"``, those of `spu.load_network`.
     task : {"gaussian", "inverse", "linear"}, optional
         If neither argument nor file says: "linear" with a vector, otherwise "gaussian".
     covariance:
@@ -118,7 +125,7 @@ def load_problem(
 
     Returns
     -------
-    problem : QuadraticProblem
+    problem : Problem
         The problem.
     hardware : str or None
         The hardware that a TOML file names: a preset, or the path of another TOML file
@@ -130,20 +137,51 @@ def load_problem(
         If a file cannot be read or does not hold a valid problem, whatever its bytes; the
         error names the file and, where known, the line.
     """
-    if task is not None:
-        _require_task(task)
-    given = _read_problem(path)
-    if task is None and vector is not None:
-        task = "linear"
+    found = read_problem(path, task=task, covariance=covariance, vector=vector, variables=variables)
+    return found.problem, found.hardware
+
+
+def read_problem(
+    path: str | Path,
+    *,
+    task: str | None = None,
+    covariance: bool = False,
+    vector: Any = None,
+    variables: Iterable[str] | None = None,
+) -> ProblemFile:
+    """`load_problem`, with all that the file names: the architecture, too."""
+    kind = None if task is None else kind_of(task)
+    where = Path(path)
+    # A missing file is reported as missing, whatever its extension.
+    check_file(where)
+    suffix = known_suffix(where, (*MATRIX_SUFFIXES, ".toml"))
+    document = read_document(where) if suffix == ".toml" else None
+    posed = None if document is None else document.values.get("task")
+    kind = kind or _known(posed)
+    if kind is not None and kind.read is not None:
+        if document is None:
+            raise InputError(f"the task {kind.task!r} is posed by a .toml file, not by a matrix alone", file=path)
+        if covariance or vector is not None or variables is not None:
+            message = f"the task {kind.task!r} is posed by its file: no covariance, vector or variables can be given"
+            raise InputError(message, file=path)
+        return kind.read(document)
+    hardware = None
+    if document is not None:
+        values, hardware = _read_keys(document, kind)
+    elif suffix == ".npz":
+        values = read_archive(where)
+    else:
+        values = _named_matrix("matrix", where, read_table(where, suffix))
     if isinstance(vector, (str, Path)):
         vector = read_vector(Path(vector))
 
-    with located(path, given.text, "task"):
-        if given.task is not None:
-            _require_task(given.task)
+    if posed is not None and document is not None:
+        with located(path, document.text, "task"):
+            kind_of(posed)
     with located(path):
-        values = given.values
-        if task is not None and task != "gaussian" and "precision" in values and "matrix" not in values:
+        asked = kind if task is not None else KINDS["linear"] if vector is not None else None
+        other = asked is not None and "precision" not in asked.matrices
+        if other and "precision" in values and "matrix" not in values:
             # The matrix whose inverse is the covariance: whoever asks for another task of
             # the same file means that one.
             values["matrix"] = values.pop("precision")
@@ -156,44 +194,39 @@ def load_problem(
             values["vector"] = vector
         if variables is not None:
             values["variables"] = variables
-        chosen = task or given.task or ("linear" if "vector" in values else "gaussian")
-        return _assemble(given, chosen), given.hardware
+        chosen = asked or kind or KINDS["linear" if "vector" in values else "gaussian"]
+        return ProblemFile(_assemble(chosen, values), hardware)
 
 
-def _require_task(task: object) -> None:
-    if task not in TASKS:
-        raise InputError(f"unknown task {shorten(task)}; {suggest(task, TASKS)}")
+def read_document(path: Path) -> Document:
+    """Parse a ``.toml`` file.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or is not valid TOML, with the line.
+    """
+    text = read_toml(path)
+    return Document(path, text, parse_toml(text, path))
 
 
-def _assemble(given: _Given, task: str) -> QuadraticProblem:
-    """Make a problem of the values given, refusing any that the task has no use for."""
-    values = dict(given.values)
-    if task == "gaussian" and "matrix" in values and not {"precision", "covariance"} & values.keys():
-        values["precision"] = values.pop("matrix")
-    takes = TAKES[task]
-    for key in (*MATRIX_KEYS, *VECTOR_KEYS):
-        if key in values and key not in takes:
-            raise InputError(f"the task {task!r} takes {' and '.join(takes)}, not {key}")
-    if task == "gaussian":
-        if not {"precision", "covariance"} & values.keys():
-            raise InputError("no matrix: the task 'gaussian' needs precision or covariance")
-        return GaussianSampling(**values)
-    for key in takes:
-        if key not in values:
-            raise InputError(f"no {key}: the task {task!r} needs {' and '.join(takes)}")
-    return MatrixInverse(**values) if task == "inverse" else LinearSystem(**values)
-
-
-def _read_problem(path: str | Path) -> _Given:
-    where = Path(path)
-    # A missing file is reported as missing, whatever its extension.
-    check_file(where)
-    suffix = known_suffix(where, (*MATRIX_SUFFIXES, ".toml"))
-    if suffix == ".toml":
-        return _read_toml(where)
-    if suffix == ".npz":
-        return _Given(read_archive(where))
-    return _Given(_named_matrix("matrix", where, read_table(where, suffix)))
+def _assemble(kind: Kind, values: dict[str, Any]) -> Problem:
+    """Make a problem of the values given, refusing any that its kind has no use for."""
+    given, task = dict(values), kind.task
+    of_matrix = {*kind.matrices} & given.keys()
+    if "matrix" in given and "matrix" not in kind.matrices and not of_matrix:
+        of_matrix = {kind.matrices[0]}
+        given[kind.matrices[0]] = given.pop("matrix")
+    for key in given:
+        if key not in (*kind.keys, "variables"):
+            raise InputError(f"the task {task!r} takes {' and '.join(kind.keys)}, not {key}")
+    if not of_matrix and len(kind.matrices) > 1:
+        raise InputError(f"no matrix: the task {task!r} needs {' or '.join(kind.matrices)}")
+    needed = [key for key in kind.keys if key not in (*kind.optional, *(kind.matrices if of_matrix else ()))]
+    for key in needed:
+        if key not in given:
+            raise InputError(f"no {key}: the task {task!r} needs {' and '.join(kind.keys)}")
+    return cast(Problem, kind.cls(**given))
 
 
 def _named_matrix(key: str, path: Path, table: Table) -> dict[str, Any]:
@@ -203,58 +236,48 @@ def _named_matrix(key: str, path: Path, table: Table) -> dict[str, Any]:
     return {key: table.values, "variables": check_names(table.names, "a variable", path, table.line)}
 
 
-def _read_toml(path: Path) -> _Given:
-    text = read_toml(path)
-    document = parse_toml(text, path)
-    for key in document:
-        if key not in _TOML_KEYS:
-            raise InputError(
-                f"unknown key {shorten(key)}; {suggest(key, _TOML_KEYS)}", file=path, line=key_line(text, key)
-            )
+def _read_keys(document: Document, kind: Kind | None) -> tuple[dict[str, Any], str | None]:
+    """The values of a file that is read by its keys, and the hardware that it names."""
+    matrices, vectors, given = _matrices(kind), _vectors(kind), document.values
+    known = ("task", *matrices, *vectors, *_values(kind), "variables", "hardware")
+    for key in given:
+        if key not in known:
+            raise document.refuse(f"unknown key {shorten(key)}; {suggest(key, known)}", key)
 
     def wrong(key: str, wanted: str) -> InputError:
-        return InputError(
-            f"{key} is {shorten(document[key])}: it must be {wanted}", file=path, line=key_line(text, key)
-        )
+        return document.refuse(f"{key} is {shorten(given[key])}: it must be {wanted}", key)
 
-    hardware = document.get("hardware")
-    if hardware is not None:
-        if not isinstance(hardware, str) or not hardware:
-            raise wrong("hardware", "a preset or the path of a .toml file")
-        if hardware.lower().endswith(".toml"):
-            hardware = str(path.parent / hardware)
-
-    values: dict[str, Any] = {}
-    for key in (*MATRIX_KEYS, *VECTOR_KEYS):
-        if key not in document:
+    hardware = document.hardware("a preset or the path of a .toml file")
+    values: dict[str, Any] = {key: given[key] for key in _values(kind) if key in given}
+    for key in (*matrices, *vectors):
+        if key not in given:
             continue
-        entry = document[key]
+        entry = given[key]
         if isinstance(entry, str):
-            values.update(_read_reference(path, key, entry, text))
+            suffixes = MATRIX_SUFFIXES if key in matrices else VECTOR_SUFFIXES
+            values.update(_read_reference(document, key, entry, suffixes))
         elif isinstance(entry, (list, int, float)) and not isinstance(entry, bool):
             values[key] = entry
         else:
             raise wrong(key, "a list of numbers or the name of a file")
-    if "variables" in document:
-        if not isinstance(document["variables"], list):
+    if "variables" in given:
+        if not isinstance(given["variables"], list):
             raise wrong("variables", "a list of names")
-        with located(path, text, "variables"):
-            values["variables"] = check_names(document["variables"], "a variable")
-    return _Given(values, document.get("task"), hardware, text)
+        with located(document.path, document.text, "variables"):
+            values["variables"] = check_names(given["variables"], "a variable")
+    return values, hardware
 
 
-def _read_reference(path: Path, key: str, name: str, text: str) -> dict[str, Any]:
-    """Read the matrix or vector file that a TOML key names."""
-    target = path.parent / name
+def _read_reference(document: Document, key: str, name: str, suffixes: tuple[str, ...]) -> dict[str, Any]:
+    """Read the matrix or vector file that a TOML key names; only matrices come with names, or as ``.npz``."""
+    target = document.path.parent / name
     try:
-        known = MATRIX_SUFFIXES if key in MATRIX_KEYS else VECTOR_SUFFIXES
         check_file(target)
-        suffix = known_suffix(target, known)
+        suffix = known_suffix(target, suffixes)
     except InputError as error:
         # The mistake is in the name, not in the file it does not lead to.
-        message = f"{key} = {shorten(name)}: {error.message}"
-        raise InputError(message, file=path, line=key_line(text, key)) from error
-    if key in VECTOR_KEYS:
+        raise document.refuse(f"{key} = {shorten(name)}: {error.message}", key) from error
+    if suffixes is VECTOR_SUFFIXES:
         return {key: read_table(target, suffix).values}
     if suffix != ".npz":
         return _named_matrix(key, target, read_table(target, suffix))

@@ -7,7 +7,7 @@ Overdamped Langevin units
     V = \sum_i (J_{2i} x_i^2 + J_{3i} x_i^3 + J_{4i} x_i^4 - I_i x_i + b_i x_i) + \sum_{i<j} J_{ij} x_i x_j
 
 (Whitelam and Casert, arXiv 2412.17183). All is in problem units: x and kT without dimension, time
-in units of one over the mobility. `spu.compiler.network` turns a network into a circuit.
+in units of one over the mobility. `spu.compiler` turns a network into a circuit.
 """
 
 from __future__ import annotations
@@ -25,15 +25,17 @@ from scipy.sparse.csgraph import connected_components
 
 from spu.base.arrays import FloatArray
 from spu.base.errors import InputError
+from spu.base.labels import take_names
 from spu.base.names import check_names, shorten, suggest
-from spu.problems.problem import Problem
+from spu.problems.answers import LAW
+from spu.problems.kinds import Document, Kind, ProblemFile, register
+from spu.problems.matrix_files import read_matrix
+from spu.problems.problem import FORMAT, Problem
 
 __all__ = ["MOST_TOGETHER", "TASK", "ThermodynamicNetwork"]
 
 
 TASK = "network"
-
-FORMAT = "spu-problem/1"
 
 _SYMMETRY = 1e-10
 
@@ -75,7 +77,7 @@ class ThermodynamicNetwork(Problem):
         Whether the couplings derive from an energy. They must then be symmetric to 1e-10; without
         that there is no potential, no Boltzmann law and no heat.
     variables : sequence of str, optional
-        Names; ``x1`` to ``xn`` if None.
+        Names; if None those of a DataFrame, Series or DataArray, else ``x1`` to ``xn``.
 
     Raises
     ------
@@ -119,7 +121,8 @@ class ThermodynamicNetwork(Problem):
         variables: Iterable[str] | None = None,
     ) -> None:
         given: dict[str, Any] = {"J2": J2, "J3": J3, "J4": J4, "input": input, "bias": bias}
-        arrays = {key: numbers(value, key, (0, 1)) for key, value in given.items()}
+        variables, vectors = take_names(variables, ("couplings", couplings), *given.items())
+        arrays = {key: numbers(value, key, (0, 1)) for key, value in zip(given, vectors, strict=True)}
         pairs = None if couplings is None else _matrix(couplings)
         names = None if variables is None else check_names(variables, "a variable")
         n = _size(arrays, pairs, units, names)
@@ -428,16 +431,6 @@ class ThermodynamicNetwork(Problem):
 
     # The file
 
-    def posed(self) -> dict[str, Any]:
-        """The network as keys and values, arrays as they are; `ThermodynamicNetwork.from_dict` takes it."""
-        keys = (*_VECTORS, "couplings", *_SCALARS, "reciprocal")
-        return {
-            "format": FORMAT,
-            "task": TASK,
-            "variables": list(self.variables),
-            **{key: getattr(self, key) for key in keys},
-        }
-
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], file: str | Path | None = None) -> ThermodynamicNetwork:
         """Restore a network from what `to_dict` gave; errors name ``file``.
@@ -458,8 +451,53 @@ class ThermodynamicNetwork(Problem):
         except InputError as error:
             raise InputError(error.message, file=file) from None
 
+    @classmethod
+    def from_document(cls, document: Document) -> ProblemFile:
+        """Read a network from a ``.toml`` file; see `spu.problems.network_files.load_network`.
+
+        Raises
+        ------
+        InputError
+            With the line where known.
+        """
+        known = ("task", *FIELDS, "hardware", "architecture")
+        values = document.values
+        for key in values:
+            if key not in known:
+                raise document.refuse(f"unknown key {shorten(key)}; {suggest(key, known)}", key)
+        if values.get("task") != TASK:
+            raise document.refuse(f'task is {shorten(values.get("task"))}: a network has task = "{TASK}"', "task")
+        hardware, architecture = document.hardware(), document.name("architecture")
+        given = {key: values[key] for key in values if key in FIELDS}
+        if isinstance(given.get("couplings"), str):
+            try:
+                given["couplings"] = read_matrix(document.path.parent / given["couplings"])
+            except InputError as error:
+                message = f"couplings = {shorten(values['couplings'])}: {error.message}"
+                raise document.refuse(message, "couplings") from None
+        try:
+            return ProblemFile(cls(**given), hardware, architecture)
+        except InputError as error:
+            named = next((key for key in given if error.message.startswith(f"{key} ")), "")
+            raise document.refuse(error.message, named) from None
+
     def __repr__(self) -> str:
         return f"ThermodynamicNetwork(n={self.n}, kT={self.kT:g})"
+
+
+register(
+    Kind(
+        TASK,
+        ThermodynamicNetwork,
+        LAW,
+        "run a thermodynamic network",
+        matrices=("couplings",),
+        vectors=_VECTORS,
+        values=(*_SCALARS, "reciprocal"),
+        read=ThermodynamicNetwork.from_document,
+        restore=ThermodynamicNetwork.from_dict,
+    )
+)
 
 
 def _size(arrays: dict[str, FloatArray], pairs: FloatArray | None, units: Any, names: tuple[str, ...] | None) -> int:

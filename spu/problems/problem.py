@@ -11,7 +11,7 @@ squared is ever made.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABC
 from functools import cached_property
 from typing import Any, ClassVar, cast
 
@@ -19,8 +19,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from spu.base.arrays import AnyMatrix, FloatArray
-from spu.base.sparse import to_fields
+from spu.base.choice import without_rounding
+from spu.base.sparse import canonical, to_fields
 from spu.problems.definite import Definite, SparseDefinite
+from spu.problems.kinds import Kind, kind_of
 
 __all__ = ["Problem", "QuadraticProblem"]
 
@@ -29,12 +31,6 @@ FORMAT = "spu-problem/1"
 
 _CONDITION_WARNING = 1e6
 
-TAKES = {
-    "gaussian": ("precision", "covariance", "mean"),
-    "inverse": ("matrix",),
-    "linear": ("matrix", "vector"),
-}
-
 
 class Problem(ABC):
     """What every problem has.
@@ -42,13 +38,23 @@ class Problem(ABC):
     Attributes
     ----------
     task : str
-        Its kind.
+        The name of its kind.
     variables : tuple of str
         Names of the `n` variables.
     """
 
     task: ClassVar[str]
     variables: tuple[str, ...]
+
+    @property
+    def kind(self) -> Kind:
+        """What there is to say of all problems of its task: `spu.problems.kinds`."""
+        return kind_of(self.task)
+
+    @property
+    def answer(self) -> str:
+        """What of the samples answers it, by name: "covariance", "mean" or, of a network, "law"."""
+        return self.kind.answer.name
 
     @property
     def n(self) -> int:
@@ -60,9 +66,10 @@ class Problem(ABC):
         """What is legitimate but will not work well; one sentence each."""
         return ()
 
-    @abstractmethod
     def posed(self) -> dict[str, Any]:
-        """The problem as it was posed, with its arrays, dense or sparse, as they are."""
+        """`to_dict` with the arrays, dense or sparse, as they are; `problem_from_dict` takes it, too."""
+        given = {key: getattr(self, key) for key in self.kind.keys if getattr(self, key) is not None}
+        return {"format": FORMAT, "task": self.task, "variables": list(self.variables), **given}
 
     def to_dict(self) -> dict[str, Any]:
         """Give the problem as it was posed, as a dictionary that JSON can hold.
@@ -79,8 +86,6 @@ class QuadraticProblem(Problem):
 
     Attributes
     ----------
-    answer : {"covariance", "mean"}
-        The moment of the samples that answers the task.
     variables : tuple of str
         Names of the `n` variables, in the order of rows and columns.
     matrix : (n, n) ndarray or csr_array
@@ -98,7 +103,6 @@ class QuadraticProblem(Problem):
     All arrays are float64 and read-only.
     """
 
-    answer: ClassVar[str]
     matrix: AnyMatrix
     target_mean: FloatArray
     condition: float
@@ -111,6 +115,12 @@ class QuadraticProblem(Problem):
         covariance = cast(SparseDefinite, self._factorised).selected_inverse()
         covariance.data.setflags(write=False)
         return covariance
+
+    @property
+    def right_side(self) -> FloatArray:
+        """(n,) vector b of the energy, ``A target_mean``; entries that are only rounding are zero."""
+        A, x = canonical(self.matrix), self.target_mean
+        return without_rounding(A @ x, abs(A) @ np.abs(x), self.n)
 
     @property
     def sparse(self) -> bool:
@@ -126,11 +136,6 @@ class QuadraticProblem(Problem):
             f"badly conditioned: condition number {self.condition:.1e}; expect about "
             f"{np.log10(self.condition):.0f} of 16 digits lost and relaxation times spread by that factor",
         )
-
-    def posed(self) -> dict[str, Any]:
-        """`to_dict` with the arrays, dense or sparse, as they are; `problem_from_dict` takes it, too."""
-        given = {key: getattr(self, key) for key in TAKES[self.task] if getattr(self, key) is not None}
-        return {"format": FORMAT, "task": self.task, "variables": list(self.variables), **given}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(n={self.n}, condition={self.condition:.3g})"

@@ -18,7 +18,6 @@ from spu.base.arrays import FloatArray
 from spu.base.version import __version__
 from spu.crosscheck import Check, check
 from spu.device.device import Device
-from spu.emulator.distances import relative_error
 from spu.emulator.laws.estimate import about_sample_mean, trajectory_error
 from spu.emulator.laws.spectra import Autocovariances, compare_autocovariances
 from spu.emulator.laws.stationary import Stationary
@@ -26,6 +25,7 @@ from spu.emulator.predict import Prediction, predict_linear
 from spu.emulator.runs.sampling import Simulation
 from spu.emulator.simulate import simulate
 from spu.folder import Folder, read_folder
+from spu.problems.answers import COVARIANCE
 from spu.spice.netlist import netlist as written
 from spu.spice.simulators import find_simulator
 
@@ -199,15 +199,14 @@ def convergence(prediction: Prediction, run: Simulation) -> Convergence | None:
         return None
     if run.readouts is None or run.trace != 1 or not run.interval:
         return None
-    steps = len(run.readouts) // run.trajectories
-    path = run.readouts.reshape(run.trajectories, steps, variables)
-    problem = run.target_covariance is not None and prediction.relative_error is not None
-    answer_is_mean = problem and prediction.relative_error == prediction.mean_relative_error
-    what = "mean" if answer_is_mean else "covariance"
-    target = run.target_mean if answer_is_mean else run.target_covariance if problem else prediction.covariance
-    assert target is not None
-    floor = prediction.relative_error if problem else 0.0
-    assert floor is not None
+    path, steps = run.readouts, run.readouts.shape[1]
+    answer, target, floor = prediction.answer, prediction.covariance, prediction.relative_error
+    reference = "the exact answer"
+    if answer is None or floor is None or run.target_mean is None or run.target_covariance is None:
+        answer, floor = COVARIANCE, 0.0
+        reference = "what the emulator predicts (there is no problem to compare with)"
+    else:
+        target = answer.of(run.target_mean, run.target_covariance)
     size = float(np.linalg.norm(np.asarray(target)))
     transform = law.sde.readout.matrix.toarray()
     counts = np.unique(np.geomspace(min(steps, max(1, -(-100 // run.trajectories))), steps, _POINTS).astype(int))
@@ -215,16 +214,15 @@ def convergence(prediction: Prediction, run: Simulation) -> Convergence | None:
     for k in counts.tolist():
         readouts = path[:, :k].reshape(-1, variables)
         mean = readouts.mean(axis=0)
-        moment = mean if answer_is_mean else (readouts - mean).T @ (readouts - mean) / len(readouts)
+        moments = mean, (readouts - mean).T @ (readouts - mean) / len(readouts)
         taken = {"steps": k, "interval": run.interval, "count": run.trajectories, "transform": transform}
         error = trajectory_error(law, **taken)
         error = about_sample_mean(law, error, transform @ law.voltage_covariance @ transform.T, **taken)
-        scatter = (error.mean_variance if answer_is_mean else error.covariance_variance).sum()
-        found.append(relative_error(moment, target) or 0.0)
-        expected.append(float(np.hypot(np.sqrt(scatter) / size, floor)))
-    reference = "the exact answer" if problem else "what the emulator predicts (there is no problem to compare with)"
+        scatter = np.asarray(answer.error(np.sqrt(error.mean_variance), np.sqrt(error.covariance_variance)))
+        found.append(answer.distance(answer.of(*moments), target) or 0.0)
+        expected.append(float(np.hypot(np.linalg.norm(scatter) / size, floor)))
     samples = counts.astype(np.float64) * run.trajectories
-    return Convergence(samples, np.array(found), np.array(expected), floor, what, reference)
+    return Convergence(samples, np.array(found), np.array(expected), floor, answer.name, reference)
 
 
 def _whole(run: Simulation) -> Simulation:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
+from spu.base.display import Result
 from spu.base.numbers import engineering, number, plural, small
 from spu.crosscheck import Check
 from spu.device.device import Device
 from spu.emulator.predict import Prediction
 from spu.emulator.results import Statistics
 from spu.emulator.runs.sampling import Simulation
-from spu.reports.document import Block, Facts, Gallery, Picture, Table, Text
+from spu.reports.document import Block, Facts, Gallery, Listing, Picture, Table, Text
 from spu.reports.html import fragment
 from spu.reports.inspection import cell_table, coupler_table, look_at
 from spu.reports.pictures.covariances import draw_matrix
@@ -62,17 +64,24 @@ def check_html(check: Check) -> str:
     return fragment([verdict(check), levels_block(check), moments_block(check)])
 
 
-def html(shown: object) -> str:
-    """Whatever of these it is: what `spu.base.display` asks for."""
-    if isinstance(shown, Device):
-        return device_html(shown)
-    if isinstance(shown, Simulation):
-        return simulation_html(shown)
-    if isinstance(shown, Prediction):
-        return prediction_html(shown)
-    if isinstance(shown, Check):
-        return check_html(shown)
-    raise TypeError(f"nothing is known of how to show a {type(shown).__name__}")
+def result_html(result: Result) -> str:
+    """Of results that have no page of their own: what is printed of them."""
+    return fragment([Listing("", str(result))])
+
+
+def html(shown: object) -> str | None:
+    """What `spu.base.display` asks for: by the nearest of its classes in `PAGES`; None where there is nothing."""
+    return next((PAGES[kind](shown) for kind in type(shown).__mro__ if kind in PAGES), None)
+
+
+PAGES: dict[type, Callable[[Any], str]] = {
+    Check: check_html,
+    Device: device_html,
+    Prediction: prediction_html,
+    Result: result_html,
+    Simulation: simulation_html,
+}
+"""The register: what shows each kind of object."""
 
 
 def _statistics(found: Statistics, what: str) -> list[Block]:

@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
-from spu.base.numbers import TASKS, engineering, number, plural, small
+from spu.base.numbers import engineering, number, plural, small
 from spu.crosscheck import Check, Level
 from spu.crosscheck.decks.changes import Changes
 from spu.crosscheck.result import Diagnosis
@@ -79,7 +79,7 @@ def document(evidence: Evidence) -> Document:
     ]
     problem = evidence.device.problem
     if problem is not None:
-        about.append(f"made to {TASKS[problem.task]}, {plural(problem.n, 'variable')}")
+        about.append(f"made to {problem.kind.words}, {plural(problem.n, 'variable')}")
     return Document(
         f"{evidence.name}: does the circuit do what it should?",
         f"{'; '.join(about)}. spu {evidence.versions.get('spu', '')}, {evidence.date}",
@@ -395,23 +395,22 @@ def _problem(evidence: Evidence) -> Section | None:
     if problem is None:
         return None
     pairs = [
-        ("task", TASKS[problem.task]),
+        ("task", problem.kind.words),
         ("variables", str(problem.n)),
         ("condition number", f"{problem.condition:.4g}"),
         *(("warning", warning) for warning in problem.warnings),
     ]
-    name = {"gaussian": "Precision", "inverse": "Matrix to invert", "linear": "Matrix"}[problem.task]
-    return Section("The problem", [Facts(pairs), *_matrix(problem, name)])
+    return Section("The problem", [Facts(pairs), *_matrix(problem)])
 
 
-def _matrix(problem: QuadraticProblem, name: str) -> Iterator[Block]:
+def _matrix(problem: QuadraticProblem) -> Iterator[Block]:
     matrix = np.asarray(problem.matrix.toarray() if problem.sparse else problem.matrix)  # type: ignore[union-attr]
-    right = {"linear": "vector"}.get(problem.task)
+    name, right = problem.kind.caption, problem.kind.beside
     mean = problem.target_mean
     if problem.n <= MOST_WRITTEN:
         headers = ["", *problem.variables]
         rows = [[v, *(f"{x:.5g}" for x in row)] for v, row in zip(problem.variables, matrix.tolist(), strict=True)]
-        if right is not None:
+        if right:
             headers.append(right)
             for row, value in zip(rows, np.asarray(getattr(problem, right)).tolist(), strict=True):
                 row.append(f"{value:.5g}")

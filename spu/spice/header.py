@@ -46,12 +46,7 @@ def header(device: Device, circuit: Circuit, law: Law, times: Timing, seed: int,
     ]
     problem = quadratic(device.problem)
     if problem is not None:
-        what = {
-            "gaussian": "samples a Gaussian with this precision matrix A (covariance A^-1)",
-            "inverse": "inverts this matrix A (the covariance of x is A^-1)",
-            "linear": "solves A x = b (the mean of x is A^-1 b) with this matrix A",
-        }[problem.task]
-        lines.append(f"It {what}:")
+        lines.append(f"It {problem.kind.does}:")
         lines += _limited(problem.matrix)
         lines.append("Target mean of x:")
         lines += _limited(problem.target_mean[None, :], float(np.abs(problem.target_mean).max(initial=0.0)))

@@ -26,10 +26,12 @@ from typing import Any
 import numpy as np
 
 from spu.base.arrays import FloatArray
+from spu.base.display import Result
 from spu.base.errors import UsageError
 from spu.device.device import Device
 from spu.device.imperfections import MEANINGS, Detail
 from spu.emulator.predict import predict_linear
+from spu.problems.answers import COVARIANCE, Answer
 from spu.problems.problem import quadratic
 
 __all__ = ["Budget", "BudgetLine", "error_budget"]
@@ -61,14 +63,14 @@ class BudgetLine:
     share: float
 
 
-@dataclass(frozen=True)
-class Budget:
+@dataclass(frozen=True, repr=False)
+class Budget(Result):
     """What makes up the error of a device.
 
     Attributes
     ----------
     answer:
-        ``covariance`` or ``mean``: what is compared.
+        What is compared, by name: ``covariance`` or ``mean``.
     against:
         ``problem``, or ``ideal device`` where there is no problem: the same device without any detail.
     relative_error:
@@ -84,6 +86,8 @@ class Budget:
     relative_error: float
     lines: tuple[BudgetLine, ...]
     rest: BudgetLine
+
+    in_short = ("answer", "against", "relative_error")
 
     @property
     def sum(self) -> float:
@@ -113,16 +117,17 @@ def error_budget(device: Device) -> Budget:
     problem, detail = quadratic(device.problem), device.detail
     if problem is None and not detail:
         raise UsageError("a budget needs a problem to miss, or a device whose parts are not ideal: this has neither")
-    mean = problem is not None and problem.answer == "mean"
-    answer = _answer_of(mean)
+    wanted = COVARIANCE if problem is None else problem.kind.answer
+    answer = _answer_of(wanted)
     bare = device.at_detail(Detail())
     ideal, whole = answer(bare), answer(device)
     found: list[tuple[str, str, float | None, FloatArray]] = []
     if problem is None:
         target = ideal
     else:
-        target = np.asarray(problem.target_mean if mean else problem.target_covariance)
-        cold = _without_thermal_noise(bare, ideal, answer) if device.temperature > 0 and not mean else ideal
+        target = np.asarray(wanted.target(problem))
+        warm = device.temperature > 0 and not wanted.deterministic
+        cold = _without_thermal_noise(bare, ideal, answer) if warm else ideal
         found = [
             ("programming", "programmed values: codes, chains, readout", None, cold - target),
         ]
@@ -144,7 +149,7 @@ def error_budget(device: Device) -> Budget:
         return BudgetLine(effect, meaning, value, float(np.linalg.norm(difference)) / size, along / size)
 
     return Budget(
-        answer="mean" if mean else "covariance",
+        answer=wanted.name,
         against="ideal device" if problem is None else "problem",
         relative_error=length / size,
         lines=tuple(line(*each) for each in found),
@@ -152,10 +157,10 @@ def error_budget(device: Device) -> Budget:
     )
 
 
-def _answer_of(mean: bool) -> Callable[[Device], FloatArray]:
+def _answer_of(wanted: Answer) -> Callable[[Device], FloatArray]:
     def answer(device: Device) -> FloatArray:
         found = predict_linear(device)
-        value = found.mean if mean else found.covariance
+        value = wanted.of(found.mean, found.covariance)
         if not isinstance(value, np.ndarray):
             raise UsageError("a budget compares whole matrices: this network is too large")
         return value

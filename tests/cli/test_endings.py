@@ -17,6 +17,7 @@ from click.testing import CliRunner
 
 import spu
 from spu.base.errors import InternalError, NumericalFailure, SpuError, as_refusal
+from spu.base.sparse import to_fields
 from spu.cli import cli
 
 CSV = "x,y,z\n2,-0.5,0.3\n-0.5,1.5,0.2\n0.3,0.2,1\n"
@@ -353,7 +354,7 @@ def test_every_exception_is_one_line(name, monkeypatch):
 
 def test_a_failure_says_where():
     with pytest.raises(AttributeError) as caught:
-        spu.predict(object())
+        to_fields(object())
     assert isinstance(as_refusal(caught.value), InternalError)
     assert re.search(r"\(in spu\.[a-z.]+, line \d+\)", str(as_refusal(caught.value)))
     assert isinstance(as_refusal(ZeroDivisionError()), NumericalFailure)

@@ -477,8 +477,8 @@ def test_quick_and_careful_reading_agree(monkeypatch, seed):
     text = device.to_json()
     assert json.loads(text) == json.loads(json.dumps(device.to_dict()))
     quick = Device.from_dict(json.loads(text))
-    monkeypatch.setattr(Device, "_quick_cells", lambda *_: None)
-    monkeypatch.setattr(Device, "_quick_couplers", lambda *_: None)
+    monkeypatch.setattr("spu.device.device_file._quick_cells", lambda *_: None)
+    monkeypatch.setattr("spu.device.device_file._quick_couplers", lambda *_: None)
     careful = Device.from_dict(json.loads(text))
     assert quick.hash == careful.hash == device.hash
     assert quick.to_json() == careful.to_json() == text

@@ -21,12 +21,11 @@ from spu.cli import cli
 from spu.crosscheck.context import FALSE_ALARM, Context
 from spu.crosscheck.levels import noise as transient
 from spu.crosscheck.levels import recording
-from spu.crosscheck.levels.power import responses
 from spu.crosscheck.statistics.sampled import SampledLaw
 from spu.crosscheck.statistics.tails import Mixture, threshold, wishart_p
 from spu.crosscheck.statistics.whiteness import LAGS, Sums, battery, smallest_level
 from spu.device.lower import lower
-from spu.emulator.laws.propagate import respond
+from spu.emulator.laws.propagate import respond, responses
 from spu.folder import write_folder
 from tests.crosscheck.test_crosscheck import COMPILED, algebraic, loops
 

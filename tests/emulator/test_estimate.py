@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from helpers import T, difference, law_of, near, paths, random_device, rc_pair, rlc_pair
 
+from spu.base.distances import relative_error
 from spu.device.device import Device
-from spu.emulator.distances import relative_error
 from spu.emulator.laws.estimate import about_sample_mean, independent_error, trajectory_error
 
 

@@ -13,10 +13,10 @@ import scipy.sparse as sp
 from helpers import Nodal, T, difference, law_of, near, random_device
 
 import spu
+from spu.base.distances import relative_error
 from spu.base.errors import CircuitError, UsageError
 from spu.device.device import Device
 from spu.device.lower import lower
-from spu.emulator.distances import relative_error
 from spu.emulator.equations.linear import stochastic_ode
 from spu.emulator.laws.large import Midpoint, sparse_stationary
 from spu.emulator.laws.sparse_kernels import count_pairs, solve_lower, solve_upper
@@ -67,11 +67,6 @@ DEVICES = {
 def small_is_large(monkeypatch):
     """Networks of more than ten states go the way of large ones."""
     monkeypatch.setattr("spu.emulator.laws.law.LARGE", 10)
-    from spu.emulator.dynamics import forget_laws
-
-    forget_laws()
-    yield
-    forget_laws()
 
 
 def sparse_law(device):

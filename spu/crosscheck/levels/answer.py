@@ -241,12 +241,16 @@ def _error(context: Context, changes: Changes) -> float:
     """Of the problem's answer, relative."""
     problem = context.problem
     assert problem is not None
-    found, target = changes.covariance, np.asarray(problem.target_covariance)
-    if problem.answer == "mean":
-        found, target = changes.mean if changes.mean is not None else np.zeros(problem.n), problem.target_mean
+    answer, mean = problem.kind.answer, changes.mean
+    found = np.asarray(answer.of(np.zeros(problem.n) if mean is None else mean, changes.covariance))
+    target = np.asarray(answer.target(problem))
     known = np.isfinite(found)
-    size = float(np.linalg.norm(target[known]))
-    return float(np.linalg.norm((found - target)[known])) / size if size else float(np.linalg.norm(found[known]))
+    if not known.any():
+        return float("inf")
+    if not known.all():
+        found, target = found[known], target[known]
+    error = answer.distance(found, target)
+    return float(np.linalg.norm(found)) if error is None else error
 
 
 def _changes(context: Context, edited: Edited, read: Stationary | None, confirm: bool) -> Changes:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from spu.crosscheck.context import Context
 from spu.crosscheck.levels.power import smallest_change
 from spu.crosscheck.result import Level
-from spu.emulator.laws.stationary import Stationary
 from spu.emulator.predict import merged_prediction, prediction
 
 CONSISTENCY = 1e-9
@@ -97,16 +96,19 @@ def _detects(context: Context, data: dict[str, Any], stored: bool) -> dict[str, 
     if not stored or context.ensemble:
         return found
     law, noise = context.law, float(np.sqrt(np.trace(context.law.voltage_covariance)))
-
-    def figure(changed: Stationary) -> float:
-        return max(
-            _difference(changed.state_variance, law.state_variance, each=True),
-            _difference(changed.voltage_mean, law.voltage_mean, noise),
-            _difference(changed.voltage_covariance, law.voltage_covariance),
+    changes = context.sensitivities
+    moved = [
+        max(
+            _share(variance, law.state_variance, each=True),
+            _share(mean, law.voltage_mean, noise),
+            _share(covariance, law.voltage_covariance),
         )
-
+        for variance, mean, covariance in zip(
+            changes.state_variance, changes.voltage_mean, changes.voltage_covariance, strict=True
+        )
+    ]
     found["covariance"] = CONSISTENCY
-    return found | smallest_change(context, figure, CONSISTENCY + data["consistency"]["error"])
+    return found | smallest_change(context, np.array(moved), CONSISTENCY + data["consistency"]["error"])
 
 
 def _difference(
@@ -114,8 +116,13 @@ def _difference(
 ) -> float:
     if np.shape(found) != np.shape(stored):
         return float("inf")
+    return _share(found - stored, stored, floor, each=each)
+
+
+def _share(change: NDArray[np.float64], whole: NDArray[np.float64], floor: float = 0.0, *, each: bool = False) -> float:
+    """A change relative to the whole, or to the floor where that is more; with ``each`` the largest of an entry."""
     if each:
-        scale = np.abs(stored)
-        return float(np.max(np.abs(found - stored) / np.where(scale > 0, scale, 1.0), initial=0.0))
-    size = max(float(np.linalg.norm(stored)), floor)
-    return float(np.linalg.norm(found - stored)) / size if size > 0 else float(np.linalg.norm(found))
+        scale = np.abs(whole)
+        return float(np.max(np.abs(change) / np.where(scale > 0, scale, 1.0), initial=0.0))
+    size = max(float(np.linalg.norm(whole)), floor)
+    return float(np.linalg.norm(change)) / (size if size > 0 else 1.0)

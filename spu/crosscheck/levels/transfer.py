@@ -147,7 +147,9 @@ def run(context: Context) -> Level:
             "density": DENSITY,
             **smallest_change(
                 context,
-                lambda changed: _pointwise(changed.transfer(frequencies), exact)[0],
+                _relative(context.sensitivities.largest_transfer(frequencies), np.abs(exact).max(axis=0)).max(
+                    axis=(1, 2), initial=0.0
+                ),
                 POINTWISE + rounding + min(point, POINTWISE),
             ),
         },
@@ -203,8 +205,8 @@ def _pointwise(measured: ComplexArray, exact: ComplexArray) -> tuple[float, int,
     return float(error[i, k]), int(i), int(k)
 
 
-def _relative(difference: ComplexArray, peak: FloatArray) -> FloatArray:
-    """(f, p, m) sizes over those of the peaks (p, m), which count as a ten-thousandth of the loudest at least."""
+def _relative(difference: ComplexArray | FloatArray, peak: FloatArray) -> FloatArray:
+    """(..., p, m) sizes over those of the peaks (p, m), which count as a ten-thousandth of the loudest at least."""
     scale = np.maximum(peak, 1e-4 * peak.max(axis=0))
     return np.asarray(np.abs(difference) / np.where(scale > 0, scale, 1.0))
 

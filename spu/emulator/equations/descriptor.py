@@ -20,6 +20,10 @@ Which entries are zero decides everything. Each entry therefore carries the sum 
 of the terms that made it: what is smaller than the rounding of these terms (`_ROUNDING`) is
 their exact cancellation, and set to zero. So the decisions depend on no unit, and not on how far
 the values of other components are away.
+
+Values may have an imaginary part of `STEP`, relative: magnitudes and so all decisions are as without, and what is
+left has the derivative by that value in its imaginary part, without a difference that could round (Squire and
+Trapp, SIAM Rev. 40:110, 1998).
 """
 
 from __future__ import annotations
@@ -49,6 +53,17 @@ MOST_UNKNOWNS = 4000
 
 _ROUNDING = 2.0**-46
 """Of the magnitudes of its terms, below which a sum counts as zero: 64 roundings."""
+
+
+STEP = 1e-30
+"""Imaginary part, relative, of a value that the equations are differentiated by: its square is below all rounding."""
+
+_UNMOVED = 2.0**-40
+"""Of the magnitudes of its terms, below which the derivative of what cancels is zero, too."""
+
+
+class Coincidence(CircuitError):
+    """Terms cancel for these values of the elements only, so that the equation has no derivative by one of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +102,7 @@ class _Tracked:
     def __init__(self, value: Numbers, size: Numbers) -> None:
         self.value, self.size = value, size
         self.rounding: Any = Decimal(64).scaleb(-getcontext().prec) if value.dtype == object else _ROUNDING
-        cancelled = np.abs(value) <= self.rounding * size
-        value[cancelled] = size[cancelled] = 0
+        self._cancel(value, size)
 
     @classmethod
     def exact(cls, value: Numbers) -> _Tracked:
@@ -123,9 +137,14 @@ class _Tracked:
         self._put(where, self.value[where] + terms, self.size[where] + sizes)
 
     def _put(self, where: tuple[IntArray, ...], value: Numbers, size: Numbers) -> None:
-        cancelled = np.abs(value) <= self.rounding * size
-        value[cancelled] = size[cancelled] = 0
+        self._cancel(value, size)
         self.value[where], self.size[where] = value, size
+
+    def _cancel(self, value: Numbers, size: Numbers) -> None:
+        cancelled = np.abs(value) <= self.rounding * size
+        if value.dtype.kind == "c" and (np.abs(value.imag) > STEP * _UNMOVED * size)[cancelled].any():
+            raise Coincidence("currents or voltages cancel for these values of the elements only")
+        value[cancelled] = size[cancelled] = 0
 
 
 class _Pivots:
@@ -189,6 +208,8 @@ class _System:
             [stamped.dense(name, decimal=decimal) for name in "EFKs"] for stamped in (stamps, stamps.magnitudes())
         ]
         (E, F, K, s), (E_size, F_size, K_size, s_size) = matrices
+        numbers = np.result_type(E, F, K, s)
+        E, F, K, s = (matrix.astype(numbers, copy=False) for matrix in (E, F, K, s))
         self.stamps, self.names, self.size, self.decimal = stamps, names, size, decimal
         self.E, self.F = _Tracked(E, E_size), _Tracked(F, F_size)
         # Sources: the constant one first, then the noise.

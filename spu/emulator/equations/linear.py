@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from spu.base.arrays import FloatArray, IntArray
 from spu.base.constants import GROUND
 from spu.base.errors import CircuitError
 from spu.base.sequences import Lazy
-from spu.circuit.circuit import Circuit, stamp_circuit
+from spu.circuit.circuit import Circuit, NoiseSource, stamp_circuit
 from spu.circuit.readout import Readout
 from spu.circuit.stamps import Stamps, listed, node_names
 from spu.emulator.equations.descriptor import MOST_UNKNOWNS, Reduced, reduce
@@ -113,7 +113,9 @@ class StochasticODE:
     def _original(self) -> Origin | None:
         """Where it comes from, unless it was changed since."""
         found = self.origin
-        return found if found is not None and found.matrices == tuple(map(id, self._matrices)) else None
+        if found is None or any(now is not then for now, then in zip(self._matrices, found.matrices, strict=True)):
+            return None
+        return found
 
     @property
     def _matrices(self) -> tuple[object, ...]:
@@ -146,12 +148,15 @@ class Origin:
     sizes:
         Gives the magnitudes of the terms that made the entries of E and F, (n, n) each.
     matrices:
-        Identities of the equation's matrices: one that was changed afterwards has lost its origin.
+        The equation's own matrices: one that has others in their place has lost its origin.
+    elimination:
+        How it was derived, where that was by the graph.
     """
 
     circuit: Circuit
     sizes: Callable[[], tuple[FloatArray, FloatArray]]
-    matrices: tuple[int, ...] = ()
+    matrices: tuple[object, ...]
+    elimination: Elimination | None = None
 
     def decimal(self) -> DecimalODE:
         """As `StochasticODE.decimal`."""
@@ -161,6 +166,49 @@ class Origin:
         H, y0 = _between(reduced.X, p, n), _between(reduced.x0[:, None], p, n)[:, 0]
         K = reduced.K * Decimal("0.5").sqrt()
         return DecimalODE(reduced.E, reduced.F, K, reduced.s, H, y0, reduced, stamps)
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """The unknowns ``x = right y + constant + noise n`` of a circuit, N of them, where n states y are left.
+
+    Attributes
+    ----------
+    left, right:
+        (N, n): ``F = left^T F_circuit right``.
+    constant, noise:
+        (N,) and (N, m), for sources of unit one-sided density.
+    free, inverse:
+        (N, z) what z unknowns without derivative move, and the inverse of ``free^T F_circuit free``.
+    """
+
+    left: sp.csr_array
+    right: sp.csr_array
+    constant: FloatArray
+    noise: sp.csr_array
+    free: sp.csr_array
+    inverse: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Elimination:
+    """How equations ``E x' = F x + s + K n`` were reduced: a small change of them needs to know.
+
+    Attributes
+    ----------
+    E, F:
+        (N, N) of the circuit.
+    solved:
+        Its unknowns.
+    conserved, dropped:
+        (N, c) each: ``conserved^T E x = 0`` are charges and fluxes, for which steps along ``dropped`` were given up.
+    """
+
+    E: sp.csr_array
+    F: sp.csr_array
+    solved: Solved
+    conserved: sp.csr_array
+    dropped: sp.csr_array
 
 
 @dataclass(frozen=True, eq=False)
@@ -301,21 +349,38 @@ def _general(stamps: Stamps, circuit: Circuit, names: Lazy[str]) -> StochasticOD
     X, N = sp.csr_array(H @ reduced.X), sp.csr_array(H @ reduced.N)
     ode = _stochastic_ode(circuit, E, F, K, reduced.s, X, np.asarray(H @ reduced.x0), N, names.take(reduced.states))
 
-    def sizes() -> tuple[FloatArray, FloatArray]:
-        bounds = stamps.magnitudes()
-        left, right = np.abs(reduced.made_of), np.abs(reduced.X)
-        return left @ bounds.dense("E") @ right, left @ bounds.dense("F") @ right
-
+    sizes = partial(_dense_sizes, stamps, reduced.made_of, reduced.X)
     return _from(circuit, replace(ode, conserved=reduced.conserved), sizes)
 
 
-def _from(circuit: Circuit, ode: StochasticODE, sizes: Callable[[], tuple[FloatArray, FloatArray]]) -> StochasticODE:
-    return replace(ode, origin=Origin(circuit, sizes, tuple(map(id, ode._matrices))))
+def _dense_sizes(stamps: Stamps, left: FloatArray, right: FloatArray) -> tuple[FloatArray, FloatArray]:
+    bounds = stamps.magnitudes()
+    left, right = np.abs(left), np.abs(right)
+    return left @ bounds.dense("E") @ right, left @ bounds.dense("F") @ right
+
+
+def _sparse_sizes(stamps: Stamps, around: tuple[sp.csr_array, sp.csr_array] | None) -> tuple[FloatArray, FloatArray]:
+    bounds = stamps.magnitudes()
+    if around is None:
+        return bounds.dense("E"), bounds.dense("F")
+    left, right = around
+    E, F = (abs(left).T @ matrix @ abs(right) for matrix in (bounds.E, bounds.F))
+    return E.toarray(), F.toarray()
+
+
+def _from(
+    circuit: Circuit,
+    ode: StochasticODE,
+    sizes: Callable[[], tuple[FloatArray, FloatArray]],
+    elimination: Elimination | None = None,
+) -> StochasticODE:
+    return replace(ode, origin=Origin(circuit, sizes, ode._matrices, elimination))
 
 
 def _by_graph(stamps: Stamps, circuit: Circuit, names: Lazy[str], loops: Loops | None) -> StochasticODE:
     """Reduce the equations of a network without voltage sources, by congruences."""
     E, F, K, s = stamps.E, stamps.F, stamps.K, stamps.s
+    given = E, F
     p, n = circuit.probe_nodes.T
     # All unknowns from those that are left, built up with the equations: its rows at the probes are H.
     H = whole = sp.csr_array(sp.eye_array(stamps.size))
@@ -329,16 +394,24 @@ def _by_graph(stamps: Stamps, circuit: Circuit, names: Lazy[str], loops: Loops |
     all_names = names
     E, F, K, s, H, names = fix_conserved_charge(stamps, E, F, K, s, H, names)
     probes = probe_matrix(p, n, stamps.size)
-    left, right, sde = _eliminate_algebraic(stamps, circuit, E, F, K, s, H, probes, names, all_names)
+    solved, sde = _eliminate_algebraic(stamps, circuit, E, F, K, s, H, probes, names, all_names)
+    left, right = solved.left, solved.right
 
-    def sizes() -> tuple[FloatArray, FloatArray]:
-        bounds = stamps.magnitudes()
-        if left is whole:
-            return bounds.dense("E"), bounds.dense("F")
-        E, F = (abs(left).T @ matrix @ abs(right) for matrix in (bounds.E, bounds.F))
-        return E.toarray(), F.toarray()
+    sizes = partial(_sparse_sizes, stamps, None if left is whole else (left, right))
+    elimination = Elimination(*given, solved, *_conserved(stamps, loops))
+    return _from(circuit, replace(sde, conserved=bool(loops is not None or stamps.conserved)), sizes, elimination)
 
-    return _from(circuit, replace(sde, conserved=bool(loops is not None or stamps.conserved)), sizes)
+
+def _conserved(stamps: Stamps, loops: Loops | None) -> tuple[sp.csr_array, sp.csr_array]:
+    """(N, c) each: what adds up charges and fluxes that are conserved, and the unknowns that were given up for them."""
+    members = np.concatenate([*stamps.islands, np.empty(0, np.int64)])
+    number = np.repeat(np.arange(len(stamps.islands)), [len(island) for island in stamps.islands])
+    islands = sp.coo_array((np.ones(len(members)), (members, number)), shape=(stamps.size, len(stamps.islands)))
+    if loops is None:
+        return sp.csr_array(islands), sp.csr_array(islands)
+    count = len(loops.dropped)
+    chords = sp.coo_array((np.ones(count), (loops.dropped, np.arange(count))), shape=(stamps.size, count))
+    return sp.csr_array(sp.hstack([islands, loops.around])), sp.csr_array(sp.hstack([islands, chords]))
 
 
 def probe_matrix(p: IntArray, n: IntArray, size: int) -> sp.csr_array:
@@ -360,15 +433,15 @@ def _eliminate_algebraic(
     probes: sp.csr_array,
     names: Lazy[str],
     all_names: Lazy[str],
-) -> tuple[sp.csr_array, sp.csr_array, StochasticODE]:
-    """Solve for voltages that no capacitance holds and put them into the rest.
-
-    Returns also what the circuit's equations and unknowns became: ``F = left^T F_circuit right``.
-    """
+) -> tuple[Solved, StochasticODE]:
+    """Solve for voltages that no capacitance holds and put them into the rest."""
     labels, ground = components(stamps.capacitor_ends, stamps.node_count)
     y0: FloatArray = np.zeros(probes.shape[0])
     D = sp.csr_array((probes.shape[0], K.shape[1]))
-    left = right = unknowns
+    size = unknowns.shape[0]
+    solved_for = Solved(
+        unknowns, unknowns, np.zeros(size), sp.csr_array((size, K.shape[1])), sp.csr_array((size, 0)), np.zeros((0, 0))
+    )
     levels = np.setdiff1d(labels, [ground])
     if len(levels):
         kept = np.setdiff1d(np.arange(stamps.node_count), stamps.conserved)
@@ -377,7 +450,7 @@ def _eliminate_algebraic(
         algebraic = []
         for label in levels:
             group = np.flatnonzero(labels == label)
-            if not stamps.isolated.isdisjoint(group.tolist()):  # two constraints on the same nodes
+            if any(np.isin(group, island).any() for island in stamps.islands):  # two constraints on the same nodes
                 nodes = node_names(all_names.take(group))
                 raise Undetermined(
                     f"{listed(nodes)}: a conserved charge and nodes without capacitance hang together", nodes=nodes
@@ -395,20 +468,22 @@ def _eliminate_algebraic(
         solved = -inverse @ Fzd
         noise = sp.csr_array(-inverse @ K[z].toarray())
         constant = -inverse @ s[z]
-        lift = np.zeros((len(names), len(d)))
+        lift = np.zeros((len(names), len(d)), F.dtype)
         lift[d, np.arange(len(d))] = 1.0
         lift[z] = solved
         y0, D = np.asarray(H[:, z] @ constant), H[:, z] @ noise
         right = sp.csr_array(unknowns @ sp.csr_array(lift))
         lift[z] = -(Fdz @ inverse).T
         left = sp.csr_array(unknowns @ sp.csr_array(lift))
+        free = sp.csr_array(unknowns[:, z])
+        solved_for = Solved(left, right, np.asarray(free @ constant), free @ noise, free, inverse)
         F_new = F[d][:, d].toarray() + Fdz @ solved
         s = s[d] + Fdz @ constant
         K = sp.csr_array(K[d] + sp.csr_array(Fdz) @ noise)
         E, F = E[d][:, d], sp.csr_array(F_new)
         names = names.take(d)
-    H = sp.csr_array(probes @ right)
-    return left, right, _stochastic_ode(circuit, E, F, K, s, H, y0, D, names)
+    H = sp.csr_array(probes @ solved_for.right)
+    return solved_for, _stochastic_ode(circuit, E, F, K, s, H, y0, D, names)
 
 
 def _stochastic_ode(
@@ -437,7 +512,7 @@ def _stochastic_ode(
         y0=y0,
         D=sp.csr_array(D * root_half),
         state_names=names,
-        noise_names=Lazy((len(circuit.sources), lambda k: circuit.sources[k].name)),
+        noise_names=Lazy((len(circuit.sources), partial(_source_name, circuit.sources))),
         probes=circuit.probes,
         readout=circuit.readout,
     )
@@ -530,3 +605,7 @@ def _rest(sde: StochasticODE) -> FloatArray:
     for _ in range(2):
         x -= dgetrs(lu, pivots, scale * (sde.F @ x + sde.s))[0]
     return x
+
+
+def _source_name(sources: Lazy[NoiseSource], k: int) -> str:
+    return sources[k].name

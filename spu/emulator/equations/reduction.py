@@ -59,10 +59,14 @@ def refuse_floating(stamps: Stamps, names: Lazy[str]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Loops:
-    """Loops of inductors: the (n, m) basis that keeps their flux, and the (k,) currents that it leaves out."""
+    """Loops of inductors: the (n, m) basis that keeps their flux, and the (k,) currents that it leaves out.
+
+    ``around`` (n, k) adds up the fluxes around each loop.
+    """
 
     basis: sp.csr_array
     dropped: IntArray
+    around: sp.csr_array
 
 
 def has_inductor_loops(stamps: Stamps) -> bool:
@@ -77,8 +81,8 @@ def refuse_impossible_couplings(stamps: Stamps, names: Lazy[str]) -> bool:
         return False
     first, second, coupling = (np.concatenate([part[k] for part in stamps.couplings]) for k in range(3))
     normal = np.eye(stamps.branch_count)
-    np.add.at(normal, (first, second), coupling)
-    np.add.at(normal, (second, first), coupling)
+    np.add.at(normal, (first, second), coupling.real)
+    np.add.at(normal, (second, first), coupling.real)
     involved = np.unique(np.concatenate([first, second]))
     normal = normal[np.ix_(involved, involved)]
     labels = connected_components(sp.csr_array(normal), directed=False)[1]
@@ -126,6 +130,8 @@ def inductor_loops(stamps: Stamps) -> Loops:
                     queue.append(there)
     rows, cols, values = list(range(nodes)), list(range(nodes)), [1.0] * nodes
     column = {branch: nodes + k for k, branch in enumerate(sorted(tree))}
+    around: list[tuple[int, int, float]] = []
+    dropped = np.array([nodes + b for b in range(len(inductance)) if b not in tree], dtype=np.int64)
     for branch in range(len(inductance)):
         if branch in tree:
             rows.append(nodes + branch)
@@ -135,14 +141,18 @@ def inductor_loops(stamps: Stamps) -> Loops:
         flux: dict[int, float] = dict(potential[int(p[branch])])
         for other, sign in potential[int(n[branch])].items():
             flux[other] = flux.get(other, 0.0) - sign
+        loop = int(np.searchsorted(dropped, nodes + branch))
+        around.append((nodes + branch, loop, 1.0))
+        around += [(nodes + other, loop, -sign) for other, sign in flux.items()]
         for other, sign in flux.items():
             if sign:
                 rows.append(nodes + branch)
                 cols.append(column[other])
-                values.append(sign * float(inductance[other] / inductance[branch]))
+                values.append(sign * inductance[other] / inductance[branch])
     basis = sp.csr_array(sp.coo_array((values, (rows, cols)), shape=(size, nodes + len(tree))))
-    dropped = np.array([nodes + b for b in range(len(inductance)) if b not in tree], dtype=np.int64)
-    return Loops(basis, dropped)
+    where = tuple(np.array(around)[:, :2].T.astype(np.int64))
+    signs = np.array(around)[:, 2]
+    return Loops(basis, dropped, sp.csr_array(sp.coo_array((signs, where), shape=(size, len(dropped)))))
 
 
 def fix_conserved_charge(
@@ -161,13 +171,13 @@ def fix_conserved_charge(
     for p, n in stamps.controlled_ends:
         lp, ln = (np.where(node == GROUND, ground, labels[node]) for node in (p, n))
         with_control |= set(lp[lp != ln].tolist()) | set(ln[lp != ln].tolist())
-    charge = E.diagonal()
+    charge = E.diagonal().real
     for label in np.setdiff1d(labels, list(with_control)):
         members = np.flatnonzero(labels == label)
         nodes = node_names(names.take(members))
         total = np.zeros(len(names))
         total[members] = 1.0
-        noise, bias = total @ K, float(total @ s)
+        noise, bias = total @ K, total @ s
         if np.abs(noise).max(initial=0.0) > 0:
             raise CircuitError(
                 f"noise drives the charge of {listed(nodes)}, which nothing drains (a random walk); "
@@ -187,13 +197,13 @@ def fix_conserved_charge(
         shift[members, [reference] * len(members)] = 1.0
         U = sp.csr_array(shift)
         weights = row @ U
-        solve = sp.lil_array(sp.eye_array(len(names)))
+        solve = sp.lil_array(sp.eye_array(len(names), dtype=E.dtype))
         solve[reference, :] = -weights / weights[reference]
         solve[reference, reference] = 0.0
         R = U @ sp.csr_array(solve)
         E, F, K, s, H = R.T @ E @ R, R.T @ F @ R, R.T @ K, np.asarray(R.T @ s), H @ R
         stamps.conserved.append(reference)
-        stamps.isolated.update(members.tolist())
+        stamps.islands.append(members)
     if stamps.conserved:
         keep = np.setdiff1d(np.arange(len(names)), stamps.conserved)
         E, F, K, s, H = E[keep][:, keep], F[keep][:, keep], K[keep], s[keep], H[:, keep]

@@ -12,7 +12,7 @@ from spu.base.arrays import FloatArray
 from spu.base.errors import NumericalFailure
 from spu.emulator.equations.linear import DenseSDE
 from spu.emulator.laws.reach import hushed, silent
-from spu.emulator.laws.stationary import source_gain
+from spu.emulator.laws.stationary import Stationary, source_gain
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,12 +117,29 @@ def input_response(dense: DenseSDE, interval: float) -> tuple[FloatArray, FloatA
     With h the interval in units of ``dense.time``: the (n, n) matrices ``expm(A h)``,
     ``int_0^h expm(A s) ds`` and ``int_0^h expm(A (h - s)) s/h ds``, from one block exponential.
     """
+    return _thirds(la.expm(_input_block(dense, interval)))
+
+
+def input_response_change(
+    dense: DenseSDE, change: FloatArray, interval: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """What a small change of A (n, n) makes of `input_response`, to first order."""
+    moved = np.zeros((3 * len(change), 3 * len(change)))
+    moved[: len(change), : len(change)] = change * (interval / dense.time)
+    return _thirds(np.asarray(la.expm_frechet(_input_block(dense, interval), moved, compute_expm=False)))
+
+
+def _input_block(dense: DenseSDE, interval: float) -> FloatArray:
     n, h = len(dense.A), interval / dense.time
     block = np.zeros((3 * n, 3 * n))
     block[:n, :n] = dense.A * h
     block[:n, n : 2 * n] = np.eye(n) * h
     block[n : 2 * n, 2 * n :] = np.eye(n)
-    exponential = la.expm(block)
+    return block
+
+
+def _thirds(exponential: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    n = len(exponential) // 3
     return exponential[:n, :n], exponential[:n, n : 2 * n], exponential[:n, 2 * n :]
 
 
@@ -161,3 +178,27 @@ def respond(
         states[k + 1] = z
     direct = np.asarray(inputs, dtype=np.float64) @ (dense.D * source_gain(dense)).T
     return np.asarray(states @ dense.H.T + dense.H @ dense.mean + dense.y0 + direct)
+
+
+def responses(
+    laws: list[Stationary], inputs: FloatArray, interval: float, *, hold: bool, from_zero: bool
+) -> FloatArray:
+    """(e, k + 1, p) exact responses of laws with as many states each, as `respond`."""
+    transitions, drives, outputs, offsets, starts = [], [], [], [], []
+    for law in laws:
+        dense = law.dense
+        transition, flat, ramp = input_response(dense, interval)
+        u = inputs @ (dense.B * source_gain(dense)).T
+        drive = u[:-1] @ flat.T
+        drives.append(drive if hold else drive + np.diff(u, axis=0) @ ramp.T)
+        transitions.append(transition.T)
+        outputs.append(dense.H.T)
+        offsets.append(dense.H @ dense.mean + dense.y0)
+        starts.append(-dense.mean if from_zero else np.zeros(len(dense.mean)))
+    z, steps, pushes = np.array(starts)[:, None], np.array(transitions), np.array(drives)
+    states = np.empty((len(laws), len(inputs), z.shape[2]))
+    states[:, 0] = z[:, 0]
+    for k in range(len(inputs) - 1):
+        z = z @ steps + pushes[:, k, None]
+        states[:, k + 1] = z[:, 0]
+    return np.asarray(states @ np.array(outputs) + np.array(offsets)[:, None])

@@ -881,26 +881,81 @@ def source_gain(dense: DenseSDE) -> float:
     return float(np.sqrt(2.0 * dense.time) / UNIT_NOISE_DENSITY)
 
 
-def _transfer(dense: DenseSDE, frequencies: FloatArray) -> ComplexArray:
-    """``H (j w - A)^-1 B + D`` for each frequency: by modes, or by solving where they nearly coincide.
+@dataclass(frozen=True, eq=False)
+class Resolvent:
+    """``R(s) = (s - A)^-1`` of an equation, for s in units of ``1/dense.time``, in a basis in which it is cheap.
 
-    Near critical damping modes coincide; what they give is then off by eps times their condition squared.
-    A slow mode among far faster ones is off by eps times the ratio: stiff networks that are not too
-    large to be solved frequency by frequency are solved, too.
+    That of the modes, or a Schur basis where they nearly coincide. Near critical damping modes coincide; what they give
+    is then off by eps times their condition squared. A slow mode among far faster ones is off by eps times the ratio:
+    stiff networks that are not too large to be solved frequency by frequency are solved, too.
+
+    Attributes
+    ----------
+    values, triangle:
+        (n,) eigenvalues of A, or (n, n) its triangle, None where the basis is that of the modes.
+    basis, inverse:
+        (n, n): ``A = basis T inverse``.
+    H, B:
+        (p, n) and (n, m) in that basis.
     """
-    values, vectors = dense.modes
+
+    values: ComplexArray
+    triangle: ComplexArray | None
+    basis: ComplexArray
+    inverse: ComplexArray | None
+    H: ComplexArray
+    B: ComplexArray
+
+    @classmethod
+    def of(cls, dense: DenseSDE) -> Resolvent:
+        """Choose the basis."""
+        values, vectors = dense.modes
+        stiff = len(values) <= 64 and np.abs(values).min() < 1e-5 * np.abs(values).max()
+        B = dense.B.astype(np.complex128)
+        if not stiff and np.linalg.cond(vectors) < 1e3:
+            return cls(values, None, vectors, None, dense.H @ vectors, la.solve(vectors, B))
+        T, Z = la.schur(dense.A.astype(np.complex128), output="complex")
+        return cls(T.diagonal(), T, Z, Z.conj().T, dense.H @ Z, Z.conj().T @ B)
+
+    def left(self, point: complex) -> ComplexArray:
+        """(p, n) ``H R(s)``, from the side of the probes, of which there are fewest."""
+        if self.triangle is None:
+            return np.asarray(self.H / (point - self.values))
+        return np.asarray(la.solve_triangular(self._shifted(point), self.H.T, trans=1, check_finite=False).T)
+
+    def right(self, point: complex) -> ComplexArray:
+        """(n, m) ``R(s) B``."""
+        if self.triangle is None:
+            return np.asarray(self.B / (point - self.values)[:, None])
+        return np.asarray(la.solve_triangular(self._shifted(point), self.B, check_finite=False))
+
+    def _shifted(self, point: complex) -> ComplexArray:
+        assert self.triangle is not None
+        shifted = -self.triangle
+        shifted[np.diag_indices(len(shifted))] += point
+        return shifted
+
+    def columns(self, given: FloatArray) -> ComplexArray:
+        """Columns (n, r) in this basis."""
+        if self.inverse is None:
+            return np.asarray(la.solve(self.basis, given.astype(np.complex128)))
+        return np.asarray(self.inverse @ given)
+
+
+def _transfer(dense: DenseSDE, frequencies: FloatArray) -> ComplexArray:
+    """``H (j w - A)^-1 B + D`` for each frequency."""
+    resolvent = Resolvent.of(dense)
     points = 2j * np.pi * frequencies * dense.time
-    stiff = len(values) <= 64 and np.abs(values).min() < 1e-5 * np.abs(values).max()
-    if not stiff and np.linalg.cond(vectors) < 1e3:
-        left, right = dense.H @ vectors, la.solve(vectors, dense.B.astype(np.complex128))
+    left, right = resolvent.H, resolvent.B
+    if resolvent.triangle is None:
         # One product of (frequencies, modes) with (modes, probes x sources) costs far less than a small
         # product a frequency; probes go in blocks that bound the memory of the second factor.
-        modes = 1.0 / (points[:, None] - values)
+        modes = 1.0 / (points[:, None] - resolvent.values)
         size = max(1, 20_000_000 // max(1, right.size))
         blocks = [left[k : k + size] for k in range(0, len(left), size)]
         out = np.concatenate(
             [
-                (modes @ (rows.T[:, :, None] * right[:, None, :]).reshape(len(values), -1)).reshape(
+                (modes @ (rows.T[:, :, None] * right[:, None, :]).reshape(right.shape[0], -1)).reshape(
                     len(points), len(rows), -1
                 )
                 for rows in blocks
@@ -908,14 +963,7 @@ def _transfer(dense: DenseSDE, frequencies: FloatArray) -> ComplexArray:
             axis=1,
         )
     else:
-        # A triangular system for each frequency, from the side of the probes, of which there are fewest.
-        T, Z = la.schur(dense.A.astype(np.complex128), output="complex")
-        left, right = (dense.H @ Z).T, Z.conj().T @ dense.B
-        shifted, diagonal = -T.T, np.diag_indices(len(values))
-        out = np.empty((len(points), left.shape[1], right.shape[1]), dtype=np.complex128)
-        for k, point in enumerate(points):
-            shifted[diagonal] = point - T[diagonal]
-            out[k] = la.solve_triangular(shifted, left, lower=True, check_finite=False).T @ right
+        out = np.array([resolvent.left(point) @ right for point in points]).reshape(-1, len(left), right.shape[1])
     return np.asarray((out + dense.D) * source_gain(dense))
 
 

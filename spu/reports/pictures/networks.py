@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _MOST_POTENTIALS = 12
 
 
-def draw_relaxation(run: NetworkSimulation, network: ThermodynamicNetwork | None) -> Figure:
+def draw_relaxation(run: NetworkSimulation) -> Figure:
     """Draw the means of a network's first units over time, in bands of one deviation, and where they come to rest.
 
     Beside them the histograms at the last readout; dashed lines are exact, where that is known.
@@ -26,6 +26,7 @@ def draw_relaxation(run: NetworkSimulation, network: ThermodynamicNetwork | None
 
     figure = new_figure(13.5, 5.6)
     left, right = figure.subplots(1, 2)
+    network = run.network
     exact = None if network is None or not network.solvable else network.moments()[0]
     styles = ("solid", "dashdot", "dotted")
     for k, name in enumerate(run.variables[:_MOST_POTENTIALS]):

@@ -49,10 +49,10 @@ def spectra_panels(figure: Figure | SubFigure, spectra: Spectra) -> None:
         axis.grid(True, which="major", color="0.85", linewidth=0.6)
     for k, name in enumerate(spectra.cells):
         _density(axes[k], spectra, k)
-        axes[k].set_title(f"cell {name}: noise density")
+        axes[k].set_title(f"{spectra.of} {name}: noise density")
         axes[k].set_yscale("log")
         axes[k].set_ylim(_FLOOR * top, 2.0 * top)
-        axes[k].set_ylabel("V/sqrt(Hz), one-sided")
+        axes[k].set_ylabel(f"{spectra.unit}/sqrt(Hz), one-sided")
     for axis, (a, b) in zip(axes[len(spectra.cells) :], spectra.pairs, strict=False):
         _togetherness(axis, spectra, a, b)
         axis.set_title(f"{spectra.cells[a]} with {spectra.cells[b]}\n(1: together, -1: opposite)")
