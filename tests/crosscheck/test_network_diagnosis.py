@@ -170,9 +170,7 @@ def test_every_value_of_every_instance_is_found_exactly(study, kind):
 
 
 def test_noise_on_another_source_is_named(study):
-    circuit = lower(
-        spu.compile_network(study.network("rc-conductance", 3), "ideal", architecture="rc-conductance").device
-    )
+    circuit = compiled(study, "rc-conductance", 3)
     changed = variations.with_sources_swapped(circuit, 0, 1)
     found = networks.explain(circuit, dynamics(circuit), *measured(circuit, changed))
     names = [circuit.sources[k].name for k in (0, 1)]
@@ -181,9 +179,7 @@ def test_noise_on_another_source_is_named(study):
 
 
 def test_nothing_measured_is_nothing_explained(study):
-    circuit = lower(
-        spu.compile_network(study.network("rc-conductance", 2), "ideal", architecture="rc-conductance").device
-    )
+    circuit = compiled(study, "rc-conductance", 2)
     assert networks.explain(circuit, dynamics(circuit), [], []) is None
     curves, paths = measured(circuit, circuit)
     assert networks.explain(circuit, dynamics(circuit), curves, paths) is None

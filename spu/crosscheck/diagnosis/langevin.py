@@ -51,6 +51,12 @@ MOST = 300
 STARTS = (-1.0, -2.0, -0.5, 1.0)
 """Relative changes tried first, after the linear step: missing, inverted, half, doubled."""
 
+OPEN = 1e9
+"""Relative change of a resistance or an inductance that makes it none."""
+
+AS_PLAIN = 2.0
+"""A value that is missing or inverted may leave so many times more than another one, and is the likelier."""
+
 SCREENED = 64
 """Values that are tried, the others explain less by linear response."""
 
@@ -297,6 +303,18 @@ class _Value:
         best = int(np.argmin(left))
         return left[best], starts[best]
 
+    @cached_property
+    def fitted(self) -> tuple[float, float]:
+        """The change, and what it leaves; one that is missing or inverted where that is as good."""
+        low = self.parameter.low
+        t, left, _ = changes.along(self.difference, low, (self.start[1],))
+        for plain in (-1.0, -2.0) if low < -1.0 else (-1.0, OPEN):
+            if abs(t - plain) < 0.1 or (plain == OPEN and t > 10.0):
+                difference = self.difference(plain)
+                if float(difference @ difference) <= AS_PLAIN * left:
+                    t, left = plain, float(difference @ difference)
+        return t, left
+
 
 def _candidates(evidence: Evidence) -> list[Change]:
     """All single changes, best first."""
@@ -308,7 +326,7 @@ def _candidates(evidence: Evidence) -> list[Change]:
     ]
     screened = sorted(values, key=lambda value: value.linear)[:SCREENED]
     for value in sorted(screened, key=lambda value: value.start[0])[:FINALISTS]:
-        t, left, _ = changes.along(value.difference, value.parameter.low, (value.start[1],))
+        t, left = value.fitted
         found.append((left, value.parameter.changed(value.row, t)))
     for change in [*_exchanged(values), *_instances(values), *_noise(evidence)]:
         difference = evidence.flat(change.circuit)
