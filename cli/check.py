@@ -81,12 +81,12 @@ def command(
     Exit status 1: a level failed. 3: ngspice is missing (levels that need none still run).
     """  # noqa: D301 - click wants the control character
     from spu.base.names import suggest
-    from spu.crosscheck.result import LEVELS
+    from spu.crosscheck.levels import LEVELS
     from spu.spice.simulators import find_simulator
 
     for name in levels:
         if name not in LEVELS:
-            raise UsageError(f"no level {name!r}; {suggest(name, LEVELS)}")
+            raise UsageError(f"no level {name!r}; {suggest(name, list(LEVELS))}")
     find_simulator(simulator)
     for option, value in (("--accuracy", accuracy), ("--time-limit", time_limit)):
         if value is not None and not 0 < value < float("inf"):
@@ -117,7 +117,7 @@ def command(
         progress=progress,
     )
     if plot is not None and not result.covariances:
-        warn("no picture: of nonlinear cells only level noise gives covariances")
+        warn("no picture: no level that ran gives a covariance")
         plot = None
     if plot is not None:
         from spu.reports.pictures.figures import save

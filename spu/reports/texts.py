@@ -323,9 +323,7 @@ def _sureness(result: Check) -> list[str]:
 
 def _changes(changes: Changes, simulator: str) -> list[str]:
     """What was edited, and what that did to the answer."""
-    how = {"emulator": "found by the emulator, which read the netlist"}.get(
-        changes.source, f"found by {changes.source}, linearised at the operating point"
-    )
+    how = changes.how
     if changes.unconfirmed:
         how += f"; {simulator} {'is missing and ' if simulator == 'ngspice' else ''}has not confirmed it"
     if changes.reading_error is not None:
@@ -340,8 +338,9 @@ def _changes(changes: Changes, simulator: str) -> list[str]:
     lines += [f"  {remark}" for remark in changes.remarks[:_MOST_EDITS]]
     for headers, rows in moved_tables(changes):
         lines += ["", table(headers, rows)]
-    lines += ["", f"covariance changed by {share(changes.covariance_change)} in all (relative, Frobenius; of entries:"]
-    lines[-1] += " over the standard deviations)"
+    if changes.measured:
+        change = f"covariance changed by {share(changes.covariance_change)} in all"
+        lines += ["", f"{change} (relative, Frobenius; of entries: over the standard deviations)"]
     if changes.mean_change is not None:
         lines.append(
             f"mean changed by {share(changes.mean_change)} in all (relative; of entries: in standard deviations)"

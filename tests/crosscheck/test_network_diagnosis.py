@@ -11,10 +11,10 @@ from click.testing import CliRunner
 import spu
 from spu.circuit import variations
 from spu.cli import cli
+from spu.crosscheck.context import Curve, ReplayedPath
 from spu.crosscheck.diagnosis import langevin as networks
 from spu.device.lower import lower
 from spu.emulator.dynamics import dynamics
-from spu.emulator.laws.langevin_response import respond
 from spu.emulator.laws.rest import rest_state
 
 KINDS = ("rc-conductance", "rlc-flux", "rc-charge")
@@ -144,11 +144,12 @@ def measured(circuit, changed):
     for k in range(own.equation.n):
         one = other.equation.per_ampere * (np.arange(own.equation.n) == k)
         rest = [rest_state(other.equation, field=other.equation.field + current * one) for current in currents]
-        curves.append((currents, np.array(rest) @ other.equation.sense.T))
+        curves.append(Curve(own.equation.names[k], currents, np.array(rest) @ other.equation.sense.T))
     rng = np.random.default_rng(0)
     waveform = rng.normal(size=(401, len(circuit.sources))) * 1e-9 / np.sqrt(own.timing.fastest)
-    path = respond(other.equation, waveform, own.timing.fastest / 4, hold=True, size=own.size) @ other.equation.sense.T
-    return curves, [(waveform, own.timing.fastest / 4, True, path)]
+    interval = own.timing.fastest / 4
+    path, exact = (each.respond(waveform, interval, hold=False) for each in (other, own))
+    return curves, [ReplayedPath(waveform, interval, 1, path, exact)]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -337,7 +337,10 @@ def test_nothing_optional_is_imported_by_the_package():
     ],
 )
 def test_options_without_meaning_are_refused_before_any_work(made, monkeypatch, name, words, said):
-    for place in ("spu.emulator.laws.law.stationary", "spu.emulator.laws.boltzmann.as_network"):
+    for place in (
+        *("spu.emulator.laws.law.stationary", "spu.emulator.predict.network_prediction"),
+        *("spu.emulator.predict.predicted", "spu.emulator.runs.relaxation.run", "spu.emulator.runs.sampling.run"),
+    ):
         monkeypatch.setattr(place, lambda *_, **__: pytest.fail("work was done"))
     verb, *options = words
     found = CliRunner().invoke(cli, [verb, str(made / name), *map(str, options), "--json"])

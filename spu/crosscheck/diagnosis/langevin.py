@@ -1,7 +1,7 @@
 """Which single change of a circuit of nonlinear cells explains what was measured, and how well.
 
 Two things are measured. A transfer curve (level ``op``) gives states of rest under known currents: how far Newton's
-step goes from there is how wrong the force is. A path (``replay``, ``noise``) is what the same noise made of both.
+step goes from there is how wrong the force is. A path (``replay``) is what the same noise made of both.
 Whatever changes in the circuit, the changed circuit's own equation is derived anew from its elements and asked for
 both, so that a new element needs nothing here. Differences are in units of what their level allows.
 """
@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 
@@ -22,24 +21,16 @@ from spu.base.errors import CircuitError
 from spu.circuit import variations as mutations
 from spu.circuit.circuit import Circuit
 from spu.circuit.polynomial import PolynomialElement
+from spu.crosscheck.context import Context, Curve, ReplayedPath
 from spu.crosscheck.diagnosis import changes
 from spu.crosscheck.diagnosis.changes import Change, Parameter
 from spu.crosscheck.diagnosis.ranking import VERIFIED, ranked
+from spu.crosscheck.levels import operating_point, replay
 from spu.crosscheck.result import SHOWN, Diagnosis, Explanation
-from spu.emulator.dynamics import LangevinDynamics, langevin_of
+from spu.emulator.dynamics import LangevinDynamics
 from spu.emulator.equations.langevin import Langevin, langevin
 from spu.emulator.laws.langevin_response import respond
 from spu.emulator.laws.rest import stable_step, steps_to_rest
-
-Curve = tuple[FloatArray, FloatArray]
-"""Of one cell: currents (k,) into it, A, and the probes at rest (k, p), V."""
-
-Path = tuple[FloatArray, float, bool, FloatArray]
-"""Voltages of the noise sources (k + 1, m), their interval, s, whether they are held, and the probes, V, at all of
-these instants or at every few of them. One after another with the same waveform: with finer and finer steps."""
-
-CURVE, PATH, NOISE_PATH = 1e-4, 1e-3, 5e-3
-"""Of a curve, of a path joined by straight lines, of one of held noise: what the levels allow."""
 
 CONVERGES = 3.0
 """A path is off by its distance from that of four times coarser steps over this, or less: an integrator is at least of
@@ -93,28 +84,26 @@ class Evidence:
         The circuit as it should be.
     curves:
         By cell; none where there is no rest.
-    paths, coarse:
-        Under known noise; and the probes of the same with coarser steps, None where that was not run.
+    paths:
+        Under known noise.
     """
 
     circuit: Circuit
     dynamics: LangevinDynamics
     curves: Sequence[Curve]
-    paths: Sequence[Path]
-    coarse: Sequence[FloatArray | None]
+    paths: Sequence[ReplayedPath]
 
     @cached_property
     def units(self) -> list[FloatArray]:
         """Of each path (p,) V: how far it may be from ours in all, by its level, and by the simulator's own steps."""
         found = []
-        for (_, _, hold, voltages), coarse, own in zip(
-            self.paths, self.coarse, self._paths(self.dynamics.equation), strict=True
-        ):
+        for path, own in zip(self.paths, self._paths(self.dynamics.equation), strict=True):
             norm = np.linalg.norm(own - own.mean(axis=0), axis=0)
             norm = np.maximum(norm, 1e-6 * norm.max(initial=0.0))
-            allowed = np.where(norm > 0, norm, 1.0) * (NOISE_PATH if hold else PATH)
-            steps = np.zeros_like(norm) if coarse is None else np.linalg.norm(voltages - coarse, axis=0) / CONVERGES
-            found.append(np.maximum(allowed, steps))
+            allowed = np.where(norm > 0, norm, 1.0) * replay.TOLERANCES[self.dynamics.name]
+            if path.coarser is not None:
+                allowed = np.maximum(allowed, np.linalg.norm(path.voltages - path.coarser, axis=0) / CONVERGES)
+            found.append(allowed)
         return found
 
     @cached_property
@@ -141,24 +130,24 @@ class Evidence:
                 if not stable_step(equation.first_order, self.dynamics.size) * STIFFER > self.step:
                     return None
                 for path, own, unit in zip(self.paths, self._paths(equation), self.units, strict=True):
-                    found.append((path[3] - own) / unit)
+                    found.append((path.voltages - own) / unit)
         return found if all(np.isfinite(each).all() for each in found) else None
 
     def _curves(self, equation: Langevin) -> Iterator[FloatArray]:
         size = self.dynamics.size
-        for k, (currents, voltages) in enumerate(self.curves):
-            x: FloatArray = np.asarray(np.linalg.solve(equation.sense, voltages.T).T, dtype=np.float64)
-            driven = np.outer(currents, equation.per_ampere * (np.arange(equation.n) == k))
+        for curve in self.curves:
+            x: FloatArray = np.asarray(np.linalg.solve(equation.sense, curve.voltages.T).T, dtype=np.float64)
+            cell = np.array(equation.names) == curve.cell
+            driven = np.outer(curve.currents, equation.per_ampere * cell)
             field = equation.field + driven
             # Beyond a fold Newton's step says no more than that it is far.
             steps = np.clip(steps_to_rest(equation, x, field) / size, -1.0, 1.0)
-            yield steps.reshape(1, -1) / CURVE
+            yield steps.reshape(1, -1) / operating_point.CURVE
 
     def _paths(self, equation: Langevin) -> Iterator[FloatArray]:
-        for waveform, interval, hold, voltages in self.paths:
-            every = (len(waveform) - 1) // (len(voltages) - 1)
-            path = respond(equation, waveform, interval, hold=hold, size=self.dynamics.size)[::every]
-            yield path @ equation.sense.T
+        for path in self.paths:
+            own = respond(equation, path.waveform, path.interval, hold=False, size=self.dynamics.size)
+            yield own[:: path.every] @ equation.sense.T
 
     @cached_property
     def untouched(self) -> FloatArray:
@@ -194,28 +183,26 @@ class Evidence:
         return Explanation(change.element, change.kind, change.before, change.after, share, worst)
 
 
-def diagnose(context: Any) -> Diagnosis | None:
-    """Explain what levels ``op``, ``replay`` and ``noise`` measured by a single change of the circuit.
+def diagnose(context: Context) -> Diagnosis | None:
+    """Explain what levels ``op`` and ``replay`` measured by a single change of the circuit.
 
     Returns
     -------
     None where nothing was measured, or nothing measured differs, or the circuit is too large (`MOST`).
     """
-    return explain(context.circuit, langevin_of(context.circuit), context.curves, context.paths)
+    return explain(context.circuit, context.langevin, context.curves, context.paths)
 
 
 def explain(
-    circuit: Circuit, dynamics: LangevinDynamics, curves: Sequence[Curve], paths: Sequence[Path]
+    circuit: Circuit, dynamics: LangevinDynamics, curves: Sequence[Curve], paths: Sequence[ReplayedPath]
 ) -> Diagnosis | None:
     """The same from what was measured: curves of all cells in order (or none), and paths."""
-    curves = curves if all(np.isfinite(curve[1]).all() for curve in curves) else []
-    curves = curves if len(curves) == dynamics.equation.n == len(circuit.probes) else []
-    paths = [path for path in paths if np.isfinite(path[3]).all()]
+    curves = [curve for curve in curves if np.isfinite(curve.voltages).all()]
+    curves = curves if dynamics.equation.n == len(circuit.probes) else []
+    paths = [path for path in paths if np.isfinite(path.voltages).all()]
     if not (curves or paths) or sum(len(each.names) for each in circuit.instances) > MOST:
         return None
-    finest = [k for k, path in enumerate(paths) if k + 1 == len(paths) or paths[k + 1][0] is not path[0]]
-    coarse = [paths[k - 1][3] if k and paths[k - 1][0] is paths[k][0] else None for k in finest]
-    evidence = Evidence(circuit, dynamics, curves, [paths[k] for k in finest], coarse)
+    evidence = Evidence(circuit, dynamics, curves, paths)
     unchanged = evidence.explained(Change("", "", None, None, lambda: circuit))
     if unchanged.complete or not np.isfinite(evidence.total):
         return None

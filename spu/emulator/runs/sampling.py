@@ -130,7 +130,7 @@ class Simulation(Statistics):
         keys = (
             *("samples", "effective_samples", "expected_relative_error", "covariance_error", "mean_error"),
             *("seconds", "device_time", "interval", "trajectories", "seed", "complete"),
-            *("method", "method_reason", "time_step", "trace", "autocovariance", "time_constants"),
+            *("method", "method_reason", "time_step", "trace", "autocovariance", "time_constants", "warnings"),
         )
         return {**super().to_dict(), **{key: getattr(self, key) for key in keys}}
 
