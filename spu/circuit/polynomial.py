@@ -42,6 +42,15 @@ class PolynomialElement(Element):
         """Names of the parameters of all coefficients."""
         return (self.value, *self.further)
 
+    @property
+    def printed(self) -> PolynomialElement:
+        """The element as a netlist holds it, with the parameters that count there; itself, unless it has others."""
+        return self
+
+    def typical(self, name: str, x: float, force: float) -> float:
+        """A value of a parameter that matters where coordinates are of the size x, and their law of the size force."""
+        return force / x ** (self.parameters.index(name) + 1)
+
     @staticmethod
     def energy(x: FloatArray, coefficients: FloatArray) -> FloatArray:
         """Energy stored (J), or co-content (W), at x: ``coefficients`` (..., 3)."""
@@ -127,9 +136,43 @@ class PolynomialCapacitor(PolynomialElement):
             "qh": shift,
         }
 
+    @property
+    def printed(self) -> InverseCapacitor:
+        return InverseCapacitor(self.name, self.nodes, "qs", further=("vs", "vc", "qh"))
+
+    def spice(self, dialect: Language) -> list[str]:
+        return self.printed.spice(dialect)
+
+
+class InverseCapacitor(PolynomialElement):
+    """A `PolynomialCapacitor` by the parameters of its closed form, ``q = qs sinh(asinh((v - vc)/vs)/3) - qh``.
+
+    A netlist holds these. Where they are not those of one law, it has a voltage at no charge.
+    """
+
+    coordinate = "charge"
+
+    def typical(self, name: str, x: float, force: float) -> float:
+        return x if self.parameters.index(name) in (0, 3) else force
+
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
+        qs, vs, vc, qh = values.T
+        c3, slope = 4 * vs / qs**3, 3 * qs**2 / 4  # v = vc + c3 (t^3 + slope t) with t = q + qh
+        at_zero = vc + c3 * (qh**2 + slope) * qh
+        coefficients = (c3 * (3 * qh**2 + slope), 3 * c3 * qh, c3, at_zero)
+        stamps.polynomial(self.coordinate, nodes, np.stack(coefficients, axis=1))
+
     def spice(self, dialect: Language) -> list[str]:
         p, n, sense = self.nodes
-        charge = f"{{qs}}*sinh(asinh((v({p},{n})-{{vc}})/{{vs}})/3)-{{qh}}"
+        qs, vs, vc, qh = (f"{{{name}}}" for name in self.parameters)
+        charge = f"{qs}*sinh(asinh((v({p},{n})-{vc})/{vs})/3)-{qh}"
         return [f"c{self.name} {p} {n} q='{charge}'", f"b{self.name} {sense} 0 v=({charge})/{CHARGE_UNIT!r}"]
 
 

@@ -244,7 +244,7 @@ class Explanation:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is left but rounding."""
+        """Whether what is left is within what the levels allow."""
         return self.remaining is not None and self.remaining <= 1.0
 
     @property
@@ -312,7 +312,7 @@ class Diagnosis:
             out.append(f"{self.best.text}: nothing could be measured.")
         else:
             share = (
-                "explains all of it, to rounding"
+                "explains all of it, within what the check allows"
                 if self.best.complete
                 else f"explains {_percent(self.best.share)} of it, not all: something else differs too"
             )
