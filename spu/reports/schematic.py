@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from spu.base.errors import InputError
 from spu.base.names import suggest
 from spu.base.numbers import engineering, plural
+from spu.circuit.elements import CurrentSource, NoiseCurrent, Resistor
+from spu.circuit.polynomial import PolynomialElement
 from spu.reports.diagram import Layout, Text, draw, electrical_ports, lay_out
 
 if TYPE_CHECKING:
@@ -35,7 +37,24 @@ _INCHES_PER_UNIT = 0.42
 
 _UNITS = {"r": "Ω", "c": "F", "l": "H", "i": "A", "v": "V", "g": "S", "h": "Ω"}
 
-_STYLES = {"c": "solid", "r": "dashed", "l": "dashdot", "g": "dotted"}
+_STYLES = {"c": "solid", "r": "dashed", "l": "dashdot", "g": "dotted", "x": (0, (9, 3))}
+
+_MEANING = {
+    "c": "capacitor",
+    "r": "resistor",
+    "l": "inductor",
+    "g": "transconductors",
+    "x": "inductor behind a transformer 1 : -1",
+}
+
+_LAWS = {"voltage": ("A", "V"), "flux": ("A", "Wb"), "charge": ("V", "C")}
+"""Of nonlinear elements by their coordinate: the units of what the law gives and of the coordinate."""
+
+_WORDS = {
+    "voltage": "Conductances with a mark across: i = {0} v + {1} v² + {2} v³",
+    "flux": "Inductors with a mark across: i = {0} φ + {1} φ² + {2} φ³ of the flux φ",
+    "charge": "Capacitors with a mark across: v = {0} q + {1} q² + {2} q³ of the charge q",
+}
 
 
 def draw_schematic(device: Device, cell: str | None = None) -> Figure:
@@ -252,17 +271,28 @@ def _labels(group: Instances, k: int, terminals: Sequence[str]) -> Callable[[Ele
     names = dict(zip(electrical_ports(group.subcircuit), terminals, strict=True))
 
     def label(element: Element) -> str:
-        values = group.parameters[element.value]
-        value = _quantity(element, _rounded(values, k))
         control = [f"× {_control(element, names)}"] if len(element.nodes) == 4 else []
-        low, high = (_rounded(values, int(k)) for k in (values.argmin(), values.argmax()))
-        vary = high - low > _SAME * max(abs(low), abs(high))
-        bounds = [f"({_quantity(element, low)}", f"to {_quantity(element, high)})"] if vary else []
-        if "0" not in element.nodes[:2]:  # it lies: there is room beside, and none below
-            return "\n".join(line for line in (" ".join([_name(element), value, *control]), " ".join(bounds)) if line)
-        return "\n".join([_name(element), value, *control, *bounds])
+        lines: list[list[str]] = []
+        for key in element.parameters:
+            values = group.parameters[key]
+            name = [key] if len(element.parameters) > 1 else []
+            low, high = (_rounded(values, int(k)) for k in (values.argmin(), values.argmax()))
+            vary = high - low > _SAME * max(abs(low), abs(high))
+            bounds = [f"({_quantity(element, low, key)}", f"to {_quantity(element, high, key)})"] if vary else []
+            lines += [[" ".join([*name, _quantity(element, _rounded(values, k), key)])]]
+            lines += [[" ".join(bounds)]] if name or _lies(element) else [[bound] for bound in bounds]
+        if _lies(element):  # there is room beside, and none below
+            (first,), *rest = lines
+            lines = [[" ".join([_name(element), first, *control])], *rest]
+        else:
+            lines = [[_name(element)], lines[0], control, *lines[1:]]
+        return "\n".join(text for line in lines for text in line if text)
 
     return label
+
+
+def _lies(element: Element) -> bool:
+    return "0" not in element.nodes[:2]
 
 
 _SAME = 1e-9
@@ -276,8 +306,6 @@ def _rounded(values: FloatArray, k: int) -> float:
 
 
 def _name(element: Element) -> str:
-    from spu.circuit.elements import CurrentSource, NoiseCurrent
-
     if isinstance(element, NoiseCurrent):
         return "noise"
     return "bias" if isinstance(element, CurrentSource) else element.name.upper()
@@ -288,8 +316,12 @@ def _control(element: Element, names: Mapping[str, str]) -> str:
     return f"v({positive})" if negative == "0" else f"v({positive}, {negative})"
 
 
-def _quantity(element: Element, value: float) -> str:
-    """A value in engineering units; a noise density as its root."""
+def _quantity(element: Element, value: float, key: str = "") -> str:
+    """A value in engineering units, of one of several the one of that name; a noise density as its root."""
+    if isinstance(element, PolynomialElement):
+        law, coordinate = _LAWS[element.coordinate]
+        power = ("", "²", "³")[element.parameters.index(key)]
+        return _pretty(value, f"{law}/{coordinate}{power}")
     if element.noise_port is not None and element.name[0].lower() != "r":
         unit = "V" if element.name[0].lower() in "ve" else "A"
         return _pretty(value**0.5, f"{unit}/√Hz")
@@ -330,8 +362,8 @@ def _graph(
         vary = {key: values for key, values in group.parameters.items() if _varies(cells, key)}
         for k, node in enumerate(group.nodes[:, 0].tolist()):
             if node in kept:
-                elements = [e for e in group.subcircuit.elements if e.value in vary]
-                lines = [f"{_short(e, group)} {_quantity(e, _rounded(vary[e.value], k))}" for e in elements]
+                parts = [(e, key) for e in group.subcircuit.elements for key in e.parameters if key in vary]
+                lines = [f"{_short(e, group, key)} {_quantity(e, _rounded(vary[key], k), key)}" for e, key in parts]
                 graph.add_node(node, text="\n".join([_cell_name(circuit, node), *lines]), chosen=node == chosen)
     for group in couplers:
         written = _programmed(group)
@@ -349,8 +381,10 @@ def _programmed(group: Instances) -> list[Element]:
     return list(differ if len(own) > 3 and differ else own)[:3]
 
 
-def _short(element: Element, group: Instances) -> str:
-    """Its letter, where it is the only one of its kind."""
+def _short(element: Element, group: Instances, key: str) -> str:
+    """Its letter, where it is the only one of its kind; of one of several values its name."""
+    if len(element.parameters) > 1:
+        return key
     name = _name(element)
     alike = [other for other in group.subcircuit.elements if _name(other)[0] == name[0]]
     return name if name in ("noise", "bias") or len(alike) > 1 else name[0]
@@ -403,15 +437,16 @@ def _draw_graph(axes: Axes, graph: nx.MultiGraph, letters: Sequence[str]) -> Non
         width = 2.2 if data["chosen"] else 1.0
         frame = {"boxstyle": "round,pad=0.35", "facecolor": "white", "edgecolor": "black", "linewidth": width}
         axes.text(x, y, data["text"], fontsize=small + 0.5, ha="center", va="center", bbox=frame, zorder=4)
-    meaning = {"c": "capacitor", "r": "resistor", "l": "inductor", "g": "transconductors"}
     styles: list[Any] = [_STYLES.get(letter, "solid") for letter in letters]
     handles = [
-        Line2D([], [], color="black", linestyle=style, label=meaning.get(letter, letter))
+        Line2D([], [], color="black", linestyle=style, label=_MEANING.get(letter, letter))
         for letter, style in zip(letters, styles, strict=True)
     ]
     if handles:
-        axes.legend(handles=handles, loc="upper right", frameon=False, fontsize=9, title="couplers")
+        axes.legend(handles=handles, loc="upper right", frameon=False, fontsize=9, title="couplers", handlelength=4)
+    axes.update_datalim(list(place.values()))  # cells that nothing joins are seen, too
     axes.margins(0.1)
+    axes.autoscale_view()
     axes.axis("off")
 
 
@@ -490,18 +525,31 @@ def _notes(
         "Values in brackets: smallest and largest in the device. The cell with the thick frame is the one drawn above."
     ]
     common = [
-        f"{_short(element, group)} {_quantity(element, float(group.parameters[element.value][0]))}"
+        f"{_short(element, group, key)} {_quantity(element, float(group.parameters[key][0]), key)}"
         for group in cells
         for element in group.subcircuit.elements
-        if not _varies(cells, element.value)
+        for key in element.parameters
+        if not _varies(cells, key)
     ]
     if common:
         lines.append(f"The same in every cell that has it: {', '.join(dict.fromkeys(common))}.")
-    thermal = f"Resistors make thermal noise 4kT/R at {device.temperature:g} K"
-    lines.append(
-        f"{thermal if device.temperature > 0 else 'Resistors are noiseless (0 K)'}; "
-        "noise: injected white current, root of the one-sided density."
-    )
+    drawn = {type(element) for group in (*cells, *couplers) for element in group.subcircuit.elements}
+    sounds = []
+    if Resistor in drawn:
+        thermal = f"Resistors make thermal noise 4kT/R at {device.temperature:g} K"
+        sounds.append(thermal if device.temperature > 0 else "Resistors are noiseless (0 K)")
+    if NoiseCurrent in drawn:
+        sounds.append("noise: injected white current, root of the one-sided density")
+    lines += [f"{'; '.join(sounds)}."] if sounds else []
+    polynomials = {
+        element.coordinate: element.parameters
+        for group in cells
+        for element in group.subcircuit.elements
+        if isinstance(element, PolynomialElement)
+    }
+    lines += [f"{_WORDS[coordinate].format(*keys)}." for coordinate, keys in polynomials.items()]
+    if any(_letter(group) == "x" for group in couplers):
+        lines.append("An inductor behind a transformer 1 : -1 holds the sum of its two cells' fluxes.")
     if any(_letter(group) == "g" for group in couplers):
         lines.append(
             "Transconductors: the current flows as the arrow points; on a line of the graph, two values are "

@@ -23,7 +23,7 @@ from spu.folder import read_folder, write_folder
 from spu.reports import evidence as gathering
 from spu.reports import html, markdown, report, sections
 from spu.reports.document import Bullets, Document, Facts, Gallery, Listing, Picture, Section, Table, Text, Verdict
-from spu.reports.evidence import convergence
+from spu.reports.linear import convergence
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
@@ -349,7 +349,7 @@ def test_interrupted_nothing_is_written(folder, gathered, tmp_path, monkeypatch,
     file = tmp_path / f"report.{kind}"
     with monkeypatch.context() as patch:
         patch.setattr(gathering, "check", lambda *_, **__: gathered.check)
-        patch.setattr(gathering, "simulate", lambda *_, **__: replace(gathered.simulation, complete=False))
+        patch.setattr("spu.reports.linear.simulate", lambda *_, **__: replace(gathered.simulation, complete=False))
         with pytest.raises(KeyboardInterrupt):
             report(folder, file)
     monkeypatch.setattr("spu.reports.gather", lambda *_: gathered)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from spu.reports.pictures.figures import MOST_PIXELS, coarsened, common_scale, heat_map, new_figure
+from spu.reports.pictures.figures import MOST_PIXELS, coarsened, common_scale, heat_map, new_figure, one_legend
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from spu.base.arrays import FloatArray
     from spu.emulator.runs.relaxation import NetworkSimulation
     from spu.problems.network import ThermodynamicNetwork
     from spu.studies.activation import Activation
 
 
 _MOST_POTENTIALS = 12
+
+_MOST_HISTOGRAMS = 6
 
 
 def draw_relaxation(run: NetworkSimulation, network: ThermodynamicNetwork | None) -> Figure:
@@ -41,6 +45,27 @@ def draw_relaxation(run: NetworkSimulation, network: ThermodynamicNetwork | None
     left.set(xlabel=f"time, {unit}", ylabel="x", title="means, and bands of one standard deviation")
     right.set(xlabel="x", ylabel="density", title=f"at t = {run.times[-1]:.4g}")
     left.legend()
+    return figure
+
+
+def draw_histograms(
+    states: FloatArray, variables: Sequence[str], laws: Mapping[str, tuple[FloatArray, FloatArray]]
+) -> Figure:
+    """Draw histograms of the first units of (m, p), with exact densities (states, densities) where they are known."""
+    chosen = range(min(len(variables), _MOST_HISTOGRAMS))
+    columns = min(3, len(chosen))
+    rows = -(-len(chosen) // columns)
+    figure = new_figure(4.6 * columns, 0.6 + 3.4 * rows)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for k, panel in zip(chosen, axes, strict=False):
+        name = variables[k]
+        panel.hist(states[:, k], bins=40, density=True, color="0.8", label="sampled")
+        if name in laws:
+            panel.plot(*laws[name], color="black", linewidth=1.3, label="Boltzmann law, exact")
+        panel.set(xlabel=name, ylabel="density")
+    for panel in axes[len(chosen) :]:
+        panel.axis("off")
+    one_legend(figure, list(axes[: len(chosen)]))
     return figure
 
 
