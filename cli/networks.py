@@ -438,12 +438,10 @@ def _describe_entropy(entropy: EntropyProduction) -> str:
 
 # --- inspect -------------------------------------------------------------------------------
 
-_CELL = ("capacitance", "conductance", "noise", "bias")
-_UNITS = {"capacitance": "F", "conductance": "S", "bias": "A", "inductance": "H", "crossed_inductance": "H"}
-
 
 def inspect_command(folder: Folder, plot: Path | None, as_json: bool) -> int:
     """Show cells and couplers as they are."""
+    from spu.device.quantities import CELL_PARTS
     from spu.emulator.laws.boltzmann import as_network
     from spu.emulator.predict import predict_network
 
@@ -482,7 +480,8 @@ def inspect_command(folder: Folder, plot: Path | None, as_json: bool) -> int:
         f"coordinate: {found.coordinate}; potential: {found.heat}",
         "",
     ]
-    quantities = [key for key in (*_CELL, "polynomial") if any(_held(cell.values, key) for cell in cells)]
+    plain = [quantity for quantity, part in CELL_PARTS.items() if not part.polynomial]
+    quantities = [key for key in (*plain, "polynomial") if any(_held(cell.values, key) for cell in cells)]
     rows = [(cell.name, *(_shown(cell.values, key) for key in quantities)) for cell in cells[:MAX_TABLE_ROWS]]
     heads = [_LAW[found.coordinate] if key == "polynomial" else key for key in quantities]
     lines.append(table(["cell", *heads], rows, count=len(device.cell_names)))
@@ -512,6 +511,8 @@ def _held(values: dict[str, Any], key: str) -> Any:
 
 
 def _shown(values: dict[str, Any], key: str) -> str:
+    from spu.device.quantities import PARTS
+
     value = _held(values, key)
     if value is None:
         return "-"
@@ -519,4 +520,5 @@ def _shown(values: dict[str, Any], key: str) -> str:
         return engineering(value**0.5, "A/rtHz")
     if isinstance(value, tuple):
         return " ".join(f"{each:.4g}" for each in value)
-    return engineering(value, _UNITS.get(key, "S"), 4)
+    part = next(parts[key] for parts in PARTS.values() if key in parts)
+    return engineering(value, part.unit, 4)
