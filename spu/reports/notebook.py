@@ -151,9 +151,7 @@ def spectrum_blocks(spectrum: Spectrum) -> Iterable[Block]:
     """The densities of the first variables."""
     low, high = (engineering(float(spectrum.frequencies[k]), "Hz") for k in (0, -1))
     count = len(spectrum.variables)
-    yield Text(
-        f"{plural(count, 'variable')}, {plural(len(spectrum.frequencies), 'frequency', 'frequencies')}, {low} to {high}"
-    )
+    yield Text(f"{plural(count, 'variable')}, {plural(len(spectrum.frequencies), 'frequency', 'frequencies')}, {low} to {high}")
     names = ", ".join(spectrum.variables[:4])
     yield Picture("spectrum", draw_spectrum(spectrum), "", f"Spectral densities of {names} against frequency")
 
@@ -179,9 +177,7 @@ def _statistics(found: Statistics, what: str) -> Iterable[Block]:
         yield from _covariance(found.variables, found.covariance, what)
 
 
-def _moments(
-    caption: str, headers: Sequence[str], found: Statistics | NetworkPrediction, columns: Sequence[FloatArray]
-) -> Table:
+def _moments(caption: str, headers: Sequence[str], found: Statistics | NetworkPrediction, columns: Sequence[FloatArray]) -> Table:
     """The first variables with columns of numbers (p,)."""
     written = [[number(value) for value in column[:MOST_ROWS].tolist()] for column in columns]
     rows = list(zip(found.variables[:MOST_ROWS], *written, strict=True))
