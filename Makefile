@@ -1,5 +1,6 @@
 # make demo   the main job on real input; ends with a table and a picture
-# make test   linters and tests (ngspice included)
+# make test   linters and tests (ngspice included): some minutes
+# make test-long   the tests that take long by nature: random walks, long statistics, campaigns
 # make bench  the project and its peers, alternately: a table of ratios (installs the peers; some minutes)
 # All first install what is missing: system packages (with sudo unless root), Python packages into .venv.
 
@@ -7,7 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench netlists system clean
+.PHONY: demo test test-long lint bench netlists system clean
 
 demo: $(VENV)/installed
 	$(BIN)/spu compile examples/club8.toml -o demo --force
@@ -19,8 +20,21 @@ demo: $(VENV)/installed
 	@echo "All of it, with pictures, is in demo/report.html: open it in a browser. The device is drawn in"
 	@echo "demo/device.png, and the netlist that ngspice ran is demo/device.cir."
 
-test: $(VENV)/installed lint
-	$(BIN)/python -m pytest -n auto
+# The kernels are compiled beside the linters, once for all processes of pytest. These take tests from each other
+# only at the end ("worksteal"), so that what the tests of a file share is made in one of them.
+PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
+KERNELS := $(shell grep -rl --include=*.py "spu.base.compiled import" spu)
+
+test: $(VENV)/installed
+	@$(MAKE) --no-print-directory -j2 lint $(VENV)/kernels
+	$(PYTEST)
+
+test-long: $(VENV)/installed $(VENV)/kernels
+	$(PYTEST) -m long
+
+$(VENV)/kernels: $(VENV)/installed spu/base/compiled.py $(KERNELS)
+	$(BIN)/python tools/kernels.py
+	touch $@
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

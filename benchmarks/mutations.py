@@ -29,7 +29,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 
 import spu
-from spu.compiler.architectures import ARCHITECTURES
+from spu.device.hardware import LINEAR_ARCHITECTURES
 
 HAND_BUILT = "hand-built"
 STATISTICAL = ("noise",)
@@ -189,7 +189,7 @@ def study(job: tuple[int, int, tuple[str, ...]]) -> list[Seen]:
     """Everything about one device."""
     seed, number, levels = job
     rng = np.random.default_rng([seed, number])
-    kinds = (*(architecture.name for architecture in ARCHITECTURES), HAND_BUILT)
+    kinds = (*LINEAR_ARCHITECTURES, HAND_BUILT)
     architecture = kinds[number % len(kinds)]
     device = random_device(rng, architecture)
     deck = spu.netlist(device)

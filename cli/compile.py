@@ -5,28 +5,17 @@ from __future__ import annotations
 import shlex
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from spu.base.errors import InputError, UsageError
-from spu.base.numbers import engineering, plural, small
+from spu.base.errors import UsageError
+from spu.base.numbers import small
 
 from .common import dialect_option, facts, file_option, json_option, print_json, seed_option, warn
 
 if TYPE_CHECKING:
-    from spu.compiler.chains import Embedding
     from spu.compiler.compilation import Compilation
-    from spu.problems.problem import QuadraticProblem
-
-
-_MEANS = {
-    "zero": "zero: nothing to hold",
-    "bias": "held in the cells, by bias currents",
-    "offset": "added at readout: these cells cannot hold one",
-}
-
-_MARGIN = "{:.3g} of the diagonal is left to the cell that keeps least of its own"
 
 _LARGEST_SEED = 2**31 - 2  # ngspice keeps it, plus one, in a C int
 
@@ -121,77 +110,63 @@ def command(
     """  # noqa: D301 - click wants the control character
     if output is None:
         raise UsageError("compile needs a folder to write: spu compile PROBLEM -o DIR")
-    from spu.compiler import EmbeddingOptions, compile_problem
+    from spu.compiler import EmbeddingOptions, compile_problem, passes_of
     from spu.folder import refuse_folder, write_folder
-    from spu.problems.files import load_problem
-    from spu.problems.network_files import is_network_file
-    from spu.problems.problem import QuadraticProblem
+    from spu.problems.posed import pose
     from spu.spice.dialects import find_dialect
 
     for dialect in dialects:
         find_dialect(dialect)
     refuse_folder(output, force=force)
-    if is_network_file(problem):
-        from .networks import compile_command, refuse_options
-
-        refuse_options(
-            "networks",
-            rounding=None if rounding == "answer" else rounding,
-            ensemble=None if ensemble == 1 else ensemble,
-            task=task,
-            covariance=covariance,
-            vector=vector,
-            explain=explain,
-            chain_strength=chain_strength,
-            correction=None if correction == "auto" else correction,
-            embedding_seed=embedding_seed or None,
-            detail=None if detail == "all" else detail,
-            dialect=dialects or None,
-        )
-        return compile_command(
-            problem,
-            output,
-            hardware=hardware,
-            architecture=architecture,
-            speedup=1.0 if speedup is None else speedup,
-            force=force,
-            seed=seed,
-            as_json=as_json,
-        )
-    if speedup is not None:
-        raise UsageError('--speedup is for networks (task = "network")')
+    posed = pose(problem, task=task, covariance=covariance, vector=vector)
+    given = {
+        "rounding": rounding != "answer",
+        "ensemble": ensemble != 1,
+        "explain": explain,
+        "chain_strength": chain_strength is not None,
+        "correction": correction != "auto",
+        "embedding_seed": embedding_seed != 0,
+        "detail": detail != "all",
+        "dialect": bool(dialects),
+        "speedup": speedup is not None,
+    }
+    passes_of(posed.problem).refuse((name for name, is_given in given.items() if is_given), _PARTS)
+    chains = any(given[name] for name in _PARTS)
     options = EmbeddingOptions(strength=chain_strength, correction=correction, seed=embedding_seed)
-    posed, named = load_problem(problem, task=task, covariance=covariance, vector=vector)
-    assert isinstance(posed, QuadraticProblem)
-    try:
-        compilation = compile_problem(
-            posed,
-            hardware or named or "ideal",
-            architecture=architecture,
-            rounding=rounding,
-            ensemble=ensemble,
-            embedding=options,
-            detail=[word.strip() for word in detail.split(",")],
-        )
-    except InputError as error:
-        if hardware or not named or architecture or error.file is not None:
-            raise
-        # The hardware's name stands in the problem file.
-        raise InputError(error.message, file=problem) from None
+    compilation = compile_problem(
+        posed,
+        hardware,
+        architecture=architecture,
+        rounding=rounding,
+        ensemble=ensemble,
+        embedding=options if chains else None,
+        detail=detail,
+        speedup=1.0 if speedup is None else speedup,
+    )
     files = write_folder(output, compilation, force=force, seed=seed, dialects=dialects)
+    netlist = next((file for file in files if file.suffix == ".cir"), None)
+    warnings = [*compilation.warnings, *([_NO_NETLIST] if netlist is None else [])]
     if as_json:
         passes = {"explain": [asdict(step) for step in compilation.explain()]} if explain else {}
-        print_json({**_report(compilation, files), **passes})
+        written = {"device": files[0], "netlist": netlist, "files": files}
+        print_json({**written, **compilation.to_dict(), "warnings": warnings, **passes})
         return 0
-    for warning in compilation.warnings:
+    for warning in warnings:
         warn(warning)
-    if _netlist(files) is None:
-        warn(_NO_NETLIST)
-    click.echo(_describe(problem, posed, compilation, files))
+    (label, posed_as), *decided = compilation.facts()
+    wrote = ("wrote", ", ".join(str(file) for file in files))
+    click.echo(facts([(label, f"{problem}: {posed_as}"), *decided, wrote]))
     if explain:
         click.echo(f"\n{_explain(compilation)}")
-    click.echo(f"\nnext: spu check {shlex.quote(str(output))}    (or predict, simulate, inspect)")
+    first, *others = compilation.verbs
+    click.echo(f"\nnext: spu {first} {shlex.quote(str(output))}    (or {', '.join(others)})")
     return 0
+
+
+_PARTS = dict.fromkeys(("chain_strength", "correction", "embedding_seed"), "embedding")
+"""Options of the command line that are parts of one of the compiler's."""
+
+_NO_NETLIST = "no netlist: ngspice would not get through so many instances; predict and simulate need none"
 
 
 def _explain(compilation: Compilation) -> str:
@@ -202,127 +177,3 @@ def _explain(compilation: Compilation) -> str:
         errors = f"  [{small(step.covariance_relative_error)}; {small(step.kullback_leibler)}]" if held else ""
         lines.append(f"  {number}. {step.name}: {step.did}{errors}")
     return "\n".join(lines)
-
-
-_NO_NETLIST = "no netlist: ngspice would not get through so many instances; predict and simulate need none"
-
-
-def _netlist(files: tuple[Path, ...]) -> Path | None:
-    return next((file for file in files if file.suffix == ".cir"), None)
-
-
-def _report(compilation: Compilation, files: tuple[Path, ...]) -> dict[str, Any]:
-    from spu.folder.contents import summary
-
-    device = compilation.device
-    return {
-        "device": files[0],
-        "netlist": _netlist(files),
-        "files": files,
-        "cells": len(device.cell_names),
-        "couplers": len(device.coupler_ends),
-        "flipped": compilation.flipped,
-        "scale_spread": compilation.scale_spread,
-        "warnings": (*compilation.warnings, *([] if _netlist(files) else [_NO_NETLIST])),
-        **summary(compilation),
-    }
-
-
-def _embedded(embedding: Embedding) -> list[tuple[str, str]]:
-    """What the wiring costs."""
-    if embedding.strength is None:
-        return [("wiring", "fits: one cell for each variable, no chains")]
-    return [
-        (
-            "wiring",
-            f"{plural(embedding.cells, 'cell')} for {plural(len(embedding.variables), 'variable')}; longest chain "
-            f"{plural(embedding.longest_chain, 'cell')}; chain strength {embedding.strength:.4g}",
-        ),
-        (
-            "chains",
-            f"{embedding.method}: covariance {small(embedding.error)}; "
-            f"uncorrected {small(embedding.uncorrected_error)}",
-        ),
-    ]
-
-
-def _describe(file: Path, problem: QuadraticProblem, compilation: Compilation, files: tuple[Path, ...]) -> str:
-    device, prediction, hardware = compilation.device, compilation.prediction, compilation.hardware
-    spread = compilation.scale_spread
-    cells = plural(len(device.cell_names), "cell")
-    flipped = f"{compilation.flipped} of {plural(problem.n, 'variable')} read with negative polarity"
-    scaling = "the same gain for every cell"
-    if spread > 1 + 1e-9:
-        scaling = f"readout gains spread by a factor {spread:.3g}"
-    covariance, mean = prediction.covariance_relative_error, prediction.mean_relative_error
-    errors = [f"covariance {small(covariance)}"] if covariance is not None else []
-    errors += [f"mean {small(mean)}"] if mean is not None else []
-    common, levels = prediction.common_mode, compilation.levels
-    modes = []
-    if levels is not None:
-        adjusted = "" if levels.noise == levels.nominal_noise else " (adjusted)"
-        modes.append(
-            (
-                "levels",
-                f"injected noise {levels.noise:.3g} A^2/Hz{adjusted}; {levels.quietest} is "
-                f"{levels.floor_headroom:.1f} dB above the readout's noise, the peaks of {levels.loudest} "
-                f"{levels.clipping_headroom:.1f} dB below clipping",
-            )
-        )
-    if common is not None:
-        differential = float(common.differential_variance.max()) ** 0.5
-        modes.append(
-            (
-                "common mode",
-                f"at most {engineering(common.loudest, 'V')} rms a cell, beside {engineering(differential, 'V')} of "
-                f"the differential one; at most {common.ratio:.3g} times its own (not read out)",
-            )
-        )
-    return facts(
-        [
-            ("problem", f"{file}: {problem.kind.words}, {plural(problem.n, 'variable')}"),
-            ("condition", f"{problem.condition:.3g}"),
-            ("hardware", f"{hardware.name}, {hardware.temperature:g} K"),
-            ("architecture", f"{compilation.architecture}: {compilation.reason}"),
-            ("class", f"{compilation.realizability}, rho = {compilation.rho:.4g} (passive couplers need < 1)"),
-            *([("margin", _MARGIN.format(compilation.margin))] if compilation.margin is not None else []),
-            ("device", f"{cells}, {plural(len(device.coupler_ends), 'coupler')}; hash {device.hash}"),
-            *([] if compilation.embedding is None else _embedded(compilation.embedding)),
-            ("polarity", flipped if compilation.flipped else "all cells read straight"),
-            ("scaling", scaling),
-            ("mean", _MEANS.get(compilation.mean, compilation.mean)),
-            *modes,
-            *_rounding(compilation),
-            *_detail(compilation),
-            ("predicted error", f"{', '.join(errors) or '-'} (relative, Frobenius; without sampling)"),
-            ("wrote", ", ".join(str(written) for written in files)),
-        ]
-    )
-
-
-def _detail(compilation: Compilation) -> list[tuple[str, str]]:
-    from spu.device.imperfections import MEANINGS, TABLES, Detail
-    from spu.emulator.predict import predict_linear
-
-    detail = compilation.device.detail
-    if not detail:
-        return []
-    units = {f"{table}.{key}": unit for table, keys in TABLES.items() for key, unit in keys.items()}
-    said = ", ".join(f"{MEANINGS[effect]} {engineering(detail[effect], units[effect])}" for effect in detail.effects)
-    ideal = predict_linear(compilation.device.at_detail(Detail())).relative_error
-    return [("detail", f"{said}; without any of it the error would be {small(ideal)}")]
-
-
-_ROUNDINGS = {
-    "answer": "codes, scale and gains chosen for the least error of the covariance",
-    "codes": "codes chosen for the least error of the covariance",
-    "nearest": "each value to its nearest code",
-}
-
-
-def _rounding(compilation: Compilation) -> list[tuple[str, str]]:
-    if compilation.rounding is None:
-        return []
-    count = len(compilation.device.programmings) + 1
-    merged = f"; {count} programmings, each chosen to correct those before it" if count > 1 else ""
-    return [("rounding", f"{plural(compilation.banks, 'bank')}: {_ROUNDINGS[compilation.rounding]}{merged}")]

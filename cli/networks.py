@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import click
 from spu.base.errors import InputError, UsageError
 from spu.base.numbers import engineering, number, plural
 
-from .common import MAX_TABLE_ROWS, facts, print_json, print_result, table, warn, write_npz
+from .common import MAX_TABLE_ROWS, print_result, table, warn, write_npz
 from .ending import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spu.circuit.circuit import Circuit
-    from spu.compiler.network import NetworkCompilation
     from spu.device.device import Device
     from spu.emulator.laws.entropy import EntropyProduction
     from spu.emulator.predict import NetworkPrediction
@@ -46,87 +44,6 @@ def refuse_options(what: str, **options: object) -> None:
     for name, value in options.items():
         if value is not None and value is not False:
             raise UsageError(f"--{name.replace('_', '-')} is not for {what}")
-
-
-# --- compile -------------------------------------------------------------------------------
-
-
-def compile_command(
-    problem: Path,
-    output: Path,
-    *,
-    hardware: str | None,
-    architecture: str | None,
-    speedup: float,
-    force: bool,
-    seed: int,
-    as_json: bool,
-) -> int:
-    """Realize a network on hardware and write the folder."""
-    from spu.compiler.network import compile_network
-    from spu.folder import write_folder
-    from spu.folder.contents import network_summary
-    from spu.problems.network_files import load_network
-
-    given = load_network(problem)
-    try:
-        compilation = compile_network(
-            given.network,
-            hardware or given.hardware or "ideal",
-            architecture=architecture or given.architecture,
-            speedup=speedup,
-        )
-    except InputError as error:
-        in_file = (not hardware and given.hardware) or (not architecture and given.architecture)
-        if not in_file or error.file is not None:
-            raise
-        raise InputError(error.message, file=problem) from None
-    files = write_folder(output, compilation, force=force, seed=seed)
-    device = compilation.device
-    if as_json:
-        print_json(
-            {
-                "device": files[0],
-                "netlist": files[1],
-                "files": files,
-                "cells": len(device.cell_names),
-                "couplers": len(device.coupler_ends),
-                **network_summary(compilation),
-            }
-        )
-        return 0
-    for warning in compilation.warnings:
-        warn(warning)
-    click.echo(_compiled(problem, compilation, files))
-    click.echo(f"\nnext: spu simulate {shlex.quote(str(output))}    (or predict, check, inspect)")
-    return 0
-
-
-def _compiled(file: Path, compilation: NetworkCompilation, files: tuple[Path, ...]) -> str:
-    from spu.emulator.equations.langevin import UNITS
-
-    device, scales, network = compilation.device, compilation.scales, compilation.network
-    coordinate = compilation.equation.coordinate
-    kinds = "reciprocal" if network.reciprocal else "not reciprocal: no energy, no Boltzmann law"
-    lines = [
-        ("problem", f"{file}: a thermodynamic network, {plural(network.n, 'unit')}, kT = {network.kT:g}, {kinds}"),
-        ("hardware", f"{compilation.hardware.name}, {compilation.hardware.temperature:g} K"),
-        ("architecture", f"{compilation.architecture}: {compilation.reason}"),
-        ("device", f"{plural(network.n, 'cell')}, {plural(len(device.coupler_ends), 'coupler')}; hash {device.hash}"),
-        ("coordinate", f"{coordinate}: x = 1 is {engineering(scales.coordinate, UNITS[coordinate])}"),
-        (
-            "time",
-            f"one unit of the problem's is {engineering(scales.time / scales.speedup, 's')}{_sooner(scales.speedup)}",
-        ),
-        ("potential", compilation.heat),
-    ]
-    if scales.quality is not None:
-        lines.append(("damping", f"C/(G^2 L) is {scales.quality:.3g} in the stiffest cell (overdamped: << 1)"))
-    return facts([*lines, ("wrote", ", ".join(str(written) for written in files))])
-
-
-def _sooner(speedup: float) -> str:
-    return "" if speedup == 1 else f", {speedup:g} times sooner by as much more energy and noise"
 
 
 # --- predict -------------------------------------------------------------------------------
@@ -434,91 +351,3 @@ def _describe_entropy(entropy: EntropyProduction) -> str:
     if entropy.why:
         said.append(f"{'in all ' if said else ''}not known: {entropy.why}")
     return f"entropy production a trajectory: {'; '.join(said)}"
-
-
-# --- inspect -------------------------------------------------------------------------------
-
-
-def inspect_command(folder: Folder, plot: Path | None, as_json: bool) -> int:
-    """Show cells and couplers as they are."""
-    from spu.device.quantities import CELL_PARTS
-    from spu.emulator.laws.boltzmann import as_network
-    from spu.emulator.predict import predict_network
-
-    device = folder.device
-    found = predict_network(device)
-    if plot is not None:
-        from spu.reports.pictures.figures import save
-        from spu.reports.pictures.networks import draw_potentials
-
-        save(draw_potentials(folder.network or as_network(found.equation)), plot)
-    cells, couplers = device.first_cells(2000), device.first_couplers(2000)
-    if as_json:
-        report = {
-            "device": folder.path,
-            "device_hash": device.hash,
-            "netlist": folder.netlist,
-            "architecture": device.architecture,
-            "temperature": device.temperature,
-            "variables": found.variables,
-            "cells": found.equation.names,
-            "cell_count": len(device.cell_names),
-            "coupler_count": len(device.coupler_ends),
-            "cell_table": [{"name": cell.name, **cell.values} for cell in cells],
-            "coupler_table": [{"a": each.a, "b": each.b, **each.values} for each in couplers],
-            "time_constants": found.time_constants,
-            "coordinate": found.coordinate,
-            "heat": found.heat,
-            "plot": plot,
-        }
-        print_result(report, folder, "inspect")
-        return 0
-    lines = [
-        f"{folder.path}: {plural(len(device.cell_names), 'nonlinear cell')}, "
-        f"{plural(len(device.coupler_ends), 'coupler')}, {device.architecture or 'built by hand'}, "
-        f"{device.temperature:g} K, hash {device.hash}",
-        f"coordinate: {found.coordinate}; potential: {found.heat}",
-        "",
-    ]
-    plain = [quantity for quantity, part in CELL_PARTS.items() if not part.polynomial]
-    quantities = [key for key in (*plain, "polynomial") if any(_held(cell.values, key) for cell in cells)]
-    rows = [(cell.name, *(_shown(cell.values, key) for key in quantities)) for cell in cells[:MAX_TABLE_ROWS]]
-    heads = [_LAW[found.coordinate] if key == "polynomial" else key for key in quantities]
-    lines.append(table(["cell", *heads], rows, count=len(device.cell_names)))
-    if couplers:
-        kinds = sorted({key for each in couplers for key in each.values})
-        pairs = [(each.a, each.b, *(_shown(each.values, key) for key in kinds)) for each in couplers[:MAX_TABLE_ROWS]]
-        lines += ["", table(["cell", "cell", *kinds], pairs, left=2, count=len(device.coupler_ends))]
-    slowest, fastest = _time_constant(found.time_constants[0]), _time_constant(found.time_constants[-1])
-    lines += ["", f"time constants at rest: {slowest} to {fastest}"]
-    if plot is not None:
-        lines.append(f"picture: {plot}")
-    click.echo("\n".join(lines))
-    return 0
-
-
-_LAW = {
-    "voltage": "i of v: A/V, A/V^2, A/V^3",
-    "flux": "i of flux: A/Wb, A/Wb^2, A/Wb^3",
-    "charge": "v of charge: V/C, V/C^2, V/C^3",
-}
-
-
-def _held(values: dict[str, Any], key: str) -> Any:
-    if key != "polynomial":
-        return values.get(key)
-    return next((value for name, value in values.items() if name.startswith("polynomial")), None)
-
-
-def _shown(values: dict[str, Any], key: str) -> str:
-    from spu.device.quantities import PARTS
-
-    value = _held(values, key)
-    if value is None:
-        return "-"
-    if key == "noise":
-        return engineering(value**0.5, "A/rtHz")
-    if isinstance(value, tuple):
-        return " ".join(f"{each:.4g}" for each in value)
-    part = next(parts[key] for parts in PARTS.values() if key in parts)
-    return engineering(value, part.unit, 4)

@@ -205,7 +205,7 @@ def command(
         from spu.reports.pictures.covariances import draw_simulation
         from spu.reports.pictures.figures import save
 
-        save(draw_simulation(run, predict_linear(folder.device)), plot)
+        save(draw_simulation(run, predict_linear(folder.subject)), plot)
     if as_json:
         report = {**_report(run, file), "time_constants": run.time_constants, "plot": plot}
         print_result(report, folder, "simulate")

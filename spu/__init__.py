@@ -36,9 +36,10 @@ if TYPE_CHECKING:
         Unrealizable,
     )
     from spu.circuit.readout import Readout
-    from spu.compiler import compile_problem
+    from spu.compiler import compile, compile_network, compile_problem
     from spu.compiler.compilation import Compilation
-    from spu.compiler.network import NetworkCompilation, compile_network
+    from spu.compiler.embedding import EmbeddingOptions
+    from spu.compiler.polynomial import NetworkCompilation
     from spu.crosscheck import Check, check
     from spu.device.device import Cell, Coupler, Device
     from spu.device.hardware import Hardware
@@ -72,6 +73,7 @@ __all__ = [
     "DeckError",
     "Detail",
     "Device",
+    "EmbeddingOptions",
     "GaussianSampling",
     "Hardware",
     "InputError",
@@ -126,13 +128,14 @@ _HOME = {
     "DeckError": "spu.base.errors",
     "Detail": "spu.device.imperfections",
     "Device": "spu.device.device",
+    "EmbeddingOptions": "spu.compiler.embedding",
     "GaussianSampling": "spu.problems.gaussian",
     "Hardware": "spu.device.hardware",
     "InputError": "spu.base.errors",
     "InternalError": "spu.base.errors",
     "LinearSystem": "spu.problems.gaussian",
     "MatrixInverse": "spu.problems.gaussian",
-    "NetworkCompilation": "spu.compiler.network",
+    "NetworkCompilation": "spu.compiler.polynomial",
     "NetworkPrediction": "spu.emulator.predict",
     "NetworkSimulation": "spu.emulator.runs.relaxation",
     "NgspiceFailed": "spu.base.errors",
@@ -149,7 +152,8 @@ _HOME = {
     "ThermodynamicNetwork": "spu.problems.network",
     "Unrealizable": "spu.base.errors",
     "check": "spu.crosscheck",
-    "compile_network": "spu.compiler.network",
+    "compile": "spu.compiler",
+    "compile_network": "spu.compiler",
     "compile_problem": "spu.compiler",
     "error_budget": "spu.studies.budget",
     "kullback_leibler": "spu.base.distances",
@@ -190,23 +194,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *_HOME])
-
-
-def compile(
-    problem: Problem,
-    hardware: str | Path | Hardware = "ideal",
-    *,
-    architecture: str | None = None,
-) -> Device:
-    """Realize a problem on hardware; see `compile_problem` and `compile_network`, whose ``device`` this returns."""
-    from spu.problems.network import ThermodynamicNetwork
-
-    if isinstance(problem, ThermodynamicNetwork):
-        from spu.compiler.network import compile_network
-
-        return compile_network(problem, hardware, architecture=architecture).device
-    from spu.compiler import compile_problem
-    from spu.problems.problem import QuadraticProblem
-
-    assert isinstance(problem, QuadraticProblem)
-    return compile_problem(problem, hardware, architecture=architecture).device

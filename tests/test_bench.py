@@ -28,14 +28,19 @@ def modules(monkeypatch):
         del sys.modules[name]
 
 
-def test_quick_run_without_peers(tmp_path):
+CASES = ("1", "2", "3", "3b", "4", "5", "6", "7", "8", "9", "10", "11")
+
+
+@pytest.mark.parametrize("cases", [("1", "10"), pytest.param(CASES, marks=pytest.mark.long)], ids=["some", "all"])
+def test_quick_run_without_peers(cases, tmp_path):
     path = tmp_path / "found.json"
     command = [sys.executable, str(BENCHMARKS / "bench.py"), "--quick", "--peers", "none", "--json", str(path)]
+    command += [] if cases == CASES else ["--only", ",".join(cases)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(path.read_text())
     assert found["format"] == "spu-bench/1"
-    assert {row["case"] for row in found["rows"]} == {"1", "2", "3", "3b", "4", "5", "6", "7", "8", "9", "10", "11"}
+    assert {row["case"] for row in found["rows"]} == {*cases}
     own = [check["verdict"] for check in found["checks"] if check["sampler"] == "spu"]
     assert own.count("right") >= 5
     assert not any(verdict.startswith("WRONG") for verdict in own)

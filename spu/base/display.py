@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 show: Callable[[object], str] | None = None
-"""Gives the HTML of a device, a prediction, a simulation or a check."""
+"""Gives the HTML of a device, a netlist that was read, a compilation, or a result."""
 
 
 class Shown:

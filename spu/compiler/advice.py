@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.linalg as la
@@ -20,16 +20,14 @@ from spu.base.choice import TOLERANCE, first_largest
 from spu.base.distances import kullback_leibler, relative_error
 from spu.base.errors import Unrealizable
 from spu.base.sparse import canonical, row_numbers, with_data
+from spu.compiler.architectures import ARCHITECTURES
+from spu.compiler.architectures.linear import LinearArchitecture
 from spu.compiler.congruence import congruence
+from spu.compiler.layout import Matrix
 from spu.compiler.polarity import polarity
 from spu.device.hardware import Hardware
 from spu.device.hardware_file import load_hardware
 from spu.problems.problem import QuadraticProblem
-
-if TYPE_CHECKING:
-    from spu.compiler.architectures.base import Architecture
-    from spu.compiler.layout import Matrix
-
 
 MARGIN = 0.01
 """Share of its diagonal that a cell of a changed matrix is to keep, at the least."""
@@ -101,16 +99,17 @@ def _bias(change: dict[str, Any]) -> str:
 
 
 def _architectures(problem: QuadraticProblem, matrix: Matrix, hardware: Hardware) -> dict[str, str | None]:
-    from spu.compiler.architectures import ARCHITECTURES
-
     unlimited = replace(load_hardware("ideal"), temperature=hardware.temperature)
     found: dict[str, str | None] = {}
-    for candidate in ARCHITECTURES:
-        found[candidate.name] = _refused(candidate, problem, matrix, unlimited)
+    for candidate in ARCHITECTURES.values():
+        if isinstance(candidate, LinearArchitecture) and problem.task in candidate.kinds:
+            found[candidate.name] = _refused(candidate, problem, matrix, unlimited)
     return found
 
 
-def _refused(candidate: Architecture, problem: QuadraticProblem, matrix: Matrix, hardware: Hardware) -> str | None:
+def _refused(
+    candidate: LinearArchitecture, problem: QuadraticProblem, matrix: Matrix, hardware: Hardware
+) -> str | None:
     try:
         candidate.realize(problem, matrix, hardware)
     except Unrealizable as refusal:

@@ -91,30 +91,24 @@ class _Search:
     def _couplers(self, u: FloatArray) -> FloatArray:
         return np.asarray(self.sign * (u[self.a] + u[self.b])[self.pair] + self.constant)
 
-    def _cells(self, u: FloatArray) -> list[tuple[FloatArray, sp.csr_array]]:
-        """Residuals (n,) and their gradients (n, n), for least and largest own parts."""
+    def _cells(self, u: FloatArray) -> list[tuple[FloatArray, FloatArray, FloatArray]]:
+        """For least and largest own parts: residuals (n,), gradients by others (entries of ``off``) and by its own."""
         # Relative to their own diagonal entries, so that no exponential is far from 1.
         ratio = self.off.data * np.exp(u[self.off.indices] - u[self.rows]) / self.diagonal[self.rows]
-        taken = sp.csr_array((ratio, self.off.indices, self.off.indptr), shape=self.off.shape)
-        total = np.asarray(taken.sum(axis=1)).ravel()
+        total = np.bincount(self.rows, ratio, minlength=self.n)
         unit = np.exp(-2.0 * u) / self.diagonal
-        found = []
         least = self.cell.min * unit + total
         there = np.where(least > 0, least, 1.0)
-        gradient = sp.diags_array(1 / there) @ taken - sp.diags_array(
-            np.where(least > 0, 1 + self.cell.min * unit / there, 0)
-        )
-        found.append((np.where(least > 0, np.log(there) - self.room, -np.inf), sp.csr_array(gradient)))
+        residual = np.where(least > 0, np.log(there) - self.room, -np.inf)
+        found = [(residual, ratio / there[self.rows], -np.where(least > 0, 1 + self.cell.min * unit / there, 0.0))]
         if self.cell.max < np.inf:
             most = self.cell.max * unit + total
-            gradient = sp.diags_array(1 + self.cell.max * unit / most) - sp.diags_array(1 / most) @ taken
-            found.append((-np.log(most), sp.csr_array(gradient)))
+            found.append((-np.log(most), -ratio / most[self.rows], 1 + self.cell.max * unit / most))
         return found
 
     def violation(self, u: FloatArray) -> float:
         """Largest residual."""
-        cells = max(float(residual.max()) for residual, _ in self._cells(u))
-        return max(cells, float(self._couplers(u).max(initial=-np.inf)))
+        return float(self.residuals(u).max())
 
     def shift(self, u: FloatArray) -> float:
         """A common shift (the physical scale) in the middle of the ranges; a first guess."""
@@ -122,16 +116,19 @@ class _Search:
         limits += [] if not len(self.constant) else [float(-(self.sign * self.constant).mean())]
         return (float(np.mean(limits)) - float((np.log(self.diagonal) + 2 * u).mean())) / 2 if limits else 0.0
 
-    def residuals(self, u: FloatArray) -> tuple[FloatArray, sp.csr_array]:
-        """All that bind, (m,), with their gradients (m, n)."""
-        k = np.arange(len(self.sign))
-        columns = np.concatenate([self.a[self.pair], self.b[self.pair]])
-        signs = sp.csr_array((np.tile(self.sign, 2), (np.tile(k, 2), columns)), shape=(len(k), self.n))
-        found = [(self._couplers(u), signs)]
-        for values, gradient in self._cells(u):
-            bound = np.flatnonzero(np.isfinite(values))
-            found.append((values[bound], gradient[bound]))
-        return np.concatenate([r for r, _ in found]), sp.csr_array(sp.vstack([gradient for _, gradient in found]))
+    def residuals(self, u: FloatArray) -> FloatArray:
+        """All, (m,); -inf of what does not bind."""
+        return np.concatenate([self._couplers(u), *(residual for residual, _, _ in self._cells(u))])
+
+    def gradients(self, u: FloatArray) -> sp.csr_array:
+        """Of the residuals, (m, n)."""
+        k, cells = np.arange(len(self.sign)), self._cells(u)
+        first = len(k) + self.n * np.arange(len(cells))
+        own = np.arange(self.n)
+        data = np.concatenate([np.tile(self.sign, 2), *(part for _, *parts in cells for part in parts)])
+        rows = np.concatenate([np.tile(k, 2), *(at + part for at in first for part in (self.rows, own))])
+        columns = np.concatenate([self.a[self.pair], self.b[self.pair], *[self.off.indices, own] * len(cells)])
+        return sp.csr_array((data, (rows, columns)), shape=(len(k) + self.n * len(cells), self.n))
 
     def minimised(self, u: FloatArray, start: FloatArray, softness: float) -> FloatArray:
         """The minimum nearest to ``u``, (n,), of the smooth violation: Newton steps without the curvature of residuals.
@@ -149,12 +146,13 @@ class _Search:
             )
 
         for _ in range(_STEPS):
-            r, J = self.residuals(u)
+            r, J = self.residuals(u), self.gradients(u)
             weight = np.exp((r - r.max()) / softness)
             weight /= weight.sum()
             mean = J.T @ weight
             slope = mean + tie * (u - start)
-            H = ((J.T @ sp.diags_array(weight) @ J).toarray() - np.outer(mean, mean)) / softness
+            weighted = sp.csr_array((J.data * np.repeat(weight, np.diff(J.indptr)), J.indices, J.indptr), shape=J.shape)
+            H = ((J.T @ weighted).toarray() - np.outer(mean, mean)) / softness
             # Residuals are curved, by about 1: what the first term lacks is made up for by this much.
             H += np.diag(np.full(self.n, tie) + abs(J).T @ weight)
             step = -la.solve(H, slope, assume_a="pos")
@@ -164,7 +162,7 @@ class _Search:
             step *= min(1.0, 2.0 / length)
             before, down = smooth(u, r), float(slope @ step)
             for _ in range(30):
-                if length <= 1e-5 or smooth(u + step, self.residuals(u + step)[0]) <= before + 1e-4 * down:
+                if length <= 1e-5 or smooth(u + step, self.residuals(u + step)) <= before + 1e-4 * down:
                     break
                 step, down = step / 2.0, down / 2.0
             u = u + step

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spu.base.errors import InputError, KeyFault
 from spu.base.names import shorten, suggest
@@ -14,18 +14,66 @@ from spu.device.banks import Bank
 from spu.device.imperfections import Detail
 from spu.device.quantities import PARTS, bankable, ranged, signed
 
-__all__ = ["ARCHITECTURES", "LINEAR_ARCHITECTURES", "NETWORK_ARCHITECTURES", "Hardware", "Range", "ReadoutRange"]
+if TYPE_CHECKING:
+    ARCHITECTURES: tuple[str, ...]
+    LINEAR_ARCHITECTURES: tuple[str, ...]
+    NETWORK_ARCHITECTURES: tuple[str, ...]
+
+__all__ = [
+    "ARCHITECTURES",
+    "LINEAR_ARCHITECTURES",
+    "NETWORK_ARCHITECTURES",
+    "Hardware",
+    "Range",
+    "ReadoutRange",
+    "know_architecture",
+]
 
 
-LINEAR_ARCHITECTURES = (
-    *("rlc-capacitive", "rc-resistive", "rlc-capacitive-dual", "rc-resistive-dual"),
-    "rc-transconductor",
-)
+@dataclass(frozen=True)
+class Known:
+    """What hardware has to know of an architecture.
 
-NETWORK_ARCHITECTURES = ("rc-conductance", "rlc-flux", "rc-charge")
-"""Those with nonlinear cells, which hold thermodynamic networks."""
+    Attributes
+    ----------
+    nonlinear:
+        Whether its cells are; they hold thermodynamic networks.
+    needs:
+        Quantities of cells of which hardware must give a nominal value, besides those that all need.
+    """
 
-ARCHITECTURES = (*LINEAR_ARCHITECTURES, *NETWORK_ARCHITECTURES)
+    nonlinear: bool = False
+    needs: tuple[str, ...] = ()
+
+
+_KNOWN = {
+    "rlc-capacitive": Known(needs=("inductance",)),
+    "rc-resistive": Known(),
+    "rlc-capacitive-dual": Known(needs=("inductance",)),
+    "rc-resistive-dual": Known(),
+    "rc-transconductor": Known(),
+    "rc-conductance": Known(nonlinear=True),
+    "rlc-flux": Known(nonlinear=True, needs=("inductance",)),
+    "rc-charge": Known(nonlinear=True),
+}
+"""Those that a hardware file may name: the package's own, and what `spu.compiler.architectures.register` adds."""
+
+_ALWAYS = ("capacitance", "conductance", "noise")
+
+
+def know_architecture(name: str, known: Known) -> None:
+    """Let hardware name an architecture; `spu.compiler.architectures.register` calls it."""
+    _KNOWN[name] = known
+
+
+def __getattr__(name: str) -> tuple[str, ...]:
+    """Names of those known now: ``ARCHITECTURES``, ``LINEAR_ARCHITECTURES`` and ``NETWORK_ARCHITECTURES``."""
+    if name == "ARCHITECTURES":
+        return tuple(_KNOWN)
+    if name in ("LINEAR_ARCHITECTURES", "NETWORK_ARCHITECTURES"):
+        return tuple(each for each, known in _KNOWN.items() if known.nonlinear == name.startswith("NETWORK"))
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 READOUT_KEYS = ("noise_floor", "full_swing", "crest")
 
@@ -161,7 +209,7 @@ class Hardware:
         Ranges of what a cell is made of: ``capacitance`` (F), ``conductance`` (S),
         ``inductance`` (H), ``noise`` (A²/Hz, one-sided density of the injected current
         noise) and ``bias`` (A, either sign). The first four need nominal values, save
-        that only "rlc-capacitive" and "rlc-capacitive-dual" need an inductance.
+        that only some architectures (those of RLC cells) need an inductance.
     coupler:
         Ranges of what joins two cells: ``capacitance`` (F), ``conductance`` (S),
         ``inductance`` (H) and that of transconductors (S, either sign). All quantities, and which of them can be
@@ -219,10 +267,8 @@ class Hardware:
         if not isinstance(self.detail, Detail):
             raise KeyFault(f"detail is {shorten(self.detail)}: it must be a Detail", "detail")
 
-        needed = ["capacitance", "conductance", "noise"]
-        if any(name.startswith("rlc-") for name in self.architectures):
-            needed.append("inductance")
-        for quantity in needed:
+        more = [quantity for name in self.architectures for quantity in _KNOWN[name].needs]
+        for quantity in (*_ALWAYS, *more):
             if self.cell[quantity].nominal is None:
                 raise KeyFault(f"cell.{quantity} needs a nominal value", "cell", quantity)
 
@@ -268,12 +314,12 @@ def _real(value: object, *path: str) -> float:
 def _architectures(names: object) -> tuple[str, ...]:
     if not isinstance(names, (list, tuple)) or not names:
         raise KeyFault(
-            f"architectures is {shorten(names)}: it must be a list of {', '.join(ARCHITECTURES)}",
+            f"architectures is {shorten(names)}: it must be a list of {', '.join(_KNOWN)}",
             "architectures",
         )
     for name in names:
-        if name not in ARCHITECTURES:
-            raise KeyFault(f"unknown architecture {shorten(name)}; {suggest(name, ARCHITECTURES)}", "architectures")
+        if not isinstance(name, str) or name not in _KNOWN:
+            raise KeyFault(f"unknown architecture {shorten(name)}; {suggest(name, _KNOWN)}", "architectures")
     if len(set(names)) < len(names):
         raise KeyFault("an architecture is named twice", "architectures")
     return tuple(names)

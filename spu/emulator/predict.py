@@ -139,7 +139,7 @@ def prediction(law: Law, problem: QuadraticProblem | None, *, band: tuple[float,
 
 
 @dataclass(frozen=True, eq=False)
-class NetworkPrediction:
+class NetworkPrediction(Shown):
     """What is known exactly of a device of nonlinear cells.
 
     Attributes

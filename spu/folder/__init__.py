@@ -28,7 +28,7 @@ Files are written piece by piece, so that a netlist of hundreds of megabytes cos
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -43,12 +43,13 @@ from spu.base.process import sweep
 from spu.circuit.circuit import Circuit
 from spu.circuit.scales import Scales
 from spu.compiler.compilation import Compilation
-from spu.compiler.network import NetworkCompilation
+from spu.compiler.linear_compilation import PREDICTED, predicted, statistics_of
 from spu.device.device import Device
+from spu.device.lower import lower
 from spu.emulator.predict import Prediction
 from spu.folder.arrays import ARRAYS, real_array, recall
 from spu.folder.atomic import failing_as, files_of_ours, put, recover, settled, sha256, stored_hashes
-from spu.folder.contents import Imported, gaussian_contents, network_contents, predicted, summary
+from spu.folder.contents import Imported, device_contents
 from spu.folder.names import (
     CIRCUIT,
     CIRCUIT_FORMAT,
@@ -57,7 +58,6 @@ from spu.folder.names import (
     DEVICE,
     MATRICES,
     NETLISTS,
-    PREDICTED,
     PROBLEM,
     STATISTICS,
     deck_name,
@@ -65,15 +65,16 @@ from spu.folder.names import (
 from spu.problems.files import problem_from_dict
 from spu.problems.network import ThermodynamicNetwork
 from spu.problems.problem import Problem, QuadraticProblem, quadratic
+from spu.spice.dialects import DIALECTS, NGSPICE, find_dialect
+from spu.spice.dialects.dialect import Dialect
+from spu.spice.netlist import refuse_dialect
 from spu.spice.reader import ReadNetlist, read_netlist
 
 __all__ = ["Folder", "plain", "read_folder", "refuse_folder", "rewrite_folder", "write_folder", "write_import"]
 
 
 def dialects_present(directory: Path) -> list[str]:
-    """Dialects other than ngspice's in which the folder has the netlist."""
-    from spu.spice.dialects import DIALECTS
-
+    """Dialects in which the folder has the netlist."""
     return [name for name, dialect in DIALECTS.items() if (directory / deck_name(0, dialect.ending)).exists()]
 
 
@@ -256,7 +257,7 @@ def write_import(directory: str | Path, read: ReadNetlist, *, force: bool = Fals
 
 def write_folder(
     directory: str | Path,
-    compilation: Compilation | NetworkCompilation,
+    compilation: Compilation,
     *,
     force: bool = False,
     seed: int = 0,
@@ -284,18 +285,33 @@ def write_folder(
 
     Raises
     ------
+    InputError
+        For a dialect that is not known, or cannot say what the device holds; before any work.
     OutputError
         As `refuse_folder`, or if writing fails.
     """
     directory = Path(directory)
+    written = _dialects(compilation.device, dialects)
     refuse_folder(directory, force=force)
-    if isinstance(compilation, NetworkCompilation):
-        if set(dialects) - {"ngspice"}:
-            raise UsageError("netlists of nonlinear cells are written for ngspice only")
-        contents = network_contents(compilation, seed)
-    else:
-        contents = gaussian_contents(compilation.device, compilation.prediction, summary(compilation), seed, dialects)
-    return put(directory, contents)
+    decided, statistics = compilation.decided(), compilation.statistics
+    return put(
+        directory,
+        device_contents(compilation.device, decided, statistics, compilation.laws, seed=seed, dialects=written),
+    )
+
+
+def _dialects(device: Device, names: Iterable[str]) -> list[Dialect]:
+    """ngspice's, and those named.
+
+    Raises
+    ------
+    InputError
+        For one that is not known, or cannot say what the device holds.
+    """
+    found = list(dict.fromkeys([NGSPICE, *map(find_dialect, names)]))
+    for dialect in found[1:]:
+        refuse_dialect(lower(device), dialect)
+    return found
 
 
 def rewrite_folder(folder: Folder, device: Device, prediction: Prediction, *, force: bool = False) -> tuple[Path, ...]:
@@ -317,8 +333,8 @@ def rewrite_folder(folder: Folder, device: Device, prediction: Prediction, *, fo
     decided = {key: value for key, value in (folder.compiled or {}).items() if key not in _WRITTEN}
     decided |= {"device_hash": device.hash, **predicted(prediction)}
     device.problem = folder.problem
-    present = dialects_present(directory)
-    contents = gaussian_contents(device, prediction, decided, _seed(folder.netlist), present)
+    written, seed = _dialects(device, dialects_present(directory)), _seed(folder.netlist)
+    contents = device_contents(device, decided, statistics_of(prediction), prediction.laws, seed=seed, dialects=written)
     return put(directory, contents)
 
 

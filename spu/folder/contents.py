@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
 from spu.base.files import plain
-from spu.compiler.compilation import Compilation
-from spu.compiler.network import NetworkCompilation
 from spu.device.device import Device
+from spu.device.lower import lower
 from spu.emulator.laws.law import Law
-from spu.emulator.predict import Prediction
 from spu.folder.arrays import readable, spill
 from spu.folder.names import (
     CIRCUIT,
@@ -24,57 +21,16 @@ from spu.folder.names import (
     DECK,
     DEVICE,
     MATRICES,
-    PREDICTED,
     PROBLEM,
     STATISTICS,
     deck_name,
 )
+from spu.spice import names
+from spu.spice.dialects.dialect import Dialect
+from spu.spice.netlist import write_netlist
 from spu.spice.reader import ReadNetlist
 
-if TYPE_CHECKING:
-    from spu.spice.dialects.dialect import Dialect
-
-
-__all__ = ["network_summary", "summary"]
-
-
-def summary(compilation: Compilation) -> dict[str, Any]:
-    """Sum up what the compiler decided and predicts: for ``problem.json`` and for ``--json``."""
-    prediction = compilation.prediction
-    quantised = {} if compilation.rounding is None else {"rounding": rounding_summary(compilation)}
-    return {
-        "device_hash": compilation.device.hash,
-        "hardware": compilation.hardware.name,
-        "architecture": compilation.architecture,
-        **predicted(prediction),
-        "realizability": {
-            "class": compilation.realizability,
-            "rho": compilation.rho,
-            "reason": compilation.reason,
-            "margin": compilation.margin,
-        },
-        "levels": None if compilation.levels is None else asdict(compilation.levels),
-        "common_mode": prediction.common_mode and prediction.common_mode.to_dict(),
-        "mean": compilation.mean,
-        "embedding": None if compilation.embedding is None else compilation.embedding.to_dict(),
-        **quantised,
-    }
-
-
-def predicted(prediction: Prediction) -> dict[str, Any]:
-    return {key: getattr(prediction, key.removeprefix("predicted_")) for key in PREDICTED}
-
-
-def rounding_summary(compilation: Compilation) -> dict[str, Any]:
-    """What was decided about codes: of quantised hardware only."""
-    return {
-        "method": compilation.rounding,
-        "banks": compilation.banks,
-        "programmings": len(compilation.device.programmings) + 1,
-    }
-
-
-# --- writing -------------------------------------------------------------------------------
+__all__ = ["device_contents"]
 
 
 _Writer = Callable[[BinaryIO], None]
@@ -156,58 +112,40 @@ class Imported:
         (directory / CIRCUIT).write_text(readable(plain(about)) + "\n", encoding="utf-8")
 
 
-def gaussian_contents(
-    device: Device, prediction: Prediction, decided: dict[str, Any], seed: int, dialects: Sequence[str] = ()
+def device_contents(
+    device: Device,
+    decided: dict[str, Any],
+    statistics: dict[str, Any],
+    laws: Sequence[Law | None],
+    *,
+    seed: int,
+    dialects: Sequence[Dialect],
 ) -> Contents:
-    """The files of a device that samples a Gaussian."""
-    from spu.device.lower import lower
-    from spu.spice.dialects import NGSPICE, find_dialect
-    from spu.spice.names import MAX_INSTANCES, netlist_size
+    """The files of a compiled device.
 
+    Parameters
+    ----------
+    device:
+        With its problem.
+    decided, statistics:
+        What the compiler decided, and predicts.
+    laws:
+        Of each programming, as its netlist prints it; None where it prints none.
+    seed:
+        Of the netlists' noise sources.
+    dialects:
+        Those to write them in; none where ngspice would not get through so many instances.
+    """
     assert device.problem is not None  # the compiler has set it
     streamed: dict[str, _Writer] = {DEVICE: device.write_to}
-    if netlist_size(lower(device)) <= MAX_INSTANCES:
-        for dialect in dict.fromkeys([NGSPICE, *map(find_dialect, dialects)]):
-            for k, (member, law) in enumerate(zip(device.members(), prediction.laws, strict=True)):
+    if names.netlist_size(lower(device)) <= names.MAX_INSTANCES:
+        for dialect in dialects:
+            for k, (member, law) in enumerate(zip(device.members(), laws, strict=True)):
                 streamed[deck_name(k, dialect.ending)] = partial(_write_deck, member, law, seed, dialect)
-    statistics = {
-        "mean": prediction.mean,
-        "covariance": prediction.covariance,
-        "voltage_mean": prediction.voltage_mean,
-        "voltage_covariance": prediction.voltage_covariance,
-        "state_names": prediction.law.sde.state_names,
-        "state_variance": np.concatenate([law.state_variance for law in prediction.laws]),
-        "time_constants": prediction.time_constants,
-    }
     return Contents(streamed, device.problem.posed(), statistics, decided)
 
 
-def network_contents(compilation: NetworkCompilation, seed: int) -> Contents:
-    """The files of a device of nonlinear cells."""
-    from spu.spice.dialects import NGSPICE
-
-    device = compilation.device
-    streamed: dict[str, _Writer] = {DEVICE: device.write_to, DECK: partial(_write_deck, device, None, seed, NGSPICE)}
-    return Contents(streamed, compilation.network.posed(), {}, network_summary(compilation))
-
-
-def network_summary(compilation: NetworkCompilation) -> dict[str, Any]:
-    """Sum up what the compiler decided about a network: for ``problem.json`` and for ``--json``."""
-    return {
-        "device_hash": compilation.device.hash,
-        "hardware": compilation.hardware.name,
-        "architecture": compilation.architecture,
-        "reason": compilation.reason,
-        "scales": compilation.scales.to_dict(),
-        "coordinate": compilation.equation.coordinate,
-        "heat": compilation.heat,
-        "warnings": compilation.warnings,
-    }
-
-
 def _write_deck(device: Device, law: Law | None, seed: int, dialect: Dialect, stream: BinaryIO) -> None:
-    from spu.spice.netlist import write_netlist
-
     write_netlist(device, stream, seed=seed, law=law, dialect=dialect)
 
 

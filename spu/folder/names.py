@@ -27,5 +27,3 @@ def deck_name(number: int, ending: str = ".cir") -> str:
 PROBLEM_FORMAT = "spu-problem/1"
 
 CIRCUIT_FORMAT = "spu-circuit/1"
-
-PREDICTED = ("predicted_relative_error", "predicted_covariance_relative_error", "predicted_mean_relative_error")

@@ -10,6 +10,7 @@ import numpy as np
 
 from spu.base.arrays import AnyMatrix, FloatArray
 from spu.base.errors import InputError
+from spu.base.labels import take_names
 from spu.problems.answers import COVARIANCE, MEAN
 from spu.problems.definite import MAX_SIZE, Definite, definite, real_vector, stays_sparse, without_rounding
 from spu.problems.kinds import Kind, register
@@ -31,7 +32,7 @@ class GaussianSampling(QuadraticProblem):
     mean : (n,) array_like, optional
         Mean; 0 if None.
     variables : sequence of str, optional
-        Names; ``x1`` to ``xn`` if None.
+        Names; if None those of a DataFrame or DataArray, else ``x1`` to ``xn``.
 
     Raises
     ------
@@ -62,16 +63,14 @@ class GaussianSampling(QuadraticProblem):
             count = "neither" if precision is None else "both"
             raise InputError(f"give exactly one of precision and covariance, not {count}")
         from_precision = precision is not None
+        given_matrix = ("the precision", precision) if from_precision else ("the covariance", covariance)
+        variables, (mean,) = take_names(variables, given_matrix, ("the mean", mean))
         if not from_precision and stays_sparse(covariance):
             raise InputError(
                 f"the covariance is sparse and has {cast(Any, covariance).shape[0]} rows; its inverse, the matrix to "
                 f"build, would be dense: give the precision, or a dense covariance of at most {MAX_SIZE} variables"
             )
-        given = definite(
-            precision if from_precision else covariance,
-            "the precision" if from_precision else "the covariance",
-            variables,
-        )
+        given = definite(given_matrix[1], given_matrix[0], variables)
         centre = None if mean is None else real_vector(mean, "the mean", given.variables)
         self._set_definite(given)
         if not from_precision:
@@ -94,7 +93,7 @@ class MatrixInverse(QuadraticProblem):
     matrix : (n, n) array_like or sparse
         Symmetric to 1e-10 relative, and positive definite. A scalar stands for a 1 × 1 matrix.
     variables : sequence of str, optional
-        Names; ``x1`` to ``xn`` if None.
+        Names; if None those of a DataFrame or DataArray, else ``x1`` to ``xn``.
 
     Raises
     ------
@@ -108,6 +107,7 @@ class MatrixInverse(QuadraticProblem):
     task: ClassVar[str] = "inverse"
 
     def __init__(self, matrix: Any, variables: Iterable[str] | None = None) -> None:
+        variables, _ = take_names(variables, ("the matrix", matrix))
         given = definite(matrix, "the matrix", variables)
         self._set_definite(given)
         self._set(target_mean=np.zeros(len(given.variables)))
@@ -125,7 +125,7 @@ class LinearSystem(QuadraticProblem):
     vector : (n,) array_like
         The right-hand side :math:`b`; one column (n, 1) or one row (1, n) is also taken.
     variables : sequence of str, optional
-        Names; ``x1`` to ``xn`` if None.
+        Names; if None those of a DataFrame or DataArray, else ``x1`` to ``xn``.
 
     Raises
     ------
@@ -140,6 +140,7 @@ class LinearSystem(QuadraticProblem):
     task: ClassVar[str] = "linear"
 
     def __init__(self, matrix: Any, vector: Any, variables: Iterable[str] | None = None) -> None:
+        variables, (vector,) = take_names(variables, ("the matrix", matrix), ("the vector", vector))
         given = definite(matrix, "the matrix", variables)
         right_side = real_vector(vector, "the vector", given.variables)
         self._set_definite(given)

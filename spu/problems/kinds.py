@@ -29,7 +29,7 @@ from spu.base.files import key_line
 from spu.base.names import shorten, suggest
 from spu.problems.answers import Answer
 
-__all__ = ["KINDS", "Document", "Kind", "ProblemFile", "kind_of", "register"]
+__all__ = ["KINDS", "Document", "Kind", "ProblemFile", "kind_of", "register", "tasks_of"]
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,11 @@ def register(kind: Kind) -> Kind:
         raise ValueError(f"{kind.cls.__name__}.task is {kind.cls.task!r}: it must be {kind.task!r}")
     KINDS[kind.task] = kind
     return kind
+
+
+def tasks_of(cls: type[Any]) -> tuple[str, ...]:
+    """Tasks of all kinds whose problems are of a class, or derive from it."""
+    return tuple(task for task, kind in KINDS.items() if issubclass(kind.cls, cls))
 
 
 def kind_of(task: object) -> Kind:

@@ -7,7 +7,7 @@ Overdamped Langevin units
     V = \sum_i (J_{2i} x_i^2 + J_{3i} x_i^3 + J_{4i} x_i^4 - I_i x_i + b_i x_i) + \sum_{i<j} J_{ij} x_i x_j
 
 (Whitelam and Casert, arXiv 2412.17183). All is in problem units: x and kT without dimension, time
-in units of one over the mobility. `spu.compiler.network` turns a network into a circuit.
+in units of one over the mobility. `spu.compiler` turns a network into a circuit.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from scipy.sparse.csgraph import connected_components
 
 from spu.base.arrays import FloatArray
 from spu.base.errors import InputError
+from spu.base.labels import take_names
 from spu.base.names import check_names, shorten, suggest
 from spu.problems.answers import LAW
 from spu.problems.kinds import Document, Kind, ProblemFile, register
@@ -76,7 +77,7 @@ class ThermodynamicNetwork(Problem):
         Whether the couplings derive from an energy. They must then be symmetric to 1e-10; without
         that there is no potential, no Boltzmann law and no heat.
     variables : sequence of str, optional
-        Names; ``x1`` to ``xn`` if None.
+        Names; if None those of a DataFrame, Series or DataArray, else ``x1`` to ``xn``.
 
     Raises
     ------
@@ -120,7 +121,8 @@ class ThermodynamicNetwork(Problem):
         variables: Iterable[str] | None = None,
     ) -> None:
         given: dict[str, Any] = {"J2": J2, "J3": J3, "J4": J4, "input": input, "bias": bias}
-        arrays = {key: numbers(value, key, (0, 1)) for key, value in given.items()}
+        variables, vectors = take_names(variables, ("couplings", couplings), *given.items())
+        arrays = {key: numbers(value, key, (0, 1)) for key, value in zip(given, vectors, strict=True)}
         pairs = None if couplings is None else _matrix(couplings)
         names = None if variables is None else check_names(variables, "a variable")
         n = _size(arrays, pairs, units, names)

@@ -25,7 +25,7 @@ from spu.base.version import __version__
 from spu.circuit.circuit import Circuit
 from spu.crosscheck import Check, check
 from spu.device.device import Device
-from spu.device.subject import Subject, circuits, opened
+from spu.device.subject import Subject, circuits, opened, subject_of
 from spu.emulator.dynamics import dynamics
 from spu.folder import Folder
 from spu.reports.document import Section
@@ -188,13 +188,12 @@ def held(subject: Subject) -> Device | Folder:
     given = opened(subject)
     if isinstance(given, ReadNetlist):
         return Folder(given.path, None, given.circuit, given.circuit.problem, None, given.path, read=given)
-    given = given if isinstance(given, (Device, Folder)) else getattr(given, "subject", given)
-    if isinstance(given, (Device, Folder)):
+    if isinstance(given, Folder):
         return given
-    raise UsageError(
-        f"a {type(subject).__name__} cannot be reported on: pass a device, a netlist that was read, or the path of a "
-        "folder, a device.json or a netlist"
-    )
+    found = subject_of(given)
+    if isinstance(found, Device):
+        return found
+    raise UsageError("a bare circuit has no netlist to be checked: pass its device, or a netlist that was read")
 
 
 def gather(subject: Subject, settings: Settings, progress: Callable[[str], None] | None = None) -> Evidence:

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
 from spu.base.numbers import engineering, number
 from spu.device.quantities import CELL_PARTS, COUPLER_PARTS
+from spu.problems.problem import Problem, QuadraticProblem
 
 if TYPE_CHECKING:
     from spu.base.arrays import FloatArray
     from spu.device.device import Device
     from spu.device.quantities import Part
+    from spu.emulator.predict import NetworkPrediction, Prediction
     from spu.spice.reader import ReadNetlist
 
 
@@ -247,6 +250,36 @@ def _without_empty(headers: Sequence[str], rows: list[list[str]]) -> tuple[list[
     """Drop the columns in which no row has anything."""
     kept = [k for k in range(len(headers)) if any(row[k] != "-" for row in rows)]
     return [headers[k] for k in kept], [[row[k] for k in kept] for row in rows]
+
+
+# --- the whole device -------------------------------------------------------------------------
+
+UNBOUNDED = 5e299
+"""s: time constants beyond are none, as of what is flat at rest (`spu.emulator.laws.rest.UNBOUNDED`)."""
+
+
+def time_constant(value: float) -> str:
+    """A time constant in engineering units, or that there is none."""
+    return "unbounded (flat)" if value >= UNBOUNDED else engineering(value, "s")
+
+
+def time_constants(prediction: Prediction | NetworkPrediction) -> str:
+    """Those of the whole device, the slowest and the fastest of many."""
+    times = [time_constant(float(t)) for t in prediction.time_constants]
+    listed = ", ".join(times) if len(times) <= 12 else f"{', '.join(times[:6])} ... {', '.join(times[-3:])}"
+    return f"time constants of the whole device ({len(times)}): {listed}"
+
+
+@singledispatch
+def about_problem(problem: Problem) -> str:
+    """A problem in one line."""
+    values = [(key, getattr(problem, key)) for key in problem.kind.values]
+    return ", ".join([problem.task, *(f"{key} {value:g}" for key, value in values if isinstance(value, float))])
+
+
+@about_problem.register
+def _(problem: QuadraticProblem) -> str:
+    return f"{problem.task}, condition number {problem.condition:.3g}"
 
 
 # --- a netlist from elsewhere -----------------------------------------------------------------

@@ -14,13 +14,14 @@ from spu.base.errors import CircuitError, InputError
 from spu.base.numbers import engineering, number, plural
 from spu.device.subject import circuits
 from spu.emulator.dynamics import LangevinDynamics, langevin_of
-from spu.emulator.laws.rest import UNBOUNDED, slowest_motion
+from spu.emulator.laws.rest import slowest_motion
 from spu.emulator.predict import NetworkPrediction, predict_network
 from spu.emulator.runs.relaxation import NetworkSimulation
 from spu.emulator.simulate import TRAJECTORIES, simulate_network
 from spu.problems.network import MOST_TOGETHER, ThermodynamicNetwork
 from spu.reports.document import Block, Facts, Gallery, Picture, Section, Table
 from spu.reports.evidence import Evidence, Gathering, register, whole
+from spu.reports.inspection import time_constant
 from spu.reports.pictures.networks import draw_activation, draw_histograms, draw_potentials, draw_relaxation
 from spu.studies.activation import Activation, unit_activation
 
@@ -88,7 +89,7 @@ class NetworkEvidence(Evidence):
         if found.mean is None:
             yield "stationary moments", f"not known: {found.why}"
         yield from super().figures()
-        yield "sampling", " ".join(_how(run))
+        yield "sampling", f"{plural(run.trajectories, 'trajectory', 'trajectories')} {_when(run)}"
         if found.mean is not None and found.covariance is not None:
             sigmas, name, count = _worst(run, found.mean, found.covariance)
             yield "sampled, exact", f"at most {sigmas:.1f} standard errors apart ({name}, the worst of {count} moments)"
@@ -153,7 +154,7 @@ class NetworkEvidence(Evidence):
 def simulation_facts(run: NetworkSimulation) -> list[tuple[str, str]]:
     """How trajectories were run, and what is known of their errors."""
     pairs = [
-        ("trajectories", " ".join(_how(run))),
+        ("trajectories", f"{run.trajectories:,}, {_when(run)}"),
         ("method", f"{run.scheme}, steps of {engineering(run.step, 's')}, in {run.pieces:.3g} pieces on average"),
         ("error of the steps", f"{run.step_error:.2g} of a deviation, or of a variance, beyond chance"),
     ]
@@ -162,23 +163,17 @@ def simulation_facts(run: NetworkSimulation) -> list[tuple[str, str]]:
     return [*pairs, *(("warning", warning) for warning in run.warnings)]
 
 
-def _how(run: NetworkSimulation) -> list[str]:
-    return [
-        plural(run.trajectories, "trajectory", "trajectories"),
-        f"read at {plural(len(run.times), 'time')},",
-        f"the last at t = {run.times[-1]:.4g} ({engineering(float(run.device_times[-1]), 's')} on the device)",
-    ]
+def _when(run: NetworkSimulation) -> str:
+    last = "interrupted before the first"
+    if len(run.times):
+        last = f"the last at t = {run.times[-1]:.4g} ({engineering(float(run.device_times[-1]), 's')} on the device)"
+    return f"read at {plural(len(run.times), 'time')}, {last}"
 
 
 def time_constants(found: NetworkPrediction) -> Iterator[tuple[str, str]]:
     """The slowest and the fastest of small deviations from rest."""
-    slow, fast = (bounded(float(found.time_constants[k])) for k in (0, -1))
+    slow, fast = (time_constant(float(found.time_constants[k])) for k in (0, -1))
     yield "time constants", f"{slow} (slowest) to {fast}, at rest"
-
-
-def bounded(value: float) -> str:
-    """A time constant, or that there is none."""
-    return "unbounded (flat)" if value >= UNBOUNDED / 2 else engineering(value, "s")
 
 
 def moments_table(run: NetworkSimulation, exact: NetworkPrediction | None, limit: int = MOST_ROWS) -> Table:
@@ -248,7 +243,7 @@ def _densities(network: ThermodynamicNetwork) -> dict[str, tuple[FloatArray, Flo
     if network.quadratic:
         mean, covariance = network.moments()
         for name, middle, width in zip(network.variables, mean, np.sqrt(covariance.diagonal()), strict=True):
-            x = middle + width * np.linspace(-5, 5, 401)
+            x = middle + width * np.linspace(-6, 6, 401)
             found[name] = x, np.exp(-(((x - middle) / width) ** 2) / 2) / (width * np.sqrt(2 * np.pi))
         return found
     for group in network.groups:

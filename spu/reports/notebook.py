@@ -26,8 +26,15 @@ from spu.reports import langevin, linear
 from spu.reports.devices import left_out
 from spu.reports.document import Block, Bullets, Facts, Gallery, Picture, Table, Text
 from spu.reports.html import fragment
-from spu.reports.inspection import cell_table, coupler_table, element_count, input_table, look_at, noise_table
-from spu.reports.inspection import readout_table
+from spu.reports.inspection import (
+    cell_table,
+    coupler_table,
+    element_count,
+    input_table,
+    look_at,
+    noise_table,
+    readout_table,
+)
 from spu.reports.pictures.covariances import draw_matrix
 from spu.reports.pictures.networks import draw_relaxation
 from spu.reports.pictures.spectra import draw_spectrum
@@ -42,6 +49,8 @@ MOST_DRAWN = 200
 
 AnyShown = TypeVar("AnyShown")
 
+Blocks = Callable[[AnyShown], Iterable[Block]]
+
 
 @singledispatch
 def html(shown: object) -> str:
@@ -49,10 +58,10 @@ def html(shown: object) -> str:
     raise TypeError(f"nothing is known of how to show a {type(shown).__name__}")
 
 
-def shown(kind: type[AnyShown]) -> Callable[[Callable[[AnyShown], Iterable[Block]]], object]:
+def shown(kind: type[AnyShown]) -> Callable[[Blocks[AnyShown]], Blocks[AnyShown]]:
     """Register what blocks show an object of a type."""
 
-    def add(blocks: Callable[[AnyShown], Iterable[Block]]) -> object:
+    def add(blocks: Blocks[AnyShown]) -> Blocks[AnyShown]:
         html.register(kind)(lambda given: fragment(list(blocks(given))))
         return blocks
 
@@ -90,7 +99,7 @@ def netlist_blocks(read: ReadNetlist) -> Iterable[Block]:
         yield Bullets(read.notes)
 
 
-@shown(Compilation)
+@shown(Compilation)  # type: ignore[type-abstract]
 def compilation_blocks(compilation: Compilation) -> Iterable[Block]:
     """What the compiler decided, and the device."""
     yield Facts(compilation.facts())
@@ -151,7 +160,9 @@ def spectrum_blocks(spectrum: Spectrum) -> Iterable[Block]:
     """The densities of the first variables."""
     low, high = (engineering(float(spectrum.frequencies[k]), "Hz") for k in (0, -1))
     count = len(spectrum.variables)
-    yield Text(f"{plural(count, 'variable')}, {plural(len(spectrum.frequencies), 'frequency', 'frequencies')}, {low} to {high}")
+    yield Text(
+        f"{plural(count, 'variable')}, {plural(len(spectrum.frequencies), 'frequency', 'frequencies')}, {low} to {high}"
+    )
     names = ", ".join(spectrum.variables[:4])
     yield Picture("spectrum", draw_spectrum(spectrum), "", f"Spectral densities of {names} against frequency")
 
@@ -177,7 +188,9 @@ def _statistics(found: Statistics, what: str) -> Iterable[Block]:
         yield from _covariance(found.variables, found.covariance, what)
 
 
-def _moments(caption: str, headers: Sequence[str], found: Statistics | NetworkPrediction, columns: Sequence[FloatArray]) -> Table:
+def _moments(
+    caption: str, headers: Sequence[str], found: Statistics | NetworkPrediction, columns: Sequence[FloatArray]
+) -> Table:
     """The first variables with columns of numbers (p,)."""
     written = [[number(value) for value in column[:MOST_ROWS].tolist()] for column in columns]
     rows = list(zip(found.variables[:MOST_ROWS], *written, strict=True))

@@ -100,7 +100,9 @@ def _agreement(check: Check) -> str:
     if "ideal" in ran:
         said.append("The device answers the problem as well as was promised")
     if spice:
-        said.append(f"{'t' if said else 'T'}he netlist that {check.simulator} ran is the circuit that the emulator solves")
+        said.append(
+            f"{'t' if said else 'T'}he netlist that {check.simulator} ran is the circuit that the emulator solves"
+        )
     text = ", and ".join(said) or "Nothing contradicts the device"
     if not spice:
         text += f"; what {check.simulator} makes of it was not asked"

@@ -15,7 +15,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import islice
-from typing import BinaryIO, cast
+from typing import BinaryIO, ClassVar, cast
 
 import numpy as np
 
@@ -95,6 +95,11 @@ def write_netlist(
         stream.write(piece.encode())
 
 
+def refuse_dialect(circuit: Circuit, dialect: Dialect) -> None:
+    """Raise `InputError` for a dialect that cannot say what the circuit holds: before any work."""
+    AROUND[dynamics(circuit).name].refuse(dialect)
+
+
 def _pieces(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iterator[str]:
     """The text in pieces of many lines."""
     lines = _lines(device, seed, law, dialect)
@@ -118,8 +123,17 @@ def _lines(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iter
 class Around(ABC):
     """What stands around the elements of a netlist and hangs on what the circuit does: header, parameters, analyses."""
 
+    only_ngspice: ClassVar[str] = ""
+    """What only ngspice's dialect can say, if there is such a thing."""
+
     @abstractmethod
     def __init__(self, device: Device, does: Dynamics, law: Law | None, seed: int, dialect: Dialect) -> None: ...
+
+    @classmethod
+    def refuse(cls, dialect: Dialect) -> None:
+        """Raise `InputError` for a dialect that cannot say what such a circuit holds."""
+        if cls.only_ngspice and dialect is not NGSPICE:
+            raise InputError(f"netlists of {cls.only_ngspice} are written for ngspice only")
 
     @abstractmethod
     def before(self) -> Iterator[str]:
@@ -146,9 +160,10 @@ class _AroundLinear(Around):
 
 
 class _AroundLangevin(Around):
+    only_ngspice = "nonlinear cells"
+
     def __init__(self, device: Device, does: Dynamics, law: Law | None, seed: int, dialect: Dialect) -> None:  # noqa: ARG002
-        if dialect is not NGSPICE:
-            raise InputError("netlists of nonlinear cells are written for ngspice only")
+        self.refuse(dialect)
         self._device, self._does, self._seed = device, cast(LangevinDynamics, does), seed
 
     def before(self) -> Iterator[str]:

@@ -67,7 +67,7 @@ def activation(
     InputError, UsageError, Unrealizable
         As `ThermodynamicNetwork`, `simulate_network` and `compile_network`.
     """
-    from spu.compiler.network import compile_network
+    from spu.compiler import compile_network
     from spu.emulator.simulate import simulate_network
 
     law = unit_law(J2, J3, J4, input=input, kT=kT)

@@ -181,10 +181,11 @@ def signed_grid(k: int) -> sp.csr_array:
     return sp.csr_array(upper + upper.T + sp.diags_array(grid.diagonal()))
 
 
+@pytest.mark.parametrize("side", [46, pytest.param(60, marks=pytest.mark.long)])
 @pytest.mark.parametrize("architecture", DUAL)
-def test_large_sparse_networks(architecture):
+def test_large_sparse_networks(architecture, side):
     """More states than dense matrices are made of: covariances of cells read together are known all the same."""
-    A = signed_grid(60)
+    A = signed_grid(side)
     made = compile_problem(spu.GaussianSampling(precision=A), architecture=architecture)
     assert made.prediction.relative_error < 1e-12
     expected = np.linalg.inv(np.diag(A.diagonal()) - np.abs(off_diagonal(A.toarray())))
@@ -195,7 +196,7 @@ def test_large_sparse_networks(architecture):
     assert run.covariance_relative_error < 2 * run.expected_relative_error
     assert run.expected_relative_error < 2 * run.covariance_relative_error
     target = made.prediction.target_covariance.diagonal()
-    assert run.mean / np.sqrt(target) == pytest.approx(np.zeros(3600), abs=6 / np.sqrt(2000))
+    assert run.mean / np.sqrt(target) == pytest.approx(np.zeros(side * side), abs=6 / np.sqrt(2000))
     spread = (run.covariance.diagonal() - target) / run.covariance_error.diagonal()
     assert 0.9 < spread.std() < 1.1
     assert (run.mean / run.mean_error).std() == pytest.approx(1.0, abs=0.2)

@@ -1,5 +1,6 @@
 """The same device on every processor: choices of the compiler by a rule, and a hash that knows no last bits."""
 
+import functools
 import json
 import math
 import sys
@@ -30,28 +31,25 @@ try:
 finally:
     sys.path.remove(str(BENCHMARKS))
 
-# One of each kind and another, but for a second large grid, which takes as long as all others. The long version, with
-# all processors and hundreds of problems, is `python benchmarks/processors.py`.
-NUMBERS = [number for number in range(32) if number != 29]
+# One of each kind, but for a large grid, which takes as long as all others: a grid is among the examples, too. More,
+# with all processors and hundreds of problems, is `python benchmarks/processors.py`.
+NUMBERS = [number for number in range(processors.KINDS) if number != 13]
+MORE = [number for number in range(2 * processors.KINDS) if number not in (*NUMBERS, 29)]
 FIRST, *OTHERS = ("as it is", "Haswell, AVX2", "any x86")
 
 
 # Devices
 
 
-@pytest.fixture(scope="module")
-def found(tmp_path_factory):
-    """What each processor makes differently: all examples and 31 random problems, one process a processor."""
+@pytest.mark.parametrize("numbers", [NUMBERS, pytest.param(MORE, marks=pytest.mark.long)], ids=["one each", "more"])
+def test_another_processor_makes_the_same(numbers, tmp_path):
+    """Codes, order, signs, names, hashes and texts of netlists equal, numbers to 1e-9.
+
+    All examples and random problems, one process a processor. A processor that this machine cannot be is left out.
+    """
     possible = [name for name in OTHERS if processors.impossible(processors.PROCESSORS[name]) is None]
-    return processors.compare(NUMBERS, tmp_path_factory.mktemp("processors"), [FIRST, *possible], shaken=1)
-
-
-@pytest.mark.parametrize("name", [*OTHERS, "last bits 1"])
-def test_another_processor_makes_the_same(name, found):
-    """Codes, order, signs, names, hashes and texts of netlists equal, numbers to 1e-9."""
-    if name not in found:
-        pytest.skip(f"{name}: {processors.impossible(processors.PROCESSORS[name])}")
-    assert found[name] == []
+    found = processors.compare(numbers, tmp_path, [FIRST, *possible], shaken=1)
+    assert found == {name: [] for name in (*possible, "last bits 1")}
 
 
 def test_differences_are_found(tmp_path):
@@ -164,6 +162,18 @@ def test_values_changed_in_memory_are_seen(compiled):
         assert device.hash != compiled.hash
 
 
+@pytest.fixture(scope="module")
+def hashed():
+    """The hash of two cells compiled to banks, by an entry and by options."""
+
+    @functools.cache
+    def hashed(entry, **options):
+        problem = spu.GaussianSampling(precision=np.diag([2.1, entry]) - 0.25)
+        return compile_problem(problem, processors.hardware("rc-resistive", bits=4), **options).device.hash
+
+    return hashed
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -173,13 +183,13 @@ def test_values_changed_in_memory_are_seen(compiled):
         {"architecture": "rc-resistive"},
     ],
 )
-def test_what_a_device_is_compiled_from_is_in_its_hash(options):
-    problem = spu.GaussianSampling(precision=np.diag([2.1, 1.7]) - 0.25)
-    hardware = processors.hardware("rc-resistive", bits=4)
-    assert compile_problem(problem, hardware).device.hash == compile_problem(problem, hardware).device.hash
-    assert compile_problem(problem, hardware, **options).device.hash != compile_problem(problem, hardware).device.hash
-    other = spu.GaussianSampling(precision=np.diag([2.1, math.nextafter(1.7, 2.0)]) - 0.25)
-    assert compile_problem(other, hardware).device.hash != compile_problem(problem, hardware).device.hash
+def test_options_of_the_compiler_are_in_the_hash(options, hashed):
+    assert hashed(1.7, **options) != hashed(1.7)
+
+
+def test_the_problem_is_in_the_hash(hashed):
+    assert hashed(math.nextafter(1.7, 2.0)) != hashed(1.7)
+    assert hashed.__wrapped__(1.7) == hashed(1.7)
 
 
 def off_by_last_bits(device: Device) -> Device:

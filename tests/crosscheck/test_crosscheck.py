@@ -534,7 +534,7 @@ def test_the_netlist_runs_by_itself(folders, tmp_path, name):
     assert {path.name for path in tmp_path.iterdir()} == {"device.cir"}
 
 
-@pytest.mark.parametrize("architecture", ["rlc-capacitive", "rc-resistive"])
+@pytest.mark.parametrize("architecture", ["rlc-capacitive", pytest.param("rc-resistive", marks=pytest.mark.long)])
 def test_disconnected_and_badly_conditioned_blocks_pass_at_every_level(architecture):
     # Transfer functions between blocks are zero, up to rounding; within a block two voltages nearly coincide, and
     # their difference is as small as ngspice's own error.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spu.base.errors import DeckError, InputError
-from spu.compiler.network import compile_network
+from spu.compiler import compile_network
 from spu.crosscheck import check
 from spu.folder import read_folder, write_folder
 from spu.spice.netlist import netlist

@@ -12,8 +12,7 @@ import scipy.sparse as sp
 import spu
 from spu.base.selected_inverse import SparseCholesky
 from spu.circuit.circuit import Circuit
-from spu.compiler import compile_problem
-from spu.compiler.network import compile_network
+from spu.compiler import compile_network, compile_problem
 from spu.device.banks import Bank
 from spu.device.device import Device
 from spu.device.imperfections import Detail

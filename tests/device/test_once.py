@@ -18,8 +18,7 @@ import spu.emulator.laws.sensitivity
 import spu.reports
 from spu.circuit.circuit import Circuit
 from spu.cli import cli
-from spu.compiler import compile_problem
-from spu.compiler.network import compile_network
+from spu.compiler import compile_network, compile_problem
 from spu.device.banks import Bank
 from spu.device.codes import codes_table, program
 from spu.device.device import Device

@@ -6,10 +6,13 @@ to thirty of the slowest. `benchmarks/domain_law.py` derives the law from the va
 package; `benchmarks/domain_checks.py` says which tests are made, with exact null laws. `benchmarks/domain.py` runs
 thousands of the same.
 
+Of its runs, the first `FEW` are in ``make test`` and all of them in ``make test-long``.
+
 False alarms of the whole file: below 1e-7. About 2,500 p-values at 1e-11 each, and 30 Kolmogorov-Smirnov tests at
 1e-9 each. What they find, with which numbers, is in `test_planted_errors`.
 """
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -27,11 +30,12 @@ sys.path.insert(0, str(BENCHMARKS))
 
 from domain import by_kind, one_each, run_seed  # noqa: E402
 from domain_cases import FAMILIES, own_law  # noqa: E402
-from domain_checks import BOUNDED, Process, hold, process_of  # noqa: E402
+from domain_checks import BOUNDED, Process, Result, hold, process_of  # noqa: E402
 from quadratic_forms import tails, two_sided  # noqa: E402
 
 CHANCE, KS_CHANCE = 1e-11, 1e-9
 RUNS = 220
+FEW = 100
 PART = 20
 
 
@@ -172,28 +176,28 @@ def test_nothing_is_found_where_nothing_is_planted():
 # The package
 
 
-@pytest.fixture(scope="module")
-def results():
-    return []
+@functools.cache
+def part(first: int) -> list[Result]:
+    """The runs of `PART` seeds; made again where another process of pytest made them."""
+    return [run_seed(seed) for seed in range(first, first + PART)]
 
 
-@pytest.mark.parametrize("first", range(0, RUNS, PART))
-def test_random_runs(first, results):
+@pytest.mark.parametrize(
+    "first", [pytest.param(at, marks=[] if at < FEW else pytest.mark.long) for at in range(0, RUNS, PART)]
+)
+def test_random_runs(first):
     """No contradiction, and no p-value that is no chance; a case is seen again by ``benchmarks/domain.py --case N``."""
-    found = [run_seed(seed) for seed in range(first, first + PART)]
-    results += found
-    for result in found:
+    for result in part(first):
         assert not result.faults, f"case {result.seed}, {result.text}"
         low = {kind: p for kind, p in result.p_values.items() if not p > CHANCE}
         assert not low, f"case {result.seed}, {result.text}"
 
 
-def test_p_values_are_uniform(results):
+@pytest.mark.parametrize("runs", [FEW, pytest.param(RUNS, marks=pytest.mark.long)])
+def test_p_values_are_uniform(runs):
     """Over all runs, kind by kind, and over one p-value a run."""
-    if len(results) < RUNS:
-        pytest.skip("some of the runs were not made")
-    ran = [result for result in results if result.method]
-    assert len(ran) > 0.7 * RUNS
+    ran = [result for first in range(0, runs, PART) for result in part(first) if result.method]
+    assert len(ran) > 0.7 * runs
     assert {result.family for result in ran} >= {name for name, (_, weight) in FAMILIES.items() if weight >= 0.5}
     assert {result.method for result in ran} == {"dense", "modal", "midpoint", "independent"}
     for kind, values in by_kind(ran).items():

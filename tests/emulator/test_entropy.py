@@ -8,7 +8,7 @@ import pytest
 from scipy.integrate import quad
 
 from spu.base.errors import UsageError
-from spu.compiler.network import compile_network
+from spu.compiler import compile_network
 from spu.emulator.simulate import simulate_network
 from spu.problems.network import ThermodynamicNetwork
 

@@ -13,7 +13,7 @@ from scipy.integrate import solve_ivp
 from scipy.stats import norm
 
 from spu.base.errors import InternalError, UsageError
-from spu.compiler.network import compile_network
+from spu.compiler import compile_network
 from spu.device.device import Device
 from spu.device.lower import lower
 from spu.emulator.equations.langevin import langevin
@@ -320,16 +320,25 @@ def test_an_error_in_the_loops_gives_no_result(kind, error, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("network", "end"),
+    ("network", "end", "factor"),
     [
-        (ThermodynamicNetwork(), 8.0),
-        (ThermodynamicNetwork(-1.0, 0.2, 1.0, kT=3.0), 8.0),
-        (ThermodynamicNetwork(0.0, 0.0, 1.0, input=2.0), 8.0),
-        (ThermodynamicNetwork([1, 2], 0, 1, couplings=[[0, 0.8], [0.8, 0]]), 15.0),
-        (ThermodynamicNetwork([2.0] * 6, 0, 0, couplings=0.4 * couplings(np.random.default_rng(0), 6)), 20.0),
+        # Each kind of network once right and once wrong; the other way, too, where it takes long to see.
+        pytest.param(network, end, factor, id=f"{name}-{factor}", marks=[pytest.mark.long] if factor in late else [])
+        for name, network, end, late in (
+            ("one", ThermodynamicNetwork(), 8.0, ()),
+            ("skewed wells", ThermodynamicNetwork(-1.0, 0.2, 1.0, kT=3.0), 8.0, (0.9, 1.1)),
+            ("quartic", ThermodynamicNetwork(0.0, 0.0, 1.0, input=2.0), 8.0, (0.9,)),
+            ("coupled", ThermodynamicNetwork([1, 2], 0, 1, couplings=[[0, 0.8], [0.8, 0]]), 15.0, (1.1,)),
+            (
+                "linear",
+                ThermodynamicNetwork([2.0] * 6, 0, 0, couplings=0.4 * couplings(np.random.default_rng(0), 6)),
+                20.0,
+                (),
+            ),
+        )
+        for factor in (1.0, 1.1, 0.9)
     ],
 )
-@pytest.mark.parametrize("factor", [1.0, 1.1, 0.9])
 def test_a_wrong_law_gives_no_result(network, end, factor, monkeypatch):
     """Noise 10 % off, for the loops and for plain numpy alike: variances by 20 %, by half of it in quartic wells."""
     law_of = langevin_run._law
@@ -404,10 +413,11 @@ def test_a_coarse_step_is_said():
 # --- rest ----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("count", [30, pytest.param(100, marks=pytest.mark.long)])
 @pytest.mark.parametrize("kind", ["single wells", "double wells", "pure quartics", "J3", "strong couplings", "inputs"])
-def test_every_reciprocal_network_comes_to_rest(kind):
+def test_every_reciprocal_network_comes_to_rest(kind, count):
     rng = np.random.default_rng(sum(map(ord, kind)))
-    for _ in range(100):
+    for _ in range(count):
         n = int(rng.integers(1, 13))
         J2 = {"double wells": -5.0, "pure quartics": 0.0}.get(kind, 1.0) * np.abs(rng.normal(size=n))
         network = ThermodynamicNetwork(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spu.base.errors import InputError, Unrealizable
-from spu.compiler.network import compile_network
+from spu.compiler import compile_network
 from spu.device.device import Device
 from spu.device.lower import lower
 from spu.emulator.equations.langevin import langevin

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 import spu
 from spu.base.errors import NotServed, UsageError
 from spu.cli import cli
-from spu.compiler.network import compile_network
+from spu.compiler import compile_network
 from spu.crosscheck import LEVELS, check
 from spu.emulator.equations.linear import stochastic_ode
 from spu.folder import write_folder

@@ -7,14 +7,14 @@ import numpy as np
 from spu.base.arrays import FloatArray
 from spu.base.constants import BOLTZMANN
 from spu.base.errors import Unrealizable
-from spu.compiler.architectures.base import RC, Architecture, fitted, nominal, readout
+from spu.compiler.architectures.linear import RC, LinearArchitecture, fitted, nominal, readout
 from spu.compiler.layout import Matrix, Realization
 from spu.device.device import Device
 from spu.device.hardware import Hardware
 from spu.problems.problem import QuadraticProblem
 
 
-class RLCCapacitive(Architecture):
+class RLCCapacitive(LinearArchitecture):
     """Parallel RLC cells, capacitive couplers (Melanson et al., Nature Communications 16:3757).
 
     ``v ~ N(0, kT_eff C^-1)`` with the Maxwell capacitance matrix C and
@@ -23,6 +23,8 @@ class RLCCapacitive(Architecture):
 
     name = "rlc-capacitive"
     summary = "RLC cells, capacitive couplers: passive but for the injected noise"
+    needs = ("inductance",)
+    unit = "F"
 
     def realize(self, problem: QuadraticProblem, matrix: Matrix, hardware: Hardware) -> Realization:
         if problem.kind.answer.deterministic:

@@ -9,7 +9,7 @@ import numpy as np
 from spu.base.arrays import FloatArray
 from spu.base.constants import BOLTZMANN
 from spu.base.sequences import Lazy
-from spu.compiler.architectures.base import RC, nominal
+from spu.compiler.architectures.linear import RC, nominal
 from spu.compiler.chains import Placed
 from spu.compiler.fit import Elements, fit_scale
 from spu.compiler.layout import Layout, Matrix, Realization, pair_names, scaled_form

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike
 from spu.base.arrays import ComplexArray, FloatArray
 from spu.base.choice import first_largest, first_smallest, stable_order
 from spu.base.constants import UNIT_NOISE_DENSITY
+from spu.base.display import Shown
 from spu.base.errors import InternalError, UsageError
 from spu.emulator.laws.large import LARGE
 from spu.emulator.laws.law import Law
@@ -40,7 +41,7 @@ _INTEGRAL = 0.2
 
 
 @dataclass(frozen=True, eq=False)
-class Spectrum:
+class Spectrum(Shown):
     """Exact cross-spectra.
 
     Attributes

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spu.base.arrays import FloatArray
+from spu.base.display import Shown
 from spu.base.errors import CircuitError, InputError, InternalError, UsageError
 from spu.base.interrupt import Interrupt
 from spu.emulator.dynamics import LangevinDynamics
@@ -53,7 +54,7 @@ _FIRST_LAW = 1e-7
 
 
 @dataclass(frozen=True, eq=False)
-class NetworkSimulation:
+class NetworkSimulation(Shown):
     """Trajectories of a device of nonlinear cells, in problem units.
 
     Attributes

@@ -110,10 +110,12 @@ def draw_potentials(network: ThermodynamicNetwork) -> Figure:
     reach = float(network.extent()[: len(chosen)].max())
     x = np.linspace(-reach, reach, 401)
     styles = ("solid", "dashed", "dashdot", "dotted")
+    lowest = 0.0
     for k in chosen:
         own = ((network.J4[k] * x + network.J3[k]) * x + network.J2[k]) * x + network.bias[k] - network.input[k]
+        lowest = min(lowest, float((x * own / heat).min()))
         axes[0].plot(x, x * own / heat, linestyle=styles[k % 4], label=network.variables[k])
-    axes[0].set_ylim(top=25)
+    axes[0].set_ylim(lowest - 2, 25)
     axes[0].set(xlabel="x", ylabel="V / kT" if network.kT else "V", title="potential of a unit by itself")
     axes[0].legend()
     if coupled:

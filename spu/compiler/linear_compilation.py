@@ -1,0 +1,336 @@
+"""What the compilation of a linear problem comes to, and its passes one by one."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+
+from spu.base.errors import Unrealizable
+from spu.base.numbers import engineering, plural, small
+from spu.base.sparse import scaled
+from spu.compiler.chains import Embedding
+from spu.compiler.compilation import Compilation, Pass
+from spu.compiler.explain import divergence, refused_passes, with_errors
+from spu.compiler.headroom import Levels
+from spu.compiler.layout import Matrix, Realization
+from spu.device.imperfections import MEANINGS, TABLES, Detail
+from spu.emulator.laws.law import Law
+from spu.emulator.predict import Prediction, predict_linear
+from spu.problems.problem import QuadraticProblem
+
+__all__ = ["PREDICTED", "LinearCompilation", "predicted", "statistics_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What the passes handed on.
+
+    Attributes
+    ----------
+    matrix:
+        The problem's, with what passes 1 and 2 found.
+    refused:
+        Architectures that were tried in vain, with the refusals.
+    realization:
+        What pass 3 made.
+    unit:
+        Of a unit of its matrix: F or S.
+    """
+
+    matrix: Matrix
+    refused: tuple[tuple[str, Unrealizable], ...]
+    realization: Realization
+    unit: str
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LinearCompilation(Compilation):
+    """A compiled device of linear cells and what the compiler decided: further attributes of `Compilation`.
+
+    Attributes
+    ----------
+    realizability:
+        ``m-matrix``, ``m-matrix-after-polarity``, ``diagonally-dominant``, ``h-matrix``, ``any``.
+    rho:
+        Spectral radius of the scaled off-diagonals; plain couplers need < 1.
+    mean:
+        ``zero``, ``bias`` or ``offset``: how the mean is held.
+    flipped:
+        Number of cells read with negative polarity.
+    scale_spread:
+        Largest over smallest entry of the congruence scaling; 1 where none was needed.
+    margin:
+        Smallest share of a diagonal entry that couplers leave to the cell itself; None where they take nothing.
+    levels:
+        How voltages lie between the readout's noise and full swing; None where the hardware gives neither.
+    trace:
+        What the passes handed on; `explain` puts it into words.
+    rounding:
+        How codes were chosen (`spu.compiler.quantise.ROUNDINGS`); None where nothing is quantised.
+    banks:
+        Number of quantised components.
+    embedding:
+        Places, chains and their cost on wired hardware; None where any two cells have a coupler.
+    prediction:
+        Exact statistics of the device against the problem; the last pass gives them.
+    """
+
+    realizability: str
+    rho: float
+    mean: str
+    flipped: int
+    scale_spread: float
+    margin: float | None
+    levels: Levels | None
+    trace: Trace = field(repr=False)
+    rounding: str | None = None
+    banks: int = 0
+    embedding: Embedding | None = None
+    prediction: Prediction = field(default=cast(Prediction, None), repr=False)
+
+    @property
+    def problem(self) -> QuadraticProblem:
+        """What was compiled."""
+        found = super().problem
+        assert isinstance(found, QuadraticProblem)
+        return found
+
+    @cached_property
+    def ideal(self) -> Prediction:
+        """Those of the device without what is not ideal about its parts."""
+        return predict_linear(self.device.at_detail(Detail())) if self.device.detail else self.prediction
+
+    @property
+    def laws(self) -> tuple[Law, ...]:
+        """The law of each programming."""
+        return self.prediction.laws
+
+    @property
+    def statistics(self) -> dict[str, Any]:
+        """What is predicted, as arrays."""
+        return statistics_of(self.prediction)
+
+    def decided(self) -> dict[str, Any]:
+        """What the compiler decided and predicts, in a few numbers."""
+        prediction = self.prediction
+        quantised = {} if self.rounding is None else {"rounding": self._codes()}
+        return {
+            "device_hash": self.device.hash,
+            "hardware": self.hardware.name,
+            "architecture": self.architecture,
+            **predicted(prediction),
+            "realizability": {
+                "class": self.realizability,
+                "rho": self.rho,
+                "reason": self.reason,
+                "margin": self.margin,
+            },
+            "levels": None if self.levels is None else asdict(self.levels),
+            "common_mode": prediction.common_mode and prediction.common_mode.to_dict(),
+            "mean": self.mean,
+            "embedding": None if self.embedding is None else self.embedding.to_dict(),
+            **quantised,
+        }
+
+    def _codes(self) -> dict[str, Any]:
+        return {
+            "method": self.rounding,
+            "banks": self.banks,
+            "programmings": len(self.device.programmings) + 1,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give what the compiler decided as a dictionary that JSON can hold: what ``spu compile --json`` prints."""
+        return {**super().to_dict(), "flipped": self.flipped, "scale_spread": self.scale_spread}
+
+    def explain(self) -> tuple[Pass, ...]:
+        """The passes one by one: what each did, and what it did to the predicted error."""
+        trace, problem, prediction = self.trace, self.problem, self.prediction
+        found = []
+        for step in refused_passes(trace.matrix, trace.refused):
+            t = None
+            if step.name == "polarity" and trace.matrix.polarity.signs is not None:
+                t = trace.matrix.polarity.signs
+            elif step.name == "scaling" and trace.matrix.congruence.scale is not None:
+                t = trace.matrix.congruence.scale
+            found.append(with_errors(step, problem, t, None if t is None else scaled(trace.matrix.values, t, t)))
+        made = trace.realization
+        did = f"{self.architecture}: {len(self.device.cell_names)} cells"
+        step = Pass("architecture", did, {"architecture": self.architecture, "refused": None})
+        found.append(with_errors(step, problem, made.layout.t, made.layout.M))
+        covariance = None  # of the variables; with chains not quite what t and M say
+        report, placed = self.embedding, made.layout.placed
+        if placed is not None and report is not None and report.strength is not None:
+            if not problem.sparse:
+                read = made.layout.t[:, None] * made.layout.rails.toarray()
+                covariance = read @ placed.covariance @ read.T
+            did = (
+                f"{report.cells} cells in chains of at most {report.longest_chain}, strength {report.strength:.4g}; "
+                f"{report.method}"
+            )
+            found.append(with_errors(Pass("embedding", did, report.to_dict()), problem, None, None, held=covariance))
+        unit = trace.unit
+        margin = "" if made.margin is None else f"; smallest own part {made.margin:.3g} of its diagonal"
+        t = np.abs(made.layout.t)
+        first = trace.matrix.congruence.scale
+        again = made.margin is not None and first is not None and bool(np.ptp(np.log(t / first)) > 1e-9)
+        also = f"; scaled anew for the ranges, spread {t.max() / t.min():.3g}" if again else ""
+        step = Pass(
+            "fit",
+            f"largest diagonal entry {made.factor:.4g} {unit}{margin}{also}",
+            {
+                "rescaled": again,
+                "scale_factor": made.factor,
+                "unit": unit,
+                "margin": made.margin,
+                "spread": self.scale_spread,
+            },
+        )
+        held = made.layout.M * made.factor
+        found.append(with_errors(step, problem, made.layout.t, held, made.factor, held=covariance))
+        if self.levels is not None:
+            levels = self.levels
+            did = f"injected noise {levels.noise:.4g} A^2/Hz, nominal {levels.nominal_noise:.4g}"
+            step = Pass("levels", did, asdict(levels))
+            found.append(with_errors(step, problem, made.layout.t, made.layout.M, held=covariance))
+        device = self.device
+        mean = f"mean by {self.mean}, " if self.mean != "zero" else ""
+        did = f"{mean}noise of every part at {device.temperature:g} K"
+        if self.rounding is not None:
+            count = len(device.members())
+            ensemble = f", {count} programmings merged" if count > 1 else ""
+            did = f"{self.banks} banks set to codes ({self.rounding}{ensemble}), {did}"
+        found.append(Pass("device", did, {}, self.ideal.covariance_relative_error, divergence(problem, self.ideal)))
+        if device.detail:
+            did = ", ".join(MEANINGS[effect] for effect in device.detail.effects)
+            data = device.detail.to_dict()
+            error = prediction.covariance_relative_error
+            found.append(Pass("detail", did, data, error, divergence(problem, prediction)))
+        return tuple(found)
+
+    def facts(self) -> list[tuple[str, str]]:
+        """The same for people: labels and texts, the problem first."""
+        device, hardware, problem, prediction = self.device, self.hardware, self.problem, self.prediction
+        cells = plural(len(device.cell_names), "cell")
+        flipped = f"{self.flipped} of {plural(problem.n, 'variable')} read with negative polarity"
+        scaling = "the same gain for every cell"
+        if self.scale_spread > 1 + 1e-9:
+            scaling = f"readout gains spread by a factor {self.scale_spread:.3g}"
+        covariance, mean = prediction.covariance_relative_error, prediction.mean_relative_error
+        errors = [f"covariance {small(covariance)}"] if covariance is not None else []
+        errors += [f"mean {small(mean)}"] if mean is not None else []
+        return [
+            ("problem", f"{problem.kind.words}, {plural(problem.n, 'variable')}"),
+            ("condition", f"{problem.condition:.3g}"),
+            ("hardware", f"{hardware.name}, {hardware.temperature:g} K"),
+            ("architecture", f"{self.architecture}: {self.reason}"),
+            ("class", f"{self.realizability}, rho = {self.rho:.4g} (passive couplers need < 1)"),
+            *([("margin", _MARGIN.format(self.margin))] if self.margin is not None else []),
+            ("device", f"{cells}, {plural(len(device.coupler_ends), 'coupler')}; hash {device.hash}"),
+            *([] if self.embedding is None else _embedded(self.embedding)),
+            ("polarity", flipped if self.flipped else "all cells read straight"),
+            ("scaling", scaling),
+            ("mean", _MEANS.get(self.mean, self.mean)),
+            *([] if self.levels is None else [("levels", _levels(self.levels))]),
+            *self._common_mode(),
+            *self._rounding(),
+            *self._detail(),
+            ("predicted error", f"{', '.join(errors) or '-'} (relative, Frobenius; without sampling)"),
+        ]
+
+    def _common_mode(self) -> list[tuple[str, str]]:
+        common = self.prediction.common_mode
+        if common is None:
+            return []
+        differential = float(common.differential_variance.max()) ** 0.5
+        return [
+            (
+                "common mode",
+                f"at most {engineering(common.loudest, 'V')} rms a cell, beside {engineering(differential, 'V')} of "
+                f"the differential one; at most {common.ratio:.3g} times its own (not read out)",
+            )
+        ]
+
+    def _rounding(self) -> list[tuple[str, str]]:
+        if self.rounding is None:
+            return []
+        count = len(self.device.programmings) + 1
+        merged = f"; {count} programmings, each chosen to correct those before it" if count > 1 else ""
+        return [("rounding", f"{plural(self.banks, 'bank')}: {_ROUNDINGS[self.rounding]}{merged}")]
+
+    def _detail(self) -> list[tuple[str, str]]:
+        detail = self.device.detail
+        if not detail:
+            return []
+        units = {f"{table}.{key}": unit for table, keys in TABLES.items() for key, unit in keys.items()}
+        said = ", ".join(
+            f"{MEANINGS[effect]} {engineering(detail[effect], units[effect])}" for effect in detail.effects
+        )
+        error = self.ideal.relative_error
+        return [("detail", f"{said}; without any of it the error would be {small(error)}")]
+
+
+_MEANS = {
+    "zero": "zero: nothing to hold",
+    "bias": "held in the cells, by bias currents",
+    "offset": "added at readout: these cells cannot hold one",
+}
+
+_MARGIN = "{:.3g} of the diagonal is left to the cell that keeps least of its own"
+
+_ROUNDINGS = {
+    "answer": "codes, scale and gains chosen for the least error of the covariance",
+    "codes": "codes chosen for the least error of the covariance",
+    "nearest": "each value to its nearest code",
+}
+
+
+def _levels(levels: Levels) -> str:
+    adjusted = "" if levels.noise == levels.nominal_noise else " (adjusted)"
+    return (
+        f"injected noise {levels.noise:.3g} A^2/Hz{adjusted}; {levels.quietest} is "
+        f"{levels.floor_headroom:.1f} dB above the readout's noise, the peaks of {levels.loudest} "
+        f"{levels.clipping_headroom:.1f} dB below clipping"
+    )
+
+
+def _embedded(embedding: Embedding) -> list[tuple[str, str]]:
+    """What the wiring costs."""
+    if embedding.strength is None:
+        return [("wiring", "fits: one cell for each variable, no chains")]
+    return [
+        (
+            "wiring",
+            f"{plural(embedding.cells, 'cell')} for {plural(len(embedding.variables), 'variable')}; longest chain "
+            f"{plural(embedding.longest_chain, 'cell')}; chain strength {embedding.strength:.4g}",
+        ),
+        (
+            "chains",
+            f"{embedding.method}: covariance {small(embedding.error)}; "
+            f"uncorrected {small(embedding.uncorrected_error)}",
+        ),
+    ]
+
+
+PREDICTED = ("predicted_relative_error", "predicted_covariance_relative_error", "predicted_mean_relative_error")
+
+
+def predicted(prediction: Prediction) -> dict[str, Any]:
+    """Predicted errors, as they are kept with a device."""
+    return {key: getattr(prediction, key.removeprefix("predicted_")) for key in PREDICTED}
+
+
+def statistics_of(prediction: Prediction) -> dict[str, Any]:
+    """The arrays of a prediction that are kept with a device."""
+    return {
+        "mean": prediction.mean,
+        "covariance": prediction.covariance,
+        "voltage_mean": prediction.voltage_mean,
+        "voltage_covariance": prediction.voltage_covariance,
+        "state_names": prediction.law.sde.state_names,
+        "state_variance": np.concatenate([law.state_variance for law in prediction.laws]),
+        "time_constants": prediction.time_constants,
+    }

@@ -1,0 +1,153 @@
+"""Every door with every kind of subject: it works, or refuses in one line before any work is done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import spu
+from spu.base.errors import SpuError
+from spu.cli import cli
+from spu.compiler import compile_problem
+from spu.device.subject import circuits
+from spu.folder import read_folder, write_folder, write_import
+from spu.spice.reader import read_netlist
+
+A = [[2.0, -0.5, 0.0], [-0.5, 1.5, -0.25], [0.0, -0.25, 1.0]]
+NETLIST = Path(__file__).parent / "decks" / "rc_mesh.cir"
+
+
+def linear():
+    return compile_problem(spu.GaussianSampling(precision=A))
+
+
+def network():
+    couplings = [[0.0, 0.4], [0.4, 0.0]]
+    problem = spu.ThermodynamicNetwork(1.0, 0.0, 0.5, input=[0.3, 0.0], couplings=couplings)
+    return spu.compile_network(problem, "neurons")
+
+
+@pytest.fixture(scope="module")
+def subjects(tmp_path_factory):
+    """Whatever somebody may hand to a door, by name."""
+    folder = tmp_path_factory.mktemp("doors")
+    found = {}
+    for kind, made in (("linear", linear()), ("network", network())):
+        write_folder(folder / kind, made)
+        found |= {
+            f"{kind} device": made.device,
+            f"{kind} compilation": made,
+            f"{kind} circuit": circuits(made.device)[0],
+            f"{kind} folder": read_folder(folder / kind),
+            f"{kind} folder path": folder / kind,
+            f"{kind} device.json": str(folder / kind / "device.json"),
+        }
+    read = read_netlist(NETLIST, densities={"i1": 1e-24})
+    write_import(folder / "imported", read)
+    found |= {
+        "netlist": read,
+        "netlist path": folder / "imported" / "device.cir",
+        "imported folder path": folder / "imported",
+        "problem": spu.GaussianSampling(precision=A),
+        "network problem": spu.ThermodynamicNetwork(units=2),
+        "array": np.array(A),
+        "list": A,
+        "nothing": None,
+        "number": 3,
+        "no such path": str(folder / "nowhere"),
+    }
+    np.savetxt(folder / "matrix.csv", A, delimiter=",")
+    found["matrix path"] = folder / "matrix.csv"
+    return found
+
+
+DEVICES = ("device", "compilation", "folder", "folder path", "device.json")
+LINEAR = [f"linear {name}" for name in DEVICES]
+NETWORK = [f"network {name}" for name in DEVICES]
+READ = ["netlist", "netlist path", "imported folder path"]
+CIRCUITS = ["linear circuit", "network circuit"]
+PROBLEMS = ["problem", "network problem", "array", "list", "matrix path"]
+ELSE = ["nothing", "number", "no such path"]
+EVERYTHING = [*LINEAR, *NETWORK, *READ, *CIRCUITS, *PROBLEMS, *ELSE]
+
+DOORS = {
+    "compile": lambda given, _: spu.compile(given),
+    "predict": lambda given, _: spu.predict(given),
+    "simulate": lambda given, _: spu.simulate(given, trajectories=2),
+    "spectrum": lambda given, _: spu.spectrum(given),
+    "check": lambda given, _: spu.check(given, levels=["ideal"]),
+    "report": lambda given, where: spu.report(given, where / "report.html", levels=["ideal"], samples=200),
+    "netlist": lambda given, _: spu.netlist(given),
+}
+
+WORKS = {
+    "compile": PROBLEMS,
+    "predict": [*LINEAR, *NETWORK, *READ, *CIRCUITS],
+    "simulate": [*LINEAR, *NETWORK, *READ, *CIRCUITS],
+    "spectrum": [*LINEAR, *READ, "linear circuit"],
+    "check": [*LINEAR, *NETWORK, *READ],
+    "report": [*LINEAR, *NETWORK, *READ],
+    "netlist": [*LINEAR, *NETWORK, *READ],
+}
+"""What each door takes; the rest it refuses."""
+
+TABLE = [(door, subject) for door in DOORS for subject in EVERYTHING]
+
+
+@pytest.mark.parametrize(("door", "subject"), [(d, s) for d, s in TABLE if s in WORKS[d]])
+def test_a_door_that_works(door, subject, subjects, tmp_path):
+    assert DOORS[door](subjects[subject], tmp_path) is not None
+
+
+@pytest.fixture
+def no_work(monkeypatch):
+    """Whatever takes long is an error: a refusal comes first."""
+
+    def worked(*_, **__):
+        raise AssertionError("work was done before it was refused")
+
+    for name in (
+        "spu.emulator.laws.law.stationary",
+        "spu.spice.simulators.ngspice.run",
+        "spu.emulator.runs.sampling.run",
+        "spu.emulator.runs.relaxation.run",
+    ):
+        monkeypatch.setattr(name, worked)
+
+
+@pytest.mark.parametrize(("door", "subject"), [(d, s) for d, s in TABLE if s not in WORKS[d]])
+def test_a_door_that_is_closed(door, subject, subjects, tmp_path, no_work):
+    with pytest.raises(SpuError) as refused:
+        DOORS[door](subjects[subject], tmp_path)
+    said = str(refused.value)
+    assert refused.value.kind != "internal", said
+    assert "\n" not in said and 20 < len(said) < 300, said
+    assert not list(tmp_path.iterdir())
+
+
+VERBS = {
+    "predict": [],
+    "simulate": ["--no-output"],
+    "check": ["--level", "ideal"],
+    "report": ["--level", "ideal"],
+    "inspect": [],
+    "export": [],
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("kind", ["linear", "network", "imported"])
+def test_verbs(verb, kind, subjects, tmp_path):
+    """The command line takes the same: of imported netlists only export is refused, as they are netlists already."""
+    path = subjects["imported folder path" if kind == "imported" else f"{kind} folder path"]
+    options = [*VERBS[verb], *(["-o", str(tmp_path / "r.html")] if verb == "report" else [])]
+    done = CliRunner().invoke(cli, [verb, str(path), *options, "--json"])
+    found = json.loads(done.stdout)
+    if (verb, kind) == ("export", "imported"):
+        assert done.exit_code == 2 and found["error"]["kind"] == "usage"
+    else:
+        assert done.exit_code == 0, found
