@@ -28,6 +28,7 @@ from spu.device.hardware_file import hardware_from_dict, load_hardware
 from spu.device.imperfections import Detail
 from spu.device.lower import lower
 from spu.device.quantities import CELL_PARTS, COUPLER_PARTS, PARTS, Part, register_cell_part, register_coupler_part
+from spu.reports.inspection import look_at
 from spu.reports.schematic import draw_schematic
 from spu.spice.netlist import netlist
 
@@ -122,8 +123,7 @@ def test_netlists_of_parts_from_outside(parts, tmp_path):
         assert len(re.findall(r"^xcoupler_k_a_b\b.*4e-10.*50", text, flags=re.M)) == 1, dialect
         assert len(re.findall(r"^xcoupler_y_a_b\b.*-0.0003", text, flags=re.M)) == 1, dialect
     (tmp_path / "device.cir").write_text(netlist(device))
-    read = spu.read(tmp_path / "device.cir") if hasattr(spu, "read") else tmp_path / "device.cir"
-    assert spu.predict(read).covariance == near(written_out()[1][:2, :2], rel=1e-9)
+    assert spu.predict(tmp_path / "device.cir").covariance == near(written_out()[1][:2, :2], rel=1e-9)
 
 
 def test_ngspice_on_parts_from_outside(parts, tmp_path):
@@ -168,7 +168,7 @@ def test_tables_and_pictures_of_parts_from_outside(parts, tmp_path):
     assert [each.get_text() for each in legend.get_texts()] == ["lossy capacitor", "gyrator"]
     plotted = CliRunner().invoke(cli, ["inspect", str(tmp_path), "--plot", str(tmp_path / "graph.svg")])
     assert plotted.exit_code == 0, plotted.output
-    spu.report(tmp_path).write(tmp_path / "report.html")
+    spu.report(tmp_path, levels=["op"], samples=100)
     assert "lossy capacitance" in (tmp_path / "report.html").read_text()
 
 
@@ -253,7 +253,9 @@ def test_clashes_are_refused_by_name(parts):
         (fresh, "must name the noise ports of its elements"),
         (replace(fresh, thermal_port="td", elements=(Resistor("rd", ("b", "0"), "rd", "td"),)), "is on a"),
         (
-            replace(fresh, elements=(Capacitor("cd", ("a", "x"), "rd"), Resistor("rd", ("x", "0"), "rd")), bank="branches"),
+            replace(
+                fresh, elements=(Capacitor("cd", ("a", "x"), "rd"), Resistor("rd", ("x", "0"), "rd")), bank="branches"
+            ),
             "a bank of branches is one resistor or capacitor",
         ),
         (replace(fresh, thermal_port="td", bank="inputs"), "a bank of inputs is one transconductor a column"),
@@ -288,10 +290,10 @@ def test_an_inner_node_of_a_parasitic_is_not_shared(parts):
 
 
 def wells():
-    """The variance and the fourth moment of the recipe's device, and their covariance, by integrals of its law.
+    """(2,) variance of a cell of the recipe's device, and covariance, by sums over its law.
 
-    ``exp(-U/theta)`` with the co-content ``U = sum of g v^2/2 + g3 v^4/4, - gm v_a v_b``, theta = noise/(4 C) per
-    mobility 1/C: ``theta = s / 4`` over 1 in W.
+    ``exp(-U/theta)`` with the co-content ``U = sum of (g v^2/2 + g3 v^4/4) - gm v_a v_b`` in W. Of ``C dv = -U' dt +
+    sqrt(s/2) dW``, with the one-sided density s, it is the law for ``theta = s / (4 C)``.
     """
     g, g3, gm, theta = 2e-6, 4e-5, 1e-6, 1e-19 / 4 / 1e-12
     unit = np.sqrt(theta / g)
@@ -300,8 +302,7 @@ def wells():
         a, b = x * unit, y * unit
         return np.exp(-(g * (a * a + b * b) / 2 + g3 * (a**4 + b**4) / 4 - gm * a * b) / theta)
 
-    grid, step = np.linspace(-8, 8, 801, retstep=True)
-    x, y = np.meshgrid(grid, grid)
+    x, y = np.meshgrid(*[np.linspace(-8, 8, 801)] * 2)
     w = weight(x, y)
     return unit**2 * np.array([(w * x * x).sum(), (w * x * y).sum()]) / w.sum()
 
@@ -323,22 +324,23 @@ def test_a_cubic_conductance_from_outside(cubic, tmp_path):
     theta = 1e-19 / 4 / 1e-12
     law = [quad(lambda v, n=n: v**n * np.exp(-(1e-6 * v**2 + 1e-5 * v**4) / theta), -1, 1, epsabs=0)[0] for n in (0, 2)]
     assert spu.predict(one).covariance[0, 0] == near(law[1] / law[0], rel=1e-7)
-    run = spu.simulate(one, [0.0, 2e-5], trajectories=4000, seed=1)
-    spread = run.covariances[-1][0, 0] if hasattr(run, "covariances") else run.covariance[0, 0]
-    assert abs(spread / (law[1] / law[0]) - 1) < 6 * np.sqrt(2 / 4000)
+    run = spu.simulate(one, times=[0.0, 2e-5], trajectories=4000, seed=1)
+    assert abs(run.variance[-1, 0] / (law[1] / law[0]) - 1) < 6 * np.sqrt(2 / 4000)
 
 
 def test_ngspice_on_a_cubic_conductance_from_outside(cubic, tmp_path):
     device = cubic.example()
-    found = spu.check(device)
+    device.write(tmp_path / "device.json")
+    deck, text = tmp_path / "device.cir", netlist(device)
+    deck.write_text(text)
+    found = spu.check(tmp_path)
     assert found.verdict == "pass"
-    text = netlist(device)
+    assert {name for name, level in found.levels.items() if level.verdict == "pass"} >= {"op", "replay"}
     line = "  b3 a 0 i={g3}*v(a,0)*v(a,0)*v(a,0)"
     assert line in text
     for wrong in ("  b3 a 0 i={1.1*g3}*v(a,0)*v(a,0)*v(a,0)", "  b3 a 0 i={g3}*v(a,0)^3"):
-        deck = tmp_path / "wrong.cir"
         deck.write_text(text.replace(line, wrong))
-        assert spu.check(device, netlist=deck).verdict == "fail", wrong
+        assert spu.check(tmp_path).verdict == "fail", wrong
 
 
 def test_tables_and_pictures_of_a_cubic_conductance(cubic, tmp_path):
@@ -349,7 +351,13 @@ def test_tables_and_pictures_of_a_cubic_conductance(cubic, tmp_path):
     assert shown.exit_code == 0, shown.output
     assert json.loads(shown.output)["cell_table"][0]["cubic_conductance"] == 4e-5
     text = CliRunner().invoke(cli, ["inspect", str(tmp_path)]).output
-    assert "cubic_conductance" in text and "40 uA/V^3" in text
+    assert "cubic conductance" in text and "40 uA/V^3" in text
+
+    # At rest under a bias: the slope of g v + g3 v^3 where that is the bias.
+    one = Device(temperature=0.0)
+    one.add_cell("a", capacitance=1e-12, conductance=2e-6, cubic_conductance=4e-5, noise=1e-19, bias=1e-6)
+    (v,) = (root.real for root in np.roots([4e-5, 0, 2e-6, -1e-6]) if abs(root.imag) < 1e-9)
+    assert look_at(one).cells[0].time_constant == near(1e-12 / (2e-6 + 3 * 4e-5 * v**2), rel=1e-6)
     figure = draw_schematic(device)
     words = "\n".join(t.get_text() for axes in figure.axes for t in axes.texts)
     assert "B3" in words and "40 µA/V³" in words
