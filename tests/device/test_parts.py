@@ -6,10 +6,13 @@ Expected values come from closed forms and from equations written out here, neve
 import json
 import pickle
 import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import schemdraw.elements
 from click.testing import CliRunner
 from helpers import BOLTZMANN, T, m_matrix, near
 from recipes import code, recipe
@@ -28,6 +31,7 @@ from spu.device.hardware_file import hardware_from_dict, load_hardware
 from spu.device.imperfections import Detail
 from spu.device.lower import lower
 from spu.device.quantities import CELL_PARTS, COUPLER_PARTS, PARTS, Part, register_cell_part, register_coupler_part
+from spu.reports.diagram import _symbol
 from spu.reports.inspection import look_at
 from spu.reports.schematic import draw_schematic
 from spu.spice.netlist import netlist
@@ -233,6 +237,18 @@ def test_a_part_from_outside_leaves_everything_else_as_it_was(tmp_path):
     assert "leak" not in CELL_PARTS and "gyration" not in COUPLER_PARTS
 
 
+def test_the_command_line_knows_a_part_that_is_imported_first(parts, tmp_path):
+    parts.example().write(tmp_path / "device.json")
+    (tmp_path / "device.cir").write_text(netlist(parts.example()))
+    start = "from spu.cli import main; main()"
+    found = []
+    for code in (f"import {parts.__name__}; {start}", start):
+        command = [sys.executable, "-c", code, "predict", str(tmp_path), "--json"]
+        found.append(subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False))
+    assert json.loads(found[0].stdout)["covariance"][0][0] == near(written_out()[1][0, 0], rel=1e-9)
+    assert found[1].returncode != 0 and "has no quantity 'leak'" in found[1].stdout
+
+
 def test_clashes_are_refused_by_name(parts):
     leak = CELL_PARTS["leak"]
     loss = COUPLER_PARTS["lossy_capacitance"]
@@ -365,6 +381,13 @@ def test_tables_and_pictures_of_a_cubic_conductance(cubic, tmp_path):
     words = "\n".join(t.get_text() for axes in figure.axes for t in axes.texts)
     assert "B3" in words and "40 µA/V³" in words
     assert any(t.get_text() == "Boxes: i = g3 v³." for t in figure.texts)
+    element = CELL_PARTS["cubic_conductance"].elements[0]
+    assert isinstance(_symbol(element), schemdraw.elements.RBox)
+
+    class Marked(cubic.CubicConductance):
+        symbol = "Diode"
+
+    assert isinstance(_symbol(Marked("b3", ("a", "0"), "g3")), schemdraw.elements.Diode)
 
 
 def test_the_page_can_be_copied_into_one_file():
