@@ -134,7 +134,7 @@ def run_case(case: Case) -> Result:
     result.method = run.method
     members = len(case.laws)
     count = run.trajectories // members if run.interval else run.samples // members
-    paths = run.readouts.reshape(members, count, -1, run.readouts.shape[1])
+    paths = run.samples_kept.reshape(members, count, -1, len(run.variables))
     result.faults += plain_faults(run, paths, [law.centre for law in case.laws])
     if twice is not None:
         result.faults += _differences(run, twice, paths, again)
@@ -185,8 +185,8 @@ def _differences(run: Any, twice: Any, paths: np.ndarray, again: dict[str, Any])
     exact = every == 1  # else modes are lifted to cells in products of another shape, which round as they please
     size = np.abs(expected).max(axis=0, initial=0.0)
     if (
-        twice.readouts.shape != expected.shape
-        or (np.abs(twice.readouts - expected) > (0.0 if exact else 1e-13) * size).any()
+        twice.samples_kept.shape != expected.shape
+        or (np.abs(twice.samples_kept - expected) > (0.0 if exact else 1e-13) * size).any()
     ):
         faults.append(f"other readouts with {again}")
     return faults

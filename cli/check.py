@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from spu.base.errors import UsageError
-from spu.base.numbers import engineering, share, small
-from spu.reports.wording import (
-    CORNERS_NOTE,
-    IN_WORDS,
-    MOST_VARIABLES,
-    SURENESS_NOTE,
-    corner_table,
-    level_table,
-    messages,
-    moments_table,
-    moved_tables,
-    sureness_table,
-)
 
 from .common import (
     file_option,
@@ -31,16 +16,8 @@ from .common import (
     print_result,
     progress_words,
     seed_option,
-    table,
     warn,
 )
-
-if TYPE_CHECKING:
-    from spu.base.arrays import FloatArray
-    from spu.crosscheck.decks.changes import Changes
-    from spu.crosscheck.result import Check
-
-_MOST_EDITS = 20
 
 
 @click.command("check")
@@ -104,12 +81,12 @@ def command(
     Exit status 1: a level failed. 3: ngspice is missing (levels that need none still run).
     """  # noqa: D301 - click wants the control character
     from spu.base.names import suggest
-    from spu.crosscheck.result import LEVELS
+    from spu.crosscheck.levels import LEVELS
     from spu.spice.simulators import find_simulator
 
     for name in levels:
         if name not in LEVELS:
-            raise UsageError(f"no level {name!r}; {suggest(name, LEVELS)}")
+            raise UsageError(f"no level {name!r}; {suggest(name, list(LEVELS))}")
     find_simulator(simulator)
     for option, value in (("--accuracy", accuracy), ("--time-limit", time_limit)):
         if value is not None and not 0 < value < float("inf"):
@@ -140,114 +117,16 @@ def command(
         progress=progress,
     )
     if plot is not None and not result.covariances:
-        warn("no picture: of nonlinear cells only level noise gives covariances")
+        warn("no picture: no level that ran gives a covariance")
         plot = None
     if plot is not None:
-        from spu.reports.pictures.covariances import draw_check
         from spu.reports.pictures.figures import save
 
-        save(draw_check(result.variables, result.covariances, result.spectra), plot)
+        save(result.plot(), plot)
     if as_json:
-        print_result({**report(result), "plot": plot}, folder, "check")
+        print_result({**result.to_dict(), "plot": plot}, folder, "check")
     else:
-        click.echo(describe(result))
+        click.echo(str(result))
         if plot is not None:
             click.echo(f"picture: {plot}")
     return result.exit_status
-
-
-def report(result: Check) -> dict[str, Any]:
-    """Give the JSON object."""
-    return {
-        "verdict": result.verdict,
-        "simulator": result.simulator,
-        "levels": {
-            name: {
-                **level.data,
-                "verdict": level.verdict,
-                "error": level.error,
-                "tolerance": level.tolerance,
-                "false_alarm_rate": level.false_alarm_rate,
-                "detects": level.detects,
-                "seconds": level.seconds,
-                "message": level.message,
-            }
-            for name, level in result.levels.items()
-        },
-        "notes": result.notes,
-        "variables": result.variables,
-        "means": result.means,
-        "covariances": result.covariances,
-        "diagnosis": None if result.diagnosis is None else result.diagnosis.to_dict(),
-        "corners": [asdict(corner) for corner in result.corners],
-        "changes": None if result.changes is None else result.changes.to_dict(),
-    }
-
-
-def describe(result: Check) -> str:
-    """Lay the result out for people: notes, levels, corners, verdict."""
-    lines = [f"note: {note}" for note in result.notes]
-    if lines:
-        lines.append("")
-    lines += [table(*level_table(result), left=3), ""]
-    lines += messages(result)
-    lines += _sureness(result)
-    if result.changes is not None:
-        lines += ["", *_changes(result.changes, result.simulator)]
-    if result.covariances:
-        lines += ["", *_corners(result)]
-    if result.diagnosis is not None:
-        lines += ["", *(f"diagnosis: {line}" for line in result.diagnosis.lines)]
-    lines += ["", IN_WORDS[result.verdict]]
-    return "\n".join(lines)
-
-
-def _sureness(result: Check) -> list[str]:
-    """How often each level cries wolf, and what it sees."""
-    headers, rows = sureness_table(result)
-    return ["", table(headers, rows, left=4), f"  ({SURENESS_NOTE})"] if rows else []
-
-
-def _changes(changes: Changes, simulator: str) -> list[str]:
-    """What was edited, and what that did to the answer."""
-    how = {
-        "emulator": "found by the emulator, which read the netlist",
-    }.get(changes.source, f"found by {changes.source}, linearised at the operating point")
-    if changes.unconfirmed:
-        how += f"; {simulator} {'is missing and ' if simulator == 'ngspice' else ''}has not confirmed it"
-    if changes.reading_error is not None:
-        how += f"; {simulator} differs by {small(changes.reading_error)}"
-    lines = [f"what {changes.netlist} changed ({how}):"]
-    if changes.edits is not None:
-        lines += [f"  {edit}" for edit in changes.edits[:_MOST_EDITS]]
-        if len(changes.edits) > _MOST_EDITS:
-            lines.append(f"  and {len(changes.edits) - _MOST_EDITS} more lines")
-        if not changes.edits:
-            lines.append("  no element and no parameter")
-    lines += [f"  {remark}" for remark in changes.remarks[:_MOST_EDITS]]
-    for headers, rows in moved_tables(changes):
-        lines += ["", table(headers, rows)]
-    lines += ["", f"covariance changed by {share(changes.covariance_change)} in all (relative, Frobenius; of entries:"]
-    lines[-1] += " over the standard deviations)"
-    if changes.mean_change is not None:
-        lines.append(
-            f"mean changed by {share(changes.mean_change)} in all (relative; of entries: in standard deviations)"
-        )
-    lines.append(f"time constants, longest and shortest: {_times(changes.time_constants_before)} before, ")
-    lines[-1] += f"{_times(changes.time_constants)} after" if changes.time_constants is not None else "after: not known"
-    return lines
-
-
-def _times(constants: FloatArray) -> str:
-    return f"{engineering(float(constants[0]), 's')} and {engineering(float(constants[-1]), 's')}"
-
-
-def _corners(result: Check) -> list[str]:
-    """Means and variances of the corners side by side, and how far apart these are."""
-    lines = [table(*moments_table(result, MOST_VARIABLES))]
-    if len(result.variables) > MOST_VARIABLES:
-        lines.append(f"  (the {MOST_VARIABLES} of {len(result.variables)} variables that differ most)")
-    headers, rows = corner_table(result)
-    if rows:
-        lines += ["", table(headers, rows, left=2), f"  ({CORNERS_NOTE})"]
-    return lines

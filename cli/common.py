@@ -5,24 +5,23 @@ from __future__ import annotations
 import json
 import sys
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from spu.base.errors import OutputError, UsageError, clip
-from spu.base.numbers import engineering
+from spu.base.layout import MAX_TABLE_ROWS as MAX_TABLE_ROWS
+from spu.base.layout import facts as facts
+from spu.base.layout import table as table
 
 from .ending import print_object
 
 if TYPE_CHECKING:
-    from spu.emulator.results import CommonMode
     from spu.folder import Folder
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
-
-MAX_TABLE_ROWS = 40
 
 
 def folder_argument(function: AnyFunction) -> AnyFunction:
@@ -88,6 +87,14 @@ def _parsed(text: str | None, option: str, example: str, units: dict[str, float]
     return value
 
 
+def number_list(option: str, text: str) -> list[float]:
+    """Numbers between commas or blanks; not a number where there is none."""
+    try:
+        return [float(word) for word in text.replace(",", " ").split()] or [float("nan")]
+    except ValueError:
+        raise UsageError(f"{option} takes numbers, as in {option} 0.2,1,5, not {text!r}") from None
+
+
 def file_option(*names: str, metavar: str = "FILE", help: str) -> Callable[[AnyFunction], AnyFunction]:
     """Define an option that takes a path; whether it exists is for the verb to say."""
     return click.option(*names, type=click.Path(path_type=Path), metavar=metavar, help=help)
@@ -112,17 +119,6 @@ def print_result(data: Mapping[str, Any], folder: Folder, verb: str) -> None:
     if large:
         write_npz(file, large, f"spu_{verb}")
     print_json(rest)
-
-
-def statistics_json(stats: Any) -> dict[str, Any]:
-    """Give the keys that `predict` and `simulate` have in common, from `spu.emulator.results.Statistics`."""
-    keys = (
-        *("variables", "cells", "mean", "covariance", "target_mean", "target_covariance"),
-        *("voltage_mean", "voltage_covariance"),
-        *("relative_error", "covariance_relative_error", "mean_relative_error"),
-    )
-    common = stats.common_mode
-    return {**{key: getattr(stats, key) for key in keys}, "common_mode": common and common.to_dict()}
 
 
 def write_npz(file: Path, arrays: Mapping[str, Any], marker: str) -> None:
@@ -160,52 +156,6 @@ def refuse_npz(file: Path, marker: str) -> None:
 
 
 # --- for people ----------------------------------------------------------------------------
-
-
-def table(
-    headers: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    *,
-    left: int = 1,
-    limit: int | None = None,
-    count: int | None = None,
-    rest: str = "all with --json",
-) -> str:
-    """Lay out a table: the first ``left`` columns to the left, the others to the right.
-
-    Of ``count`` rows (those given, unless more) ``limit`` are shown; ``rest`` says where the others are.
-    """
-    count = len(rows) if count is None else count
-    shown = rows if limit is None else rows[:limit]
-    widths = [max(map(len, column)) for column in zip(headers, *shown, strict=True)]
-
-    def line(cells: Sequence[str]) -> str:
-        padded = (
-            cell.ljust(width) if k < left else cell.rjust(width)
-            for k, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        )
-        return ("  " + "  ".join(padded)).rstrip()
-
-    lines = [line(headers), line(["-" * width for width in widths]), *map(line, shown)]
-    if len(shown) < count:
-        lines.append(f"  ... and {count - len(shown)} more ({rest})")
-    return "\n".join(lines)
-
-
-def common_mode_table(common: CommonMode) -> str:
-    """Lay out both modes of the cells that are read in pairs."""
-    rms = [
-        [engineering(float(v), "V") for v in variance**0.5]
-        for variance in (common.variance, common.differential_variance)
-    ]
-    rows = list(zip(common.variables, *rms, strict=True))
-    return table(["per cell of", "common-mode rms", "differential rms"], rows, limit=MAX_TABLE_ROWS)
-
-
-def facts(pairs: Sequence[tuple[str, str]]) -> str:
-    """Lay out labelled lines."""
-    width = max(len(label) for label, _ in pairs)
-    return "\n".join(f"{label.ljust(width)}  {text}" for label, text in pairs)
 
 
 def warn(message: str) -> None:

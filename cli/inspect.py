@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spu.base.errors import UsageError, refuse_options
-from spu.base.numbers import engineering, plural
+from spu.base.numbers import plural
 from spu.reports.inspection import Look, about_problem, cell_table, coupler_table, look_at, time_constants
 
 from .common import MAX_TABLE_ROWS, file_option, folder_argument, json_option, print_result, table
 
 if TYPE_CHECKING:
     from spu.folder import Folder
-    from spu.studies.budget import Budget
 
 
 MOST_LISTED = 2000
@@ -87,7 +86,7 @@ def command(
     else:
         click.echo("\n" + "\n".join([*kind.say(prediction), time_constants(prediction)]))
         if made is not None:
-            click.echo(f"\n{_budget(made)}")
+            click.echo(f"\n{made}")
         if plot is not None:
             click.echo(f"picture: {plot}")
         if schematic is not None:
@@ -150,27 +149,3 @@ def _describe(folder: Folder, look: Look) -> str:
         shown = coupler_table(look.couplers)
         lines += ["", table(*shown, left=2, limit=MAX_TABLE_ROWS, count=look.coupler_count, rest=rest)]
     return "\n".join(lines)
-
-
-def _budget(budget: Budget) -> str:
-    """The lines of a budget, with what they add up to."""
-    from spu.device.imperfections import TABLES
-
-    units = {f"{name}.{key}": unit for name, keys in TABLES.items() for key, unit in keys.items()}
-    rows = []
-    for line in budget.lines:
-        value = "-" if line.value is None else engineering(line.value, units[line.effect])
-        rows.append([line.meaning, value, f"{line.norm:.2e}", f"{line.share:+.2e}"])
-    rows += [
-        ["sum of these", "-", "-", f"{budget.sum:+.2e}"],
-        ["rest: what they do to each other", "-", f"{budget.rest.norm:.2e}", f"{budget.rest.share:+.2e}"],
-        ["whole error", "-", f"{budget.relative_error:.2e}", f"{budget.relative_error:+.2e}"],
-    ]
-    against = "" if budget.against == "problem" else " against the same device with ideal parts"
-    return "\n".join(
-        [
-            f"error budget of the {budget.answer}{against} (relative, Frobenius):",
-            table(["effect", "value", "by itself", "share"], rows),
-            "by itself: each effect alone, all else ideal. share: its part along the whole error; shares add up.",
-        ]
-    )

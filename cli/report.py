@@ -90,8 +90,6 @@ def command(
             }
         )
     else:
-        from .check import describe
-
-        click.echo(describe(check))
+        click.echo(str(check))
         click.echo(f"report: {result.file}")
     return check.exit_status

@@ -173,15 +173,25 @@ _HOME = {
 """Where each public name lives: imported on first use, so that ``import spu`` costs next to nothing."""
 
 
-def _notebook(shown: object) -> str:
-    return str(importlib.import_module("spu.reports.notebook").html(shown))
+def _notebook(shown: object) -> str | None:
+    found: str | None = importlib.import_module("spu.reports.notebook").html(shown)
+    return found
+
+
+def _text(result: object) -> str | None:
+    found: str | None = importlib.import_module("spu.reports.texts").text(result)
+    return found
+
+
+def _picture(result: object) -> Any:
+    return importlib.import_module("spu.reports.pictures.results").picture(result)
 
 
 def _opened(path: str | Path) -> Any:
     return importlib.import_module("spu.folder").read_folder(path)
 
 
-display.show = _notebook
+display.show, display.say, display.draw = _notebook, _text, _picture
 opener.open_path = _opened
 
 

@@ -15,19 +15,20 @@ from spu.base.arrays import FloatArray
 from spu.base.errors import UsageError
 from spu.circuit.circuit import Circuit
 from spu.circuit.elements import VoltageSource
-from spu.crosscheck.decks.changes import Changes, Edited
+from spu.crosscheck.decks.changes import Changes
 from spu.crosscheck.decks.taps import Fixture
-from spu.emulator.dynamics import device_law
+from spu.device.device import Device
+from spu.emulator.dynamics import Dynamics, LangevinDynamics, LinearDynamics, dynamics, langevin_of, linear
 from spu.emulator.laws.large import LARGE
 from spu.emulator.laws.sensitivity import Perturbed, Sensitivities, perturbed, sensitivities
 from spu.emulator.laws.spectra import telling
 from spu.emulator.laws.stationary import Stationary
-from spu.emulator.laws.timing import Timing, timing
+from spu.emulator.laws.timing import Timing
 from spu.emulator.laws.welch import Estimate
-from spu.problems.problem import QuadraticProblem
+from spu.problems.problem import Problem, quadratic
 from spu.spice.deck import Deck
 from spu.spice.dialects.dialect import noise_element
-from spu.spice.names import cell_node, noise_resistor
+from spu.spice.names import cell_node, noise_resistor, probe_vectors
 from spu.spice.reader import Choices, ReadNetlist
 from spu.spice.reader.noise import plain_path
 from spu.spice.simulators.analyses import Analysis
@@ -61,6 +62,48 @@ class Sweep:
 
 
 @dataclass(frozen=True, eq=False)
+class Curve:
+    """A transfer curve: where the simulator's circuit comes to rest under a current into one cell.
+
+    Attributes
+    ----------
+    cell:
+        Its name.
+    currents:
+        (k,) A.
+    voltages:
+        (k, p) V of the probes.
+    """
+
+    cell: str
+    currents: FloatArray
+    voltages: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class ReplayedPath:
+    """What a waveform of the noise sources made of the probes, in the simulator and in the emulator.
+
+    Attributes
+    ----------
+    waveform:
+        (k + 1, m) V, joined by straight lines.
+    interval:
+        s, from one of its values to the next.
+    every:
+        Of the instants, how many there are from one voltage below to the next.
+    voltages, exact:
+        (q + 1, p) V: the simulator's, at the finest steps that it took, and the emulator's.
+    """
+
+    waveform: FloatArray
+    interval: float
+    every: int
+    voltages: FloatArray
+    exact: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
 class Moments:
     """Moments of the simulator's noise transient, and what they are made of; volts.
 
@@ -70,12 +113,12 @@ class Moments:
         (p, p) and (p,): of ngspice's voltages at the sample instants; the covariance is about the known mean.
     response_covariance, response_mean:
         Of the emulator's response to the very noise that ngspice drew: the difference is its finite steps'.
-    predicted:
-        (p, p) covariance under sampled and held noise; the mean is the device's.
+    predicted, predicted_mean:
+        (p, p) and (p,) under sampled and held noise.
     covariance_variance, mean_variance:
         (p, p), (p,): by how much the response's moments scatter about the predicted ones.
     white:
-        (p, p) covariance under white noise, the device's own.
+        (p, p) covariance under white noise, the device's own; None where it is not known.
     effective_samples:
         Independent samples that would know the covariance as well.
     """
@@ -85,9 +128,10 @@ class Moments:
     response_covariance: FloatArray
     response_mean: FloatArray
     predicted: FloatArray
+    predicted_mean: FloatArray
     covariance_variance: FloatArray
     mean_variance: FloatArray
-    white: FloatArray
+    white: FloatArray | None
     effective_samples: float
 
     @property
@@ -98,7 +142,7 @@ class Moments:
     @property
     def sampling_bias(self) -> float:
         """What sampling the noise does to the covariance, Frobenius, relative to the white one."""
-        return _share(self.predicted - self.white, self.white)
+        return 0.0 if self.white is None else _share(self.predicted - self.white, self.white)
 
     @property
     def finite_steps(self) -> float:
@@ -118,7 +162,7 @@ class Context:
     Attributes
     ----------
     circuit, problem:
-        What the emulator runs (of the device, not of the deck), and what it is for.
+        What the emulator runs (of the device, not of the deck), and what it is for, a problem of any kind.
     compiled:
         Statistics stored by the compiler (arrays by name), or None.
     deck:
@@ -140,6 +184,8 @@ class Context:
         Found by the simulator, in volts: filled by levels.
     sweep:
         What level ``ac`` measured, once it ran.
+    curves, paths:
+        Of circuits without transfer functions, what levels ``op`` and ``replay`` measured.
     welch:
         Spectra of the cells `shown` that level ``noise`` saw, and what was expected of them.
     transient:
@@ -151,13 +197,18 @@ class Context:
         Of a netlist from elsewhere: how it was read, and what is added to it, once ``deck`` was read, which has it.
     choices:
         Of a netlist that was imported, with which it was read.
-    edited, changes:
-        What is known of the deck as the emulator reads it, and what level ``answer`` found where that is not the
-        device, or the deck not its own.
+    device:
+        What the circuit was made of; None of one that was read from a netlist.
+    own, original:
+        Whether ``deck`` is the device's own; else that one, where there is one.
+    changes:
+        What level ``answer`` found where the deck is not its own, or not the device.
+    notes:
+        What the reader should know besides.
     """
 
     circuit: Circuit
-    problem: QuadraticProblem | None
+    problem: Problem | None
     compiled: dict[str, Any] | None
     deck: Deck | None
     accuracy: float | None = None
@@ -174,40 +225,61 @@ class Context:
     sweep: Sweep | None = None
     transient: Moments | None = None
     welch: tuple[Estimate, NDArray[np.complex128]] | None = None
+    curves: list[Curve] = field(default_factory=list)
+    paths: list[ReplayedPath] = field(default_factory=list)
     ensemble: tuple[Stationary, ...] = ()
-    edited: Edited | None = None
     read: ReadNetlist | None = None
     choices: Choices | None = None
     fixture: Fixture | None = None
+    device: Device | None = None
+    own: bool = True
+    original: Deck | None = None
     changes: Changes | None = None
+    notes: list[str] = field(default_factory=list)
 
-    @cached_property
-    def law(self) -> Stationary:
-        """Its stationary law.
+    @property
+    def dynamics(self) -> Dynamics:
+        """What the circuit does in time."""
+        return dynamics(self.circuit)
+
+    @property
+    def linear(self) -> LinearDynamics:
+        """The same, for what only linear circuits have; refuses others."""
+        return linear(self.circuit)
+
+    @property
+    def langevin(self) -> LangevinDynamics:
+        """The same by its Langevin equation; refuses what has none."""
+        return langevin_of(self.circuit)
+
+    def require(self) -> None:
+        """Refuse what cannot be checked.
 
         Raises
         ------
         CircuitError
-            If a probe sees white noise directly.
+            If the circuit has no equation, or a probe sees white noise directly.
         UsageError
-            If the network is too large to be compared entry by entry.
+            If it is too large to be compared entry by entry.
         """
-        law = device_law(self.circuit)
-        law.voltage_covariance  # noqa: B018 - refuses what has none, before anything else stumbles
-        if not isinstance(law, Stationary) or (self.problem is not None and self.problem.sparse):
+        self.dynamics.require()
+        posed = quadratic(self.problem)
+        if not self.dynamics.whole or (posed is not None and posed.sparse):
             raise UsageError(
                 f"check compares whole matrices: at most {LARGE} states and a dense problem; this network has "
-                f"{law.sde.E.shape[0]} states (predict and simulate take it)"
+                f"{self.dynamics.states} states (predict and simulate take it)"
             )
-        return law
+
+    @cached_property
+    def law(self) -> Stationary:
+        """The stationary law of a linear circuit; raises as `require`."""
+        self.linear.require()
+        self.require()
+        return self.linear.dense
 
     def run(self, deck: str, *analyses: Analysis, folder: Path | None = None) -> list[dict[str, NDArray[Any]]]:
         """Have the simulator run the text of a deck; as `Simulator.run`, within the time limit of the check."""
         return self.simulator.run(deck, analyses, time_limit=self.time_limit, folder=folder)
-
-    def require(self) -> None:
-        """Refuse a circuit that has no stationary law; raises as `law`."""
-        self.law  # noqa: B018
 
     @cached_property
     def perturbed(self) -> list[Perturbed]:
@@ -227,7 +299,7 @@ class Context:
     @cached_property
     def timing(self) -> Timing:
         """Its time scales."""
-        return timing(self.law)
+        return self.linear.timing
 
     @property
     def own_deck(self) -> Deck | None:
@@ -239,6 +311,8 @@ class Context:
         """Names of the probe voltages in the flattened netlist."""
         if self.fixture is not None:
             return self.fixture.vectors
+        if self.device is not None:
+            return probe_vectors(self.circuit)
         return tuple(cell_node(name).lower() for name in self.circuit.probes)
 
     @cached_property
@@ -258,9 +332,8 @@ class Context:
 
     @property
     def rms(self) -> FloatArray:
-        """(p,) standard deviations of the probes, V; 1 where there is no noise at all."""
-        rms = np.sqrt(np.diag(self.law.voltage_covariance))
-        return np.where(rms > 0, rms, rms.max() if rms.max() > 0 else 1.0)
+        """(p,) how far the probes move, V; 1 where there is no noise at all."""
+        return self.dynamics.rms
 
     @cached_property
     def deaf_at_dc(self) -> bool:
@@ -293,19 +366,19 @@ class Context:
 
     @property
     def from_zero(self) -> bool:
-        """Whether transients start from zero (``uic``): the operating point is undetermined."""
-        return self.law.sde.conserved
+        """Whether transients start from zero (``uic``)."""
+        return self.dynamics.from_zero
 
     @property
-    def start(self) -> FloatArray | None:
-        """(n,) deviation of the emulator's state from its mean where the simulator's transients start."""
-        return -self.law.dense.mean if self.from_zero else None
+    def charged(self) -> bool:
+        """Whether constant sources charge the circuit from zero first, which drowns noise, and can be taken off."""
+        return self.dynamics.additive and self.from_zero and bool(np.abs(self.dynamics.rest).max(initial=0.0) > 0)
 
     def step(self, interval: float, limit: int) -> float:
         """Step limit, s: ``interval / limit``, or the same share of 0.3 / w of the fastest ringing mode that is seen.
 
         Modes that do not ring (overdamped ones) may be faster: a stiff integrator steps over them.
         """
-        ringing = float(np.abs(self.law.seen.imag).max(initial=0.0))
+        ringing = self.dynamics.ringing
         base = min(interval, 0.3 / ringing) if ringing > 0 else interval
         return max(base, interval / 64.0) / limit

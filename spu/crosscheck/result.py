@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spu.base.arrays import FloatArray
-from spu.base.display import Shown
+from spu.base.display import Result
 from spu.crosscheck.decks.changes import Changes
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Corner:
-    """One pair of corners, one quantity; all sizes are Frobenius norms, relative to the first corner's.
+    """One pair of what a check compares, one quantity; all sizes are Frobenius norms, relative to the first one's.
 
     Attributes
     ----------
@@ -101,8 +101,8 @@ class Corner:
     within: bool
 
 
-@dataclass(frozen=True, eq=False)
-class Check(Shown):
+@dataclass(frozen=True, eq=False, repr=False)
+class Check(Result):
     """The outcome of a check.
 
     Attributes
@@ -114,13 +114,15 @@ class Check(Shown):
     variables:
         Names for the arrays below.
     means, covariances:
-        In problem units, (p,) and (p, p), by corner: ``ideal`` (absent without a problem),
+        In problem units, (p,) and (p, p), by corner: ``ideal`` (absent without a problem whose moments are known),
         ``emulator``, ``ngspice`` (mean from ``op``, covariance from ``ac``) and ``ngspice
-        transient`` (both from ``noise``, with its scatter); absent unless their levels ran.
+        transient`` (both from ``noise``, with its scatter); absent unless their levels ran. Of nonlinear cells
+        ``emulator`` is the exact law, or where none is known its own runs, and ``ngspice`` what ``noise`` found.
     notes:
         What the reader should know besides (a deck written for another device...).
-    corners:
-        How far ideal model, emulator and ngspice lie apart, pairwise, and what of that was predicted.
+    comparisons:
+        How far ideal model, emulator and ngspice lie apart, pairwise, and what of that was predicted; ``corners`` is
+        another name for it.
     changes:
         How an edited netlist differs from the device's own, in text and in the answer; None where none was given.
     diagnosis:
@@ -128,7 +130,7 @@ class Check(Shown):
     spectra:
         Of a few telling cells, by emulator and ngspice; of an ensemble those of the first programming.
     simulator:
-        What ran the netlist. Where it is another, its name stands for ``ngspice`` in the names of corners.
+        What ran the netlist. Where it is another, its name stands for ``ngspice`` in the names above.
     """
 
     levels: dict[str, Level]
@@ -136,11 +138,18 @@ class Check(Shown):
     means: dict[str, FloatArray]
     covariances: dict[str, FloatArray]
     notes: tuple[str, ...] = ()
-    corners: tuple[Corner, ...] = ()
+    comparisons: tuple[Corner, ...] = ()
     changes: Changes | None = None
     diagnosis: Diagnosis | None = None
-    spectra: Spectra | None = field(repr=False, default=None)
+    spectra: Spectra | None = None
     simulator: str = "ngspice"
+
+    in_short = ("verdict", "variables")
+
+    @property
+    def corners(self) -> tuple[Corner, ...]:
+        """`comparisons`."""
+        return self.comparisons
 
     @property
     def verdict(self) -> str:
@@ -154,6 +163,34 @@ class Check(Shown):
         if any(level.verdict == "fail" for level in self.levels.values()):
             return 1
         return max((level.exit_status for level in self.levels.values()), default=0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``--json`` prints, but for names of files: arrays stay arrays."""
+        return {
+            "verdict": self.verdict,
+            "simulator": self.simulator,
+            "levels": {
+                name: {
+                    **level.data,
+                    "verdict": level.verdict,
+                    "error": level.error,
+                    "tolerance": level.tolerance,
+                    "false_alarm_rate": level.false_alarm_rate,
+                    "detects": level.detects,
+                    "seconds": level.seconds,
+                    "message": level.message,
+                }
+                for name, level in self.levels.items()
+            },
+            "notes": self.notes,
+            "variables": self.variables,
+            "means": self.means,
+            "covariances": self.covariances,
+            "diagnosis": None if self.diagnosis is None else self.diagnosis.to_dict(),
+            "comparisons": (pairs := [asdict(pair) for pair in self.comparisons]),
+            "corners": pairs,
+            "changes": None if self.changes is None else self.changes.to_dict(),
+        }
 
     def worst_variables(self, limit: int) -> list[int]:
         """Indices of the variables: all in order, or the ``limit`` of them where the corners differ most."""

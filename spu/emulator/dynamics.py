@@ -42,10 +42,18 @@ class Dynamics(ABC):
         Whose it is; nothing of it changes.
     name, words:
         Of this kind: for registers, and for people (what is not ``for linear devices``...).
+    exact:
+        Whether `respond` makes no error in its steps, so that finer ones change nothing.
+    additive:
+        Whether responses add up: what constant sources do can be taken off.
+    ringing:
+        The fastest ringing that the probes see, rad/s; 0 of none.
     """
 
     name: ClassVar[str]
     words: ClassVar[str]
+    exact: ClassVar[bool] = False
+    additive: ClassVar[bool] = False
 
     def __init__(self, circuit: Circuit) -> None:
         self.circuit = circuit
@@ -72,6 +80,16 @@ class Dynamics(ABC):
 
     @property
     @abstractmethod
+    def states(self) -> int:
+        """Unknowns of the equation."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether all entries of its covariance are there to be compared."""
+        return True
+
+    @property
+    @abstractmethod
     def rest(self) -> FloatArray:
         """(p,) V: where the probes are without noise."""
 
@@ -79,6 +97,11 @@ class Dynamics(ABC):
     @abstractmethod
     def has_rest(self) -> bool:
         """Whether a simulator's operating point shows that."""
+
+    @property
+    @abstractmethod
+    def from_zero(self) -> bool:
+        """Whether a simulator's transients start from zero, as its operating point is not where they are to start."""
 
     @property
     @abstractmethod
@@ -92,8 +115,21 @@ class Dynamics(ABC):
 
     @property
     @abstractmethod
+    def fastest(self) -> float:
+        """A time in which the probes move little, s: a waveform need not change sooner to move all that there is."""
+
+    @property
+    @abstractmethod
     def sample_time(self) -> float:
         """Of noise sources in a transient, s."""
+
+    @property
+    def ringing(self) -> float:
+        return 0.0
+
+    def centre(self, path: FloatArray) -> FloatArray:
+        """(p,) V: about which the size of a path (k, p) is taken; its own mean where no other is known."""
+        return np.asarray(path.mean(axis=0))
 
     @abstractmethod
     def moments(self) -> tuple[FloatArray, FloatArray] | None:
@@ -119,6 +155,8 @@ class LinearDynamics(Dynamics):
 
     name = "linear"
     words = "linear devices"
+    exact = True
+    additive = True
 
     @classmethod
     def takes(cls, circuit: Circuit) -> bool:
@@ -154,12 +192,24 @@ class LinearDynamics(Dynamics):
         self.law.voltage_covariance  # noqa: B018 - refuses a probe that sees white noise directly
 
     @property
+    def states(self) -> int:
+        return int(self.sde.E.shape[0])
+
+    @property
+    def whole(self) -> bool:
+        return isinstance(self.law, Stationary)
+
+    @property
     def rest(self) -> FloatArray:
         return self.law.voltage_mean
 
     @property
     def has_rest(self) -> bool:
         return not self.sde.conserved
+
+    @property
+    def from_zero(self) -> bool:
+        return bool(self.sde.conserved)
 
     @property
     def rms(self) -> FloatArray:
@@ -171,8 +221,19 @@ class LinearDynamics(Dynamics):
         return self.law.slowest
 
     @property
+    def fastest(self) -> float:
+        return 0.3 / self.timing.reference
+
+    @property
     def sample_time(self) -> float:
         return self.timing.sample_time
+
+    @property
+    def ringing(self) -> float:
+        return float(np.abs(self.dense.seen.imag).max(initial=0.0))
+
+    def centre(self, path: FloatArray) -> FloatArray:
+        return self.rest
 
     def moments(self) -> tuple[FloatArray, FloatArray] | None:
         if len(self.law.voltage_mean) > LARGE:
@@ -187,6 +248,9 @@ class LinearDynamics(Dynamics):
         if start is None and self.sde.conserved:  # transients start from zero
             start = -self.dense.dense.mean
         return propagate.respond(self.dense.dense, waveform, interval, hold=hold, start=start)
+
+
+_UNKNOWN = "more than a few units are coupled, and not quadratic: only sampling tells their moments"
 
 
 class LangevinDynamics(Dynamics):
@@ -250,12 +314,20 @@ class LangevinDynamics(Dynamics):
         self.equation  # noqa: B018
 
     @property
+    def states(self) -> int:
+        return self.equation.n * (1 if self.equation.mass is None else 2)
+
+    @property
     def rest(self) -> FloatArray:
         return self.equation.sense @ self.rest_state
 
     @property
     def has_rest(self) -> bool:
         return has_rest(self.equation)
+
+    @property
+    def from_zero(self) -> bool:
+        return True
 
     @property
     def rms(self) -> FloatArray:
@@ -266,21 +338,27 @@ class LangevinDynamics(Dynamics):
         return self.timing.slowest
 
     @property
+    def fastest(self) -> float:
+        return self.timing.fastest
+
+    @property
     def sample_time(self) -> float:
         return self.timing.sample_time
 
     @property
     def solvable(self) -> bool:
         """Whether the moments of the law are known."""
-        return self.theta is not None and self.network.solvable
+        try:
+            return self.theta is not None and self.network.solvable
+        except CircuitError as error:  # a law, and not that of one network
+            self.why_no_law = error.message
+            return False
 
     @property
     def why(self) -> str:  # type: ignore[override]
         """Why the moments are not known; empty where they are."""
-        if self.theta is None:
-            return self.why_no_law
-        if not self.network.solvable:
-            return "more than a few units are coupled, and not quadratic: only sampling tells their moments"
+        if not self.solvable:
+            return self.why_no_law or _UNKNOWN
         return ""
 
     def moments(self) -> tuple[FloatArray, FloatArray] | None:

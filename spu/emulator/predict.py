@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from spu.base.arrays import FloatArray
-from spu.base.display import Shown
+from spu.base.display import Result
 from spu.base.errors import UsageError, refuse_options
 from spu.device.subject import Subject, circuits, subject_of
 from spu.emulator.dynamics import (
@@ -22,6 +22,7 @@ from spu.emulator.dynamics import (
     slowest,
 )
 from spu.emulator.equations.langevin import Langevin
+from spu.emulator.labelled import SQUARES, UNITS, Labels
 from spu.emulator.laws.large import LARGE, SparseStationary
 from spu.emulator.laws.law import Law
 from spu.emulator.laws.rest import time_constants
@@ -29,11 +30,14 @@ from spu.emulator.laws.stationary import Stationary
 from spu.emulator.results import Statistics, compare, merge
 from spu.problems.problem import Problem, QuadraticProblem, quadratic
 
+if TYPE_CHECKING:
+    import xarray
+
 __all__ = ["NetworkPrediction", "Prediction", "predict", "predict_network"]
 
 
-@dataclass(frozen=True, eq=False)
-class Prediction(Statistics, Shown):
+@dataclass(frozen=True, eq=False, repr=False)
+class Prediction(Statistics):
     """Exact statistics.
 
     Attributes
@@ -46,14 +50,38 @@ class Prediction(Statistics, Shown):
         Of each programming of an ensemble; of other devices the one.
     """
 
-    law: Law = field(repr=False)
+    law: Law
     band: tuple[float, float] | None = None
-    laws: tuple[Law, ...] = field(repr=False, default=())
+    laws: tuple[Law, ...] = ()
+
+    in_short = ("variables", "relative_error", "band")
 
     @property
     def time_constants(self) -> FloatArray:
         """(states,) ``-1/Re(lambda)``, s, longest first, of the slowest programming; found when first asked for."""
         return slowest(self.laws).time_constants
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``--json`` prints, but for names of files: arrays stay arrays."""
+        poles = self.law.poles
+        return {
+            **super().to_dict(),
+            "time_constants": self.time_constants,
+            "poles": np.column_stack([poles.real, poles.imag]).tolist(),
+            "band": self.band,
+        }
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Means, covariances and time constants as labelled arrays (`spu.emulator.labelled`).
+
+        Raises
+        ------
+        UsageError
+            If xarray is not installed.
+        """
+        found = self.labels(band=self.band)
+        found.array("time_constants", ("mode",), self.time_constants, "s")
+        return found.dataset()
 
 
 def predict(
@@ -95,10 +123,16 @@ def predict_linear(
 
 
 def _predict_linear(found: Sequence[Dynamics], problem: Problem | None, band: tuple[float, float] | None) -> Prediction:
-    laws = [cast(LinearDynamics, each).law for each in found]
+    return predicted([cast(LinearDynamics, each).law for each in found], quadratic(problem), band=band)
+
+
+def predicted(
+    laws: Sequence[Law], problem: QuadraticProblem | None, *, band: tuple[float, float] | None = None
+) -> Prediction:
+    """`predict` for the known laws of all programmings."""
     if len(laws) == 1:
-        return prediction(laws[0], quadratic(problem), band=band)
-    return merged_prediction(laws, quadratic(problem), band=band)
+        return prediction(laws[0], problem, band=band)
+    return merged_prediction(laws, problem, band=band)
 
 
 def _predict_langevin(
@@ -138,8 +172,8 @@ def prediction(law: Law, problem: QuadraticProblem | None, *, band: tuple[float,
     return Prediction(**found, law=law, band=band, laws=(law,))
 
 
-@dataclass(frozen=True, eq=False)
-class NetworkPrediction(Shown):
+@dataclass(frozen=True, eq=False, repr=False)
+class NetworkPrediction(Result):
     """What is known exactly of a device of nonlinear cells.
 
     Attributes
@@ -158,6 +192,8 @@ class NetworkPrediction(Shown):
         (n,) s, of small deviations from it, longest first; inertial equations have 2 n.
     coordinate, heat:
         ``voltage``, ``charge`` or ``flux``; what the potential is, in words.
+    dynamics:
+        What the device does in time.
     """
 
     variables: tuple[str, ...]
@@ -171,7 +207,46 @@ class NetworkPrediction(Shown):
     time_constants: FloatArray
     coordinate: str
     heat: str
-    equation: Langevin = field(repr=False)
+    dynamics: LangevinDynamics
+
+    in_short = ("variables", "theta", "why")
+
+    @property
+    def equation(self) -> Langevin:
+        """The Langevin equation."""
+        return self.dynamics.equation
+
+    @property
+    def time_unit(self) -> float | None:
+        """Seconds that one unit of the problem's time takes; None where there is no problem."""
+        return None if self.dynamics.scales is None else self.dynamics.second
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``--json`` prints, but for names of files: arrays stay arrays."""
+        keys = (
+            *("variables", "mean", "covariance", "third", "fourth", "theta", "why", "rest", "time_constants"),
+            *("coordinate", "heat", "time_unit"),
+        )
+        return {**{key: getattr(self, key) for key in keys}, "cells": self.equation.names}
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Moments, the state at rest and time constants as labelled arrays (`spu.emulator.labelled`).
+
+        Raises
+        ------
+        UsageError
+            If xarray is not installed.
+        """
+        keys = ("theta", "why", "coordinate", "heat", "time_unit")
+        found = Labels(**{key: getattr(self, key) for key in keys})
+        found.names("variable", self.variables)
+        found.array("mean", ("variable",), self.mean, UNITS)
+        found.array("covariance", ("variable", "variable_"), self.covariance, SQUARES)
+        found.array("third", ("variable",), self.third, f"{UNITS}^3")
+        found.array("fourth", ("variable",), self.fourth, f"{UNITS}^4")
+        found.array("rest", ("variable",), self.rest, UNITS)
+        found.array("time_constants", ("mode",), self.time_constants, "s")
+        return found.dataset()
 
 
 def predict_network(subject: Subject) -> NetworkPrediction:
@@ -208,5 +283,5 @@ def network_prediction(found: LangevinDynamics) -> NetworkPrediction:
         time_constants(equation, found.rest_state),
         equation.coordinate,
         equation.energy,
-        equation,
+        found,
     )

@@ -10,8 +10,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from spu.base.arrays import FloatArray, IntArray, Matrix
+from spu.base.display import Result
 from spu.base.sparse import known_congruence
 from spu.circuit.readout import Readout
+from spu.emulator.labelled import SQUARES, UNITS, Labels
 from spu.emulator.laws.law import Law
 from spu.problems.answers import COVARIANCE, MEAN, Answer
 
@@ -100,8 +102,8 @@ def common_mode(readout: Readout, voltage_mean: FloatArray, voltage_covariance: 
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Statistics:
+@dataclass(frozen=True, eq=False, repr=False)
+class Statistics(Result):
     """Mean and covariance of a device in problem units and in volts, and how far from the target.
 
     Attributes
@@ -138,6 +140,29 @@ class Statistics:
     relative_error: float | None
     answer: Answer | None
     common_mode: CommonMode | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``--json`` prints, but for names of files: arrays stay arrays."""
+        keys = (
+            *("variables", "cells", "mean", "covariance", "target_mean", "target_covariance"),
+            *("voltage_mean", "voltage_covariance"),
+            *("relative_error", "covariance_relative_error", "mean_relative_error"),
+        )
+        common = self.common_mode
+        return {**{key: getattr(self, key) for key in keys}, "common_mode": common and common.to_dict()}
+
+    def labels(self, **attributes: Any) -> Labels:
+        """Means and covariances with the names of their dimensions."""
+        errors = ("relative_error", "covariance_relative_error", "mean_relative_error")
+        found = Labels(**{key: getattr(self, key) for key in errors}, **attributes)
+        found.names("variable", self.variables)
+        found.names("cell", self.cells)
+        for prefix in ("", "target_"):
+            found.array(f"{prefix}mean", ("variable",), getattr(self, f"{prefix}mean"), UNITS)
+            found.array(f"{prefix}covariance", ("variable", "variable_"), getattr(self, f"{prefix}covariance"), SQUARES)
+        found.array("voltage_mean", ("cell",), self.voltage_mean, "V")
+        found.array("voltage_covariance", ("cell", "cell_"), self.voltage_covariance, "V^2")
+        return found
 
 
 def compare(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -38,7 +39,7 @@ def simulate(
     times: ArrayLike | None = None,
     scheme: str | None = None,
     start: ArrayLike | str | None = None,
-    inputs: tuple[ArrayLike, ArrayLike] | None = None,
+    inputs: tuple[ArrayLike, ArrayLike] | str | Path | None = None,
     heat: bool = False,
     coarse: int | None = None,
     problem: Problem | None = None,
@@ -72,7 +73,7 @@ def simulate(
         number of trajectories). A numpy Generator gives one, None is another one each time; the result says which.
     trace:
         Of linear devices: keep every so-manieth readout of each trajectory in ``readouts``; 0 keeps none. By default
-        all, or as many as make `spu.emulator.runs.sampling.FEW_NUMBERS`.
+        all, or as many as make `spu.emulator.runs.sampling.FEW_NUMBERS`. (Networks keep what is read at ``times``.)
     lags:
         Of linear devices: autocovariances up to this many readouts apart.
     threads:
@@ -102,7 +103,8 @@ def simulate(
         velocities) from the stationary law at the first inputs, of units that are not coupled or all quadratic.
     inputs:
         Instants (m,) and inputs I (m, p) then, problem units: straight lines between, constant
-        before and after; an instant given twice is a jump. The device's own unless given.
+        before and after; an instant given twice is a jump. Or a .csv file of them, with the columns ``time`` and the
+        names of units. The device's own unless given.
     heat:
         Book heat and work, and the entropy production (`spu.emulator.laws.entropy`); its total where the start is
         ``"equilibrium"``.
@@ -222,6 +224,7 @@ def _simulate_langevin(
     options: dict[str, Any],
     common: dict[str, Any],
 ) -> NetworkSimulation:
+    options["trace"] = options["trace"] or None  # 0 asks for no path, and there is none: what is read is kept
     refuse_options("networks (see times and trajectories)", {name: options.pop(name) for name in _LINEAR})
     options |= {
         "trajectories": TRAJECTORIES if options["trajectories"] is None else options["trajectories"],
@@ -250,7 +253,7 @@ def simulate_network(
     step: float | None = None,
     scheme: str | None = None,
     start: ArrayLike | str = 0.0,
-    inputs: tuple[ArrayLike, ArrayLike] | None = None,
+    inputs: tuple[ArrayLike, ArrayLike] | str | Path | None = None,
     heat: bool = False,
     seed: Seed = 0,
     coarse: int = 1,

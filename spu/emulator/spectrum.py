@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from spu.base.arrays import FloatArray
 from spu.base.errors import InputError
 from spu.device.subject import Subject
 from spu.emulator.dynamics import all_linear
 from spu.emulator.laws.spectra import PEAKS, Spectrum, densities, hold_integral, spectrum_frequencies
 
-__all__ = ["spectrum"]
+__all__ = ["noise_densities", "spectrum"]
 
 
 def spectrum(
@@ -62,3 +63,21 @@ def spectrum(
         for law, T, density in zip(laws, maps, spectra, strict=True):
             hold_integral(law, points, density, T)
     return Spectrum(chosen, points, np.asarray(np.mean(spectra, axis=0)), laws, maps)
+
+
+def noise_densities(subject: Subject) -> tuple[tuple[str, ...], FloatArray, FloatArray]:
+    """Exact one-sided noise densities of all cells: n names, (f,) Hz, and (f, n) V^2/Hz.
+
+    Of an ensemble those of the first programming.
+
+    Raises
+    ------
+    UsageError
+        If the circuit is not linear, is too large for its modes to be known, or all its spectra are flat.
+    """
+    law = all_linear(subject, "there are no spectra")[0].dense
+    frequencies = spectrum_frequencies(law.poles)
+    # A few at a time: each brings a whole matrix, of which only the diagonal is kept.
+    parts = np.array_split(frequencies, max(1, len(frequencies) // 32))
+    densities = np.concatenate([np.einsum("kii->ki", law.spectrum(part)).real for part in parts])
+    return tuple(law.sde.probes), frequencies, densities

@@ -25,10 +25,13 @@ class Answer(ABC):
         As messages and JSON say it: "its NAME misses the problem's by 0.1".
     moment : {"covariance", "mean"}
         Which of the two it is read from, or mostly.
+    moments : tuple of str
+        Those that are answers as they stand; none where it only follows from them.
     """
 
     name: str
     moment: str = "covariance"
+    moments: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
@@ -69,6 +72,7 @@ class _Moment(Answer):
 
     def __init__(self, name: str) -> None:
         self.name = self.moment = name
+        self.moments = (name,)
 
     def of(self, mean: FloatArray, covariance: Matrix) -> Matrix:
         return mean if self.deterministic else covariance
@@ -85,6 +89,7 @@ class _Law(Answer):
     """Of a network all of its stationary law, as far as moments say it: the mean, then the covariance, row by row."""
 
     name = "law"
+    moments = ("covariance", "mean")
 
     def of(self, mean: FloatArray, covariance: Matrix) -> Matrix:
         return np.concatenate([np.ravel(mean), np.ravel(np.asarray(covariance))])

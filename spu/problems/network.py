@@ -318,6 +318,10 @@ class ThermodynamicNetwork(Problem):
             covariance[np.ix_(group, group)] = (deviation * weights[:, None]).T @ deviation
         return mean, covariance
 
+    def exact_moments(self) -> tuple[FloatArray, FloatArray] | None:
+        """`moments`; None where they are not known."""
+        return self.moments() if self.solvable else None
+
     def central_moments(self, order: int = 4) -> FloatArray:
         """Stationary central moments of each unit, orders 2 to ``order``: (order - 1, n). As `moments`."""
         found = np.zeros((order - 1, self.n))

@@ -66,6 +66,10 @@ class Problem(ABC):
         """What is legitimate but will not work well; one sentence each."""
         return ()
 
+    def exact_moments(self) -> tuple[FloatArray, AnyMatrix] | None:
+        """Mean (n,) and covariance (n, n) of the samples that are asked for; None where they are not known."""
+        return None
+
     def posed(self) -> dict[str, Any]:
         """`to_dict` with the arrays, dense or sparse, as they are; `problem_from_dict` takes it, too."""
         given = {key: getattr(self, key) for key in self.kind.keys if getattr(self, key) is not None}
@@ -115,6 +119,10 @@ class QuadraticProblem(Problem):
         covariance = cast(SparseDefinite, self._factorised).selected_inverse()
         covariance.data.setflags(write=False)
         return covariance
+
+    def exact_moments(self) -> tuple[FloatArray, AnyMatrix] | None:
+        """`target_mean` and `target_covariance`."""
+        return self.target_mean, self.target_covariance
 
     @property
     def right_side(self) -> FloatArray:

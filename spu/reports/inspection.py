@@ -254,13 +254,12 @@ def _without_empty(headers: Sequence[str], rows: list[list[str]]) -> tuple[list[
 
 # --- the whole device -------------------------------------------------------------------------
 
-UNBOUNDED = 5e299
-"""s: time constants beyond are none, as of what is flat at rest (`spu.emulator.laws.rest.UNBOUNDED`)."""
-
 
 def time_constant(value: float) -> str:
-    """A time constant in engineering units, or that there is none."""
-    return "unbounded (flat)" if value >= UNBOUNDED else engineering(value, "s")
+    """A time constant at rest, s, where potentials may be flat."""
+    from spu.emulator.laws.rest import UNBOUNDED
+
+    return "unbounded (flat)" if value >= UNBOUNDED / 2 else engineering(value, "s")
 
 
 def time_constants(prediction: Prediction | NetworkPrediction) -> str:

@@ -103,19 +103,19 @@ class NetworkEvidence(Evidence):
             yield Section("The units by themselves, and their couplings", blocks)
 
     def _relaxation(self) -> Iterator[Block]:
-        run, network = self.simulation, self.network
+        run = self.simulation
         yield Facts(simulation_facts(run))
         last = f"{run.times[-1]:.4g}"
         yield Picture(
             "relaxation",
-            draw_relaxation(run, network),
+            draw_relaxation(run),
             "Means of the first units from the start on, with bands of one standard deviation, and histograms at the "
             "last readout. Dashed: the exact stationary means, where they are known.",
             f"Means of {', '.join(run.variables[:4])} over time up to {last}, and histograms then",
             wide=True,
         )
         yield moments_table(run, self.prediction)
-        laws = {} if network is None else _densities(network)
+        laws = {} if self.network is None else _densities(self.network)
         if laws:
             yield Picture(
                 "histograms",
@@ -223,7 +223,7 @@ def _network(dynamics: LangevinDynamics) -> ThermodynamicNetwork | None:
         return None
     problem = dynamics.circuit.problem
     if isinstance(problem, ThermodynamicNetwork):
-        network = network.with_input(network.input + problem.bias).with_bias(problem.bias)
+        network = network.with_bias(problem.bias)
     return network
 
 

@@ -214,8 +214,7 @@ def convergence(prediction: Prediction, run: Simulation) -> Convergence | None:
         return None
     if run.readouts is None or run.trace != 1 or not run.interval:
         return None
-    steps = len(run.readouts) // run.trajectories
-    path = run.readouts.reshape(run.trajectories, steps, variables)
+    path, steps = run.readouts, run.readouts.shape[1]
     answer, target, floor = prediction.answer, prediction.covariance, prediction.relative_error
     reference = "the exact answer"
     if answer is None or floor is None or run.target_mean is None or run.target_covariance is None:

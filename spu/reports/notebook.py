@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from spu.base.arrays import FloatArray
+from spu.base.display import Result
 from spu.base.numbers import engineering, number, plural, small
 from spu.compiler.compilation import Compilation
 from spu.crosscheck import Check
@@ -24,7 +25,7 @@ from spu.emulator.runs.relaxation import NetworkSimulation
 from spu.emulator.runs.sampling import Simulation
 from spu.reports import langevin, linear
 from spu.reports.devices import left_out
-from spu.reports.document import Block, Bullets, Facts, Gallery, Picture, Table, Text
+from spu.reports.document import Block, Bullets, Facts, Gallery, Listing, Picture, Table, Text
 from spu.reports.html import fragment
 from spu.reports.inspection import (
     cell_table,
@@ -37,7 +38,6 @@ from spu.reports.inspection import (
 )
 from spu.reports.pictures.covariances import draw_matrix
 from spu.reports.pictures.networks import draw_relaxation
-from spu.reports.pictures.spectra import draw_spectrum
 from spu.reports.sections import levels_block, moments_block, verdict
 from spu.spice.reader import ReadNetlist
 
@@ -53,9 +53,9 @@ Blocks = Callable[[AnyShown], Iterable[Block]]
 
 
 @singledispatch
-def html(shown: object) -> str:
-    """Whatever it is: what `spu.base.display` asks for."""
-    raise TypeError(f"nothing is known of how to show a {type(shown).__name__}")
+def html(shown: object) -> str | None:  # noqa: ARG001
+    """Whatever it is: what `spu.base.display` asks for; None of what is not registered."""
+    return None
 
 
 def shown(kind: type[AnyShown]) -> Callable[[Blocks[AnyShown]], Blocks[AnyShown]]:
@@ -151,7 +151,7 @@ def network_simulation_blocks(run: NetworkSimulation) -> Iterable[Block]:
     if len(run.times):
         yield langevin.moments_table(run, None, MOST_ROWS)
         name = ", ".join(run.variables[:4])
-        figure = draw_relaxation(run, None)
+        figure = draw_relaxation(run)
         yield Picture("relaxation", figure, "", f"Means of {name} over time, and histograms at the last readout")
 
 
@@ -164,7 +164,13 @@ def spectrum_blocks(spectrum: Spectrum) -> Iterable[Block]:
         f"{plural(count, 'variable')}, {plural(len(spectrum.frequencies), 'frequency', 'frequencies')}, {low} to {high}"
     )
     names = ", ".join(spectrum.variables[:4])
-    yield Picture("spectrum", draw_spectrum(spectrum), "", f"Spectral densities of {names} against frequency")
+    yield Picture("spectrum", spectrum.plot(), "", f"Spectral densities of {names} against frequency")
+
+
+@shown(Result)
+def result_blocks(result: Result) -> Iterable[Block]:
+    """Of results that have no page of their own: what is printed of them."""
+    yield Listing("", str(result))
 
 
 @shown(Check)

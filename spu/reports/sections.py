@@ -10,6 +10,7 @@ import numpy as np
 from spu.base.numbers import engineering, number, plural, small
 from spu.crosscheck import Check, Level
 from spu.crosscheck.decks.changes import Changes
+from spu.crosscheck.levels import LEVELS
 from spu.crosscheck.result import Diagnosis
 from spu.reports.devices import about, left_out, subject_blocks
 from spu.reports.document import (
@@ -30,7 +31,6 @@ from spu.reports.pictures.covariances import draw_matrix
 from spu.reports.problems import problem_blocks
 from spu.reports.wording import (
     CORNERS_NOTE,
-    FAILING_MEANS,
     IN_WORDS,
     MOST_VARIABLES,
     SURENESS_NOTE,
@@ -81,7 +81,7 @@ def verdict(check: Check) -> Verdict:
     failed = [level for level in levels if level.verdict == "fail"]
     said = IN_WORDS[check.verdict]
     if failed:
-        said = f"FAIL: {FAILING_MEANS[failed[0].name]}."
+        said = f"FAIL: {LEVELS[failed[0].name].failing}."
         meaning.append(f"Level {failed[0].name}: {failed[0].message}.")
     if check.diagnosis is not None:
         meaning.insert(0, f"{'Cause' if check.diagnosis.best else 'Cause unknown'}: {check.diagnosis.lines[0]}")
@@ -179,9 +179,7 @@ def _diagnosis(diagnosis: Diagnosis) -> Iterator[Block]:
 
 
 def _changes(changes: Changes) -> Iterator[Block]:
-    how = {
-        "emulator": "found by the emulator, which read the netlist",
-    }.get(changes.source, f"found by {changes.source}, linearised at the operating point")
+    how = changes.how
     yield Text(f"{changes.netlist} against the device's own netlist; its answer was {how}.")
     if changes.edits is not None:
         rows = [
@@ -196,7 +194,9 @@ def _changes(changes: Changes) -> Iterator[Block]:
     for headers, moved in moved_tables(changes):
         note = "Changes are relative to the standard deviations."
         yield Table("What moved most", headers, moved, note=note)
-    pairs = [("covariance", f"changed by {small(changes.covariance_change)} (relative, Frobenius)")]
+    pairs = [("covariance", "not measured")]
+    if changes.measured:
+        pairs = [("covariance", f"changed by {small(changes.covariance_change)} (relative, Frobenius)")]
     if changes.mean_change is not None:
         pairs.append(("mean", f"changed by {small(changes.mean_change)} (relative)"))
     for label, times in (("before", changes.time_constants_before), ("after", changes.time_constants)):

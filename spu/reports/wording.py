@@ -20,16 +20,6 @@ SURENESS_NOTE = "surely; where there is chance with 99 %"
 CORNERS_NOTE = "relative, Frobenius; predicted parts in between need not add up"
 """What goes with the tables."""
 
-COMPARES = {
-    "ideal": "emulator against the exact answer",
-    "answer": "the netlist as read against the device: answer, modes, spectra",
-    "op": "{} operating point against the mean",
-    "ac": "{} transfer functions against the emulator's",
-    "replay": "the same noise waveform through both",
-    "noise": "{} with its own noise against the prediction",
-}
-"""What each level sets side by side; a simulator's name is to be filled in."""
-
 IN_WORDS = {
     "pass": "PASS: whatever was compared agrees within what is allowed.",
     "fail": "FAIL: they disagree by more than is allowed; see the levels marked fail.",
@@ -39,16 +29,6 @@ IN_WORDS = {
 }
 """The verdict of a check."""
 
-FAILING_MEANS = {
-    "ideal": "the device is not the one that was compiled, or answers the problem less well than was promised",
-    "answer": "the netlist, as import reads it, is another circuit than the device or samples something else",
-    "op": "the circuit that ngspice ran has another operating point than the device: its mean is off",
-    "ac": "the circuit that ngspice ran is not the device: a transfer function or a noise source is off",
-    "replay": "given the same noise, the circuit that ngspice ran takes another path than the device",
-    "noise": "with ngspice's own noise the circuit does not have the statistics of the device",
-}
-"""What it means that a level fails: the end of a sentence."""
-
 _ROUNDING = 1e-12
 _PREDICTED = ("compilation", "sampled noise", "finite steps")
 
@@ -57,6 +37,8 @@ _SEES = {
     "spectrum": "a spectrum off, at any frequency",
     "mean": "a mean off",
     "covariance": "the covariance off",
+    "coefficient": "a coefficient of the equation off",
+    "curve": "a transfer curve off",
     "density": "a noise density off",
     "variance": "a variance off, whatever the cause",
     "source_level": "a noise source's rms off",
@@ -70,10 +52,12 @@ def loud(verdict: str) -> str:
 
 def level_table(check: Check) -> Rows:
     """Each level with what it compares and its figures."""
+    from spu.crosscheck.levels import LEVELS
+
     rows = [
         (
             level.name,
-            COMPARES.get(level.name, "").format(check.simulator),
+            LEVELS[level.name].compares.format(check.simulator) if level.name in LEVELS else "",
             loud(level.verdict),
             small(level.error),
             small(level.tolerance),
@@ -125,7 +109,7 @@ def corner_table(check: Check) -> Rows:
             share(corner.scatter) + " scatter" if corner.scatter else share(corner.limit),
             "yes" if corner.within else "NO",
         )
-        for corner in check.corners
+        for corner in check.comparisons
     ]
     return ["", "corners", "apart by", *_PREDICTED, "left over", "allowed", "within"], rows
 

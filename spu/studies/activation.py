@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from spu.base.arrays import FloatArray
+from spu.base.display import Result
+from spu.base.errors import UsageError, refuse_options
+from spu.base.names import suggest
 from spu.device.hardware import Hardware
+from spu.device.subject import Subject, circuits
+from spu.emulator.dynamics import Dynamics, LangevinDynamics, dynamics
 from spu.problems.network import ThermodynamicNetwork
 from spu.problems.neuron import unit_law
 
-__all__ = ["Activation", "activation", "unit_activation"]
+__all__ = ["Activation", "UnitActivation", "activation", "activation_curve", "activation_of", "unit_activation"]
 
 
 _INPUTS = 41
@@ -118,3 +125,77 @@ def unit_activation(
         return replace(found, input=inputs + bias, times=found.times / network.mobility)
     law, none = unit_law(*potential, input=inputs, kT=network.kT), np.empty((0, _INPUTS))
     return Activation(inputs + bias, np.empty(0), none, none, none, law.mean, law.variance)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class UnitActivation(Result):
+    """The activation curve of one unit of a device by itself.
+
+    Attributes
+    ----------
+    unit, own:
+        Its name, and its input in the network.
+    network, times:
+        Whose unit it is, and when the curve is sampled beside equilibrium.
+    """
+
+    unit: str
+    own: float
+    network: ThermodynamicNetwork
+    times: tuple[float, ...]
+
+    in_short = ("unit", "own", "times")
+
+    @cached_property
+    def curve(self) -> Activation:
+        """The curve, worked out when first asked for."""
+        return unit_activation(self.network, self.network.variables.index(self.unit), times=self.times)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``--json`` prints: arrays stay arrays."""
+        return {"unit": self.unit, **asdict(self.curve)}
+
+
+def activation_curve(
+    subject: Subject, *, unit: str | None = None, times: Sequence[float] | None = None
+) -> UnitActivation | None:
+    """The activation curve of a unit of a device: None of linear cells, which have none, where none was asked for.
+
+    Parameters
+    ----------
+    subject:
+        Whatever has a device or circuit: see `spu.device.subject.subject_of`.
+    unit:
+        Its name; the first unless given.
+    times:
+        When it is sampled beside equilibrium, in the problem's time.
+
+    Raises
+    ------
+    UsageError
+        If there is no such unit, or one was asked for of linear cells.
+    CircuitError
+        If the device has no Boltzmann law.
+    """
+    found = dynamics(circuits(subject)[0])
+    if found.name in CURVES:
+        return CURVES[found.name](found, unit, times)
+    refuse_options(found.words, {"unit": unit, "times": times})
+    return None
+
+
+def activation_of(found: Dynamics, unit: str | None = None, times: Sequence[float] | None = None) -> UnitActivation:
+    """`activation_curve` of what is known to have one."""
+    langevin = cast(LangevinDynamics, found)
+    names = langevin.readout.variables
+    if unit is not None and unit not in names:
+        raise UsageError(f"no unit {unit!r}; {suggest(unit, names)}")
+    network, posed = langevin.network, langevin.circuit.problem
+    if isinstance(posed, ThermodynamicNetwork):  # a circuit knows the sum of input and bias only
+        network = network.with_bias(posed.bias)
+    place = 0 if unit is None else names.index(unit)
+    return UnitActivation(names[place], float(network.input[place]), network, tuple(times or ()))
+
+
+CURVES: dict[str, Callable[..., UnitActivation]] = {"langevin": activation_of}
+"""The register: what has activation curves, by the name of its dynamics."""

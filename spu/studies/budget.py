@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from spu.base.arrays import FloatArray
+from spu.base.display import Result
 from spu.base.errors import UsageError
 from spu.device.device import Device
 from spu.device.imperfections import MEANINGS, Detail
@@ -62,8 +63,8 @@ class BudgetLine:
     share: float
 
 
-@dataclass(frozen=True)
-class Budget:
+@dataclass(frozen=True, repr=False)
+class Budget(Result):
     """What makes up the error of a device.
 
     Attributes
@@ -85,6 +86,8 @@ class Budget:
     relative_error: float
     lines: tuple[BudgetLine, ...]
     rest: BudgetLine
+
+    in_short = ("answer", "against", "relative_error")
 
     @property
     def sum(self) -> float:

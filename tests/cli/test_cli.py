@@ -17,11 +17,11 @@ import pytest
 from click.testing import CliRunner
 
 import spu
+from spu.base.layout import table
 from spu.base.numbers import _PREFIXES, engineering
 from spu.cli import cli
-from spu.cli.check import describe, report
-from spu.cli.common import table
 from spu.crosscheck.result import Check, Corner, Level
+from spu.reports.texts import check_text as describe
 
 MATRIX = [[2.0, -0.5, 0.3], [-0.5, 1.5, 0.2], [0.3, 0.2, 1.0]]
 CSV = "x,y,z\n2,-0.5,0.3\n-0.5,1.5,0.2\n0.3,0.2,1\n"
@@ -524,7 +524,7 @@ def test_check_for_people():
 
 
 def test_check_for_programs():
-    found = report(a_check())
+    found = a_check().to_dict()
     assert found["verdict"] == "fail"
     assert found["levels"]["ac"] == {
         "verdict": "fail",

@@ -176,11 +176,6 @@ def test_check(folder, tmp_path):
     found = as_json("check", folder, "--level", "ideal", "--level", "op", "--level", "replay")
     assert found["verdict"] == "pass"
     assert found["levels"]["op"]["verdict"] == "skipped"
-    for options, words in (
-        (["--netlist", folder / "device.cir"], "the folder's own device.cir"),
-        (["--detect", "2%"], "detect is for linear cells"),
-    ):
-        assert words in as_json("check", folder, *options, status=2)["error"]["message"]
     spu("check", folder, "--level", "ideal", "--plot", tmp_path / "x.png")
     assert (tmp_path / "x.png").exists()
     assert "--budget is not for networks" in as_json("inspect", folder, "--budget", status=2)["error"]["message"]

@@ -233,17 +233,17 @@ def test_means_of_programmings_spread():
     assert spread == pytest.approx(np.outer([1, 0, -1], [1, 0, -1]), abs=1e-12)
     sampled = spu.simulate(made.device, samples=40_000, seed=1)
     assert sampled.covariance == pytest.approx(merged.covariance, abs=0.05)
-    readouts = sampled.readouts
+    readouts = sampled.samples_kept
     assert sampled.covariance == pytest.approx(np.cov(readouts.T), rel=1e-2, abs=1e-2)
 
 
 def test_programmings_share_samples_and_no_noise(ensemble):
     sampled = spu.simulate(ensemble.device, samples=3000, seed=7, lags=1)
-    assert (sampled.samples, sampled.programmings, len(sampled.readouts)) == (3000, 3, 3000)
+    assert (sampled.samples, sampled.programmings, len(sampled.samples_kept)) == (3000, 3, 3000)
     assert sampled.autocovariance.shape == (2, 3, 3)
     one = spu.simulate(ensemble.device.members()[1], samples=1000, seed=member_seed(7, 1), interval=sampled.interval)
-    assert np.array_equal(sampled.readouts[1000:2000], one.readouts)
-    parts = sampled.readouts.reshape(3, 1000, 3)
+    assert np.array_equal(sampled.samples_kept[1000:2000], one.samples_kept)
+    parts = sampled.samples_kept.reshape(3, 1000, 3)
     for a, b in ((0, 1), (0, 2), (1, 2)):
         assert abs(np.corrcoef(parts[a][:, 0], parts[b][:, 0])[0, 1]) < 0.15
     assert sampled.effective_samples == pytest.approx(3 * one.effective_samples, rel=0.05)

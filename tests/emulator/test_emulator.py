@@ -228,22 +228,22 @@ def test_simulate_refuses_to_sample_white_noise():
 
 def test_same_seed_same_run():
     first, again = (spu.simulate(rlc_pair(), samples=300, seed=5) for _ in range(2))
-    assert np.array_equal(first.readouts, again.readouts)
+    assert np.array_equal(first.samples_kept, again.samples_kept)
     assert np.array_equal(first.covariance, again.covariance)
     other = spu.simulate(rlc_pair(), samples=300, seed=6)
-    assert not np.any(other.readouts == first.readouts)
+    assert not np.any(other.samples_kept == first.samples_kept)
 
 
 def test_readouts_are_what_the_moments_are_of():
     run = spu.simulate(rlc_pair(), samples=1000, trajectories=8, seed=1)
-    assert run.readouts.shape == (1000, 2)
+    assert run.samples_kept.shape == (1000, 2)
     assert run.samples == 1000
-    assert run.mean == near(run.readouts.mean(axis=0), rel=1e-9)
-    assert run.covariance == near(np.cov(run.readouts.T, bias=True), rel=1e-12)
+    assert run.mean == near(run.samples_kept.mean(axis=0), rel=1e-9)
+    assert run.covariance == near(np.cov(run.samples_kept.T, bias=True), rel=1e-12)
     assert run.device_time == near(125 * run.interval)
     # One trajectory after another, each in the order of time.
     y = paths(law_of(rlc_pair()), steps=125, interval=run.interval, seed=1, count=8)
-    assert np.array_equal(run.readouts[125:250], y[:, 1])
+    assert np.array_equal(run.samples_kept[125:250], y[:, 1])
 
 
 @pytest.mark.parametrize(

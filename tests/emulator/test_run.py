@@ -615,7 +615,7 @@ def test_lags_and_trace_on_the_command_line(folder):
     with np.load("all.npz") as every, np.load("thin.npz") as tenth:
         assert set(every.files) - {"spu_samples"} == {
             *("samples", "variables", "interval", "trace", "seed", "trajectories", "complete", "device_hash"),
-            "autocovariance",
+            *("autocovariance", "readouts", "times", "time_step"),
         }
         assert every["samples"].shape == (3 * 667, 3) and tenth["samples"].shape == (3 * 67, 3)
         assert np.array_equal(tenth["samples"].reshape(3, 67, 3), every["samples"].reshape(3, 667, 3)[:, ::10])

@@ -22,6 +22,7 @@ import spu
 from spu.base.numbers import engineering, share, small
 from spu.cli import cli
 from spu.device.lower import lower
+from spu.emulator.dynamics import langevin_of
 from spu.folder import read_folder, write_folder
 from spu.reports import evidence as gathering
 from spu.reports import html, langevin, markdown, report, sections
@@ -365,6 +366,15 @@ def test_densities_of_a_network_are_those_of_its_law():
     x, density = langevin._densities(pair)["x2"]
     assert (x**2 * density).sum() * (x[1] - x[0]) == pytest.approx(covariance[1, 1] + mean[1] ** 2, rel=1e-5)
     assert langevin._densities(spu.ThermodynamicNetwork(units=5, couplings=np.ones((5, 5)) - np.eye(5))) == {}
+
+
+def test_the_law_in_pictures_is_that_of_the_device(network_folder):
+    """Input and bias apart, as the problem has them; and the exact means of `spu.predict`."""
+    dynamics = langevin_of(lower(read_folder(network_folder).device))
+    network = langevin._network(dynamics)
+    assert network.input == pytest.approx(NETWORK.input, abs=1e-9) and network.bias.tolist() == NETWORK.bias.tolist()
+    assert network.moments()[0] == pytest.approx(spu.predict(network_folder).mean, abs=1e-9)
+    assert network.moments()[0] == pytest.approx(NETWORK.moments()[0], abs=1e-9)
 
 
 def test_what_a_network_does_not_have_is_left_out(tmp_path):

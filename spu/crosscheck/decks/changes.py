@@ -2,7 +2,7 @@
 
 The text is compared line by line, by the names of elements and parameters. The answer comes from the emulator where
 it can read the netlist (a linear network), with ngspice beside it; else from ngspice alone, which linearises the
-deck at its operating point (`spu.crosscheck.decks.linearised`).
+deck at its operating point (`spu.crosscheck.decks.linearised`), or of nonlinear cells samples it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from spu.spice.reader.lines import OPTIONS_COMMANDS
 
 LISTED = 8
 """Entries of the covariance, or of the mean, that are listed: those that moved most."""
+
+SCATTERS = 4.0
+"""Standard errors by which samples have to differ, to be said to have moved."""
 
 ROUNDING_OF_NUMBERS = 1e-13
 """Relative difference of two numbers in a netlist that are one."""
@@ -84,7 +87,7 @@ class Changes:
     netlist:
         The file.
     source:
-        ``emulator`` (which read the netlist) or ``ngspice`` (which linearised it).
+        ``emulator`` (which read the netlist) or ``ngspice`` (which linearised it, or sampled it).
     why:
         Why the emulator could not; empty where it could.
     edits:
@@ -94,6 +97,8 @@ class Changes:
         measured is nan.
     time_constants_before, time_constants:
         s, longest first; the second None where only ngspice knows the deck.
+    mean_error, covariance_error:
+        Standard errors of mean and covariance after, where they are of samples; else None.
     """
 
     netlist: str
@@ -111,6 +116,24 @@ class Changes:
     """Relative Frobenius difference of the two ways to the covariance, where both were taken."""
     remarks: tuple[str, ...] = ()
     """What no hardware has: codes out of range."""
+    mean_error: FloatArray | None = None
+    covariance_error: FloatArray | None = None
+
+    @property
+    def measured(self) -> bool:
+        """Whether any entry of the covariance after is known."""
+        return bool(np.isfinite(self.covariance).any())
+
+    @property
+    def how(self) -> str:
+        """How the answer was found, for people."""
+        if not self.measured:
+            return "only its text was compared"
+        if self.source == "emulator":
+            return "found by the emulator, which read the netlist"
+        if self.covariance_error is not None:
+            return f"found by {self.source}, in samples of its own noise: what scatters more is not listed"
+        return f"found by {self.source}, linearised at the operating point"
 
     @property
     def unconfirmed(self) -> bool:
@@ -134,7 +157,8 @@ class Changes:
         """The entries that moved most, the worst first."""
         spread = np.sqrt(np.diag(self.covariance_before))
         scale = np.outer(spread, spread)
-        relative = np.divide(self.covariance - self.covariance_before, scale, where=scale > 0, out=np.zeros_like(scale))
+        gap = _beyond(self.covariance - self.covariance_before, self.covariance_error)
+        relative = np.divide(gap, scale, where=scale > 0, out=np.zeros_like(scale))
         rows, columns = np.triu_indices(len(spread))
         return [
             Moved(
@@ -151,7 +175,7 @@ class Changes:
         if self.mean is None or self.mean_before is None:
             return []
         spread = np.sqrt(np.diag(self.covariance_before))
-        gap = self.mean - self.mean_before
+        gap = _beyond(self.mean - self.mean_before, self.mean_error)
         relative = np.divide(gap, spread, where=spread > 0, out=np.zeros_like(gap))
         return [
             Moved((self.variables[i],), float(self.mean_before[i]), float(self.mean[i]), float(relative[i]))
@@ -167,16 +191,18 @@ class Changes:
             "edits": None if self.edits is None else [vars(edit) for edit in self.edits],
             "remarks": self.remarks,
             "covariance": {
-                "relative_change": self.covariance_change,
+                "relative_change": self.covariance_change if self.measured else None,
                 "worst": [vars(moved) for moved in self.moved_covariances()],
                 "before": self.covariance_before,
-                "after": self.covariance,
+                "after": self.covariance if self.measured else None,
+                "error": self.covariance_error,
             },
             "mean": {
                 "relative_change": self.mean_change,
                 "worst": [vars(moved) for moved in self.moved_means()],
                 "before": self.mean_before,
                 "after": self.mean,
+                "error": self.mean_error,
             },
             "time_constants": {"before": self.time_constants_before, "after": self.time_constants},
             "reading_error": self.reading_error,
@@ -216,6 +242,11 @@ def _relative(found: FloatArray, reference: FloatArray) -> float:
     known = np.isfinite(found)
     size = float(np.linalg.norm(reference[known]))
     return float(np.linalg.norm((found - reference)[known])) / size if size else 0.0
+
+
+def _beyond(change: FloatArray, error: FloatArray | None) -> FloatArray:
+    """A change, where it is more than scatter; else zero."""
+    return change if error is None else np.where(np.abs(change) > SCATTERS * error, change, 0.0)
 
 
 def _largest(values: FloatArray, *indices: NDArray[np.int64]) -> Iterator[tuple[int, ...]]:

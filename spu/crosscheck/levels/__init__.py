@@ -1,1 +1,30 @@
-"""The levels of a check, one file a level, with what they share."""
+"""The levels of a check: one file each, and the register of those that there are.
+
+A level from outside of the package is added by `register`, before a check that is to run it::
+
+    def supply(context):
+        (found,) = context.run(context.deck.text(), OperatingPoint())
+        largest = max(abs(volts[0]) for volts in found.values())
+        return Level("supply", "pass" if largest < 1.8 else "fail", f"{largest:.3g} V at most", largest, 1.8)
+
+    register(LevelKind("supply", Way(supply, (OperatingPoint,)), "{} DC voltages against the supply's", "too high"))
+"""
+
+from __future__ import annotations
+
+from spu.crosscheck.levels import answer, ideal, noise, operating_point, replay, transfer
+from spu.crosscheck.levels.kind import LevelKind, Way
+
+__all__ = ["LEVELS", "LevelKind", "Way", "register"]
+
+LEVELS: dict[str, LevelKind] = {
+    each.name: each
+    for each in (ideal.LEVEL, answer.LEVEL, operating_point.LEVEL, transfer.LEVEL, replay.LEVEL, noise.LEVEL)
+}
+"""By name, in the order in which they run: cheap and sharp first."""
+
+
+def register(level: LevelKind) -> LevelKind:
+    """Add a level, which runs after those that there are; one of the same name is replaced where it stands."""
+    LEVELS[level.name] = level
+    return level

@@ -2,28 +2,43 @@
 
 Of the folder's own netlist everything is asked: mean, covariance, modes and spectra at all frequencies. Of one that
 a designer edited the same, unless an accuracy is given; then only whether it still samples the same. Where the
-emulator cannot read it, ngspice linearises it, and what nobody looked at is said.
+emulator cannot read it, ngspice linearises it, and what nobody looked at is said. Nonlinear cells no reader takes:
+of them the text is compared (`spu.crosscheck.levels.lines`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from spu.base.arrays import FloatArray
-from spu.base.errors import CircuitError, NgspiceMissing, NotServed
+from spu.base.errors import CircuitError, NgspiceMissing, NotServed, SpuError
 from spu.circuit.circuit import Circuit
 from spu.crosscheck.context import Context
-from spu.crosscheck.decks.changes import Changes, Edited, Moved, codes_out_of_range, edits, in_problem_units
+from spu.crosscheck.decks.changes import (
+    Changes,
+    Edited,
+    Moved,
+    codes_out_of_range,
+    edits,
+    in_problem_units,
+    moving_lines,
+)
 from spu.crosscheck.decks.linearised import MOST_PAIRS, Grid, measure
+from spu.crosscheck.levels import lines
 from spu.crosscheck.levels.dynamics import Mode, same_equations, spectral_difference, unpaired_modes
+from spu.crosscheck.levels.kind import LevelKind, Way
 from spu.crosscheck.result import Level
 from spu.emulator.equations.linear import stochastic_ode
 from spu.emulator.laws.law import solve
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.laws.timing import timing
+from spu.problems.problem import QuadraticProblem, quadratic
+from spu.spice.names import cell_node, netlist_size
+from spu.spice.reader import Choices, read_netlist
+from spu.spice.reader.limits import MAX_INSTANCES
 
 SAME = 1e-4
 """Relative change of covariance or mean up to which the answer is the same, unless an accuracy is given."""
@@ -69,9 +84,11 @@ class _Found:
 def run(context: Context) -> Level:
     """Find mean, covariance, modes and spectra of the deck, set them beside the device's and the problem's."""
     assert context.deck is not None
-    edited = context.edited
-    if edited is None:
+    if context.own and context.choices is not None:
         return Level("answer", "skipped", "the emulator's circuit is this very netlist, as import reads it")
+    edited = _read_again(context)
+    if edited.why and not edited.own:
+        context.notes.append(f"only {context.simulator.name} reads {context.deck.file}: {edited.why}")
     judged = context.accuracy is not None and not edited.own
     try:
         found = _read(context, edited, judged)
@@ -110,6 +127,39 @@ def run(context: Context) -> Level:
         detects={"answer": found.parts["answer"][1], **({"spectrum": SPECTRA} if "spectra" in found.parts else {})},
         data=found.data,
     )
+
+
+def _read_again(context: Context) -> Edited:
+    """The netlist as the emulator reads it, with the readout of the device."""
+    assert context.deck is not None
+    deck, choices = context.deck, context.choices or Choices()
+
+    def circuit(heard: str = "") -> Circuit:
+        read = read_netlist(
+            deck.file,
+            probes=[f"{name}={cell_node(name)}" for name in context.circuit.probes],
+            silent=choices.silent,
+            densities=choices.densities,
+            max_instances=max(MAX_INSTANCES, 2 * netlist_size(context.circuit)),
+            include_outside=context.include_outside,
+            ignore_control=context.ignore_control,
+            at_start=True,
+            heard=heard,
+        )
+        return replace(read.circuit, readout=context.circuit.readout)
+
+    def apart() -> tuple[Circuit, ...]:
+        try:
+            return circuit("noise"), circuit("tran")
+        except SpuError:
+            return ()
+
+    found, why = None, ""
+    try:
+        found = circuit()
+    except SpuError as refusal:
+        why = str(refusal)
+    return Edited(found, why, context.original, context.own, moving_lines(deck), apart)
 
 
 def _read(context: Context, edited: Edited, judged: bool) -> _Found:
@@ -154,8 +204,8 @@ def _beside(context: Context, edited: Edited, law: Stationary | None, judged: bo
     error, allowed, of = change, SAME, "the device's"
     if judged:
         allowed = context.accuracy or 0.0
-        if context.problem is not None:
-            error, of = _error(context, changes), "the problem's"
+        if (problem := quadratic(context.problem)) is not None:
+            error, of = _error(problem, changes), "the problem's"
     parts = {"answer": (error, allowed)}
     message = f"its answer is off by {error:.3g} from {of}"
     if of == "the problem's":
@@ -237,10 +287,8 @@ def _entry(moved: Moved) -> str:
     return f"variance of {a}" if a == b else f"covariance of {a} and {b}"
 
 
-def _error(context: Context, changes: Changes) -> float:
+def _error(problem: QuadraticProblem, changes: Changes) -> float:
     """Of the problem's answer, relative."""
-    problem = context.problem
-    assert problem is not None
     answer, mean = problem.kind.answer, changes.mean
     found = np.asarray(answer.of(np.zeros(problem.n) if mean is None else mean, changes.covariance))
     target = np.asarray(answer.target(problem))
@@ -303,3 +351,13 @@ def _changes(context: Context, edited: Edited, read: Stationary | None, confirm:
         reading_error=error,
         remarks=codes_out_of_range(context.circuit, context.deck),
     )
+
+
+LEVEL = LevelKind(
+    "answer",
+    {"linear": Way(run), "langevin": Way(lines.run, conclude=lines.conclude)},
+    compares="the netlist as read against the device: answer, modes, spectra",
+    failing="the netlist, as import reads it, is another circuit than the device or samples something else",
+    incomplete=True,
+    judges=True,
+)

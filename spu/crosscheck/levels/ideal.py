@@ -1,4 +1,7 @@
-"""Level ``ideal``, without ngspice: is the device the one compiled, and does it answer the problem."""
+"""Level ``ideal``, without ngspice: is the device the one compiled, and does it answer the problem.
+
+Of linear devices the exact law says so; of others the coefficients of the equation.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spu.crosscheck.context import Context
+from spu.crosscheck.levels.kind import LevelKind, Way
 from spu.crosscheck.levels.power import smallest_change
 from spu.crosscheck.result import Level
+from spu.emulator.laws.boltzmann import as_network
 from spu.emulator.predict import merged_prediction, prediction
+from spu.problems.network import ThermodynamicNetwork
+from spu.problems.problem import quadratic
 
 CONSISTENCY = 1e-9
 """Recomputed against stored statistics: rounding only."""
+
+COEFFICIENTS = 1e-9
+"""Relative difference of the network's coefficients and the circuit's that passes."""
 
 SLACK = 1.05
 """Accuracy asked for by default: the stored predicted error, five per cent more, and rounding."""
@@ -22,9 +32,10 @@ SLACK = 1.05
 def run(context: Context) -> Level:
     """*Consistency* of device file and stored statistics; *accuracy* of the device against its problem."""
     laws = context.ensemble or (context.law,)
-    found = prediction(laws[0], context.problem) if len(laws) == 1 else merged_prediction(laws, context.problem)
+    problem = quadratic(context.problem)
+    found = prediction(laws[0], problem) if len(laws) == 1 else merged_prediction(laws, problem)
     compiled = context.compiled
-    if compiled is None and context.problem is None:
+    if compiled is None and problem is None:
         return Level("ideal", "skipped", "no problem and no stored statistics to compare the device with")
     data: dict[str, Any] = {}
     messages, ratios = [], []
@@ -57,7 +68,7 @@ def run(context: Context) -> Level:
                 f"device.json is not the device that was compiled: its {worst.replace('_', ' ')} is off by "
                 f"{differences[worst]:.2g}"
             )
-    if context.problem is not None and found.relative_error is not None:
+    if problem is not None and found.relative_error is not None:
         predicted = 0.0 if compiled is None else float(compiled.get("predicted_relative_error") or 0.0)
         tolerance = context.accuracy if context.accuracy is not None else SLACK * predicted + 1e-8
         error = found.relative_error
@@ -69,7 +80,7 @@ def run(context: Context) -> Level:
         }
         ratios.append((error, tolerance))
         messages.append(
-            f"its {context.problem.answer} misses the problem's by {error:.2g}"
+            f"its {problem.answer} misses the problem's by {error:.2g}"
             + ("" if error <= tolerance else f", more than the {tolerance:.2g} allowed")
         )
     if not ratios:
@@ -126,3 +137,50 @@ def _share(change: NDArray[np.float64], whole: NDArray[np.float64], floor: float
         return float(np.max(np.abs(change) / np.where(scale > 0, scale, 1.0), initial=0.0))
     size = max(float(np.linalg.norm(whole)), floor)
     return float(np.linalg.norm(change)) / (size if size > 0 else 1.0)
+
+
+def coefficients(context: Context) -> Level:
+    """Compare a circuit's equation with its thermodynamic network, coefficient by coefficient, in problem units."""
+    problem, scales = context.problem, context.circuit.scales
+    if not isinstance(problem, ThermodynamicNetwork) or scales is None:
+        return Level("ideal", "skipped", "there is no problem.json to compare with")
+    wanted = problem.sped_up(scales.speedup)
+    found = as_network(context.langevin.equation, scales)
+    off = np.abs(wanted.couplings).max(initial=0.0)
+    own = float(np.abs(wanted.stiffness(np.zeros(wanted.n))).max(initial=0.0))
+    sizes = {
+        "J2": own,
+        "J3": wanted.J3,
+        "J4": wanted.J4,
+        "couplings": off,
+        "kT": wanted.kT,
+        "mobility": wanted.mobility,
+    }
+    errors: dict[str, float] = {}
+    for key, size in sizes.items():
+        scale = float(np.abs(size).max(initial=0.0)) or max(own, 1e-300)
+        errors[key] = float(np.abs(np.asarray(getattr(found, key)) - getattr(wanted, key)).max()) / scale
+    field = wanted.input - wanted.bias
+    errors["field"] = float(np.abs(found.input - found.bias - field).max()) / (float(np.abs(field).max()) or 1.0)
+    worst = max(errors, key=lambda key: errors[key])
+    return Level(
+        "ideal",
+        "pass" if errors[worst] <= COEFFICIENTS else "fail",
+        f"the circuit's equation against the network's: worst in {worst}, off by {errors[worst]:.2g}",
+        errors[worst],
+        COEFFICIENTS,
+        false_alarm_rate=0.0,
+        detects={"coefficient": COEFFICIENTS},
+        data={"errors": errors},
+    )
+
+
+LEVEL = LevelKind(
+    "ideal",
+    {"linear": Way(run), "langevin": Way(coefficients)},
+    compares="emulator against the exact answer",
+    failing="the device is not the one that was compiled, or answers the problem less well than was promised",
+    netlist=False,
+    together=True,
+    judges=True,
+)

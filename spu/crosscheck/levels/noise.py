@@ -6,35 +6,32 @@ normality)? Do the voltages that such sources make have the covariance and the m
 sampled and held?
 
 The last question is put to the emulator's response to the recorded noise: what ngspice's finite steps
-add is known from the first, sample by sample. So every null law is exact and nothing has
-to be allowed for.
+add is known from the first, sample by sample. So nothing has to be allowed for: the null laws are exact, or
+those of the emulator's own runs (`spu.crosscheck.levels.moments`).
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
-from spu.base.arrays import FloatArray
 from spu.base.errors import UsageError
-from spu.crosscheck.context import FALSE_ALARM, Context, Moments
-from spu.crosscheck.levels.power import smallest_change_of_path
+from spu.crosscheck.context import FALSE_ALARM, Context
+from spu.crosscheck.levels.kind import LevelKind, Way
+from spu.crosscheck.levels.moments import MomentTest, as_data, moment_test
+from spu.crosscheck.levels.paths import excuse
 from spu.crosscheck.levels.recording import Recorder, Recording, declared
-from spu.crosscheck.levels.replay import excuse
+from spu.crosscheck.levels.replay import SENSITIVE
 from spu.crosscheck.result import Level
-from spu.crosscheck.statistics.sampled import SampledLaw
-from spu.crosscheck.statistics.whiteness import Sums, Test, battery, smallest_level
+from spu.crosscheck.statistics.whiteness import Sums, battery, smallest_level
 from spu.emulator.laws.timing import TRANSIENT_SAMPLES
-from spu.emulator.laws.welch import Welch
 from spu.spice.simulators.analyses import DeclaredNoise, Transient
-
-NEEDS = (DeclaredNoise, Transient)
-"""Of the simulator."""
 
 PATH = 5e-3
 """Relative path error: ngspice's first step after each sample is backward Euler, which damps a little."""
@@ -67,9 +64,6 @@ MOST_NUMBERS = 20_000_000
 FIRST = 2048
 """Samples on which it is found how an element changes the path."""
 
-INNOVATIONS = 64
-"""At least so many are taken of a run."""
-
 
 def run(context: Context) -> Level:
     """Plan, run, record, and test."""
@@ -82,22 +76,21 @@ def run(context: Context) -> Level:
     startup = time.perf_counter() - started
     if not source.interval > 0:
         return Level("noise", "fail", "the deck's noise sources declare no sample time")
-    law = SampledLaw(context.law.dense, source.interval, source.rms, context.timing.slowest)
     allowed = PATH if context.detect is None else max(FINEST_PATH, min(PATH, context.detect / 4.0))
     recorder = Recorder(context, source, allowed)
-    plan = _plan(context, recorder, law, started, startup)
-    found = _Found(law, plan, context.law.voltage_mean, source.rms, [noise.name for noise in circuit.sources])
-    shown, welch = context.shown[0], Welch.for_law(source.interval, context.timing.slowest, plan.count)
+    expected = moment_test(context, source, recorder.burn)
+    plan = _plan(context, recorder, expected, started, startup)
+    expected.begin(plan.count)
+    found = _Found(len(circuit.probes), len(circuit.sources), source.rms)
     for recording in _runs(context, recorder, plan, started):
         found.add(recording)
-        welch.add((recording.voltages - context.law.voltage_mean)[:, shown])
-    context.welch = welch.estimate(), welch.expected(law.correlations(shown, welch.length))
-    probes = [circuit.probes[k] for k in law.heard]
-    tests = found.tests(probes)
-    moments = context.transient = found.moments(context)
+        expected.add(recording)
+    names, own = [noise.name for noise in circuit.sources], f"{context.simulator.name}'s"
+    groups = expected.tests()
+    tests = {"sources": battery(found.white, names), **groups}
+    moments = context.transient = expected.moments()
     context.covariances["transient"], context.means["transient"] = moments.covariance, moments.mean
 
-    names, own = found.sources, f"{context.simulator.name}'s"
     limit = FALSE_ALARM / KINDS
     path, worst_cell = float(found.errors.max()), circuit.probes[int(np.argmax(found.errors))]
     parts: dict[str, tuple[float, float, str]] = {
@@ -112,6 +105,7 @@ def run(context: Context) -> Level:
     say = {
         "sources": "noise source {where}: its {name} is off",
         "covariance": "the {name} of {where} is not what such sources give",
+        "moments": "the {name} of {where} is not what such noise gives",
         "innovations": "the {name} of what is new in {where} after a time constant is not what such sources give",
     }
     statistics = {}
@@ -121,16 +115,17 @@ def run(context: Context) -> Level:
         text = say[group].format(name=_SINGULAR.get(worst.name, worst.name), where=worst.where)
         parts[group] = (statistics[group], 1.0, f"{text} (p = {worst.p_value:.2g})")
     failed = [key for key, (error, tolerance, _) in parts.items() if not error <= tolerance]
-    variance = law.smallest_variance(found.count, found.runs, limit) if len(probes) else np.zeros(1)
+    variance = expected.smallest_variance(plan.count, expected.runs, limit)
     level = smallest_level(found.white.count, len(names), limit)
-    total = found.count * found.runs
+    runs = expected.runs
+    total = plan.count * runs
     if failed:
         message = "; ".join(parts[key][2] for key in failed)
     else:
         every = [test for members in tests.values() for test in members]
         message = (
             f"path within {path:.2g} of the emulator's on the same noise ({len(names)} sources, {total} samples"
-            + (f" in {found.runs} runs" if found.runs > 1 else "")
+            + (f" in {runs} runs" if runs > 1 else "")
             + f"); {sum(test.tests for test in every)} tests of {len(every)} kinds, smallest p-value of a kind "
             f"{min(test.p_value for test in every):.2g}; {moments.effective_samples:.0f} effective samples"
         )
@@ -145,7 +140,7 @@ def run(context: Context) -> Level:
     if failed == ["path"] and verdict == "fail" and (reason := excuse(context, path, recorder.points, recorder.step)):
         verdict = "inconclusive"
         message += f"; {reason}"
-    planned = context.timing.sample_time
+    planned = context.dynamics.sample_time
     if verdict == "pass" and source.interval > COARSER * planned and moments.sampling_bias > FAITHLESS:
         verdict = "inconclusive"
         message = (
@@ -155,6 +150,16 @@ def run(context: Context) -> Level:
         )
     key = failed[0] if failed else "path"
     shared = {"false_alarm_rate": FALSE_ALARM}
+    seen: dict[str, Any] = {
+        "variance": float(variance.max()),
+        "variance_typical": float(np.median(variance)),
+        "source_level": level,
+        "path": allowed,
+    }
+    if context.dynamics.name in SENSITIVE:
+        seen |= SENSITIVE[context.dynamics.name](
+            context, found.first, source.interval, hold=True, every=1, allowed=allowed + min(path, allowed)
+        )
     return Level(
         "noise",
         verdict,
@@ -162,29 +167,22 @@ def run(context: Context) -> Level:
         parts[key][0],
         parts[key][1],
         false_alarm_rate=FALSE_ALARM,
-        detects={
-            "variance": float(variance.max()),
-            "variance_typical": float(np.median(variance)),
-            "source_level": level,
-            "path": allowed,
-            **smallest_change_of_path(
-                context, found.first, source.interval, hold=True, every=1, allowed=allowed + min(path, allowed)
-            ),
-        },
+        detects=seen,
         data={
             "failed": failed,
             "path_error": path,
             "step_limit": recorder.step,
             "sample_time": source.interval,
-            "samples": total + recorder.burn * found.runs,
-            "runs": found.runs,
+            "samples": total + recorder.burn * runs,
+            "runs": runs,
             "burn_in": recorder.burn,
             "seed": context.seed,
             "tests": {group: [asdict(test) for test in members] for group, members in tests.items()},
             "sources": {"level_statistic": statistics["sources"], "smallest_detectable": level, **shared},
+            **as_data(groups, "moments", float(variance.max()), limit),
             "covariance": {
                 "relative_error": moments.relative_error,
-                "statistic": statistics.get("covariance", 0.0),
+                "statistic": statistics.get("covariance", statistics.get("moments", 0.0)),
                 "effective_samples": moments.effective_samples,
                 "smallest_detectable": float(variance.max()),
                 "sampling_bias": moments.sampling_bias,
@@ -199,6 +197,8 @@ _SINGULAR = {
     "variances": "variance",
     "covariances": "covariance",
     "means": "mean",
+    "third moments": "third moment",
+    "fourth moments": "fourth moment",
 }
 
 
@@ -212,14 +212,14 @@ class _Plan:
     deadline: float = np.inf
 
 
-def _plan(context: Context, recorder: Recorder, law: SampledLaw, started: float, startup: float) -> _Plan:
+def _plan(context: Context, recorder: Recorder, expected: MomentTest, started: float, startup: float) -> _Plan:
     """As many samples as what is to be detected needs, or as the budget buys; else the usual number."""
     if context.detect is None and context.budget is None:
         return _Plan(TRANSIENT_SAMPLES, 1)
     limit = FALSE_ALARM / KINDS
     wanted = 0
-    if context.detect is not None and len(law.heard):
-        wanted = max(law.samples_for(context.detect, limit), TRANSIENT_SAMPLES)
+    if context.detect is not None:
+        wanted = max(expected.samples_for(context.detect, limit), TRANSIENT_SAMPLES)
         if wanted > MOST_SAMPLES:
             raise UsageError(
                 f"to see {context.detect:.2g} of a variance needs {wanted:.2g} noise samples, more than the "
@@ -234,17 +234,17 @@ def _plan(context: Context, recorder: Recorder, law: SampledLaw, started: float,
     # want the machine, and then it is slower than the short run was.
     seconds = min(context.time_limit, np.inf if context.budget is None else context.budget) / 4.0
     longest = int(min(MOST_NUMBERS / (pilot.points * recorder.width), seconds * speed))
-    longest = max(longest - recorder.burn, PILOT)
+    longest = int(max(min(longest - recorder.burn, expected.longest), PILOT))
     deadline = np.inf
     if context.budget is not None:
-        deadline = started + context.budget
+        deadline = started + context.budget - expected.seconds(longest)
         left = max(deadline - time.perf_counter() - startup, 0.0)
         wanted = max(int(left * speed * workers) - recorder.burn * workers, PILOT)
     runs = -(-wanted // longest)
     if runs > 1 or wanted > 4 * TRANSIENT_SAMPLES:
         runs = workers * -(-runs // workers)
     plan = _Plan(-(-wanted // runs), runs, workers, deadline)
-    seen = float(law.smallest_variance(plan.count, runs, limit).max()) if len(law.heard) else 0.0
+    seen = float(expected.smallest_variance(plan.count, runs, limit).max())
     seconds = -(-runs // workers) * (startup + (plan.count + recorder.burn) / speed)
     context.progress(
         f"noise: {plan.count * runs} samples in {runs} run{'s' if runs > 1 else ''}, about {seconds:.0f} s of "
@@ -274,25 +274,11 @@ def _runs(context: Context, recorder: Recorder, plan: _Plan, started: float) -> 
 
 
 class _Found:
-    """Everything that is kept of the runs: sums, no samples."""
+    """What is kept of the runs but for the voltages' moments: sums, no samples."""
 
-    def __init__(
-        self, law: SampledLaw, plan: _Plan, voltage_mean: FloatArray, rms: float, sources: Sequence[str]
-    ) -> None:
-        self.law, self.rms, self.voltage_mean, self.sources = law, rms, voltage_mean, list(sources)
-        self.count, self.runs, self.held = plan.count, 0, 0.0
-        width = len(voltage_mean)
-        self.errors = np.zeros(width)
-        self.white = Sums(len(self.sources))
-        self.found, self.exact = np.zeros((width, width)), np.zeros((width, width))
-        self.found_mean, self.exact_mean = np.zeros(width), np.zeros(width)
-        self.filter = None
-        if len(law.heard):
-            # From one slowest time constant to the next, innovations are of the size of the voltages themselves.
-            fewest = max(INNOVATIONS, 4 * len(law.heard))
-            stride = max(1, min(round(law.slowest / law.interval), plan.count // fewest))
-            self.filter = law.innovations(stride)
-            self.new = Sums(self.filter.width)
+    def __init__(self, probes: int, sources: int, rms: float) -> None:
+        self.rms, self.held, self.runs = rms, 0.0, 0
+        self.errors, self.white = np.zeros(probes), Sums(sources)
 
     def add(self, recording: Recording) -> None:
         """Add a run."""
@@ -302,49 +288,11 @@ class _Found:
         self.held = max(self.held, recording.held)
         self.errors = np.maximum(self.errors, recording.errors)
         self.white.add(recording.noise / self.rms)
-        found, exact = recording.voltages - self.voltage_mean, recording.exact - self.voltage_mean
-        self.found += found.T @ found / len(found)
-        self.exact += exact.T @ exact / len(exact)
-        self.found_mean += found.mean(axis=0)
-        self.exact_mean += exact.mean(axis=0)
-        if self.filter is not None:
-            heard = self.law.heard
-            self.new.add(self.filter.of(exact[:, heard] / self.law.rms_voltages[heard]))
 
-    def tests(self, probes: Sequence[str]) -> dict[str, list[Test]]:
-        """By group; ``probes`` are the names of those that are heard."""
-        groups = {"sources": battery(self.white, self.sources)}
-        if self.filter is not None:
-            heard = self.law.heard
-            size = self.law.rms_voltages[heard]
-            entries = self.exact[np.ix_(heard, heard)] / np.outer(size, size) / self.runs
-            groups["covariance"] = [
-                *self.law.test_entries(entries, self.count, self.runs, probes),
-                *self.law.test_means(self.exact_mean[heard] / size / self.runs, self.count, self.runs, probes),
-            ]
-            whole = self.filter.width == len(probes)
-            names = probes if whole else [f"combination {k + 1} of the cells" for k in range(self.filter.width)]
-            groups["innovations"] = battery(self.new, names)
-        return groups
 
-    def moments(self, context: Context) -> Moments:
-        """Means and covariances, with what they should be and how far they scatter."""
-        law, runs = self.law, self.runs
-        heard, size = law.heard, law.rms_voltages[law.heard]
-        spread, mean_spread = np.zeros_like(self.found), np.zeros(len(self.voltage_mean))
-        effective = 0.0
-        if len(heard):
-            spread[np.ix_(heard, heard)] = law.entry_variance(self.count) / runs * np.outer(size, size) ** 2
-            mean_spread[heard] = np.diag(law.mean_covariance(self.count)) / runs * size**2
-            effective = law.effective_samples(self.count, runs)
-        return Moments(
-            covariance=self.found / runs,
-            mean=self.voltage_mean + self.found_mean / runs,
-            response_covariance=self.exact / runs,
-            response_mean=self.voltage_mean + self.exact_mean / runs,
-            predicted=law.covariance,
-            covariance_variance=spread,
-            mean_variance=mean_spread,
-            white=context.law.voltage_covariance,
-            effective_samples=effective,
-        )
+LEVEL = LevelKind(
+    "noise",
+    Way(run, (DeclaredNoise, Transient)),
+    compares="{} with its own noise against the prediction",
+    failing="with ngspice's own noise the circuit does not have the statistics of the device",
+)

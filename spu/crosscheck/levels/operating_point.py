@@ -1,23 +1,27 @@
-"""Level ``op``: the simulator's operating point against the mean."""
+"""Level ``op``: the simulator's operating point against the mean; of nonlinear cells transfer curves."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from spu.crosscheck.context import Context
+from spu.crosscheck.context import Context, Curve
+from spu.crosscheck.levels.kind import LevelKind, Way
 from spu.crosscheck.levels.paths import ROUNDING, TOLERANCE, scale
 from spu.crosscheck.levels.power import smallest_change
 from spu.crosscheck.result import Level
-from spu.spice.simulators.analyses import OperatingPoint
+from spu.spice.names import cell_node
+from spu.spice.simulators.analyses import DcSweep, OperatingPoint
 
-NEEDS = (OperatingPoint,)
-"""Of the simulator."""
+CURVE = 1e-4
+"""Of a transfer curve: the Newton step from the simulator's point to rest, relative to the largest deflection."""
+
+CURVE_POINTS = 21
 
 
 def run(context: Context) -> Level:
     """Compare every probe's DC voltage with the emulator's mean."""
     law = context.law
-    if context.from_zero:
+    if not context.dynamics.has_rest:
         return Level("op", "skipped", "undetermined here: a charge or the flux of a loop is conserved")
     if context.deaf_at_dc:
         return Level("op", "skipped", "says nothing here: inductors short every current to ground at DC")
@@ -49,3 +53,59 @@ def run(context: Context) -> Level:
         },
         data={"worst_cell": context.circuit.probes[worst], "voltages": mean.tolist()},
     )
+
+
+def curves(context: Context) -> Level:
+    """Sweep a current into each cell and compare where everything comes to rest."""
+    assert context.deck is not None
+    equation, size = context.langevin.equation, context.langevin.size
+    if not context.dynamics.has_rest:
+        return Level("op", "skipped", "says nothing here: inductors short every current to ground at DC")
+    # Currents that push a cell as far as it is ever found.
+    push = np.abs(equation.force(size[None, :] * np.eye(equation.n)) - equation.field).max(axis=1)
+    per_ampere = 1.0 if equation.coordinate == "voltage" else 1.0 / equation.mobility
+    currents = push / per_ampere
+    sources = [f"isweep_{k}" for k in range(equation.n)]
+    nodes = [cell_node(name) for name in equation.names]
+    extra = tuple(f"{source} 0 {node} dc 0" for source, node in zip(sources, nodes, strict=True))
+    sweeps = [
+        DcSweep(source, -current, current, CURVE_POINTS, context.vectors)
+        for source, current in zip(sources, currents.tolist(), strict=True)
+    ]
+    found = context.run(context.deck.text(extra=extra), *sweeps)
+    unit = np.diag(equation.sense)
+    worst, where = 0.0, ""
+    for k, curve in enumerate(found):
+        voltages = np.stack([curve[vector] for vector in context.vectors], axis=1)
+        grid = np.linspace(-currents[k], currents[k], CURVE_POINTS)
+        if len(voltages) != CURVE_POINTS:
+            return Level(
+                "op",
+                "error",
+                f"{context.simulator.name} swept {len(voltages)} of {CURVE_POINTS} currents into {equation.names[k]}",
+            )
+        context.curves.append(Curve(equation.names[k], grid, voltages))
+        for point, current in zip(voltages / unit, grid, strict=True):
+            field = equation.field + current * per_ampere * np.eye(equation.n)[k]
+            slope = equation.stiffness + np.diag((2 * equation.quadratic + 3 * equation.cubic * point) * point)
+            error = float((np.abs(np.linalg.solve(slope, equation.force(point, field))) / size).max())
+            if error > worst:
+                worst, where = error, f"{equation.names[k]} driven by {current:.4g} A"
+    return Level(
+        "op",
+        "pass" if worst <= CURVE else "fail",
+        f"transfer curves of {equation.n} cells, {CURVE_POINTS} points each: worst {where}, off by {worst:.2g}",
+        worst,
+        CURVE,
+        false_alarm_rate=0.0,
+        detects={"curve": CURVE},
+        data={"points": CURVE_POINTS, "currents": currents.tolist()},
+    )
+
+
+LEVEL = LevelKind(
+    "op",
+    {"linear": Way(run, (OperatingPoint,)), "langevin": Way(curves, (DcSweep,))},
+    compares="{} operating point against the mean",
+    failing="the circuit that ngspice ran has another operating point than the device: its mean is off",
+)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from spu.base.arrays import FloatArray
@@ -9,6 +11,9 @@ from spu.crosscheck.context import Context
 
 TOLERANCE = 1e-7
 """Relative to the largest mean or, where that is smaller, to the noise: both solve one linear system."""
+
+SPREAD = 2e-5
+"""Of a path error: what doubles may leave of it where rates spread widely."""
 
 ROUNDING = 256 * np.finfo(float).eps
 """Of the largest DC voltage anywhere in the deck: what is left where two of them cancel."""
@@ -33,7 +38,50 @@ def path_errors(context: Context, found: FloatArray, exact: FloatArray) -> Float
     apart = found[0] - exact[0]
     if not context.from_zero and np.abs(apart).max(initial=0.0) <= allowed(context):
         found = found - apart
-    return relative_distances(found, exact, context.law.voltage_mean)
+    return relative_distances(found, exact, context.dynamics.centre(exact))
+
+
+def excuse(context: Context, error: float, points: float, step: float) -> str:
+    """Why a path error says nothing against the circuit, where it is the simulator's own; else nothing.
+
+    Parameters
+    ----------
+    error:
+        Of a path.
+    points, step:
+        How many time points the simulator made, and the largest step allowed, s.
+    """
+    known = _EXCUSES.get(context.dynamics.name)
+    return "" if known is None else known(context, error, points, step)
+
+
+def _linear_excuse(context: Context, error: float, points: float, step: float) -> str:
+    """Rounding, rates too far apart, or a mode that rings within a step.
+
+    Each point adds a rounding of the largest constant voltage; in the worst case they add up. Rates that spread widely
+    leave the slow ones few digits, on both sides. A mode that rings within a step is not followed: the trapezoidal rule
+    lets it ring on.
+    """
+    law, whose = context.law, f"{context.simulator.name}'s"
+    variance = np.diag(law.voltage_covariance)
+    least = float(np.sqrt(variance[variance > 1e-12 * variance.max(initial=0.0)]).min(initial=np.inf))
+    if error <= points * np.finfo(float).eps * context.largest_dc / least:
+        return (
+            f"constant voltages of up to {context.largest_dc:.3g} V beside noise of {least:.2g} V leave too few "
+            f"digits: {whose} rounding grows with the number of steps"
+        )
+    poles = np.abs(law.poles)
+    spread = float(poles.max() / poles.min())
+    if np.finfo(float).eps * spread > SPREAD:
+        return f"rates that spread by {spread:.1g} leave neither side enough digits"
+    ringing = float(np.abs(law.seen.imag).max(initial=0.0))
+    if ringing * step > 1.0:
+        return f"a mode rings at {ringing / (2 * np.pi):.3g} Hz, within one of {whose} steps ({step:.2g} s)"
+    return ""
+
+
+_EXCUSES: dict[str, Callable[[Context, float, float, float], str]] = {"linear": _linear_excuse}
+"""By kind of dynamics."""
 
 
 def relative_distances(found: FloatArray, exact: FloatArray, centre: FloatArray) -> FloatArray:

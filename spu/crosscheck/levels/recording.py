@@ -15,7 +15,6 @@ from spu.base.constants import UNIT_NOISE_DENSITY
 from spu.crosscheck.context import Context
 from spu.crosscheck.levels.paths import path_errors
 from spu.crosscheck.levels.replay import FALLS
-from spu.emulator.laws.propagate import respond
 from spu.spice.simulators.analyses import DeclaredNoise, Transient
 
 STEP_LIMITS = (6, 24, 96)
@@ -100,10 +99,10 @@ class Recorder:
         self.context, self.interval, self.allowed = context, source.interval, allowed
         self.nodes = [lines[element].words[1] for element in context.elements]
         settle = SETTLE
-        self.charged = context.from_zero and np.abs(context.law.voltage_mean).max() > 0
+        self.charged = context.charged
         if self.charged:  # constant sources that charge the circuit from zero are to be forgotten beside the noise
-            settle += float(np.log1p(FORGOTTEN * np.abs(context.law.voltage_mean).max() / context.rms.min()))
-        self.burn = int(np.ceil(settle * context.timing.slowest / source.interval))
+            settle += float(np.log1p(FORGOTTEN * np.abs(context.dynamics.rest).max() / context.rms.min()))
+        self.burn = int(np.ceil(settle * context.dynamics.slowest / source.interval))
         self.limit: int | None = None
         self.falls = False
         self.points = 0.0
@@ -152,7 +151,7 @@ class Recorder:
         (found,) = context.run(context.deck.text(), transient)
         seconds = time.perf_counter() - started
         voltages, noise, held = sampled_and_held(found, list(context.vectors), self.nodes, interval, steps)
-        exact = respond(context.law.dense, np.vstack([noise, noise[-1:]]), interval, hold=True, start=context.start)
+        exact = context.dynamics.respond(np.vstack([noise, noise[-1:]]), interval, hold=True)
         after = slice(self.burn + 1, None)
         judged = after if self.charged else slice(None)
         errors = path_errors(context, voltages[judged], exact[judged])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.interpolate import CubicSpline
@@ -12,16 +13,13 @@ from spu.base.arrays import FloatArray
 from spu.base.constants import UNIT_NOISE_DENSITY
 from spu.base.errors import NgspiceFailed
 from spu.base.process import scratch_folder
-from spu.crosscheck.context import Context
-from spu.crosscheck.levels.paths import path_errors
+from spu.crosscheck.context import Context, ReplayedPath
+from spu.crosscheck.levels.kind import LevelKind, Way
+from spu.crosscheck.levels.paths import excuse, path_errors
 from spu.crosscheck.levels.power import smallest_change_of_path
 from spu.crosscheck.result import Level
-from spu.emulator.laws.propagate import respond
 from spu.emulator.runs.noise import REPLAY, normals
 from spu.spice.simulators.analyses import Transient, Waveforms
-
-NEEDS = (Transient, Waveforms)
-"""Of the simulator."""
 
 SAMPLES = 600
 """Independent noise samples of each source."""
@@ -35,8 +33,11 @@ LIMITS = (8, 32, 128, 512)
 the third where the error is still above the tolerance (ngspice's own error control may rule the
 first two), the last where it then still falls."""
 
-TOLERANCE = 2e-3
-"""Path error at the finest limit, relative to the path's norm."""
+TOLERANCES = {"linear": 2e-3, "langevin": 1e-3}
+"""Path error at the finest limit, relative to the path's norm, by kind of dynamics."""
+
+SENSITIVE = {"linear": smallest_change_of_path}
+"""What a change of an element does to a path, by kind of dynamics, where it is known."""
 
 FALLS = 1.15
 """An error that a finer step limit divides by more than this is still the step's: stiff circuits converge slowly."""
@@ -48,17 +49,22 @@ FLOOR = 2e-5
 def run(context: Context) -> Level:
     """Replay at two or more step limits; the path error must be small and must fall with the limit."""
     assert context.deck is not None
+    does = context.dynamics
     if not context.circuit.sources:
         return Level("replay", "skipped", "the device has no noise source")
-    times = context.timing
-    interval = max(0.3 / times.reference, 3.0 * times.slowest / SAMPLES)
+    tolerance = TOLERANCES.get(does.name, min(TOLERANCES.values()))
+    interval = max(does.fastest, 3.0 * does.slowest / SAMPLES)
     waveform = noise_waveform(context, interval)
     piece = interval / OVERSAMPLING
     # From zero the constant sources charge the circuit first, which may drown the noise: what they do is run, too,
     # and taken off.
-    charged = context.from_zero and np.abs(context.law.voltage_mean).max() > 0
-    start = None if charged else context.start
-    exact = respond(context.law.dense, waveform, piece, hold=False, start=start)[::OVERSAMPLING]
+    charged = context.charged
+    start = np.zeros(does.states) if charged else None
+    exact = does.respond(waveform, piece, hold=False, start=start)[::OVERSAMPLING]
+    own = None
+    if not does.exact:
+        coarser, exact = exact, does.respond(waveform, piece, hold=False, start=start, finer=2.0)[::OVERSAMPLING]
+        own = float(path_errors(context, coarser, exact).max())
     with scratch_folder("replay") as folder:
         deck = replay_deck(context, waveform, piece, folder)
         quiet = folder / "quiet"
@@ -70,25 +76,28 @@ def run(context: Context) -> Level:
             found = replayed(context, deck, folder, interval, step, context.from_zero)
             if charged:
                 found = found - replayed(context, silent, quiet, interval, step, context.from_zero)
-                found += context.law.voltage_mean
+                found += does.rest
             return found
 
         unfinished = ""
         with ThreadPoolExecutor(2) as pool:
-            errors = [path_errors(context, found, exact) for found in pool.map(path, LIMITS[:2])]
+            paths = list(pool.map(path, LIMITS[:2]))
+        errors = [path_errors(context, found, exact) for found in paths]
         for limit in LIMITS[2:]:
             fine, coarse = errors[-1].max(), errors[-2].max()
-            if fine <= TOLERANCE or (len(errors) > 2 and fine > coarse / FALLS):
+            if fine <= tolerance or (len(errors) > 2 and fine > coarse / FALLS):
                 break
             try:
-                errors.append(path_errors(context, path(limit), exact))
+                paths.append(path(limit))
             except NgspiceFailed as failure:  # what ran says what it can
                 unfinished = str(failure)
                 break
+            errors.append(path_errors(context, paths[-1], exact))
+    context.paths.append(ReplayedPath(waveform, piece, OVERSAMPLING, paths[-1], exact))
     coarse, fine = float(errors[-2].max()), float(errors[-1].max())
     worst = context.circuit.probes[int(np.argmax(errors[-1]))]
     falls = fine < max(coarse / FALLS, FLOOR)
-    verdict = "pass" if fine <= TOLERANCE and fine < max(coarse, FLOOR) else "inconclusive" if falls else "fail"
+    verdict = "pass" if fine <= tolerance and fine < max(coarse, FLOOR) else "inconclusive" if falls else "fail"
     limit = LIMITS[len(errors) - 1]
     reason = ""
     if verdict == "fail":
@@ -98,31 +107,32 @@ def run(context: Context) -> Level:
         verdict = "inconclusive" if reason else "fail"
     found = {f"ts/{limit}": float(each.max()) for limit, each in zip(LIMITS, errors, strict=False)}
     message = "path error " + ", ".join(f"{error:.2g} at a step limit of {limit}" for limit, error in found.items())
-    message += f" (worst: {worst})"
+    message += f" (worst: {worst}" + (")" if own is None else f"; the emulator's own {own:.1g})")
     if verdict == "fail":
         message += "; it does not fall: the difference is not the time step's"
     if verdict == "inconclusive":
         still = f"it still falls: {context.simulator.name} would need finer steps than this check takes"
         message += f"; {reason or still}"
+    seen: dict[str, Any] = {"path": tolerance}
+    if does.name in SENSITIVE:
+        seen |= SENSITIVE[does.name](
+            context,
+            waveform,
+            interval / OVERSAMPLING,
+            hold=False,
+            every=OVERSAMPLING,
+            allowed=tolerance + min(fine, tolerance),
+        )
+    data = {"samples": SAMPLES, "interval": interval, "path_errors": found, "worst_cell": worst}
     return Level(
         "replay",
         verdict,
         message,
         fine,
-        TOLERANCE,
+        tolerance,
         false_alarm_rate=0.0,
-        detects={
-            "path": TOLERANCE,
-            **smallest_change_of_path(
-                context,
-                waveform,
-                interval / OVERSAMPLING,
-                hold=False,
-                every=OVERSAMPLING,
-                allowed=TOLERANCE + min(fine, TOLERANCE),
-            ),
-        },
-        data={"samples": SAMPLES, "interval": interval, "path_errors": found, "worst_cell": worst},
+        detects=seen,
+        data=data if own is None else {**data, "emulator": own},
     )
 
 
@@ -150,42 +160,16 @@ def replayed(context: Context, deck: str, folder: Path, interval: float, step: f
     return at_samples(found["time"], np.stack([found[name] for name in context.vectors], axis=1), interval)
 
 
-def excuse(context: Context, error: float, points: float, step: float) -> str:
-    """Why a path error says nothing against the circuit, where it is ngspice's own; else nothing.
-
-    Parameters
-    ----------
-    error:
-        Of a path.
-    points, step:
-        How many time points ngspice made, and the largest step allowed, s.
-
-    Notes
-    -----
-    Each point adds a rounding of the largest constant voltage; in the worst case they add up. Rates that spread widely
-    leave the slow ones few digits, on both sides. A mode that rings within a step is not followed: the trapezoidal rule
-    lets it ring on.
-    """
-    law, whose = context.law, f"{context.simulator.name}'s"
-    variance = np.diag(law.voltage_covariance)
-    least = float(np.sqrt(variance[variance > 1e-12 * variance.max(initial=0.0)]).min(initial=np.inf))
-    if error <= points * np.finfo(float).eps * context.largest_dc / least:
-        return (
-            f"constant voltages of up to {context.largest_dc:.3g} V beside noise of {least:.2g} V leave too few "
-            f"digits: {whose} rounding grows with the number of steps"
-        )
-    poles = np.abs(law.poles)
-    spread = float(poles.max() / poles.min())
-    if np.finfo(float).eps * spread > TOLERANCE / 100:
-        return f"rates that spread by {spread:.1g} leave neither side enough digits"
-    ringing = float(np.abs(law.seen.imag).max(initial=0.0))
-    if ringing * step > 1.0:
-        return f"a mode rings at {ringing / (2 * np.pi):.3g} Hz, within one of {whose} steps ({step:.2g} s)"
-    return ""
-
-
 def at_samples(time: FloatArray, values: FloatArray, interval: float) -> FloatArray:
     """Values at the sample instants, by cubic interpolation of ngspice's own points."""
     instants = np.arange(SAMPLES + 1) * interval
     keep = np.concatenate([[True], np.diff(time) > 1e-9 * interval])
     return np.asarray(CubicSpline(time[keep], values[keep])(np.minimum(instants, time[-1])))
+
+
+LEVEL = LevelKind(
+    "replay",
+    Way(run, (Transient, Waveforms)),
+    compares="the same noise waveform through both",
+    failing="given the same noise, the circuit that ngspice ran takes another path than the device",
+)

@@ -15,14 +15,12 @@ from spu.base.constants import UNIT_NOISE_DENSITY
 from spu.base.errors import NgspiceFailed
 from spu.circuit.circuit import stamp_circuit
 from spu.crosscheck.context import Context, Sweep
+from spu.crosscheck.levels.kind import LevelKind, Way
 from spu.crosscheck.levels.power import smallest_change
 from spu.crosscheck.result import Level
 from spu.emulator.equations.linear import probe_matrix
 from spu.emulator.laws.timing import sweep_integral
 from spu.spice.simulators.analyses import Ac, Decades, DeclaredNoise, Noise
-
-NEEDS = (Ac, Noise)
-"""Of the simulator; a netlist from elsewhere may need more."""
 
 POINTWISE = 1e-7
 """Of each transfer function's peak. Both sides solve the same linear equations in double precision."""
@@ -330,3 +328,12 @@ def _covariance(frequencies: FloatArray, transfer: ComplexArray, densities: Floa
     weighted = transfer * np.sqrt(densities)
     spectrum = (weighted @ np.conj(np.swapaxes(weighted, 1, 2))).real
     return sweep_integral(frequencies, spectrum)
+
+
+LEVEL = LevelKind(
+    "ac",
+    {"linear": Way(run, (Ac, Noise))},  # of a netlist from elsewhere it may need more
+    compares="{} transfer functions against the emulator's",
+    failing="the circuit that ngspice ran is not the device: a transfer function or a noise source is off",
+    without="nonlinear cells have no transfer function; their curves are compared at op and replay",
+)

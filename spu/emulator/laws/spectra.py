@@ -15,7 +15,8 @@ autocovariance of the samples the expected estimate follows exactly.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,12 +24,16 @@ from numpy.typing import ArrayLike
 from spu.base.arrays import ComplexArray, FloatArray
 from spu.base.choice import first_largest, first_smallest, stable_order
 from spu.base.constants import UNIT_NOISE_DENSITY
-from spu.base.display import Shown
+from spu.base.display import Result
 from spu.base.errors import InternalError, UsageError
+from spu.emulator.labelled import SQUARES, Labels
 from spu.emulator.laws.large import LARGE
 from spu.emulator.laws.law import Law
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.laws.welch import Estimate
+
+if TYPE_CHECKING:
+    import xarray
 
 _BLOCK = 30_000_000
 """Most numbers of transfer functions that are held at a time."""
@@ -40,8 +45,8 @@ _INTEGRAL = 0.2
 """What the integral of a spectrum over the frequencies that are drawn may be off."""
 
 
-@dataclass(frozen=True, eq=False)
-class Spectrum(Shown):
+@dataclass(frozen=True, eq=False, repr=False)
+class Spectrum(Result):
     """Exact cross-spectra.
 
     Attributes
@@ -57,8 +62,10 @@ class Spectrum(Shown):
     variables: tuple[str, ...]
     frequencies: FloatArray
     density: ComplexArray
-    _laws: tuple[Stationary, ...] = field(repr=False)
-    _maps: tuple[FloatArray, ...] = field(repr=False)
+    _laws: tuple[Stationary, ...]
+    _maps: tuple[FloatArray, ...]
+
+    in_short = ("variables",)
 
     @property
     def coherence(self) -> FloatArray:
@@ -69,6 +76,31 @@ class Spectrum(Shown):
         """``E[x(t + lag) x(t)^T]`` about the mean, (k, p, p) problem units squared, at lags (k,) in s."""
         found = [autocovariance(law, lags, T) for law, T in zip(self._laws, self._maps, strict=True)]
         return np.asarray(np.mean(found, axis=0))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Arrays by name; the complex density as its real and its imaginary part."""
+        return {
+            "variables": self.variables,
+            "frequencies": self.frequencies,
+            "density": self.density.real,
+            "density_imaginary": self.density.imag,
+            "coherence": self.coherence,
+        }
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Densities and coherences as labelled arrays (`spu.emulator.labelled`).
+
+        Raises
+        ------
+        UsageError
+            If xarray is not installed.
+        """
+        found = Labels()
+        found.names("variable", self.variables)
+        found.coordinate("frequency", self.frequencies, "Hz")
+        found.array("density", ("frequency", "variable", "variable_"), self.density, f"{SQUARES}/Hz")
+        found.array("coherence", ("frequency", "variable", "variable_"), self.coherence, "1")
+        return found.dataset()
 
 
 def coherence(density: ComplexArray) -> FloatArray:
@@ -110,7 +142,15 @@ def autocovariance(law: Stationary, lags: ArrayLike, lift: FloatArray) -> FloatA
 
 
 def spectrum_frequencies(poles: ComplexArray) -> FloatArray:
-    """Choose frequencies (Hz): logarithmic from well below to well above the poles, dense at resonances."""
+    """Choose frequencies (Hz): logarithmic from well below to well above the poles, dense at resonances.
+
+    Raises
+    ------
+    UsageError
+        If there are no poles.
+    """
+    if not len(poles):
+        raise UsageError("without capacitors and inductors all spectra are flat: there is none to write or to draw")
     radii, widths = np.abs(poles) / (2 * np.pi), -poles.real / (2 * np.pi)
     low, high = min(radii.min(), widths.min()) / 100, radii.max() * 100
     grids = [np.geomspace(low, high, int(20 * np.log10(high / low)) + 1)]
@@ -158,7 +198,7 @@ def telling(covariance: FloatArray, most: int = 4) -> tuple[list[int], list[tupl
 
 @dataclass(frozen=True, eq=False)
 class Spectra:
-    """The same spectra three ways, of a few telling cells: q of them, in volts.
+    """The same spectra three ways, of a few telling cells (or variables): q of them, in volts.
 
     Attributes
     ----------
@@ -179,6 +219,8 @@ class Spectra:
         What is expected of it: sampled and held noise, window and aliasing included, (w, q, q).
     simulator:
         What found all but the emulator's.
+    of, unit:
+        What the names are of, and in which unit it moves.
     """
 
     cells: tuple[str, ...]
@@ -192,6 +234,8 @@ class Spectra:
     transient: Estimate | None = None
     expected: ComplexArray | None = None
     simulator: str = "ngspice"
+    of: str = "cell"
+    unit: str = "V"
 
 
 @dataclass(frozen=True, eq=False)

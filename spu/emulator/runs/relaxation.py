@@ -7,16 +7,20 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from spu.base.arrays import FloatArray
-from spu.base.display import Shown
+from spu.base.display import Result
 from spu.base.errors import CircuitError, InputError, InternalError, UsageError
 from spu.base.interrupt import Interrupt
 from spu.emulator.dynamics import LangevinDynamics
-from spu.emulator.equations.langevin import UNITS, Langevin
+from spu.emulator.equations.langevin import UNITS as COORDINATES
+from spu.emulator.equations.langevin import Langevin
+from spu.emulator.labelled import SQUARES, UNITS, Labels, inference_data
 from spu.emulator.laws.boltzmann import as_network
 from spu.emulator.laws.entropy import EntropyProduction, entropy_production, equilibrium_start
 from spu.emulator.laws.rest import DAMPING_STEP, coordinate_size, rest_state, slowest_motion
@@ -38,7 +42,11 @@ from spu.emulator.runs.network_guard import (
     hold_against_law,
     step_bias,
 )
+from spu.problems.inputs import read_inputs
 from spu.problems.network import ThermodynamicNetwork
+
+if TYPE_CHECKING:
+    import xarray
 
 __all__ = ["NetworkSimulation"]
 
@@ -53,8 +61,8 @@ _FIRST_LAW = 1e-7
 """By which the first law may be missed: the rounding of a million steps."""
 
 
-@dataclass(frozen=True, eq=False)
-class NetworkSimulation(Shown):
+@dataclass(frozen=True, eq=False, repr=False)
+class NetworkSimulation(Result):
     """Trajectories of a device of nonlinear cells, in problem units.
 
     Attributes
@@ -63,9 +71,9 @@ class NetworkSimulation(Shown):
         p names.
     times, device_times:
         (k,) readouts, in units of the problem's time (s where there is no problem), and in s.
-    states:
-        (k, trajectories, p).
-    step, scheme, seed, speedup:
+    readouts:
+        (trajectories, k, p); the same as (k, trajectories, p) are the ``states``.
+    time_step, scheme, seed, speedup:
         As used; the step in s, the largest where they differ.
     pieces:
         Mean number of pieces that a trajectory took a step in: 1 where none had to be refined.
@@ -87,13 +95,19 @@ class NetworkSimulation(Shown):
         Wall time.
     complete:
         False if interrupted.
+    potential:
+        Whose heat it is: what the potential is, in words.
+    time_unit:
+        Seconds that one unit of the problem's time takes; None where there is no problem.
+    network:
+        What the device was compiled for; None where there is no problem.
     """
 
     variables: tuple[str, ...]
     times: FloatArray
     device_times: FloatArray
-    states: FloatArray
-    step: float
+    readouts: FloatArray
+    time_step: float
     scheme: str
     pieces: float
     step_error: float
@@ -109,11 +123,31 @@ class NetworkSimulation(Shown):
     entropy: EntropyProduction | None
     seconds: float
     complete: bool
+    potential: str = ""
+    time_unit: float | None = None
+    network: ThermodynamicNetwork | None = None
+
+    in_short = ("variables", "times", "trajectories", "seed", "complete")
 
     @property
     def trajectories(self) -> int:
         """How many."""
-        return self.states.shape[1]
+        return self.readouts.shape[0]
+
+    @property
+    def samples(self) -> int:
+        """Readouts taken, over all trajectories."""
+        return self.readouts.shape[0] * self.readouts.shape[1]
+
+    @property
+    def states(self) -> FloatArray:
+        """(k, trajectories, p) the ``readouts``, one time after another."""
+        return self.readouts.transpose(1, 0, 2)
+
+    @property
+    def step(self) -> float:
+        """The ``time_step``."""
+        return self.time_step
 
     @cached_property
     def mean(self) -> FloatArray:
@@ -141,6 +175,77 @@ class NetworkSimulation(Shown):
         """(p, p) at the last readout."""
         return np.atleast_2d(np.cov(self.states[-1].T, ddof=min(1, self.trajectories - 1)))
 
+    def to_dict(self) -> dict[str, Any]:
+        """What ``--json`` prints, but for names of files, and for what lies in them (`arrays`).
+
+        What each trajectory booked is given as ``mean`` and standard ``error``.
+        """
+        keys = (
+            *("variables", "times", "device_times", "mean", "mean_error", "variance", "variance_error", "covariance"),
+            *("trajectories", "samples", "time_step", "step", "scheme", "pieces", "step_error", "checked", "warnings"),
+            *("seed", "speedup", "time_unit", "first_law", "seconds", "complete"),
+        )
+        booked: dict[str, Any] = {
+            name: averaged(values)
+            for name in ("heat", "work", "energy_change")
+            if (values := getattr(self, name)) is not None
+        }
+        if self.entropy is not None:
+            booked["entropy"] = {
+                "medium": None if self.entropy.medium is None else averaged(self.entropy.medium),
+                "total": None if self.entropy.total is None else averaged(self.entropy.total),
+                "free_energy_change": self.entropy.free_energy_change,
+                "why": self.entropy.why,
+            }
+        return {**{key: getattr(self, key) for key in keys}, **booked}
+
+    def arrays(self) -> dict[str, Any]:
+        """What ``samples.npz`` holds of it, by key; ``states`` are the ``readouts`` one time after another."""
+        keys = ("readouts", "states", "times", "device_times", "time_step", "variables", "seed", "trajectories")
+        found = {name: getattr(self, name) for name in ("heat", "work", "energy_change")}
+        return {key: getattr(self, key) for key in (*keys, "complete")} | {
+            name: values for name, values in found.items() if values is not None
+        }
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Readouts, moments over trajectories and what was booked as labelled arrays (`spu.emulator.labelled`).
+
+        Raises
+        ------
+        UsageError
+            If xarray is not installed.
+        """
+        keys = ("trajectories", "time_step", "scheme", "step_error", "seed", "speedup", "time_unit", "complete")
+        found = Labels(**{key: getattr(self, key) for key in keys})
+        found.names("variable", self.variables)
+        found.coordinate("time", self.times, "s" if self.time_unit is None else "problem time", "readout")
+        found.coordinate("device_time", self.device_times, "s", "readout")
+        found.array("readouts", ("trajectory", "readout", "variable"), self.readouts, UNITS)
+        for name, units in (("mean", UNITS), ("mean_error", UNITS), ("variance", SQUARES), ("variance_error", SQUARES)):
+            found.array(name, ("readout", "variable"), getattr(self, name), units)
+        found.array("covariance", ("variable", "variable_"), self.covariance, SQUARES)
+        for name in ("heat", "work", "energy_change"):
+            found.array(name, ("trajectory",), getattr(self, name), "kT")
+        if self.entropy is not None:
+            found.array("entropy_medium", ("trajectory",), self.entropy.medium, "k")
+            found.array("entropy_total", ("trajectory",), self.entropy.total, "k")
+        return found.dataset()
+
+    def to_arviz(self) -> Any:
+        """The readouts as ArviZ has samples: a trajectory is a chain, a readout a draw.
+
+        Raises
+        ------
+        UsageError
+            If ArviZ is not installed.
+        """
+        return inference_data(self.readouts, self.variables, seed=self.seed, time_step=self.time_step)
+
+
+def averaged(values: FloatArray) -> dict[str, float]:
+    """Mean and standard error of what independent trajectories booked."""
+    return {"mean": float(values.mean()), "error": float(values.std() / len(values) ** 0.5)}
+
 
 def simulate_langevin(
     found: LangevinDynamics,
@@ -150,7 +255,7 @@ def simulate_langevin(
     step: float | None,
     scheme: str | None,
     start: ArrayLike | str,
-    inputs: tuple[ArrayLike, ArrayLike] | None,
+    inputs: tuple[ArrayLike, ArrayLike] | str | Path | None,
     heat: bool,
     seed: int,
     coarse: int,
@@ -159,7 +264,7 @@ def simulate_langevin(
 ) -> NetworkSimulation:
     """`spu.emulator.simulate.simulate` of a circuit of nonlinear cells; raises as it does."""
     began = time.perf_counter()
-    equation, second = found.equation, found.second
+    equation, second, problem = found.equation, found.second, found.circuit.problem
     speedup = 1.0 if found.scales is None else found.scales.speedup
     for name, value in (("trajectories", trajectories), ("coarse", coarse)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
@@ -231,7 +336,7 @@ def simulate_langevin(
         equation.readout.variables,
         paths.times / second,
         paths.times,
-        equation.read(paths.states),
+        equation.read(paths.states).transpose(1, 0, 2),
         grid.largest,
         chosen,
         paths.pieces,
@@ -240,7 +345,7 @@ def simulate_langevin(
         warnings,
         seed,
         speedup,
-        UNITS[equation.coordinate],
+        COORDINATES[equation.coordinate],
         heat_given,
         work,
         change,
@@ -248,6 +353,9 @@ def simulate_langevin(
         entropy,
         time.perf_counter() - began,
         complete,
+        equation.energy,
+        None if found.scales is None else second,
+        problem if isinstance(problem, ThermodynamicNetwork) else None,
     )
 
 
@@ -377,17 +485,21 @@ def _held_against_law(
     )
 
 
-def input_schedule(found: LangevinDynamics, inputs: tuple[ArrayLike, ArrayLike]) -> Schedule:
-    """Inputs in problem units as fields of the equation, in s.
+def input_schedule(found: LangevinDynamics, inputs: tuple[ArrayLike, ArrayLike] | str | Path) -> Schedule:
+    """Inputs in problem units, or a file of them, as fields of the equation, in s.
 
     Raises
     ------
     UsageError
         If instants fall, or the numbers do not fit.
+    InputError
+        If the file cannot be read.
     """
     network, scales, equation = found.circuit.problem, found.scales, found.equation
     if not isinstance(network, ThermodynamicNetwork) or scales is None:
         raise UsageError("inputs in time are in problem units: the device was compiled for no network")
+    if isinstance(inputs, (str, Path)):
+        inputs = read_inputs(Path(inputs), network)
     instants = np.asarray(inputs[0], dtype=np.float64)
     values = np.asarray(inputs[1], dtype=np.float64)
     if instants.ndim != 1 or not len(instants) or (np.diff(instants) < 0).any() or not np.isfinite(instants).all():

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from spu.base.arrays import FloatArray, Matrix
-from spu.base.display import Shown
 from spu.base.distances import on_one_pattern
 from spu.base.errors import UsageError
 from spu.base.interrupt import Interrupt
 from spu.base.sparse import row_numbers, with_data
 from spu.emulator.dynamics import LinearDynamics, slowest
+from spu.emulator.labelled import SQUARES, UNITS, inference_data
 from spu.emulator.laws.estimate import about_sample_mean, independent_error, trajectory_error
 from spu.emulator.laws.large import Midpoint, SparseStationary
 from spu.emulator.laws.law import Law
@@ -27,6 +27,9 @@ from spu.emulator.runs.large_run import PatternSums, run_large
 from spu.emulator.runs.run import Method, choose_method, independent_method, run
 from spu.problems.problem import QuadraticProblem
 
+if TYPE_CHECKING:
+    import xarray
+
 METHODS = ("modal", "dense")
 """Ways to step that `simulate` can be made to take."""
 
@@ -36,8 +39,8 @@ FEW_NUMBERS, MOST_NUMBERS = 50_000_000, 500_000_000
 _MOST_PRODUCTS = 2**28  # numbers in sums over lags: 2 GB
 
 
-@dataclass(frozen=True, eq=False)
-class Simulation(Statistics, Shown):
+@dataclass(frozen=True, eq=False, repr=False)
+class Simulation(Statistics):
     """Sampled statistics.
 
     Attributes
@@ -57,7 +60,7 @@ class Simulation(Statistics, Shown):
     interval:
         s between readouts; 0 for independent samples.
     trajectories, seed:
-        As used.
+        As used. Of an ensemble the trajectories of all programmings, one programming after another.
     method, method_reason:
         How samples were drawn (``modal``, ``dense``, ``midpoint``, ``independent``), and why so.
     time_step:
@@ -68,11 +71,18 @@ class Simulation(Statistics, Shown):
     trace:
         Every so-manieth readout of each trajectory was kept; 0 for none.
     readouts:
-        (kept, p) in problem units, one trajectory after another, or None.
+        (trajectories, kept, p) in problem units, or None. Trajectories of an interrupted ensemble that were cut short
+        end in NaN.
     complete:
         False if the run was interrupted.
     programmings:
-        Of an ensemble, whose readouts lie one programming after another; 1 of any other device.
+        Of an ensemble; 1 of any other device.
+    laws:
+        Stationary laws of the programmings.
+    chosen:
+        Those of ``interval`` and ``trajectories`` that were not given.
+    warnings:
+        What should be known of the result.
     """
 
     time_constants: FloatArray
@@ -89,11 +99,88 @@ class Simulation(Statistics, Shown):
     method: str
     method_reason: str
     time_step: float | None = None
-    autocovariance: FloatArray | None = field(repr=False, default=None)
+    autocovariance: FloatArray | None = None
     trace: int = 0
-    readouts: FloatArray | None = field(repr=False, default=None)
+    readouts: FloatArray | None = None
     complete: bool = True
     programmings: int = 1
+    laws: tuple[Law, ...] = ()
+    chosen: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    in_short = ("variables", "samples", "trajectories", "seed", "relative_error", "complete")
+
+    @property
+    def times(self) -> FloatArray | None:
+        """(kept,) s since the start of a trajectory, of ``readouts``; None without these, or where no time passes."""
+        if self.readouts is None or self.interval == 0:
+            return None
+        return np.asarray((1 + self.trace * np.arange(self.readouts.shape[1])) * self.interval, dtype=np.float64)
+
+    @property
+    def samples_kept(self) -> FloatArray | None:
+        """(kept, p) the readouts of all trajectories, one trajectory after another, without those cut short."""
+        if self.readouts is None:
+            return None
+        flat = self.readouts.reshape(-1, self.readouts.shape[2])
+        return flat if self.complete or self.programmings == 1 else flat[np.isfinite(flat).all(axis=1)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``--json`` prints, but for names of files, and for what lies in them (`arrays`)."""
+        keys = (
+            *("samples", "effective_samples", "expected_relative_error", "covariance_error", "mean_error"),
+            *("seconds", "device_time", "interval", "trajectories", "seed", "complete"),
+            *("method", "method_reason", "time_step", "trace", "autocovariance", "time_constants", "warnings"),
+        )
+        return {**super().to_dict(), **{key: getattr(self, key) for key in keys}}
+
+    def arrays(self) -> dict[str, Any]:
+        """What ``samples.npz`` holds of it, by key; ``samples`` are the ``readouts`` one trajectory after another.
+
+        Where steps are exact ``time_step`` is NaN; of independent samples there are no ``times``.
+        """
+        found = {
+            "readouts": self.readouts,
+            "samples": self.samples_kept,
+            "times": self.times,
+            "time_step": np.nan if self.time_step is None else self.time_step,
+            "autocovariance": self.autocovariance,
+        }
+        keys = ("variables", "interval", "trace", "seed", "trajectories", "complete")
+        return {key: getattr(self, key) for key in keys} | {k: v for k, v in found.items() if v is not None}
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Readouts, statistics and their errors as labelled arrays (`spu.emulator.labelled`).
+
+        Raises
+        ------
+        UsageError
+            If xarray is not installed.
+        """
+        keys = (
+            *("samples", "effective_samples", "expected_relative_error", "interval", "trajectories", "seed"),
+            *("trace", "method", "time_step", "complete", "programmings"),
+        )
+        found = self.labels(**{key: getattr(self, key) for key in keys})
+        found.coordinate("time", self.times, "s", "readout")
+        found.array("readouts", ("trajectory", "readout", "variable"), self.readouts, UNITS)
+        found.array("mean_error", ("variable",), self.mean_error, UNITS)
+        found.array("covariance_error", ("variable", "variable_"), self.covariance_error, SQUARES)
+        found.array("time_constants", ("mode",), self.time_constants, "s")
+        if self.autocovariance is not None:
+            found.coordinate("lag", np.arange(len(self.autocovariance)) * self.interval, "s")
+            found.array("autocovariance", ("lag", "variable", "variable_"), self.autocovariance, SQUARES)
+        return found.dataset()
+
+    def to_arviz(self) -> Any:
+        """The readouts as ArviZ has samples: a trajectory is a chain, a readout a draw.
+
+        Raises
+        ------
+        UsageError
+            If ArviZ is not installed, or no readouts were kept.
+        """
+        return inference_data(self.readouts, self.variables, seed=self.seed, interval=self.interval, trace=self.trace)
 
     def worst_deviation(self) -> tuple[float, int, int, int]:
         """Largest deviation of a covariance from its target in standard errors; its row, its column; of how many.
@@ -174,6 +261,7 @@ def _sample(
 ) -> Simulation:
     """Draw from one circuit."""
     started = time.perf_counter()
+    chosen = _chosen(interval, trajectories, duration)
     law.voltage_covariance  # noqa: B018 - refuses a probe that sees white noise directly
     _positive(
         samples=samples, interval=interval, trajectories=trajectories, duration=duration, threads=threads, step=step
@@ -208,8 +296,9 @@ def _sample(
     found = compare(law, problem, drawn.voltage_mean, drawn.voltage_covariance)
     kept = None
     if trace:
-        deviations = drawn.kept.reshape(-1, drawn.kept.shape[2])
-        kept = (deviations + law.voltage_mean) @ readout.matrix.T + readout.offset
+        many, each, probes = drawn.kept.shape
+        flat = (drawn.kept.reshape(-1, probes) + law.voltage_mean) @ readout.matrix.T + readout.offset
+        kept = flat.reshape(many, each, -1)
     return Simulation(
         **found,
         time_constants=law.time_constants,
@@ -230,6 +319,8 @@ def _sample(
         trace=trace,
         readouts=kept,
         complete=drawn.samples == steps * trajectories,
+        laws=(law,),
+        chosen=chosen,
     )
 
 
@@ -269,6 +360,7 @@ def _simulate_ensemble(
     _not_negative(seed=seed)
     _positive(samples=samples)
     laws = [each.law for each in found]
+    chosen = _chosen(interval, settings["trajectories"], duration)
     if interval is None and not settings["independent"]:
         interval = slowest(laws).slowest  # one for all: their readouts are merged
     if duration is None:
@@ -320,10 +412,22 @@ def _simulate_ensemble(
         trajectories=sum(run.trajectories for run in runs),
         seed=seed,
         autocovariance=np.tensordot(weights, np.array(correlations), axes=1) if correlations else None,
-        readouts=np.concatenate(kept) if kept else None,
+        readouts=_side_by_side(kept) if kept else None,
         complete=len(runs) == len(laws) and runs[-1].complete,
         programmings=len(laws),
+        laws=tuple(laws),
+        chosen=chosen,
     )
+
+
+def _side_by_side(runs: Sequence[FloatArray]) -> FloatArray:
+    """Readouts (trajectories, kept, p) of several runs, of which the last may have been cut short, as one array."""
+    whole = np.full((sum(map(len, runs)), max(each.shape[1] for each in runs), runs[0].shape[2]), np.nan)
+    first = 0
+    for each in runs:
+        whole[first : first + len(each), : each.shape[1]] = each
+        first += len(each)
+    return whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -486,6 +590,11 @@ def _not_negative(**numbers: int) -> None:
     for name, number in numbers.items():
         if number < 0:
             raise UsageError(f"{name} must not be negative, not {number!r}")
+
+
+def _chosen(interval: float | None, trajectories: int | None, duration: float | None) -> tuple[str, ...]:
+    """Which settings are ours to choose."""
+    return ("interval",) * (interval is None) + ("trajectories",) * (trajectories is None and duration is None)
 
 
 DEFAULT_SAMPLES, DEFAULT_LARGE = 10_000, 1_000

@@ -163,12 +163,11 @@ def _trace(figure: Figure | SubFigure, run: Simulation) -> None:
 
     from spu.emulator.laws.spectra import telling
 
-    assert run.readouts is not None
-    readouts = run.readouts[: max(1, len(run.readouts) // (run.trajectories * run.programmings))][:_MOST_READOUTS]
+    assert run.readouts is not None and run.times is not None
+    readouts, time = run.readouts[0, :_MOST_READOUTS], run.times[:_MOST_READOUTS]
     covariance = run.covariance if isinstance(run.covariance, np.ndarray) else np.diag(run.covariance.diagonal()[:3])
     chosen = telling(covariance)[0][:3]
     axes = figure.subplots()
-    time = np.arange(1, len(readouts) + 1) * run.interval * max(1, run.trace)
     scale, unit = time_unit(float(time[-1]))
     styles = zip(chosen, ("-", "--", ":"), ("black", "tab:blue", "tab:red"), ("o", "s", "^"), strict=False)
     for k, line, colour, marker in styles:

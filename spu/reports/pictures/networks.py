@@ -21,7 +21,7 @@ _MOST_POTENTIALS = 12
 _MOST_HISTOGRAMS = 6
 
 
-def draw_relaxation(run: NetworkSimulation, network: ThermodynamicNetwork | None) -> Figure:
+def draw_relaxation(run: NetworkSimulation) -> Figure:
     """Draw the means of a network's first units over time, in bands of one deviation, and where they come to rest.
 
     Beside them the histograms at the last readout; dashed lines are exact, where that is known.
@@ -30,6 +30,7 @@ def draw_relaxation(run: NetworkSimulation, network: ThermodynamicNetwork | None
 
     figure = new_figure(13.5, 5.6)
     left, right = figure.subplots(1, 2)
+    network = run.network
     exact = None if network is None or not network.solvable else network.moments()[0]
     styles = ("solid", "dashdot", "dotted")
     for k, name in enumerate(run.variables[:_MOST_POTENTIALS]):
@@ -61,7 +62,10 @@ def draw_histograms(
         name = variables[k]
         panel.hist(states[:, k], bins=40, density=True, color="0.8", label="sampled")
         if name in laws:
-            panel.plot(*laws[name], color="black", linewidth=1.3, label="Boltzmann law, exact")
+            x, density = laws[name]
+            panel.plot(x, density, color="black", linewidth=1.3, label="Boltzmann law, exact")
+            seen = x[density > 1e-4 * density.max()]
+            panel.set_xlim(min(seen[0], states[:, k].min()), max(seen[-1], states[:, k].max()))
         panel.set(xlabel=name, ylabel="density")
     for panel in axes[len(chosen) :]:
         panel.axis("off")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
     from spu.base.arrays import FloatArray
-    from spu.emulator.laws.spectra import Autocovariances, Spectra, Spectrum
+    from spu.emulator.laws.spectra import Autocovariances, Spectra
 
 
 _FLOOR = 2e-3  # of the highest noise density (V/sqrt(Hz)): 54 dB below it a picture ends
@@ -20,31 +20,12 @@ _WELCH = "{} transient: Welch, 95 % band"
 
 _MARKS = 28  # markers on a curve
 
-_MOST_CURVES = 8  # in one panel
-
 
 def draw_spectra(spectra: Spectra) -> Figure:
     """Draw noise densities of a few cells and how pairs of them go together, by emulator and simulator."""
     rows = 2 if panel_count(spectra) > 3 else 1
     figure = new_figure(4.6 * min(3, panel_count(spectra)) + 0.6, 0.9 + 3.9 * rows)
     spectra_panels(figure, spectra)
-    return figure
-
-
-def draw_spectrum(spectrum: Spectrum) -> Figure:
-    """Draw the exact densities of the first variables over frequency."""
-    import numpy as np
-
-    figure = new_figure(7.5, 4.8)
-    axes = figure.subplots()
-    styles = ("solid", "dashed", "dashdot", "dotted")
-    positive = spectrum.frequencies > 0
-    at, density = spectrum.frequencies[positive], np.einsum("kii->ki", spectrum.density).real[positive]
-    for k, name in enumerate(spectrum.variables[:_MOST_CURVES]):
-        axes.plot(at, density[:, k], linestyle=styles[k % 4], label=name)
-    axes.set(xscale="log", yscale="log", xlabel="frequency, Hz", ylabel="problem units squared a hertz, one-sided")
-    axes.grid(True, which="major", color="0.85", linewidth=0.6)
-    axes.legend(frameon=False)
     return figure
 
 
@@ -68,10 +49,10 @@ def spectra_panels(figure: Figure | SubFigure, spectra: Spectra) -> None:
         axis.grid(True, which="major", color="0.85", linewidth=0.6)
     for k, name in enumerate(spectra.cells):
         _density(axes[k], spectra, k)
-        axes[k].set_title(f"cell {name}: noise density")
+        axes[k].set_title(f"{spectra.of} {name}: noise density")
         axes[k].set_yscale("log")
         axes[k].set_ylim(_FLOOR * top, 2.0 * top)
-        axes[k].set_ylabel("V/sqrt(Hz), one-sided")
+        axes[k].set_ylabel(f"{spectra.unit}/sqrt(Hz), one-sided")
     for axis, (a, b) in zip(axes[len(spectra.cells) :], spectra.pairs, strict=False):
         _togetherness(axis, spectra, a, b)
         axis.set_title(f"{spectra.cells[a]} with {spectra.cells[b]}\n(1: together, -1: opposite)")

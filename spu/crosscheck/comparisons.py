@@ -1,10 +1,10 @@
-"""Three corners, pairwise: how far ideal model, emulator and ngspice lie apart, and what of that was predicted."""
+"""Ideal model, emulator and ngspice, pairwise: how far they lie apart, and what of that was predicted."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,9 +14,7 @@ from spu.crosscheck.context import Context
 from spu.crosscheck.levels import operating_point
 from spu.crosscheck.levels.ideal import CONSISTENCY
 from spu.crosscheck.result import Corner, Level
-
-if TYPE_CHECKING:
-    from spu.problems.problem import QuadraticProblem
+from spu.problems.problem import Problem
 
 
 @dataclass(eq=False)
@@ -30,8 +28,47 @@ class _Part:
     within: bool | None = None
 
 
-def corners(context: Context, levels: dict[str, Level], problem: QuadraticProblem | None) -> tuple[Corner, ...]:
-    """Every pair of corners that the levels run allow, in problem units; what is solved for first.
+def moments(context: Context) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
+    """Means and covariances in problem units that a check has found: ideal, emulator, simulator."""
+    means: dict[str, FloatArray] = {}
+    covariances: dict[str, FloatArray] = {}
+    if context.problem is not None and (known := context.problem.exact_moments()) is not None:
+        means["ideal"], covariances["ideal"] = known[0], _dense(known[1])
+    if (known := _emulated(context)) is not None:
+        means["emulator"], covariances["emulator"] = known
+    readout = context.circuit.readout
+    exact, sampled = _names(context)
+    for name, key in ((exact, "op"), (sampled, "transient")):
+        if key in context.means:
+            means[name] = readout.matrix @ context.means[key] + readout.offset
+    for name, key in ((exact, "ac"), (sampled, "transient")):
+        if key in context.covariances:
+            covariances[name] = readout.matrix @ context.covariances[key] @ readout.matrix.T
+    return means, covariances
+
+
+def _names(context: Context) -> tuple[str, str]:
+    """What the simulator's moments are called: the exact ones (levels op and ac), and the sampled ones, which scatter.
+
+    Where there are no exact ones, the sampled ones go by its name.
+    """
+    name = context.simulator.name
+    return name, f"{name} transient" if context.dynamics.exact else name
+
+
+def _emulated(context: Context) -> tuple[FloatArray, FloatArray] | None:
+    """Mean and covariance by the emulator, in problem units: exact, or where no law is known of its own runs."""
+    known = context.dynamics.moments()
+    if known is None and context.transient is not None:
+        known = context.transient.predicted_mean, context.transient.predicted
+    if known is None:
+        return None
+    readout = context.circuit.readout
+    return readout.matrix @ known[0] + readout.offset, np.asarray(readout.matrix @ known[1] @ readout.matrix.T)
+
+
+def comparisons(context: Context, levels: dict[str, Level], problem: Problem | None) -> tuple[Corner, ...]:
+    """Every pair that the levels run allow, in problem units; what is solved for first.
 
     Parameters
     ----------
@@ -40,9 +77,12 @@ def corners(context: Context, levels: dict[str, Level], problem: QuadraticProble
     problem:
         Of the ideal model; None leaves it out (a programming of an ensemble has none of its own).
     """
-    readout, law, transient = context.law.sde.readout, context.law, context.transient
-    exact, sampled = context.simulator.name, f"{context.simulator.name} transient"
-    T = readout.matrix
+    known, transient = _emulated(context), context.transient
+    if known is None:
+        return ()
+    emulated = {"mean": known[0], "covariance": known[1]}
+    exact, sampled = _names(context)
+    T = context.circuit.readout.matrix
 
     def matrix(volts: FloatArray) -> FloatArray:
         return np.asarray(T @ volts @ T.T)
@@ -50,46 +90,54 @@ def corners(context: Context, levels: dict[str, Level], problem: QuadraticProble
     def vector(volts: FloatArray) -> FloatArray:
         return np.asarray(T @ volts)
 
-    emulated = {"covariance": matrix(law.voltage_covariance), "mean": vector(law.voltage_mean) + readout.offset}
     parts = _from_ideal(problem, context.compiled, emulated, levels.get("ideal"))
     noise = float(np.sqrt(np.trace(emulated["covariance"])))
     if "ac" in context.covariances:
         difference = matrix(context.covariances["ac"]) - emulated["covariance"]
         parts["covariance", exact] = _Part(difference, limit=levels["ac"].data["covariance_tolerance"])
     if "op" in context.means:
-        largest = max(float(np.abs(vector(law.voltage_mean)).max()), noise)
+        rest = context.dynamics.rest
+        largest = max(float(np.abs(vector(rest)).max()), noise)
         size = float(np.linalg.norm(emulated["mean"])) or noise
         limit = operating_point.TOLERANCE * largest * np.sqrt(T.shape[0]) / (size or 1.0)
-        parts["mean", exact] = _Part(vector(context.means["op"] - law.voltage_mean), limit=float(limit))
+        parts["mean", exact] = _Part(vector(context.means["op"] - rest), limit=float(limit))
     if transient is not None:
         passed = not levels["noise"].data["failed"]
         weight = abs(T).power(2)  # as if entries scattered independently
+        readout = context.circuit.readout
+        predicted_mean = vector(transient.predicted_mean) + readout.offset
+        bias = {"covariance": matrix(transient.predicted) - emulated["covariance"]}
+        if not context.dynamics.additive:  # else sampling the noise leaves the mean as it is
+            bias["mean"] = predicted_mean - emulated["mean"]
         parts["covariance", sampled] = _Part(
-            matrix(transient.covariance - transient.white),
+            matrix(transient.covariance) - emulated["covariance"],
             {
-                "sampled noise": matrix(transient.predicted - transient.white),
+                "sampled noise": bias["covariance"],
                 "finite steps": matrix(transient.covariance - transient.response_covariance),
             },
             float(np.sqrt((weight @ transient.covariance_variance @ weight.T).sum())),
             within=passed,
         )
         parts["mean", sampled] = _Part(
-            vector(transient.mean - law.voltage_mean),
-            {"finite steps": vector(transient.mean - transient.response_mean)},
+            vector(transient.mean) + readout.offset - emulated["mean"],
+            {
+                **({"sampled noise": bias["mean"]} if "mean" in bias else {}),
+                "finite steps": vector(transient.mean - transient.response_mean),
+            },
             float(np.sqrt((weight @ transient.mean_variance).sum())),
             within=passed,
         )
     return _rows(parts, problem, emulated)
 
 
-def ensemble_corners(
+def ensemble_comparisons(
     each: Sequence[tuple[Corner, ...]],
-    problem: QuadraticProblem | None,
+    problem: Problem | None,
     compiled: dict[str, Any] | None,
     emulated: dict[str, FloatArray],
     ideal: Level | None,
 ) -> tuple[Corner, ...]:
-    """Corners of an ensemble: the ideal against merged samples, and of other pairs the worst programming.
+    """Pairs of an ensemble: the ideal against merged samples, and of other pairs the worst programming.
 
     ``emulated`` holds ``covariance`` and ``mean`` of merged samples, in problem units.
     """
@@ -102,25 +150,26 @@ def ensemble_corners(
 
 
 def _from_ideal(
-    problem: QuadraticProblem | None,
+    problem: Problem | None,
     compiled: dict[str, Any] | None,
     emulated: dict[str, FloatArray],
     ideal: Level | None,
 ) -> dict[tuple[str, str], _Part]:
     """The emulator less the ideal; what was predicted when the device was compiled lies in its folder."""
-    if problem is None:
+    targets = None if problem is None else problem.exact_moments()
+    if problem is None or targets is None:
         return {}
     parts: dict[tuple[str, str], _Part] = {}
     noise = float(np.sqrt(np.trace(emulated["covariance"])))
-    for quantity, target in (("covariance", problem.target_covariance), ("mean", problem.target_mean)):
-        target = _dense(target)
+    for quantity, target in (("covariance", _dense(targets[1])), ("mean", targets[0])):
         part = parts[quantity, "emulator"] = _Part(emulated[quantity] - target)
-        stored = None if compiled is None else _dense(compiled["statistics"][quantity])
+        stored = None if compiled is None else compiled["statistics"].get(quantity)
+        stored = None if stored is None else _dense(stored)
         if stored is not None and stored.shape == target.shape:
             part.predicted["compilation"] = stored - target
             size = float(np.linalg.norm(target)) or noise
             part.limit = CONSISTENCY * (max(1.0, noise / size) if quantity == "mean" else 1.0)
-        elif quantity == problem.answer:
+        elif quantity in problem.kind.answer.moments:
             part.limit = None if ideal is None else ideal.tolerance
         else:  # not what it was compiled for: nothing is promised of it
             part.predicted["compilation"] = part.difference
@@ -128,7 +177,7 @@ def _from_ideal(
 
 
 def _rows(
-    parts: dict[tuple[str, str], _Part], problem: QuadraticProblem | None, emulated: dict[str, FloatArray]
+    parts: dict[tuple[str, str], _Part], problem: Problem | None, emulated: dict[str, FloatArray]
 ) -> tuple[Corner, ...]:
     noise = float(np.sqrt(np.trace(emulated["covariance"])))
     first = "covariance" if problem is None else problem.kind.answer.moment

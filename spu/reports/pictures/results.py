@@ -1,0 +1,70 @@
+"""The picture of each kind of result: what ``--plot`` draws, and ``.plot()`` in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from spu.base.errors import UsageError
+from spu.base.extras import needed
+from spu.crosscheck.result import Check
+from spu.emulator.laws.spectra import Spectra, Spectrum, telling
+from spu.emulator.predict import NetworkPrediction, Prediction, predicted
+from spu.emulator.runs.relaxation import NetworkSimulation
+from spu.emulator.runs.sampling import Simulation
+from spu.reports.pictures.budgets import draw_budget
+from spu.reports.pictures.covariances import draw_check, draw_prediction, draw_simulation
+from spu.reports.pictures.networks import draw_activation, draw_relaxation
+from spu.reports.pictures.spectra import draw_spectra
+from spu.studies.activation import UnitActivation, activation_of
+from spu.studies.budget import Budget
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def picture(result: object) -> Figure:
+    """Draw a result, by the nearest of its classes in `PICTURES`.
+
+    Raises
+    ------
+    UsageError
+        If there is nothing to draw, or matplotlib is not installed.
+    """
+    needed("matplotlib", "a picture")
+    for kind in type(result).__mro__:
+        if kind in PICTURES:
+            return PICTURES[kind](result)
+    raise UsageError(f"a {type(result).__name__} has no picture")
+
+
+def _check(check: Check) -> Figure:
+    if not check.covariances:
+        raise UsageError("no picture: the levels that ran give no covariances")
+    return draw_check(check.variables, check.covariances, check.spectra)
+
+
+def _activation(found: UnitActivation) -> Figure:
+    return draw_activation(found.curve, found.unit, found.own)
+
+
+def _spectrum(found: Spectrum) -> Figure:
+    """Of a few telling variables."""
+    chosen, pairs = telling(found.autocovariance(0.0)[0])
+    density = found.density[:, chosen][:, :, chosen]
+    names = tuple(found.variables[k] for k in chosen)
+    places = [(chosen.index(a), chosen.index(b)) for a, b in pairs]
+    return draw_spectra(Spectra(names, places, found.frequencies, density, of="variable", unit="problem units"))
+
+
+PICTURES: dict[type, Callable[[Any], Figure]] = {
+    Budget: draw_budget,
+    Check: _check,
+    NetworkPrediction: lambda found: _activation(activation_of(found.dynamics)),
+    NetworkSimulation: draw_relaxation,
+    Prediction: draw_prediction,
+    Simulation: lambda run: draw_simulation(run, predicted(run.laws, None)),
+    Spectrum: _spectrum,
+    UnitActivation: _activation,
+}
+"""The register: what draws each kind of result."""

@@ -1,0 +1,399 @@
+"""Results as plain text: what the command line prints of them, and ``print`` in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from spu.base.arrays import FloatArray
+from spu.base.layout import MAX_TABLE_ROWS, table
+from spu.base.numbers import engineering, number, plural, share, small
+from spu.crosscheck.decks.changes import Changes
+from spu.crosscheck.result import Check
+from spu.device.imperfections import TABLES
+from spu.emulator.laws.entropy import EntropyProduction
+from spu.emulator.laws.spectra import Spectrum
+from spu.emulator.predict import NetworkPrediction, Prediction
+from spu.emulator.results import CommonMode, Statistics
+from spu.emulator.runs.relaxation import NetworkSimulation, averaged
+from spu.emulator.runs.sampling import Simulation
+from spu.reports.inspection import time_constant
+from spu.reports.wording import (
+    CORNERS_NOTE,
+    IN_WORDS,
+    MOST_VARIABLES,
+    SURENESS_NOTE,
+    corner_table,
+    level_table,
+    messages,
+    moments_table,
+    moved_tables,
+    sureness_table,
+)
+from spu.studies.activation import UnitActivation
+from spu.studies.budget import Budget
+
+_MOST_EDITS = 20
+"""Lines of an edited netlist that are listed."""
+
+
+def text(result: object) -> str | None:
+    """What is said of a result, by the nearest of its classes in `TEXTS`; None where nothing is known to say."""
+    return next((TEXTS[kind](result) for kind in type(result).__mro__ if kind in TEXTS), None)
+
+
+# --- predictions ---------------------------------------------------------------------------
+
+
+def prediction_text(prediction: Prediction) -> str:
+    """Means and deviations beside their targets, voltages, time constants."""
+    where = "over all frequencies"
+    if prediction.band is not None:
+        where = f"from {engineering(prediction.band[0], 'Hz')} to {engineering(prediction.band[1], 'Hz')}"
+    cells = plural(len(prediction.cells), "cell")
+    lines = [f"{plural(len(prediction.variables), 'variable')} on {cells}, exact, {where}", ""]
+    lines += [_predicted_variables(prediction, targets=prediction.band is None), ""]
+    if prediction.variables != prediction.cells:
+        rows = list(zip(prediction.cells, *_voltages(prediction), strict=True))
+        lines += [table(["cell", "voltage mean", "noise rms"], rows, limit=MAX_TABLE_ROWS), ""]
+    if prediction.common_mode is not None:
+        lines += [_common_mode(prediction.common_mode), ""]
+    if len(prediction.time_constants):
+        slowest, fastest = prediction.time_constants[0], prediction.time_constants[-1]
+        lines.append(f"time constants: slowest {engineering(slowest, 's')}, fastest {engineering(fastest, 's')}")
+    else:
+        lines.append("no time constants: no capacitor and no inductor")
+    if not isinstance(prediction.covariance, np.ndarray):
+        lines.append("a large sparse network: covariances of coupled cells only, and the two extreme time constants")
+    if prediction.target_covariance is None:
+        lines.append("no target: there is no problem.json")
+    elif prediction.band is None:
+        lines.append(f"covariance off target by {small(prediction.covariance_relative_error)} (relative, Frobenius)")
+        if prediction.mean_relative_error is not None:
+            lines.append(f"mean off target by {small(prediction.mean_relative_error)} (relative)")
+    else:
+        lines.append("in a band there is no target to compare with")
+    return "\n".join(lines)
+
+
+def _predicted_variables(stats: Statistics, *, targets: bool) -> str:
+    """Lay out the variables, and their voltages where each variable is one cell of its own name."""
+    deviations = np.sqrt(stats.covariance.diagonal().clip(0))
+    headers = ["variable", "mean", "std dev"]
+    columns = [[number(m) for m in stats.mean], [number(s) for s in deviations]]
+    if targets and stats.target_mean is not None and stats.target_covariance is not None:
+        headers[2:2] = ["(target)"]
+        columns[1:1] = [[f"({number(m)})" for m in stats.target_mean]]
+        headers.append("(target)")
+        columns.append([f"({number(s)})" for s in np.sqrt(stats.target_covariance.diagonal())])
+    if stats.variables == stats.cells:
+        headers += ["voltage mean", "noise rms"]
+        columns += _voltages(stats)
+    return table(headers, list(zip(stats.variables, *columns, strict=True)), limit=MAX_TABLE_ROWS)
+
+
+def _voltages(stats: Statistics) -> list[list[str]]:
+    rms = np.sqrt(stats.voltage_covariance.diagonal().clip(0))
+    return [[engineering(float(v), "V") for v in values] for values in (stats.voltage_mean, rms)]
+
+
+def _common_mode(common: CommonMode) -> str:
+    """Lay out both modes of the cells that are read in pairs."""
+    rms = [
+        [engineering(float(v), "V") for v in variance**0.5]
+        for variance in (common.variance, common.differential_variance)
+    ]
+    rows = list(zip(common.variables, *rms, strict=True))
+    return table(["per cell of", "common-mode rms", "differential rms"], rows, limit=MAX_TABLE_ROWS)
+
+
+def network_prediction_text(found: NetworkPrediction) -> str:
+    """The state at rest, moments where they are known, time constants."""
+    headers = ["variable", "at rest"]
+    columns = [[number(value) for value in found.rest]]
+    if found.mean is not None and found.covariance is not None:
+        headers += ["mean", "std dev"]
+        columns += [[number(v) for v in found.mean], [number(v) for v in found.covariance.diagonal() ** 0.5]]
+    if found.third is not None and found.fourth is not None:
+        headers += ["third moment", "fourth moment"]
+        columns += [[number(float(v)) for v in found.third], [number(float(v)) for v in found.fourth]]
+    rows = list(zip(found.variables, *columns, strict=True))
+    lines = [f"{plural(len(found.variables), 'unit')}, held as {found.coordinate}", ""]
+    lines += [table(headers, rows, limit=MAX_TABLE_ROWS), ""]
+    slowest, fastest = time_constant(found.time_constants[0]), time_constant(found.time_constants[-1])
+    lines.append(f"time constants at rest: slowest {slowest}, fastest {fastest}")
+    if found.mean is None:
+        lines.append(f"stationary moments: {found.why}")
+    else:
+        lines.append("moments: stationary, exact (quadrature); third and fourth are central")
+    if found.time_unit is not None:
+        lines.append(f"one unit of the problem's time is {engineering(found.time_unit, 's')}")
+    lines.append(f"potential: {found.heat}")
+    return "\n".join(lines)
+
+
+def activation_text(found: UnitActivation) -> str:
+    """A few points of an activation curve."""
+    curve = found.curve
+    shown = np.unique(np.linspace(0, len(curve.input) - 1, 9).astype(int))
+    headers = ["input", "mean in equilibrium", "std dev"]
+    columns = [curve.input, curve.equilibrium, np.sqrt(curve.equilibrium_variance)]
+    for k, time in enumerate(curve.times):
+        headers += [f"mean at {time:.4g}", "+-"]
+        columns += [curve.mean[k], curve.error[k]]
+    rows = [[number(float(column[k])) for column in columns] for k in shown]
+    own = f"activation of {found.unit} by itself, whose input in the network is {found.own:.4g}"
+    return "\n".join([own, "", table(headers, rows, left=0)])
+
+
+# --- simulations ---------------------------------------------------------------------------
+
+
+def simulation_text(run: Simulation) -> str:
+    """How samples were drawn, what they gave, and what they are worth."""
+    return "\n".join([*_how(run), "", _sampled_variables(run), "", *_worth(run)])
+
+
+def _how(run: Simulation) -> list[str]:
+    took = f"took {engineering(run.seconds, 's')}; seed {run.seed}"
+    if run.interval == 0:
+        return [f"{plural(run.samples, 'independent sample')} of the stationary law; {took}"]
+    every = f"one every {engineering(run.interval, 's')}"
+    if "interval" in run.chosen:
+        every += " (default: the longest time constant)"
+    across = f"{run.trajectories} trajectories" if run.trajectories > 1 else "one trajectory"
+    across += " (default)" if "trajectories" in run.chosen else ""
+    lines = [
+        f"{plural(run.samples, 'readout')} on {across}, {every}",
+        f"{engineering(run.device_time, 's')} of device time each; {took}",
+        f"method: {run.method}: {run.method_reason}",
+    ]
+    if run.time_step is not None:
+        lines.append(f"time step {engineering(run.time_step, 's')}")
+    if run.trace > 1:
+        lines.append(f"kept: every {run.trace}th readout of each trajectory; the statistics are of all")
+    return lines
+
+
+def _sampled_variables(run: Simulation) -> str:
+    variances = run.covariance.diagonal().clip(0)
+    deviations = np.sqrt(variances)
+    # The error of a square root, to first order.
+    errors = np.divide(
+        run.covariance_error.diagonal(), 2 * deviations, out=np.zeros_like(deviations), where=deviations > 0
+    )
+    headers = ["variable", "mean", "+-", "std dev", "+-"]
+    columns = [
+        [number(value) for value in run.mean],
+        [number(value, 2) for value in run.mean_error],
+        [number(value) for value in deviations],
+        [number(value, 2) for value in errors],
+    ]
+    if run.target_mean is not None and run.target_covariance is not None:
+        headers[3:3] = ["(target)"]
+        columns[2:2] = [[f"({number(value)})" for value in run.target_mean]]
+        headers.append("(target)")
+        columns.append([f"({number(value)})" for value in np.sqrt(run.target_covariance.diagonal())])
+    return table(headers, list(zip(run.variables, *columns, strict=True)), limit=MAX_TABLE_ROWS)
+
+
+def _worth(run: Simulation) -> list[str]:
+    worth = f"worth {run.effective_samples:.6g} independent samples (for the covariance)"
+    if run.target_covariance is None:
+        return [worth, "no target: there is no problem.json"]
+    lines = [worth]
+    if run.relative_error is not None:
+        lines.append(
+            f"relative error {small(run.relative_error)}; {small(run.expected_relative_error)} is expected "
+            "from this many samples alone"
+        )
+    sigmas, i, j, count = run.worst_deviation()
+    lines.append(
+        f"largest deviation of a covariance: {sigmas:.1f} standard errors, at ({run.variables[i]}, "
+        f"{run.variables[j]}), the worst of {count}"
+    )
+    return lines
+
+
+def network_simulation_text(run: NetworkSimulation) -> str:
+    """How trajectories were run, their means at a few times, and what they booked."""
+    unit = "" if run.time_unit is not None else " s"
+    lines = [
+        f"{plural(run.trajectories, 'trajectory', 'trajectories')}, read at "
+        f"{plural(len(run.times), 'time')}; took {engineering(run.seconds, 's')}; seed {run.seed}",
+        f"method: {run.scheme}, steps of {engineering(run.time_step, 's')}; "
+        f"the last readout at t = {run.times[-1]:.6g}{unit}, {engineering(run.device_times[-1], 's')} on the device",
+        "",
+    ]
+    columns: list[list[str]] = []
+    headers = ["variable"]
+    shown = range(len(run.times)) if len(run.times) <= 4 else [0, len(run.times) // 2, len(run.times) - 1]
+    for k in shown:
+        headers += [f"mean at {run.times[k]:.4g}", "+-"]
+        columns += [[number(v) for v in run.mean[k]], [number(v, 2) for v in run.mean_error[k]]]
+    headers += ["variance", "+-"]
+    columns += [[number(v) for v in run.variance[-1]], [number(v, 2) for v in run.variance_error[-1]]]
+    lines.append(table(headers, list(zip(run.variables, *columns, strict=True)), limit=MAX_TABLE_ROWS))
+    if run.heat is not None and run.work is not None:
+        root = run.trajectories**0.5
+        lines += [
+            "",
+            f"heat to the bath {run.heat.mean():.5g} +- {run.heat.std() / root:.2g} kT, work {run.work.mean():.5g} +- "
+            f"{run.work.std() / root:.2g} kT a trajectory; the first law holds to {run.first_law:.1e}",
+            f"kT is the device's; the potential is {run.potential}",
+        ]
+    if run.entropy is not None:
+        lines.append(_entropy(run.entropy))
+    return "\n".join(lines)
+
+
+def _entropy(entropy: EntropyProduction) -> str:
+    said = []
+    for what, values in (("of the medium", entropy.medium), ("in all", entropy.total)):
+        if values is not None:
+            found = averaged(values)
+            said.append(f"{what} {found['mean']:.5g} +- {found['error']:.2g} k")
+    if entropy.free_energy_change is not None:
+        said[-1] += f" (with the relaxation after the end; free energy change {entropy.free_energy_change:.5g} kT)"
+    if entropy.why:
+        said.append(f"{'in all ' if said else ''}not known: {entropy.why}")
+    return f"entropy production a trajectory: {'; '.join(said)}"
+
+
+# --- spectra -------------------------------------------------------------------------------
+
+
+def spectrum_text(found: Spectrum) -> str:
+    """Each variable's density at the lowest frequency and where it is loudest, and its variance."""
+    own = np.einsum("kii->ki", found.density).real
+    tops = own.argmax(axis=0)
+    variances = found.autocovariance(0.0)[0].diagonal()
+    columns = [
+        *([number(float(value)) for value in values] for values in (own[0], own.max(axis=0))),
+        [engineering(float(found.frequencies[top]), "Hz") for top in tops],
+        [number(float(variance)) for variance in variances],
+    ]
+    rows = list(zip(found.variables, *columns, strict=True))
+    low, high = (engineering(float(found.frequencies[k]), "Hz") for k in (0, -1))
+    count = plural(len(found.frequencies), "frequency", "frequencies")
+    headers = ["variable", f"at {low}", "highest", "at", "variance in all"]
+    return "\n".join(
+        [
+            f"exact one-sided spectral densities of {plural(len(found.variables), 'variable')}, "
+            f"problem units squared a hertz, at {count} from {low} to {high}",
+            "",
+            table(headers, rows, limit=MAX_TABLE_ROWS, rest="all in density"),
+        ]
+    )
+
+
+# --- checks --------------------------------------------------------------------------------
+
+
+def check_text(result: Check) -> str:
+    """Notes, levels, corners, verdict."""
+    lines = [f"note: {note}" for note in result.notes]
+    if lines:
+        lines.append("")
+    lines += [table(*level_table(result), left=3), ""]
+    lines += messages(result)
+    lines += _sureness(result)
+    if result.changes is not None:
+        lines += ["", *_changes(result.changes, result.simulator)]
+    if result.covariances:
+        lines += ["", *_corners(result)]
+    if result.diagnosis is not None:
+        lines += ["", *(f"diagnosis: {line}" for line in result.diagnosis.lines)]
+    lines += ["", IN_WORDS[result.verdict]]
+    return "\n".join(lines)
+
+
+def _sureness(result: Check) -> list[str]:
+    """How often each level cries wolf, and what it sees."""
+    headers, rows = sureness_table(result)
+    return ["", table(headers, rows, left=4), f"  ({SURENESS_NOTE})"] if rows else []
+
+
+def _changes(changes: Changes, simulator: str) -> list[str]:
+    """What was edited, and what that did to the answer."""
+    how = changes.how
+    if changes.unconfirmed:
+        how += f"; {simulator} {'is missing and ' if simulator == 'ngspice' else ''}has not confirmed it"
+    if changes.reading_error is not None:
+        how += f"; {simulator} differs by {small(changes.reading_error)}"
+    lines = [f"what {changes.netlist} changed ({how}):"]
+    if changes.edits is not None:
+        lines += [f"  {edit}" for edit in changes.edits[:_MOST_EDITS]]
+        if len(changes.edits) > _MOST_EDITS:
+            lines.append(f"  and {len(changes.edits) - _MOST_EDITS} more lines")
+        if not changes.edits:
+            lines.append("  no element and no parameter")
+    lines += [f"  {remark}" for remark in changes.remarks[:_MOST_EDITS]]
+    for headers, rows in moved_tables(changes):
+        lines += ["", table(headers, rows)]
+    if changes.measured:
+        change = f"covariance changed by {share(changes.covariance_change)} in all"
+        lines += ["", f"{change} (relative, Frobenius; of entries: over the standard deviations)"]
+    if changes.mean_change is not None:
+        lines.append(
+            f"mean changed by {share(changes.mean_change)} in all (relative; of entries: in standard deviations)"
+        )
+    lines.append(f"time constants, longest and shortest: {_extremes(changes.time_constants_before)} before, ")
+    after = changes.time_constants
+    lines[-1] += f"{_extremes(after)} after" if after is not None else "after: not known"
+    return lines
+
+
+def _extremes(constants: FloatArray) -> str:
+    return f"{engineering(float(constants[0]), 's')} and {engineering(float(constants[-1]), 's')}"
+
+
+def _corners(result: Check) -> list[str]:
+    """Means and variances of the corners side by side, and how far apart these are."""
+    lines = [table(*moments_table(result, MOST_VARIABLES))]
+    if len(result.variables) > MOST_VARIABLES:
+        lines.append(f"  (the {MOST_VARIABLES} of {len(result.variables)} variables that differ most)")
+    headers, rows = corner_table(result)
+    if rows:
+        lines += ["", table(headers, rows, left=2), f"  ({CORNERS_NOTE})"]
+    return lines
+
+
+# --- budgets -------------------------------------------------------------------------------
+
+
+def budget_text(budget: Budget) -> str:
+    """The lines of a budget, with what they add up to."""
+    units = {f"{name}.{key}": unit for name, keys in TABLES.items() for key, unit in keys.items()}
+    rows: list[Sequence[str]] = []
+    for line in budget.lines:
+        value = "-" if line.value is None else engineering(line.value, units[line.effect])
+        rows.append([line.meaning, value, f"{line.norm:.2e}", f"{line.share:+.2e}"])
+    rows += [
+        ["sum of these", "-", "-", f"{budget.sum:+.2e}"],
+        ["rest: what they do to each other", "-", f"{budget.rest.norm:.2e}", f"{budget.rest.share:+.2e}"],
+        ["whole error", "-", f"{budget.relative_error:.2e}", f"{budget.relative_error:+.2e}"],
+    ]
+    against = "" if budget.against == "problem" else " against the same device with ideal parts"
+    return "\n".join(
+        [
+            f"error budget of the {budget.answer}{against} (relative, Frobenius):",
+            table(["effect", "value", "by itself", "share"], rows),
+            "by itself: each effect alone, all else ideal. share: its part along the whole error; shares add up.",
+        ]
+    )
+
+
+TEXTS: dict[type, Callable[[Any], str]] = {
+    Budget: budget_text,
+    Check: check_text,
+    NetworkPrediction: network_prediction_text,
+    NetworkSimulation: network_simulation_text,
+    Prediction: prediction_text,
+    Simulation: simulation_text,
+    Spectrum: spectrum_text,
+    UnitActivation: activation_text,
+}
+"""The register: what says each kind of result."""
