@@ -242,8 +242,8 @@ def test_the_command_line_knows_a_part_that_is_imported_first(parts, tmp_path):
     (tmp_path / "device.cir").write_text(netlist(parts.example()))
     start = "from spu.cli import main; main()"
     found = []
-    for code in (f"import {parts.__name__}; {start}", start):
-        command = [sys.executable, "-c", code, "predict", str(tmp_path), "--json"]
+    for text in (f"import {parts.__name__}; {start}", start):
+        command = [sys.executable, "-c", text, "predict", str(tmp_path), "--json"]
         found.append(subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False))
     assert json.loads(found[0].stdout)["covariance"][0][0] == near(written_out()[1][0, 0], rel=1e-9)
     assert found[1].returncode != 0 and "has no quantity 'leak'" in found[1].stdout
