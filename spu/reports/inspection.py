@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import singledispatch
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 from spu.base.numbers import engineering, number
@@ -138,10 +139,14 @@ def _signs(quantity: str) -> tuple[str, str]:
 
 def _lines(parts: Iterable[Part]) -> dict[str, tuple[str, Any]]:
     """Colour and style of couplers by their kind (see `CouplerLook`)."""
+    parts = list(parts)
+    taken = {colour for part in parts for colour, _ in part.lines}
+    left = cycle([colour for colour in _LEFT if colour not in taken] or _LEFT)
     found: dict[str, tuple[str, Any]] = {}
-    for k, part in enumerate(parts):
+    for part in parts:
         kinds = (part.quantity,) if part.positive else _signs(part.quantity)
-        lines = part.lines or tuple((_LEFT[k % len(_LEFT)], style) for style in ("solid", "dotted"))
+        colour = "" if part.lines else next(left)
+        lines = part.lines or ((colour, "solid"), (colour, "dotted"))
         found |= {kind: lines[min(number, len(lines) - 1)] for number, kind in enumerate(kinds)}
     return found
 

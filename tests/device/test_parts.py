@@ -165,6 +165,12 @@ def test_tables_and_pictures_of_parts_from_outside(parts, tmp_path):
     text = CliRunner().invoke(cli, ["inspect", str(tmp_path)]).output
     assert "lossy capacitance" in text and "400 pF" in text and "-300 uS" in text and "5 kohm" in text
 
+    lines = look_at(device).lines
+    assert lines["lossy_capacitance"] == ("tab:olive", "dashed")
+    (colour, solid), (same, dotted) = lines["gyration > 0"], lines["gyration < 0"]
+    others = {each for kind, (each, _) in lines.items() if not kind.startswith("gyration")}
+    assert colour == same and colour not in others and (solid, dotted) == ("solid", "dotted")
+
     figure = draw_schematic(device, "a")
     words = "\n".join(t.get_text() for axes in figure.axes for t in axes.texts)
     assert "RLEAK" in words and "5 kΩ" in words and "CK" in words and "400 pF" in words and "GYAB" in words
