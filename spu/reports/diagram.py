@@ -272,6 +272,8 @@ def _symbol(element: Element) -> Any:
         "e": symbols.SourceControlledV,
         "h": symbols.SourceControlledV,
     }
+    if element.symbol:
+        return getattr(symbols, element.symbol)()
     return kinds.get(element.name[0].lower(), symbols.RBox)()
 
 

@@ -10,7 +10,6 @@ from spu.base.errors import InputError
 from spu.base.names import suggest
 from spu.base.numbers import engineering, plural
 from spu.circuit.elements import CurrentSource, NoiseCurrent, Resistor
-from spu.circuit.polynomial import PolynomialElement
 from spu.reports.diagram import Layout, Text, draw, electrical_ports, lay_out
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from spu.circuit.circuit import Circuit, Instances
     from spu.circuit.elements import Element
     from spu.device.device import Device
+    from spu.device.quantities import Part
 
 
 MOST_CELLS = 60
@@ -36,25 +36,6 @@ _MOST_ON_A_CIRCLE = 12
 _INCHES_PER_UNIT = 0.42
 
 _UNITS = {"r": "Ω", "c": "F", "l": "H", "i": "A", "v": "V", "g": "S", "h": "Ω"}
-
-_STYLES = {"c": "solid", "r": "dashed", "l": "dashdot", "g": "dotted", "x": (0, (9, 3))}
-
-_MEANING = {
-    "c": "capacitor",
-    "r": "resistor",
-    "l": "inductor",
-    "g": "transconductors",
-    "x": "inductor behind a transformer 1 : -1",
-}
-
-_LAWS = {"voltage": ("A", "V"), "flux": ("A", "Wb"), "charge": ("V", "C")}
-"""Of nonlinear elements by their coordinate: the units of what the law gives and of the coordinate."""
-
-_WORDS = {
-    "voltage": "Conductances with a mark across: i = {0} v + {1} v² + {2} v³",
-    "flux": "Inductors with a mark across: i = {0} φ + {1} φ² + {2} φ³ of the flux φ",
-    "charge": "Capacitors with a mark across: v = {0} q + {1} q² + {2} q³ of the charge q",
-}
 
 
 def draw_schematic(device: Device, cell: str | None = None) -> Figure:
@@ -101,7 +82,7 @@ def draw_schematic(device: Device, cell: str | None = None) -> Figure:
     top = 1 - (head + tall) / height
     _draw_panels(figure.add_axes((0.0, top, 1.0, tall / height)), rows, width / _INCHES_PER_UNIT)
     axes = figure.add_axes((0.02, foot / height, 0.96, side / height))
-    _draw_graph(axes, graph, _letters(couplers))
+    _draw_graph(axes, graph, _coupling(device, couplers))
     for k, line in enumerate(notes):
         figure.text(0.3 / width, (foot - 0.12 - 0.19 * k) / height, line, fontsize=8.5, va="top")
     return figure
@@ -318,10 +299,8 @@ def _control(element: Element, names: Mapping[str, str]) -> str:
 
 def _quantity(element: Element, value: float, key: str = "") -> str:
     """A value in engineering units, of one of several the one of that name; a noise density as its root."""
-    if isinstance(element, PolynomialElement):
-        law, coordinate = _LAWS[element.coordinate]
-        power = ("", "²", "³")[element.parameters.index(key)]
-        return _pretty(value, f"{law}/{coordinate}{power}")
+    if element.units:
+        return _pretty(value, element.units[element.parameters.index(key) if key else 0])
     if element.noise_port is not None and element.name[0].lower() != "r":
         unit = "V" if element.name[0].lower() in "ve" else "A"
         return _pretty(value**0.5, f"{unit}/√Hz")
@@ -337,8 +316,10 @@ def _pretty(value: float, unit: str, digits: int = 3) -> str:
 # --- the graph -----------------------------------------------------------------------------
 
 
-def _letters(couplers: Sequence[Instances]) -> list[str]:
-    return list(dict.fromkeys(_letter(group) for group in couplers))
+def _coupling(device: Device, couplers: Sequence[Instances]) -> dict[str, Part]:
+    """The parts of the couplers that there are, by letter, in the order of the circuit."""
+    parts = {part.letter: part for part in device.coupler_columns.parts.values()}
+    return {letter: parts[letter] for letter in map(_letter, couplers)}
 
 
 def _letter(group: Instances) -> str:
@@ -416,7 +397,12 @@ def _near(couplers: Sequence[Instances], chosen: int) -> set[int]:
     return set(kept[:_SURROUNDINGS])
 
 
-def _draw_graph(axes: Axes, graph: nx.MultiGraph, letters: Sequence[str]) -> None:
+def _style(part: Part) -> Any:
+    """Its line on black and white; the second, where it has two."""
+    return part.lines[-1][1] if part.lines else (0, (5, 1, 1, 1, 1, 1))
+
+
+def _draw_graph(axes: Axes, graph: nx.MultiGraph, parts: Mapping[str, Part]) -> None:
     import networkx as nx
     from matplotlib.lines import Line2D
 
@@ -428,7 +414,7 @@ def _draw_graph(axes: Axes, graph: nx.MultiGraph, letters: Sequence[str]) -> Non
     lines = _lines(graph, place, box.width / box.height)
     labels = _label_places([line[1:3] for line in lines], list(place.values()), box.width / box.height)
     for (_, _, data), line, (x, y) in zip(graph.edges(data=True), lines, labels, strict=True):
-        style: Any = _STYLES.get(data["letter"], "solid")
+        style = _style(parts[data["letter"]])
         axes.plot(line[:, 0], line[:, 1], color="black", linewidth=0.9, linestyle=style, zorder=1)
         backing = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
         axes.text(x, y, data["text"], fontsize=small, ha="center", va="center", bbox=backing, zorder=3)
@@ -437,10 +423,8 @@ def _draw_graph(axes: Axes, graph: nx.MultiGraph, letters: Sequence[str]) -> Non
         width = 2.2 if data["chosen"] else 1.0
         frame = {"boxstyle": "round,pad=0.35", "facecolor": "white", "edgecolor": "black", "linewidth": width}
         axes.text(x, y, data["text"], fontsize=small + 0.5, ha="center", va="center", bbox=frame, zorder=4)
-    styles: list[Any] = [_STYLES.get(letter, "solid") for letter in letters]
     handles = [
-        Line2D([], [], color="black", linestyle=style, label=_MEANING.get(letter, letter))
-        for letter, style in zip(letters, styles, strict=True)
+        Line2D([], [], color="black", linestyle=_style(part), label=part.drawn or part.words) for part in parts.values()
     ]
     if handles:
         axes.legend(handles=handles, loc="upper right", frameon=False, fontsize=9, title="couplers", handlelength=4)
@@ -541,20 +525,14 @@ def _notes(
     if NoiseCurrent in drawn:
         sounds.append("noise: injected white current, root of the one-sided density")
     lines += [f"{'; '.join(sounds)}."] if sounds else []
-    polynomials = {
-        element.coordinate: element.parameters
-        for group in cells
+    laws = {
+        element.words.format(*element.parameters)
+        for group in (*cells, *couplers)
         for element in group.subcircuit.elements
-        if isinstance(element, PolynomialElement)
+        if element.words
     }
-    lines += [f"{_WORDS[coordinate].format(*keys)}." for coordinate, keys in polynomials.items()]
-    if any(_letter(group) == "x" for group in couplers):
-        lines.append("An inductor behind a transformer 1 : -1 holds the sum of its two cells' fluxes.")
-    if any(_letter(group) == "g" for group in couplers):
-        lines.append(
-            "Transconductors: the current flows as the arrow points; on a line of the graph, two values are "
-            "GAB / GBA, a single one is both."
-        )
+    lines += [f"{law}." for law in sorted(laws)]
+    lines += [part.note for part in _coupling(device, couplers).values() if part.note]
     if len(cells) > 1:
         kinds = ", ".join(f"{len(group.names)} {group.subcircuit.name}" for group in cells)
         lines.append(f"Kinds of cells: {kinds}.")
