@@ -435,6 +435,11 @@ class ThermodynamicNetwork(Problem):
 
     # The file
 
+    def posed(self) -> dict[str, Any]:
+        """As of all problems; couplings stand after the potentials, in files and so in the hash of a device."""
+        given = super().posed()
+        return {key: given[key] for key in ("format", "task", "variables", *_VECTORS, "couplings")} | given
+
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], file: str | Path | None = None) -> ThermodynamicNetwork:
         """Restore a network from what `to_dict` gave; errors name ``file``.

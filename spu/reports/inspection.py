@@ -176,7 +176,7 @@ def _at_rest(device: Device) -> dict[str, FloatArray]:
         return {}
     found: dict[str, FloatArray] = {}
     for coordinate, (cells, *_), law in polynomials:
-        c1, c2, c3 = law.T
+        c1, c2, c3, _ = law.T
         slope = (3 * c3 * x[cells] + 2 * c2) * x[cells] + c1
         what, power = _COORDINATES[coordinate]
         total = found.setdefault(what, np.zeros(len(device.cell_names)))
