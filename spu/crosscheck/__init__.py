@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spu.base.arguments import SIMULATORS_SEEDS, Seed, is_number, seed_of
 from spu.base.errors import UsageError
 from spu.base.names import suggest
 from spu.base.process import scratch_folder
@@ -30,9 +31,9 @@ def check(
     subject: Subject,
     *,
     netlist: str | Path | None = None,
-    levels: Sequence[str] | None = None,
+    levels: str | Sequence[str] | None = None,
     accuracy: float | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     time_limit: float = 300.0,
     detect: float | None = None,
     budget: float | None = None,
@@ -54,13 +55,14 @@ def check(
         A netlist that somebody edited, to be run in place of the device's own. Level ``answer`` then says whether it
         still samples the same, and ``changes`` what is different.
     levels:
-        Names out of `spu.crosscheck.levels.LEVELS`; all unless given, but for an edited netlist with an ``accuracy``:
+        Names (or one) out of `spu.crosscheck.levels.LEVELS`; all unless given, but for an edited netlist with an ``accuracy``:
         then only ``ideal`` and ``answer``, as all others want the circuit, not its answer, to be the same.
     accuracy:
         Tolerated relative error of the answer; by default the error predicted when it was compiled, with a little
         slack, and of an edited netlist `spu.crosscheck.levels.answer.SAME`.
     seed:
-        Of the noise, both replayed and the simulator's own.
+        Of the noise, both replayed and the simulator's own: an integer, a numpy Generator that gives one, or None for
+        another one each time.
     time_limit:
         Seconds for each run of the simulator.
     detect:
@@ -93,14 +95,13 @@ def check(
             f"the simulator {simulator.name} reads the dialect {simulator.dialect}, and check runs device.cir, written "
             f"in {NGSPICE.name}'s: a simulator that check can use takes that in run()"
         )
-    if accuracy is not None and not accuracy >= 0:
+    if accuracy is not None and not (is_number(accuracy) and accuracy >= 0):
         raise UsageError(f"accuracy must be a relative error >= 0, not {accuracy!r}")
-    if seed < 0:
-        raise UsageError(f"seed must not be negative, not {seed!r}")
+    seed = seed_of(seed, SIMULATORS_SEEDS)
     if detect is not None and budget is not None:
         raise UsageError("detect and budget exclude one another: one follows from the other")
-    for name, value in (("detect", detect), ("budget", budget)):
-        if value is not None and not (np.isfinite(value) and value > 0):
+    for name, value in (("detect", detect), ("budget", budget), ("time_limit", time_limit)):
+        if value is not None and not (is_number(value) and 0 < value < np.inf):
             raise UsageError(f"{name} must be a positive number, not {value!r}")
     settings = {
         "accuracy": accuracy,
@@ -118,11 +119,12 @@ def check(
     return replace(found, notes=(*found.notes, *of.notes))
 
 
-def _chosen(levels: Sequence[str] | None, judged: bool) -> list[kinds.LevelKind]:
+def _chosen(levels: str | Sequence[str] | None, judged: bool) -> list[kinds.LevelKind]:
     """The levels to run, in order; of an edited netlist that is judged by its accuracy only those that judge it."""
     known = kinds.LEVELS
     if levels is None:
         return [level for level in known.values() if level.judges or not judged]
+    levels = [levels] if isinstance(levels, str) else levels
     for name in levels:
         if name not in known:
             raise UsageError(f"no level {name!r}; {suggest(name, list(known))}")

@@ -15,7 +15,7 @@ from typing import ClassVar, cast
 import numpy as np
 
 from spu.base.arrays import FloatArray
-from spu.base.errors import CircuitError, UsageError
+from spu.base.errors import CircuitError, OptionError, UsageError
 from spu.circuit.circuit import Circuit
 from spu.circuit.readout import Readout
 from spu.circuit.scales import Scales
@@ -31,6 +31,7 @@ from spu.emulator.laws.spectra import known_modes
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.laws.timing import NetworkTiming, Timing, network_timing, timing
 from spu.problems.network import ThermodynamicNetwork
+from spu.problems.problem import Problem, QuadraticProblem
 
 
 class Dynamics(ABC):
@@ -42,6 +43,8 @@ class Dynamics(ABC):
         Whose it is; nothing of it changes.
     name, words:
         Of this kind: for registers, and for people (what is not ``for linear devices``...).
+    compared:
+        Problems that a law of it may be compared with in place of the device's own; None of none.
     exact:
         Whether `respond` makes no error in its steps, so that finer ones change nothing.
     additive:
@@ -52,6 +55,7 @@ class Dynamics(ABC):
 
     name: ClassVar[str]
     words: ClassVar[str]
+    compared: ClassVar[type[Problem] | None] = None
     exact: ClassVar[bool] = False
     additive: ClassVar[bool] = False
 
@@ -155,6 +159,7 @@ class LinearDynamics(Dynamics):
 
     name = "linear"
     words = "linear devices"
+    compared = QuadraticProblem
     exact = True
     additive = True
 
@@ -427,6 +432,31 @@ def all_linear(subject: Subject, what: str) -> list[LinearDynamics]:
         if not isinstance(each, LinearDynamics):
             raise UsageError(f"{what} of {each.words}: no law of theirs in time is known, simulate reads them at times")
     return cast("list[LinearDynamics]", found)
+
+
+def compared_with(found: Dynamics, given: Problem | None, own: Problem | None) -> Problem | None:
+    """What a device is compared with: a problem that is given in place of its own.
+
+    Raises
+    ------
+    UsageError
+        If it is no problem, of a kind that such dynamics are not compared with, or of another size.
+    """
+    if given is None:
+        return own
+    if not isinstance(given, Problem):
+        raise OptionError("problem", f"must be one, such as spu.GaussianSampling(precision=A), not a {_name(given)}")
+    if found.compared is None:
+        raise OptionError("problem", f"is not for {found.words}: they are compared with their own equation's law")
+    if not isinstance(given, found.compared):
+        raise OptionError("problem", f"is a {_name(given)}: {found.words} are compared with the problem of a matrix")
+    if given.n != len(found.readout.variables):
+        raise OptionError("problem", f"has {given.n} variables, and the device {len(found.readout.variables)}")
+    return given
+
+
+def _name(given: object) -> str:
+    return type(given).__name__
 
 
 def slowest(laws: Sequence[Law]) -> Law:

@@ -17,6 +17,7 @@ from spu.emulator.dynamics import (
     LangevinDynamics,
     LinearDynamics,
     all_linear,
+    compared_with,
     dynamics,
     langevin_of,
     slowest,
@@ -100,7 +101,7 @@ def predict(
     band:
         (F1, F2), Hz: what a readout with a brick-wall band sees (relative errors are then None). Of linear circuits.
     problem:
-        What to compare with; the device's own unless given.
+        What linear devices are compared with; their own unless given. (Networks are, with their own equation's law.)
 
     Raises
     ------
@@ -111,7 +112,7 @@ def predict(
     """
     meant = subject_of(subject)
     found = [dynamics(circuit) for circuit in circuits(meant)]
-    return PREDICTED[found[0].name](found, problem or meant.problem, band)
+    return PREDICTED[found[0].name](found, compared_with(found[0], problem, meant.problem), band)
 
 
 def predict_linear(

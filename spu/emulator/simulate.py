@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from spu.base.errors import OptionError, UsageError, refuse_options
+from spu.base.arguments import Seed, positive, seed_of, whole
+from spu.base.errors import refuse_options
 from spu.device.subject import Subject, circuits, subject_of
-from spu.emulator.dynamics import Dynamics, LangevinDynamics, LinearDynamics, dynamics, langevin_of
+from spu.emulator.dynamics import Dynamics, LangevinDynamics, LinearDynamics, compared_with, dynamics, langevin_of
 from spu.emulator.runs.relaxation import NetworkSimulation, simulate_langevin
 from spu.emulator.runs.sampling import Simulation, simulate_linear
 from spu.problems.problem import Problem, quadratic
 
 __all__ = ["simulate", "simulate_network"]
-
-Seed = int | np.random.Generator | None
 
 
 def simulate(
@@ -112,7 +109,7 @@ def simulate(
         Noise of ``coarse`` finer steps added up for each: runs of the same ``step / coarse`` follow
         one Brownian path (first-order equations; where readouts and instants are multiples of the steps).
     problem:
-        What to compare with; the device's own unless given.
+        What linear devices are compared with; their own unless given. (Networks are, with their own equation's law.)
     progress:
         Called with readouts done and wanted.
 
@@ -141,68 +138,23 @@ def simulate(
     found = [dynamics(circuit) for circuit in circuits(meant)]
     options: dict[str, Any] = {
         "samples": whole("samples", samples),
-        "interval": interval,
+        "interval": positive("interval", interval),
         "trajectories": whole("trajectories", trajectories),
-        "duration": duration,
+        "duration": positive("duration", duration),
         "independent": independent or None,
         "trace": whole("trace", trace),
         "lags": whole("lags", lags) or None,
         "method": method,
-        "step": step,
+        "step": positive("step", step),
         "times": times,
         "scheme": scheme,
         "start": start,
         "inputs": inputs,
         "heat": heat or None,
-        "coarse": coarse,
+        "coarse": whole("coarse", coarse),
     }
-    common = {"seed": seed_of(seed), "threads": threads, "progress": progress}
-    return SIMULATED[found[0].name](found, problem or meant.problem, options, common)
-
-
-def whole(name: str, value: float | None) -> int | None:
-    """A number that counts something, as an int: 1e5 is 100000; None stays.
-
-    Raises
-    ------
-    UsageError
-        If it is no whole number.
-    """
-    if value is None:
-        return None
-    try:
-        good = not isinstance(value, (bool, str)) and int(value) == value
-    except (TypeError, ValueError, OverflowError):
-        good = False
-    if not good:
-        raise OptionError(name, f"must be a whole number, such as 1000 or 1e5, not {value!r}")
-    return int(value)
-
-
-def seed_of(seed: Seed) -> int:
-    """A seed as the non-negative integer that the noise is made of.
-
-    Raises
-    ------
-    UsageError
-        If it is none of the three.
-    """
-    if seed is None:
-        return secrets.randbits(63)
-    if isinstance(seed, np.random.Generator):
-        return int(seed.integers(2**63))
-    try:
-        found = whole("seed", seed)
-    except UsageError:
-        found = -1
-    if found is None or found < 0:
-        what = (
-            "not be negative"
-            if isinstance(seed, (int, float, np.number)) and seed < 0
-            else ("be a whole number, a numpy Generator or None")
-        )
-        raise OptionError("seed", f"must {what}, not {seed!r}")
-    return found
+    common = {"seed": seed_of(seed), "threads": whole("threads", threads), "progress": progress}
+    return SIMULATED[found[0].name](found, compared_with(found[0], problem, meant.problem), options, common)
 
 
 _LINEAR = ("samples", "interval", "duration", "independent", "trace", "lags", "method")
@@ -213,7 +165,9 @@ _LANGEVIN = ("times", "scheme", "start", "inputs", "heat", "coarse")
 def _simulate_linear(
     found: Sequence[Dynamics], problem: Problem | None, options: dict[str, Any], common: dict[str, Any]
 ) -> Simulation:
-    refuse_options(LinearDynamics.words, {name: options.pop(name) for name in _LANGEVIN})
+    refuse_options(
+        f"{LinearDynamics.words} (see samples, interval and duration)", {name: options.pop(name) for name in _LANGEVIN}
+    )
     options |= {"lags": options["lags"] or 0, "independent": bool(options["independent"])}
     return simulate_linear(cast("Sequence[LinearDynamics]", found), quadratic(problem), **options, **common)
 
@@ -265,13 +219,13 @@ def simulate_network(
         langevin_of(circuits(subject)[0]),
         times=times,
         trajectories=cast(int, whole("trajectories", trajectories)),
-        step=step,
+        step=positive("step", step),
         scheme=scheme,
         start=start,
         inputs=inputs,
         heat=heat,
         seed=seed_of(seed),
-        coarse=coarse,
-        threads=threads,
+        coarse=cast(int, whole("coarse", coarse)),
+        threads=whole("threads", threads),
         progress=progress,
     )

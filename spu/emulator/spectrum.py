@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from spu.base.arguments import numbers
 from spu.base.arrays import FloatArray
 from spu.base.errors import InputError
 from spu.device.subject import Subject
@@ -15,12 +16,14 @@ from spu.emulator.laws.spectra import PEAKS, Spectrum, densities, hold_integral,
 
 __all__ = ["noise_densities", "spectrum"]
 
+FREQUENCIES = "frequencies are numbers of hertz (f,), not negative"
+
 
 def spectrum(
     subject: Subject,
     frequencies: ArrayLike | None = None,
     *,
-    variables: Sequence[str] | None = None,
+    variables: str | Sequence[str] | None = None,
 ) -> Spectrum:
     """Exact one-sided cross-spectra of what a device or circuit reads out.
 
@@ -31,7 +34,7 @@ def spectrum(
     frequencies:
         (f,) Hz, not negative; chosen from the poles unless given (`spectrum_frequencies`).
     variables:
-        Names of those wanted; all unless given.
+        Names (or one) of those wanted; all unless given.
 
     Raises
     ------
@@ -46,16 +49,16 @@ def spectrum(
     """
     laws = tuple(each.dense for each in all_linear(subject, "there are no spectra"))
     names = tuple(laws[0].sde.readout.variables)
-    chosen = names if variables is None else tuple(variables)
+    chosen = names if variables is None else (variables,) if isinstance(variables, str) else tuple(variables)
     for name in chosen:
         if name not in names:
             raise InputError(f"no variable {name!r}; there are {', '.join(names[:6])}{'...' if len(names) > 6 else ''}")
     if frequencies is None:
         points = spectrum_frequencies(np.concatenate([law.poles for law in laws]))
     else:
-        points = np.atleast_1d(np.asarray(frequencies, dtype=np.float64))
-        if not (np.isfinite(points) & (points >= 0)).all():
-            raise InputError("frequencies are numbers of hertz, not negative")
+        points = np.atleast_1d(numbers(frequencies, FREQUENCIES))
+        if points.ndim != 1 or not (np.isfinite(points) & (points >= 0)).all():
+            raise InputError(FREQUENCIES)
     rows = [names.index(name) for name in chosen]
     maps = tuple(law.sde.readout.matrix[rows].toarray() for law in laws)
     spectra = [densities(law, points, T) for law, T in zip(laws, maps, strict=True)]

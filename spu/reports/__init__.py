@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from spu.base.arguments import SIMULATORS_SEEDS, Seed, seed_of, whole
 from spu.base.errors import InputError, OptionError, OutputError, UsageError
 from spu.base.files import write_text
 from spu.crosscheck import Check
 from spu.device.device import Device
 from spu.device.subject import Subject
-from spu.emulator.simulate import seed_of, whole
 from spu.folder import Folder
 from spu.reports import html, langevin, linear, markdown  # noqa: F401 - each registers what it can tell
 from spu.reports.document import Document
@@ -67,9 +67,9 @@ def report(
     *,
     format: str | None = None,
     netlist: str | Path | None = None,
-    levels: Sequence[str] | None = None,
+    levels: str | Sequence[str] | None = None,
     accuracy: float | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     time_limit: float = 300.0,
     samples: float | None = None,
     detect: float | None = None,
@@ -115,12 +115,12 @@ def report(
     count = whole("samples", samples)
     if count is not None and count < 1:
         raise OptionError("samples", f"must be 1 or more, not {count}")
-    seed = seed_of(seed)
+    seed = seed_of(seed, SIMULATORS_SEEDS)
     if netlist is not None and not Path(netlist).is_file():
         raise InputError("there is no such netlist", file=netlist)
     settings = Settings(
         None if netlist is None else Path(netlist),
-        None if levels is None else tuple(levels),
+        None if levels is None else (levels,) if isinstance(levels, str) else tuple(levels),
         accuracy,
         seed,
         time_limit,

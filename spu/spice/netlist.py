@@ -19,6 +19,7 @@ from typing import BinaryIO, ClassVar, cast
 
 import numpy as np
 
+from spu.base.arguments import SIMULATORS_SEEDS, Seed, seed_of
 from spu.base.choice import ROUNDING
 from spu.base.constants import BOLTZMANN, GROUND, ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
 from spu.base.errors import InputError, InternalError, UsageError
@@ -49,7 +50,7 @@ SAMPLES = 4000
 """Noise samples in the transient of a netlist run by itself."""
 
 
-def netlist(subject: Subject, *, seed: int = 0, law: Law | None = None, dialect: str = "ngspice") -> str:
+def netlist(subject: Subject, *, seed: Seed = 0, law: Law | None = None, dialect: str = "ngspice") -> str:
     """The complete netlist of a device; of a netlist that was read, its text.
 
     Parameters
@@ -59,7 +60,7 @@ def netlist(subject: Subject, *, seed: int = 0, law: Law | None = None, dialect:
         anew of the device. Of a netlist that was read, an imported folder or the path of a netlist the text is given,
         as one self-contained file, as long as no other dialect is asked for.
     seed:
-        Of the transient noise sources.
+        Of the transient noise sources: an integer, a numpy Generator that gives one, or None for another one each time.
     law:
         The device's stationary law, where it is known already.
     dialect:
@@ -74,7 +75,7 @@ def netlist(subject: Subject, *, seed: int = 0, law: Law | None = None, dialect:
     UsageError
         Of a bare circuit, or a netlist in another dialect than its own.
     """
-    chosen = find_dialect(dialect)
+    chosen, number = find_dialect(dialect), seed_of(seed, SIMULATORS_SEEDS)
     held = opened(subject)
     read = getattr(held, "read", held)
     if isinstance(read, ReadNetlist):
@@ -84,7 +85,7 @@ def netlist(subject: Subject, *, seed: int = 0, law: Law | None = None, dialect:
     device = subject_of(held)
     if not isinstance(device, Device):
         raise UsageError("a bare circuit has no netlist: pass the device, or the netlist that was read")
-    return "".join(_pieces(device, seed, law, chosen))
+    return "".join(_pieces(device, number, law, chosen))
 
 
 def write_netlist(

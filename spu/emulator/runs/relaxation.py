@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from spu.base.arguments import numbers
 from spu.base.arrays import FloatArray
 from spu.base.display import Result
 from spu.base.errors import CircuitError, InputError, InternalError, UsageError
@@ -266,7 +267,11 @@ def simulate_langevin(
     began = time.perf_counter()
     equation, second, problem = found.equation, found.second, found.circuit.problem
     speedup = 1.0 if found.scales is None else found.scales.speedup
-    for name, value in (("trajectories", trajectories), ("coarse", coarse)):
+    for name, value in (
+        ("trajectories", trajectories),
+        ("coarse", coarse),
+        ("threads", 1 if threads is None else threads),
+    ):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
             raise UsageError(f"{name} must be a whole number, 1 or more, not {value!r}")
     if seed < 0:
@@ -361,9 +366,11 @@ def simulate_langevin(
 
 def _origin(equation: Langevin, start: ArrayLike, trajectories: int) -> FloatArray:
     """Coordinates at the start, (n,) or (trajectories, n)."""
-    origin = (np.asarray(start, dtype=np.float64) - equation.readout.offset) * equation.units
-    if origin.shape not in ((), (equation.n,), (trajectories, equation.n)) or not np.isfinite(origin).all():
-        raise UsageError(f"start must be finite, one number a variable ({equation.n}), or that for each trajectory")
+    problem = f"start must be finite, one number a variable ({equation.n}), or that for each trajectory"
+    given = numbers(start, problem)
+    if given.shape not in ((), (equation.n,), (trajectories, equation.n)) or not np.isfinite(given).all():
+        raise UsageError(problem)
+    origin = (given - equation.readout.offset) * equation.units
     return np.broadcast_to(origin, origin.shape if origin.ndim else (equation.n,))
 
 
@@ -500,8 +507,10 @@ def input_schedule(found: LangevinDynamics, inputs: tuple[ArrayLike, ArrayLike] 
         raise UsageError("inputs in time are in problem units: the device was compiled for no network")
     if isinstance(inputs, (str, Path)):
         inputs = read_inputs(Path(inputs), network)
-    instants = np.asarray(inputs[0], dtype=np.float64)
-    values = np.asarray(inputs[1], dtype=np.float64)
+    problem = "inputs are two arrays, instants (m,) and inputs (m, p), or a .csv file of them"
+    if not isinstance(inputs, (tuple, list)) or len(inputs) != 2:
+        raise UsageError(problem)
+    instants, values = (numbers(part, problem) for part in inputs)
     if instants.ndim != 1 or not len(instants) or (np.diff(instants) < 0).any() or not np.isfinite(instants).all():
         raise UsageError("the instants of inputs must be finite and must not fall")
     if values.shape != (len(instants), equation.n) or not np.isfinite(values).all():
@@ -514,9 +523,12 @@ def input_schedule(found: LangevinDynamics, inputs: tuple[ArrayLike, ArrayLike] 
 def _readout_times(times: ArrayLike | None, second: float, equation: Langevin) -> FloatArray:
     if times is None:
         return np.array([10 * slowest_motion(equation)])
-    found = np.atleast_1d(np.asarray(times, dtype=np.float64)) * second
+    problem = "readout times must be finite, not negative and not falling"
+    found = np.atleast_1d(numbers(times, problem)) * second
     if found.ndim != 1 or not np.isfinite(found).all() or (found < 0).any() or (np.diff(found) < 0).any():
-        raise UsageError("readout times must be finite, not negative and not falling")
+        raise UsageError(problem)
+    if not len(found):
+        raise UsageError("there is no time to read at in times: give one or more, or none at all for the default")
     return found
 
 

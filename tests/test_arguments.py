@@ -1,0 +1,85 @@
+"""What numpy's users pass to the doors: it works, or one line says what to pass; never a traceback of numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import spu
+
+A = [[2.0, -0.5], [-0.5, 1.5]]
+
+
+@pytest.fixture(scope="module")
+def subjects():
+    return {
+        "linear": spu.compile(A),
+        "network": spu.compile(spu.ThermodynamicNetwork(units=2)),
+    }
+
+
+BOTH, LINEAR, NETWORK = ("linear", "network"), ("linear",), ("network",)
+OTHER = spu.GaussianSampling(precision=np.eye(3))
+
+REFUSED = [
+    (BOTH, "check", {"seed": "a"}, "seed must be a whole number, a numpy Generator or None"),
+    (BOTH, "check", {"seed": 1.5}, "seed must be a whole number"),
+    (BOTH, "check", {"seed": True}, "seed must be a whole number"),
+    (BOTH, "check", {"seed": -1}, "seed must not be negative"),
+    (BOTH, "check", {"accuracy": "x"}, "accuracy must be a relative error"),
+    (BOTH, "check", {"detect": "5%"}, "detect must be a positive number"),
+    (BOTH, "check", {"budget": float("inf")}, "budget must be a positive number"),
+    (BOTH, "check", {"time_limit": -1}, "time_limit must be a positive number"),
+    (BOTH, "check", {"time_limit": "a"}, "time_limit must be a positive number"),
+    (BOTH, "netlist", {"seed": -1}, "seed must not be negative"),
+    (BOTH, "netlist", {"seed": "a"}, "seed must be a whole number"),
+    (BOTH, "simulate", {"step": "x"}, "step must be positive"),
+    (BOTH, "simulate", {"threads": 0}, "threads must be"),
+    (BOTH, "simulate", {"threads": 1.5}, "threads must be a whole number"),
+    (BOTH, "predict", {"problem": A}, "problem must be one, such as spu.GaussianSampling"),
+    (LINEAR, "simulate", {"interval": "x"}, "interval must be positive"),
+    (LINEAR, "simulate", {"problem": OTHER}, "problem has 3 variables, and the device 2"),
+    (LINEAR, "predict", {"problem": OTHER}, "problem has 3 variables, and the device 2"),
+    (LINEAR, "predict", {"problem": spu.ThermodynamicNetwork(units=2)}, "compared with the problem of a matrix"),
+    (LINEAR, "simulate", {"times": [1.0]}, "not for linear devices (see samples, interval and duration)"),
+    (LINEAR, "spectrum", {"frequencies": ["a"]}, "frequencies are numbers of hertz"),
+    (LINEAR, "spectrum", {"frequencies": [[1.0]]}, "frequencies are numbers of hertz"),
+    (NETWORK, "predict", {"problem": OTHER}, "problem is not for networks"),
+    (NETWORK, "simulate", {"problem": OTHER}, "problem is not for networks"),
+    (NETWORK, "simulate", {"inputs": 3}, "inputs are two arrays"),
+    (NETWORK, "simulate", {"inputs": ([0.0], ["a"])}, "inputs are two arrays"),
+    (NETWORK, "simulate", {"start": [1.0, 2.0, 3.0]}, "start must be finite, one number a variable (2)"),
+    (NETWORK, "simulate", {"start": [[1.0], [2.0, 3.0]]}, "start must be finite"),
+    (NETWORK, "simulate", {"times": []}, "no time to read at in times"),
+    (NETWORK, "simulate", {"times": "x"}, "readout times must be finite"),
+    (NETWORK, "simulate", {"coarse": "x"}, "coarse must be a whole number"),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "door", "options", "message"),
+    [(kind, door, options, message) for kinds, door, options, message in REFUSED for kind in kinds],
+)
+def test_what_is_refused(kind, door, options, message, subjects):
+    with pytest.raises(spu.SpuError) as refused:
+        getattr(spu, door)(subjects[kind], **options)
+    assert message in str(refused.value) and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_seeds_of_numpy_do_everywhere(kind, subjects, tmp_path):
+    """Simulators hold their seeds in 32 bits: what chance gives is below, so that no two are the same to them."""
+    device = subjects[kind]
+    for seed in (None, np.random.default_rng(1), 7, np.int64(7), 7.0):
+        assert spu.check(device, levels="ideal", seed=seed).verdict == "pass"
+        text = spu.netlist(device, seed=seed)
+        used = int(text.partition("seed=")[2].split()[0])
+        assert 0 < used < 2**31
+    assert spu.netlist(device, seed=7.0) == spu.netlist(device, seed=7)
+    assert spu.netlist(device, seed=None) != spu.netlist(device, seed=None)  # one in 2^31
+    report = spu.report(device, tmp_path / "r.html", levels="ideal", samples=100, seed=None)
+    assert report.evidence.settings.seed < 2**31
+
+
+def test_one_name_in_place_of_a_list(subjects):
+    assert spu.spectrum(subjects["linear"], [1.0], variables="x1").variables == ("x1",)
