@@ -226,7 +226,7 @@ def as_refusal(error: BaseException) -> SpuError:
     if isinstance(error, SpuError):
         return error
     if isinstance(error, KeyboardInterrupt):
-        return Interrupted("interrupted")
+        return Interrupted(str(error) or "interrupted")
     said = " ".join(str(error).split())
     said = said if len(said) <= _LONGEST else said[:_LONGEST] + "..."
     if isinstance(error, MemoryError):

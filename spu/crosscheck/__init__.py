@@ -55,8 +55,9 @@ def check(
         A netlist that somebody edited, to be run in place of the device's own. Level ``answer`` then says whether it
         still samples the same, and ``changes`` what is different.
     levels:
-        Names (or one) out of `spu.crosscheck.levels.LEVELS`; all unless given, but for an edited netlist with an ``accuracy``:
-        then only ``ideal`` and ``answer``, as all others want the circuit, not its answer, to be the same.
+        Names (or one) out of `spu.crosscheck.levels.LEVELS`; all unless given, but for an edited netlist with an
+        ``accuracy``: then only ``ideal`` and ``answer``, as all others want the circuit, not its answer, to be the
+        same.
     accuracy:
         Tolerated relative error of the answer; by default the error predicted when it was compiled, with a little
         slack, and of an edited netlist `spu.crosscheck.levels.answer.SAME`.

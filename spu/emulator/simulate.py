@@ -132,7 +132,8 @@ def simulate(
 
     Notes
     -----
-    An interrupt (ctrl-C) ends the run early; the result then says ``complete=False``.
+    An interrupt (ctrl-C) ends the run early; the result then says ``complete=False``. Of networks it is a
+    ``KeyboardInterrupt`` where the first time was not reached.
     """
     meant = subject_of(subject)
     found = [dynamics(circuit) for circuit in circuits(meant)]

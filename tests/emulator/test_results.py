@@ -109,6 +109,12 @@ def test_an_ensemble_has_its_trajectories_one_programming_after_another():
     assert len(cut.to_arviz().posterior.chain) == 2
 
 
+def test_a_run_that_read_nothing_is_no_result(made):
+    """Ctrl-C before the first of the times: there is nothing to tell, and no error of ours."""
+    with pytest.raises(KeyboardInterrupt, match="before the first time"):
+        spu.simulate(made / "network", trajectories=2, times=[1e4], progress=lambda *_: raise_interrupt())
+
+
 def raise_interrupt() -> None:
     """As ctrl-C does."""
     import os

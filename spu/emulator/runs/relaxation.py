@@ -325,6 +325,8 @@ def simulate_langevin(
             progress=progress,
             interrupted=lambda: interrupt.seen,
         )
+    if not len(paths.times):
+        raise KeyboardInterrupt("interrupted before the first time at which it is read")
     step_error, warnings = _judge_steps(paths, grid, chosen, advice, equation)
     checked = 0
     if len(paths.times) == len(seconds):
