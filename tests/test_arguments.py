@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import spu
+from spu.folder import write_folder
 
 A = [[2.0, -0.5], [-0.5, 1.5]]
 
@@ -44,6 +45,7 @@ REFUSED = [
     (LINEAR, "simulate", {"times": [1.0]}, "not for linear devices (see samples, interval and duration)"),
     (LINEAR, "spectrum", {"frequencies": ["a"]}, "frequencies are numbers of hertz"),
     (LINEAR, "spectrum", {"frequencies": [[1.0]]}, "frequencies are numbers of hertz"),
+    (NETWORK, "check", {"accuracy": 0.1}, "accuracy is not for networks"),
     (NETWORK, "predict", {"problem": OTHER}, "problem is not for networks"),
     (NETWORK, "simulate", {"problem": OTHER}, "problem is not for networks"),
     (NETWORK, "simulate", {"inputs": 3}, "inputs are two arrays"),
@@ -79,6 +81,18 @@ def test_seeds_of_numpy_do_everywhere(kind, subjects, tmp_path):
     assert spu.netlist(device, seed=None) != spu.netlist(device, seed=None)  # one in 2^31
     report = spu.report(device, tmp_path / "r.html", levels="ideal", samples=100, seed=None)
     assert report.evidence.settings.seed < 2**31
+
+
+def test_the_netlist_of_a_network_names_the_folder_that_does(tmp_path):
+    """Of nonlinear cells only ngspice reads a netlist, and the device lies beside it."""
+    write_folder(tmp_path / "out", spu.compile_problem(spu.ThermodynamicNetwork(units=2)))
+    with pytest.raises(spu.SpuError, match="only ngspice can run this deck") as refused:
+        spu.predict(tmp_path / "out" / "device.cir")
+    assert str(refused.value).endswith("; give its folder, with the device.json that it was written of")
+    (tmp_path / "out" / "device.json").unlink()
+    with pytest.raises(spu.SpuError, match="only ngspice can run this deck") as refused:
+        spu.predict(tmp_path / "out" / "device.cir")
+    assert "give its folder" not in str(refused.value)
 
 
 def test_one_name_in_place_of_a_list(subjects):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from spu.base.arguments import SIMULATORS_SEEDS, Seed, is_number, seed_of
-from spu.base.errors import UsageError
+from spu.base.errors import OptionError, UsageError
 from spu.base.names import suggest
 from spu.base.process import scratch_folder
 from spu.crosscheck import levels as kinds
@@ -116,6 +116,9 @@ def check(
     }
     with scratch_folder("check") as scratch:
         of = gathered(subject, settings, scratch)
+        does = of.contexts[0].dynamics
+        if accuracy is not None and does.compared is None:
+            raise OptionError("accuracy", f"is not for {does.words}: level ideal compares their very equation")
         found = run_all(of, chosen, progress, edited_file(netlist, of))
     return replace(found, notes=(*found.notes, *of.notes))
 

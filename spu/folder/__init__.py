@@ -36,7 +36,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from spu.base.errors import InputError, OutputError, UsageError
+from spu.base.errors import InputError, NonlinearNetlist, OutputError, UsageError
 from spu.base.files import kind_of_file, plain, read_json
 from spu.base.names import shorten
 from spu.base.process import sweep
@@ -162,7 +162,13 @@ def read_folder(path: str | Path) -> Folder:
     except OSError as error:  # a name too long, or a folder closed to the user
         raise InputError(f"cannot be read: {error.strerror}", file=path) from None
     if path.suffix.lower() in NETLISTS and not is_folder:
-        read = read_netlist(path)
+        try:
+            read = read_netlist(path)
+        except NonlinearNetlist as error:
+            if not (path.parent / DEVICE).is_file():
+                raise
+            advice = f"{error.message}; give its folder, with the {DEVICE} that it was written of"
+            raise NonlinearNetlist(advice, file=error.file, line=error.line) from None
         return Folder(path, None, read.circuit, None, None, path, read=read)
     file = path / DEVICE if is_folder else path
     with settled(file.parent) if file.name == DEVICE else nullcontext():
