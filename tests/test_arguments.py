@@ -97,3 +97,12 @@ def test_the_netlist_of_a_network_names_the_folder_that_does(tmp_path):
 
 def test_one_name_in_place_of_a_list(subjects):
     assert spu.spectrum(subjects["linear"], [1.0], variables="x1").variables == ("x1",)
+
+
+@pytest.mark.parametrize("door", ["predict", "simulate", "spectrum", "check", "netlist"])
+def test_a_readout_that_knows_fewer_cells_than_there_are(door):
+    device = spu.compile(A)
+    device.add_cell("late", capacitance=1e-9, conductance=1e-3, inductance=1e-5, noise=4e-20)
+    with pytest.raises(spu.SpuError, match="the readout is of 2 cells and the device has 3: set_readout") as refused:
+        getattr(spu, door)(device)
+    assert refused.value.kind != "internal"

@@ -246,10 +246,19 @@ class Device(Shown):
 
     @property
     def readout(self) -> Readout:
-        """The map to problem variables; the voltages themselves where none was given."""
-        if self._readout is not None:
-            return self._readout
+        """The map to problem variables; the voltages themselves where none was given.
+
+        Raises
+        ------
+        InputError
+            If cells were added since it was given.
+        """
         n = len(self.cell_names)
+        if self._readout is not None:
+            known = self._readout.matrix.shape[1]
+            if known != n:
+                raise InputError(f"the readout is of {known} cells and the device has {n}: set_readout says it anew")
+            return self._readout
         return Readout(tuple(self.cell_names), canonical(sp.eye_array(n)), np.zeros(n))
 
     def set_readout(
