@@ -29,6 +29,13 @@ class Readout:
         units per volt. Polarity and scaling are its entries.
     offset:
         (p,), problem units.
+
+    Examples
+    --------
+    >>> import spu
+    >>> device = spu.compile([[2.0, -0.5], [-0.5, 1.0]])
+    >>> device.readout.variables, device.readout.matrix.shape
+    (('x1', 'x2'), (2, 2))
     """
 
     variables: tuple[str, ...]

@@ -48,7 +48,16 @@ Values = Mapping[str, "float | Sequence[float]"]
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell as a value: its name and ``{quantity: value}`` in SI units (see `spu.device.quantities.CELL_PARTS`)."""
+    """One cell as a value: its name and ``{quantity: value}`` in SI units (see `spu.device.quantities.CELL_PARTS`).
+
+    Examples
+    --------
+    >>> import spu
+    >>> device = spu.Device()
+    >>> device.add_cell("a", capacitance=1e-9, conductance=1e-3)
+    >>> device.cells
+    [Cell(name='a', values={'capacitance': 1e-09, 'conductance': 0.001})]
+    """
 
     name: str
     values: dict[str, float]
@@ -59,6 +68,16 @@ class Coupler:
     """One coupler: its end points and ``{quantity: value}`` in SI units (see `spu.device.quantities.COUPLER_PARTS`).
 
     A transconductance is one number where both directions are equal, else ``(g_ab, g_ba)``.
+
+    Examples
+    --------
+    >>> import spu
+    >>> device = spu.Device()
+    >>> for name in ("a", "b"):
+    ...     device.add_cell(name, capacitance=1e-9, conductance=1e-3)
+    >>> device.add_coupler("a", "b", capacitance=1e-10, transconductance=(1e-4, -1e-4))
+    >>> device.couplers
+    [Coupler(a='a', b='b', values={'capacitance': 1e-10, 'transconductance': (0.0001, -0.0001)})]
     """
 
     a: str
@@ -81,10 +100,13 @@ class Device(Shown):
 
     Examples
     --------
-    >>> device = Device()
+    >>> import spu
+    >>> device = spu.Device()
     >>> device.add_cell("a", capacitance=1e-9, conductance=1e-3, inductance=1e-5, noise=4e-20)
     >>> device.add_cell("b", capacitance=1e-9, conductance=1e-3, inductance=1e-5, noise=4e-20)
     >>> device.add_coupler("a", "b", capacitance=2e-10)
+    >>> spu.predict(device).covariance.shape
+    (2, 2)
     """
 
     temperature: float = ROOM_TEMPERATURE

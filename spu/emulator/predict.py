@@ -48,6 +48,16 @@ class Prediction(Statistics):
         (F1, F2) in Hz if band-limited, else None.
     laws:
         Of each programming of an ensemble; of other devices the one.
+
+    Examples
+    --------
+    >>> import spu
+    >>> found = spu.predict(spu.compile([[2.0, -0.5], [-0.5, 1.0]]))
+    >>> found.covariance.round(3)
+    array([[0.571, 0.286],
+           [0.286, 1.143]])
+    >>> found.relative_error < 1e-9, found.time_constants.shape
+    (True, (4,))
     """
 
     law: Law
@@ -108,6 +118,18 @@ def predict(
         If the circuit has no stationary law, or no equation, naming the nodes.
     UsageError
         If there is no device in what is given, or a band has no meaning for it.
+
+    Examples
+    --------
+    The thermal noise of an RC cell is kT/C; in the band of an audio amplifier less of it is seen:
+
+    >>> import spu
+    >>> device = spu.Device(temperature=300.0)
+    >>> device.add_cell("out", capacitance=1e-9, conductance=1e-3)
+    >>> f"{spu.predict(device).covariance[0, 0]:.3e} V^2"
+    '4.142e-12 V^2'
+    >>> f"{spu.predict(device, band=(20.0, 20e3)).covariance[0, 0]:.2e} V^2"
+    '3.29e-13 V^2'
     """
     meant = subject_of(subject)
     found = [dynamics(circuit) for circuit in circuits(meant)]
@@ -194,6 +216,14 @@ class NetworkPrediction(Result):
         ``voltage``, ``charge`` or ``flux``; what the potential is, in words.
     dynamics:
         What the device does in time.
+
+    Examples
+    --------
+    >>> import spu
+    >>> network = spu.ThermodynamicNetwork(J2=1.0, J4=1.0, input=[0.5, -0.5], couplings=[[0.0, 0.2], [0.2, 0.0]])
+    >>> found = spu.predict(spu.compile(network))
+    >>> found.mean.round(3), found.coordinate
+    (array([ 0.122, -0.122]), 'voltage')
     """
 
     variables: tuple[str, ...]
@@ -256,6 +286,14 @@ def predict_network(subject: Subject) -> NetworkPrediction:
     ------
     CircuitError
         If the circuit has no Langevin equation in one coordinate.
+
+    Examples
+    --------
+    >>> import spu
+    >>> device = spu.compile([[2.0, -0.5], [-0.5, 1.0]], architecture="rc-transconductor")
+    >>> spu.predict_network(device).covariance.round(3)
+    array([[0.571, 0.286],
+           [0.286, 1.143]])
     """
     return network_prediction(langevin_of(circuits(subject)[0]))
 

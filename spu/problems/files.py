@@ -136,6 +136,18 @@ def load_problem(
     InputError
         If a file cannot be read or does not hold a valid problem, whatever its bytes; the
         error names the file and, where known, the line.
+
+    Examples
+    --------
+    >>> import spu
+    >>> from pathlib import Path
+    >>> _ = Path("precision.csv").write_text('''left, right
+    ... 2.0, -0.5
+    ... -0.5, 1.0
+    ... ''')
+    >>> problem, hardware = spu.load_problem("precision.csv")
+    >>> problem.variables, problem.task, hardware
+    (('left', 'right'), 'gaussian', None)
     """
     found = read_problem(path, task=task, covariance=covariance, vector=vector, variables=variables)
     return found.problem, found.hardware

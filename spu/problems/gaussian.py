@@ -43,6 +43,16 @@ class GaussianSampling(QuadraticProblem):
     ----------
     precision, covariance, mean : ndarray or None
         As given, symmetrised; None where not given. The other attributes are those of `Problem`.
+
+    Examples
+    --------
+    >>> import spu
+    >>> problem = spu.GaussianSampling(covariance=[[2.0, 0.6], [0.6, 1.0]], mean=[1.0, -1.0], variables=["a", "b"])
+    >>> problem.variables, problem.answer
+    (('a', 'b'), 'covariance')
+    >>> problem.matrix.round(4)
+    array([[ 0.6098, -0.3659],
+           [-0.3659,  1.2195]])
     """
 
     precision: AnyMatrix | None
@@ -99,6 +109,16 @@ class MatrixInverse(QuadraticProblem):
     ------
     InputError
         If anything is not as said above.
+
+    Examples
+    --------
+    >>> import spu
+    >>> problem = spu.MatrixInverse([[4.0, 1.0], [1.0, 3.0]])
+    >>> problem.target_covariance.round(4)
+    array([[ 0.2727, -0.0909],
+           [-0.0909,  0.3636]])
+    >>> spu.predict(spu.compile(problem)).relative_error < 1e-9
+    True
     """
 
     matrix: AnyMatrix
@@ -131,6 +151,15 @@ class LinearSystem(QuadraticProblem):
     ------
     InputError
         If anything is not as said above.
+
+    Examples
+    --------
+    >>> import spu
+    >>> problem = spu.LinearSystem([[4.0, 1.0], [1.0, 3.0]], [1.0, 2.0])
+    >>> problem.target_mean.round(4)
+    array([0.0909, 0.6364])
+    >>> spu.predict(spu.compile(problem)).mean.round(4)
+    array([0.0909, 0.6364])
     """
 
     matrix: AnyMatrix

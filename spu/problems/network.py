@@ -90,6 +90,20 @@ class ThermodynamicNetwork(Problem):
     J2, J3, J4, input, bias : (n,) ndarray
     couplings : (n, n) ndarray
         Read-only, as all arrays.
+
+    Examples
+    --------
+    Two neurons that want the same sign, the first pulled upwards:
+
+    >>> import spu
+    >>> network = spu.ThermodynamicNetwork(J2=-1.0, J4=1.0, input=[0.5, 0.0], couplings=[[0.0, -0.4], [-0.4, 0.0]])
+    >>> network.n, network.reciprocal
+    (2, True)
+    >>> mean, covariance = network.moments()
+    >>> mean.round(3), covariance.shape
+    (array([0.259, 0.053]), (2, 2))
+    >>> network.force([0.5, 0.5]).round(3)
+    array([1.2, 0.7])
     """
 
     J2: FloatArray

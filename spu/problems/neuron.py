@@ -42,6 +42,13 @@ def unit_law(J2: float = 1.0, J3: float = 0.0, J4: float = 1.0, *, input: ArrayL
     ------
     InputError
         As `ThermodynamicNetwork`.
+
+    Examples
+    --------
+    >>> import spu
+    >>> law = spu.unit_law(J2=-1.0, J4=1.0, input=[-1.0, 0.5, 1.0], kT=0.5)
+    >>> law.mean.round(3)
+    array([-0.676,  0.41 ,  0.676])
     """
     inputs = np.atleast_1d(numbers(input, "input", (0, 1)))
     network = ThermodynamicNetwork(J2, J3, J4, input=inputs, kT=kT, units=len(inputs))

@@ -41,6 +41,15 @@ class Problem(ABC):
         The name of its kind.
     variables : tuple of str
         Names of the `n` variables.
+
+    Examples
+    --------
+    >>> import spu
+    >>> problem = spu.MatrixInverse([[4.0, 1.0], [1.0, 3.0]])
+    >>> isinstance(problem, spu.Problem), problem.task, problem.answer, problem.n
+    (True, 'inverse', 'covariance', 2)
+    >>> problem.to_dict()["matrix"]
+    [[4.0, 1.0], [1.0, 3.0]]
     """
 
     task: ClassVar[str]

@@ -102,6 +102,14 @@ def report(
         For an unknown format, or a device that lies in no folder and has no file named for its report.
     SpuError
         As `spu.check`, `spu.predict` and `spu.simulate`.
+
+    Examples
+    --------
+    >>> import spu
+    >>> device = spu.compile([[2.0, -0.5], [-0.5, 1.0]])
+    >>> found = spu.report(device, "pair.html", levels=["ideal"], samples=100)
+    >>> found.verdict, found.format, found.file.stat().st_size > 10_000
+    ('pass', 'html', True)
     """
     if not isinstance(subject, Device) and not isinstance(subject, Folder):
         subject = read_folder(subject)

@@ -57,6 +57,16 @@ class Spectrum(Result):
         (f,) Hz.
     density:
         (f, p, p) one-sided, Hermitian, problem units squared a hertz; of an ensemble the average over programmings.
+
+    Examples
+    --------
+    >>> import spu
+    >>> found = spu.spectrum(spu.compile([[2.0, -0.5], [-0.5, 1.0]]), [1e5, 1e6])
+    >>> found.density.shape, found.coherence.shape, found.autocovariance([0.0]).shape
+    ((2, 2, 2), (2, 2, 2), (1, 2, 2))
+    >>> found.autocovariance([0.0])[0].round(3)
+    array([[0.571, 0.286],
+           [0.286, 1.143]])
     """
 
     variables: tuple[str, ...]

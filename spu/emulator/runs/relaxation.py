@@ -101,6 +101,16 @@ class NetworkSimulation(Result):
         Seconds that one unit of the problem's time takes; None where there is no problem.
     network:
         What the device was compiled for; None where there is no problem.
+
+    Examples
+    --------
+    >>> import spu
+    >>> neurons = spu.compile(spu.ThermodynamicNetwork(J2=-1.0, J4=1.0, units=2))
+    >>> run = spu.simulate(neurons, times=[0.1, 1.0, 5.0], trajectories=100, heat=True)
+    >>> run.mean.shape, run.covariance.shape, run.heat.shape
+    ((3, 2), (2, 2), (100,))
+    >>> run.first_law < 1e-7
+    True
     """
 
     variables: tuple[str, ...]

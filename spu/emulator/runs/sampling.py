@@ -83,6 +83,15 @@ class Simulation(Statistics):
         Those of ``interval`` and ``trajectories`` that were not given.
     warnings:
         What should be known of the result.
+
+    Examples
+    --------
+    >>> import spu
+    >>> run = spu.simulate(spu.compile([[2.0, -0.5], [-0.5, 1.0]]), samples=1000, trajectories=10, seed=1)
+    >>> run.readouts.shape, run.times.shape, run.samples_kept.shape
+    ((10, 100, 2), (100,), (1000, 2))
+    >>> run.covariance_error.shape, run.complete
+    ((2, 2), True)
     """
 
     time_constants: FloatArray
