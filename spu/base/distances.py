@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 import scipy.linalg as la
 import scipy.sparse as sp
@@ -11,7 +13,10 @@ from spu.base.sparse import row_numbers, with_data
 
 
 def kullback_leibler(
-    mean: FloatArray, covariance: FloatArray, target_mean: FloatArray, target_covariance: FloatArray
+    mean: Annotated[FloatArray, "n"],
+    covariance: Annotated[FloatArray, "n n"],
+    target_mean: Annotated[FloatArray, "n"],
+    target_covariance: Annotated[FloatArray, "n n"],
 ) -> float:
     """Kullback-Leibler divergence of a Gaussian to a target, in nats: what is lost by taking it for the target.
 
@@ -22,9 +27,9 @@ def kullback_leibler(
     Parameters
     ----------
     mean, covariance:
-        (n,) and (n, n).
+        Of the one.
     target_mean, target_covariance:
-        (n,) and (n, n), positive definite.
+        Of the other, whose covariance is positive definite.
 
     Returns
     -------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -39,8 +39,8 @@ class Readout:
     """
 
     variables: tuple[str, ...]
-    matrix: sp.csr_array
-    offset: FloatArray
+    matrix: Annotated[sp.csr_array, "p n"]
+    offset: Annotated[FloatArray, "p"]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "matrix", canonical(self.matrix))

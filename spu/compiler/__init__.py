@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 from spu.base.errors import InputError
 from spu.base.names import shorten
@@ -68,7 +68,7 @@ def passes_of(problem: Problem) -> type[Passes[Any, Any]]:
 
 
 def compile_problem(
-    problem: Any,
+    problem: Problem | str | Path | Annotated[Any, "n n"],
     hardware: str | Path | Hardware | None = None,
     *,
     architecture: str | None = None,
@@ -178,7 +178,7 @@ def compile_network(
 
 
 def compile(
-    problem: Any,
+    problem: Problem | str | Path | Annotated[Any, "n n"],
     hardware: str | Path | Hardware | None = None,
     *,
     architecture: str | None = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
@@ -144,8 +144,8 @@ class Check(Result):
 
     levels: dict[str, Level]
     variables: tuple[str, ...]
-    means: dict[str, FloatArray]
-    covariances: dict[str, FloatArray]
+    means: dict[str, Annotated[FloatArray, "p"]]
+    covariances: dict[str, Annotated[FloatArray, "p p"]]
     notes: tuple[str, ...] = ()
     comparisons: tuple[Corner, ...] = ()
     changes: Changes | None = None

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import numpy as np
 import scipy.sparse as sp
@@ -204,9 +204,9 @@ class Device(Shown):
     def from_arrays(
         cls,
         names: Sequence[str],
-        cells: Mapping[str, ArrayLike],
-        ends: ArrayLike,
-        couplers: Mapping[str, ArrayLike],
+        cells: Mapping[str, Annotated[ArrayLike, "n"]],
+        ends: Annotated[ArrayLike, "m 2"],
+        couplers: Mapping[str, Annotated[ArrayLike, "m"]],
         *,
         temperature: float = ROOM_TEMPERATURE,
         readout: Readout | None = None,
@@ -275,7 +275,10 @@ class Device(Shown):
         return Readout(tuple(self.cell_names), canonical(sp.eye_array(n)), np.zeros(n))
 
     def set_readout(
-        self, matrix: ArrayLike | sp.sparray, offset: ArrayLike = 0.0, variables: Sequence[str] | None = None
+        self,
+        matrix: Annotated[ArrayLike | sp.sparray, "p n"],
+        offset: float | Annotated[ArrayLike, "p"] = 0.0,
+        variables: Sequence[str] | None = None,
     ) -> None:
         """Read ``x = matrix @ v + offset``: ``matrix`` (p, n) in problem units per volt, ``offset`` (p,)."""
         names = self.cell_names if variables is None else variables
@@ -337,8 +340,8 @@ class Device(Shown):
         self,
         cell: Mapping[str, Bank],
         coupler: Mapping[str, Bank],
-        cell_codes: Mapping[str, IntArray],
-        coupler_codes: Mapping[str, IntArray],
+        cell_codes: Mapping[str, Annotated[IntArray, "n"]],
+        coupler_codes: Mapping[str, Annotated[IntArray, "m"]],
     ) -> None:
         """Quantise: banks by quantity and codes by key; values become those of the codes."""
         self.cell_columns.banks, self.coupler_columns.banks = dict(cell), dict(coupler)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import numpy as np
 
@@ -67,7 +67,7 @@ class Prediction(Statistics):
     in_short = ("variables", "relative_error", "band")
 
     @property
-    def time_constants(self) -> FloatArray:
+    def time_constants(self) -> Annotated[FloatArray, "states"]:
         """(states,) ``-1/Re(lambda)``, s, longest first, of the slowest programming; found when first asked for."""
         return slowest(self.laws).time_constants
 
@@ -227,14 +227,14 @@ class NetworkPrediction(Result):
     """
 
     variables: tuple[str, ...]
-    mean: FloatArray | None
-    covariance: FloatArray | None
-    third: FloatArray | None
-    fourth: FloatArray | None
+    mean: Annotated[FloatArray, "p"] | None
+    covariance: Annotated[FloatArray, "p p"] | None
+    third: Annotated[FloatArray, "p"] | None
+    fourth: Annotated[FloatArray, "p"] | None
     theta: float | None
     why: str
-    rest: FloatArray
-    time_constants: FloatArray
+    rest: Annotated[FloatArray, "p"]
+    time_constants: Annotated[FloatArray, "states"]
     coordinate: str
     heat: str
     dynamics: LangevinDynamics

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -36,10 +36,10 @@ def simulate(
     threads: int | None = None,
     method: str | None = None,
     step: float | None = None,
-    times: ArrayLike | None = None,
+    times: float | Annotated[ArrayLike, "k"] | None = None,
     scheme: str | None = None,
-    start: ArrayLike | str | None = None,
-    inputs: tuple[ArrayLike, ArrayLike] | str | Path | None = None,
+    start: float | Annotated[ArrayLike, "p"] | Annotated[ArrayLike, "trajectories p"] | str | None = None,
+    inputs: tuple[Annotated[ArrayLike, "m"], Annotated[ArrayLike, "m p"]] | str | Path | None = None,
     heat: bool = False,
     coarse: int | None = None,
     problem: Problem | None = None,
@@ -263,12 +263,12 @@ SIMULATED: dict[str, Callable[..., Simulation | NetworkSimulation]] = {
 def simulate_network(
     subject: Subject,
     *,
-    times: ArrayLike | None = None,
+    times: float | Annotated[ArrayLike, "k"] | None = None,
     trajectories: int = TRAJECTORIES,
     step: float | None = None,
     scheme: str | None = None,
-    start: ArrayLike | str = 0.0,
-    inputs: tuple[ArrayLike, ArrayLike] | str | Path | None = None,
+    start: float | Annotated[ArrayLike, "p"] | Annotated[ArrayLike, "trajectories p"] | str = 0.0,
+    inputs: tuple[Annotated[ArrayLike, "m"], Annotated[ArrayLike, "m p"]] | str | Path | None = None,
     heat: bool = False,
     seed: Seed = 0,
     coarse: int = 1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,7 +19,7 @@ __all__ = ["noise_densities", "spectrum"]
 
 def spectrum(
     subject: Subject,
-    frequencies: ArrayLike | None = None,
+    frequencies: float | Annotated[ArrayLike, "f"] | None = None,
     *,
     variables: Sequence[str] | None = None,
 ) -> Spectrum:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 from spu.base.errors import InputError
 from spu.base.files import check_file, parse_toml, read_toml
@@ -98,7 +98,7 @@ def load_problem(
     *,
     task: str | None = None,
     covariance: bool = False,
-    vector: Any = None,
+    vector: Annotated[Any, "n"] | str | Path | None = None,
     variables: Iterable[str] | None = None,
 ) -> tuple[Problem, str | None]:
     """Read a problem from a file; arguments override what the file says.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar, cast
 
 import numpy as np
 
@@ -55,18 +55,18 @@ class GaussianSampling(QuadraticProblem):
            [-0.3659,  1.2195]])
     """
 
-    precision: AnyMatrix | None
-    covariance: FloatArray | None
-    mean: FloatArray | None
+    precision: Annotated[AnyMatrix, "n n"] | None
+    covariance: Annotated[FloatArray, "n n"] | None
+    mean: Annotated[FloatArray, "n"] | None
     variables: tuple[str, ...]
 
     task: ClassVar[str] = "gaussian"
 
     def __init__(
         self,
-        precision: Any = None,
-        covariance: Any = None,
-        mean: Any = None,
+        precision: Annotated[Any, "n n"] | None = None,
+        covariance: Annotated[Any, "n n"] | None = None,
+        mean: Annotated[Any, "n"] | None = None,
         variables: Iterable[str] | None = None,
     ) -> None:
         if (precision is None) == (covariance is None):
@@ -121,12 +121,12 @@ class MatrixInverse(QuadraticProblem):
     True
     """
 
-    matrix: AnyMatrix
+    matrix: Annotated[AnyMatrix, "n n"]
     variables: tuple[str, ...]
 
     task: ClassVar[str] = "inverse"
 
-    def __init__(self, matrix: Any, variables: Iterable[str] | None = None) -> None:
+    def __init__(self, matrix: Annotated[Any, "n n"], variables: Iterable[str] | None = None) -> None:
         variables, _ = take_names(variables, ("the matrix", matrix))
         given = definite(matrix, "the matrix", variables)
         self._set_definite(given)
@@ -162,13 +162,15 @@ class LinearSystem(QuadraticProblem):
     array([0.0909, 0.6364])
     """
 
-    matrix: AnyMatrix
-    vector: FloatArray
+    matrix: Annotated[AnyMatrix, "n n"]
+    vector: Annotated[FloatArray, "n"]
     variables: tuple[str, ...]
 
     task: ClassVar[str] = "linear"
 
-    def __init__(self, matrix: Any, vector: Any, variables: Iterable[str] | None = None) -> None:
+    def __init__(
+        self, matrix: Annotated[Any, "n n"], vector: Annotated[Any, "n"], variables: Iterable[str] | None = None
+    ) -> None:
         variables, (vector,) = take_names(variables, ("the matrix", matrix), ("the vector", vector))
         given = definite(matrix, "the matrix", variables)
         right_side = real_vector(vector, "the vector", given.variables)
@@ -176,7 +178,7 @@ class LinearSystem(QuadraticProblem):
         self._set(vector=right_side, target_mean=given.solve(right_side))
 
     @property
-    def right_side(self) -> FloatArray:
+    def right_side(self) -> Annotated[FloatArray, "n"]:
         """(n,) vector b, as given."""
         return self.vector
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,12 +29,19 @@ class UnitLaw:
         (m,) in problem units.
     """
 
-    input: FloatArray
-    mean: FloatArray
-    variance: FloatArray
+    input: Annotated[FloatArray, "m"]
+    mean: Annotated[FloatArray, "m"]
+    variance: Annotated[FloatArray, "m"]
 
 
-def unit_law(J2: float = 1.0, J3: float = 0.0, J4: float = 1.0, *, input: ArrayLike = 0.0, kT: float = 1.0) -> UnitLaw:
+def unit_law(
+    J2: float = 1.0,
+    J3: float = 0.0,
+    J4: float = 1.0,
+    *,
+    input: float | Annotated[ArrayLike, "m"] = 0.0,
+    kT: float = 1.0,
+) -> UnitLaw:
     """Mean and variance of ``exp(-V/kT)``, ``V = J2 x^2 + J3 x^3 + J4 x^4 - I x``, for each input I.
 
     The activation curve of a thermodynamic neuron in equilibrium, by quadrature to rounding.
