@@ -10,7 +10,7 @@ dependency, keeps the type of the numbers, and is the same for what may be spars
 user without jaxtyping all our arrays would be of type Any.)
 
 Dimensions, unless a docstring says otherwise: ``p`` variables, ``n`` cells (of a problem: its variables), ``m``
-couplers or instants, ``k`` readouts in time, ``f`` frequencies.
+couplers or instants, ``k`` readouts in time, ``l`` lags, ``f`` frequencies.
 """
 
 from __future__ import annotations

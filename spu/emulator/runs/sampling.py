@@ -108,7 +108,7 @@ class Simulation(Statistics):
     method: str
     method_reason: str
     time_step: float | None = None
-    autocovariance: Annotated[FloatArray, "lags p p"] | None = None
+    autocovariance: Annotated[FloatArray, "l p p"] | None = None
     trace: int = 0
     readouts: Annotated[FloatArray, "trajectories kept p"] | None = None
     complete: bool = True
