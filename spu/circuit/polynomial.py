@@ -35,12 +35,28 @@ class PolynomialElement(Element):
 
     further: tuple[str, ...] = ()
 
+    linear = False
+
     coordinate: ClassVar[str]
+
+    @property
+    def sense(self) -> str | None:
+        """The third node, if any."""
+        return self.nodes[2] if len(self.nodes) > 2 else None
 
     @property
     def parameters(self) -> tuple[str, ...]:
         """Names of the parameters of all coefficients."""
         return (self.value, *self.further)
+
+    @property
+    def printed(self) -> PolynomialElement:
+        """The element as a netlist holds it, with the parameters that count there; itself, unless it has others."""
+        return self
+
+    def typical(self, name: str, x: float, force: float) -> float:
+        """A value of a parameter that matters where coordinates are of the size x, and their law of the size force."""
+        return force / x ** (self.parameters.index(name) + 1)
 
     @staticmethod
     def energy(x: FloatArray, coefficients: FloatArray) -> FloatArray:
@@ -78,6 +94,8 @@ class PolynomialConductance(PolynomialElement):
     """
 
     coordinate = "voltage"
+    units = ("A/V", "A/V²", "A/V³")
+    words = "Conductances with a mark across: i = {} v + {} v² + {} v³"
 
     def spice(self, dialect: Language) -> list[str]:
         p, n = self.nodes
@@ -92,6 +110,8 @@ class PolynomialInductor(PolynomialElement):
     """
 
     coordinate = "flux"
+    units = ("A/Wb", "A/Wb²", "A/Wb³")
+    words = "Inductors with a mark across: i = {} φ + {} φ² + {} φ³ of the flux φ"
 
     def spice(self, dialect: Language) -> list[str]:
         p, n, sense = self.nodes
@@ -113,6 +133,8 @@ class PolynomialCapacitor(PolynomialElement):
     """
 
     coordinate = "charge"
+    units = ("V/C", "V/C²", "V/C³")
+    words = "Capacitors with a mark across: v = {} q + {} q² + {} q³ of the charge q"
 
     @staticmethod
     def inverse(c1: FloatArray, c2: FloatArray, c3: FloatArray) -> dict[str, FloatArray]:
@@ -127,9 +149,43 @@ class PolynomialCapacitor(PolynomialElement):
             "qh": shift,
         }
 
+    @property
+    def printed(self) -> InverseCapacitor:
+        return InverseCapacitor(self.name, self.nodes, "qs", further=("vs", "vc", "qh"))
+
+    def spice(self, dialect: Language) -> list[str]:
+        return self.printed.spice(dialect)
+
+
+class InverseCapacitor(PolynomialElement):
+    """A `PolynomialCapacitor` by the parameters of its closed form, ``q = qs sinh(asinh((v - vc)/vs)/3) - qh``.
+
+    A netlist holds these. Where they are not those of one law, it has a voltage at no charge.
+    """
+
+    coordinate = "charge"
+
+    def typical(self, name: str, x: float, force: float) -> float:
+        return x if self.parameters.index(name) in (0, 3) else force
+
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
+        qs, vs, vc, qh = values.T
+        c3, slope = 4 * vs / qs**3, 3 * qs**2 / 4  # v = vc + c3 (t^3 + slope t) with t = q + qh
+        at_zero = vc + c3 * (qh**2 + slope) * qh
+        coefficients = (c3 * (3 * qh**2 + slope), 3 * c3 * qh, c3, at_zero)
+        stamps.polynomial(self.coordinate, nodes, np.stack(coefficients, axis=1))
+
     def spice(self, dialect: Language) -> list[str]:
         p, n, sense = self.nodes
-        charge = f"{{qs}}*sinh(asinh((v({p},{n})-{{vc}})/{{vs}})/3)-{{qh}}"
+        qs, vs, vc, qh = (f"{{{name}}}" for name in self.parameters)
+        charge = f"{qs}*sinh(asinh((v({p},{n})-{vc})/{vs})/3)-{qh}"
         return [f"c{self.name} {p} {n} q='{charge}'", f"b{self.name} {sense} 0 v=({charge})/{CHARGE_UNIT!r}"]
 
 
@@ -139,6 +195,8 @@ class CrossedInductor(Element):
     Its current leaves both nodes. The energy ``(phi_a + phi_b)^2 / 2L`` couples fluxes with a positive
     sign, as a plain `Inductor` between two nodes does with a negative one.
     """
+
+    linear = False
 
     def stamp(
         self,

@@ -112,8 +112,9 @@ class Stamps:
         self._drift.append((np.array([p, n]), np.array([column, column]), np.array([-gain, gain])))
 
     def polynomial(self, coordinate: str, nodes: list[IntArray], coefficients: FloatArray) -> None:
-        """Elements with a law ``c1 x + c2 x^2 + c3 x^3`` of their coordinate, (k, 3)."""
-        self.polynomials.append((coordinate, nodes, coefficients))
+        """Elements with a law ``c1 x + c2 x^2 + c3 x^3`` of their coordinate, (k, 3); or (k, 4), a constant last."""
+        constant = np.zeros((len(coefficients), 4 - coefficients.shape[1]))
+        self.polynomials.append((coordinate, nodes, np.concatenate([coefficients, constant], axis=1)))
 
     def crossed_inductance(self, p: IntArray, q: IntArray, values: FloatArray) -> None:
         """Inductances (H) whose flux is the sum of the fluxes of p and q: see `spu.emulator.equations.langevin`."""

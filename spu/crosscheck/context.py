@@ -94,6 +94,8 @@ class ReplayedPath:
         Of the instants, how many there are from one voltage below to the next.
     voltages, exact:
         (q + 1, p) V: the simulator's, at the finest steps that it took, and the emulator's.
+    coarser:
+        The simulator's at steps four times as long, where that was run: how far its own steps take it astray.
     """
 
     waveform: FloatArray
@@ -101,6 +103,7 @@ class ReplayedPath:
     every: int
     voltages: FloatArray
     exact: FloatArray
+    coarser: FloatArray | None = None
 
 
 @dataclass(frozen=True, eq=False)

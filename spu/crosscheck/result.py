@@ -50,6 +50,8 @@ class Level:
     detects:
         The smallest deviations that it sees with near certainty (99 %, or surely where no chance is involved),
         relative, by what deviates: see `spu.crosscheck.levels.power`.
+    compares, failing:
+        For people: what was set side by side; what it means that it fails, the end of a sentence.
     """
 
     name: str
@@ -62,6 +64,8 @@ class Level:
     exit_status: int = 0
     false_alarm_rate: float | None = None
     detects: dict[str, Any] = field(default_factory=dict)
+    compares: str = ""
+    failing: str = ""
 
 
 @dataclass(frozen=True)
@@ -249,7 +253,7 @@ class Explanation:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is left but rounding."""
+        """Whether what is left is within what the levels allow."""
         return self.remaining is not None and self.remaining <= 1.0
 
     @property
@@ -317,7 +321,7 @@ class Diagnosis:
             out.append(f"{self.best.text}: nothing could be measured.")
         else:
             share = (
-                "explains all of it, to rounding"
+                "explains all of it, within what the check allows"
                 if self.best.complete
                 else f"explains {_percent(self.best.share)} of it, not all: something else differs too"
             )

@@ -1,50 +1,28 @@
-"""Which single change of the circuit explains what was measured, and how well.
+"""Which single change of the circuit explains what the levels measured, and how well; by the kind of its dynamics.
 
-Only measurements are used, never the text of the netlist: transfer functions and source densities of level
-``ac`` and the operating point of level ``op``. The best candidates of `spu.crosscheck.diagnosis.candidates` are
-verified: the changed circuit's own equations are solved again and compared with all that was measured.
+Candidates are the circuit's own elements in the netlist's words (`changes`); `ranking` says which is the best, and
+which cannot be told from it. How candidates are fitted and judged follows from what is measured of a kind:
+
+==========  ============================================================================================
+`linear`    transfer functions and the operating point: an exact perturbation of the equations
+`langevin`  transfer curves and paths under a known noise: the changed equation, solved again
+==========  ============================================================================================
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable
 
-import numpy as np
+from spu.crosscheck.context import Context
+from spu.crosscheck.diagnosis import langevin, linear
+from spu.crosscheck.result import Diagnosis, Explanation
+from spu.emulator.dynamics import dynamics
 
-from spu.base.arrays import FloatArray, IntArray
-from spu.base.constants import UNIT_NOISE_DENSITY
-from spu.crosscheck.context import Context, Sweep
-from spu.crosscheck.diagnosis.candidates import candidates, common
-from spu.crosscheck.diagnosis.judge import Candidate, Evidence
-from spu.crosscheck.diagnosis.perturbation import Scene, scene, system
-from spu.crosscheck.levels import operating_point, transfer
-from spu.crosscheck.result import SHOWN, Diagnosis, Explanation
-
-FREQUENCIES = 24
-"""Of a sweep, at which changes are judged."""
-
-MOST = 1000
-"""Unknowns and noise sources together; the tables of more would not fit into memory."""
-
-VERIFIED = 8
-"""Candidates that are verified."""
-
-MOSTLY = 0.99
-"""Share of the squared difference below which no single change is named as the explanation."""
-
-AS_WELL = 100.0
-"""Candidates that leave up to this much more of the squared difference than the best one explain it as well."""
-
-AS_GOOD = 1.01
-"""The same where the best one leaves something: what then differs besides is alike for all."""
-
-ROUNDING = 1e-2
-"""Of what is allowed: what ngspice's own rounding leaves of a difference (squares below it do not tell candidates
-apart)."""
-
-_LIKELY = ("swapped", "moved", "rewired", "added")
-"""Kinds of change, those behind other ones; all others are before them."""
+METHODS: dict[str, Callable[[Context], Diagnosis | None]] = {
+    "linear": linear.diagnose,
+    "langevin": langevin.diagnose,
+}
+"""The register, by `spu.emulator.dynamics.Dynamics.name`; a kind that is not in it is not diagnosed."""
 
 
 def without_source(element: str) -> Diagnosis:
@@ -53,156 +31,11 @@ def without_source(element: str) -> Diagnosis:
 
 
 def diagnose(context: Context) -> Diagnosis | None:
-    """Explain what levels ``ac`` and ``op`` measured by a single change of the circuit.
+    """Explain what the levels measured by a single change of the circuit.
 
     Returns
     -------
-    None where nothing was measured, or nothing measured differs, or the circuit is too large (`MOST`).
+    None where nothing was measured, or nothing measured differs, or the circuit is too large.
     """
-    evidence = _evidence(context)
-    if evidence is None:
-        return None
-    untouched = _verified(evidence, Candidate("", "", None, None, evidence.total, lambda: evidence.system))
-    if untouched.complete:
-        return None
-    found = candidates(evidence)[:VERIFIED]
-    explanations = [_verified(evidence, candidate) for candidate in found]
-    if not any(explanation.complete for explanation in explanations):
-        explanations += [_verified(evidence, candidate) for candidate in common(evidence)[:3]]
-    order = sorted(explanations, key=lambda explanation: -explanation.share)
-    order = [each for each in order if each.share > 0]
-    entries, cells = _places(context, evidence)
-    floor = ROUNDING**2 * sum(scene.difference.size for scene in evidence.scenes) / evidence.total
-    if not order:
-        return Diagnosis(entries, cells, None, ())
-    left = 1.0 - order[0].share
-    as_well = max(AS_WELL * left, floor) if order[0].complete else AS_GOOD * left
-    same = [each for each in order if 1.0 - each.share <= as_well]
-    # What cannot be told apart: a wrong value is likelier than a wire that went astray or something extra.
-    same.sort(key=lambda each: _LIKELY.index(each.kind) if each.kind in _LIKELY else -1)
-    order = [same[0], *(replace(each, equivalent=True) for each in same[1:]), *order[len(same) :]]
-    best = order[0] if order[0].complete or order[0].share >= MOSTLY else None
-    others = order[1 : 1 + SHOWN] if best is not None else order[:SHOWN]
-    return Diagnosis(entries, cells, best, tuple(others))
-
-
-def _evidence(context: Context) -> Evidence | None:
-    """Gather what was measured; None where there is nothing."""
-    sweep = context.sweep
-    mean = context.means.get("op")
-    if sweep is not None and not np.isfinite(sweep.measured).all():
-        sweep = None
-    if mean is not None and not np.isfinite(mean).all():
-        mean = None
-    if sweep is None and mean is None:
-        return None
-    equations = system(context.circuit)
-    if sum(equations.K.shape) > MOST:
-        return None
-    outputs, inputs = np.ones(len(context.circuit.probes)), np.ones(len(context.circuit.sources))
-    judged: Scene | None = None
-    density = np.zeros(len(context.circuit.sources))
-    if sweep is not None:
-        peaks = np.abs(context.law.transfer(sweep.frequencies)).max(axis=0)
-        loudest = peaks.max(axis=0)
-        inputs = 1.0 / np.where(loudest > 0, loudest, loudest.max() or 1.0)
-        share = (peaks * inputs).max(axis=1)
-        outputs = 1.0 / np.where(share > 0, share, 1.0) / transfer.POINTWISE
-        chosen = _frequencies(context, sweep, outputs, inputs)
-        points = np.asarray(2j * np.pi * sweep.frequencies[chosen], dtype=np.complex128)
-        judged = scene(equations, points, sweep.measured[chosen], outputs, inputs)
-        ratio = sweep.densities / UNIT_NOISE_DENSITY**2
-        density = np.where(np.isfinite(ratio), ratio - 1.0, 0.0) / transfer.DENSITY
-        density = np.where(np.abs(density) > 1.0, density, 0.0)  # ngspice's Boltzmann constant is another one
-    rest: Scene | None = None
-    if mean is not None:
-        weights = np.full(len(mean), 1.0 / operating_point.scale(context) / operating_point.TOLERANCE)
-        creep = 1e-7 * float(np.abs(context.law.poles).min())
-        rest = scene(
-            equations,
-            np.zeros(1, dtype=np.complex128),
-            mean[None, :, None].astype(np.complex128),
-            weights,
-            np.ones(1),
-            creep,
-        )
-    return Evidence(equations, judged, rest, inputs, outputs, density, transfer.DENSITY)
-
-
-def _frequencies(context: Context, sweep: Sweep, outputs: FloatArray, inputs: FloatArray) -> IntArray:
-    """A few frequencies of the sweep: at the poles, around them, and where the difference is largest."""
-    difference = (sweep.measured - context.law.transfer(sweep.frequencies)) * outputs[:, None] * inputs
-    poles = np.sort(np.abs(context.law.poles)) / (2 * np.pi)
-    size = FREQUENCIES // 3
-    near = poles[np.linspace(0, len(poles) - 1, size).astype(int)]
-    wide = np.geomspace(poles[0] / 10, poles[-1] * 10, size)
-    at = np.abs(np.log(sweep.frequencies[:, None] / np.concatenate([near, wide]))).argmin(axis=0)
-    strength = np.abs(difference).max(axis=(1, 2))
-    strongest = np.argsort(-strength)[:: max(1, len(strength) // (4 * size))][:size]
-    return np.unique(np.concatenate([at, strongest]))
-
-
-def _verified(evidence: Evidence, candidate: Candidate) -> Explanation:
-    """Solve the changed circuit and compare it with what was measured."""
-    try:
-        equations = candidate.equations()
-        left = 0.0
-        worst = 0.0
-        if evidence.sweep is not None:
-            frequencies = evidence.sweep.points.imag / (2 * np.pi)
-            predicted = equations.response(frequencies) * candidate.gains
-            weights = evidence.sweep.weights
-            measured = evidence.sweep.difference + evidence.sweep.expected * weights
-            gap = np.abs(measured - predicted * weights)
-            left += float((gap**2).sum())
-            scale = np.maximum(np.abs(predicted), np.abs(evidence.sweep.expected)).max(axis=0)
-            scale = np.maximum(scale, 1e-4 * scale.max(axis=0))
-            allowed = np.where(scale > 0, scale, scale.max() or 1.0) * transfer.POINTWISE * weights
-            worst = max(worst, float((gap / allowed).max(initial=0.0)))
-        if evidence.rest is not None:
-            weights = evidence.rest.weights
-            mean = (evidence.rest.difference / weights + evidence.rest.expected)[0, :, 0].real
-            gap = np.abs(mean - equations.operating_point()) * weights[:, 0]
-            left += float((gap**2).sum())
-            worst = max(worst, float(gap.max(initial=0.0)))
-    except np.linalg.LinAlgError:
-        left, worst = evidence.total, np.inf
-    else:
-        gap = np.abs(evidence.density_left(candidate.densities))
-        left += float((gap**2).sum())
-        worst = max(worst, float(gap.max(initial=0.0)))
-    return Explanation(
-        candidate.element,
-        candidate.kind,
-        candidate.before,
-        candidate.after,
-        1.0 - left / evidence.total if evidence.total > 0 else 0.0,
-        worst,
-    )
-
-
-def _places(context: Context, evidence: Evidence) -> tuple[tuple[dict[str, Any], ...], tuple[str, ...]]:
-    """Entries of the covariance, and cells, that moved most."""
-    circuit = context.circuit
-    moved = np.zeros(len(circuit.probes))
-    for judged in evidence.scenes:
-        moved += (np.abs(judged.difference) ** 2).sum(axis=(0, 2))
-    order = np.argsort(-moved, kind="stable")
-    cells = tuple(circuit.probes[k] for k in order[:SHOWN] if moved[k] > 1e-3 * moved.max())
-    found = context.covariances.get("ac")
-    if found is None:
-        return (), cells
-    expected = context.law.voltage_covariance
-    relative = (found - expected) / np.outer(context.rms, context.rms)
-    a, b = np.triu_indices(len(relative))
-    largest = np.argsort(-np.abs(relative[a, b]), kind="stable")[:SHOWN]
-    entries = tuple(
-        {
-            "cells": (circuit.probes[a[k]], circuit.probes[b[k]]),
-            "expected": float(expected[a[k], b[k]]),
-            "measured": float(found[a[k], b[k]]),
-            "relative": float(relative[a[k], b[k]]),
-        }
-        for k in largest
-    )
-    return entries, cells
+    method = METHODS.get(dynamics(context.circuit).name)
+    return None if method is None else method(context)

@@ -14,9 +14,10 @@ import numpy as np
 from spu.base.arrays import FloatArray, IntArray
 from spu.circuit import variations as mutations
 from spu.circuit.circuit import Circuit
-from spu.crosscheck.diagnosis.judge import ITERATIONS, Candidate, Evidence, Judge, solved
+from spu.crosscheck.diagnosis.changes import along
+from spu.crosscheck.diagnosis.judge import Candidate, Evidence, Judge, solved
 from spu.crosscheck.diagnosis.perturbation import system
-from spu.crosscheck.diagnosis.values import Family, families, gains_and_densities, local, other_values
+from spu.crosscheck.diagnosis.values import Family, families, gains_and_densities, other_values
 from spu.crosscheck.diagnosis.wiring import (
     added,
     coupled,
@@ -70,14 +71,14 @@ def common(evidence: Evidence) -> list[Candidate]:
         try:
             signed = family.low == -np.inf
             starts = (0.0, -1.0, -2.0) if signed else (0.0, -1.0, 1e9)
-            t, left, total = _along(difference, -np.inf if signed else 1e-9 - 1.0, starts)
+            t, left, total = along(difference, -np.inf if signed else 1e-9 - 1.0, starts)
         except np.linalg.LinAlgError:
             continue
         if not t or family.law == "amplitude":
             continue  # noise that all instances scale is among the gains
         found.append(
             Candidate(
-                f"{local(family)} in every {instances.subcircuit.name}",
+                f"{family.words} in every {instances.subcircuit.name}",
                 "sign" if abs(t + 2) < 1e-3 else "missing" if abs(t + 1) < 1e-3 or t > 1e5 else "value",
                 1.0,
                 None if t > 1e5 else float(1.0 / (1.0 + t) if family.law == "reciprocal" else 1.0 + t),
@@ -86,35 +87,3 @@ def common(evidence: Evidence) -> list[Candidate]:
             )
         )
     return sorted(found, key=lambda candidate: candidate.residual)
-
-
-def _along(
-    difference: Callable[[float], FloatArray], low: float, starts: tuple[float, ...]
-) -> tuple[float, float, float]:
-    """Gauss and Newton's method for one unknown from several starts: where, what it leaves, and of what (at 0)."""
-    best: tuple[float, float] | None = None
-    start = difference(0.0)
-    total = float(start @ start)
-    for first in starts:
-        t = max(first, low)
-        here = difference(t)
-        left, share = float(here @ here), 1.0
-        for _ in range(ITERATIONS):
-            move = 1e-6 * max(1.0, abs(t))
-            slope = (difference(t + move) - here) / move
-            size = float(slope @ slope)
-            if not size > 0 or share < 0.01:
-                break
-            trial = max(t - share * float(slope @ here) / size, low)
-            there = difference(trial)
-            if float(there @ there) < left:
-                gained = left - float(there @ there)
-                t, here, left, share = trial, there, float(there @ there), 1.0
-                if gained < 1e-3 * left or left < 1e-18 * total:
-                    break
-            else:
-                share /= 4
-        if best is None or left < best[1]:
-            best = (t, left)
-    assert best is not None
-    return best[0], best[1], total

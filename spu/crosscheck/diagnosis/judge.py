@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from spu.base.arrays import FloatArray, IntArray
 from spu.circuit.circuit import Circuit
-from spu.circuit.elements import Capacitor, Inductor, Resistor
+from spu.crosscheck.diagnosis.changes import ITERATIONS, Change
 from spu.crosscheck.diagnosis.perturbation import Perturbations, Scene, System, system
 
 _SCREEN = 6
@@ -23,11 +24,8 @@ STARTS = (-1.0, -2.0, -0.5, -0.35, -0.2, -0.1, -0.05, 0.05, 0.1, 0.2, 0.35, 1.0,
 """Relative changes tried first: missing, inverted, far away (open or shorted); and steps on the way, as a resonance
 that moved by more than its width is not found from where it was."""
 
-_COARSE, ITERATIONS = 4, 12
-"""Steps of the method: at the first judgement, and at the second."""
-
-PASSIVE = (Resistor, Capacitor, Inductor)
-"""Elements whose value is not negative."""
+_COARSE = 4
+"""Steps of the method at the first judgement."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +57,19 @@ class Candidate:
     equations: Callable[[], System]
     gains: FloatArray | float = 1.0
     densities: FloatArray | float = 1.0
+
+    @classmethod
+    def of(cls, change: Change, residual: float, densities: FloatArray | float = 1.0) -> Candidate:
+        """A change of the circuit."""
+        return cls(
+            change.element,
+            change.kind,
+            change.before,
+            change.after,
+            residual,
+            partial(solved, change.circuit),
+            densities=densities,
+        )
 
 
 @dataclass(frozen=True, eq=False)

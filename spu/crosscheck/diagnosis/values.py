@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,53 +11,20 @@ from numpy.typing import NDArray
 from spu.base.arrays import FloatArray, IntArray
 from spu.circuit import variations as mutations
 from spu.circuit.circuit import Circuit
-from spu.circuit.elements import Capacitor, Element, NoiseCurrent
-from spu.crosscheck.diagnosis.judge import PASSIVE, STARTS, Candidate, Judge, columns, solved
+from spu.circuit.elements import NoiseCurrent
+from spu.crosscheck.diagnosis.changes import Parameter
+from spu.crosscheck.diagnosis.judge import STARTS, Candidate, Judge, columns
 from spu.crosscheck.diagnosis.perturbation import LocalStamps, Perturbations, System
 
 # --- values ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
-class Family:
-    """One parameter of one subcircuit over all its instances, by a relative change t.
-
-    ``law`` says how the equations depend on the value v: ``linear`` (v + t ref), ``reciprocal`` (1/v times 1 + t),
-    ``amplitude`` (sqrt(v) times 1 + t: noise densities) or ``general`` (as linear, stamped anew each time).
-    """
+class Family(Parameter):
+    """A parameter, and what its changes do to the linear equations; those of law ``general`` are stamped anew."""
 
     system: System
-    group: int
-    name: str
-    law: str
-    reference: FloatArray
     direction: Perturbations
-
-    @property
-    def elements(self) -> list[Element]:
-        """Elements of the template that have this value."""
-        template = self.system.circuit.instances[self.group].subcircuit
-        return [element for element in template.elements if element.value == self.name]
-
-    @property
-    def present(self) -> FloatArray:
-        """(k,) values of the instances."""
-        return self.system.circuit.instances[self.group].parameters[self.name]
-
-    @property
-    def low(self) -> float:
-        """Least change."""
-        return -1.0 if any(isinstance(element, PASSIVE) for element in self.elements) else -np.inf
-
-    def value(self, rows: IntArray, t: FloatArray) -> FloatArray:
-        """(k,) values of instances ``rows`` after changes ``t`` (k,)."""
-        present, reference = self.present[rows], self.reference[rows]
-        if self.law == "reciprocal":
-            with np.errstate(divide="ignore"):
-                return np.asarray(present / (1.0 + t))
-        if self.law == "amplitude":
-            return np.asarray((np.sqrt(present) + t * np.sqrt(reference)) ** 2)
-        return np.asarray(present + t * reference)
 
     def changes(self, rows: IntArray, t: FloatArray) -> Perturbations:
         """What these changes do to the equations."""
@@ -111,7 +77,7 @@ def families(equations: System) -> Iterator[Family]:
                     law = "reciprocal"
                     noise = once.K / (np.sqrt(0.5) - 1.0)  # twice the resistance: half the rest
                     once = LocalStamps(-2.0 * once.E, -2.0 * once.F, noise, -2.0 * once.s)
-            yield Family(equations, group, name, law, reference, equations.place(group, every, once))
+            yield Family(equations.circuit, group, name, law, reference, equations, equations.place(group, every, once))
 
 
 def other_values(judge: Judge) -> list[Candidate]:
@@ -121,59 +87,10 @@ def other_values(judge: Judge) -> list[Candidate]:
     for family in families(judge.system):
         names = circuit.instances[family.group].names
         rows, t, residual = judge.fitted(family.changes, len(names), family.low, STARTS)
-        after = family.value(rows, t)
-        for row, change, value, left in zip(rows.tolist(), t.tolist(), after.tolist(), residual.tolist(), strict=True):
-            before = float(family.present[row])
-            if change == 0:
-                continue
-            kind, value = _kind(family, before, value, change)
-            found.append(
-                Candidate(
-                    f"{local(family)} of {names[row]}",
-                    kind,
-                    before,
-                    value,
-                    left,
-                    _revalued(circuit, family, row, value, kind),
-                )
-            )
+        for row, change, left in zip(rows.tolist(), t.tolist(), residual.tolist(), strict=True):
+            if change != 0:
+                found.append(Candidate.of(family.changed(row, change), left))
     return found
-
-
-def local(family: Family) -> str:
-    """Names of the elements that have the value."""
-    return ", ".join(element.name for element in family.elements)
-
-
-def _kind(family: Family, before: float, after: float, change: float) -> tuple[str, float | None]:
-    """Kind of change, and the value after it: None for what is open."""
-    if before == 0:
-        return "value", after
-    ratio = after / before
-    if family.law == "amplitude":
-        if abs(change + 1) < 1e-3:
-            return "missing", 0.0
-        if abs(change + 2) < 1e-3:
-            return "sign", before
-        return ("doubled" if min(abs(ratio - 2), abs(ratio - 4)) < 1e-3 else "value"), after
-    if family.low == -np.inf:
-        if abs(ratio) < 1e-3:
-            return "missing", 0.0
-        return ("sign" if abs(ratio + 1) < 1e-3 else "value"), after
-    if any(isinstance(element, Capacitor) for element in family.elements):
-        return ("missing", 0.0) if ratio < 1e-4 else ("shorted", None) if ratio > 1e5 else ("value", after)
-    return ("shorted", 0.0) if ratio < 1e-4 else ("missing", None) if ratio > 1e4 else ("value", after)
-
-
-def _revalued(circuit: Circuit, family: Family, row: int, after: float | None, kind: str) -> Callable[[], System]:
-    group, name = family.group, family.name
-    before = float(family.present[row])
-    if family.law == "amplitude" and kind == "sign":
-        return partial(solved, mutations.with_noise_reversed, circuit, group, row, name)
-    value = 1e12 * before if after is None else after
-    if kind == "shorted" and value == 0:
-        value = 1e-12 * before
-    return partial(solved, mutations.with_values, circuit, group, [row], {name: value})
 
 
 def gains_and_densities(judge: Judge) -> list[Candidate]:

@@ -10,11 +10,10 @@ import numpy as np
 from spu.base.arrays import FloatArray, IntArray
 from spu.base.constants import GROUND
 from spu.circuit import variations as mutations
-from spu.circuit.circuit import Circuit
 from spu.circuit.elements import Capacitor, Inductor, Resistor
+from spu.crosscheck.diagnosis import changes
 from spu.crosscheck.diagnosis.judge import Candidate, Judge, columns, smallest, solved
 from spu.crosscheck.diagnosis.perturbation import Perturbations, both, compact
-from spu.spice.names import cell_node
 
 # --- whole instances -------------------------------------------------------------------------
 
@@ -45,17 +44,17 @@ def multiplied(judge: Judge) -> list[Candidate]:
             # Its resistors' noise is no longer what their own transfer functions give.
             densities = np.ones(len(circuit.sources))
             densities[instances.nodes[row, mutations.noise_ports(instances.subcircuit)]] = np.nan
-            missing = abs(change + 1) < 1e-3
+            if abs(change + 1) < 1e-3:
+                found.append(Candidate.of(changes.missing(circuit, group, row), left, densities))
+                continue
             found.append(
                 Candidate(
                     instances.names[row],
-                    "missing" if missing else "doubled" if abs(change - 1) < 1e-3 else "multiplied",
-                    None if missing else 1.0,
-                    None if missing else 1.0 + change,
+                    "doubled" if abs(change - 1) < 1e-3 else "multiplied",
+                    1.0,
+                    1.0 + change,
                     left,
-                    partial(solved, mutations.without, circuit, group, row)
-                    if missing
-                    else partial(equations.perturbed, whole.take(np.array([row])).scaled(np.array([change]))),
+                    partial(equations.perturbed, whole.take(np.array([row])).scaled(np.array([change]))),
                     densities=densities,
                 )
             )
@@ -78,7 +77,7 @@ def swapped(judge: Judge) -> list[Candidate]:
             first, second = a[differ], b[differ]
             if not len(first):
                 continue
-            changes = both(
+            exchanged = both(
                 *(
                     compact(
                         equations.place(
@@ -91,23 +90,10 @@ def swapped(judge: Judge) -> list[Candidate]:
                     for mine, theirs in ((first, second), (second, first))
                 )
             )
-            chosen, residual = judge.finalists(changes)
-            elements = [element.name for element in instances.subcircuit.elements if element.value in names]
+            chosen, residual = judge.finalists(exchanged)
             for k, left in zip(chosen.tolist(), residual.tolist(), strict=True):
                 pair = (int(first[k]), int(second[k]))
-                before, after = instances.names[pair[0]], instances.names[pair[1]]
-                what = f"{elements[0]} of {before} and {after}" if len(names) == 1 else f"{before} and {after}"
-                values = [float(instances.parameters[names[0]][row]) for row in pair]
-                found.append(
-                    Candidate(
-                        what,
-                        "swapped",
-                        values[0] if len(names) == 1 else None,
-                        values[1] if len(names) == 1 else None,
-                        left,
-                        partial(solved, mutations.with_swapped, circuit, group, pair, names),
-                    )
-                )
+                found.append(Candidate.of(changes.swapped(circuit, group, pair, names), left))
     return found
 
 
@@ -134,17 +120,7 @@ def reconnected(judge: Judge) -> list[Candidate]:
             chosen, residual = judge.finalists(both(there.scaled(np.full(len(row), -1.0)), compact(moved)))
             for k, left in zip(chosen.tolist(), residual.tolist(), strict=True):
                 target = GROUND if place[k] == size else int(place[k])
-                source = int(instances.nodes[row[k], port])
-                found.append(
-                    Candidate(
-                        instances.names[int(row[k])],
-                        "moved",
-                        _node(circuit, source),
-                        _node(circuit, target),
-                        left,
-                        partial(solved, mutations.with_port, circuit, group, int(row[k]), port, target),
-                    )
-                )
+                found.append(Candidate.of(changes.moved(circuit, group, int(row[k]), port, target), left))
     return found
 
 
@@ -169,7 +145,7 @@ def coupled(judge: Judge) -> list[Candidate]:
     values = np.array(inductance)
     E = np.zeros((len(a), 2, 2))
     E[:, 0, 1] = E[:, 1, 0] = np.sqrt(values[a] * values[b])
-    changes = Perturbations(
+    inserted = Perturbations(
         np.array(branch)[np.stack([a, b], axis=1)],
         np.zeros((len(a), 0), dtype=np.int64),
         E,
@@ -177,7 +153,7 @@ def coupled(judge: Judge) -> list[Candidate]:
         np.zeros((len(a), 2, 0)),
         np.zeros((len(a), 2)),
     )
-    rows, t, residual = judge.fitted(partial(_scaled, changes), len(a), -0.999, (-0.5, 0.5))
+    rows, t, residual = judge.fitted(partial(_scaled, inserted), len(a), -0.999, (-0.5, 0.5))
     return [
         Candidate(
             f"a coupling of {names[a[row]]} with {names[b[row]]}",
@@ -185,19 +161,15 @@ def coupled(judge: Judge) -> list[Candidate]:
             None,
             k,
             left,
-            partial(equations.perturbed, changes.take(np.array([row])).scaled(np.array([k]))),
+            partial(equations.perturbed, inserted.take(np.array([row])).scaled(np.array([k]))),
         )
         for row, k, left in zip(rows.tolist(), t.tolist(), residual.tolist(), strict=True)
         if k != 0
     ]
 
 
-def _scaled(changes: Perturbations, rows: IntArray, t: FloatArray) -> Perturbations:
-    return changes.take(rows).scaled(t)
-
-
-def _node(circuit: Circuit, node: int) -> str:
-    return "0" if node == GROUND else cell_node(circuit.nodes[node])
+def _scaled(inserted: Perturbations, rows: IntArray, t: FloatArray) -> Perturbations:
+    return inserted.take(rows).scaled(t)
 
 
 def added(judge: Judge) -> list[Candidate]:
@@ -225,7 +197,7 @@ def added(judge: Judge) -> list[Candidate]:
         if element is not Resistor and scene.at_dc:
             continue
         unit = pattern * reference[:, None, None]
-        changes = Perturbations(
+        inserted = Perturbations(
             unknowns,
             np.zeros((len(a), 0), dtype=np.int64),
             unit if element is Capacitor else nothing,
@@ -234,16 +206,17 @@ def added(judge: Judge) -> list[Candidate]:
             np.zeros((len(a), 2)),
             unit if element is Inductor else None,
         )
-        rows, t, residual = judge.fitted(partial(_scaled, changes), len(a), 0.0, (0.1, 1.0, 10.0, 1e4))
+        rows, t, residual = judge.fitted(partial(_scaled, inserted), len(a), 0.0, (0.1, 1.0, 10.0, 1e4))
         for row, change, left in zip(rows.tolist(), t.tolist(), residual.tolist(), strict=True):
             if not change > 0:
                 continue
             value = change * float(reference[row])
             value = value if element is Capacitor else 1.0 / value
             ends = (int(a[row]), GROUND if grounded[row] else int(b[row]))
+            places = [changes.node_words(circuit, end) for end in ends]
             found.append(
                 Candidate(
-                    f"a {element.__name__.lower()} from {_node(circuit, ends[0])} to {_node(circuit, ends[1])}",
+                    f"a {element.__name__.lower()} from {places[0]} to {places[1]}",
                     "added",
                     None,
                     value,
@@ -285,31 +258,11 @@ def rewired(judge: Judge) -> list[Candidate]:
     exchanged[np.tril_indices(len(names))] = np.inf
     for k, other in smallest(moved):
         if len(users.get(k, [])) == 1:
-            group, row, port = users[k][0]
-            found.append(
-                Candidate(
-                    f"noise port {circuit.instances[group].subcircuit.ports[port]} of "
-                    f"{circuit.instances[group].names[row]}",
-                    "rewired",
-                    names[k],
-                    names[other],
-                    evidence.total + float(moved[k, other]) + evidence.unexplained(unknown(k, other)) - evidence.quiet,
-                    partial(solved, mutations.with_port, circuit, group, row, port, other),
-                    densities=unknown(k, other),
-                )
-            )
+            left = evidence.total + float(moved[k, other]) + evidence.unexplained(unknown(k, other)) - evidence.quiet
+            found.append(Candidate.of(changes.rewired(circuit, *users[k][0], other), left, unknown(k, other)))
     for k, other in smallest(exchanged):
-        found.append(
-            Candidate(
-                f"noise sources {names[k]} and {names[other]}",
-                "swapped",
-                names[k],
-                names[other],
-                evidence.total + float(exchanged[k, other]) + evidence.unexplained(unknown(k, other)) - evidence.quiet,
-                partial(solved, mutations.with_sources_swapped, circuit, k, other),
-                densities=unknown(k, other),
-            )
-        )
+        left = evidence.total + float(exchanged[k, other]) + evidence.unexplained(unknown(k, other)) - evidence.quiet
+        found.append(Candidate.of(changes.sources_swapped(circuit, k, other), left, unknown(k, other)))
     return found
 
 
@@ -331,13 +284,6 @@ def probes(judge: Judge) -> list[Candidate]:
         change += half + half.T
     change[np.tril_indices(count)] = np.inf
     return [
-        Candidate(
-            f"nodes {cell_node(circuit.probes[a])} and {cell_node(circuit.probes[b])}",
-            "swapped",
-            cell_node(circuit.probes[a]),
-            cell_node(circuit.probes[b]),
-            evidence.total + float(change[a, b]),
-            partial(solved, mutations.with_probes_swapped, circuit, a, b),
-        )
+        Candidate.of(changes.probes_swapped(circuit, a, b), evidence.total + float(change[a, b]))
         for a, b in smallest(change)
     ]

@@ -9,6 +9,7 @@ from spu.crosscheck.levels.kind import LevelKind, Way
 from spu.crosscheck.levels.paths import ROUNDING, TOLERANCE, scale
 from spu.crosscheck.levels.power import smallest_change
 from spu.crosscheck.result import Level
+from spu.emulator.laws.rest import steps_to_rest
 from spu.spice.names import cell_node
 from spu.spice.simulators.analyses import DcSweep, OperatingPoint
 
@@ -63,8 +64,7 @@ def curves(context: Context) -> Level:
         return Level("op", "skipped", "says nothing here: inductors short every current to ground at DC")
     # Currents that push a cell as far as it is ever found.
     push = np.abs(equation.force(size[None, :] * np.eye(equation.n)) - equation.field).max(axis=1)
-    per_ampere = 1.0 if equation.coordinate == "voltage" else 1.0 / equation.mobility
-    currents = push / per_ampere
+    currents = push / equation.per_ampere
     sources = [f"isweep_{k}" for k in range(equation.n)]
     nodes = [cell_node(name) for name in equation.names]
     extra = tuple(f"{source} 0 {node} dc 0" for source, node in zip(sources, nodes, strict=True))
@@ -85,12 +85,11 @@ def curves(context: Context) -> Level:
                 f"{context.simulator.name} swept {len(voltages)} of {CURVE_POINTS} currents into {equation.names[k]}",
             )
         context.curves.append(Curve(equation.names[k], grid, voltages))
-        for point, current in zip(voltages / unit, grid, strict=True):
-            field = equation.field + current * per_ampere * np.eye(equation.n)[k]
-            slope = equation.stiffness + np.diag((2 * equation.quadratic + 3 * equation.cubic * point) * point)
-            error = float((np.abs(np.linalg.solve(slope, equation.force(point, field))) / size).max())
-            if error > worst:
-                worst, where = error, f"{equation.names[k]} driven by {current:.4g} A"
+        driven = np.outer(grid, equation.per_ampere * (np.arange(equation.n) == k))
+        errors = (np.abs(steps_to_rest(equation, voltages / unit, equation.field + driven)) / size).max(axis=1)
+        if errors.max() > worst:
+            worst = float(errors.max())
+            where = f"{equation.names[k]} driven by {grid[int(errors.argmax())]:.4g} A"
     return Level(
         "op",
         "pass" if worst <= CURVE else "fail",
@@ -103,9 +102,16 @@ def curves(context: Context) -> Level:
     )
 
 
+CURVES = Way(
+    curves,
+    (DcSweep,),
+    compares="{} transfer curves against where the cells come to rest",
+    failing="the circuit that ngspice ran comes to rest elsewhere than the device",
+)
+
 LEVEL = LevelKind(
     "op",
-    {"linear": Way(run, (OperatingPoint,)), "langevin": Way(curves, (DcSweep,))},
+    {"linear": Way(run, (OperatingPoint,)), "langevin": CURVES},
     compares="{} operating point against the mean",
     failing="the circuit that ngspice ran has another operating point than the device: its mean is off",
 )

@@ -93,7 +93,7 @@ def run(context: Context) -> Level:
                 unfinished = str(failure)
                 break
             errors.append(path_errors(context, paths[-1], exact))
-    context.paths.append(ReplayedPath(waveform, piece, OVERSAMPLING, paths[-1], exact))
+    context.paths.append(ReplayedPath(waveform, piece, OVERSAMPLING, paths[-1], exact, paths[-2]))
     coarse, fine = float(errors[-2].max()), float(errors[-1].max())
     worst = context.circuit.probes[int(np.argmax(errors[-1]))]
     falls = fine < max(coarse / FALLS, FLOOR)

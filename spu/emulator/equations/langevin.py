@@ -94,6 +94,16 @@ class Langevin:
         own = (self.cubic * x + self.quadratic) * x * x
         return np.asarray((self.field if field is None else field) - x @ self.stiffness.T - own)
 
+    def slope(self, x: FloatArray) -> FloatArray:
+        """(..., n, n): minus the derivative of the force at states (..., n)."""
+        own = (2 * self.quadratic + 3 * self.cubic * x) * x
+        return np.asarray(self.stiffness + own[..., None] * np.eye(self.n))
+
+    @property
+    def per_ampere(self) -> FloatArray:
+        """(n,) what a current of 1 A into each cell adds to its field."""
+        return 1.0 / self.mobility if self.coordinate == "charge" else np.ones(self.n)
+
     def potential(self, x: FloatArray, field: FloatArray | None = None) -> FloatArray:
         """U at states (..., n): energy (J), or of voltages co-content (W).
 
@@ -216,7 +226,7 @@ def langevin(circuit: Circuit) -> Langevin:
     inductive = bool(stamps.inductor_count or stamps.crossed_ends)
     coordinate = kinds.pop() if kinds else "flux" if inductive else "voltage"
     count = stamps.node_count
-    law = np.zeros((count, 3))
+    law = np.zeros((count, 4))
     sense_of: dict[int, tuple[int, float]] = {}  # sense node: cell node, volts per coordinate
     for _, nodes, coefficients in stamps.polynomials:
         if (nodes[1] != GROUND).any():
@@ -244,19 +254,19 @@ def langevin(circuit: Circuit) -> Langevin:
         if inductive:
             raise CircuitError("nonlinear conductances beside inductors: the equation has no potential")
         _require(capacitance > 0, labels, "has no capacitance")
-        field, stiffness, mobility = s, G + np.diag(law[:, 0]), 1 / capacitance
+        field, stiffness, mobility = s - law[:, 3], G + np.diag(law[:, 0]), 1 / capacitance
         mass, noise = None, K / capacitance[:, None]
     elif coordinate == "flux":
         loss = _grounded(G, labels)
         _require(capacitance > 0, labels, "has no capacitance")
-        field, stiffness, mobility = s, _inverse_inductance(stamps, place) + np.diag(law[:, 0]), 1 / loss
+        field, stiffness, mobility = s - law[:, 3], _inverse_inductance(stamps, place) + np.diag(law[:, 0]), 1 / loss
         mass, noise = capacitance, K / capacitance[:, None]
     else:
         loss = _grounded(G, labels)
         _require(capacitance == 0, labels, "has a plain capacitance beside its nonlinear one")
         rises = law[:, 1] ** 2 < 3 * law[:, 0] * law[:, 2]
         _require(rises, labels, "has a nonlinear capacitor whose voltage does not rise everywhere with its charge")
-        field, stiffness, mobility = s / loss, np.diag(law[:, 0]), loss
+        field, stiffness, mobility = s / loss - law[:, 3], np.diag(law[:, 0]), loss
         mass, noise = None, K
     sense = np.zeros((len(circuit.probes), len(cells)))
     for row, (p, n) in enumerate(circuit.probe_nodes.tolist()):

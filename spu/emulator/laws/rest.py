@@ -99,6 +99,17 @@ def rest_state(equation: Langevin, start: FloatArray | None = None, field: Float
     raise CircuitError("the noiseless drift does not come to rest", nodes=equation.names)
 
 
+def steps_to_rest(equation: Langevin, x: FloatArray, field: FloatArray) -> FloatArray:
+    """Newton's steps from states (k, n) to where they would rest under fields (k, n): how far they are from it.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        Where the force does not change with a state.
+    """
+    return np.asarray(np.linalg.solve(equation.slope(x), equation.force(x, field)[..., None])[..., 0])
+
+
 def coordinate_size(equation: Langevin) -> FloatArray:
     """(n,) a size of each coordinate: of what the noise alone would make of its quartic and quadratic parts."""
     theta = np.maximum(equation.ratios, 1e-300)
