@@ -69,7 +69,7 @@ def command(
     \b
       ideal    emulator against the exact answer (needs no ngspice)
       answer   the netlist, read as import does: law, modes and spectra at all frequencies
-      op       operating point against the mean
+      op       operating point against the mean; of networks transfer curves
       ac       every transfer function, source density, and the covariance they make
       replay   the same noise waveform through emulator and ngspice
       noise    ngspice's transient with noise of its own
@@ -77,6 +77,7 @@ def command(
     With --netlist the levels set that netlist against the emulator of the device as it was compiled, and level answer
     says what moved. Where the netlist holds parts that only ngspice knows (transistors, op-amp models), ngspice
     linearises them at the operating point; that, and what changes with time, is named, and the verdict inconclusive.
+    Of networks level answer names the lines that are not as the program writes them; op, replay and noise judge them.
 
     Exit status 1: a level failed. 3: ngspice is missing (levels that need none still run).
     """  # noqa: D301 - click wants the control character

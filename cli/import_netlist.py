@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spu.base.errors import InputError, UsageError
-from spu.base.numbers import engineering, plural
+from spu.base.numbers import plural
+from spu.reports.inspection import element_count, input_table, noise_table, readout_table
 
 from .common import MAX_TABLE_ROWS, file_option, json_option, print_json, table
 
@@ -138,7 +139,7 @@ def report(read: ReadNetlist) -> dict[str, Any]:
         "title": read.title,
         "hash": read.circuit.hash,
         "temperature": read.circuit.temperature,
-        "elements": _element_count(read),
+        "elements": element_count(read),
         "nodes": len(read.circuit.nodes),
         "variables": read.circuit.readout.variables,
         "probes": [asdict(probe) for probe in read.probes],
@@ -150,37 +151,19 @@ def report(read: ReadNetlist) -> dict[str, Any]:
     }
 
 
-def _element_count(read: ReadNetlist) -> int:
-    return sum(len(group.names) * len(group.subcircuit.elements) for group in read.circuit.instances)
-
-
 def describe(read: ReadNetlist) -> str:
     """Lay out what was read: noise, readouts, inputs, notes."""
     circuit = read.circuit
     lines = [
-        f"{read.path}: {plural(_element_count(read), 'element')} on {plural(len(circuit.nodes), 'node')}, "
+        f"{read.path}: {plural(element_count(read), 'element')} on {plural(len(circuit.nodes), 'node')}, "
         f"{plural(len(circuit.instances), 'kind')} of subcircuit, {circuit.temperature:g} K",
     ]
     if read.noise:
-        rows = [
-            [row.name, row.kind, f"{row.density:.4g} {row.unit}", _root(row.density, row.unit), row.into]
-            for row in read.noise
-        ]
-        headers = ["noise source", "kind", "density", "its root", "into"]
-        lines += ["", table(headers, rows, left=2, limit=MAX_TABLE_ROWS)]
+        lines += ["", table(*noise_table(read), left=2, limit=MAX_TABLE_ROWS)]
     else:
         lines += ["", "noise: none (--density NAME=S takes a source for white noise)"]
-    rows = [[probe.name, str(probe).partition(" = ")[2]] for probe in read.probes]
-    lines += ["", table(["read out", "voltage"], rows, left=2, limit=MAX_TABLE_ROWS), f"  ({read.probed_by})"]
+    lines += ["", table(*readout_table(read), left=2, limit=MAX_TABLE_ROWS), f"  ({read.probed_by})"]
     if read.inputs:
-        rows = [
-            [row.name, engineering(row.value, row.unit), "input of .ac, silent unless --density" if row.ac else ""]
-            for row in read.inputs
-        ]
-        lines += ["", table(["source", "constant", ""], rows, limit=MAX_TABLE_ROWS)]
+        lines += ["", table(*input_table(read), limit=MAX_TABLE_ROWS)]
     lines += ["", *(f"note: {note}" for note in read.notes)] if read.notes else []
     return "\n".join(lines)
-
-
-def _root(density: float, unit: str) -> str:
-    return engineering(density**0.5, f"{unit[0]}/rtHz")

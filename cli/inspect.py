@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spu.base.errors import UsageError
-from spu.base.numbers import engineering, plural
-from spu.reports.inspection import Look, cell_table, coupler_table, look_at
+from spu.base.errors import UsageError, refuse_options
+from spu.base.numbers import plural
+from spu.reports.inspection import Look, about_problem, cell_table, coupler_table, look_at, time_constants
 
 from .common import MAX_TABLE_ROWS, file_option, folder_argument, json_option, print_result, table
-from .networks import inspect_command, nonlinear, refuse_options
 
 if TYPE_CHECKING:
-    from spu.emulator.predict import Prediction
     from spu.folder import Folder
 
 
@@ -45,8 +43,9 @@ def command(
     """
     import numpy as np
 
-    from spu.emulator.predict import predict_linear
+    from spu.emulator.predict import predict
     from spu.folder import read_folder
+    from spu.reports.inspected import inspected
     from spu.studies.budget import error_budget
 
     if cell is not None and schematic is None:
@@ -58,37 +57,34 @@ def command(
             refuse_picture(picture)
     folder = read_folder(directory)
     if folder.read is not None:
-        return _inspect_netlist(folder, plot or schematic, as_json)
-    if nonlinear(folder.subject):
-        refuse_options("networks", schematic=schematic, budget=budget)
-        return inspect_command(folder, plot, as_json)
+        refuse_options("netlists: they have no device", {"plot": plot, "schematic": schematic, "budget": budget})
+        return _inspect_netlist(folder, as_json)
+    device = folder.device
+    kind = inspected(device)
+    if not kind.budgets:
+        refuse_options(kind.words, {"budget": budget})
     if schematic is not None:
         from spu.reports.pictures.figures import save
         from spu.reports.schematic import draw_schematic
 
-        save(draw_schematic(folder.device, cell), schematic)
+        save(draw_schematic(device, cell), schematic)
     with np.errstate(all="ignore"):  # figures of absurd values may well be infinite
-        device = folder.device
         large = max(len(device.cell_names), len(device.coupler_ends)) > MOST_LISTED
         look = look_at(device, (MOST_LISTED if as_json or plot is not None else MAX_TABLE_ROWS) if large else None)
     if not as_json:  # before what may fail: a device without a stationary law is worth a look, too
         click.echo(_describe(folder, look))
-    prediction = predict_linear(folder.device)
-    made = error_budget(folder.device) if budget else None
+    prediction = predict(device)
+    made = error_budget(device) if budget else None
     if plot is not None:
-        from spu.reports.pictures.devices import draw_device
         from spu.reports.pictures.figures import save
 
-        graph = folder.device.graph if look.complete else None
-        if not isinstance(prediction.covariance, np.ndarray):
-            raise UsageError("a network this large has no picture: see predict --json")
-        covariance = prediction.covariance
-        save(draw_device(look, graph, prediction.variables, covariance), plot)
+        save(kind.draw(device, look, prediction), plot)
     if as_json:
         more = {} if made is None else {"budget": made.to_dict()}
-        print_result({**_report(folder, look, prediction, plot, schematic), **more}, folder, "inspect")
+        found = {**kind.report(prediction), "plot": plot, "schematic": schematic, **more}
+        print_result({**_report(folder, look), **found}, folder, "inspect")
     else:
-        click.echo(f"\n{_times(prediction)}")
+        click.echo("\n" + "\n".join([*kind.say(prediction), time_constants(prediction)]))
         if made is not None:
             click.echo(f"\n{made}")
         if plot is not None:
@@ -98,15 +94,13 @@ def command(
     return 0
 
 
-def _inspect_netlist(folder: Folder, plot: Path | None, as_json: bool) -> int:
+def _inspect_netlist(folder: Folder, as_json: bool) -> int:
     """Show what `spu import` shows, and the time constants."""
     from spu.emulator.predict import predict_linear
 
     from .import_netlist import describe, report
 
     assert folder.read is not None
-    if plot is not None:
-        raise UsageError("a netlist has no graph of cells to draw")
     if not as_json:
         click.echo(describe(folder.read))
     prediction = predict_linear(folder.subject)
@@ -114,13 +108,11 @@ def _inspect_netlist(folder: Folder, plot: Path | None, as_json: bool) -> int:
         more = {"time_constants": prediction.time_constants, "covariance": prediction.covariance}
         print_result({**report(folder.read), **more}, folder, "inspect")
     else:
-        click.echo(f"\n{_times(prediction)}")
+        click.echo(f"\n{time_constants(prediction)}")
     return 0
 
 
-def _report(
-    folder: Folder, look: Look, prediction: Prediction, plot: Path | None, schematic: Path | None
-) -> dict[str, Any]:
+def _report(folder: Folder, look: Look) -> dict[str, Any]:
     device = folder.device
     return {
         "device": folder.path,
@@ -128,16 +120,12 @@ def _report(
         "netlist": folder.netlist,
         "architecture": device.architecture,
         "temperature": device.temperature,
-        "variables": prediction.variables,
-        "cells": prediction.cells,
+        "variables": device.readout.variables,
+        "cells": device.cell_names,
         "cell_count": look.cell_count,
         "coupler_count": look.coupler_count,
         "cell_table": [_flat(asdict(cell)) for cell in look.cells],
         "coupler_table": [_flat(asdict(coupler)) for coupler in look.couplers],
-        "time_constants": prediction.time_constants,
-        "covariance": prediction.covariance,
-        "plot": plot,
-        "schematic": schematic,
     }
 
 
@@ -152,9 +140,8 @@ def _describe(folder: Folder, look: Look) -> str:
         f"{folder.path}: {plural(look.cell_count, 'cell')}, {plural(look.coupler_count, 'coupler')}, "
         f"{device.architecture or 'built by hand'}, {device.temperature:g} K, hash {device.hash}",
     ]
-    problem = folder.problem
-    if problem is not None:
-        lines.append(f"problem: {problem.task}, condition number {problem.condition:.3g}")
+    if folder.posed is not None:
+        lines.append(f"problem: {about_problem(folder.posed)}")
     rest = "all with --json" if look.complete else f"all in {folder.path}"
     cells = table(*cell_table(look.cells), limit=MAX_TABLE_ROWS, count=look.cell_count, rest=rest)
     lines += ["", cells]
@@ -162,9 +149,3 @@ def _describe(folder: Folder, look: Look) -> str:
         shown = coupler_table(look.couplers)
         lines += ["", table(*shown, left=2, limit=MAX_TABLE_ROWS, count=look.coupler_count, rest=rest)]
     return "\n".join(lines)
-
-
-def _times(prediction: Prediction) -> str:
-    times = [engineering(float(t), "s") for t in prediction.time_constants]
-    listed = ", ".join(times) if len(times) <= 12 else f"{', '.join(times[:6])} ... {', '.join(times[-3:])}"
-    return f"time constants of the whole device ({len(times)}): {listed}"

@@ -18,7 +18,12 @@ from .common import file_option, folder_argument, json_option, plan_options, pri
 @file_option("--netlist", metavar="FILE", help="Run this netlist, an edited DIR/device.cir, and say what it changed.")
 @click.option("--level", "levels", multiple=True, metavar="NAME", help="Only this level of check (repeat for more).")
 @click.option("--accuracy", type=float, metavar="X", help="Error of the answer allowed, as for check.")
-@click.option("--samples", type=click.IntRange(1, 10**9), metavar="N", help="Of the simulation [default: 10000].")
+@click.option(
+    "--samples",
+    type=click.IntRange(1, 10**9),
+    metavar="N",
+    help="Readouts of the simulation, of networks trajectories [default: 10000, 1000].",
+)
 @seed_option("the check's noise and of the simulation")
 @click.option("--time-limit", type=float, metavar="S", help="Seconds that each ngspice run may take.")
 @plan_options
@@ -71,7 +76,7 @@ def command(
         include_outside=include_outside,
         ignore_control=ignore_control,
         progress=progress_words(detect is not None or budget is not None),
-        **{key: value for key, value in given.items() if value is not None},  # type: ignore[arg-type]
+        **{key: value for key, value in given.items() if value is not None},
     )
     check = result.check
     if as_json:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 show: Callable[[object], str | None] | None = None
-"""Gives the HTML of a device or of a result; None where there is none."""
+"""Gives the HTML of a device, a netlist that was read, a compilation or a result; None where there is none."""
 
 say: Callable[[object], str | None] | None = None
 """Gives what the command line prints of a result; None where there is nothing."""

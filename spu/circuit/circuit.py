@@ -22,7 +22,6 @@ from spu.base.errors import CircuitError
 from spu.base.expressions import Expression
 from spu.base.sequences import Lazy
 from spu.circuit.elements import Element, Inductor, MutualInductance
-from spu.circuit.polynomial import CrossedInductor, PolynomialElement
 from spu.circuit.readout import Readout
 from spu.circuit.scales import Scales
 from spu.circuit.stamps import Stamps
@@ -200,11 +199,7 @@ class Circuit:
     @property
     def nonlinear(self) -> bool:
         """Whether any element is not linear, or couples fluxes: see `spu.emulator.equations.langevin`."""
-        return any(
-            isinstance(element, (PolynomialElement, CrossedInductor))
-            for group in self.instances
-            for element in group.subcircuit.elements
-        )
+        return any(not element.linear for group in self.instances for element in group.subcircuit.elements)
 
     def flatten(self) -> Iterator[FlatElements]:
         """Every element over all its instances, with global nodes; internal nodes and branches get numbers."""

@@ -69,6 +69,23 @@ class Element(ABC):
     has_branch: ClassVar[bool] = False
     """Whether it has a current of its own among the unknowns."""
 
+    linear: ClassVar[bool] = True
+    """Whether the linear equations can hold it; else the circuit's is `spu.emulator.equations.langevin`."""
+
+    units: ClassVar[tuple[str, ...]] = ()
+    """Of its values, for pictures; unless given, the unit of its letter's kind."""
+
+    symbol: ClassVar[str] = ""
+    """Name of a two-terminal symbol of schemdraw (``ResistorIEC``); unless given, that of its letter, or else a box."""
+
+    words: ClassVar[str] = ""
+    """What it is, below a schematic: one sentence with a ``{}`` for the name of each of its parameters."""
+
+    @property
+    def sense(self) -> str | None:
+        """The local node whose voltage shows its coordinate, where that is no voltage of its own."""
+        return None
+
     @property
     def parameters(self) -> tuple[str, ...]:
         """Names of the parameters that hold its values."""

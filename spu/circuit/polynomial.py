@@ -35,7 +35,14 @@ class PolynomialElement(Element):
 
     further: tuple[str, ...] = ()
 
+    linear = False
+
     coordinate: ClassVar[str]
+
+    @property
+    def sense(self) -> str | None:
+        """The third node, if any."""
+        return self.nodes[2] if len(self.nodes) > 2 else None
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -87,6 +94,8 @@ class PolynomialConductance(PolynomialElement):
     """
 
     coordinate = "voltage"
+    units = ("A/V", "A/V²", "A/V³")
+    words = "Conductances with a mark across: i = {} v + {} v² + {} v³"
 
     def spice(self, dialect: Language) -> list[str]:
         p, n = self.nodes
@@ -101,6 +110,8 @@ class PolynomialInductor(PolynomialElement):
     """
 
     coordinate = "flux"
+    units = ("A/Wb", "A/Wb²", "A/Wb³")
+    words = "Inductors with a mark across: i = {} φ + {} φ² + {} φ³ of the flux φ"
 
     def spice(self, dialect: Language) -> list[str]:
         p, n, sense = self.nodes
@@ -122,6 +133,8 @@ class PolynomialCapacitor(PolynomialElement):
     """
 
     coordinate = "charge"
+    units = ("V/C", "V/C²", "V/C³")
+    words = "Capacitors with a mark across: v = {} q + {} q² + {} q³ of the charge q"
 
     @staticmethod
     def inverse(c1: FloatArray, c2: FloatArray, c3: FloatArray) -> dict[str, FloatArray]:
@@ -182,6 +195,8 @@ class CrossedInductor(Element):
     Its current leaves both nodes. The energy ``(phi_a + phi_b)^2 / 2L`` couples fluxes with a positive
     sign, as a plain `Inductor` between two nodes does with a negative one.
     """
+
+    linear = False
 
     def stamp(
         self,

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from spu.base.display import Shown
 from spu.base.files import plain
 from spu.device.device import Device
 from spu.device.hardware import Hardware
@@ -42,7 +43,7 @@ class Pass:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Compilation(ABC):
+class Compilation(Shown, ABC):
     """A compiled device and what the compiler decided; ``print`` shows it as ``spu compile`` does.
 
     Attributes

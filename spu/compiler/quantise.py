@@ -26,8 +26,10 @@ from spu.circuit.readout import Readout
 from spu.compiler.fit import beyond
 from spu.compiler.rounding import CELL, PASSIVE, TRANS, Aim, Banks, Rounded, choose, nearest
 from spu.device.banks import Bank
+from spu.device.columns import Columns
 from spu.device.device import Device
 from spu.device.hardware import Hardware, Range
+from spu.device.quantities import TRANSCONDUCTANCE
 from spu.emulator.dynamics import device_law
 from spu.problems.problem import QuadraticProblem
 
@@ -147,7 +149,7 @@ class _Work:
         arrays, ends = device.coupler_columns.arrays, device.coupler_ends
         self.own = np.nan_to_num(device.cell_columns.arrays[self.quantity])
         passive = np.nan_to_num(arrays[self.quantity])
-        forward, back = (np.nan_to_num(arrays[f"transconductance_{way}"]) for way in ("ab", "ba"))
+        forward, back = (np.nan_to_num(arrays[key]) for key in TRANSCONDUCTANCE.keys)
         if resonant:
             forward = back = np.zeros(len(ends))
         self.passive, self.trans = np.flatnonzero(passive), np.flatnonzero((forward != 0) | (back != 0))
@@ -158,7 +160,7 @@ class _Work:
         ranges = [
             hardware.cell[self.quantity],
             hardware.coupler[self.quantity],
-            hardware.coupler["transconductance"],
+            hardware.coupler[TRANSCONDUCTANCE.quantity],
         ]
         self.banks = _banks(
             n,
@@ -184,9 +186,10 @@ class _Work:
         """Nominal values that no problem sets (a resonator's conductance...) go to their nearest codes first."""
         for columns, banks in ((self.device.cell_columns, self.cell), (self.device.coupler_columns, self.coupler)):
             for quantity, bank in banks.items():
-                if quantity not in (self.quantity, "transconductance"):
-                    values = bank.values(bank.nearest(np.nan_to_num(columns.arrays[quantity])))
-                    columns.arrays[quantity] = np.where(values != 0, values, np.nan)
+                if quantity not in (self.quantity, TRANSCONDUCTANCE.quantity):
+                    for key in columns.parts[quantity].keys:
+                        values = bank.values(bank.nearest(np.nan_to_num(columns.arrays[key])))
+                        columns.arrays[key] = np.where(values != 0, values, np.nan)
 
     def _calibrate(self) -> None:
         """``P = e M^-1 + p I`` out of the exact law of the real-valued device."""
@@ -310,16 +313,11 @@ class _Work:
 
     def nearest(self) -> Device:
         """Every value to the nearest code, nothing else changed."""
-        cells, couplers = self.device.cell_columns.arrays, self.device.coupler_columns.arrays
         self.device.set_banks(
             self.cell,
             self.coupler,
-            {q: bank.nearest(np.nan_to_num(cells[q])) for q, bank in self.cell.items()},
-            {
-                key: bank.nearest(np.nan_to_num(couplers[key]))
-                for q, bank in self.coupler.items()
-                for key in self.device.coupler_columns.parts[q].keys
-            },
+            _nearest(self.device.cell_columns, self.cell),
+            _nearest(self.device.coupler_columns, self.coupler),
         )
         return self.device
 
@@ -331,7 +329,7 @@ class _Work:
         cells[self.quantity] = np.where(values[:n] != 0, values[:n], np.nan)
         for keys, where, found in (
             ((self.quantity,), self.passive, values[n : n + m]),
-            (("transconductance_ab", "transconductance_ba"), self.trans, values[n + m :]),
+            (TRANSCONDUCTANCE.keys, self.trans, values[n + m :]),
         ):
             for key in keys:
                 couplers[key][where] = np.where(found != 0, found, np.nan)
@@ -347,14 +345,19 @@ class _Work:
         copy.set_banks(
             self.cell,
             self.coupler,
-            {q: bank.nearest(np.nan_to_num(cells[q])) for q, bank in self.cell.items()},
-            {
-                key: bank.nearest(np.nan_to_num(couplers[key]))
-                for q, bank in self.coupler.items()
-                for key in copy.coupler_columns.parts[q].keys
-            },
+            _nearest(copy.cell_columns, self.cell),
+            _nearest(copy.coupler_columns, self.coupler),
         )
         return copy
+
+
+def _nearest(columns: Columns, banks: dict[str, Bank]) -> dict[str, IntArray]:
+    """Codes nearest to the values of columns, by key."""
+    return {
+        key: bank.nearest(np.nan_to_num(columns.arrays[key]))
+        for quantity, bank in banks.items()
+        for key in columns.parts[quantity].keys
+    }
 
 
 def _banks(n: int, kind: IntArray, a: IntArray, b: IntArray, ranges: list[Range], peak: float) -> Banks:

@@ -50,6 +50,8 @@ class Level:
     detects:
         The smallest deviations that it sees with near certainty (99 %, or surely where no chance is involved),
         relative, by what deviates: see `spu.crosscheck.levels.power`.
+    compares, failing:
+        For people: what was set side by side; what it means that it fails, the end of a sentence.
     """
 
     name: str
@@ -62,6 +64,8 @@ class Level:
     exit_status: int = 0
     false_alarm_rate: float | None = None
     detects: dict[str, Any] = field(default_factory=dict)
+    compares: str = ""
+    failing: str = ""
 
 
 @dataclass(frozen=True)

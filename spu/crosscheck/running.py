@@ -80,10 +80,10 @@ def run_one(
         started = time.perf_counter()
         # A deck that lacks something is no less a deck whose answer one may ask for.
         if fault is not None and kind.netlist and not (kind.incomplete and fault.verdict == "fail"):
-            level = replace(fault, name=kind.name)
+            level = fault
         else:
             level = _run(kind, context)
-        found[kind.name] = replace(level, seconds=time.perf_counter() - started)
+        found[kind.name] = kind.in_words(replace(level, seconds=time.perf_counter() - started), context)
     for kind in chosen:
         way = kind.way(context.dynamics)
         if way is not None and way.conclude is not None and found[kind.name].verdict != "error":

@@ -18,15 +18,13 @@ from numpy.typing import ArrayLike, NDArray
 from spu.base.choice import nearest_integers
 from spu.base.errors import InputError
 from spu.base.names import shorten, suggest
+from spu.device.quantities import signed
 
-__all__ = ["BANKED", "BANK_KEYS", "CODINGS", "MOST_BITS", "Bank", "bank_from_dict"]
+__all__ = ["BANK_KEYS", "CODINGS", "MOST_BITS", "Bank", "bank_from_dict"]
 
 CODINGS = ("binary", "thermometer")
 
 BANK_KEYS = ("bits", "lsb", "offset", "coding")
-
-BANKED = {"cell": ("capacitance", "conductance"), "coupler": ("capacitance", "conductance", "transconductance")}
-"""Quantities that can be banks; of these a transconductance has a sign bit."""
 
 MOST_BITS = 24
 
@@ -134,7 +132,7 @@ def _finite(value: object, key: str) -> float:
 
 
 def bank_from_dict(data: Mapping[str, Any], quantity: str, where: str = "", file: str | None = None) -> Bank:
-    """Make a bank of its keys in a hardware or device file; a transconductance's is signed.
+    """Make a bank of its keys in a hardware or device file; that of a quantity of either sign has a sign bit.
 
     Raises
     ------
@@ -150,6 +148,6 @@ def bank_from_dict(data: Mapping[str, Any], quantity: str, where: str = "", file
         for key in ("bits", "lsb"):
             if key not in data:
                 raise InputError(f"a bank needs bits and lsb; there is no {key}")
-        return Bank(**data, signed=quantity == "transconductance")
+        return Bank(**data, signed=signed(quantity))
     except InputError as error:
         raise InputError(where + error.message, file=file) from None

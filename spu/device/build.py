@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
+from spu.base.errors import InputError
 from spu.base.expressions import Expression, at_least, bit, parameter, size
 from spu.circuit.elements import Capacitor, Element, Inductor, Resistor, Transconductor, silent
 from spu.device.banks import Bank
@@ -118,7 +119,9 @@ def realise(part: Part, bank: Bank | None, detail: Detail, tag: str = "") -> Rea
         if "off_capacitance" in detail.switch:
             made.constants["coff"] = detail.switch["off_capacitance"]
         made.meaning += f" (one branch a bit, code {bank.least} to {bank.most})"
-        build = _switched_transconductor if part.quantity == "transconductance" else _switched_passive
+        build = BANKS[part.bank] if isinstance(part.bank, str) else part.bank
+        if build is None:
+            raise InputError(f"{part.quantity} cannot be a bank")
         build(made, part, bank, detail, tag)
         return made
     if bank is not None:
@@ -188,7 +191,7 @@ def _code_names(part: Part, tag: str) -> dict[str, str]:
     """Parameter that holds the code, by key of the part: ``code``, or one a direction."""
     if len(part.keys) == 1:
         return {part.keys[0]: f"code{tag}"}
-    return {key: f"code_{key.rpartition('_')[2]}" for key in part.keys}
+    return {key: f"code_{key.rpartition('_')[2]}{tag}" for key in part.keys}
 
 
 def _add_bank(made: Realisation, part: Part, bank: Bank, tag: str) -> None:
@@ -224,25 +227,26 @@ def _switch(
 def _switched_passive(made: Realisation, part: Part, bank: Bank, detail: Detail, tag: str) -> None:
     """A bank of capacitors or resistors."""
     (element,) = part.elements
-    letter = element.name[0]
+    letter = element.name.rstrip("1")  # r of r1; all of a name that says more, which keeps several banks apart
+    mark = letter[1:]
     p, n = element.nodes
     resistive = isinstance(element, Resistor)
     if bank.offset:
         if resistive:
-            made.derived["rfix"] = 1.0 / parameter(f"offset{tag}")
-            made.resistor("rfix", p, n, "rfix", "tfix")
+            made.derived[f"{letter}fix"] = 1.0 / parameter(f"offset{tag}")
+            made.resistor(f"{letter}fix", p, n, f"{letter}fix", f"tfix{mark}")
         else:
-            made.capacitor("cfix", p, n, f"offset{tag}")
+            made.capacitor(f"{letter}fix", p, n, f"offset{tag}")
     code = parameter(f"code{tag}")
     for k in range(bank.bits):
         closed, inner = f"bit{k}{tag}", f"m{letter}{k}"
         made.derived[closed] = bit(code, k)
         if resistive:
-            made.derived[f"r{k}"] = 1.0 / (2**k * parameter(f"lsb{tag}"))
-            made.resistor(f"r{k}", p, inner, f"r{k}", f"tu{k}")
+            made.derived[f"{letter}{k}"] = 1.0 / (2**k * parameter(f"lsb{tag}"))
+            made.resistor(f"{letter}{k}", p, inner, f"{letter}{k}", f"tu{mark}{k}")
         else:
-            made.derived[f"c{k}"] = 2**k * parameter(f"lsb{tag}")
-            made.capacitor(f"c{k}", p, inner, f"c{k}")
+            made.derived[f"{letter}{k}"] = 2**k * parameter(f"lsb{tag}")
+            made.capacitor(f"{letter}{k}", p, inner, f"{letter}{k}")
         _switch(made, f"{letter}{k}", inner, n, parameter(closed), 2**k, f"t{letter}{k}", detail)
 
 
@@ -265,3 +269,10 @@ def _switched_transconductor(made: Realisation, part: Part, bank: Bank, detail: 
             _switch(made, f"l{mark}", inner, "0", 1 - closed, 2**k, f"tl{mark}", detail)
             made.derived[f"g{mark}"] = 2**k * parameter(f"lsb{tag}") * parameter(f"sign{way}")
             made.elements.append(Transconductor(f"g{mark}", (p, n, inner, "0"), f"g{mark}"))
+
+
+BANKS: dict[str, Callable[[Realisation, Part, Bank, Detail, str], None]] = {
+    "branches": _switched_passive,
+    "inputs": _switched_transconductor,
+}
+"""How banks of switched units are built, by what `Part.bank` calls it; a part may bring a function of its own."""

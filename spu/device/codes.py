@@ -1,9 +1,9 @@
 """Codes as a table: what a board was set to, out of a device and into one.
 
 A CSV file with the columns ``programming`` (from 1; may be left out), ``element`` (``cell`` or
-``coupler``), ``name`` (``a``, or ``a-b`` of a coupler), ``quantity`` and ``code``. The two directions of a
-transconductance are one row where they are equal, else ``transconductance_ab`` and
-``transconductance_ba`` with a the end that the device file names first.
+``coupler``), ``name`` (``a``, or ``a-b`` of a coupler), ``quantity`` and ``code``. The columns of a quantity that
+has several (the two directions of a transconductor) are one row where they are equal, else one row each, under their
+own names: ``..._ab`` and ``..._ba``, with a the end that the device file names first.
 """
 
 from __future__ import annotations

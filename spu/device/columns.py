@@ -105,7 +105,16 @@ class Columns:
         return codes
 
     def extend(self, count: int, values: Mapping[str, ArrayLike]) -> None:
-        """Append ``count`` rows from arrays that are already checked."""
+        """Append ``count`` rows from arrays that are already checked.
+
+        Raises
+        ------
+        InputError
+            For a key that is none of its columns.
+        """
+        for key in values:
+            if key not in self.arrays:
+                raise InputError(f"{self.what} has no column {key!r}; {suggest(key, self.keys)}")
         for key in self.keys:
             new = np.asarray(values.get(key, np.nan), dtype=np.float64)
             self.arrays[key] = np.concatenate([self.arrays[key], np.broadcast_to(new, (count,))])

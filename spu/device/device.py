@@ -58,7 +58,7 @@ class Cell:
 class Coupler:
     """One coupler: its end points and ``{quantity: value}`` in SI units (see `spu.device.quantities.COUPLER_PARTS`).
 
-    A transconductance is one number where both directions are equal, else ``(g_ab, g_ba)``.
+    One number where both directions are equal, else ``(g_ab, g_ba)``.
     """
 
     a: str
@@ -105,9 +105,9 @@ class Device(Shown):
             raise InputError(f"temperature must be a number of kelvin >= 0, not {shorten(kelvin)}")
         self.temperature = float(kelvin)
         self.cell_names: list[str] = []
-        self.cell_columns = Columns(CELL_PARTS, "a cell")
+        self.cell_columns = Columns(tuple(CELL_PARTS.values()), "a cell")
         self.coupler_ends: IntArray = np.empty((0, 2), dtype=np.int64)
-        self.coupler_columns = Columns(COUPLER_PARTS, "a coupler")
+        self.coupler_columns = Columns(tuple(COUPLER_PARTS.values()), "a coupler")
         self._index: dict[str, int] = {}
         self._kept: tuple[tuple[Any, ...], dict[str, Any]] | None = None
         self.programmings: list[Programming] = []
@@ -126,7 +126,8 @@ class Device(Shown):
             Any of ``capacitance`` (F), ``conductance`` (S), ``inductance`` (H), all to ground,
             ``noise`` (A^2/Hz, one-sided, injected) and ``bias`` (A, into the cell). Nonlinear ones, each of
             three coefficients: ``polynomial_conductance`` (i of v, A/V^k), ``polynomial_inductance`` (i of
-            the flux, A/Wb^k), ``polynomial_capacitance`` (v of the charge, V/C^k).
+            the flux, A/Wb^k), ``polynomial_capacitance`` (v of the charge, V/C^k). All are in
+            `spu.device.quantities.CELL_PARTS`.
 
         Raises
         ------
@@ -151,10 +152,9 @@ class Device(Shown):
         a, b:
             Names of two different cells; each pair has one coupler, which may hold several kinds.
         **values:
-            Any of ``capacitance`` (F), ``conductance`` (S), ``inductance`` (H) between the
-            cells, and ``transconductance`` (S): a number ``g`` for ``G_ab = G_ba = g``, or a pair
-            ``(g_ab, g_ba)``, where a current ``g_ab v_b`` leaves cell a; ``crossed_inductance`` (H), behind
-            an ideal transformer.
+            Any of the quantities in `spu.device.quantities.COUPLER_PARTS`: ``capacitance`` (F), ``conductance`` (S)
+            and ``inductance`` (H) between the cells, transconductors (S): a number ``g`` for ``G_ab = G_ba = g``,
+            or a pair ``(g_ab, g_ba)``, where a current ``g_ab v_b`` leaves cell a...
 
         Raises
         ------
@@ -201,7 +201,7 @@ class Device(Shown):
         ends:
             (m, 2) indices of coupled cells.
         couplers:
-            ``{key: (m,) array}``; ``transconductance_ab`` and ``transconductance_ba`` apart.
+            ``{key: (m,) array}``; the two directions of transconductors (``_ab``, ``_ba``) apart.
         temperature, readout, architecture:
             As in the class.
         """

@@ -18,10 +18,11 @@ from spu.base.errors import InputError
 from spu.base.names import check_name, check_names, shorten, suggest
 from spu.base.sparse import from_fields, is_diagonal, to_fields
 from spu.circuit.readout import Readout, checked_readout
-from spu.device.banks import BANKED, bank_from_dict
+from spu.device.banks import bank_from_dict
 from spu.device.columns import Columns
 from spu.device.imperfections import Detail, detail_from_dict
 from spu.device.programming import Origin, Programming
+from spu.device.quantities import bankable
 
 FORMAT = "spu-device/1"
 
@@ -221,7 +222,7 @@ def _origin_from_dict(data: Any, file: str | None) -> Origin:
 def _read_banks(device: Programmed, data: Any, file: str | None) -> None:
     both = {"cell": device.cell_columns, "coupler": device.coupler_columns}
     for part, banks in _json_object(data, "banks", tuple(both), file).items():
-        for quantity, described in _json_object(banks, f"banks.{part}", BANKED[part], file).items():
+        for quantity, described in _json_object(banks, f"banks.{part}", bankable(part), file).items():
             both[part].banks[quantity] = bank_from_dict(described, quantity, f"banks.{part}.{quantity}: ", file)
 
 

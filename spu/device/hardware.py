@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from spu.base.errors import InputError, KeyFault
 from spu.base.names import shorten, suggest
-from spu.device.banks import BANKED, Bank
+from spu.device.banks import Bank
 from spu.device.imperfections import Detail
+from spu.device.quantities import PARTS, bankable, ranged, signed
 
 if TYPE_CHECKING:
     ARCHITECTURES: tuple[str, ...]
@@ -73,17 +74,6 @@ def __getattr__(name: str) -> tuple[str, ...]:
         return tuple(each for each, known in _KNOWN.items() if known.nonlinear == name.startswith("NETWORK"))
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-
-CELL = ("capacitance", "conductance", "inductance", "noise", "bias")
-
-COUPLER = ("capacitance", "conductance", "inductance", "transconductance")
-
-_SIGNED = frozenset({"bias", "transconductance"})
-
-
-# A cell without capacitance, loss or (in a resonator) inductance has no stationary
-# distribution; one without noise has a trivial one, which is the builder's affair.
-_POSITIVE = frozenset({"capacitance", "conductance", "inductance"})
 
 READOUT_KEYS = ("noise_floor", "full_swing", "crest")
 
@@ -222,16 +212,16 @@ class Hardware:
         that only some architectures (those of RLC cells) need an inductance.
     coupler:
         Ranges of what joins two cells: ``capacitance`` (F), ``conductance`` (S),
-        ``inductance`` (H) and ``transconductance`` (S, either sign).
+        ``inductance`` (H) and that of transconductors (S, either sign). All quantities, and which of them can be
+        banks (`Range.bank`), are in `spu.device.quantities.PARTS`.
     readout:
         What the readout can tell apart; where given, the injected noise is chosen within its range so that
         every cell's voltage lies there. None for any.
     detail:
         What is not ideal about its parts.
 
-    The quantities in `spu.device.banks.BANKED` may be quantised (`Range.bank`); a bank of transconductances is
-    signed. Quantities left out of `cell` and `coupler` are filled in without nominal value and
-    without limits, so both hold all their keys afterwards.
+    A bank of a quantity of either sign is signed. Of the package's own quantities, those left out of `cell` and
+    `coupler` are filled in without nominal value and without limits, so both hold them all afterwards.
 
     Raises
     ------
@@ -270,8 +260,8 @@ class Hardware:
             if not 0 < strength < math.inf:
                 raise KeyFault(f"chain_strength is {strength:g}: it must be positive, and finite", "chain_strength")
             object.__setattr__(self, "chain_strength", strength)
-        object.__setattr__(self, "cell", _ranges(self.cell, "cell", CELL))
-        object.__setattr__(self, "coupler", _ranges(self.coupler, "coupler", COUPLER))
+        object.__setattr__(self, "cell", _ranges(self.cell, "cell"))
+        object.__setattr__(self, "coupler", _ranges(self.coupler, "coupler"))
         if not isinstance(self.readout, (ReadoutRange, type(None))):
             raise KeyFault(f"readout is {shorten(self.readout)}: it must be a ReadoutRange", "readout")
         if not isinstance(self.detail, Detail):
@@ -346,7 +336,7 @@ def _wiring(spec: object) -> str:
 
 
 def unlimited(quantity: str) -> Range:
-    return Range(min=-math.inf if quantity in _SIGNED else 0.0)
+    return Range(min=-math.inf if signed(quantity) else 0.0)
 
 
 def require_table(table: object, part: str, quantities: tuple[str, ...]) -> Mapping[str, Any]:
@@ -359,21 +349,24 @@ def require_table(table: object, part: str, quantities: tuple[str, ...]) -> Mapp
     return table
 
 
-def _ranges(table: object, part: str, quantities: tuple[str, ...]) -> dict[str, Range]:
+def _ranges(table: object, part: str) -> dict[str, Range]:
     """Check the ranges of a cell or coupler and fill in those left out."""
-    ranges = require_table(table, part, quantities)
+    ranges = require_table(table, part, ranged(part))
     for quantity, limits in ranges.items():
         if not isinstance(limits, Range):
             raise KeyFault(f"{part}.{quantity} is {shorten(limits)}: it must be a Range", part, quantity)
         if limits.bank is not None:
-            if quantity not in BANKED[part]:
-                raise KeyFault(f"{part}.{quantity} cannot be a bank; {', '.join(BANKED[part])} can", part, quantity)
-            if limits.bank.signed != (quantity in _SIGNED):
-                raise KeyFault(f"{part}.{quantity}: only a bank of transconductances is signed", part, quantity)
-        if quantity in _SIGNED:
+            if quantity not in bankable(part):
+                raise KeyFault(f"{part}.{quantity} cannot be a bank; {', '.join(bankable(part))} can", part, quantity)
+            if limits.bank.signed != signed(quantity):
+                wants = "is" if signed(quantity) else "is not"
+                raise KeyFault(f"{part}.{quantity}: a bank of it {wants} signed", part, quantity)
+        if signed(quantity):
             continue
         if limits.min < 0:
             raise KeyFault(f"{part}.{quantity}: min {limits.min:g} is negative", part, quantity, "min")
-        if part == "cell" and quantity in _POSITIVE and limits.nominal == 0:
+        if part == "cell" and PARTS[part][quantity].essential and limits.nominal == 0:
             raise KeyFault(f"{part}.{quantity}: nominal is 0, it must be positive", part, quantity, "nominal")
-    return {quantity: ranges.get(quantity, unlimited(quantity)) for quantity in quantities}
+    # What others have registered is there only where it is given: hardware without it is what it was.
+    held = [quantity for quantity in ranged(part) if quantity in ranges or PARTS[part][quantity].hardware == "always"]
+    return {quantity: ranges.get(quantity, unlimited(quantity)) for quantity in held}

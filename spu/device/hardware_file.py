@@ -12,10 +12,8 @@ from typing import Any
 from spu.base.errors import InputError, KeyFault
 from spu.base.files import key_line, parse_toml, read_toml
 from spu.base.names import shorten, suggest
-from spu.device.banks import BANK_KEYS, BANKED, Bank, bank_from_dict
+from spu.device.banks import BANK_KEYS, Bank, bank_from_dict
 from spu.device.hardware import (
-    CELL,
-    COUPLER,
     RANGE_KEYS,
     READOUT_KEYS,
     Hardware,
@@ -25,6 +23,7 @@ from spu.device.hardware import (
     unlimited,
 )
 from spu.device.imperfections import Detail, detail_from_dict
+from spu.device.quantities import bankable, ranged
 
 __all__ = ["PRESETS", "hardware_from_dict", "load_hardware"]
 
@@ -134,8 +133,8 @@ def _parse(d: object) -> Hardware:
         architectures=d["architectures"],
         wiring=d.get("wiring", "complete"),
         chain_strength=d.get("chain_strength"),
-        cell=_parse_ranges(d["cell"], "cell", CELL),
-        coupler=_parse_ranges(d.get("coupler", {}), "coupler", COUPLER),
+        cell=_parse_ranges(d["cell"], "cell"),
+        coupler=_parse_ranges(d.get("coupler", {}), "coupler"),
         readout=_parse_readout(d["readout"]) if "readout" in d else None,
         detail=_parse_detail(d.get("detail", {})),
     )
@@ -159,16 +158,16 @@ def _parse_readout(table: object) -> ReadoutRange:
         raise KeyFault(f"readout: {fault.message}", "readout", *fault.path) from None
 
 
-def _parse_ranges(table: object, part: str, quantities: tuple[str, ...]) -> dict[str, Range]:
+def _parse_ranges(table: object, part: str) -> dict[str, Range]:
     ranges: dict[str, Range] = {}
-    for quantity, limits in require_table(table, part, quantities).items():
+    for quantity, limits in require_table(table, part, ranged(part)).items():
         if not isinstance(limits, Mapping):
             raise KeyFault(
                 f"{part}.{quantity} is {shorten(limits)}: write {{ nominal = ..., min = ..., max = ... }}",
                 part,
                 quantity,
             )
-        known = (*RANGE_KEYS, *BANK_KEYS) if quantity in BANKED[part] else RANGE_KEYS
+        known = (*RANGE_KEYS, *BANK_KEYS) if quantity in bankable(part) else RANGE_KEYS
         for key in limits:
             if key not in known:
                 raise KeyFault(

@@ -12,7 +12,6 @@ from spu.base.constants import GROUND
 from spu.base.errors import InputError
 from spu.base.sequences import Lazy
 from spu.circuit.circuit import Circuit, Instances, NoiseSource, Subcircuit, mapped
-from spu.circuit.polynomial import PolynomialElement
 from spu.device.build import Realisation, code_of, node_parasitics, realise, switched
 from spu.device.columns import Columns
 from spu.device.device import Device
@@ -77,9 +76,7 @@ def _probed(groups: list[Instances], count: int) -> IntArray:
     nodes = np.arange(count)
     following = count
     for group in groups:
-        senses = {
-            e.nodes[2] for e in group.subcircuit.elements if isinstance(e, PolynomialElement) and len(e.nodes) > 2
-        }
+        senses = {element.sense for element in group.subcircuit.elements}
         for node in group.subcircuit.internal_nodes:
             if node in senses:
                 nodes[group.nodes[:, 0]] = np.arange(following, following + len(group.names))
@@ -173,7 +170,23 @@ def _pair_name(cells: list[str], ends: IntArray, k: int) -> str:
 
 
 def _subcircuit(name: str, made: list[Realisation], ends: int) -> Subcircuit:
-    """One template out of what its parts add."""
+    """One template out of what its parts add.
+
+    Raises
+    ------
+    InputError
+        If two of them use one name: in a netlist they would be one thing.
+    """
+    seen: dict[tuple[str, str], Realisation] = {}
+    for each in made:
+        inner = {node for element in each.elements for node in element.nodes} - {"0", *"ab"[:ends]}
+        values = {*each.parameters, *each.derived}
+        named = {"element": {e.name for e in each.elements}, "node": inner, "parameter": values, "port": {*each.ports}}
+        for what, mine in named.items():
+            for word in sorted(mine):
+                other = seen.setdefault((what, word.lower()), each)
+                if other is not each:
+                    raise InputError(f"{name}: both {other.meaning} and {each.meaning} have the {what} {word}")
     return Subcircuit(
         name=name,
         ports=(*["a", "b"][:ends], *(port for each in made for port in each.ports)),

@@ -1,7 +1,8 @@
 """`report`: everything a check finds, in one file that can be shown.
 
 `spu.reports.evidence` gathers, `spu.reports.sections` says in which order and in which words, `spu.reports.html` and
-`spu.reports.markdown` lay out. `spu.reports.notebook` shows single objects with the same pieces.
+`spu.reports.markdown` lay out. What differs between kinds of dynamics stands in `spu.reports.linear` and
+`spu.reports.langevin`. `spu.reports.notebook` shows single objects with the same pieces.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spu.base.errors import InputError, OutputError, UsageError
+from spu.base.errors import InputError, OptionError, OutputError, UsageError
 from spu.base.files import write_text
 from spu.crosscheck import Check
 from spu.device.device import Device
-from spu.folder import Folder, read_folder
-from spu.reports import html, markdown
+from spu.device.subject import Subject
+from spu.emulator.simulate import seed_of, whole
+from spu.folder import Folder
+from spu.reports import html, langevin, linear, markdown  # noqa: F401 - each registers what it can tell
 from spu.reports.document import Document
-from spu.reports.evidence import SAMPLES, Evidence, Settings, gather
+from spu.reports.evidence import Evidence, Settings, gather, held
+from spu.reports.sections import document as laid_out
 
 __all__ = ["FORMATS", "Evidence", "Report", "report"]
 
@@ -58,7 +62,7 @@ class Report:
 
 
 def report(
-    subject: Device | Folder | str | Path,
+    subject: Subject,
     file: str | Path | None = None,
     *,
     format: str | None = None,
@@ -67,7 +71,7 @@ def report(
     accuracy: float | None = None,
     seed: int = 0,
     time_limit: float = 300.0,
-    samples: int = SAMPLES,
+    samples: float | None = None,
     detect: float | None = None,
     budget: float | None = None,
     include_outside: bool = False,
@@ -79,7 +83,8 @@ def report(
     Parameters
     ----------
     subject:
-        A compiled folder (or its path, or a ``device.json``), or a `Device`.
+        A device, compiled or built by hand; a netlist that was read; a folder; or the path of one, of a
+        ``device.json`` or of a netlist.
     file:
         Where to; ``report.html`` or ``report.md`` in the folder unless given. Pictures of a Markdown report are
         written beside it.
@@ -90,7 +95,8 @@ def report(
     seed:
         Of the check and of the simulation.
     samples:
-        Readouts of the simulation.
+        Of the simulation: of linear devices readouts, by default 10,000; of networks trajectories, by default 1000
+        (of large ones fewer).
     progress:
         Called with a few words before each part.
 
@@ -99,13 +105,17 @@ def report(
     OutputError
         If the file cannot be written, or is one that this function did not write.
     UsageError
-        For an unknown format, or a device that lies in no folder and has no file named for its report.
+        For an unknown format, a device that lies in no folder and has no file named for its report, or numbers that
+        make no sense.
     SpuError
         As `spu.check`, `spu.predict` and `spu.simulate`.
     """
-    if not isinstance(subject, Device) and not isinstance(subject, Folder):
-        subject = read_folder(subject)
-    where, kind = destination(subject, file, format)
+    given = held(subject)
+    where, kind = destination(given, file, format)
+    count = whole("samples", samples)
+    if count is not None and count < 1:
+        raise OptionError("samples", f"must be 1 or more, not {count}")
+    seed = seed_of(seed)
     if netlist is not None and not Path(netlist).is_file():
         raise InputError("there is no such netlist", file=netlist)
     settings = Settings(
@@ -114,16 +124,14 @@ def report(
         accuracy,
         seed,
         time_limit,
-        samples,
+        count,
         detect,
         budget,
         include_outside,
         ignore_control,
     )
-    evidence = gather(subject, settings, progress)
-    from spu.reports.sections import document
-
-    pictures = write(document(evidence), where, kind)
+    evidence = gather(given, settings, progress)
+    pictures = write(laid_out(evidence), where, kind)
     return Report(where, kind, pictures, evidence)
 
 

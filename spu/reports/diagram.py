@@ -12,6 +12,14 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
+from spu.circuit.elements import NoiseCurrent
+from spu.circuit.polynomial import (
+    CrossedInductor,
+    PolynomialCapacitor,
+    PolynomialConductance,
+    PolynomialInductor,
+)
+
 if TYPE_CHECKING:
     from spu.circuit.circuit import Subcircuit
     from spu.circuit.elements import Element
@@ -19,7 +27,10 @@ if TYPE_CHECKING:
 COLUMN, DROP, ROW, REACH = 3.3, 2.5, 2.0, 4.0
 """Drawing units: between hanging elements, their length, between parallel rows, length of a lying element."""
 
-_STUB, _GROUND = 0.9, 1.1
+_WIDE = 5.0
+"""In place of `COLUMN` for an element with several values."""
+
+_STUB, _GROUND, _TRANSFORMER = 0.9, 1.1, 2.0
 
 GROUND = "0"
 
@@ -95,11 +106,12 @@ def lay_out(template: Subcircuit) -> Layout:
         if k:
             spans = [len(c.elements) for c in between if (c.start, c.end) == (order[k - 1], node)]
             x += REACH * max(spans, default=1)
-        rails[node] = (x, x + COLUMN * max(0, len(hanging[node]) - 1))
+        rails[node] = (x, x + sum(map(_column, hanging[node][:-1])))
         x = rails[node][1]
     rows: list[list[tuple[float, float]]] = []
     lying: list[tuple[Chain, float]] = []
-    for chain in sorted(between, key=lambda c: order.index(c.end) - order.index(c.start)):
+    crossed = [chain for chain in between if _is_crossed(chain)]  # with coils beneath them: in the lowest row
+    for chain in sorted(between, key=lambda c: (order.index(c.end) - order.index(c.start), c not in crossed)):
         reach = (rails[chain.start][1], rails[chain.end][0])
         row = 0 if order.index(chain.end) - order.index(chain.start) == 1 else 1
         while row < len(rows) and any(reach[0] < b and a < reach[1] for a, b in rows[row]):
@@ -114,10 +126,19 @@ def lay_out(template: Subcircuit) -> Layout:
         lying=lying,
         ends=ports,
         notes=[element for element in template.elements if len(element.nodes) < 2],
-        width=x + (COLUMN * 0.9 if hanging[order[-1]] else _STUB),
+        width=x + (_column(hanging[order[-1]][-1]) * 0.9 if hanging[order[-1]] else _STUB),
         above=(len(rows) - 1) * ROW + 1.3 if rows else 0.6,
-        below=depth * DROP + _GROUND if depth else 0.5,
+        below=max(depth * DROP + _GROUND if depth else 0.5, _TRANSFORMER if crossed else 0.0),
     )
+
+
+def _column(chain: Chain) -> float:
+    """The room of what hangs: wider where several values stand beside an element."""
+    return _WIDE if any(len(element.parameters) > 1 for element, _ in chain.elements) else COLUMN
+
+
+def _is_crossed(chain: Chain) -> bool:
+    return any(isinstance(element, CrossedInductor) for element, _ in chain.elements)
 
 
 def _in_series(chains: list[Chain], kept: set[str]) -> list[Chain]:
@@ -192,7 +213,8 @@ def draw(
 
     def component(element: Element, forwards: bool, a: tuple[float, float], b: tuple[float, float]) -> None:
         ends = [(x0 + a[0], y0 + a[1]), (x0 + b[0], y0 + b[1])]
-        drawing.add(_symbol(element).endpoints(*(ends if forwards else ends[::-1])))
+        upright = forwards or isinstance(element, CrossedInductor)  # which looks alike from both ends
+        drawing.add(_symbol(element).endpoints(*(ends if upright else ends[::-1])))
         if a[0] == b[0]:
             write(a[0] + 0.8, (a[1] + b[1]) / 2, label(element), "left", "center")
         else:
@@ -203,7 +225,7 @@ def draw(
         wire((left, 0.0), (right, 0.0))
         chains = layout.hanging[node]
         for k, chain in enumerate(chains):
-            x = left + k * COLUMN
+            x = left + sum(map(_column, chains[:k]))
             for k_th, (element, forwards) in enumerate(chain.elements):
                 component(element, forwards, (x, -k_th * DROP), (x, -(k_th + 1) * DROP))
             wire((x, -len(chain.elements) * DROP), (x, -deepest * DROP))
@@ -233,13 +255,12 @@ def draw(
 
 
 def _symbol(element: Element) -> Any:
-    """The symbol of an element: its letter is its kind, as in SPICE."""
+    """The symbol of an element: its letter is its kind, as in SPICE, unless its class has a symbol of its own."""
     from schemdraw import elements as symbols
 
-    from spu.circuit.elements import NoiseCurrent
-
-    if isinstance(element, NoiseCurrent):
-        return symbols.SourceI()
+    special = next((make for kind, make in _SYMBOLS.items() if isinstance(element, kind)), None)
+    if special is not None:
+        return special()
     kinds: dict[str, Any] = {
         "r": symbols.Resistor,
         "c": symbols.Capacitor,
@@ -251,4 +272,65 @@ def _symbol(element: Element) -> Any:
         "e": symbols.SourceControlledV,
         "h": symbols.SourceControlledV,
     }
+    if element.symbol:
+        return getattr(symbols, element.symbol)()
     return kinds.get(element.name[0].lower(), symbols.RBox)()
+
+
+def _noise() -> Any:
+    from schemdraw import elements as symbols
+
+    return symbols.SourceI()
+
+
+def _nonlinear(base: str, middle: float) -> Callable[[], Any]:
+    """A symbol with the mark of what is not linear across it: an oblique line with a foot (IEC 60617)."""
+
+    def make() -> Any:
+        from schemdraw import elements as symbols
+        from schemdraw.segments import Segment
+
+        symbol = getattr(symbols, base)()
+        symbol.segments.append(Segment([(middle - 0.7, -0.5), (middle - 0.45, -0.5), (middle + 0.55, 0.5)]))
+        return symbol
+
+    return make
+
+
+def _crossed() -> Any:
+    """An inductor, and behind it a transformer of ratio 1 : -1 to ground: two coils, their dots at opposite ends."""
+    from schemdraw import elements as symbols
+    from schemdraw.elements.twoterm import cycloid, gap
+    from schemdraw.segments import Segment, SegmentCircle, SegmentText
+
+    symbol = symbols.Element2Term()
+    first, second, top, length = 1.7, 2.3, -0.15, 1.0
+    into, out = [(first, 0.0), (first, top)], [(second, top), (second, 0.0), (second + 0.1, 0.0)]
+    symbol.segments.append(Segment([*cycloid(loops=4), *into, gap, *out]))
+    bottom = top - length
+    for x, side in ((first, 1.0), (second, -1.0)):
+        # From the top down, the loops of both towards the core between them.
+        symbol.segments.append(Segment([(x + side * y * 0.6, top - along) for along, y in cycloid(loops=4)]))
+        symbol.segments.append(Segment([(x, bottom), (x, bottom - 0.15)]))
+        for k, half in enumerate((0.25, 0.17, 0.08)):
+            y = bottom - 0.15 - 0.12 * k
+            symbol.segments.append(Segment([(x - half, y), (x + half, y)]))
+    middle = (first + second) / 2
+    for x in (middle - 0.04, middle + 0.04):
+        symbol.segments.append(Segment([(x, top), (x, bottom)]))
+    for x, y in ((first - 0.2, top - 0.1), (second + 0.2, bottom + 0.1)):
+        symbol.segments.append(SegmentCircle((x, y), 0.06, fill="black"))
+    symbol.segments.append(
+        SegmentText((second + 0.45, top - length / 2), "1 : -1", align=("left", "center"), fontsize=8.5)
+    )
+    return symbol
+
+
+_SYMBOLS: dict[type[Any], Callable[[], Any]] = {
+    NoiseCurrent: _noise,
+    PolynomialConductance: _nonlinear("ResistorIEC", 0.5),
+    PolynomialInductor: _nonlinear("Inductor2", 0.5),
+    PolynomialCapacitor: _nonlinear("Capacitor", 0.09),
+    CrossedInductor: _crossed,
+}
+"""Of classes whose letter does not say it all."""

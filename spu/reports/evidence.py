@@ -1,44 +1,37 @@
-"""What a report shows, gathered: a check, a prediction and a short simulation, with what it takes to repeat them."""
+"""What a report shows, gathered: a check, a prediction and a short simulation, with what it takes to repeat them.
+
+What prediction and simulation give depends on the dynamics of the circuit: each kind has its own `Evidence`
+(`register`), which also says in what order and in which words its own part is told.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import platform
 import shlex
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import cast
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import scipy
 
-from spu.base.arrays import FloatArray
+from spu.base.errors import UsageError
+from spu.base.numbers import small
 from spu.base.version import __version__
+from spu.circuit.circuit import Circuit
 from spu.crosscheck import Check, check
 from spu.device.device import Device
-from spu.emulator.laws.estimate import about_sample_mean, trajectory_error
-from spu.emulator.laws.spectra import Autocovariances, compare_autocovariances
-from spu.emulator.laws.stationary import Stationary
-from spu.emulator.predict import Prediction, predict_linear
-from spu.emulator.runs.sampling import Simulation
-from spu.emulator.simulate import simulate
-from spu.folder import Folder, read_folder
-from spu.problems.answers import COVARIANCE
+from spu.device.subject import Subject, circuits, opened, subject_of
+from spu.emulator.dynamics import dynamics
+from spu.folder import Folder
+from spu.reports.document import Section
 from spu.spice.netlist import netlist as written
+from spu.spice.reader import ReadNetlist
 from spu.spice.simulators import find_simulator
-
-SAMPLES = 10_000
-"""Readouts of the simulation, unless other many are asked for."""
-
-MOST_VARIABLES = 200
-"""With more, the error is not followed over the number of samples."""
-
-_POINTS = 12  # of that curve
-
-LAGS = 128
-"""Of the simulation whose autocovariances are shown: over one slowest time constant, so that ringing is seen."""
 
 
 @dataclass(frozen=True)
@@ -50,93 +43,160 @@ class Settings:
     accuracy: float | None = None
     seed: int = 0
     time_limit: float = 300.0
-    samples: int = SAMPLES
+    samples: int | None = None
     detect: float | None = None
     budget: float | None = None
     include_outside: bool = False
     ignore_control: bool = False
 
     def options(self, of: str) -> list[str]:
-        """Those that differ from the defaults, for the command line of ``check``, ``simulate`` or ``report``."""
-        words: list[str] = []
-        if of != "simulate":
-            words += ["--netlist", str(self.netlist)] if self.netlist is not None else []
-            words += [word for level in self.levels or () for word in ("--level", level)]
-            numbers = {"--accuracy": self.accuracy, "--detect": self.detect, "--budget": self.budget}
-            if self.time_limit != Settings.time_limit:
-                numbers["--time-limit"] = self.time_limit
-            words += [word for key, value in numbers.items() if value is not None for word in (key, f"{value:g}")]
-            words += ["--include-outside"] * self.include_outside + ["--ignore-control"] * self.ignore_control
-        if of == "simulate" or self.samples != SAMPLES:
-            words += ["--samples", str(self.samples)] if of != "check" else []
+        """Those that differ from the defaults, for the command line of ``check`` or ``report``."""
+        words = ["--netlist", str(self.netlist)] if self.netlist is not None else []
+        words += [word for level in self.levels or () for word in ("--level", level)]
+        numbers = {"--accuracy": self.accuracy, "--detect": self.detect, "--budget": self.budget}
+        if self.time_limit != Settings.time_limit:
+            numbers["--time-limit"] = self.time_limit
+        words += [word for key, value in numbers.items() if value is not None for word in (key, f"{value:g}")]
+        words += ["--include-outside"] * self.include_outside + ["--ignore-control"] * self.ignore_control
+        if of == "report" and self.samples is not None:
+            words += ["--samples", str(self.samples)]
         return [*words, "--seed", str(self.seed)]
 
 
 @dataclass(frozen=True, eq=False)
-class Convergence:
-    """The error of a simulation as it went on.
+class Gathering:
+    """What is to be predicted and simulated, how, and whom to tell."""
 
-    Attributes
-    ----------
-    samples, found, expected:
-        (k,) readouts taken, the relative error by then, and its expected root mean square.
-    floor:
-        What infinitely many samples would leave; 0 where the reference is the emulator's own law.
-    what:
-        The quantity: ``covariance`` or ``mean``.
-    reference:
-        What it is compared with, in words.
-    """
-
-    samples: FloatArray
-    found: FloatArray
-    expected: FloatArray
-    floor: float
-    what: str
-    reference: str
+    subject: Device | Circuit
+    settings: Settings
+    said: Callable[[str], None]
 
 
-@dataclass(frozen=True, eq=False)
-class Evidence:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Evidence(ABC):
     """All that a report shows.
 
     Attributes
     ----------
     name:
         Of the folder or file.
+    subject:
+        The device, or the circuit of a netlist.
     folder:
         What was read; None for a device that lies in no file.
+    prediction, simulation:
+        As `spu.predict` and `spu.simulate` give them.
     netlist:
-        Text of the netlist that ngspice ran, and what it is called; None where there is none.
-    autocovariances:
-        Of a few telling variables, from a further simulation with readouts close together; None as `convergence`.
-    convergence:
-        None where the simulation cannot be followed (an ensemble, or very many variables).
-    commands:
-        Command lines that give the same again.
+        Text of the netlist that was run, and what it is called; None where there is none.
     versions, hashes:
         By what they are of.
     """
 
     name: str
-    device: Device
+    subject: Device | Circuit
     folder: Folder | None
     check: Check
-    prediction: Prediction
-    simulation: Simulation
-    convergence: Convergence | None
-    autocovariances: Autocovariances | None
+    prediction: Any
+    simulation: Any
     netlist: tuple[str, str] | None
     settings: Settings
-    commands: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
     date: str = ""
 
+    @classmethod
+    @abstractmethod
+    def found(cls, given: Gathering) -> dict[str, Any]:
+        """What prediction and simulation give: attributes."""
 
-def gather(
-    subject: Device | Folder | str | Path, settings: Settings, progress: Callable[[str], None] | None = None
-) -> Evidence:
+    @property
+    @abstractmethod
+    def simulated(self) -> list[str]:
+        """Options of ``spu simulate`` that give the same run, but for the seed."""
+
+    def figures(self) -> Iterator[tuple[str, str]]:
+        """What stands above the first heading: labels and texts."""
+        name = self.check.simulator
+        if name in self.check.covariances and "emulator" in self.check.covariances:
+            text = f"covariance {small(gap(self.check, 'emulator', name))} off the emulator's"
+            if "ideal" in self.check.covariances:
+                text += f", {small(gap(self.check, 'ideal', name))} off the exact one"
+            yield name, text
+
+    @abstractmethod
+    def sections(self) -> Iterator[Section]:
+        """What prediction and simulation show."""
+
+    @property
+    def described(self) -> Device | ReadNetlist:
+        """What it is about: a device, or a netlist as it was read."""
+        read = None if self.folder is None else self.folder.read
+        assert read is not None or isinstance(self.subject, Device)
+        return self.subject if read is None else read  # type: ignore[return-value]
+
+    @property
+    def device(self) -> Device:
+        """The device.
+
+        Raises
+        ------
+        UsageError
+            If there is a netlist, and no device.
+        """
+        if isinstance(self.subject, Device):
+            return self.subject
+        raise UsageError(f"{self.name} is a netlist, and no device")
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """Command lines that give the same again."""
+        if self.folder is None:
+            return ()
+        seed = ["--seed", str(self.settings.seed)]
+        place = str(self.folder.path if self.folder.directory is None else self.folder.directory)
+        verbs = [("check", self.settings.options("check")), ("predict", [])]
+        verbs += [("simulate", [*self.simulated, *seed]), ("report", self.settings.options("report"))]
+        return tuple(shlex.join(["spu", verb, place, *options]) for verb, options in verbs)
+
+
+KINDS: dict[str, type[Evidence]] = {}
+"""The register: of each kind of dynamics, by its name."""
+
+AnyEvidence = TypeVar("AnyEvidence", bound=type[Evidence])
+
+
+def register(name: str) -> Callable[[AnyEvidence], AnyEvidence]:
+    """Add the evidence that there is of a kind of dynamics."""
+
+    def add(kind: AnyEvidence) -> AnyEvidence:
+        KINDS[name] = kind
+        return kind
+
+    return add
+
+
+def held(subject: Subject) -> Device | Folder:
+    """What is to be reported on: a folder, or a device that lies in none.
+
+    Raises
+    ------
+    UsageError
+        If it is neither, nor holds or names one.
+    SpuError
+        As reading what lies at a path does.
+    """
+    given = opened(subject)
+    if isinstance(given, ReadNetlist):
+        return Folder(given.path, None, given.circuit, given.circuit.problem, None, given.path, read=given)
+    if isinstance(given, Folder):
+        return given
+    found = subject_of(given)
+    if isinstance(found, Device):
+        return found
+    raise UsageError("a bare circuit has no netlist to be checked: pass its device, or a netlist that was read")
+
+
+def gather(subject: Subject, settings: Settings, progress: Callable[[str], None] | None = None) -> Evidence:
     """Check, predict and simulate.
 
     Raises
@@ -146,14 +206,12 @@ def gather(
     SpuError
         As `spu.check`, `spu.predict` and `spu.simulate`.
     """
-    folder = None
-    if not isinstance(subject, Device):
-        folder = subject if isinstance(subject, Folder) else read_folder(subject)
-    device = folder.device if folder is not None else subject
-    assert isinstance(device, Device)
-    said = progress or (lambda _: None)
+    given = held(subject)
+    folder = given if isinstance(given, Folder) else None
+    meant = given.subject if isinstance(given, Folder) else given
+    kind = KINDS[dynamics(circuits(meant)[0]).name]
     checked = check(
-        folder or device,
+        given,
         netlist=settings.netlist,
         levels=settings.levels,
         accuracy=settings.accuracy,
@@ -165,82 +223,41 @@ def gather(
         ignore_control=settings.ignore_control,
         progress=progress,
     )
-    said("prediction")
-    prediction = predict_linear(device)
-    said("simulation")
-    run = _whole(cast(Simulation, simulate(device, samples=settings.samples, seed=settings.seed, trace=1)))
-    return Evidence(
-        _name(folder),
-        device,
-        folder,
-        checked,
-        prediction,
-        run,
-        convergence(prediction, run),
-        _autocovariances(device, prediction, settings),
-        _netlist(folder, device, settings),
-        settings,
-        _commands(folder, settings),
-        _versions(),
-        _hashes(folder, device, settings),
-        datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+    return kind(
+        name=_name(folder),
+        subject=meant,
+        folder=folder,
+        check=checked,
+        netlist=_netlist(folder, meant, settings),
+        settings=settings,
+        versions=_versions(),
+        hashes=_hashes(folder, meant, settings),
+        date=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        **kind.found(Gathering(meant, settings, progress or (lambda _: None))),
     )
 
 
-def convergence(prediction: Prediction, run: Simulation) -> Convergence | None:
-    """Follow the relative error of the answer over the readouts of a simulation.
-
-    After ``k`` readouts of each trajectory it is expected to be the root of the predicted error and the sampling
-    error squared (`spu.emulator.laws.estimate.about_sample_mean`), as the one is fixed and the other has mean zero.
-    """
-    law = prediction.law
-    variables = len(prediction.variables)
-    if not isinstance(law, Stationary) or variables > MOST_VARIABLES or len(prediction.laws) > 1:
-        return None
-    if run.readouts is None or run.trace != 1 or not run.interval:
-        return None
-    path, steps = run.readouts, run.readouts.shape[1]
-    answer, target, floor = prediction.answer, prediction.covariance, prediction.relative_error
-    reference = "the exact answer"
-    if answer is None or floor is None or run.target_mean is None or run.target_covariance is None:
-        answer, floor = COVARIANCE, 0.0
-        reference = "what the emulator predicts (there is no problem to compare with)"
-    else:
-        target = answer.of(run.target_mean, run.target_covariance)
-    size = float(np.linalg.norm(np.asarray(target)))
-    transform = law.sde.readout.matrix.toarray()
-    counts = np.unique(np.geomspace(min(steps, max(1, -(-100 // run.trajectories))), steps, _POINTS).astype(int))
-    found, expected = [], []
-    for k in counts.tolist():
-        readouts = path[:, :k].reshape(-1, variables)
-        mean = readouts.mean(axis=0)
-        moments = mean, (readouts - mean).T @ (readouts - mean) / len(readouts)
-        taken = {"steps": k, "interval": run.interval, "count": run.trajectories, "transform": transform}
-        error = trajectory_error(law, **taken)
-        error = about_sample_mean(law, error, transform @ law.voltage_covariance @ transform.T, **taken)
-        scatter = np.asarray(answer.error(np.sqrt(error.mean_variance), np.sqrt(error.covariance_variance)))
-        found.append(answer.distance(answer.of(*moments), target) or 0.0)
-        expected.append(float(np.hypot(np.linalg.norm(scatter) / size, floor)))
-    samples = counts.astype(np.float64) * run.trajectories
-    return Convergence(samples, np.array(found), np.array(expected), floor, answer.name, reference)
+class _Run(Protocol):
+    @property
+    def complete(self) -> bool: ...
 
 
-def _whole(run: Simulation) -> Simulation:
+AnyRun = TypeVar("AnyRun", bound=_Run)
+
+
+def whole(run: AnyRun) -> AnyRun:
     """A simulation that ctrl-C has not cut short: half of one is no evidence."""
     if not run.complete:
         raise KeyboardInterrupt
     return run
 
 
-def _autocovariances(device: Device, prediction: Prediction, settings: Settings) -> Autocovariances | None:
-    if not isinstance(prediction.law, Stationary) or len(prediction.variables) > MOST_VARIABLES:
-        return None
-    interval = float(prediction.time_constants[0]) / LAGS
-    # As many readouts as the other has, and so a sixteenth of its device time.
-    run = simulate(device, samples=settings.samples, interval=interval, seed=settings.seed, lags=LAGS, trace=0)
-    run = _whole(cast(Simulation, run))
-    assert run.autocovariance is not None
-    return compare_autocovariances(prediction.laws, run.autocovariance, interval, run.samples)
+def gap(check: Check, a: str, b: str) -> float:
+    """How far two corners' covariances lie apart, relative to the first's size."""
+    first, second = check.covariances[a], check.covariances[b]
+    size = float(np.linalg.norm(first))
+    apart = float(np.linalg.norm(second - first))
+    return apart / size if size else apart
 
 
 def _name(folder: Folder | None) -> str:
@@ -249,20 +266,11 @@ def _name(folder: Folder | None) -> str:
     return folder.path.name if folder.directory is None else folder.directory.resolve().name
 
 
-def _netlist(folder: Folder | None, device: Device, settings: Settings) -> tuple[str, str] | None:
+def _netlist(folder: Folder | None, subject: Device | Circuit, settings: Settings) -> tuple[str, str] | None:
     file = settings.netlist or (folder.netlist if folder is not None else None)
     if file is not None:
         return file.name, file.read_text(encoding="utf-8", errors="replace")
-    return None if folder is not None else ("device.cir", written(device, seed=settings.seed))
-
-
-def _commands(folder: Folder | None, settings: Settings) -> tuple[str, ...]:
-    if folder is None:
-        return ()
-    place = str(folder.path if folder.directory is None else folder.directory)
-    verbs = [("check", settings.options("check")), ("predict", [])]
-    verbs += [("simulate", settings.options("simulate")), ("report", settings.options("report"))]
-    return tuple(shlex.join(["spu", verb, place, *options]) for verb, options in verbs)
+    return None if folder is not None else ("device.cir", written(subject, seed=settings.seed))
 
 
 def _versions() -> dict[str, str]:
@@ -276,8 +284,8 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _hashes(folder: Folder | None, device: Device, settings: Settings) -> dict[str, str]:
-    found = {"device": device.hash}
+def _hashes(folder: Folder | None, subject: Device | Circuit, settings: Settings) -> dict[str, str]:
+    found = {"device" if isinstance(subject, Device) else "circuit": subject.hash}
     files = [settings.netlist] if settings.netlist is not None else []
     if folder is not None:
         beside = [folder.directory / "problem.json"] if folder.directory is not None else []

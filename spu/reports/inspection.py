@@ -1,29 +1,40 @@
-"""A device in an engineer's figures: time constants, resonances and quality of cells, strengths of couplers."""
+"""A device in an engineer's figures: time constants, resonances and quality of cells, strengths of couplers.
+
+And a netlist from elsewhere in what it has of these: noise sources, readouts, inputs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import singledispatch
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 from spu.base.numbers import engineering, number
+from spu.device.quantities import CELL_PARTS, COUPLER_PARTS
+from spu.problems.problem import Problem, QuadraticProblem
 
 if TYPE_CHECKING:
+    from spu.base.arrays import FloatArray
     from spu.device.device import Device
+    from spu.device.quantities import Part
+    from spu.emulator.predict import NetworkPrediction, Prediction
+    from spu.spice.reader import ReadNetlist
 
 
 @dataclass(frozen=True)
 class CellLook:
-    """A cell as an engineer sees it, its neighbours held at ground.
+    """A cell as an engineer sees it, its neighbours held at ground; a nonlinear one by its slopes at rest.
 
     Attributes
     ----------
     values:
         As programmed, SI.
     time_constant:
-        s; the slower one where there are two; None without capacitance or loss.
+        s; the slower one where there are two; None without capacitance or loss, or where it would not stay at rest.
     resonance, quality:
-        Hz and 1; None without inductance.
+        Hz and 1; None without inductance, and as above.
     flipped:
         Whether its variable is read with negative polarity.
     """
@@ -45,7 +56,7 @@ class CouplerLook:
     values:
         As programmed, SI.
     kind:
-        The quantity that couples most; a transconductance with its sign.
+        The quantity that couples most; one of either sign with its sign.
     strength:
         Its value over the geometric mean of what the two cells have of it in all.
     """
@@ -59,12 +70,18 @@ class CouplerLook:
 
 @dataclass(frozen=True)
 class Look:
-    """The cells and couplers of a device, or the first of them, and how many there are in all."""
+    """The cells and couplers of a device, or the first of them, and how many there are in all.
+
+    ``at_rest`` says whether figures are those of small signals about a state of rest; ``lines`` are colours and styles
+    of the kinds of couplers.
+    """
 
     cells: tuple[CellLook, ...]
     couplers: tuple[CouplerLook, ...]
     cell_count: int
     coupler_count: int
+    at_rest: bool = False
+    lines: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -77,46 +94,103 @@ def look_at(device: Device, limit: int | None = None) -> Look:
     import numpy as np
 
     ends, n = device.coupler_ends, len(device.cell_names)
+    at_rest = _at_rest(device)
 
-    def total(quantity: str, power: int = 1) -> Any:
-        """Sum of a quantity at every node: of the cell and the couplers that end there."""
-        own = np.nan_to_num(device.cell_columns.arrays[quantity] ** power)
-        joined = np.nan_to_num(device.coupler_columns.arrays[quantity] ** power)
-        return own + sum(np.bincount(ends[:, side], joined, n) for side in (0, 1))
-
-    totals = {"capacitance": total("capacitance"), "conductance": total("conductance")}
-    stiffness = total("inductance", -1)  # 1/H
+    # At every node, of the cell and the couplers that end there: F, S, 1/H.
+    totals: dict[str, FloatArray] = {
+        what: np.zeros(n) + at_rest.get(what, 0.0) for what in ("capacitance", "conductance", "stiffness")
+    }
+    for columns, nodes in ((device.cell_columns, [np.arange(n)]), (device.coupler_columns, ends.T)):
+        for part in columns.parts.values():
+            if part.total is not None and part.adds:
+                values = sum(np.nan_to_num(part.share(columns.arrays[key])) for key in part.keys)
+                for side in nodes:
+                    totals[part.total] = totals[part.total] + np.bincount(side, values, n)
     gain = device.readout.matrix
     flipped = gain.diagonal() < 0 if gain.shape[0] == gain.shape[1] else np.zeros(n, dtype=bool)
     cells = tuple(
         CellLook(cell.name, cell.values, *_figures(float(c), float(g), float(k)), bool(inverted))
-        for cell, c, g, k, inverted in zip(
-            device.first_cells(limit), totals["capacitance"], totals["conductance"], stiffness, flipped, strict=False
-        )
+        for cell, c, g, k, inverted in zip(device.first_cells(limit), *totals.values(), flipped, strict=False)
     )
-    totals |= {"inductance": stiffness, "transconductance": totals["conductance"]}
+    parts = device.coupler_columns.parts
     couplers = []
     for coupler, (a, b) in zip(device.first_couplers(limit), ends[:limit].tolist(), strict=True):
         strengths = {}
         for quantity, value in coupler.values.items():
+            part = parts[quantity]
             pair = value if isinstance(value, tuple) else (value,)
             largest = max(pair, key=abs)
-            size = abs(1 / largest if quantity == "inductance" else largest)
-            scale = float(np.sqrt(totals[quantity][a] * totals[quantity][b]))
-            sign = f" {'<' if largest < 0 else '>'} 0" if quantity == "transconductance" else ""
-            strengths[quantity + sign] = size / scale if scale > 0 else 0.0
+            own = totals[part.total][a] * totals[part.total][b] if part.total is not None else 0.0
+            scale = float(np.sqrt(own)) if own > 0 else 0.0
+            kind = quantity if part.positive else _signs(quantity)[int(largest < 0)]
+            strengths[kind] = float(abs(part.share(largest))) / scale if scale > 0 else 0.0
         kind = max(strengths, key=lambda key: strengths[key], default="none")
         couplers.append(CouplerLook(coupler.a, coupler.b, coupler.values, kind, strengths.get(kind, 0.0)))
-    return Look(cells, tuple(couplers), n, len(ends))
+    return Look(cells, tuple(couplers), n, len(ends), bool(at_rest), _lines(parts.values()))
+
+
+_LEFT = ("tab:brown", "tab:pink", "tab:olive", "tab:gray")
+"""Colours of couplers that bring none."""
+
+
+def _signs(quantity: str) -> tuple[str, str]:
+    return f"{quantity} > 0", f"{quantity} < 0"
+
+
+def _lines(parts: Iterable[Part]) -> dict[str, tuple[str, Any]]:
+    """Colour and style of couplers by their kind (see `CouplerLook`)."""
+    parts = list(parts)
+    taken = {colour for part in parts for colour, _ in part.lines}
+    left = cycle([colour for colour in _LEFT if colour not in taken] or _LEFT)
+    found: dict[str, tuple[str, Any]] = {}
+    for part in parts:
+        kinds = (part.quantity,) if part.positive else _signs(part.quantity)
+        colour = "" if part.lines else next(left)
+        lines = part.lines or ((colour, "solid"), (colour, "dotted"))
+        found |= {kind: lines[min(number, len(lines) - 1)] for number, kind in enumerate(kinds)}
+    return found
+
+
+_COORDINATES = {"voltage": ("conductance", 1), "flux": ("stiffness", 1), "charge": ("capacitance", -1)}
+"""What the slope of a law is, by the coordinate it is a law of, or what its inverse is: S, 1/H, F."""
+
+
+def _at_rest(device: Device) -> dict[str, FloatArray]:
+    """(n,) what nonlinear parts of the cells are to small signals where they come to rest, in all of each kind."""
+    import numpy as np
+
+    from spu.base.errors import CircuitError
+    from spu.circuit.circuit import stamp_circuit
+    from spu.device.lower import lower
+    from spu.emulator.dynamics import langevin_of
+
+    if not device.cell_names:
+        return {}
+    circuit = lower(device)
+    polynomials = stamp_circuit(circuit)[0].polynomials if circuit.nonlinear else []
+    if not polynomials:
+        return {}
+    try:
+        x = langevin_of(circuit).rest_state
+    except CircuitError:  # it does not come to rest, or has no equation: it is worth a look all the same
+        return {}
+    found: dict[str, FloatArray] = {}
+    for coordinate, (cells, *_), law in polynomials:
+        c1, c2, c3 = law.T
+        slope = (3 * c3 * x[cells] + 2 * c2) * x[cells] + c1
+        what, power = _COORDINATES[coordinate]
+        total = found.setdefault(what, np.zeros(len(device.cell_names)))
+        np.add.at(total, cells, slope if power > 0 else 1 / slope)
+    return found
 
 
 def _figures(c: float, g: float, k: float) -> tuple[float | None, float | None, float | None]:
     """Time constant, resonance and quality of ``c v'' + g v' + k v = 0``."""
     import numpy as np
 
-    if c <= 0 or g <= 0:
+    if c <= 0 or g <= 0 or k < 0:
         return None, None, None
-    if k <= 0:
+    if k == 0:
         return float(np.float64(c) / g), None, None
     quality = np.sqrt(c) * np.sqrt(k) / g
     resonance = np.sqrt(k) / np.sqrt(c) / (2 * np.pi)
@@ -127,58 +201,121 @@ def _figures(c: float, g: float, k: float) -> tuple[float | None, float | None, 
     return float(time), float(resonance), float(quality)
 
 
-_CELL_HEADERS = ("cell", "C", "R", "L", "noise", "bias", "time constant", "resonance", "Q", "readout")
-_COUPLER_HEADERS = ("cell", "cell", "C", "R", "L", "g(ab)", "g(ba)", "strength")
-
-
 def cell_table(cells: Sequence[CellLook]) -> tuple[list[str], list[list[str]]]:
     """Headers and rows, without the columns in which no cell has anything."""
-    return _without_empty(_CELL_HEADERS, [_cell_row(cell) for cell in cells])
+    headers, rows = _values(CELL_PARTS, cells)
+    more = [
+        (
+            engineering(cell.time_constant, "s"),
+            engineering(cell.resonance, "Hz"),
+            number(cell.quality, 3),
+            "inverted" if cell.flipped else "-",
+        )
+        for cell in cells
+    ]
+    rows = [[cell.name, *row, *rest] for cell, row, rest in zip(cells, rows, more, strict=True)]
+    return _without_empty(["cell", *headers, "time constant", "resonance", "Q", "readout"], rows)
 
 
 def coupler_table(couplers: Sequence[CouplerLook]) -> tuple[list[str], list[list[str]]]:
     """Headers and rows, without the columns in which no coupler has anything."""
-    return _without_empty(_COUPLER_HEADERS, [_coupler_row(coupler) for coupler in couplers])
+    headers, rows = _values(COUPLER_PARTS, couplers)
+    rows = [[each.a, each.b, *row, number(each.strength, 3)] for each, row in zip(couplers, rows, strict=True)]
+    return _without_empty(["cell", "cell", *headers, "strength"], rows)
 
 
-def _cell_row(cell: CellLook) -> list[str]:
-    values = cell.values
-    density = values.get("noise")
+def _values(
+    parts: Mapping[str, Part], looks: Sequence[CellLook] | Sequence[CouplerLook]
+) -> tuple[list[str], list[list[str]]]:
+    """Headers and rows of what cells or couplers are programmed to, by their parts."""
+    headers = [figure.heading for part in parts.values() for figure in part.table]
+    rows = []
+    for look in looks:
+        row: list[str] = []
+        for quantity, part in parts.items():
+            row += shown(part, look.values.get(quantity))
+        rows.append(row)
+    return headers, rows
+
+
+def shown(part: Part, value: Any) -> list[str]:
+    """A value of a part as its columns in a table show it; dashes where there is none."""
+    table = part.table
+    if value is None:
+        return ["-"] * len(table)
+    values = value if isinstance(value, tuple) else (value,) * len(part.keys)
+    if len(table) < len(values):
+        return [" ".join(f"{table[0].shown(each):.4g}" for each in values)]
     return [
-        cell.name,
-        engineering(values.get("capacitance"), "F", 4),
-        engineering(_inverse(values.get("conductance")), "ohm", 4),
-        engineering(values.get("inductance"), "H", 4),
-        engineering(None if density is None else density**0.5, "A/rtHz"),
-        engineering(values.get("bias"), "A", 4),
-        engineering(cell.time_constant, "s"),
-        engineering(cell.resonance, "Hz"),
-        number(cell.quality, 3),
-        "inverted" if cell.flipped else "-",
+        engineering(figure.shown(each), figure.unit, figure.digits) for figure, each in zip(table, values, strict=True)
     ]
-
-
-def _coupler_row(coupler: CouplerLook) -> list[str]:
-    values = coupler.values
-    pair = values.get("transconductance", (None, None))
-    forth, back = pair if isinstance(pair, tuple) else (pair, pair)
-    return [
-        coupler.a,
-        coupler.b,
-        engineering(values.get("capacitance"), "F", 4),
-        engineering(_inverse(values.get("conductance")), "ohm", 4),
-        engineering(values.get("inductance"), "H", 4),
-        engineering(forth, "S", 4),
-        engineering(back, "S", 4),
-        number(coupler.strength, 3),
-    ]
-
-
-def _inverse(value: float | None) -> float | None:
-    return None if value is None else 1 / value
 
 
 def _without_empty(headers: Sequence[str], rows: list[list[str]]) -> tuple[list[str], list[list[str]]]:
     """Drop the columns in which no row has anything."""
     kept = [k for k in range(len(headers)) if any(row[k] != "-" for row in rows)]
     return [headers[k] for k in kept], [[row[k] for k in kept] for row in rows]
+
+
+# --- the whole device -------------------------------------------------------------------------
+
+
+def time_constant(value: float) -> str:
+    """A time constant at rest, s, where potentials may be flat."""
+    from spu.emulator.laws.rest import UNBOUNDED
+
+    return "unbounded (flat)" if value >= UNBOUNDED / 2 else engineering(value, "s")
+
+
+def time_constants(prediction: Prediction | NetworkPrediction) -> str:
+    """Those of the whole device, the slowest and the fastest of many."""
+    times = [time_constant(float(t)) for t in prediction.time_constants]
+    listed = ", ".join(times) if len(times) <= 12 else f"{', '.join(times[:6])} ... {', '.join(times[-3:])}"
+    return f"time constants of the whole device ({len(times)}): {listed}"
+
+
+@singledispatch
+def about_problem(problem: Problem) -> str:
+    """A problem in one line."""
+    values = [(key, getattr(problem, key)) for key in problem.kind.values]
+    return ", ".join([problem.task, *(f"{key} {value:g}" for key, value in values if isinstance(value, float))])
+
+
+@about_problem.register
+def _(problem: QuadraticProblem) -> str:
+    return f"{problem.task}, condition number {problem.condition:.3g}"
+
+
+# --- a netlist from elsewhere -----------------------------------------------------------------
+
+
+def element_count(read: ReadNetlist) -> int:
+    """How many elements its subcircuits have in all."""
+    return sum(len(group.names) * len(group.subcircuit.elements) for group in read.circuit.instances)
+
+
+def noise_table(read: ReadNetlist) -> tuple[list[str], list[list[str]]]:
+    """Headers and rows of what counts as noise."""
+    rows = [
+        [
+            row.name,
+            row.kind,
+            f"{row.density:.4g} {row.unit}",
+            engineering(row.density**0.5, f"{row.unit[0]}/rtHz"),
+            row.into,
+        ]
+        for row in read.noise
+    ]
+    return ["noise source", "kind", "density", "its root", "into"], rows
+
+
+def readout_table(read: ReadNetlist) -> tuple[list[str], list[list[str]]]:
+    """Headers and rows of what is read out."""
+    return ["read out", "voltage"], [[probe.name, str(probe).partition(" = ")[2]] for probe in read.probes]
+
+
+def input_table(read: ReadNetlist) -> tuple[list[str], list[list[str]]]:
+    """Headers and rows of the sources that are not noise."""
+    driven = "input of .ac, silent unless --density"
+    rows = [[row.name, engineering(row.value, row.unit), driven if row.ac else ""] for row in read.inputs]
+    return ["source", "constant", ""], rows

@@ -1,24 +1,45 @@
-"""How a device, a prediction, a simulation and a check show themselves in a notebook: a table, a picture."""
+"""How devices and results show themselves in a notebook: tables, pictures.
+
+`html` is a register by type: ``html.register(type)(function)`` adds one, `shown` fits what is made of the blocks of
+a report.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from functools import singledispatch
+from typing import TypeVar
 
 import numpy as np
 
+from spu.base.arrays import FloatArray
 from spu.base.display import Result
 from spu.base.numbers import engineering, number, plural, small
+from spu.compiler.compilation import Compilation
 from spu.crosscheck import Check
 from spu.device.device import Device
-from spu.emulator.predict import Prediction
+from spu.emulator.laws.spectra import Spectrum
+from spu.emulator.predict import NetworkPrediction, Prediction
 from spu.emulator.results import Statistics
+from spu.emulator.runs.relaxation import NetworkSimulation
 from spu.emulator.runs.sampling import Simulation
-from spu.reports.document import Block, Facts, Gallery, Listing, Picture, Table, Text
+from spu.reports import langevin, linear
+from spu.reports.devices import left_out
+from spu.reports.document import Block, Bullets, Facts, Gallery, Listing, Picture, Table, Text
 from spu.reports.html import fragment
-from spu.reports.inspection import cell_table, coupler_table, look_at
+from spu.reports.inspection import (
+    cell_table,
+    coupler_table,
+    element_count,
+    input_table,
+    look_at,
+    noise_table,
+    readout_table,
+)
 from spu.reports.pictures.covariances import draw_matrix
-from spu.reports.sections import levels_block, moments_block, simulation_facts, verdict
+from spu.reports.pictures.networks import draw_relaxation
+from spu.reports.sections import levels_block, moments_block, verdict
+from spu.spice.reader import ReadNetlist
 
 MOST_ROWS = 12
 """Of a table."""
@@ -26,82 +47,171 @@ MOST_ROWS = 12
 MOST_DRAWN = 200
 """Rows of a covariance that is drawn."""
 
+AnyShown = TypeVar("AnyShown")
 
-def device_html(device: Device) -> str:
+Blocks = Callable[[AnyShown], Iterable[Block]]
+
+
+@singledispatch
+def html(shown: object) -> str | None:  # noqa: ARG001
+    """Whatever it is: what `spu.base.display` asks for; None of what is not registered."""
+    return None
+
+
+def shown(kind: type[AnyShown]) -> Callable[[Blocks[AnyShown]], Blocks[AnyShown]]:
+    """Register what blocks show an object of a type."""
+
+    def add(blocks: Blocks[AnyShown]) -> Blocks[AnyShown]:
+        html.register(kind)(lambda given: fragment(list(blocks(given))))
+        return blocks
+
+    return add
+
+
+@shown(Device)
+def device_blocks(device: Device) -> Iterable[Block]:
     """Its cells and couplers, the first of them."""
     cells, couplers = len(device.cell_names), len(device.coupler_ends)
     with np.errstate(all="ignore"):
         look = look_at(device, MOST_ROWS)
     about = f"{plural(cells, 'cell')}, {plural(couplers, 'coupler')}, {device.architecture or 'built by hand'}, "
-    about += f"{device.temperature:g} K, hash {device.hash}"
-    blocks: list[Block] = [Text(about)]
+    yield Text(about + f"{device.temperature:g} K, hash {device.hash}")
     if cells:
-        blocks.append(Table("Cells", *cell_table(look.cells), note=_rest(cells)))
+        yield Table("Cells", *cell_table(look.cells), note=_rest(cells))
     if couplers:
-        blocks.append(Table("Couplers", *coupler_table(look.couplers), left=2, note=_rest(couplers)))
-    return fragment(blocks)
+        yield Table("Couplers", *coupler_table(look.couplers), left=2, note=_rest(couplers))
 
 
-def prediction_html(prediction: Prediction) -> str:
+@shown(ReadNetlist)
+def netlist_blocks(read: ReadNetlist) -> Iterable[Block]:
+    """What is noise in it, what is read out, what drives it."""
+    circuit = read.circuit
+    count, nodes = plural(element_count(read), "element"), plural(len(circuit.nodes), "node")
+    yield Text(f"{read.path}: {count} on {nodes}, {circuit.temperature:g} K, hash {circuit.hash}")
+    for caption, (headers, rows), left in (
+        ("Noise", noise_table(read), 2),
+        ("Readouts", readout_table(read), 2),
+        ("Sources that are not noise", input_table(read), 1),
+    ):
+        if rows:
+            yield Table(caption, headers, rows[:MOST_ROWS], left=left, note=left_out(len(rows), MOST_ROWS, "rows"))
+    if read.notes:
+        yield Bullets(read.notes)
+
+
+@shown(Compilation)  # type: ignore[type-abstract]
+def compilation_blocks(compilation: Compilation) -> Iterable[Block]:
+    """What the compiler decided, and the device."""
+    yield Facts(compilation.facts())
+    if compilation.warnings:
+        yield Bullets([f"warning: {warning}" for warning in compilation.warnings])
+    yield from device_blocks(compilation.device)
+
+
+@shown(Prediction)
+def prediction_blocks(prediction: Prediction) -> Iterable[Block]:
     """Means and standard deviations, the error, the time constants, and the covariance as a picture."""
     pairs = []
     if prediction.relative_error is not None:
         pairs.append(("relative error", small(prediction.relative_error)))
     if prediction.band is not None:
         pairs.append(("band", " to ".join(engineering(edge, "Hz") for edge in prediction.band)))
-    slow, fast = (engineering(float(prediction.time_constants[k]), "s") for k in (0, -1))
-    pairs.append(("time constants", f"{slow} (slowest) to {fast}"))
-    return fragment([Facts(pairs), *_statistics(prediction, "predicted")])
+    yield Facts([*pairs, *linear.time_constants(prediction)])
+    yield from _statistics(prediction, "predicted")
 
 
-def simulation_html(run: Simulation) -> str:
+@shown(NetworkPrediction)
+def network_prediction_blocks(found: NetworkPrediction) -> Iterable[Block]:
+    """Rest, and the moments where they are known."""
+    pairs = [("coordinate", found.coordinate), ("potential", found.heat), *langevin.time_constants(found)]
+    yield Facts([*pairs, ("stationary moments", f"not known: {found.why}")] if found.mean is None else pairs)
+    headers, columns = ["variable", "at rest"], [found.rest]
+    if found.mean is not None and found.covariance is not None:
+        headers += ["mean", "standard deviation"]
+        columns += [found.mean, np.sqrt(found.covariance.diagonal())]
+    if found.third is not None and found.fourth is not None:
+        headers += ["third moment", "fourth moment"]
+        columns += [found.third, found.fourth]
+    yield _moments("At rest, and stationary moments" if found.mean is not None else "At rest", headers, found, columns)
+    if found.covariance is not None:
+        yield from _covariance(found.variables, found.covariance, "predicted")
+
+
+@shown(Simulation)
+def simulation_blocks(run: Simulation) -> Iterable[Block]:
     """How many samples, what they are worth, and what they gave."""
-    return fragment([Facts(simulation_facts(run)), *_statistics(run, "sampled")])
+    yield Facts(linear.simulation_facts(run))
+    yield from _statistics(run, "sampled")
 
 
-def check_html(check: Check) -> str:
-    """The verdict, the levels and the corners."""
-    return fragment([verdict(check), levels_block(check), moments_block(check)])
+@shown(NetworkSimulation)
+def network_simulation_blocks(run: NetworkSimulation) -> Iterable[Block]:
+    """How trajectories were run, and what they gave."""
+    yield Facts(langevin.simulation_facts(run))
+    if len(run.times):
+        yield langevin.moments_table(run, None, MOST_ROWS)
+        name = ", ".join(run.variables[:4])
+        figure = draw_relaxation(run)
+        yield Picture("relaxation", figure, "", f"Means of {name} over time, and histograms at the last readout")
 
 
-def result_html(result: Result) -> str:
+@shown(Spectrum)
+def spectrum_blocks(spectrum: Spectrum) -> Iterable[Block]:
+    """The densities of the first variables."""
+    low, high = (engineering(float(spectrum.frequencies[k]), "Hz") for k in (0, -1))
+    count = len(spectrum.variables)
+    yield Text(
+        f"{plural(count, 'variable')}, {plural(len(spectrum.frequencies), 'frequency', 'frequencies')}, {low} to {high}"
+    )
+    names = ", ".join(spectrum.variables[:4])
+    yield Picture("spectrum", spectrum.plot(), "", f"Spectral densities of {names} against frequency")
+
+
+@shown(Result)
+def result_blocks(result: Result) -> Iterable[Block]:
     """Of results that have no page of their own: what is printed of them."""
-    return fragment([Listing("", str(result))])
+    yield Listing("", str(result))
 
 
-def html(shown: object) -> str | None:
-    """What `spu.base.display` asks for: by the nearest of its classes in `PAGES`; None where there is nothing."""
-    return next((PAGES[kind](shown) for kind in type(shown).__mro__ if kind in PAGES), None)
+@shown(Check)
+def check_blocks(check: Check) -> Iterable[Block]:
+    """The verdict, the levels and the corners."""
+    yield verdict(check)
+    yield levels_block(check)
+    if check.covariances:
+        yield moments_block(check)
 
 
-PAGES: dict[type, Callable[[Any], str]] = {
-    Check: check_html,
-    Device: device_html,
-    Prediction: prediction_html,
-    Result: result_html,
-    Simulation: simulation_html,
-}
-"""The register: what shows each kind of object."""
-
-
-def _statistics(found: Statistics, what: str) -> list[Block]:
+def _statistics(found: Statistics, what: str) -> Iterable[Block]:
     """Means and standard deviations beside the targets, and the covariance drawn where it is small enough."""
     deviations = np.sqrt(found.covariance.diagonal().clip(0))
     headers, columns = ["variable", "mean", "standard deviation"], [found.mean, deviations]
     if found.target_mean is not None and found.target_covariance is not None:
         headers += ["target mean", "target deviation"]
         columns += [found.target_mean, np.sqrt(found.target_covariance.diagonal())]
-    shown = zip(found.variables[:MOST_ROWS], *(column[:MOST_ROWS].tolist() for column in columns), strict=True)
-    rows = [(name, *(number(value) for value in values)) for name, *values in shown]
-    count = len(found.variables)
-    blocks: list[Block] = [Table(f"Means and deviations, {what}, problem units", headers, rows, note=_rest(count))]
-    if isinstance(found.covariance, np.ndarray) and count <= MOST_DRAWN:
-        names: Sequence[str] = found.variables
-        scale = float(np.abs(found.covariance).max(initial=0.0)) or 1.0
-        figure = draw_matrix(f"covariance, {what}", found.covariance, names, scale, "problem units squared")
-        alternative = f"Heat map of the {what} covariance of {plural(count, 'variable')}"
-        blocks.append(Gallery([Picture(f"covariance-{what}", figure, "", alternative)]))
-    return blocks
+    yield _moments(f"Means and deviations, {what}, problem units", headers, found, columns)
+    if isinstance(found.covariance, np.ndarray):
+        yield from _covariance(found.variables, found.covariance, what)
+
+
+def _moments(
+    caption: str, headers: Sequence[str], found: Statistics | NetworkPrediction, columns: Sequence[FloatArray]
+) -> Table:
+    """The first variables with columns of numbers (p,)."""
+    written = [[number(value) for value in column[:MOST_ROWS].tolist()] for column in columns]
+    rows = list(zip(found.variables[:MOST_ROWS], *written, strict=True))
+    return Table(caption, headers, rows, note=_rest(len(found.variables)))
+
+
+def _covariance(variables: Sequence[str], covariance: FloatArray, what: str) -> Iterable[Block]:
+    """Its picture, where it is small enough."""
+    count = len(variables)
+    if count > MOST_DRAWN:
+        return
+    scale = float(np.abs(covariance).max(initial=0.0)) or 1.0
+    figure = draw_matrix(f"covariance, {what}", covariance, variables, scale, "problem units squared")
+    alternative = f"Heat map of the {what} covariance of {plural(count, 'variable')}"
+    yield Gallery([Picture(f"covariance-{what}", figure, "", alternative)])
 
 
 def _rest(count: int) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from spu.base.errors import InputError
 from spu.base.names import suggest
 from spu.base.numbers import engineering, plural
+from spu.circuit.elements import CurrentSource, NoiseCurrent, Resistor
 from spu.reports.diagram import Layout, Text, draw, electrical_ports, lay_out
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from spu.circuit.circuit import Circuit, Instances
     from spu.circuit.elements import Element
     from spu.device.device import Device
+    from spu.device.quantities import Part
 
 
 MOST_CELLS = 60
@@ -34,8 +36,6 @@ _MOST_ON_A_CIRCLE = 12
 _INCHES_PER_UNIT = 0.42
 
 _UNITS = {"r": "Ω", "c": "F", "l": "H", "i": "A", "v": "V", "g": "S", "h": "Ω"}
-
-_STYLES = {"c": "solid", "r": "dashed", "l": "dashdot", "g": "dotted"}
 
 
 def draw_schematic(device: Device, cell: str | None = None) -> Figure:
@@ -82,7 +82,7 @@ def draw_schematic(device: Device, cell: str | None = None) -> Figure:
     top = 1 - (head + tall) / height
     _draw_panels(figure.add_axes((0.0, top, 1.0, tall / height)), rows, width / _INCHES_PER_UNIT)
     axes = figure.add_axes((0.02, foot / height, 0.96, side / height))
-    _draw_graph(axes, graph, _letters(couplers))
+    _draw_graph(axes, graph, _coupling(device, couplers))
     for k, line in enumerate(notes):
         figure.text(0.3 / width, (foot - 0.12 - 0.19 * k) / height, line, fontsize=8.5, va="top")
     return figure
@@ -252,17 +252,28 @@ def _labels(group: Instances, k: int, terminals: Sequence[str]) -> Callable[[Ele
     names = dict(zip(electrical_ports(group.subcircuit), terminals, strict=True))
 
     def label(element: Element) -> str:
-        values = group.parameters[element.value]
-        value = _quantity(element, _rounded(values, k))
         control = [f"× {_control(element, names)}"] if len(element.nodes) == 4 else []
-        low, high = (_rounded(values, int(k)) for k in (values.argmin(), values.argmax()))
-        vary = high - low > _SAME * max(abs(low), abs(high))
-        bounds = [f"({_quantity(element, low)}", f"to {_quantity(element, high)})"] if vary else []
-        if "0" not in element.nodes[:2]:  # it lies: there is room beside, and none below
-            return "\n".join(line for line in (" ".join([_name(element), value, *control]), " ".join(bounds)) if line)
-        return "\n".join([_name(element), value, *control, *bounds])
+        lines: list[list[str]] = []
+        for key in element.parameters:
+            values = group.parameters[key]
+            name = [key] if len(element.parameters) > 1 else []
+            low, high = (_rounded(values, int(k)) for k in (values.argmin(), values.argmax()))
+            vary = high - low > _SAME * max(abs(low), abs(high))
+            bounds = [f"({_quantity(element, low, key)}", f"to {_quantity(element, high, key)})"] if vary else []
+            lines += [[" ".join([*name, _quantity(element, _rounded(values, k), key)])]]
+            lines += [[" ".join(bounds)]] if name or _lies(element) else [[bound] for bound in bounds]
+        if _lies(element):  # there is room beside, and none below
+            (first,), *rest = lines
+            lines = [[" ".join([_name(element), first, *control])], *rest]
+        else:
+            lines = [[_name(element)], lines[0], control, *lines[1:]]
+        return "\n".join(text for line in lines for text in line if text)
 
     return label
+
+
+def _lies(element: Element) -> bool:
+    return "0" not in element.nodes[:2]
 
 
 _SAME = 1e-9
@@ -276,8 +287,6 @@ def _rounded(values: FloatArray, k: int) -> float:
 
 
 def _name(element: Element) -> str:
-    from spu.circuit.elements import CurrentSource, NoiseCurrent
-
     if isinstance(element, NoiseCurrent):
         return "noise"
     return "bias" if isinstance(element, CurrentSource) else element.name.upper()
@@ -288,8 +297,10 @@ def _control(element: Element, names: Mapping[str, str]) -> str:
     return f"v({positive})" if negative == "0" else f"v({positive}, {negative})"
 
 
-def _quantity(element: Element, value: float) -> str:
-    """A value in engineering units; a noise density as its root."""
+def _quantity(element: Element, value: float, key: str = "") -> str:
+    """A value in engineering units, of one of several the one of that name; a noise density as its root."""
+    if element.units:
+        return _pretty(value, element.units[element.parameters.index(key) if key else 0])
     if element.noise_port is not None and element.name[0].lower() != "r":
         unit = "V" if element.name[0].lower() in "ve" else "A"
         return _pretty(value**0.5, f"{unit}/√Hz")
@@ -305,8 +316,10 @@ def _pretty(value: float, unit: str, digits: int = 3) -> str:
 # --- the graph -----------------------------------------------------------------------------
 
 
-def _letters(couplers: Sequence[Instances]) -> list[str]:
-    return list(dict.fromkeys(_letter(group) for group in couplers))
+def _coupling(device: Device, couplers: Sequence[Instances]) -> dict[str, Part]:
+    """The parts of the couplers that there are, by letter, in the order of the circuit."""
+    parts = {part.letter: part for part in device.coupler_columns.parts.values()}
+    return {letter: parts[letter] for letter in map(_letter, couplers)}
 
 
 def _letter(group: Instances) -> str:
@@ -330,8 +343,8 @@ def _graph(
         vary = {key: values for key, values in group.parameters.items() if _varies(cells, key)}
         for k, node in enumerate(group.nodes[:, 0].tolist()):
             if node in kept:
-                elements = [e for e in group.subcircuit.elements if e.value in vary]
-                lines = [f"{_short(e, group)} {_quantity(e, _rounded(vary[e.value], k))}" for e in elements]
+                parts = [(e, key) for e in group.subcircuit.elements for key in e.parameters if key in vary]
+                lines = [f"{_short(e, group, key)} {_quantity(e, _rounded(vary[key], k), key)}" for e, key in parts]
                 graph.add_node(node, text="\n".join([_cell_name(circuit, node), *lines]), chosen=node == chosen)
     for group in couplers:
         written = _programmed(group)
@@ -349,8 +362,10 @@ def _programmed(group: Instances) -> list[Element]:
     return list(differ if len(own) > 3 and differ else own)[:3]
 
 
-def _short(element: Element, group: Instances) -> str:
-    """Its letter, where it is the only one of its kind."""
+def _short(element: Element, group: Instances, key: str) -> str:
+    """Its letter, where it is the only one of its kind; of one of several values its name."""
+    if len(element.parameters) > 1:
+        return key
     name = _name(element)
     alike = [other for other in group.subcircuit.elements if _name(other)[0] == name[0]]
     return name if name in ("noise", "bias") or len(alike) > 1 else name[0]
@@ -382,7 +397,12 @@ def _near(couplers: Sequence[Instances], chosen: int) -> set[int]:
     return set(kept[:_SURROUNDINGS])
 
 
-def _draw_graph(axes: Axes, graph: nx.MultiGraph, letters: Sequence[str]) -> None:
+def _style(part: Part) -> Any:
+    """Its line on black and white; the second, where it has two."""
+    return part.lines[-1][1] if part.lines else (0, (5, 1, 1, 1, 1, 1))
+
+
+def _draw_graph(axes: Axes, graph: nx.MultiGraph, parts: Mapping[str, Part]) -> None:
     import networkx as nx
     from matplotlib.lines import Line2D
 
@@ -394,7 +414,7 @@ def _draw_graph(axes: Axes, graph: nx.MultiGraph, letters: Sequence[str]) -> Non
     lines = _lines(graph, place, box.width / box.height)
     labels = _label_places([line[1:3] for line in lines], list(place.values()), box.width / box.height)
     for (_, _, data), line, (x, y) in zip(graph.edges(data=True), lines, labels, strict=True):
-        style: Any = _STYLES.get(data["letter"], "solid")
+        style = _style(parts[data["letter"]])
         axes.plot(line[:, 0], line[:, 1], color="black", linewidth=0.9, linestyle=style, zorder=1)
         backing = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
         axes.text(x, y, data["text"], fontsize=small, ha="center", va="center", bbox=backing, zorder=3)
@@ -403,15 +423,14 @@ def _draw_graph(axes: Axes, graph: nx.MultiGraph, letters: Sequence[str]) -> Non
         width = 2.2 if data["chosen"] else 1.0
         frame = {"boxstyle": "round,pad=0.35", "facecolor": "white", "edgecolor": "black", "linewidth": width}
         axes.text(x, y, data["text"], fontsize=small + 0.5, ha="center", va="center", bbox=frame, zorder=4)
-    meaning = {"c": "capacitor", "r": "resistor", "l": "inductor", "g": "transconductors"}
-    styles: list[Any] = [_STYLES.get(letter, "solid") for letter in letters]
     handles = [
-        Line2D([], [], color="black", linestyle=style, label=meaning.get(letter, letter))
-        for letter, style in zip(letters, styles, strict=True)
+        Line2D([], [], color="black", linestyle=_style(part), label=part.drawn or part.words) for part in parts.values()
     ]
     if handles:
-        axes.legend(handles=handles, loc="upper right", frameon=False, fontsize=9, title="couplers")
+        axes.legend(handles=handles, loc="upper right", frameon=False, fontsize=9, title="couplers", handlelength=4)
+    axes.update_datalim(list(place.values()))  # cells that nothing joins are seen, too
     axes.margins(0.1)
+    axes.autoscale_view()
     axes.axis("off")
 
 
@@ -490,23 +509,30 @@ def _notes(
         "Values in brackets: smallest and largest in the device. The cell with the thick frame is the one drawn above."
     ]
     common = [
-        f"{_short(element, group)} {_quantity(element, float(group.parameters[element.value][0]))}"
+        f"{_short(element, group, key)} {_quantity(element, float(group.parameters[key][0]), key)}"
         for group in cells
         for element in group.subcircuit.elements
-        if not _varies(cells, element.value)
+        for key in element.parameters
+        if not _varies(cells, key)
     ]
     if common:
         lines.append(f"The same in every cell that has it: {', '.join(dict.fromkeys(common))}.")
-    thermal = f"Resistors make thermal noise 4kT/R at {device.temperature:g} K"
-    lines.append(
-        f"{thermal if device.temperature > 0 else 'Resistors are noiseless (0 K)'}; "
-        "noise: injected white current, root of the one-sided density."
-    )
-    if any(_letter(group) == "g" for group in couplers):
-        lines.append(
-            "Transconductors: the current flows as the arrow points; on a line of the graph, two values are "
-            "GAB / GBA, a single one is both."
-        )
+    drawn = {type(element) for group in (*cells, *couplers) for element in group.subcircuit.elements}
+    sounds = []
+    if Resistor in drawn:
+        thermal = f"Resistors make thermal noise 4kT/R at {device.temperature:g} K"
+        sounds.append(thermal if device.temperature > 0 else "Resistors are noiseless (0 K)")
+    if NoiseCurrent in drawn:
+        sounds.append("noise: injected white current, root of the one-sided density")
+    lines += [f"{'; '.join(sounds)}."] if sounds else []
+    laws = {
+        element.words.format(*element.parameters)
+        for group in (*cells, *couplers)
+        for element in group.subcircuit.elements
+        if element.words
+    }
+    lines += [f"{law}." for law in sorted(laws)]
+    lines += [part.note for part in _coupling(device, couplers).values() if part.note]
     if len(cells) > 1:
         kinds = ", ".join(f"{len(group.names)} {group.subcircuit.name}" for group in cells)
         lines.append(f"Kinds of cells: {kinds}.")

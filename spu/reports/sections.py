@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -10,10 +10,8 @@ import numpy as np
 from spu.base.numbers import engineering, number, plural, small
 from spu.crosscheck import Check, Level
 from spu.crosscheck.decks.changes import Changes
-from spu.crosscheck.levels import LEVELS
 from spu.crosscheck.result import Diagnosis
-from spu.emulator.runs.sampling import Simulation
-from spu.problems.problem import QuadraticProblem, quadratic
+from spu.reports.devices import about, left_out, subject_blocks
 from spu.reports.document import (
     Block,
     Bullets,
@@ -27,11 +25,9 @@ from spu.reports.document import (
     Text,
     Verdict,
 )
-from spu.reports.evidence import Evidence
-from spu.reports.inspection import cell_table, coupler_table, look_at
-from spu.reports.pictures.covariances import draw_convergence, draw_matrix
-from spu.reports.pictures.spectra import draw_autocovariances, draw_spectra
-from spu.reports.schematic import draw_schematic
+from spu.reports.evidence import Evidence, gap
+from spu.reports.pictures.covariances import draw_matrix
+from spu.reports.problems import problem_blocks
 from spu.reports.wording import (
     CORNERS_NOTE,
     IN_WORDS,
@@ -45,46 +41,32 @@ from spu.reports.wording import (
 )
 
 MOST_ROWS = 40
-"""Of a table of cells, of couplers, of edited lines."""
-
-MOST_WRITTEN = 12
-"""Rows of a matrix that is written out."""
+"""Of a table of edited lines."""
 
 MOST_LINES, LONGEST_LINE, FIRST_INSTANCES = 60, 160, 4
 """Of the excerpt of a netlist: lines, characters of a line, and instances of a kind."""
-
-_EXACT = ("ideal", "emulator", "ngspice")
 
 _UNITS = "problem units squared"
 
 
 def document(evidence: Evidence) -> Document:
     """Lay out all that was gathered."""
-    makers: list[Callable[[Evidence], Section | None]] = [
-        _levels,
-        _difference,
-        _corners,
-        _covariances,
-        _spectra,
-        _samples,
-        _problem,
-        _device,
-        _netlist,
-        _reproduction,
-    ]
-    device = evidence.device
-    about = [
-        f"{plural(len(device.cell_names), 'cell')}, {plural(len(device.coupler_ends), 'coupler')}",
-        device.architecture or "built by hand",
-    ]
-    problem = evidence.device.problem
+    before = (_levels, _difference, _corners, _covariances)
+    after = (_problem, _device, _netlist, _reproduction)
+    said = about(evidence.described)
+    problem = evidence.subject.problem
     if problem is not None:
-        about.append(f"made to {problem.kind.words}, {plural(problem.n, 'variable')}")
+        said.append(f"made to {problem.kind.words}, {plural(problem.n, 'variable')}")
+    sections = [
+        *(make(evidence) for make in before),
+        *evidence.sections(),
+        *(make(evidence) for make in after),
+    ]
     return Document(
         f"{evidence.name}: does the circuit do what it should?",
-        f"{'; '.join(about)}. spu {evidence.versions.get('spu', '')}, {evidence.date}",
-        [verdict(evidence.check), _key_figures(evidence)],
-        [section for section in (make(evidence) for make in makers) if section is not None],
+        f"{'; '.join(said)}. spu {evidence.versions.get('spu', '')}, {evidence.date}",
+        [verdict(evidence.check), Facts(list(evidence.figures()))],
+        [section for section in sections if section is not None],
     )
 
 
@@ -98,7 +80,7 @@ def verdict(check: Check) -> Verdict:
     failed = [level for level in levels if level.verdict == "fail"]
     said = IN_WORDS[check.verdict]
     if failed:
-        said = f"FAIL: {LEVELS[failed[0].name].failing}."
+        said = f"FAIL: {failed[0].failing}."
         meaning.append(f"Level {failed[0].name}: {failed[0].message}.")
     if check.diagnosis is not None:
         meaning.insert(0, f"{'Cause' if check.diagnosis.best else 'Cause unknown'}: {check.diagnosis.lines[0]}")
@@ -117,34 +99,13 @@ def _agreement(check: Check) -> str:
     if "ideal" in ran:
         said.append("The device answers the problem as well as was promised")
     if spice:
-        said.append(f"{'t' if said else 'T'}he netlist that ngspice ran is the circuit that the emulator solves")
+        said.append(
+            f"{'t' if said else 'T'}he netlist that {check.simulator} ran is the circuit that the emulator solves"
+        )
     text = ", and ".join(said) or "Nothing contradicts the device"
     if not spice:
-        text += "; what ngspice makes of it was not asked"
+        text += f"; what {check.simulator} makes of it was not asked"
     return text + "."
-
-
-def _key_figures(evidence: Evidence) -> Facts:
-    check, prediction, run = evidence.check, evidence.prediction, evidence.simulation
-    pairs = []
-    if prediction.relative_error is not None:
-        promised = (evidence.folder.compiled or {}).get("predicted_relative_error") if evidence.folder else None
-        text = f"{small(prediction.relative_error)} off the exact answer (relative, Frobenius)"
-        if promised is not None:
-            text += f"; {small(promised)} was predicted when it was compiled"
-        pairs.append(("emulator", text))
-    if "ngspice" in check.covariances:
-        text = f"covariance {small(_gap(check, 'emulator', 'ngspice'))} off the emulator's"
-        if "ideal" in check.covariances:
-            text += f", {small(_gap(check, 'ideal', 'ngspice'))} off the exact one"
-        pairs.append(("ngspice", text))
-    text = f"{run.samples:,} readouts"
-    if run.relative_error is not None:
-        text += f" are {small(run.relative_error)} off; {small(run.expected_relative_error)} is expected of so few"
-    pairs.append(("sampling", text))
-    slow, fast = (engineering(float(prediction.time_constants[k]), "s") for k in (0, -1))
-    pairs.append(("time constants", f"{slow} (slowest) to {fast}"))
-    return Facts(pairs)
 
 
 # --- the evidence ---------------------------------------------------------------------------
@@ -225,7 +186,7 @@ def _changes(changes: Changes) -> Iterator[Block]:
             for edit in changes.edits[:MOST_ROWS]
         ]
         if rows:
-            note = _left_out(len(changes.edits), MOST_ROWS, "lines")
+            note = left_out(len(changes.edits), MOST_ROWS, "lines")
             yield Table("Edited lines", ["element or parameter", "was", "is", "line"], rows, left=3, note=note)
         else:
             yield Text("No element and no parameter differs.")
@@ -247,10 +208,14 @@ def _changes(changes: Changes) -> Iterator[Block]:
 def _corners(evidence: Evidence) -> Section | None:
     check = evidence.check
     headers, rows = corner_table(check)
-    if not rows:
-        return None
-    apart = Table("How far the corners lie apart", headers, rows, left=2, note=sentence(CORNERS_NOTE))
-    return Section("Ideal, emulator and ngspice, pairwise", [apart, moments_block(check)])
+    blocks: list[Block] = []
+    if rows:
+        note = sentence(CORNERS_NOTE)
+        blocks.append(Table("How far the corners lie apart", headers, rows, left=2, note=note))
+    if check.covariances:
+        blocks.append(moments_block(check))
+    title = f"Ideal, emulator and {check.simulator}" + (", pairwise" if rows else "")
+    return Section(title, blocks) if blocks else None
 
 
 def moments_block(check: Check) -> Table:
@@ -263,9 +228,9 @@ def moments_block(check: Check) -> Table:
 
 def _covariances(evidence: Evidence) -> Section | None:
     check = evidence.check
-    shown = [name for name in _EXACT if name in check.covariances]
-    if len(shown) < 3 and "ngspice transient" in check.covariances:
-        shown.append("ngspice transient")
+    shown = [name for name in ("ideal", "emulator", check.simulator) if name in check.covariances]
+    if len(shown) < 3 and f"{check.simulator} transient" in check.covariances:
+        shown.append(f"{check.simulator} transient")
     if len(shown) < 2:
         return None
     matrices = {name: np.asarray(check.covariances[name]) for name in shown}
@@ -282,14 +247,14 @@ def _covariances(evidence: Evidence) -> Section | None:
     ]
     differences = []
     for a, b in combinations(shown, 2):
-        gap = matrices[b] - matrices[a]
-        largest = float(np.abs(gap).max(initial=0.0))
+        apart = matrices[b] - matrices[a]
+        largest = float(np.abs(apart).max(initial=0.0))
         unit = 10.0 ** np.floor(np.log10(largest)) if largest > 0 else 1.0
         differences.append(
             Picture(
                 f"difference-{a}-{b}".replace(" ", "-"),
-                draw_matrix(f"{b} - {a}", gap, check.variables, largest or 1.0, _UNITS, unit),
-                f"{b} less {a}: {small(_gap(check, a, b))} of it (Frobenius); numbers times {unit:.0e}.",
+                draw_matrix(f"{b} - {a}", apart, check.variables, largest or 1.0, _UNITS, unit),
+                f"{b} less {a}: {small(gap(check, a, b))} of it (Frobenius); numbers times {unit:.0e}.",
                 f"Heat map of the covariance of {b} less that of {a}; largest entry {largest:.1e}",
             )
         )
@@ -305,171 +270,17 @@ def _covariances(evidence: Evidence) -> Section | None:
     )
 
 
-def _spectra(evidence: Evidence) -> Section | None:
-    spectra, correlations = evidence.check.spectra, evidence.autocovariances
-    blocks: list[Block] = []
-    if spectra is not None:
-        sides = ["emulator, exact (line)"]
-        sides += ["ngspice .ac and .noise (markers)"] if spectra.sweep is not None else []
-        if spectra.transient is not None:
-            sides.append(
-                "ngspice transient by Welch's method with its 95 % band, and what is expected of that estimate: held "
-                "noise, aliasing and the window are in it"
-            )
-        blocks.append(
-            Picture(
-                "spectra",
-                draw_spectra(spectra),
-                f"Spectra of a few telling cells: {'; '.join(sides)}.",
-                f"Noise densities against frequency of the cells {', '.join(spectra.cells)}, and coherence of pairs: "
-                f"{'; '.join(sides)}",
-                wide=True,
-            )
-        )
-    if correlations is not None:
-        blocks.append(
-            Picture(
-                "autocovariances",
-                draw_autocovariances(correlations),
-                "Autocovariances of a few telling variables: exact (line), and of a simulation with readouts "
-                f"{engineering(float(correlations.lags[1]), 's')} apart, with twice their standard errors.",
-                f"Autocovariance against lag of {', '.join(correlations.variables)}: exact, and sampled",
-                wide=True,
-            )
-        )
-    return Section("Spectra and autocorrelations", blocks) if blocks else None
-
-
-def _samples(evidence: Evidence) -> Section:
-    run, curve = evidence.simulation, evidence.convergence
-    blocks: list[Block] = [Facts(simulation_facts(run))]
-    if curve is not None:
-        figure = draw_convergence(curve.samples, curve.found, curve.expected, curve.floor, curve.what)
-        caption = (
-            f"Relative error of the {curve.what} (Frobenius) against {curve.reference}, as the simulation went on."
-        )
-        blocks.append(
-            Picture(
-                "convergence",
-                figure,
-                caption,
-                f"Error against number of readouts, logarithmic: {curve.found[0]:.1e} after {curve.samples[0]:.0f}, "
-                f"{curve.found[-1]:.1e} after {curve.samples[-1]:.0f}, where {curve.expected[-1]:.1e} is predicted",
-            )
-        )
-    elif run.programmings > 1:
-        blocks.append(Text("The error is not followed over the samples of an ensemble: its programmings come in turn."))
-    else:
-        blocks.append(Text("The error is not followed over the samples of a network with so many variables."))
-    return Section("Error against number of samples", blocks)
-
-
-def simulation_facts(run: Simulation) -> list[tuple[str, str]]:
-    """How the samples were taken, and what they are worth."""
-    how = f"on {plural(run.trajectories, 'trajectory', 'trajectories')}, one every {engineering(run.interval, 's')}"
-    pairs = [
-        ("readouts", f"{run.samples:,} {how}" if run.interval else f"{run.samples:,}, independent: no time passes"),
-        ("worth", f"{run.effective_samples:,.0f} independent samples (for the covariance)"),
-        ("method", f"{run.method}: {run.method_reason}"),
-    ]
-    if run.relative_error is not None:
-        expected = small(run.expected_relative_error)
-        pairs.append(("relative error", f"{small(run.relative_error)}; {expected} is expected of so many samples"))
-    if run.target_covariance is not None:
-        sigmas, i, j, count = run.worst_deviation()
-        pairs.append(
-            (
-                "largest deviation",
-                f"{sigmas:.1f} standard errors, covariance of {run.variables[i]} and {run.variables[j]}, "
-                f"the worst of {count}",
-            )
-        )
-    return pairs
-
-
 # --- what it is about -----------------------------------------------------------------------
 
 
 def _problem(evidence: Evidence) -> Section | None:
-    problem = quadratic(evidence.device.problem)
-    if problem is None:
-        return None
-    pairs = [
-        ("task", problem.kind.words),
-        ("variables", str(problem.n)),
-        ("condition number", f"{problem.condition:.4g}"),
-        *(("warning", warning) for warning in problem.warnings),
-    ]
-    return Section("The problem", [Facts(pairs), *_matrix(problem)])
-
-
-def _matrix(problem: QuadraticProblem) -> Iterator[Block]:
-    matrix = np.asarray(problem.matrix.toarray() if problem.sparse else problem.matrix)  # type: ignore[union-attr]
-    name, right = problem.kind.caption, problem.kind.beside
-    mean = problem.target_mean
-    if problem.n <= MOST_WRITTEN:
-        headers = ["", *problem.variables]
-        rows = [[v, *(f"{x:.5g}" for x in row)] for v, row in zip(problem.variables, matrix.tolist(), strict=True)]
-        if right:
-            headers.append(right)
-            for row, value in zip(rows, np.asarray(getattr(problem, right)).tolist(), strict=True):
-                row.append(f"{value:.5g}")
-        elif mean.any():
-            headers.append("mean")
-            for row, value in zip(rows, mean.tolist(), strict=True):
-                row.append(f"{value:.5g}")
-        yield Table(name, headers, rows)
-        return
-    yield Text(f"Of {problem.n} x {problem.n} entries only a picture is shown; all are in problem.json.")
-    scale = float(np.abs(matrix).max(initial=0.0)) or 1.0
-    figure = draw_matrix(name, matrix, problem.variables, scale, "problem units")
-    yield Picture("matrix", figure, f"{name}.", f"Heat map of the matrix, {problem.n} by {problem.n}")
+    problem = evidence.subject.problem
+    return None if problem is None else Section("The problem", list(problem_blocks(problem)))
 
 
 def _device(evidence: Evidence) -> Section:
-    device, compiled = evidence.device, (evidence.folder.compiled if evidence.folder else None) or {}
-    decided = compiled.get("realizability")
-    pairs = [
-        ("architecture", device.architecture or "built by hand"),
-        ("temperature", f"{device.temperature:g} K"),
-        ("hash", device.hash),
-    ]
-    if compiled.get("hardware"):
-        pairs.insert(1, ("hardware", str(compiled["hardware"])))
-    if isinstance(decided, dict) and decided.get("reason"):
-        pairs.append(("why this one", str(decided["reason"])))
-    if device.programmings:
-        pairs.append(("programmings", f"{len(device.programmings) + 1}; values below are of the first"))
-    blocks: list[Block] = [Facts(pairs)]
-    cells, couplers = len(device.cell_names), len(device.coupler_ends)
-    with np.errstate(all="ignore"):
-        look = look_at(device, MOST_ROWS)
-    blocks.append(
-        Picture(
-            "schematic",
-            draw_schematic(device),
-            "Schematic of a typical cell and of the couplers, with their values.",
-            f"Circuit diagram of one cell, of each kind of coupler, and how {plural(cells, 'cell')} and "
-            f"{plural(couplers, 'coupler')} join; the tables below list their values",
-            wide=True,
-        )
-    )
-    headers, rows = cell_table(look.cells)
-    blocks.append(
-        Table(
-            "Cells",
-            headers,
-            rows,
-            note="Time constant, resonance and Q with the neighbours held at ground: couplers count. "
-            + _left_out(cells, MOST_ROWS, "cells", "device.json"),
-        )
-    )
-    if look.couplers:
-        headers, rows = coupler_table(look.couplers)
-        note = "Strength: the coupler's value over the geometric mean of what its two cells have of it in all. "
-        note += _left_out(couplers, MOST_ROWS, "couplers", "device.json")
-        blocks.append(Table("Couplers", headers, rows, left=2, note=note))
-    return Section("The device", blocks)
+    compiled = (evidence.folder.compiled if evidence.folder else None) or {}
+    return Section("The device", list(subject_blocks(evidence.described, compiled)))
 
 
 def _netlist(evidence: Evidence) -> Section | None:
@@ -517,17 +328,3 @@ def _reproduction(evidence: Evidence) -> Section:
     versions = [(name, version) for name, version in evidence.versions.items()]
     hashes = [(f"hash of {name}", value) for name, value in evidence.hashes.items()]
     return Section("To reproduce this", [*blocks, Facts([*seeds, *versions, *hashes, ("date", evidence.date)])])
-
-
-def _gap(check: Check, a: str, b: str) -> float:
-    """How far two corners' covariances lie apart, relative to the first's size."""
-    first, second = check.covariances[a], check.covariances[b]
-    size = float(np.linalg.norm(first))
-    gap = float(np.linalg.norm(second - first))
-    return gap / size if size else gap
-
-
-def _left_out(count: int, limit: int, what: str, where: str = "") -> str:
-    if count <= limit:
-        return ""
-    return f"The first {limit} of {count} {what}" + (f"; all are in {where}." if where else ".")

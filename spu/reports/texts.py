@@ -14,12 +14,12 @@ from spu.crosscheck.decks.changes import Changes
 from spu.crosscheck.result import Check
 from spu.device.imperfections import TABLES
 from spu.emulator.laws.entropy import EntropyProduction
-from spu.emulator.laws.rest import UNBOUNDED
 from spu.emulator.laws.spectra import Spectrum
 from spu.emulator.predict import NetworkPrediction, Prediction
 from spu.emulator.results import CommonMode, Statistics
 from spu.emulator.runs.relaxation import NetworkSimulation, averaged
 from spu.emulator.runs.sampling import Simulation
+from spu.reports.inspection import time_constant
 from spu.reports.wording import (
     CORNERS_NOTE,
     IN_WORDS,
@@ -132,11 +132,6 @@ def network_prediction_text(found: NetworkPrediction) -> str:
         lines.append(f"one unit of the problem's time is {engineering(found.time_unit, 's')}")
     lines.append(f"potential: {found.heat}")
     return "\n".join(lines)
-
-
-def time_constant(value: float) -> str:
-    """A time constant at rest, s, where potentials may be flat."""
-    return "unbounded (flat)" if value >= UNBOUNDED / 2 else engineering(value, "s")
 
 
 def activation_text(found: UnitActivation) -> str:

@@ -52,12 +52,10 @@ def loud(verdict: str) -> str:
 
 def level_table(check: Check) -> Rows:
     """Each level with what it compares and its figures."""
-    from spu.crosscheck.levels import LEVELS
-
     rows = [
         (
             level.name,
-            LEVELS[level.name].compares.format(check.simulator) if level.name in LEVELS else "",
+            level.compares,
             loud(level.verdict),
             small(level.error),
             small(level.tolerance),

@@ -12,6 +12,10 @@ import pytest
 from nbclient import NotebookClient
 
 import spu
+from spu.base import display
+from spu.base.numbers import engineering
+from spu.reports import notebook
+from spu.reports.document import Text
 from tests.reports.test_report import Page
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "spu.ipynb"
@@ -36,6 +40,67 @@ def test_objects_show_their_figures(device):
         assert all(word in page.text for word in words), (type(shown), page.text)
         assert page.references == [] and not page.faults
         assert len(text) < 60_000
+
+
+NETWORK = spu.ThermodynamicNetwork(
+    J2=[1.0, -0.5], input=[2.0, 0.0], couplings=[[0.0, 0.5], [0.5, 0.0]], variables=["left", "right"]
+)
+
+
+@pytest.fixture(scope="module", params=["rc-conductance", "rlc-flux"])
+def network(request) -> spu.Compilation:
+    """Of cells with one law each; those of fluxes are coupled by crossed inductors."""
+    return spu.compile_problem(NETWORK, "neurons", architecture=request.param)
+
+
+def test_networks_show_their_figures(network):
+    device = network.device
+    found, run = spu.predict(device), spu.simulate(device, trajectories=50, times=[0.1, 0.5])
+    check = spu.check(device, levels=["ideal"])
+    rest, slowest = f"{found.rest[0]:.4g}", engineering(float(found.time_constants[0]), "s")
+    for shown, words in (
+        (device, ["left", "right", device.hash, "time constant", "strength", "A/"]),
+        (found, [rest, f"{found.third[1]:.4g}", slowest, found.heat, found.coordinate]),
+        (run, [f"{run.mean[-1, 0]:.4g}", f"{run.variance[-1, 1]:.4g}", "50, read at 2 times", run.scheme]),
+        (check, ["PASS", f"{NETWORK.moments()[0][0]:.4g}"]),
+        (network, [network.architecture, network.reason, device.hash]),
+    ):
+        page = Page(shown._repr_html_())
+        assert all(word in page.text for word in words), (type(shown), words, page.text)
+        assert page.references == [] and not page.faults
+
+
+def test_what_is_not_known_of_a_network_is_said():
+    couplings = [[0.0, 0.5], [0.2, 0.0]]
+    device = spu.compile(spu.ThermodynamicNetwork(couplings=couplings, units=2, reciprocal=False), "neurons")
+    found = spu.predict(device)
+    page = Page(found._repr_html_())
+    assert f"not known: {found.why}" in page.text and "third moment" not in page.text
+
+
+def test_compilations_netlists_and_spectra_show_themselves(device, tmp_path):
+    deck = tmp_path / "d.cir"
+    deck.write_text(spu.netlist(device))
+    read = spu.read_netlist(deck)
+    spectrum = spu.spectrum(device, np.geomspace(1e3, 1e6, 20))
+    compilation = spu.compile_problem([[2.0, -0.5], [-0.5, 1.0]])
+    for shown, words in (
+        (read, [str(deck), read.circuit.hash, read.noise[0].name, "v(cell_left)"]),
+        (spectrum, ["2 variables, 20 frequencies, 1 kHz to 1 MHz"]),
+        (compilation, [compilation.reason, compilation.device.hash]),
+    ):
+        page = Page(shown._repr_html_())
+        assert all(word in page.text for word in words), (type(shown), words, page.text)
+        assert page.references == [] and not page.faults
+
+
+def test_a_class_of_ones_own_is_registered():
+    class Meter(display.Shown):
+        pass
+
+    assert Meter()._repr_html_() is None
+    notebook.shown(Meter)(lambda _: [Text("12 V")])
+    assert "12 V" in Page(Meter()._repr_html_()).text
 
 
 def test_a_large_device_shows_the_first_of_its_cells():

@@ -15,15 +15,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from pypdf import PdfReader
 
 import spu
-from spu.base.numbers import share, small
+from spu.base.numbers import engineering, share, small
+from spu.cli import cli
+from spu.device.lower import lower
+from spu.emulator.dynamics import langevin_of
 from spu.folder import read_folder, write_folder
 from spu.reports import evidence as gathering
-from spu.reports import html, markdown, report, sections
+from spu.reports import html, langevin, markdown, report, sections
 from spu.reports.document import Bullets, Document, Facts, Gallery, Listing, Picture, Section, Table, Text, Verdict
-from spu.reports.evidence import convergence
+from spu.reports.linear import convergence
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
@@ -148,6 +152,43 @@ def spoilt(folder, tmp_path_factory) -> tuple[spu.Report, str]:
     return result, result.file.read_text(encoding="utf-8")
 
 
+NETWORK = spu.ThermodynamicNetwork(
+    J2=[1.0, -0.5, 0.3],
+    J3=[0.1, 0.2, 0.0],
+    input=[2.0, 0.0, -1.0],
+    bias=[0.5, 0.0, 0.0],
+    couplings=[[0.0, 0.5, -0.4], [0.5, 0.0, 0.0], [-0.4, 0.0, 0.0]],
+    variables=["north", "east", "south"],
+)
+
+
+@pytest.fixture(scope="module")
+def network_folder(tmp_path_factory) -> Path:
+    """Three nonlinear cells, coupled by an inductor and a crossed one, compiled."""
+    directory = tmp_path_factory.mktemp("report") / "neurons"
+    write_folder(directory, spu.compile_problem(NETWORK, "neurons", architecture="rlc-flux"))
+    return directory
+
+
+@pytest.fixture(scope="module")
+def networked(network_folder) -> tuple[dict, str]:
+    """What ``spu report --json`` printed of the network, and the page it wrote."""
+    words = ("--level", "ideal", "--level", "op", "--level", "replay", "--samples", "400", "--json")
+    done = spu_command("report", network_folder, *words)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    return said, Path(said["report"]).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def imported(folder, tmp_path_factory) -> tuple[spu.Report, str]:
+    """The report of the folder's netlist, read by itself."""
+    deck = tmp_path_factory.mktemp("imported") / "three.cir"
+    deck.write_text((folder / "device.cir").read_text())
+    result = report(spu.read_netlist(deck), deck.with_name("three.html"), levels=["ac"], samples=500)
+    return result, result.file.read_text(encoding="utf-8")
+
+
 # --- what stands in it ---------------------------------------------------------------------
 
 
@@ -255,6 +296,121 @@ def test_many_cells_are_cut_short_in_words(tmp_path):
     assert not page.faults and len(text) < 4_000_000
 
 
+# --- networks ------------------------------------------------------------------------------
+
+
+def test_page_of_a_network_is_whole_and_in_order(networked):
+    said, text = networked
+    page = Page(text)
+    assert not page.faults and page.references == []
+    assert said["verdict"] == "pass" and said["levels"] == {"ideal": "pass", "op": "skipped", "replay": "pass"}
+    assert re.findall(r"<h2[^>]*>(.*?)</h2>", text) == [
+        "What was compared",
+        "Ideal, emulator and ngspice, pairwise",
+        "The covariance, corner by corner",
+        "Relaxation, and the law that it leads to",
+        "The units by themselves, and their couplings",
+        "The problem",
+        "The device",
+        "The netlist",
+        "To reproduce this",
+    ]
+    assert page.text.index("PASS") < page.text.index("What was compared")
+
+
+def test_figures_of_a_network_are_those_of_check_predict_and_simulate(network_folder, networked):
+    page = Page(networked[1])
+    checked = spu.check(network_folder, levels=["ideal", "replay"])
+    for name, level in checked.levels.items():
+        row = next(row for row in page.rows if row[0] == name and len(row) == 6)
+        assert row[2:5] == [level.verdict, small(level.error), small(level.tolerance)]
+    found = spu.predict(network_folder)
+    for constant in (found.time_constants[0], found.time_constants[-1]):
+        assert engineering(float(constant), "s") in page.text
+    (command,) = (line for line in page.text.splitlines() if line.startswith("spu simulate"))
+    words = command.split()
+    times = [float(time) for time in words[words.index("--times") + 1].split(",")]
+    run = spu.simulate(network_folder, trajectories=400, times=times, seed=0)
+    for k, name in enumerate(NETWORK.variables):
+        row = next(row for row in page.rows if row[0] == name and len(row) == 7 and row[6].startswith("("))
+        assert row[1] == f"{run.mean[-1, k]:.4g}" and row[3] == f"({found.mean[k]:.4g})"
+        assert row[4] == f"{run.variance[-1, k]:.4g}" and row[6] == f"({found.covariance[k, k]:.4g})"
+
+
+def test_problem_and_device_of_a_network_are_listed(network_folder, networked):
+    page = Page(networked[1])
+    for k, name in enumerate(NETWORK.variables):
+        vectors = (NETWORK.J2, NETWORK.J3, NETWORK.J4, NETWORK.input, NETWORK.bias)
+        assert [name, *(f"{vector[k]:.5g}" for vector in vectors)] in page.rows
+        assert [name, *(f"{value:.5g}" for value in NETWORK.couplings[k])] in page.rows
+    device = read_folder(network_folder).device
+    assert all(word in page.text for word in (device.hash, "crossed L", "A/Wb^3", "slopes where they come to rest"))
+    labels = set(re.findall(r'aria-label="([^"]*)"', networked[1]))
+    for start in ("Means of north", "Histograms of north", "Potentials of north", "Mean of north", "Circuit diagram"):
+        assert sum(label.startswith(start) for label in labels) == 1, start
+
+
+def test_densities_of_a_network_are_those_of_its_law():
+    """Against moments, which come from quadrature in another way; and of a single unit against its closed form."""
+    mean, covariance = NETWORK.moments()
+    for k, (x, density) in enumerate(langevin._densities(NETWORK).values()):
+        step = x[1] - x[0]
+        assert density.sum() * step == pytest.approx(1.0, abs=1e-12)
+        assert (x * density).sum() * step == pytest.approx(mean[k], abs=1e-9)
+        assert (x**2 * density).sum() * step == pytest.approx(covariance[k, k] + mean[k] ** 2, abs=1e-9)
+    alone = spu.ThermodynamicNetwork(J2=[-1.0], kT=0.5)
+    ((x, density),) = langevin._densities(alone).values()
+    wanted = np.exp(-(x**4 - x**2) / 0.5)
+    assert density == pytest.approx(wanted / (wanted.sum() * (x[1] - x[0])), rel=1e-9, abs=1e-15)
+    pair = spu.ThermodynamicNetwork(J2=[1.0, 2.0], J4=0.0, input=[1.0, 0.0], couplings=[[0.0, 0.5], [0.5, 0.0]])
+    mean, covariance = pair.moments()
+    x, density = langevin._densities(pair)["x2"]
+    assert (x**2 * density).sum() * (x[1] - x[0]) == pytest.approx(covariance[1, 1] + mean[1] ** 2, rel=1e-5)
+    assert langevin._densities(spu.ThermodynamicNetwork(units=5, couplings=np.ones((5, 5)) - np.eye(5))) == {}
+
+
+def test_the_law_in_pictures_is_that_of_the_device(network_folder):
+    """Input and bias apart, as the problem has them; and the exact means of `spu.predict`."""
+    dynamics = langevin_of(lower(read_folder(network_folder).device))
+    network = langevin._network(dynamics)
+    assert network.input == pytest.approx(NETWORK.input, abs=1e-9) and network.bias.tolist() == NETWORK.bias.tolist()
+    assert network.moments()[0] == pytest.approx(spu.predict(network_folder).mean, abs=1e-9)
+    assert network.moments()[0] == pytest.approx(NETWORK.moments()[0], abs=1e-9)
+
+
+def test_what_a_network_does_not_have_is_left_out(tmp_path):
+    """One without energy, built from no file: no law, no potential, no commands."""
+    network = spu.ThermodynamicNetwork(couplings=[[0.0, 0.5], [0.2, 0.0]], reciprocal=False)
+    device = spu.compile(network, "neurons")
+    result = report(device, tmp_path / "one.html", levels=["ideal"], samples=50)
+    page = Page(result.file.read_text())
+    assert result.verdict == "pass" and not page.faults and "not known" in page.text
+    assert "exact" not in "".join(row[0] for row in page.rows) and "Command lines" not in page.text
+    assert "Boltzmann law, exact" not in page.text
+
+
+# --- netlists from elsewhere ---------------------------------------------------------------
+
+
+def test_report_of_a_netlist(imported):
+    result, text = imported
+    page = Page(text)
+    assert result.verdict == "pass" and not page.faults and page.references == []
+    read = result.evidence.folder.read
+    assert all(word in page.text for word in (str(read.path), read.circuit.hash, "v(cell_north)", read.noise[0].name))
+    assert "Error against number of samples" in page.text
+    assert "The problem" not in page.text and "Circuit diagram" not in text
+    assert f"spu simulate {read.path} --samples 500 --seed 0" in page.text
+
+
+def test_a_path_of_a_netlist_and_a_compilation_are_taken(imported, tmp_path):
+    read = imported[0].evidence.folder.read
+    by_path = report(read.path, tmp_path / "path.md", levels=["ideal"], samples=100)
+    assert by_path.evidence.subject.hash == read.circuit.hash
+    made = spu.compile_problem([[2.0, -0.5], [-0.5, 1.0]])
+    assert report(made, tmp_path / "made.md", levels=["ideal"], samples=100).verdict == "pass"
+
+
 # --- error against samples -----------------------------------------------------------------
 
 
@@ -349,7 +505,7 @@ def test_interrupted_nothing_is_written(folder, gathered, tmp_path, monkeypatch,
     file = tmp_path / f"report.{kind}"
     with monkeypatch.context() as patch:
         patch.setattr(gathering, "check", lambda *_, **__: gathered.check)
-        patch.setattr(gathering, "simulate", lambda *_, **__: replace(gathered.simulation, complete=False))
+        patch.setattr("spu.reports.linear.simulate", lambda *_, **__: replace(gathered.simulation, complete=False))
         with pytest.raises(KeyboardInterrupt):
             report(folder, file)
     monkeypatch.setattr("spu.reports.gather", lambda *_: gathered)
@@ -383,6 +539,32 @@ def test_what_cannot_be_written_is_refused_before_any_work(folder, tmp_path, mon
         report(read_folder(folder).device)
     with pytest.raises(spu.SpuError, match="no such netlist"):
         report(folder, netlist=tmp_path / "none.cir")
+    for samples in (0, 1.5):
+        with pytest.raises(spu.SpuError, match="samples must be"):
+            report(folder, samples=samples)
+    with pytest.raises(spu.SpuError, match="seed must"):
+        report(folder, seed=-1)
+    with pytest.raises(spu.SpuError, match="bare circuit has no netlist to be checked: pass"):
+        report(lower(read_folder(folder).device), tmp_path / "circuit.html")
+    with pytest.raises(spu.SpuError, match=r"ndarray is no device: pass the device that spu.compile\(matrix\)"):
+        report(np.eye(2), tmp_path / "matrix.html")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--level", "sharp"),
+        ("--budget", "60s", "--detect", "2%"),
+        ("--netlist", "nowhere.cir"),
+        ("--samples", "0"),
+        ("--format", "pdf"),
+    ],
+)
+def test_what_has_no_meaning_for_a_network_is_refused_before_any_work(network_folder, monkeypatch, options):
+    monkeypatch.setattr("spu.spice.simulators.ngspice.run", lambda *_, **__: pytest.fail("a level ran"))
+    monkeypatch.setattr("spu.emulator.runs.relaxation.run", lambda *_, **__: pytest.fail("it was simulated"))
+    done = CliRunner().invoke(cli, ["report", str(network_folder), *options])
+    assert done.exit_code == 2 and done.stderr.startswith(("error: ", "Usage: ")), done.stderr
 
 
 def test_command_line_refuses_in_one_line(folder, tmp_path):
@@ -451,7 +633,7 @@ def measured(tmp_path: Path, text: str, width: int) -> tuple[dict, str]:
 
 
 @needs_browser
-@pytest.mark.parametrize("which", ["reported", "spoilt"])
+@pytest.mark.parametrize("which", ["reported", "spoilt", "networked", "imported"])
 def test_browser_on_a_phone(which, request, tmp_path):
     found, console = measured(tmp_path, request.getfixturevalue(which)[1], 390)
     assert console == ""
@@ -469,9 +651,10 @@ def test_browser_would_tell(reported, tmp_path):
 
 
 @needs_browser
-def test_browser_prints(reported, tmp_path):
+@pytest.mark.parametrize("which", ["reported", "networked"])
+def test_browser_prints(which, request, tmp_path):
     page, file = tmp_path / "report.html", tmp_path / "report.pdf"
-    page.write_text(reported[1])
+    page.write_text(request.getfixturevalue(which)[1])
     browse(tmp_path, f"--print-to-pdf={file}", page.as_uri())
     pages = PdfReader(file).pages
     texts = [" ".join(page.extract_text().split()) for page in pages]

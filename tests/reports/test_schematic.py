@@ -5,16 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import schemdraw
+import schemdraw.elements
 from click.testing import CliRunner
 from helpers import frustrated, m_matrix, rlc_pair
 
 import spu
+from spu.base.numbers import engineering
 from spu.circuit.circuit import Subcircuit
 from spu.circuit.elements import Capacitor, CurrentSource, Inductor, NoiseCurrent, Resistor, Transconductor
 from spu.cli import cli
 from spu.device.device import Device
 from spu.device.lower import lower
-from spu.reports.diagram import GROUND, electrical_ports, lay_out
+from spu.reports.diagram import GROUND, _symbol, electrical_ports, lay_out
 from spu.reports.schematic import MOST_CELLS, draw_schematic
 
 LEAKY = Subcircuit(
@@ -45,8 +48,24 @@ SWITCHED = Subcircuit(
 )
 
 
+NETWORK = spu.ThermodynamicNetwork(
+    J2=[1.0, -0.5, 0.3],
+    J3=[0.1, 0.2, 0.0],
+    J4=1.0,
+    input=[2.0, 0.0, -1.0],
+    couplings=[[0.0, 0.5, -0.4], [0.5, 0.0, 0.0], [-0.4, 0.0, 0.0]],
+)
+SINGLE = spu.ThermodynamicNetwork(J2=[1.0, 0.5], J4=1.0, input=[2.0, 0.0])
+NETWORKS = {
+    "rc-conductance": spu.compile_network(NETWORK, "neurons", architecture="rc-conductance").device,
+    "rlc-flux": spu.compile_network(NETWORK, "neurons", architecture="rlc-flux").device,
+    "rc-charge": spu.compile_network(SINGLE, architecture="rc-charge").device,
+}
+
+
 def templates():
     devices = [
+        *NETWORKS.values(),
         rlc_pair(300.0),
         spu.compile(spu.GaussianSampling(precision=frustrated(np.random.default_rng(0), 3))),
         spu.compile(spu.LinearSystem(matrix=m_matrix(np.random.default_rng(0), 3), vector=[1.0, 2.0, 3.0])),
@@ -99,6 +118,7 @@ def written(figure):
 
 
 DEVICES = {
+    **NETWORKS,
     "rlc": rlc_pair(300.0),
     "dual": spu.compile(
         spu.GaussianSampling(precision=frustrated(np.random.default_rng(0), 3) + 2 * np.eye(3)),
@@ -141,6 +161,55 @@ def test_what_is_written():
     device.add_coupler("one", "two", transconductance=(1e-5, -2e-5))
     said = written(draw_schematic(device))
     assert "GAB\n10 µS\n× v(two)" in said and "GBA\n-20 µS\n× v(one)" in said and "10 µS / -20 µS" in said
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_nonlinear_cells_are_drawn_with_all_their_values(name):
+    """Every coefficient of the cell that is drawn, with its unit; those that differ in the graph, too, or else once."""
+    device = NETWORKS[name]
+    cell = device.cells[0]
+    said = written(draw_schematic(device, cell.name))
+    (quantity,) = (key for key in cell.values if key.startswith("polynomial"))
+    letter = {"polynomial_conductance": "p", "polynomial_inductance": "f", "polynomial_capacitance": "q"}[quantity]
+    unit = {"p": "A/V", "f": "A/Wb", "q": "V/C"}[letter]
+    for k, value in enumerate(cell.values[quantity], start=1):
+        power = ["", "²", "³"][k - 1]
+        shown = engineering(value, f"{unit}{power}").replace(" u", " µ")
+        assert said.count(f"{letter}{k} {shown}") == 2, (letter, k, shown)
+    law = {"p": "i = p1 v + p2 v² + p3 v³", "f": "i = f1 φ + f2 φ² + f3 φ³", "q": "v = q1 q + q2 q² + q3 q³"}
+    assert law[letter] in said
+    assert ("Resistors" in said) == (letter != "p")  # where there are none nothing is said of them
+
+
+def test_crossed_inductors_are_drawn_with_their_transformer():
+    device = NETWORKS["rlc-flux"]
+    figure = draw_schematic(device)
+    said = written(figure)
+    value = engineering(device.couplers[0].values["crossed_inductance"], "H")
+    assert f"LX {value}" in said and "sum of its two cells' fluxes" in said and "1 : -1" in said
+    assert len(figure.axes[0].patches) >= 2  # the dots of its coils
+    assert "behind a transformer" not in written(draw_schematic(NETWORKS["rc-conductance"]))
+
+
+def test_symbols_of_nonlinear_elements_are_their_own():
+    """Each is that of the linear element with one stroke more, and none looks like another."""
+    shapes = {}
+    for name, linear in (("rc-conductance", "ResistorIEC"), ("rlc-flux", "Inductor2"), ("rc-charge", "Capacitor")):
+        elements = [e for group in lower(NETWORKS[name]).instances for e in group.subcircuit.elements]
+        element = next(element for element in elements if len(element.parameters) > 1)
+        found, plain = _symbol(element), getattr(schemdraw.elements, linear)()
+        assert len(found.segments) == len(plain.segments) + 1
+        assert [s.path for s in found.segments[:-1]] == [s.path for s in plain.segments]
+        shapes[name] = str(found.segments[0].path)
+    assert len(set(shapes.values())) == 3
+
+
+@pytest.mark.parametrize("name", ["rc-charge"])
+def test_cells_that_nothing_joins_are_in_the_graph(name):
+    graph = draw_schematic(NETWORKS[name]).axes[1]
+    box = graph.get_window_extent()
+    assert {text.get_text().split("\n")[0] for text in graph.texts} == {"x1", "x2"}
+    assert all(box.overlaps(text.get_window_extent()) for text in graph.texts)
 
 
 def test_labels_of_eight_cells_are_apart():

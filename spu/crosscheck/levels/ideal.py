@@ -175,9 +175,15 @@ def coefficients(context: Context) -> Level:
     )
 
 
+COEFFICIENT_WAY = Way(
+    coefficients,
+    compares="the circuit's equation against the network's, coefficient by coefficient",
+    failing="the circuit's equation is not that of the network",
+)
+
 LEVEL = LevelKind(
     "ideal",
-    {"linear": Way(run), "langevin": Way(coefficients)},
+    {"linear": Way(run), "langevin": COEFFICIENT_WAY},
     compares="emulator against the exact answer",
     failing="the device is not the one that was compiled, or answers the problem less well than was promised",
     netlist=False,

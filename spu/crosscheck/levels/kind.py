@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spu.crosscheck.context import Context
 from spu.crosscheck.result import Level
@@ -21,6 +21,8 @@ class Way:
         Compares, and says what it found.
     needs:
         Analyses of the simulator without which it is skipped.
+    compares, failing:
+        In the place of the level's own words, where it looks at something else.
     conclude:
         Of a level that is judged by what others find: gives it anew when all have run, from what it said and what
         they say.
@@ -29,6 +31,8 @@ class Way:
     run: Callable[[Context], Level]
     needs: tuple[type[Analysis], ...] = ()
     conclude: Callable[[Context, Level, Mapping[str, Level]], Level] | None = None
+    compares: str = ""
+    failing: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,13 @@ class LevelKind:
     def way(self, dynamics: Dynamics) -> Way | None:
         """How it looks at a kind of dynamics; None where it has nothing to say."""
         return self.ways if isinstance(self.ways, Way) else self.ways.get(dynamics.name)
+
+    def in_words(self, level: Level, context: Context) -> Level:
+        """An outcome with what was compared, and what it means that it fails."""
+        way = self.way(context.dynamics)
+        compares, failing = (way.compares, way.failing) if way is not None else ("", "")
+        words = (compares or self.compares).format(context.simulator.name)
+        return replace(level, name=self.name, compares=words, failing=failing or self.failing)
 
     def skipped(self, dynamics: Dynamics) -> Level:
         """The outcome where it has nothing to say."""

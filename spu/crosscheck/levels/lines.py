@@ -6,6 +6,7 @@ Lines that are not as the program writes them are named, and judged by what thos
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from spu.base.files import write_text
 from spu.base.process import scratch_folder
 from spu.crosscheck.context import Context
 from spu.crosscheck.decks.changes import Changes, edits, in_problem_units, moving_lines
+from spu.crosscheck.levels.kind import Way
 from spu.crosscheck.result import Level
 from spu.emulator.laws.rest import time_constants
 from spu.spice.deck import read_deck
@@ -37,7 +39,8 @@ def run(context: Context) -> Level:
         write_text(path, netlist(context.device))
         foreign = edits(read_deck(path), context.deck)
     if not foreign:
-        return Level("answer", "pass", "its elements and parameters are those that the program writes for this device")
+        words = "its elements and parameters are those that the program writes for this device"
+        return Level("answer", "pass", words, false_alarm_rate=0.0)
     numbers = {edit.line for edit in foreign if edit.file is None}
     moving = [str(line) for line in moving_lines(context.deck) if line.number in numbers and line.moves]
     named = "; ".join(map(str, foreign[:_NAMED])) + (f"; and {len(foreign) - _NAMED} more" if foreign[_NAMED:] else "")
@@ -45,6 +48,7 @@ def run(context: Context) -> Level:
         "answer",
         "inconclusive",
         f"{WHY}, and these lines are not as the program writes them: {named}",
+        false_alarm_rate=0.0,
         data={"lines": [str(edit) for edit in foreign], "moving": moving},
     )
 
@@ -69,16 +73,7 @@ def conclude(context: Context, level: Level, levels: Mapping[str, Level]) -> Lev
             message += "; they change nothing that levels op, replay and noise see"
     if not context.own or verdict == "fail":
         context.changes = changes(context)
-    return Level(
-        "answer",
-        verdict,
-        message,
-        seconds=level.seconds,
-        exit_status=level.exit_status,
-        false_alarm_rate=level.false_alarm_rate,
-        detects=level.detects,
-        data=level.data,
-    )
+    return replace(level, verdict=verdict, message=message)
 
 
 def changes(context: Context) -> Changes:
@@ -113,3 +108,11 @@ def changes(context: Context) -> Changes:
         mean_error=mean_error,
         covariance_error=covariance_error,
     )
+
+
+WAY = Way(
+    run,
+    conclude=conclude,
+    compares="the netlist's lines against those that the program writes",
+    failing="lines of the netlist are not as the program writes them, and make another circuit than the device",
+)

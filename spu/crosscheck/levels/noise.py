@@ -237,14 +237,20 @@ def _plan(context: Context, recorder: Recorder, expected: MomentTest, started: f
     longest = int(max(min(longest - recorder.burn, expected.longest), PILOT))
     deadline = np.inf
     if context.budget is not None:
-        deadline = started + context.budget - expected.seconds(longest)
-        left = max(deadline - time.perf_counter() - startup, 0.0)
+        deadline = started + context.budget
+        left = max(deadline - expected.seconds(longest) - time.perf_counter() - startup, 0.0)
         wanted = max(int(left * speed * workers) - recorder.burn * workers, PILOT)
     runs = -(-wanted // longest)
     if runs > 1 or wanted > 4 * TRANSIENT_SAMPLES:
         runs = workers * -(-runs // workers)
-    plan = _Plan(-(-wanted // runs), runs, workers, deadline)
-    seen = float(expected.smallest_variance(plan.count, runs, limit).max())
+    # Where the emulator's runs are what is compared with, all runs are as long as these, whatever their number.
+    alike = runs > 1 and np.isfinite(expected.longest)
+    count = longest if alike else -(-wanted // runs)
+    seen = float(expected.smallest_variance(count, runs, limit).max())
+    while alike and context.detect is not None and seen > context.detect and runs * count < MOST_SAMPLES:
+        runs += workers
+        seen = float(expected.smallest_variance(count, runs, limit).max())
+    plan = _Plan(count, runs, workers, deadline)
     seconds = -(-runs // workers) * (startup + (plan.count + recorder.burn) / speed)
     context.progress(
         f"noise: {plan.count * runs} samples in {runs} run{'s' if runs > 1 else ''}, about {seconds:.0f} s of "

@@ -102,9 +102,16 @@ def curves(context: Context) -> Level:
     )
 
 
+CURVES = Way(
+    curves,
+    (DcSweep,),
+    compares="{} transfer curves against where the cells come to rest",
+    failing="the circuit that ngspice ran comes to rest elsewhere than the device",
+)
+
 LEVEL = LevelKind(
     "op",
-    {"linear": Way(run, (OperatingPoint,)), "langevin": Way(curves, (DcSweep,))},
+    {"linear": Way(run, (OperatingPoint,)), "langevin": CURVES},
     compares="{} operating point against the mean",
     failing="the circuit that ngspice ran has another operating point than the device: its mean is off",
 )

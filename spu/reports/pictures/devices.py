@@ -23,15 +23,6 @@ if TYPE_CHECKING:
     from spu.reports.inspection import Look
 
 
-# Kind of coupler: colour, line style. The style carries what the colour says.
-_KINDS: dict[str, tuple[str, Any]] = {
-    "capacitance": ("tab:blue", "solid"),
-    "conductance": ("tab:orange", "dashed"),
-    "inductance": ("tab:green", "dashdot"),
-    "transconductance > 0": ("tab:red", "solid"),
-    "transconductance < 0": ("tab:purple", "dotted"),
-}
-
 _MOST_ON_A_CIRCLE = 12  # cells; more are laid out by springs
 
 
@@ -65,7 +56,7 @@ def _draw_graph(axes: Axes, look: Look, graph: nx.Graph) -> None:
         place = nx.spring_layout(graph, seed=1, iterations=50 if n <= 500 else 10)
     couplers = look.couplers
     strongest = max((coupler.strength for coupler in couplers), default=0.0) or 1.0
-    for kind, (colour, style) in _KINDS.items():
+    for kind, (colour, style) in look.lines.items():
         chosen = [coupler for coupler in couplers if coupler.kind == kind]
         if chosen:
             nx.draw_networkx_edges(
@@ -96,7 +87,7 @@ def _draw_graph(axes: Axes, look: Look, graph: nx.Graph) -> None:
     found = {coupler.kind for coupler in couplers}
     handles = [
         Line2D([], [], color=colour, linestyle=style, linewidth=2, label=kind)
-        for kind, (colour, style) in _KINDS.items()
+        for kind, (colour, style) in look.lines.items()
         if kind in found
     ]
     if any(cell.flipped for cell in look.cells):

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from spu.reports.pictures.figures import MOST_PIXELS, coarsened, common_scale, heat_map, new_figure
+from spu.reports.pictures.figures import MOST_PIXELS, coarsened, common_scale, heat_map, new_figure, one_legend
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from spu.base.arrays import FloatArray
     from spu.emulator.runs.relaxation import NetworkSimulation
     from spu.problems.network import ThermodynamicNetwork
     from spu.studies.activation import Activation
 
 
 _MOST_POTENTIALS = 12
+
+_MOST_HISTOGRAMS = 6
 
 
 def draw_relaxation(run: NetworkSimulation) -> Figure:
@@ -42,6 +46,30 @@ def draw_relaxation(run: NetworkSimulation) -> Figure:
     left.set(xlabel=f"time, {unit}", ylabel="x", title="means, and bands of one standard deviation")
     right.set(xlabel="x", ylabel="density", title=f"at t = {run.times[-1]:.4g}")
     left.legend()
+    return figure
+
+
+def draw_histograms(
+    states: FloatArray, variables: Sequence[str], laws: Mapping[str, tuple[FloatArray, FloatArray]]
+) -> Figure:
+    """Draw histograms of the first units of (m, p), with exact densities (states, densities) where they are known."""
+    chosen = range(min(len(variables), _MOST_HISTOGRAMS))
+    columns = min(3, len(chosen))
+    rows = -(-len(chosen) // columns)
+    figure = new_figure(4.6 * columns, 0.6 + 3.4 * rows)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for k, panel in zip(chosen, axes, strict=False):
+        name = variables[k]
+        panel.hist(states[:, k], bins=40, density=True, color="0.8", label="sampled")
+        if name in laws:
+            x, density = laws[name]
+            panel.plot(x, density, color="black", linewidth=1.3, label="Boltzmann law, exact")
+            seen = x[density > 1e-4 * density.max()]
+            panel.set_xlim(min(seen[0], states[:, k].min()), max(seen[-1], states[:, k].max()))
+        panel.set(xlabel=name, ylabel="density")
+    for panel in axes[len(chosen) :]:
+        panel.axis("off")
+    one_legend(figure, list(axes[: len(chosen)]))
     return figure
 
 
@@ -86,10 +114,12 @@ def draw_potentials(network: ThermodynamicNetwork) -> Figure:
     reach = float(network.extent()[: len(chosen)].max())
     x = np.linspace(-reach, reach, 401)
     styles = ("solid", "dashed", "dashdot", "dotted")
+    lowest = 0.0
     for k in chosen:
         own = ((network.J4[k] * x + network.J3[k]) * x + network.J2[k]) * x + network.bias[k] - network.input[k]
+        lowest = min(lowest, float((x * own / heat).min()))
         axes[0].plot(x, x * own / heat, linestyle=styles[k % 4], label=network.variables[k])
-    axes[0].set_ylim(top=25)
+    axes[0].set_ylim(lowest - 2, 25)
     axes[0].set(xlabel="x", ylabel="V / kT" if network.kT else "V", title="potential of a unit by itself")
     axes[0].legend()
     if coupled:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from spu.base.display import Shown
 from spu.base.errors import UsageError
 from spu.circuit.circuit import Circuit
 from spu.circuit.elements import CurrentSource, VoltageSource
@@ -65,7 +66,7 @@ class InputRow:
 
 
 @dataclass(frozen=True, eq=False)
-class ReadNetlist:
+class ReadNetlist(Shown):
     """A netlist as read.
 
     Attributes
