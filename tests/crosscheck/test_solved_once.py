@@ -7,6 +7,8 @@ import pytest
 
 import spu
 from spu.crosscheck import context
+from spu.crosscheck.levels.power import smallest_change
+from spu.device.lower import lower
 from spu.emulator.laws import law, sensitivity
 from spu.folder import write_folder
 
@@ -59,3 +61,14 @@ def test_all_levels_together_solve_one_law_and_perturb_it_once(tmp_path, counted
     assert spu.check(tmp_path / "device").verdict == "pass"
     # Level answer derives what it reads; equations alike entry by entry have the law that is known.
     assert counted["laws"] <= 2 and counted["perturbations"] == 1 and counted["equations"] == 0
+
+
+def test_the_hardest_of_equals_is_the_first_of_them():
+    """Which of parameters that are seen alike is named does not hang on the last bit."""
+    circuit = lower(rc_with_a_mean().device)
+    of = context.Context(circuit, None, None, None)
+    moved = np.ones(len(of.sensitivities.names))
+    moved[-1] -= 1e-14  # seen worst, by rounding alone
+    assert smallest_change(of, moved, 1e-8)["hardest"] == of.sensitivities.names[0]
+    moved[-1] -= 1e-3
+    assert smallest_change(of, moved, 1e-8)["hardest"] == of.sensitivities.names[-1]

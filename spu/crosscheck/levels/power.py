@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spu.base.arrays import FloatArray
+from spu.base.choice import first_largest
 from spu.emulator.laws.sensitivity import CHANGE
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def smallest_change(context: Context, moved: FloatArray, allowed: float) -> dict
     counts = {"elements": len(seen), "unseen": len(moved) - len(seen)}
     if not len(seen):
         return {"element": None, "element_worst": None, "hardest": None, "element_covariance": None, **counts}
-    worst = int(seen[np.argmax(size[seen])])
+    worst = int(seen[first_largest(size[seen])])
     whole = float(np.linalg.norm(context.law.voltage_covariance))  # zero of readouts that nothing moves
     share = float(np.linalg.norm(context.sensitivities.voltage_covariance[worst])) / (whole or 1.0)
     return {
