@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 import scipy.linalg as la
 import scipy.sparse as sp
@@ -11,7 +13,10 @@ from spu.base.sparse import row_numbers, with_data
 
 
 def kullback_leibler(
-    mean: FloatArray, covariance: FloatArray, target_mean: FloatArray, target_covariance: FloatArray
+    mean: Annotated[FloatArray, "n"],
+    covariance: Annotated[FloatArray, "n n"],
+    target_mean: Annotated[FloatArray, "n"],
+    target_covariance: Annotated[FloatArray, "n n"],
 ) -> float:
     """Kullback-Leibler divergence of a Gaussian to a target, in nats: what is lost by taking it for the target.
 
@@ -22,14 +27,24 @@ def kullback_leibler(
     Parameters
     ----------
     mean, covariance:
-        (n,) and (n, n).
+        Of the one.
     target_mean, target_covariance:
-        (n,) and (n, n), positive definite.
+        Of the other, whose covariance is positive definite.
 
     Returns
     -------
     float
         0 or more; infinite where ``covariance`` is singular.
+
+    Examples
+    --------
+    One variance twice as large as it should be costs ``(1 - log 2) / 2``:
+
+    >>> import numpy as np
+    >>> import spu
+    >>> found, target = np.diag([2.0, 1.0]), np.eye(2)
+    >>> round(spu.kullback_leibler(np.zeros(2), found, np.zeros(2), target), 6)
+    0.153426
     """
     size = 1.0 / np.sqrt(np.diagonal(target_covariance))
     target = target_covariance * np.outer(size, size)

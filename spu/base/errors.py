@@ -35,6 +35,15 @@ class SpuError(Exception):
     exit_status:
         The exit status of the command line: 2 for bad input and whatever cannot
         be realized, 3 for a missing ngspice, 70 for an error of our own.
+
+    Examples
+    --------
+    >>> import spu
+    >>> try:
+    ...     spu.compile([[1.0, 2.0], [2.0, 1.0]])
+    ... except spu.SpuError as error:
+    ...     print(error.kind, error.exit_status, str(error).split(":")[0])
+    input 2 the precision is not positive definite
     """
 
     kind = "error"
@@ -57,7 +66,17 @@ class SpuError(Exception):
 
 
 class InputError(SpuError):
-    """A file, an option or an argument that is not what it should be."""
+    """A file, an option or an argument that is not what it should be.
+
+    Examples
+    --------
+    >>> import spu
+    >>> try:
+    ...     spu.GaussianSampling()
+    ... except spu.InputError as error:
+    ...     print(error)
+    give exactly one of precision and covariance, not neither
+    """
 
     kind = "input"
 
@@ -119,6 +138,18 @@ class Unrealizable(SpuError):
     details:
         Numbers behind the reason, JSON-able (for instance ``rho``, or the element, its
         value and its range).
+
+    Examples
+    --------
+    >>> import spu
+    >>> matrix = [[1.0, 0.99], [0.99, 1.0]]
+    >>> try:
+    ...     spu.compile(matrix, "spu8")
+    ... except spu.Unrealizable as error:
+    ...     print(error.reason.split(":")[0])
+    hardware spu8 cannot hold this problem, not as rlc-capacitive
+    >>> spu.compile(matrix, "ideal").architecture
+    'rlc-capacitive'
     """
 
     kind = "unrealizable"
@@ -131,7 +162,19 @@ class Unrealizable(SpuError):
 
 
 class CircuitError(SpuError):
-    """A circuit that has no stationary law, or none that can be computed; ``nodes`` names the culprits."""
+    """A circuit that has no stationary law, or none that can be computed; ``nodes`` names the culprits.
+
+    Examples
+    --------
+    >>> import spu
+    >>> device = spu.Device()
+    >>> device.add_cell("a", capacitance=1e-9, noise=4e-20)
+    >>> try:
+    ...     spu.predict(device)
+    ... except spu.CircuitError as error:
+    ...     print(error.nodes, error.message.split(",")[0])
+    ('a',) noise drives the charge of a
+    """
 
     kind = "circuit"
 
@@ -141,13 +184,47 @@ class CircuitError(SpuError):
 
 
 class DeckError(SpuError):
-    """A SPICE deck that ngspice does not take, or that lacks what the check needs."""
+    """A SPICE deck that ngspice does not take, or that lacks what the check needs.
+
+    Examples
+    --------
+    >>> import spu
+    >>> from pathlib import Path
+    >>> _ = Path("typing_error.cir").write_text('''a low pass
+    ... r1 in out 1kk
+    ... c1 out 0 1n
+    ... .end
+    ... ''')
+    >>> try:
+    ...     spu.read_netlist("typing_error.cir", probes=["out"])
+    ... except spu.DeckError as error:
+    ...     print(error.line, error.message.split(" is ")[0])
+    2 r1: '1kk': 'kk'
+    """
 
     kind = "deck"
 
 
 class NonlinearNetlist(DeckError):
-    """A deck with parts that are not linear, lumped elements: for ngspice alone; the place is that of the first."""
+    """A deck with parts that are not linear, lumped elements: for ngspice alone; the place is that of the first.
+
+    Examples
+    --------
+    >>> import spu
+    >>> from pathlib import Path
+    >>> _ = Path("clipper.cir").write_text('''a clipper
+    ... r1 out 0 1k
+    ... c1 out 0 1n
+    ... d1 out 0 dio
+    ... .model dio d
+    ... .end
+    ... ''')
+    >>> try:
+    ...     spu.read_netlist("clipper.cir", probes=["out"])
+    ... except spu.NonlinearNetlist as error:
+    ...     print(error.line, error.message.split(":")[0])
+    4 d1 is a diode
+    """
 
     kind = "nonlinear"
 

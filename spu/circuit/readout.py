@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -29,11 +29,18 @@ class Readout:
         units per volt. Polarity and scaling are its entries.
     offset:
         (p,), problem units.
+
+    Examples
+    --------
+    >>> import spu
+    >>> device = spu.compile([[2.0, -0.5], [-0.5, 1.0]])
+    >>> device.readout.variables, device.readout.matrix.shape
+    (('x1', 'x2'), (2, 2))
     """
 
     variables: tuple[str, ...]
-    matrix: sp.csr_array
-    offset: FloatArray
+    matrix: Annotated[sp.csr_array, "p n"]
+    offset: Annotated[FloatArray, "p"]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "matrix", canonical(self.matrix))

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 from spu.base.errors import InputError
 from spu.base.names import shorten
@@ -68,7 +68,7 @@ def passes_of(problem: Problem) -> type[Passes[Any, Any]]:
 
 
 def compile_problem(
-    problem: Any,
+    problem: Problem | str | Path | Annotated[Any, "n n"],
     hardware: str | Path | Hardware | None = None,
     *,
     architecture: str | None = None,
@@ -113,6 +113,15 @@ def compile_problem(
         If there is no such problem, hardware, architecture, rounding or detail, or a number is not as said above.
     OptionError
         For an option without meaning for the problem, before any work.
+
+    Examples
+    --------
+    >>> import spu
+    >>> made = spu.compile_problem(spu.MatrixInverse([[2.0, 0.5], [0.5, 1.0]]), "ideal")
+    >>> made.architecture, made.realizability, made.flipped
+    ('rlc-capacitive', 'm-matrix-after-polarity', 1)
+    >>> made.prediction.relative_error < 1e-9
+    True
     """
     posed = pose(problem)
     passes = passes_of(posed.problem)
@@ -153,6 +162,14 @@ def compile_network(
     ------
     Unrealizable, InputError
         As `compile_problem`.
+
+    Examples
+    --------
+    >>> import spu
+    >>> network = spu.ThermodynamicNetwork(J2=1.0, J4=1.0, input=[0.5, -0.5], couplings=[[0.0, 0.2], [0.2, 0.0]])
+    >>> made = spu.compile_network(network)
+    >>> made.architecture, made.equation.coordinate, made.network.n
+    ('rc-conductance', 'voltage', 2)
     """
     made = compile_problem(network, hardware, architecture=architecture, speedup=speedup)
     if not isinstance(made, NetworkCompilation):
@@ -161,7 +178,7 @@ def compile_network(
 
 
 def compile(
-    problem: Any,
+    problem: Problem | str | Path | Annotated[Any, "n n"],
     hardware: str | Path | Hardware | None = None,
     *,
     architecture: str | None = None,
@@ -173,6 +190,8 @@ def compile(
 ) -> Device:
     """Realize a problem on hardware: `compile_problem`, whose ``device`` this returns.
 
+    Examples
+    --------
     >>> import spu
     >>> spu.compile([[2.0, -0.5], [-0.5, 1.0]]).architecture
     'rlc-capacitive'

@@ -56,6 +56,18 @@ class Compilation(Shown, ABC):
         Its name, and why this one.
     warnings:
         What is legitimate but should be known.
+
+    Examples
+    --------
+    >>> import spu
+    >>> made = spu.compile_problem([[2.0, -0.5], [-0.5, 1.0]])
+    >>> for label, text in made.facts()[:3]:
+    ...     print(f"{label}: {text}")
+    problem: sample a Gaussian, 2 variables
+    condition: 2.78
+    hardware: ideal, 0 K
+    >>> [each.name for each in made.explain()]
+    ['polarity', 'scaling', 'architecture', 'fit', 'device']
     """
 
     verbs: ClassVar[tuple[str, ...]] = ("check", "predict", "simulate", "inspect")

@@ -76,6 +76,18 @@ class EmbeddingOptions:
     ------
     InputError
         For an unknown correction, or a strength or seed that is none.
+
+    Examples
+    --------
+    Three variables that are all coupled, on a square of four cells, of which only neighbours are:
+
+    >>> import spu
+    >>> from dataclasses import replace
+    >>> square = replace(spu.load_hardware("ideal"), wiring="grid 2x2")
+    >>> triangle = [[2.0, -0.5, -0.5], [-0.5, 2.0, -0.5], [-0.5, -0.5, 2.0]]
+    >>> made = spu.compile_problem(triangle, square, embedding=spu.EmbeddingOptions(strength=20.0))
+    >>> made.embedding.cells, made.embedding.longest_chain
+    (4, 2)
     """
 
     strength: float | None = None

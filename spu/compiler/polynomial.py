@@ -34,6 +34,13 @@ class NetworkCompilation(Compilation):
         Of time, coordinate and energy.
     equation:
         The device's own equation, derived from its elements.
+
+    Examples
+    --------
+    >>> import spu
+    >>> made = spu.compile_network(spu.ThermodynamicNetwork(J2=-1.0, J4=1.0, units=3))
+    >>> made.device.cell_names, made.prediction.coordinate
+    (['x1', 'x2', 'x3'], 'voltage')
     """
 
     verbs = ("simulate", "predict", "check", "inspect")

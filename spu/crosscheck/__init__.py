@@ -85,6 +85,13 @@ def check(
     UsageError
         For a level or a simulator that does not exist; for an edited netlist of an ensemble, which has one
         for each programming; for a simulator that reads another dialect than ngspice's; for a bare circuit.
+
+    Examples
+    --------
+    >>> import spu
+    >>> device = spu.compile([[2.0, -0.5], [-0.5, 1.0]])
+    >>> spu.check(device, levels=["ideal", "ac"]).verdict
+    'pass'
     """
     chosen = _chosen(levels, netlist is not None and accuracy is not None)
     simulator = find_simulator(simulator)

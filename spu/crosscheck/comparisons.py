@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from spu.base.arrays import FloatArray
 from spu.crosscheck.context import Context
+from spu.crosscheck.decks.changes import SCATTERS
 from spu.crosscheck.levels import operating_point
 from spu.crosscheck.levels.ideal import CONSISTENCY
 from spu.crosscheck.result import Corner, Level
@@ -90,7 +91,7 @@ def comparisons(context: Context, levels: dict[str, Level], problem: Problem | N
     def vector(volts: FloatArray) -> FloatArray:
         return np.asarray(T @ volts)
 
-    parts = _from_ideal(problem, context.compiled, emulated, levels.get("ideal"))
+    parts, silent = _from_ideal(problem, context.compiled, emulated, levels.get("ideal")), False
     noise = float(np.sqrt(np.trace(emulated["covariance"])))
     if "ac" in context.covariances:
         difference = matrix(context.covariances["ac"]) - emulated["covariance"]
@@ -127,7 +128,10 @@ def comparisons(context: Context, levels: dict[str, Level], problem: Problem | N
             float(np.sqrt((weight @ transient.mean_variance).sum())),
             within=passed,
         )
-    return _rows(parts, problem, emulated)
+        # A mean that is itself an average over runs, and no more than these scatter, is none to measure by.
+        own = context.dynamics.moments() is None
+        silent = own and float(np.linalg.norm(emulated["mean"])) <= SCATTERS * parts["mean", sampled].scatter
+    return _rows(parts, problem, emulated, silent)
 
 
 def ensemble_comparisons(
@@ -177,7 +181,10 @@ def _from_ideal(
 
 
 def _rows(
-    parts: dict[tuple[str, str], _Part], problem: Problem | None, emulated: dict[str, FloatArray]
+    parts: dict[tuple[str, str], _Part],
+    problem: Problem | None,
+    emulated: dict[str, FloatArray],
+    silent: bool = False,
 ) -> tuple[Corner, ...]:
     noise = float(np.sqrt(np.trace(emulated["covariance"])))
     first = "covariance" if problem is None else problem.kind.answer.moment
@@ -185,6 +192,8 @@ def _rows(
     found: list[Corner] = []
     for quantity in quantities:
         size = float(np.linalg.norm(emulated[quantity])) or noise
+        if silent and quantity == "mean":
+            size = noise
         near, ideal_size = parts.get((quantity, "emulator")), 0.0
         if near is not None:
             ideal_size = float(np.linalg.norm(emulated[quantity] - near.difference)) or noise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
@@ -139,12 +139,21 @@ class Check(Result):
         Of a few telling cells, by emulator and ngspice; of an ensemble those of the first programming.
     simulator:
         What ran the netlist. Where it is another, its name stands for ``ngspice`` in the names above.
+
+    Examples
+    --------
+    >>> import spu
+    >>> found = spu.check(spu.compile([[2.0, -0.5], [-0.5, 1.0]]), levels=["ideal", "ac"])
+    >>> [(name, level.verdict) for name, level in found.levels.items()]
+    [('ideal', 'pass'), ('ac', 'pass')]
+    >>> sorted(found.covariances)
+    ['emulator', 'ideal', 'ngspice']
     """
 
     levels: dict[str, Level]
     variables: tuple[str, ...]
-    means: dict[str, FloatArray]
-    covariances: dict[str, FloatArray]
+    means: dict[str, Annotated[FloatArray, "p"]]
+    covariances: dict[str, Annotated[FloatArray, "p p"]]
     notes: tuple[str, ...] = ()
     comparisons: tuple[Corner, ...] = ()
     changes: Changes | None = None

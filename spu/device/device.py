@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import numpy as np
 import scipy.sparse as sp
@@ -48,7 +48,16 @@ Values = Mapping[str, "float | Sequence[float]"]
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell as a value: its name and ``{quantity: value}`` in SI units (see `spu.device.quantities.CELL_PARTS`)."""
+    """One cell as a value: its name and ``{quantity: value}`` in SI units (see `spu.device.quantities.CELL_PARTS`).
+
+    Examples
+    --------
+    >>> import spu
+    >>> device = spu.Device()
+    >>> device.add_cell("a", capacitance=1e-9, conductance=1e-3)
+    >>> device.cells
+    [Cell(name='a', values={'capacitance': 1e-09, 'conductance': 0.001})]
+    """
 
     name: str
     values: dict[str, float]
@@ -59,6 +68,16 @@ class Coupler:
     """One coupler: its end points and ``{quantity: value}`` in SI units (see `spu.device.quantities.COUPLER_PARTS`).
 
     One number where both directions are equal, else ``(g_ab, g_ba)``.
+
+    Examples
+    --------
+    >>> import spu
+    >>> device = spu.Device()
+    >>> for name in ("a", "b"):
+    ...     device.add_cell(name, capacitance=1e-9, conductance=1e-3)
+    >>> device.add_coupler("a", "b", capacitance=1e-10, transconductance=(1e-4, -1e-4))
+    >>> device.couplers
+    [Coupler(a='a', b='b', values={'capacitance': 1e-10, 'transconductance': (0.0001, -0.0001)})]
     """
 
     a: str
@@ -81,10 +100,13 @@ class Device(Shown):
 
     Examples
     --------
-    >>> device = Device()
+    >>> import spu
+    >>> device = spu.Device()
     >>> device.add_cell("a", capacitance=1e-9, conductance=1e-3, inductance=1e-5, noise=4e-20)
     >>> device.add_cell("b", capacitance=1e-9, conductance=1e-3, inductance=1e-5, noise=4e-20)
     >>> device.add_coupler("a", "b", capacitance=2e-10)
+    >>> spu.predict(device).covariance.shape
+    (2, 2)
     """
 
     temperature: float = ROOM_TEMPERATURE
@@ -182,9 +204,9 @@ class Device(Shown):
     def from_arrays(
         cls,
         names: Sequence[str],
-        cells: Mapping[str, ArrayLike],
-        ends: ArrayLike,
-        couplers: Mapping[str, ArrayLike],
+        cells: Mapping[str, Annotated[ArrayLike, "n"]],
+        ends: Annotated[ArrayLike, "m 2"],
+        couplers: Mapping[str, Annotated[ArrayLike, "m"]],
         *,
         temperature: float = ROOM_TEMPERATURE,
         readout: Readout | None = None,
@@ -253,7 +275,10 @@ class Device(Shown):
         return Readout(tuple(self.cell_names), canonical(sp.eye_array(n)), np.zeros(n))
 
     def set_readout(
-        self, matrix: ArrayLike | sp.sparray, offset: ArrayLike = 0.0, variables: Sequence[str] | None = None
+        self,
+        matrix: Annotated[ArrayLike | sp.sparray, "p n"],
+        offset: float | Annotated[ArrayLike, "p"] = 0.0,
+        variables: Sequence[str] | None = None,
     ) -> None:
         """Read ``x = matrix @ v + offset``: ``matrix`` (p, n) in problem units per volt, ``offset`` (p,)."""
         names = self.cell_names if variables is None else variables
@@ -315,8 +340,8 @@ class Device(Shown):
         self,
         cell: Mapping[str, Bank],
         coupler: Mapping[str, Bank],
-        cell_codes: Mapping[str, IntArray],
-        coupler_codes: Mapping[str, IntArray],
+        cell_codes: Mapping[str, Annotated[IntArray, "n"]],
+        coupler_codes: Mapping[str, Annotated[IntArray, "m"]],
     ) -> None:
         """Quantise: banks by quantity and codes by key; values become those of the codes."""
         self.cell_columns.banks, self.coupler_columns.banks = dict(cell), dict(coupler)

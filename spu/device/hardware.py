@@ -227,6 +227,16 @@ class Hardware:
     ------
     InputError
         If a value has the wrong type, sign or order, or a nominal value is missing.
+
+    Examples
+    --------
+    >>> import spu
+    >>> from dataclasses import replace
+    >>> bench = replace(spu.load_hardware("ideal"), name="bench", temperature=300.0, max_cells=2)
+    >>> spu.compile([[2.0, -0.5], [-0.5, 1.0]], bench).temperature
+    300.0
+    >>> bench.cell["capacitance"].nominal
+    1e-09
     """
 
     name: str

@@ -84,6 +84,13 @@ def load_hardware(name_or_path: str | Path | Hardware) -> Hardware:
     ------
     InputError
         If there is neither such a preset nor such a file, or the file is not valid.
+
+    Examples
+    --------
+    >>> import spu
+    >>> hardware = spu.load_hardware("spu8")
+    >>> hardware.max_cells, hardware.architectures, hardware.cell["capacitance"].bank.bits
+    (8, ('rlc-capacitive',), 8)
     """
     if isinstance(name_or_path, Hardware):
         return name_or_path

@@ -60,6 +60,15 @@ class Detail:
     InputError
         For an unknown key, a value that is not positive and finite, switches without on-resistance, or an
         off-resistance that is not between the on-resistance and `OPEN`.
+
+    Examples
+    --------
+    >>> import spu
+    >>> detail = spu.Detail(node={"capacitance": 1e-11}, switch={"on_resistance": 1.0})
+    >>> detail.effects
+    ('switch.on_resistance', 'node.capacitance')
+    >>> detail.only(["node"]).to_dict()
+    {'node': {'capacitance': 1e-11}}
     """
 
     switch: Mapping[str, float] = field(default_factory=dict)

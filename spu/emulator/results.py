@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -41,11 +41,11 @@ class CommonMode:
     """
 
     variables: tuple[str, ...]
-    cells: IntArray
-    variance: FloatArray
-    differential_variance: FloatArray
-    mean: FloatArray
-    differential_mean: FloatArray
+    cells: Annotated[IntArray, "k 2"]
+    variance: Annotated[FloatArray, "k"]
+    differential_variance: Annotated[FloatArray, "k"]
+    mean: Annotated[FloatArray, "k"]
+    differential_mean: Annotated[FloatArray, "k"]
 
     @property
     def loudest(self) -> float:
@@ -129,12 +129,12 @@ class Statistics(Result):
 
     variables: tuple[str, ...]
     cells: tuple[str, ...]
-    mean: FloatArray
-    covariance: Matrix
-    voltage_mean: FloatArray
-    voltage_covariance: Matrix
-    target_mean: FloatArray | None
-    target_covariance: Matrix | None
+    mean: Annotated[FloatArray, "p"]
+    covariance: Annotated[Matrix, "p p"]
+    voltage_mean: Annotated[FloatArray, "n"]
+    voltage_covariance: Annotated[Matrix, "n n"]
+    target_mean: Annotated[FloatArray, "p"] | None
+    target_covariance: Annotated[Matrix, "p p"] | None
     covariance_relative_error: float | None
     mean_relative_error: float | None
     relative_error: float | None

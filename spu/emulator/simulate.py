@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -36,10 +36,10 @@ def simulate(
     threads: int | None = None,
     method: str | None = None,
     step: float | None = None,
-    times: ArrayLike | None = None,
+    times: float | Annotated[ArrayLike, "k"] | None = None,
     scheme: str | None = None,
-    start: ArrayLike | str | None = None,
-    inputs: tuple[ArrayLike, ArrayLike] | str | Path | None = None,
+    start: float | Annotated[ArrayLike, "p"] | Annotated[ArrayLike, "trajectories p"] | str | None = None,
+    inputs: tuple[Annotated[ArrayLike, "m"], Annotated[ArrayLike, "m p"]] | str | Path | None = None,
     heat: bool = False,
     coarse: int | None = None,
     problem: Problem | None = None,
@@ -136,6 +136,21 @@ def simulate(
     Notes
     -----
     An interrupt (ctrl-C) ends the run early; the result then says ``complete=False``.
+
+    Examples
+    --------
+    >>> import spu
+    >>> device = spu.compile([[2.0, -0.5], [-0.5, 1.0]])
+    >>> run = spu.simulate(device, samples=10_000, seed=1)
+    >>> bool((abs(run.covariance - run.target_covariance) < 7 * run.covariance_error).all())
+    True
+
+    Of nonlinear cells the readouts are those at the times wanted:
+
+    >>> neurons = spu.compile(spu.ThermodynamicNetwork(J2=-1.0, J4=1.0, units=2))
+    >>> run = spu.simulate(neurons, times=[0.1, 1.0, 5.0], trajectories=100)
+    >>> run.readouts.shape
+    (100, 3, 2)
     """
     meant = subject_of(subject)
     found = [dynamics(circuit) for circuit in circuits(meant)]
@@ -248,19 +263,28 @@ SIMULATED: dict[str, Callable[..., Simulation | NetworkSimulation]] = {
 def simulate_network(
     subject: Subject,
     *,
-    times: ArrayLike | None = None,
+    times: float | Annotated[ArrayLike, "k"] | None = None,
     trajectories: int = TRAJECTORIES,
     step: float | None = None,
     scheme: str | None = None,
-    start: ArrayLike | str = 0.0,
-    inputs: tuple[ArrayLike, ArrayLike] | str | Path | None = None,
+    start: float | Annotated[ArrayLike, "p"] | Annotated[ArrayLike, "trajectories p"] | str = 0.0,
+    inputs: tuple[Annotated[ArrayLike, "m"], Annotated[ArrayLike, "m p"]] | str | Path | None = None,
     heat: bool = False,
     seed: Seed = 0,
     coarse: int = 1,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> NetworkSimulation:
-    """`simulate`, along trajectories of the Langevin equation also where the circuit is linear."""
+    """`simulate`, along trajectories of the Langevin equation also where the circuit is linear.
+
+    Examples
+    --------
+    >>> import spu
+    >>> device = spu.compile([[2.0, -0.5], [-0.5, 1.0]], architecture="rc-transconductor")
+    >>> run = spu.simulate_network(device, times=[1e-6, 1e-5], trajectories=100, start=[1.0, -1.0])
+    >>> run.scheme, run.mean.shape, run.complete
+    ('heun', (2, 2), True)
+    """
     return simulate_langevin(
         langevin_of(circuits(subject)[0]),
         times=times,

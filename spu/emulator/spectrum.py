@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,7 +19,7 @@ __all__ = ["noise_densities", "spectrum"]
 
 def spectrum(
     subject: Subject,
-    frequencies: ArrayLike | None = None,
+    frequencies: float | Annotated[ArrayLike, "f"] | None = None,
     *,
     variables: Sequence[str] | None = None,
 ) -> Spectrum:
@@ -43,6 +44,17 @@ def spectrum(
         If the network is too large for its modes to be known.
     InternalError
         If a density over the chosen frequencies does not integrate to the variance.
+
+    Examples
+    --------
+    An RC cell has the density 4kTR at low frequencies, and half of it at 1/(2 pi RC):
+
+    >>> import spu
+    >>> device = spu.Device(temperature=300.0)
+    >>> device.add_cell("out", capacitance=1e-9, conductance=1e-3)
+    >>> found = spu.spectrum(device, [0.0, 159154.94])
+    >>> [f"{density:.3e} V^2/Hz" for density in found.density[:, 0, 0].real]
+    ['1.657e-17 V^2/Hz', '8.284e-18 V^2/Hz']
     """
     laws = tuple(each.dense for each in all_linear(subject, "there are no spectra"))
     names = tuple(laws[0].sde.readout.variables)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 from spu.base.errors import InputError
 from spu.base.files import check_file, parse_toml, read_toml
@@ -98,7 +98,7 @@ def load_problem(
     *,
     task: str | None = None,
     covariance: bool = False,
-    vector: Any = None,
+    vector: Annotated[Any, "n"] | str | Path | None = None,
     variables: Iterable[str] | None = None,
 ) -> tuple[Problem, str | None]:
     """Read a problem from a file; arguments override what the file says.
@@ -136,6 +136,18 @@ def load_problem(
     InputError
         If a file cannot be read or does not hold a valid problem, whatever its bytes; the
         error names the file and, where known, the line.
+
+    Examples
+    --------
+    >>> import spu
+    >>> from pathlib import Path
+    >>> _ = Path("precision.csv").write_text('''left, right
+    ... 2.0, -0.5
+    ... -0.5, 1.0
+    ... ''')
+    >>> problem, hardware = spu.load_problem("precision.csv")
+    >>> problem.variables, problem.task, hardware
+    (('left', 'right'), 'gaussian', None)
     """
     found = read_problem(path, task=task, covariance=covariance, vector=vector, variables=variables)
     return found.problem, found.hardware

@@ -16,14 +16,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from spu.base.arrays import FloatArray
+from spu.base.arrays import FloatArray, IntArray
 from spu.base.errors import InputError
 from spu.base.labels import take_names
 from spu.base.names import check_names, shorten, suggest
@@ -90,14 +90,28 @@ class ThermodynamicNetwork(Problem):
     J2, J3, J4, input, bias : (n,) ndarray
     couplings : (n, n) ndarray
         Read-only, as all arrays.
+
+    Examples
+    --------
+    Two neurons that want the same sign, the first pulled upwards:
+
+    >>> import spu
+    >>> network = spu.ThermodynamicNetwork(J2=-1.0, J4=1.0, input=[0.5, 0.0], couplings=[[0.0, -0.4], [-0.4, 0.0]])
+    >>> network.n, network.reciprocal
+    (2, True)
+    >>> mean, covariance = network.moments()
+    >>> mean.round(3), covariance.shape
+    (array([0.259, 0.053]), (2, 2))
+    >>> network.force([0.5, 0.5]).round(3)
+    array([1.2, 0.7])
     """
 
-    J2: FloatArray
-    J3: FloatArray
-    J4: FloatArray
-    input: FloatArray
-    bias: FloatArray
-    couplings: FloatArray
+    J2: Annotated[FloatArray, "n"]
+    J3: Annotated[FloatArray, "n"]
+    J4: Annotated[FloatArray, "n"]
+    input: Annotated[FloatArray, "n"]
+    bias: Annotated[FloatArray, "n"]
+    couplings: Annotated[FloatArray, "n n"]
     kT: float
     mobility: float
     reciprocal: bool
@@ -107,13 +121,13 @@ class ThermodynamicNetwork(Problem):
 
     def __init__(
         self,
-        J2: ArrayLike = 1.0,
-        J3: ArrayLike = 0.0,
-        J4: ArrayLike = 1.0,
+        J2: float | Annotated[ArrayLike, "n"] = 1.0,
+        J3: float | Annotated[ArrayLike, "n"] = 0.0,
+        J4: float | Annotated[ArrayLike, "n"] = 1.0,
         *,
-        input: ArrayLike = 0.0,
-        bias: ArrayLike = 0.0,
-        couplings: Any = None,
+        input: float | Annotated[ArrayLike, "n"] = 0.0,
+        bias: float | Annotated[ArrayLike, "n"] = 0.0,
+        couplings: Annotated[Any, "n n"] | None = None,
         kT: float = 1.0,
         mobility: float = 1.0,
         units: int | None = None,
@@ -197,7 +211,9 @@ class ThermodynamicNetwork(Problem):
 
     # Forces and energies
 
-    def energy(self, x: ArrayLike, input: ArrayLike | None = None) -> FloatArray:
+    def energy(
+        self, x: Annotated[ArrayLike, "*s n"], input: Annotated[ArrayLike, "... n"] | None = None
+    ) -> Annotated[FloatArray, "*s"]:
         """V of states (..., n), in problem units (of kT); ``input`` (..., n) replaces the network's own.
 
         Raises
@@ -212,14 +228,16 @@ class ThermodynamicNetwork(Problem):
         own = ((self.J4 * x + self.J3) * x + self.J2) * x + field
         return np.asarray((x * own).sum(axis=-1) + 0.5 * ((x @ self.couplings) * x).sum(axis=-1))
 
-    def force(self, x: ArrayLike, input: ArrayLike | None = None) -> FloatArray:
+    def force(
+        self, x: Annotated[ArrayLike, "*s n"], input: Annotated[ArrayLike, "... n"] | None = None
+    ) -> Annotated[FloatArray, "*s n"]:
         """``-dV/dx`` of states (..., n), in problem units."""
         x = np.asarray(x, dtype=np.float64)
         field = self.bias - (self.input if input is None else np.asarray(input, dtype=np.float64))
         own = ((4 * self.J4 * x + 3 * self.J3) * x + 2 * self.J2) * x + field
         return np.asarray(-own - x @ self.couplings.T)
 
-    def stiffness(self, x: ArrayLike) -> FloatArray:
+    def stiffness(self, x: Annotated[ArrayLike, "n"]) -> Annotated[FloatArray, "n n"]:
         """Second derivatives of V at one state (n,): (n, n)."""
         x = np.asarray(x, dtype=np.float64)
         return np.asarray(self.couplings + np.diag((12 * self.J4 * x + 6 * self.J3) * x + 2 * self.J2))
@@ -238,11 +256,11 @@ class ThermodynamicNetwork(Problem):
             raise InputError(f"the speedup is {factor!r}: it must be positive")
         return self._with(**{key: factor * getattr(self, key) for key in (*_VECTORS, "couplings", "kT")})
 
-    def with_input(self, input: ArrayLike) -> ThermodynamicNetwork:
+    def with_input(self, input: float | Annotated[ArrayLike, "n"]) -> ThermodynamicNetwork:
         """The same network at other inputs, (n,) or scalar."""
         return self._with(input=input)
 
-    def with_bias(self, bias: ArrayLike) -> ThermodynamicNetwork:
+    def with_bias(self, bias: float | Annotated[ArrayLike, "n"]) -> ThermodynamicNetwork:
         """The same forces with another share of bias, (n,) or scalar: the input moves along."""
         return self._with(bias=bias, input=self.input - self.bias + np.asarray(bias, dtype=np.float64))
 
@@ -250,7 +268,7 @@ class ThermodynamicNetwork(Problem):
         keys = (*_VECTORS, "couplings", *_SCALARS, "reciprocal", "variables")
         return ThermodynamicNetwork(**{**{key: getattr(self, key) for key in keys}, **changes})
 
-    def extent(self) -> FloatArray:
+    def extent(self) -> Annotated[FloatArray, "n"]:
         """(n,) an estimate of how far out each unit is found: up to some thirty kT above the bottom of V."""
         return _size_of(self)
 
@@ -262,11 +280,11 @@ class ThermodynamicNetwork(Problem):
         return [np.flatnonzero(labels == k) for k in range(count)]
 
     @property
-    def groups(self) -> list[NDArray[np.int64]]:
+    def groups(self) -> list[Annotated[IntArray, "_"]]:
         """Units that are coupled to one another, directly or through others."""
         return self._components
 
-    def law(self, group: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
+    def law(self, group: Annotated[IntArray, "d"]) -> tuple[Annotated[FloatArray, "m d"], Annotated[FloatArray, "m"]]:
         """States (m, d) and weights (m,), which add up to 1, whose averages are those of one of `groups`.
 
         Raises
@@ -294,7 +312,7 @@ class ThermodynamicNetwork(Problem):
         largest = max(len(each) for each in self._components)
         return self.reciprocal and (self.quadratic or largest <= MOST_TOGETHER)
 
-    def moments(self) -> tuple[FloatArray, FloatArray]:
+    def moments(self) -> tuple[Annotated[FloatArray, "n"], Annotated[FloatArray, "n n"]]:
         """Stationary mean (n,) and covariance (n, n), exact.
 
         By quadrature over each group of at most `MOST_TOGETHER` coupled units, and in closed form
@@ -318,11 +336,11 @@ class ThermodynamicNetwork(Problem):
             covariance[np.ix_(group, group)] = (deviation * weights[:, None]).T @ deviation
         return mean, covariance
 
-    def exact_moments(self) -> tuple[FloatArray, FloatArray] | None:
+    def exact_moments(self) -> tuple[Annotated[FloatArray, "n"], Annotated[FloatArray, "n n"]] | None:
         """`moments`; None where they are not known."""
         return self.moments() if self.solvable else None
 
-    def central_moments(self, order: int = 4) -> FloatArray:
+    def central_moments(self, order: int = 4) -> Annotated[FloatArray, "orders n"]:
         """Stationary central moments of each unit, orders 2 to ``order``: (order - 1, n). As `moments`."""
         found = np.zeros((order - 1, self.n))
         mean, covariance = self.moments()
@@ -351,7 +369,7 @@ class ThermodynamicNetwork(Problem):
             return lowest + 0.5 * self.kT * float(np.linalg.slogdet(form / (2 * np.pi * self.kT))[1])
         return sum(self._quadrature(group)[2] for group in self._components)
 
-    def quantiles(self, probabilities: FloatArray) -> FloatArray:
+    def quantiles(self, probabilities: Annotated[FloatArray, "m n"]) -> Annotated[FloatArray, "m n"]:
         """States (m, n) of the stationary law from uniform numbers (m, n) between 0 and 1.
 
         Of a unit that is coupled to none, the inverse of its distribution function; of coupled quadratic

@@ -46,6 +46,21 @@ def load_network(path: str | Path) -> NetworkFile:
     ------
     InputError
         If the file cannot be read or does not hold a valid network, with the line where known.
+
+    Examples
+    --------
+    >>> import spu
+    >>> from pathlib import Path
+    >>> _ = Path("pair.toml").write_text('''
+    ... task = "network"
+    ... units = 2
+    ... J2 = -1.0
+    ... couplings = [[0, 0.3], [0.3, 0]]
+    ... hardware = "neurons"
+    ... ''')
+    >>> found = spu.load_network("pair.toml")
+    >>> found.network.n, found.hardware
+    (2, 'neurons')
     """
     found = ThermodynamicNetwork.from_document(read_document(Path(path)))
     return NetworkFile(found.problem, found.hardware, found.architecture)

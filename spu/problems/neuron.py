@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,12 +29,19 @@ class UnitLaw:
         (m,) in problem units.
     """
 
-    input: FloatArray
-    mean: FloatArray
-    variance: FloatArray
+    input: Annotated[FloatArray, "m"]
+    mean: Annotated[FloatArray, "m"]
+    variance: Annotated[FloatArray, "m"]
 
 
-def unit_law(J2: float = 1.0, J3: float = 0.0, J4: float = 1.0, *, input: ArrayLike = 0.0, kT: float = 1.0) -> UnitLaw:
+def unit_law(
+    J2: float = 1.0,
+    J3: float = 0.0,
+    J4: float = 1.0,
+    *,
+    input: float | Annotated[ArrayLike, "m"] = 0.0,
+    kT: float = 1.0,
+) -> UnitLaw:
     """Mean and variance of ``exp(-V/kT)``, ``V = J2 x^2 + J3 x^3 + J4 x^4 - I x``, for each input I.
 
     The activation curve of a thermodynamic neuron in equilibrium, by quadrature to rounding.
@@ -42,6 +50,13 @@ def unit_law(J2: float = 1.0, J3: float = 0.0, J4: float = 1.0, *, input: ArrayL
     ------
     InputError
         As `ThermodynamicNetwork`.
+
+    Examples
+    --------
+    >>> import spu
+    >>> law = spu.unit_law(J2=-1.0, J4=1.0, input=[-1.0, 0.5, 1.0], kT=0.5)
+    >>> law.mean.round(3)
+    array([-0.676,  0.41 ,  0.676])
     """
     inputs = np.atleast_1d(numbers(input, "input", (0, 1)))
     network = ThermodynamicNetwork(J2, J3, J4, input=inputs, kT=kT, units=len(inputs))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from abc import ABC
 from functools import cached_property
-from typing import Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -41,6 +41,15 @@ class Problem(ABC):
         The name of its kind.
     variables : tuple of str
         Names of the `n` variables.
+
+    Examples
+    --------
+    >>> import spu
+    >>> problem = spu.MatrixInverse([[4.0, 1.0], [1.0, 3.0]])
+    >>> isinstance(problem, spu.Problem), problem.task, problem.answer, problem.n
+    (True, 'inverse', 'covariance', 2)
+    >>> problem.to_dict()["matrix"]
+    [[4.0, 1.0], [1.0, 3.0]]
     """
 
     task: ClassVar[str]
@@ -66,7 +75,7 @@ class Problem(ABC):
         """What is legitimate but will not work well; one sentence each."""
         return ()
 
-    def exact_moments(self) -> tuple[FloatArray, AnyMatrix] | None:
+    def exact_moments(self) -> tuple[Annotated[FloatArray, "n"], Annotated[AnyMatrix, "n n"]] | None:
         """Mean (n,) and covariance (n, n) of the samples that are asked for; None where they are not known."""
         return None
 
@@ -107,25 +116,25 @@ class QuadraticProblem(Problem):
     All arrays are float64 and read-only.
     """
 
-    matrix: AnyMatrix
-    target_mean: FloatArray
+    matrix: Annotated[AnyMatrix, "n n"]
+    target_mean: Annotated[FloatArray, "n"]
     condition: float
     _factorised: SparseDefinite | None
 
     @cached_property
-    def target_covariance(self) -> AnyMatrix:
+    def target_covariance(self) -> Annotated[AnyMatrix, "n n"]:
         """(n, n) covariance; of a sparse matrix, its entries on the pattern of the matrix."""
         # A dense problem sets the attribute when it is made; only sparse ones get here.
         covariance = cast(SparseDefinite, self._factorised).selected_inverse()
         covariance.data.setflags(write=False)
         return covariance
 
-    def exact_moments(self) -> tuple[FloatArray, AnyMatrix] | None:
+    def exact_moments(self) -> tuple[Annotated[FloatArray, "n"], Annotated[AnyMatrix, "n n"]] | None:
         """`target_mean` and `target_covariance`."""
         return self.target_mean, self.target_covariance
 
     @property
-    def right_side(self) -> FloatArray:
+    def right_side(self) -> Annotated[FloatArray, "n"]:
         """(n,) vector b of the energy, ``A target_mean``; entries that are only rounding are zero."""
         A, x = canonical(self.matrix), self.target_mean
         return without_rounding(A @ x, abs(A) @ np.abs(x), self.n)

@@ -109,6 +109,14 @@ def report(
         make no sense.
     SpuError
         As `spu.check`, `spu.predict` and `spu.simulate`.
+
+    Examples
+    --------
+    >>> import spu
+    >>> device = spu.compile([[2.0, -0.5], [-0.5, 1.0]])
+    >>> found = spu.report(device, "pair.html", levels=["ideal"], samples=100)
+    >>> found.verdict, found.format, found.file.stat().st_size > 10_000
+    ('pass', 'html', True)
     """
     given = held(subject)
     where, kind = destination(given, file, format)

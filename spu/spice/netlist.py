@@ -73,6 +73,16 @@ def netlist(subject: Subject, *, seed: int = 0, law: Law | None = None, dialect:
         If there is no such dialect, or none of nonlinear cells.
     UsageError
         Of a bare circuit, or a netlist in another dialect than its own.
+
+    Examples
+    --------
+    >>> import spu
+    >>> device = spu.compile([[2.0, -0.5], [-0.5, 1.0]])
+    >>> lines = spu.netlist(device).splitlines()
+    >>> lines[0]
+    'SPU: 2 cells, 1 couplers, rlc-capacitive'
+    >>> [line.split()[0] for line in lines if line.startswith("xc")]
+    ['xcell_x1', 'xcell_x2', 'xcoupler_c_x1_x2']
     """
     chosen = find_dialect(dialect)
     held = opened(subject)

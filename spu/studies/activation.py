@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -44,13 +44,13 @@ class Activation:
         (m,), exact.
     """
 
-    input: FloatArray
-    times: FloatArray
-    mean: FloatArray
-    error: FloatArray
-    variance: FloatArray
-    equilibrium: FloatArray
-    equilibrium_variance: FloatArray
+    input: Annotated[FloatArray, "m"]
+    times: Annotated[FloatArray, "k"]
+    mean: Annotated[FloatArray, "k m"]
+    error: Annotated[FloatArray, "k m"]
+    variance: Annotated[FloatArray, "k m"]
+    equilibrium: Annotated[FloatArray, "m"]
+    equilibrium_variance: Annotated[FloatArray, "m"]
 
 
 def activation(
@@ -58,8 +58,8 @@ def activation(
     J3: float = 0.0,
     J4: float = 1.0,
     *,
-    input: ArrayLike,
-    times: ArrayLike,
+    input: float | Annotated[ArrayLike, "m"],
+    times: float | Annotated[ArrayLike, "k"],
     kT: float = 1.0,
     trajectories: int = 10_000,
     step: float | None = None,

@@ -79,6 +79,17 @@ class Budget(Result):
         The effects, in the order of the signal's way through the device.
     rest:
         What they do to each other.
+
+    Examples
+    --------
+    >>> import spu
+    >>> device = spu.Device(temperature=0.0, detail=spu.Detail(node={"capacitance": 1e-11, "conductance": 1e-6}))
+    >>> device.add_cell("a", capacitance=1e-9, conductance=1e-3, noise=4e-20)
+    >>> budget = spu.error_budget(device)
+    >>> budget.answer, budget.against, [line.effect for line in budget.lines]
+    ('covariance', 'ideal device', ['node.capacitance', 'node.conductance'])
+    >>> abs(budget.sum + budget.rest.share - budget.relative_error) < 1e-12
+    True
     """
 
     answer: str
@@ -113,6 +124,17 @@ def error_budget(device: Device) -> Budget:
         If the device has neither problem nor details, or is too large for whole matrices.
     CircuitError
         If it has no stationary law.
+
+    Examples
+    --------
+    The variance of an RC cell goes with one over C, to which its node adds one per cent here:
+
+    >>> import spu
+    >>> device = spu.Device(temperature=0.0, detail=spu.Detail(node={"capacitance": 1e-11}))
+    >>> device.add_cell("a", capacitance=1e-9, conductance=1e-3, noise=4e-20)
+    >>> budget = spu.error_budget(device)
+    >>> [(line.effect, round(line.share, 4)) for line in budget.lines]
+    [('node.capacitance', 0.0099)]
     """
     problem, detail = quadratic(device.problem), device.detail
     if problem is None and not detail:

@@ -270,6 +270,17 @@ def test_many_units_of_long_names(tmp_path):
     assert re.search(names[0], found.levels["answer"].message) is None
 
 
+def test_a_mean_that_is_only_scatter_is_measured_by_the_noise():
+    """Five coupled units: no law is known, and by symmetry their means are zero."""
+    chain = np.diag(np.full(4, 0.3), 1)
+    network = spu.ThermodynamicNetwork(units=5, couplings=chain + chain.T)
+    found = check(spu.compile(network, hardware="neurons"), levels=["ideal", "noise"])
+    pairs = {pair.quantity: pair for pair in found.comparisons}
+    assert set(pairs) == {"covariance", "mean"} and "ideal" not in found.means
+    assert pairs["mean"].between == ("emulator", "ngspice")
+    assert pairs["mean"].found < 5 * pairs["mean"].scatter < 1
+
+
 def test_a_simulator_of_any_name_has_its_corner(tmp_path):
     other = find_simulator("ngspice")
 

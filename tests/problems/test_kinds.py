@@ -187,13 +187,13 @@ def test_an_answer_in_the_mean_must_be_held_by_the_circuit(added):
 
 def test_an_answer_of_which_nothing_is_known_is_no_match():
     """What ngspice did not measure is NaN; an answer of which all is, is off without bound, not by nothing."""
-    context = SimpleNamespace(problem=MatrixInverse(A))
+    problem = MatrixInverse(A)
     inverse = np.linalg.inv(A)
-    assert answer_level._error(context, SimpleNamespace(mean=None, covariance=1.01 * inverse)) == pytest.approx(0.01)
+    assert answer_level._error(problem, SimpleNamespace(mean=None, covariance=1.01 * inverse)) == pytest.approx(0.01)
     partly = np.where(np.eye(3) > 0, 1.01 * inverse, np.nan)
-    assert answer_level._error(context, SimpleNamespace(mean=None, covariance=partly)) == pytest.approx(0.01)
+    assert answer_level._error(problem, SimpleNamespace(mean=None, covariance=partly)) == pytest.approx(0.01)
     nothing = np.full((3, 3), np.nan)
-    assert answer_level._error(context, SimpleNamespace(mean=None, covariance=nothing)) == np.inf
+    assert answer_level._error(problem, SimpleNamespace(mean=None, covariance=nothing)) == np.inf
 
 
 def test_a_network_is_loaded_like_any_problem(tmp_path):

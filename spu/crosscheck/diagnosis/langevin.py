@@ -60,8 +60,8 @@ STEP = 1e-4
 TOUCHED = 6
 """Cells that moved most, among which noise sources and nodes may be exchanged."""
 
-PAIRS = 24
-"""Of two instances exchanged, judged by the equation; by linear response before."""
+PAIRS = 200
+"""Exchanges of two instances that are judged by the equation; of more, the best by linear response."""
 
 STIFFER = 50.0
 """Times stiffer than the circuit: a candidate whose path would take too many steps."""
@@ -142,7 +142,8 @@ class Evidence:
             field = equation.field + driven
             # Beyond a fold Newton's step says no more than that it is far.
             steps = np.clip(steps_to_rest(equation, x, field) / size, -1.0, 1.0)
-            yield steps.reshape(1, -1) / operating_point.CURVE
+            seen = np.abs(equation.sense).argmax(axis=1)  # by probe, as paths are
+            yield steps[:, seen].reshape(1, -1) / operating_point.CURVE
 
     def _paths(self, equation: Langevin) -> Iterator[FloatArray]:
         for path in self.paths:

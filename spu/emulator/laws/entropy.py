@@ -15,7 +15,7 @@ with the free energies of the first and the last inputs (Jarzynski, PRL 78, 2690
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from scipy.special import ndtri
@@ -52,8 +52,8 @@ class EntropyProduction:
         Why something is None; empty otherwise.
     """
 
-    medium: FloatArray | None
-    total: FloatArray | None
+    medium: Annotated[FloatArray, "trajectories"] | None
+    total: Annotated[FloatArray, "trajectories"] | None
     free_energy_change: float | None
     why: str
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -57,22 +57,32 @@ class Spectrum(Result):
         (f,) Hz.
     density:
         (f, p, p) one-sided, Hermitian, problem units squared a hertz; of an ensemble the average over programmings.
+
+    Examples
+    --------
+    >>> import spu
+    >>> found = spu.spectrum(spu.compile([[2.0, -0.5], [-0.5, 1.0]]), [1e5, 1e6])
+    >>> found.density.shape, found.coherence.shape, found.autocovariance([0.0]).shape
+    ((2, 2, 2), (2, 2, 2), (1, 2, 2))
+    >>> found.autocovariance([0.0])[0].round(3)
+    array([[0.571, 0.286],
+           [0.286, 1.143]])
     """
 
     variables: tuple[str, ...]
-    frequencies: FloatArray
-    density: ComplexArray
+    frequencies: Annotated[FloatArray, "f"]
+    density: Annotated[ComplexArray, "f p p"]
     _laws: tuple[Stationary, ...]
     _maps: tuple[FloatArray, ...]
 
     in_short = ("variables",)
 
     @property
-    def coherence(self) -> FloatArray:
+    def coherence(self) -> Annotated[FloatArray, "f p p"]:
         """(f, p, p) ``|S_ij|^2 / (S_ii S_jj)``, from 0 to 1; 0 where one is silent."""
         return coherence(self.density)
 
-    def autocovariance(self, lags: ArrayLike) -> FloatArray:
+    def autocovariance(self, lags: Annotated[ArrayLike, "k"]) -> Annotated[FloatArray, "k p p"]:
         """``E[x(t + lag) x(t)^T]`` about the mean, (k, p, p) problem units squared, at lags (k,) in s."""
         found = [autocovariance(law, lags, T) for law, T in zip(self._laws, self._maps, strict=True)]
         return np.asarray(np.mean(found, axis=0))
@@ -225,14 +235,14 @@ class Spectra:
 
     cells: tuple[str, ...]
     pairs: list[tuple[int, int]]
-    frequencies: FloatArray
-    exact: ComplexArray
-    sweep_frequencies: FloatArray | None = None
-    sweep: ComplexArray | None = None
-    noise_frequencies: FloatArray | None = None
-    noise: FloatArray | None = None
+    frequencies: Annotated[FloatArray, "f"]
+    exact: Annotated[ComplexArray, "f q q"]
+    sweep_frequencies: Annotated[FloatArray, "g"] | None = None
+    sweep: Annotated[ComplexArray, "g q q"] | None = None
+    noise_frequencies: Annotated[FloatArray, "h"] | None = None
+    noise: Annotated[FloatArray, "h q"] | None = None
     transient: Estimate | None = None
-    expected: ComplexArray | None = None
+    expected: Annotated[ComplexArray, "w q q"] | None = None
     simulator: str = "ngspice"
     of: str = "cell"
     unit: str = "V"
@@ -254,11 +264,11 @@ class Autocovariances:
 
     variables: tuple[str, ...]
     pairs: list[tuple[int, int]]
-    lags: FloatArray
-    sampled: FloatArray
-    error: FloatArray | None
-    fine: FloatArray
-    exact: FloatArray | None
+    lags: Annotated[FloatArray, "k"]
+    sampled: Annotated[FloatArray, "k q q"]
+    error: Annotated[FloatArray, "k q q"] | None
+    fine: Annotated[FloatArray, "g"]
+    exact: Annotated[FloatArray, "g q q"] | None
 
 
 def compare_autocovariances(

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -101,12 +101,22 @@ class NetworkSimulation(Result):
         Seconds that one unit of the problem's time takes; None where there is no problem.
     network:
         What the device was compiled for; None where there is no problem.
+
+    Examples
+    --------
+    >>> import spu
+    >>> neurons = spu.compile(spu.ThermodynamicNetwork(J2=-1.0, J4=1.0, units=2))
+    >>> run = spu.simulate(neurons, times=[0.1, 1.0, 5.0], trajectories=100, heat=True)
+    >>> run.mean.shape, run.covariance.shape, run.heat.shape
+    ((3, 2), (2, 2), (100,))
+    >>> run.first_law < 1e-7
+    True
     """
 
     variables: tuple[str, ...]
-    times: FloatArray
-    device_times: FloatArray
-    readouts: FloatArray
+    times: Annotated[FloatArray, "k"]
+    device_times: Annotated[FloatArray, "k"]
+    readouts: Annotated[FloatArray, "trajectories k p"]
     time_step: float
     scheme: str
     pieces: float
@@ -116,9 +126,9 @@ class NetworkSimulation(Result):
     seed: int
     speedup: float
     coordinate: str
-    heat: FloatArray | None
-    work: FloatArray | None
-    energy_change: FloatArray | None
+    heat: Annotated[FloatArray, "trajectories"] | None
+    work: Annotated[FloatArray, "trajectories"] | None
+    energy_change: Annotated[FloatArray, "trajectories"] | None
     first_law: float | None
     entropy: EntropyProduction | None
     seconds: float
@@ -140,7 +150,7 @@ class NetworkSimulation(Result):
         return self.readouts.shape[0] * self.readouts.shape[1]
 
     @property
-    def states(self) -> FloatArray:
+    def states(self) -> Annotated[FloatArray, "k trajectories p"]:
         """(k, trajectories, p) the ``readouts``, one time after another."""
         return self.readouts.transpose(1, 0, 2)
 
@@ -150,28 +160,28 @@ class NetworkSimulation(Result):
         return self.time_step
 
     @cached_property
-    def mean(self) -> FloatArray:
+    def mean(self) -> Annotated[FloatArray, "k p"]:
         """(k, p)."""
         return self.states.mean(axis=1)
 
     @cached_property
-    def mean_error(self) -> FloatArray:
+    def mean_error(self) -> Annotated[FloatArray, "k p"]:
         """(k, p) standard errors of ``mean``: trajectories are independent."""
         return np.asarray(np.sqrt(self.variance / max(1, self.trajectories)))
 
     @cached_property
-    def variance(self) -> FloatArray:
+    def variance(self) -> Annotated[FloatArray, "k p"]:
         """(k, p), unbiased."""
         return self.states.var(axis=1, ddof=min(1, self.trajectories - 1))
 
     @cached_property
-    def variance_error(self) -> FloatArray:
+    def variance_error(self) -> Annotated[FloatArray, "k p"]:
         """(k, p) standard errors of ``variance``, from the fourth moments found."""
         fourth = ((self.states - self.mean[:, None, :]) ** 4).mean(axis=1)
         return np.asarray(np.sqrt(np.maximum(fourth - self.variance**2, 0.0) / max(1, self.trajectories)))
 
     @cached_property
-    def covariance(self) -> FloatArray:
+    def covariance(self) -> Annotated[FloatArray, "p p"]:
         """(p, p) at the last readout."""
         return np.atleast_2d(np.cov(self.states[-1].T, ddof=min(1, self.trajectories - 1)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -83,14 +83,23 @@ class Simulation(Statistics):
         Those of ``interval`` and ``trajectories`` that were not given.
     warnings:
         What should be known of the result.
+
+    Examples
+    --------
+    >>> import spu
+    >>> run = spu.simulate(spu.compile([[2.0, -0.5], [-0.5, 1.0]]), samples=1000, trajectories=10, seed=1)
+    >>> run.readouts.shape, run.times.shape, run.samples_kept.shape
+    ((10, 100, 2), (100,), (1000, 2))
+    >>> run.covariance_error.shape, run.complete
+    ((2, 2), True)
     """
 
-    time_constants: FloatArray
+    time_constants: Annotated[FloatArray, "states"]
     samples: int
     effective_samples: float
     expected_relative_error: float | None
-    covariance_error: Matrix
-    mean_error: FloatArray
+    covariance_error: Annotated[Matrix, "p p"]
+    mean_error: Annotated[FloatArray, "p"]
     seconds: float
     device_time: float
     interval: float
@@ -99,9 +108,9 @@ class Simulation(Statistics):
     method: str
     method_reason: str
     time_step: float | None = None
-    autocovariance: FloatArray | None = None
+    autocovariance: Annotated[FloatArray, "l p p"] | None = None
     trace: int = 0
-    readouts: FloatArray | None = None
+    readouts: Annotated[FloatArray, "trajectories kept p"] | None = None
     complete: bool = True
     programmings: int = 1
     laws: tuple[Law, ...] = ()
@@ -111,14 +120,14 @@ class Simulation(Statistics):
     in_short = ("variables", "samples", "trajectories", "seed", "relative_error", "complete")
 
     @property
-    def times(self) -> FloatArray | None:
+    def times(self) -> Annotated[FloatArray, "kept"] | None:
         """(kept,) s since the start of a trajectory, of ``readouts``; None without these, or where no time passes."""
         if self.readouts is None or self.interval == 0:
             return None
         return np.asarray((1 + self.trace * np.arange(self.readouts.shape[1])) * self.interval, dtype=np.float64)
 
     @property
-    def samples_kept(self) -> FloatArray | None:
+    def samples_kept(self) -> Annotated[FloatArray, "samples p"] | None:
         """(kept, p) the readouts of all trajectories, one trajectory after another, without those cut short."""
         if self.readouts is None:
             return None

@@ -94,6 +94,21 @@ class ReadNetlist(Shown):
         as in our own netlists, which a check runs as they are; to others it adds lines.
     waving:
         Independent sources whose lines say more than a constant value.
+
+    Examples
+    --------
+    >>> import spu
+    >>> from pathlib import Path
+    >>> _ = Path("divider.cir").write_text('''a divider
+    ... r1 in out 1k
+    ... r2 out 0 1k
+    ... c1 out 0 1n
+    ... v1 in 0 2
+    ... .end
+    ... ''')
+    >>> found = spu.read_netlist("divider.cir", probes=["out"])
+    >>> found.title, [row.name for row in found.noise], [(row.name, row.value) for row in found.inputs]
+    ('a divider', ['r1', 'r2'], [('v1', 2.0)])
     """
 
     path: Path
@@ -154,6 +169,22 @@ def read_netlist(
         only ngspice can run.
     CircuitError
         If it has no elements.
+
+    Examples
+    --------
+    The noise of a low pass is kT/C, whatever its resistor:
+
+    >>> import spu
+    >>> from pathlib import Path
+    >>> _ = Path("low_pass.cir").write_text('''a low pass
+    ... v1 in 0 0
+    ... r1 in out 1k
+    ... c1 out 0 1n
+    ... .end
+    ... ''')
+    >>> found = spu.read_netlist("low_pass.cir", probes=["out"])
+    >>> f"{spu.predict(found).covariance[0, 0]:.3e} V^2"
+    '4.144e-12 V^2'
     """
     if max_instances < 1:
         raise UsageError(f"max_instances must be positive, not {max_instances}")
