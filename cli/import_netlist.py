@@ -10,7 +10,6 @@ import click
 
 from spu.base.errors import InputError, UsageError
 from spu.base.numbers import plural
-from spu.reports.inspection import element_count, input_table, noise_table, readout_table
 
 from .common import MAX_TABLE_ROWS, file_option, json_option, print_json, table
 
@@ -134,6 +133,8 @@ def _problem(file: Path, variables: tuple[str, ...]) -> QuadraticProblem:
 
 def report(read: ReadNetlist) -> dict[str, Any]:
     """Give the JSON object."""
+    from spu.reports.inspection import element_count
+
     return {
         "netlist": read.path,
         "title": read.title,
@@ -153,6 +154,8 @@ def report(read: ReadNetlist) -> dict[str, Any]:
 
 def describe(read: ReadNetlist) -> str:
     """Lay out what was read: noise, readouts, inputs, notes."""
+    from spu.reports.inspection import element_count, input_table, noise_table, readout_table
+
     circuit = read.circuit
     lines = [
         f"{read.path}: {plural(element_count(read), 'element')} on {plural(len(circuit.nodes), 'node')}, "

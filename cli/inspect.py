@@ -10,12 +10,12 @@ import click
 
 from spu.base.errors import UsageError, refuse_options
 from spu.base.numbers import plural
-from spu.reports.inspection import Look, about_problem, cell_table, coupler_table, look_at, time_constants
 
 from .common import MAX_TABLE_ROWS, file_option, folder_argument, json_option, print_result, table
 
 if TYPE_CHECKING:
     from spu.folder import Folder
+    from spu.reports.inspection import Look
 
 
 MOST_LISTED = 2000
@@ -37,7 +37,6 @@ def command(
     --schematic draws the circuit of a cell and of its couplers, and the device as a graph, with component
     values in engineering units.
 
-
     The figures of a cell are those it has with its neighbours held at ground: couplers count.
     Of more than 2000 cells or couplers --json lists the first 2000, and --plot draws no graph.
     """
@@ -46,6 +45,7 @@ def command(
     from spu.emulator.predict import predict
     from spu.folder import read_folder
     from spu.reports.inspected import inspected
+    from spu.reports.inspection import look_at, time_constants
     from spu.studies.budget import error_budget
 
     if cell is not None and schematic is None:
@@ -97,6 +97,7 @@ def command(
 def _inspect_netlist(folder: Folder, as_json: bool) -> int:
     """Show what `spu import` shows, and the time constants."""
     from spu.emulator.predict import predict_linear
+    from spu.reports.inspection import time_constants
 
     from .import_netlist import describe, report
 
@@ -135,6 +136,8 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _describe(folder: Folder, look: Look) -> str:
+    from spu.reports.inspection import about_problem, cell_table, coupler_table
+
     device = folder.device
     lines = [
         f"{folder.path}: {plural(look.cell_count, 'cell')}, {plural(look.coupler_count, 'coupler')}, "

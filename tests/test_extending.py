@@ -7,12 +7,14 @@ from click.testing import CliRunner
 from recipes import recipe, sections
 
 import spu
+from spu.base.errors import UsageError
 from spu.cli import cli
 from spu.compiler.architectures import ARCHITECTURES
-from spu.crosscheck.levels import LEVELS
+from spu.crosscheck.levels import LEVELS, LevelKind, Way, register
+from spu.crosscheck.result import Level
 from spu.device import hardware
 from spu.folder import write_folder
-from spu.problems.kinds import KINDS
+from spu.problems.kinds import KINDS, Kind
 from spu.reports.texts import TEXTS
 from spu.spice.simulators import SIMULATORS
 
@@ -60,6 +62,37 @@ def test_a_level_of_a_recipe_can_fail(tmp_path):
         module.SUPPLY = 1e-9
         found = spu.check(tmp_path / "d", levels=["supply"])
     assert (found.verdict, found.exit_status) == ("fail", 1)
+
+
+def test_levels_that_say_nothing_a_check_can_use_are_refused_by_name(monkeypatch):
+    device = spu.compile(spu.LinearSystem([[2.0, -0.5], [-0.5, 1.0]], [1.0, 2.0]))
+    monkeypatch.setitem(LEVELS, "odd", LevelKind("odd", Way(lambda context: None), compares="", failing=""))
+    with pytest.raises(UsageError, match="level odd must give a Level, not None"):
+        spu.check(device, levels=["odd"])
+    with pytest.raises(ValueError, match=r"the verdict of level odd must be one of pass, .*: 'okay'"):
+        Level("odd", "okay", "nothing")
+    with pytest.raises(UsageError, match="level odd: no dynamics are called 'langevn'; did you mean 'langevin'"):
+        register(LevelKind("odd", {"langevn": Way(lambda context: None)}, compares="", failing=""))
+
+
+def test_kinds_of_each_base_are_read_from_files_as_the_page_says(tmp_path, monkeypatch):
+    class Weighted(spu.LinearSystem):
+        task = "weighted"
+
+    class Marginal(spu.GaussianSampling):
+        task = "marginal"
+
+    linear, sampling = KINDS["linear"], KINDS["gaussian"]
+    known = {"matrices": ("precision", "covariance"), "vectors": ("mean",), "optional": ("mean",)}
+    monkeypatch.setitem(KINDS, "weighted", Kind("weighted", Weighted, linear.answer, "sum up", vectors=("vector",)))
+    monkeypatch.setitem(KINDS, "marginal", Kind("marginal", Marginal, sampling.answer, "look at one", **known))
+    for cls, keys in ((Weighted, "matrix = [[2.0]]\nvector = [1.0]"), (Marginal, "covariance = [[2.0]]\nmean = [1.0]")):
+        path = tmp_path / f"{cls.task}.toml"
+        path.write_text(f'task = "{cls.task}"\n{keys}\n')
+        done = CliRunner().invoke(cli, ["compile", str(path), "-o", str(tmp_path / cls.task)])
+        assert done.exit_code == 0, done.output
+        assert spu.predict(tmp_path / cls.task).relative_error < 1e-9
+    assert "vectors=(" in sections()["A kind of problem"]
 
 
 def test_every_recipe_is_tested():

@@ -32,7 +32,7 @@ from spu.spice.names import cell_node, noise_resistor, probe_vectors
 from spu.spice.reader import Choices, ReadNetlist
 from spu.spice.reader.noise import plain_path
 from spu.spice.simulators.analyses import Analysis
-from spu.spice.simulators.simulator import Simulator, find_simulator
+from spu.spice.simulators.simulator import Simulator, complete, find_simulator
 
 FALSE_ALARM = 1e-6
 """Probability that the statistical tests of one level reject a correct deck, all together."""
@@ -282,7 +282,8 @@ class Context:
 
     def run(self, deck: str, *analyses: Analysis, folder: Path | None = None) -> list[dict[str, NDArray[Any]]]:
         """Have the simulator run the text of a deck; as `Simulator.run`, within the time limit of the check."""
-        return self.simulator.run(deck, analyses, time_limit=self.time_limit, folder=folder)
+        found = self.simulator.run(deck, analyses, time_limit=self.time_limit, folder=folder)
+        return complete(self.simulator, analyses, found)
 
     @cached_property
     def perturbed(self) -> list[Perturbed]:

@@ -67,6 +67,10 @@ class Level:
     compares: str = ""
     failing: str = ""
 
+    def __post_init__(self) -> None:
+        if self.verdict not in VERDICTS:
+            raise ValueError(f"the verdict of level {self.name} must be one of {', '.join(VERDICTS)}: {self.verdict!r}")
+
 
 @dataclass(frozen=True)
 class Corner:

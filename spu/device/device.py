@@ -34,7 +34,7 @@ from spu.device.device_file import FORMAT
 from spu.device.imperfections import Detail
 from spu.device.programming import Origin, Programming
 from spu.device.quantities import CELL_PARTS, COUPLER_PARTS
-from spu.problems.network import ThermodynamicNetwork
+from spu.problems.network import ThermodynamicNetwork, thermodynamic
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -242,7 +242,7 @@ class Device(Shown):
     @property
     def network(self) -> ThermodynamicNetwork | None:
         """`problem`, where that is a thermodynamic network."""
-        return self.problem if isinstance(self.problem, ThermodynamicNetwork) else None
+        return thermodynamic(self.problem)
 
     @property
     def cells(self) -> list[Cell]:

@@ -246,7 +246,10 @@ def _faults(part: Part, kind: str, ends: tuple[str, ...]) -> Iterator[str]:
     needed = {name for element in part.elements for name in element.parameters}
     for name in sorted(needed - part.parameters.keys()):
         yield f"nothing gives the parameter {name} of its elements"
-    ports = {element.noise_port for element in part.elements if element.noise_port is not None}
+    fed = [element.noise_port for element in part.elements if element.noise_port is not None]
+    ports = set(fed)
+    if len(fed) > len(ports):
+        yield "elements that share a noise port would make one noise together: each resistor's is its own"
     if ports != set(part.ports):
         yield "injected_port and thermal_port must name the noise ports of its elements"
     nodes = {node for element in part.elements for node in element.nodes}

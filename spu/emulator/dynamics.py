@@ -30,7 +30,7 @@ from spu.emulator.laws.rest import rest_state, typical_states
 from spu.emulator.laws.spectra import known_modes
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.laws.timing import NetworkTiming, Timing, network_timing, timing
-from spu.problems.network import ThermodynamicNetwork
+from spu.problems.network import ThermodynamicNetwork, thermodynamic
 from spu.problems.problem import Problem, QuadraticProblem
 
 
@@ -287,6 +287,12 @@ class LangevinDynamics(Dynamics):
     def network(self) -> ThermodynamicNetwork:
         """The network that the equation is, in problem units; raises `CircuitError` where it is that of none."""
         return as_network(self.equation, self.scales)
+
+    @property
+    def posed(self) -> ThermodynamicNetwork:
+        """`network` with the bias of the problem: a circuit knows the sum of input and bias only."""
+        problem = thermodynamic(self.circuit.problem)
+        return self.network if problem is None else self.network.with_bias(problem.bias)
 
     @cached_property
     def timing(self) -> NetworkTiming:

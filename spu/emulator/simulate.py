@@ -13,7 +13,7 @@ from spu.base.errors import refuse_options
 from spu.device.subject import Subject, circuits, subject_of
 from spu.emulator.dynamics import Dynamics, LangevinDynamics, LinearDynamics, compared_with, dynamics, langevin_of
 from spu.emulator.runs.relaxation import NetworkSimulation, simulate_langevin
-from spu.emulator.runs.sampling import Simulation, simulate_linear
+from spu.emulator.runs.sampling import Sampling, Simulation, simulate_linear
 from spu.problems.problem import Problem, quadratic
 
 __all__ = ["simulate", "simulate_network"]
@@ -185,7 +185,8 @@ def _simulate_linear(
         f"{LinearDynamics.words} (see samples, interval and duration)", {name: options.pop(name) for name in _LANGEVIN}
     )
     options |= {"lags": options["lags"] or 0, "independent": bool(options["independent"])}
-    return simulate_linear(cast("Sequence[LinearDynamics]", found), quadratic(problem), **options, **common)
+    how = Sampling(**options, **common)
+    return simulate_linear(cast("Sequence[LinearDynamics]", found), quadratic(problem), how)
 
 
 def _simulate_langevin(

@@ -63,7 +63,7 @@ from spu.folder.names import (
     deck_name,
 )
 from spu.problems.files import problem_from_dict
-from spu.problems.network import ThermodynamicNetwork
+from spu.problems.network import ThermodynamicNetwork, thermodynamic
 from spu.problems.problem import Problem, QuadraticProblem, quadratic
 from spu.spice.dialects import DIALECTS, NGSPICE, find_dialect
 from spu.spice.dialects.dialect import Dialect
@@ -123,7 +123,7 @@ class Folder:
     @property
     def network(self) -> ThermodynamicNetwork | None:
         """`posed`, where that is a thermodynamic network; ``device.scales`` are set with it."""
-        return self.posed if isinstance(self.posed, ThermodynamicNetwork) else None
+        return thermodynamic(self.posed)
 
     @property
     def device(self) -> Device:
@@ -195,7 +195,7 @@ def _read_from(path: Path, file: Path, is_folder: bool) -> Folder:
         further = tuple(deck if deck.is_file() else None for deck in decks)
         if (beside / PROBLEM).exists():
             problem, compiled = _read_problem(beside / PROBLEM)
-            if isinstance(problem, ThermodynamicNetwork):
+            if thermodynamic(problem) is not None:
                 device.scales = Scales.from_dict((compiled or {}).get("scales"), file=beside / PROBLEM)
             if problem.variables != device.readout.variables:
                 raise InputError(

@@ -527,6 +527,11 @@ register(
 )
 
 
+def thermodynamic(problem: Problem | None) -> ThermodynamicNetwork | None:
+    """The problem, if it is a thermodynamic network, else None: what nonlinear cells may be compared with."""
+    return problem if isinstance(problem, ThermodynamicNetwork) else None
+
+
 def _size(arrays: dict[str, FloatArray], pairs: FloatArray | None, units: Any, names: tuple[str, ...] | None) -> int:
     """The one number of units that everything given agrees on."""
     sizes = {key: len(array) for key, array in arrays.items() if array.ndim}

@@ -216,15 +216,11 @@ def _times(dynamics: LangevinDynamics) -> FloatArray:
 
 
 def _network(dynamics: LangevinDynamics) -> ThermodynamicNetwork | None:
-    """The circuit's own network; it knows the sum of input and bias only: the bias is the problem's."""
+    """The network that a circuit is, with its problem's bias; None where it is that of none."""
     try:
-        network = dynamics.network
+        return dynamics.posed
     except (CircuitError, InputError):
         return None
-    problem = dynamics.circuit.problem
-    if isinstance(problem, ThermodynamicNetwork):
-        network = network.with_bias(problem.bias)
-    return network
 
 
 def _curves(network: ThermodynamicNetwork) -> dict[str, Activation]:

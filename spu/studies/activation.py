@@ -190,9 +190,7 @@ def activation_of(found: Dynamics, unit: str | None = None, times: Sequence[floa
     names = langevin.readout.variables
     if unit is not None and unit not in names:
         raise UsageError(f"no unit {unit!r}; {suggest(unit, names)}")
-    network, posed = langevin.network, langevin.circuit.problem
-    if isinstance(posed, ThermodynamicNetwork):  # a circuit knows the sum of input and bias only
-        network = network.with_bias(posed.bias)
+    network = langevin.posed
     place = 0 if unit is None else names.index(unit)
     return UnitActivation(names[place], float(network.input[place]), network, tuple(times or ()))
 

@@ -274,6 +274,15 @@ def test_clashes_are_refused_by_name(parts):
         (replace(fresh, parameters={}), "nothing gives the parameter rd"),
         (fresh, "must name the noise ports of its elements"),
         (replace(fresh, thermal_port="td", elements=(Resistor("rd", ("b", "0"), "rd", "td"),)), "is on a"),
+        # Noises of two resistors are independent; one source for both made a circuit out of equilibrium.
+        (
+            replace(
+                fresh,
+                thermal_port="td",
+                elements=(Resistor("rd", ("a", "x"), "rd", "td"), Resistor("re", ("x", "0"), "rd", "td")),
+            ),
+            "elements that share a noise port",
+        ),
         (
             replace(
                 fresh, elements=(Capacitor("cd", ("a", "x"), "rd"), Resistor("rd", ("x", "0"), "rd")), bank="branches"

@@ -1,6 +1,7 @@
 """Analyses as data, what ngspice makes of them, and the check with a simulator of somebody else's."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 import spu
-from spu.base.errors import NotServed, UsageError
+from spu.base.errors import NgspiceFailed, NotServed, UsageError
 from spu.cli import cli
 from spu.compiler import compile_network
 from spu.crosscheck import LEVELS, check
@@ -29,6 +30,7 @@ from spu.spice.simulators.analyses import (
     Waveforms,
 )
 from spu.spice.simulators.ngspice import translated
+from spu.spice.simulators.simulator import complete
 from tests.problems.test_network import single_cells
 
 R, C, GAIN = 1e3, 1e-9, 3.0
@@ -249,6 +251,58 @@ def test_the_command_line_takes_its_name(device, solver, tmp_path):
     picture = tmp_path / "check.png"
     done = CliRunner().invoke(cli, ["check", str(tmp_path / "out"), "--simulator", "solver", "--plot", str(picture)])
     assert done.exit_code == 0 and picture.exists()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda found: found[1:], "must give a list of 2 dicts"),
+        (lambda found: None, "must give a list of 2 dicts"),
+        (lambda found: [{}, {}], "asked for operating points, gave no cell_x1"),
+        (lambda found: [dict.fromkeys(NODES, 0.1)] * 2, r"gave cell_x1 of shape \(\), not \(1,\)"),
+        (lambda found: [dict.fromkeys(NODES, np.zeros((3, 7)))] * 2, r"gave cell_x1 of shape \(3, 7\), not \(1,\)"),
+    ],
+)
+def test_what_no_simulator_may_give_is_an_error_of_the_level_in_words(device, tmp_path, spoil, says):
+    class Spoilt(Solver):
+        def run(self, deck, analyses, *, time_limit, folder=None):
+            return spoil(super().run(deck, analyses, time_limit=time_limit, folder=folder))
+
+    found = check(device, simulator=Spoilt(NODES, tmp_path), levels=["op"])
+    assert (found.levels["op"].verdict, found.exit_status) == ("error", 2)
+    assert re.search(f"simulator solver.* {says}", found.levels["op"].message)
+
+
+def test_every_kind_of_analysis_is_looked_at(tmp_path):
+    sweep, solver = Decades(1.0, 10.0, 1), Solver(NODES, tmp_path)
+    two, five = np.zeros(2), np.zeros(5)
+    for analysis, given in (
+        (DcSweep("v1", 0.0, 1.0, 2, ("a",)), {"a": two}),
+        (Ac("v1", sweep, ("a",)), {"frequency": two, "a": two}),
+        (Noise(("a",), "v1", sweep), {"frequency": two, "total": two}),
+        (Transient(1.0, 0.1, 0.1, ("a",)), {"time": two, "a": two}),
+        (DeclaredNoise(("v1",), ("trrandom",)), {"v1": five}),
+    ):
+        assert complete(solver, [analysis], [given]) == [given]
+        last = [*given][-1]
+        for wrong in ({}, {**given, last: np.zeros(3)}):
+            with pytest.raises(NgspiceFailed, match=f"simulator solver, asked for {analysis.called}, gave"):
+                complete(solver, [analysis], [wrong])
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"analyses": OperatingPoint}, "analyses is a tuple of kinds of analysis"),
+        ({"analyses": ("op",)}, "analyses is a tuple of kinds of analysis"),
+        ({"name": None}, "has no name"),
+    ],
+)
+def test_a_simulator_that_is_not_whole_is_refused_as_it_is_registered(tmp_path, change, says):
+    with pytest.raises(UsageError, match=says):
+        register(type("Odd", (Solver,), change)(NODES, tmp_path))
+    with pytest.raises(UsageError, match="an instance of a class that derives from Simulator"):
+        register(Solver)
 
 
 def test_an_unknown_name_is_refused_before_any_work(device):

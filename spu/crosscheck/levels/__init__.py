@@ -12,8 +12,11 @@ A level from outside of the package is added by `register`, before a check that 
 
 from __future__ import annotations
 
+from spu.base.errors import UsageError
+from spu.base.names import shorten, suggest
 from spu.crosscheck.levels import answer, ideal, noise, operating_point, replay, transfer
 from spu.crosscheck.levels.kind import LevelKind, Way
+from spu.emulator.dynamics import KINDS
 
 __all__ = ["LEVELS", "LevelKind", "Way", "register"]
 
@@ -25,6 +28,17 @@ LEVELS: dict[str, LevelKind] = {
 
 
 def register(level: LevelKind) -> LevelKind:
-    """Add a level, which runs after those that there are; one of the same name is replaced where it stands."""
+    """Add a level, which runs after those that there are; one of the same name is replaced where it stands.
+
+    Raises
+    ------
+    UsageError
+        If it has a way for dynamics that there are not.
+    """
+    if not isinstance(level.ways, Way):
+        known = [kind.name for kind in KINDS]
+        for name in level.ways:
+            if name not in known:
+                raise UsageError(f"level {level.name}: no dynamics are called {shorten(name)}; {suggest(name, known)}")
     LEVELS[level.name] = level
     return level

@@ -16,7 +16,7 @@ from spu.crosscheck.levels.power import smallest_change
 from spu.crosscheck.result import Level
 from spu.emulator.laws.boltzmann import as_network
 from spu.emulator.predict import merged_prediction, prediction
-from spu.problems.network import ThermodynamicNetwork
+from spu.problems.network import thermodynamic
 from spu.problems.problem import quadratic
 
 CONSISTENCY = 1e-9
@@ -141,8 +141,8 @@ def _share(change: NDArray[np.float64], whole: NDArray[np.float64], floor: float
 
 def coefficients(context: Context) -> Level:
     """Compare a circuit's equation with its thermodynamic network, coefficient by coefficient, in problem units."""
-    problem, scales = context.problem, context.circuit.scales
-    if not isinstance(problem, ThermodynamicNetwork) or scales is None:
+    problem, scales = thermodynamic(context.problem), context.circuit.scales
+    if problem is None or scales is None:
         return Level("ideal", "skipped", "there is no problem.json to compare with")
     wanted = problem.sped_up(scales.speedup)
     found = as_network(context.langevin.equation, scales)

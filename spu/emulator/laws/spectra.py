@@ -320,8 +320,8 @@ def _scatter(R: FloatArray, count: int, readouts: int) -> FloatArray:
 
 def exact_spectra(law: Stationary) -> Spectra:
     """The exact spectra of a few telling cells."""
+    frequencies = spectrum_frequencies(law.poles)  # refuses what has none, first
     cells, pairs = telling(law.voltage_covariance if not law.sde.D.nnz else law.band_covariance(0.0, _edge(law)))
-    frequencies = spectrum_frequencies(law.poles)
     lift = np.eye(len(law.sde.probes))[cells]
     exact = densities(law, frequencies, lift)
     if len(law.poles) <= PEAKS:

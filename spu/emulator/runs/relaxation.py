@@ -44,7 +44,7 @@ from spu.emulator.runs.network_guard import (
     step_bias,
 )
 from spu.problems.inputs import read_inputs
-from spu.problems.network import ThermodynamicNetwork
+from spu.problems.network import ThermodynamicNetwork, thermodynamic
 
 if TYPE_CHECKING:
     import xarray
@@ -372,7 +372,7 @@ def simulate_langevin(
         complete,
         equation.energy,
         None if found.scales is None else second,
-        problem if isinstance(problem, ThermodynamicNetwork) else None,
+        thermodynamic(problem),
     )
 
 
@@ -514,8 +514,8 @@ def input_schedule(found: LangevinDynamics, inputs: tuple[ArrayLike, ArrayLike] 
     InputError
         If the file cannot be read.
     """
-    network, scales, equation = found.circuit.problem, found.scales, found.equation
-    if not isinstance(network, ThermodynamicNetwork) or scales is None:
+    network, scales, equation = thermodynamic(found.circuit.problem), found.scales, found.equation
+    if network is None or scales is None:
         raise UsageError("inputs in time are in problem units: the device was compiled for no network")
     if isinstance(inputs, (str, Path)):
         inputs = read_inputs(Path(inputs), network)

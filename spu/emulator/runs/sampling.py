@@ -214,93 +214,65 @@ class Simulation(Statistics):
         return float(sigmas[worst]), int(rows[worst]), int(columns[worst]), int((rows <= columns).sum())
 
 
-def simulate_linear(
-    found: Sequence[LinearDynamics],
-    problem: QuadraticProblem | None,
-    *,
-    samples: int | None,
-    interval: float | None,
-    trajectories: int | None,
-    duration: float | None,
-    independent: bool,
-    seed: int,
-    trace: int | None,
-    lags: int,
-    threads: int | None,
-    method: str | None,
-    step: float | None,
-    progress: Callable[[int, int], None] | None,
-) -> Simulation:
+@dataclass(frozen=True)
+class Sampling:
+    """How to sample: the options of `spu.emulator.simulate.simulate` that linear devices have."""
+
+    samples: int | None = None
+    interval: float | None = None
+    trajectories: int | None = None
+    duration: float | None = None
+    independent: bool = False
+    seed: int = 0
+    trace: int | None = None
+    lags: int = 0
+    threads: int | None = None
+    method: str | None = None
+    step: float | None = None
+    progress: Callable[[int, int], None] | None = None
+
+
+def simulate_linear(found: Sequence[LinearDynamics], problem: QuadraticProblem | None, how: Sampling) -> Simulation:
     """`spu.emulator.simulate.simulate` of linear circuits, one for each programming; raises as it does."""
-    settings: dict[str, Any] = {
-        "samples": samples,
-        "interval": interval,
-        "trajectories": trajectories,
-        "duration": duration,
-        "independent": independent,
-        "seed": seed,
-        "trace": trace,
-        "lags": lags,
-        "threads": threads,
-        "method": method,
-        "step": step,
-        "progress": progress,
-    }
     if len(found) > 1:
-        return _simulate_ensemble(found, problem, **settings)
-    return _sample(found[0].law, problem, **settings)
+        return _simulate_ensemble(found, problem, how)
+    return _sample(found[0].law, problem, how)
 
 
-def _sample(
-    law: Law,
-    problem: QuadraticProblem | None,
-    *,
-    samples: int | None,
-    interval: float | None,
-    trajectories: int | None,
-    duration: float | None,
-    independent: bool,
-    seed: int,
-    trace: int | None,
-    lags: int,
-    threads: int | None,
-    method: str | None,
-    step: float | None,
-    progress: Callable[[int, int], None] | None,
-) -> Simulation:
+def _sample(law: Law, problem: QuadraticProblem | None, how: Sampling) -> Simulation:
     """Draw from one circuit."""
     started = time.perf_counter()
-    chosen = _chosen(interval, trajectories, duration)
+    interval, trajectories, trace = how.interval, how.trajectories, how.trace
+    chosen = _chosen(interval, trajectories, how.duration)
     law.voltage_covariance  # noqa: B018 - refuses a probe that sees white noise directly
-    _positive(
-        samples=samples, interval=interval, trajectories=trajectories, duration=duration, threads=threads, step=step
-    )
-    _not_negative(trace=trace or 0, lags=lags, seed=seed)
-    if independent:
-        if any(given is not None for given in (interval, trajectories, duration, method, step)) or lags:
+    wholes = {"samples": how.samples, "trajectories": trajectories, "threads": how.threads}
+    _positive(interval=interval, duration=how.duration, step=how.step, **wholes)
+    _not_negative(trace=trace or 0, lags=how.lags, seed=how.seed)
+    if how.independent:
+        if any(given is not None for given in (interval, trajectories, how.duration, how.method, how.step)) or how.lags:
             raise UsageError("independent samples have no interval, trajectories, duration, lags, method or step")
-        interval, trajectories, steps = 0.0, 1, samples or DEFAULT_SAMPLES
+        interval, trajectories, steps = 0.0, 1, how.samples or DEFAULT_SAMPLES
     else:
-        trajectories, interval, steps = _plan(law, samples, interval, trajectories, duration)
+        trajectories, interval, steps = _plan(law, how.samples, interval, trajectories, how.duration)
     trace = _thinned(trace, steps, trajectories, len(law.sde.readout.variables))
     with Interrupt() as interrupt:
         common = {
             "trajectories": trajectories,
             "steps": steps,
-            "seed": seed,
+            "seed": how.seed,
             "every": trace,
-            "threads": threads,
-            "progress": progress,
+            "threads": how.threads,
+            "progress": how.progress,
             "interrupted": lambda: interrupt.seen,
         }
         if isinstance(law, SparseStationary):
-            if lags or method is not None:
+            if how.lags or how.method is not None:
                 raise UsageError("lags and methods are for networks small enough for dense matrices")
-            drawn = _draw_large(law, interval, step, common)
+            drawn = _draw_large(law, interval, how.step, common)
         else:
-            if step is not None:
+            if how.step is not None:
                 raise UsageError("steps are exact here: a step is only for large sparse networks")
-            drawn = _draw(law, interval, lags, method, common)
+            drawn = _draw(law, interval, how.lags, how.method, common)
     readout = law.sde.readout
     found = compare(law, problem, drawn.voltage_mean, drawn.voltage_covariance)
     kept = None
@@ -320,7 +292,7 @@ def _sample(
         device_time=drawn.samples // trajectories * interval,
         interval=interval,
         trajectories=trajectories,
-        seed=seed,
+        seed=how.seed,
         method=drawn.method,
         method_reason=drawn.why,
         time_step=drawn.time_step,
@@ -352,27 +324,17 @@ def member_seed(seed: int, number: int) -> int:
     return int(state[0]) << 64 | int(state[1])
 
 
-def _simulate_ensemble(
-    found: Sequence[LinearDynamics],
-    problem: QuadraticProblem | None,
-    *,
-    samples: int | None,
-    interval: float | None,
-    duration: float | None,
-    seed: int,
-    trace: int | None,
-    progress: Callable[[int, int], None] | None,
-    **settings: Any,
-) -> Simulation:
+def _simulate_ensemble(found: Sequence[LinearDynamics], problem: QuadraticProblem | None, how: Sampling) -> Simulation:
     """Run the programmings one after another and merge what they give."""
     started = time.perf_counter()
-    _not_negative(seed=seed)
-    _positive(samples=samples)
+    _not_negative(seed=how.seed)
+    _positive(samples=how.samples)
+    samples, interval, trace, progress = how.samples, how.interval, how.trace, how.progress
     laws = [each.law for each in found]
-    chosen = _chosen(interval, settings["trajectories"], duration)
-    if interval is None and not settings["independent"]:
+    chosen = _chosen(interval, how.trajectories, how.duration)
+    if interval is None and not how.independent:
         interval = slowest(laws).slowest  # one for all: their readouts are merged
-    if duration is None:
+    if how.duration is None:
         samples = -(-(samples or DEFAULT_SAMPLES) // len(laws))
     if trace is None:  # as many as all of them may keep together
         trace = -(-len(found[0].readout.variables) * (samples or 0) * len(laws) // FEW_NUMBERS) or None
@@ -384,17 +346,9 @@ def _simulate_ensemble(
 
     runs: list[Simulation] = []
     for number, law in enumerate(laws):
-        run = _sample(
-            law,
-            problem,
-            samples=samples,
-            interval=interval,
-            duration=duration,
-            seed=member_seed(seed, number),
-            trace=trace,
-            progress=told(number),
-            **settings,
-        )
+        seed = member_seed(how.seed, number)
+        own = replace(how, samples=samples, interval=interval, seed=seed, trace=trace, progress=told(number))
+        run = _sample(law, problem, own)
         runs.append(run)
         if not run.complete:
             break
@@ -419,7 +373,7 @@ def _simulate_ensemble(
         seconds=time.perf_counter() - started,
         device_time=sum(run.device_time for run in runs),
         trajectories=sum(run.trajectories for run in runs),
-        seed=seed,
+        seed=how.seed,
         autocovariance=np.tensordot(weights, np.array(correlations), axes=1) if correlations else None,
         readouts=_side_by_side(kept) if kept else None,
         complete=len(runs) == len(laws) and runs[-1].complete,

@@ -7,11 +7,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from spu.base.errors import NotServed, UsageError
+from spu.base.errors import NgspiceFailed, NotServed, UsageError
 from spu.base.names import shorten, suggest
-from spu.spice.simulators.analyses import Analysis, Waveforms
+from spu.spice.simulators.analyses import (
+    Ac,
+    Analysis,
+    DcSweep,
+    DeclaredNoise,
+    Noise,
+    OperatingPoint,
+    Transient,
+    Waveforms,
+)
 
 if TYPE_CHECKING:
     from spu.spice.deck import Deck
@@ -120,12 +130,64 @@ def register(simulator: Simulator) -> Simulator:
     Raises
     ------
     UsageError
-        If it is called like another corner of a check.
+        If it is no `Simulator`, has no name or no kinds of analysis, or is called like another corner of a check.
     """
+    if not isinstance(simulator, Simulator):
+        raise UsageError(f"a simulator is an instance of a class that derives from Simulator, not {simulator!r}")
+    said = type(simulator).__name__
+    if not isinstance(getattr(simulator, "name", None), str):
+        raise UsageError(f"simulator {said} has no name")
+    kinds = getattr(simulator, "analyses", None)
+    if not isinstance(kinds, tuple) or not all(isinstance(kind, type) and issubclass(kind, Analysis) for kind in kinds):
+        raise UsageError(f"simulator {said}: analyses is a tuple of kinds of analysis, not {kinds!r}")
     if simulator.name in CORNERS:
         raise UsageError(f"a simulator cannot be called {simulator.name}: a check calls something else so")
     SIMULATORS[simulator.name] = simulator
     return simulator
+
+
+def complete(
+    simulator: Simulator, analyses: Sequence[Analysis], found: list[dict[str, NDArray[Any]]]
+) -> list[dict[str, NDArray[Any]]]:
+    """What a simulator gave, if it is what `Simulator.run` promises.
+
+    Raises
+    ------
+    NgspiceFailed
+        Naming the simulator, the analysis, and what is amiss: a dict too few or too many, a node that is missing, an
+        array of another shape.
+    """
+    if not isinstance(found, list) or len(found) != len(analyses) or not all(isinstance(one, dict) for one in found):
+        raise NgspiceFailed(f"simulator {simulator.name} must give a list of {len(analyses)} dicts: one an analysis")
+    for analysis, vectors in zip(analyses, found, strict=True):
+        names, points = _promised(analysis)
+        asked = f"the simulator {simulator.name}, asked for {analysis.called}, gave"
+        for name in names:
+            values = vectors.get(name, vectors.get(name.lower()))
+            if values is None:
+                raise NgspiceFailed(f"{asked} no {name}")
+            points = np.size(values) if points is None else points
+            if np.shape(values) != (points,):
+                raise NgspiceFailed(f"{asked} {name} of shape {np.shape(values)}, not {(points,)}")
+    return found
+
+
+def _promised(analysis: Analysis) -> tuple[tuple[str, ...], int | None]:
+    """Names of what an analysis gives, and the length of each; None where it is that of the first."""
+    match analysis:
+        case OperatingPoint(vectors):
+            return vectors or (), 1
+        case DcSweep(points=points, vectors=vectors):
+            return vectors, points
+        case Ac(vectors=vectors):
+            return ("frequency", *vectors), None
+        case Noise():
+            return ("frequency", "total"), None
+        case Transient(vectors=vectors):
+            return ("time", *vectors), None
+        case DeclaredNoise(elements):
+            return elements, 5
+    return (), None
 
 
 def find_simulator(given: str | Simulator) -> Simulator:
