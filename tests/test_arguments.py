@@ -106,3 +106,11 @@ def test_a_readout_that_knows_fewer_cells_than_there_are(door):
     with pytest.raises(spu.SpuError, match="the readout is of 2 cells and the device has 3: set_readout") as refused:
         getattr(spu, door)(device)
     assert refused.value.kind != "internal"
+
+
+@pytest.mark.parametrize("option", ["detect", "budget"])
+@pytest.mark.parametrize("levels", [["ideal"], ["op", "replay"]])
+def test_a_plan_for_a_level_that_is_not_asked_for(option, levels):
+    device = spu.compile(A)
+    with pytest.raises(spu.SpuError, match=f"{option} is not for the levels asked for: it is of level noise"):
+        spu.check(device, levels=levels, **{option: 0.1})

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from spu.base.arguments import SIMULATORS_SEEDS, Seed, is_number, seed_of
-from spu.base.errors import OptionError, UsageError
+from spu.base.errors import OptionError, UsageError, refuse_options
 from spu.base.names import suggest
 from spu.base.process import scratch_folder
 from spu.crosscheck import levels as kinds
@@ -111,6 +111,9 @@ def check(
     for name, value in (("detect", detect), ("budget", budget), ("time_limit", time_limit)):
         if value is not None and not (is_number(value) and 0 < value < np.inf):
             raise UsageError(f"{name} must be a positive number, not {value!r}")
+    if not any(level.planned for level in chosen):
+        planned = " or ".join(level.name for level in kinds.LEVELS.values() if level.planned)
+        refuse_options(f"the levels asked for: it is of level {planned}", {"detect": detect, "budget": budget})
     settings = {
         "accuracy": accuracy,
         "seed": seed,

@@ -57,6 +57,8 @@ class LevelKind:
         Whether it has something to say of a netlist that lacks a noise source.
     together:
         Whether it takes the programmings of an ensemble as one.
+    planned:
+        Whether it takes as many samples as ``detect`` or ``budget`` ask for.
     judges:
         Whether it judges an edited netlist by its answer, and runs unasked where an accuracy is given for that.
     """
@@ -69,6 +71,7 @@ class LevelKind:
     netlist: bool = True
     incomplete: bool = False
     together: bool = False
+    planned: bool = False
     judges: bool = False
 
     def way(self, dynamics: Dynamics) -> Way | None:
