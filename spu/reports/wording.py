@@ -96,7 +96,10 @@ def _sees(detects: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def corner_table(check: Check) -> Rows:
-    """The corners pairwise: how far apart, and what of that was predicted."""
+    """Ideal model, emulator and simulator pairwise: how far apart, what of that was predicted, and what is allowed.
+
+    Of sampled ones the tests of level ``noise`` decide: the scatter that such samples have stands for what is allowed.
+    """
     rows = [
         (
             corner.quantity,
@@ -104,12 +107,12 @@ def corner_table(check: Check) -> Rows:
             share(corner.found),
             *(share(corner.predicted[part]) if part in corner.predicted else "" for part in _PREDICTED),
             share(corner.unexplained),
-            share(corner.scatter) + " scatter" if corner.scatter else share(corner.limit),
+            share(corner.scatter) + " rms scatter" if corner.scatter else share(corner.limit),
             "yes" if corner.within else "NO",
         )
         for corner in check.comparisons
     ]
-    return ["", "corners", "apart by", *_PREDICTED, "left over", "allowed", "within"], rows
+    return ["", "compared", "apart by", *_PREDICTED, "left over", "allowed", "within"], rows
 
 
 def moments_table(check: Check, limit: int) -> Rows:

@@ -62,7 +62,20 @@ def folders(study, tmp_path_factory):
     return {kind: study.folder(root / kind, kind, 2 if kind == "rc-charge" else 3) for kind in KINDS}
 
 
-@pytest.mark.parametrize(("kind", "label"), EDITS, ids=[" ".join(each) for each in EDITS])
+# One of each kind of element in `make test`, all in `make test-long`.
+FEW = (
+    ("rc-conductance", "p3 x1.05"),
+    ("rc-conductance", "gba of xcoupler_g_x1_x3 x-1"),
+    ("rlc-flux", "f1 x1.05"),
+    ("rlc-flux", "xcoupler_l_x1_x3 missing"),
+    ("rc-charge", "q3 x1.05"),
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "label"),
+    [pytest.param(*each, marks=[] if each in FEW else pytest.mark.long, id=" ".join(each)) for each in EDITS],
+)
 def test_an_edit_of_the_netlist_is_named(study, folders, kind, label):
     path, text = folders[kind]
     (edit,) = [edit for edit in study.edits(kind, text) if edit.label == label]

@@ -1,7 +1,4 @@
-"""Ways to run a netlist, one file a simulator; the check asks them for analyses as data.
-
-Imports stay few: the child process that holds ngspice passes through here.
-"""
+"""Ways to run a netlist, one file a simulator; the check asks them for analyses as data."""
 
 from spu.spice.simulators.ngspice import Ngspice
 from spu.spice.simulators.simulator import SIMULATORS, Simulator, find_simulator, register

@@ -43,6 +43,9 @@ INSTALL = "install the packages ngspice and libngspice0 (Debian, Ubuntu: apt-get
 _MEMORY_LIMIT = 6 * 2**30
 _LONGEST = 1e6  # s: more than that the system's clocks do not take
 
+_WORKER = str(Path(__file__).with_name("worker.py"))
+"""Run by its path: as a module it would bring all that stands around it, many times in a check."""
+
 _LIBC = ctypes.CDLL(None)
 _SET_PARENT_DEATH_SIGNAL = 1
 """Of Linux's prctl."""
@@ -311,7 +314,7 @@ def run(
         )
         parent, patience = os.getpid(), min(time_limit, _LONGEST)
         with child(
-            [sys.executable, "-m", "spu.spice.simulators.worker", str(request), str(result)],
+            [sys.executable, _WORKER, str(request), str(result)],
             cwd=folder or scratch,
             env=environment,
             stdin=subprocess.DEVNULL,

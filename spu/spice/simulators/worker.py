@@ -1,4 +1,4 @@
-"""The child process that holds ngspice: ``python -m spu.spice.simulators.worker REQUEST RESULT``.
+"""The child process that holds ngspice: ``python worker.py REQUEST RESULT``; it imports nothing of the package.
 
 ngspice inside a process can call exit, hang or leak, so it never runs inside ours. REQUEST is
 JSON (deck text and steps), RESULT an ``.npz`` of the vectors asked for and the log.
