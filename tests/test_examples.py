@@ -168,6 +168,7 @@ def run_alone(path: Path, home: Path) -> str:
 
 
 @pytest.mark.parametrize("path", NETLISTS, ids=lambda path: path.stem)
+@pytest.mark.sampled(2)
 def test_netlists_run_by_themselves(path, tmp_path):
     text = path.read_text()
     if text.count("trrandom(") > 200:  # its transient takes minutes: a short one will do to see that it runs

@@ -408,7 +408,8 @@ def test_inputs_of_a_network_are_refused_by_file_and_line(place):
 # --- at random -----------------------------------------------------------------------------
 
 
-def test_a_few_random_cases():
-    command = [sys.executable, "benchmarks/fuzz.py", "--runs", "60", "--seed", "77"]
+@pytest.mark.parametrize("runs", [20, pytest.param(60, marks=pytest.mark.long)])
+def test_a_few_random_cases(runs):
+    command = [sys.executable, "benchmarks/fuzz.py", "--runs", str(runs), "--seed", "77"]
     found = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout + found.stderr

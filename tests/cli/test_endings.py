@@ -234,6 +234,7 @@ CLOSED = {"stdout": ">&-", "full": ">/dev/full", "stderr": "2>&-", "full stderr"
 
 @pytest.mark.parametrize(("how", "status"), [("stdout", 2), ("full", 2), ("stderr", 0), ("full stderr", 0), ("all", 2)])
 @pytest.mark.parametrize("options", [(), ("--json",)])
+@pytest.mark.sampled(2)
 def test_streams_that_fail(how, status, options):
     found = shell("predict", "out", *options, CLOSED[how])
     assert found.returncode == status, found

@@ -213,6 +213,7 @@ NETLISTS = [
 
 
 @pytest.mark.parametrize("case", NETLISTS, ids=[f"{case[1]}-{case[0]}" for case in NETLISTS])
+@pytest.mark.sampled(3)
 def test_one_thing_changed_in_the_netlist_is_seen(copy, case):
     _, name, level, pattern, replacement, place = case
     folder = copy(name)

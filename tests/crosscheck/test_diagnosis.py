@@ -88,6 +88,7 @@ EDITS = [
 
 
 @pytest.mark.parametrize("case", EDITS, ids=[f"{case[0]}-{case[3]}-{case[4]}" for case in EDITS])
+@pytest.mark.sampled(3)
 def test_an_edit_of_the_netlist_is_named(decks, case):
     name, pattern, replacement, element, kind, after = case
     found = edited(decks, name, pattern, replacement)

@@ -116,6 +116,7 @@ def edited(request, tmp_path_factory):
     return device, result, spu.Device.from_dict(data), elements
 
 
+@pytest.mark.sampled(2)
 def test_what_moved_and_by_how_much(edited):
     device, result, changed, _ = edited
     changes = result.changes

@@ -351,6 +351,7 @@ def test_responses_of_several_laws_are_those_of_each():
 
 
 @pytest.mark.parametrize(("name", "level"), [("rlc", "ac"), ("resistive", "op"), ("rlc", "replay"), ("rlc", "noise")])
+@pytest.mark.sampled(2)
 def test_the_hardest_element_changed_by_the_stated_size_is_seen(copy, monkeypatch, name, level):
     """No chance is involved but at level noise, and there the path decides: one change each is proof."""
     monkeypatch.setattr(transient, "TRANSIENT_SAMPLES", 2048)

@@ -220,6 +220,7 @@ def test_a_network_is_run_until_a_change_shows():
     assert found.data["runs"] > 1
 
 
+@pytest.mark.long  # that of linear devices, and --detect of networks, are in `make test`
 def test_a_network_is_run_for_so_many_seconds():
     found = check(made("rc-conductance", 1).device, levels=["noise"], budget=8.0).levels["noise"]
     assert found.verdict == "pass", found.message

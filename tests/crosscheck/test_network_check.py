@@ -80,6 +80,7 @@ MUTATIONS = [
 
 
 @pytest.mark.parametrize(("kind", "pattern", "factor", "level"), MUTATIONS)
+@pytest.mark.sampled(3)
 def test_a_changed_element_is_found(kind, pattern, factor, level, tmp_path):
     compilation = made(kind, 2)
     write_folder(tmp_path / "d", compilation)

@@ -95,6 +95,7 @@ def test_a_correct_netlist_has_no_diagnosis(study, folders, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.sampled(3)
 def test_two_changes_are_not_taken_for_one(study, folders, kind):
     path, text = folders[kind]
     edit = list(study.pairs(kind, text))[1]
@@ -166,6 +167,7 @@ def measured(circuit, changed):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.sampled(3)
 def test_every_value_of_every_instance_is_found_exactly(study, kind):
     circuit = compiled(study, kind, 2)
     own = dynamics(circuit)

@@ -127,6 +127,7 @@ MOVING = [
 
 
 @pytest.mark.parametrize("case", MOVING, ids=[case[0] for case in MOVING])
+@pytest.mark.sampled(2)
 def test_what_was_not_looked_at_is_named(tmp_path, case):
     _, edit, words = case
     folder = written(tmp_path, "rc", edit)
@@ -281,6 +282,7 @@ SOUND = [
 
 
 @pytest.mark.parametrize("case", SOUND, ids=[case[0] for case in SOUND])
+@pytest.mark.sampled(2)
 def test_decks_that_people_draw_pass(tmp_path, case):
     name, levels = case
     found = spu.check(imported(tmp_path, DECKS[name]), levels=levels.split())

@@ -341,6 +341,7 @@ DETAILS = {
 
 
 @pytest.mark.parametrize("name", DETAILS)
+@pytest.mark.sampled(2)
 def test_ngspice_agrees_at_every_level_of_detail(name):
     found = spu.check(DETAILS[name](), levels=["op", "ac", "replay"])
     assert found.verdict == "pass", found.levels

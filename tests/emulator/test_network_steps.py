@@ -339,6 +339,7 @@ def test_an_error_in_the_loops_gives_no_result(kind, error, monkeypatch):
         for factor in (1.0, 1.1, 0.9)
     ],
 )
+@pytest.mark.sampled(2)
 def test_a_wrong_law_gives_no_result(network, end, factor, monkeypatch):
     """Noise 10 % off, for the loops and for plain numpy alike: variances by 20 %, by half of it in quartic wells."""
     law_of = langevin_run._law

@@ -778,6 +778,7 @@ def test_fuzz_random_bytes(tmp_path, suffix):
 
 @pytest.mark.parametrize("suffix", VALID)
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.sampled(2)
 def test_fuzz_mutations(tmp_path, suffix):
     interesting = st.sampled_from(
         [

@@ -634,6 +634,7 @@ def measured(tmp_path: Path, text: str, width: int) -> tuple[dict, str]:
 
 @needs_browser
 @pytest.mark.parametrize("which", ["reported", "spoilt", "networked", "imported"])
+@pytest.mark.sampled(2)
 def test_browser_on_a_phone(which, request, tmp_path):
     found, console = measured(tmp_path, request.getfixturevalue(which)[1], 390)
     assert console == ""
@@ -652,6 +653,7 @@ def test_browser_would_tell(reported, tmp_path):
 
 @needs_browser
 @pytest.mark.parametrize("which", ["reported", "networked"])
+@pytest.mark.sampled(2)
 def test_browser_prints(which, request, tmp_path):
     page, file = tmp_path / "report.html", tmp_path / "report.pdf"
     page.write_text(request.getfixturevalue(which)[1])
