@@ -422,7 +422,11 @@ def linear(circuit: Circuit) -> LinearDynamics:
 def langevin_of(circuit: Circuit) -> LangevinDynamics:
     """The dynamics of a circuit by its Langevin equation, which linear ones of first order have, too."""
     found = dynamics(circuit)
-    return found if isinstance(found, LangevinDynamics) else LangevinDynamics(circuit)
+    if isinstance(found, LangevinDynamics):
+        return found
+    if "langevin" not in circuit.kept:
+        circuit.kept["langevin"] = LangevinDynamics(circuit)
+    return cast(LangevinDynamics, circuit.kept["langevin"])
 
 
 def all_linear(subject: Subject, what: str) -> list[LinearDynamics]:

@@ -16,7 +16,7 @@ from spu.device.device import Device
 from spu.emulator.dynamics import LangevinDynamics
 from spu.emulator.laws.law import Law
 from spu.emulator.laws.timing import Timing
-from spu.emulator.predict import network_prediction
+from spu.emulator.predict import NetworkPrediction
 from spu.problems.problem import quadratic
 from spu.spice.dialects.dialect import Dialect, number
 from spu.spice.settings import parameters
@@ -106,11 +106,11 @@ def _limited(matrix: FloatArray | sp.csr_array, scale: float = 0.0) -> list[str]
 SHOWN = 16
 
 
-def opening(device: Device, does: LangevinDynamics, seed: int) -> list[str]:
+def opening(device: Device, does: LangevinDynamics, prediction: NetworkPrediction, seed: int) -> list[str]:
     """Header and parameters."""
     from spu.base.version import __version__
 
-    prediction, equation = network_prediction(does), does.equation
+    equation = does.equation
     what = {
         "voltage": "Node cell_NAME is the voltage of cell NAME, which holds its x.",
         "flux": f"Node xcell_....flux is an inductor's flux over {FLUX_UNIT!r} Wb, which holds its x.",

@@ -32,7 +32,7 @@ from spu.emulator.dynamics import Dynamics, LangevinDynamics, LinearDynamics, dy
 from spu.emulator.equations.linear import stochastic_ode
 from spu.emulator.laws.law import Law
 from spu.emulator.laws.timing import Timing, timing
-from spu.emulator.predict import network_prediction
+from spu.emulator.predict import NetworkPrediction, network_prediction
 from spu.spice.dialects import NGSPICE, find_dialect
 from spu.spice.dialects.dialect import Dialect, Measurement, noise_element, number
 from spu.spice.header import HEADER_ROWS, SHOWN, header, opening
@@ -176,12 +176,13 @@ class _AroundLangevin(Around):
     def __init__(self, device: Device, does: Dynamics, law: Law | None, seed: int, dialect: Dialect) -> None:  # noqa: ARG002
         self.refuse(dialect)
         self._device, self._does, self._seed = device, cast(LangevinDynamics, does), seed
+        self._prediction = network_prediction(self._does)
 
     def before(self) -> Iterator[str]:
-        yield from opening(self._device, self._does, self._seed)
+        yield from opening(self._device, self._does, self._prediction, self._seed)
 
     def after(self) -> Iterator[str]:
-        yield from closing(self._device, self._does)
+        yield from closing(self._device, self._does, self._prediction)
 
 
 AROUND: dict[str, type[Around]] = {"linear": _AroundLinear, "langevin": _AroundLangevin}
@@ -346,9 +347,9 @@ def _analysis(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dia
     )
 
 
-def closing(device: Device, does: LangevinDynamics) -> list[str]:
+def closing(device: Device, does: LangevinDynamics, prediction: NetworkPrediction) -> list[str]:
     """A control block that runs the transient with noise and prints mean and variance of x."""
-    prediction, times = network_prediction(does), does.timing
+    times = does.timing
     vectors = probe_vectors(does.circuit)[:SHOWN]
     settle = 10 * times.slowest
     stop = settle + SAMPLES * times.sample_time
