@@ -32,7 +32,6 @@ from spu.compiler.architectures import register
 from spu.compiler.compilation import Compilation, Pass
 from spu.compiler.embedding import EmbeddingOptions
 from spu.compiler.linear import LinearPasses
-from spu.compiler.linear_compilation import LinearCompilation
 from spu.compiler.passes import Options, Passes
 from spu.compiler.polynomial import NetworkCompilation, PolynomialPasses
 from spu.device.device import Device
@@ -206,13 +205,6 @@ def compile(
         detail=detail,
         speedup=speedup,
     ).device
-
-
-def _realize(problem: QuadraticProblem, hardware: Hardware) -> LinearCompilation:
-    """The passes up to the device, without a prediction or a source in its hash: for large problems."""
-    passes = LinearPasses(problem, hardware, Options())
-    passes.source = None
-    return passes.realized()
 
 
 def _words(detail: Any) -> tuple[str, ...] | None:

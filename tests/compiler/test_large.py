@@ -23,8 +23,9 @@ from spu.base.sequences import Lazy
 from spu.base.sparse import canonical, is_diagonal, largest_eigenvalue, off_diagonal
 from spu.circuit.readout import Readout
 from spu.cli import cli
-from spu.compiler import _realize
 from spu.compiler.congruence import _block, _noda, congruence, own_fraction
+from spu.compiler.linear import LinearPasses
+from spu.compiler.passes import Options
 from spu.compiler.polarity import polarity
 from spu.device.device import Device
 from spu.device.lower import lower
@@ -38,6 +39,13 @@ from spu.spice.netlist import netlist, write_netlist
 
 congruence_module = importlib.import_module("spu.compiler.congruence")
 IDEAL = spu.load_hardware("ideal")
+
+
+def _realize(problem, hardware):
+    """The passes up to the device, without a prediction or a source in its hash."""
+    passes = LinearPasses(problem, hardware, Options())
+    passes.source = None
+    return passes.realized()
 
 
 def grid(k: int, own: float = 1.0) -> sp.csr_array:
