@@ -160,7 +160,9 @@ class _Struct:
         self.arrays = {each: spec.of(precision) for each, spec in arrays.items()}
         arrays = self.arrays
         scalars = {field: hints[field] for field in self.fields if hints[field] in _SCALARS}
-        missing = [each for each in self.fields if each not in arrays and each not in scalars and each not in self.parts]
+        missing = [
+            each for each in self.fields if each not in arrays and each not in scalars and each not in self.parts
+        ]
         if missing:
             raise TypeError(f"{kind.__name__}: {', '.join(missing)} not declared")
         named: dict[str, None] = dict.fromkeys(size for spec in arrays.values() for size in spec.names)
@@ -264,7 +266,11 @@ class Kernel:
     @cached_property
     def structs(self) -> dict[str, _Struct]:
         """The arguments that are named tuples."""
-        return {name: _struct(kind, self.precision or "double") for name, kind in self.arguments.items() if kind in _declared}
+        return {
+            name: _struct(kind, self.precision or "double")
+            for name, kind in self.arguments.items()
+            if kind in _declared
+        }
 
     @cached_property
     def sizes(self) -> list[str]:

@@ -41,6 +41,17 @@ class Packed(NamedTuple):
     index: NDArray[np.int32]
     blocks: IntArray
 
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return int((self.blocks[:, 0] + self.blocks[:, 1]).max()) if len(self.blocks) else 0
+
+    @property
+    def reach(self) -> int:
+        """Columns up to the last that is not zero."""
+        row = PANEL_BYTES // self.values.itemsize
+        return int(self.index.max()) // row + 1 if len(self.index) else 0
+
 
 declare(Packed, values=reals("entries"), index=indices("places"), blocks=integers("count", 6))
 

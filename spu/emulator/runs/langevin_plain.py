@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from spu.base.arrays import FloatArray
 from spu.base.errors import InternalError
 from spu.emulator.runs import langevin_kernels as kernels
-from spu.emulator.runs.numba_products import LANES
-from spu.emulator.runs.numba_noise import BLOCK, WIDTH, fill_normals
+from spu.emulator.runs.noise import BLOCK, fill_normals
 
 WordArray = NDArray[np.uint64]
 
@@ -51,7 +50,7 @@ class Plain:
         n = len(self.law.mobility)
         out = np.empty((-(-n // BLOCK) * BLOCK, 1))
         where, whose = (np.array([each], dtype=np.uint64) for each in (address, self.trajectory))
-        fill_normals(out, np.uint64(0), key, where, whose, np.empty((2, WIDTH), dtype=np.uint64))
+        fill_normals(out, np.uint64(0), key, where, whose)
         z = out[:n, 0]
         return np.asarray(self.law.factor @ z if len(self.law.factor) else z)
 
@@ -167,24 +166,24 @@ class Span:
         law: kernels.Law,
         key: WordArray,
         bridge_key: WordArray,
-        steps: kernels.Steps,
+        steps: kernels.LangevinSteps,
         period: int,
         watch: int,
-        tiles: list[kernels.Tile],
+        tiles: list[kernels.LangevinTile],
         last: int,
     ) -> None:
         self.steps = steps
         self.followed = []
         begins, ends = steps.first % period, steps.first % period + len(steps.sizes)
         watched = ends <= watch and (tiles[0].open[0] or begins == 0)
-        for tile, column in ((tiles[0], 0), (tiles[-1], last - int(tiles[-1].trajectories[0]))):
-            plain = Plain(law, key, bridge_key, int(tile.trajectories[column]))
-            begun = tile.x[:, column].copy(), tile.w[:, column].copy()
-            self.followed.append((plain, begun, tile.x[:, column], False))
-            if column < LANES and watched:
+        for tile, column in ((tiles[0], 0), (tiles[-1], last - tiles[-1].trajectory)):
+            plain = Plain(law, key, bridge_key, tile.trajectory + column)
+            begun = tile.column("x", column).copy(), tile.column("w", column).copy()
+            self.followed.append((plain, begun, tile.column("x", column), False))
+            if column < tile.ghost.shape[1] and watched:
                 if begins:
-                    begun = tile.ghost[:, column].copy(), tile.ghost_w[:, column].copy()
-                self.followed.append((plain, begun, tile.ghost[:, column], True))
+                    begun = tile.column("ghost", column).copy(), tile.column("ghost_w", column).copy()
+                self.followed.append((plain, begun, tile.column("ghost", column), True))
 
     def verify(self) -> None:
         """Take the steps.

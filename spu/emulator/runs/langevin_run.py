@@ -31,9 +31,10 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from spu.base.arrays import FloatArray, IntArray
 from spu.base.errors import UsageError
+from spu.base.kernels.door import Precision
+from spu.base.kernels.products import panel, resident
 from spu.emulator.equations.langevin import Langevin
 from spu.emulator.runs import langevin_kernels as kernels
-from spu.emulator.runs.numba_products import LANES, blas_addresses
 from spu.emulator.runs.langevin_plain import Span
 from spu.emulator.runs.noise import SAMPLES, key_of
 from spu.emulator.runs.run import available_threads, parallel
@@ -105,7 +106,7 @@ class Schedule:
     def between(
         self, begin: FloatArray, end: FloatArray, side: str = "middle"
     ) -> tuple[IntArray, FloatArray, FloatArray]:
-        """Rows and shares (see `kernels.Steps`) of (m,) intervals that hold no instant inside."""
+        """Rows and shares (see `kernels.LangevinSteps`) of (m,) intervals that hold no instant inside."""
         middle = begin if side == "right" else 0.5 * (begin + end)
         row = np.searchsorted(self.times, middle, side="right")
         inside = (row > 0) & (row < len(self.times))
@@ -169,13 +170,13 @@ class Grid:
         """The largest step, s; 0 where there is none."""
         return float((np.diff(self.marks) / self.counts).max(initial=0.0))
 
-    def steps(self, first: int, last: int, schedule: Schedule) -> kernels.Steps:
+    def steps(self, first: int, last: int, schedule: Schedule) -> kernels.LangevinSteps:
         """Steps ``first`` to ``last - 1``."""
         number = np.arange(first, last)
         piece = np.searchsorted(self.before, number, side="right") - 1
         sizes = np.diff(self.marks)[piece] / self.counts[piece]
         begin = self.marks[piece] + (number - self.before[piece]) * sizes
-        return kernels.Steps(first, sizes, *schedule.between(begin, begin + sizes), schedule.rows)
+        return kernels.LangevinSteps(first, sizes, *schedule.between(begin, begin + sizes), schedule.rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +200,7 @@ class Paths:
     pieces:
         Mean number of pieces of a step of a trajectory.
     check:
-        (clusters, 4, n) as `kernels.Tile.check`, of each ghost; none of Leimkuhler-Matthews.
+        (clusters, 4, n) as `kernels.LangevinTile.check`, of each ghost; none of Leimkuhler-Matthews.
     compared:
         How often.
     """
@@ -254,6 +255,7 @@ def run(
     track: bool = False,
     coarse: int = 1,
     advice: str = "a smaller one is needed",
+    precision: Precision = "double",
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     interrupted: Callable[[], bool] = lambda: False,
@@ -282,6 +284,8 @@ def run(
         Normals added up for one step: runs of the same ``step / coarse`` follow one Brownian path.
     advice:
         What to do where steps that were given blow up.
+    precision:
+        Number format of states, products and forces.
     threads, progress, interrupted:
         As in `spu.emulator.runs.run.run`.
 
@@ -303,18 +307,25 @@ def run(
     n = equation.n
     plan = schedule or Schedule(np.zeros(1), equation.field[None, :])
     law = _law(equation, scheme, coarse, grid.refined)
-    tiles = [_tile(equation, first, start, velocity, trajectories, plan) for first in range(0, trajectories, TILE)]
-    blas, key, bridge_key = blas_addresses(), key_of(seed, SAMPLES), key_of(seed, BRIDGE)
+    key, bridge_key = key_of(seed, SAMPLES), key_of(seed, BRIDGE)
     readouts = grid.before[grid.readouts]
     states = np.empty((len(readouts), trajectories, n))
     total = int(readouts[-1]) if len(readouts) else 0
-    period, watch = _windows(law, total, trajectories)
+    tiles = [
+        _tile(equation, first, start, velocity, trajectories, plan, min(CHUNK, total), precision)
+        for first in range(0, trajectories, TILE)
+    ]
+    taken_law, advance, cache = kernels.packed(law, precision), kernels.advance[precision], resident(precision)
+    period, watch = _windows(law, total, trajectories, panel(precision))
     cuts = np.unique(np.concatenate([readouts, [min(SPAN, total), max(0, total - SPAN), total]]))
     first_energy = None
     done = taken = 0
 
     def together(name: str) -> FloatArray:
-        return np.concatenate([getattr(tile, name).T for tile in tiles])[:trajectories]
+        return np.concatenate([tile.take(name) for tile in tiles])[:trajectories]
+
+    def booked(name: str) -> FloatArray:
+        return np.concatenate([getattr(tile, name).ravel() for tile in tiles])[:trajectories]
 
     def energy(now: float) -> FloatArray:
         found = equation.potential(together("x"), plan.at(np.array([now]))[0])
@@ -327,9 +338,7 @@ def run(
     with parallel(min(len(tiles), threads or available_threads())) as each:
         while taken < len(readouts) and not interrupted():
             if readouts[taken] == done:
-                for number, tile in enumerate(tiles):
-                    last = min(trajectories, (number + 1) * TILE)
-                    states[taken, number * TILE : last] = tile.x.T[: last - number * TILE]
+                states[taken] = together("x")
                 _require_finite(states[taken], scheme, grid, advice)
                 taken += 1
                 continue
@@ -339,8 +348,8 @@ def run(
             if last - done <= SPAN and (done < SPAN or done >= total - SPAN):
                 span = Span(law, key, bridge_key, steps, period, watch, tiles, trajectories - 1)
 
-            def one(number: int, steps: kernels.Steps = steps) -> None:
-                kernels.advance(blas, tiles[number], law, key, bridge_key, steps, period, watch, track)
+            def one(number: int, steps: kernels.LangevinSteps = steps) -> None:
+                advance(tiles[number], taken_law, key, bridge_key, steps, period, watch, track, cache)
 
             each(one, range(len(tiles)))
             _require_pieces(tiles, equation)
@@ -351,9 +360,9 @@ def run(
                 progress(done, total)
     times = grid.marks[grid.readouts[:taken]]
     tally = np.sum([tile.tally for tile in tiles], axis=0)
-    columns = sum(tile.x.shape[1] for tile in tiles) * max(1, done)
+    columns = sum(tile.width for tile in tiles) * max(1, done)
     figures = (
-        float(tally[kernels.SUM_OF_RATES]) / columns,
+        float(sum(tile.rates.sum() for tile in tiles)) / columns,
         max(float(tile.tally[kernels.MOST_OVER]) for tile in tiles),
         1.0 + float(tally[kernels.PIECES] - tally[kernels.REFINED]) / columns,
         np.concatenate([np.moveaxis(tile.check, 2, 0) for tile in tiles]),
@@ -363,18 +372,21 @@ def run(
         return Paths(times, states[:taken], None, None, None, None, *figures)
     now = float(np.interp(done, grid.before, grid.marks))
     shift = plan.at(np.array([now]))[0] - tiles[0].field
-    work = together("work") - together("x") @ shift
-    return Paths(times, states[:taken], together("heat"), work, first_energy, energy(now), *figures)
+    work = booked("work") - together("x") @ shift
+    return Paths(times, states[:taken], booked("heat"), work, first_energy, energy(now), *figures)
 
 
-def _windows(law: kernels.Law, total: int, trajectories: int) -> tuple[int, int]:
-    """Period of ghosts, and how many of its steps have them. A ghost's piece costs about two steps of a column."""
+def _windows(law: kernels.Law, total: int, trajectories: int, row: int) -> tuple[int, int]:
+    """Period of ghosts, ``row`` a tile, and how many of its steps have them.
+
+    A ghost's piece costs about two steps of a column.
+    """
     if law.scheme == kernels.LEIMKUHLER_MATTHEWS or not total:
         return 1, 0
-    width = min(TILE, -(-trajectories // LANES) * LANES)
+    width = min(TILE, -(-trajectories // row) * row)
     n = len(law.mobility)
     work = float(total) * trajectories * n * (1 + n / 100)
-    share = 1.0 if work < _CHEAP else min(1.0, _WATCHED * width / (4 * LANES))
+    share = 1.0 if work < _CHEAP else min(1.0, _WATCHED * width / (4 * row))
     period = int(np.clip(total // _WINDOWS, _SHORTEST, CHUNK))
     return period, max(SPAN + 1, int(share * period))
 
@@ -384,10 +396,10 @@ def _require_finite(states: FloatArray, scheme: str, grid: Grid, advice: str) ->
         raise UsageError(f"the {scheme} scheme blew up at a step of {grid.largest:.3g} s: {advice}")
 
 
-def _require_pieces(tiles: list[kernels.Tile], equation: Langevin) -> None:
+def _require_pieces(tiles: list[kernels.LangevinTile], equation: Langevin) -> None:
     stuck = [tile for tile in tiles if tile.tally[kernels.TOO_STIFF]]
     if stuck:
-        far = np.abs(stuck[0].x).max(axis=1)
+        far = np.abs(stuck[0].take("x")).max(axis=0)
         name = equation.names[int(np.argmax(_leverage(equation) * equation.cubic * np.nan_to_num(far, nan=0.0) ** 2))]
         raise UsageError(
             f"{name} is so far out that a step in {2.0**kernels.DEPTH:.0e} pieces is still too coarse: "
@@ -426,11 +438,13 @@ def _tile(
     velocity: FloatArray | None,
     trajectories: int,
     plan: Schedule,
-) -> kernels.Tile:
-    tile = kernels.new_tile(equation.n, first, min(TILE, -(-(trajectories - first) // LANES) * LANES))
-    for held, given in ((tile.x, start), (tile.w, velocity)):
-        if given is not None:  # those beyond the last trajectory, which fill the lanes, start as it does
-            own = np.broadcast_to(given, (trajectories, equation.n))[first : first + held.shape[1]]
-            held[:] = own[np.minimum(np.arange(held.shape[1]), len(own) - 1)].T
+    longest: int,
+    precision: Precision,
+) -> kernels.LangevinTile:
+    tile = kernels.new_tile(equation.n, first, min(TILE, trajectories - first), longest, precision)
+    for name, given in (("x", start), ("w", velocity)):
+        if given is not None:  # those beyond the last trajectory, which fill the panel, start as it does
+            own = np.broadcast_to(given, (trajectories, equation.n))[first : first + tile.width]
+            tile.put(name, own[np.minimum(np.arange(tile.width), len(own) - 1)])
     tile.field[:] = plan.at(np.zeros(1))[0]
     return tile
