@@ -152,8 +152,10 @@ class _Struct:
         name, arrays = _declared[kind]
         hints = get_type_hints(kind)
         self.fields: tuple[str, ...] = kind._fields  # type: ignore[attr-defined]
-        self.parts = {each: _struct(hints[each], precision) for each in self.fields if hints[each] in _declared}
-        self.generic = any(spec.dtype is None for spec in arrays.values()) or any(
+        self.parts: dict[str, _Struct] = {
+            each: _struct(hints[each], precision) for each in self.fields if hints[each] in _declared
+        }
+        self.generic: bool = any(spec.dtype is None for spec in arrays.values()) or any(
             part.generic for part in self.parts.values()
         )
         self.name = f"{name}_{precision}" if self.generic else name
@@ -183,7 +185,7 @@ class _Struct:
         members += [(size, ctypes.c_int64) for size in self.sizes]
         words += [f"int64_t {size};" for size in self.sizes]
         self.declaration = " ".join(words)
-        self.type = type(self.name, (ctypes.Structure,), {"_fields_": members})
+        self.type: type[ctypes.Structure] = type(self.name, (ctypes.Structure,), {"_fields_": members})
 
     def fill(self, value: Any, sizes: dict[str, int]) -> ctypes.Structure:
         """The structure of a tuple whose arrays were admitted with these sizes."""
@@ -356,7 +358,7 @@ class Kernel:
 
     def _taken(self, args: tuple[Any, ...], sizes: dict[str, int], first: int) -> list[Any]:
         """Arguments from number ``first`` on as ctypes takes them; refuses what is not as declared."""
-        found = []
+        found: list[Any] = []
         for name, value in zip(list(self.arguments)[first:], args, strict=False):
             kind = self.arguments[name]
             if isinstance(kind, ArraySpec):
