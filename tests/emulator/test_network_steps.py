@@ -272,11 +272,15 @@ def planted(change):
         laws[id(found)] = law
         return found
 
-    def wrong(tile, taken, key, bridge_key, steps, *more):
-        law, key, bridge_key, steps = change(laws[id(taken)], key, bridge_key, steps)
-        right(tile, pack(law), key, bridge_key, steps, *more)
+    class Wrong:
+        def bind(self, tile, taken, key, bridge_key):
+            def call(steps, *more):
+                law, own, bridge, inputs = change(laws[id(taken)], key, bridge_key, steps)
+                right(tile, pack(law), own, bridge, inputs, *more)
 
-    return packed, {"double": wrong}
+            return call
+
+    return packed, {"double": Wrong()}
 
 
 ERRORS = {

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from spu.base.arrays import FloatArray, IntArray
 from spu.base.kernels.door import FORMATS, Kernel, Precision, aligned, declare, floats, integers, reals, words
-from spu.base.kernels.products import Packed, pack, panel, resident
+from spu.base.kernels.products import Packed, pack, panel
 from spu.emulator.runs.noise import BLOCK
 
 WordArray = NDArray[np.uint64]
@@ -191,7 +191,7 @@ class LangevinTile(NamedTuple):
     halved:
         (panels, row) who takes the step in pieces.
     over:
-        (longest,) trajectories that had z above 1, at each step of a call; it takes so many at most.
+        (longest,) trajectories that had z above 1, at each of so many steps: as many as a panel takes before the next.
     ghost, ghost_w, origin:
         (n, row) the first panel in steps of half the size, and where its ghosts set out.
     open:
@@ -256,7 +256,7 @@ class LangevinTile(NamedTuple):
 
 
 def new_tile(n: int, first: int, width: int, longest: int, precision: Precision = "double") -> LangevinTile:
-    """Trajectories ``first`` to ``first + width``, whole panels, at zero, for ``longest`` steps at a time."""
+    """Trajectories ``first`` to ``first + width``, whole panels, at zero; a panel takes ``longest`` steps before the next one does."""
     row, rows, dtype = panel(precision), -(-n // BLOCK) * BLOCK, FORMATS[precision]
     panels = -(-width // row)
 
@@ -358,24 +358,16 @@ declare(
 )
 
 
-def _misfit(
-    tile: LangevinTile, law: LangevinLaw, _key: WordArray, _bridge_key: WordArray, steps: LangevinSteps, *_: object
-) -> str | None:
-    """What is wrong between the sizes of a tile, of a law and of steps, or None."""
+def _misfit(tile: LangevinTile, law: LangevinLaw, *_: object) -> str | None:
+    """What is wrong between the sizes of a tile and of a law, or None."""
     _, n, row = tile.x.shape
-    rows = -(-n // BLOCK) * BLOCK
-    if row != panel("double" if tile.x.dtype == FORMATS["double"] else "single"):
-        return f"{row} trajectories side by side"
+    rows, precision = -(-n // BLOCK) * BLOCK, next(key for key, kind in FORMATS.items() if kind == tile.x.dtype)
+    if row != panel(precision) or not len(tile.over):
+        return f"{row} trajectories side by side, and {len(tile.over)} steps at a time"
     if tile.noise.shape[1] != rows or tile.room.x.shape != (n, row) or len(tile.room.drawn) != rows:
         return f"{tile.noise.shape[1]} rows of noise, and room for {len(tile.room.x)}, where there are {n} coordinates"
-    sizes = [(each.height, each.reach) for each in (law.stiffness, law.factor)]
-    if sizes[0][0] != n or sizes[1][0] not in (0, n) or max(sizes[0][1], sizes[1][1]) > n:
-        return f"a law of matrices of {sizes} for {n} coordinates"
-    longest = len(tile.over)
-    if len(steps.sizes) > longest or (
-        len(steps.sizes) and not 0 <= steps.segment.min() <= steps.segment.max() < len(steps.fields) - 1
-    ):
-        return f"{len(steps.sizes)} steps where {longest} are the most, or fields that are not given"
+    if law.stiffness.height != n or law.factor.height not in (0, n) or max(law.stiffness.reach, law.factor.reach) > n:
+        return f"matrices of {law.stiffness.height} and {law.factor.height} rows for {n} coordinates"
     return None
 
 

@@ -312,10 +312,11 @@ def run(
     states = np.empty((len(readouts), trajectories, n))
     total = int(readouts[-1]) if len(readouts) else 0
     tiles = [
-        _tile(equation, first, start, velocity, trajectories, plan, min(CHUNK, total), precision)
+        _tile(equation, first, start, velocity, trajectories, plan, min(CHUNK, max(1, total)), precision)
         for first in range(0, trajectories, TILE)
     ]
-    taken_law, advance, cache = kernels.packed(law, precision), kernels.advance[precision], resident(precision)
+    matrices, cache = kernels.packed(law, precision), resident(precision)
+    advance = [kernels.advance[precision].bind(tile, matrices, key, bridge_key) for tile in tiles]
     period, watch = _windows(law, total, trajectories, panel(precision))
     cuts = np.unique(np.concatenate([readouts, [min(SPAN, total), max(0, total - SPAN), total]]))
     first_energy = None
@@ -349,7 +350,7 @@ def run(
                 span = Span(law, key, bridge_key, steps, period, watch, tiles, trajectories - 1)
 
             def one(number: int, steps: kernels.LangevinSteps = steps) -> None:
-                advance(tiles[number], taken_law, key, bridge_key, steps, period, watch, track, cache)
+                advance[number](steps, period, watch, track, cache)
 
             each(one, range(len(tiles)))
             _require_pieces(tiles, equation)
@@ -409,10 +410,10 @@ def _require_pieces(tiles: list[kernels.LangevinTile], equation: Langevin) -> No
 
 def _law(equation: Langevin, scheme: str, coarse: int, refined: bool) -> kernels.Law:
     n = equation.n
-    together = equation.noise @ equation.noise.T
-    deviation = np.sqrt(np.diag(together))
+    deviation = np.sqrt((equation.noise**2).sum(axis=1))
     factor = np.empty((0, 0))
     if equation.correlated:
+        together = equation.noise @ equation.noise.T
         factor = np.linalg.cholesky(together / np.outer(deviation, deviation) + 1e-14 * np.eye(n))
     none = np.zeros(n)
     return kernels.Law(
