@@ -359,7 +359,7 @@ def machine(session: Session) -> dict[str, Any]:
         "threads": session.threads,
         "quick": session.quick,
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("spu", "numpy", "scipy", "numba", "jax", "thermox", "diffrax")},
+        "versions": {name: version(name) for name in ("spu", "numpy", "scipy", "jax", "thermox", "diffrax")},
     }
 
 

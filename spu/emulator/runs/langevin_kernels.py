@@ -256,7 +256,7 @@ class LangevinTile(NamedTuple):
 
 
 def new_tile(n: int, first: int, width: int, longest: int, precision: Precision = "double") -> LangevinTile:
-    """Trajectories ``first`` to ``first + width``, whole panels, at zero; a panel takes ``longest`` steps before the next one does."""
+    """Trajectories ``first`` to ``first + width``, whole panels; each takes ``longest`` steps before the next."""
     row, rows, dtype = panel(precision), -(-n // BLOCK) * BLOCK, FORMATS[precision]
     panels = -(-width // row)
 
@@ -290,7 +290,8 @@ def new_tile(n: int, first: int, width: int, longest: int, precision: Precision 
 
 def packed(law: Law, precision: Precision = "double") -> LangevinLaw:
     """Pack a law once for all tiles."""
-    return LangevinLaw(pack(law.stiffness, precision), pack(law.factor, precision), *law[1:5], *law[6:])
+    matrices = {key: pack(getattr(law, key), precision) for key in ("stiffness", "factor")}
+    return LangevinLaw(**(law._asdict() | matrices))
 
 
 declare(

@@ -411,10 +411,10 @@ def _require_pieces(tiles: list[kernels.LangevinTile], equation: Langevin) -> No
 def _law(equation: Langevin, scheme: str, coarse: int, refined: bool) -> kernels.Law:
     n = equation.n
     deviation = np.sqrt((equation.noise**2).sum(axis=1))
-    factor = np.empty((0, 0))
+    factor: FloatArray = np.empty((0, 0))
     if equation.correlated:
         together = equation.noise @ equation.noise.T
-        factor = np.linalg.cholesky(together / np.outer(deviation, deviation) + 1e-14 * np.eye(n))
+        factor = np.asarray(np.linalg.cholesky(together / np.outer(deviation, deviation) + 1e-14 * np.eye(n)))
     none = np.zeros(n)
     return kernels.Law(
         np.ascontiguousarray(equation.stiffness),
