@@ -246,7 +246,7 @@ class LangevinTile(NamedTuple):
     def take(self, name: str) -> FloatArray:
         """(width, n) values of ``x`` or ``w``."""
         held = getattr(self, name)
-        return np.asarray(held.transpose(0, 2, 1).reshape(self.width, -1), dtype=np.float64)
+        return np.array(held.transpose(0, 2, 1).reshape(self.width, -1), dtype=np.float64)
 
     def column(self, name: str, number: int) -> RealArray:
         """(n,) of trajectory ``number`` of the tile, a view of ``x``, ``w``, ``ghost`` or ``ghost_w``."""
