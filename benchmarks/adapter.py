@@ -5,16 +5,21 @@ Everything else speaks of a `Sampler` built once from a law (or a step) and run 
 
 from __future__ import annotations
 
+import inspect
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import spu
+from spu.device.lower import lower
 from spu.emulator.dynamics import device_law, forget_laws
+from spu.emulator.equations.langevin import langevin
 from spu.emulator.laws.propagate import Step
 from spu.emulator.laws.stationary import Stationary
+from spu.emulator.runs import langevin_run
 from spu.emulator.runs.noise import BLOCK, WIDTH, fill_normals, key_of
 from spu.emulator.runs.run import (
     Method,
@@ -28,6 +33,14 @@ from spu.emulator.runs.run import (
 FloatArray = NDArray[np.float64]
 
 VERSION = spu.__version__
+
+KERNELS = "compiled at first use by numba"
+"""Which of the project's kernels run here."""
+
+_PRECISION = "precision" in inspect.signature(langevin_run.run).parameters
+
+PRECISIONS = ("double", "single") if _PRECISION else ("double",)
+"""In which networks can be stepped."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,3 +140,38 @@ def compile_and_predict(precision: FloatArray) -> spu.Prediction:
 def law_of(device: spu.Device) -> Stationary:
     """The stationary law of a device."""
     return device_law(device)
+
+
+class NetworkRun:
+    """Euler-Maruyama steps of a network, from its compiled circuit's equation on.
+
+    Parameters
+    ----------
+    network:
+        Compiled here.
+    step:
+        In units of the problem's time.
+    precision:
+        One of `PRECISIONS`.
+    """
+
+    def __init__(self, network: spu.ThermodynamicNetwork, step: float, precision: str) -> None:
+        made = spu.compile_network(network)
+        self.equation, self.step = langevin(lower(made.device)), step * made.scales.time
+        self.options: dict[str, Any] = {"precision": precision} if _PRECISION else {}
+
+    def run(self, *, count: int, steps: int, seed: int, threads: int) -> FloatArray:
+        """(count, n) final states, in the problem's units, of trajectories that start at zero."""
+        grid = langevin_run.Grid.of(
+            np.array([steps * self.step]), np.empty(0), lambda at: np.full(len(at), self.step), refined=False
+        )
+        found = langevin_run.run(
+            self.equation,
+            grid=grid,
+            trajectories=count,
+            seed=seed,
+            scheme="euler-maruyama",
+            threads=threads,
+            **self.options,
+        )
+        return self.equation.read(found.states[0])
