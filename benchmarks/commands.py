@@ -30,6 +30,8 @@ def spu_command(*words: str) -> list[str]:
 def command(words: Sequence[str], more: dict[str, str] | None = None, *, limit: float | None = None) -> str:
     """Run a command, with some environment variables more, for ``limit`` seconds at most; what it printed.
 
+    Python keeps the modules that it has compiled, whatever it does here: that is how people run it.
+
     Raises
     ------
     Failed
@@ -38,7 +40,7 @@ def command(words: Sequence[str], more: dict[str, str] | None = None, *, limit: 
     try:
         done = subprocess.run(
             words,
-            env={**os.environ, **(more or {})},
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "", **(more or {})},
             cwd="/",  # Python looks for modules where it is first
             capture_output=True,
             text=True,

@@ -256,6 +256,7 @@ def test_a_fresh_install_is_found_first_and_has_no_caches(modules, tmp_path):
     assert not [*(tmp_path / "fresh" / "home").iterdir()]
     found = commands.command(commands.python("import spu.cli; print(spu.__file__, spu.cli.__file__)"), fresh)
     assert all(Path(each).is_relative_to(tmp_path) for each in found.split())
+    assert (tmp_path / "fresh" / "spu" / "__pycache__").exists()  # the second run finds it
 
 
 def test_a_command_that_fails_says_why(modules):
