@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import spu
+from spu.base.kernels import library
 from spu.device.lower import lower
 from spu.emulator.dynamics import device_law, forget_laws
 from spu.emulator.equations.langevin import langevin
 from spu.emulator.laws.propagate import Step
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.runs import langevin_run
-from spu.emulator.runs.noise import BLOCK, WIDTH, fill_normals, key_of
+from spu.emulator.runs.noise import BLOCK, fill_normals, key_of
 from spu.emulator.runs.run import (
     Method,
     dense_method,
@@ -34,7 +35,7 @@ FloatArray = NDArray[np.float64]
 
 VERSION = spu.__version__
 
-KERNELS = "compiled at first use by numba"
+KERNELS = library.text("processor_class")
 """Which of the project's kernels run here."""
 
 _PRECISION = "precision" in inspect.signature(langevin_run.run).parameters
@@ -107,10 +108,10 @@ def normals(count: int, seed: int, threads: int) -> None:
     key, columns = key_of(seed), np.arange(4096, dtype=np.uint64)
 
     def share(number: int) -> None:
-        out, words = np.empty((4 * BLOCK, len(columns))), np.empty((2, WIDTH), dtype=np.uint64)
+        out = np.empty((4 * BLOCK, len(columns)))
         who = np.full(len(columns), number, dtype=np.uint64)
         for first in range(0, count // threads, out.size):
-            fill_normals(out, np.uint64(0), key, columns + np.uint64(first), who, words)
+            fill_normals(out, np.uint64(0), key, columns + np.uint64(first), who)
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(share, range(threads)))

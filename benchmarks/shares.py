@@ -33,8 +33,8 @@ import numpy as np
 PLACES = {
     "products": "level 3 of BLAS (packing included), and the project's own matrix products",
     "decompositions": "LAPACK and the rest of BLAS, SuperLU, ARPACK",
-    "normals": "the project's normal numbers",
-    "kernels": "the project's other compiled loops",
+    "normals": "the project's normal numbers, where a function of its own draws them",
+    "kernels": "the project's other compiled loops (a step by modes draws its own normals)",
     "memory": "copies and allocation by libc, and numpy's and scipy's passes over arrays",
     "Python": "the interpreter, its modules, loading of libraries",
     "waiting": "threads of a library that spin until there is something to do",
@@ -191,9 +191,9 @@ _PRODUCT = re.compile(
     r"^[sd]_?(gemm|symm|syrk|syr2k|trmm)|gemm_(small|batch)|^gemm_driver|^(inner_|)gemm_thread|COMPUTE_EDGE|_gemm_"
 )
 
-_NORMAL = re.compile(r"normal|philox|box_muller")
+_OWN_NORMAL = re.compile(r"^draw_|normal|philox|box_muller")
 
-_OWN_PRODUCT = re.compile(r"gemm|product|panel|pack|multiply")
+_OWN_PRODUCT = re.compile(r"product|multiply|rows_of_panel|micro")
 
 _SPIN = re.compile(r"^blas_thread_server$|^exec_blas|^inner_thread$|^inner_advanced_thread$")
 
@@ -206,8 +206,8 @@ def place(path: str, symbol: str) -> str:
     if "openblas" in name or name.startswith(("libblas", "libmkl", "liblapack")):
         bare = symbol.removeprefix("scipy_")
         return "waiting" if _SPIN.search(bare) else "products" if _PRODUCT.search(bare) else "decompositions"
-    if "/spu/" in path or not path:  # what has no file was compiled in this process
-        return "normals" if _NORMAL.search(symbol) else "products" if _OWN_PRODUCT.search(symbol) else "kernels"
+    if "/spu/base/kernels/" in path or not path:  # what has no file was compiled in this process
+        return "normals" if _OWN_NORMAL.search(symbol) else "products" if _OWN_PRODUCT.search(symbol) else "kernels"
     if _LINALG.search(path):
         return "decompositions"
     if "/numpy/" in path or "/scipy/" in path:

@@ -177,8 +177,10 @@ def test_functions_are_found_in_a_library(modules):
         ("/x/libscipy_openblas-1.so", "scipy_dlaed4_64_", "decompositions"),
         ("/x/libscipy_openblas-1.so", "dsymv_L_SKYLAKEX", "decompositions"),
         ("/x/libscipy_openblas-1.so", "blas_thread_server", "waiting"),
-        ("/x/site-packages/spu/kernels/built.so", "fill_normals", "normals"),
-        ("/x/site-packages/spu/kernels/built.so", "advance", "kernels"),
+        ("/x/spu/base/kernels/lib/avx2.cpython-311.so", "draw_panel_double", "normals"),
+        ("/x/spu/base/kernels/lib/avx2.cpython-311.so", "rows_of_panel_single.isra.0", "products"),
+        ("/x/spu/base/kernels/lib/avx2.cpython-311.so", "step_modes", "kernels"),
+        ("/home/me/spu/.venv/site-packages/numpy/_core/_multiarray_umath.cpython-311.so", "", "memory"),
         ("/x/site-packages/scipy/linalg/_flapack.cpython-311.so", "", "decompositions"),
         ("/x/site-packages/numpy/_core/_multiarray_umath.cpython-311.so", "", "memory"),
         ("/lib/libc.so.6", "memcpy", "memory"),
@@ -275,3 +277,12 @@ def test_a_wrong_network_is_noticed(modules, monkeypatch):
     monkeypatch.setattr(modules["correctness"].Own, "run", lambda self: right(self) + 0.1)
     modules["correctness"].project_network(session, "double")
     assert session.checks[-1].verdict == "WRONG" and session.wrong
+
+
+def test_where_the_time_of_the_own_kernels_goes(modules):
+    """Their functions keep their names, or the table would not tell products from normals."""
+    law, interval, _ = modules["correctness"].common_problem()
+    sampler = modules["correctness"].adapter.sampler(law, interval)
+    found = modules["shares"].of_work(lambda: sampler.run(steps=4000, count=64, seed=0, threads=1), 0.4).places
+    assert 0.2 < found["products"] < 0.9
+    assert 0.1 < found["normals"] < 0.8
