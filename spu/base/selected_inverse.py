@@ -177,7 +177,7 @@ def selected_inverse(matrix: Any) -> sp.csr_array:
 
 
 # Of a factor L its columns' starts, its rows in rising order within each column, and its values.
-_FACTOR = {"indptr": integers("n+1"), "rows": integers("entries"), "values": floats("entries")}
+_FACTOR: dict[str, Any] = {"indptr": integers("n+1"), "rows": integers("entries"), "values": floats("entries")}
 
 _count_structure = Kernel(
     "count_structure",

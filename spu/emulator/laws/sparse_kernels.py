@@ -5,9 +5,11 @@ The loops: ``spu/base/kernels/c/sparse.c``.
 
 from __future__ import annotations
 
+from typing import Any
+
 from spu.base.kernels.door import Kernel, floats, integers
 
-_SOLVE = {
+_SOLVE: dict[str, Any] = {
     "starts": integers("n+1"),
     "rows": integers("entries"),
     "values": floats("entries"),

@@ -165,7 +165,7 @@ def _height(matrix: Packed) -> int:
 def _reach(matrix: Packed) -> int:
     """Columns of a packed matrix up to the last that is not zero."""
     row = PANEL_BYTES // matrix.values.itemsize
-    return int(matrix.index.max()) // row + 1 if len(matrix.index) else 0
+    return int(matrix.offsets.max()) // row + 1 if len(matrix.offsets) else 0
 
 
 drive_dense = {

@@ -292,9 +292,7 @@ def _drivers(tiles: list[Tile], law: DenseStep | ModalStep, key: NDArray[np.uint
 def _tiles(
     method: Method, trajectories: int, steps: int, lags: int, every: int, observed: int
 ) -> tuple[list[Tile], list[int], int]:
-    """Tiles, the readouts that each of their trajectories is to take, and the steps of a chunk.
-
-    """
+    """Tiles, the readouts that each of their trajectories is to take, and the steps of a chunk."""
     shares: list[tuple[tuple[int, int, int, int, int], int, int]] = []  # address, width, length
     if method.name == "independent":
         # Draw number k * width + b of its tile is column b of step k.
@@ -307,7 +305,9 @@ def _tiles(
             shares.append(((steps - steps % width, 0, 1, 1, 0), 1, steps % width))
     else:
         width = tile_width(trajectories)
-        shares += [((0, first, 1, 0, 1), min(width, trajectories - first), steps) for first in range(0, trajectories, width)]
+        shares += [
+            ((0, first, 1, 0, 1), min(width, trajectories - first), steps) for first in range(0, trajectories, width)
+        ]
     modal = isinstance(method.step, ModalStep)
     # The same for all tiles, so that rounds end where chunks do.
     chunk = max(1, min(1024 // shares[0][1], max(length for _, _, length in shares)))
@@ -403,8 +403,7 @@ def _gather(
     kept = np.empty((0, 0, observed))
     if every:
         shapes = [
-            _kept(tile.address.tolist(), tile.width, many, every)
-            for tile, many in zip(tiles, taken, strict=True)
+            _kept(tile.address.tolist(), tile.width, many, every) for tile, many in zip(tiles, taken, strict=True)
         ]
         parts = [tile.kept[:, : shape[1]] for tile, shape in zip(tiles, shapes, strict=True)]
         kept = np.concatenate(parts, axis=1 if method.name == "independent" else 0)  # one row of draws, or many
