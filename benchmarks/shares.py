@@ -35,7 +35,7 @@ PLACES = {
     "decompositions": "LAPACK and the rest of BLAS, SuperLU, ARPACK",
     "normals": "the project's normal numbers, where a function of its own draws them",
     "kernels": "the project's other compiled loops (a step by modes draws its own normals)",
-    "memory": "copies and allocation by libc, and numpy's and scipy's passes over arrays",
+    "memory": "copies and allocation by libc, numpy's and scipy's passes over arrays and libm, which they call",
     "Python": "the interpreter, its modules, loading of libraries",
     "waiting": "threads of a library that spin until there is something to do",
     "other": "anything else",
@@ -210,7 +210,7 @@ def place(path: str, symbol: str) -> str:
         return "normals" if _OWN_NORMAL.search(symbol) else "products" if _OWN_PRODUCT.search(symbol) else "kernels"
     if _LINALG.search(path):
         return "decompositions"
-    if "/numpy/" in path or "/scipy/" in path:
+    if "/numpy/" in path or "/scipy/" in path or name.startswith(("libm.so", "libm-", "libmvec")):
         return "memory"
     if name.startswith(("libc.so", "libc-")):
         return "waiting" if symbol in ("sched_yield", "__sched_yield") else "memory"

@@ -180,6 +180,7 @@ def test_functions_are_found_in_a_library(modules):
         ("/x/site-packages/scipy/linalg/_flapack.cpython-311.so", "", "decompositions"),
         ("/x/site-packages/numpy/_core/_multiarray_umath.cpython-311.so", "", "memory"),
         ("/lib/libc.so.6", "memcpy", "memory"),
+        ("/lib/libm.so.6", "exp", "memory"),
         ("/lib/libc.so.6", "sched_yield", "waiting"),
         ("/usr/lib/libpython3.11.so.1.0", "_PyEval_EvalFrameDefault", "Python"),
         ("/usr/bin/python3.11", "", "Python"),
