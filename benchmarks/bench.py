@@ -104,13 +104,16 @@ def main(words: list[str] | None = None) -> int:
     print(report(session))
     print(f"\n{time.perf_counter() - started:.0f} s")
     path = given.json or RESULTS / time.strftime("bench-%Y%m%d-%H%M%S.json")
-    if given.column:
+    whole = given.column and not session.wrong and not broken
+    if whole:
         path = columns.MEASURED / f"{given.column}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(as_json(session), indent=1) + "\n")
     print(f"written to {path}")
-    if given.column:
+    if whole:
         columns.write()
+    elif given.column:
+        print(f"no column: {', '.join([*session.wrong, *(f'case {name}' for name in broken)])}", file=sys.stderr)
     return int(bool(session.wrong or broken))
 
 
