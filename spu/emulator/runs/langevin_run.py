@@ -18,6 +18,12 @@ variance is off by a factor of ``1/(1 - z/2)`` with Euler-Maruyama, and by less 
 A grid that is *refined* lets each trajectory halve its steps wherever z is above `LIMIT`, however far
 out starts, inputs or noise take it (`spu.emulator.runs.langevin_kernels`); typical states have z of `TYPICAL`.
 Steps that are given are taken as they are.
+
+In single precision states, products and forces are floats: twice the speed where products decide. A step then rounds a
+coordinate by up to 6e-8 of itself, as if there were a little more noise, and what the equation is made of once. So it
+is for noise that is far above that: a run is refused where a step's noise is not `ROUNDINGS` times as large, which
+keeps what rounding adds to a variance below 1e-4 of it. It is never a default, and not for what hangs on
+coefficients more than a hundred thousandfold, such as means that are small differences, or nearly critical couplings.
 """
 
 from __future__ import annotations
@@ -65,6 +71,12 @@ MOST_STEPS = 2**35
 
 SPAN = 3
 """Steps at the beginning and at the end of a run that are taken again in plain numpy."""
+
+ROUNDINGS = 128.0
+"""Noise of a step in single precision, at least, in roundings of what it is added to."""
+
+_ROUNDING = 2.0**-24
+"""Of a float, at most, relative to itself."""
 
 _WATCHED = 0.04
 """Share of a run's work that ghosts take."""
@@ -170,6 +182,11 @@ class Grid:
         """The largest step, s; 0 where there is none."""
         return float((np.diff(self.marks) / self.counts).max(initial=0.0))
 
+    @property
+    def smallest(self) -> float:
+        """The smallest step, s; infinite where there is none."""
+        return float((np.diff(self.marks) / self.counts).min(initial=np.inf))
+
     def steps(self, first: int, last: int, schedule: Schedule) -> kernels.LangevinSteps:
         """Steps ``first`` to ``last - 1``."""
         number = np.arange(first, last)
@@ -216,6 +233,51 @@ class Paths:
     pieces: float
     check: FloatArray
     compared: float
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Units in which numbers of a run are near 1, so that floats hold them: powers of two, which round nothing.
+
+    Attributes
+    ----------
+    length, time, force:
+        Units of coordinates, of time (s) and of forces.
+    """
+
+    length: float = 1.0
+    time: float = 1.0
+    force: float = 1.0
+
+    @classmethod
+    def of(cls, law: kernels.Law) -> Scale:
+        """Of a law with noise: the fastest rate, how far noise goes in that time, the force that goes as far."""
+        inertial = law.scheme == kernels.BAOAB
+        size = law.deviation / np.sqrt(2 * law.friction) if inertial else law.deviation
+        rate = law.linear + float(np.sqrt(3 * law.mobility * law.cubic * size**2).max())
+        time = 4.0 ** np.round(0.5 * np.log2(1 / (np.sqrt(rate) if inertial else rate)))
+        length = 2.0 ** np.round(np.log2(np.median(size) * (time if inertial else np.sqrt(time))))
+        force = 2.0 ** np.round(np.log2(length / (np.median(law.mobility) * (time**2 if inertial else time))))
+        return cls(float(length), float(time), float(force))
+
+    def law(self, law: kernels.Law) -> kernels.Law:
+        """A law in these units."""
+        length, time, force = self.length, self.time, self.force
+        order = 2 if law.scheme == kernels.BAOAB else 1
+        return law._replace(
+            stiffness=law.stiffness * (length / force),
+            quadratic=law.quadratic * (length**2 / force),
+            cubic=law.cubic * (length**3 / force),
+            mobility=law.mobility * (force / length * time**order),
+            deviation=law.deviation * (time ** (order - 1) * np.sqrt(time) / length),
+            friction=law.friction * time,
+            mass=law.mass * (length / (force * time**2)),
+            linear=law.linear * time**order,
+        )
+
+    def steps(self, steps: kernels.LangevinSteps) -> kernels.LangevinSteps:
+        """Steps in these units."""
+        return steps._replace(sizes=steps.sizes / self.time, fields=steps.fields / self.force)
 
 
 def _leverage(equation: Langevin) -> FloatArray:
@@ -285,14 +347,16 @@ def run(
     advice:
         What to do where steps that were given blow up.
     precision:
-        Number format of states, products and forces.
+        Number format of states, products and forces. In single precision a path on the same noise leaves that of
+        double precision by rounding; heat and work are booked in double precision only.
     threads, progress, interrupted:
         As in `spu.emulator.runs.run.run`.
 
     Raises
     ------
     UsageError
-        For a scheme that is not for this equation, or steps at which it blew up.
+        For a scheme that is not for this equation, steps at which it blew up, or noise that is too small for
+        single precision.
     InternalError
         If the first or last steps are not what plain numpy makes of them.
     """
@@ -304,15 +368,23 @@ def run(
         raise UsageError("heat is not defined on Leimkuhler-Matthews paths, whose noise is correlated: heun")
     if track:
         equation.require_reciprocal()
+    if track and precision == "single":
+        raise UsageError("heat and work are booked in double precision: sums of a float's rounding would pass for heat")
     n = equation.n
     plan = schedule or Schedule(np.zeros(1), equation.field[None, :])
-    law = _law(equation, scheme, coarse, grid.refined)
+    law, scale = _law(equation, scheme, coarse, grid.refined), Scale()
+    if precision == "single":
+        if not law.deviation.all():
+            name = equation.names[int(np.argmin(law.deviation))]
+            raise UsageError(f"{name} has no noise, and single precision is for noise far above rounding: use double")
+        scale = Scale.of(law)
+        law = scale.law(law)
     key, bridge_key = key_of(seed, SAMPLES), key_of(seed, BRIDGE)
     readouts = grid.before[grid.readouts]
     states = np.empty((len(readouts), trajectories, n))
     total = int(readouts[-1]) if len(readouts) else 0
     tiles = [
-        _tile(equation, first, start, velocity, trajectories, plan, min(CHUNK, max(1, total)), precision)
+        _tile(equation, first, start, velocity, trajectories, plan, min(CHUNK, max(1, total)), precision, scale)
         for first in range(0, trajectories, TILE)
     ]
     matrices, cache = kernels.packed(law, precision), resident(precision)
@@ -323,7 +395,8 @@ def run(
     done = taken = 0
 
     def together(name: str) -> FloatArray:
-        return np.concatenate([tile.take(name) for tile in tiles])[:trajectories]
+        unit = scale.length if name == "x" else scale.length / scale.time
+        return np.concatenate([tile.take(name) for tile in tiles])[:trajectories] * unit
 
     def booked(name: str) -> FloatArray:
         return np.concatenate([getattr(tile, name).ravel() for tile in tiles])[:trajectories]
@@ -341,13 +414,15 @@ def run(
             if readouts[taken] == done:
                 states[taken] = together("x")
                 _require_finite(states[taken], scheme, grid, advice)
+                if precision == "single":
+                    _require_noise(tiles, law, grid.smallest / scale.time, equation)
                 taken += 1
                 continue
             last = int(min(done + CHUNK, cuts[np.searchsorted(cuts, done, side="right")]))
-            steps = grid.steps(done, last, plan)
+            steps = scale.steps(grid.steps(done, last, plan))
             span = None
             if last - done <= SPAN and (done < SPAN or done >= total - SPAN):
-                span = Span(law, key, bridge_key, steps, period, watch, tiles, trajectories - 1)
+                span = Span(law, key, bridge_key, steps, period, watch, tiles, trajectories - 1, precision)
 
             def one(number: int, steps: kernels.LangevinSteps = steps) -> None:
                 advance[number](steps, period, watch, track, cache)
@@ -366,7 +441,8 @@ def run(
         float(sum(tile.rates.sum() for tile in tiles)) / columns,
         max(float(tile.tally[kernels.MOST_OVER]) for tile in tiles),
         1.0 + float(tally[kernels.PIECES] - tally[kernels.REFINED]) / columns,
-        np.concatenate([np.moveaxis(tile.check, 2, 0) for tile in tiles]),
+        np.concatenate([np.moveaxis(tile.check, 2, 0) for tile in tiles])
+        * scale.length ** np.array([[1], [2], [2], [2]]),
         float(tiles[0].tally[kernels.COMPARED]),
     )
     if not track:
@@ -395,6 +471,26 @@ def _windows(law: kernels.Law, total: int, trajectories: int, row: int) -> tuple
 def _require_finite(states: FloatArray, scheme: str, grid: Grid, advice: str) -> None:
     if not np.isfinite(states).all():
         raise UsageError(f"the {scheme} scheme blew up at a step of {grid.largest:.3g} s: {advice}")
+
+
+def _require_noise(tiles: list[kernels.LangevinTile], law: kernels.Law, h: float, equation: Langevin) -> None:
+    """Refuse single precision where a step's noise is not far above the rounding of what it is added to."""
+
+    def size(name: str) -> FloatArray:
+        found = [np.square(tile.take(name)).sum(axis=0) for tile in tiles]
+        return np.asarray(np.sqrt(np.sum(found, axis=0) / sum(tile.width for tile in tiles)))
+
+    parts = [(law.deviation * np.sqrt(h), size("x"))]
+    if law.scheme == kernels.BAOAB:  # noise moves velocities, and these the coordinates
+        parts = [(law.deviation * np.sqrt(h), size("w")), (h * size("w"), size("x"))]
+    for moves, value in parts:
+        share = _ROUNDING * value / np.maximum(moves, 1e-300)
+        k = int(np.argmax(share))
+        if not share[k] * ROUNDINGS <= 1:
+            raise UsageError(
+                f"single precision rounds {equation.names[k]} by {share[k]:.2g} of what a step's noise does to it, and "
+                f"{1 / ROUNDINGS:.2g} is the most: double precision would do, or larger steps"
+            )
 
 
 def _require_pieces(tiles: list[kernels.LangevinTile], equation: Langevin) -> None:
@@ -441,11 +537,12 @@ def _tile(
     plan: Schedule,
     longest: int,
     precision: Precision,
+    scale: Scale,
 ) -> kernels.LangevinTile:
     tile = kernels.new_tile(equation.n, first, min(TILE, trajectories - first), longest, precision)
-    for name, given in (("x", start), ("w", velocity)):
+    for name, given, unit in (("x", start, scale.length), ("w", velocity, scale.length / scale.time)):
         if given is not None:  # those beyond the last trajectory, which fill the panel, start as it does
             own = np.broadcast_to(given, (trajectories, equation.n))[first : first + tile.width]
-            tile.put(name, own[np.minimum(np.arange(tile.width), len(own) - 1)])
-    tile.field[:] = plan.at(np.zeros(1))[0]
+            tile.put(name, own[np.minimum(np.arange(tile.width), len(own) - 1)] / unit)
+    tile.field[:] = plan.at(np.zeros(1))[0] / scale.force
     return tile
