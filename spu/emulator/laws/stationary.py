@@ -36,7 +36,8 @@ from spu.emulator.laws.accuracy import (
     rounding_of_variances,
 )
 from spu.emulator.laws.coupled import Coupled, coupled
-from spu.emulator.laws.modes import Modes, modes_of, well_heard
+from spu.emulator.laws.modes import Modes, NodalMatrices, modes_of, well_heard
+from spu.emulator.laws.oscillators import Oscillators, oscillators
 from spu.emulator.laws.precise import MOST, PreciseLaw, Undetermined, Unstable, precise_law
 from spu.emulator.laws.reach import hushed, silent
 
@@ -60,6 +61,8 @@ class Stationary:
         The equation.
     closed:
         Its closed form where its matrices commute, else None.
+    cells:
+        Its law where that was found in node voltages and fluxes, else None.
     solved:
         The covariance where it is known already.
     precise:
@@ -72,6 +75,7 @@ class Stationary:
 
     sde: StochasticODE
     closed: Modes | Coupled | None = None
+    cells: Oscillators | None = field(default=None, repr=False, kw_only=True)
     solved: FloatArray | None = field(default=None, repr=False)
     precise: PreciseLaw | None = field(default=None, repr=False)
     general: bool = False
@@ -118,22 +122,24 @@ class Stationary:
         """(n, n) covariance of the energy coordinates z, joule."""
         if self.solved is not None:
             return self.solved
+        if self.cells is not None:
+            return self.cells.covariance(self.sde)
         return lyapunov(self.dense.A, self.dense.B @ self.dense.B.T)
 
     @property
-    def _in_closed_form(self) -> Modes | Coupled | None:
-        """The closed form where it is to be used: small laws are solved in general, with a digit or two more."""
-        return self.closed if self.sde.E.shape[0] > EXTENDED else None
+    def _in_nodes(self) -> Modes | Coupled | Oscillators | None:
+        """The law of nodes where it is to be used: small laws are solved in general, with a digit or two more."""
+        return (self.closed or self.cells) if self.sde.E.shape[0] > EXTENDED else None
 
     @cached_property
     def voltage_mean(self) -> FloatArray:
         """(p,) mean of the probes, V."""
         if self.precise is not None:
             return self.precise.voltage_mean
-        closed = self._in_closed_form
-        if closed is None:
+        known = self._in_nodes
+        if known is None:
             return self.sde.H @ self.sde.mean + self.sde.y0
-        return closed.probe_mean + self.sde.y0
+        return known.probe_mean + self.sde.y0
 
     @cached_property
     def voltage_covariance(self) -> FloatArray:
@@ -147,8 +153,8 @@ class Stationary:
         self._refuse_white()
         if self.precise is not None:
             return self.precise.voltage_covariance
-        closed = self._in_closed_form
-        return _seen(self.dense.H, self.covariance) if closed is None else closed.seen()
+        known = self._in_nodes
+        return _seen(self.dense.H, self.covariance) if known is None else known.seen()
 
     @cached_property
     def readout_moments(self) -> tuple[FloatArray, FloatArray]:
@@ -162,10 +168,10 @@ class Stationary:
         if self.precise is not None:
             return self.precise.mean + readout.offset, self.precise.covariance
         mean = readout.matrix @ self.voltage_mean + readout.offset
-        closed = self._in_closed_form
-        if closed is None:
+        known = self._in_nodes
+        if known is None:
             return mean, _seen(readout.matrix @ self.dense.H, self.covariance)
-        return mean, closed.seen(readout.matrix)
+        return mean, known.seen(readout.matrix)
 
     def _refuse_white(self) -> None:
         noisy = np.unique(self.sde.D.nonzero()[0])
@@ -180,11 +186,11 @@ class Stationary:
     @cached_property
     def state_variance(self) -> FloatArray:
         """(n,) variances of voltages (V^2) and inductor currents (A^2), as ``sde.state_names``."""
-        closed = self._in_closed_form
-        if closed is None:
+        known = self._in_nodes
+        if known is None:
             to_state = self.dense.to_state
             return np.maximum(((to_state @ self.covariance) * to_state).sum(axis=1), 0.0)
-        return closed.state_variance
+        return known.state_variance
 
     @cached_property
     def poles(self) -> ComplexArray:
@@ -424,7 +430,8 @@ def stationary(sde: StochasticODE) -> Stationary:
         raise CircuitError(
             "a bias current has no resting point: the drift is singular", nodes=node_names(sde.state_names)
         )
-    closed = _closed_form(sde)
+    nodal = well_heard(sde)
+    closed = None if nodal is None else _closed_form(nodal)
     if n <= EXTENDED:
         return _general(sde, closed)
     if closed is not None and (isinstance(closed, Coupled) or _loud(closed)):
@@ -432,6 +439,10 @@ def stationary(sde: StochasticODE) -> Stationary:
         what = "in closed form" if isinstance(closed, Coupled) else "mode by mode"
         hold_covariance(sde, closed.multiply, law.state_variance, what=what)
         return law
+    cells = None if nodal is None else oscillators(nodal)
+    if cells is not None and _known(sde, cells):
+        hold_covariance(sde, cells.multiply, cells.state_variance, what="by pairs of modes")
+        return Stationary(sde, cells=cells)
     Q = sde.dense.B @ sde.dense.B.T
     size = max(float(np.abs(Q).max()), 1e-300)
     solved = _smith(sde.dense.A, Q / size, readouts(sde, sde.dense.H))
@@ -440,16 +451,20 @@ def stationary(sde: StochasticODE) -> Stationary:
     return _held(Stationary(sde, solved=hushed(solved * size, silent(sde.dense.A, sde.dense.B))))
 
 
-def _closed_form(sde: StochasticODE) -> Modes | Coupled | None:
+def _closed_form(nodal: NodalMatrices) -> Modes | Coupled | None:
     """The law where the circuit's matrices commute and all modes decay, else None."""
-    nodal = well_heard(sde)
-    if nodal is None:
-        return None
     one = coupled(nodal)
     if one is not None:
         return one
     modes = modes_of(nodal)
     return modes if modes is not None and _decay(modes) else None
+
+
+def _known(sde: StochasticODE, cells: Oscillators) -> bool:
+    """Whether every variance that is read is known to `LARGE_CLAIMED`."""
+    lift = sde.readout.matrix
+    read = [None, lift] if lift.shape[1] == len(sde.probes) else [None]
+    return all(cells.knows(each, LARGE_CLAIMED) for each in read)
 
 
 def _decay(modes: Modes) -> bool:

@@ -1,0 +1,413 @@
+"""The law of cells with one inductor each whose values are scattered, in the modes that they have without loss.
+
+With node voltages v and node fluxes phi (``phi' = v``) such a network obeys ``C v' + G v + Gamma phi = noise``, of the
+covariance ``S dt`` (`spu.emulator.laws.modes.NodalMatrices`). The covariances ``V`` of voltages, ``U`` of fluxes and
+``Y`` of both are determined by
+
+    ``G V C + C V G - Gamma Y C + C Y Gamma = S``
+    ``C V Gamma - Gamma V C = G Y Gamma + Gamma Y G``,    ``Gamma U = C V - G Y``,
+
+V symmetric and Y antisymmetric: half as many rows as the states have. In modes T without loss (``T^T C T = 1``,
+``T^T Gamma T = w^2``) and with ``N = w Y w`` this is
+
+    ``D V + V D + B o N = S``,    ``B o V = E N + N E``,    ``B_ij = w_j/w_i - w_i/w_j``,    ``E = D / (w_i w_j)``,
+
+where o multiplies entry by entry. But for what loss couples the modes, D off its diagonal, it is solved pair by pair,
+however sharp resonances are. The rest is iterated (GMRES, Saad and Schultz 1986): every step has two products of
+matrices with as many rows as there are cells. If ``x D x`` lies between ``1 - q`` and ``1 + q`` times that of its
+diagonal, each step leaves no more than q of the error. Steps are taken in single precision for residuals in double
+precision (Langou et al. 2006), and the last residual is that of the circuit's own matrices: T is then but a choice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import scipy.linalg as la
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.linalg.lapack import dpotrf
+
+from spu.base.arrays import FloatArray
+from spu.base.sparse import canonical
+from spu.emulator.equations.linear import StochasticODE
+from spu.emulator.laws.modes import NodalMatrices
+
+Single = NDArray[np.float32]
+
+_SPREAD = 1e4
+"""Ratio of squared frequencies beyond which the slow modes are not known well enough in these coordinates."""
+
+_LEAST = (0.3, 0.1, 0.03)
+"""Bounds that are tried on the least eigenvalue of the loss, of its diagonal; below the last one it is not iterated."""
+
+_STEPS, _INNER = 8, 1e-5
+"""Steps in single precision for one residual in double precision, and what they are to leave of it."""
+
+_MOST = 12
+"""Residuals in double precision: three or four are the rule."""
+
+_NEAR, _DONE = 1e-4, 1e-9
+"""Relative corrections from which on the circuit's own matrices give the residual, and the last one is taken."""
+
+_DENSE = 0.1
+"""Share of entries from which on products with a matrix are faster as those of a dense one."""
+
+_EPS = float(np.finfo(float).eps)
+
+
+@dataclass(frozen=True, eq=False)
+class Oscillators:
+    """The stationary law of such a network of n cells.
+
+    Attributes
+    ----------
+    nodal:
+        Its matrices.
+    voltages, crossed, fluxes:
+        (n, n) covariances of node voltages V^2, of voltages with fluxes V^2 s, of fluxes (V s)^2.
+    shapes, frequency:
+        (n, n) node voltages from those of modes without loss, (n,) rad/s: ``shapes^T C shapes = 1``.
+    modal:
+        (n, n) covariance of these, J.
+    error:
+        Bound on the error of the energy's covariance, in Frobenius' norm, J.
+    """
+
+    nodal: NodalMatrices
+    voltages: FloatArray
+    crossed: FloatArray
+    fluxes: FloatArray
+    shapes: FloatArray
+    frequency: FloatArray
+    modal: FloatArray
+    error: float
+
+    def multiply(self, x: FloatArray) -> FloatArray:
+        """Multiply (states, k) by the covariance of node voltages and inductor currents."""
+        n, currents = len(self.voltages), self.nodal.currents
+        v, flux = x[:n], currents.T @ x[n:]
+        flux, v = self.fluxes @ flux - self.crossed @ v, self.voltages @ v + self.crossed @ flux
+        return np.concatenate([v, currents @ flux])
+
+    @property
+    def state_variance(self) -> FloatArray:
+        """(states,) of node voltages (V^2) and inductor currents (A^2)."""
+        currents = self.nodal.currents
+        own = np.asarray(currents.multiply(currents @ self.fluxes).sum(axis=1)).ravel()
+        return np.maximum(np.concatenate([self.voltages.diagonal(), own]), 0.0)
+
+    @property
+    def probe_mean(self) -> FloatArray:
+        """(p,) mean of the probes, V: inductors shorten every current into a cell."""
+        return np.zeros(self.nodal.probes.shape[0])
+
+    def seen(self, lift: sp.csr_array | None = None) -> FloatArray:
+        """(p, p) covariance of the probes; or of ``lift @ probes``, lift (q, p), differences taken before rounding."""
+        rows = self._read(lift)
+        if (np.diff(rows.indptr) <= 1).all():
+            return np.asarray(rows @ self.voltages @ rows.T)
+        modal = rows @ self.shapes
+        found = modal @ self.modal @ modal.T
+        found = (found + found.T) / 2
+        where = np.diag_indices(len(found))
+        found[where] = np.maximum(found[where], 0.0)
+        return np.asarray(found)
+
+    def knows(self, lift: sp.csr_array | None, within: float) -> bool:
+        """Whether such variances are right to a share of each."""
+        rows = self._read(lift)
+        variance = np.asarray(rows.multiply(rows @ self.voltages).sum(axis=1)).ravel()
+        return bool((self.error * ((rows @ self.shapes) ** 2).sum(axis=1) <= within * variance).all())
+
+    def _read(self, lift: sp.csr_array | None) -> sp.csr_array:
+        """(k, n): what is read, of node voltages."""
+        return canonical(self.nodal.probes if lift is None else lift @ self.nodal.probes)
+
+    def covariance(self, sde: StochasticODE) -> FloatArray:
+        """(states, states) of the energy coordinates of the same equation, joule."""
+        n, T = len(self.voltages), sde.dense.to_state
+        # z = T^-1 x, and T^T E T = 1.
+        first = T[:n, :n].T @ self.nodal.C
+        second = T[n:, n:].T @ (sde.E[n:, n:] @ self.nodal.currents)
+        P = np.empty((2 * n, 2 * n))
+        P[:n, :n] = first @ self.voltages @ first.T
+        P[:n, n:] = first @ self.crossed @ second.T
+        P[n:, :n] = P[:n, n:].T
+        P[n:, n:] = second @ self.fluxes @ second.T
+        return (P + P.T) / 2
+
+
+def oscillators(nodal: NodalMatrices) -> Oscillators | None:
+    """Solve the equations of a network; None where this is not the way for it.
+
+    It is one for symmetric matrices, frequencies of no more than two decades (`_SPREAD`) and loss in every mode
+    (`_LEAST`). All of that is told by the matrices, as is the bound on the error.
+    """
+    even = [None if each is None else _even(each) for each in (nodal.C, nodal.G, nodal.S, nodal.Gamma)]
+    if any(each is None for each in even):
+        return None
+    C, G, S, Gamma = cast(list[sp.csr_array], even)
+    try:
+        stiffness, T = la.eigh(Gamma.toarray(), C.toarray(), driver="gvd", check_finite=False)
+    except la.LinAlgError:  # capacitances that store no energy
+        return None
+    if not 0 < stiffness[-1] <= _SPREAD * stiffness[0]:
+        return None
+    T = np.ascontiguousarray(T)
+    unit = float(np.sqrt(stiffness[-1]))
+    frequency = np.sqrt(stiffness) / unit
+    loss, noise = (_halves(T.T @ (each @ T))[0] / unit for each in (G, S))
+    own, size = loss.diagonal(), float(np.abs(noise).max())
+    if not (own > 0).all() or not 0 < size < np.inf:
+        return None
+    least = _least(loss / np.sqrt(own) / np.sqrt(own)[:, None])
+    if least is None:
+        return None
+    circuit = _Circuit(*(_fitting(each) for each in (C, G, S / size, Gamma)), T, frequency, unit)
+    found = _Equations.of(loss, noise / size, frequency).solve(circuit)
+    if found is None:
+        return None
+    # Of the coordinates v and w phi the form |v|^2 + |w phi|^2 + 2 e v phi lies between a half and 3/2 of their square,
+    # and falls by e times that or faster. So the inverse of the equation is of the norm 9/2e at most.
+    e = min(least * own.min() / 4, frequency[0] ** 2 / (2 * np.linalg.norm(loss)), frequency[0] / 2)
+    drift = np.sqrt(2 * (frequency**2).sum() + (loss**2).sum())
+    error = 4.5 / e * max(found.rest, 4 * _EPS * float(drift) * found.norm)
+    moments = (each * size for each in (found.voltages, found.crossed, found.fluxes))
+    return Oscillators(nodal, *moments, T, frequency * unit, found.modal * size, error * size)
+
+
+def _even(matrix: sp.csr_array) -> sp.csr_array | None:
+    """A matrix that is symmetric to rounding, as one that is; else None."""
+    odd = abs(matrix - matrix.T).max() if matrix.nnz else 0.0
+    if odd > 1e-14 * abs(matrix).max():
+        return None
+    return sp.csr_array((matrix + matrix.T) / 2) if odd else matrix
+
+
+def _least(matrix: FloatArray) -> float | None:
+    """The largest of `_LEAST` that is below all eigenvalues of a symmetric matrix; None where none is."""
+    for bound in _LEAST:
+        shifted = matrix - bound * np.eye(len(matrix))
+        if not dpotrf(shifted, clean=False, overwrite_a=True)[1]:
+            return bound
+    return None
+
+
+def _fitting(matrix: sp.csr_array) -> Any:
+    """A matrix as products with it are fastest."""
+    return matrix.toarray() if matrix.nnz > _DENSE * matrix.shape[0] ** 2 else matrix
+
+
+@dataclass(frozen=True, eq=False)
+class _Solution:
+    """Covariances as those of `Oscillators`; the norm of that of the energy, and of what is left of the residual."""
+
+    voltages: FloatArray
+    crossed: FloatArray
+    fluxes: FloatArray
+    modal: FloatArray
+    norm: float
+    rest: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Circuit:
+    """The circuit's own matrices, (n, n), and the modes (`Oscillators.shapes`), frequencies in a unit (rad/s)."""
+
+    C: Any
+    G: Any
+    S: Any
+    Gamma: Any
+    T: FloatArray
+    frequency: FloatArray
+    unit: float
+
+    def covariances(self, V: FloatArray, N: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Of voltages, and of these with fluxes, (n, n), from those of the modes."""
+        slow = self.T / self.frequency
+        V, Y = self.T @ V @ self.T.T, slow @ N @ slow.T
+        return _halves(V)[0], _halves(Y)[1] / self.unit
+
+    def residual(self, V: FloatArray, Y: FloatArray) -> FloatArray:
+        """(n, n), as `_Equations` has it but to the digits of single precision only."""
+        first = self.C @ (self.G @ V - self.Gamma @ Y).T
+        second = self.Gamma @ (self.C @ V - self.G @ Y).T
+        back = 1.0 / self.frequency
+        first = self._seen(self.S - (first + first.T), transposed=True) / self.unit
+        second = self._seen(second - second.T, transposed=True) / self.unit**2
+        return np.asarray(_halves(first)[0] + _halves(second)[1] * back * back[:, None])
+
+    def changes(self, V: FloatArray, N: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """As `covariances` to the digits of single precision, of what is small."""
+        V, Y = self._seen(V), self._seen(N / self.frequency / self.frequency[:, None])
+        return _halves(V)[0], _halves(Y)[1] / self.unit
+
+    def _seen(self, matrix: FloatArray, *, transposed: bool = False) -> FloatArray:
+        """``T matrix T^T``, or with ``T^T``, in single precision."""
+        size, length = float(np.abs(matrix).max()) or 1.0, float(np.abs(self.T).max())
+        T, small = (self.T / length).astype(np.float32), (matrix / size).astype(np.float32)
+        found = T.T @ small @ T if transposed else T @ small @ T.T
+        return np.asarray(found.astype(np.float64) * (size * length**2))
+
+    def fluxes(self, V: FloatArray, Y: FloatArray) -> FloatArray:
+        """(n, n) covariance of fluxes."""
+        slow = self.T / (self.frequency * self.unit)
+        found = slow @ (slow.T @ (self.C @ V - self.G @ Y))
+        return np.asarray((found + found.T) / 2)
+
+
+@dataclass(frozen=True, eq=False)
+class _Equations:
+    """The equations of ``X = V + N`` in modes, (n, n), frequencies and rates in one unit.
+
+    A symmetric matrix and an antisymmetric one are the parts of their sum: so are the two equations', ``R + Q``.
+
+    Attributes
+    ----------
+    loss, slow:
+        (n, n): D and E.
+    noise:
+        (n, n): S.
+    turn:
+        (n, n): B.
+    """
+
+    loss: FloatArray
+    slow: FloatArray
+    noise: FloatArray
+    turn: FloatArray
+
+    @classmethod
+    def of(cls, loss: FloatArray, noise: FloatArray, frequency: FloatArray) -> _Equations:
+        """Those of modes of frequencies (n,)."""
+        back = 1.0 / frequency
+        ratio = frequency * back[:, None]
+        return cls(loss, loss * back * back[:, None], noise, ratio - ratio.T)
+
+    def residual(self, X: FloatArray) -> FloatArray:
+        """(n, n) of an approximate solution."""
+        V, N = _halves(X)
+        first, second = self.loss @ V, self.slow @ N
+        return np.asarray(self.noise - self.turn * X - (first + first.T) + (second - second.T))
+
+    def solve(self, circuit: _Circuit) -> _Solution | None:
+        """The solution for a circuit; None where the iteration does not get there."""
+        pairs = _Pairs.of(self)
+        X = pairs.solve(self.noise)
+        moved = 1.0
+        for _ in range(_MOST):
+            if not moved < 1.0 + _EPS:  # it does not converge, or there are infinities
+                return None
+            near = moved <= _NEAR
+            if near:
+                V, Y = circuit.covariances(*_halves(X))
+            residual = circuit.residual(V, Y) if near else self.residual(X)
+            change = pairs.solve(residual)
+            moved = _norm(change) / _norm(X)
+            X += change
+            if near and moved <= _DONE:
+                dV, dY = circuit.changes(*_halves(change))
+                V, Y = V + dV, Y + dY
+                rest = _INNER * _norm(residual)
+                return _Solution(V, Y, circuit.fluxes(V, Y), _halves(X)[0], np.sqrt(2.0) * _norm(X), rest)
+        return None
+
+
+def _halves(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The symmetric and the antisymmetric part."""
+    across = np.ascontiguousarray(matrix.T)
+    return (matrix + across) / 2, (matrix - across) / 2
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """The same without what couples the modes, solved pair by pair, as where steps in single precision start.
+
+    Attributes
+    ----------
+    even, odd:
+        (n, n): ``X = even R + odd Q`` for right-hand sides R and Q.
+    coupled:
+        (2, n, n): halves of D and E, zero on their diagonals.
+    basis:
+        Room for directions.
+    """
+
+    even: Single
+    odd: Single
+    coupled: Single
+    basis: Single
+
+    @classmethod
+    def of(cls, equations: _Equations) -> _Pairs:
+        """Those of equations."""
+        own, slow, turn = equations.loss.diagonal(), equations.slow.diagonal(), equations.turn
+        first, second = own + own[:, None], slow + slow[:, None]
+        size = 1.0 / (first * second + turn**2)
+        coupled = np.array([equations.loss, equations.slow], dtype=np.float32)
+        coupled *= 0.5
+        coupled[:, range(len(own)), range(len(own))] = 0.0
+        even, odd = ((second + turn) * size).astype(np.float32), ((turn - first) * size).astype(np.float32)
+        return cls(even, odd, coupled, np.empty((_STEPS + 1, own.size, own.size), dtype=np.float32))
+
+    def solve(self, right: FloatArray) -> FloatArray:
+        """(n, n) for a right-hand side, to `_INNER` of it or as far as `_STEPS` steps of GMRES come."""
+        size = float(np.abs(right).max())
+        if not 0 < size < np.inf:
+            return np.zeros_like(right)
+        basis, flat = self.basis, self.basis.reshape(len(self.basis), -1)
+        products, parts = np.empty((2, *right.shape), dtype=np.float32), np.empty((2, *right.shape), dtype=np.float32)
+
+        def split(matrix: Single) -> None:
+            """Twice the parts of a matrix."""
+            np.copyto(parts[1], matrix.T)
+            np.add(matrix, parts[1], out=parts[0])
+            np.subtract(matrix, parts[1], out=parts[1])
+
+        def apart(first: Single, second: Single, out: Single) -> None:
+            """Solve for the parts of a right-hand side; these are overwritten."""
+            np.multiply(first, self.even, out=out)
+            second *= self.odd
+            out += second
+
+        split((right / (2.0 * size)).astype(np.float32))
+        apart(parts[0], parts[1], basis[0])
+        start = _norm(basis[0])
+        basis[0] /= start
+        # The small triangle, and what its rotations make of the right-hand side.
+        triangle, goal, rotations = np.zeros((_STEPS, _STEPS)), [start], list[tuple[float, float]]()
+        for k in range(_STEPS):
+            split(basis[k])
+            np.matmul(self.coupled, parts, out=products)
+            products[0] += products[0].T
+            np.copyto(parts[1], products[1].T)
+            parts[1] -= products[1]
+            apart(products[0], parts[1], basis[k + 1])
+            basis[k + 1] += basis[k]
+            share = flat[: k + 1] @ flat[k + 1]
+            flat[k + 1] -= share @ flat[: k + 1]
+            column, rest = share.astype(np.float64), _norm(flat[k + 1])
+            for row, (c, s) in enumerate(rotations):
+                column[row : row + 2] = c * column[row] + s * column[row + 1], c * column[row + 1] - s * column[row]
+            length = float(np.hypot(column[k], rest))
+            c, s = column[k] / length, rest / length
+            column[k] = length
+            triangle[: k + 1, k] = column
+            rotations.append((c, s))
+            goal[k:] = c * goal[k], -s * goal[k]
+            if abs(goal[-1]) <= _INNER * start:
+                break
+            flat[k + 1] /= rest
+        used = len(rotations)
+        weights = la.solve_triangular(triangle[:used, :used], goal[:used], check_finite=False)
+        found = (weights * size).astype(np.float32) @ flat[:used]
+        return np.asarray(found.reshape(right.shape), dtype=np.float64)
+
+
+def _norm(array: NDArray[Any]) -> float:
+    """Frobenius' norm."""
+    flat = array.ravel()
+    return float(np.sqrt(flat @ flat))
