@@ -22,6 +22,7 @@ precision (Langou et al. 2006), and the last residual is that of the circuit's o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -40,17 +41,17 @@ Single = NDArray[np.float32]
 _SPREAD = 1e4
 """Ratio of squared frequencies beyond which the slow modes are not known well enough in these coordinates."""
 
-_LEAST = (0.3, 0.1, 0.03)
-"""Bounds that are tried on the least eigenvalue of the loss, of its diagonal; below the last one it is not iterated."""
+_LEAST, _MOST = (0.3, 0.1, 0.03), (2.0, 4.0, 8.0)
+"""Bounds that are tried on the eigenvalues of the loss, of its diagonal; beyond the last ones it is not iterated."""
 
 _STEPS, _INNER = 8, 1e-5
 """Steps in single precision for one residual in double precision, and what they are to leave of it."""
 
-_MOST = 12
-"""Residuals in double precision: three or four are the rule."""
+_ROUNDS = 12
+"""Residuals in double precision: three are the rule."""
 
-_NEAR, _DONE = 1e-4, 1e-9
-"""Relative corrections from which on the circuit's own matrices give the residual, and the last one is taken."""
+_NEAR, _DONE = 1e-9, 1e-14
+"""Relative errors from which on the circuit's own matrices give the residual, and which is good enough."""
 
 _DENSE = 0.1
 """Share of entries from which on products with a matrix are faster as those of a dense one."""
@@ -73,7 +74,7 @@ class Oscillators:
     modal:
         (n, n) covariance of these, J.
     error:
-        Bound on the error of the energy's covariance, in Frobenius' norm, J.
+        Bound on the error of that, in Frobenius' norm, J.
     """
 
     nodal: NodalMatrices
@@ -159,24 +160,30 @@ def oscillators(nodal: NodalMatrices) -> Oscillators | None:
     T = np.ascontiguousarray(T)
     unit = float(np.sqrt(stiffness[-1]))
     frequency = np.sqrt(stiffness) / unit
-    loss, noise = (_halves(T.T @ (each @ T))[0] / unit for each in (G, S))
+    loss, noise = (_even_part(T.T @ (each @ T)) / unit for each in (G, S))
     own, size = loss.diagonal(), float(np.abs(noise).max())
     if not (own > 0).all() or not 0 < size < np.inf:
         return None
-    least = _least(loss / np.sqrt(own) / np.sqrt(own)[:, None])
-    if least is None:
+    bounds = _bounds(loss / np.sqrt(own) / np.sqrt(own)[:, None])
+    if bounds is None:
         return None
-    circuit = _Circuit(*(_fitting(each) for each in (C, G, S / size, Gamma)), T, frequency, unit)
-    found = _Equations.of(loss, noise / size, frequency).solve(circuit)
+    matrices = [_fitting(each) for each in (C, G, S / size, Gamma)]
+    circuit = _Circuit(matrices[0], matrices[1], matrices[2], matrices[3], T, frequency, unit)
+    equations = _Equations.of(loss, noise / size, frequency)
+    found = equations.solve(circuit)
     if found is None:
         return None
-    # Of the coordinates v and w phi the form |v|^2 + |w phi|^2 + 2 e v phi lies between a half and 3/2 of their square,
-    # and falls by e times that or faster. So the inverse of the equation is of the norm 9/2e at most.
-    e = min(least * own.min() / 4, frequency[0] ** 2 / (2 * np.linalg.norm(loss)), frequency[0] / 2)
-    drift = np.sqrt(2 * (frequency**2).sum() + (loss**2).sum())
-    error = 4.5 / e * max(found.rest, 4 * _EPS * float(drift) * found.norm)
-    moments = (each * size for each in (found.voltages, found.crossed, found.fluxes))
-    return Oscillators(nodal, *moments, T, frequency * unit, found.modal * size, error * size)
+    error = equations.error(found, *bounds)
+    return Oscillators(
+        nodal,
+        found.voltages * size,
+        found.crossed * size,
+        found.fluxes * size,
+        T,
+        frequency * unit,
+        _halves(found.modal)[0] * size,
+        error * size,
+    )
 
 
 def _even(matrix: sp.csr_array) -> sp.csr_array | None:
@@ -187,30 +194,32 @@ def _even(matrix: sp.csr_array) -> sp.csr_array | None:
     return sp.csr_array((matrix + matrix.T) / 2) if odd else matrix
 
 
-def _least(matrix: FloatArray) -> float | None:
-    """The largest of `_LEAST` that is below all eigenvalues of a symmetric matrix; None where none is."""
-    for bound in _LEAST:
-        shifted = matrix - bound * np.eye(len(matrix))
-        if not dpotrf(shifted, clean=False, overwrite_a=True)[1]:
-            return bound
-    return None
+def _bounds(matrix: FloatArray) -> tuple[float, float] | None:
+    """A lower bound and an upper one, of `_LEAST` and `_MOST`, on the eigenvalues of a symmetric matrix, if any."""
+
+    def definite(matrix: FloatArray) -> bool:
+        return not dpotrf(matrix, clean=False, overwrite_a=True)[1]
+
+    unit = np.eye(len(matrix))
+    least = next((bound for bound in _LEAST if definite(matrix - bound * unit)), None)
+    most = next((bound for bound in _MOST if definite(bound * unit - matrix)), None) if least else None
+    return None if least is None or most is None else (least, most)
 
 
-def _fitting(matrix: sp.csr_array) -> Any:
+def _fitting(matrix: Any) -> Any:
     """A matrix as products with it are fastest."""
     return matrix.toarray() if matrix.nnz > _DENSE * matrix.shape[0] ** 2 else matrix
 
 
 @dataclass(frozen=True, eq=False)
 class _Solution:
-    """Covariances as those of `Oscillators`; the norm of that of the energy, and of what is left of the residual."""
+    """Covariances as those of `Oscillators`, ``X = V + N`` of the modes, and what the iteration left of its error."""
 
     voltages: FloatArray
     crossed: FloatArray
     fluxes: FloatArray
     modal: FloatArray
-    norm: float
-    rest: float
+    left: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,38 +234,45 @@ class _Circuit:
     frequency: FloatArray
     unit: float
 
-    def covariances(self, V: FloatArray, N: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Of voltages, and of these with fluxes, (n, n), from those of the modes."""
+    def covariances(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Of voltages, and of these with fluxes, (n, n), from those of the modes; symmetric to rounding."""
+        V, N = _halves(X)
         slow = self.T / self.frequency
-        V, Y = self.T @ V @ self.T.T, slow @ N @ slow.T
-        return _halves(V)[0], _halves(Y)[1] / self.unit
+        return self.T @ V @ self.T.T, slow @ (N / self.unit) @ slow.T
 
     def residual(self, V: FloatArray, Y: FloatArray) -> FloatArray:
         """(n, n), as `_Equations` has it but to the digits of single precision only."""
         first = self.C @ (self.G @ V - self.Gamma @ Y).T
         second = self.Gamma @ (self.C @ V - self.G @ Y).T
-        back = 1.0 / self.frequency
-        first = self._seen(self.S - (first + first.T), transposed=True) / self.unit
-        second = self._seen(second - second.T, transposed=True) / self.unit**2
-        return np.asarray(_halves(first)[0] + _halves(second)[1] * back * back[:, None])
+        first = _even_part(self._seen(self.S - (first + first.T), transposed=True))
+        second = _odd_part(self._seen(second - second.T, transposed=True))
+        back = 1.0 / (self.unit * self.frequency)
+        return np.asarray(first / self.unit + second * back * back[:, None])
 
-    def changes(self, V: FloatArray, N: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def changes(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
         """As `covariances` to the digits of single precision, of what is small."""
-        V, Y = self._seen(V), self._seen(N / self.frequency / self.frequency[:, None])
-        return _halves(V)[0], _halves(Y)[1] / self.unit
+        V, N = _halves(X)
+        back = 1.0 / self.frequency
+        return self._seen(V), self._seen(N * (back / self.unit) * back[:, None])
+
+    @cached_property
+    def _single(self) -> tuple[Single, float]:
+        """T on a scale of its own."""
+        size = float(np.abs(self.T).max())
+        return (self.T / size).astype(np.float32), size**2
 
     def _seen(self, matrix: FloatArray, *, transposed: bool = False) -> FloatArray:
         """``T matrix T^T``, or with ``T^T``, in single precision."""
-        size, length = float(np.abs(matrix).max()) or 1.0, float(np.abs(self.T).max())
-        T, small = (self.T / length).astype(np.float32), (matrix / size).astype(np.float32)
+        T, scale = self._single
+        size = float(np.abs(matrix).max()) or 1.0
+        small = (matrix / size).astype(np.float32)
         found = T.T @ small @ T if transposed else T @ small @ T.T
-        return np.asarray(found.astype(np.float64) * (size * length**2))
+        return np.asarray(found.astype(np.float64) * (size * scale))
 
     def fluxes(self, V: FloatArray, Y: FloatArray) -> FloatArray:
         """(n, n) covariance of fluxes."""
         slow = self.T / (self.frequency * self.unit)
-        found = slow @ (slow.T @ (self.C @ V - self.G @ Y))
-        return np.asarray((found + found.T) / 2)
+        return _even_part(slow @ (slow.T @ (self.C @ V - self.G @ Y)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -296,24 +312,55 @@ class _Equations:
     def solve(self, circuit: _Circuit) -> _Solution | None:
         """The solution for a circuit; None where the iteration does not get there."""
         pairs = _Pairs.of(self)
-        X = pairs.solve(self.noise)
-        moved = 1.0
-        for _ in range(_MOST):
-            if not moved < 1.0 + _EPS:  # it does not converge, or there are infinities
+        X, left = pairs.solve(self.noise)
+        for _ in range(_ROUNDS):
+            if not left < 1.0:  # it does not converge, or there are infinities
                 return None
-            near = moved <= _NEAR
+            near = left <= _NEAR
             if near:
-                V, Y = circuit.covariances(*_halves(X))
-            residual = circuit.residual(V, Y) if near else self.residual(X)
-            change = pairs.solve(residual)
-            moved = _norm(change) / _norm(X)
+                V, Y = circuit.covariances(X)
+            change, share = pairs.solve(circuit.residual(V, Y) if near else self.residual(X))
             X += change
-            if near and moved <= _DONE:
-                dV, dY = circuit.changes(*_halves(change))
-                V, Y = V + dV, Y + dY
-                rest = _INNER * _norm(residual)
-                return _Solution(V, Y, circuit.fluxes(V, Y), _halves(X)[0], np.sqrt(2.0) * _norm(X), rest)
+            moved = share * _norm(change)
+            left = moved / _norm(X)
+            if near and left <= _DONE:
+                more = circuit.changes(change)
+                V, Y = _even_part(V + more[0]), _odd_part(Y + more[1])
+                return _Solution(V, Y, circuit.fluxes(V, Y), X, moved)
         return None
+
+    def error(self, found: _Solution, least: float, most: float) -> float:
+        """Bound on the error of V in Frobenius' norm, where `_bounds` of the loss are known.
+
+        Pair by pair a residual R + Q has the solution y. With the loss ``a`` of a pair on its diagonal and A the whole
+        one, ``a^-1/2 A a^-1/2`` between ``least`` and ``most``, the solution x of all pairs together solves
+        ``(A + B) (x - y) = (a - A) y`` with an antisymmetric B, so that the loss alone bounds ``x - y``.
+        """
+        own, slow, size = self.loss.diagonal(), self.slow.diagonal(), np.abs(self.turn)
+        V, N = (float(np.abs(half).sum(axis=1).max()) for half in _halves(found.modal))
+        ratio = float(np.sqrt((own / slow).max() / (own / slow).min()))
+        # What rounding of their terms makes of the residuals.
+        R, Q = most * own.max() * V + ratio * N, ratio * V + most * slow.max() * N
+        first, second = own + own[:, None], slow + slow[:, None]
+        whole = 8.0 * _EPS / (first * second + size**2)
+        pairs = (first * ((second * R + size * Q) * whole) ** 2 + second * ((size * R + first * Q) * whole) ** 2).sum()
+        weight = 1.0 + max(1.0 - least, most - 1.0) / least
+        left = np.sqrt(max(own.max(), slow.max()) / own.min()) * found.left
+        return float(weight * (np.sqrt(pairs / (2.0 * own.min())) + left))
+
+
+def _even_part(matrix: FloatArray) -> FloatArray:
+    """The symmetric part; the one given, changed in place."""
+    matrix += matrix.T
+    matrix *= 0.5
+    return matrix
+
+
+def _odd_part(matrix: FloatArray) -> FloatArray:
+    """The antisymmetric part; the one given, changed in place."""
+    matrix -= matrix.T
+    matrix *= 0.5
+    return matrix
 
 
 def _halves(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -353,11 +400,11 @@ class _Pairs:
         even, odd = ((second + turn) * size).astype(np.float32), ((turn - first) * size).astype(np.float32)
         return cls(even, odd, coupled, np.empty((_STEPS + 1, own.size, own.size), dtype=np.float32))
 
-    def solve(self, right: FloatArray) -> FloatArray:
-        """(n, n) for a right-hand side, to `_INNER` of it or as far as `_STEPS` steps of GMRES come."""
+    def solve(self, right: FloatArray) -> tuple[FloatArray, float]:
+        """(n, n) for a right-hand side, and the share that is left: `_INNER`, or what `_STEPS` steps of GMRES leave."""
         size = float(np.abs(right).max())
         if not 0 < size < np.inf:
-            return np.zeros_like(right)
+            return np.zeros_like(right), 0.0 if size == 0 else np.inf
         basis, flat = self.basis, self.basis.reshape(len(self.basis), -1)
         products, parts = np.empty((2, *right.shape), dtype=np.float32), np.empty((2, *right.shape), dtype=np.float32)
 
@@ -404,7 +451,7 @@ class _Pairs:
         used = len(rotations)
         weights = la.solve_triangular(triangle[:used, :used], goal[:used], check_finite=False)
         found = (weights * size).astype(np.float32) @ flat[:used]
-        return np.asarray(found.reshape(right.shape), dtype=np.float64)
+        return np.asarray(found.reshape(right.shape), dtype=np.float64), max(abs(goal[-1]) / start, _INNER)
 
 
 def _norm(array: NDArray[Any]) -> float:

@@ -127,16 +127,16 @@ class Stationary:
         return lyapunov(self.dense.A, self.dense.B @ self.dense.B.T)
 
     @property
-    def _in_nodes(self) -> Modes | Coupled | Oscillators | None:
-        """The law of nodes where it is to be used: small laws are solved in general, with a digit or two more."""
-        return (self.closed or self.cells) if self.sde.E.shape[0] > EXTENDED else None
+    def _in_closed_form(self) -> Modes | Coupled | None:
+        """The closed form where it is to be used: small laws are solved in general, with a digit or two more."""
+        return self.closed if self.sde.E.shape[0] > EXTENDED else None
 
     @cached_property
     def voltage_mean(self) -> FloatArray:
         """(p,) mean of the probes, V."""
         if self.precise is not None:
             return self.precise.voltage_mean
-        known = self._in_nodes
+        known = self._in_closed_form or self.cells
         if known is None:
             return self.sde.H @ self.sde.mean + self.sde.y0
         return known.probe_mean + self.sde.y0
@@ -153,7 +153,7 @@ class Stationary:
         self._refuse_white()
         if self.precise is not None:
             return self.precise.voltage_covariance
-        known = self._in_nodes
+        known = self._in_closed_form or self.cells
         return _seen(self.dense.H, self.covariance) if known is None else known.seen()
 
     @cached_property
@@ -168,7 +168,7 @@ class Stationary:
         if self.precise is not None:
             return self.precise.mean + readout.offset, self.precise.covariance
         mean = readout.matrix @ self.voltage_mean + readout.offset
-        known = self._in_nodes
+        known = self._in_closed_form or self.cells
         if known is None:
             return mean, _seen(readout.matrix @ self.dense.H, self.covariance)
         return mean, known.seen(readout.matrix)
@@ -186,7 +186,7 @@ class Stationary:
     @cached_property
     def state_variance(self) -> FloatArray:
         """(n,) variances of voltages (V^2) and inductor currents (A^2), as ``sde.state_names``."""
-        known = self._in_nodes
+        known = self._in_closed_form or self.cells
         if known is None:
             to_state = self.dense.to_state
             return np.maximum(((to_state @ self.covariance) * to_state).sum(axis=1), 0.0)
@@ -439,7 +439,7 @@ def stationary(sde: StochasticODE) -> Stationary:
         what = "in closed form" if isinstance(closed, Coupled) else "mode by mode"
         hold_covariance(sde, closed.multiply, law.state_variance, what=what)
         return law
-    cells = None if nodal is None else oscillators(nodal)
+    cells = None if nodal is None or closed is not None else oscillators(nodal)
     if cells is not None and _known(sde, cells):
         hold_covariance(sde, cells.multiply, cells.state_variance, what="by pairs of modes")
         return Stationary(sde, cells=cells)
