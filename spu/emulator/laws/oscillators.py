@@ -31,7 +31,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf
 
-from spu.base.arrays import FloatArray
+from spu.base.arrays import ComplexArray, FloatArray
+from spu.base.errors import InternalError
 from spu.base.sparse import canonical
 from spu.emulator.equations.linear import StochasticODE
 from spu.emulator.laws.modes import NodalMatrices
@@ -55,6 +56,9 @@ _NEAR, _DONE = 1e-9, 1e-14
 
 _DENSE = 0.1
 """Share of entries from which on products with a matrix are faster as those of a dense one."""
+
+_TURNING, _TURNS = 0.5, 50
+"""Loss, of the lowest frequency, up to which modes turn one way or the other, and most steps until that is known."""
 
 _EPS = float(np.finfo(float).eps)
 
@@ -126,6 +130,42 @@ class Oscillators:
     def _read(self, lift: sp.csr_array | None) -> sp.csr_array:
         """(k, n): what is read, of node voltages."""
         return canonical(self.nodal.probes if lift is None else lift @ self.nodal.probes)
+
+    @cached_property
+    def poles(self) -> ComplexArray | None:
+        """(2 n,) 1/s; None where loss is so strong that modes need not oscillate.
+
+        Fluxes of the modes that turn one way obey ``x' = X x`` with ``X^2 + D X + w^2 = 0``, and those that turn the
+        other way the conjugate: half as many rows as the drift has. With ``X = i w + Z`` the products of Z and D are
+        small, and their squares smaller: Z is found by iteration, its first digits in single precision.
+
+        Raises
+        ------
+        InternalError
+            If the poles do not add up to what the circuit loses.
+        """
+        unit = float(self.frequency.max())
+        frequency = self.frequency / unit
+        loss = _even_part(self.shapes.T @ (self.nodal.G @ self.shapes)) / unit
+        if not la.eigvalsh(loss, check_finite=False)[-1] <= _TURNING * frequency.min():
+            return None
+        both = frequency + frequency[:, None]
+        Z: Any = np.zeros(loss.shape, dtype=np.complex64)
+        for kind, within in ((np.complex64, 1e-6), (np.complex128, 16 * _EPS)):
+            start, weight = (-loss * frequency / both).astype(kind), (1j / both).astype(kind)
+            coupled, Z = loss.astype(kind), Z.astype(kind)
+            for _ in range(_TURNS):
+                made = start + weight * ((coupled + Z) @ Z)
+                moved, Z = _norm(made - Z), made
+                if moved <= within * _norm(Z):
+                    break
+            else:
+                return None
+        Z[np.diag_indices(len(Z))] += 1j * frequency
+        found = la.eigvals(Z, check_finite=False, overwrite_a=True)
+        if not abs(2.0 * found.real.sum() + np.trace(loss)) <= 1e-9 * np.abs(found).sum():
+            raise InternalError("the poles of scattered cells do not add up to what these lose")
+        return np.asarray(np.concatenate([found, found.conj()]) * unit, dtype=np.complex128)
 
     def covariance(self, sde: StochasticODE) -> FloatArray:
         """(states, states) of the energy coordinates of the same equation, joule."""
@@ -457,4 +497,4 @@ class _Pairs:
 def _norm(array: NDArray[Any]) -> float:
     """Frobenius' norm."""
     flat = array.ravel()
-    return float(np.sqrt(flat @ flat))
+    return float(np.sqrt(np.vdot(flat, flat).real))

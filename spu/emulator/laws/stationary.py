@@ -203,6 +203,8 @@ class Stationary:
             return self.precise.poles
         if self.modes is not None:
             return self.modes.poles
+        if self.cells is not None and self.cells.poles is not None:
+            return self.cells.poles
         if self.doubt is not None and self.doubt.max() > 0.1 * TIMED and len(self.doubt) <= MOST:
             try:
                 return precise_law(self.sde).poles
