@@ -299,3 +299,15 @@ def test_a_lossless_cell_is_refused_by_name():
     with pytest.raises(CircuitError, match="does not decay") as refused:
         stationary(ode(device))
     assert refused.value.nodes == ("lone",)
+
+
+@pytest.mark.parametrize(("apart", "within"), [(1.0, 1e-13), (1e-3, 1e-11), (1e-9, 1e-13)])
+def test_shares_of_modes_that_nearly_coincide(apart, within):
+    """By a factorisation, or as least squares where it would lose the digits that count."""
+    draw = np.random.default_rng(7)
+    vectors = draw.standard_normal((20, 20)) + 1j * draw.standard_normal((20, 20))
+    vectors[:, 3] = vectors[:, 4] + apart * vectors[:, 3]
+    vectors /= np.linalg.norm(vectors, axis=0)
+    given = draw.standard_normal((20, 5)).astype(np.complex128)
+    expected = np.linalg.lstsq(vectors, given, rcond=None)[0]
+    assert difference(stationary_module._shares_of(vectors, given), expected) < within
