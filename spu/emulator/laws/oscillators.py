@@ -14,8 +14,8 @@ V symmetric and Y antisymmetric: half as many rows as the states have. In modes 
 
 where o multiplies entry by entry. But for what loss couples the modes, D off its diagonal, it is solved pair by pair,
 however sharp resonances are. The rest is iterated (GMRES, Saad and Schultz 1986): every step has two products of
-matrices with as many rows as there are cells. If ``x D x`` lies between ``1 - q`` and ``1 + q`` times that of its
-diagonal, each step leaves no more than q of the error. Steps are taken in single precision for residuals in double
+matrices with as many rows as there are cells. If ``x^T D x`` lies between ``1 - q`` and ``1 + q`` times what it is with
+the diagonal of D alone, each step leaves no more than q of the error. Steps are taken in single precision for residuals in double
 precision (Langou et al. 2006), and the last residual is that of the circuit's own matrices: T is then but a choice.
 """
 
@@ -147,17 +147,17 @@ class Oscillators:
         unit = float(self.frequency.max())
         frequency = self.frequency / unit
         loss = _even_part(self.shapes.T @ (self.nodal.G @ self.shapes)) / unit
-        if not la.eigvalsh(loss, check_finite=False)[-1] <= _TURNING * frequency.min():
+        if not _definite(_TURNING * frequency.min() * np.eye(len(loss)) - loss):
             return None
         both = frequency + frequency[:, None]
         Z: Any = np.zeros(loss.shape, dtype=np.complex64)
-        for kind, within in ((np.complex64, 1e-6), (np.complex128, 16 * _EPS)):
+        for kind, within in ((np.complex64, 1e-6), (np.complex128, 1e-13)):
             start, weight = (-loss * frequency / both).astype(kind), (1j / both).astype(kind)
             coupled, Z = loss.astype(kind), Z.astype(kind)
             for _ in range(_TURNS):
                 made = start + weight * ((coupled + Z) @ Z)
                 moved, Z = _norm(made - Z), made
-                if moved <= within * _norm(Z):
+                if moved <= within * _norm(Z):  # each step leaves half of it, or less
                     break
             else:
                 return None
@@ -236,14 +236,15 @@ def _even(matrix: sp.csr_array) -> sp.csr_array | None:
 
 def _bounds(matrix: FloatArray) -> tuple[float, float] | None:
     """A lower bound and an upper one, of `_LEAST` and `_MOST`, on the eigenvalues of a symmetric matrix, if any."""
-
-    def definite(matrix: FloatArray) -> bool:
-        return not dpotrf(matrix, clean=False, overwrite_a=True)[1]
-
     unit = np.eye(len(matrix))
-    least = next((bound for bound in _LEAST if definite(matrix - bound * unit)), None)
-    most = next((bound for bound in _MOST if definite(bound * unit - matrix)), None) if least else None
+    least = next((bound for bound in _LEAST if _definite(matrix - bound * unit)), None)
+    most = next((bound for bound in _MOST if _definite(bound * unit - matrix)), None) if least else None
     return None if least is None or most is None else (least, most)
+
+
+def _definite(matrix: FloatArray) -> bool:
+    """Whether a symmetric matrix is positive definite: by a Cholesky factor, in its place."""
+    return not dpotrf(matrix, clean=False, overwrite_a=True)[1]
 
 
 def _fitting(matrix: Any) -> Any:

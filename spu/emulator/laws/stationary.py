@@ -2,7 +2,8 @@
 
 Where the circuit's matrices commute everything is known mode by mode (`spu.emulator.laws.modes`), at the
 cost of one symmetric eigenproblem; where only one of them couples cells means and covariances are known without it
-(`spu.emulator.laws.coupled`). The general formulas are for
+(`spu.emulator.laws.coupled`). Large networks of cells with one inductor each, of any values, are solved in the modes
+that they have without loss (`spu.emulator.laws.oscillators`). The general formulas are for
 ``dz = A (z - mean) dt + B dW``, ``y = H z + y0 + D xi`` (`spu.emulator.equations.linear.DenseSDE`)
 and make no assumption on A (it is not normal for an RLC network) or on ``B B^T`` (it is
 singular there: noise drives voltages only).
@@ -737,7 +738,7 @@ def lyapunov(A: FloatArray, Q: FloatArray) -> FloatArray:
     one step of refinement with the residual in extended precision where the machine has it: the
     drift of an ill-conditioned problem has time constants that spread as its condition number.
 
-    `stationary` tries `_smith` first on larger ones: products are what a processor does best.
+    `stationary` tries `oscillators` and `_smith` first on larger ones: products are what a processor does best.
     """
     return _refined(A, Q, SchurForm.of(A))[0]
 
