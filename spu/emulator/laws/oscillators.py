@@ -15,8 +15,8 @@ V symmetric and Y antisymmetric: half as many rows as the states have. In modes 
 where o multiplies entry by entry. But for what loss couples the modes, D off its diagonal, it is solved pair by pair,
 however sharp resonances are. The rest is iterated (GMRES, Saad and Schultz 1986): every step has two products of
 matrices with as many rows as there are cells. If ``x^T D x`` lies between ``1 - q`` and ``1 + q`` times what it is with
-the diagonal of D alone, each step leaves no more than q of the error. Steps are taken in single precision for residuals in double
-precision (Langou et al. 2006), and the last residual is that of the circuit's own matrices: T is then but a choice.
+the diagonal of D alone, each step leaves no more than q of the error. Steps are taken in single precision for residuals
+in double precision (Langou et al. 2006), the last ones those of the circuit's own matrices: T is then but a choice.
 """
 
 from __future__ import annotations
