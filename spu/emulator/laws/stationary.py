@@ -435,6 +435,11 @@ def stationary(sde: StochasticODE) -> Stationary:
         )
     nodal = well_heard(sde)
     closed = None if nodal is None else _closed_form(nodal)
+    if nodal is not None and closed is None and n > MOST:
+        cells = oscillators(nodal)
+        if cells is not None and _known(sde, cells):
+            hold_covariance(sde, cells.multiply, cells.state_variance, what="by pairs of modes")
+            return Stationary(sde, cells=cells)
     if n <= EXTENDED:
         return _general(sde, closed)
     if closed is not None and (isinstance(closed, Coupled) or _loud(closed)):
@@ -442,10 +447,6 @@ def stationary(sde: StochasticODE) -> Stationary:
         what = "in closed form" if isinstance(closed, Coupled) else "mode by mode"
         hold_covariance(sde, closed.multiply, law.state_variance, what=what)
         return law
-    cells = None if nodal is None or closed is not None else oscillators(nodal)
-    if cells is not None and _known(sde, cells):
-        hold_covariance(sde, cells.multiply, cells.state_variance, what="by pairs of modes")
-        return Stationary(sde, cells=cells)
     Q = sde.dense.B @ sde.dense.B.T
     size = max(float(np.abs(Q).max()), 1e-300)
     solved = _smith(sde.dense.A, Q / size, readouts(sde, sde.dense.H))
@@ -738,7 +739,8 @@ def lyapunov(A: FloatArray, Q: FloatArray) -> FloatArray:
     one step of refinement with the residual in extended precision where the machine has it: the
     drift of an ill-conditioned problem has time constants that spread as its condition number.
 
-    `stationary` tries `oscillators` and `_smith` first on larger ones: products are what a processor does best.
+    `stationary` tries `oscillators` first on more than `MOST` rows, and `_smith` on larger ones: products are what a
+    processor does best.
     """
     return _refined(A, Q, SchurForm.of(A))[0]
 
