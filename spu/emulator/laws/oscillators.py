@@ -122,8 +122,8 @@ class Oscillators:
         return np.asarray(found)
 
     def knows(self, lift: sp.csr_array | None, within: float) -> bool:
-        """Whether such variances are right to a share of each."""
-        rows = self._read(lift)
+        """Whether such variances, those of the probes and those of all nodes are right to a share of each."""
+        rows = sp.csr_array(sp.vstack([self._read(lift), self._read(None), sp.eye_array(len(self.voltages))]))
         variance = np.asarray(rows.multiply(rows @ self.voltages).sum(axis=1)).ravel()
         return bool((self.error * ((rows @ self.shapes) ** 2).sum(axis=1) <= within * variance).all())
 

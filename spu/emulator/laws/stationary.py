@@ -465,10 +465,9 @@ def _closed_form(nodal: NodalMatrices) -> Modes | Coupled | None:
 
 
 def _known(sde: StochasticODE, cells: Oscillators) -> bool:
-    """Whether every variance that is read is known to `LARGE_CLAIMED`."""
+    """Whether every variance, read or not, is known to `LARGE_CLAIMED`."""
     lift = sde.readout.matrix
-    read = [None, lift] if lift.shape[1] == len(sde.probes) else [None]
-    return all(cells.knows(each, LARGE_CLAIMED) for each in read)
+    return cells.knows(lift if lift.shape[1] == len(sde.probes) else None, LARGE_CLAIMED)
 
 
 def _decay(modes: Modes) -> bool:
