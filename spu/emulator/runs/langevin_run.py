@@ -39,11 +39,12 @@ from spu.base.arrays import FloatArray, IntArray
 from spu.base.errors import UsageError
 from spu.base.kernels.door import Precision
 from spu.base.kernels.products import panel, resident
+from spu.base.threads import available_threads
 from spu.emulator.equations.langevin import Langevin
 from spu.emulator.runs import langevin_kernels as kernels
 from spu.emulator.runs.langevin_plain import Span
 from spu.emulator.runs.noise import SAMPLES, key_of
-from spu.emulator.runs.run import available_threads, parallel
+from spu.emulator.runs.run import parallel
 
 SCHEMES = {
     "euler-maruyama": kernels.EULER_MARUYAMA,
