@@ -31,6 +31,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, eigsh
@@ -39,7 +40,7 @@ from spu.base.arrays import FloatArray, IntArray
 from spu.base.errors import UsageError
 from spu.base.kernels.door import Precision
 from spu.base.kernels.products import panel, resident
-from spu.base.threads import available_threads
+from spu.base.threads import available_threads, one_blas_thread
 from spu.emulator.equations.langevin import Langevin
 from spu.emulator.runs import langevin_kernels as kernels
 from spu.emulator.runs.langevin_plain import Span
@@ -286,8 +287,17 @@ def _leverage(equation: Langevin) -> FloatArray:
     return 1 / equation.mass if equation.mass is not None else equation.mobility
 
 
+_linear_rates: WeakKeyDictionary[Langevin, float] = WeakKeyDictionary()
+
+
 def linear_rate(equation: Langevin) -> float:
     """A bound of the rates (of inertial equations: of the squared frequencies) of the linear part of the force, 1/s."""
+    if equation not in _linear_rates:  # a run asks for it several times
+        _linear_rates[equation] = _linear_rate(equation)
+    return _linear_rates[equation]
+
+
+def _linear_rate(equation: Langevin) -> float:
     root = np.sqrt(_leverage(equation))
     matrix = root[:, None] * equation.stiffness * root
     if len(matrix) <= 300:
@@ -305,6 +315,7 @@ def fastest(equation: Langevin, linear: float, x: FloatArray) -> FloatArray:
     return np.asarray(found if equation.mass is None else np.sqrt(found))
 
 
+@one_blas_thread()  # what is left to BLAS are products with a vector; others would wait for more, and spin
 def run(
     equation: Langevin,
     *,
@@ -466,7 +477,7 @@ def _windows(law: kernels.Law, total: int, trajectories: int, row: int) -> tuple
     work = float(total) * trajectories * n * (1 + n / 100)
     share = 1.0 if work < _CHEAP else min(1.0, _WATCHED * width / (4 * row))
     period = int(np.clip(total // _WINDOWS, _SHORTEST, CHUNK))
-    return period, max(SPAN + 1, int(share * period))
+    return period, max(SPAN + 1, int(share * min(period, total)))
 
 
 def _require_finite(states: FloatArray, scheme: str, grid: Grid, advice: str) -> None:
