@@ -12,6 +12,7 @@ from spu.device.lower import lower
 from spu.emulator.equations.langevin import langevin
 from spu.emulator.runs import langevin_kernels as kernels
 from spu.emulator.runs import langevin_run
+from spu.emulator.runs.langevin_plain import Plain
 from spu.problems.network import ThermodynamicNetwork
 
 SCHEMES = {
@@ -115,6 +116,38 @@ def test_the_first_law_holds():
         gap = end - start - tile.work.ravel() + tile.heat.ravel()
         assert np.abs(gap).max() < 1e-12 * np.abs(start).max(), name
         assert np.abs(tile.heat).max() > 1
+
+
+def test_what_is_tallied():
+    """Sums of z, the largest share of trajectories beyond 1 at a step, comparisons with ghosts: from plain steps."""
+    for scheme in REFINED.values():
+        n, count = 5, 4
+        law, steps = tiles.equation(n, scheme), tiles.inputs(n, count, first=8)
+        steps = steps._replace(sizes=np.full(count, 0.3 if scheme == kernels.BAOAB else 0.05))
+        made = tiles.stepped(law, steps, 20, watch=count, far=1.5)
+        tile, (start, _) = made.tile, made.start
+        z = np.zeros((tile.width, count))
+        for trajectory in range(tile.width):
+            plain = Plain(law, *tiles.KEYS, tile.trajectory + trajectory)
+            x, w = (each[trajectory] for each in made.start)
+            for k, h in enumerate(steps.sizes):
+                low, high = steps.fields[steps.segment[k]], steps.fields[steps.segment[k] + 1]
+                begin, change = low + steps.begin[k] * (high - low), (steps.end[k] - steps.begin[k]) * (high - low)
+                z[trajectory, k] = plain.z(x, w, plain.force(x, begin + change / 2), change, h)
+                x, w = plain.step(x, w, steps.first + k, h, begin, change, ghost=False)
+        assert tile.rates.ravel() == pytest.approx(z.sum(axis=1), rel=1e-9)
+        share = (z > 1).mean(axis=0).max()
+        assert 0 < share < 1 and tile.tally[kernels.MOST_OVER] == share
+        x, ghosts = tile.take("x"), tile.ghost.T
+        own, mean = x[: len(ghosts)], x.mean(axis=0)
+        check = (
+            own - ghosts,
+            (own - mean) ** 2 - (ghosts - mean) ** 2,
+            (own - mean) ** 2,
+            (own - start[: len(ghosts)]) ** 2,
+        )
+        assert np.moveaxis(tile.check, 2, 1) == pytest.approx(np.array(check), rel=1e-9, abs=1e-12)
+        assert np.abs(check[0]).max() > 1e-4
 
 
 # --- single precision ----------------------------------------------------------------------
