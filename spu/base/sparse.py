@@ -127,7 +127,12 @@ def known_congruence(T: sp.csr_array, P: sp.csr_array) -> sp.csr_array:
 
 
 def largest_eigenvalue(
-    apply: Callable[[FloatArray], FloatArray], start: FloatArray, *, tolerance: float, limit: int = 1000
+    apply: Callable[[FloatArray], FloatArray],
+    start: FloatArray,
+    *,
+    tolerance: float,
+    limit: int = 1000,
+    metric: sp.csr_array | None = None,
 ) -> float:
     """Largest eigenvalue of a symmetric (n, n) operator, by Lanczos' three-term recurrence.
 
@@ -144,16 +149,22 @@ def largest_eigenvalue(
         Relative; of the residual, which bounds the error.
     limit:
         Most iterations. The value is then what was found until there, from below.
+    metric:
+        (n, n) positive definite: the operator is symmetric in the inner product that it makes.
     """
-    q, before = start / np.linalg.norm(start), np.zeros_like(start)
+
+    def norm(x: FloatArray) -> float:
+        return float(np.linalg.norm(x)) if metric is None else float(np.sqrt(x @ (metric @ x)))
+
+    q, before = start / norm(start), np.zeros_like(start)
     alphas: list[float] = []
     betas: list[float] = []
     value = 0.0
     for k in range(min(limit, len(start))):
         w = apply(q) - (betas[-1] if betas else 0.0) * before
-        alphas.append(float(q @ w))
+        alphas.append(float(q @ w if metric is None else q @ (metric @ w)))
         w -= alphas[-1] * q
-        betas.append(float(np.linalg.norm(w)))
+        betas.append(norm(w))
         exhausted = betas[-1] <= np.finfo(float).eps * max(map(abs, (alphas[0], alphas[-1])))
         if exhausted or k % 10 == 9 or k + 1 == min(limit, len(start)):
             values, vectors = la.eigh_tridiagonal(alphas, betas[:-1], select="i", select_range=(k, k))

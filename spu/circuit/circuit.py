@@ -81,9 +81,10 @@ class Subcircuit:
     def internal_nodes(self) -> tuple[str, ...]:
         """Local nodes that are neither ports nor ground, in order of appearance."""
         found: dict[str, None] = {}
+        outside = {"0", *self.ports}
         for element in self.elements:
             for node in element.nodes:
-                if node != "0" and node not in self.ports:
+                if node not in outside:
                     found[node] = None
         return tuple(found)
 

@@ -39,6 +39,9 @@ class Stamps:
     capacitor_ends: list[tuple[IntArray, IntArray]] = field(default_factory=list)
     conductor_ends: list[tuple[IntArray, IntArray]] = field(default_factory=list)
     controlled_ends: list[tuple[IntArray, IntArray]] = field(default_factory=list)
+    capacitors: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
+    conductors: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
+    controlled_branches: int = 0
     polynomials: list[tuple[str, list[IntArray], FloatArray]] = field(default_factory=list)
     crossed_ends: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
     conserved: list[int] = field(default_factory=list)
@@ -56,11 +59,13 @@ class Stamps:
     def capacitance(self, p: IntArray, n: IntArray, values: FloatArray) -> None:
         """Capacitances (F) between nodes p and n; those of zero are open."""
         self.capacitor_ends.append(_there(p, n, values))
+        self.capacitors.append((p, n, values))
         self._two_terminal(self._charge, p, n, values)
 
     def conductance(self, p: IntArray, n: IntArray, values: FloatArray) -> None:
         """Conductances (S) between nodes p and n; those of zero are open."""
         self.conductor_ends.append(_there(p, n, values))
+        self.conductors.append((p, n, values))
         self._two_terminal(self._drift, p, n, -values)
 
     def inductance(self, branch: IntArray, p: IntArray, n: IntArray, values: FloatArray) -> None:
@@ -98,15 +103,18 @@ class Stamps:
 
     def voltage_control(self, branch: IntArray, cp: IntArray, cn: IntArray, gain: FloatArray) -> None:
         """Voltages ``gain * (v(cp) - v(cn))`` of branches."""
+        self.controlled_branches += len(branch)
         row = self.node_count + branch
         self._drift.append((np.array([row, row]), np.array([cp, cn]), np.array([-gain, gain])))
 
     def current_voltage(self, branch: IntArray, control: IntArray, resistance: FloatArray) -> None:
         """Voltages ``resistance`` (ohm) times the current of the branches ``control``."""
+        self.controlled_branches += len(branch)
         self._drift.append((self.node_count + branch, self.node_count + control, -resistance))
 
     def current_control(self, p: IntArray, n: IntArray, control: IntArray, gain: FloatArray) -> None:
         """Currents ``gain`` times those of the branches ``control``, which leave p and enter n."""
+        self.controlled_branches += len(control)
         self.controlled_ends.append(_there(p, n, gain))
         column = self.node_count + control
         self._drift.append((np.array([p, n]), np.array([column, column]), np.array([-gain, gain])))
@@ -134,6 +142,11 @@ class Stamps:
     def noise_current(self, p: IntArray, n: IntArray, source: IntArray, amplitude: FloatArray) -> None:
         """Noise currents from p to n: unit source number ``source`` times ``amplitude`` (A/sqrt(Hz))."""
         self._noise += [(p, source, -amplitude), (n, source, amplitude)]
+
+    @property
+    def passive(self) -> bool:
+        """Whether nothing but conductances, capacitances, inductances and sources of constant value acts."""
+        return len(self._drift) == len(self.conductors)
 
     def branch_ends(self) -> IntArray:
         """(branches, 2) first and second node of each branch."""

@@ -72,6 +72,14 @@ class Prediction(Statistics):
         """(states,) ``-1/Re(lambda)``, s, longest first, of the slowest programming; found when first asked for."""
         return slowest(self.laws).time_constants
 
+    @property
+    def time_span(self) -> tuple[float, float] | None:
+        """The longest and the shortest of them, s; None where nothing moves."""
+        if len(self.laws) > 1:
+            constants = self.time_constants
+            return (float(constants[0]), float(constants[-1])) if len(constants) else None
+        return self.laws[0].time_span
+
     def to_dict(self) -> dict[str, Any]:
         """What ``--json`` prints, but for names of files: arrays stay arrays."""
         poles = self.law.poles

@@ -60,8 +60,8 @@ def prediction_text(prediction: Prediction) -> str:
         lines += [table(["cell", "voltage mean", "noise rms"], rows, limit=MAX_TABLE_ROWS), ""]
     if prediction.common_mode is not None:
         lines += [_common_mode(prediction.common_mode), ""]
-    if len(prediction.time_constants):
-        slowest, fastest = prediction.time_constants[0], prediction.time_constants[-1]
+    if prediction.time_span is not None:
+        slowest, fastest = prediction.time_span
         lines.append(f"time constants: slowest {engineering(slowest, 's')}, fastest {engineering(fastest, 's')}")
     else:
         lines.append("no time constants: no capacitor and no inductor")

@@ -161,6 +161,12 @@ class SparseStationary:
         return np.array([constants.max(), constants.min()])
 
     @property
+    def time_span(self) -> tuple[float, float]:
+        """The same."""
+        slowest, fastest = self.time_constants
+        return float(slowest), float(fastest)
+
+    @property
     def fastest(self) -> float:
         """Largest magnitude of a pole, 1/s."""
         return float(np.abs(self.poles).max())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from spu.emulator.equations.linear import StochasticODE
+from spu.emulator.laws.equilibrium import equilibrium
 from spu.emulator.laws.large import LARGE, SparseStationary, sparse_stationary
-from spu.emulator.laws.stationary import Stationary, stationary
+from spu.emulator.laws.modes import has_closed_form
+from spu.emulator.laws.stationary import EXTENDED, Stationary, stationary
 
 Law = Stationary | SparseStationary
 
@@ -17,4 +19,7 @@ def solve(sde: StochasticODE) -> Law:
     CircuitError
         If there is none, or of a large network none is known, naming the reason.
     """
-    return sparse_stationary(sde) if sde.E.shape[0] > LARGE else stationary(sde)
+    n = sde.E.shape[0]
+    if n > LARGE:
+        return sparse_stationary(sde)
+    return (EXTENDED < n and not has_closed_form(sde) and equilibrium(sde)) or stationary(sde)

@@ -56,7 +56,7 @@ class Stationary:
     ----------
     sde:
         The equation.
-    modes:
+    commuting:
         Its independent modes where its matrices commute, else None.
     solved:
         The covariance where it is known already.
@@ -69,11 +69,16 @@ class Stationary:
     """
 
     sde: StochasticODE
-    modes: Modes | None = None
+    commuting: Modes | None = None
     solved: FloatArray | None = field(default=None, repr=False)
     precise: PreciseLaw | None = field(default=None, repr=False)
     general: bool = False
     unresolved: tuple[str, tuple[str, ...]] | None = None
+
+    @property
+    def modes(self) -> Modes | None:
+        """Its independent modes, where they are known."""
+        return self.commuting
 
     @cached_property
     def doubt(self) -> FloatArray | None:
@@ -214,6 +219,12 @@ class Stationary:
             sure = self.doubt < SIGN_KNOWN
             constants = constants[sure] if sure.any() else constants
         return np.sort(constants)[::-1]
+
+    @property
+    def time_span(self) -> tuple[float, float] | None:
+        """The longest and the shortest time constant, s; None where nothing moves."""
+        constants = self.time_constants
+        return (float(constants[0]), float(constants[-1])) if len(constants) else None
 
     @cached_property
     def _shares(self) -> FloatArray | None:
