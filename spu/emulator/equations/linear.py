@@ -159,8 +159,8 @@ class Origin:
 
     Attributes
     ----------
-    circuit:
-        The circuit.
+    circuit, stamps:
+        The circuit, and its equations as they were stamped.
     sizes:
         Gives the magnitudes of the terms that made the entries of E and F, (n, n) each, sparse.
     matrices:
@@ -170,6 +170,7 @@ class Origin:
     """
 
     circuit: Circuit
+    stamps: Stamps
     sizes: Callable[[], tuple[sp.csr_array, sp.csr_array]]
     matrices: tuple[object, ...]
     elimination: Elimination | None = None
@@ -177,7 +178,7 @@ class Origin:
     @cached_property
     def thermal_energy(self) -> float | None:
         """kT of the circuit, J, where it is in thermal equilibrium: `spu.emulator.equations.thermal`."""
-        return thermal_energy(stamp_circuit(self.circuit)[0])
+        return thermal_energy(self.stamps)
 
     def decimal(self) -> DecimalODE:
         """As `StochasticODE.decimal`."""
@@ -378,7 +379,7 @@ def _general(stamps: Stamps, circuit: Circuit, names: Lazy[str]) -> StochasticOD
     ode = _stochastic_ode(circuit, E, F, K, reduced.s, X, np.asarray(H @ reduced.x0), N, names.take(reduced.states))
 
     sizes = partial(_dense_sizes, stamps, reduced.made_of, reduced.X)
-    return _from(circuit, replace(ode, conserved=reduced.conserved), sizes)
+    return _from(circuit, stamps, replace(ode, conserved=reduced.conserved), sizes)
 
 
 def _dense_sizes(stamps: Stamps, left: FloatArray, right: FloatArray) -> tuple[sp.csr_array, sp.csr_array]:
@@ -400,11 +401,12 @@ def _sparse_sizes(
 
 def _from(
     circuit: Circuit,
+    stamps: Stamps,
     ode: StochasticODE,
     sizes: Callable[[], tuple[sp.csr_array, sp.csr_array]],
     elimination: Elimination | None = None,
 ) -> StochasticODE:
-    return replace(ode, origin=Origin(circuit, sizes, ode._matrices, elimination))
+    return replace(ode, origin=Origin(circuit, stamps, sizes, ode._matrices, elimination))
 
 
 def _by_graph(stamps: Stamps, circuit: Circuit, names: Lazy[str], loops: Loops | None) -> StochasticODE:
@@ -429,7 +431,8 @@ def _by_graph(stamps: Stamps, circuit: Circuit, names: Lazy[str], loops: Loops |
 
     sizes = partial(_sparse_sizes, stamps, None if left is whole else (left, right))
     elimination = Elimination(*given, solved, *_conserved(stamps, loops))
-    return _from(circuit, replace(sde, conserved=bool(loops is not None or stamps.conserved)), sizes, elimination)
+    conserved = bool(loops is not None or stamps.conserved)
+    return _from(circuit, stamps, replace(sde, conserved=conserved), sizes, elimination)
 
 
 def _conserved(stamps: Stamps, loops: Loops | None) -> tuple[sp.csr_array, sp.csr_array]:
