@@ -28,6 +28,7 @@ from spu.base.selected_inverse import NotPositiveDefinite, SparseCholesky
 from spu.base.sparse import canonical, is_diagonal, largest_eigenvalue
 from spu.emulator.equations.linear import StochasticODE
 from spu.emulator.laws.accuracy import hold_covariance
+from spu.emulator.laws.coupled import Coupled
 from spu.emulator.laws.modes import Modes
 from spu.emulator.laws.stationary import LARGE_CLAIMED, Stationary
 
@@ -252,8 +253,8 @@ class Equilibrium(Stationary):
         return Modes(shapes, dense.H @ V, one, rates, 0.0 * one, 2.0 * self.level * rates, drive, np.empty((0, len(V))))
 
     @property
-    def _by_modes(self) -> Modes | None:
-        """None: they are known otherwise."""
+    def _in_closed_form(self) -> Modes | Coupled | None:
+        """None: what it is known by is sparse."""
         return None
 
     @cached_property
@@ -262,7 +263,7 @@ class Equilibrium(Stationary):
         self._refuse_white()
         return self.level * self.energy.seen(self.sde.H)
 
-    @property
+    @cached_property
     def readout_moments(self) -> tuple[FloatArray, FloatArray]:
         """Mean (q,) and covariance (q, q) of the problem's variables, in their units."""
         self._refuse_white()
