@@ -271,12 +271,12 @@ def stamp_circuit(circuit: Circuit) -> tuple[Stamps, Lazy[str]]:
     nodes = circuit.node_names()
     names = mapped("v({})", nodes)
     elements = list(circuit.flatten())
-    for flat in elements:
-        if flat.element.has_branch:
-            names += mapped(f"i({flat.element.name} of {{}})", flat.group.names)
+    branches = [flat for flat in elements if flat.element.has_branch]
+    currents = [mapped(f"i({flat.element.name} of {{}})", flat.group.names) for flat in branches]
+    names = Lazy.joined([names, *currents])
     stamps = Stamps(len(nodes), len(names) - len(nodes), len(circuit.sources), circuit.temperature)
-    for flat in _bundled(elements):
-        flat.element.stamp(stamps, flat.nodes, flat.noise, flat.values, flat.branches)
+    for each in _bundled(elements):
+        each.element.stamp(stamps, each.nodes, each.noise, each.values, each.branches)
     return stamps, names
 
 

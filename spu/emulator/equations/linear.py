@@ -177,7 +177,7 @@ class Origin:
 
     @cached_property
     def thermal_energy(self) -> float | None:
-        """kT of the circuit, J, where it is in thermal equilibrium: `spu.emulator.equations.thermal`."""
+        """KT of the circuit, J, where it is in thermal equilibrium: `spu.emulator.equations.thermal`."""
         return thermal_energy(self.stamps)
 
     def decimal(self) -> DecimalODE:

@@ -250,7 +250,7 @@ def inverse_algebraic(Fzz: sp.csr_array, Kz: sp.csr_array, names: Lazy[str]) -> 
     silent = np.flatnonzero(scale == 0)
     if len(silent):
         _refuse_undetermined(silent, Kz, names)
-    count, labels = connected_components(Fzz != 0, directed=False)
+    count, labels = connected_components(sp.csr_array(abs(Fzz)), directed=False)
     many = np.bincount(labels, minlength=count)
     alone = np.flatnonzero(many[labels] == 1)
     rows, columns, values = [alone], [alone], [1.0 / Fzz.diagonal()[alone]]

@@ -62,7 +62,9 @@ def _one_temperature(stamps: Stamps) -> float | None:
     if (noise.data[second] != np.where(alone, amplitude, -amplitude)).any():
         return None
     pairs = _pairs(p, n, stamps.node_count)
-    heard = _pairs(noise.indices[first], np.where(alone, GROUND, noise.indices[second]), stamps.node_count)
+    heard = _pairs(
+        noise.indices[first].astype(np.int64), np.where(alone, GROUND, noise.indices[second]), stamps.node_count
+    )
     known, place = np.unique(pairs, return_inverse=True)
     where = np.minimum(np.searchsorted(known, heard), len(known) - 1)
     if (known[where] != heard).any():

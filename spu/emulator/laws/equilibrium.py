@@ -7,7 +7,8 @@ its own diagonal; those of F and K do not count, as the law does not depend on t
 against the Lyapunov equation.
 
 Of time constants the extreme ones are found by Lanczos' recurrence where there are no inductors: then the equations
-are a symmetric definite pencil. All of them are eigenvalues of a band matrix there, and else of a dense one.
+are a symmetric definite pencil. All of them are eigenvalues of a band matrix there, and else of a dense one. Of ringing
+networks that are large, and no chains, some modes are looked at, and it is said how many.
 """
 
 from __future__ import annotations
@@ -19,18 +20,20 @@ from typing import Any
 import numpy as np
 import scipy.linalg as la
 import scipy.sparse as sp
-from numpy.typing import NDArray
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 from scipy.sparse.linalg import LinearOperator, eigs, splu
 
-from spu.base.arrays import ComplexArray, FloatArray
+from spu.base.arrays import ComplexArray, FloatArray, IntArray
+from spu.base.errors import CircuitError
 from spu.base.selected_inverse import NotPositiveDefinite, SparseCholesky
-from spu.base.sparse import canonical, is_diagonal, largest_eigenvalue
+from spu.base.sparse import canonical, is_diagonal, known_congruence, largest_eigenvalue, on_pattern, scaled
 from spu.emulator.equations.linear import StochasticODE
 from spu.emulator.laws.accuracy import hold_covariance
 from spu.emulator.laws.coupled import Coupled
+from spu.emulator.laws.ladders import chain_order, tridiagonal_eigenvalues
+from spu.emulator.laws.large import SparseLaw
 from spu.emulator.laws.modes import Modes
-from spu.emulator.laws.stationary import LARGE_CLAIMED, Stationary
+from spu.emulator.laws.stationary import LARGE_CLAIMED, Stationary, refuse_white
 
 _EPS = 8.0 * float(np.finfo(float).eps)
 """Of the magnitudes of its terms, what an entry of E and the factors made of it may be off: some roundings."""
@@ -83,13 +86,7 @@ class StoredEnergy:
         """(n,) the diagonal of the inverse."""
         if self.factor is None:
             return self.scale**2
-        found = np.empty(len(self.scale))
-        for first in range(0, len(found), self._width):
-            part = np.arange(first, min(first + self._width, len(found)))
-            unit = np.zeros((len(found), len(part)))
-            unit[part, part - first] = 1.0
-            found[part] = self.factor.solve(unit)[part, part - first]
-        return found * self.scale**2
+        return np.asarray(self.selected.diagonal() * self.scale**2)
 
     @property
     def _width(self) -> int:
@@ -105,6 +102,28 @@ class StoredEnergy:
             part = slice(first, first + self._width)
             found[:, part] = rows @ self.solve(turned[:, part].toarray())
         return np.asarray((found + found.T) / 2)
+
+    def known(self, rows: sp.csr_array) -> sp.csr_array:
+        """(k, k) sparse, the same: all entries, or of many rows those that E couples."""
+        if self.factor is None:
+            found = canonical(rows @ sp.diags_array(self.scale**2) @ rows.T)
+            return on_pattern(found, sp.csr_array(sp.eye_array(rows.shape[0])))
+        if rows.shape[0] <= _MOST_WHOLE:
+            whole = self.seen(rows)
+            every = np.arange(len(whole))
+            where = np.repeat(every, len(every)), np.tile(every, len(every))
+            return sp.csr_array(sp.coo_array((whole.ravel(), where), shape=whole.shape))
+        return known_congruence(canonical(rows), scaled(self.selected, self.scale, self.scale))
+
+    @cached_property
+    def selected(self) -> sp.csr_array:
+        """(n, n) of the inverse of E on the scale of its diagonal the entries where E has one."""
+        assert self.factor is not None
+        return self.factor.selected_inverse()
+
+
+_MOST_WHOLE = 500
+"""Rows up to which all covariances are worked out of a network that is too large for dense matrices."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +157,7 @@ class Relaxation:
     def extremes(self) -> tuple[float, float]:
         """The longest and the shortest time constant, s; of a large ringing network those of the modes looked at."""
         if not self.symmetric:
-            decay = -self.poles.real if self.whole else self._looked_at
+            decay = -(self.poles if self.whole else self.some_poles).real
             return 1.0 / float(decay.min()), 1.0 / float(decay.max())
         start = np.cos(np.arange(len(self.energy.scale), dtype=np.float64) ** 2)
         conductance = canonical(-(self.drift + self.drift.T) / 2)
@@ -155,64 +174,70 @@ class Relaxation:
     @property
     def whole(self) -> bool:
         """Whether the extreme time constants are those of all modes."""
-        return self.symmetric or len(self.energy.scale) <= _ALL_MODES
+        n = len(self.energy.scale)
+        return self.symmetric or n <= _DENSE or (n <= _CHAIN and self._chain is not None)
 
     @cached_property
-    def _looked_at(self) -> FloatArray:
-        """Decays (k,) of the modes nearest to some frequencies, 1/s."""
-        return -self.some_poles.real
+    def _chain(self) -> IntArray | None:
+        """(n,) order of the states of a network that is a chain of them; None of others."""
+        return chain_order(self.drift) if self.energy.factor is None else None
 
     @cached_property
     def some_poles(self) -> ComplexArray:
-        """Poles of the slowest modes, of the fastest, and of those nearest to some frequencies in between, 1/s."""
+        """Poles of the slowest modes, and of those nearest to some frequencies up to the fastest, 1/s."""
         n = len(self.energy.scale)
-        unit = sp.eye_array(n, format="csc") if self.energy.factor is None else sp.csc_array(self.energy.factor.matrix)
+        unit: sp.csc_array = (
+            sp.csc_array(sp.eye_array(n)) if self.energy.factor is None else sp.csc_array(self.energy.factor.matrix)
+        )
         start = np.cos(np.arange(n, dtype=np.float64) ** 2)
-
-        def apply(x: FloatArray) -> FloatArray:
-            turned = self.drift @ x
-            return turned if self.energy.factor is None else self.energy.factor.solve(turned)
-
-        fastest = eigs(LinearOperator((n, n), matvec=apply), k=4, v0=start, return_eigenvectors=False, tol=1e-6)
-        found = [fastest]
-        top = float(np.abs(fastest).max())
+        turning = sp.csr_array((self.drift - self.drift.T) / 2)
+        top = np.sqrt(largest_eigenvalue(lambda x: turning.T @ (turning @ x), start, tolerance=0.01))
+        found = []
         for share in _LOOKED_AT:
-            point = 1j * share * top
-            factors = splu(sp.csc_array(self.drift - point * unit))
+            point = 1j * share * float(top)
+            factors = splu(sp.csc_array(self.drift - unit * point))
 
             def near(x: ComplexArray, factors: Any = factors) -> ComplexArray:
                 return np.asarray(factors.solve(unit @ x.astype(np.complex128)))
 
             inverse = LinearOperator((n, n), matvec=near, dtype=np.complex128)
-            ratio = eigs(inverse, k=6, v0=start.astype(np.complex128), return_eigenvectors=False, tol=1e-9)
+            first = start.astype(np.complex128)
+            ratio = eigs(inverse, k=6, v0=first, return_eigenvectors=False, tol=1e-7, maxiter=30 * n)
             found.append(point + 1.0 / ratio)
         return np.concatenate(found)
 
     @cached_property
     def poles(self) -> ComplexArray:
-        """(n,) all of them, 1/s, by a band matrix or a dense one."""
-        energy = None if self.energy.factor is None else self.energy.factor.matrix.toarray()
+        """(n,) all of them, 1/s, by a band matrix or a dense one; of a ringing network too large for that `some_poles`."""
+        unit: Any = None if self.energy.factor is None else self.energy.factor.matrix.toarray()
         if not self.symmetric:
+            if self._chain is not None:
+                turned = self.drift[self._chain][:, self._chain]
+                found = tridiagonal_eigenvalues(turned.diagonal(), turned.diagonal(1) * turned.diagonal(-1))
+                if found is not None:
+                    return found
+            if len(self.energy.scale) > _CHAIN:
+                return self.some_poles
             drift = self.drift.toarray()
-            return np.asarray(la.eigvals(drift if energy is None else la.solve(energy, drift, assume_a="pos")))
-        drift = canonical((self.drift + self.drift.T) / 2)
-        if energy is not None:
-            return la.eigh(drift.toarray(), energy, eigvals_only=True).astype(np.complex128)
-        order = reverse_cuthill_mckee(drift, symmetric_mode=True)
-        turned = drift[order][:, order].tocoo()
-        width = int(np.abs(turned.row - turned.col).max(initial=0))
+            return np.asarray(la.eigvals(drift if unit is None else la.solve(unit, drift, assume_a="pos")))
+        mean = sp.csr_array((self.drift + self.drift.T) / 2)
+        if unit is not None:
+            return np.asarray(la.eigh(mean.toarray(), unit, eigvals_only=True), dtype=np.complex128)
+        order = self._chain if self._chain is not None else reverse_cuthill_mckee(mean, symmetric_mode=True)
+        entries = mean[order][:, order].tocoo()
+        width = int(np.abs(entries.row - entries.col).max(initial=0))
         if width > len(order) // 16:
-            return la.eigvalsh(drift.toarray()).astype(np.complex128)
-        band = np.zeros((width + 1, len(order)))
-        below = turned.row >= turned.col
-        band[(turned.row - turned.col)[below], turned.col[below]] = turned.data[below]
-        if width == 1:
-            return la.eigvalsh_tridiagonal(band[0], band[1, :-1]).astype(np.complex128)
-        return la.eigvals_banded(band, lower=True).astype(np.complex128)
+            return np.asarray(la.eigvalsh(mean.toarray()), dtype=np.complex128)
+        band = np.zeros((max(width, 1) + 1, len(order)))
+        below = entries.row >= entries.col
+        band[(entries.row - entries.col)[below], entries.col[below]] = entries.data[below]
+        if width <= 1:
+            return np.asarray(la.eigvalsh_tridiagonal(band[0], band[1, :-1]), dtype=np.complex128)
+        return np.asarray(la.eigvals_banded(band, lower=True), dtype=np.complex128)
 
 
-_ALL_MODES = 1500
-"""States up to which a ringing network's modes are all found, by a dense matrix."""
+_DENSE, _CHAIN = 1000, 2500
+"""States up to which a ringing network's modes are all found for its time constants, by a dense matrix or as a chain."""
 
 _LOOKED_AT = (0.0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9)
 """Shares of the fastest mode's frequency near which modes of a larger one are looked at."""
@@ -287,15 +312,116 @@ class Equilibrium(Stationary):
         return self.relaxation.extremes
 
     @property
+    def looked_at(self) -> int | None:
+        """Modes that these are of, where not all were found."""
+        return None if self.relaxation.whole else len(self.relaxation.some_poles)
+
+    @property
     def slowest(self) -> float:
         """The longest time constant that the probes see, s."""
         return super().slowest if self._shares is not None else self.relaxation.extremes[0]
 
 
-def equilibrium(sde: StochasticODE) -> Equilibrium | None:
+@dataclass(frozen=True, eq=False)
+class LargeEquilibrium(SparseLaw):
+    """The law of a network in thermal equilibrium that is too large for anything dense.
+
+    Attributes
+    ----------
+    level, energy, relaxation:
+        As those of an `Equilibrium`.
+    """
+
+    sde: StochasticODE
+    level: float
+    energy: StoredEnergy = field(repr=False)
+    relaxation: Relaxation = field(repr=False)
+
+    @property
+    def probes(self) -> sp.csr_array:
+        """(p, n) sparse: probe voltages from the states."""
+        return self.sde.H
+
+    @cached_property
+    def precision(self) -> sp.csr_array:
+        """(n, n) sparse inverse of the covariance of the states."""
+        return sp.csr_array(self.energy.matrix / self.level)
+
+    @cached_property
+    def voltage_mean(self) -> FloatArray:
+        """(p,) mean of the probes, V."""
+        return self.sde.H @ self.sde.mean + self.sde.y0
+
+    @cached_property
+    def voltage_covariance(self) -> sp.csr_array:
+        """(p, p) V^2, sparse: where capacitors couple probes, and there are many, of those that they couple.
+
+        Raises
+        ------
+        CircuitError
+            If a probe sees white noise directly, so that its variance is infinite.
+        """
+        refuse_white(self.sde)
+        return sp.csr_array(self.energy.known(self.sde.H) * self.level)
+
+    @cached_property
+    def readout_moments(self) -> tuple[FloatArray, sp.csr_array]:
+        """Mean (q,) and covariance (q, q), sparse, of the problem's variables."""
+        refuse_white(self.sde)
+        readout = self.sde.readout
+        covariance = self.energy.known(canonical(readout.matrix @ self.sde.H)) * self.level
+        return readout.matrix @ self.voltage_mean + readout.offset, sp.csr_array(covariance)
+
+    @cached_property
+    def extremes(self) -> Modes:
+        """The slowest and the fastest mode.
+
+        Raises
+        ------
+        CircuitError
+            If the network rings: its modes lie between no two of them.
+        """
+        if not self.relaxation.symmetric:
+            raise CircuitError(
+                f"runs in time of a network of {len(self.energy.scale)} states with inductors are too large: "
+                "independent samples have its law (spu simulate --independent)"
+            )
+        flat, empty = np.ones(2), np.empty((0, 2))
+        rates = 1.0 / np.array(self.relaxation.extremes)
+        return Modes(empty, empty, flat, rates, 0.0 * flat, 2.0 * self.level * rates, 0.0 * flat, empty)
+
+    @property
+    def poles(self) -> ComplexArray:
+        """Poles of the two extreme modes, 1/s; of a ringing network those that were looked at."""
+        return self.extremes.poles if self.relaxation.symmetric else self.relaxation.some_poles
+
+    @property
+    def looked_at(self) -> int | None:
+        """Modes that time constants are of, where they are not the extreme ones."""
+        return None if self.relaxation.symmetric else len(self.relaxation.some_poles)
+
+    @cached_property
+    def state_variance(self) -> FloatArray:
+        """(states,) variances of voltages (V^2) and inductor currents (A^2), as ``sde.state_names``."""
+        return self.level * self.energy.diagonal
+
+    def draw(self, normals: FloatArray) -> FloatArray:
+        """States (states, k) from the stationary law out of (`normals`, k) standard normals."""
+        factor = self.energy.factor
+        unit = normals if factor is None else factor.sample_solve(normals)
+        return np.sqrt(self.level) * self.energy.scale[:, None] * unit + self.sde.mean[:, None]
+
+    @property
+    def normals(self) -> int:
+        """Rows of normals that `draw` takes."""
+        return len(self.energy.scale)
+
+
+def equilibrium(sde: StochasticODE, *, dense: bool = True) -> Equilibrium | LargeEquilibrium | None:
     """The law of an equation in thermal equilibrium, held against its Lyapunov equation; None of others.
 
-    None, too, where rounding would take more than `LARGE_CLAIMED`, or sparse means do not pay.
+    None, too, where rounding would take more than `LARGE_CLAIMED`, or sparse means do not pay. ``dense``: whether what
+    takes dense matrices may be asked of it.
 
     Raises
     ------
@@ -311,32 +437,38 @@ def equilibrium(sde: StochasticODE) -> Equilibrium | None:
         return None
     if not (energy.error <= LARGE_CLAIMED and np.isfinite(sde.mean).all()):
         return None
-    law = Equilibrium(sde, level=level, energy=energy, relaxation=Relaxation.of(sde, energy))
-    if not _means_are_sure(law):
+    variance = level * energy.diagonal
+    if not _means_are_sure(sde):
         return None
-    hold_covariance(sde, lambda x: level * energy.solve(x), law.state_variance, what="of thermal equilibrium")
-    return law
+    hold_covariance(sde, lambda x: level * energy.solve(x), variance, what="of thermal equilibrium")
+    relaxation = Relaxation.of(sde, energy)
+    if not dense:
+        return LargeEquilibrium(sde, level, energy, relaxation)
+    return Equilibrium(sde, level=level, energy=energy, relaxation=relaxation)
 
 
 _MOST_COUPLED = 32
 """Entries of E for each state, beyond which a dense matrix is no dearer."""
 
 
-def _means_are_sure(law: Equilibrium) -> bool:
-    """Whether rounding of F leaves the means of the probes within `LARGE_CLAIMED` of themselves and their spread."""
-    sde = law.sde
+def _means_are_sure(sde: StochasticODE) -> bool:
+    """Whether rounding of F leaves the means of the probes within `LARGE_CLAIMED` of themselves."""
     if not sde.s.any():
         return True
-    rows = canonical(sde.H)
+    mean = np.abs(sde.H @ sde.mean + sde.y0)
+    size = mean + 1e-6 * mean.max(initial=0.0)
+    terms = sde.sparse_sizes[1] @ np.abs(sde.mean) + np.abs(sde.s)
     scale = sp.diags_array(1.0 / abs(sde.F).max(axis=1).toarray().ravel())
     factors = splu(sp.csc_array(scale @ sde.F))
-    terms = sde.sparse_sizes[1] @ np.abs(sde.mean) + np.abs(sde.s)
-    mean = np.abs(law.voltage_mean)
-    size = mean + np.sqrt(law.voltage_covariance.diagonal()) + 1e-6 * mean.max(initial=0.0)
+    entries = sde.F.tocoo()
+    if (entries.data[entries.row != entries.col] >= 0).all():  # of an M-matrix the inverse has no entry below zero
+        moved = abs(sde.H) @ np.abs(factors.solve(scale @ terms))
+        return bool((_EPS * moved <= LARGE_CLAIMED * size).all())
     width = max(1, _BLOCK // len(terms))
-    for first in range(0, rows.shape[0], width):
+    for first in range(0, sde.H.shape[0], width):
         part = slice(first, first + width)
-        back = scale @ factors.solve(sp.csc_array(rows[part].T).toarray(), trans="T")
+        right: FloatArray = sde.H[part].T.toarray()
+        back = scale @ np.asarray(factors.solve(right, "T"))  # type: ignore[call-overload]
         if not (_EPS * (terms @ np.abs(back)) <= LARGE_CLAIMED * size[part]).all():
             return False
     return True

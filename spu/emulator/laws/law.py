@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from spu.emulator.equations.linear import StochasticODE
 from spu.emulator.laws.equilibrium import equilibrium
-from spu.emulator.laws.large import LARGE, SparseStationary, sparse_stationary
+from spu.emulator.laws.large import LARGE, SparseLaw, sparse_stationary
 from spu.emulator.laws.modes import has_closed_form
 from spu.emulator.laws.stationary import EXTENDED, Stationary, stationary
 
-Law = Stationary | SparseStationary
+Law = Stationary | SparseLaw
 
 
 def solve(sde: StochasticODE) -> Law:
-    """The stationary law: a `Stationary`, or beyond `LARGE` states a `SparseStationary`.
+    """The stationary law: a `Stationary`, or beyond `LARGE` states a `SparseLaw`.
 
     Raises
     ------
@@ -20,6 +20,7 @@ def solve(sde: StochasticODE) -> Law:
         If there is none, or of a large network none is known, naming the reason.
     """
     n = sde.E.shape[0]
-    if n > LARGE:
-        return sparse_stationary(sde)
-    return (EXTENDED < n and not has_closed_form(sde) and equilibrium(sde)) or stationary(sde)
+    thermal = None if n <= EXTENDED or has_closed_form(sde) else equilibrium(sde, dense=n <= LARGE)
+    if thermal is not None:
+        return thermal
+    return sparse_stationary(sde) if n > LARGE else stationary(sde)

@@ -18,7 +18,7 @@ from spu.base.sparse import row_numbers, with_data
 from spu.emulator.dynamics import LinearDynamics, slowest
 from spu.emulator.labelled import SQUARES, UNITS, inference_data
 from spu.emulator.laws.estimate import about_sample_mean, independent_error, trajectory_error
-from spu.emulator.laws.large import Midpoint, SparseStationary
+from spu.emulator.laws.large import Midpoint, SparseLaw
 from spu.emulator.laws.law import Law
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.results import Statistics, compare, merge
@@ -265,7 +265,7 @@ def _sample(law: Law, problem: QuadraticProblem | None, how: Sampling) -> Simula
             "progress": how.progress,
             "interrupted": lambda: interrupt.seen,
         }
-        if isinstance(law, SparseStationary):
+        if isinstance(law, SparseLaw):
             if how.lags or how.method is not None:
                 raise UsageError("lags and methods are for networks small enough for dense matrices")
             drawn = _draw_large(law, interval, how.step, common)
@@ -450,7 +450,7 @@ def _draw(law: Stationary, interval: float, lags: int, method: str | None, commo
     )
 
 
-def _draw_large(law: SparseStationary, interval: float, step: float | None, common: dict[str, Any]) -> _Drawn:
+def _draw_large(law: SparseLaw, interval: float, step: float | None, common: dict[str, Any]) -> _Drawn:
     """Draw from a large sparse network: independently, or by the implicit midpoint, and see how far it scatters."""
     midpoint, substeps, time_step = None, 1, None
     why = "independent draws from the stationary law: no time passes"
@@ -496,7 +496,7 @@ def _draw_large(law: SparseStationary, interval: float, step: float | None, comm
     )
 
 
-def _honest(sums: PatternSums, memory: Memory, law: SparseStationary) -> PatternSums:
+def _honest(sums: PatternSums, memory: Memory, law: SparseLaw) -> PatternSums:
     """Error bars where the scatter between trajectories says little, or nothing: within what is known.
 
     Of a single trajectory the bounds themselves are taken, which are no smaller than the errors; of few the scatter of
@@ -572,7 +572,7 @@ def _plan(
     if duration is not None:
         steps = int(np.ceil(duration / interval * (1 - 1e-12)))
         return (1 if count is None else count), interval, steps
-    large = isinstance(law, SparseStationary)
+    large = isinstance(law, SparseLaw)
     samples = samples or (DEFAULT_LARGE if large else DEFAULT_SAMPLES)
     if count is None:
         count = int(min(32, samples) if large else min(64, max(1, samples // 100)))
