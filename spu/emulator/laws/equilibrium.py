@@ -81,16 +81,16 @@ class StoredEnergy:
         scaled = scale * right
         return np.asarray(scale * (scaled if self.factor is None else self.factor.solve(scaled)))
 
+    @property
+    def _width(self) -> int:
+        return max(1, _BLOCK // len(self.scale))
+
     @cached_property
     def diagonal(self) -> FloatArray:
         """(n,) the diagonal of the inverse."""
         if self.factor is None:
             return self.scale**2
         return np.asarray(self.selected.diagonal() * self.scale**2)
-
-    @property
-    def _width(self) -> int:
-        return max(1, _BLOCK // len(self.scale))
 
     def seen(self, rows: sp.csr_array) -> FloatArray:
         """(k, k) ``rows E^-1 rows^T`` of sparse rows (k, n)."""
@@ -113,7 +113,22 @@ class StoredEnergy:
             every = np.arange(len(whole))
             where = np.repeat(every, len(every)), np.tile(every, len(every))
             return sp.csr_array(sp.coo_array((whole.ravel(), where), shape=whole.shape))
-        return known_congruence(canonical(rows), scaled(self.selected, self.scale, self.scale))
+        rows = canonical(rows)
+        found = known_congruence(rows, scaled(self.selected, self.scale, self.scale))
+        mixed = np.flatnonzero(np.diff(rows.indptr) > 1)
+        if len(mixed) > _MOST_MIXED:
+            raise CircuitError(f"the readout mixes too many cells for a network this large (at most {_MOST_MIXED})")
+        variance = found.diagonal()
+        for part in np.array_split(mixed, len(mixed) // self._width + 1):  # of cells that E may not couple
+            variance[part] = self.seen_alone(rows[part])
+        found = on_pattern(canonical(found), sp.csr_array(sp.eye_array(rows.shape[0])))
+        found.setdiag(variance)
+        return found
+
+    def seen_alone(self, rows: sp.csr_array) -> FloatArray:
+        """(k,) the diagonal of `seen`."""
+        turned = rows.T.toarray()
+        return np.asarray((turned * self.solve(turned)).sum(axis=0))
 
     @cached_property
     def selected(self) -> sp.csr_array:
@@ -122,8 +137,9 @@ class StoredEnergy:
         return self.factor.selected_inverse()
 
 
-_MOST_WHOLE = 500
-"""Rows up to which all covariances are worked out of a network that is too large for dense matrices."""
+_MOST_WHOLE, _MOST_MIXED = 500, 5000
+"""Rows up to which all covariances are worked out of a network that is too large for dense matrices; rows of several
+states up to which their variances are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +224,7 @@ class Relaxation:
 
     @cached_property
     def poles(self) -> ComplexArray:
-        """(n,) all of them, 1/s, by a band matrix or a dense one; of a ringing network too large for that `some_poles`."""
+        """(n,) all of them, 1/s, by a band matrix or a dense one; `some_poles` where too many ring for that."""
         unit: Any = None if self.energy.factor is None else self.energy.factor.matrix.toarray()
         if not self.symmetric:
             if self._chain is not None:
@@ -237,9 +253,9 @@ class Relaxation:
 
 
 _DENSE, _CHAIN = 1000, 2500
-"""States up to which a ringing network's modes are all found for its time constants, by a dense matrix or as a chain."""
+"""States up to which all modes of a ringing network are found for time constants: by a dense matrix, as a chain."""
 
-_LOOKED_AT = (0.0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9)
+_LOOKED_AT = (0.0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 """Shares of the fastest mode's frequency near which modes of a larger one are looked at."""
 
 
@@ -300,6 +316,11 @@ class Equilibrium(Stationary):
     def state_variance(self) -> FloatArray:
         """(n,) variances of voltages (V^2) and inductor currents (A^2), as ``sde.state_names``."""
         return self.level * self.energy.diagonal
+
+    @property
+    def large(self) -> LargeEquilibrium:
+        """The same law for runs that make nothing dense."""
+        return LargeEquilibrium(self.sde, self.level, self.energy, self.relaxation)
 
     @property
     def poles(self) -> ComplexArray:

@@ -58,12 +58,12 @@ def tridiagonal_eigenvalues(diagonal: FloatArray, products: FloatArray) -> Compl
     if scale == 0:
         return np.zeros(n, dtype=np.complex128)
     nudge = 1e-3 * np.cos(np.arange(n, dtype=np.float64) ** 2)
-    roots: ComplexArray = (
-        1j * start * (1.0 + nudge) + float(diagonal.mean()) * (1.0 + nudge[::-1]) + 1e-9 * scale * nudge
-    )
+    roots = np.empty(n, dtype=np.complex128)
+    roots.real = float(diagonal.mean()) * (1.0 + nudge[::-1]) + 1e-9 * scale * nudge
+    roots.imag = start * (1.0 + nudge)
     moving = np.arange(n)
     for _ in range(_SWEEPS):
-        here: ComplexArray = roots[moving]
+        here = roots[moving]
         newton = 1.0 / _slope(diagonal, products, here)
         with np.errstate(divide="ignore", invalid="ignore"):
             repelled = np.zeros(len(moving), dtype=np.complex128)

@@ -17,6 +17,7 @@ from spu.base.interrupt import Interrupt
 from spu.base.sparse import row_numbers, with_data
 from spu.emulator.dynamics import LinearDynamics, slowest
 from spu.emulator.labelled import SQUARES, UNITS, inference_data
+from spu.emulator.laws.equilibrium import Equilibrium
 from spu.emulator.laws.estimate import about_sample_mean, independent_error, trajectory_error
 from spu.emulator.laws.large import Midpoint, SparseLaw
 from spu.emulator.laws.law import Law
@@ -236,7 +237,23 @@ def simulate_linear(found: Sequence[LinearDynamics], problem: QuadraticProblem |
     """`spu.emulator.simulate.simulate` of linear circuits, one for each programming; raises as it does."""
     if len(found) > 1:
         return _simulate_ensemble(found, problem, how)
-    return _sample(found[0].law, problem, how)
+    law = found[0].law
+    if isinstance(law, Equilibrium) and _sparse_runs(law, how):
+        law = law.large
+    return _sample(law, problem, how)
+
+
+_SPARSE_DRAWS, _SPARSE_RUNS, _NO_RUNS = 1500, 3500, 2500
+"""States of a sparse network beyond which its dense matrices take longer than draws by sparse factors do; than runs by
+the implicit midpoint, whose fast modes it damps but little; than anybody waits for a ringing one."""
+
+
+def _sparse_runs(law: Equilibrium, how: Sampling) -> bool:
+    """Whether a law that dense matrices are for, too, is better run without."""
+    if how.lags or how.method is not None:
+        return False
+    most = _SPARSE_DRAWS if how.independent else _SPARSE_RUNS if law.relaxation.symmetric else _NO_RUNS
+    return law.sde.E.shape[0] > most
 
 
 def _sample(law: Law, problem: QuadraticProblem | None, how: Sampling) -> Simulation:
