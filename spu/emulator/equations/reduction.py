@@ -206,7 +206,10 @@ def fix_conserved_charge(
         members = np.flatnonzero(labels == label)
         nodes = node_names(names.take(members))
         if stamps.voltage_ends:
-            raise Undetermined(f"{listed(nodes)}: a conserved charge beside voltage sources", nodes=nodes)
+            raise Undetermined(
+                f"nothing drains the charge of {listed(nodes)}, and there are voltage sources; give the cell a conductance",
+                nodes=nodes,
+            )
         total = np.zeros(len(names))
         total[members] = 1.0
         noise, bias = total @ K, total @ s
