@@ -207,7 +207,7 @@ def fix_conserved_charge(
         nodes = node_names(names.take(members))
         if stamps.voltage_ends:
             raise Undetermined(
-                f"nothing drains the charge of {listed(nodes)}, and there are voltage sources; give the cell a conductance",
+                f"nothing drains the charge of {listed(nodes)}, beside voltage sources; give the cell a conductance",
                 nodes=nodes,
             )
         total = np.zeros(len(names))

@@ -334,7 +334,7 @@ def sparse_stationary(sde: StochasticODE) -> SparseStationary:
 def _unknown(sde: StochasticODE, why: str) -> CircuitError:
     return CircuitError(
         f"{sde.E.shape[0]} states are too many for a general law (at most {LARGE}), and no closed form is known: {why}; "
-        "of any network one is whose resistors are all noisy, at one temperature, and nothing else noisy or controlled",
+        "one is of resistors that are all noisy, at one temperature, where nothing else is noisy or controlled",
         nodes=(),
     )
 
