@@ -215,8 +215,10 @@ class Stamps:
             keep = (rows != GROUND) & (cols != GROUND)
             found.append((rows[keep], cols[keep], values[keep]))
         index = np.int32 if max(shape) < 2**31 else np.int64
-        where = [np.concatenate([part[k] for part in found], dtype=index, casting="same_kind") for k in range(2)]
-        total = sp.coo_array((np.concatenate([part[2] for part in found]), tuple(where)), shape=shape)
+        where: list[NDArray[np.signedinteger]] = [
+            np.concatenate([part[k] for part in found], dtype=index, casting="same_kind") for k in range(2)
+        ]
+        total = sp.coo_array((np.concatenate([part[2] for part in found]), (where[0], where[1])), shape=shape)
         return sp.csr_array(total)
 
     def dense(self, name: str, *, decimal: bool = False) -> NDArray[Any]:
