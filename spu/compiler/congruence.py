@@ -19,7 +19,7 @@ from scipy.sparse.csgraph import connected_components
 
 from spu.base.arrays import FloatArray
 from spu.base.choice import clearly_less
-from spu.base.sparse import canonical, largest_eigenvalue, off_diagonal, scaled
+from spu.base.sparse import canonical, diagonal_places, largest_eigenvalue, off_diagonal, scaled, with_data
 
 _SMALL = 64
 """Up to this many cells the Perron pair comes from a dense eigenvalue solver, beyond from Lanczos."""
@@ -95,7 +95,10 @@ def _block(matrix: FloatArray | sp.csr_array) -> _Block:
 
 def own_fraction(matrix: FloatArray | sp.csr_array, scale: FloatArray) -> FloatArray:
     """(n,) share of each scaled diagonal entry that couplers leave over; may be negative."""
-    return _block(matrix).own_fraction(scale)
+    a = canonical(matrix)
+    size = np.abs(a.data)
+    size[diagonal_places(a)] = 0.0
+    return _Block(a.diagonal(), with_data(a, size)).own_fraction(scale)
 
 
 def congruence(matrix: FloatArray | sp.csr_array) -> Congruence:
