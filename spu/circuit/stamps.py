@@ -205,8 +205,10 @@ class Stamps:
                 touched[there] = True
             both = (pair.p != GROUND) & (pair.n != GROUND)
             if both.any():
-                p, n, off = pair.p[both], pair.n[both], pair.sign * pair.values[both]
-                low, high = np.minimum(p, n), np.maximum(p, n)
+                between = (pair.p, pair.n, pair.values)
+                p, n, values = between if both.all() else (each[both] for each in between)
+                low, high = (p, n) if (p < n).all() else (np.minimum(p, n), np.maximum(p, n))
+                off = pair.sign * values
                 below.append((high, low, off))
                 above.append((low, high, off))
         places = np.flatnonzero(touched)

@@ -433,7 +433,7 @@ class Device(Shown):
         return (
             self._settings(),
             _Same(self.problem),
-            tuple(self.cell_names),
+            list(self.cell_names),
             Bits(self.coupler_ends),
             *(columns.state() for columns in (self.cell_columns, self.coupler_columns)),
             None if self._readout is None else self._readout.state(),

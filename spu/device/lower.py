@@ -146,7 +146,7 @@ def _group(
             key: np.array(arrays[key][rows]) if key in arrays else absent for key in columns.keys
         }
         values |= {code_of(key): np.array(codes[rows]) for key, codes in columns.codes.items()}
-        ports = [ends[rows, k] for k in range(ends.shape[1])]
+        ports: list[IntArray] = []
         for port, is_thermal in (entry for each in made for entry in each.ports.items()):
             prefix = port if kind == "cell" else f"{port}c"  # tc_a_b: no cell's t_NAME can read the same
             ports.append(np.arange(len(sources), len(sources) + count))
@@ -154,7 +154,10 @@ def _group(
         settings = {name: convert(values) for each in made for name, convert in each.parameters.items()}
         parameters = _resolved(template, settings, count)
         instance_names = mapped(f"x{kind}_{{}}" if kind == "cell" else f"x{kind}_{letters}_{{}}", own)
-        groups.append(Instances(template, instance_names, np.column_stack(ports), parameters, settings))
+        nodes = np.array(ends[rows])
+        if ports:
+            nodes = np.column_stack([nodes, *ports])
+        groups.append(Instances(template, instance_names, nodes, parameters, settings))
     return groups, sources
 
 
