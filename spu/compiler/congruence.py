@@ -121,7 +121,7 @@ def congruence(matrix: FloatArray | sp.csr_array) -> Congruence:
     lacking = left < -rounding(n)
     scale = np.ones(n)
     if not lacking.any():
-        # J is similar to the sizes off the diagonal over the diagonal: rho is at most the largest sum of a row of these.
+        # J is similar to the sizes off the diagonal over the diagonal: rho is at most the largest sum of its rows.
         return Congruence(partial(_radius, whole), 1.0 - float(left.min()) + rounding(n), scale, True)
     _, labels = connected_components(whole.off, directed=False)
     needy = np.isin(labels, labels[lacking])
