@@ -224,8 +224,10 @@ class Stamps:
                 touched[there] = True
             both = (pair.p != GROUND) & (pair.n != GROUND)
             if both.any():
-                p, n, off = pair.p[both], pair.n[both], pair.sign * pair.values[both]
-                low, high = np.minimum(p, n), np.maximum(p, n)
+                between = (pair.p, pair.n, pair.values)
+                p, n, values = between if both.all() else (each[both] for each in between)
+                low, high = (p, n) if (p < n).all() else (np.minimum(p, n), np.maximum(p, n))
+                off = pair.sign * values
                 below.append((high, low, off))
                 above.append((low, high, off))
         places = np.flatnonzero(touched)
@@ -234,8 +236,10 @@ class Stamps:
             keep = (rows != GROUND) & (cols != GROUND)
             found.append((rows[keep], cols[keep], values[keep]))
         index = np.int32 if max(shape) < 2**31 else np.int64
-        where = [np.concatenate([part[k] for part in found], dtype=index, casting="same_kind") for k in range(2)]
-        total = sp.coo_array((np.concatenate([part[2] for part in found]), tuple(where)), shape=shape)
+        where: list[NDArray[np.signedinteger]] = [
+            np.concatenate([part[k] for part in found], dtype=index, casting="same_kind") for k in range(2)
+        ]
+        total = sp.coo_array((np.concatenate([part[2] for part in found]), (where[0], where[1])), shape=shape)
         return sp.csr_array(total)
 
     def dense(self, name: str, *, decimal: bool = False) -> NDArray[Any]:

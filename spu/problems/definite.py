@@ -81,7 +81,7 @@ class Definite(NamedTuple):
 
         # Matrices of capacitances in farads are as welcome as matrices near overflow:
         # all that can over- or underflow is done on 2**-exponent * a, which is exact.
-        exponent = int(np.frexp(np.abs(a).max())[1])
+        exponent = int(np.frexp(max(a.max(), -a.min()))[1])
         scaled = _shifted(a, -exponent)
         if (a != a.T).any():
             gap = np.abs(scaled - scaled.T)
@@ -98,7 +98,7 @@ class Definite(NamedTuple):
         # Within a small factor of this bound the factorisation may break down.
         if factor is None or inverse is None or not smallest > n * _EPS * largest:
             _refuse_indefinite(what, smallest, largest, n, exponent)
-        inverse = _shifted(inverse, -exponent)
+        inverse = _shifted(inverse, -exponent, inverse)
         if not np.isfinite(inverse).all() or not np.diagonal(inverse).all():
             _refuse_range(what, float(np.abs(a).max()))
         return cls(a, inverse, names, largest / smallest, factor, exponent)
@@ -124,11 +124,13 @@ def _spectrum(a: FloatArray, inverse: FloatArray | None) -> tuple[float, float]:
     return 1.0 / ends[1], ends[0]
 
 
-def _shifted(a: FloatArray, exponent: int) -> FloatArray:
+def _shifted(a: FloatArray, exponent: int, out: FloatArray | None = None) -> FloatArray:
     """``2**exponent a``; beyond what a double holds infinite, or rounded to what is left of it."""
     with np.errstate(over="ignore"):
         # A product by a power of two is the same number, and soon made.
-        return a * 2.0**exponent if abs(exponent) < _EXPONENTS else np.ldexp(a, exponent)
+        if abs(exponent) < _EXPONENTS:
+            return np.multiply(a, 2.0**exponent, out=out)
+        return np.ldexp(a, exponent, out=out)
 
 
 _EXPONENTS = 1000
