@@ -449,9 +449,9 @@ def equilibrium(sde: StochasticODE, *, dense: bool = True) -> Equilibrium | Larg
     InternalError
         If what was found does not solve the equation.
     """
-    if sde.E.nnz > _MOST_COUPLED * sde.E.shape[0] or sde.thermal_energy is None:
+    level = sde.thermal_energy if sparse(sde) else None
+    if level is None:
         return None
-    level = sde.thermal_energy
     try:
         energy = StoredEnergy(sde.E, sde.sparse_sizes[0])
     except NotPositiveDefinite:
@@ -470,6 +470,11 @@ def equilibrium(sde: StochasticODE, *, dense: bool = True) -> Equilibrium | Larg
 
 _MOST_COUPLED = 32
 """Entries of E for each state, beyond which a dense matrix is no dearer."""
+
+
+def sparse(sde: StochasticODE) -> bool:
+    """Whether sparse means pay for an equation."""
+    return sde.E.nnz <= _MOST_COUPLED * sde.E.shape[0]
 
 
 def _means_are_sure(sde: StochasticODE) -> bool:

@@ -305,9 +305,10 @@ def sparse_stationary(sde: StochasticODE) -> SparseStationary:
 
     Raises
     ------
+    UnknownLaw
+        If more than one of its matrices couples cells or differs from cell to cell, so that no closed form is known.
     CircuitError
-        If more than one of its matrices couples cells or differs from cell to cell, so that no closed form
-        is known, or if it is not stable.
+        If it is not stable.
     """
     nodal = nodal_matrices(sde)
     if nodal is None:
@@ -331,10 +332,15 @@ def sparse_stationary(sde: StochasticODE) -> SparseStationary:
     raise _unknown(sde, "capacitances, conductances or noise differ from cell to cell")
 
 
-def _unknown(sde: StochasticODE, why: str) -> CircuitError:
-    return CircuitError(
-        f"{sde.E.shape[0]} states are too many for a general law (at most {LARGE}), and no closed form is known: {why}; "
-        "one is of resistors that are all noisy, at one temperature, where nothing else is noisy or controlled",
+class UnknownLaw(CircuitError):
+    """No closed form is known of a large network."""
+
+
+def _unknown(sde: StochasticODE, why: str) -> UnknownLaw:
+    n = sde.E.shape[0]
+    return UnknownLaw(
+        f"{n} states are too many for a general law (at most {LARGE}), and no closed form is known: {why}; "
+        "one is where all resistors are noisy, of one temperature, and nothing else is noisy or controlled",
         nodes=(),
     )
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from spu.emulator.equations.linear import StochasticODE
-from spu.emulator.laws.equilibrium import equilibrium
-from spu.emulator.laws.large import LARGE, SparseLaw, sparse_stationary
+from spu.emulator.laws.equilibrium import equilibrium, sparse
+from spu.emulator.laws.large import LARGE, SparseLaw, UnknownLaw, sparse_stationary
 from spu.emulator.laws.modes import has_closed_form
 from spu.emulator.laws.stationary import EXTENDED, Stationary, stationary
 
@@ -20,7 +20,13 @@ def solve(sde: StochasticODE) -> Law:
         If there is none, or of a large network none is known, naming the reason.
     """
     n = sde.E.shape[0]
-    thermal = None if n <= EXTENDED or has_closed_form(sde) else equilibrium(sde, dense=n <= LARGE)
-    if thermal is not None:
-        return thermal
-    return sparse_stationary(sde) if n > LARGE else stationary(sde)
+    if n > LARGE:
+        try:
+            return sparse_stationary(sde)
+        except UnknownLaw:
+            thermal = equilibrium(sde, dense=False)
+            if thermal is None:
+                raise
+            return thermal
+    thermal = None if n <= EXTENDED or not sparse(sde) or has_closed_form(sde) else equilibrium(sde)
+    return stationary(sde) if thermal is None else thermal
