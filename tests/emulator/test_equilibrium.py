@@ -302,7 +302,6 @@ def test_elements_stamped_together_are_those_one_by_one(tmp_path, monkeypatch):
 
 def test_simulate_draws_and_runs_without_dense_matrices(tmp_path, monkeypatch):
     monkeypatch.setattr("spu.emulator.runs.sampling._SPARSE_RUNS", 200)
-    monkeypatch.setattr("spu.emulator.runs.sampling._SPARSE_DRAWS", 200)
     monkeypatch.setattr("spu.emulator.runs.sampling._NO_RUNS", 200)
     circuit = circuit_of(tmp_path, rc_chain(300))
     drawn = spu.simulate(circuit, independent=True, samples=20_000, seed=1)

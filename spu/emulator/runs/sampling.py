@@ -243,16 +243,16 @@ def simulate_linear(found: Sequence[LinearDynamics], problem: QuadraticProblem |
     return _sample(law, problem, how)
 
 
-_SPARSE_DRAWS, _SPARSE_RUNS, _NO_RUNS = 1500, 3500, 2500
-"""States of a sparse network beyond which its dense matrices take longer than draws by sparse factors do; than runs by
-the implicit midpoint, whose fast modes it damps but little; than anybody waits for a ringing one."""
+_SPARSE_RUNS, _NO_RUNS = 1500, 2500
+"""States of a sparse network beyond which dense matrices take far longer than draws, or the implicit midpoint, by sparse
+factors; and of a ringing one, which that is not for, beyond which nobody waits for them."""
 
 
 def _sparse_runs(law: Equilibrium, how: Sampling) -> bool:
     """Whether a law that dense matrices are for, too, is better run without."""
     if how.lags or how.method is not None:
         return False
-    most = _SPARSE_DRAWS if how.independent else _SPARSE_RUNS if law.relaxation.symmetric else _NO_RUNS
+    most = _SPARSE_RUNS if how.independent or law.relaxation.symmetric else _NO_RUNS
     return law.sde.E.shape[0] > most
 
 
@@ -479,7 +479,8 @@ def _draw_large(law: SparseLaw, interval: float, step: float | None, common: dic
         midpoint = Midpoint(law.sde, time_step)
         why = (
             f"the implicit midpoint rule on {law.sde.E.shape[0]} sparse states: exact covariances, "
-            "but correlations in time only as far as the time step resolves them"
+            "but correlations in time only as far as the time step resolves them, and fast modes remember long: "
+            "independent draws (--independent) tell more"
         )
     sums = run_large(law, midpoint=midpoint, substeps=substeps, **common)
     if midpoint is None:
