@@ -15,6 +15,7 @@ from spu.base.distances import on_one_pattern
 from spu.base.errors import UsageError
 from spu.base.interrupt import Interrupt
 from spu.base.sparse import row_numbers, with_data
+from spu.base.threads import blas_threads_for
 from spu.emulator.dynamics import LinearDynamics, slowest
 from spu.emulator.labelled import SQUARES, UNITS, inference_data
 from spu.emulator.laws.equilibrium import Equilibrium
@@ -235,17 +236,18 @@ class Sampling:
 
 def simulate_linear(found: Sequence[LinearDynamics], problem: QuadraticProblem | None, how: Sampling) -> Simulation:
     """`spu.emulator.simulate.simulate` of linear circuits, one for each programming; raises as it does."""
-    if len(found) > 1:
-        return _simulate_ensemble(found, problem, how)
-    law = found[0].law
-    if isinstance(law, Equilibrium) and _sparse_runs(law, how):
-        law = law.large
-    return _sample(law, problem, how)
+    with blas_threads_for(found[0].states):
+        if len(found) > 1:
+            return _simulate_ensemble(found, problem, how)
+        law = found[0].law
+        if isinstance(law, Equilibrium) and _sparse_runs(law, how):
+            law = law.large
+        return _sample(law, problem, how)
 
 
 _SPARSE_RUNS, _NO_RUNS = 1500, 2500
-"""States of a sparse network beyond which dense matrices take far longer than draws, or the implicit midpoint, by sparse
-factors; and of a ringing one, which that is not for, beyond which nobody waits for them."""
+"""States of a sparse network beyond which dense matrices take far longer than draws or steps by sparse factors; and of a
+ringing one, which has none of these steps, beyond which nobody waits for them."""
 
 
 def _sparse_runs(law: Equilibrium, how: Sampling) -> bool:
