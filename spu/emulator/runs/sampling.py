@@ -246,8 +246,8 @@ def simulate_linear(found: Sequence[LinearDynamics], problem: QuadraticProblem |
 
 
 _SPARSE_RUNS, _NO_RUNS = 1500, 2500
-"""States of a sparse network beyond which dense matrices take far longer than draws or steps by sparse factors; and of a
-ringing one, which has none of these steps, beyond which nobody waits for them."""
+"""States of a sparse network beyond which dense matrices take far longer than draws or steps by sparse factors; and of
+a ringing one, which has none of these steps, beyond which nobody waits for them."""
 
 
 def _sparse_runs(law: Equilibrium, how: Sampling) -> bool:
