@@ -466,7 +466,10 @@ def test_a_large_modal_mean():
 
 
 def scattered() -> StochasticODE:
-    return ode(uniform(140, scatter=0.1))
+    """A one-way transconductor leaves nothing but the general way (`spu.emulator.laws.oscillators`)."""
+    device = uniform(140, scatter=0.1)
+    device.add_coupler("c0", "c7", transconductance=(2e-4, 0.0))
+    return ode(device)
 
 
 def test_smith_against_scipy():

@@ -2,7 +2,8 @@
 
 Where the circuit's matrices commute everything is known mode by mode (`spu.emulator.laws.modes`), at the
 cost of one symmetric eigenproblem; where only one of them couples cells means and covariances are known without it
-(`spu.emulator.laws.coupled`). The general formulas are for
+(`spu.emulator.laws.coupled`). Large networks of cells with one inductor each, of any values, are solved in the modes
+that they have without loss (`spu.emulator.laws.oscillators`). The general formulas are for
 ``dz = A (z - mean) dt + B dW``, ``y = H z + y0 + D xi`` (`spu.emulator.equations.linear.DenseSDE`)
 and make no assumption on A (it is not normal for an RLC network) or on ``B B^T`` (it is
 singular there: noise drives voltages only).
@@ -19,7 +20,7 @@ from typing import NoReturn
 import numpy as np
 import scipy.linalg as la
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg.lapack import dtrsyl
+from scipy.linalg.lapack import dtrsyl, zgecon, zgetrf, zgetrs
 
 from spu.base.arrays import ComplexArray, FloatArray
 from spu.base.constants import UNIT_NOISE_DENSITY
@@ -36,7 +37,8 @@ from spu.emulator.laws.accuracy import (
     rounding_of_variances,
 )
 from spu.emulator.laws.coupled import Coupled, coupled
-from spu.emulator.laws.modes import Modes, modes_of, well_heard
+from spu.emulator.laws.modes import Modes, NodalMatrices, modes_of, well_heard
+from spu.emulator.laws.oscillators import Oscillators, oscillators
 from spu.emulator.laws.precise import MOST, PreciseLaw, Undetermined, Unstable, precise_law
 from spu.emulator.laws.reach import hushed, silent
 
@@ -60,6 +62,8 @@ class Stationary:
         The equation.
     closed:
         Its closed form where its matrices commute, else None.
+    cells:
+        Its law where that was found in node voltages and fluxes, else None.
     solved:
         The covariance where it is known already.
     precise:
@@ -72,6 +76,7 @@ class Stationary:
 
     sde: StochasticODE
     closed: Modes | Coupled | None = None
+    cells: Oscillators | None = field(default=None, repr=False, kw_only=True)
     solved: FloatArray | None = field(default=None, repr=False)
     precise: PreciseLaw | None = field(default=None, repr=False)
     general: bool = False
@@ -118,6 +123,8 @@ class Stationary:
         """(n, n) covariance of the energy coordinates z, joule."""
         if self.solved is not None:
             return self.solved
+        if self.cells is not None:
+            return self.cells.covariance(self.sde)
         return lyapunov(self.dense.A, self.dense.B @ self.dense.B.T)
 
     @property
@@ -130,10 +137,10 @@ class Stationary:
         """(p,) mean of the probes, V."""
         if self.precise is not None:
             return self.precise.voltage_mean
-        closed = self._in_closed_form
-        if closed is None:
+        known = self._in_closed_form or self.cells
+        if known is None:
             return self.sde.H @ self.sde.mean + self.sde.y0
-        return closed.probe_mean + self.sde.y0
+        return known.probe_mean + self.sde.y0
 
     @cached_property
     def voltage_covariance(self) -> FloatArray:
@@ -147,8 +154,8 @@ class Stationary:
         self._refuse_white()
         if self.precise is not None:
             return self.precise.voltage_covariance
-        closed = self._in_closed_form
-        return _seen(self.dense.H, self.covariance) if closed is None else closed.seen()
+        known = self._in_closed_form or self.cells
+        return _seen(self.dense.H, self.covariance) if known is None else known.seen()
 
     @cached_property
     def readout_moments(self) -> tuple[FloatArray, FloatArray]:
@@ -162,10 +169,10 @@ class Stationary:
         if self.precise is not None:
             return self.precise.mean + readout.offset, self.precise.covariance
         mean = readout.matrix @ self.voltage_mean + readout.offset
-        closed = self._in_closed_form
-        if closed is None:
+        known = self._in_closed_form or self.cells
+        if known is None:
             return mean, _seen(readout.matrix @ self.dense.H, self.covariance)
-        return mean, closed.seen(readout.matrix)
+        return mean, known.seen(readout.matrix)
 
     def _refuse_white(self) -> None:
         refuse_white(self.sde)
@@ -173,11 +180,11 @@ class Stationary:
     @cached_property
     def state_variance(self) -> FloatArray:
         """(n,) variances of voltages (V^2) and inductor currents (A^2), as ``sde.state_names``."""
-        closed = self._in_closed_form
-        if closed is None:
+        known = self._in_closed_form or self.cells
+        if known is None:
             to_state = self.dense.to_state
             return np.maximum(((to_state @ self.covariance) * to_state).sum(axis=1), 0.0)
-        return closed.state_variance
+        return known.state_variance
 
     @cached_property
     def poles(self) -> ComplexArray:
@@ -190,6 +197,8 @@ class Stationary:
             return self.precise.poles
         if self.modes is not None:
             return self.modes.poles
+        if self.cells is not None and self.cells.poles is not None:
+            return self.cells.poles
         if self.doubt is not None and self.doubt.max() > 0.1 * TIMED and len(self.doubt) <= MOST:
             try:
                 return precise_law(self.sde).poles
@@ -235,7 +244,7 @@ class Stationary:
         H, P, vectors = self.dense.H, self.covariance, self.dense.modes[1]
         variance = ((H @ P) * H).sum(axis=1)
         # The autocovariance of a probe is a sum over modes, of which these are the sizes.
-        right = np.linalg.lstsq(vectors, (H @ P).T.astype(np.complex128), rcond=None)[0]
+        right = _shares_of(vectors, (H @ P).T.astype(np.complex128))
         size = np.abs((H @ vectors) * right.T)
         return np.asarray((size / np.where(variance > 0, variance, np.inf)[:, None]).max(axis=0, initial=0.0))
 
@@ -440,7 +449,13 @@ def stationary(sde: StochasticODE) -> Stationary:
         raise CircuitError(
             "a bias current has no resting point: the drift is singular", nodes=node_names(sde.state_names)
         )
-    closed = _closed_form(sde)
+    nodal = well_heard(sde)
+    closed = None if nodal is None else _closed_form(nodal)
+    if nodal is not None and closed is None and n > MOST:
+        cells = oscillators(nodal)
+        if cells is not None and _known(sde, cells):
+            hold_covariance(sde, cells.multiply, cells.state_variance, what="by pairs of modes")
+            return Stationary(sde, cells=cells)
     if n <= EXTENDED:
         return _general(sde, closed)
     if closed is not None and (isinstance(closed, Coupled) or _loud(closed)):
@@ -456,16 +471,19 @@ def stationary(sde: StochasticODE) -> Stationary:
     return _held(Stationary(sde, solved=hushed(solved * size, silent(sde.dense.A, sde.dense.B))))
 
 
-def _closed_form(sde: StochasticODE) -> Modes | Coupled | None:
+def _closed_form(nodal: NodalMatrices) -> Modes | Coupled | None:
     """The law where the circuit's matrices commute and all modes decay, else None."""
-    nodal = well_heard(sde)
-    if nodal is None:
-        return None
     one = coupled(nodal)
     if one is not None:
         return one
     modes = modes_of(nodal)
     return modes if modes is not None and _decay(modes) else None
+
+
+def _known(sde: StochasticODE, cells: Oscillators) -> bool:
+    """Whether every variance, read or not, is known to `LARGE_CLAIMED`."""
+    lift = sde.readout.matrix
+    return cells.knows(lift if lift.shape[1] == len(sde.probes) else None, LARGE_CLAIMED)
 
 
 def _decay(modes: Modes) -> bool:
@@ -694,6 +712,21 @@ def _spread(sde: StochasticODE, values: ComplexArray, vectors: ComplexArray) -> 
     return reason, tuple(dict.fromkeys(nodes[0] + nodes[1]))
 
 
+def _shares_of(vectors: ComplexArray, given: ComplexArray) -> ComplexArray:
+    """What of each vector, the columns of (n, n), given ones (n, k) are made of: (n, k).
+
+    Where vectors nearly coincide, those of least size: the factorisation that finds them costs ten times the other.
+    """
+    factor, pivots, singular = zgetrf(vectors)
+    if not singular and zgecon(factor, float(np.abs(vectors).sum(axis=0).max()))[0] > _APART:
+        return np.asarray(zgetrs(factor, pivots, given)[0])
+    return np.asarray(np.linalg.lstsq(vectors, given, rcond=None)[0])
+
+
+_APART = 1e-6
+"""Reciprocal condition of eigenvectors above which a share of `UNSEEN` is known from their inverse."""
+
+
 def _nodes_of(sde: StochasticODE, vector: ComplexArray) -> tuple[str, ...]:
     """The nodes that carry a mode."""
     dense = sde.dense
@@ -721,7 +754,8 @@ def lyapunov(A: FloatArray, Q: FloatArray) -> FloatArray:
     one step of refinement with the residual in extended precision where the machine has it: the
     drift of an ill-conditioned problem has time constants that spread as its condition number.
 
-    `stationary` tries `_smith` first on larger ones: products are what a processor does best.
+    `stationary` tries `oscillators` first on more than `MOST` rows, and `_smith` on larger ones: products are what a
+    processor does best.
     """
     return _refined(A, Q, SchurForm.of(A))[0]
 
