@@ -359,8 +359,8 @@ def _dense_sizes(stamps: Stamps, left: FloatArray, right: FloatArray) -> tuple[F
     return left @ bounds.dense("E") @ right, left @ bounds.dense("F") @ right
 
 
-def _sparse_sizes(stamps: Stamps, around: tuple[sp.csr_array, sp.csr_array] | None) -> tuple[FloatArray, FloatArray]:
-    bounds = stamps.magnitudes()
+def _sparse_sizes(circuit: Circuit, around: tuple[sp.csr_array, sp.csr_array] | None) -> tuple[FloatArray, FloatArray]:
+    bounds = stamp_circuit(circuit)[0].magnitudes()  # stamped once more: few ask, and stamps outweigh an equation
     if around is None:
         return bounds.dense("E"), bounds.dense("F")
     left, right = around
@@ -397,7 +397,7 @@ def _by_graph(stamps: Stamps, circuit: Circuit, names: Lazy[str], loops: Loops |
     solved, sde = _eliminate_algebraic(stamps, circuit, E, F, K, s, H, probes, names, all_names)
     left, right = solved.left, solved.right
 
-    sizes = partial(_sparse_sizes, stamps, None if left is whole else (left, right))
+    sizes = partial(_sparse_sizes, circuit, None if left is whole else (left, right))
     elimination = Elimination(*given, solved, *_conserved(stamps, loops))
     return _from(circuit, replace(sde, conserved=bool(loops is not None or stamps.conserved)), sizes, elimination)
 

@@ -192,15 +192,20 @@ class SparseStationary:
             flux = flux * (self.inverse / gamma)
         return np.concatenate([voltages, self.nodal.currents @ flux])
 
-    def draw(self, normals: FloatArray) -> FloatArray:
-        """States (states, k) from the stationary law out of (`normals`, k) standard normals."""
+    def draw_voltages(self, normals: FloatArray) -> FloatArray:
+        """Voltages of the cells (n, k) from the stationary law out of (`voltage_normals`, k) standard normals."""
         n = self.coupling.n
-        v = np.sqrt(self.inverse) * self.coupling.sample_solve(normals[:n])
-        used = n
+        v = self.coupling.sample_solve(normals[:n])
+        v *= np.sqrt(self.inverse)
         if self.own:
-            v += np.sqrt(self.own) * normals[used : used + n]
-            used += n
+            v += np.sqrt(self.own) * normals[n : 2 * n]
         v += self._rest[:, None]
+        return v
+
+    def draw(self, normals: FloatArray) -> FloatArray:
+        """States (states, k) from the stationary law out of (`normals`, k) standard normals: `draw_voltages`, and more."""
+        n, used = self.coupling.n, self.voltage_normals
+        v = self.draw_voltages(normals)
         if self.nodal.Gamma is None:
             return v
         gamma = multiple(self.nodal.Gamma) or 1.0
@@ -215,7 +220,12 @@ class SparseStationary:
     @property
     def normals(self) -> int:
         """Rows of normals that `draw` takes."""
-        return self.coupling.n * (1 + bool(self.own) + (self.nodal.Gamma is not None))
+        return self.voltage_normals + (self.coupling.n if self.nodal.Gamma is not None else 0)
+
+    @property
+    def voltage_normals(self) -> int:
+        """Rows of normals that `draw_voltages` takes, the first that `draw` does."""
+        return self.coupling.n * (1 + bool(self.own))
 
 
 def sparse_stationary(sde: StochasticODE) -> SparseStationary:
