@@ -44,7 +44,7 @@ class Build(build_ext):
             PLACE.mkdir(exist_ok=True)
         super().run()
 
-    def get_export_symbols(self, ext: Extension) -> list[str]:
+    def get_export_symbols(self, _ext: Extension) -> list[str]:
         """None: sources say what they show."""
         return []
 

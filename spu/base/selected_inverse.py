@@ -1,7 +1,8 @@
 r"""Factorisation of sparse symmetric positive definite matrices, and the entries of their inverse on the pattern.
 
 ``P A P^T = L D L^T`` with P by approximate minimum degree, and L by supernodes: neighbouring columns of L with
-the same rows, which are dense panels, so that the factor takes 8 bytes an entry and little besides. From it follow, with ``Z = A^-1`` in the order of P:
+the same rows, which are dense panels, so that the factor takes 8 bytes an entry and little besides. From it
+follow, with ``Z = A^-1`` in the order of P:
 
 - the entries of Z on the pattern of A, by the recurrence of Takahashi, Fagan and Chen (Proc. 8th PICA
   Conference, 1973; Erisman and Tinney, Comm. ACM 18:177, 1975), from the root of the elimination tree to its leaves:
@@ -23,7 +24,11 @@ from numpy.typing import ArrayLike
 
 from spu.base.arrays import FloatArray, IntArray
 from spu.base.kernels.door import Kernel, floats, integers
+from spu.base.memory import require
 from spu.base.sparse import canonical, on_pattern, with_data
+
+_LARGE_FACTOR = 100_000_000
+"""Bytes of a factor from which on it is asked whether there are so many."""
 
 __all__ = ["NotPositiveDefinite", "SparseCholesky", "Supernodes", "selected_inverse"]
 
@@ -60,8 +65,8 @@ class SparseCholesky:
     ------
     NotPositiveDefinite
         If it is not positive definite (to rounding: a singular matrix may pass by a hair).
-    MemoryError
-        If its factor does not fit into memory.
+    OutOfMemory
+        If its factor would not fit into the memory that is free.
 
     Attributes
     ----------
@@ -182,8 +187,15 @@ class Supernodes:
         ------
         NotPositiveDefinite
             If a pivot is 0 or not finite.
+        OutOfMemory
+            If they would not fit into the memory that is free.
         """
         n, count = len(self.order), len(self.parent)
+        needed = 8 * int(self.value_starts[-1] + self.stacks[0])
+        if needed > _LARGE_FACTOR:
+            require(
+                needed, f"the factor of a sparse matrix of {n} rows", "fewer couplings, or a larger machine, would do"
+            )
         values, pivots, failed = np.empty(self.value_starts[-1]), np.empty(n), _integers(1)
         pattern = (self.indptr, self.indices, np.ascontiguousarray(data))
         scratch = (_integers(n + 2 * count), np.empty(self.stacks[0]))
@@ -234,10 +246,10 @@ def selected_inverse(matrix: Any) -> sp.csr_array:
     return SparseCholesky(matrix).selected_inverse()
 
 
-_PATTERN = {"indptr": integers("n+1"), "indices": integers("entries")}
-_ORDER = {"order": integers("n"), "place": integers("n")}
-_SCRATCH = {"work": integers("scratch", written=True)}
-_FACTOR = {
+_PATTERN: dict[str, Any] = {"indptr": integers("n+1"), "indices": integers("entries")}
+_ORDER: dict[str, Any] = {"order": integers("n"), "place": integers("n")}
+_SCRATCH: dict[str, Any] = {"work": integers("scratch", written=True)}
+_FACTOR: dict[str, Any] = {
     "starts": integers("count+1"),
     "row_starts": integers("count+1"),
     "rows": integers("lower"),

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from spu.base import memory, selected_inverse
+from spu.base.errors import OutOfMemory
 from spu.base.selected_inverse import NotPositiveDefinite, SparseCholesky, Supernodes
 from spu.base.sparse import canonical
 
@@ -125,6 +127,17 @@ def test_matrices_that_are_not_definite():
     with pytest.raises(NotPositiveDefinite) as found:
         SparseCholesky(canonical([[1.0, 1.0], [1.0, 1.0]]))
     assert found.value.index is None
+
+
+def test_a_factor_that_does_not_fit_is_refused(monkeypatch):
+    """Before anything of its size is made, in one line with both sizes and what would do."""
+    monkeypatch.setattr(selected_inverse, "_LARGE_FACTOR", 1000)
+    A = definite("grid")
+    assert memory.available() > 1e8
+    SparseCholesky(A)
+    monkeypatch.setattr(memory, "available", lambda: 20_000)
+    with pytest.raises(OutOfMemory, match=r"^the factor of a sparse matrix of 323 rows takes .* GB are free: fewer "):
+        SparseCholesky(A)
 
 
 def test_memory_of_a_grid():

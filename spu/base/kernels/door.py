@@ -152,15 +152,19 @@ class _Struct:
         name, arrays = _declared[kind]
         hints = get_type_hints(kind)
         self.fields: tuple[str, ...] = kind._fields  # type: ignore[attr-defined]
-        self.parts = {each: _struct(hints[each], precision) for each in self.fields if hints[each] in _declared}
-        self.generic = any(spec.dtype is None for spec in arrays.values()) or any(
+        self.parts: dict[str, _Struct] = {
+            each: _struct(hints[each], precision) for each in self.fields if hints[each] in _declared
+        }
+        self.generic: bool = any(spec.dtype is None for spec in arrays.values()) or any(
             part.generic for part in self.parts.values()
         )
         self.name = f"{name}_{precision}" if self.generic else name
         self.arrays = {each: spec.of(precision) for each, spec in arrays.items()}
         arrays = self.arrays
         scalars = {field: hints[field] for field in self.fields if hints[field] in _SCALARS}
-        missing = [each for each in self.fields if each not in arrays and each not in scalars and each not in self.parts]
+        missing = [
+            each for each in self.fields if each not in arrays and each not in scalars and each not in self.parts
+        ]
         if missing:
             raise TypeError(f"{kind.__name__}: {', '.join(missing)} not declared")
         named: dict[str, None] = dict.fromkeys(size for spec in arrays.values() for size in spec.names)
@@ -181,7 +185,7 @@ class _Struct:
         members += [(size, ctypes.c_int64) for size in self.sizes]
         words += [f"int64_t {size};" for size in self.sizes]
         self.declaration = " ".join(words)
-        self.type = type(self.name, (ctypes.Structure,), {"_fields_": members})
+        self.type: type[ctypes.Structure] = type(self.name, (ctypes.Structure,), {"_fields_": members})
 
     def fill(self, value: Any, sizes: dict[str, int]) -> ctypes.Structure:
         """The structure of a tuple whose arrays were admitted with these sizes."""
@@ -264,7 +268,11 @@ class Kernel:
     @cached_property
     def structs(self) -> dict[str, _Struct]:
         """The arguments that are named tuples."""
-        return {name: _struct(kind, self.precision or "double") for name, kind in self.arguments.items() if kind in _declared}
+        return {
+            name: _struct(kind, self.precision or "double")
+            for name, kind in self.arguments.items()
+            if kind in _declared
+        }
 
     @cached_property
     def sizes(self) -> list[str]:
@@ -350,7 +358,7 @@ class Kernel:
 
     def _taken(self, args: tuple[Any, ...], sizes: dict[str, int], first: int) -> list[Any]:
         """Arguments from number ``first`` on as ctypes takes them; refuses what is not as declared."""
-        found = []
+        found: list[Any] = []
         for name, value in zip(list(self.arguments)[first:], args, strict=False):
             kind = self.arguments[name]
             if isinstance(kind, ArraySpec):

@@ -31,18 +31,18 @@ class Packed(NamedTuple):
     ----------
     values:
         (entries,) group of rows by group of rows, those columns where a group is not all zero.
-    index:
+    offsets:
         (places,) where in a panel each column's numbers begin.
     blocks:
         (count, 6) groups of rows in blocks of columns.
     """
 
     values: NDArray[Any]
-    index: NDArray[np.int32]
+    offsets: NDArray[np.int32]
     blocks: IntArray
 
 
-declare(Packed, values=reals("entries"), index=indices("places"), blocks=integers("count", 6))
+declare(Packed, values=reals("entries"), offsets=indices("places"), blocks=integers("count", 6))
 
 _pack = {
     precision: Kernel(
@@ -51,7 +51,7 @@ _pack = {
         matrix=reals("rows", "columns"),
         depth=int,
         values=reals("entries", written=True),
-        index=indices("places", written=True),
+        offsets=indices("places", written=True),
         blocks=integers("count", 6, written=True),
         used=integers(3, written=True),
     )
@@ -65,11 +65,11 @@ def pack(matrix: FloatArray, precision: Precision = "double") -> Packed:
     depth = max(64, cache_sizes()[0] // (2 * PANEL_BYTES))
     groups, blocks = -(-rows // _GROUP), max(1, -(-columns // depth))
     dtype = FORMATS[precision]
-    values, index = aligned((rows * columns,), dtype), np.empty(groups * columns, dtype=np.int32)
+    values, offsets = aligned((rows * columns,), dtype), np.empty(groups * columns, dtype=np.int32)
     cut, used = np.empty((groups * blocks, 6), dtype=np.int64), np.zeros(3, dtype=np.int64)
-    _pack[precision](np.ascontiguousarray(matrix, dtype=dtype), depth, values, index, cut, used)
+    _pack[precision](np.ascontiguousarray(matrix, dtype=dtype), depth, values, offsets, cut, used)
     entries, places, count = used.tolist()
-    return Packed(values[:entries], index[:places].copy(), cut[:count].copy())
+    return Packed(values[:entries], offsets[:places].copy(), cut[:count].copy())
 
 
 @cache

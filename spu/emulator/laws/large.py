@@ -203,7 +203,7 @@ class SparseStationary:
         return v
 
     def draw(self, normals: FloatArray) -> FloatArray:
-        """States (states, k) from the stationary law out of (`normals`, k) standard normals: `draw_voltages`, and more."""
+        """States (states, k) from the stationary law out of (`normals`, k) normals; voltages as `draw_voltages`."""
         n, used = self.coupling.n, self.voltage_normals
         v = self.draw_voltages(normals)
         if self.nodal.Gamma is None:
@@ -350,7 +350,7 @@ class Midpoint:
         after = np.empty_like(x)
         np.subtract(u, v, out=after[: self._nodes])
         if len(i):
-            np.add(i, self._currents @ u, out=after[self._nodes :])
+            after[self._nodes :] = i + self._currents @ u
         return after
 
 
@@ -358,7 +358,7 @@ def _solver(matrix: sp.csr_array, scale: FloatArray) -> Callable[[FloatArray], F
     """Solve with a matrix, (n, k) at a time: a symmetric one, or one whose pivots on its diagonal do on this scale."""
     from scipy.sparse.linalg import splu
 
-    if abs(matrix - matrix.T).max() <= _FIT * abs(matrix).max():
+    if float(abs(matrix - matrix.T).max()) <= _FIT * float(abs(matrix).max()):
         return SparseCholesky(matrix).solve
     S, options = sp.diags_array(scale), {"SymmetricMode": True}
     scaled = sp.csc_array(S @ matrix @ S)

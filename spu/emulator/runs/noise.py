@@ -48,6 +48,12 @@ philox4x32 = Kernel("philox4x32", counter=words(4), key=words(2), words=words(4,
 """Philox 4x32-10 of a counter and a key of 32-bit words, to test against published ones."""
 
 
+normal_pairs = Kernel(
+    "normal_pairs", words=words("n"), first=floats("n", written=True), second=floats("n", written=True)
+)
+"""The two normals of each word (n,), to test against the same by hand."""
+
+
 def key_of(seed: int, purpose: int = SAMPLES) -> WordArray:
     """The (2,) key of a seed (non-negative, of any size) for a purpose."""
     return np.random.SeedSequence(entropy=seed, spawn_key=(purpose,)).generate_state(2, np.uint32).astype(np.uint64)

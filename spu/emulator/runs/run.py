@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from spu.base.arrays import FloatArray
-from spu.base.kernels.products import resident
 from spu.emulator.laws.modes import Modes
 from spu.emulator.laws.propagate import Step, exact_step, factor, step_law
 from spu.emulator.laws.stationary import Stationary
@@ -250,12 +249,12 @@ def run(
     observed = method.observed if count else 0
     tiles, lengths, chunk = _tiles(method, trajectories, steps, lags, every, observed)
     threads = min(len(tiles), threads or available_threads())
-    start, step = (_drivers(tiles, law, key_of(seed)) for law in (method.start, method.step))
+    start, step = (kernels.drivers(tiles, law, key_of(seed)) for law in (method.start, method.step))
     wanted = sum(tile.width * length for tile, length in zip(tiles, lengths, strict=True))
     done = 0
     with parallel(threads) as each:
 
-        def advance(drive: list[_Drive], until: int) -> None:
+        def advance(drive: list[kernels.Drive], until: int) -> None:
             def one(number: int) -> None:
                 many = min(until, lengths[number]) - done
                 if many > 0:
@@ -273,28 +272,10 @@ def run(
     return _gather(method, tiles, lengths, done, lags, every, observed)
 
 
-_Drive = Callable[[int, int, int], None]
-"""Takes a tile from a first step so many steps further, keeping every so-manieth."""
-
-
-def _drivers(tiles: list[Tile], law: DenseStep | ModalStep, key: NDArray[np.uint64]) -> list[_Drive]:
-    if isinstance(law, ModalStep):
-        return [kernels.drive_modal.bind(tile, law, key) for tile in tiles]
-    step, cache = kernels.packed(law), resident("double")
-
-    def of(tile: Tile) -> _Drive:
-        drive = kernels.drive_dense["double"].bind(tile, step, key)
-        return lambda first, steps, every: drive(first, steps, every, cache)
-
-    return [of(tile) for tile in tiles]
-
-
 def _tiles(
     method: Method, trajectories: int, steps: int, lags: int, every: int, observed: int
 ) -> tuple[list[Tile], list[int], int]:
-    """Tiles, the readouts that each of their trajectories is to take, and the steps of a chunk.
-
-    """
+    """Tiles, the readouts that each of their trajectories is to take, and the steps of a chunk."""
     shares: list[tuple[tuple[int, int, int, int, int], int, int]] = []  # address, width, length
     if method.name == "independent":
         # Draw number k * width + b of its tile is column b of step k.
@@ -307,7 +288,9 @@ def _tiles(
             shares.append(((steps - steps % width, 0, 1, 1, 0), 1, steps % width))
     else:
         width = tile_width(trajectories)
-        shares += [((0, first, 1, 0, 1), min(width, trajectories - first), steps) for first in range(0, trajectories, width)]
+        shares += [
+            ((0, first, 1, 0, 1), min(width, trajectories - first), steps) for first in range(0, trajectories, width)
+        ]
     modal = isinstance(method.step, ModalStep)
     # The same for all tiles, so that rounds end where chunks do.
     chunk = max(1, min(1024 // shares[0][1], max(length for _, _, length in shares)))
@@ -403,8 +386,7 @@ def _gather(
     kept = np.empty((0, 0, observed))
     if every:
         shapes = [
-            _kept(tile.address.tolist(), tile.width, many, every)
-            for tile, many in zip(tiles, taken, strict=True)
+            _kept(tile.address.tolist(), tile.width, many, every) for tile, many in zip(tiles, taken, strict=True)
         ]
         parts = [tile.kept[:, : shape[1]] for tile, shape in zip(tiles, shapes, strict=True)]
         kept = np.concatenate(parts, axis=1 if method.name == "independent" else 0)  # one row of draws, or many

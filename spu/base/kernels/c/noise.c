@@ -55,3 +55,17 @@ KERNEL(void, philox4x32, (const uint64_t *counter, const uint64_t *key, uint64_t
         words[2 * i + 1] = found[i][0] & 0xFFFFFFFFu;
     }
 }
+
+/* Two normals out of each word, to be held against the same by hand. */
+KERNEL(void, normal_pairs, (const uint64_t *words, double *first, double *second, int64_t n)) {
+    for (int64_t i = 0; i < n; i += VL) {
+        uint64_t own[VL];
+        double x[VL], y[VL];
+        V one, two;
+        for (int64_t b = 0; b < VL; b++) own[b] = words[i + b < n ? i + b : i];
+        box_muller(u_load(own), &one, &two);
+        v_store(x, one);
+        v_store(y, two);
+        for (int64_t b = 0; b < VL && i + b < n; b++) first[i + b] = x[b], second[i + b] = y[b];
+    }
+}
