@@ -38,12 +38,12 @@ from scipy.special import log_ndtr
 from spu.base.arrays import FloatArray
 from spu.base.errors import InternalError
 from spu.base.sparse import row_numbers, with_data
-from spu.emulator.laws.large import Midpoint, SparseStationary
+from spu.emulator.laws.large import Midpoint, SparseLaw
 from spu.emulator.laws.propagate import factor
 from spu.emulator.laws.reach import silent
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.runs.kernels import DenseStep, ModalStep
-from spu.emulator.runs.large_run import PatternSums
+from spu.emulator.runs.large_run import ROWS, PatternSums
 from spu.emulator.runs.run import Method, Sums
 
 FALSE_ALARM = 1e-9
@@ -799,9 +799,7 @@ def _hold_kept(tests: Tests, how: Method, sums: Sums, P: FloatArray, every: int)
     )
 
 
-def memory_of_midpoint(
-    law: SparseStationary, midpoint: Midpoint, substeps: int, trajectories: int, steps: int
-) -> Memory:
+def memory_of_midpoint(law: SparseLaw, midpoint: Midpoint, substeps: int, trajectories: int, steps: int) -> Memory:
     """Of any readout of a large network by the implicit midpoint (one direction), at most.
 
     Its modes are not known, but the two that all others lie between are, and a mode's memory is a smooth function
@@ -826,7 +824,7 @@ def memory_of_midpoint(
     return _capped(trajectories, steps, np.array([X]), np.array([Y]), *most)
 
 
-def hold_large(law: SparseStationary, sums: PatternSums, memory: Memory) -> Tests:
+def hold_large(law: SparseLaw, sums: PatternSums, memory: Memory) -> Tests:
     """Hold a run of a large network against its law, as far as that is known.
 
     Its memory is only bounded (`memory_of_midpoint`), and of its covariance only entries are known: held are means,
@@ -873,11 +871,10 @@ def hold_large(law: SparseStationary, sums: PatternSums, memory: Memory) -> Test
             f"{count / largest:.4g} effective samples or more"
         ),
     )
-    n = law.coupling.n
-    eye = law.nodal.probes
-    matrix = law.coupling.matrix
-    if not law.own and eye.shape == (n, n) and eye.nnz == n and (eye.diagonal() == 1).all():
-        energy = float(matrix.multiply(with_data(P, second)).sum()) * count / law.inverse - count * n
+    eye, precision = law.probes, law.precision
+    n = eye.shape[1]
+    if precision is not None and eye.shape == (n, n) and eye.nnz == n and (eye.diagonal() == 1).all():
+        energy = float(precision.multiply(with_data(P, second)).sum()) * count - count * n
         spread = float(memory.rows[0]) * n
         tests.add(
             around(np.array(energy), np.array(spread), np.array(memory.overall), np.array(count * n)),
@@ -888,15 +885,19 @@ def hold_large(law: SparseStationary, sums: PatternSums, memory: Memory) -> Test
     return tests
 
 
-def _hold_large_ends(tests: Tests, law: SparseStationary, ends: FloatArray) -> None:
+def _hold_large_ends(tests: Tests, law: SparseLaw, ends: FloatArray) -> None:
     """The last states (states, c) of c trajectories."""
-    c, n = ends.shape[1], law.coupling.n
-    away = ends - law.draw(np.zeros((law.normals, 1)))
+    c, n = ends.shape[1], law.probes.shape[1]
+    rest = law.draw(np.zeros((law.normals, 1)))
     size = np.sqrt(np.maximum(law.state_variance, 0.0))
     loud = size > 0
-    scaled = away[loud] / size[loud, None]
+    squares, sums = np.empty(len(ends)), np.empty(len(ends))
+    for first in range(0, len(ends), ROWS):
+        rows = slice(first, first + ROWS)
+        scaled = (ends[rows] - rest[rows]) / np.where(loud, size, np.inf)[rows, None]
+        sums[rows], squares[rows] = scaled.sum(axis=1), (scaled**2).sum(axis=1)
     names, which = law.sde.state_names, np.flatnonzero(loud)
-    own, flat = (scaled**2).sum(axis=1) - c, np.full(len(scaled), float(c))
+    own, flat = squares[loud] - c, np.full(len(which), float(c))
     tests.add(
         around(own, flat, np.ones(len(own)), flat),
         lambda k: (
@@ -904,12 +905,13 @@ def _hold_large_ends(tests: Tests, law: SparseStationary, ends: FloatArray) -> N
         ),
     )
     tests.add(
-        normal(scaled.sum(axis=1), flat),
+        normal(sums[loud], flat),
         lambda k: f"the mean of {names[int(which[k])]} at the end of {c} trajectories is off",
     )
-    if not law.own:
-        v = away[:n]
-        energy = float((v * (law.coupling.matrix @ v)).sum()) / law.inverse - n * c
+    precision = law.precision
+    if precision is not None:
+        away = (ends[:n, k] - rest[:n, 0] for k in range(c))
+        energy = sum(float(v @ (precision @ v)) for v in away) - n * c
         total = np.array(float(n * c))
         tests.add(
             around(np.array(energy), total, np.array(1.0), total),
@@ -917,5 +919,5 @@ def _hold_large_ends(tests: Tests, law: SparseStationary, ends: FloatArray) -> N
                 f"the energy of its {n} cells at the end of {c} trajectories is {1 + energy / n / c:.6g} of its own"
             ),
         )
-    alike = c - len(np.unique(away[int(size[:n].argmax())]))
+    alike = c - len(np.unique(ends[int(size[:n].argmax())]))
     tests.require("trajectories end where others do", alike < 3 or not loud.any())
