@@ -61,7 +61,7 @@ def _evidence(context: Context) -> Evidence | None:
         sweep = None
     if mean is not None and not np.isfinite(mean).all():
         mean = None
-    if sweep is None and mean is None:
+    if (sweep is None and mean is None) or context.sparse:
         return None
     equations = system(context.circuit)
     if sum(equations.K.shape) > MOST:

@@ -24,6 +24,7 @@ from spu.base.errors import DeckError, NgspiceFailed, NgspiceMissing, NotServed
 from spu.base.process import child, scratch_folder
 from spu.spice.simulators.analyses import (
     Ac,
+    AcTogether,
     Analysis,
     DcSweep,
     Decades,
@@ -60,7 +61,7 @@ class Ngspice(Simulator):
 
     name = "ngspice"
     dialect = "ngspice"
-    analyses = (OperatingPoint, DcSweep, Ac, Noise, Transient, DeclaredNoise, Waveforms)
+    analyses = (OperatingPoint, DcSweep, Ac, AcTogether, Noise, Transient, DeclaredNoise, Waveforms)
 
     def run(
         self, deck: str, analyses: Sequence[Analysis], *, time_limit: float, folder: str | Path | None = None
@@ -153,6 +154,10 @@ def translated(analysis: Analysis, deck: str) -> Step:
         case Ac(source, sweep, vectors):
             commands = (f"alter {source} acmag=1", f"ac {_decades(sweep)}", f"alter {source} acmag=0")
             return Step(commands, "ac", ("frequency", *vectors))
+        case AcTogether(sources, amplitudes, sweep, vectors):
+            on = (f"alter {source} acmag={_word(size)}" for source, size in zip(sources, amplitudes, strict=True))
+            off = (f"alter {source} acmag=0" for source in sources)
+            return Step((*on, f"ac {_decades(sweep)}", *off), "ac", ("frequency", *vectors))
         case Noise(output, reference, sweep, contributions):
             # ngspice makes code models of POLY, and takes them for dead in a second noise analysis of one circuit.
             poly = any("poly" in word for line in deck.lower().splitlines() for word in line.split()[3:])
@@ -192,7 +197,7 @@ def _named(analysis: Analysis, vectors: dict[str, NDArray[Any]]) -> dict[str, ND
     match analysis:
         case OperatingPoint():  # currents have a # in their names
             return {name: values.real for name, values in vectors.items() if "#" not in name}
-        case Ac():
+        case Ac() | AcTogether():
             return {**vectors, "frequency": vectors["frequency"].real}
         case Noise():
             from spu.spice.reader.noise import plain_path  # what the child need not import
