@@ -386,11 +386,11 @@ class Context:
     @cached_property
     def deaf_at_dc(self) -> bool:
         """Whether inductors short every probe at DC (to rounding), so that no current into a cell moves it."""
-        dense = self.law.dense
         if np.abs(self.any_law.voltage_mean).max(initial=0.0) > 1e-9 * self.rms.max():
             return False  # sources of voltage hold them
         if self.sparse:
             return self._deaf_by_factors()
+        dense = self.law.dense
 
         def impedance(w: float) -> float:
             # In energy coordinates a current into a probe's node enters as the probe's own row of H; in others
@@ -408,7 +408,7 @@ class Context:
         into = self.nodal.probes.T @ signs
 
         def impedance(frequency: float) -> float:
-            return float(np.abs(self.nodal.probes @ self.nodal.at(frequency).solve(into)).max())
+            return float(np.abs(np.asarray(self.nodal.probes @ self.nodal.at(frequency).solve(into))).max())
 
         times = self.timing
         most = max(impedance(f) for f in np.geomspace(times.low, times.high, 9).tolist())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -40,14 +41,14 @@ class Factor:
     def __init__(self, matrix: sp.csr_array) -> None:
         self.matrix = sp.csr_array(matrix)
         self._turned = sp.csr_array(self.matrix.T)
-        size = abs(self.matrix).max(axis=1).toarray().ravel()
+        size = _largest(abs(self.matrix), 1)
         self._rows = 1.0 / np.where(size > 0, size, 1.0)
-        size = abs(sp.diags_array(self._rows) @ self.matrix).max(axis=0).toarray().ravel()
+        size = _largest(sp.diags_array(self._rows) @ abs(self.matrix), 0)
         self._columns = 1.0 / np.where(size > 0, size, 1.0)
         scaled = sp.csc_array(sp.diags_array(self._rows) @ self.matrix @ sp.diags_array(self._columns))
         try:
             symmetric = {"SymmetricMode": True}
-            self._lu = splu(scaled, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=1e-3, options=symmetric)
+            self._lu: Any = splu(scaled, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=1e-3, options=symmetric)
             probe = np.cos(np.arange(scaled.shape[0], dtype=np.float64) ** 2).astype(scaled.dtype)
             found = self._lu.solve(probe)
             terms = abs(scaled) @ np.abs(found) + np.abs(probe)
@@ -79,7 +80,11 @@ class Factor:
         return np.asarray(self._columns[:, None] * self._lu.solve(self._rows[:, None] * right))
 
     def _once_transposed(self, right: ComplexArray) -> ComplexArray:
-        return np.asarray(self._rows[:, None] * self._lu.solve(self._columns[:, None] * right, trans="T"))
+        return np.asarray(self._rows[:, None] * self._lu.solve(self._columns[:, None] * right, "T"))
+
+
+def _largest(matrix: Any, axis: int) -> FloatArray:
+    return np.asarray(matrix.max(axis=axis).toarray()).ravel()
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +142,7 @@ class Nodal:
         if not self.s.any():
             return np.zeros(len(self.s))
         try:
-            return self.at(0.0).solve(self.s[:, None])[:, 0]
+            return np.asarray(self.at(0.0).solve(self.s[:, None])[:, 0].real)
         except RuntimeError:
             return np.full(len(self.s), np.nan)
 
@@ -206,3 +211,12 @@ class Slope:
     def there(self) -> bool:
         """Whether anything changes."""
         return bool(abs(self.E).sum() or abs(self.F).sum() or abs(self.K).sum() or self.s.any())
+
+
+def power_gains(nodal: Nodal, frequencies: FloatArray, rows: sp.csr_array) -> FloatArray:
+    """(f, r, m) power gains from every source to rows (r, N), by the transposed equations."""
+    listened = rows.toarray().T
+    gains = np.empty((len(frequencies), rows.shape[0], nodal.K.shape[1]))
+    for k, frequency in enumerate(frequencies.tolist()):
+        gains[k] = (np.abs(np.asarray(nodal.K.T @ nodal.at(frequency).solve_transposed(listened))) ** 2).T
+    return gains

@@ -14,20 +14,21 @@ signs again, and the transposed equations say what gain that is.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from spu.base.arrays import ComplexArray, FloatArray
+from spu.base.arrays import ComplexArray, FloatArray, IntArray
 from spu.base.constants import UNIT_NOISE_DENSITY
-from spu.base.errors import NgspiceFailed
 from spu.crosscheck.context import Context
 from spu.crosscheck.decks.taps import free_prefix
 from spu.crosscheck.levels.power import CHANGED, smallest
 from spu.crosscheck.levels.sweeps import BLURRED, COVARIANCE, DENSITY, POINTWISE, ROUNDINGS, densities
-from spu.crosscheck.nodal import Nodal, Slope
+from spu.crosscheck.nodal import Nodal, Slope, power_gains
 from spu.crosscheck.result import Level
 from spu.emulator.laws.timing import sweep_integral
 from spu.spice.dialects.dialect import number
@@ -49,6 +50,9 @@ SPARSER = 3
 
 LEAST_PER_DECADE = 4
 
+NEARER = 30.0
+"""Times nearer to the poles than an integral wants it the sweep ends: beyond, what deviates is a power of frequency."""
+
 LISTENED = 2
 """Sums of all nodes at which ``.noise`` listens."""
 
@@ -57,6 +61,9 @@ VARIANCES = 4
 
 HEARD, LOOKED = 24, 12
 """Sources and frequencies, at most, by which it is found what deviations are seen."""
+
+PROCESSES = 2
+"""In which the combinations are swept."""
 
 _AT_ONCE = 20.0
 """s of a child process, about."""
@@ -67,7 +74,7 @@ _AT_ONCE = 20.0
 
 @dataclass(frozen=True)
 class Cost:
-    """How long a sweep takes ngspice, about, measured on grids and chains of 300 to 5,000 cells (Cascade Lake).
+    """How long a sweep takes ngspice, about, measured on chains and grids of 300 to 30,000 cells (Cascade Lake).
 
     Attributes
     ----------
@@ -89,13 +96,14 @@ class Cost:
 
     @property
     def start(self) -> float:
-        """s of a child process until it has read the netlist."""
-        return 1.0 + 3e-5 * self.elements
+        """S of a child process until it has read the netlist."""
+        return 1.0 + 1e-5 * self.elements
 
     def sweep(self, points: int) -> float:
-        """s of a sweep: pivots are chosen once, and elements and factors made anew at each frequency."""
-        ordering = 2e-7 * self.operations * float(np.sqrt(self.operations / 1e5))
-        return ordering + points * (2.5e-7 * self.elements + 3e-8 * self.operations)
+        """S of a sweep: the circuit is made and pivots are chosen once, elements and factors made at each frequency."""
+        orders = 2e-7 * self.operations * float(np.sqrt(self.operations / 1e5))
+        factors = 2e-8 * self.operations * float(np.sqrt(self.operations / 1e6))
+        return 3e-5 * self.elements + orders + points * (2.5e-7 * self.elements + factors)
 
 
 def in_words(seconds: float) -> str:
@@ -109,7 +117,7 @@ def _points(sweep: Decades) -> int:
 
 
 def one_by_one(context: Context, fine: Decades, coarse: Decades) -> float:
-    """s that it takes to sweep each source by itself, and ``.noise`` at each readout, about."""
+    """S that it takes to sweep each source by itself, and ``.noise`` at each readout, about."""
     cost = Cost.of(context)
     noise = 3.0 * cost.sweep(_points(coarse))
     return cost.start + len(context.circuit.sources) * cost.sweep(_points(fine)) + len(context.vectors) * noise
@@ -176,11 +184,12 @@ def run(context: Context, count: int, stated: FloatArray) -> Level:
     """
     circuit, times, nodal = context.circuit, context.timing, context.nodal
     whole = _ending(times.low, times.high, times.per_decade)
-    sparse = _ending(times.low, times.high, max(LEAST_PER_DECADE, -(-times.per_decade // SPARSER)))
+    low, high = times.low * NEARER, times.high / NEARER
+    sparse = _ending(low, high, max(LEAST_PER_DECADE, -(-times.per_decade // SPARSER)))
     cost, points = Cost.of(context), _points(sparse)
     chosen = _readouts(context)
     heard = LISTENED * 3.0 * cost.sweep(points) + len(chosen) * 1.5 * cost.sweep(_points(whole))
-    predicted = 2.0 * cost.start + count * cost.sweep(points) + heard
+    predicted = 4.0 * cost.start + count * cost.sweep(points) / PROCESSES + heard
     signs = _signs(context, len(circuit.sources), count)
     context.progress(
         f"ac: {count} sweeps of all {len(circuit.sources)} sources at once, with random signs, {in_words(predicted)}"
@@ -207,8 +216,8 @@ def run(context: Context, count: int, stated: FloatArray) -> Level:
     if not failing:
         message = (
             f"{count} sweeps of all {len(circuit.sources)} sources at once, with random signs, at {len(frequencies)} "
-            f"frequencies and {len(watched.names)} nodes: a deviation of one transfer function by {allowed:.1g} of what "
-            f"all sources make there is seen for certain, of several but for a chance of {missed:.1g}; "
+            f"frequencies and {len(watched.names)} nodes: a deviation of one transfer function by {allowed:.1g} of "
+            f"what all sources make there is seen for certain, of several but for a chance of {missed:.1g}; "
             f"{len(circuit.sources)} densities, one by one; variances of {len(chosen)} readouts "
             f"(integral off by {noise.variance_error:.1g})"
         )
@@ -272,7 +281,7 @@ def run(context: Context, count: int, stated: FloatArray) -> Level:
 
 
 def _ending(low: float, high: float, per_decade: int) -> Decades:
-    """A sweep that ends at one of its steps: ngspice's .ac stretches its steps to the last frequency, .noise does not."""
+    """A sweep that ends at one of its steps: ngspice's .ac stretches them to the last frequency, .noise does not."""
     steps = np.ceil(np.log10(high / low) * per_decade) / per_decade
     return Decades(low, float(low * 10.0**steps * (1.0 + 1e-9)), per_decade)
 
@@ -327,25 +336,28 @@ def _compared(
     assert context.deck is not None
     text, count = context.deck.text(), signs.shape[1]
     entries = _points(sweep) * len(watched.vectors)
-    each = max(1, min(int(_AT_ONCE / cost.sweep(_points(sweep))), _MOST_ENTRIES // (4 * entries), count))
+    each = min(int(_AT_ONCE / cost.sweep(_points(sweep))), _MOST_ENTRIES // (4 * entries), -(-count // PROCESSES))
+    parts = [np.arange(first, min(first + max(each, 1), count)) for first in range(0, count, max(each, 1))]
+
+    def swept(part: IntArray) -> list[dict[str, NDArray[Any]]]:
+        analyses = (AcTogether(context.elements, tuple(signs[:, j].tolist()), sweep, watched.vectors) for j in part)
+        return context.run(text, *analyses)
+
     worst = _Worst(-1.0, "", 0.0, 0)
     frequencies = np.zeros(0)
-    for first in range(0, count, each):
-        numbers = range(first, min(first + each, count))
-        analyses = [
-            AcTogether(context.elements, tuple(signs[:, j].tolist()), sweep, watched.vectors) for j in numbers
-        ]
-        found = context.run(text, *analyses)
-        frequencies = found[0]["frequency"]
-        measured = np.stack([np.stack([swept[name] for name in watched.vectors]) for swept in found], axis=2)
-        for k, expected in _expected(context.nodal, watched.rows, frequencies, signs[:, list(numbers)]):
-            error = np.abs(measured[:, k] - expected) / watched.scale[:, None]
-            error = np.where(np.isfinite(error), error, np.inf)
-            i, j = np.unravel_index(int(np.argmax(error)), error.shape)
-            if error[i, j] > worst.error:
-                worst = _Worst(float(error[i, j]), watched.names[int(i)], float(frequencies[k]), first + int(j) + 1)
-        if numbers[-1] + 1 < count:
-            context.progress(f"ac: {numbers[-1] + 1} of {count} sweeps")
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        for part, found in zip(parts, pool.map(swept, parts), strict=True):
+            frequencies = found[0]["frequency"]
+            measured = np.stack([np.stack([each[name] for name in watched.vectors]) for each in found], axis=2)
+            for k, expected in _expected(context.nodal, watched.rows, frequencies, signs[:, part]):
+                error = np.abs(measured[:, k] - expected) / watched.scale[:, None]
+                error = np.where(np.isfinite(error), error, np.inf)
+                i, j = np.unravel_index(int(np.argmax(error)), error.shape)
+                if error[i, j] > worst.error:
+                    name, combination = watched.names[int(i)], int(part[j]) + 1
+                    worst = _Worst(float(error[i, j]), name, float(frequencies[k]), combination)
+            if part[-1] + 1 < count:
+                context.progress(f"ac: {part[-1] + 1} of {count} sweeps")
     return worst, frequencies
 
 
@@ -398,14 +410,12 @@ def _noise(
     lines, sums = _summing(context, watched, weights)
     reference = context.elements[0]
     listening = [Noise((node,), reference, sparse, contributions=True) for node in sums]
-    integrated = [
-        Noise((context.vectors[k],), reference, whole, contributions=bool(silenced)) for k in chosen
-    ]
+    integrated = [Noise((context.vectors[k],), reference, whole, contributions=bool(silenced)) for k in chosen]
     found = context.run(context.deck.text(extra=lines), *listening)
     totals = context.run(context.deck.text(), *integrated)
 
     frequencies = found[0]["frequency"]
-    gains = _gains(nodal, frequencies, sp.csr_array(weights.T) @ watched.rows)
+    gains = power_gains(nodal, frequencies, sp.csr_array(weights.T) @ watched.rows)
     heard, stray = np.zeros_like(gains), 0.0
     for i, each in enumerate(found):
         for k, resistor in enumerate(context.resistors):
@@ -421,7 +431,7 @@ def _noise(
 
     target = context.any_law.voltage_covariance.diagonal()[chosen]
     frequencies = totals[0]["frequency"]
-    gains = _gains(nodal, frequencies, nodal.probes[chosen])
+    gains = power_gains(nodal, frequencies, nodal.probes[chosen])
     own = sweep_integral(frequencies, gains.sum(axis=2)) * UNIT_NOISE_DENSITY**2
     measured = np.array(
         [
@@ -462,15 +472,6 @@ def _summing(context: Context, watched: _Watched, weights: FloatArray) -> tuple[
     return tuple(lines), sums
 
 
-def _gains(nodal: Nodal, frequencies: FloatArray, rows: sp.csr_array) -> FloatArray:
-    """(f, r, m) power gains from every source to rows (r, N), by the transposed equations."""
-    listened = rows.toarray().T
-    gains = np.empty((len(frequencies), rows.shape[0], nodal.K.shape[1]))
-    for k, frequency in enumerate(frequencies.tolist()):
-        gains[k] = (np.abs(nodal.K.T @ nodal.at(frequency).solve_transposed(listened)) ** 2).T
-    return gains
-
-
 # --- what it sees ---------------------------------------------------------------------------------
 
 
@@ -489,8 +490,8 @@ def _detects(
         factor = nodal.at(frequency)
         x = factor.solve(nodal.K @ signs)
         right = [_moved(slope, 2j * np.pi * frequency, x, signs) for slope in slopes]
-        found = np.abs(watched.rows @ factor.solve(np.hstack([sources, *right]))) / watched.scale[:, None]
-        seen = found.max(axis=0)
+        found = np.asarray(watched.rows @ factor.solve(np.hstack([sources, *right])))
+        seen = (np.abs(found) / watched.scale[:, None]).max(axis=0)
         gains = np.maximum(gains, seen[: len(few)])
         moved = np.maximum(moved, seen[len(few) :].reshape(len(slopes), -1).max(axis=1, initial=0.0))
     source = smallest([circuit.sources[k].name for k in few], gains, allowed)

@@ -65,7 +65,7 @@ def _changes(context: Context, whole: float, allowed: float) -> dict[str, Any]:
     right = [slope.F @ nodal.rest + slope.s for slope in slopes]
     if not slopes or not np.isfinite(nodal.rest).all():
         return {}
-    moved = np.abs(nodal.probes @ nodal.at(0.0).solve(np.stack(right, axis=1))).max(axis=0)
+    moved = np.abs(np.asarray(nodal.probes @ nodal.at(0.0).solve(np.stack(right, axis=1)))).max(axis=0)
     return smallest([slope.name for slope in slopes], moved / whole, allowed)
 
 

@@ -15,8 +15,8 @@ from spu.base.constants import UNIT_NOISE_DENSITY
 from spu.base.errors import NgspiceFailed
 from spu.circuit.circuit import stamp_circuit
 from spu.crosscheck.context import Context, Sweep
-from spu.crosscheck.levels.kind import LevelKind, Way
 from spu.crosscheck.levels import combined
+from spu.crosscheck.levels.kind import LevelKind, Way
 from spu.crosscheck.levels.power import smallest_change
 from spu.crosscheck.levels.sweeps import AUDIBLE, BLURRED, COVARIANCE, DENSITY, POINTWISE, ROUNDINGS
 from spu.crosscheck.levels.sweeps import densities as densities_of

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,11 @@ _SET_PARENT_DEATH_SIGNAL = 1
 """Of Linux's prctl."""
 
 
+LONG = 3000
+"""Lines of a netlist from which on each analysis has the circuit made anew. ngspice orders the equations of a new one
+in a time that grows with their number, and those that it had ordered before in one that grows with the square, or
+worse: of 10,000 RC sections half a second against ten to a hundred."""
+
 CHANNELS = 12
 """Of one file source: ngspice's reader has a line buffer of 512 characters."""
 
@@ -70,6 +75,8 @@ class Ngspice(Simulator):
         found: list[dict[str, NDArray[Any]]] = []
         for part in _parts(analyses):
             steps = [translated(analysis, deck) for analysis in part]
+            if deck.count("\n") > LONG:
+                steps = [steps[0], *(replace(step, commands=("reset", *step.commands)) for step in steps[1:])]
             raw = run(deck, steps, time_limit=time_limit, folder=folder)
             found += [_named(analysis, vectors) for analysis, vectors in zip(part, raw, strict=True)]
         return found
@@ -336,10 +343,8 @@ def run(
         with np.load(result) as arrays:
             log = json.loads(str(arrays["log"]))
             found: list[dict[str, NDArray[Any]]] = [{} for _ in steps]
-            for key in arrays.files:
-                number, _, name = key.partition("/")
-                if name:
-                    found[int(number)][name] = arrays[key]
+            for key, names in log["names"].items():
+                found[int(key.partition("/")[0])].update(zip(names, arrays[key], strict=True))
     if not log["loaded"]:
         raise DeckError(f"ngspice does not take the deck: {_complaint(log['lines'])}")
     for number, (step, vectors) in enumerate(zip(steps, found, strict=True)):
