@@ -27,7 +27,7 @@ from spu.base.constants import UNIT_NOISE_DENSITY
 from spu.crosscheck.context import Context
 from spu.crosscheck.decks.taps import free_prefix
 from spu.crosscheck.levels.power import CHANGED, smallest
-from spu.crosscheck.levels.sweeps import BLURRED, COVARIANCE, DENSITY, POINTWISE, ROUNDINGS, densities
+from spu.crosscheck.levels.sweeps import AUDIBLE, BLURRED, COVARIANCE, DENSITY, POINTWISE, ROUNDINGS, densities
 from spu.crosscheck.nodal import Nodal, Slope, power_gains
 from spu.crosscheck.result import Level
 from spu.emulator.laws.timing import sweep_integral
@@ -221,6 +221,10 @@ def run(context: Context, count: int, stated: FloatArray) -> Level:
             f"{len(circuit.sources)} densities, one by one; variances of {len(chosen)} readouts "
             f"(integral off by {noise.variance_error:.1g})"
         )
+        if noise.others:
+            message += (
+                f"; some noise is made by other elements than the device's, alike in {LISTENED} sums of all nodes"
+            )
         if rounding > 0:
             verdict = "pass" if rounding <= BLURRED else "inconclusive"
             message += f"; in double precision nodal equations of this circuit are known to {rounding:.1g} only"
@@ -382,9 +386,13 @@ def _rounding(context: Context, watched: _Watched, frequencies: FloatArray, sign
 
 @dataclass(frozen=True)
 class _Noise:
-    """Densities, what no source explains, and variances; as level ``ac`` of small circuits has them."""
+    """Densities, what no source explains, and variances; as level ``ac`` of small circuits has them.
+
+    ``others``: whether some noise is made by other elements than the device's, alike in all sums of nodes.
+    """
 
     density_error: float
+    others: bool
     loudest: int
     ratio: float
     stray: float
@@ -416,7 +424,7 @@ def _noise(
 
     frequencies = found[0]["frequency"]
     gains = power_gains(nodal, frequencies, sp.csr_array(weights.T) @ watched.rows)
-    heard, stray = np.zeros_like(gains), 0.0
+    heard, stray, total_error = np.zeros_like(gains), 0.0, 0.0
     for i, each in enumerate(found):
         for k, resistor in enumerate(context.resistors):
             if resistor in each:
@@ -425,8 +433,16 @@ def _noise(
         power = float((meant * frequencies).sum())
         unexplained = float((np.abs(meant - heard[:, i].sum(axis=1)) * frequencies).sum())
         stray = max(stray, unexplained / power if power > 0 else 0.0)
+        total = gains[:, i, ~deaf].sum(axis=1) * UNIT_NOISE_DENSITY**2
+        size = np.maximum(total, AUDIBLE * total.max(initial=0.0))
+        total_error = max(total_error, float((np.abs(meant - total) / np.where(size > 0, size, 1.0)).max()))
     heard[:, :, deaf] = (stated * gains)[:, :, deaf]
     found_densities, errors = densities(gains, heard, rounding)
+    others = not max(errors[~deaf].max(initial=0.0), stray) <= DENSITY and total_error <= DENSITY
+    if others:
+        stray = 0.0
+        errors = np.where(deaf, errors, total_error)
+        found_densities = np.where(deaf, found_densities, UNIT_NOISE_DENSITY**2)
     loudest = int(np.argmax(errors))
 
     target = context.any_law.voltage_covariance.diagonal()[chosen]
@@ -449,6 +465,7 @@ def _noise(
     quadrature = float((np.abs(own - target) / size).max())
     return _Noise(
         float(errors[loudest]),
+        others,
         loudest,
         float(found_densities[loudest] / UNIT_NOISE_DENSITY**2),
         stray,
