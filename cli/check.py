@@ -78,7 +78,8 @@ def command(
       ideal    emulator against the exact answer (needs no ngspice)
       answer   the netlist, read as import does: law, modes and spectra at all frequencies
       op       operating point against the mean; of networks transfer curves
-      ac       every transfer function, source density, and the covariance they make
+      ac       every transfer function, source density, and the covariance they make; of hundreds of
+               sources by random-sign combinations of them, with the chance of missing something said
       replay   the same noise waveform through emulator and ngspice
       noise    ngspice's transient with noise of its own
 

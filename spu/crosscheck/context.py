@@ -66,6 +66,25 @@ class Sweep:
 
 
 @dataclass(frozen=True, eq=False)
+class Together:
+    """What level ``ac`` measured of all sources at once: some of it, of every node of the circuit.
+
+    Attributes
+    ----------
+    frequencies:
+        (f,) Hz.
+    signs:
+        (m, j) V of the unit sources.
+    nodes:
+        (f, n, j) V of the n nodes of the circuit.
+    """
+
+    frequencies: FloatArray
+    signs: FloatArray
+    nodes: NDArray[np.complex128]
+
+
+@dataclass(frozen=True, eq=False)
 class Curve:
     """A transfer curve: where the simulator's circuit comes to rest under a current into one cell.
 
@@ -214,6 +233,8 @@ class Context:
         What the reader should know besides.
     combinations:
         Of all sources that level ``ac`` sweeps at once; 0 for each source by itself, None for a rule.
+    together:
+        What level ``ac`` measured of all sources at once, where that is known of every node.
     nodes_seen:
         All that the simulator named at level ``op``, once it ran.
     """
@@ -249,6 +270,7 @@ class Context:
     changes: Changes | None = None
     notes: list[str] = field(default_factory=list)
     nodes_seen: frozenset[str] = frozenset()
+    together: Together | None = None
 
     @property
     def dynamics(self) -> Dynamics:

@@ -174,12 +174,13 @@ class Nodal:
         for place in np.unique(np.linspace(0, total - 1, min(most, total)).round().astype(int)).tolist():
             number = int(np.searchsorted(ends, place, side="right"))
             flat, rows = groups[number]
-            slope = self._slope(flat, int(rows[place - (ends[number] - counts[number])]))
+            slope = self.slope(flat, int(rows[place - (ends[number] - counts[number])]))
             if slope.there:
                 found.append(slope)
         return found
 
-    def _slope(self, flat: FlatElements, k: int) -> Slope:
+    def slope(self, flat: FlatElements, k: int) -> Slope:
+        """What a relative change of one element makes of the equations."""
         one = slice(k, k + 1)
 
         def stamped(factor: float) -> Stamps:

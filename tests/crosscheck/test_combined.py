@@ -213,6 +213,26 @@ def test_a_wrong_element_is_found(tmp_path, changed, part):
     assert part in level.message
 
 
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"r11": "r11 n10 n11 1400.05"}, "r11 of deck: 1400 expected, 1400.05 found"),
+        ({"c23": "c23 n23 0 1.2999e-9"}, "c23 of deck: 1.3e-09 expected, 1.2999e-09 found"),
+        ({"c7": ""}, "c7 of deck missing"),
+        ({"gspu_r4": ""}, "gain of noise source r5 missing"),
+        ({"gspu_r4": "gspu_r4 n5 n4 spu_noise4 0 {gain}"}, "gain of noise source r5: 1 expected, -1 found (sign)"),
+        ({"r9": "r9 n7 n9 1200"}, "No single change"),
+    ],
+)
+def test_the_element_is_named_where_currents_do_not_add_up(tmp_path, changed, says):
+    """Whatever the size: by the residual of what was measured in the circuit's own equations."""
+    file = chain(tmp_path / "a.cir")
+    gain = next(s.origin.gain for s in read_netlist(file).circuit.sources if s.name == "r5")
+    simulator = Tampered(**{key: line.format(gain=gain) for key, line in changed.items()})
+    found = check(file, levels=["ac"], combinations=4, simulator=simulator)
+    assert found.diagnosis is not None and found.diagnosis.lines[0].startswith(says)
+
+
 def test_noise_that_other_elements_make_alike_is_no_alarm(tmp_path):
     """A resistor as two side by side: neither is the device's, but their sum is, at every node."""
     file = chain(tmp_path / "a.cir")

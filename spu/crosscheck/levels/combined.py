@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from spu.base.arrays import ComplexArray, FloatArray, IntArray
 from spu.base.constants import UNIT_NOISE_DENSITY
-from spu.crosscheck.context import Context
+from spu.crosscheck.context import Context, Together
 from spu.crosscheck.decks.taps import free_prefix
 from spu.crosscheck.levels.power import CHANGED, smallest
 from spu.crosscheck.levels.sweeps import AUDIBLE, BLURRED, COVARIANCE, DENSITY, POINTWISE, ROUNDINGS, densities
@@ -353,6 +353,8 @@ def _compared(
         for part, found in zip(parts, pool.map(swept, parts), strict=True):
             frequencies = found[0]["frequency"]
             measured = np.stack([np.stack([each[name] for name in watched.vectors]) for each in found], axis=2)
+            if context.together is None:
+                context.together = _of_all_nodes(context, watched, frequencies, signs[:, part], measured)
             for k, expected in _expected(context.nodal, watched.rows, frequencies, signs[:, part]):
                 error = np.abs(measured[:, k] - expected) / watched.scale[:, None]
                 error = np.where(np.isfinite(error), error, np.inf)
@@ -363,6 +365,19 @@ def _compared(
             if part[-1] + 1 < count:
                 context.progress(f"ac: {part[-1] + 1} of {count} sweeps")
     return worst, frequencies
+
+
+def _of_all_nodes(
+    context: Context, watched: _Watched, frequencies: FloatArray, signs: FloatArray, measured: ComplexArray
+) -> Together | None:
+    """Of what was measured, (q, f, j), a few frequencies and combinations; None where nodes are missing."""
+    place = {vector: k for k, vector in enumerate(watched.vectors)}
+    if not all(vector in place for vector in context.node_vectors):
+        return None
+    nodes = [place[vector] for vector in context.node_vectors]
+    at = np.unique(np.linspace(0, len(frequencies) - 1, LOOKED).astype(int))
+    found = measured[nodes][:, at, :4]
+    return Together(frequencies[at], signs[:, :4], np.ascontiguousarray(found.transpose(1, 0, 2)))
 
 
 def _rounding(context: Context, watched: _Watched, frequencies: FloatArray, signs: FloatArray) -> float:
