@@ -52,7 +52,7 @@ netlists: $(VENV)/installed
 system:
 	@sh tools/system_packages.sh
 
-$(VENV)/installed: pyproject.toml tools/system_packages.sh
+$(VENV)/installed: pyproject.toml setup.py tools/system_packages.sh $(wildcard spu/base/kernels/c/*)
 	@sh tools/system_packages.sh
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install the system packages that are missing: ngspice (program and library) and Python's venv.
+# Install the system packages that are missing: ngspice (program and library), Python's venv, a C compiler.
 # Debian and Ubuntu; elsewhere it says what is needed and stops. Chromium, in which a few tests open
 # reports, is installed where apt has it; without it these tests are skipped.
 set -eu
@@ -13,6 +13,7 @@ if ! command -v python3 >/dev/null 2>&1; then
 elif ! python3 -c 'import ensurepip, venv' >/dev/null 2>&1; then
     missing="$missing python3-venv"
 fi
+command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
 browser=""
 command -v chromium >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || browser="chromium"
 [ -n "$missing$browser" ] || exit 0

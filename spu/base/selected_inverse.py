@@ -11,12 +11,12 @@ complete even where an entry happens to cancel. From the factors follow, with
   ``Z_ij = -sum_k Z_ik L_kj`` and ``Z_jj = 1/D_j - sum_k L_kj Z_kj``, sums over the rows k > j of column j;
 - ``P^T L^-T D^-1/2``, which turns independent normals into samples of covariance ``A^-1``.
 
-The kernels are compiled by Numba when first used (and kept on disk), so importing this module costs nothing.
+The loops: ``spu/base/kernels/c/sparse.c``.
 """
 
 from __future__ import annotations
 
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
 from spu.base.arrays import FloatArray, IntArray
+from spu.base.kernels.door import Kernel, floats, integers
 from spu.base.sparse import canonical, on_pattern, row_numbers
 
 __all__ = ["NotPositiveDefinite", "SparseCholesky", "selected_inverse"]
@@ -122,16 +123,18 @@ class SparseCholesky:
         block = (w.reshape(self.n, -1).T / np.sqrt(self.pivots)).T
         block = np.ascontiguousarray(block)
         indptr, rows, values = self._factor
-        _kernels()["back_substitute"](indptr, rows, values, block)
+        _back_substitute(indptr, rows, values, block)
         return block[self._place].reshape(w.shape)
 
     def selected_inverse(self) -> sp.csr_array:
         """Entries of ``A^-1`` on the pattern of A and on the diagonal, (n, n); exactly symmetric."""
         indptr, rows, values = self._factor
-        inverse, diagonal = _kernels()["takahashi"](indptr, rows, values, self.pivots)
+        inverse, diagonal = np.zeros(len(rows)), np.empty(self.n)
+        _takahashi(indptr, rows, values, self.pivots, np.empty(self.n, dtype=np.int64), inverse, diagonal)
         pattern = self.matrix  # its diagonal is stored, being positive
         i, j = self._place[row_numbers(pattern)], self._place[pattern.indices]
-        data = _kernels()["gather"](indptr, rows, inverse, diagonal, np.minimum(i, j), np.maximum(i, j))
+        data = np.empty(len(i))
+        _gather(indptr, rows, inverse, diagonal, np.minimum(i, j), np.maximum(i, j), data)
         return sp.csr_array((data, pattern.indices, pattern.indptr), shape=pattern.shape)
 
     @cached_property
@@ -142,11 +145,16 @@ class SparseCholesky:
         below = i > j
         # By rows: for each row of P A P^T, its columns left of the diagonal.
         lower = sp.csr_array((np.ones(int(below.sum())), (i[below], j[below])), shape=(n, n))
-        indptr, rows = _kernels()["structure"](lower.indptr.astype(np.int64), lower.indices.astype(np.int64))
+        given = lower.indptr.astype(np.int64), lower.indices.astype(np.int64)
+        indptr = np.empty(n + 1, dtype=np.int64)
+        parent, mark, fill = (np.empty(n, dtype=np.int64) for _ in range(3))
+        _count_structure(*given, indptr, parent, mark)
+        rows = np.empty(indptr[n], dtype=np.int64)
+        _fill_structure(*given, indptr, parent, mark, fill, rows)
         values = np.zeros(len(rows))
         factor = self._lu.L
-        _kernels()["scatter"](
-            factor.indptr.astype(np.int64), factor.indices.astype(np.int64), factor.data, indptr, rows, values
+        _scatter(
+            factor.indptr.astype(np.int64), factor.indices.astype(np.int64), factor.data, indptr, rows, mark, values
         )
         return indptr, rows, values
 
@@ -168,10 +176,58 @@ def selected_inverse(matrix: Any) -> sp.csr_array:
     return SparseCholesky(matrix).selected_inverse()
 
 
-@cache
-def _kernels() -> dict[str, Any]:
-    """The compiled loops, by name."""
-    from spu.base import selected_kernels as kernels
+# Of a factor L its columns' starts, its rows in rising order within each column, and its values.
+_FACTOR: dict[str, Any] = {"indptr": integers("n+1"), "rows": integers("entries"), "values": floats("entries")}
 
-    names = ("back_substitute", "gather", "scatter", "structure", "takahashi")
-    return {name: getattr(kernels, name) for name in names}
+_count_structure = Kernel(
+    "count_structure",
+    indptr=integers("n+1"),
+    indices=integers("entries"),
+    starts=integers("n+1", written=True),
+    parent=integers("n", written=True),
+    mark=integers("n", written=True),
+)
+
+_fill_structure = Kernel(
+    "fill_structure",
+    indptr=integers("n+1"),
+    indices=integers("entries"),
+    starts=integers("n+1"),
+    parent=integers("n"),
+    mark=integers("n", written=True),
+    fill=integers("n", written=True),
+    rows=integers("found", written=True),
+)
+
+_scatter = Kernel(
+    "scatter",
+    from_indptr=integers("n+1"),
+    from_rows=integers("given"),
+    from_values=floats("given"),
+    indptr=integers("n+1"),
+    rows=integers("entries"),
+    place=integers("n", written=True),
+    values=floats("entries", written=True),
+)
+
+_back_substitute = Kernel("back_substitute", **_FACTOR, block=floats("n", "k", written=True))
+
+_takahashi = Kernel(
+    "takahashi",
+    **_FACTOR,
+    pivots=floats("n"),
+    place=integers("n", written=True),
+    inverse=floats("entries", written=True),
+    diagonal=floats("n", written=True),
+)
+
+_gather = Kernel(
+    "gather",
+    indptr=integers("n+1"),
+    rows=integers("entries"),
+    inverse=floats("entries"),
+    diagonal=floats("n"),
+    column=integers("wanted"),
+    row=integers("wanted"),
+    found=floats("wanted", written=True),
+)

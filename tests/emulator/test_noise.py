@@ -18,19 +18,21 @@ from helpers import near
 from scipy import special, stats
 
 from spu.emulator.runs import noise
-from spu.emulator.runs.noise import BLOCK, REPLAY, SAMPLES, WIDTH, fill_normals, key_of, normals, philox4x32
+from spu.emulator.runs.noise import BLOCK, REPLAY, SAMPLES, fill_normals, key_of, normals, philox4x32
 
 RATE = 1e-10
 SIGMAS = 8.0
 MASK = 2**32 - 1
 
+WIDTH = 256
+"""Columns whose bits are drawn at once."""
+
 
 def filled(key, steps, trajectories, rows: int, first_block: int = 0) -> np.ndarray:
     """`fill_normals` with everything it needs; starts from NaN, so that what is left out shows."""
     out = np.full((rows, len(steps)), np.nan)
-    words = np.empty((2, WIDTH), dtype=np.uint64)
     columns = np.asarray(steps, dtype=np.uint64), np.asarray(trajectories, dtype=np.uint64)
-    fill_normals(out, np.uint64(first_block), key, *columns, words)
+    fill_normals(out, np.uint64(first_block), key, *columns)
     return out
 
 
@@ -50,7 +52,8 @@ def philox_by_hand(counter, key) -> tuple[int, int, int, int]:
 
 
 def philox(counter, key) -> tuple[int, ...]:
-    found = philox4x32(np.array(counter, dtype=np.uint64), np.array(key, dtype=np.uint64))
+    found = np.zeros(4, dtype=np.uint64)
+    philox4x32(np.array(counter, dtype=np.uint64), np.array(key, dtype=np.uint64), found)
     return tuple(int(word) for word in found)
 
 
@@ -103,7 +106,7 @@ def box_muller_by_hand(word: int) -> tuple[float, float]:
 def box_muller(words) -> np.ndarray:
     words = np.asarray(words, dtype=np.uint64)
     out = np.full((2, len(words)), np.nan)
-    noise._normal_pairs(words, out[0], out[1])
+    noise.normal_pairs(words, out[0], out[1])
     return out
 
 
@@ -215,8 +218,7 @@ def test_bits_do_not_depend_on_the_batch(n):
     assert np.array_equal(part, whole[3 * BLOCK : 5 * BLOCK, some])
     # The same into rows of a larger array, as kernels pass them.
     out = np.full((3 * BLOCK, n), np.nan)
-    words = np.empty((2, WIDTH), dtype=np.uint64)
-    fill_normals(out[BLOCK : 2 * BLOCK], np.uint64(2), key, steps[some], trajectories[some], words)
+    fill_normals(out[BLOCK : 2 * BLOCK], np.uint64(2), key, steps[some], trajectories[some])
     assert np.array_equal(out[BLOCK : 2 * BLOCK], whole[2 * BLOCK : 3 * BLOCK, some])
     assert np.isnan(out[:BLOCK]).all() and np.isnan(out[2 * BLOCK :]).all()
 
@@ -227,9 +229,9 @@ def test_bits_do_not_depend_on_the_batch(n):
 def streamed(seed: int, rows: int, columns: int, blocks: int):
     """``blocks`` arrays (rows, columns) of one trajectory, one set of components after another."""
     steps, trajectories = np.arange(columns, dtype=np.uint64), np.zeros(columns, dtype=np.uint64)
-    out, words = np.empty((rows, columns)), np.empty((2, WIDTH), dtype=np.uint64)
+    out = np.empty((rows, columns))
     for block in range(blocks):
-        fill_normals(out, np.uint64(block * (rows // BLOCK)), key_of(seed), steps, trajectories, words)
+        fill_normals(out, np.uint64(block * (rows // BLOCK)), key_of(seed), steps, trajectories)
         yield out
 
 

@@ -189,12 +189,12 @@ def test_kernels_against_numpy(name, trajectories, steps, lags, every, monkeypat
 def test_chunks_are_cut_as_the_tests_think():
     """The sizes above do cut runs into several tiles and chunks, the last of them partial."""
     assert [tile_width(n) for n in (1, 33, 600, 1024, 10_000)] == [32, 32, 32, 64, 128]
-    for name, steps, expected in (("modal RLC", 40, 16), ("dense RLC", 600, 32)):
+    for name, steps in (("modal RLC", 40), ("dense RLC", 600)):
         _, how = method_of(name)
         tiles, lengths, chunk = run_module._tiles(how, 70, steps, 2, 1, how.observed)
-        assert [tile.state.shape[1] for tile in tiles] == [32, 32] + 6 * [1]
-        assert lengths == 8 * [steps]
-        assert chunk == expected and steps % chunk
+        assert [tile.width for tile in tiles] == [32, 32, 6]
+        assert lengths == 3 * [steps]
+        assert chunk == 32 and steps % chunk
 
 
 def test_no_observation_steps_on():
@@ -256,15 +256,15 @@ def test_bits_of_simulate_do_not_depend_on_threads():
 
 @pytest.mark.parametrize("name", DEVICES)
 def test_a_trajectory_does_not_depend_on_its_neighbours(name):
-    """Other widths add products in other orders: equal to rounding, that is."""
+    """Bit by bit; what is lifted from modes to probes goes through BLAS, and is equal to rounding."""
     _, how = method_of(name, 0.05)
     many = run(how, trajectories=300, steps=100, seed=6, every=1).kept
-    scale = np.abs(many).max()
+    scale = np.abs(many).max() if how.lift is not None else 0.0
     for count in (1, 5, 40):
         few = run(how, trajectories=count, steps=100, seed=6, every=1).kept
-        assert np.abs(few - many[:count]).max() < 1e-12 * scale
+        assert np.abs(few - many[:count]).max() <= 1e-12 * scale
     longer = run(how, trajectories=5, steps=1000, seed=6, every=1).kept
-    assert np.abs(longer[:, :100] - many[:5]).max() < 1e-12 * scale
+    assert np.abs(longer[:, :100] - many[:5]).max() <= 1e-12 * scale
     assert len(np.unique(many)) == many.size  # and no two trajectories are alike
 
 

@@ -3,7 +3,7 @@
 Between samples the waveform is held or a straight line. First-order equations take classical
 Runge-Kutta steps of order 4. Inertial ones, whose velocities may relax far faster than anything
 moves, take exponential midpoint steps: exact for a constant force, of order 2 in the time in which
-the force changes.
+the force changes. The loops: ``spu/base/kernels/c/response.c``.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from spu.base.arrays import FloatArray
-from spu.base.compiled import compiled, declare, floats, inner
 from spu.base.constants import UNIT_NOISE_DENSITY
+from spu.base.kernels.door import Kernel, declare, floats
 from spu.emulator.equations.langevin import Langevin
 from spu.emulator.laws.rest import stable_step
 
@@ -33,77 +33,35 @@ class _Force(NamedTuple):
 
 declare(_Force, stiffness=floats("n", "n"), quadratic=floats("n"), cubic=floats("n"), field=floats("n"))
 
-
-@inner
-def _force(law, x, drive, into):  # type: ignore[no-untyped-def]
-    stiffness, quadratic, cubic, field = law
-    for i in range(len(x)):
-        total = field[i] + drive[i] - (quadratic[i] + cubic[i] * x[i]) * x[i] * x[i]
-        for j in range(len(x)):
-            total -= stiffness[i, j] * x[j]
-        into[i] = total
-
-
-@compiled(
-    mobility=floats("n"), waveform=floats("k", "n"), x=floats("n", written=True), path=floats("k", "n", written=True)
+_first_order = Kernel(
+    "respond_first_order",
+    law=_Force,
+    mobility=floats("n"),
+    waveform=floats("k", "n"),
+    hold=int,
+    h=float,
+    substeps=int,
+    x=floats("n", written=True),
+    path=floats("k", "n", written=True),
+    room=floats(6, "n", written=True),
 )
-def _first_order(law, mobility, waveform, hold, h, substeps, x, path):  # type: ignore[no-untyped-def]
-    n = len(x)
-    k1, k2, k3, k4 = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
-    drive, y = np.empty(n), np.empty(n)
-    for step in range(len(path) - 1):
-        before, after = waveform[step], waveform[step if hold else step + 1]
-        for part in range(substeps):
-            at = part / substeps
-            middle, end = (part + 0.5) / substeps, (part + 1) / substeps
-            for i in range(n):
-                drive[i] = before[i] + at * (after[i] - before[i])
-            _force(law, x, drive, k1)
-            for i in range(n):
-                drive[i] = before[i] + middle * (after[i] - before[i])
-                y[i] = x[i] + 0.5 * h * mobility[i] * k1[i]
-            _force(law, y, drive, k2)
-            for i in range(n):
-                y[i] = x[i] + 0.5 * h * mobility[i] * k2[i]
-            _force(law, y, drive, k3)
-            for i in range(n):
-                drive[i] = before[i] + end * (after[i] - before[i])
-                y[i] = x[i] + h * mobility[i] * k3[i]
-            _force(law, y, drive, k4)
-            for i in range(n):
-                x[i] += h * mobility[i] / 6 * (k1[i] + 2 * k2[i] + 2 * k3[i] + k4[i])
-        path[step + 1] = x
 
-
-@compiled(
+_inertial = Kernel(
+    "respond_inertial",
+    law=_Force,
     rate=floats("n"),
     mass=floats("n"),
+    half=floats("n"),
+    full=floats("n"),
     waveform=floats("k", "n"),
+    hold=int,
+    h=float,
+    substeps=int,
     x=floats("n", written=True),
     w=floats("n", written=True),
     path=floats("k", "n", written=True),
+    room=floats(3, "n", written=True),
 )
-def _inertial(law, rate, mass, waveform, hold, h, substeps, x, w, path):  # type: ignore[no-untyped-def]
-    n = len(x)
-    force, drive, y = np.empty(n), np.empty(n), np.empty(n)
-    half, full = np.exp(-rate * h / 2), np.exp(-rate * h)
-    for step in range(len(path) - 1):
-        before, after = waveform[step], waveform[step if hold else step + 1]
-        for part in range(substeps):
-            middle = (part + 0.5) / substeps
-            for i in range(n):
-                drive[i] = before[i] + (part + 0.25) / substeps * (after[i] - before[i])
-            _force(law, x, drive, force)
-            for i in range(n):
-                goal = force[i] / (mass[i] * rate[i])
-                y[i] = x[i] + goal * h / 2 + (w[i] - goal) * (1 - half[i]) / rate[i]
-                drive[i] = before[i] + middle * (after[i] - before[i])
-            _force(law, y, drive, force)
-            for i in range(n):
-                goal = force[i] / (mass[i] * rate[i])
-                x[i] += goal * h + (w[i] - goal) * (1 - full[i]) / rate[i]
-                w[i] = goal + (w[i] - goal) * full[i]
-        path[step + 1] = x
 
 
 def respond(
@@ -154,10 +112,10 @@ def respond(
     law = _Force(*(np.ascontiguousarray(each) for each in forces))
     h = interval / substeps
     if equation.mass is None:
-        _first_order(law, np.ascontiguousarray(equation.mobility), drive, hold, h, substeps, x, path)
+        mobility = np.ascontiguousarray(equation.mobility)
+        _first_order(law, mobility, drive, hold, h, substeps, x, path, np.empty((6, len(x))))
     else:
-        rate = 1 / (equation.mobility * equation.mass)
-        _inertial(
-            law, rate, np.ascontiguousarray(equation.mass), drive, hold, h, substeps, x, np.zeros(equation.n), path
-        )
+        rate, mass = 1 / (equation.mobility * equation.mass), np.ascontiguousarray(equation.mass)
+        kept = np.exp(-rate * h / 2), np.exp(-rate * h)
+        _inertial(law, rate, mass, *kept, drive, hold, h, substeps, x, np.zeros_like(x), path, np.empty((3, len(x))))
     return path

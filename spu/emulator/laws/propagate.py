@@ -81,6 +81,9 @@ _BAND = 1e-8
 def factor(covariance: FloatArray) -> FloatArray:
     """A factor ``L`` with ``L L^T`` equal to a positive semidefinite matrix that may be singular, or graded.
 
+    It is lower triangular (trapezoidal where singular), with a positive diagonal: half of it is zero, and as no other
+    factor is like that, every processor finds the same one, to rounding.
+
     Eigenvalues below rounding (n eps of the largest) are zero: they would be noise made of rounding errors. States
     that are quieter than the loudest by more than `_BAND` come after the others, on a scale of their own: what they
     share with these, by regression on them, and what is left. So one whose variance is below the rounding of
@@ -99,7 +102,7 @@ def factor(covariance: FloatArray) -> FloatArray:
     root[loud] = vectors * values
     quiet = ~loud & (size > 0)
     if not quiet.any():
-        return root
+        return _triangular(root)
     shared = covariance[np.ix_(quiet, loud)] @ (vectors / values)
     # No more than there is of them.
     share = np.sqrt((shared**2).sum(axis=1)) / size[quiet]
@@ -108,7 +111,15 @@ def factor(covariance: FloatArray) -> FloatArray:
     rest = factor(covariance[np.ix_(quiet, quiet)] - shared @ shared.T)
     more = np.zeros((len(covariance), rest.shape[1]))
     more[quiet] = rest
-    return np.hstack([root, more])
+    return _triangular(np.hstack([root, more]))
+
+
+def _triangular(root: FloatArray) -> FloatArray:
+    """The triangular factor of what ``root`` (n, r) is a factor of: each row turned, so to its own rounding."""
+    (upper,) = la.qr(root.T, mode="r", check_finite=False)
+    upper = upper[: root.shape[1]]
+    signs = np.where(np.diag(upper) < 0, -1.0, 1.0)
+    return np.ascontiguousarray(upper.T[:, : len(signs)] * signs)
 
 
 def input_response(dense: DenseSDE, interval: float) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from spu.base.arrays import FloatArray, IntArray
 from spu.base.compiled import compiled, declare, floats, inner, integers, words
-from spu.emulator.runs.kernels import LANES, multiply
-from spu.emulator.runs.noise import BLOCK, WIDTH, fill_normals
+from spu.emulator.runs.numba_noise import BLOCK, WIDTH, fill_normals
+from spu.emulator.runs.numba_products import LANES, multiply
 
 WordArray = NDArray[np.uint64]
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from spu.base.arrays import FloatArray
 from spu.base.errors import InternalError
 from spu.emulator.runs import langevin_kernels as kernels
-from spu.emulator.runs.kernels import LANES
-from spu.emulator.runs.noise import BLOCK, WIDTH, fill_normals
+from spu.emulator.runs.numba_noise import BLOCK, WIDTH, fill_normals
+from spu.emulator.runs.numba_products import LANES
 
 WordArray = NDArray[np.uint64]
 

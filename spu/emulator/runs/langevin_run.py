@@ -33,9 +33,9 @@ from spu.base.arrays import FloatArray, IntArray
 from spu.base.errors import UsageError
 from spu.emulator.equations.langevin import Langevin
 from spu.emulator.runs import langevin_kernels as kernels
-from spu.emulator.runs.kernels import LANES, blas_addresses
 from spu.emulator.runs.langevin_plain import Span
 from spu.emulator.runs.noise import SAMPLES, key_of
+from spu.emulator.runs.numba_products import LANES, blas_addresses
 from spu.emulator.runs.run import available_threads, parallel
 
 SCHEMES = {

@@ -18,7 +18,7 @@ from spu.base.arrays import FloatArray
 from spu.base.sparse import row_numbers, with_data
 from spu.emulator.laws.large import Midpoint, SparseStationary
 from spu.emulator.laws.sparse_kernels import count_pairs
-from spu.emulator.runs.noise import BLOCK, SAMPLES, WIDTH, fill_normals, key_of
+from spu.emulator.runs.noise import BLOCK, SAMPLES, fill_normals, key_of
 from spu.emulator.runs.run import available_threads, parallel, rounds
 
 _TILE = 16
@@ -186,8 +186,7 @@ def _multiples(first: int, length: int, every: int) -> int:
 def _normals(rows: int, key: NDArray[np.uint64], steps: NDArray[np.int64], who: NDArray[np.int64]) -> FloatArray:
     """Normals (rows, k) of the steps (k,) of trajectories (k,)."""
     out = np.empty((-(-rows // BLOCK) * BLOCK, len(steps)))
-    words = np.empty((2, WIDTH), dtype=np.uint64)
-    fill_normals(out, np.uint64(0), key, steps.astype(np.uint64), who.astype(np.uint64), words)
+    fill_normals(out, np.uint64(0), key, steps.astype(np.uint64), who.astype(np.uint64))
     return out[:rows]
 
 

@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from spu.base.arrays import FloatArray
+from spu.base.kernels.products import resident
 from spu.emulator.laws.modes import Modes
 from spu.emulator.laws.propagate import Step, exact_step, factor, step_law
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.runs import kernels
-from spu.emulator.runs.kernels import LANES, DenseStep, ModalStep, Tile
+from spu.emulator.runs.kernels import DenseStep, ModalStep, Tile
 from spu.emulator.runs.noise import BLOCK, key_of
 
 _ROUND = 0.1
@@ -85,8 +86,8 @@ def dense_method(law: Stationary, interval: float) -> Method:
 def method_of_steps(start: FloatArray, step: Step, observe: FloatArray, why: str = "") -> Method:
     """Exact propagation by a given step (n states), from a start with the factor (n, k), seen by (p, n)."""
     n, seen = len(start), np.ascontiguousarray(observe)
-    first = DenseStep(np.ascontiguousarray(start), seen, 0)
-    every = DenseStep(np.ascontiguousarray(np.hstack([step.transition, step.factor])), seen, n)
+    first = DenseStep(start, seen, 0)
+    every = DenseStep(np.hstack([step.transition, step.factor]), seen, n)
     return Method(
         "dense", why, first, every, rows=n, drawn=max(start.shape[1], step.factor.shape[1]), observed=len(seen)
     )
@@ -207,7 +208,7 @@ class Sums:
 
 def tile_width(trajectories: int) -> int:
     """Trajectories of a tile: enough for efficient products, few enough that threads share the work."""
-    return max(32, min(128, trajectories // 16 // LANES * LANES))
+    return max(32, min(128, trajectories // 16 // 8 * 8))
 
 
 def run(
@@ -249,13 +250,12 @@ def run(
     observed = method.observed if count else 0
     tiles, lengths, chunk = _tiles(method, trajectories, steps, lags, every, observed)
     threads = min(len(tiles), threads or available_threads())
-    blas, key = kernels.blas_addresses(), key_of(seed)
-    start, step = ([kernels.drive.bind(blas, tile, law, key) for tile in tiles] for law in (method.start, method.step))
-    wanted = sum(tile.state.shape[1] * length for tile, length in zip(tiles, lengths, strict=True))
+    start, step = (_drivers(tiles, law, key_of(seed)) for law in (method.start, method.step))
+    wanted = sum(tile.width * length for tile, length in zip(tiles, lengths, strict=True))
     done = 0
     with parallel(threads) as each:
 
-        def advance(drive: list[Callable[..., None]], until: int) -> None:
+        def advance(drive: list[_Drive], until: int) -> None:
             def one(number: int) -> None:
                 many = min(until, lengths[number]) - done
                 if many > 0:
@@ -273,13 +273,26 @@ def run(
     return _gather(method, tiles, lengths, done, lags, every, observed)
 
 
+_Drive = Callable[[int, int, int], None]
+"""Takes a tile from a first step so many steps further, keeping every so-manieth."""
+
+
+def _drivers(tiles: list[Tile], law: DenseStep | ModalStep, key: NDArray[np.uint64]) -> list[_Drive]:
+    if isinstance(law, ModalStep):
+        return [kernels.drive_modal.bind(tile, law, key) for tile in tiles]
+    step, cache = kernels.packed(law), resident("double")
+
+    def of(tile: Tile) -> _Drive:
+        drive = kernels.drive_dense["double"].bind(tile, step, key)
+        return lambda first, steps, every: drive(first, steps, every, cache)
+
+    return [of(tile) for tile in tiles]
+
+
 def _tiles(
     method: Method, trajectories: int, steps: int, lags: int, every: int, observed: int
 ) -> tuple[list[Tile], list[int], int]:
-    """Tiles, the readouts that each of their trajectories is to take, and the steps of a chunk.
-
-    Widths are multiples of `LANES`, or one: of trajectories that are left over each is a tile of its own.
-    """
+    """Tiles, the readouts that each of their trajectories is to take, and the steps of a chunk."""
     shares: list[tuple[tuple[int, int, int, int, int], int, int]] = []  # address, width, length
     if method.name == "independent":
         # Draw number k * width + b of its tile is column b of step k.
@@ -292,21 +305,18 @@ def _tiles(
             shares.append(((steps - steps % width, 0, 1, 1, 0), 1, steps % width))
     else:
         width = tile_width(trajectories)
-        whole = trajectories // LANES * LANES
-        shares += [((0, first, 1, 0, 1), min(width, whole - first), steps) for first in range(0, whole, width)]
-        shares += [((0, first, 1, 0, 1), 1, steps) for first in range(whole, trajectories)]
+        shares += [
+            ((0, first, 1, 0, 1), min(width, trajectories - first), steps) for first in range(0, trajectories, width)
+        ]
     modal = isinstance(method.step, ModalStep)
-    # A pair of modes goes through a chunk in the nearest cache; else a chunk is what is counted at once.
-    columns = 512 if modal else 1024
     # The same for all tiles, so that rounds end where chunks do.
-    chunk = max(1, min(columns // shares[0][1], max(length for _, _, length in shares)))
-    noise = -(-method.drawn // BLOCK) * BLOCK
+    chunk = max(1, min(1024 // shares[0][1], max(length for _, _, length in shares)))
+    noise = 0 if modal else -(-method.drawn // BLOCK) * BLOCK
     tiles = [
         kernels.new_tile(
             address,
-            state=method.rows if modal else method.rows + noise,
-            drawn=0 if modal else noise,
-            path=(BLOCK, chunk * width) if modal else (method.rows, width),
+            rows=method.rows + noise,
+            drawn=noise,
             observed=observed,
             width=width,
             chunk=chunk,
@@ -370,7 +380,7 @@ def parallel(threads: int) -> Iterator[Callable[[Callable[[int], None], range], 
 
 
 def _so_far(tiles: list[Tile], lengths: list[int], done: int) -> int:
-    return sum(tile.state.shape[1] * min(done, length) for tile, length in zip(tiles, lengths, strict=True))
+    return sum(tile.width * min(done, length) for tile, length in zip(tiles, lengths, strict=True))
 
 
 def _gather(
@@ -382,23 +392,22 @@ def _gather(
     for tile in tiles:
         total += tile.total
         products += tile.products
-    # dsyrk leaves one triangle alone.
+    # The loops leave one triangle alone.
     products[0] = np.tril(products[0]) + np.tril(products[0], -1).T
     pairs = np.array(
         [
-            sum(tile.state.shape[1] * max(0, many - lag) for tile, many in zip(tiles, taken, strict=True))
+            sum(tile.width * max(0, many - lag) for tile, many in zip(tiles, taken, strict=True))
             for lag in range(lags + 1)
         ]
     )
     kept = np.empty((0, 0, observed))
     if every:
         shapes = [
-            _kept(tile.address.tolist(), tile.state.shape[1], many, every)
-            for tile, many in zip(tiles, taken, strict=True)
+            _kept(tile.address.tolist(), tile.width, many, every) for tile, many in zip(tiles, taken, strict=True)
         ]
         parts = [tile.kept[:, : shape[1]] for tile, shape in zip(tiles, shapes, strict=True)]
         kept = np.concatenate(parts, axis=1 if method.name == "independent" else 0)  # one row of draws, or many
-    ends = np.concatenate([tile.state[: method.rows] for tile, many in zip(tiles, taken, strict=True) if many], axis=1)
+    ends = np.concatenate([tile.states(method.rows) for tile, many in zip(tiles, taken, strict=True) if many], axis=1)
     counted = total, products
     if method.lift is not None and observed:
         lift = method.lift
