@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import spu
 from spu.base.errors import UsageError
+from spu.base.factor import Factor
 from spu.cli import cli
 from spu.crosscheck import check
 from spu.crosscheck.context import Context
@@ -129,8 +130,6 @@ def test_slopes_are_what_changed_elements_do(tmp_path):
 
 def test_pivots_by_size_where_those_on_the_diagonal_vanish():
     """Voltage sources in a loop of elements without capacitance."""
-    from spu.crosscheck.nodal import Factor
-
     rng = np.random.default_rng(0)
     matrix = rng.normal(size=(40, 40)) * (rng.random((40, 40)) < 0.2)
     np.fill_diagonal(matrix, 0.0)

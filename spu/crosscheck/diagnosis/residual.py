@@ -13,10 +13,11 @@ import numpy as np
 import scipy.sparse as sp
 
 from spu.base.arrays import ComplexArray, FloatArray, IntArray
+from spu.base.factor import Factor
 from spu.circuit.elements import Resistor
 from spu.crosscheck.context import Context, Together
 from spu.crosscheck.diagnosis.ranking import ranked
-from spu.crosscheck.nodal import Factor, Nodal
+from spu.crosscheck.nodal import Nodal
 from spu.crosscheck.result import SHOWN, Diagnosis, Explanation
 
 ROUNDING = 1e-9
