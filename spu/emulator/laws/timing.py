@@ -11,7 +11,6 @@ from spu.base.arrays import FloatArray, IntArray
 from spu.base.choice import TOLERANCE
 from spu.base.factor import Factor
 from spu.emulator.equations.langevin import Langevin
-from spu.emulator.equations.linear import StochasticODE
 from spu.emulator.laws.large import SparseStationary
 from spu.emulator.laws.law import Law
 from spu.emulator.laws.rest import slowest_motion, stable_step, typical_states
@@ -79,13 +78,14 @@ def _power(law: Law, frequencies: FloatArray) -> FloatArray:
     if law.modes is not None:
         return law.modes.spectrum(frequencies) @ (law.modes.probes[chosen] ** 2).T
     if law.sde.E.nnz + law.sde.F.nnz <= SPARSE * law.sde.E.shape[0]:
-        return _power_by_factors(law.sde, frequencies, chosen)
+        return _power_by_factors(law, frequencies, chosen)
     few = Stationary(replace(law.sde, H=law.sde.H[chosen], D=law.sde.D[chosen], y0=law.sde.y0[chosen]))
     return (np.abs(few.transfer(frequencies)) ** 2).sum(axis=2)
 
 
-def _power_by_factors(sde: StochasticODE, frequencies: FloatArray, chosen: IntArray) -> FloatArray:
+def _power_by_factors(law: Law, frequencies: FloatArray, chosen: IntArray) -> FloatArray:
     """(k, p) power spectra of some probes up to a factor, frequency by frequency; white noise of theirs is left out."""
+    sde = law.sde
     rows, found = sde.H[chosen].toarray().T, np.empty((len(frequencies), len(chosen)))
     for k, frequency in enumerate(frequencies.tolist()):
         heard = Factor(sp.csr_array(2j * np.pi * frequency * sde.E - sde.F)).solve_transposed(rows)
