@@ -16,8 +16,8 @@ from spu.emulator.laws.law import Law
 from spu.emulator.laws.rest import slowest_motion, stable_step, typical_states
 from spu.emulator.laws.stationary import EXTENDED, Stationary
 
-SPARSE = 30
-"""Entries of E and F, for each state, up to which spectra follow from sparse factors."""
+MANY, SPARSE = 1000, 30
+"""States from which on, and entries of E and F for each of them up to which, spectra may follow from sparse factors."""
 
 TRANSIENT_SAMPLES = 8192
 """Noise samples in the transient run of a check."""
@@ -75,12 +75,21 @@ def _power(law: Law, frequencies: FloatArray) -> FloatArray:
     if law.sde.E.shape[0] <= EXTENDED:
         return (np.abs(law.transfer(frequencies)) ** 2).sum(axis=2)
     chosen = np.unique(np.linspace(0, len(law.sde.probes) - 1, 32).astype(int))
+    if _sparse(law, len(frequencies)):
+        return _power_by_factors(law, frequencies, chosen)
     if law.modes is not None:
         return law.modes.spectrum(frequencies) @ (law.modes.probes[chosen] ** 2).T
-    if law.sde.E.nnz + law.sde.F.nnz <= SPARSE * law.sde.E.shape[0]:
-        return _power_by_factors(law, frequencies, chosen)
     few = Stationary(replace(law.sde, H=law.sde.H[chosen], D=law.sde.D[chosen], y0=law.sde.y0[chosen]))
     return (np.abs(few.transfer(frequencies)) ** 2).sum(axis=2)
+
+
+def _sparse(law: Law, frequencies: int) -> bool:
+    """Whether factors at each frequency cost less than all modes."""
+    sde, n = law.sde, law.sde.E.shape[0]
+    if n <= MANY or sde.E.nnz + sde.F.nnz > SPARSE * n:
+        return False
+    rate = float(np.abs(sde.F.diagonal()).max(initial=0.0) / np.abs(sde.E.diagonal()).max(initial=0.0))
+    return 4.0 * frequencies * Factor(sp.csr_array(1j * (rate or 1.0) * sde.E - sde.F)).operations < float(n) ** 3
 
 
 def _power_by_factors(law: Law, frequencies: FloatArray, chosen: IntArray) -> FloatArray:
