@@ -27,20 +27,20 @@ class Factor:
     """
 
     def __init__(self, matrix: sp.csr_array) -> None:
-        self.matrix = sp.csr_array(matrix)
-        self._turned = sp.csr_array(self.matrix.T)
-        size = _largest(abs(self.matrix), 1)
-        self._rows = 1.0 / np.where(size > 0, size, 1.0)
-        size = _largest(sp.diags_array(self._rows) @ abs(self.matrix), 0)
-        self._columns = 1.0 / np.where(size > 0, size, 1.0)
-        scaled = sp.csc_array(sp.diags_array(self._rows) @ self.matrix @ sp.diags_array(self._columns))
+        self.matrix = sp.csc_array(matrix)
+        rows, starts = self.matrix.indices, self.matrix.indptr
+        columns = np.repeat(np.arange(self.matrix.shape[1]), np.diff(starts))
+        self._rows = _inverse_of_largest(rows, np.abs(self.matrix.data), self.matrix.shape[0])
+        data = self.matrix.data * self._rows[rows]
+        self._columns = _inverse_of_largest(columns, np.abs(data), self.matrix.shape[1])
+        scaled = sp.csc_array((data * self._columns[columns], rows, starts), shape=self.matrix.shape)
         try:
             symmetric = {"SymmetricMode": True}
             self._lu: Any = splu(scaled, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=1e-3, options=symmetric)
             probe = np.cos(np.arange(scaled.shape[0], dtype=np.float64) ** 2).astype(scaled.dtype)
             found = self._lu.solve(probe)
-            terms = abs(scaled) @ np.abs(found) + np.abs(probe)
-            good = bool((np.abs(scaled @ found - probe) <= BACKWARD * terms.max()).all())
+            most = 1.0 + float(np.abs(found).max())  # no entry of the matrix is more than one
+            good = bool((np.abs(scaled @ found - probe) <= BACKWARD * most).all())
         except RuntimeError:  # small pivots beside a zero one
             good = False
         if not good:
@@ -62,7 +62,7 @@ class Factor:
         """Solve with the transposed matrix for columns (N, k)."""
         given = np.asarray(right, dtype=self.matrix.dtype)
         found = self._once_transposed(given)
-        return found + self._once_transposed(given - self._turned @ found)
+        return found + self._once_transposed(given - self.matrix.T @ found)
 
     def _once(self, right: ComplexArray) -> ComplexArray:
         return np.asarray(self._columns[:, None] * self._lu.solve(self._rows[:, None] * right))
@@ -71,5 +71,8 @@ class Factor:
         return np.asarray(self._rows[:, None] * self._lu.solve(self._columns[:, None] * right, "T"))
 
 
-def _largest(matrix: Any, axis: int) -> FloatArray:
-    return np.asarray(matrix.max(axis=axis).toarray()).ravel()
+def _inverse_of_largest(places: Any, sizes: FloatArray, count: int) -> FloatArray:
+    """(count,) one over the largest of the sizes in each place; one where there is none."""
+    largest = np.zeros(count)
+    np.maximum.at(largest, places, sizes)
+    return 1.0 / np.where(largest > 0, largest, 1.0)
