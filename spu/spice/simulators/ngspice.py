@@ -75,7 +75,7 @@ class Ngspice(Simulator):
         found: list[dict[str, NDArray[Any]]] = []
         for part in _parts(analyses):
             steps = [translated(analysis, deck) for analysis in part]
-            if deck.count("\n") > LONG:
+            if _long(deck):
                 steps = [steps[0], *(replace(step, commands=("reset", *step.commands)) for step in steps[1:])]
             raw = run(deck, steps, time_limit=time_limit, folder=folder)
             found += [_named(analysis, vectors) for analysis, vectors in zip(part, raw, strict=True)]
@@ -128,6 +128,10 @@ class Ngspice(Simulator):
         return next(said, super().version())
 
 
+def _long(deck: str) -> bool:
+    return deck.count("\n") > LONG
+
+
 def _parts(analyses: Sequence[Analysis]) -> list[list[Analysis]]:
     """Analyses by the child process that they share.
 
@@ -163,7 +167,8 @@ def translated(analysis: Analysis, deck: str) -> Step:
             return Step(commands, "ac", ("frequency", *vectors))
         case AcTogether(sources, amplitudes, sweep, vectors):
             on = (f"alter {source} acmag={_word(size)}" for source, size in zip(sources, amplitudes, strict=True))
-            off = (f"alter {source} acmag=0" for source in sources)
+            # Where the next analysis has a new circuit, that costs more than the sweep: a search for each source.
+            off = () if _long(deck) else (f"alter {source} acmag=0" for source in sources)
             return Step((*on, f"ac {_decades(sweep)}", *off), "ac", ("frequency", *vectors))
         case Noise(output, reference, sweep, contributions):
             # ngspice makes code models of POLY, and takes them for dead in a second noise analysis of one circuit.
