@@ -7,9 +7,7 @@ import ctypes.util
 import json
 import os
 import re
-import resource
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -46,10 +44,6 @@ _LONGEST = 1e6  # s: more than that the system's clocks do not take
 
 _WORKER = str(Path(__file__).with_name("worker.py"))
 """Run by its path: as a module it would bring all that stands around it, many times in a check."""
-
-_LIBC = ctypes.CDLL(None)
-_SET_PARENT_DEATH_SIGNAL = 1
-"""Of Linux's prctl."""
 
 
 LONG = 3000
@@ -329,15 +323,16 @@ def run(
                 }
             )
         )
-        parent, patience = os.getpid(), min(time_limit, _LONGEST)
+        patience = min(time_limit, _LONGEST)
+        # The child confines itself: Python code between fork and exec is not safe where there are threads.
+        limits = (str(os.getpid()), str(int(patience) + 10), str(_MEMORY_LIMIT))
         with child(
-            [sys.executable, _WORKER, str(request), str(result)],
+            [sys.executable, _WORKER, str(request), str(result), *limits],
             cwd=folder or scratch,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            preexec_fn=lambda: _confine(patience, parent),
         ) as worker:
             try:
                 _, complaint = worker.communicate(timeout=patience)
@@ -383,17 +378,6 @@ def _environment() -> dict[str, str]:
     own = {"HOME": os.devnull, "SPICE_USERINIT_DIR": os.devnull, "NGSPICE_INPUT_DIR": os.devnull}
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     return {**passed, **own, **threads, "NGSPICE_LIBRARY_PATH": library()}
-
-
-def _confine(time_limit: float, parent: int) -> None:
-    """In the child: bounded memory and processor time, and no life after the parent's."""
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT, _MEMORY_LIMIT))
-    seconds = int(time_limit) + 10
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    if sys.platform == "linux":
-        _LIBC.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-        if os.getppid() != parent:  # it has died before
-            os._exit(1)
 
 
 def _died(status: int, complaint: str) -> NgspiceFailed | NgspiceMissing:
