@@ -60,13 +60,15 @@ def prediction_text(prediction: Prediction) -> str:
         lines += [table(["cell", "voltage mean", "noise rms"], rows, limit=MAX_TABLE_ROWS), ""]
     if prediction.common_mode is not None:
         lines += [_common_mode(prediction.common_mode), ""]
-    if len(prediction.time_constants):
-        slowest, fastest = prediction.time_constants[0], prediction.time_constants[-1]
+    if prediction.time_span is not None:
+        slowest, fastest = prediction.time_span
         lines.append(f"time constants: slowest {engineering(slowest, 's')}, fastest {engineering(fastest, 's')}")
+        if prediction.looked_at is not None:
+            lines[-1] += f", of the {prediction.looked_at} modes that were looked at"
     else:
         lines.append("no time constants: no capacitor and no inductor")
     if not isinstance(prediction.covariance, np.ndarray):
-        lines.append("a large sparse network: covariances of coupled cells only, and the two extreme time constants")
+        lines.append("a large sparse network: covariances of coupled cells only, and two time constants")
     if prediction.target_covariance is None:
         lines.append("no target: there is no problem.json")
     elif prediction.band is None:

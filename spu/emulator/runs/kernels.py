@@ -10,6 +10,7 @@ or on the processor, so the bits of a result do not either. The loops: ``spu/bas
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from spu.base.arrays import FloatArray
 from spu.base.kernels.door import FORMATS, Kernel, Precision, aligned, declare, floats, reals, words
-from spu.base.kernels.products import PANEL_BYTES, Packed, pack, panel
+from spu.base.kernels.products import PANEL_BYTES, Packed, pack, panel, resident
 from spu.emulator.runs.noise import BLOCK
 
 WordArray = NDArray[np.uint64]
@@ -143,10 +144,10 @@ def _misfit(tile: Tile, law: PackedStep | ModalStep, *_: object) -> str | None:
         fits = law.shown in (1, 2)
     else:
         noise = -(-law.drawn // BLOCK) * BLOCK
-        needed, observed = max(law.carried + noise, law.states), _height(law.observe)
-        fits = law.carried in (0, law.states) and _height(law.matrix) == law.states
-        fits = fits and _reach(law.matrix) <= law.carried + law.drawn
-        fits = fits and _reach(law.observe) <= law.states
+        needed, observed = max(law.carried + noise, law.states), law.observe.height
+        fits = law.carried in (0, law.states) and law.matrix.height == law.states
+        fits = fits and law.matrix.reach <= law.carried + law.drawn
+        fits = fits and law.observe.reach <= law.states
         alone = tile.ahead.shape[0] >= noise and tile.ahead.shape[1] >= -(-tile.chunk // 8) * 8
         fits = fits and (tile.width > 1 or alone)
     if not fits or rows < needed or len(tile.total) not in (0, observed):
@@ -155,17 +156,6 @@ def _misfit(tile: Tile, law: PackedStep | ModalStep, *_: object) -> str | None:
             f"{tile.ahead.shape} and {len(tile.total)} observed"
         )
     return None
-
-
-def _height(matrix: Packed) -> int:
-    """Rows of a packed matrix."""
-    return int((matrix.blocks[:, 0] + matrix.blocks[:, 1]).max()) if len(matrix.blocks) else 0
-
-
-def _reach(matrix: Packed) -> int:
-    """Columns of a packed matrix up to the last that is not zero."""
-    row = PANEL_BYTES // matrix.values.itemsize
-    return int(matrix.offsets.max()) // row + 1 if len(matrix.offsets) else 0
 
 
 drive_dense = {
@@ -192,6 +182,25 @@ drive_modal = Kernel(
     "drive_modal", None, _misfit, tile=Tile, law=ModalStep, key=words(2), first=int, steps=int, every=int
 )
 """The same, by modes, in double precision."""
+
+
+Drive = Callable[[int, int, int], None]
+"""Takes a tile from a first step so many steps further, keeping every so-manieth readout (0: none)."""
+
+
+def drivers(
+    tiles: list[Tile], law: DenseStep | ModalStep, key: WordArray, precision: Precision = "double"
+) -> list[Drive]:
+    """How to take each tile through steps of a law; what of it is prepared is prepared once."""
+    if isinstance(law, ModalStep):
+        return [drive_modal.bind(tile, law, key) for tile in tiles]
+    step, cache = packed(law, precision), resident(precision)
+
+    def of(tile: Tile) -> Drive:
+        drive = drive_dense[precision].bind(tile, step, key)
+        return lambda first, steps, every: drive(first, steps, every, cache)
+
+    return [of(tile) for tile in tiles]
 
 
 def new_tile(

@@ -8,21 +8,18 @@ order at the end: threads change no bit.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import scipy.linalg as la
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from spu.base.arrays import FloatArray
-from spu.base.kernels.products import resident
+from spu.base.threads import available_threads, one_blas_thread
 from spu.emulator.laws.modes import Modes
 from spu.emulator.laws.propagate import Step, exact_step, factor, step_law
 from spu.emulator.laws.stationary import Stationary
@@ -250,12 +247,12 @@ def run(
     observed = method.observed if count else 0
     tiles, lengths, chunk = _tiles(method, trajectories, steps, lags, every, observed)
     threads = min(len(tiles), threads or available_threads())
-    start, step = (_drivers(tiles, law, key_of(seed)) for law in (method.start, method.step))
+    start, step = (kernels.drivers(tiles, law, key_of(seed)) for law in (method.start, method.step))
     wanted = sum(tile.width * length for tile, length in zip(tiles, lengths, strict=True))
     done = 0
     with parallel(threads) as each:
 
-        def advance(drive: list[_Drive], until: int) -> None:
+        def advance(drive: list[kernels.Drive], until: int) -> None:
             def one(number: int) -> None:
                 many = min(until, lengths[number]) - done
                 if many > 0:
@@ -271,22 +268,6 @@ def run(
             if progress is not None:
                 progress(_so_far(tiles, lengths, done), wanted)
     return _gather(method, tiles, lengths, done, lags, every, observed)
-
-
-_Drive = Callable[[int, int, int], None]
-"""Takes a tile from a first step so many steps further, keeping every so-manieth."""
-
-
-def _drivers(tiles: list[Tile], law: DenseStep | ModalStep, key: NDArray[np.uint64]) -> list[_Drive]:
-    if isinstance(law, ModalStep):
-        return [kernels.drive_modal.bind(tile, law, key) for tile in tiles]
-    step, cache = kernels.packed(law), resident("double")
-
-    def of(tile: Tile) -> _Drive:
-        drive = kernels.drive_dense["double"].bind(tile, step, key)
-        return lambda first, steps, every: drive(first, steps, every, cache)
-
-    return [of(tile) for tile in tiles]
 
 
 def _tiles(
@@ -352,16 +333,10 @@ def rounds(total: int, chunk: int, interrupted: Callable[[], bool]) -> Iterator[
             size *= 4
 
 
-@cache
-def _libraries() -> ThreadpoolController:
-    """The BLAS libraries of this process: looking for them takes milliseconds, more than a short run."""
-    return ThreadpoolController()
-
-
 @contextmanager
 def parallel(threads: int) -> Iterator[Callable[[Callable[[int], None], range], None]]:
     """A parallel ``for``, with BLAS held to one thread: tiles are what is shared out."""
-    with _libraries().limit(limits=1, user_api="blas"):
+    with one_blas_thread():
         if threads == 1:
 
             def one_by_one(work: Callable[[int], None], numbers: range) -> None:
@@ -413,11 +388,3 @@ def _gather(
         lift = method.lift
         total, products, kept = lift @ total, lift @ products @ lift.T, kept @ lift.T
     return Sums(taken[0], int(pairs[0]), total, products, pairs, kept, ends, *counted)
-
-
-def available_threads() -> int:
-    """Processors that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every system
-        return os.cpu_count() or 1
