@@ -1,8 +1,8 @@
 """The child process that holds ngspice: ``python worker.py REQUEST RESULT PARENT SECONDS BYTES``.
 
 It imports nothing of the package. ngspice inside a process can call exit, hang or leak, so it never runs inside ours.
-REQUEST is JSON (deck text and steps), RESULT an ``.npz`` of the vectors asked for, those alike as the rows of one array,
-and a log with their names.
+REQUEST is JSON (deck text and steps), RESULT an ``.npz`` of the vectors asked for, those alike as the rows of one
+array, and a log with their names.
 """
 
 from __future__ import annotations
