@@ -140,6 +140,15 @@ class SparseLaw(ABC):
     def normals(self) -> int:
         """Rows of normals that `draw` takes."""
 
+    def draw_voltages(self, normals: FloatArray) -> FloatArray:
+        """The first states at least, which `probes` are of, out of (`voltage_normals`, k) normals; all unless told."""
+        return self.draw(normals)
+
+    @property
+    def voltage_normals(self) -> int:
+        """Rows of normals that `draw_voltages` takes, the first that `draw` does."""
+        return self.normals
+
 
 @dataclass(frozen=True, eq=False)
 class SparseStationary(SparseLaw):
