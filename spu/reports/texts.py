@@ -172,6 +172,8 @@ def _how(run: Simulation) -> list[str]:
     ]
     if run.time_step is not None:
         lines.append(f"time step {engineering(run.time_step, 's')}")
+    if run.precision_error is not None:
+        lines.append(f"{run.precision} precision: covariances off by at most {run.precision_error:.1e} of their size")
     if run.trace > 1:
         lines.append(f"kept: every {run.trace}th readout of each trajectory; the statistics are of all")
     return lines
