@@ -216,7 +216,7 @@ def test_p_values_of_clean_large_runs(judged):
 
 
 class Planted:
-    """`kernels.drive` with an error: taken one step at a time, so that it is made at every step.
+    """`kernels.drivers` with an error: taken one step at a time, so that it is made at every step.
 
     ``law`` changes what is read, ``before`` is told the number of a step, ``after`` changes the tile; the first readout
     (step 0) is left alone unless ``first``.
@@ -224,15 +224,18 @@ class Planted:
 
     def __init__(self, *, law=None, counter=None, after=None, tile=None, first=False):
         self.law, self.counter, self.after, self.tile, self.first = law, counter, after, tile, first
-        self.drive = kernels.drive
+        self.drivers = kernels.drivers
 
-    def bind(self, blas, tile, law, key):
+    def __call__(self, tiles, law, key, precision):
+        return [self.bound(tile, law, key, precision) for tile in tiles]
+
+    def bound(self, tile, law, key, precision):
         if self.tile is not None:
             self.tile(tile)
         starting = not (law.carried if isinstance(law, kernels.DenseStep) else law.transition.any())
         if self.law is not None and (self.first or not starting):
             law = self.law(law)
-        call = self.drive.bind(blas, tile, law, key)
+        (call,) = self.drivers([tile], law, key, precision)
 
         def one_by_one(first, steps, every):
             for k in range(first, first + steps):
@@ -265,21 +268,20 @@ def entry(matrix, factor):
 
 def stale(tile, old, k):
     if k % 2 == 0:
-        tile.state[0] = old[0]
+        tile.state[:, 0] = old[:, 0]
 
 
 def mixed(tile, _old, _k):
-    rows = len(tile.path) if len(tile.path) < len(tile.state) else len(tile.state)
-    tile.state[:rows] = np.roll(tile.state[:rows], 1, axis=1)
+    tile.state[:] = np.roll(tile.state, 1, axis=2)
 
 
 def edge(tile, _old, _k):
-    tile.state[:, -1] = 0.0
+    tile.state[-1, :, (tile.width - 1) % tile.state.shape[2]] = 0.0
 
 
 def nan_at(tile, _old, k):
     if k == 7:
-        tile.state[0, 0] = np.nan
+        tile.state[0, 0, 0] = np.nan
 
 
 def counted_twice(tile, _old, k):
@@ -314,7 +316,7 @@ SMALL = {
 
 def planted_run(monkeypatch, plant, name, *, lags=2, every=0, count=64, steps=1500):
     law, _ = method_of(name)
-    monkeypatch.setattr(run_module.kernels, "drive", plant())
+    monkeypatch.setattr(run_module.kernels, "drivers", plant())
     device = DEVICES[name]
     try:
         return spu.simulate(
@@ -352,7 +354,7 @@ def test_planted_errors_differ_from_plain_numpy(name, plant, monkeypatch):
     scale = np.abs(y).max()
     clean = run(how, trajectories=40, steps=60, seed=4, every=1)
     assert np.abs(clean.kept - y).max() < 1e-12 * scale
-    monkeypatch.setattr(run_module.kernels, "drive", (PLANTS | SMALL)[plant]())
+    monkeypatch.setattr(run_module.kernels, "drivers", (PLANTS | SMALL)[plant]())
     found = run(how, trajectories=40, steps=60, seed=4, every=1)
     kept = np.abs(found.kept - y).max()
     products = np.abs(found.products - clean.products).max()
@@ -363,7 +365,7 @@ def test_planted_errors_differ_from_plain_numpy(name, plant, monkeypatch):
 def test_planted_errors_of_independent_draws(plant, monkeypatch):
     monkeypatch.setattr(
         run_module.kernels,
-        "drive",
+        "drivers",
         PLANTS[plant]()
         if plant != "one wrong noise"
         else Planted(law=lambda law: change(law, noise=lambda m: entry(m, 1.05)), first=True),
@@ -375,9 +377,10 @@ def test_planted_errors_of_independent_draws(plant, monkeypatch):
 @pytest.mark.parametrize("count", [1, 2])
 def test_planted_errors_in_few_trajectories(count, monkeypatch):
     """One trajectory, whose readouts are not independent: the guard still resolves a tenth of a variance."""
-    for plant in ("one wrong entry", "repeated counter", "one wrong noise"):
+    tenth = Planted(law=lambda law: change(law, noise=lambda m: entry(m, 1.4)))  # of a variance, by its largest part
+    for plant in (PLANTS["one wrong entry"], PLANTS["repeated counter"], lambda: tenth):
         with pytest.raises(InternalError):
-            planted_run(monkeypatch, PLANTS[plant], "dense RLC", count=count, steps=40_000 // count, lags=0)
+            planted_run(monkeypatch, plant, "dense RLC", count=count, steps=40_000 // count, lags=0)
 
 
 def test_the_error_of_the_wrong_order(monkeypatch):
@@ -388,7 +391,7 @@ def test_the_error_of_the_wrong_order(monkeypatch):
         return law._replace(matrix=np.ascontiguousarray(law.matrix.ravel(order="F").reshape(law.matrix.shape)))
 
     for interval in (1e-9, 3e-8):
-        monkeypatch.setattr(run_module.kernels, "drive", Planted(law=misread))
+        monkeypatch.setattr(run_module.kernels, "drivers", Planted(law=misread))
         with pytest.raises(InternalError):
             spu.simulate(device, samples=640, interval=interval, threads=1)
         monkeypatch.undo()
@@ -398,7 +401,7 @@ def test_an_error_of_our_own_on_the_command_line(monkeypatch, tmp_path):
     """Exit status 70, one JSON object, one line with the figures, and no result."""
     device = tmp_path / "device.json"
     DEVICES["dense RLC"].write(device)
-    monkeypatch.setattr(run_module.kernels, "drive", PLANTS["one wrong entry"]())
+    monkeypatch.setattr(run_module.kernels, "drivers", PLANTS["one wrong entry"]())
     plain = CliRunner().invoke(cli, ["simulate", str(device), "--samples", "64000", "--interval", "3e-7"])
     assert plain.exit_code == 70 and not plain.stdout
     assert plain.stderr.count("\n") == 1 and "please report" in plain.stderr
@@ -534,7 +537,7 @@ def test_what_no_noise_reaches_is_zero(number, n, monkeypatch):
         matrix[rows.any(axis=0), -1] = 1e-30
         return law._replace(matrix=matrix)
 
-    monkeypatch.setattr(run_module.kernels, "drive", Planted(law=leaking))
+    monkeypatch.setattr(run_module.kernels, "drivers", Planted(law=leaking))
     with pytest.raises(InternalError, match="states that no noise reaches move"):
         spu.simulate(device, **options | {"samples": 200})
 

@@ -10,6 +10,7 @@ or on the processor, so the bits of a result do not either. The loops: ``spu/bas
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from spu.base.arrays import FloatArray
 from spu.base.kernels.door import FORMATS, Kernel, Precision, aligned, declare, floats, reals, words
-from spu.base.kernels.products import PANEL_BYTES, Packed, pack, panel
+from spu.base.kernels.products import PANEL_BYTES, Packed, pack, panel, resident
 from spu.emulator.runs.noise import BLOCK
 
 WordArray = NDArray[np.uint64]
@@ -192,6 +193,25 @@ drive_modal = Kernel(
     "drive_modal", None, _misfit, tile=Tile, law=ModalStep, key=words(2), first=int, steps=int, every=int
 )
 """The same, by modes, in double precision."""
+
+
+Drive = Callable[[int, int, int], None]
+"""Takes a tile from a first step so many steps further, keeping every so-manieth readout (0: none)."""
+
+
+def drivers(
+    tiles: list[Tile], law: DenseStep | ModalStep, key: WordArray, precision: Precision = "double"
+) -> list[Drive]:
+    """How to take each tile through steps of a law; what of it is prepared is prepared once."""
+    if isinstance(law, ModalStep):
+        return [drive_modal.bind(tile, law, key) for tile in tiles]
+    step, cache = packed(law, precision), resident(precision)
+
+    def of(tile: Tile) -> Drive:
+        drive = drive_dense[precision].bind(tile, step, key)
+        return lambda first, steps, every: drive(first, steps, every, cache)
+
+    return [of(tile) for tile in tiles]
 
 
 def new_tile(

@@ -23,7 +23,6 @@ from threadpoolctl import ThreadpoolController
 
 from spu.base.arrays import FloatArray
 from spu.base.kernels.door import Precision
-from spu.base.kernels.products import resident
 from spu.emulator.laws.modes import Modes
 from spu.emulator.laws.propagate import Step, exact_step, factor, step_law
 from spu.emulator.laws.stationary import Stationary
@@ -255,12 +254,12 @@ def run(
     observed = method.observed if count else 0
     tiles, lengths, chunk = _tiles(method, trajectories, steps, lags, every, observed)
     threads = min(len(tiles), threads or available_threads())
-    start, step = (_drivers(tiles, law, key_of(seed), method.precision) for law in (method.start, method.step))
+    start, step = (kernels.drivers(tiles, law, key_of(seed), method.precision) for law in (method.start, method.step))
     wanted = sum(tile.width * length for tile, length in zip(tiles, lengths, strict=True))
     done = 0
     with parallel(threads) as each:
 
-        def advance(drive: list[_Drive], until: int) -> None:
+        def advance(drive: list[kernels.Drive], until: int) -> None:
             def one(number: int) -> None:
                 many = min(until, lengths[number]) - done
                 if many > 0:
@@ -276,24 +275,6 @@ def run(
             if progress is not None:
                 progress(_so_far(tiles, lengths, done), wanted)
     return _gather(method, tiles, lengths, done, lags, every, observed)
-
-
-_Drive = Callable[[int, int, int], None]
-"""Takes a tile from a first step so many steps further, keeping every so-manieth."""
-
-
-def _drivers(
-    tiles: list[Tile], law: DenseStep | ModalStep, key: NDArray[np.uint64], precision: Precision
-) -> list[_Drive]:
-    if isinstance(law, ModalStep):
-        return [kernels.drive_modal.bind(tile, law, key) for tile in tiles]
-    step, cache = kernels.packed(law, precision), resident(precision)
-
-    def of(tile: Tile) -> _Drive:
-        drive = kernels.drive_dense[precision].bind(tile, step, key)
-        return lambda first, steps, every: drive(first, steps, every, cache)
-
-    return [of(tile) for tile in tiles]
 
 
 def _tiles(

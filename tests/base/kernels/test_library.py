@@ -12,11 +12,11 @@ from spu.base.errors import UsageError
 from spu.base.kernels import library
 
 
-def run_as(name: str, code: str) -> str:
+def run_as(name: str, code: str, **environment: str) -> str:
     """What a process prints that takes the library of a class."""
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env=os.environ | {library.ENVIRONMENT: name, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env=os.environ | {library.ENVIRONMENT: name, "PYTHONPATH": os.pathsep.join(sys.path)} | environment,
         capture_output=True,
         text=True,
         check=False,
@@ -104,6 +104,31 @@ def test_every_class_gives_the_same_bits():
     found = {name: run_as(name, BITS) for name in library.available()}
     assert len(set(found.values())) == 1, found
     assert len(next(iter(found.values())).strip()) == hashlib.sha256().digest_size * 2
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", library.available())
+def test_no_loop_leaves_its_arrays(name, tmp_path):
+    """The same runs in a library with the checks of gcc's address and undefined-behaviour sanitizers."""
+    flags = {"avx512": ["-mavx512f", "-mavx512dq", "-mfma"], "avx2": ["-mavx2", "-mfma"]}.get(name, [])
+    checks = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-sanitize=alignment"]
+    source = library.HERE.parent / "c" / "kernels.c"
+    built = tmp_path / library.path_of(name).name
+    define = '-DSOURCES="checked"'
+    common = ["-std=gnu11", "-O1", "-g", "-ffp-contract=off", "-fno-math-errno", "-shared", "-fPIC"]
+    subprocess.run(["gcc", *common, *flags, *checks, define, str(source), "-o", str(built)], check=True)
+    preload = [
+        subprocess.run(["gcc", f"-print-file-name={each}"], capture_output=True, text=True, check=True).stdout.strip()
+        for each in ("libasan.so", "libubsan.so")
+    ]
+    begin = f"""
+from pathlib import Path
+from spu.base.kernels import library
+library.HERE = Path({str(tmp_path)!r})
+library.available = lambda: ({name!r},)
+"""
+    settings = {"LD_PRELOAD": " ".join(preload), "ASAN_OPTIONS": "detect_leaks=0"}
+    assert run_as(name, begin + BITS, **settings) == run_as(name, BITS)
 
 
 def test_a_run_is_what_its_numbers_say():
