@@ -13,7 +13,7 @@ from spu.base.errors import OptionError, refuse_options
 from spu.device.subject import Subject, circuits, subject_of
 from spu.emulator.dynamics import Dynamics, LangevinDynamics, LinearDynamics, compared_with, dynamics, langevin_of
 from spu.emulator.runs.relaxation import NetworkSimulation, simulate_langevin
-from spu.emulator.runs.sampling import Sampling, Simulation, simulate_linear
+from spu.emulator.runs.sampling import SAVES_NOTHING, Sampling, Simulation, simulate_linear
 from spu.problems.problem import Problem, quadratic
 
 __all__ = ["simulate", "simulate_network"]
@@ -195,6 +195,11 @@ def _simulate_linear(
         f"{LinearDynamics.words} (see samples, interval and duration)", {name: options.pop(name) for name in _LANGEVIN}
     )
     options |= {"lags": options["lags"] or 0, "independent": bool(options["independent"])}
+    if common["precision"] == "single":
+        if options["independent"]:
+            raise OptionError("precision", "single is of runs in time: independent draws are made in double precision")
+        if options["method"] == "modal":
+            raise OptionError("precision", SAVES_NOTHING)
     how = Sampling(**options, **common)
     return simulate_linear(cast("Sequence[LinearDynamics]", found), quadratic(problem), how)
 

@@ -45,7 +45,7 @@ from spu.emulator.laws.stationary import Stationary
 from spu.emulator.runs.kernels import DenseStep, ModalStep
 from spu.emulator.runs.large_run import PatternSums
 from spu.emulator.runs.run import Method, Sums
-from spu.emulator.runs.single import MARGIN, UNIT, Bias
+from spu.emulator.runs.single import MARGIN, SMALLEST, UNIT, Bias
 
 FALSE_ALARM = 1e-9
 """Probability of a false alarm of a run, over all its tests."""
@@ -828,7 +828,7 @@ def _hold_kept(tests: Tests, how: Method, sums: Sums, P: FloatArray, every: int)
         if how.precision == "single" and isinstance(how.step, DenseStep):
             # A chain of as many roundings as there are states, and one of each entry.
             terms = np.abs(how.step.observe) @ np.abs(sums.ends)
-            gap = np.maximum(gap - (how.rows + 1) * UNIT * terms, 0.0)
+            gap = np.maximum(gap - (how.rows + 1) * (UNIT * terms + SMALLEST), 0.0)
         tests.require(
             "what was kept of the last readouts is not what the trajectories ended with",
             bool((gap <= 1e-9 * (np.abs(last) + size[:, None]) + 1e-12 * size.max(initial=0.0)).all()),

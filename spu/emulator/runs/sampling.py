@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 METHODS = ("modal", "dense")
 """Ways to step that `simulate` can be made to take."""
 
+SAVES_NOTHING = "single saves nothing by modes, where normals are most of the work: leave it out"
+
 FEW_NUMBERS, MOST_NUMBERS = 50_000_000, 500_000_000
 """Numbers kept of the path by default (0.4 GB), and at most."""
 
@@ -259,10 +261,7 @@ def _sample(law: Law, problem: QuadraticProblem | None, how: Sampling) -> Simula
     wholes = {"samples": how.samples, "trajectories": trajectories, "threads": how.threads}
     _positive(interval=interval, duration=how.duration, step=how.step, **wholes)
     _not_negative(trace=trace or 0, lags=how.lags, seed=how.seed)
-    single = how.precision == "single"
     if how.independent:
-        if single:
-            raise OptionError("precision", "single is of runs in time: independent draws are made in double precision")
         if any(given is not None for given in (interval, trajectories, how.duration, how.method, how.step)) or how.lags:
             raise UsageError("independent samples have no interval, trajectories, duration, lags, method or step")
         interval, trajectories, steps = 0.0, 1, how.samples or DEFAULT_SAMPLES
@@ -282,7 +281,7 @@ def _sample(law: Law, problem: QuadraticProblem | None, how: Sampling) -> Simula
         if isinstance(law, SparseStationary):
             if how.lags or how.method is not None:
                 raise UsageError("lags and methods are for networks small enough for dense matrices")
-            if single:
+            if how.precision == "single":
                 raise OptionError("precision", "single is for networks small enough for dense matrices: leave it out")
             drawn = _draw_large(law, interval, how.step, common)
         else:
@@ -455,10 +454,9 @@ def _draw(law: Stationary, interval: float, asked: Sampling, common: dict[str, A
     bias, off, precision_error = None, 0.0, None
     if how.precision == "single":
         bias = bias_of(law, how, common["steps"], lags)
-        seen = transform @ bias.products @ transform.T
         expected = errors(common["steps"] * trajectories)[1].covariance_variance
-        precision_error = hold_bias(seen, covariance, expected, law.sde.readout.variables, interval)
-        off = seen[0]
+        precision_error = hold_bias(bias, transform, covariance, expected, law.sde.readout.variables, interval)
+        off = transform @ bias.products[0] @ transform.T
     sums = run(how, lags=lags, **common)
     error, claimed = errors(sums.samples)
     claims = Claims(
@@ -576,10 +574,7 @@ def _method(law: Stationary, interval: float, name: str | None, precision: Preci
     if name == "modal" and law.modes is None:
         raise UsageError("this circuit's matrices do not commute: it has no independent modes")
     if precision == "single" and name != "dense" and law.modes is not None:
-        raise OptionError(
-            "precision",
-            "single saves nothing by modes, where normals are most of the work: leave it out, or ask for method dense",
-        )
+        raise OptionError("precision", f"{SAVES_NOTHING}, or ask for method dense")
     return choose_method(law, interval, name, precision)
 
 

@@ -31,8 +31,11 @@ from spu.emulator.laws.stationary import Stationary
 from spu.emulator.runs.kernels import DenseStep
 from spu.emulator.runs.run import Method
 
-UNIT, _SMALLEST = 2.0**-24, 2.0**-150
+UNIT, SMALLEST = 2.0**-24, 2.0**-150
 """Half the distance from 1 to the next float, and from zero."""
+
+_LARGEST = 1e36
+"""Standard deviation of a sum beyond which floats may overflow."""
 
 MOST_BIAS = 1e-4
 """Of a covariance, for the standard deviations of both: what single precision may put it off by."""
@@ -109,15 +112,16 @@ def _noise(matrix: FloatArray, P: FloatArray) -> FloatArray:
     """(n,) variance of what rounding adds to ``matrix @ (x, normals)``, x (m,) of covariance P, at most.
 
     A sum in floats is one chain over rising columns, and every step of it that adds anything rounds: by no more than
-    `UNIT` of what the sum has come to, and evenly between.
+    `UNIT` of what the sum has come to, and evenly between. Infinite where floats may overflow.
     """
     m = len(P)
     a, root = matrix[:, :m].T, matrix[:, m:].T
     steps = a * (2.0 * (np.tril(P, -1) @ a) + np.diag(P)[:, None] * a)
     partial = np.maximum(np.cumsum(np.concatenate([steps, root**2]), axis=0), 0.0)
+    partial[~(partial < _LARGEST**2)] = np.inf
     made = matrix.T != 0
-    relative = (partial * made).sum(axis=0) + (root**2).sum(axis=0)
-    return np.asarray((UNIT**2 * relative + _SMALLEST**2 * made.sum(axis=0)) / 3.0)
+    relative = np.where(made, partial, 0.0).sum(axis=0) + (root**2).sum(axis=0)
+    return np.asarray((UNIT**2 * relative + SMALLEST**2 * made.sum(axis=0)) / 3.0)
 
 
 def _mean(transition: FloatArray, first: FloatArray, every: FloatArray, steps: int) -> FloatArray:
@@ -147,14 +151,21 @@ def _mean(transition: FloatArray, first: FloatArray, every: FloatArray, steps: i
 
 
 def hold_bias(
-    seen: FloatArray, covariance: FloatArray, variance: FloatArray, names: Sequence[str], interval: float
+    bias: Bias,
+    transform: FloatArray,
+    covariance: FloatArray,
+    variance: FloatArray,
+    names: Sequence[str],
+    interval: float,
 ) -> float:
     """Return the largest bias, for the standard deviations of both variables, if a run may have it.
 
     Parameters
     ----------
-    seen:
-        (lags + 1, q, q) bias of the variables' covariances and autocovariances.
+    bias:
+        Of what is observed.
+    transform:
+        (q, p) from that to variables.
     covariance, variance:
         (q, q) of the variables, and variances of its estimates.
     names, interval:
@@ -169,7 +180,8 @@ def hold_bias(
     there = np.outer(size, size) > 0
     unit = np.where(there, np.outer(size, size), 1.0)
     with np.errstate(all="ignore"):
-        bias = np.nan_to_num(np.abs(seen).max(axis=0), nan=np.inf, posinf=np.inf) / unit
+        seen = np.abs(transform @ bias.products @ transform.T).max(axis=0)
+        off = np.nan_to_num(seen, nan=np.inf, posinf=np.inf) / unit
         error = np.sqrt(np.maximum(variance, 0.0)) / unit
 
     def worst(of: FloatArray) -> tuple[float, str]:
@@ -177,13 +189,15 @@ def hold_bias(
         what = f"the variance of {names[i]}" if i == j else f"the covariance of {names[i]} and {names[j]}"
         return float(of[i, j]), f"in single precision {what} would be off by"
 
-    largest, said = worst(bias)
+    largest, said = worst(off)
+    if not np.isfinite(largest):
+        raise UsageError("in single precision the numbers of this circuit overflow (1e38): take double precision")
     if not largest <= MOST_BIAS:
         raise UsageError(
             f"{said} {largest:.1e} of its size at readouts {interval:.3g} s apart ({MOST_BIAS:g} at most): take a "
             "longer interval, or double precision"
         )
-    share, said = worst(bias / np.where(there, error, np.inf))
+    share, said = worst(off / np.where(there, error, np.inf))
     if not share <= SHARE_OF_ERROR:
         raise UsageError(
             f"{said} {share:.2g} of its standard error of so many samples ({SHARE_OF_ERROR:g} at most): take double "
