@@ -5,17 +5,23 @@ Everything else speaks of a `Sampler` built once from a law (or a step) and run 
 
 from __future__ import annotations
 
+import inspect
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import spu
+from spu.base.kernels import library
+from spu.device.lower import lower
 from spu.emulator.dynamics import device_law, forget_laws
+from spu.emulator.equations.langevin import langevin
 from spu.emulator.laws.propagate import Step
 from spu.emulator.laws.stationary import Stationary
-from spu.emulator.runs.noise import BLOCK, WIDTH, fill_normals, key_of
+from spu.emulator.runs import langevin_run
+from spu.emulator.runs.noise import BLOCK, fill_normals, key_of
 from spu.emulator.runs.run import (
     Method,
     dense_method,
@@ -28,6 +34,14 @@ from spu.emulator.runs.run import (
 FloatArray = NDArray[np.float64]
 
 VERSION = spu.__version__
+
+KERNELS = library.text("processor_class")
+"""Which of the project's kernels run here."""
+
+_PRECISION = "precision" in inspect.signature(langevin_run.run).parameters
+
+PRECISIONS = ("double", "single") if _PRECISION else ("double",)
+"""In which networks can be stepped."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,10 +108,10 @@ def normals(count: int, seed: int, threads: int) -> None:
     key, columns = key_of(seed), np.arange(4096, dtype=np.uint64)
 
     def share(number: int) -> None:
-        out, words = np.empty((4 * BLOCK, len(columns))), np.empty((2, WIDTH), dtype=np.uint64)
+        out = np.empty((4 * BLOCK, len(columns)))
         who = np.full(len(columns), number, dtype=np.uint64)
         for first in range(0, count // threads, out.size):
-            fill_normals(out, np.uint64(0), key, columns + np.uint64(first), who, words)
+            fill_normals(out, np.uint64(0), key, columns + np.uint64(first), who)
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(share, range(threads)))
@@ -127,3 +141,38 @@ def compile_and_predict(precision: FloatArray) -> spu.Prediction:
 def law_of(device: spu.Device) -> Stationary:
     """The stationary law of a device."""
     return device_law(device)
+
+
+class NetworkRun:
+    """Euler-Maruyama steps of a network, from its compiled circuit's equation on.
+
+    Parameters
+    ----------
+    network:
+        Compiled here.
+    step:
+        In units of the problem's time.
+    precision:
+        One of `PRECISIONS`.
+    """
+
+    def __init__(self, network: spu.ThermodynamicNetwork, step: float, precision: str) -> None:
+        made = spu.compile_network(network)
+        self.equation, self.step = langevin(lower(made.device)), step * made.scales.time
+        self.options: dict[str, Any] = {"precision": precision} if _PRECISION else {}
+
+    def run(self, *, count: int, steps: int, seed: int, threads: int) -> FloatArray:
+        """(count, n) final states, in the problem's units, of trajectories that start at zero."""
+        grid = langevin_run.Grid.of(
+            np.array([steps * self.step]), np.empty(0), lambda at: np.full(len(at), self.step), refined=False
+        )
+        found = langevin_run.run(
+            self.equation,
+            grid=grid,
+            trajectories=count,
+            seed=seed,
+            scheme="euler-maruyama",
+            threads=threads,
+            **self.options,
+        )
+        return self.equation.read(found.states[0])

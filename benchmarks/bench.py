@@ -2,9 +2,11 @@
 
     make bench                               installs the peers into .venv and runs everything (some minutes)
     python benchmarks/bench.py --only 2,3    some cases; --quick to see whether it runs at all
+    make bench BENCH="--column zen4"         everything, kept as a column of the README's table (columns.py)
 
 Where things are: cases.py says what is compared, peers.py how each peer is used, adapter.py how the project is,
-problems.py the devices, correctness.py who samples the right law, harness.py times and tells.
+problems.py the devices, commands.py how commands are run, correctness.py who samples the right law, harness.py times
+and tells, shares.py where the time goes, machine.py on what.
 """
 
 from __future__ import annotations
@@ -35,7 +37,13 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--no-checks", action="store_true", help="leave out correctness (figures then prove nothing)")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: whether it runs, not how fast")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write; benchmarks/results/ unless given")
-    return parser.parse_args(words)
+    parser.add_argument(
+        "--column", metavar="NAME", help="write benchmarks/measured/NAME.json, a column of the README's table, and that"
+    )
+    given = parser.parse_args(words)
+    if given.column and (given.quick or given.only or given.no_checks or given.peers or given.json):
+        parser.error("a column takes a whole run: --column goes with --threads only")
+    return given
 
 
 def confine(threads: int) -> None:
@@ -62,6 +70,7 @@ def main(words: list[str] | None = None) -> int:
     """Run; 1 if the project samples a wrong law or a case broke."""
     given = arguments(words)
     confine(given.threads)
+    import columns
     import correctness
     from cases import CASES, FORKING, LIMITED, SAMPLING
     from harness import Session, as_json, finish_limits, measure_limits, report
@@ -95,9 +104,16 @@ def main(words: list[str] | None = None) -> int:
     print(report(session))
     print(f"\n{time.perf_counter() - started:.0f} s")
     path = given.json or RESULTS / time.strftime("bench-%Y%m%d-%H%M%S.json")
+    whole = given.column and not session.wrong and not broken
+    if whole:
+        path = columns.MEASURED / f"{given.column}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(as_json(session), indent=1) + "\n")
     print(f"written to {path}")
+    if whole:
+        columns.write()
+    elif given.column:
+        print(f"no column: {', '.join([*session.wrong, *(f'case {name}' for name in broken)])}", file=sys.stderr)
     return int(bool(session.wrong or broken))
 
 

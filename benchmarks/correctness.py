@@ -8,6 +8,7 @@ from typing import Any
 import adapter
 import numpy as np
 from harness import WORST, Check, Session, blas_threads
+from networks import NumpyNetwork, Own
 from numpy.typing import NDArray
 from peers import BIAS, Diffrax, NumpyEuler, NumpyExact, Problem, Thermox, bias, missing, problem_of
 from problems import alike_rc, cell_law, grid_precision, scattered
@@ -120,6 +121,29 @@ def project_bits(session: Session) -> None:
     session.checks.append(Check("spu", adapter.VERSION, "", what, verdict))
 
 
+def project_network(session: Session, precision: str) -> None:
+    """Moments of a network after so many steps, against numpy's own steps, in double precision, of other noise.
+
+    Scheme and step are the same, so both have the same law. The scatter of trajectories gives the standard error.
+    """
+    n, count, steps = session.pick(32, 4), session.pick(4096, 256), session.pick(500, 10)
+    what = f"moments, network of {n} units, {precision} precision"
+    reference = NumpyNetwork()
+    reference.prepare(n, count=count, steps=steps, threads=session.threads)
+    upper = np.triu_indices(n)
+    means, variances = [], []
+    for states in (Own(n, count, steps, session.threads, precision).run(), reference.run()):
+        moments = np.hstack([states, states[:, upper[0]] * states[:, upper[1]]])
+        means.append(moments.mean(axis=0))
+        variances.append(moments.var(axis=0, ddof=1) / count)
+    z = np.abs(means[0] - means[1]) / np.sqrt(variances[0] + variances[1])
+    worst = float(z.max())
+    verdict = _judge(session, worst <= WORST, "spu", what)
+    settings = f"{count} trajectories of {steps} steps, first and second moments against numpy's of other noise"
+    mean = float(np.sqrt((z**2).mean()))
+    session.checks.append(Check("spu", adapter.VERSION, settings, what, verdict, None, mean, worst, float(count)))
+
+
 def peer(
     session: Session, sampler: Any, what: str, problem: Problem, law: Stationary, interval: float, **size: int
 ) -> None:
@@ -178,6 +202,9 @@ def run(session: Session) -> None:
     project_modal(session)
     project_autocovariance(session)
     project_bits(session)
+    for precision in adapter.PRECISIONS:
+        session.say(f"correctness: spu, networks in {precision} precision")
+        project_network(session, precision)
     law, interval, problem = common_problem()
     pick = session.pick
     for sampler, steps, count in (

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import adapter
 import numpy as np
+from machine import machine, told
+from shares import PLACES, Shares, of_work
 
 PAUSE = 0.02
 """s between runs: idle threads of one library spin for a while after its last product and would slow the next."""
@@ -100,6 +98,8 @@ class Row:
     ----------
     case, what:
         Which case, and what is timed.
+    key:
+        By which tables of several runs find it again; empty where none does.
     peer, version, settings:
         Against whom, at what settings.
     value, low, high:
@@ -116,6 +116,8 @@ class Row:
         Of an exact step: what the machine's limit for it depends on; None for anything else.
     limit:
         Fraction of the machine's own limit that the project's best time reaches (`finish_limits`).
+    where:
+        Where the project's processor time went.
     note:
         Why there is no value, or what to know about it.
     """
@@ -137,7 +139,9 @@ class Row:
     states: int | None = None
     rank: int | None = None
     limit: float | None = None
+    where: Shares | None = None
     note: str = ""
+    key: str = ""
 
     @property
     def verdict(self) -> str:
@@ -154,14 +158,6 @@ class Row:
         if self.reach is not None and met(self.reach):
             return "REACHED"
         return "goal met" if met(self.goal) else "below goal"
-
-
-def version(package: str) -> str:
-    """The installed version of a distribution, or an empty string."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
 
 
 # Timing
@@ -187,7 +183,12 @@ class Contestant:
 
 
 def alternate(
-    contestants: dict[str, Contestant], *, rounds: int = 7, budget: float = 12.0, warm: bool = True
+    session: Session,
+    contestants: dict[str, Contestant],
+    *,
+    rounds: int = 7,
+    budget: float = 12.0,
+    warm: bool = True,
 ) -> dict[str, np.ndarray]:
     """Time contestants in turn, so that whatever else the machine does hits all of them.
 
@@ -196,7 +197,7 @@ def alternate(
     contestants:
         By name.
     rounds:
-        At most so many; every other one runs in reverse order.
+        At most so many, of a quick session two; every other one runs in reverse order.
     budget:
         No new round starts after so many seconds.
     warm:
@@ -212,7 +213,7 @@ def alternate(
                 contestant.work()
     times: dict[str, list[float]] = {name: [] for name in contestants}
     started = time.perf_counter()
-    for number in range(rounds):
+    for number in range(min(rounds, 2) if session.quick else rounds):
         if number and time.perf_counter() - started > budget:
             break
         order = list(contestants.items())
@@ -235,6 +236,12 @@ def ratio(own: np.ndarray, other: np.ndarray) -> dict[str, float]:
         "own": float(own.min()),
         "other": float(other.min()),
     }
+
+
+def where(session: Session, contestant: Contestant) -> Shares | None:
+    """Where the project's time goes: run it again, after everything was timed, with samples taken."""
+    with blas_threads(contestant.blas):
+        return of_work(contestant.work, session.pick(0.7, 0.02))
 
 
 # The machine's own limits
@@ -345,24 +352,6 @@ def step_limit(limits: dict[str, float], size: int, rank: int) -> float:
 # Telling
 
 
-def machine(session: Session) -> dict[str, Any]:
-    """What ran where."""
-    model = platform.processor()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        model = names[0] if names else model
-    return {
-        "processor": model,
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "threads": session.threads,
-        "quick": session.quick,
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("spu", "numpy", "scipy", "numba", "jax", "thermox", "diffrax")},
-    }
-
-
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns as wide as they need to be; figures (columns whose head ends in a colon) to the right."""
     right = [title.endswith(":") for title in head]
@@ -411,7 +400,9 @@ def report(session: Session) -> str:
         )
     )
     parts += ["", "The machine, in this run", ""]
-    parts.append(table(["limit", "value:"], [[name, f"{value:.3g}"] for name, value in session.limits.items()]))
+    about = told(machine(session.threads, session.quick, adapter.KERNELS))
+    limits = [(name, f"{value:.3g}") for name, value in session.limits.items()]
+    parts.append(table(["", "value"], [list(line) for line in [*about, *limits]]))
     parts += [
         "",
         "Ratios (medians over alternating runs; range in brackets; 'limit' is the share of the machine's own)",
@@ -439,15 +430,38 @@ def report(session: Session) -> str:
             ],
         )
     )
+    parts += ["", *_where(session)]
     notes: list[str] = []
     for item in [*session.checks, *session.rows]:
-        who = item.sampler if isinstance(item, Check) else item.peer
+        who = item.sampler if isinstance(item, Check) else item.peer or item.what
         text = f"{who} {item.version}".strip() + f": {item.settings}"
         if item.settings and text not in notes:
             notes.append(text)
     notes += [f"{row.case} {row.what}: {row.note}" for row in session.rows if row.note and row.value is not None]
     parts += ["", "Settings and notes", "", *(f"  {note}" for note in notes)]
     return "\n".join(parts)
+
+
+def _where(session: Session) -> list[str]:
+    """The table of shares; what its columns mean stands below it."""
+    if not any(row.where for row in session.rows):
+        return ["Where the time goes: not told, as sampling takes a C compiler on Linux"]
+    lines: list[list[str]] = []
+    told_of: list[Shares] = []  # rows that differ in their peer share what they say of the project
+    for row in session.rows:
+        if row.where is not None and not any(row.where is each for each in told_of):
+            told_of.append(row.where)
+            lines.append(_line(row))
+    head = ["case", "what", *(f"{name}:" for name in PLACES), "system:", "cores:", "samples:"]
+    title = "Where the time goes: spu's processor time in per cent (sampled; 'system' is part of the places before it)"
+    return [title, "", table(head, lines), "", *(f"  {name}: {meaning}" for name, meaning in PLACES.items())]
+
+
+def _line(row: Row) -> list[str]:
+    assert row.where is not None
+    places = [row.where.places.get(name, 0.0) for name in PLACES]
+    shares = [f"{100 * share:.0f}" if share else "" for share in [*places, row.where.system]]
+    return [row.case, row.what, *shares, f"{row.where.cores:.2g}", str(row.where.samples)]
 
 
 WORST = 5.0
@@ -457,8 +471,9 @@ WORST = 5.0
 def as_json(session: Session) -> dict[str, Any]:
     """Everything found, for machines."""
     return {
-        "format": "spu-bench/1",
-        "machine": machine(session),
+        "format": "spu-bench/2",
+        "taken": time.strftime("%Y-%m-%dT%H:%M:%S"),
+        "machine": machine(session.threads, session.quick, adapter.KERNELS),
         "limits": session.limits,
         "checks": [asdict(check) for check in session.checks],
         "rows": [{**asdict(row), "verdict": row.verdict} for row in session.rows],

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import adapter
 import numpy as np
-from harness import best_blas_threads, version
+from harness import best_blas_threads
+from machine import version
 from numpy.typing import NDArray
 
 import spu
@@ -24,62 +26,53 @@ def network(n: int) -> spu.ThermodynamicNetwork:
 
 
 class Own:
-    """The project, from the compiled circuit's equation on."""
+    """The project, from the compiled circuit's equation on; ``precision`` is one of `adapter.PRECISIONS`."""
 
-    def __init__(self, n: int, count: int, steps: int, threads: int) -> None:
-        from spu.device.lower import lower
-        from spu.emulator.equations.langevin import langevin
-
-        made = spu.compile_network(network(n))
-        self.equation, self.second = langevin(lower(made.device)), made.scales.time
+    def __init__(self, n: int, count: int, steps: int, threads: int, precision: str = "double") -> None:
+        self.prepared = adapter.NetworkRun(network(n), STEP, precision)
         self.count, self.steps, self.threads = count, steps, threads
         self.units = float(count * steps)
 
     def run(self) -> FloatArray:
         """Timed; returns the final states in problem units."""
-        from spu.emulator.runs.langevin_run import Grid, run
-
-        step = STEP * self.second
-        found = run(
-            self.equation,
-            grid=Grid.of(np.array([self.steps * step]), np.empty(0), lambda at: np.full(len(at), step), refined=False),
-            trajectories=self.count,
-            seed=0,
-            scheme="euler-maruyama",
-            threads=self.threads,
-        )
-        return self.equation.read(found.states[0])
+        return self.prepared.run(count=self.count, steps=self.steps, seed=0, threads=self.threads)
 
 
 class NumpyNetwork:
-    """What one writes in a few lines: one product a step for all trajectories."""
+    """What one writes in a few lines: one product a step for all trajectories; in double precision unless told."""
 
-    name = "numpy"
     packages = ("numpy",)
 
-    def __init__(self) -> None:
+    def __init__(self, dtype: type = np.float64) -> None:
+        self.dtype: Any = dtype
+        self.name = "numpy" if dtype is np.float64 else f"numpy {dtype.__name__}"
         self.version = version("numpy")
 
     def prepare(self, n: int, *, count: int, steps: int, threads: int) -> None:
         """Arrays made beforehand."""
-        self.network, self.steps = network(n), steps
-        self.normals, self.pull = np.empty((2, count, n))
+        net, self.steps = network(n), steps
+        self.couplings, self.cubic, self.linear, self.input = (
+            np.asarray(a, dtype=self.dtype) for a in (net.couplings, 4 * net.J4, 2 * net.J2, net.input)
+        )
+        self.root = float(np.sqrt(2 * net.kT * STEP))
+        self.normals, self.pull = np.empty((2, count, n), dtype=self.dtype)
         self.units = float(count * steps)
         self.blas = best_blas_threads(lambda: self._work(min(steps, 5)), threads)
-        self.settings = f"x @ J, in place, Generator(PCG64).standard_normal(out=); BLAS threads: {self.blas}"
+        self.settings = (
+            f"x @ J, in place, {self.dtype.__name__}, Generator(PCG64).standard_normal(out=); BLAS threads: {self.blas}"
+        )
 
     def run(self) -> FloatArray:
-        """Timed."""
+        """Timed; returns the final states."""
         return self._work(self.steps)
 
     def _work(self, steps: int) -> FloatArray:
-        net, rng = self.network, np.random.default_rng(0)
-        x, root = np.zeros_like(self.normals), np.sqrt(2 * net.kT * STEP)
+        rng, x = np.random.default_rng(0), np.zeros_like(self.normals)
         for _ in range(steps):
-            rng.standard_normal(out=self.normals)
-            np.matmul(x, net.couplings, out=self.pull)
-            x -= STEP * (self.pull + (4 * net.J4 * x * x + 2 * net.J2) * x - net.input)
-            x += root * self.normals
+            rng.standard_normal(out=self.normals, dtype=self.dtype)
+            np.matmul(x, self.couplings, out=self.pull)
+            x -= STEP * (self.pull + (self.cubic * x * x + self.linear) * x - self.input)
+            x += self.root * self.normals
         return x
 
 

@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg as la
-from harness import best_blas_threads, version
+from harness import best_blas_threads
+from machine import version
 from numpy.typing import NDArray
 from problems import noise_factor
 

@@ -183,3 +183,14 @@ def nominal_step(precision: FloatArray, interval: float) -> Step:
         return np.block([[(U * blocks[:, i, j]) @ U.T for j in range(2)] for i in range(2)])
 
     return Step(turn(transition), turn(factor))
+
+
+def chain(sections: int, *, seed: int = 0) -> str:
+    """A netlist: RC sections in a row, values scattered by +-30 %, a current into the far end, which is read out."""
+    rng = np.random.default_rng([seed, sections])
+    lines = [f"* {sections:,} RC sections"]
+    for k in range(1, sections + 1):
+        resistance, capacitance = 1e3 * rng.uniform(0.7, 1.3), 1e-9 * rng.uniform(0.7, 1.3)
+        lines.append(f"r{k} {f'n{k - 1}' if k > 1 else '0'} n{k} {resistance:.6g}")
+        lines.append(f"c{k} n{k} 0 {capacitance:.6g}")
+    return "\n".join([*lines, f"i1 0 n{sections} dc 1u", f".save v(n{sections})", ".end", ""])

@@ -16,6 +16,7 @@ import numpy as np
 
 from spu.base.arrays import FloatArray
 from spu.base.errors import CircuitError, OptionError, UsageError
+from spu.base.threads import blas_threads_for
 from spu.circuit.circuit import Circuit
 from spu.circuit.readout import Readout
 from spu.circuit.scales import Scales
@@ -175,7 +176,8 @@ class LinearDynamics(Dynamics):
     @cached_property
     def law(self) -> Law:
         """The stationary law."""
-        return solve(self.sde)
+        with blas_threads_for(self.states):
+            return solve(self.sde)
 
     @cached_property
     def dense(self) -> Stationary:

@@ -1,5 +1,7 @@
 """Closed-form modes against the general solution; Smith's squaring; error bars three ways. No random sampling here."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.linalg as la
@@ -13,8 +15,9 @@ from spu.device.device import Device
 from spu.device.lower import lower
 from spu.emulator.equations.linear import StochasticODE, stochastic_ode
 from spu.emulator.laws import stationary as stationary_module
+from spu.emulator.laws.coupled import Coupled, coupled
 from spu.emulator.laws.estimate import _commuting_sums, _lag_sums, _last_lag, _modal_sums, trajectory_error
-from spu.emulator.laws.modes import Modes, commuting_modes
+from spu.emulator.laws.modes import Modes, commuting_modes, well_heard
 from spu.emulator.laws.propagate import exact_step, step_law
 from spu.emulator.laws.stationary import EXTENDED, Stationary, _smith, lyapunov, stationary
 from spu.emulator.runs.run import choose_method, modal_method
@@ -246,10 +249,86 @@ def test_modes_against_the_general_solution(name):
     by_modes = Stationary(sde, modes)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stationary_module, "EXTENDED", 0)
-        assert by_modes._by_modes is modes
+        assert by_modes._in_closed_form is modes
         assert difference(by_modes.voltage_covariance, P) < 1e-11
         assert difference(by_modes.state_variance, law.state_variance) < 1e-11
         assert np.abs(by_modes.voltage_mean - law.voltage_mean).max() <= 1e-11 * np.abs(law.voltage_mean).max()
+
+
+ONE_COUPLES = {
+    "rlc-capacitive, 0 K",
+    "rlc-capacitive, 300 K",
+    "rc-resistive, 0 K",
+    "disconnected",
+    "one resistor",
+    "RLC coupled by resistors, 0 K",
+    "complete",
+    "rc-transconductor, 0 K",
+    "transconductors",
+}
+"""Those of which one matrix couples cells, and all others are multiples of 1."""
+
+
+def in_closed_form(name: str) -> StochasticODE:
+    cold = uniform(6, "conductance")
+    cold.temperature = 0.0
+    more = {"RLC coupled by resistors, 0 K": ode(cold), "one resistor": ode(biased())}
+    return more[name] if name in more else COMMUTING[name]()
+
+
+def biased() -> Device:
+    """RC cells with bias currents, and noise injected into each alike."""
+    device = Device(temperature=0.0)
+    for k in range(4):
+        device.add_cell(f"c{k}", capacitance=1e-9, conductance=1e-3, noise=4e-20, bias=(k - 1.3) * 1e-6)
+    device.add_coupler("c1", "c2", conductance=2e-4)
+    return device
+
+
+@pytest.mark.parametrize("name", sorted(ONE_COUPLES))
+def test_a_closed_form_against_the_general_solution(name):
+    """Mean, covariances of the probes and of what is read of them, and variances of the states; without any mode."""
+    sde = in_closed_form(name)
+    draw = np.random.default_rng(8)
+    p = len(sde.probes)
+    for lift in (
+        draw.standard_normal((3, p)),
+        np.diag(draw.standard_normal(p)),
+        np.eye(p)[draw.permutation(p)][1:] * 2.0,
+    ):
+        readout = Readout(tuple(f"x{k}" for k in range(len(lift))), lift, np.zeros(len(lift)))
+        read = replace(sde, readout=readout)
+        law = Stationary(read)
+        closed = stationary(read).closed
+        assert isinstance(closed, Coupled)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(stationary_module, "EXTENDED", 0)
+            found = Stationary(read, closed)
+            assert found._in_closed_form is closed
+            assert difference(found.voltage_covariance, law.voltage_covariance) < 1e-12
+            assert difference(found.readout_moments[1], law.readout_moments[1]) < 1e-12
+            assert difference(found.state_variance, law.state_variance) < 1e-12
+            for mean, expected in zip(
+                (found.voltage_mean, found.readout_moments[0]), (law.voltage_mean, law.readout_moments[0]), strict=True
+            ):
+                assert np.abs(mean - expected).max() <= 1e-12 * np.abs(expected).max()
+        assert "modes" not in closed.__dict__
+        assert difference(closed.modes.seen(), law.voltage_covariance) < 1e-11
+
+
+@pytest.mark.parametrize("name", sorted(COMMUTING.keys() - ONE_COUPLES))
+def test_no_closed_form_where_more_than_one_matrix_couples(name):
+    nodal = well_heard(COMMUTING[name]())
+    assert nodal is not None and coupled(nodal) is None
+
+
+def test_no_closed_form_where_bounds_do_not_know_the_modes():
+    """A capacitance matrix with eigenvalues nine decades apart, and one with an eigenvalue below zero."""
+    for least in (1e-18, -1e-10):
+        U = la.qr(np.random.default_rng(2).standard_normal((4, 4)))[0]
+        C = (U * np.array([1e-9, 2e-9, 1e-9, least])) @ U.T
+        nodal = well_heard(by_hand((C + C.T) / 2, 1e-3 * np.eye(4), None, 1e-20 * np.eye(4)))
+        assert nodal is not None and coupled(nodal) is None
 
 
 @pytest.mark.parametrize("inductors", [True, False])
@@ -378,7 +457,7 @@ def test_a_large_modal_mean():
     device = uniform(270, "conductance", inductance=None, bias=True)
     law = law_of(device)
     nodal = Nodal(device)
-    assert law.modes is not None and law._by_modes is law.modes
+    assert law.modes is not None and law._in_closed_form is law.closed
     assert difference(law.voltage_mean, la.solve(nodal.G, nodal.bias)) < 1e-11
     assert difference(law.sde.dense.mean @ law.sde.dense.H.T, law.voltage_mean) < 1e-11
 
@@ -387,7 +466,10 @@ def test_a_large_modal_mean():
 
 
 def scattered() -> StochasticODE:
-    return ode(uniform(140, scatter=0.1))
+    """A one-way transconductor leaves nothing but the general way (`spu.emulator.laws.oscillators`)."""
+    device = uniform(140, scatter=0.1)
+    device.add_coupler("c0", "c7", transconductance=(2e-4, 0.0))
+    return ode(device)
 
 
 def test_smith_against_scipy():

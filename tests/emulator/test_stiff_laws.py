@@ -20,9 +20,11 @@ from spu.base.sparse import known_congruence
 from spu.device.device import Device
 from spu.device.lower import lower
 from spu.emulator.equations.linear import stochastic_ode, to_decimal
+from spu.emulator.laws import coupled as coupled_module
 from spu.emulator.laws import large, precise
 from spu.emulator.laws import stationary as stationary_module
 from spu.emulator.laws.accuracy import hold_covariance
+from spu.emulator.laws.coupled import Coupled
 from spu.emulator.laws.large import sparse_stationary
 from spu.emulator.laws.modes import Modes
 from spu.emulator.laws.precise import MOST
@@ -345,19 +347,52 @@ def test_an_error_in_a_large_law_is_an_internal_error(monkeypatch):
         stationary(sde)
 
 
-def test_an_error_in_modes_is_an_internal_error(monkeypatch):
+def large_uniform(**couplers: float) -> Device:
+    """Just more states than are solved in general."""
     device = Device(temperature=0.0)
     n = EXTENDED + 4
     for k in range(n):
         device.add_cell(f"c{k}", capacitance=1e-9, conductance=1e-3, noise=4e-20)
     for k in range(n - 1):
-        device.add_coupler(f"c{k}", f"c{k + 1}", capacitance=1e-10)
-    assert stationary(ode(device)).modes is not None
+        device.add_coupler(f"c{k}", f"c{k + 1}", **couplers)
+    return device
+
+
+def test_an_error_in_modes_is_an_internal_error(monkeypatch):
+    """Those that a law starts from, and those that one in closed form finds later."""
     honest = Modes.variance.fget
-    wrong = np.where(np.arange(n) == 17, 1.0 + 1e-4, 1.0)
+    wrong = np.where(np.arange(EXTENDED + 4) == 17, 1.0 + 1e-4, 1.0)
+    sde = ode(large_uniform(capacitance=1e-10))
+    law = stationary(sde)
+    assert isinstance(law.closed, Coupled) and replace(law).modes is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(stationary_module, "coupled", lambda nodal: None)
+        assert isinstance(stationary(sde).closed, Modes)
     monkeypatch.setattr(Modes, "variance", property(lambda modes: honest(modes) * wrong))
     with pytest.raises(InternalError, match="mode by mode"):
-        stationary(ode(device))
+        _ = law.modes
+    monkeypatch.setattr(stationary_module, "coupled", lambda nodal: None)
+    with pytest.raises(InternalError, match="mode by mode"):
+        stationary(sde)
+
+
+@pytest.mark.parametrize("couplers", [{"capacitance": 1e-10}, {"conductance": 1e-4}])
+@pytest.mark.parametrize("where", [(17, 17), (17, 18), (3, 200)])
+def test_an_error_in_closed_form_is_an_internal_error(monkeypatch, couplers, where):
+    sde = ode(large_uniform(**couplers))
+    assert isinstance(stationary(sde).closed, Coupled)
+    honest = coupled_module.inverse
+
+    def wrong(factor: np.ndarray) -> np.ndarray:
+        found = honest(factor)
+        size = np.sqrt(np.outer(found.diagonal(), found.diagonal()))[where]
+        found[where] += 1e-4 * size
+        found[where[::-1]] = found[where]
+        return found
+
+    monkeypatch.setattr(coupled_module, "inverse", wrong)
+    with pytest.raises(InternalError, match="in closed form"):
+        stationary(sde)
 
 
 @pytest.mark.parametrize("inductance", [{}, {"inductance": 1e-5}])

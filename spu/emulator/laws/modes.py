@@ -13,6 +13,7 @@ multiples of the identity. Without inductors there is no psi.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,10 +26,10 @@ from spu.base.arrays import ComplexArray, FloatArray
 from spu.emulator.equations.linear import StochasticODE
 from spu.emulator.laws.reach import partly_silent
 
-_ROUNDING = 1e-14
+ROUNDING = 1e-14
 """Relative deviation up to which a matrix counts as a multiple of the identity, or as diagonal."""
 
-_KNOWN = 1e-6
+KNOWN = 1e-6
 """What the least eigenvalue of a matrix may be off, for its modes to be known."""
 
 
@@ -90,6 +91,31 @@ class Modes:
         # The slow pole of an overdamped mode from the product: the difference would cancel.
         slow = np.where(root.real > 0, w**2 / np.where(fast != 0, fast, 1.0), -alpha + root)
         return np.concatenate([slow, fast])
+
+    @property
+    def modes(self) -> Modes:
+        """Themselves: a law in closed form has them, or finds them (`spu.emulator.laws.coupled`)."""
+        return self
+
+    @property
+    def probe_mean(self) -> FloatArray:
+        """(p,) mean of the probes, V."""
+        if self.inductive:  # they shorten every current into a cell
+            return np.zeros(len(self.probes))
+        return np.asarray(self.probes @ (self.drive / self.conductance))
+
+    def seen(self, lift: sp.csr_array | None = None) -> FloatArray:
+        """(p, p) covariance of the probes; or of ``lift @ probes``, lift (q, p), differences taken before rounding."""
+        half = (self.probes if lift is None else lift @ self.probes) * np.sqrt(self.variance)
+        return np.asarray(half @ half.T)  # numpy sees that this is symmetric, and computes half of it
+
+    @property
+    def state_variance(self) -> FloatArray:
+        """(states,) variances of node voltages (V^2) and inductor currents (A^2)."""
+        voltages = self.shapes**2 @ self.variance
+        if not self.inductive:
+            return voltages
+        return np.concatenate([voltages, self.currents**2 @ (self.variance / self.frequency**2)])
 
     def multiply(self, x: FloatArray) -> FloatArray:
         """Multiply (states, k) by the covariance of node voltages and inductor currents."""
@@ -159,7 +185,7 @@ class NodalMatrices:
 
 def nodal_matrices(sde: StochasticODE) -> NodalMatrices | None:
     """Write an equation in node voltages and fluxes; None unless every node has one inductor, or none has any."""
-    voltages = sum(name.startswith("v(") for name in sde.state_names)
+    voltages = bisect_left(sde.state_names, True, key=lambda name: not name.startswith("v("))  # they come first
     fluxes = sde.E.shape[0] - voltages
     if fluxes not in (0, voltages) or sde.D.nnz:
         return None
@@ -181,34 +207,50 @@ def nodal_matrices(sde: StochasticODE) -> NodalMatrices | None:
     return NodalMatrices(sde.E[v, v], -sde.F[v, v], S, Gamma, sde.H[:, v], sde.s[v], currents)
 
 
-def commuting_modes(sde: StochasticODE) -> Modes | None:
-    """Find the modes of an equation, or None where its matrices do not commute."""
+def well_heard(sde: StochasticODE) -> NodalMatrices | None:
+    """`nodal_matrices`; None as well where noise reaches some nodes and not others: modes know a zero to rounding."""
     nodal = nodal_matrices(sde)
     if nodal is None:
         return None
-    if partly_silent([nodal.C, nodal.G, *([] if nodal.Gamma is None else [nodal.Gamma])], nodal.S.diagonal() > 0):
-        return None  # modes know a zero to rounding only
+    matrices = [nodal.C, nodal.G, *([] if nodal.Gamma is None else [nodal.Gamma])]
+    return None if partly_silent(matrices, nodal.S.diagonal() > 0) else nodal
+
+
+def commuting_modes(sde: StochasticODE) -> Modes | None:
+    """Find the modes of an equation, or None where its matrices do not commute."""
+    nodal = well_heard(sde)
+    return None if nodal is None else modes_of(nodal)
+
+
+def modes_of(nodal: NodalMatrices) -> Modes | None:
+    """Find the modes of a network, or None where its matrices do not commute."""
     found = _diagonalise([nodal.C, nodal.G, nodal.S, *([] if nodal.Gamma is None else [nodal.Gamma])])
     if found is None:
         return None
     U, values = found
     # An eigenvalue is known to rounding of the largest.
     for part in (*values[:2], *values[3:]):
-        if 0 < part.min() < _ROUNDING / _KNOWN * part.max():
+        if 0 < part.min() < ROUNDING / KNOWN * part.max():
             return None
     stiffness = values[3] if nodal.Gamma is not None else np.zeros(len(U))
     if (values[0] <= 0).any() or (nodal.Gamma is not None and (stiffness <= 0).any()) or (values[2] < 0).any():
         return None
-    return Modes(
-        shapes=U,
-        probes=np.asarray(nodal.probes @ U),
-        capacitance=values[0],
-        conductance=values[1],
-        stiffness=stiffness,
-        noise=values[2],
-        drive=nodal.drive @ U,
-        currents=np.asarray(nodal.currents @ U),
-    )
+    return _modes(nodal, U, values[0], values[1], stiffness, values[2])
+
+
+def diagonal_modes(nodal: NodalMatrices, coupling: FloatArray) -> Modes:
+    """The modes of a network of which one matrix (n, n) couples, and all others are multiples of 1."""
+    values, U = la.eigh(coupling, driver="evd", check_finite=False)
+    matrices = (nodal.C, nodal.G, nodal.Gamma, nodal.S)
+    factors = [0.0 if matrix is None else multiple(matrix) for matrix in matrices]
+    return _modes(nodal, U, *(values if factor is None else np.full(len(U), factor) for factor in factors))
+
+
+def _modes(
+    nodal: NodalMatrices, U: FloatArray, c: FloatArray, g: FloatArray, gamma: FloatArray, s: FloatArray
+) -> Modes:
+    probes, drive, currents = nodal.probes @ U, nodal.drive @ U, nodal.currents @ U
+    return Modes(U, np.asarray(probes), c, g, gamma, s, drive, np.asarray(currents))
 
 
 def _diagonal(matrix: sp.csr_array) -> FloatArray | None:
@@ -220,7 +262,7 @@ def _diagonal(matrix: sp.csr_array) -> FloatArray | None:
 def multiple(matrix: sp.csr_array) -> float | None:
     """``a`` where the matrix is ``a I`` to rounding."""
     diagonal = _diagonal(matrix)
-    if diagonal is None or np.ptp(diagonal) > _ROUNDING * np.abs(diagonal).max():
+    if diagonal is None or np.ptp(diagonal) > ROUNDING * np.abs(diagonal).max():
         return None
     return float(diagonal.mean())
 
@@ -232,7 +274,7 @@ def _diagonalise(matrices: list[sp.csr_array]) -> tuple[FloatArray, list[FloatAr
     others = [matrix.toarray() for matrix, factor in zip(matrices, multiples, strict=True) if factor is None]
     scales = [float(np.abs(other).max()) for other in others]
     for other, scale in zip(others, scales, strict=True):
-        if np.abs(other - other.T).max() > _ROUNDING * scale:
+        if np.abs(other - other.T).max() > ROUNDING * scale:
             return None
     if not others:
         U = np.eye(n)
@@ -258,7 +300,7 @@ def _diagonalise(matrices: list[sp.csr_array]) -> tuple[FloatArray, list[FloatAr
         else:
             rotated = U.T @ (matrix @ U)
             diagonal = np.diag(rotated).copy()
-            if np.abs(rotated - np.diag(diagonal)).max() > 64 * _ROUNDING * np.abs(diagonal).max():
+            if np.abs(rotated - np.diag(diagonal)).max() > 64 * ROUNDING * np.abs(diagonal).max():
                 return None
             values.append(diagonal)
     return U, values

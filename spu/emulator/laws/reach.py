@@ -39,9 +39,11 @@ def hushed(covariance: FloatArray, quiet: NDArray[np.bool_]) -> FloatArray:
 
 def partly_silent(matrices: list[sp.csr_array], heard: NDArray[np.bool_]) -> bool:
     """Whether noise reaches some nodes of a network but not others: symmetric matrices (n, n), and where it enters."""
+    if heard.all() or not heard.any():
+        return False
     pattern = abs(matrices[0])
     for matrix in matrices[1:]:
         pattern = sp.csr_array(pattern + abs(matrix))
     together = connected_components(pattern, directed=False)[1]
     loud = np.unique(together[heard])
-    return bool(len(loud)) and len(loud) <= together.max()
+    return len(loud) <= together.max()

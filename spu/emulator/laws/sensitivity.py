@@ -401,8 +401,9 @@ class _Lyapunov:
     def __init__(self, law: Stationary, A: FloatArray, symmetric: bool) -> None:
         self.size = np.ones(len(A))
         self.quiet = silent(A, law.dense.B)
-        if law.solved is not None and len(A) <= EXTENDED:
-            spread = np.sqrt(np.maximum(law.solved.diagonal(), 0.0))
+        found = law.solved if law.cells is None else law.covariance
+        if found is not None and len(A) <= EXTENDED:
+            spread = np.sqrt(np.maximum(found.diagonal(), 0.0))
             there = spread > 0
             if there.any() and spread[there].min() < _BAND * spread.max():
                 # On scales of their own the quiet states do not drown in the rounding of the loud ones.
@@ -411,7 +412,7 @@ class _Lyapunov:
         self.form = None if symmetric else SchurForm.of(A)
         if symmetric:
             self.values, self.vectors = la.eigh((A + A.T) / 2)
-        given = law.solved if law.solved is not None else self.solve(law.dense.B @ law.dense.B.T)
+        given = found if found is not None else self.solve(law.dense.B @ law.dense.B.T)
         self.covariance = hushed(given, self.quiet)
 
     @classmethod

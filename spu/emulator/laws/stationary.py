@@ -1,7 +1,9 @@
 """Exact stationary statistics of a linear stochastic ODE: no sampling, no time step.
 
 Where the circuit's matrices commute everything is known mode by mode (`spu.emulator.laws.modes`), at the
-cost of one symmetric eigenproblem. The general formulas are for
+cost of one symmetric eigenproblem; where only one of them couples cells means and covariances are known without it
+(`spu.emulator.laws.coupled`). Large networks of cells with one inductor each, of any values, are solved in the modes
+that they have without loss (`spu.emulator.laws.oscillators`). The general formulas are for
 ``dz = A (z - mean) dt + B dW``, ``y = H z + y0 + D xi`` (`spu.emulator.equations.linear.DenseSDE`)
 and make no assumption on A (it is not normal for an RLC network) or on ``B B^T`` (it is
 singular there: noise drives voltages only).
@@ -18,7 +20,7 @@ from typing import NoReturn
 import numpy as np
 import scipy.linalg as la
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg.lapack import dtrsyl
+from scipy.linalg.lapack import dtrsyl, zgecon, zgetrf, zgetrs
 
 from spu.base.arrays import ComplexArray, FloatArray
 from spu.base.constants import UNIT_NOISE_DENSITY
@@ -34,7 +36,9 @@ from spu.emulator.laws.accuracy import (
     rounding_of_poles,
     rounding_of_variances,
 )
-from spu.emulator.laws.modes import Modes, commuting_modes
+from spu.emulator.laws.coupled import Coupled, coupled
+from spu.emulator.laws.modes import Modes, NodalMatrices, modes_of, well_heard
+from spu.emulator.laws.oscillators import Oscillators, oscillators
 from spu.emulator.laws.precise import MOST, PreciseLaw, Undetermined, Unstable, precise_law
 from spu.emulator.laws.reach import hushed, silent
 
@@ -56,8 +60,10 @@ class Stationary:
     ----------
     sde:
         The equation.
-    modes:
-        Its independent modes where its matrices commute, else None.
+    closed:
+        Its closed form where its matrices commute, else None.
+    cells:
+        Its law where that was found in node voltages and fluxes, else None.
     solved:
         The covariance where it is known already.
     precise:
@@ -69,16 +75,32 @@ class Stationary:
     """
 
     sde: StochasticODE
-    modes: Modes | None = None
+    closed: Modes | Coupled | None = None
+    cells: Oscillators | None = field(default=None, repr=False, kw_only=True)
     solved: FloatArray | None = field(default=None, repr=False)
     precise: PreciseLaw | None = field(default=None, repr=False)
     general: bool = False
     unresolved: tuple[str, tuple[str, ...]] | None = None
 
     @cached_property
+    def modes(self) -> Modes | None:
+        """Its independent modes where its matrices commute, else None; held against the equation once they are found.
+
+        Raises
+        ------
+        InternalError
+            If their covariance does not solve the equation.
+        """
+        if not isinstance(self.closed, Coupled):
+            return self.closed
+        modes = self.closed.modes
+        hold_covariance(self.sde, modes.multiply, self.closed.state_variance, what="mode by mode")
+        return modes
+
+    @cached_property
     def doubt(self) -> FloatArray | None:
         """(n,) what the decay of each of its modes in doubles may be off, relative to itself; None where not known."""
-        return _doubt(self.sde) if self.general and self.modes is None else None
+        return _doubt(self.sde) if self.general and self.closed is None else None
 
     @property
     def dense(self) -> DenseSDE:
@@ -101,24 +123,24 @@ class Stationary:
         """(n, n) covariance of the energy coordinates z, joule."""
         if self.solved is not None:
             return self.solved
+        if self.cells is not None:
+            return self.cells.covariance(self.sde)
         return lyapunov(self.dense.A, self.dense.B @ self.dense.B.T)
 
     @property
-    def _by_modes(self) -> Modes | None:
-        """The modes where they are to be used: small laws are solved in general, with a digit or two more."""
-        return self.modes if self.sde.E.shape[0] > EXTENDED else None
+    def _in_closed_form(self) -> Modes | Coupled | None:
+        """The closed form where it is to be used: small laws are solved in general, with a digit or two more."""
+        return self.closed if self.sde.E.shape[0] > EXTENDED else None
 
     @cached_property
     def voltage_mean(self) -> FloatArray:
         """(p,) mean of the probes, V."""
         if self.precise is not None:
             return self.precise.voltage_mean
-        modes = self._by_modes
-        if modes is None:
+        known = self._in_closed_form or self.cells
+        if known is None:
             return self.sde.H @ self.sde.mean + self.sde.y0
-        if modes.inductive:  # they shorten every current into a cell
-            return self.sde.y0.copy()
-        return modes.probes @ (modes.drive / modes.conductance) + self.sde.y0
+        return known.probe_mean + self.sde.y0
 
     @cached_property
     def voltage_covariance(self) -> FloatArray:
@@ -132,13 +154,10 @@ class Stationary:
         self._refuse_white()
         if self.precise is not None:
             return self.precise.voltage_covariance
-        modes = self._by_modes
-        if modes is None:
-            return _seen(self.dense.H, self.covariance)
-        half = modes.probes * np.sqrt(modes.variance)
-        return np.asarray(half @ half.T)  # numpy sees that this is symmetric, and computes half of it
+        known = self._in_closed_form or self.cells
+        return _seen(self.dense.H, self.covariance) if known is None else known.seen()
 
-    @property
+    @cached_property
     def readout_moments(self) -> tuple[FloatArray, FloatArray]:
         """Mean (q,) and covariance (q, q) of the problem's variables, in their units.
 
@@ -150,11 +169,10 @@ class Stationary:
         if self.precise is not None:
             return self.precise.mean + readout.offset, self.precise.covariance
         mean = readout.matrix @ self.voltage_mean + readout.offset
-        modes = self._by_modes
-        if modes is None:
+        known = self._in_closed_form or self.cells
+        if known is None:
             return mean, _seen(readout.matrix @ self.dense.H, self.covariance)
-        half = readout.matrix @ modes.probes * np.sqrt(modes.variance)
-        return mean, np.asarray(half @ half.T)
+        return mean, known.seen(readout.matrix)
 
     def _refuse_white(self) -> None:
         noisy = np.unique(self.sde.D.nonzero()[0])
@@ -169,14 +187,11 @@ class Stationary:
     @cached_property
     def state_variance(self) -> FloatArray:
         """(n,) variances of voltages (V^2) and inductor currents (A^2), as ``sde.state_names``."""
-        modes = self._by_modes
-        if modes is None:
+        known = self._in_closed_form or self.cells
+        if known is None:
             to_state = self.dense.to_state
             return np.maximum(((to_state @ self.covariance) * to_state).sum(axis=1), 0.0)
-        voltages = modes.shapes**2 @ modes.variance
-        if not modes.inductive:
-            return voltages
-        return np.concatenate([voltages, modes.currents**2 @ (modes.variance / modes.frequency**2)])
+        return known.state_variance
 
     @cached_property
     def poles(self) -> ComplexArray:
@@ -189,6 +204,8 @@ class Stationary:
             return self.precise.poles
         if self.modes is not None:
             return self.modes.poles
+        if self.cells is not None and self.cells.poles is not None:
+            return self.cells.poles
         if self.doubt is not None and self.doubt.max() > 0.1 * TIMED and len(self.doubt) <= MOST:
             try:
                 return precise_law(self.sde).poles
@@ -210,7 +227,7 @@ class Stationary:
         """
         decay = -self.poles.real
         constants = np.divide(1.0, decay, out=np.full(len(decay), np.inf), where=decay > 0)
-        if self.doubt is not None and self.modes is None and len(self.doubt) > MOST:
+        if self.doubt is not None and self.closed is None and len(self.doubt) > MOST:
             sure = self.doubt < SIGN_KNOWN
             constants = constants[sure] if sure.any() else constants
         return np.sort(constants)[::-1]
@@ -218,12 +235,12 @@ class Stationary:
     @cached_property
     def _shares(self) -> FloatArray | None:
         """(n,) largest share of each mode in the variance of a probe, as `poles`; None where all count."""
-        if self.modes is not None or self.unresolved is not None or self.sde.E.shape[0] > _MOST_WEIGHED:
+        if self.closed is not None or self.unresolved is not None or self.sde.E.shape[0] > _MOST_WEIGHED:
             return None
         H, P, vectors = self.dense.H, self.covariance, self.dense.modes[1]
         variance = ((H @ P) * H).sum(axis=1)
         # The autocovariance of a probe is a sum over modes, of which these are the sizes.
-        right = np.linalg.lstsq(vectors, (H @ P).T.astype(np.complex128), rcond=None)[0]
+        right = _shares_of(vectors, (H @ P).T.astype(np.complex128))
         size = np.abs((H @ vectors) * right.T)
         return np.asarray((size / np.where(variance > 0, variance, np.inf)[:, None]).max(axis=0, initial=0.0))
 
@@ -416,21 +433,41 @@ def stationary(sde: StochasticODE) -> Stationary:
         raise CircuitError(
             "a bias current has no resting point: the drift is singular", nodes=node_names(sde.state_names)
         )
-    modes = commuting_modes(sde)
-    if modes is not None and not _decay(modes):
-        modes = None
+    nodal = well_heard(sde)
+    closed = None if nodal is None else _closed_form(nodal)
+    if nodal is not None and closed is None and n > MOST:
+        cells = oscillators(nodal)
+        if cells is not None and _known(sde, cells):
+            hold_covariance(sde, cells.multiply, cells.state_variance, what="by pairs of modes")
+            return Stationary(sde, cells=cells)
     if n <= EXTENDED:
-        return _general(sde, modes)
-    if modes is not None and _loud(modes):
-        law = Stationary(sde, modes)
-        hold_covariance(sde, modes.multiply, law.state_variance, what="mode by mode")
+        return _general(sde, closed)
+    if closed is not None and (isinstance(closed, Coupled) or _loud(closed)):
+        law = Stationary(sde, closed)
+        what = "in closed form" if isinstance(closed, Coupled) else "mode by mode"
+        hold_covariance(sde, closed.multiply, law.state_variance, what=what)
         return law
     Q = sde.dense.B @ sde.dense.B.T
     size = max(float(np.abs(Q).max()), 1e-300)
     solved = _smith(sde.dense.A, Q / size, readouts(sde, sde.dense.H))
     if solved is None:
-        return _general(sde, modes)
+        return _general(sde, closed)
     return _held(Stationary(sde, solved=hushed(solved * size, silent(sde.dense.A, sde.dense.B))))
+
+
+def _closed_form(nodal: NodalMatrices) -> Modes | Coupled | None:
+    """The law where the circuit's matrices commute and all modes decay, else None."""
+    one = coupled(nodal)
+    if one is not None:
+        return one
+    modes = modes_of(nodal)
+    return modes if modes is not None and _decay(modes) else None
+
+
+def _known(sde: StochasticODE, cells: Oscillators) -> bool:
+    """Whether every variance, read or not, is known to `LARGE_CLAIMED`."""
+    lift = sde.readout.matrix
+    return cells.knows(lift if lift.shape[1] == len(sde.probes) else None, LARGE_CLAIMED)
 
 
 def _decay(modes: Modes) -> bool:
@@ -440,7 +477,10 @@ def _decay(modes: Modes) -> bool:
 
 
 def _loud(modes: Modes) -> bool:
-    """Whether no probe is so quiet beside the loudest mode that the rounding of that one drowns it."""
+    """Whether no probe is so quiet beside the loudest mode that the rounding of that one drowns it.
+
+    In a `Coupled` network none is: its eigenvalues are less than ``1 / QUIET`` apart.
+    """
     squares = modes.probes**2
     return bool((squares @ modes.variance >= QUIET * modes.variance.max() * squares.sum(axis=1)).all())
 
@@ -457,13 +497,13 @@ def _held(law: Stationary, within: float = HELD) -> Stationary:
     return law
 
 
-def _general(sde: StochasticODE, modes: Modes | None) -> Stationary:
+def _general(sde: StochasticODE, closed: Modes | Coupled | None) -> Stationary:
     """The law by a Schur form; in more digits where rounding would take more than `CLAIMED`."""
     n, dense = sde.E.shape[0], sde.dense
     form = SchurForm.of(dense.A)
     solved = _refined_and_silent(dense, form)
     if _certain(sde, form, *solved):
-        return _held(Stationary(sde, modes, solved=solved[0], general=True))
+        return _held(Stationary(sde, closed, solved=solved[0], general=True))
     values, _, vectors, _ = dense.eigen
     doubt = _doubt(sde)
     growing = (values.real >= 0) & (doubt < SIGN_KNOWN)
@@ -477,7 +517,7 @@ def _general(sde: StochasticODE, modes: Modes | None) -> Stationary:
         slow = bool((np.abs(values[lost]) <= UNSEEN * np.abs(values).max()).all())
         error = error * _share_lost(dense.A, int(lost.sum())) if slow else np.inf
     if error <= _claimed(n):
-        return _held(Stationary(sde, modes, solved=P, general=True))
+        return _held(Stationary(sde, closed, solved=P, general=True))
     reason = _spread(sde, values, vectors)
     if n > MOST:
         lost &= np.abs(values) > UNSEEN * np.abs(values).max()
@@ -506,7 +546,7 @@ def _general(sde: StochasticODE, modes: Modes | None) -> Stationary:
         # The precise law has been held against its equation in its own digits: a covariance in doubles that does not
         # solve it, in states that nobody reads, is no contradiction but of no use for runs and spectra.
         with suppress(InternalError):
-            return _held(Stationary(sde, modes, P, precise), within=USEFUL)
+            return _held(Stationary(sde, closed, P, precise), within=USEFUL)
         return Stationary(sde, None, P, precise, unresolved=reason)
     if error <= 1e-3 * USEFUL:
         raise InternalError(f"doubles and decimals differ by more than the {error:.1e} that rounding explains")
@@ -656,6 +696,21 @@ def _spread(sde: StochasticODE, values: ComplexArray, vectors: ComplexArray) -> 
     return reason, tuple(dict.fromkeys(nodes[0] + nodes[1]))
 
 
+def _shares_of(vectors: ComplexArray, given: ComplexArray) -> ComplexArray:
+    """What of each vector, the columns of (n, n), given ones (n, k) are made of: (n, k).
+
+    Where vectors nearly coincide, those of least size: the factorisation that finds them costs ten times the other.
+    """
+    factor, pivots, singular = zgetrf(vectors)
+    if not singular and zgecon(factor, float(np.abs(vectors).sum(axis=0).max()))[0] > _APART:
+        return np.asarray(zgetrs(factor, pivots, given)[0])
+    return np.asarray(np.linalg.lstsq(vectors, given, rcond=None)[0])
+
+
+_APART = 1e-6
+"""Reciprocal condition of eigenvectors above which a share of `UNSEEN` is known from their inverse."""
+
+
 def _nodes_of(sde: StochasticODE, vector: ComplexArray) -> tuple[str, ...]:
     """The nodes that carry a mode."""
     dense = sde.dense
@@ -683,7 +738,8 @@ def lyapunov(A: FloatArray, Q: FloatArray) -> FloatArray:
     one step of refinement with the residual in extended precision where the machine has it: the
     drift of an ill-conditioned problem has time constants that spread as its condition number.
 
-    `stationary` tries `_smith` first on larger ones: products are what a processor does best.
+    `stationary` tries `oscillators` first on more than `MOST` rows, and `_smith` on larger ones: products are what a
+    processor does best.
     """
     return _refined(A, Q, SchurForm.of(A))[0]
 

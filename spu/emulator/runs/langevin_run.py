@@ -31,12 +31,13 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from spu.base.arrays import FloatArray, IntArray
 from spu.base.errors import UsageError
+from spu.base.threads import available_threads
 from spu.emulator.equations.langevin import Langevin
 from spu.emulator.runs import langevin_kernels as kernels
 from spu.emulator.runs.langevin_plain import Span
 from spu.emulator.runs.noise import SAMPLES, key_of
 from spu.emulator.runs.numba_products import LANES, blas_addresses
-from spu.emulator.runs.run import available_threads, parallel
+from spu.emulator.runs.run import parallel
 
 SCHEMES = {
     "euler-maruyama": kernels.EULER_MARUYAMA,

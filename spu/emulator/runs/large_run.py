@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from spu.base.arrays import FloatArray
 from spu.base.sparse import row_numbers, with_data
+from spu.base.threads import available_threads
 from spu.emulator.laws.large import Midpoint, SparseStationary
 from spu.emulator.laws.sparse_kernels import count_pairs
 from spu.emulator.runs.noise import BLOCK, SAMPLES, fill_normals, key_of
-from spu.emulator.runs.run import available_threads, parallel, rounds
+from spu.emulator.runs.run import parallel, rounds
 
 _TILE = 16
 """Trajectories, or draws, side by side: each entry of a factor is read once for all of them."""

@@ -8,21 +8,19 @@ order at the end: threads change no bit.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
 
 import numpy as np
 import scipy.linalg as la
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from spu.base.arrays import FloatArray
 from spu.base.kernels.door import Precision
+from spu.base.threads import available_threads, one_blas_thread
 from spu.emulator.laws.modes import Modes
 from spu.emulator.laws.propagate import Step, exact_step, factor, step_law
 from spu.emulator.laws.stationary import Stationary
@@ -341,16 +339,10 @@ def rounds(total: int, chunk: int, interrupted: Callable[[], bool]) -> Iterator[
             size *= 4
 
 
-@cache
-def _libraries() -> ThreadpoolController:
-    """The BLAS libraries of this process: looking for them takes milliseconds, more than a short run."""
-    return ThreadpoolController()
-
-
 @contextmanager
 def parallel(threads: int) -> Iterator[Callable[[Callable[[int], None], range], None]]:
     """A parallel ``for``, with BLAS held to one thread: tiles are what is shared out."""
-    with _libraries().limit(limits=1, user_api="blas"):
+    with one_blas_thread():
         if threads == 1:
 
             def one_by_one(work: Callable[[int], None], numbers: range) -> None:
@@ -402,11 +394,3 @@ def _gather(
         lift = method.lift
         total, products, kept = lift @ total, lift @ products @ lift.T, kept @ lift.T
     return Sums(taken[0], int(pairs[0]), total, products, pairs, kept, ends, *counted)
-
-
-def available_threads() -> int:
-    """Processors that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every system
-        return os.cpu_count() or 1

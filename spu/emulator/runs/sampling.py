@@ -17,6 +17,7 @@ from spu.base.errors import OptionError, UsageError
 from spu.base.interrupt import Interrupt
 from spu.base.kernels.door import Precision
 from spu.base.sparse import row_numbers, with_data
+from spu.base.threads import blas_threads_for
 from spu.emulator.dynamics import LinearDynamics, slowest
 from spu.emulator.labelled import SQUARES, UNITS, inference_data
 from spu.emulator.laws.estimate import SamplingError, about_sample_mean, independent_error, trajectory_error
@@ -247,9 +248,10 @@ class Sampling:
 
 def simulate_linear(found: Sequence[LinearDynamics], problem: QuadraticProblem | None, how: Sampling) -> Simulation:
     """`spu.emulator.simulate.simulate` of linear circuits, one for each programming; raises as it does."""
-    if len(found) > 1:
-        return _simulate_ensemble(found, problem, how)
-    return _sample(found[0].law, problem, how)
+    with blas_threads_for(found[0].states):
+        if len(found) > 1:
+            return _simulate_ensemble(found, problem, how)
+        return _sample(found[0].law, problem, how)
 
 
 def _sample(law: Law, problem: QuadraticProblem | None, how: Sampling) -> Simulation:
