@@ -127,27 +127,24 @@ def _noise(matrix: FloatArray, P: FloatArray) -> FloatArray:
 def _mean(transition: FloatArray, first: FloatArray, every: FloatArray, steps: int) -> FloatArray:
     """Mean over k < steps of ``X_k``, ``X_0 = first``, ``X_(k + 1) = transition X_k transition^T + every``.
 
-    By doubling, from the top bit of ``steps`` down. With M the m-th power of the transition: ``gathered`` is what
-    ``every`` comes to in m steps, ``of_first`` and ``of_every`` are the sums over k < m of what becomes of both.
+    By doubling, from the top bit of ``steps`` down. With M the m-th power of the transition, ``gathered`` what
+    ``every`` comes to in m steps and ``total`` the sum over k < m: ``X_(m + k) = M X_k M^T + gathered``.
     """
     power = np.eye(len(transition))
-    gathered, of_first, of_every = (np.zeros_like(power) for _ in range(3))
-    m = 0
+    gathered, total, m = np.zeros_like(power), np.zeros_like(power), 0
     for bit in f"{steps:b}":
         if m:
-            through = power @ of_every @ power.T
-            of_every = of_every + m * gathered + through
-            of_first = of_first + power @ of_first @ power.T
+            total = total + power @ total @ power.T + m * gathered
             gathered = gathered + power @ gathered @ power.T
             power, m = power @ power, 2 * m
         if bit == "1":
-            of_first, of_every = of_first + power @ first @ power.T, of_every + gathered
+            total = total + power @ first @ power.T + gathered
             gathered = every + transition @ gathered @ transition.T
             power, m = transition @ power, m + 1
         if np.abs(power).max(initial=0.0) < _GONE:
-            of_every = of_every + (steps - m) * gathered
+            total = total + (steps - m) * gathered
             break
-    return np.asarray((of_first + of_every) / steps)
+    return np.asarray(total / steps)
 
 
 def hold_bias(
