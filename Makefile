@@ -20,21 +20,16 @@ demo: $(VENV)/installed
 	@echo "All of it, with pictures, is in demo/report.html: open it in a browser. The device is drawn in"
 	@echo "demo/device.png, and the netlist that ngspice ran is demo/device.cir."
 
-# The kernels are compiled beside the linters, once for all processes of pytest. These take tests from each other
-# only at the end ("worksteal"), so that what the tests of a file share is made in one of them.
+# Processes take tests from each other only at the end ("worksteal"), so that what the tests of a file share is made in
+# one of them.
 PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
-KERNELS := $(shell grep -rl --include=*.py "spu.base.compiled import" spu)
 
 test: $(VENV)/installed
-	@$(MAKE) --no-print-directory -j2 lint $(VENV)/kernels
+	@$(MAKE) --no-print-directory lint
 	$(PYTEST)
 
-test-long: $(VENV)/installed $(VENV)/kernels
+test-long: $(VENV)/installed
 	$(PYTEST) -m long
-
-$(VENV)/kernels: $(VENV)/installed spu/base/compiled.py $(KERNELS)
-	$(BIN)/python tools/kernels.py
-	touch $@
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -48,7 +48,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
 
 def confine(threads: int) -> None:
     """Give every library as many threads and cores, before any of them is loaded and asks the machine."""
-    for name in ("OPENBLAS", "OMP", "MKL", "NUMBA"):
+    for name in ("OPENBLAS", "OMP", "MKL"):
         os.environ[f"{name}_NUM_THREADS"] = str(threads)
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     if hasattr(os, "sched_setaffinity"):  # JAX sizes its pool by the cores it may use

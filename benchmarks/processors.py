@@ -43,8 +43,7 @@ PROCESSORS: dict[str, dict[str, str]] = {
     "any x86": {
         "OPENBLAS_CORETYPE": "Prescott",
         "NPY_DISABLE_CPU_FEATURES": "X86_V4 X86_V3",
-        "NUMBA_CPU_NAME": "generic",
-        "NUMBA_CPU_FEATURES": "",
+        "SPU_PROCESSOR": "plain",
     },
 }
 """Environments by the processor that they make of this one."""
@@ -469,8 +468,6 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """`compile_all` in a process of its own, with these settings of its environment."""
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", **settings}
-    if "NUMBA_CPU_NAME" in settings:
-        environment["NUMBA_CACHE_DIR"] = str(Path(tempfile.gettempdir()) / f"spu-numba-{settings['NUMBA_CPU_NAME']}")
     job = json.dumps([list(numbers), str(out), seed])
     return subprocess.run(
         [sys.executable, __file__, "--job", job], env=environment, capture_output=True, text=True, check=False

@@ -77,7 +77,10 @@ Progress = Callable[[int, int], None]
 @click.option("--heat", is_flag=True, help="Of a network: book heat, work and entropy production.")
 @click.option("--method", metavar="NAME", help="Force a way to step: modal or dense [default: the best].")
 @click.option(
-    "--precision", metavar="NAME", default="double", help="double or single (dense steps: faster) [default: double]."
+    "--precision",
+    metavar="NAME",
+    default="double",
+    help="double or single (dense steps, networks: faster) [default: double].",
 )
 @file_option("-o", "--output", metavar="FILE.npz", help="For the samples [default: DIR/samples.npz].")
 @click.option("--no-output", is_flag=True, help="Keep the statistics only; write no samples.")

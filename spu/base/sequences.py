@@ -43,6 +43,11 @@ class Lazy(Sequence[T], Generic[T]):
         """The items of a sequence that is there already."""
         return items if isinstance(items, Lazy) else cls((len(items), items.__getitem__))
 
+    @classmethod
+    def joined(cls, sequences: Sequence[Sequence[T]]) -> Lazy[T]:
+        """Several sequences, one behind the other."""
+        return cls(*(part for items in sequences for part in Lazy.of(items)._parts))
+
     def __add__(self, other: Sequence[T]) -> Lazy[T]:
         return Lazy(*self._parts, *Lazy.of(other)._parts)
 

@@ -20,11 +20,34 @@ def canonical(matrix: Any) -> sp.csr_array:
 
     A matrix that is all this already is returned as it is, not copied.
     """
-    a = sp.csr_array(matrix, dtype=np.float64)
+    if type(matrix) is sp.csr_array and matrix.dtype == np.float64:
+        a = matrix
+    elif type(matrix) is np.ndarray and matrix.ndim == 2:
+        return _of_dense(np.asarray(matrix, dtype=np.float64))
+    else:
+        a = sp.csr_array(matrix, dtype=np.float64)
     if not (a.has_canonical_format and a.data.all()):
         a = a.copy() if sp.issparse(matrix) else a
         a.sum_duplicates()
         a.eliminate_zeros()
+    return a
+
+
+def _of_dense(matrix: FloatArray) -> sp.csr_array:
+    """The entries of a dense matrix that are not zero."""
+    rows, columns = matrix.shape
+    index = np.int32 if matrix.size < 2**31 else np.int64
+    there = matrix != 0
+    if there.all():
+        indptr = np.arange(0, matrix.size + 1, max(columns, 1), dtype=index) if columns else np.zeros(rows + 1, index)
+        indices = np.tile(np.arange(columns, dtype=index), rows)
+        a = sp.csr_array((matrix.ravel().copy(), indices, indptr), shape=matrix.shape)
+    else:
+        places = np.flatnonzero(there)
+        indptr = np.zeros(rows + 1, dtype=index)
+        np.cumsum(np.count_nonzero(there, axis=1), out=indptr[1:])
+        a = sp.csr_array((matrix.ravel()[places], (places % columns).astype(index), indptr), shape=matrix.shape)
+    a.has_canonical_format = True
     return a
 
 
@@ -52,6 +75,12 @@ def row_numbers(matrix: sp.csr_array) -> IntArray:
     return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
 
 
+def diagonal_places(matrix: sp.csr_array) -> IntArray:
+    """Where in its data a canonical square matrix stores entries of its diagonal, in order."""
+    rows = np.repeat(np.arange(matrix.shape[0], dtype=matrix.indices.dtype), np.diff(matrix.indptr))
+    return np.flatnonzero(matrix.indices == rows)
+
+
 def is_diagonal(matrix: sp.csr_array) -> bool:
     """Whether a canonical matrix is square and has no entry off its diagonal."""
     return matrix.shape[0] == matrix.shape[1] and bool((matrix.indices == row_numbers(matrix)).all())
@@ -59,15 +88,20 @@ def is_diagonal(matrix: sp.csr_array) -> bool:
 
 def off_diagonal(matrix: sp.csr_array) -> sp.csr_array:
     """A canonical square matrix without its diagonal."""
-    rows = row_numbers(matrix)
-    keep = matrix.indices != rows
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows[keep], minlength=matrix.shape[0]))])
-    return sp.csr_array((matrix.data[keep], matrix.indices[keep], indptr), shape=matrix.shape)
+    places = diagonal_places(matrix)
+    keep = np.ones(len(matrix.data), dtype=bool)
+    keep[places] = False
+    indptr = matrix.indptr - np.searchsorted(places, matrix.indptr)  # less those of the diagonal that stood before
+    a = sp.csr_array((matrix.data[keep], matrix.indices[keep], indptr.astype(matrix.indptr.dtype)), shape=matrix.shape)
+    a.has_canonical_format = True
+    return a
 
 
 def with_data(matrix: sp.csr_array, data: FloatArray) -> sp.csr_array:
     """A matrix of the same pattern with other entries."""
-    return sp.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
+    a = sp.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
+    a.has_canonical_format = matrix.has_canonical_format
+    return a
 
 
 def without_small(matrix: Any) -> sp.csr_array:
@@ -81,6 +115,8 @@ def without_small(matrix: Any) -> sp.csr_array:
 
 def scaled(matrix: sp.csr_array, left: FloatArray, right: FloatArray) -> sp.csr_array:
     """``diag(left) @ matrix @ diag(right)`` on the same pattern, even where a product is zero."""
+    if (left == 1.0).all() and (right == 1.0).all():
+        return with_data(matrix, matrix.data.copy())
     return with_data(matrix, np.repeat(left, np.diff(matrix.indptr)) * matrix.data * right[matrix.indices])
 
 
@@ -127,7 +163,12 @@ def known_congruence(T: sp.csr_array, P: sp.csr_array) -> sp.csr_array:
 
 
 def largest_eigenvalue(
-    apply: Callable[[FloatArray], FloatArray], start: FloatArray, *, tolerance: float, limit: int = 1000
+    apply: Callable[[FloatArray], FloatArray],
+    start: FloatArray,
+    *,
+    tolerance: float,
+    limit: int = 1000,
+    metric: sp.csr_array | None = None,
 ) -> float:
     """Largest eigenvalue of a symmetric (n, n) operator, by Lanczos' three-term recurrence.
 
@@ -144,16 +185,22 @@ def largest_eigenvalue(
         Relative; of the residual, which bounds the error.
     limit:
         Most iterations. The value is then what was found until there, from below.
+    metric:
+        (n, n) positive definite: the operator is symmetric in the inner product that it makes.
     """
-    q, before = start / np.linalg.norm(start), np.zeros_like(start)
+
+    def norm(x: FloatArray) -> float:
+        return float(np.linalg.norm(x)) if metric is None else float(np.sqrt(x @ (metric @ x)))
+
+    q, before = start / norm(start), np.zeros_like(start)
     alphas: list[float] = []
     betas: list[float] = []
     value = 0.0
     for k in range(min(limit, len(start))):
         w = apply(q) - (betas[-1] if betas else 0.0) * before
-        alphas.append(float(q @ w))
+        alphas.append(float(q @ w if metric is None else q @ (metric @ w)))
         w -= alphas[-1] * q
-        betas.append(float(np.linalg.norm(w)))
+        betas.append(norm(w))
         exhausted = betas[-1] <= np.finfo(float).eps * max(map(abs, (alphas[0], alphas[-1])))
         if exhausted or k % 10 == 9 or k + 1 == min(limit, len(start)):
             values, vectors = la.eigh_tridiagonal(alphas, betas[:-1], select="i", select_range=(k, k))

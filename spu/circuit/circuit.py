@@ -81,9 +81,10 @@ class Subcircuit:
     def internal_nodes(self) -> tuple[str, ...]:
         """Local nodes that are neither ports nor ground, in order of appearance."""
         found: dict[str, None] = {}
+        outside = {"0", *self.ports}
         for element in self.elements:
             for node in element.nodes:
-                if node != "0" and node not in self.ports:
+                if node not in outside:
                     found[node] = None
         return tuple(found)
 
@@ -270,10 +271,46 @@ def stamp_circuit(circuit: Circuit) -> tuple[Stamps, Lazy[str]]:
     nodes = circuit.node_names()
     names = mapped("v({})", nodes)
     elements = list(circuit.flatten())
-    for flat in elements:
-        if flat.element.has_branch:
-            names += mapped(f"i({flat.element.name} of {{}})", flat.group.names)
+    branches = [flat for flat in elements if flat.element.has_branch]
+    currents = [mapped(f"i({flat.element.name} of {{}})", flat.group.names) for flat in branches]
+    names = Lazy.joined([names, *currents])
     stamps = Stamps(len(nodes), len(names) - len(nodes), len(circuit.sources), circuit.temperature)
-    for flat in elements:
-        flat.element.stamp(stamps, flat.nodes, flat.noise, flat.values, flat.branches)
+    for each in _bundled(elements):
+        each.element.stamp(stamps, each.nodes, each.noise, each.values, each.branches)
     return stamps, names
+
+
+_MANY = 256
+"""Elements of one kind that a subcircuit of a single instance has, from which on they are stamped together."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Bundle:
+    """Elements of one kind, as if they were instances of one; what `FlatElements` gives to a stamp."""
+
+    element: Element
+    nodes: list[IntArray]
+    noise: IntArray | None
+    values: FloatArray
+    branches: list[IntArray]
+
+
+def _bundled(elements: Sequence[FlatElements]) -> Iterator[FlatElements | _Bundle]:
+    """The elements, those of long flat netlists by their kinds: thousands of arrays of one number take their time."""
+    kinds: dict[tuple[object, ...], list[FlatElements]] = {}
+    for flat in elements:
+        element = flat.element
+        alone = len(flat.group.names) == 1 and element.linear
+        kind = (id(flat.group), type(element), flat.noise is None, len(element.parameters), len(flat.branches))
+        kinds.setdefault(kind if alone else (id(flat),), []).append(flat)
+    for many in kinds.values():
+        if len(many) < _MANY or any(np.iscomplexobj(values) for values in many[0].group.parameters.values()):
+            yield from many
+            continue
+        yield _Bundle(
+            many[0].element,
+            [np.concatenate(ends) for ends in zip(*(flat.nodes for flat in many), strict=True)],
+            None if many[0].noise is None else np.concatenate([flat.noise for flat in many if flat.noise is not None]),
+            np.concatenate([flat.values for flat in many]),
+            [np.concatenate(own) for own in zip(*(flat.branches for flat in many), strict=True)],
+        )

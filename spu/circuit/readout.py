@@ -43,7 +43,7 @@ class Readout:
     offset: Annotated[FloatArray, "p"]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "matrix", canonical(self.matrix))
+        object.__setattr__(self, "matrix", sp.csr_array(canonical(self.matrix)))  # nobody else's object
 
     def state(self) -> tuple[Any, ...]:
         """All that it is, bit by bit, to be compared."""

@@ -14,6 +14,40 @@ from numpy.typing import NDArray
 from spu.base.arrays import FloatArray, IntArray
 from spu.base.constants import GROUND
 
+Entries = tuple[IntArray, IntArray, FloatArray]
+"""Rows, columns and values of entries: (k,) where k elements have one each, (m, k) where each has m."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Entries of k two-terminal elements: ``values`` at (p, p) and (n, n), and ``sign * values`` at (p, n) and (n, p).
+
+    All arrays are (k,). Half a million couplers are kept so, and not as four entries each.
+    """
+
+    p: IntArray
+    n: IntArray
+    values: FloatArray
+    sign: float = -1.0
+
+    @property
+    def entries(self) -> Entries:
+        """The four entries of each element, (4, k)."""
+        p, n, on, off = self.p, self.n, self.values, self.sign * self.values
+        return np.array([p, n, p, n]), np.array([p, n, n, p]), np.array([on, on, off, off])
+
+
+def _listed(parts: Sequence[Entries | Pairs]) -> list[Entries]:
+    return [part.entries if isinstance(part, Pairs) else part for part in parts]
+
+
+def _magnitudes(part: Any) -> Any:
+    """The same stamp with the magnitudes of its values."""
+    if isinstance(part, Pairs):
+        return Pairs(part.p, part.n, np.abs(part.values), 1.0)
+    *where, values = part
+    return (*where, np.abs(values))
+
 
 @dataclass(eq=False)
 class Stamps:
@@ -22,8 +56,8 @@ class Stamps:
     ``n`` in ``K n`` is a vector of independent white noises of unit one-sided density, so K
     holds amplitudes in A/sqrt(Hz), in the rows of branches V/sqrt(Hz). Branches are counted from 0.
 
-    Stamps are kept as arrays of rows, columns and values: (k,) where k elements have one entry each, (m, k) where each
-    has m. Kirchhoff's laws of branches, ones that no element's value is in, stand apart.
+    Stamps are kept as `Entries`, those of two-terminal elements as `Pairs`. Kirchhoff's laws of branches, ones that no
+    element's value is in, stand apart.
     """
 
     node_count: int
@@ -39,29 +73,26 @@ class Stamps:
     capacitor_ends: list[tuple[IntArray, IntArray]] = field(default_factory=list)
     conductor_ends: list[tuple[IntArray, IntArray]] = field(default_factory=list)
     controlled_ends: list[tuple[IntArray, IntArray]] = field(default_factory=list)
+    controlled_branches: int = 0
     polynomials: list[tuple[str, list[IntArray], FloatArray]] = field(default_factory=list)
     crossed_ends: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
     conserved: list[int] = field(default_factory=list)
     islands: list[IntArray] = field(default_factory=list)
-    _charge: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
-    _drift: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
-    _laws: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
-    _noise: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
+    _charge: list[Entries | Pairs] = field(default_factory=list)
+    _drift: list[Entries | Pairs] = field(default_factory=list)
+    _laws: list[Entries] = field(default_factory=list)
+    _noise: list[Entries] = field(default_factory=list)
     _source: list[tuple[IntArray, FloatArray]] = field(default_factory=list)
-
-    @staticmethod
-    def _two_terminal(into: list, p: IntArray, n: IntArray, values: FloatArray) -> None:
-        into.append((np.array([p, n, p, n]), np.array([p, n, n, p]), np.array([values, values, -values, -values])))
 
     def capacitance(self, p: IntArray, n: IntArray, values: FloatArray) -> None:
         """Capacitances (F) between nodes p and n; those of zero are open."""
         self.capacitor_ends.append(_there(p, n, values))
-        self._two_terminal(self._charge, p, n, values)
+        self._charge.append(Pairs(p, n, values))
 
     def conductance(self, p: IntArray, n: IntArray, values: FloatArray) -> None:
         """Conductances (S) between nodes p and n; those of zero are open."""
         self.conductor_ends.append(_there(p, n, values))
-        self._two_terminal(self._drift, p, n, -values)
+        self._drift.append(Pairs(p, n, -values))
 
     def inductance(self, branch: IntArray, p: IntArray, n: IntArray, values: FloatArray) -> None:
         """Inductances (H) from p to n."""
@@ -98,15 +129,18 @@ class Stamps:
 
     def voltage_control(self, branch: IntArray, cp: IntArray, cn: IntArray, gain: FloatArray) -> None:
         """Voltages ``gain * (v(cp) - v(cn))`` of branches."""
+        self.controlled_branches += len(branch)
         row = self.node_count + branch
         self._drift.append((np.array([row, row]), np.array([cp, cn]), np.array([-gain, gain])))
 
     def current_voltage(self, branch: IntArray, control: IntArray, resistance: FloatArray) -> None:
         """Voltages ``resistance`` (ohm) times the current of the branches ``control``."""
+        self.controlled_branches += len(branch)
         self._drift.append((self.node_count + branch, self.node_count + control, -resistance))
 
     def current_control(self, p: IntArray, n: IntArray, control: IntArray, gain: FloatArray) -> None:
         """Currents ``gain`` times those of the branches ``control``, which leave p and enter n."""
+        self.controlled_branches += len(control)
         self.controlled_ends.append(_there(p, n, gain))
         column = self.node_count + control
         self._drift.append((np.array([p, n]), np.array([column, column]), np.array([-gain, gain])))
@@ -135,6 +169,21 @@ class Stamps:
         """Noise currents from p to n: unit source number ``source`` times ``amplitude`` (A/sqrt(Hz))."""
         self._noise += [(p, source, -amplitude), (n, source, amplitude)]
 
+    @property
+    def passive(self) -> bool:
+        """Whether nothing but conductances, capacitances, inductances and sources of constant value acts."""
+        return all(isinstance(part, Pairs) for part in self._drift)
+
+    @property
+    def conductors(self) -> list[Entries]:
+        """Conductances: p, n and S, (k,) each."""
+        return [(part.p, part.n, -part.values) for part in self._drift if isinstance(part, Pairs)]
+
+    @property
+    def capacitors(self) -> list[Entries]:
+        """Capacitances: p, n and F, (k,) each."""
+        return [(part.p, part.n, part.values) for part in self._charge if isinstance(part, Pairs)]
+
     def branch_ends(self) -> IntArray:
         """(branches, 2) first and second node of each branch."""
         ends = np.empty((self.branch_count, 2), dtype=np.int64)
@@ -147,7 +196,7 @@ class Stamps:
         """The same stamps with every term's magnitude: their sums bound the rounding of these sums."""
         found = replace(self)
         for name in ("_charge", "_drift", "_laws", "_noise", "_source", "couplings", "inductor_ends"):
-            setattr(found, name, [(*where, np.abs(values)) for *where, values in getattr(self, name)])
+            setattr(found, name, [_magnitudes(part) for part in getattr(self, name)])
         return found
 
     @property
@@ -155,14 +204,43 @@ class Stamps:
         """Number of unknowns."""
         return self.node_count + self.branch_count
 
-    def _matrix(self, parts: list[tuple[IntArray, IntArray, FloatArray]], columns: int) -> sp.csr_array:
+    def _matrix(self, parts: Sequence[Entries | Pairs], columns: int) -> sp.csr_array:
+        """The sum of all parts, (N, columns).
+
+        Entries of pairs are put below the diagonal, on it, where they are added up, and above it: where couplers come
+        in the order of their ends each row of the sum is sorted as it is made, and no entry is met twice.
+        """
         shape = (self.size, columns)
-        if not parts:
-            return sp.csr_array(shape)
-        rows, cols, values = (np.concatenate([np.ravel(part[k]) for part in parts]) for k in range(3))
-        keep = (rows != GROUND) & (cols != GROUND)
-        matrix = sp.coo_array((values[keep], (rows[keep], cols[keep])), shape=shape)
-        return sp.csr_array(matrix)
+        pairs = [part for part in parts if isinstance(part, Pairs) and not np.iscomplexobj(part.values)]
+        whole = [part for part in parts if not any(part is pair for pair in pairs)]
+        below: list[Entries] = []
+        above: list[Entries] = []
+        diagonal, touched = np.zeros(self.size), np.zeros(self.size, dtype=bool)
+        for pair in pairs:
+            for ends in (pair.p, pair.n):
+                here = ends != GROUND
+                there, values = (ends, pair.values) if here.all() else (ends[here], pair.values[here])
+                diagonal += np.bincount(there, values, self.size)
+                touched[there] = True
+            both = (pair.p != GROUND) & (pair.n != GROUND)
+            if both.any():
+                between = (pair.p, pair.n, pair.values)
+                p, n, values = between if both.all() else (each[both] for each in between)
+                low, high = (p, n) if (p < n).all() else (np.minimum(p, n), np.maximum(p, n))
+                off = pair.sign * values
+                below.append((high, low, off))
+                above.append((low, high, off))
+        places = np.flatnonzero(touched)
+        found = [*below, (places, places, diagonal[places]), *above]
+        for rows, cols, values in _listed(whole):
+            keep = (rows != GROUND) & (cols != GROUND)
+            found.append((rows[keep], cols[keep], values[keep]))
+        index = np.int32 if max(shape) < 2**31 else np.int64
+        where: list[NDArray[np.signedinteger]] = [
+            np.concatenate([part[k] for part in found], dtype=index, casting="same_kind") for k in range(2)
+        ]
+        total = sp.coo_array((np.concatenate([part[2] for part in found]), (where[0], where[1])), shape=shape)
+        return sp.csr_array(total)
 
     def dense(self, name: str, *, decimal: bool = False) -> NDArray[Any]:
         """``E``, ``F``, ``K`` or ``s`` (as a column) as a dense matrix.
@@ -203,11 +281,11 @@ class Stamps:
         keep = (rows != GROUND) & (cols != GROUND)
         return rows[keep], cols[keep], values[keep]
 
-    def _parts(self, name: str, *, decimal: bool = False) -> list[tuple[IntArray, IntArray, FloatArray]]:
+    def _parts(self, name: str, *, decimal: bool = False) -> list[Entries]:
         if name == "E":
-            return [*self._charge, *self._mutual(decimal=decimal)]
+            return [*_listed(self._charge), *self._mutual(decimal=decimal)]
         if name == "F":
-            return [*self._drift, *self._laws]
+            return [*_listed(self._drift), *self._laws]
         return self._noise if name == "K" else [(rows, np.zeros_like(rows), values) for rows, values in self._source]
 
     def shares(self, by_F: NDArray[Any], by_E: NDArray[Any]) -> float:
@@ -219,7 +297,8 @@ class Stamps:
             (N, N) its derivatives by the entries of F and E.
         """
         total = 0.0
-        for parts, derivative in ((self._drift, by_F), ([*self._charge, *self._mutual(decimal=True)], by_E)):
+        mutual = self._mutual(decimal=True)
+        for parts, derivative in ((_listed(self._drift), by_F), ([*_listed(self._charge), *mutual], by_E)):
             padded = np.full((self.size + 1, self.size + 1), Decimal(0))
             padded[:-1, :-1] = derivative  # ground is the last row and column
             for rows, cols, values in parts:
@@ -234,7 +313,7 @@ class Stamps:
         """Charges and fluxes: capacitance and inductance, (N, N)."""
         return self._matrix([*self._charge, *self._mutual()], self.size)
 
-    def _mutual(self, *, decimal: bool = False) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
+    def _mutual(self, *, decimal: bool = False) -> Iterator[Entries]:
         inductance = np.zeros(self.branch_count, np.result_type(float, *(values for *_, values in self.inductor_ends)))
         for branch, (_, _, values) in zip(self.inductor_branches, self.inductor_ends, strict=True):
             inductance[branch] = values

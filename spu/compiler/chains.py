@@ -573,9 +573,13 @@ class Target:
 
 def upper_entries(matrix: sp.csr_array) -> tuple[IntArray, FloatArray]:
     """(m, 2) coupled pairs, in order, and their (m,) entries."""
-    rows = row_numbers(matrix)
-    upper = np.flatnonzero((matrix.indices > rows) & (matrix.data != 0))
-    return np.column_stack([rows[upper], matrix.indices[upper].astype(np.int64)]), matrix.data[upper]
+    rows = np.repeat(np.arange(matrix.shape[0], dtype=matrix.indices.dtype), np.diff(matrix.indptr))
+    upper = matrix.indices > rows
+    upper &= matrix.data != 0
+    places = np.flatnonzero(upper)
+    ends = np.empty((len(places), 2), dtype=np.int64)
+    ends[:, 0], ends[:, 1] = rows[places], matrix.indices[places]
+    return ends, matrix.data[places]
 
 
 def _parts(n_cells: int, ends: IntArray) -> FloatArray:

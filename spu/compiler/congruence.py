@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
 import scipy.linalg as la
@@ -19,7 +20,7 @@ from scipy.sparse.csgraph import connected_components
 
 from spu.base.arrays import FloatArray
 from spu.base.choice import clearly_less
-from spu.base.sparse import canonical, largest_eigenvalue, off_diagonal, scaled
+from spu.base.sparse import canonical, diagonal_places, largest_eigenvalue, off_diagonal, scaled, with_data
 
 _SMALL = 64
 """Up to this many cells the Perron pair comes from a dense eigenvalue solver, beyond from Lanczos."""
@@ -34,23 +35,33 @@ class Congruence:
 
     Attributes
     ----------
-    rho:
-        Spectral radius of J, the largest over connected components; to 1e-8 where only its value
-        is asked for (more than 64 cells, all dominant).
+    radius:
+        Gives rho.
+    bound:
+        What rho is at most.
     scale:
         (n,) the diagonal of D; None where rho >= 1.
     dominant:
         True if the matrix was diagonally dominant to begin with (then D = 1).
     """
 
-    rho: float
+    radius: Callable[[], float]
+    bound: float
     scale: FloatArray | None
     dominant: bool
+
+    @cached_property
+    def rho(self) -> float:
+        """Spectral radius of J, the largest over connected components.
+
+        To 1e-8 where only its value is asked for (more than 64 cells, all dominant), and found then.
+        """
+        return self.radius()
 
     @property
     def below_one(self) -> bool:
         """Whether rho is below 1, by more than it may be off."""
-        return _below_one(self.rho)
+        return _below_one(self.bound) or _below_one(self.rho)
 
 
 def _below_one(rho: float) -> bool:
@@ -95,17 +106,23 @@ def _block(matrix: FloatArray | sp.csr_array) -> _Block:
 
 def own_fraction(matrix: FloatArray | sp.csr_array, scale: FloatArray) -> FloatArray:
     """(n,) share of each scaled diagonal entry that couplers leave over; may be negative."""
-    return _block(matrix).own_fraction(scale)
+    a = canonical(matrix)
+    places = diagonal_places(a)
+    size, diagonal = np.abs(a.data), a.data[places] if len(places) == a.shape[0] else a.diagonal()
+    size[places] = 0.0
+    return _Block(diagonal, with_data(a, size)).own_fraction(scale)
 
 
 def congruence(matrix: FloatArray | sp.csr_array) -> Congruence:
     """Scale each connected component as flat as a fair margin allows; leave dominant ones alone."""
     whole = _block(matrix)
     n = whole.n
-    lacking = whole.own_fraction(np.ones(n)) < -rounding(n)
+    left = whole.own_fraction(np.ones(n))
+    lacking = left < -rounding(n)
     scale = np.ones(n)
     if not lacking.any():
-        return Congruence(_radius(whole), scale, True)
+        # J is similar to the sizes off the diagonal over the diagonal: rho is at most the largest sum of its rows.
+        return Congruence(partial(_radius, whole), 1.0 - float(left.min()) + rounding(n), scale, True)
     _, labels = connected_components(whole.off, directed=False)
     needy = np.isin(labels, labels[lacking])
     rest = whole.part(np.flatnonzero(~needy))
@@ -120,7 +137,7 @@ def congruence(matrix: FloatArray | sp.csr_array) -> Congruence:
             sound = [d for d in candidates if (d > 0).all() and (block.own_fraction(d) > 0).all()]
             flat = [_flattened(block, d) for d in sound or candidates[:1]]
             scale[members] = _flattest(flat)
-    return Congruence(worst, scale if _below_one(worst) else None, False)
+    return Congruence(partial(float, worst), worst, scale if _below_one(worst) else None, False)
 
 
 def _flattest(candidates: list[FloatArray]) -> FloatArray:

@@ -97,6 +97,8 @@ class Layout:
         they are corrected.
     placed:
         Where these cells are on wired hardware; None where any two cells have a coupler.
+    left:
+        (n,) share of each diagonal entry of M that couplers leave over, where that is known already.
     """
 
     t: FloatArray
@@ -107,6 +109,7 @@ class Layout:
     sizes: FloatArray
     rails: sp.csr_array
     placed: Placed | None = None
+    left: FloatArray | None = None
 
     @property
     def maxwell(self) -> sp.csr_array:
@@ -131,7 +134,8 @@ class Layout:
     @property
     def margin(self) -> float:
         """Smallest own fraction."""
-        return float(own_fraction(self.M, np.ones(len(self.t))).min())
+        left = own_fraction(self.M, np.ones(len(self.t))) if self.left is None else self.left
+        return float(left.min())
 
     @property
     def gain(self) -> FloatArray:
@@ -151,8 +155,9 @@ def single_rail(matrix: Matrix, scale: FloatArray | None, names: tuple[str, ...]
             details={"frustrated_cycle": cycle, "rho": matrix.congruence.rho},
         )
     t, M = scaled_form(matrix, matrix.polarity.signs * _positive_scale(matrix, scale))
+    left, own = _own(M)
     ends, entries = upper_entries(M)
-    return Layout(t, M, names, _own(M), ends, -entries, canonical(sp.eye_array(len(t))))
+    return Layout(t, M, names, own, ends, -entries, canonical(sp.eye_array(len(t))), left=left)
 
 
 def dual_rail(matrix: Matrix, scale: FloatArray | None, names: tuple[str, ...]) -> Layout:
@@ -165,7 +170,7 @@ def dual_rail(matrix: Matrix, scale: FloatArray | None, names: tuple[str, ...]) 
     H-matrices (Berman and Plemmons, Nonnegative Matrices in the Mathematical Sciences, ch. 6).
     """
     t, M = scaled_form(matrix, _positive_scale(matrix, scale))
-    own, (ends, entries) = _own(M), upper_entries(M)
+    (left, own), (ends, entries) = _own(M), upper_entries(M)
     floating = _floating(M, own)
     if floating is not None:
         raise Unrealizable(
@@ -190,6 +195,7 @@ def dual_rail(matrix: Matrix, scale: FloatArray | None, names: tuple[str, ...]) 
         np.stack([first, second], axis=1).reshape(-1, 2),
         np.repeat(np.abs(entries), 2),
         rails,
+        left=left,
     )
 
 
@@ -235,17 +241,18 @@ def _floating(M: sp.csr_array, own: FloatArray) -> int | None:
     return None if held.all() else int(np.argmin(held[labels]))
 
 
-def _own(M: sp.csr_array) -> FloatArray:
-    """Own parts of the diagonal; what is below rounding is zero, which means: not built."""
+def _own(M: sp.csr_array) -> tuple[FloatArray, FloatArray]:
+    """(n,) shares and sizes of own parts of the diagonal; a size below rounding is zero, which means: not built."""
     n, diagonal = M.shape[0], M.diagonal()
-    own, nothing = own_fraction(M, np.ones(n)) * diagonal, 2.0 * rounding(n) * diagonal
+    left = own_fraction(M, np.ones(n))
+    own, nothing = left * diagonal, 2.0 * rounding(n) * diagonal
     if (own < -nothing).any():
         worst = first_smallest(own / diagonal)
         raise Unrealizable(
             f"cell {worst + 1} would need a negative part of its own, {own[worst] / diagonal[worst]:.3g} of its "
             "diagonal: the matrix is too badly conditioned for this scaling"
         )
-    return np.where(own > nothing, own, 0.0)
+    return left, np.where(own > nothing, own, 0.0)
 
 
 def pair_names(names: tuple[str, ...], ends: NDArray[np.int64]) -> Lazy[str]:

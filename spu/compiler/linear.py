@@ -96,7 +96,6 @@ class LinearPasses(Passes[QuadraticProblem, LinearCompilation]):
             hardware=self.hardware,
             architecture=architecture.name,
             realizability=self.matrix.realizability,
-            rho=self.matrix.congruence.rho,
             reason=_reason(architecture.summary, refused, self.options.architecture is not None),
             mean=realization.mean,
             flipped=int((gains < 0).sum()),

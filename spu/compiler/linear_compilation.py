@@ -54,8 +54,6 @@ class LinearCompilation(Compilation):
     ----------
     realizability:
         ``m-matrix``, ``m-matrix-after-polarity``, ``diagonally-dominant``, ``h-matrix``, ``any``.
-    rho:
-        Spectral radius of the scaled off-diagonals; plain couplers need < 1.
     mean:
         ``zero``, ``bias`` or ``offset``: how the mean is held.
     flipped:
@@ -79,7 +77,6 @@ class LinearCompilation(Compilation):
     """
 
     realizability: str
-    rho: float
     mean: str
     flipped: int
     scale_spread: float
@@ -97,6 +94,11 @@ class LinearCompilation(Compilation):
         found = super().problem
         assert isinstance(found, QuadraticProblem)
         return found
+
+    @property
+    def rho(self) -> float:
+        """Spectral radius of the scaled off-diagonals; plain couplers need < 1."""
+        return self.trace.matrix.congruence.rho
 
     @cached_property
     def ideal(self) -> Prediction:

@@ -35,10 +35,11 @@ def polarity(matrix: FloatArray | sp.csr_array) -> Polarity:
     A negative entry wants equal signs at its ends, a positive one opposite signs; each
     connected component is coloured along a breadth-first tree from its first cell.
     """
-    graph = off_diagonal(canonical(matrix))
-    n = graph.shape[0]
-    if not (graph.data > 0).any():
+    whole = canonical(matrix)
+    n = whole.shape[0]
+    if np.count_nonzero(whole.data > 0) == np.count_nonzero(whole.diagonal() > 0):
         return Polarity(np.ones(n))
+    graph = off_diagonal(whole)
     order, parent = _breadth_first(graph)
     rows = row_numbers(graph)
     wanted = -np.sign(graph.data)

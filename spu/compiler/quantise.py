@@ -96,7 +96,7 @@ def quantise(
     coupler = {
         key: limits.bank
         for key, limits in hardware.coupler.items()
-        if limits.bank is not None and _held(device.coupler_columns.arrays, device.coupler_columns.parts[key].keys)
+        if limits.bank is not None and _held(device.coupler_columns, device.coupler_columns.parts[key].keys)
     }
     work = _Work(device, hardware, problem, cell, coupler)
     if work.simple:
@@ -116,8 +116,8 @@ def quantise(
     return Quantised(first, how, work.bank_count)
 
 
-def _held(arrays: dict[str, FloatArray], keys: tuple[str, ...]) -> bool:
-    return any(bool((~np.isnan(arrays[key])).any()) for key in keys)
+def _held(columns: Columns, keys: tuple[str, ...]) -> bool:
+    return any(columns.holds(key) for key in keys)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +142,7 @@ class _Work:
         self.hardware, self.problem, self.cell, self.coupler = hardware, problem, cell, coupler
         n = len(device.cell_names)
         # An inductor shorts a cell's conductance at DC, and capacitances make the covariance; else conductances do.
-        resonant = _held(device.cell_columns.arrays, ("inductance",))
+        resonant = _held(device.cell_columns, ("inductance",))
         self.quantity = "capacitance" if resonant else "conductance"
         self.device = device
         self._round_the_rest()
@@ -324,8 +324,10 @@ class _Work:
     def _with_values(self, values: FloatArray) -> Device:
         """A copy of the device with the matrix's values in place, and codes where there are banks."""
         device, n, m = self.device, self.banks.n, len(self.passive)
-        cells = {key: array.copy() for key, array in device.cell_columns.arrays.items()}
-        couplers = {key: array.copy() for key, array in device.coupler_columns.arrays.items()}
+        cells, couplers = (
+            {key: columns.arrays[key].copy() for key in columns.keys}
+            for columns in (device.cell_columns, device.coupler_columns)
+        )
         cells[self.quantity] = np.where(values[:n] != 0, values[:n], np.nan)
         for keys, where, found in (
             ((self.quantity,), self.passive, values[n : n + m]),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spu.base.arrays import FloatArray, IntArray, snapshot
+from spu.base.arrays import Bits, FloatArray, IntArray, snapshot
 from spu.base.errors import InputError
 from spu.base.names import shorten, suggest
 from spu.device.banks import Bank
@@ -20,24 +20,40 @@ _CHUNK = 20_000  # rows written at a time
 _LEAST, _MOST = 1e-60, 1e60  # sizes of values, SI, that a circuit can hold
 
 
+class _Arrays(dict[str, FloatArray]):
+    """Arrays by key. One that nobody gave is made, NaN throughout, when somebody asks for it: most kinds are absent."""
+
+    def __init__(self, keys: tuple[str, ...]) -> None:
+        super().__init__()
+        self.possible = keys
+        self.count = 0
+
+    def __missing__(self, key: str) -> FloatArray:
+        if key not in self.possible:
+            raise KeyError(key)
+        self[key] = np.full(self.count, np.nan)
+        return self[key]
+
+
 class Columns:
     """Values of all cells or of all couplers: one array a key, NaN for "not there".
 
-    ``banks`` are those quantities that are quantised, and ``codes`` their codes, one integer array a key.
+    ``banks`` are those quantities that are quantised, and ``codes`` their codes, one integer array a key. Whoever reads
+    many of them asks `held` for those that any row has; ``arrays`` has them all.
     """
 
     def __init__(self, parts: tuple[Part, ...], what: str) -> None:
         self.parts = {part.quantity: part for part in parts}
         self.what = what
         self.keys = tuple(key for part in parts for key in part.keys)
-        self.arrays: dict[str, FloatArray] = {key: np.empty(0) for key in self.keys}
+        self.arrays: dict[str, FloatArray] = _Arrays(self.keys)
         self.banks: dict[str, Bank] = {}
         self.codes: dict[str, IntArray] = {}
 
     def of(self, part: Part) -> Columns:
         """The columns of one part alone."""
         few = Columns((part,), self.what)
-        few.arrays = {key: self.arrays[key] for key in part.keys}
+        few._take({key: self.arrays[key] for key in part.keys if key in self.arrays}, len(self))
         if part.quantity in self.banks:
             few.banks = {part.quantity: self.banks[part.quantity]}
             few.codes = {key: self.codes[key] for key in part.keys}
@@ -46,13 +62,35 @@ class Columns:
     def copy(self) -> Columns:
         """The same with arrays of its own."""
         found = Columns(tuple(self.parts.values()), self.what)
-        found.arrays = {key: np.array(array) for key, array in self.arrays.items()}
+        found._take({key: np.array(array) for key, array in self.held().items()}, len(self))
         found.banks, found.codes = dict(self.banks), {key: np.array(codes) for key, codes in self.codes.items()}
         return found
 
+    def _take(self, arrays: dict[str, FloatArray], count: int) -> None:
+        taken = _Arrays(self.keys)
+        taken.update(arrays)
+        taken.count = count
+        self.arrays = taken
+
+    def __len__(self) -> int:
+        for array in self.arrays.values():
+            return len(array)
+        return self.arrays.count if isinstance(self.arrays, _Arrays) else 0
+
+    def held(self) -> dict[str, FloatArray]:
+        """The arrays in which anything is there, in order."""
+        stored = ((key, self.arrays[key]) for key in self.keys if key in self.arrays)
+        # Most that hold anything have it in their first row.
+        return {key: a for key, a in stored if len(a) and (not np.isnan(a[0]) or not np.isnan(a).all())}
+
+    def holds(self, key: str) -> bool:
+        """Whether any row has a value of a key."""
+        return key in self.arrays and not np.isnan(self.arrays[key]).all()
+
     def state(self) -> tuple[Any, ...]:
-        """All that they hold, bit by bit, to be compared."""
-        return repr(self.banks), snapshot(self.arrays), snapshot(self.codes)
+        """All that they hold, bit by bit, to be compared; what is large is not copied (`spu.base.arrays.frozen`)."""
+        arrays = tuple((key, Bits(array)) for key, array in self.held().items())
+        return repr(self.banks), len(self), arrays, snapshot(self.codes)
 
     def set_codes(self, codes: Mapping[str, IntArray]) -> None:
         """Set codes by key, and with them the values; a value of zero means: not there."""
@@ -113,11 +151,15 @@ class Columns:
             For a key that is none of its columns.
         """
         for key in values:
-            if key not in self.arrays:
+            if key not in self.keys:
                 raise InputError(f"{self.what} has no column {key!r}; {suggest(key, self.keys)}")
+        before = len(self)
+        found = {}
         for key in self.keys:
-            new = np.asarray(values.get(key, np.nan), dtype=np.float64)
-            self.arrays[key] = np.concatenate([self.arrays[key], np.broadcast_to(new, (count,))])
+            if key in values or key in self.arrays:
+                new = np.broadcast_to(np.asarray(values.get(key, np.nan), dtype=np.float64), (count,))
+                found[key] = np.concatenate([self.arrays[key], new]) if before else np.array(new)
+        self._take(found, before + count)
 
     def row(self, given: Mapping[str, Any], where: str, file: str | None = None) -> dict[str, float]:
         """Check one row ``{quantity: value}``; absent parts are left out."""
@@ -145,6 +187,8 @@ class Columns:
         """The quantities present in one row, as the device file writes them."""
         found: dict[str, Any] = {}
         for part in self.parts.values():
+            if not any(key in self.arrays for key in part.keys):
+                continue
             numbers = [float(self.arrays[key][index]) for key in part.keys]
             if not math.isnan(numbers[0]):
                 one = len(set(numbers)) == 1 and not part.polynomial
@@ -153,14 +197,16 @@ class Columns:
 
     def json(self, keys: Sequence[str], texts: Sequence[Sequence[str]]) -> Iterator[str]:
         """The rows as JSON objects, one a line, in pieces of many lines; behind ``keys`` with their ready texts."""
-        count = len(self.arrays[self.keys[0]])
+        count = len(self)
+        given = self.held()
+        there = [part for part in self.parts.values() if any(key in given for key in part.keys)]
         head = ", ".join(f'"{key}": {{}}' for key in keys)
         for first in range(0, count, _CHUNK):
             rows = slice(first, min(first + _CHUNK, count))
-            columns = {key: array[rows] for key, array in self.arrays.items()}
+            columns = {key: self.arrays[key][rows] for part in there for key in part.keys}
             # Rows that hold the same parts have one format: how a part is held is a digit of its code.
             code = np.zeros(rows.stop - first, dtype=np.int64)
-            for part in self.parts.values():
+            for part in there:
                 held = [columns[key] for key in part.keys]
                 unequal = np.any([held[0] != other for other in held[1:]], axis=0) if held[1:] else False
                 unequal = True if part.polynomial else unequal
@@ -169,8 +215,8 @@ class Columns:
             for kind in np.unique(code).tolist():
                 form = head
                 used: list[str] = []
-                for k, part in enumerate(self.parts.values()):
-                    digit = kind // 3 ** (len(self.parts) - 1 - k) % 3
+                for k, part in enumerate(there):
+                    digit = kind // 3 ** (len(there) - 1 - k) % 3
                     if digit:
                         used += part.keys[: 1 if digit == 1 else None]
                         value = "{!r}" if digit == 1 else "[" + ", ".join("{!r}" for _ in part.keys) + "]"

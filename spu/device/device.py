@@ -8,7 +8,7 @@ one wiring can take many programmings.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
-from spu.base.arrays import IntArray, snapshot
+from spu.base.arrays import Bits, IntArray, frozen
 from spu.base.constants import ROOM_TEMPERATURE
 from spu.base.digest import Digest
 from spu.base.display import Shown
@@ -425,20 +425,23 @@ class Device(Shown):
         """
         state = self._state()
         if self._kept is None or self._kept[0] != state:
-            self._kept = (state, {})
+            self._kept = (frozen(state), {})
         return self._kept[1]
 
     def _state(self) -> tuple[Any, ...]:
         """All that a device is, so that two are equal only where not one bit differs; problems do not change."""
         return (
-            repr((self.temperature, self.architecture, self.detail, self.origin, self.scales)),
+            self._settings(),
             _Same(self.problem),
-            tuple(self.cell_names),
-            snapshot(self.coupler_ends),
+            list(self.cell_names),
+            Bits(self.coupler_ends),
             *(columns.state() for columns in (self.cell_columns, self.coupler_columns)),
             None if self._readout is None else self._readout.state(),
             *(programming.state() for programming in self.programmings),
         )
+
+    def _settings(self) -> str:
+        return repr((self.temperature, self.architecture, self.detail, self.origin, self.scales))
 
     # The file
 
@@ -478,9 +481,11 @@ class Device(Shown):
 
     def compiled_from(self, source: str) -> None:
         """Take the values of now for what was computed from a source (its digest): they leave the hash."""
-        computed = self.computed
-        self.origin = Origin(source, computed)
-        self.kept["computed"] = computed  # which the origin is no part of
+        origin = Origin(source, self.computed)
+        if origin != self.origin:
+            self.origin = origin
+            assert self._kept is not None  # for what the device is, but for its origin
+            self._kept = ((self._settings(), *self._kept[0][1:]), {"computed": origin.values})
 
     @property
     def as_compiled(self) -> bool:
@@ -490,7 +495,7 @@ class Device(Shown):
     @property
     def computed(self) -> str:
         """Digest of the values that do not follow from codes, bit by bit: of parts, of readouts, of bias currents."""
-        return self._once("computed", self._digest_of_values)
+        return self._computed(self.kept)
 
     @property
     def hash(self) -> str:
@@ -500,24 +505,29 @@ class Device(Shown):
         the values follow from problem, hardware and version; these are in the hash in their place, so that it is
         the same on every processor.
         """
-        return self._once("hash", self._digest)
+        return self._hashed(self.kept)
 
     @property
     def content(self) -> str:
         """The hash and more: the same only where not one bit of any value differs."""
-        return f"{self.hash} {self.computed}"
-
-    def _once(self, name: str, make: Callable[[], str]) -> str:
         kept = self.kept
-        if name not in kept:
-            kept[name] = make()
-        return str(kept[name])
+        return f"{self._hashed(kept)} {self._computed(kept)}"
+
+    def _computed(self, kept: dict[str, Any]) -> str:
+        if "computed" not in kept:
+            kept["computed"] = self._digest_of_values()
+        return str(kept["computed"])
+
+    def _hashed(self, kept: dict[str, Any]) -> str:
+        if "hash" not in kept:
+            kept["hash"] = self._digest(self._computed(kept))
+        return str(kept["hash"])
 
     def _digest_of_values(self) -> str:
         found = Digest()
         for columns in (self.cell_columns, self.coupler_columns):
-            for key, array in columns.arrays.items():
-                if not np.isnan(array).all() and not columns.follows_codes(key):
+            for key, array in columns.held().items():
+                if not columns.follows_codes(key):
                     found.text(key)
                     found.numbers(array)
         for readout in (self._readout, *(programming.readout for programming in self.programmings)):
@@ -529,8 +539,7 @@ class Device(Shown):
             found.numbers(programming.bias)
         return found.hexdigest()
 
-    def _digest(self) -> str:
-        computed = self.computed
+    def _digest(self, computed: str) -> str:
         found = Digest()
         found.text(FORMAT, repr(float(self.temperature)), self.architecture)
         if self.detail:
@@ -538,11 +547,9 @@ class Device(Shown):
         found.text(*self.cell_names)
         found.numbers(self.coupler_ends.ravel())
         for columns in (self.cell_columns, self.coupler_columns):
-            for key, array in columns.arrays.items():
-                there = ~np.isnan(array)
-                if there.any():
-                    found.text(key)
-                    found.numbers(np.packbits(there))
+            for key, array in columns.held().items():
+                found.text(key)
+                found.numbers(np.packbits(~np.isnan(array)))
         if self._readout is not None:
             found.text("variables", *self._readout.variables)
         if self.quantised:

@@ -387,7 +387,7 @@ def _apart(rows: Any, columns: Columns) -> tuple[Any, list[Any]]:
 
 def _take_codes(columns: Columns, rows: list[Any], where: list[str], file: str | None) -> None:
     """Set the codes that were read; a value written beside one must be the bank's value at that code."""
-    written = dict(columns.arrays)
+    written = {key: columns.arrays[key] for quantity in columns.banks for key in columns.parts[quantity].keys}
     columns.set_codes(columns.read_codes(rows, where, file))
     for quantity, bank in columns.banks.items():
         for key in columns.parts[quantity].keys:

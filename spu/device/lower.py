@@ -50,6 +50,8 @@ def _lowered(device: Device) -> Circuit:
     names = coupler_names(device)
     for part in device.coupler_columns.parts.values():
         columns = device.coupler_columns.of(part)
+        if not columns.held() and not columns.banks:
+            continue
         found, sources = _group("coupler", columns, ends, names, detail, thermal, sources)
         groups += found
     for group in groups:
@@ -116,15 +118,21 @@ def _group(
     parasitics = node_parasitics(detail) if kind == "cell" else None
     # One bit a part, the first one highest.
     code = np.zeros(len(ends), dtype=np.int64)
+    arrays = columns.held()
     for part in parts:
-        is_held = switched(columns.banks.get(part.quantity), detail) | ~np.isnan(columns.arrays[part.keys[0]])
-        code = 2 * code + is_held
+        code *= 2
+        if switched(columns.banks.get(part.quantity), detail):
+            code += 1
+        elif part.keys[0] in arrays:
+            code += ~np.isnan(arrays[part.keys[0]])
     groups: list[Instances] = []
     for combination in np.flatnonzero(np.bincount(code, minlength=1)):
         held = [part for k, part in enumerate(reversed(parts)) if combination >> k & 1][::-1]
         if not held:
             continue
-        rows = np.flatnonzero(code == combination)
+        members = np.flatnonzero(code == combination)
+        own, count = names.take(members), len(members)
+        rows = slice(None) if count == len(ends) else members
         several = sum(part.quantity in columns.banks for part in held) > 1
         made = [
             realise(part, columns.banks.get(part.quantity), detail, f"_{part.letter}" if several else "")
@@ -133,18 +141,23 @@ def _group(
         made = [each if thermal else each.silenced() for each in (*made, *([parasitics] if parasitics else []))]
         letters = "".join(part.letter for part in held)
         template = _subcircuit(f"{kind}_{letters}", made, ends.shape[1])
-        own = names.take(rows)
-        values: dict[str, FloatArray | IntArray] = {key: columns.arrays[key][rows] for key in columns.keys}
-        values |= {code_of(key): codes[rows] for key, codes in columns.codes.items()}
-        ports = [ends[rows, k] for k in range(ends.shape[1])]
+        absent = np.broadcast_to(np.nan, count)
+        values: dict[str, FloatArray | IntArray] = {
+            key: np.array(arrays[key][rows]) if key in arrays else absent for key in columns.keys
+        }
+        values |= {code_of(key): np.array(codes[rows]) for key, codes in columns.codes.items()}
+        ports: list[IntArray] = []
         for port, is_thermal in (entry for each in made for entry in each.ports.items()):
             prefix = port if kind == "cell" else f"{port}c"  # tc_a_b: no cell's t_NAME can read the same
-            ports.append(np.arange(len(sources), len(sources) + len(rows)))
+            ports.append(np.arange(len(sources), len(sources) + count))
             sources += _noise_sources(prefix, own, is_thermal)
         settings = {name: convert(values) for each in made for name, convert in each.parameters.items()}
-        parameters = _resolved(template, settings, len(rows))
+        parameters = _resolved(template, settings, count)
         instance_names = mapped(f"x{kind}_{{}}" if kind == "cell" else f"x{kind}_{letters}_{{}}", own)
-        groups.append(Instances(template, instance_names, np.column_stack(ports), parameters, settings))
+        nodes = np.array(ends[rows])
+        if ports:
+            nodes = np.column_stack([nodes, *ports])
+        groups.append(Instances(template, instance_names, nodes, parameters, settings))
     return groups, sources
 
 

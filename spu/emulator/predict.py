@@ -24,7 +24,7 @@ from spu.emulator.dynamics import (
 )
 from spu.emulator.equations.langevin import Langevin
 from spu.emulator.labelled import SQUARES, UNITS, Labels
-from spu.emulator.laws.large import LARGE, SparseStationary
+from spu.emulator.laws.large import LARGE, SparseLaw
 from spu.emulator.laws.law import Law
 from spu.emulator.laws.rest import time_constants
 from spu.emulator.laws.stationary import Stationary
@@ -71,6 +71,19 @@ class Prediction(Statistics):
     def time_constants(self) -> Annotated[FloatArray, "states"]:
         """(states,) ``-1/Re(lambda)``, s, longest first, of the slowest programming; found when first asked for."""
         return slowest(self.laws).time_constants
+
+    @property
+    def time_span(self) -> tuple[float, float] | None:
+        """The longest and the shortest of them, s; None where nothing moves."""
+        if len(self.laws) > 1:
+            constants = self.time_constants
+            return (float(constants[0]), float(constants[-1])) if len(constants) else None
+        return self.laws[0].time_span
+
+    @property
+    def looked_at(self) -> int | None:
+        """Modes that `time_span` is of, where a large ringing network's were neither all found nor the extreme ones."""
+        return self.laws[0].looked_at
 
     def to_dict(self) -> dict[str, Any]:
         """What ``--json`` prints, but for names of files: arrays stay arrays."""
@@ -185,7 +198,7 @@ def merged_prediction(
 
 def prediction(law: Law, problem: QuadraticProblem | None, *, band: tuple[float, float] | None = None) -> Prediction:
     """`predict` for a device whose law is known already."""
-    if band is not None and isinstance(law, SparseStationary):
+    if band is not None and isinstance(law, SparseLaw):
         raise UsageError(f"a band needs all modes: more than {LARGE} states are too many")
     if band is None:
         found = compare(law, problem, law.voltage_mean, law.voltage_covariance, moments=law.readout_moments)

@@ -112,9 +112,11 @@ def simulate(
     problem:
         What linear devices are compared with; their own unless given. (Networks are, with their own equation's law.)
     precision:
-        ``double``, or ``single``: states, products and readouts in floats (sums in doubles), at up to twice the speed.
-        Of linear devices of dense steps in time, not by modes. What rounding puts covariances off by is worked out
-        before anything runs (`Simulation.precision_error`), and refused above 1e-4, or a tenth of a standard error.
+        ``double``, or ``single``: states and products in floats (normals and sums in doubles), at up to twice the speed
+        where there are many states. Of linear devices of dense steps in time, not by modes. What rounding puts
+        covariances off by is worked out before anything runs (`Simulation.precision_error`), and refused above 1e-4, or
+        a tenth of a standard error. Of networks without ``heat``; refused where a step's noise is not 128 times as
+        large as the rounding of what it is added to, which keeps what rounding adds to a variance below 1e-4 of it.
     progress:
         Called with readouts done and wanted.
 
@@ -210,8 +212,6 @@ def _simulate_langevin(
     options: dict[str, Any],
     common: dict[str, Any],
 ) -> NetworkSimulation:
-    if common.pop("precision") == "single":
-        raise OptionError("precision", "single is for linear devices so far: networks run in double precision")
     options["trace"] = options["trace"] or None  # 0 asks for no path, and there is none: what is read is kept
     refuse_options("networks (see times and trajectories)", {name: options.pop(name) for name in _LINEAR})
     options |= {
@@ -245,6 +245,7 @@ def simulate_network(
     heat: bool = False,
     seed: Seed = 0,
     coarse: int = 1,
+    precision: str = "double",
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> NetworkSimulation:
@@ -269,6 +270,7 @@ def simulate_network(
         heat=heat,
         seed=seed_of(seed),
         coarse=cast(int, whole("coarse", coarse)),
+        precision=precision_of(precision),
         threads=whole("threads", threads),
         progress=progress,
     )

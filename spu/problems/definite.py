@@ -12,6 +12,8 @@ import scipy.linalg
 import scipy.sparse as sp
 
 from spu.base.arrays import FloatArray
+from spu.base.cholesky import cholesky
+from spu.base.cholesky import inverse as cholesky_inverse
 from spu.base.errors import InputError
 from spu.base.names import check_names, first_line, shorten
 from spu.base.sparse import canonical, largest_eigenvalue, with_data
@@ -79,24 +81,24 @@ class Definite(NamedTuple):
 
         # Matrices of capacitances in farads are as welcome as matrices near overflow:
         # all that can over- or underflow is done on 2**-exponent * a, which is exact.
-        exponent = int(np.frexp(np.abs(a).max())[1])
-        scaled = np.ldexp(a, -exponent)
-        gap = np.abs(scaled - scaled.T)
-        asymmetry = float(gap.max() / (np.abs(scaled).max() or 1.0))
-        if asymmetry > _SYMMETRY_TOLERANCE:
-            i, j = (int(k) for k in np.unravel_index(gap.argmax(), gap.shape))
-            _refuse_asymmetric(what, a[i, j], a[j, i], _place((i, j), names), asymmetry)
-        if asymmetry > 0 or (a != a.T).any():  # entries next to 0 may differ by less than scaled ones hold
+        exponent = int(np.frexp(max(a.max(), -a.min()))[1])
+        scaled = _shifted(a, -exponent)
+        if (a != a.T).any():
+            gap = np.abs(scaled - scaled.T)
+            asymmetry = float(gap.max() / (np.abs(scaled).max() or 1.0))
+            if asymmetry > _SYMMETRY_TOLERANCE:
+                i, j = (int(k) for k in np.unravel_index(gap.argmax(), gap.shape))
+                _refuse_asymmetric(what, a[i, j], a[j, i], _place((i, j), names), asymmetry)
             a = 0.5 * a + 0.5 * a.T
-            scaled = np.ldexp(a, -exponent)
+            scaled = _shifted(a, -exponent)
 
-        smallest, largest, factor = _spectrum(scaled)
+        factor = cholesky(scaled)
+        inverse = None if factor is None else cholesky_inverse(factor)
+        smallest, largest = _spectrum(scaled, inverse)
         # Within a small factor of this bound the factorisation may break down.
-        if factor is None or smallest <= n * _EPS * largest:
+        if factor is None or inverse is None or not smallest > n * _EPS * largest:
             _refuse_indefinite(what, smallest, largest, n, exponent)
-        inverse = scipy.linalg.cho_solve((factor, True), np.eye(n))
-        with np.errstate(over="ignore"):
-            inverse = np.ldexp(0.5 * (inverse + inverse.T), -exponent)
+        inverse = _shifted(inverse, -exponent, inverse)
         if not np.isfinite(inverse).all() or not np.diagonal(inverse).all():
             _refuse_range(what, float(np.abs(a).max()))
         return cls(a, inverse, names, largest / smallest, factor, exponent)
@@ -112,22 +114,27 @@ _FEW = 256
 """Rows up to which all eigenvalues are found: beyond, the extreme two cost a small part of that."""
 
 
-def _spectrum(a: FloatArray) -> tuple[float, float, FloatArray | None]:
-    """Smallest and largest eigenvalue of a symmetric (n, n) matrix, and its Cholesky factor if it has one."""
-    try:
-        factor = scipy.linalg.cholesky(a, lower=True, check_finite=False)
-    except scipy.linalg.LinAlgError:
-        factor = None
-    if factor is None or len(a) <= _FEW:
+def _spectrum(a: FloatArray, inverse: FloatArray | None) -> tuple[float, float]:
+    """Smallest and largest eigenvalue of a symmetric (n, n) matrix, of which the inverse is known if there is one."""
+    if inverse is None or len(a) <= _FEW or not np.isfinite(inverse).all():
         eigenvalues = scipy.linalg.eigvalsh(a)
-        return float(eigenvalues[0]), float(eigenvalues[-1]), factor
+        return float(eigenvalues[0]), float(eigenvalues[-1])
     start = np.cos(np.arange(len(a), dtype=np.float64) ** 2)
-    both = (factor, True)
-    largest = largest_eigenvalue(lambda x: a @ x, start, tolerance=_LANCZOS_TOLERANCE)
-    inverse = largest_eigenvalue(
-        lambda x: scipy.linalg.cho_solve(both, x, check_finite=False), start, tolerance=_LANCZOS_TOLERANCE
-    )
-    return 1.0 / inverse, largest, factor
+    ends = [largest_eigenvalue(matrix.__matmul__, start, tolerance=_LANCZOS_TOLERANCE) for matrix in (a, inverse)]
+    return 1.0 / ends[1], ends[0]
+
+
+def _shifted(a: FloatArray, exponent: int, out: FloatArray | None = None) -> FloatArray:
+    """``2**exponent a``; beyond what a double holds infinite, or rounded to what is left of it."""
+    with np.errstate(over="ignore"):
+        # A product by a power of two is the same number, and soon made.
+        if abs(exponent) < _EXPONENTS:
+            return np.multiply(a, 2.0**exponent, out=out)
+        return np.ldexp(a, exponent, out=out)
+
+
+_EXPONENTS = 1000
+"""Powers of two less than this are doubles."""
 
 
 class SparseDefinite(NamedTuple):

@@ -102,7 +102,7 @@ def look_at(device: Device, limit: int | None = None) -> Look:
     }
     for columns, nodes in ((device.cell_columns, [np.arange(n)]), (device.coupler_columns, ends.T)):
         for part in columns.parts.values():
-            if part.total is not None and part.adds:
+            if part.total is not None and part.adds and any(columns.holds(key) for key in part.keys):
                 values = sum(np.nan_to_num(part.share(columns.arrays[key])) for key in part.keys)
                 for side in nodes:
                     totals[part.total] = totals[part.total] + np.bincount(side, values, n)

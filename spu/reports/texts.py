@@ -60,13 +60,15 @@ def prediction_text(prediction: Prediction) -> str:
         lines += [table(["cell", "voltage mean", "noise rms"], rows, limit=MAX_TABLE_ROWS), ""]
     if prediction.common_mode is not None:
         lines += [_common_mode(prediction.common_mode), ""]
-    if len(prediction.time_constants):
-        slowest, fastest = prediction.time_constants[0], prediction.time_constants[-1]
+    if prediction.time_span is not None:
+        slowest, fastest = prediction.time_span
         lines.append(f"time constants: slowest {engineering(slowest, 's')}, fastest {engineering(fastest, 's')}")
+        if prediction.looked_at is not None:
+            lines[-1] += f", of the {prediction.looked_at} modes that were looked at"
     else:
         lines.append("no time constants: no capacitor and no inductor")
     if not isinstance(prediction.covariance, np.ndarray):
-        lines.append("a large sparse network: covariances of coupled cells only, and the two extreme time constants")
+        lines.append("a large sparse network: covariances of coupled cells only, and two time constants")
     if prediction.target_covariance is None:
         lines.append("no target: there is no problem.json")
     elif prediction.band is None:
@@ -222,10 +224,11 @@ def _worth(run: Simulation) -> list[str]:
 def network_simulation_text(run: NetworkSimulation) -> str:
     """How trajectories were run, their means at a few times, and what they booked."""
     unit = "" if run.time_unit is not None else " s"
+    precision = "" if run.precision == "double" else f", in {run.precision} precision"
     lines = [
         f"{plural(run.trajectories, 'trajectory', 'trajectories')}, read at "
         f"{plural(len(run.times), 'time')}; took {engineering(run.seconds, 's')}; seed {run.seed}",
-        f"method: {run.scheme}, steps of {engineering(run.time_step, 's')}; "
+        f"method: {run.scheme}, steps of {engineering(run.time_step, 's')}{precision}; "
         f"the last readout at t = {run.times[-1]:.6g}{unit}, {engineering(run.device_times[-1], 's')} on the device",
         "",
     ]

@@ -615,12 +615,10 @@ def test_importing_is_fast():
     import subprocess
     import sys
 
-    code = "import sys, spu; assert 'numba' not in sys.modules and 'scipy' not in sys.modules"
+    code = "import sys, spu; assert 'scipy' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(spu.__file__).parent.parent)
     code = "import sys; from spu.cli.verbs import VERBS, cli; assert [cli.get_command(None, v) for v in VERBS]; "
     code += "assert 'numpy' not in sys.modules"  # so that --help is there at once
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(spu.__file__).parent.parent)
-    code = "import sys, spu.compiler; assert 'numba' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(spu.__file__).parent.parent)
 
 

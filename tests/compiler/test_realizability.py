@@ -9,6 +9,7 @@ from helpers import frustrated, m_matrix, near, off_diagonal, scaled
 
 import spu
 from spu.compiler import compile_problem
+from spu.compiler import congruence as congruence_module
 from spu.compiler.advice import _elimination
 from spu.compiler.congruence import congruence
 from spu.compiler.polarity import polarity
@@ -199,3 +200,17 @@ def test_command_line_explains(tmp_path):
     assert told["realizability"]["margin"] > 0
     predicted = json.loads(CliRunner().invoke(cli, ["predict", str(out), "--json"]).output)
     assert predicted["common_mode"]["variance"] == told["common_mode"]["variance"]
+
+
+def test_rho_is_found_when_it_is_asked_for(monkeypatch):
+    """Rows bound it where the matrix is dominant; where they do not, as with no part of any cell's own, it decides."""
+    asked = []
+    honest = congruence_module._radius
+    monkeypatch.setattr(congruence_module, "_radius", lambda block: asked.append(block) or honest(block))
+    dominant = np.diag([3.0, 3.0, 3.0]) - np.ones((3, 3))
+    made = compile_problem(dominant + 0.5 * np.eye(3))
+    assert made.realizability == "m-matrix" and not asked
+    assert made.rho == near(2.0 / 2.5, 1e-9) and made.rho == made.rho and len(asked) == 1
+    floating = congruence(dominant)
+    assert floating.dominant and not floating.below_one and len(asked) == 2 and floating.rho == near(1.0, 1e-9)
+    assert floating.bound >= floating.rho

@@ -55,8 +55,8 @@ class Work:
             self.laws[self.whose(sde.origin.circuit)] += 1
             return do(sde)
 
-        def digest(do, device):
-            made = do(device)
+        def digest(do, *given):
+            made = do(*given)
             self.digests[made] += 1
             return made
 
@@ -65,7 +65,7 @@ class Work:
         everywhere(monkeypatch, solve, law)
         for name in ("_digest", "_digest_of_values"):
             original = getattr(Device, name)
-            monkeypatch.setattr(Device, name, lambda device, do=original: digest(do, device))
+            monkeypatch.setattr(Device, name, lambda *given, do=original: digest(do, *given))
 
     def whose(self, circuit):
         return next((content for known, content in self.of if known is circuit), "another")

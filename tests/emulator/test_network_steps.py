@@ -265,13 +265,22 @@ def test_steps_are_those_of_plain_numpy(scheme):
 
 def planted(change):
     """`advance` with something wrong in it."""
-    right = kernels.advance
+    right, laws, pack = kernels.advance["double"], {}, kernels.packed
 
-    def wrong(blas, tile, law, key, bridge_key, steps, *more):
-        law, key, bridge_key, steps = change(law, key, bridge_key, steps)
-        right(blas, tile, law, key, bridge_key, steps, *more)
+    def packed(law, precision):
+        found = pack(law, precision)
+        laws[id(found)] = law
+        return found
 
-    return wrong
+    class Wrong:
+        def bind(self, tile, taken, key, bridge_key):
+            def call(steps, *more):
+                law, own, bridge, inputs = change(laws[id(taken)], key, bridge_key, steps)
+                right(tile, pack(law), own, bridge, inputs, *more)
+
+            return call
+
+    return packed, {"double": Wrong()}
 
 
 ERRORS = {
@@ -311,7 +320,9 @@ def test_an_error_in_the_loops_gives_no_result(kind, error, monkeypatch):
         "start": 8.0 if error == "never halved" else 0.5,
     }
     simulate_network(device, **common)
-    monkeypatch.setattr(kernels, "advance", planted(ERRORS[error]))
+    packed, advance = planted(ERRORS[error])
+    monkeypatch.setattr(kernels, "packed", packed)
+    monkeypatch.setattr(kernels, "advance", advance)
     with pytest.raises(InternalError, match="plain numpy takes it to"):
         simulate_network(device, **common)
 

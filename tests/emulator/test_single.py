@@ -24,6 +24,7 @@ from spu.emulator.runs import kernels
 from spu.emulator.runs.guard import Tests
 from spu.emulator.runs.run import dense_method, run
 from spu.emulator.runs.single import MOST_BIAS, SHARE_OF_ERROR, UNIT, bias_of, rounded
+from spu.folder import write_folder
 from tests.base.kernels.test_library import run_as
 
 A = [[2.0, -0.5], [-0.5, 1.5]]
@@ -400,3 +401,68 @@ def test_on_the_command_line(tmp_path, monkeypatch):
     found = CliRunner().invoke(cli, ["simulate", "modal.json", "--precision", "single", "--json"])
     assert found.exit_code == 2
     assert json.loads(found.stdout)["error"]["message"].startswith("--precision single saves nothing by modes")
+
+
+# Networks
+
+
+@pytest.fixture(scope="module")
+def neurons() -> spu.Device:
+    couplings = np.zeros((5, 5))
+    couplings[0, 1] = couplings[1, 0] = 0.4
+    couplings[2, 3] = couplings[3, 2] = -0.3
+    return spu.compile(spu.ThermodynamicNetwork(-1.0, 0.0, 1.0, input=[0.3, 0, 0, -0.2, 0], couplings=couplings))
+
+
+@pytest.mark.parametrize("count", [1, 15, 31, 32, 33, 100])
+def test_a_network_follows_double_precision_on_the_same_noise(neurons, count):
+    options = {"times": [0.1, 1.0], "trajectories": count, "step": 0.01, "seed": 2}
+    single, double = (spu.simulate(neurons, **options, precision=each) for each in ("single", "double"))
+    gap = np.abs(single.readouts - double.readouts).max()
+    # A hundred steps, each of a few roundings of coordinates of a size of one, in wells that part by a few times.
+    assert 0 < gap < 1e-4
+    assert np.abs(single.readouts - double.readouts).mean() < 100 * 2.0**-24
+    assert (single.precision, double.precision) == ("single", "double")
+    assert single.to_dict()["precision"] == "single" and "in single precision; the last" in str(single)
+    assert "precision" not in str(double)
+
+
+def test_a_network_has_its_law_in_single_precision():
+    """The run is held against the exact law where that is known (`checked`), and here against double precision."""
+    alone = spu.compile(spu.ThermodynamicNetwork(-1.0, 0.0, 1.0, input=[0.3, 0.0, -0.2]))
+    options = {"times": [5.0], "trajectories": 4000, "start": "equilibrium"}
+    single, double = (
+        spu.simulate(alone, **options, precision=each, seed=seed) for each, seed in (("single", 1), ("double", 2))
+    )
+    assert single.checked > 0
+    error = np.hypot(single.mean_error, double.mean_error)
+    assert (np.abs(single.mean - double.mean) < 6 * error).all()
+    error = np.hypot(single.variance_error, double.variance_error)
+    assert (np.abs(single.variance - double.variance) < 6 * error).all()
+
+
+def test_networks_that_are_not_for_floats(neurons, monkeypatch):
+    def stepped(*_, **__):
+        raise AssertionError("it ran before it was refused")
+
+    monkeypatch.setattr("spu.emulator.runs.langevin_run._require_finite", stepped)
+    with pytest.raises(UsageError, match="precision single is not for heat and work") as refused:
+        spu.simulate(neurons, precision="single", heat=True)
+    assert "\n" not in str(refused.value)
+    with pytest.raises(UsageError, match="double precision would do, or larger steps") as refused:
+        spu.simulate(neurons, precision="single", step=1e-12, times=[1e-3], trajectories=2)
+    assert "\n" not in str(refused.value)
+    with pytest.raises(UsageError, match="precision is double or single"):
+        spu.simulate(neurons, precision="float32")
+
+
+def test_a_network_on_the_command_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_folder(tmp_path / "net", spu.compile_problem(spu.ThermodynamicNetwork(units=2)))
+    options = ["simulate", "net", "--no-output", "--times", "0.1", "--trajectories", "20", "--json"]
+    said = json.loads(CliRunner().invoke(cli, [*options, "--precision", "single"]).stdout)
+    assert said["precision"] == "single"
+    assert json.loads(CliRunner().invoke(cli, options).stdout)["precision"] == "double"
+    refused = CliRunner().invoke(cli, [*options, "--precision", "single", "--heat"])
+    assert refused.exit_code == 2
+    assert json.loads(refused.stdout)["error"]["message"].startswith("--precision single is not for heat")

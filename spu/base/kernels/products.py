@@ -41,6 +41,17 @@ class Packed(NamedTuple):
     offsets: NDArray[np.int32]
     blocks: IntArray
 
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return int((self.blocks[:, 0] + self.blocks[:, 1]).max()) if len(self.blocks) else 0
+
+    @property
+    def reach(self) -> int:
+        """Columns up to the last that is not zero."""
+        row = PANEL_BYTES // self.values.itemsize
+        return int(self.offsets.max()) // row + 1 if len(self.offsets) else 0
+
 
 declare(Packed, values=reals("entries"), offsets=indices("places"), blocks=integers("count", 6))
 

@@ -203,7 +203,7 @@ class TwinTest(MomentTest):
     def seconds(self, count: int) -> float:
         few = min(count, 512)
         started = time.perf_counter()
-        self._twin(few, 0)  # what is compiled at first use is compiled now
+        self._twin(few, 0)  # what a first one prepares is there now
         started = time.perf_counter()
         self._twin(few, 0)
         each = (time.perf_counter() - started) * (self.burn + count) / (self.burn + few)

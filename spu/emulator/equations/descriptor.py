@@ -309,8 +309,8 @@ def reduce(stamps: Stamps, names: Sequence[str], *, decimal: bool = False) -> Re
     """
     if stamps.size > MOST_UNKNOWNS:
         raise CircuitError(
-            f"{stamps.size} nodes and branches are too many (at most {MOST_UNKNOWNS}) for a network with voltage "
-            "sources, controlled sources that have branches, couplings in loops of inductors, or inductors in series"
+            f"{stamps.size} nodes and branches are too many (at most {MOST_UNKNOWNS}) for a network with controlled "
+            "sources that have branches, voltage sources or couplings in loops of inductors, or inductors in series"
         )
     system = _System(stamps, names, decimal)
     _drop_source_currents(system)

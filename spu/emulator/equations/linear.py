@@ -35,12 +35,14 @@ from spu.emulator.equations.reduction import (
     Undetermined,
     components,
     fix_conserved_charge,
-    has_inductor_loops,
+    has_loops,
+    held_nodes,
     inductor_loops,
     inverse_algebraic,
     refuse_floating,
     refuse_impossible_couplings,
 )
+from spu.emulator.equations.thermal import thermal_energy
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,9 +93,23 @@ class StochasticODE:
     @cached_property
     def sizes(self) -> tuple[FloatArray, FloatArray]:
         """(n, n) each: magnitudes of the terms that made the entries of E and F, of which rounding took its share."""
+        E, F = self.sparse_sizes
+        return E.toarray(), F.toarray()
+
+    @property
+    def sparse_sizes(self) -> tuple[sp.csr_array, sp.csr_array]:
+        """The same, sparse."""
         if self._original is not None:
             return self._original.sizes()
-        return abs(self.E).toarray(), abs(self.F).toarray()
+        return sp.csr_array(abs(self.E)), sp.csr_array(abs(self.F))
+
+    @property
+    def thermal_energy(self) -> float | None:
+        """kT, J, of a circuit in thermal equilibrium, whose law is ``kT E^-1``; None of others.
+
+        As `spu.emulator.equations.thermal` says, or where that proves nothing.
+        """
+        return None if self._original is None else self._original.thermal_energy
 
     def decimal(self) -> DecimalODE:
         """The same equation in `decimal.Decimal`, of the current context's precision.
@@ -143,10 +159,10 @@ class Origin:
 
     Attributes
     ----------
-    circuit:
-        The circuit.
+    circuit, stamps:
+        The circuit, and its equations as they were stamped.
     sizes:
-        Gives the magnitudes of the terms that made the entries of E and F, (n, n) each.
+        Gives the magnitudes of the terms that made the entries of E and F, (n, n) each, sparse.
     matrices:
         The equation's own matrices: one that has others in their place has lost its origin.
     elimination:
@@ -154,9 +170,15 @@ class Origin:
     """
 
     circuit: Circuit
-    sizes: Callable[[], tuple[FloatArray, FloatArray]]
+    stamps: Stamps
+    sizes: Callable[[], tuple[sp.csr_array, sp.csr_array]]
     matrices: tuple[object, ...]
     elimination: Elimination | None = None
+
+    @cached_property
+    def thermal_energy(self) -> float | None:
+        """KT of the circuit, J, where it is in thermal equilibrium: `spu.emulator.equations.thermal`."""
+        return thermal_energy(self.stamps)
 
     def decimal(self) -> DecimalODE:
         """As `StochasticODE.decimal`."""
@@ -187,7 +209,7 @@ class Solved:
     constant: FloatArray
     noise: sp.csr_array
     free: sp.csr_array
-    inverse: FloatArray
+    inverse: sp.csr_array
 
 
 @dataclass(frozen=True, eq=False)
@@ -309,6 +331,10 @@ def parts(matrix: FloatArray) -> list[IntArray]:
     return [part.astype(np.int64) for part in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)]
 
 
+_SMALL = 256
+"""Nodes and branches up to which networks with voltage sources are reduced in general."""
+
+
 def stochastic_ode(circuit: Circuit) -> StochasticODE:
     """Derive the stochastic ODE of a circuit.
 
@@ -328,8 +354,11 @@ def stochastic_ode(circuit: Circuit) -> StochasticODE:
         )
     refuse_floating(stamps, names)
     singular = refuse_impossible_couplings(stamps, names) or any((l == 0).any() for _, _, l in stamps.inductor_ends)
-    loops = has_inductor_loops(stamps)
-    if stamps.voltage_ends or singular or (stamps.couplings and loops):
+    loops = has_loops(stamps)
+    # Sources that alone decide a voltage are no harder than nodes without capacitance; of small circuits the general
+    # elimination tells more exactly what cancels.
+    held = bool(stamps.voltage_ends) and (stamps.size <= _SMALL or loops or stamps.controlled_branches > 0)
+    if held or singular or (stamps.couplings and loops):
         return _general(stamps, circuit, names)
     try:
         return _by_graph(stamps, circuit, names, inductor_loops(stamps) if loops else None)
@@ -350,31 +379,34 @@ def _general(stamps: Stamps, circuit: Circuit, names: Lazy[str]) -> StochasticOD
     ode = _stochastic_ode(circuit, E, F, K, reduced.s, X, np.asarray(H @ reduced.x0), N, names.take(reduced.states))
 
     sizes = partial(_dense_sizes, stamps, reduced.made_of, reduced.X)
-    return _from(circuit, replace(ode, conserved=reduced.conserved), sizes)
+    return _from(circuit, stamps, replace(ode, conserved=reduced.conserved), sizes)
 
 
-def _dense_sizes(stamps: Stamps, left: FloatArray, right: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _dense_sizes(stamps: Stamps, left: FloatArray, right: FloatArray) -> tuple[sp.csr_array, sp.csr_array]:
     bounds = stamps.magnitudes()
     left, right = np.abs(left), np.abs(right)
-    return left @ bounds.dense("E") @ right, left @ bounds.dense("F") @ right
+    return sp.csr_array(left @ bounds.dense("E") @ right), sp.csr_array(left @ bounds.dense("F") @ right)
 
 
-def _sparse_sizes(stamps: Stamps, around: tuple[sp.csr_array, sp.csr_array] | None) -> tuple[FloatArray, FloatArray]:
+def _sparse_sizes(
+    stamps: Stamps, around: tuple[sp.csr_array, sp.csr_array] | None
+) -> tuple[sp.csr_array, sp.csr_array]:
     bounds = stamps.magnitudes()
     if around is None:
-        return bounds.dense("E"), bounds.dense("F")
+        return bounds.E, bounds.F
     left, right = around
-    E, F = (abs(left).T @ matrix @ abs(right) for matrix in (bounds.E, bounds.F))
-    return E.toarray(), F.toarray()
+    E, F = (sp.csr_array(abs(left).T @ matrix @ abs(right)) for matrix in (bounds.E, bounds.F))
+    return E, F
 
 
 def _from(
     circuit: Circuit,
+    stamps: Stamps,
     ode: StochasticODE,
-    sizes: Callable[[], tuple[FloatArray, FloatArray]],
+    sizes: Callable[[], tuple[sp.csr_array, sp.csr_array]],
     elimination: Elimination | None = None,
 ) -> StochasticODE:
-    return replace(ode, origin=Origin(circuit, sizes, ode._matrices, elimination))
+    return replace(ode, origin=Origin(circuit, stamps, sizes, ode._matrices, elimination))
 
 
 def _by_graph(stamps: Stamps, circuit: Circuit, names: Lazy[str], loops: Loops | None) -> StochasticODE:
@@ -399,7 +431,8 @@ def _by_graph(stamps: Stamps, circuit: Circuit, names: Lazy[str], loops: Loops |
 
     sizes = partial(_sparse_sizes, stamps, None if left is whole else (left, right))
     elimination = Elimination(*given, solved, *_conserved(stamps, loops))
-    return _from(circuit, replace(sde, conserved=bool(loops is not None or stamps.conserved)), sizes, elimination)
+    conserved = bool(loops is not None or stamps.conserved)
+    return _from(circuit, stamps, replace(sde, conserved=conserved), sizes, elimination)
 
 
 def _conserved(stamps: Stamps, loops: Loops | None) -> tuple[sp.csr_array, sp.csr_array]:
@@ -435,55 +468,79 @@ def _eliminate_algebraic(
     all_names: Lazy[str],
 ) -> tuple[Solved, StochasticODE]:
     """Solve for voltages that no capacitance holds and put them into the rest."""
-    labels, ground = components(stamps.capacitor_ends, stamps.node_count)
+    held = held_nodes(stamps)
+    labels, ground = components(stamps.capacitor_ends + stamps.voltage_ends, stamps.node_count)
     y0: FloatArray = np.zeros(probes.shape[0])
     D = sp.csr_array((probes.shape[0], K.shape[1]))
-    size = unknowns.shape[0]
+    size, n = unknowns.shape[0], len(names)
+    none = sp.csr_array((size, 0))
     solved_for = Solved(
-        unknowns, unknowns, np.zeros(size), sp.csr_array((size, K.shape[1])), sp.csr_array((size, 0)), np.zeros((0, 0))
+        unknowns, unknowns, np.zeros(size), sp.csr_array((size, K.shape[1])), none, sp.csr_array((0, 0))
     )
-    levels = np.setdiff1d(labels, [ground])
-    if len(levels):
+    loose = np.flatnonzero(labels != ground)
+    if len(loose) or len(held.nodes):
+        position = np.full(stamps.node_count, -1)
         kept = np.setdiff1d(np.arange(stamps.node_count), stamps.conserved)
-        position = {int(node): k for k, node in enumerate(kept)}
-        shift = sp.lil_array(sp.eye_array(len(names)))
-        algebraic = []
-        for label in levels:
-            group = np.flatnonzero(labels == label)
-            if any(np.isin(group, island).any() for island in stamps.islands):  # two constraints on the same nodes
-                nodes = node_names(all_names.take(group))
-                raise Undetermined(
-                    f"{listed(nodes)}: a conserved charge and nodes without capacitance hang together", nodes=nodes
-                )
-            members = [position[int(k)] for k in group]
-            shift[members, [members[0]] * len(members)] = 1.0
-            algebraic.append(members[0])
-        z = np.array(sorted(algebraic), dtype=np.int64)
-        d = np.setdiff1d(np.arange(len(names)), z)
-        U = sp.csr_array(shift)
-        E, F, K, s, unknowns = U.T @ E @ U, U.T @ F @ U, U.T @ K, np.asarray(U.T @ s), unknowns @ U
+        position[kept] = np.arange(len(kept))
+        twice = loose[np.isin(loose, np.concatenate([*stamps.islands, loose[:0]]))]  # constraints on the same nodes
+        if len(twice):
+            nodes = node_names(all_names.take(np.flatnonzero(labels == labels[twice[0]])))
+            raise Undetermined(
+                f"{listed(nodes)}: a conserved charge and nodes without capacitance hang together", nodes=nodes
+            )
+        # Voltages of held nodes over those that hold them; of nodes that capacitors tie together over the first one.
+        together = np.setdiff1d(loose, held.nodes)
+        _, first, label = np.unique(labels[together], return_index=True, return_inverse=True)
+        reference = together[first]
+        U = _over(position[held.nodes], position[held.over], held.over != GROUND, n)
+        U = U @ _over(position[together], position[reference[label]], together != reference[label], n)
+        z = np.sort(np.concatenate([position[reference], position[held.nodes], stamps.node_count + held.branches]))
+        d = np.setdiff1d(np.arange(n), z)
+        E, F, K, s, unknowns = U.T @ E @ U, U.T @ F @ U, sp.csr_array(U.T @ K), np.asarray(U.T @ s), unknowns @ U
         H = sp.csr_array(probes @ unknowns)
-        Fzz, Fzd, Fdz = F[z][:, z].toarray(), F[z][:, d].toarray(), F[d][:, z].toarray()
-        inverse = inverse_algebraic(Fzz, K[z].toarray(), names.take(z))
-        solved = -inverse @ Fzd
-        noise = sp.csr_array(-inverse @ K[z].toarray())
-        constant = -inverse @ s[z]
-        lift = np.zeros((len(names), len(d)), F.dtype)
-        lift[d, np.arange(len(d))] = 1.0
-        lift[z] = solved
-        y0, D = np.asarray(H[:, z] @ constant), H[:, z] @ noise
-        right = sp.csr_array(unknowns @ sp.csr_array(lift))
-        lift[z] = -(Fdz @ inverse).T
-        left = sp.csr_array(unknowns @ sp.csr_array(lift))
+        Fzz, Fzd, Fdz = F[z][:, z], F[z][:, d], F[d][:, z]
+        try:
+            inverse = inverse_algebraic(Fzz, K[z], names.take(z))
+        except CircuitError as error:
+            if len(held.nodes) and not isinstance(error, Undetermined):
+                raise Undetermined(error.message, nodes=error.nodes) from None
+            raise
+        solved = sp.csr_array(-(inverse @ Fzd))
+        noise = sp.csr_array(-(inverse @ K[z]))
+        constant = -(inverse @ s[z])
+        if len(held.nodes):
+            _refuse_derivatives(E[d][:, z], noise, names.take(z))
+        y0, D = np.asarray(H[:, z] @ constant), sp.csr_array(H[:, z] @ noise)
+        right = sp.csr_array(unknowns[:, d] + unknowns[:, z] @ solved)
+        left = sp.csr_array(unknowns[:, d] - unknowns[:, z] @ (Fdz @ inverse).T)
         free = sp.csr_array(unknowns[:, z])
         solved_for = Solved(left, right, np.asarray(free @ constant), free @ noise, free, inverse)
-        F_new = F[d][:, d].toarray() + Fdz @ solved
         s = s[d] + Fdz @ constant
-        K = sp.csr_array(K[d] + sp.csr_array(Fdz) @ noise)
-        E, F = E[d][:, d], sp.csr_array(F_new)
+        K = sp.csr_array(K[d] + Fdz @ noise)
+        E, F = E[d][:, d], sp.csr_array(F[d][:, d] + Fdz @ solved)
         names = names.take(d)
     H = sp.csr_array(probes @ solved_for.right)
     return solved_for, _stochastic_ode(circuit, E, F, K, s, H, y0, D, names)
+
+
+def _over(nodes: IntArray, others: IntArray, apart: NDArray[np.bool_], size: int) -> sp.csr_array:
+    """(size, size) a unit matrix with ones besides, at nodes (k,) and the others (k,) over which they have voltages."""
+    every = np.arange(size)
+    rows, columns = np.append(every, nodes[apart]), np.append(every, others[apart])
+    return sp.csr_array(sp.coo_array((np.ones(len(rows)), (rows, columns)), shape=(size, size)))
+
+
+def _refuse_derivatives(stored: sp.csr_array, noise: sp.csr_array, names: Lazy[str]) -> None:
+    """Refuse noise (z, m) of voltages (z,) that capacitances (d, z) would take the derivative of."""
+    moved = np.flatnonzero(abs(stored).sum(axis=0))
+    loud = moved[abs(noise[moved]).sum(axis=1) > 0]
+    if len(loud):
+        nodes = node_names(names.take(loud))
+        raise Undetermined(
+            f"the circuit takes a derivative of white noise at {listed(nodes)}: noise holds a voltage that "
+            "capacitances follow; put a resistance in series with a noise voltage",
+            nodes=nodes,
+        )
 
 
 def _stochastic_ode(
@@ -595,6 +652,8 @@ def _rest(sde: StochasticODE) -> FloatArray:
 
     That makes it the exact solution for entries of F that are off by their rounding (Skeel, Math. Comp. 35:817, 1980).
     """
+    if sde.F.shape[0] > _SMALL:
+        return _sparse_rest(sde)
     F = sde.F.toarray()
     size = np.abs(F).max(axis=1, initial=0.0)
     scale = 1.0 / np.where(size > 0, size, 1.0)
@@ -604,6 +663,22 @@ def _rest(sde: StochasticODE) -> FloatArray:
     x = np.zeros(len(F))
     for _ in range(2):
         x -= dgetrs(lu, pivots, scale * (sde.F @ x + sde.s))[0]
+    return x
+
+
+def _sparse_rest(sde: StochasticODE) -> FloatArray:
+    """As `_rest`, by sparse factors."""
+    from scipy.sparse.linalg import splu
+
+    size = abs(sde.F).max(axis=1).toarray().ravel()
+    scale = 1.0 / np.where(size > 0, size, 1.0)
+    try:
+        factors = splu(sp.csc_array(sp.diags_array(scale) @ sde.F))
+    except RuntimeError:  # exactly singular
+        return np.full(len(size), np.nan)
+    x = np.zeros(len(size))
+    for _ in range(2):
+        x -= factors.solve(scale * (sde.F @ x + sde.s))
     return x
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 import scipy.linalg as la
@@ -69,10 +70,39 @@ class Loops:
     around: sp.csr_array
 
 
-def has_inductor_loops(stamps: Stamps) -> bool:
-    """A graph without loops has as many edges as nodes less components."""
-    ends = [(p, n) for p, n, _ in stamps.inductor_ends]
-    return stamps.inductor_count > stamps.node_count + 1 - _graph_components(ends, stamps.node_count)[1]
+def has_loops(stamps: Stamps) -> bool:
+    """Whether inductors and voltage sources close loops: a graph without has as many edges as nodes less components."""
+    ends = [(p, n) for p, n, _ in stamps.inductor_ends] + stamps.voltage_ends
+    return sum(len(p) for p, _ in ends) > stamps.node_count + 1 - _graph_components(ends, stamps.node_count)[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """Nodes that voltage sources hold, beside other nodes, which the sources join without a loop.
+
+    Attributes
+    ----------
+    nodes, over:
+        (k,) each: the nodes, and over which node each has a voltage that the sources alone decide (-1 for ground).
+    branches:
+        (k,) the sources.
+    """
+
+    nodes: IntArray
+    over: IntArray
+    branches: IntArray
+
+
+def held_nodes(stamps: Stamps) -> Held:
+    """Find them; the sources must not close loops."""
+    if not stamps.voltage_ends:
+        nothing = np.empty(0, np.int64)
+        return Held(nothing, nothing, nothing)
+    labels, ground = components(stamps.voltage_ends, stamps.node_count)
+    _, first, label = np.unique(labels, return_index=True, return_inverse=True)
+    over = np.where(labels == ground, GROUND, first[label])
+    nodes = np.flatnonzero(over != np.arange(stamps.node_count))
+    return Held(nodes, over[nodes], np.concatenate(stamps.voltage_branches))
 
 
 def refuse_impossible_couplings(stamps: Stamps, names: Lazy[str]) -> bool:
@@ -166,7 +196,7 @@ def fix_conserved_charge(
 ) -> tuple[sp.csr_array, sp.csr_array, sp.csr_array, FloatArray, sp.csr_array, Lazy[str]]:
     """Set to zero, and drop, the charge of node sets that only capacitors tie to the rest."""
     inductors = [(p, n) for p, n, _ in stamps.inductor_ends]
-    labels, ground = components(stamps.conductor_ends + inductors, stamps.node_count)
+    labels, ground = components(stamps.conductor_ends + inductors + stamps.voltage_ends, stamps.node_count)
     with_control = {ground}
     for p, n in stamps.controlled_ends:
         lp, ln = (np.where(node == GROUND, ground, labels[node]) for node in (p, n))
@@ -175,6 +205,11 @@ def fix_conserved_charge(
     for label in np.setdiff1d(labels, list(with_control)):
         members = np.flatnonzero(labels == label)
         nodes = node_names(names.take(members))
+        if stamps.voltage_ends:
+            raise Undetermined(
+                f"nothing drains the charge of {listed(nodes)}, beside voltage sources; give the cell a conductance",
+                nodes=nodes,
+            )
         total = np.zeros(len(names))
         total[members] = 1.0
         noise, bias = total @ K, total @ s
@@ -211,16 +246,37 @@ def fix_conserved_charge(
     return E, F, K, s, H, names
 
 
-def inverse_algebraic(Fzz: FloatArray, Kz: FloatArray, names: Lazy[str]) -> FloatArray:
-    """Invert the algebraic block or say which nodes make it singular."""
-    scale = np.abs(Fzz).max(axis=1, initial=0.0)
+def inverse_algebraic(Fzz: sp.csr_array, Kz: sp.csr_array, names: Lazy[str]) -> sp.csr_array:
+    """Invert the algebraic block, part by part as they hang together, or say which nodes make it singular."""
+    size = Fzz.shape[0]
+    scale = abs(Fzz).max(axis=1).toarray().ravel()
     silent = np.flatnonzero(scale == 0)
-    _, singular, vt = la.svd(Fzz / np.where(scale > 0, scale, 1.0)[:, None])
-    if len(silent) == 0 and singular[-1] > 1e-13 * singular[0]:
-        return la.inv(Fzz)
-    null = silent if len(silent) else np.flatnonzero(np.abs(vt[-1]) > 1e-3 * np.abs(vt[-1]).max())
-    nodes = node_names([names[k] for k in null])
-    if len(silent) and np.abs(Kz[silent]).max(initial=0.0) > 0:
+    if len(silent):
+        _refuse_undetermined(silent, Kz, names)
+    count, labels = connected_components(sp.csr_array(abs(Fzz)), directed=False)
+    many = np.bincount(labels, minlength=count)
+    alone = np.flatnonzero(many[labels] == 1)
+    rows, columns, values = [alone], [alone], [1.0 / Fzz.diagonal()[alone]]
+    order = np.argsort(labels, kind="stable")
+    for part in np.split(order, np.cumsum(many)[:-1]):
+        if len(part) == 1:
+            continue
+        block = Fzz[part][:, part].toarray()
+        _, singular, vt = la.svd(block / scale[part][:, None])
+        if not singular[-1] > 1e-13 * singular[0]:
+            weight = np.abs(vt[-1])
+            _refuse_undetermined(part[weight > 1e-3 * weight.max()], None, names)
+        rows.append(np.repeat(part, len(part)))
+        columns.append(np.tile(part, len(part)))
+        values.append(la.inv(block).ravel())
+    where = np.concatenate(rows), np.concatenate(columns)
+    return sp.csr_array(sp.coo_array((np.concatenate(values), where), shape=(size, size)))
+
+
+def _refuse_undetermined(null: IntArray, Kz: sp.csr_array | None, names: Lazy[str]) -> NoReturn:
+    """Refuse nodes that make the algebraic block singular; ``Kz`` is the noise of those without any entry."""
+    nodes = node_names(names.take(null))
+    if Kz is not None and abs(Kz[null]).sum() > 0:
         raise CircuitError(
             f"noise current into {listed(nodes)} could flow only through inductors: its voltage would "
             "be a derivative of white noise; give the node a capacitance or conductance",

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from spu.base.arrays import FloatArray
 from spu.base.errors import InternalError
+from spu.base.sparse import with_data
 from spu.emulator.equations.linear import DenseSDE, StochasticODE
 
 _EPS = 4.0 * np.finfo(float).eps
@@ -185,7 +187,7 @@ def hold_covariance(
     K: Any = sde.K
     if len(spread) <= _SMALL:
         E, F, K = E.toarray(), F.toarray(), K.toarray()
-    charge, current = abs(E) @ spread, abs(F) @ spread
+    charge, current = _magnitudes(E) @ spread, _magnitudes(F) @ spread
     noise = np.asarray((K * K).sum(axis=1)).ravel()
     size = np.sqrt(2.0 * charge * current + noise)
     weight = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0)
@@ -201,3 +203,8 @@ def hold_covariance(
             f"the covariance found {what} does not solve its Lyapunov equation: at {sde.state_names[k]} the residual "
             f"is {worst[k] / max(terms[k], 1e-300):.1e} of its terms, not below {within:g}"
         )
+
+
+def _magnitudes(matrix: Any) -> Any:
+    """Those of the entries of a matrix, dense or sparse, whose pattern is not copied."""
+    return with_data(matrix, np.abs(matrix.data)) if isinstance(matrix, sp.csr_array) else np.abs(matrix)

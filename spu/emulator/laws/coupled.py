@@ -37,6 +37,8 @@ class Coupled:
         ``covariance = weight * matrix^-1``.
     conductive:
         Whether G couples, not C.
+    flux:
+        What the fluxes' covariance is of the voltages' where G couples, and of 1 where C does; 0 without inductors.
     """
 
     nodal: NodalMatrices
@@ -45,6 +47,7 @@ class Coupled:
     covariance: FloatArray
     weight: float
     conductive: bool
+    flux: float
 
     @property
     def inductive(self) -> bool:
@@ -82,20 +85,12 @@ class Coupled:
         return np.asarray(self.weight * (half.T @ half))
 
     @property
-    def _flux(self) -> float:
-        """What the fluxes' covariance is of the voltages' where G couples, and of 1 where C does."""
-        gamma = multiple(self.nodal.Gamma) if self.nodal.Gamma is not None else None
-        assert gamma is not None
-        c = multiple(self.nodal.C)
-        return (c if c is not None else self.weight) / gamma
-
-    @property
     def state_variance(self) -> FloatArray:
         """(states,) variances of node voltages (V^2) and inductor currents (A^2)."""
-        voltages = np.array(self.covariance.diagonal())
+        voltages = self.covariance.diagonal().copy()
         if not self.inductive:
             return voltages
-        flux = self._flux * (voltages if self.conductive else np.ones(len(voltages)))
+        flux = self.flux * (voltages if self.conductive else np.ones(len(voltages)))
         return np.concatenate([voltages, self.nodal.currents.power(2) @ flux])
 
     def multiply(self, x: FloatArray) -> FloatArray:
@@ -105,7 +100,7 @@ class Coupled:
         if not self.inductive:
             return voltages
         flux: Any = self.nodal.currents.T @ x[n:]
-        flux = self._flux * (self.covariance @ flux if self.conductive else flux)
+        flux = self.flux * (self.covariance @ flux if self.conductive else flux)
         return np.concatenate([voltages, self.nodal.currents @ flux])
 
 
@@ -123,14 +118,13 @@ def coupled(nodal: NodalMatrices) -> Coupled | None:
     if other <= 0 or (nodal.Gamma is not None and gamma <= 0):
         return None
     matrix = (nodal.C if c is None else nodal.G).toarray()
-    size = np.abs(matrix)
-    if np.abs(matrix - matrix.T).max() > ROUNDING * size.max():
+    if (matrix != matrix.T).any() and np.abs(matrix - matrix.T).max() > ROUNDING * np.abs(matrix).max():
         return None
     factor = cholesky(matrix)
     if factor is None:
         return None
     covariance = inverse(factor)
-    largest, smallest = float(size.sum(axis=1).max()), 1.0 / float(np.abs(covariance).sum(axis=1).max())
+    largest, smallest = _row_sums(matrix), 1.0 / _row_sums(covariance)
     if not smallest > ROUNDING / KNOWN * largest:
         return None
     # The slowest and the fastest mode are among those of the extreme eigenvalues: in between the rate of the slow
@@ -143,4 +137,10 @@ def coupled(nodal: NodalMatrices) -> Coupled | None:
         return None
     weight = s / (2.0 * other)
     covariance *= weight
-    return Coupled(nodal, matrix, factor, covariance, weight, c is not None)
+    flux = (weight if c is None else c) / gamma if gamma else 0.0
+    return Coupled(nodal, matrix, factor, covariance, weight, c is not None, flux)
+
+
+def _row_sums(matrix: FloatArray) -> float:
+    """The largest sum of magnitudes of a row of a symmetric matrix (n, n): its eigenvalues are at most that."""
+    return float(np.abs(matrix).sum(axis=0).max())

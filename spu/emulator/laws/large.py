@@ -16,6 +16,7 @@ it turns a mode of pole p by ``(1 + p h / 2) / (1 - p h / 2)`` a step, where ``e
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -44,14 +45,109 @@ _HELD = 1e-9
 _FIT = 1e-13  # S = a I + b G to rounding
 
 
-@dataclass(frozen=True, eq=False)
-class SparseStationary:
+class SparseLaw(ABC):
     """The stationary law of a large sparse network, as far as it is known.
 
     Attributes
     ----------
     sde:
         The equation.
+    """
+
+    sde: StochasticODE
+
+    @property
+    @abstractmethod
+    def probes(self) -> sp.csr_array:
+        """(p, n) sparse: probe voltages from the first n states, in which `precision` is."""
+
+    @property
+    @abstractmethod
+    def precision(self) -> sp.csr_array | None:
+        """(n, n) sparse inverse of the covariance of the first n states; None where that is not sparse."""
+
+    @property
+    @abstractmethod
+    def voltage_mean(self) -> FloatArray:
+        """(p,) mean of the probes, V."""
+
+    @property
+    @abstractmethod
+    def voltage_covariance(self) -> sp.csr_array:
+        """(p, p) V^2, sparse: variances of the probes, covariances of coupled cells and of cells read together."""
+
+    @property
+    @abstractmethod
+    def readout_moments(self) -> tuple[FloatArray, sp.csr_array]:
+        """Mean (q,) and covariance (q, q), sparse, of the problem's variables."""
+
+    @property
+    @abstractmethod
+    def extremes(self) -> Modes:
+        """The two modes that all others lie between."""
+
+    @property
+    @abstractmethod
+    def poles(self) -> ComplexArray:
+        """Poles of these, or of some modes, 1/s."""
+
+    def poles_above(self, _share: float) -> ComplexArray:
+        """The same, whatever the share of a variance: every mode counts."""
+        return self.poles
+
+    @property
+    def seen(self) -> ComplexArray:
+        """The same: every mode counts as seen by the probes."""
+        return self.poles
+
+    @property
+    def slowest(self) -> float:
+        """The longest time constant, s."""
+        return float(self.time_constants[0])
+
+    @property
+    def time_constants(self) -> FloatArray:
+        """(2,) the longest and the shortest, s."""
+        constants = -1.0 / self.poles.real
+        return np.array([constants.max(), constants.min()])
+
+    @property
+    def time_span(self) -> tuple[float, float]:
+        """The same."""
+        slowest, fastest = self.time_constants
+        return float(slowest), float(fastest)
+
+    @property
+    def looked_at(self) -> int | None:
+        """Modes that `time_span` is of, where neither all were found nor the extreme ones; else None."""
+        return None
+
+    @property
+    def fastest(self) -> float:
+        """Largest magnitude of a pole, 1/s."""
+        return float(np.abs(self.poles).max())
+
+    @property
+    @abstractmethod
+    def state_variance(self) -> FloatArray:
+        """(states,) variances of voltages (V^2) and inductor currents (A^2), as ``sde.state_names``."""
+
+    @abstractmethod
+    def draw(self, normals: FloatArray) -> FloatArray:
+        """States (states, k) from the stationary law out of (`normals`, k) standard normals."""
+
+    @property
+    @abstractmethod
+    def normals(self) -> int:
+        """Rows of normals that `draw` takes."""
+
+
+@dataclass(frozen=True, eq=False)
+class SparseStationary(SparseLaw):
+    """The law of cells of one kind that one matrix couples.
+
+    Attributes
+    ----------
     nodal:
         Its nodal matrices.
     coupling:
@@ -68,6 +164,16 @@ class SparseStationary:
     inverse: float
     own: float
     conductive: bool
+
+    @property
+    def probes(self) -> sp.csr_array:
+        """(p, n) sparse: probe voltages from node voltages."""
+        return self.nodal.probes
+
+    @property
+    def precision(self) -> sp.csr_array | None:
+        """(n, n) sparse inverse of the covariance of the node voltages; None where each has a part of its own."""
+        return None if self.own else sp.csr_array(self.coupling.matrix / self.inverse)
 
     @cached_property
     def _rest(self) -> FloatArray:
@@ -140,31 +246,6 @@ class SparseStationary:
         """Poles of the two extreme modes, 1/s."""
         return self.extremes.poles
 
-    def poles_above(self, _share: float) -> ComplexArray:
-        """The same, whatever the share of a variance: every mode counts."""
-        return self.poles
-
-    @property
-    def seen(self) -> ComplexArray:
-        """The same: every mode counts as seen by the probes."""
-        return self.poles
-
-    @property
-    def slowest(self) -> float:
-        """The longest time constant, s."""
-        return float(self.time_constants[0])
-
-    @property
-    def time_constants(self) -> FloatArray:
-        """(2,) the longest and the shortest, s."""
-        constants = -1.0 / self.poles.real
-        return np.array([constants.max(), constants.min()])
-
-    @property
-    def fastest(self) -> float:
-        """Largest magnitude of a pole, 1/s."""
-        return float(np.abs(self.poles).max())
-
     @cached_property
     def state_variance(self) -> FloatArray:
         """(states,) variances of voltages (V^2) and inductor currents (A^2), as ``sde.state_names``."""
@@ -224,9 +305,10 @@ def sparse_stationary(sde: StochasticODE) -> SparseStationary:
 
     Raises
     ------
+    UnknownLaw
+        If more than one of its matrices couples cells or differs from cell to cell, so that no closed form is known.
     CircuitError
-        If more than one of its matrices couples cells or differs from cell to cell, so that no closed form
-        is known, or if it is not stable.
+        If it is not stable.
     """
     nodal = nodal_matrices(sde)
     if nodal is None:
@@ -250,9 +332,15 @@ def sparse_stationary(sde: StochasticODE) -> SparseStationary:
     raise _unknown(sde, "capacitances, conductances or noise differ from cell to cell")
 
 
-def _unknown(sde: StochasticODE, why: str) -> CircuitError:
-    return CircuitError(
-        f"{sde.E.shape[0]} states are too many for a general law (at most {LARGE}), and no closed form is known: {why}",
+class UnknownLaw(CircuitError):
+    """No closed form is known of a large network."""
+
+
+def _unknown(sde: StochasticODE, why: str) -> UnknownLaw:
+    n = sde.E.shape[0]
+    return UnknownLaw(
+        f"{n} states are too many for a general law (at most {LARGE}), and no closed form is known: {why}; "
+        "one is where all resistors are noisy, of one temperature, and nothing else is noisy or controlled",
         nodes=(),
     )
 

@@ -253,6 +253,15 @@ def _modes(
     return Modes(U, np.asarray(probes), c, g, gamma, s, drive, np.asarray(currents))
 
 
+def has_closed_form(sde: StochasticODE) -> bool:
+    """Whether one eigenproblem gives all modes: all matrices are multiples of the identity but one at most."""
+    nodal = nodal_matrices(sde)
+    if nodal is None:
+        return False
+    matrices = [nodal.C, nodal.G, nodal.S, *([] if nodal.Gamma is None else [nodal.Gamma])]
+    return sum(multiple(matrix) is None for matrix in matrices) <= 1
+
+
 def _diagonal(matrix: sp.csr_array) -> FloatArray | None:
     """The diagonal of a matrix that has nothing else."""
     diagonal = matrix.diagonal()

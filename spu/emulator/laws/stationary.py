@@ -175,14 +175,7 @@ class Stationary:
         return mean, known.seen(readout.matrix)
 
     def _refuse_white(self) -> None:
-        noisy = np.unique(self.sde.D.nonzero()[0])
-        if len(noisy):
-            names = tuple(self.sde.probes[k] for k in noisy)
-            raise CircuitError(
-                f"{', '.join(names)} sees white noise directly (no capacitance there), so its variance is "
-                "infinite: a capacitance makes it finite, and spu predict --band F1 F2 says what a band sees",
-                nodes=names,
-            )
+        refuse_white(self.sde)
 
     @cached_property
     def state_variance(self) -> FloatArray:
@@ -231,6 +224,17 @@ class Stationary:
             sure = self.doubt < SIGN_KNOWN
             constants = constants[sure] if sure.any() else constants
         return np.sort(constants)[::-1]
+
+    @property
+    def time_span(self) -> tuple[float, float] | None:
+        """The longest and the shortest time constant, s; None where nothing moves."""
+        constants = self.time_constants
+        return (float(constants[0]), float(constants[-1])) if len(constants) else None
+
+    @property
+    def looked_at(self) -> int | None:
+        """Modes that `time_span` is of, where neither all were found nor the extreme ones; else None."""
+        return None
 
     @cached_property
     def _shares(self) -> FloatArray | None:
@@ -360,6 +364,18 @@ class Stationary:
         where = np.diag_indices(len(covariance))
         covariance[where] = np.clip(inside, 0.0, all_of_it)
         return covariance
+
+
+def refuse_white(sde: StochasticODE) -> None:
+    """Refuse a probe that sees white noise directly."""
+    noisy = np.unique(sde.D.nonzero()[0])
+    if len(noisy):
+        names = tuple(sde.probes[k] for k in noisy)
+        raise CircuitError(
+            f"{', '.join(names)} sees white noise directly (no capacitance there), so its variance is "
+            "infinite: a capacitance makes it finite, and spu predict --band F1 F2 says what a band sees",
+            nodes=names,
+        )
 
 
 class Memoryless(Stationary):

@@ -9,7 +9,7 @@ import numpy as np
 from spu.base.arrays import FloatArray
 from spu.base.choice import TOLERANCE
 from spu.emulator.equations.langevin import Langevin
-from spu.emulator.laws.large import SparseStationary
+from spu.emulator.laws.large import SparseLaw
 from spu.emulator.laws.law import Law
 from spu.emulator.laws.rest import slowest_motion, stable_step, typical_states
 from spu.emulator.laws.stationary import EXTENDED, Stationary
@@ -65,7 +65,7 @@ def timing(law: Law) -> Timing:
 
 def _power(law: Law, frequencies: FloatArray) -> FloatArray:
     """Power spectra up to a factor, (k, p): of all probes, or where that costs too much of a fair choice of them."""
-    if isinstance(law, SparseStationary):
+    if isinstance(law, SparseLaw):
         return law.extremes.spectrum(frequencies)
     if law.sde.E.shape[0] <= EXTENDED:
         return (np.abs(law.transfer(frequencies)) ** 2).sum(axis=2)

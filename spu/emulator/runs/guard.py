@@ -38,7 +38,7 @@ from scipy.special import log_ndtr
 from spu.base.arrays import FloatArray
 from spu.base.errors import InternalError
 from spu.base.sparse import row_numbers, with_data
-from spu.emulator.laws.large import Midpoint, SparseStationary
+from spu.emulator.laws.large import Midpoint, SparseLaw
 from spu.emulator.laws.propagate import factor
 from spu.emulator.laws.reach import silent
 from spu.emulator.laws.stationary import Stationary
@@ -846,9 +846,7 @@ def _hold_kept(tests: Tests, how: Method, sums: Sums, P: FloatArray, every: int)
     )
 
 
-def memory_of_midpoint(
-    law: SparseStationary, midpoint: Midpoint, substeps: int, trajectories: int, steps: int
-) -> Memory:
+def memory_of_midpoint(law: SparseLaw, midpoint: Midpoint, substeps: int, trajectories: int, steps: int) -> Memory:
     """Of any readout of a large network by the implicit midpoint (one direction), at most.
 
     Its modes are not known, but the two that all others lie between are, and a mode's memory is a smooth function
@@ -873,7 +871,7 @@ def memory_of_midpoint(
     return _capped(trajectories, steps, np.array([X]), np.array([Y]), *most)
 
 
-def hold_large(law: SparseStationary, sums: PatternSums, memory: Memory) -> Tests:
+def hold_large(law: SparseLaw, sums: PatternSums, memory: Memory) -> Tests:
     """Hold a run of a large network against its law, as far as that is known.
 
     Its memory is only bounded (`memory_of_midpoint`), and of its covariance only entries are known: held are means,
@@ -920,11 +918,10 @@ def hold_large(law: SparseStationary, sums: PatternSums, memory: Memory) -> Test
             f"{count / largest:.4g} effective samples or more"
         ),
     )
-    n = law.coupling.n
-    eye = law.nodal.probes
-    matrix = law.coupling.matrix
-    if not law.own and eye.shape == (n, n) and eye.nnz == n and (eye.diagonal() == 1).all():
-        energy = float(matrix.multiply(with_data(P, second)).sum()) * count / law.inverse - count * n
+    eye, precision = law.probes, law.precision
+    n = eye.shape[1]
+    if precision is not None and eye.shape == (n, n) and eye.nnz == n and (eye.diagonal() == 1).all():
+        energy = float(precision.multiply(with_data(P, second)).sum()) * count - count * n
         spread = float(memory.rows[0]) * n
         tests.add(
             around(np.array(energy), np.array(spread), np.array(memory.overall), np.array(count * n)),
@@ -935,9 +932,9 @@ def hold_large(law: SparseStationary, sums: PatternSums, memory: Memory) -> Test
     return tests
 
 
-def _hold_large_ends(tests: Tests, law: SparseStationary, ends: FloatArray) -> None:
+def _hold_large_ends(tests: Tests, law: SparseLaw, ends: FloatArray) -> None:
     """The last states (states, c) of c trajectories."""
-    c, n = ends.shape[1], law.coupling.n
+    c, n = ends.shape[1], law.probes.shape[1]
     away = ends - law.draw(np.zeros((law.normals, 1)))
     size = np.sqrt(np.maximum(law.state_variance, 0.0))
     loud = size > 0
@@ -954,9 +951,9 @@ def _hold_large_ends(tests: Tests, law: SparseStationary, ends: FloatArray) -> N
         normal(scaled.sum(axis=1), flat),
         lambda k: f"the mean of {names[int(which[k])]} at the end of {c} trajectories is off",
     )
-    if not law.own:
+    if law.precision is not None:
         v = away[:n]
-        energy = float((v * (law.coupling.matrix @ v)).sum()) / law.inverse - n * c
+        energy = float((v * (law.precision @ v)).sum()) - n * c
         total = np.array(float(n * c))
         tests.add(
             around(np.array(energy), total, np.array(1.0), total),

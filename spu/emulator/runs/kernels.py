@@ -144,10 +144,10 @@ def _misfit(tile: Tile, law: PackedStep | ModalStep, *_: object) -> str | None:
         fits = law.shown in (1, 2)
     else:
         noise = -(-law.drawn // BLOCK) * BLOCK
-        needed, observed = max(law.carried + noise, law.states), _height(law.observe)
-        fits = law.carried in (0, law.states) and _height(law.matrix) == law.states
-        fits = fits and _reach(law.matrix) <= law.carried + law.drawn
-        fits = fits and _reach(law.observe) <= law.states
+        needed, observed = max(law.carried + noise, law.states), law.observe.height
+        fits = law.carried in (0, law.states) and law.matrix.height == law.states
+        fits = fits and law.matrix.reach <= law.carried + law.drawn
+        fits = fits and law.observe.reach <= law.states
         alone = tile.ahead.shape[0] >= noise and tile.ahead.shape[1] >= -(-tile.chunk // 8) * 8
         fits = fits and (tile.width > 1 or alone)
     if not fits or rows < needed or len(tile.total) not in (0, observed):
@@ -156,17 +156,6 @@ def _misfit(tile: Tile, law: PackedStep | ModalStep, *_: object) -> str | None:
             f"{tile.ahead.shape} and {len(tile.total)} observed"
         )
     return None
-
-
-def _height(matrix: Packed) -> int:
-    """Rows of a packed matrix."""
-    return int((matrix.blocks[:, 0] + matrix.blocks[:, 1]).max()) if len(matrix.blocks) else 0
-
-
-def _reach(matrix: Packed) -> int:
-    """Columns of a packed matrix up to the last that is not zero."""
-    row = PANEL_BYTES // matrix.values.itemsize
-    return int(matrix.offsets.max()) // row + 1 if len(matrix.offsets) else 0
 
 
 drive_dense = {

@@ -11,21 +11,24 @@ from numpy.typing import NDArray
 
 from spu.base.arrays import FloatArray
 from spu.base.errors import InternalError
+from spu.base.kernels.door import Precision
 from spu.emulator.runs import langevin_kernels as kernels
-from spu.emulator.runs.numba_noise import BLOCK, WIDTH, fill_normals
-from spu.emulator.runs.numba_products import LANES
+from spu.emulator.runs.noise import BLOCK, fill_normals
 
 WordArray = NDArray[np.uint64]
 
-TOLERANCE = 1e-9
-"""Of a coordinate, and of how far it went, by which the two may differ: rounding, in another order."""
+TOLERANCE: dict[Precision, float] = {"double": 1e-9, "single": 2e-5}
+"""Of a coordinate, and of how far it went, by which the two may differ: rounding, in another order, and to floats."""
+
+TIES: dict[Precision, float] = {"double": 0.0, "single": 1e-4}
+"""How near to the limit a rate is to be for the loops to halve a step, or not, by the rounding of floats."""
 
 MOST_PIECES = 100
 """Pieces of steps that are taken again at most, of a trajectory."""
 
 
 class _Enough(Exception):
-    """More pieces than are worth taking again."""
+    """More pieces than are worth taking again, or a step that may be halved or not."""
 
 
 class Plain:
@@ -39,19 +42,30 @@ class Plain:
         Of the noise of steps, and inside them.
     trajectory:
         Which one.
+    precision:
+        Of the loops; here all is in double precision.
     """
 
-    def __init__(self, law: kernels.Law, key: WordArray, bridge_key: WordArray, trajectory: int) -> None:
+    def __init__(
+        self,
+        law: kernels.Law,
+        key: WordArray,
+        bridge_key: WordArray,
+        trajectory: int,
+        precision: Precision = "double",
+    ) -> None:
         self.law, self.key, self.bridge_key, self.trajectory = law, key, bridge_key, trajectory
         self.pieces = 0
         self.most = MOST_PIECES
+        self.ties = TIES[precision]
+        self._pulled: tuple[FloatArray, FloatArray] | None = None
 
     def normals(self, address: int, key: WordArray) -> FloatArray:
         """(n,) of one address, correlated."""
         n = len(self.law.mobility)
         out = np.empty((-(-n // BLOCK) * BLOCK, 1))
         where, whose = (np.array([each], dtype=np.uint64) for each in (address, self.trajectory))
-        fill_normals(out, np.uint64(0), key, where, whose, np.empty((2, WIDTH), dtype=np.uint64))
+        fill_normals(out, np.uint64(0), key, where, whose)
         z = out[:n, 0]
         return np.asarray(self.law.factor @ z if len(self.law.factor) else z)
 
@@ -70,7 +84,9 @@ class Plain:
 
     def force(self, x: FloatArray, field: FloatArray) -> FloatArray:
         """(n,)."""
-        return np.asarray(field - self.law.stiffness @ x - self.law.quadratic * x**2 - self.law.cubic * x**3)
+        if self._pulled is None or self._pulled[0] is not x:  # a step asks twice: whether it is halved, and for itself
+            self._pulled = x, self.law.stiffness @ x
+        return np.asarray(field - self._pulled[1] - self.law.quadratic * x**2 - self.law.cubic * x**3)
 
     def z(self, x: FloatArray, w: FloatArray, force: FloatArray, more: FloatArray, h: float) -> float:
         """Rate times step."""
@@ -80,6 +96,12 @@ class Plain:
         reach = np.abs(x) + h * (np.abs(w) + h * push if inertial else push)
         rate = law.linear + float((law.mobility * (2 * np.abs(law.quadratic) + 3 * law.cubic * reach) * reach).max())
         return h * float(np.sqrt(rate)) if inertial else h * rate
+
+    def halves(self, z: float, limit: float) -> bool:
+        """Whether a piece is taken in halves."""
+        if abs(z - limit) < self.ties * limit:
+            raise _Enough
+        return z > limit
 
     def piece(
         self, x: FloatArray, w: FloatArray, noise: FloatArray, field: FloatArray, h: float
@@ -110,7 +132,7 @@ class Plain:
         noise = z * self.deviation(h)
         middle = begin + 0.5 * change
         # The loops judge a whole step by its mean field, the ghosts' and what is halved by that at its beginning.
-        whole = not ghost and not self.z(x, w, self.force(x, middle), change, h) > law.limit
+        whole = not ghost and not self.halves(self.z(x, w, self.force(x, middle), change, h), law.limit)
         if whole:
             self.pieces += 1
             return self.piece(x, w, noise, middle, h)
@@ -134,7 +156,7 @@ class Plain:
         own = h / 2**level
         base, limit = rule
         at_start = begin + change * (place / 2**level)
-        if level >= base and not self.z(x, w, self.force(x, at_start), change, own) > limit:
+        if level >= base and not self.halves(self.z(x, w, self.force(x, at_start), change, own), limit):
             self.pieces += 1
             if self.pieces > self.most:
                 raise _Enough
@@ -160,6 +182,8 @@ class Span:
         All of them.
     last:
         The number of the last trajectory.
+    precision:
+        Of the loops.
     """
 
     def __init__(
@@ -167,24 +191,25 @@ class Span:
         law: kernels.Law,
         key: WordArray,
         bridge_key: WordArray,
-        steps: kernels.Steps,
+        steps: kernels.LangevinSteps,
         period: int,
         watch: int,
-        tiles: list[kernels.Tile],
+        tiles: list[kernels.LangevinTile],
         last: int,
+        precision: Precision = "double",
     ) -> None:
-        self.steps = steps
+        self.steps, self.tolerance = steps, TOLERANCE[precision]
         self.followed = []
         begins, ends = steps.first % period, steps.first % period + len(steps.sizes)
         watched = ends <= watch and (tiles[0].open[0] or begins == 0)
-        for tile, column in ((tiles[0], 0), (tiles[-1], last - int(tiles[-1].trajectories[0]))):
-            plain = Plain(law, key, bridge_key, int(tile.trajectories[column]))
-            begun = tile.x[:, column].copy(), tile.w[:, column].copy()
-            self.followed.append((plain, begun, tile.x[:, column], False))
-            if column < LANES and watched:
+        for tile, column in ((tiles[0], 0), (tiles[-1], last - tiles[-1].trajectory)):
+            plain = Plain(law, key, bridge_key, tile.trajectory + column, precision)
+            begun = tile.column("x", column).astype(float), tile.column("w", column).astype(float)
+            self.followed.append((plain, begun, tile.column("x", column), False))
+            if column < tile.ghost.shape[1] and watched:
                 if begins:
-                    begun = tile.ghost[:, column].copy(), tile.ghost_w[:, column].copy()
-                self.followed.append((plain, begun, tile.ghost[:, column], True))
+                    begun = tile.column("ghost", column).astype(float), tile.column("ghost_w", column).astype(float)
+                self.followed.append((plain, begun, tile.column("ghost", column), True))
 
     def verify(self) -> None:
         """Take the steps.
@@ -209,7 +234,7 @@ class Span:
                 continue
             gap = np.abs(found - x) / np.maximum(size + np.abs(x - begun), 1e-300)
             worst = int(np.argmax(gap))
-            if not gap[worst] <= TOLERANCE:
+            if not gap[worst] <= self.tolerance:
                 raise InternalError(
                     f"steps {steps.first} to {steps.first + len(steps.sizes)} of trajectory {plain.trajectory}"
                     f"{', halved,' if ghost else ''} take coordinate {worst} from {begun[worst]:.6g} to "

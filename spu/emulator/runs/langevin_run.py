@@ -18,6 +18,12 @@ variance is off by a factor of ``1/(1 - z/2)`` with Euler-Maruyama, and by less 
 A grid that is *refined* lets each trajectory halve its steps wherever z is above `LIMIT`, however far
 out starts, inputs or noise take it (`spu.emulator.runs.langevin_kernels`); typical states have z of `TYPICAL`.
 Steps that are given are taken as they are.
+
+In single precision states, products and forces are floats: twice the speed where products decide. A step then rounds a
+coordinate by up to 6e-8 of itself, as if there were a little more noise, and what the equation is made of once. So it
+is for noise that is far above that: a run is refused where a step's noise is not `ROUNDINGS` times as large, which
+keeps what rounding adds to a variance below 1e-4 of it. It is never a default, and not for what hangs on
+coefficients more than a hundred thousandfold, such as means that are small differences, or nearly critical couplings.
 """
 
 from __future__ import annotations
@@ -25,18 +31,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from spu.base.arrays import FloatArray, IntArray
 from spu.base.errors import UsageError
-from spu.base.threads import available_threads
+from spu.base.kernels.door import Precision
+from spu.base.kernels.products import panel, resident
+from spu.base.threads import available_threads, one_blas_thread
 from spu.emulator.equations.langevin import Langevin
+from spu.emulator.laws.rest import coordinate_size
 from spu.emulator.runs import langevin_kernels as kernels
 from spu.emulator.runs.langevin_plain import Span
 from spu.emulator.runs.noise import SAMPLES, key_of
-from spu.emulator.runs.numba_products import LANES, blas_addresses
 from spu.emulator.runs.run import parallel
 
 SCHEMES = {
@@ -65,6 +74,12 @@ MOST_STEPS = 2**35
 
 SPAN = 3
 """Steps at the beginning and at the end of a run that are taken again in plain numpy."""
+
+ROUNDINGS = 128.0
+"""Noise of a step in single precision, at least, in roundings of what it is added to."""
+
+_ROUNDING = 2.0**-24
+"""Of a float, at most, relative to itself."""
 
 _WATCHED = 0.04
 """Share of a run's work that ghosts take."""
@@ -106,7 +121,7 @@ class Schedule:
     def between(
         self, begin: FloatArray, end: FloatArray, side: str = "middle"
     ) -> tuple[IntArray, FloatArray, FloatArray]:
-        """Rows and shares (see `kernels.Steps`) of (m,) intervals that hold no instant inside."""
+        """Rows and shares (see `kernels.LangevinSteps`) of (m,) intervals that hold no instant inside."""
         middle = begin if side == "right" else 0.5 * (begin + end)
         row = np.searchsorted(self.times, middle, side="right")
         inside = (row > 0) & (row < len(self.times))
@@ -170,13 +185,18 @@ class Grid:
         """The largest step, s; 0 where there is none."""
         return float((np.diff(self.marks) / self.counts).max(initial=0.0))
 
-    def steps(self, first: int, last: int, schedule: Schedule) -> kernels.Steps:
+    @property
+    def smallest(self) -> float:
+        """The smallest step, s; infinite where there is none."""
+        return float((np.diff(self.marks) / self.counts).min(initial=np.inf))
+
+    def steps(self, first: int, last: int, schedule: Schedule) -> kernels.LangevinSteps:
         """Steps ``first`` to ``last - 1``."""
         number = np.arange(first, last)
         piece = np.searchsorted(self.before, number, side="right") - 1
         sizes = np.diff(self.marks)[piece] / self.counts[piece]
         begin = self.marks[piece] + (number - self.before[piece]) * sizes
-        return kernels.Steps(first, sizes, *schedule.between(begin, begin + sizes), schedule.rows)
+        return kernels.LangevinSteps(first, sizes, *schedule.between(begin, begin + sizes), schedule.rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +220,7 @@ class Paths:
     pieces:
         Mean number of pieces of a step of a trajectory.
     check:
-        (clusters, 4, n) as `kernels.Tile.check`, of each ghost; none of Leimkuhler-Matthews.
+        (clusters, 4, n) as `kernels.LangevinTile.check`, of each ghost; none of Leimkuhler-Matthews.
     compared:
         How often.
     """
@@ -218,13 +238,67 @@ class Paths:
     compared: float
 
 
+@dataclass(frozen=True)
+class Scale:
+    """Units in which numbers of a run are near 1, so that floats hold them: powers of two, which round nothing.
+
+    Attributes
+    ----------
+    length, time, force:
+        Units of coordinates, of time (s) and of forces.
+    """
+
+    length: float = 1.0
+    time: float = 1.0
+    force: float = 1.0
+
+    @classmethod
+    def of(cls, law: kernels.Law) -> Scale:
+        """Of a law with noise: the fastest rate, how far noise goes in that time, the force that goes as far."""
+        inertial = law.scheme == kernels.BAOAB
+        size = law.deviation / np.sqrt(2 * law.friction) if inertial else law.deviation
+        rate = law.linear + float(np.sqrt(3 * law.mobility * law.cubic * size**2).max())
+        time = 4.0 ** np.round(0.5 * np.log2(1 / (np.sqrt(rate) if inertial else rate)))
+        length = 2.0 ** np.round(np.log2(np.median(size) * (time if inertial else np.sqrt(time))))
+        force = 2.0 ** np.round(np.log2(length / (np.median(law.mobility) * (time**2 if inertial else time))))
+        return cls(float(length), float(time), float(force))
+
+    def law(self, law: kernels.Law) -> kernels.Law:
+        """A law in these units."""
+        length, time, force = self.length, self.time, self.force
+        order = 2 if law.scheme == kernels.BAOAB else 1
+        return law._replace(
+            stiffness=law.stiffness * (length / force),
+            quadratic=law.quadratic * (length**2 / force),
+            cubic=law.cubic * (length**3 / force),
+            mobility=law.mobility * (force / length * time**order),
+            deviation=law.deviation * (time ** (order - 1) * np.sqrt(time) / length),
+            friction=law.friction * time,
+            mass=law.mass * (length / (force * time**2)),
+            linear=law.linear * time**order,
+        )
+
+    def steps(self, steps: kernels.LangevinSteps) -> kernels.LangevinSteps:
+        """Steps in these units."""
+        return steps._replace(sizes=steps.sizes / self.time, fields=steps.fields / self.force)
+
+
 def _leverage(equation: Langevin) -> FloatArray:
     """(n,) acceleration or velocity per force."""
     return 1 / equation.mass if equation.mass is not None else equation.mobility
 
 
+_linear_rates: WeakKeyDictionary[Langevin, float] = WeakKeyDictionary()
+
+
 def linear_rate(equation: Langevin) -> float:
     """A bound of the rates (of inertial equations: of the squared frequencies) of the linear part of the force, 1/s."""
+    if equation not in _linear_rates:  # a run asks for it several times
+        _linear_rates[equation] = _linear_rate(equation)
+    return _linear_rates[equation]
+
+
+def _linear_rate(equation: Langevin) -> float:
     root = np.sqrt(_leverage(equation))
     matrix = root[:, None] * equation.stiffness * root
     if len(matrix) <= 300:
@@ -242,6 +316,7 @@ def fastest(equation: Langevin, linear: float, x: FloatArray) -> FloatArray:
     return np.asarray(found if equation.mass is None else np.sqrt(found))
 
 
+@one_blas_thread()  # what is left to BLAS are products with a vector; others would wait for more, and spin
 def run(
     equation: Langevin,
     *,
@@ -255,6 +330,7 @@ def run(
     track: bool = False,
     coarse: int = 1,
     advice: str = "a smaller one is needed",
+    precision: Precision = "double",
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     interrupted: Callable[[], bool] = lambda: False,
@@ -283,13 +359,17 @@ def run(
         Normals added up for one step: runs of the same ``step / coarse`` follow one Brownian path.
     advice:
         What to do where steps that were given blow up.
+    precision:
+        Number format of states, products and forces. In single precision a path on the same noise leaves that of
+        double precision by rounding; heat and work are booked in double precision only.
     threads, progress, interrupted:
         As in `spu.emulator.runs.run.run`.
 
     Raises
     ------
     UsageError
-        For a scheme that is not for this equation, or steps at which it blew up.
+        For a scheme that is not for this equation, steps at which it blew up, or noise that is too small for
+        single precision.
     InternalError
         If the first or last steps are not what plain numpy makes of them.
     """
@@ -301,21 +381,38 @@ def run(
         raise UsageError("heat is not defined on Leimkuhler-Matthews paths, whose noise is correlated: heun")
     if track:
         equation.require_reciprocal()
+    if track and precision == "single":
+        raise UsageError("heat and work are booked in double precision: sums of a float's rounding would pass for heat")
     n = equation.n
     plan = schedule or Schedule(np.zeros(1), equation.field[None, :])
-    law = _law(equation, scheme, coarse, grid.refined)
-    tiles = [_tile(equation, first, start, velocity, trajectories, plan) for first in range(0, trajectories, TILE)]
-    blas, key, bridge_key = blas_addresses(), key_of(seed, SAMPLES), key_of(seed, BRIDGE)
+    law, scale = _law(equation, scheme, coarse, grid.refined), Scale()
+    if precision == "single":
+        if not law.deviation.all():
+            name = equation.names[int(np.argmin(law.deviation))]
+            raise UsageError(f"{name} has no noise, and single precision is for noise far above rounding: use double")
+        scale = Scale.of(law)
+        law = scale.law(law)
+    key, bridge_key = key_of(seed, SAMPLES), key_of(seed, BRIDGE)
     readouts = grid.before[grid.readouts]
     states = np.empty((len(readouts), trajectories, n))
     total = int(readouts[-1]) if len(readouts) else 0
-    period, watch = _windows(law, total, trajectories)
+    tiles = [
+        _tile(equation, first, start, velocity, trajectories, plan, min(CHUNK, max(1, total)), precision, scale)
+        for first in range(0, trajectories, TILE)
+    ]
+    matrices, cache = kernels.packed(law, precision), resident(precision)
+    advance = [kernels.advance[precision].bind(tile, matrices, key, bridge_key) for tile in tiles]
+    period, watch = _windows(law, total, trajectories, panel(precision))
     cuts = np.unique(np.concatenate([readouts, [min(SPAN, total), max(0, total - SPAN), total]]))
     first_energy = None
     done = taken = 0
 
     def together(name: str) -> FloatArray:
-        return np.concatenate([getattr(tile, name).T for tile in tiles])[:trajectories]
+        unit = scale.length if name == "x" else scale.length / scale.time
+        return np.concatenate([tile.take(name) for tile in tiles])[:trajectories] * unit
+
+    def booked(name: str) -> FloatArray:
+        return np.concatenate([getattr(tile, name).ravel() for tile in tiles])[:trajectories]
 
     def energy(now: float) -> FloatArray:
         found = equation.potential(together("x"), plan.at(np.array([now]))[0])
@@ -323,25 +420,27 @@ def run(
             found = found + 0.5 * (together("w") ** 2) @ equation.mass
         return found
 
+    if precision == "single":  # before any work, as far as it is known
+        _require_noise(tiles, law, grid.smallest / scale.time, equation, coordinate_size(equation) / scale.length)
     if track:
         first_energy = energy(0.0)
     with parallel(min(len(tiles), threads or available_threads())) as each:
         while taken < len(readouts) and not interrupted():
             if readouts[taken] == done:
-                for number, tile in enumerate(tiles):
-                    last = min(trajectories, (number + 1) * TILE)
-                    states[taken, number * TILE : last] = tile.x.T[: last - number * TILE]
+                states[taken] = together("x")
                 _require_finite(states[taken], scheme, grid, advice)
+                if precision == "single":
+                    _require_noise(tiles, law, grid.smallest / scale.time, equation)
                 taken += 1
                 continue
             last = int(min(done + CHUNK, cuts[np.searchsorted(cuts, done, side="right")]))
-            steps = grid.steps(done, last, plan)
+            steps = scale.steps(grid.steps(done, last, plan))
             span = None
             if last - done <= SPAN and (done < SPAN or done >= total - SPAN):
-                span = Span(law, key, bridge_key, steps, period, watch, tiles, trajectories - 1)
+                span = Span(law, key, bridge_key, steps, period, watch, tiles, trajectories - 1, precision)
 
-            def one(number: int, steps: kernels.Steps = steps) -> None:
-                kernels.advance(blas, tiles[number], law, key, bridge_key, steps, period, watch, track)
+            def one(number: int, steps: kernels.LangevinSteps = steps) -> None:
+                advance[number](steps, period, watch, track, cache)
 
             each(one, range(len(tiles)))
             _require_pieces(tiles, equation)
@@ -352,32 +451,36 @@ def run(
                 progress(done, total)
     times = grid.marks[grid.readouts[:taken]]
     tally = np.sum([tile.tally for tile in tiles], axis=0)
-    columns = sum(tile.x.shape[1] for tile in tiles) * max(1, done)
+    columns = sum(tile.width for tile in tiles) * max(1, done)
     figures = (
-        float(tally[kernels.SUM_OF_RATES]) / columns,
+        float(sum(tile.rates.sum() for tile in tiles)) / columns,
         max(float(tile.tally[kernels.MOST_OVER]) for tile in tiles),
         1.0 + float(tally[kernels.PIECES] - tally[kernels.REFINED]) / columns,
-        np.concatenate([np.moveaxis(tile.check, 2, 0) for tile in tiles]),
+        np.concatenate([np.moveaxis(tile.check, 2, 0) for tile in tiles])
+        * scale.length ** np.array([[1], [2], [2], [2]]),
         float(tiles[0].tally[kernels.COMPARED]),
     )
     if not track:
         return Paths(times, states[:taken], None, None, None, None, *figures)
     now = float(np.interp(done, grid.before, grid.marks))
     shift = plan.at(np.array([now]))[0] - tiles[0].field
-    work = together("work") - together("x") @ shift
-    return Paths(times, states[:taken], together("heat"), work, first_energy, energy(now), *figures)
+    work = booked("work") - together("x") @ shift
+    return Paths(times, states[:taken], booked("heat"), work, first_energy, energy(now), *figures)
 
 
-def _windows(law: kernels.Law, total: int, trajectories: int) -> tuple[int, int]:
-    """Period of ghosts, and how many of its steps have them. A ghost's piece costs about two steps of a column."""
+def _windows(law: kernels.Law, total: int, trajectories: int, row: int) -> tuple[int, int]:
+    """Period of ghosts, ``row`` a tile, and how many of its steps have them.
+
+    A ghost's piece costs about two steps of a column.
+    """
     if law.scheme == kernels.LEIMKUHLER_MATTHEWS or not total:
         return 1, 0
-    width = min(TILE, -(-trajectories // LANES) * LANES)
+    width = min(TILE, -(-trajectories // row) * row)
     n = len(law.mobility)
     work = float(total) * trajectories * n * (1 + n / 100)
-    share = 1.0 if work < _CHEAP else min(1.0, _WATCHED * width / (4 * LANES))
+    share = 1.0 if work < _CHEAP else min(1.0, _WATCHED * width / (4 * row))
     period = int(np.clip(total // _WINDOWS, _SHORTEST, CHUNK))
-    return period, max(SPAN + 1, int(share * period))
+    return period, max(SPAN + 1, int(share * min(period, total)))
 
 
 def _require_finite(states: FloatArray, scheme: str, grid: Grid, advice: str) -> None:
@@ -385,10 +488,35 @@ def _require_finite(states: FloatArray, scheme: str, grid: Grid, advice: str) ->
         raise UsageError(f"the {scheme} scheme blew up at a step of {grid.largest:.3g} s: {advice}")
 
 
-def _require_pieces(tiles: list[kernels.Tile], equation: Langevin) -> None:
+def _require_noise(
+    tiles: list[kernels.LangevinTile], law: kernels.Law, h: float, equation: Langevin, reach: FloatArray | float = 0.0
+) -> None:
+    """Refuse single precision where a step's noise is not far above the rounding of what it is added to.
+
+    ``reach`` (n,) is how far coordinates will go at least, where first-order equations have not yet gone there.
+    """
+
+    def size(name: str) -> FloatArray:
+        found = [np.square(tile.take(name)).sum(axis=0) for tile in tiles]
+        return np.asarray(np.sqrt(np.sum(found, axis=0) / sum(tile.width for tile in tiles)))
+
+    parts = [(law.deviation * np.sqrt(h), np.maximum(size("x"), reach))]
+    if law.scheme == kernels.BAOAB:  # noise moves velocities, and these the coordinates
+        parts = [(law.deviation * np.sqrt(h), size("w")), (h * size("w"), size("x"))]
+    for moves, value in parts:
+        share = _ROUNDING * value / np.maximum(moves, 1e-300)
+        k = int(np.argmax(share))
+        if not share[k] * ROUNDINGS <= 1:
+            raise UsageError(
+                f"single precision rounds {equation.names[k]} by {share[k]:.2g} of what a step's noise does to it, and "
+                f"{1 / ROUNDINGS:.2g} is the most: double precision would do, or larger steps"
+            )
+
+
+def _require_pieces(tiles: list[kernels.LangevinTile], equation: Langevin) -> None:
     stuck = [tile for tile in tiles if tile.tally[kernels.TOO_STIFF]]
     if stuck:
-        far = np.abs(stuck[0].x).max(axis=1)
+        far = np.abs(stuck[0].take("x")).max(axis=0)
         name = equation.names[int(np.argmax(_leverage(equation) * equation.cubic * np.nan_to_num(far, nan=0.0) ** 2))]
         raise UsageError(
             f"{name} is so far out that a step in {2.0**kernels.DEPTH:.0e} pieces is still too coarse: "
@@ -398,11 +526,11 @@ def _require_pieces(tiles: list[kernels.Tile], equation: Langevin) -> None:
 
 def _law(equation: Langevin, scheme: str, coarse: int, refined: bool) -> kernels.Law:
     n = equation.n
-    together = equation.noise @ equation.noise.T
-    deviation = np.sqrt(np.diag(together))
-    factor = np.empty((0, 0))
+    deviation = np.sqrt((equation.noise**2).sum(axis=1))
+    factor: FloatArray = np.empty((0, 0))
     if equation.correlated:
-        factor = np.linalg.cholesky(together / np.outer(deviation, deviation) + 1e-14 * np.eye(n))
+        together = equation.noise @ equation.noise.T
+        factor = np.asarray(np.linalg.cholesky(together / np.outer(deviation, deviation) + 1e-14 * np.eye(n)))
     none = np.zeros(n)
     return kernels.Law(
         np.ascontiguousarray(equation.stiffness),
@@ -427,11 +555,14 @@ def _tile(
     velocity: FloatArray | None,
     trajectories: int,
     plan: Schedule,
-) -> kernels.Tile:
-    tile = kernels.new_tile(equation.n, first, min(TILE, -(-(trajectories - first) // LANES) * LANES))
-    for held, given in ((tile.x, start), (tile.w, velocity)):
-        if given is not None:  # those beyond the last trajectory, which fill the lanes, start as it does
-            own = np.broadcast_to(given, (trajectories, equation.n))[first : first + held.shape[1]]
-            held[:] = own[np.minimum(np.arange(held.shape[1]), len(own) - 1)].T
-    tile.field[:] = plan.at(np.zeros(1))[0]
+    longest: int,
+    precision: Precision,
+    scale: Scale,
+) -> kernels.LangevinTile:
+    tile = kernels.new_tile(equation.n, first, min(TILE, trajectories - first), longest, precision)
+    for name, given, unit in (("x", start, scale.length), ("w", velocity, scale.length / scale.time)):
+        if given is not None:  # those beyond the last trajectory, which fill the panel, start as it does
+            own = np.broadcast_to(given, (trajectories, equation.n))[first : first + tile.width]
+            tile.put(name, own[np.minimum(np.arange(tile.width), len(own) - 1)] / unit)
+    tile.field[:] = plan.at(np.zeros(1))[0] / scale.force
     return tile

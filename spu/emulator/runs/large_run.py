@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from spu.base.arrays import FloatArray
 from spu.base.sparse import row_numbers, with_data
 from spu.base.threads import available_threads
-from spu.emulator.laws.large import Midpoint, SparseStationary
+from spu.emulator.laws.large import Midpoint, SparseLaw
 from spu.emulator.laws.sparse_kernels import count_pairs
 from spu.emulator.runs.noise import BLOCK, SAMPLES, fill_normals, key_of
 from spu.emulator.runs.run import parallel, rounds
@@ -68,7 +68,7 @@ class _Tile:
 
 
 def run_large(
-    law: SparseStationary,
+    law: SparseLaw,
     *,
     trajectories: int,
     steps: int,
@@ -95,12 +95,12 @@ def run_large(
     every, threads, progress, interrupted:
         As `spu.emulator.runs.run.run`.
     """
-    probes = law.nodal.probes
+    probes = law.probes
     pattern = law.voltage_covariance
     starts, columns = pattern.indptr.astype(np.int64), pattern.indices.astype(np.int64)
     key, mean = key_of(seed, SAMPLES), (law.voltage_mean - law.sde.y0)[:, None]
     tiles = _tiles(midpoint is None, trajectories, steps, probes.shape[0], len(columns), every)
-    nodes = law.coupling.n
+    nodes = probes.shape[1]
 
     def count(tile: _Tile, states: FloatArray, number: int) -> None:
         y = probes @ states[:nodes] - mean

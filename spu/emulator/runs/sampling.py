@@ -20,8 +20,9 @@ from spu.base.sparse import row_numbers, with_data
 from spu.base.threads import blas_threads_for
 from spu.emulator.dynamics import LinearDynamics, slowest
 from spu.emulator.labelled import SQUARES, UNITS, inference_data
+from spu.emulator.laws.equilibrium import Equilibrium
 from spu.emulator.laws.estimate import SamplingError, about_sample_mean, independent_error, trajectory_error
-from spu.emulator.laws.large import Midpoint, SparseStationary
+from spu.emulator.laws.large import Midpoint, SparseLaw
 from spu.emulator.laws.law import Law
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.results import Statistics, compare, merge
@@ -251,7 +252,23 @@ def simulate_linear(found: Sequence[LinearDynamics], problem: QuadraticProblem |
     with blas_threads_for(found[0].states):
         if len(found) > 1:
             return _simulate_ensemble(found, problem, how)
-        return _sample(found[0].law, problem, how)
+        law = found[0].law
+        if isinstance(law, Equilibrium) and _sparse_runs(law, how):
+            law = law.large
+        return _sample(law, problem, how)
+
+
+_SPARSE_RUNS, _NO_RUNS = 1500, 2500
+"""States of a sparse network beyond which dense matrices take far longer than draws or steps by sparse factors; and of
+a ringing one, which has none of these steps, beyond which nobody waits for them."""
+
+
+def _sparse_runs(law: Equilibrium, how: Sampling) -> bool:
+    """Whether a law that dense matrices are for, too, is better run without."""
+    if how.lags or how.method is not None:
+        return False
+    most = _SPARSE_RUNS if how.independent or law.relaxation.symmetric else _NO_RUNS
+    return law.sde.E.shape[0] > most
 
 
 def _sample(law: Law, problem: QuadraticProblem | None, how: Sampling) -> Simulation:
@@ -280,7 +297,7 @@ def _sample(law: Law, problem: QuadraticProblem | None, how: Sampling) -> Simula
             "progress": how.progress,
             "interrupted": lambda: interrupt.seen,
         }
-        if isinstance(law, SparseStationary):
+        if isinstance(law, SparseLaw):
             if how.lags or how.method is not None:
                 raise UsageError("lags and methods are for networks small enough for dense matrices")
             if how.precision == "single":
@@ -485,7 +502,7 @@ def _draw(law: Stationary, interval: float, asked: Sampling, common: dict[str, A
     )
 
 
-def _draw_large(law: SparseStationary, interval: float, step: float | None, common: dict[str, Any]) -> _Drawn:
+def _draw_large(law: SparseLaw, interval: float, step: float | None, common: dict[str, Any]) -> _Drawn:
     """Draw from a large sparse network: independently, or by the implicit midpoint, and see how far it scatters."""
     midpoint, substeps, time_step = None, 1, None
     why = "independent draws from the stationary law: no time passes"
@@ -497,7 +514,8 @@ def _draw_large(law: SparseStationary, interval: float, step: float | None, comm
         midpoint = Midpoint(law.sde, time_step)
         why = (
             f"the implicit midpoint rule on {law.sde.E.shape[0]} sparse states: exact covariances, "
-            "but correlations in time only as far as the time step resolves them"
+            "but correlations in time only as far as the time step resolves them, and fast modes remember long: "
+            "independent draws (--independent) tell more"
         )
     sums = run_large(law, midpoint=midpoint, substeps=substeps, **common)
     if midpoint is None:
@@ -531,7 +549,7 @@ def _draw_large(law: SparseStationary, interval: float, step: float | None, comm
     )
 
 
-def _honest(sums: PatternSums, memory: Memory, law: SparseStationary) -> PatternSums:
+def _honest(sums: PatternSums, memory: Memory, law: SparseLaw) -> PatternSums:
     """Error bars where the scatter between trajectories says little, or nothing: within what is known.
 
     Of a single trajectory the bounds themselves are taken, which are no smaller than the errors; of few the scatter of
@@ -609,7 +627,7 @@ def _plan(
     if duration is not None:
         steps = int(np.ceil(duration / interval * (1 - 1e-12)))
         return (1 if count is None else count), interval, steps
-    large = isinstance(law, SparseStationary)
+    large = isinstance(law, SparseLaw)
     samples = samples or (DEFAULT_LARGE if large else DEFAULT_SAMPLES)
     if count is None:
         count = int(min(32, samples) if large else min(64, max(1, samples // 100)))

@@ -97,11 +97,13 @@ def _template(expansion: Expansion, elements: list[tuple[Placed, tuple[str, int]
     seen = dict.fromkeys(node for element, _ in elements for node in element.nodes if node != "0")
     electrical = tuple(dict.fromkeys([*(port for port in definition.ports if port in seen), *seen]))
     noise: dict[str, str] = {}
+    taken = set(electrical)
     for _, driven in elements:
         if driven is not None and driven[0] not in noise:
             port = driven[0]
-            while port in electrical or port in noise.values():  # they share the template's names
+            while port in taken:  # they share the template's names
                 port += "_"
+            taken.add(port)
             noise[driven[0]] = port
     made: list[Element] = [
         element.kind(

@@ -66,6 +66,7 @@ from spu.emulator.runs.noise import key_of, normals
 from spu.emulator.runs.run import Method, run
 from spu.emulator.runs.kernels import DenseStep, ModalStep
 from spu.base.selected_inverse import SparseCholesky
+import langevin_tiles
 import scipy.sparse as sp
 
 total = hashlib.sha256()
@@ -90,6 +91,8 @@ for systems, shown in ((1, 2), (3, 1), (4, 2)):
     for trajectories, steps in ((1, 70), (7, 33), (130, 9)):
         sums = run(how, trajectories=trajectories, steps=steps, seed=4, lags=1, every=3)
         add(sums.total, sums.products, sums.kept, sums.ends)
+for made in langevin_tiles.all_kinds((1, 5, 13, 31), (1, 17, 33, 130)):
+    add(*made.results)
 def line(n):
     return sp.diags_array([-np.ones(n - 1), np.full(n, 2.2), -np.ones(n - 1)], offsets=[-1, 0, 1])
 matrix = sp.kron(line(40), sp.eye_array(30)) + sp.kron(sp.eye_array(40), line(30))
@@ -100,7 +103,7 @@ print(total.hexdigest())
 
 
 def test_every_class_gives_the_same_bits():
-    """Normals; dense and modal runs of many sizes, single and partial panels, lags; sparse loops."""
+    """Normals; dense and modal runs of many sizes, single and partial panels, lags; Langevin steps; sparse loops."""
     found = {name: run_as(name, BITS) for name in library.available()}
     assert len(set(found.values())) == 1, found
     assert len(next(iter(found.values())).strip()) == hashlib.sha256().digest_size * 2

@@ -23,6 +23,7 @@ int processor_features(void) {
 
 #include "products.inc"
 #include "dense.inc"
+#include "langevin.inc"
 #include "modal.c"
 
 #define SINGLE
@@ -30,6 +31,7 @@ int processor_features(void) {
 
 #include "products.inc"
 #include "dense.inc"
+#include "langevin.inc"
 #undef SINGLE
 
 #include "noise.c"
