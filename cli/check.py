@@ -42,6 +42,13 @@ from .common import (
     "--time-limit", type=float, metavar="S", help="Seconds that each run of the simulator may take [default: 300]."
 )
 @plan_options
+@click.option(
+    "--combinations",
+    type=int,
+    metavar="N",
+    help="Level ac sweeps all noise sources at once, with random signs, N times; 0: each source by itself "
+    "[default: that, where it takes less than about a minute, else 20].",
+)
 @click.option("--include-outside", is_flag=True, help="Read includes that lie outside the netlist's folder.")
 @click.option("--ignore-control", is_flag=True, help="Leave out control blocks that do more than analyses.")
 @click.option("--simulator", metavar="NAME", default="ngspice", show_default=True, help="What runs the netlist.")
@@ -56,6 +63,7 @@ def command(
     time_limit: float | None,
     detect: float | None,
     budget: float | None,
+    combinations: int | None,
     include_outside: bool,
     ignore_control: bool,
     simulator: str,
@@ -70,7 +78,8 @@ def command(
       ideal    emulator against the exact answer (needs no ngspice)
       answer   the netlist, read as import does: law, modes and spectra at all frequencies
       op       operating point against the mean; of networks transfer curves
-      ac       every transfer function, source density, and the covariance they make
+      ac       every transfer function, source density, and the covariance they make; of hundreds of
+               sources by random-sign combinations of them, with the chance of missing something said
       replay   the same noise waveform through emulator and ngspice
       noise    ngspice's transient with noise of its own
 
@@ -112,6 +121,7 @@ def command(
         time_limit=300.0 if time_limit is None else time_limit,
         detect=detect,
         budget=budget,
+        combinations=combinations,
         include_outside=include_outside,
         ignore_control=ignore_control,
         simulator=simulator,

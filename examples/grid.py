@@ -1,6 +1,6 @@
 """A smooth random field on a square grid, sampled by as many cells as it has points: no dense matrix anywhere.
 
-    python examples/grid.py [POINTS_A_SIDE]      (100 unless given; 316 makes 99,856 cells)
+    python examples/grid.py [POINTS_A_SIDE]      (100 unless given; 316 makes 99,856 cells, 1000 a million)
 
 The precision is the grid's Laplacian plus a multiple of the unit matrix, as in spatial statistics
 (Gaussian Markov random fields). Variances are predicted exactly, by selected inversion, and then found

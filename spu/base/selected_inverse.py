@@ -1,22 +1,21 @@
 r"""Factorisation of sparse symmetric positive definite matrices, and the entries of their inverse on the pattern.
 
-``P A P^T = L D L^T`` with a fill-reducing order P. SuperLU (in its symmetric mode: no pivoting)
-finds order and factors; the structure of L is found from the elimination tree, so that it is
-complete even where an entry happens to cancel. From the factors follow, with
-``Z = A^-1`` in the order of P:
+``P A P^T = L D L^T`` with P by approximate minimum degree, and L by supernodes: neighbouring columns of L with
+the same rows, which are dense panels, so that the factor takes 8 bytes an entry and little besides. From it
+follow, with ``Z = A^-1`` in the order of P:
 
-- the entries of Z on the structure of L, and so on the pattern of A, by the recurrence of
-  Takahashi, Fagan and Chen (Proc. 8th PICA Conference, 1973; Erisman and Tinney, Comm. ACM 18:177,
-  1975), from the last column to the first:
-  ``Z_ij = -sum_k Z_ik L_kj`` and ``Z_jj = 1/D_j - sum_k L_kj Z_kj``, sums over the rows k > j of column j;
+- the entries of Z on the pattern of A, by the recurrence of Takahashi, Fagan and Chen (Proc. 8th PICA
+  Conference, 1973; Erisman and Tinney, Comm. ACM 18:177, 1975), from the root of the elimination tree to its leaves:
+  ``Z_ij = -sum_k Z_ik L_kj`` and ``Z_jj = 1/D_j - sum_k L_kj Z_kj``, sums over the rows k > j of column j. What
+  a supernode needs is part of what its parent had, so that no more of Z is kept than lies on one way to the root;
 - ``P^T L^-T D^-1/2``, which turns independent normals into samples of covariance ``A^-1``.
 
-The loops: ``spu/base/kernels/c/sparse.c``.
+The loops: ``spu/base/kernels/c/supernodes.c``.
 """
 
 from __future__ import annotations
 
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,9 +24,13 @@ from numpy.typing import ArrayLike
 
 from spu.base.arrays import FloatArray, IntArray
 from spu.base.kernels.door import Kernel, floats, integers
-from spu.base.sparse import canonical, on_pattern, row_numbers
+from spu.base.memory import require
+from spu.base.sparse import canonical, on_pattern, with_data
 
-__all__ = ["NotPositiveDefinite", "SparseCholesky", "selected_inverse"]
+_LARGE_FACTOR = 100_000_000
+"""Bytes of a factor from which on it is asked whether there are so many."""
+
+__all__ = ["NotPositiveDefinite", "SparseCholesky", "Supernodes", "selected_inverse"]
 
 
 class NotPositiveDefinite(np.linalg.LinAlgError):
@@ -62,6 +65,8 @@ class SparseCholesky:
     ------
     NotPositiveDefinite
         If it is not positive definite (to rounding: a singular matrix may pass by a hair).
+    OutOfMemory
+        If its factor would not fit into the memory that is free.
 
     Attributes
     ----------
@@ -78,34 +83,22 @@ class SparseCholesky:
         self._factorise()
 
     def __getstate__(self) -> sp.csr_array:
-        return self.matrix  # SuperLU's factor goes into no pickle
+        return self.matrix  # its factor is many times larger, and found again in seconds
 
     def __setstate__(self, matrix: sp.csr_array) -> None:
         self.matrix = matrix
         self._factorise()
 
     def _factorise(self) -> None:
-        from scipy.sparse.linalg import splu
-
-        n = self.matrix.shape[0]
         diagonal = self.matrix.diagonal()
-        if not (diagonal > 0).all():  # SuperLU would look for a pivot elsewhere
+        if not (diagonal > 0).all():
             worst = int(np.argmin(diagonal))
             raise NotPositiveDefinite(worst, float(diagonal[worst]))
-        try:
-            # Symmetric: its own columns are its rows, and no copy has to be sorted.
-            columns = sp.csc_array((self.matrix.data, self.matrix.indices, self.matrix.indptr), shape=(n, n))
-            lu = splu(columns, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
-        except RuntimeError as error:  # "Factor is exactly singular"
-            raise NotPositiveDefinite from error
-        if not np.array_equal(lu.perm_r, lu.perm_c):
-            raise NotPositiveDefinite
-        self._lu = lu
-        self._place = np.asarray(lu.perm_c, dtype=np.int64)  # row i of A is row place[i] of P A P^T
-        self.pivots: FloatArray = lu.U.diagonal()
+        self._supernodes = Supernodes.of(self.matrix)
+        self._values, self.pivots = self._supernodes.factorise(self.matrix.data)
         if not (self.pivots > 0).all():
             worst = int(np.argmin(self.pivots))
-            raise NotPositiveDefinite(int(np.argmax(self._place == worst)), float(self.pivots[worst]))
+            raise NotPositiveDefinite(int(self._supernodes.order[worst]), float(self.pivots[worst]))
         self.log_determinant = float(np.log(self.pivots).sum())
 
     @property
@@ -114,49 +107,126 @@ class SparseCholesky:
         return self.matrix.shape[0]
 
     def solve(self, b: ArrayLike) -> FloatArray:
-        """Solve ``A x = b`` for one right-hand side (n,) or for k of them (n, k)."""
-        return np.asarray(self._lu.solve(np.asarray(b, dtype=np.float64)))
+        """Solve ``A x = b`` for one right-hand side (n,) or for k of them (n, k); each as if it were the only one."""
+        right = np.asarray(b, dtype=np.float64)
+        x = right.reshape(self.n, -1)[self._supernodes.order]
+        self._supernodes.solve_lower(self._values, x)
+        x /= self.pivots[:, None]
+        self._supernodes.solve_upper(self._values, x)
+        return x[self._supernodes.place].reshape(right.shape)
 
     def sample_solve(self, normals: ArrayLike) -> FloatArray:
         """Apply ``P^T L^-T D^-1/2`` to (n,) or (n, k): independent standard normals get the covariance ``A^-1``."""
         w = np.asarray(normals, dtype=np.float64)
-        block = (w.reshape(self.n, -1).T / np.sqrt(self.pivots)).T
-        block = np.ascontiguousarray(block)
-        indptr, rows, values = self._factor
-        _back_substitute(indptr, rows, values, block)
-        return block[self._place].reshape(w.shape)
+        block = w.reshape(self.n, -1) / np.sqrt(self.pivots)[:, None]
+        self._supernodes.solve_upper(self._values, block)
+        return block[self._supernodes.place].reshape(w.shape)
 
     def selected_inverse(self) -> sp.csr_array:
         """Entries of ``A^-1`` on the pattern of A and on the diagonal, (n, n); exactly symmetric."""
-        indptr, rows, values = self._factor
-        inverse, diagonal = np.zeros(len(rows)), np.empty(self.n)
-        _takahashi(indptr, rows, values, self.pivots, np.empty(self.n, dtype=np.int64), inverse, diagonal)
-        pattern = self.matrix  # its diagonal is stored, being positive
-        i, j = self._place[row_numbers(pattern)], self._place[pattern.indices]
-        data = np.empty(len(i))
-        _gather(indptr, rows, inverse, diagonal, np.minimum(i, j), np.maximum(i, j), data)
-        return sp.csr_array((data, pattern.indices, pattern.indptr), shape=pattern.shape)
+        data = self._supernodes.invert(self._values, self.pivots)
+        return with_data(self.matrix, data)  # its diagonal is stored, being positive
 
-    @cached_property
-    def _factor(self) -> tuple[IntArray, IntArray, FloatArray]:
-        """L below its unit diagonal, by columns: (n + 1,) starts, rows in rising order, values."""
-        n, place = self.n, self._place
-        i, j = place[row_numbers(self.matrix)], place[self.matrix.indices]
-        below = i > j
-        # By rows: for each row of P A P^T, its columns left of the diagonal.
-        lower = sp.csr_array((np.ones(int(below.sum())), (i[below], j[below])), shape=(n, n))
-        given = lower.indptr.astype(np.int64), lower.indices.astype(np.int64)
-        indptr = np.empty(n + 1, dtype=np.int64)
-        parent, mark, fill = (np.empty(n, dtype=np.int64) for _ in range(3))
-        _count_structure(*given, indptr, parent, mark)
-        rows = np.empty(indptr[n], dtype=np.int64)
-        _fill_structure(*given, indptr, parent, mark, fill, rows)
-        values = np.zeros(len(rows))
-        factor = self._lu.L
-        _scatter(
-            factor.indptr.astype(np.int64), factor.indices.astype(np.int64), factor.data, indptr, rows, mark, values
+
+@dataclass(frozen=True, eq=False)
+class Supernodes:
+    """The structure of L for a symmetric pattern of n rows: c supernodes, columns each, with the same rows below.
+
+    Attributes
+    ----------
+    indptr, indices:
+        The pattern by rows, as 64-bit integers.
+    order, place:
+        (n,) which row of A is row k of ``P A P^T``, and which row of that is row k of A.
+    starts:
+        (c + 1,) first column of each supernode.
+    row_starts, rows:
+        (c + 1,) and what they point at: the rows below each supernode's columns, rising.
+    value_starts:
+        (c + 1,) where the panel of each starts among the factor's values.
+    parent:
+        (c,) the supernode of the first row below; -1 of none.
+    stacks:
+        (2,) most entries that wait while it is factorised and inverted.
+    """
+
+    indptr: IntArray
+    indices: IntArray
+    order: IntArray
+    place: IntArray
+    starts: IntArray
+    row_starts: IntArray
+    rows: IntArray
+    value_starts: IntArray
+    parent: IntArray
+    stacks: IntArray
+
+    @classmethod
+    def of(cls, matrix: sp.csr_array) -> Supernodes:
+        """Those of a canonical symmetric matrix, in an order that keeps L sparse."""
+        n = matrix.shape[0]
+        pattern = indptr, indices = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64)
+        order, place, below = _integers(n), _integers(n), _integers(n)
+        _minimum_degree(*pattern, _integers(len(indices) + n + 1), _integers(12 * (n + 1)), order)
+        starts, count = _integers(n + 1), _integers(1)
+        _find_supernodes(*pattern, order, place, _integers(5 * n), starts, below, count)
+        c = int(count[0])
+        starts, below = starts[: c + 1].copy(), below[:c]
+        width = np.diff(starts)
+        row_starts, value_starts = (
+            np.concatenate([[0], np.cumsum(sizes)]) for sizes in (below, width * (width + below))
         )
-        return indptr, rows, values
+        rows, parent, stacks = _integers(int(row_starts[-1])), _integers(c), _integers(2)
+        _fill_supernodes(*pattern, order, place, starts, row_starts, _integers(2 * n + 3 * c), rows, parent, stacks)
+        return cls(indptr, indices, order, place, starts, row_starts, rows, value_starts, parent, stacks)
+
+    def factorise(self, data: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Values of L, and D (n,), of a matrix with these entries.
+
+        Raises
+        ------
+        NotPositiveDefinite
+            If a pivot is 0 or not finite.
+        OutOfMemory
+            If they would not fit into the memory that is free.
+        """
+        n, count = len(self.order), len(self.parent)
+        needed = 8 * int(self.value_starts[-1] + self.stacks[0])
+        if needed > _LARGE_FACTOR:
+            require(
+                needed, f"the factor of a sparse matrix of {n} rows", "fewer couplings, or a larger machine, would do"
+            )
+        values, pivots, failed = np.empty(self.value_starts[-1]), np.empty(n), _integers(1)
+        pattern = (self.indptr, self.indices, np.ascontiguousarray(data))
+        scratch = (_integers(n + 2 * count), np.empty(self.stacks[0]))
+        _factorise_supernodes(*pattern, *self._structure, self.parent, *scratch, values, pivots, failed)
+        if failed[0]:
+            raise NotPositiveDefinite
+        return values, pivots
+
+    def solve_lower(self, values: FloatArray, x: FloatArray) -> None:
+        """Solve ``L y = x`` in place, for x (n, k) in the order of P."""
+        solve_lower(self.starts, self.row_starts, self.rows, self.value_starts, values, x)
+
+    def solve_upper(self, values: FloatArray, x: FloatArray) -> None:
+        """Solve ``L^T y = x`` in place, for x (n, k) in the order of P."""
+        solve_upper(self.starts, self.row_starts, self.rows, self.value_starts, values, x)
+
+    def invert(self, values: FloatArray, pivots: FloatArray) -> FloatArray:
+        """(entries,) of the inverse of the matrix that was factorised, on its pattern."""
+        n, count, found = len(self.order), len(self.parent), np.empty(len(self.indices))
+        scratch = (_integers(2 * n + 3 * count), np.empty(self.stacks[1]))
+        pattern = (self.indptr, self.indices)
+        _invert_selected(*pattern, *self._structure, self.parent, values, pivots, *scratch, found)
+        return found
+
+    @property
+    def _structure(self) -> tuple[IntArray, ...]:
+        return self.order, self.place, self.starts, self.row_starts, self.rows, self.value_starts
+
+
+def _integers(count: int) -> IntArray:
+    return np.empty(count, dtype=np.int64)
 
 
 def selected_inverse(matrix: Any) -> sp.csr_array:
@@ -176,58 +246,76 @@ def selected_inverse(matrix: Any) -> sp.csr_array:
     return SparseCholesky(matrix).selected_inverse()
 
 
-# Of a factor L its columns' starts, its rows in rising order within each column, and its values.
-_FACTOR: dict[str, Any] = {"indptr": integers("n+1"), "rows": integers("entries"), "values": floats("entries")}
+_PATTERN: dict[str, Any] = {"indptr": integers("n+1"), "indices": integers("entries")}
+_ORDER: dict[str, Any] = {"order": integers("n"), "place": integers("n")}
+_SCRATCH: dict[str, Any] = {"work": integers("scratch", written=True)}
+_FACTOR: dict[str, Any] = {
+    "starts": integers("count+1"),
+    "row_starts": integers("count+1"),
+    "rows": integers("lower"),
+    "value_starts": integers("count+1"),
+}
 
-_count_structure = Kernel(
-    "count_structure",
-    indptr=integers("n+1"),
-    indices=integers("entries"),
+_minimum_degree = Kernel(
+    "minimum_degree",
+    **_PATTERN,
+    lists=integers("room", written=True),
+    **_SCRATCH,
+    order=integers("n", written=True),
+)
+
+_find_supernodes = Kernel(
+    "find_supernodes",
+    **_PATTERN,
+    order=integers("n", written=True),
+    place=integers("n", written=True),
+    **_SCRATCH,
     starts=integers("n+1", written=True),
-    parent=integers("n", written=True),
-    mark=integers("n", written=True),
+    below=integers("n", written=True),
+    count=integers(1, written=True),
 )
 
-_fill_structure = Kernel(
-    "fill_structure",
-    indptr=integers("n+1"),
-    indices=integers("entries"),
-    starts=integers("n+1"),
-    parent=integers("n"),
-    mark=integers("n", written=True),
-    fill=integers("n", written=True),
-    rows=integers("found", written=True),
+_fill_supernodes = Kernel(
+    "fill_supernodes",
+    **_PATTERN,
+    **_ORDER,
+    starts=integers("count+1"),
+    row_starts=integers("count+1"),
+    **_SCRATCH,
+    rows=integers("lower", written=True),
+    parent=integers("count", written=True),
+    stacks=integers(2, written=True),
 )
 
-_scatter = Kernel(
-    "scatter",
-    from_indptr=integers("n+1"),
-    from_rows=integers("given"),
-    from_values=floats("given"),
-    indptr=integers("n+1"),
-    rows=integers("entries"),
-    place=integers("n", written=True),
-    values=floats("entries", written=True),
-)
-
-_back_substitute = Kernel("back_substitute", **_FACTOR, block=floats("n", "k", written=True))
-
-_takahashi = Kernel(
-    "takahashi",
+_factorise_supernodes = Kernel(
+    "factorise_supernodes",
+    **_PATTERN,
+    data=floats("entries"),
+    **_ORDER,
     **_FACTOR,
-    pivots=floats("n"),
-    place=integers("n", written=True),
-    inverse=floats("entries", written=True),
-    diagonal=floats("n", written=True),
+    parent=integers("count"),
+    **_SCRATCH,
+    stack=floats("waits", written=True),
+    values=floats("stored", written=True),
+    pivots=floats("n", written=True),
+    failed=integers(1, written=True),
 )
 
-_gather = Kernel(
-    "gather",
-    indptr=integers("n+1"),
-    rows=integers("entries"),
-    inverse=floats("entries"),
-    diagonal=floats("n"),
-    column=integers("wanted"),
-    row=integers("wanted"),
-    found=floats("wanted", written=True),
+_invert_selected = Kernel(
+    "invert_selected",
+    **_PATTERN,
+    **_ORDER,
+    **_FACTOR,
+    parent=integers("count"),
+    values=floats("stored"),
+    pivots=floats("n"),
+    **_SCRATCH,
+    stack=floats("waits", written=True),
+    found=floats("entries", written=True),
 )
+
+solve_lower = Kernel("solve_lower", **_FACTOR, values=floats("stored"), x=floats("n", "k", written=True))
+"""Solve ``L y = x`` in place, x (n, k) in the order of P."""
+
+solve_upper = Kernel("solve_upper", **_FACTOR, values=floats("stored"), x=floats("n", "k", written=True))
+"""Solve ``L^T y = x`` in place, x (n, k) in the order of P."""

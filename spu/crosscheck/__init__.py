@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from spu.base.arguments import SIMULATORS_SEEDS, Seed, is_number, seed_of
+from spu.base.arguments import SIMULATORS_SEEDS, Seed, is_number, seed_of, whole
 from spu.base.errors import OptionError, UsageError, refuse_options
 from spu.base.names import suggest
 from spu.base.process import scratch_folder
 from spu.crosscheck import levels as kinds
 from spu.crosscheck.gathering import edited_file, gathered
+from spu.crosscheck.levels.combined import MOST_COMBINATIONS
 from spu.crosscheck.result import LEVELS, VERDICTS, Check, Corner, Diagnosis, Level
 from spu.crosscheck.running import run_all
 from spu.device.subject import Subject
@@ -37,6 +38,7 @@ def check(
     time_limit: float = 300.0,
     detect: float | None = None,
     budget: float | None = None,
+    combinations: int | None = None,
     include_outside: bool = False,
     ignore_control: bool = False,
     simulator: str | Simulator = "ngspice",
@@ -70,6 +72,10 @@ def check(
         Level ``noise`` takes as many samples as show, with 99 %, a variance that is off by this share.
     budget:
         The other way round: seconds that level ``noise`` may take; its ``detects`` says what they bought.
+    combinations:
+        Level ``ac`` sweeps all noise sources at once, with random signs, so many times: 2^-combinations is the chance
+        that what deviates is not seen, none where it is one transfer function. 0 sweeps each source by itself. By
+        default that, where it takes less than a minute, about, else 20.
     include_outside, ignore_control:
         Follow includes out of the netlist's folder; go on without control blocks that do more than analyses.
     simulator:
@@ -111,6 +117,9 @@ def check(
     for name, value in (("detect", detect), ("budget", budget), ("time_limit", time_limit)):
         if value is not None and not (is_number(value) and 0 < value < np.inf):
             raise UsageError(f"{name} must be a positive number, not {value!r}")
+    combinations = whole("combinations", combinations)
+    if combinations is not None and not 0 <= combinations <= MOST_COMBINATIONS:
+        raise OptionError("combinations", f"must be from 0 to {MOST_COMBINATIONS}, not {combinations}")
     if not any(level.planned for level in chosen):
         planned = " or ".join(level.name for level in kinds.LEVELS.values() if level.planned)
         refuse_options(f"the levels asked for: it is of level {planned}", {"detect": detect, "budget": budget})
@@ -120,6 +129,7 @@ def check(
         "time_limit": time_limit,
         "detect": detect,
         "budget": budget,
+        "combinations": combinations,
         "include_outside": include_outside,
         "ignore_control": ignore_control,
         "simulator": simulator,

@@ -33,7 +33,7 @@ def moments(context: Context) -> tuple[dict[str, FloatArray], dict[str, FloatArr
     """Means and covariances in problem units that a check has found: ideal, emulator, simulator."""
     means: dict[str, FloatArray] = {}
     covariances: dict[str, FloatArray] = {}
-    if context.problem is not None and (known := context.problem.exact_moments()) is not None:
+    if context.whole and context.problem is not None and (known := context.problem.exact_moments()) is not None:
         means["ideal"], covariances["ideal"] = known[0], _dense(known[1])
     if (known := _emulated(context)) is not None:
         means["emulator"], covariances["emulator"] = known
@@ -59,6 +59,8 @@ def _names(context: Context) -> tuple[str, str]:
 
 def _emulated(context: Context) -> tuple[FloatArray, FloatArray] | None:
     """Mean and covariance by the emulator, in problem units: exact, or where no law is known of its own runs."""
+    if not context.whole and sp.issparse(context.any_law.voltage_covariance):
+        return None  # some covariances are known, others are not
     known = context.dynamics.moments()
     if known is None and context.transient is not None:
         known = context.transient.predicted_mean, context.transient.predicted

@@ -12,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spu.base.arrays import FloatArray
-from spu.base.errors import UsageError
+from spu.base.errors import NgspiceFailed
 from spu.circuit.circuit import Circuit
 from spu.circuit.elements import VoltageSource
 from spu.crosscheck.decks.changes import Changes
 from spu.crosscheck.decks.taps import Fixture
+from spu.crosscheck.nodal import Nodal
 from spu.device.device import Device
 from spu.emulator.dynamics import Dynamics, LangevinDynamics, LinearDynamics, dynamics, langevin_of, linear
-from spu.emulator.laws.large import LARGE
+from spu.emulator.laws.law import Law
 from spu.emulator.laws.sensitivity import Perturbed, Sensitivities, perturbed, sensitivities
 from spu.emulator.laws.spectra import telling
 from spu.emulator.laws.stationary import Stationary
@@ -31,11 +32,14 @@ from spu.spice.dialects.dialect import noise_element
 from spu.spice.names import cell_node, noise_resistor, probe_vectors
 from spu.spice.reader import Choices, ReadNetlist
 from spu.spice.reader.noise import plain_path
-from spu.spice.simulators.analyses import Analysis
+from spu.spice.simulators.analyses import Analysis, OperatingPoint
 from spu.spice.simulators.simulator import Simulator, complete, find_simulator
 
 FALSE_ALARM = 1e-6
 """Probability that the statistical tests of one level reject a correct deck, all together."""
+
+MANY = 1000
+"""States from which on no derivatives of the law are taken."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +63,25 @@ class Sweep:
     densities: FloatArray
     noise_frequencies: FloatArray | None = None
     noise: FloatArray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Together:
+    """What level ``ac`` measured of all sources at once: some of it, of every node of the circuit.
+
+    Attributes
+    ----------
+    frequencies:
+        (f,) Hz.
+    signs:
+        (m, j) V of the unit sources.
+    nodes:
+        (f, n, j) V of the n nodes of the circuit.
+    """
+
+    frequencies: FloatArray
+    signs: FloatArray
+    nodes: NDArray[np.complex128]
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,6 +231,12 @@ class Context:
         What level ``answer`` found where the deck is not its own, or not the device.
     notes:
         What the reader should know besides.
+    combinations:
+        Of all sources that level ``ac`` sweeps at once; 0 for each source by itself, None for a rule.
+    together:
+        What level ``ac`` measured of all sources at once, where that is known of every node.
+    nodes_seen:
+        All that the simulator named at level ``op``, once it ran.
     """
 
     circuit: Circuit
@@ -220,6 +249,7 @@ class Context:
     simulator: Simulator = field(default_factory=lambda: find_simulator("ngspice"))
     detect: float | None = None
     budget: float | None = None
+    combinations: int | None = None
     include_outside: bool = False
     ignore_control: bool = False
     progress: Callable[[str], None] = lambda _: None
@@ -239,6 +269,8 @@ class Context:
     original: Deck | None = None
     changes: Changes | None = None
     notes: list[str] = field(default_factory=list)
+    nodes_seen: frozenset[str] = frozenset()
+    together: Together | None = None
 
     @property
     def dynamics(self) -> Dynamics:
@@ -262,23 +294,36 @@ class Context:
         ------
         CircuitError
             If the circuit has no equation, or a probe sees white noise directly.
-        UsageError
-            If it is too large to be compared entry by entry.
         """
         self.dynamics.require()
+
+    @property
+    def whole(self) -> bool:
+        """Whether whole matrices are compared, entry by entry; those of a large circuit, or problem, are not."""
         posed = quadratic(self.problem)
-        if not self.dynamics.whole or (posed is not None and posed.sparse):
-            raise UsageError(
-                f"check compares whole matrices: at most {LARGE} states and a dense problem; this network has "
-                f"{self.dynamics.states} states (predict and simulate take it)"
-            )
+        return self.dynamics.whole and not (posed is not None and posed.sparse)
+
+    @cached_property
+    def any_law(self) -> Law:
+        """The stationary law of a linear circuit of any size; raises as `require`."""
+        self.linear.require()
+        return self.linear.law
 
     @cached_property
     def law(self) -> Stationary:
-        """The stationary law of a linear circuit; raises as `require`."""
+        """The same with all its modes; raises `UsageError` of a circuit that is too large for them."""
         self.linear.require()
-        self.require()
         return self.linear.dense
+
+    @cached_property
+    def nodal(self) -> Nodal:
+        """The equations that a simulator solves."""
+        return Nodal.of(self.circuit)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether what a level sees is found by sparse factors: derivatives of the law itself take too long."""
+        return not self.whole or self.dynamics.states > MANY
 
     def run(self, deck: str, *analyses: Analysis, folder: Path | None = None) -> list[dict[str, NDArray[Any]]]:
         """Have the simulator run the text of a deck; as `Simulator.run`, within the time limit of the check."""
@@ -320,6 +365,27 @@ class Context:
         return tuple(cell_node(name).lower() for name in self.circuit.probes)
 
     @cached_property
+    def node_vectors(self) -> tuple[str, ...]:
+        """Names of all nodes of the circuit in the flattened netlist, as far as it names them alike."""
+        names, own = self.circuit.node_names(), len(self.circuit.nodes)
+        if self.device is None:
+            return tuple(name.lower() for name in names)
+        return tuple((cell_node(name) if k < own else name).lower() for k, name in enumerate(names))
+
+    @cached_property
+    def simulator_nodes(self) -> frozenset[str]:
+        """Nodes that the simulator knows; none where it finds no operating point."""
+        if self.nodes_seen:
+            return self.nodes_seen
+        if self.deck is None or not self.dynamics.has_rest:
+            return frozenset()
+        try:
+            (found,) = self.run(self.deck.text(), OperatingPoint())
+        except NgspiceFailed:
+            return frozenset()
+        return frozenset(found)
+
+    @cached_property
     def elements(self) -> tuple[str, ...]:
         """The voltage sources of the noise sources."""
         if self.fixture is not None:
@@ -342,9 +408,11 @@ class Context:
     @cached_property
     def deaf_at_dc(self) -> bool:
         """Whether inductors short every probe at DC (to rounding), so that no current into a cell moves it."""
-        dense = self.law.dense
-        if np.abs(self.law.voltage_mean).max(initial=0.0) > 1e-9 * self.rms.max():
+        if np.abs(self.any_law.voltage_mean).max(initial=0.0) > 1e-9 * self.rms.max():
             return False  # sources of voltage hold them
+        if self.sparse:
+            return self._deaf_by_factors()
+        dense = self.law.dense
 
         def impedance(w: float) -> float:
             # In energy coordinates a current into a probe's node enters as the probe's own row of H; in others
@@ -356,15 +424,31 @@ class Context:
         most = max(impedance(w) for w in (rates[0], np.median(rates), rates[-1]))
         return most > 0 and impedance(0.0) <= 1e-9 * most
 
+    def _deaf_by_factors(self) -> bool:
+        """`deaf_at_dc` of a large circuit: currents into all probes at once, with random signs."""
+        signs = 2.0 * np.random.default_rng(self.seed).integers(0, 2, (len(self.circuit.probes), 4)) - 1.0
+        into = self.nodal.probes.T @ signs
+
+        def impedance(frequency: float) -> float:
+            return float(np.abs(np.asarray(self.nodal.probes @ self.nodal.at(frequency).solve(into))).max())
+
+        times = self.timing
+        most = max(impedance(f) for f in np.geomspace(times.low, times.high, 9).tolist())
+        try:
+            return most > 0 and impedance(0.0) <= 1e-9 * most
+        except RuntimeError:
+            return False
+
     @cached_property
     def largest_dc(self) -> float:
         """The largest constant voltage that is known of, V: a readout's, a state's, or a source's."""
-        law = self.law
-        voltages = [law.voltage_mean]
-        names = law.sde.state_names
-        if not self.from_zero and law.dense.mean.any():
-            states = law.dense.to_state @ law.dense.mean
-            voltages.append(states[[name.startswith("v(") for name in names]])
+        voltages = [self.any_law.voltage_mean]
+        if not self.from_zero:
+            if self.sparse:
+                voltages.append(np.nan_to_num(self.nodal.rest[: self.nodal.stamps.node_count]))
+            elif self.law.dense.mean.any():
+                states = self.law.dense.to_state @ self.law.dense.mean
+                voltages.append(states[[name.startswith("v(") for name in self.law.sde.state_names]])
         voltages += [flat.values for flat in self.circuit.flatten() if isinstance(flat.element, VoltageSource)]
         return max((float(np.abs(part).max(initial=0.0)) for part in voltages), default=0.0)
 

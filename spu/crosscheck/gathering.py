@@ -148,7 +148,7 @@ def take_netlist(context: Context, path: Path | None, edited: Path | None) -> Le
         context.notes += [starts] if starts else []
         context.deck = deck
         if context.read is not None:
-            context.fixture = fit(deck, context.read, context.law, context.timing, context.seed)
+            context.fixture = fit(deck, context.read, context.any_law, context.timing, context.seed)
             context.deck = context.fixture.deck
             context.notes += context.fixture.notes
     except (DeckError, InputError) as error:

@@ -31,7 +31,7 @@ def run_all(of: Gathered, chosen: list[LevelKind], progress: Progress, edited: P
         context.budget = None if context.budget is None else context.budget / len(contexts)
     if len(contexts) == 1:
         return run_one(contexts[0], of.netlists[0], chosen, progress, contexts[0].problem, edited)
-    contexts[0].ensemble = tuple(context.law for context in contexts)
+    contexts[0].ensemble = tuple(context.law for context in contexts if context.whole)
     checks = []
     for k, (context, path) in enumerate(zip(contexts, of.netlists, strict=True)):
         told = None if progress is None else partial(_told, progress, k + 1)
@@ -86,7 +86,7 @@ def run_one(
         found[kind.name] = kind.in_words(replace(level, seconds=time.perf_counter() - started), context)
     for kind in chosen:
         way = kind.way(context.dynamics)
-        if way is not None and way.conclude is not None and found[kind.name].verdict != "error":
+        if way is not None and way.conclude is not None and context.whole and found[kind.name].verdict != "error":
             found[kind.name] = way.conclude(context, found[kind.name], found)
     diagnosis = None
     if any(level.verdict == "fail" for level in found.values()):
@@ -108,7 +108,7 @@ def run_one(
 
 def _run(kind: LevelKind, context: Context) -> Level:
     way = kind.way(context.dynamics)
-    if way is None:
+    if way is None or not (way.large or context.whole):
         return kind.skipped(context.dynamics)
     try:
         context.simulator.require(*way.needs)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def spectra(context: Context) -> Spectra | None:
     """The spectra of a check that has run; None where no level measured any."""
     sweep, welch = context.sweep, context.welch
-    if sweep is None and welch is None:
+    if (sweep is None and welch is None) or not context.whole:
         return None
     cells, pairs = context.shown
     law = context.law

@@ -127,6 +127,7 @@ class QuadraticProblem(Problem):
         # A dense problem sets the attribute when it is made; only sparse ones get here.
         covariance = cast(SparseDefinite, self._factorised).selected_inverse()
         covariance.data.setflags(write=False)
+        self._set(_factorised=None)  # nothing else is asked of the factors, and they are large
         return covariance
 
     def exact_moments(self) -> tuple[Annotated[FloatArray, "n"], Annotated[AnyMatrix, "n n"]] | None:

@@ -39,6 +39,9 @@ _SEES = {
     "covariance": "the covariance off",
     "coefficient": "a coefficient of the equation off",
     "curve": "a transfer curve off",
+    "transfer": "a transfer function off, of what all sources make",
+    "source_gain": "a noise source's gain off, typically",
+    "source_gain_worst": "the same of the hardest",
     "density": "a noise density off",
     "variance": "a variance off, whatever the cause",
     "source_level": "a noise source's rms off",
@@ -86,7 +89,7 @@ def _by_chance(rate: float | None) -> str:
 
 
 def _sees(detects: dict[str, Any]) -> list[tuple[str, str]]:
-    lines = [(words, share(detects[key])) for key, words in _SEES.items() if key in detects]
+    lines = [(words, share(detects[key])) for key, words in _SEES.items() if detects.get(key) is not None]
     if detects.get("element") is not None:
         lines.append(("an element changed, typically", share(detects["element"])))
         lines.append((f"the hardest: {detects['hardest']}", share(detects["element_worst"])))

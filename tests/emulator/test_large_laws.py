@@ -19,7 +19,7 @@ from spu.device.device import Device
 from spu.device.lower import lower
 from spu.emulator.equations.linear import stochastic_ode
 from spu.emulator.laws.large import Midpoint, sparse_stationary
-from spu.emulator.laws.sparse_kernels import count_pairs, solve_lower, solve_upper
+from spu.emulator.laws.sparse_kernels import count_pairs
 from spu.emulator.runs import run as rounds
 from spu.emulator.runs.large_run import run_large
 from spu.emulator.runs.noise import normals
@@ -184,18 +184,6 @@ def test_midpoint_turns_each_mode_by_its_own_factor():
         assert gaps.min(axis=1).max() < 1e-6  # nearly equal modes: eigenvalues to a root of rounding
         exact = np.exp(law.poles * h)
         assert (np.abs(expected - exact).max() < 1e-3) == near_exact
-
-
-def test_triangular_solves():
-    rng = np.random.default_rng(0)
-    dense = np.where(rng.random((9, 9)) < 0.4, rng.standard_normal((9, 9)), 0.0) + 5 * np.eye(9)
-    for triangle, solve in ((np.tril(dense, -1) + np.eye(9), solve_lower), (np.triu(dense), solve_upper)):
-        columns = sp.csc_array(triangle)
-        columns.sort_indices()
-        x = rng.standard_normal((9, 3))
-        found = x.copy()
-        solve(columns.indptr.astype(np.int64), columns.indices.astype(np.int64), columns.data, found)
-        assert np.abs(triangle @ found - x).max() < 1e-12
 
 
 def test_sums_over_a_pattern():

@@ -18,7 +18,7 @@ import numpy as np
 from spu.base.constants import ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
 from spu.circuit.circuit import Origin
 from spu.circuit.elements import VoltageSource
-from spu.emulator.laws.stationary import Stationary
+from spu.emulator.laws.law import Law
 from spu.emulator.laws.timing import Timing
 from spu.spice.deck import Deck
 from spu.spice.dialects.dialect import number
@@ -71,7 +71,7 @@ class Fixture:
     notes: tuple[str, ...] = ()
 
 
-def fit(deck: Deck, read: ReadNetlist, law: Stationary, times: Timing, seed: int) -> Fixture:
+def fit(deck: Deck, read: ReadNetlist, law: Law, times: Timing, seed: int) -> Fixture:
     """Fit out a netlist.
 
     Parameters
@@ -85,7 +85,7 @@ def fit(deck: Deck, read: ReadNetlist, law: Stationary, times: Timing, seed: int
     seed:
         Of the unit noise sources.
     """
-    prefix = _free_prefix(deck)
+    prefix = free_prefix(deck)
     taps = [f"{prefix}_tap{k}" for k in range(len(read.probes))]
     tap_lines = [f"e{tap} {tap} 0 {probe.plus} {probe.minus} 1" for tap, probe in zip(taps, read.probes, strict=True)]
     known = [source.origin for source in read.circuit.sources if source.origin is not None]
@@ -157,7 +157,7 @@ def _with(deck: Deck, added: Sequence[str]) -> Deck:
     return replace(deck, lines=(*deck.lines, *(Line(text, 0, _ADDED) for text in added)))
 
 
-def _free_prefix(deck: Deck) -> str:
+def free_prefix(deck: Deck) -> str:
     """Letters with which no name of the deck begins."""
     text = "\n".join(line.text.lower() for line in deck.lines)
     prefix = "spu"
@@ -166,7 +166,7 @@ def _free_prefix(deck: Deck) -> str:
     return prefix
 
 
-def _options(law: Stationary, times: Timing, seed: int) -> list[str]:
+def _options(law: Law, times: Timing, seed: int) -> list[str]:
     """Tolerances below the signals; the temperature stays the deck's own."""
     chosen = tolerances(ROOM_TEMPERATURE, law, times, seed)
     options = (

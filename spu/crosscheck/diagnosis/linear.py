@@ -14,6 +14,7 @@ import numpy as np
 from spu.base.arrays import FloatArray, IntArray
 from spu.base.constants import UNIT_NOISE_DENSITY
 from spu.crosscheck.context import Context, Sweep
+from spu.crosscheck.diagnosis import residual
 from spu.crosscheck.diagnosis.candidates import candidates, common
 from spu.crosscheck.diagnosis.judge import Candidate, Evidence
 from spu.crosscheck.diagnosis.perturbation import Scene, scene, system
@@ -41,10 +42,10 @@ def diagnose(context: Context) -> Diagnosis | None:
     """
     evidence = _evidence(context)
     if evidence is None:
-        return None
+        return residual.diagnose(context)
     untouched = _verified(evidence, Candidate("", "", None, None, evidence.total, lambda: evidence.system))
     if untouched.complete:
-        return None
+        return residual.diagnose(context)
     found = candidates(evidence)[:VERIFIED]
     explanations = [_verified(evidence, candidate) for candidate in found]
     if not any(explanation.complete for explanation in explanations):
@@ -61,7 +62,7 @@ def _evidence(context: Context) -> Evidence | None:
         sweep = None
     if mean is not None and not np.isfinite(mean).all():
         mean = None
-    if sweep is None and mean is None:
+    if (sweep is None and mean is None) or context.sparse:
         return None
     equations = system(context.circuit)
     if sum(equations.K.shape) > MOST:

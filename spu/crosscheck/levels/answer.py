@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy.sparse as sp
 
 from spu.base.arrays import FloatArray
 from spu.base.errors import CircuitError, NgspiceMissing, NotServed, SpuError
@@ -28,8 +29,10 @@ from spu.crosscheck.decks.changes import (
 )
 from spu.crosscheck.decks.linearised import MOST_PAIRS, Grid, measure
 from spu.crosscheck.levels import lines
-from spu.crosscheck.levels.dynamics import Mode, same_equations, spectral_difference, unpaired_modes
+from spu.crosscheck.levels.dynamics import FLOOR, Mode, same_equations, spectral_difference, unpaired_modes
 from spu.crosscheck.levels.kind import LevelKind, Way
+from spu.crosscheck.levels.paths import scale
+from spu.crosscheck.nodal import Nodal, power_gains
 from spu.crosscheck.result import Level
 from spu.emulator.equations.linear import stochastic_ode
 from spu.emulator.laws.law import solve
@@ -51,6 +54,9 @@ READ_ALIKE = 1e-3
 
 _CONFIRMED = 66
 """Pairs of nodes (of twelve) up to which ngspice confirms covariances, not variances only."""
+
+SUMS = 8
+"""Of all readouts of a large circuit, with random signs, whose spectra are compared."""
 
 _NAMED = 3
 """Modes that a message names."""
@@ -87,6 +93,8 @@ def run(context: Context) -> Level:
     if context.own and context.choices is not None:
         return Level("answer", "skipped", "the emulator's circuit is this very netlist, as import reads it")
     edited = _read_again(context)
+    if not context.whole:
+        return _large(context, edited)
     if edited.why and not edited.own:
         context.notes.append(f"only {context.simulator.name} reads {context.deck.file}: {edited.why}")
     judged = context.accuracy is not None and not edited.own
@@ -127,6 +135,60 @@ def run(context: Context) -> Level:
         detects={"answer": found.parts["answer"][1], **({"spectrum": SPECTRA} if "spectra" in found.parts else {})},
         data=found.data,
     )
+
+
+def _large(context: Context, edited: Edited) -> Level:
+    """Compare the equations of a large netlist, as the emulator reads it, with the device's.
+
+    Where they are not the same entry by entry, the mean is compared, and at some frequencies the spectra of a few sums
+    of all readouts, with random signs.
+    """
+    if edited.circuit is None:
+        words = f"only {context.simulator.name} reads it ({edited.why}), and it is too large to be linearised"
+        return Level("answer", "inconclusive", words, false_alarm_rate=0.0)
+    known = context.any_law.sde
+    try:
+        sde = stochastic_ode(edited.circuit)
+    except CircuitError as refusal:
+        return Level("answer", "fail", f"the network has no stationary law: {refusal}", exit_status=1)
+    states = {"states": sde.E.shape[0]}
+    if same_equations(sde, known):
+        words = f"its equations ({sde.E.shape[0]} states) are the device's, entry by entry"
+        return Level(
+            "answer", "pass", words, 0.0, SPECTRA, false_alarm_rate=0.0, detects={"spectrum": SPECTRA}, data=states
+        )
+    read = Nodal.of(edited.circuit)
+    difference, frequency = _summed_spectra(context, read)
+    shift = float(np.abs(read.probes @ read.rest - context.any_law.voltage_mean).max()) / scale(context)
+    parts = {"spectra": (difference, SPECTRA), "mean": (shift, SAME)}
+    failing = [key for key, (found, most) in parts.items() if not found <= most]
+    worst = failing[0] if failing else "spectra"
+    messages = [
+        f"its equations ({sde.E.shape[0]} states) are not the device's ({known.E.shape[0]}), entry by entry",
+        f"spectra of {SUMS} sums of all readouts, with random signs, differ by {difference:.2g} at {frequency:.3g} Hz",
+        f"the mean by {shift:.2g}",
+    ]
+    return Level(
+        "answer",
+        "fail" if failing else "pass",
+        "; ".join(messages),
+        *parts[worst],
+        false_alarm_rate=0.0,
+        detects={"spectrum": SPECTRA},
+        data={**states, "spectral_difference": difference},
+    )
+
+
+def _summed_spectra(context: Context, read: Nodal) -> tuple[float, float]:
+    """The largest relative difference of spectra of `SUMS` random sums of readouts, and its frequency, Hz."""
+    times, device = context.timing, context.nodal
+    signs = 2.0 * np.random.default_rng(context.seed).integers(0, 2, (SUMS, len(context.circuit.probes))) - 1.0
+    at = np.geomspace(times.low, times.high, int(4 * np.log10(times.high / times.low)) + 2)
+    found, known = (power_gains(nodal, at, sp.csr_array(signs) @ nodal.probes).sum(axis=2) for nodal in (read, device))
+    size = np.maximum(known, FLOOR * known.max(axis=0))
+    difference = np.abs(found - known) / np.where(size > 0, size, 1.0)
+    place = int(np.argmax(difference.max(axis=1)))
+    return float(difference.max()), float(at[place])
 
 
 def _read_again(context: Context) -> Edited:
@@ -355,7 +417,7 @@ def _changes(context: Context, edited: Edited, read: Stationary | None, confirm:
 
 LEVEL = LevelKind(
     "answer",
-    {"linear": Way(run), "langevin": lines.WAY},
+    {"linear": Way(run, large=True), "langevin": lines.WAY},
     compares="the netlist as read against the device: answer, modes, spectra",
     failing="the netlist, as import reads it, is another circuit than the device or samples something else",
     incomplete=True,

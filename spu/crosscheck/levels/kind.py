@@ -23,6 +23,8 @@ class Way:
         Analyses of the simulator without which it is skipped.
     compares, failing:
         In the place of the level's own words, where it looks at something else.
+    large:
+        Whether it takes circuits that are too large for whole matrices, too.
     conclude:
         Of a level that is judged by what others find: gives it anew when all have run, from what it said and what
         they say.
@@ -33,6 +35,7 @@ class Way:
     conclude: Callable[[Context, Level, Mapping[str, Level]], Level] | None = None
     compares: str = ""
     failing: str = ""
+    large: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,4 +90,7 @@ class LevelKind:
 
     def skipped(self, dynamics: Dynamics) -> Level:
         """The outcome where it has nothing to say."""
+        if self.way(dynamics) is not None:
+            words = f"compares whole matrices, and {dynamics.states} states are too many for that; op and ac take them"
+            return Level(self.name, "skipped", words)
         return Level(self.name, "skipped", self.without or f"level {self.name} is not for {dynamics.words}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from spu.crosscheck.context import Context, Curve
 from spu.crosscheck.levels.kind import LevelKind, Way
 from spu.crosscheck.levels.paths import ROUNDING, TOLERANCE, scale
-from spu.crosscheck.levels.power import smallest_change
+from spu.crosscheck.levels.power import CHANGED, smallest, smallest_change
 from spu.crosscheck.result import Level
 from spu.emulator.laws.rest import steps_to_rest
 from spu.spice.names import cell_node
@@ -21,13 +23,14 @@ CURVE_POINTS = 21
 
 def run(context: Context) -> Level:
     """Compare every probe's DC voltage with the emulator's mean."""
-    law = context.law
+    law = context.any_law
     if not context.dynamics.has_rest:
         return Level("op", "skipped", "undetermined here: a charge or the flux of a loop is conserved")
     if context.deaf_at_dc:
         return Level("op", "skipped", "says nothing here: inductors short every current to ground at DC")
     assert context.own_deck is not None
     found, everything = context.run(context.own_deck.text(), OperatingPoint(context.vectors), OperatingPoint())
+    context.nodes_seen = frozenset(everything)
     mean = np.array([found[name][0] for name in context.vectors])
     context.means["op"] = mean
     expected = law.voltage_mean
@@ -46,14 +49,24 @@ def run(context: Context) -> Level:
         false_alarm_rate=0.0,
         detects={
             "mean": TOLERANCE,
-            **smallest_change(
-                context,
-                np.abs(context.sensitivities.voltage_mean).max(axis=1, initial=0.0) / whole,
-                TOLERANCE + min(float(error[worst]), TOLERANCE),
-            ),
+            **_changes(context, whole, TOLERANCE + min(float(error[worst]), TOLERANCE)),
         },
         data={"worst_cell": context.circuit.probes[worst], "voltages": mean.tolist()},
     )
+
+
+def _changes(context: Context, whole: float, allowed: float) -> dict[str, Any]:
+    """The smallest changes of elements that show in the mean."""
+    if not context.sparse:
+        moved = np.abs(context.sensitivities.voltage_mean).max(axis=1, initial=0.0)
+        return smallest_change(context, moved / whole, allowed)
+    nodal = context.nodal
+    slopes = nodal.slopes(CHANGED)
+    right = [slope.F @ nodal.rest + slope.s for slope in slopes]
+    if not slopes or not np.isfinite(nodal.rest).all():
+        return {}
+    moved = np.abs(np.asarray(nodal.probes @ nodal.at(0.0).solve(np.stack(right, axis=1)))).max(axis=0)
+    return smallest([slope.name for slope in slopes], moved / whole, allowed)
 
 
 def curves(context: Context) -> Level:
@@ -111,7 +124,7 @@ CURVES = Way(
 
 LEVEL = LevelKind(
     "op",
-    {"linear": Way(run, (OperatingPoint,)), "langevin": CURVES},
+    {"linear": Way(run, (OperatingPoint,), large=True), "langevin": CURVES},
     compares="{} operating point against the mean",
     failing="the circuit that ngspice ran has another operating point than the device: its mean is off",
 )

@@ -21,7 +21,7 @@ ROUNDING = 256 * np.finfo(float).eps
 
 def scale(context: Context) -> float:
     """What errors are relative to, V: the largest mean, or the largest rms where that is more."""
-    return max(float(np.abs(context.law.voltage_mean).max()), float(context.rms.max()))
+    return max(float(np.abs(context.any_law.voltage_mean).max()), float(context.rms.max()))
 
 
 def allowed(context: Context) -> float:

@@ -8,6 +8,7 @@ are small. Elements by which the equations have no derivative are changed by `CH
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,9 @@ from spu.emulator.laws.sensitivity import CHANGE
 if TYPE_CHECKING:
     from spu.crosscheck.context import Context
 
+
+CHANGED = 24
+"""Elements of a large circuit that are tried, at most."""
 
 UNSEEN = 1e-9
 """A figure that moves by less than this per relative change does not see it, but for rounding."""
@@ -43,21 +47,29 @@ def smallest_change(context: Context, moved: FloatArray, allowed: float) -> dict
     is, and ``element_covariance``, what that change makes of the covariance (relative, Frobenius); all None where
     no parameter is seen. ``elements`` are seen, ``unseen`` not, at no change below 100 %.
     """
+    found = smallest(context.sensitivities.names, moved, allowed)
+    if found.get("hardest") is None:
+        return found
+    worst = context.sensitivities.names.index(found["hardest"])
+    whole = float(np.linalg.norm(context.law.voltage_covariance))  # zero of readouts that nothing moves
+    share = float(np.linalg.norm(context.sensitivities.voltage_covariance[worst])) / (whole or 1.0)
+    return {**found, "element_covariance": share * found["element_worst"]}
+
+
+def smallest(names: Sequence[str], moved: FloatArray, allowed: float) -> dict[str, Any]:
+    """As `smallest_change`, of parameters with names; what that makes of the covariance is not worked out."""
     if not len(moved):
         return {}
     size = np.where(moved > UNSEEN, allowed / np.maximum(moved, UNSEEN), np.inf)
     seen = np.flatnonzero(size < 1.0)
-    counts = {"elements": len(seen), "unseen": len(moved) - len(seen)}
+    counts = {"element_covariance": None, "elements": len(seen), "unseen": len(moved) - len(seen)}
     if not len(seen):
-        return {"element": None, "element_worst": None, "hardest": None, "element_covariance": None, **counts}
+        return {"element": None, "element_worst": None, "hardest": None, **counts}
     worst = int(seen[first_largest(size[seen])])
-    whole = float(np.linalg.norm(context.law.voltage_covariance))  # zero of readouts that nothing moves
-    share = float(np.linalg.norm(context.sensitivities.voltage_covariance[worst])) / (whole or 1.0)
     return {
         "element": float(np.median(size[seen])),
         "element_worst": float(size[worst]),
-        "hardest": context.sensitivities.names[worst],
-        "element_covariance": share * float(size[worst]),
+        "hardest": names[worst],
         **counts,
     }
 

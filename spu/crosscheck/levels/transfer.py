@@ -15,27 +15,15 @@ from spu.base.constants import UNIT_NOISE_DENSITY
 from spu.base.errors import NgspiceFailed
 from spu.circuit.circuit import stamp_circuit
 from spu.crosscheck.context import Context, Sweep
+from spu.crosscheck.levels import combined
 from spu.crosscheck.levels.kind import LevelKind, Way
 from spu.crosscheck.levels.power import smallest_change
+from spu.crosscheck.levels.sweeps import AUDIBLE, BLURRED, COVARIANCE, DENSITY, POINTWISE, ROUNDINGS
+from spu.crosscheck.levels.sweeps import densities as densities_of
 from spu.crosscheck.result import Level
 from spu.emulator.equations.linear import probe_matrix
 from spu.emulator.laws.timing import sweep_integral
 from spu.spice.simulators.analyses import Ac, Decades, DeclaredNoise, Noise
-
-POINTWISE = 1e-7
-"""Of each transfer function's peak. Both sides solve the same linear equations in double precision."""
-
-ROUNDINGS = 30.0
-"""Times what double precision does to nodal equations: ngspice orders and scales them in a way of its own."""
-
-BLURRED = 1e-4
-"""Of a peak: what rounding may leave open where transfer functions are still said to agree."""
-
-DENSITY = 5e-6
-"""ngspice's Boltzmann constant is 3.5e-7 off the exact one."""
-
-AUDIBLE = 1e-8
-"""Of a source's loudest power gain: below this its density is not judged."""
 
 ROUNDED = 40
 """Frequencies at which it is found what double precision does."""
@@ -46,14 +34,14 @@ MOST_PAIRS = 500
 NOISE_POINTS = 20
 """Per decade, of the ``.noise`` sweep."""
 
-COVARIANCE = 1e-4
-"""Relative Frobenius; quadrature and tails (measured on the emulator's own curves and added)."""
-
 
 def run(context: Context) -> Level:
-    """Sweep from each noise source in turn; compare point by point; weigh by ``.noise`` densities; integrate."""
+    """Sweep from each noise source in turn; compare point by point; weigh by ``.noise`` densities; integrate.
+
+    Where that would take too long all sources are swept at once (`spu.crosscheck.levels.combined`).
+    """
     assert context.deck is not None
-    circuit, law, times = context.circuit, context.law, context.timing
+    circuit, times = context.circuit, context.timing
     if not circuit.sources:
         return Level("ac", "skipped", "the device has no noise source")
     # The sweep of .noise is every so-manieth frequency of the other, whose gains it is weighed by.
@@ -63,7 +51,10 @@ def run(context: Context) -> Level:
     # ngspice's .ac stretches its steps to end at the last frequency, .noise does not: it has to be one of both.
     high = times.low * 10.0 ** (np.ceil(np.log10(times.high / times.low) * coarse) / coarse) * (1.0 + 1e-9)
     every, sweep = Decades(times.low, float(high), fine), Decades(times.low, float(high), coarse)
-    stated = _stated(context)
+    together = combined.chosen(context, every, sweep)
+    if together:
+        return combined.run(context, together, _stated(context))
+    law, stated = context.law, _stated(context)
     reference = context.elements[0]
     gains = [Ac(element, every, context.vectors) for element in context.elements]
     noises = [Noise((vector,), reference, sweep, contributions=True) for vector in context.vectors]
@@ -78,7 +69,7 @@ def run(context: Context) -> Level:
     rounding = ROUNDINGS * _nodal_rounding(context, frequencies, exact) if not point <= POINTWISE else 0.0
     gain = np.abs(measured[::stride]) ** 2
     heard = _heard(context, frequencies[::stride], gain, found[count:], stated)
-    densities, density_errors = _densities(gain, heard.sources, rounding)
+    densities, density_errors = densities_of(gain, heard.sources, rounding)
     deaf = np.array([not resistor for resistor in context.resistors])
     stray = heard.stray
     others = False
@@ -153,6 +144,7 @@ def run(context: Context) -> Level:
         },
         data={
             "frequencies": len(frequencies),
+            "sweeps": {"sources": "one by one"},
             "worst_transfer": {
                 "source": sources[k],
                 "cell": probes[i],
@@ -277,23 +269,6 @@ def _heard(
     return _Heard(heard, total, meant, stray)
 
 
-def _densities(gain: FloatArray, heard: FloatArray, rounding: float) -> tuple[FloatArray, FloatArray]:
-    """The density of every source from its gains and what is heard of it (f, p, m each).
-
-    Returns the densities of the unit sources (m,), V^2/Hz one-sided, each where it is heard best; and how far each is
-    from its density at any audible frequency (m,), relative, beyond the rounding of the gains.
-    """
-    loudest = gain.max(axis=(0, 1))
-    loudest = np.where(loudest > 0, loudest, 1.0)
-    known = np.where(gain > 0, gain, 1.0)
-    ratio = heard / (known * UNIT_NOISE_DENSITY**2)
-    error = np.maximum(np.abs(ratio - 1.0) - 2.0 * rounding * np.sqrt(loudest / known), 0.0)
-    error = np.where(gain > AUDIBLE * loudest, error, 0.0).max(axis=(0, 1))
-    best = gain.reshape(-1, gain.shape[2]).argmax(axis=0)
-    densities = ratio.reshape(-1, gain.shape[2])[best, np.arange(gain.shape[2])] * UNIT_NOISE_DENSITY**2
-    return densities, error
-
-
 def _totals(context: Context, transfer: ComplexArray, heard: _Heard, reference: str, sweep: Decades) -> float:
     """How far all noise together is from what the device's sources make, at the readouts and between pairs of them.
 
@@ -332,7 +307,7 @@ def _covariance(frequencies: FloatArray, transfer: ComplexArray, densities: Floa
 
 LEVEL = LevelKind(
     "ac",
-    {"linear": Way(run, (Ac, Noise))},  # of a netlist from elsewhere it may need more
+    {"linear": Way(run, (Ac, Noise), large=True)},  # of a netlist from elsewhere it may need more
     compares="{} transfer functions against the emulator's",
     failing="the circuit that ngspice ran is not the device: a transfer function or a noise source is off",
     without="nonlinear cells have no transfer function; their curves are compared at op and replay",

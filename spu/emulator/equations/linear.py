@@ -159,8 +159,8 @@ class Origin:
 
     Attributes
     ----------
-    circuit, stamps:
-        The circuit, and its equations as they were stamped.
+    circuit:
+        The circuit.
     sizes:
         Gives the magnitudes of the terms that made the entries of E and F, (n, n) each, sparse.
     matrices:
@@ -170,7 +170,6 @@ class Origin:
     """
 
     circuit: Circuit
-    stamps: Stamps
     sizes: Callable[[], tuple[sp.csr_array, sp.csr_array]]
     matrices: tuple[object, ...]
     elimination: Elimination | None = None
@@ -178,7 +177,7 @@ class Origin:
     @cached_property
     def thermal_energy(self) -> float | None:
         """KT of the circuit, J, where it is in thermal equilibrium: `spu.emulator.equations.thermal`."""
-        return thermal_energy(self.stamps)
+        return thermal_energy(stamp_circuit(self.circuit)[0])  # stamped once more: stamps outweigh an equation
 
     def decimal(self) -> DecimalODE:
         """As `StochasticODE.decimal`."""
@@ -379,7 +378,7 @@ def _general(stamps: Stamps, circuit: Circuit, names: Lazy[str]) -> StochasticOD
     ode = _stochastic_ode(circuit, E, F, K, reduced.s, X, np.asarray(H @ reduced.x0), N, names.take(reduced.states))
 
     sizes = partial(_dense_sizes, stamps, reduced.made_of, reduced.X)
-    return _from(circuit, stamps, replace(ode, conserved=reduced.conserved), sizes)
+    return _from(circuit, replace(ode, conserved=reduced.conserved), sizes)
 
 
 def _dense_sizes(stamps: Stamps, left: FloatArray, right: FloatArray) -> tuple[sp.csr_array, sp.csr_array]:
@@ -389,9 +388,9 @@ def _dense_sizes(stamps: Stamps, left: FloatArray, right: FloatArray) -> tuple[s
 
 
 def _sparse_sizes(
-    stamps: Stamps, around: tuple[sp.csr_array, sp.csr_array] | None
+    circuit: Circuit, around: tuple[sp.csr_array, sp.csr_array] | None
 ) -> tuple[sp.csr_array, sp.csr_array]:
-    bounds = stamps.magnitudes()
+    bounds = stamp_circuit(circuit)[0].magnitudes()  # stamped once more: few ask, and stamps outweigh an equation
     if around is None:
         return bounds.E, bounds.F
     left, right = around
@@ -401,12 +400,11 @@ def _sparse_sizes(
 
 def _from(
     circuit: Circuit,
-    stamps: Stamps,
     ode: StochasticODE,
     sizes: Callable[[], tuple[sp.csr_array, sp.csr_array]],
     elimination: Elimination | None = None,
 ) -> StochasticODE:
-    return replace(ode, origin=Origin(circuit, stamps, sizes, ode._matrices, elimination))
+    return replace(ode, origin=Origin(circuit, sizes, ode._matrices, elimination))
 
 
 def _by_graph(stamps: Stamps, circuit: Circuit, names: Lazy[str], loops: Loops | None) -> StochasticODE:
@@ -429,10 +427,10 @@ def _by_graph(stamps: Stamps, circuit: Circuit, names: Lazy[str], loops: Loops |
     solved, sde = _eliminate_algebraic(stamps, circuit, E, F, K, s, H, probes, names, all_names)
     left, right = solved.left, solved.right
 
-    sizes = partial(_sparse_sizes, stamps, None if left is whole else (left, right))
+    sizes = partial(_sparse_sizes, circuit, None if left is whole else (left, right))
     elimination = Elimination(*given, solved, *_conserved(stamps, loops))
     conserved = bool(loops is not None or stamps.conserved)
-    return _from(circuit, stamps, replace(sde, conserved=conserved), sizes, elimination)
+    return _from(circuit, replace(sde, conserved=conserved), sizes, elimination)
 
 
 def _conserved(stamps: Stamps, loops: Loops | None) -> tuple[sp.csr_array, sp.csr_array]:

@@ -17,13 +17,12 @@ it turns a mode of pole p by ``(1 + p h / 2) / (1 - p h / 2)`` a step, where ``e
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from spu.base.arrays import ComplexArray, FloatArray
 from spu.base.errors import CircuitError, InternalError
@@ -42,7 +41,7 @@ _MOST_ENTRIES = 100_000_000
 _HELD = 1e-9
 """What products of rows of a matrix with columns of its inverse may be off, of their terms."""
 
-_FIT = 1e-13  # S = a I + b G to rounding
+_FIT = 1e-13  # S = a I + b G, or a matrix symmetric, to rounding
 
 
 class SparseLaw(ABC):
@@ -140,6 +139,15 @@ class SparseLaw(ABC):
     @abstractmethod
     def normals(self) -> int:
         """Rows of normals that `draw` takes."""
+
+    def draw_voltages(self, normals: FloatArray) -> FloatArray:
+        """The first states at least, which `probes` are of, out of (`voltage_normals`, k) normals; all unless told."""
+        return self.draw(normals)
+
+    @property
+    def voltage_normals(self) -> int:
+        """Rows of normals that `draw_voltages` takes, the first that `draw` does."""
+        return self.normals
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,15 +282,20 @@ class SparseStationary(SparseLaw):
             flux = flux * (self.inverse / gamma)
         return np.concatenate([voltages, self.nodal.currents @ flux])
 
-    def draw(self, normals: FloatArray) -> FloatArray:
-        """States (states, k) from the stationary law out of (`normals`, k) standard normals."""
+    def draw_voltages(self, normals: FloatArray) -> FloatArray:
+        """Voltages of the cells (n, k) from the stationary law out of (`voltage_normals`, k) standard normals."""
         n = self.coupling.n
-        v = np.sqrt(self.inverse) * self.coupling.sample_solve(normals[:n])
-        used = n
+        v = self.coupling.sample_solve(normals[:n])
+        v *= np.sqrt(self.inverse)
         if self.own:
-            v += np.sqrt(self.own) * normals[used : used + n]
-            used += n
+            v += np.sqrt(self.own) * normals[n : 2 * n]
         v += self._rest[:, None]
+        return v
+
+    def draw(self, normals: FloatArray) -> FloatArray:
+        """States (states, k) from the stationary law out of (`normals`, k) normals; voltages as `draw_voltages`."""
+        n, used = self.coupling.n, self.voltage_normals
+        v = self.draw_voltages(normals)
         if self.nodal.Gamma is None:
             return v
         gamma = multiple(self.nodal.Gamma) or 1.0
@@ -297,7 +310,12 @@ class SparseStationary(SparseLaw):
     @property
     def normals(self) -> int:
         """Rows of normals that `draw` takes."""
-        return self.coupling.n * (1 + bool(self.own) + (self.nodal.Gamma is not None))
+        return self.voltage_normals + (self.coupling.n if self.nodal.Gamma is not None else 0)
+
+    @property
+    def voltage_normals(self) -> int:
+        """Rows of normals that `draw_voltages` takes, the first that `draw` does."""
+        return self.coupling.n * (1 + bool(self.own))
 
 
 def sparse_stationary(sde: StochasticODE) -> SparseStationary:
@@ -384,6 +402,10 @@ def _read_together(matrix: sp.csr_array, nodal: NodalMatrices, sde: StochasticOD
 class Midpoint:
     """The implicit midpoint rule with one factorisation for all steps.
 
+    In node voltages (`nodal_matrices`) what is solved with is ``C + G h / 2 + Gamma h^2 / 4``, for the sum u of the
+    voltages before and after, of half as many unknowns as there are states; inductor currents follow from u. It
+    is symmetric where G is, and then its factor is of one triangle.
+
     Parameters
     ----------
     sde:
@@ -393,24 +415,20 @@ class Midpoint:
     """
 
     def __init__(self, sde: StochasticODE, step: float) -> None:
-        from scipy.sparse.linalg import splu
-
         self.step = step
-        half = sde.F * (step / 2.0)
-        # Volts and amperes: each state on the scale of its own energy, so that pivots on the diagonal do.
-        scale = 1.0 / np.sqrt(sde.E.diagonal())
-        S = sp.diags_array(scale)
-        implicit = S @ (sde.E - half) @ S
-        options = {"SymmetricMode": True}
-        lu = splu(sp.csc_array(implicit), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
-        self._rows = np.argsort(lu.perm_r)
-        self._columns = np.asarray(lu.perm_c, dtype=np.int64)
-        self._lower = _columns(lu.L)
-        self._upper = _columns(lu.U)
-        self._scale = scale[:, None]
-        self._explicit = sp.csr_array(S @ (sde.E + half) @ S)
-        self._noise = sp.csr_array(S @ sde.K * np.sqrt(step))
-        self._drive = (scale * sde.s * step)[:, None]
+        nodal = nodal_matrices(sde)
+        C, G = (sde.E, -sde.F) if nodal is None else (nodal.C, nodal.G)  # of another equation: all its states
+        self._nodes = n = C.shape[0]
+        implicit = sp.csr_array(C + G * (step / 2.0))
+        self._currents = self._into = sp.csr_array((0, n))
+        if nodal is not None and nodal.Gamma is not None:
+            implicit = sp.csr_array(implicit + nodal.Gamma * (step**2 / 4.0))
+            self._currents = sp.csr_array(nodal.currents * (step / 2.0))
+            self._into = sp.csr_array(sde.F[:n, n:] * step)  # minus the incidence of branches: currents into nodes
+        self._solve = _solver(implicit, 1.0 / np.sqrt(C.diagonal()))
+        self._twice = sp.csr_array(2.0 * C)
+        self._noise = sp.csr_array(sde.K[:n] * np.sqrt(step))
+        self._drive = (sde.s[:n] * step)[:, None]
 
     @property
     def normals(self) -> int:
@@ -419,17 +437,27 @@ class Midpoint:
 
     def advance(self, x: FloatArray, normals: FloatArray) -> FloatArray:
         """One step of the states (n, k), with (``normals``, k) standard normals."""
-        from spu.emulator.laws.sparse_kernels import solve_lower, solve_upper
+        v, i = x[: self._nodes], x[self._nodes :]
+        right = self._noise @ normals
+        right += self._twice @ v
+        if len(i):
+            right += self._into @ i
+        right += self._drive
+        u = self._solve(right)
+        after = np.empty_like(x)
+        np.subtract(u, v, out=after[: self._nodes])
+        if len(i):
+            after[self._nodes :] = i + self._currents @ u
+        return after
 
-        right = self._explicit @ (x / self._scale) + self._noise @ normals + self._drive
-        right = right[self._rows]
-        solve_lower(*self._lower, right)
-        solve_upper(*self._upper, right)
-        return right[self._columns] * self._scale
 
+def _solver(matrix: sp.csr_array, scale: FloatArray) -> Callable[[FloatArray], FloatArray]:
+    """Solve with a matrix, (n, k) at a time: a symmetric one, or one whose pivots on its diagonal do on this scale."""
+    from scipy.sparse.linalg import splu
 
-def _columns(matrix: Any) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
-    """Starts, rows and values of a sparse matrix by columns, rows in rising order."""
-    ordered = sp.csc_array(matrix)
-    ordered.sort_indices()
-    return ordered.indptr.astype(np.int64), ordered.indices.astype(np.int64), ordered.data
+    if float(abs(matrix - matrix.T).max()) <= _FIT * float(abs(matrix).max()):
+        return SparseCholesky(matrix).solve
+    S, options = sp.diags_array(scale), {"SymmetricMode": True}
+    scaled = sp.csc_array(S @ matrix @ S)
+    lu = splu(scaled, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
+    return lambda right: np.asarray(lu.solve(right * scale[:, None])) * scale[:, None]

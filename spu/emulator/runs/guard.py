@@ -43,7 +43,7 @@ from spu.emulator.laws.propagate import factor
 from spu.emulator.laws.reach import silent
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.runs.kernels import DenseStep, ModalStep
-from spu.emulator.runs.large_run import PatternSums
+from spu.emulator.runs.large_run import ROWS, PatternSums
 from spu.emulator.runs.run import Method, Sums
 from spu.emulator.runs.single import MARGIN, SMALLEST, UNIT, Bias
 
@@ -935,12 +935,16 @@ def hold_large(law: SparseLaw, sums: PatternSums, memory: Memory) -> Tests:
 def _hold_large_ends(tests: Tests, law: SparseLaw, ends: FloatArray) -> None:
     """The last states (states, c) of c trajectories."""
     c, n = ends.shape[1], law.probes.shape[1]
-    away = ends - law.draw(np.zeros((law.normals, 1)))
+    rest = law.draw(np.zeros((law.normals, 1)))
     size = np.sqrt(np.maximum(law.state_variance, 0.0))
     loud = size > 0
-    scaled = away[loud] / size[loud, None]
+    squares, sums = np.empty(len(ends)), np.empty(len(ends))
+    for first in range(0, len(ends), ROWS):
+        rows = slice(first, first + ROWS)
+        scaled = (ends[rows] - rest[rows]) / np.where(loud, size, np.inf)[rows, None]
+        sums[rows], squares[rows] = scaled.sum(axis=1), (scaled**2).sum(axis=1)
     names, which = law.sde.state_names, np.flatnonzero(loud)
-    own, flat = (scaled**2).sum(axis=1) - c, np.full(len(scaled), float(c))
+    own, flat = squares[loud] - c, np.full(len(which), float(c))
     tests.add(
         around(own, flat, np.ones(len(own)), flat),
         lambda k: (
@@ -948,12 +952,13 @@ def _hold_large_ends(tests: Tests, law: SparseLaw, ends: FloatArray) -> None:
         ),
     )
     tests.add(
-        normal(scaled.sum(axis=1), flat),
+        normal(sums[loud], flat),
         lambda k: f"the mean of {names[int(which[k])]} at the end of {c} trajectories is off",
     )
-    if law.precision is not None:
-        v = away[:n]
-        energy = float((v * (law.precision @ v)).sum()) - n * c
+    precision = law.precision
+    if precision is not None:
+        away = (ends[:n, k] - rest[:n, 0] for k in range(c))
+        energy = sum(float(v @ (precision @ v)) for v in away) - n * c
         total = np.array(float(n * c))
         tests.add(
             around(np.array(energy), total, np.array(1.0), total),
@@ -961,5 +966,5 @@ def _hold_large_ends(tests: Tests, law: SparseLaw, ends: FloatArray) -> None:
                 f"the energy of its {n} cells at the end of {c} trajectories is {1 + energy / n / c:.6g} of its own"
             ),
         )
-    alike = c - len(np.unique(away[int(size[:n].argmax())]))
+    alike = c - len(np.unique(ends[int(size[:n].argmax())]))
     tests.require("trajectories end where others do", alike < 3 or not loud.any())

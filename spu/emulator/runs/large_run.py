@@ -26,6 +26,10 @@ _TILE = 16
 """Trajectories, or draws, side by side: each entry of a factor is read once for all of them."""
 
 
+ROWS = 65536
+"""Cells at a time, where arrays of all cells and trajectories would have to be copied whole."""
+
+
 @dataclass(frozen=True, eq=False)
 class PatternSums:
     """What was counted, about the law's mean.
@@ -121,7 +125,8 @@ def run_large(
         if midpoint is None:
             wide = min(_TILE, tile.length - number)
             addresses = np.arange(tile.first + number, tile.first + number + wide)
-            count(tile, law.draw(_normals(law.normals, key, addresses, np.zeros(wide, dtype=np.int64))), number)
+            normals = _normals(law.voltage_normals, key, addresses, np.zeros(wide, dtype=np.int64))
+            count(tile, law.draw_voltages(normals), number)
             return
         who = np.arange(tile.first, tile.first + tile.width)
         if tile.state is None:
@@ -158,9 +163,20 @@ def run_large(
             for tile, start, many in zip(tiles, first, taken.tolist(), strict=True)
         ]
         kept = np.concatenate(parts, axis=1 if midpoint is None else 0)
-    states = [tile.state for tile in tiles if tile.state is not None]
-    ends = np.concatenate(states, axis=1) if states else np.empty((0, 0))
+    ends = _ends(tiles)
     return _gather(tiles, int(np.dot(taken, weights)), int(taken[0]), midpoint is None, pattern, kept, ends)
+
+
+def _ends(tiles: list[_Tile]) -> FloatArray:
+    """The last states side by side; the tiles give theirs up, one by one."""
+    running = [tile for tile in tiles if tile.state is not None]
+    if not running:
+        return np.empty((0, 0))
+    ends = np.empty((len(running[0].state), sum(tile.width for tile in running)))  # type: ignore[arg-type]
+    for tile in running:
+        ends[:, tile.first : tile.first + tile.width] = tile.state
+        tile.state = None
+    return ends
 
 
 def _tiles(independent: bool, trajectories: int, steps: int, probes: int, pairs: int, every: int) -> list[_Tile]:
@@ -210,11 +226,19 @@ def _gather(
     variance = covariance.diagonal()
     if independent:
         return PatternSums(samples, mean, np.sqrt(variance / samples), covariance, float(samples), kept, ends)
-    sums = np.concatenate([tile.sums for tile in tiles], axis=1) / steps
-    squares = np.concatenate([tile.squares for tile in tiles], axis=1) / steps
-    count = sums.shape[1]
+    count = sum(tile.sums.shape[1] for tile in tiles)
     if count == 1:
         return PatternSums(samples, mean, np.full(len(mean), np.nan), covariance, float("nan"), kept, ends)
-    scatter = squares.var(axis=1, ddof=1).sum() / count
+    scatter = _spread([tile.squares for tile in tiles], steps).sum() / count
     effective = float(2.0 * (variance**2).sum() / scatter) if scatter > 0 else float(samples)
-    return PatternSums(samples, mean, sums.std(axis=1, ddof=1) / np.sqrt(count), covariance, effective, kept, ends)
+    mean_error = np.sqrt(_spread([tile.sums for tile in tiles], steps)) / np.sqrt(count)
+    return PatternSums(samples, mean, mean_error, covariance, effective, kept, ends)
+
+
+def _spread(parts: list[FloatArray], steps: int) -> FloatArray:
+    """(p,) variance between trajectories of their sums (p, some each), divided by the steps; some rows at a time."""
+    found = np.empty(len(parts[0]))
+    for first in range(0, len(found), ROWS):
+        rows = slice(first, first + ROWS)
+        found[rows] = (np.concatenate([part[rows] for part in parts], axis=1) / steps).var(axis=1, ddof=1)
+    return found

@@ -94,6 +94,29 @@ class Ac(Analysis):
 
 
 @dataclass(frozen=True)
+class AcTogether(Analysis):
+    """Small-signal responses to several sources at once, about the operating point.
+
+    Gives what `Ac` gives, V: one sweep, whatever the number of sources.
+
+    Attributes
+    ----------
+    sources:
+        (m) independent sources.
+    amplitudes:
+        (m) V or A, of either sign.
+    sweep, vectors:
+        As of `Ac`.
+    """
+
+    called: ClassVar[str] = "AC sweeps of several sources at once"
+    sources: tuple[str, ...]
+    amplitudes: tuple[float, ...]
+    sweep: Decades
+    vectors: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Noise(Analysis):
     """The spectral density of the noise of all elements, about the operating point.
 

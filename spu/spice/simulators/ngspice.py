@@ -7,13 +7,11 @@ import ctypes.util
 import json
 import os
 import re
-import resource
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +22,7 @@ from spu.base.errors import DeckError, NgspiceFailed, NgspiceMissing, NotServed
 from spu.base.process import child, scratch_folder
 from spu.spice.simulators.analyses import (
     Ac,
+    AcTogether,
     Analysis,
     DcSweep,
     Decades,
@@ -46,10 +45,11 @@ _LONGEST = 1e6  # s: more than that the system's clocks do not take
 _WORKER = str(Path(__file__).with_name("worker.py"))
 """Run by its path: as a module it would bring all that stands around it, many times in a check."""
 
-_LIBC = ctypes.CDLL(None)
-_SET_PARENT_DEATH_SIGNAL = 1
-"""Of Linux's prctl."""
 
+LONG = 3000
+"""Lines of a netlist from which on each analysis has the circuit made anew. ngspice orders the equations of a new one
+in a time that grows with their number, and those that it had ordered before in one that grows with the square, or
+worse: of 10,000 RC sections half a second against ten to a hundred."""
 
 CHANNELS = 12
 """Of one file source: ngspice's reader has a line buffer of 512 characters."""
@@ -60,7 +60,7 @@ class Ngspice(Simulator):
 
     name = "ngspice"
     dialect = "ngspice"
-    analyses = (OperatingPoint, DcSweep, Ac, Noise, Transient, DeclaredNoise, Waveforms)
+    analyses = (OperatingPoint, DcSweep, Ac, AcTogether, Noise, Transient, DeclaredNoise, Waveforms)
 
     def run(
         self, deck: str, analyses: Sequence[Analysis], *, time_limit: float, folder: str | Path | None = None
@@ -69,6 +69,8 @@ class Ngspice(Simulator):
         found: list[dict[str, NDArray[Any]]] = []
         for part in _parts(analyses):
             steps = [translated(analysis, deck) for analysis in part]
+            if _long(deck):
+                steps = [steps[0], *(replace(step, commands=("reset", *step.commands)) for step in steps[1:])]
             raw = run(deck, steps, time_limit=time_limit, folder=folder)
             found += [_named(analysis, vectors) for analysis, vectors in zip(part, raw, strict=True)]
         return found
@@ -120,6 +122,10 @@ class Ngspice(Simulator):
         return next(said, super().version())
 
 
+def _long(deck: str) -> bool:
+    return deck.count("\n") > LONG
+
+
 def _parts(analyses: Sequence[Analysis]) -> list[list[Analysis]]:
     """Analyses by the child process that they share.
 
@@ -153,6 +159,11 @@ def translated(analysis: Analysis, deck: str) -> Step:
         case Ac(source, sweep, vectors):
             commands = (f"alter {source} acmag=1", f"ac {_decades(sweep)}", f"alter {source} acmag=0")
             return Step(commands, "ac", ("frequency", *vectors))
+        case AcTogether(sources, amplitudes, sweep, vectors):
+            on = (f"alter {source} acmag={_word(size)}" for source, size in zip(sources, amplitudes, strict=True))
+            # Where the next analysis has a new circuit, that costs more than the sweep: a search for each source.
+            off = () if _long(deck) else (f"alter {source} acmag=0" for source in sources)
+            return Step((*on, f"ac {_decades(sweep)}", *off), "ac", ("frequency", *vectors))
         case Noise(output, reference, sweep, contributions):
             # ngspice makes code models of POLY, and takes them for dead in a second noise analysis of one circuit.
             poly = any("poly" in word for line in deck.lower().splitlines() for word in line.split()[3:])
@@ -192,7 +203,7 @@ def _named(analysis: Analysis, vectors: dict[str, NDArray[Any]]) -> dict[str, ND
     match analysis:
         case OperatingPoint():  # currents have a # in their names
             return {name: values.real for name, values in vectors.items() if "#" not in name}
-        case Ac():
+        case Ac() | AcTogether():
             return {**vectors, "frequency": vectors["frequency"].real}
         case Noise():
             from spu.spice.reader.noise import plain_path  # what the child need not import
@@ -312,15 +323,16 @@ def run(
                 }
             )
         )
-        parent, patience = os.getpid(), min(time_limit, _LONGEST)
+        patience = min(time_limit, _LONGEST)
+        # The child confines itself: Python code between fork and exec is not safe where there are threads.
+        limits = (str(os.getpid()), str(int(patience) + 10), str(_MEMORY_LIMIT))
         with child(
-            [sys.executable, _WORKER, str(request), str(result)],
+            [sys.executable, _WORKER, str(request), str(result), *limits],
             cwd=folder or scratch,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            preexec_fn=lambda: _confine(patience, parent),
         ) as worker:
             try:
                 _, complaint = worker.communicate(timeout=patience)
@@ -331,10 +343,8 @@ def run(
         with np.load(result) as arrays:
             log = json.loads(str(arrays["log"]))
             found: list[dict[str, NDArray[Any]]] = [{} for _ in steps]
-            for key in arrays.files:
-                number, _, name = key.partition("/")
-                if name:
-                    found[int(number)][name] = arrays[key]
+            for key, names in log["names"].items():
+                found[int(key.partition("/")[0])].update(zip(names, arrays[key], strict=True))
     if not log["loaded"]:
         raise DeckError(f"ngspice does not take the deck: {_complaint(log['lines'])}")
     for number, (step, vectors) in enumerate(zip(steps, found, strict=True)):
@@ -368,17 +378,6 @@ def _environment() -> dict[str, str]:
     own = {"HOME": os.devnull, "SPICE_USERINIT_DIR": os.devnull, "NGSPICE_INPUT_DIR": os.devnull}
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     return {**passed, **own, **threads, "NGSPICE_LIBRARY_PATH": library()}
-
-
-def _confine(time_limit: float, parent: int) -> None:
-    """In the child: bounded memory and processor time, and no life after the parent's."""
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT, _MEMORY_LIMIT))
-    seconds = int(time_limit) + 10
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    if sys.platform == "linux":
-        _LIBC.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-        if os.getppid() != parent:  # it has died before
-            os._exit(1)
 
 
 def _died(status: int, complaint: str) -> NgspiceFailed | NgspiceMissing:

@@ -14,6 +14,7 @@ from spu.base.errors import NgspiceFailed, NotServed, UsageError
 from spu.base.names import shorten, suggest
 from spu.spice.simulators.analyses import (
     Ac,
+    AcTogether,
     Analysis,
     DcSweep,
     DeclaredNoise,
@@ -179,7 +180,7 @@ def _promised(analysis: Analysis) -> tuple[tuple[str, ...], int | None]:
             return vectors or (), 1
         case DcSweep(points=points, vectors=vectors):
             return vectors, points
-        case Ac(vectors=vectors):
+        case Ac(vectors=vectors) | AcTogether(vectors=vectors):
             return ("frequency", *vectors), None
         case Noise():
             return ("frequency", "total"), None

@@ -1,13 +1,18 @@
-"""The child process that holds ngspice: ``python worker.py REQUEST RESULT``; it imports nothing of the package.
+"""The child process that holds ngspice: ``python worker.py REQUEST RESULT PARENT SECONDS BYTES``.
 
-ngspice inside a process can call exit, hang or leak, so it never runs inside ours. REQUEST is
-JSON (deck text and steps), RESULT an ``.npz`` of the vectors asked for and the log.
+It imports nothing of the package. ngspice inside a process can call exit, hang or leak, so it never runs inside ours.
+REQUEST is JSON (deck text and steps), RESULT an ``.npz`` of the vectors asked for, those alike as the rows of one
+array, and a log with their names.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import logging
+import os
+import resource
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -44,16 +49,43 @@ def _fetch(ngspice: Any, kind: str, names: list[str] | None) -> dict[str, np.nda
     wanted = None if names is None else {name.lower() for name in names}
     first = names[0].lower() if names else "frequency" if kind in ("ac", "noise") else None
     # A noise run leaves two plots, spectra and totals; the spectra are the ones with a frequency.
-    for plot_name in ngspice.plot_names:
-        if not plot_name.startswith(kind):
+    for plot in ngspice.plot_names:
+        if not plot.startswith(kind):
             continue
-        plot = ngspice.plot(None, plot_name)
-        vectors = {name.lower(): vector for name, vector in plot.items()}
-        if first is None or first in vectors:
-            return {
-                name: np.array(vector._data) for name, vector in vectors.items() if wanted is None or name in wanted
-            }
+        there = {name.lower(): name for name in _vectors(ngspice, plot)}
+        if first is None or first in there:
+            chosen = there if wanted is None else {low: name for low, name in there.items() if low in wanted}
+            return {low: _values(ngspice, f"{plot}.{name}") for low, name in chosen.items()}
     return {}
+
+
+def _vectors(ngspice: Any, plot: str) -> list[str]:
+    """Names of the vectors of a plot. PySpice would read all their values, too: of thousands few may be asked for."""
+    from PySpice.Spice.NgSpice.Shared import FFI, ffi
+
+    every = ngspice._ngspice_shared.ngSpice_AllVecs(plot.encode())
+    found: list[str] = []
+    while every[len(found)] != FFI.NULL:
+        found.append(ffi.string(every[len(found)]).decode())
+    return found
+
+
+def _values(ngspice: Any, name: str) -> np.ndarray:
+    """The values of a vector, real or complex."""
+    from PySpice.Spice.NgSpice.Shared import FFI, ffi
+
+    vector = ngspice._ngspice_shared.ngGet_Vec_Info(name.encode())
+    if vector.v_compdata == FFI.NULL:
+        return np.frombuffer(ffi.buffer(vector.v_realdata, 8 * vector.v_length), dtype=np.float64).copy()
+    return np.frombuffer(ffi.buffer(vector.v_compdata, 16 * vector.v_length), dtype=np.complex128).copy()
+
+
+def _stacked(vectors: dict[str, np.ndarray]) -> list[tuple[list[str], np.ndarray]]:
+    """The vectors with their names, those of one type and length together: files of thousands of arrays are slow."""
+    alike: dict[tuple[str, int], list[str]] = {}
+    for name, values in vectors.items():
+        alike.setdefault((values.dtype.char, len(values)), []).append(name)
+    return [(names, np.stack([vectors[name] for name in names])) for names in alike.values()]
 
 
 def main(request_path: str, result_path: str) -> None:
@@ -64,6 +96,7 @@ def main(request_path: str, result_path: str) -> None:
     ngspice = _load()
     ngspice.log.clear()
     arrays: dict[str, Any] = {}
+    named: dict[str, list[str]] = {}
     loaded = True
     try:
         ngspice.load_circuit(request["deck"])
@@ -74,16 +107,33 @@ def main(request_path: str, result_path: str) -> None:
         for command in step["commands"]:
             _command(ngspice, command)
         if step["kind"] is not None:
-            for name, data in _fetch(ngspice, step["kind"], step["fetch"]).items():
-                arrays[f"{number}/{name}"] = data
+            for k, (names, values) in enumerate(_stacked(_fetch(ngspice, step["kind"], step["fetch"]))):
+                key = f"{number}/{k}"
+                arrays[key], named[key] = values, names
             _command(ngspice, "destroy all")
         marks.append(len(ngspice.log))
-    arrays["log"] = np.array(json.dumps({"lines": ngspice.log, "marks": marks, "loaded": loaded}))
+    log = {"lines": ngspice.log, "marks": marks, "loaded": loaded, "names": named}
+    arrays["log"] = np.array(json.dumps(log))
     # Whole or not at all: ngspice may take this process with it at any time.
     with Path(f"{result_path}.part").open("wb") as file:
         np.savez(file, **arrays)
     Path(f"{result_path}.part").rename(result_path)
 
 
+def _confine(parent: int, seconds: int, memory: int) -> None:
+    """Bounded memory and processor time, and no life after the parent's."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != parent:  # it has died before
+            os._exit(1)
+
+
+_SET_PARENT_DEATH_SIGNAL = 1
+"""Of Linux's prctl."""
+
+
 if __name__ == "__main__":
+    _confine(*map(int, sys.argv[3:6]))
     main(sys.argv[1], sys.argv[2])

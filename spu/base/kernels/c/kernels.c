@@ -37,3 +37,4 @@ int processor_features(void) {
 #include "noise.c"
 #include "response.c"
 #include "sparse.c"
+#include "supernodes.c"
