@@ -420,7 +420,7 @@ def run(
             found = found + 0.5 * (together("w") ** 2) @ equation.mass
         return found
 
-    if precision == "single":  # before any work, as far as it is known
+    if precision == "single" and not inertial:  # before any work, as far as it is known
         _require_noise(tiles, law, grid.smallest / scale.time, equation, coordinate_size(equation) / scale.length)
     if track:
         first_energy = energy(0.0)
@@ -493,7 +493,7 @@ def _require_noise(
 ) -> None:
     """Refuse single precision where a step's noise is not far above the rounding of what it is added to.
 
-    ``reach`` (n,) is how far coordinates will go at least, where first-order equations have not yet gone there.
+    ``reach`` (n,) is how far coordinates will go at least, where they have not yet gone there.
     """
 
     def size(name: str) -> FloatArray:
