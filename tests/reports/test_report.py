@@ -489,7 +489,7 @@ def test_hostile_folder_and_netlist(folder, tmp_path):
 
 
 def test_markdown_has_its_pictures_beside_it(folder, gathered, tmp_path, monkeypatch):
-    monkeypatch.setattr("spu.reports.gather", lambda *_: gathered)
+    monkeypatch.setattr("spu.reports.reporting.gather", lambda *_: gathered)
     result = report(folder, tmp_path / "review.md")
     text = result.file.read_text()
     linked = re.findall(r"^!\[.*\]\(<(.*)>\)$", text, re.MULTILINE)
@@ -508,7 +508,7 @@ def test_interrupted_nothing_is_written(folder, gathered, tmp_path, monkeypatch,
         patch.setattr("spu.reports.linear.simulate", lambda *_, **__: replace(gathered.simulation, complete=False))
         with pytest.raises(KeyboardInterrupt):
             report(folder, file)
-    monkeypatch.setattr("spu.reports.gather", lambda *_: gathered)
+    monkeypatch.setattr("spu.reports.reporting.gather", lambda *_: gathered)
 
     def interrupted(*_):
         raise KeyboardInterrupt
@@ -520,7 +520,7 @@ def test_interrupted_nothing_is_written(folder, gathered, tmp_path, monkeypatch,
 
 
 def test_what_cannot_be_written_is_refused_before_any_work(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("spu.reports.gather", lambda *_: pytest.fail("work was done"))
+    monkeypatch.setattr("spu.reports.reporting.gather", lambda *_: pytest.fail("work was done"))
     foreign = tmp_path / "mine.html"
     foreign.write_text("<p>my own page</p>")
     with pytest.raises(spu.SpuError, match="was not written by this command"):
