@@ -76,6 +76,12 @@ Progress = Callable[[int, int], None]
 )
 @click.option("--heat", is_flag=True, help="Of a network: book heat, work and entropy production.")
 @click.option("--method", metavar="NAME", help="Force a way to step: modal or dense [default: the best].")
+@click.option(
+    "--precision",
+    metavar="NAME",
+    default="double",
+    help="double or single (dense steps, networks: faster) [default: double].",
+)
 @file_option("-o", "--output", metavar="FILE.npz", help="For the samples [default: DIR/samples.npz].")
 @click.option("--no-output", is_flag=True, help="Keep the statistics only; write no samples.")
 @file_option(
@@ -100,6 +106,7 @@ def command(
     inputs: Path | None,
     heat: bool,
     method: str | None,
+    precision: str,
     output: Path | None,
     no_output: bool,
     plot: Path | None,
@@ -165,6 +172,7 @@ def command(
             start=None if start is None else _start(start),
             inputs=inputs,
             heat=heat,
+            precision=precision,
             progress=progress,
         )
     arrays = run.arrays()

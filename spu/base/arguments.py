@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from typing import cast, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from spu.base.arrays import FloatArray
 from spu.base.errors import OptionError, UsageError
+from spu.base.kernels.door import Precision
 
 Seed = int | np.random.Generator | None
 """What a seed may be: see `seed_of`."""
@@ -96,6 +98,19 @@ def seed_of(seed: Seed, below: int = 2**63) -> int:
         )
         raise OptionError("seed", f"must {what}, not {seed!r}")
     return found
+
+
+def precision_of(value: object) -> Precision:
+    """Of the numbers of a run.
+
+    Raises
+    ------
+    UsageError
+        If it is neither of the two.
+    """
+    if not (isinstance(value, str) and value in get_args(Precision)):
+        raise OptionError("precision", f"is {' or '.join(get_args(Precision))}, not {value!r}")
+    return cast(Precision, value)
 
 
 SIMULATORS_SEEDS = 2**31 - 2

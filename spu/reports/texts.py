@@ -174,6 +174,8 @@ def _how(run: Simulation) -> list[str]:
     ]
     if run.time_step is not None:
         lines.append(f"time step {engineering(run.time_step, 's')}")
+    if run.precision_error is not None:
+        lines.append(f"{run.precision} precision: covariances off by at most {run.precision_error:.1e} of their size")
     if run.trace > 1:
         lines.append(f"kept: every {run.trace}th readout of each trajectory; the statistics are of all")
     return lines
@@ -222,10 +224,11 @@ def _worth(run: Simulation) -> list[str]:
 def network_simulation_text(run: NetworkSimulation) -> str:
     """How trajectories were run, their means at a few times, and what they booked."""
     unit = "" if run.time_unit is not None else " s"
+    precision = "" if run.precision == "double" else f", in {run.precision} precision"
     lines = [
         f"{plural(run.trajectories, 'trajectory', 'trajectories')}, read at "
         f"{plural(len(run.times), 'time')}; took {engineering(run.seconds, 's')}; seed {run.seed}",
-        f"method: {run.scheme}, steps of {engineering(run.time_step, 's')}; "
+        f"method: {run.scheme}, steps of {engineering(run.time_step, 's')}{precision}; "
         f"the last readout at t = {run.times[-1]:.6g}{unit}, {engineering(run.device_times[-1], 's')} on the device",
         "",
     ]

@@ -15,6 +15,7 @@ False alarms of the whole file: below 1e-7. About 2,500 p-values at 1e-11 each, 
 import functools
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +30,8 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 from domain import by_kind, one_each, run_seed  # noqa: E402
-from domain_cases import FAMILIES, own_law  # noqa: E402
-from domain_checks import BOUNDED, Process, Result, hold, process_of  # noqa: E402
+from domain_cases import FAMILIES, Refused, draw, own_law  # noqa: E402
+from domain_checks import BOUNDED, Process, Result, hold, process_of, run_case  # noqa: E402
 from quadratic_forms import tails, two_sided  # noqa: E402
 
 CHANCE, KS_CHANCE = 1e-11, 1e-9
@@ -191,6 +192,26 @@ def test_random_runs(first):
         assert not result.faults, f"case {result.seed}, {result.text}"
         low = {kind: p for kind, p in result.p_values.items() if not p > CHANCE}
         assert not low, f"case {result.seed}, {result.text}"
+
+
+@pytest.mark.parametrize(
+    "first", [0, PART, *(pytest.param(at, marks=pytest.mark.long) for at in range(2 * PART, RUNS, PART))]
+)
+def test_random_runs_in_single_precision(first):
+    """The same runs, of dense steps and in single precision, against the same law."""
+    ran = 0
+    for seed in range(first, first + PART):
+        try:
+            case = draw(seed)
+        except Refused:
+            continue
+        if case.sparse or "independent" in case.options:
+            continue
+        result = run_case(replace(case, options=case.options | {"method": "dense", "precision": "single"}))
+        assert not result.faults, f"case {seed}, {result.text}"
+        assert all(p > CHANCE for p in result.p_values.values()), f"case {seed}, {result.text}"
+        ran += 1
+    assert ran > PART // 2
 
 
 @pytest.mark.parametrize("runs", [FEW, pytest.param(RUNS, marks=pytest.mark.long)])

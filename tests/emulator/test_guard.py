@@ -226,16 +226,16 @@ class Planted:
         self.law, self.counter, self.after, self.tile, self.first = law, counter, after, tile, first
         self.drivers = kernels.drivers
 
-    def __call__(self, tiles, law, key):
-        return [self.bound(tile, law, key) for tile in tiles]
+    def __call__(self, tiles, law, key, precision):
+        return [self.bound(tile, law, key, precision) for tile in tiles]
 
-    def bound(self, tile, law, key):
+    def bound(self, tile, law, key, precision):
         if self.tile is not None:
             self.tile(tile)
         starting = not (law.carried if isinstance(law, kernels.DenseStep) else law.transition.any())
         if self.law is not None and (self.first or not starting):
             law = self.law(law)
-        (call,) = self.drivers([tile], law, key)
+        (call,) = self.drivers([tile], law, key, precision)
 
         def one_by_one(first, steps, every):
             for k in range(first, first + steps):

@@ -45,6 +45,7 @@ from spu.emulator.laws.stationary import Stationary
 from spu.emulator.runs.kernels import DenseStep, ModalStep
 from spu.emulator.runs.large_run import ROWS, PatternSums
 from spu.emulator.runs.run import Method, Sums
+from spu.emulator.runs.single import MARGIN, SMALLEST, UNIT, Bias
 
 FALSE_ALARM = 1e-9
 """Probability of a false alarm of a run, over all its tests."""
@@ -305,6 +306,7 @@ def white(
     pairs: NDArray[np.int64] | None = None,
     expected: FloatArray | None = None,
     allowed: FloatArray | float = 0.0,
+    bias: FloatArray | None = None,
 ) -> None:
     """Hold sums of white coordinates against independent standard normals that remember.
 
@@ -322,17 +324,21 @@ def white(
         (lags + 1,) pairs of each lag and (lags + 1, m, m) their correlation; only where there are lags.
     allowed:
         (m,) relative rounding of each variance.
+    bias:
+        (lags + 1, m, m) what each correlation may be off by besides; nothing unless given.
     """
     count = float(memory.trajectories * memory.steps)
     m = len(total)
     if not m:
         return
     allowed = np.broadcast_to(np.asarray(allowed) + _ROUNDING, (m,))
-    sure = allowed < _UNSURE
+    bias = np.broadcast_to(0.0, products.shape) if bias is None else bias
+    sure = allowed + np.diagonal(bias[0]) < _UNSURE
     if not sure.all():
         picked, number = np.flatnonzero(sure), int(sure.sum())
         memory = replace(memory, forth=memory.forth[sure], back=memory.back[sure])
         total, products, allowed = total[sure], products[:, sure][:, :, sure], allowed[sure]
+        bias = bias[:, sure][:, :, sure]
         expected = None if expected is None else expected[:, sure][:, :, sure]
         every, m = name, number
         name = lambda k: every(int(picked[k]))  # noqa: E731
@@ -347,24 +353,23 @@ def white(
         ),
     )
     own = np.diagonal(products[0]) - count
+    off = allowed + np.diagonal(bias[0])
     tests.add(
-        around(_shrunk(own, count * allowed), memory.squares, memory.largest, np.full(m, count)),
+        around(_shrunk(own, count * off), memory.squares, memory.largest, np.full(m, count)),
         lambda k: (
             f"the variance of {name(k)} is {1 + own[k] / count:.6g} of its own, "
             f"at {effective[k]:.4g} effective samples or more"
         ),
     )
     tests.add(
-        around(
-            _shrunk(own.sum(), count * allowed.sum()), memory.rows.sum(), np.array(memory.overall), np.array(count * m)
-        ),
+        around(_shrunk(own.sum(), count * off.sum()), memory.rows.sum(), np.array(memory.overall), np.array(count * m)),
         lambda _: f"the variances of all {m} directions together are {1 + own.sum() / count / m:.6g} of their own",
     )
     if m <= _MOST_PAIRS:
         squares, largest = memory.pairs()
-        off = np.tril(_shrunk(products[0], count * np.sqrt(np.outer(allowed, allowed))), -1)
+        apart = count * (np.sqrt(np.outer(allowed, allowed)) + bias[0])
         tests.add(
-            either(off, squares, largest),
+            either(np.tril(_shrunk(products[0], apart), -1), squares, largest),
             lambda k: (
                 f"{name(k // m)} and {name(k % m)}, which are independent, correlate by "
                 f"{products[0].flat[k] / count:.4g}"
@@ -376,8 +381,9 @@ def white(
     squares, largest = memory.lagged()
     for lag in range(1, len(products)):
         gap = products[lag] - pairs[lag] * expected[lag]
+        apart = count * (np.sqrt(np.outer(allowed, allowed)) + bias[lag])
         tests.add(
-            either(_shrunk(gap, count * np.sqrt(np.outer(allowed, allowed))), squares, largest),
+            either(_shrunk(gap, apart), squares, largest),
             lambda k, lag=lag, gap=gap: (
                 f"the autocovariance of {name(k // m)} and {name(k % m)} at lag {lag} is off by "  # type: ignore[misc]
                 f"{gap.flat[k] / max(pairs[lag], 1):.4g} standard deviations squared"
@@ -390,18 +396,28 @@ def _shrunk(x: FloatArray, by: FloatArray | float) -> FloatArray:
     return np.asarray(np.sign(x) * np.maximum(np.abs(x) - by, 0.0))
 
 
-def ends(tests: Tests, states: FloatArray, name: _Name, allowed: FloatArray | float = 0.0) -> None:
-    """Hold the last states (m, c) of c trajectories, white, against independent normals; no two may be alike."""
+def ends(
+    tests: Tests,
+    states: FloatArray,
+    name: _Name,
+    allowed: FloatArray | float = 0.0,
+    bias: FloatArray | None = None,
+    alike: float = 2.0**-50,
+) -> None:
+    """Hold the last states (m, c) of c trajectories, white, against independent normals; no two may be alike.
+
+    ``alike`` bounds the probability that two numbers of a standard normal are equal: doubles, unless given.
+    """
     count = states.shape[1]
     if not states.size:
         return
     products = states @ states.T if len(states) <= _MOST_PAIRS else np.diag((states**2).sum(axis=1))
     end: _Name = lambda k: f"{name(k)} at the end of {count} trajectories"  # noqa: E731
-    white(tests, Memory.none(count, len(states)), states.sum(axis=1), products[None], end, allowed=allowed)
-    alike = count - len(np.unique(states[np.abs(states[:, 0]).argmax()]))
-    # Two doubles of a standard normal are equal with a probability below 2^-50.
-    log_p = alike * (1.0 + np.log(count**2 * 2.0**-51) - np.log(max(alike, 1))) if alike else 0.0
-    tests.add(min(log_p, 0.0), lambda _: f"{alike} of {count} trajectories end where another does")
+    off = None if bias is None else bias[None]
+    white(tests, Memory.none(count, len(states)), states.sum(axis=1), products[None], end, allowed=allowed, bias=off)
+    equal = count - len(np.unique(states[np.abs(states[:, 0]).argmax()]))
+    log_p = equal * (1.0 + np.log(count**2 * alike / 2.0) - np.log(max(equal, 1))) if equal else 0.0
+    tests.add(min(log_p, 0.0), lambda _: f"{equal} of {count} trajectories end where another does")
 
 
 @dataclass(frozen=True, eq=False)
@@ -436,16 +452,17 @@ def shown(
     known_to: FloatArray,
     mean: FloatArray,
     covariance: FloatArray,
+    bias: FloatArray | float = 0.0,
 ) -> None:
     """Hold mean (q,) and covariance (q, q) about the law's mean, as shown, against the law, within their error bars.
 
     ``reach`` (q,) bounds the largest weight of the sum of a variable's squares; of a variance no more is known than
-    the square of ``known_to`` (q,).
+    the square of ``known_to`` (q,); the covariance may be off by ``bias`` (q, q) besides.
     """
     c, count = trajectories, float(trajectories * steps)
     P, names = claims.covariance, claims.names
     variance = np.maximum(np.diagonal(P), 0.0)
-    rounding = np.outer(known_to, known_to)
+    rounding = np.outer(known_to, known_to) + bias
     own = np.diagonal(claims.covariance_variance)
     # Sums of squared weights: half the variance of a quadratic form.
     squares = 1.001 * count**2 * claims.covariance_variance / 2.0  # sums over lags leave out less
@@ -488,7 +505,15 @@ def shown(
 
 
 def hold(
-    law: Stationary, how: Method, sums: Sums, claims: Claims, transform: FloatArray, *, interval: float, every: int = 0
+    law: Stationary,
+    how: Method,
+    sums: Sums,
+    claims: Claims,
+    transform: FloatArray,
+    *,
+    interval: float,
+    every: int = 0,
+    bias: Bias | None = None,
 ) -> Tests:
     """Hold a run of a network with dense matrices against its law.
 
@@ -510,6 +535,8 @@ def hold(
         s between readouts, 0 of independent draws.
     every:
         So-manieth readouts were kept; 0 for none.
+    bias:
+        Of a run in single precision: what is known of its rounding.
     """
     tests = Tests()
     P = law.voltage_covariance
@@ -529,16 +556,17 @@ def hold(
     elif isinstance(how.step, ModalStep):
         reach = _hold_modes(tests, law, how, how.step, sums, transform, interval)
     elif how.rows <= _MOST_STATES:
-        reach, known_to = _hold_states(tests, law, how, sums, transform)
+        reach, known_to = _hold_states(tests, law, how, sums, transform, bias)
     else:
         _hold_silent(tests, law, how, sums)
         reach = variance * steps
         sure = known(law)
         known_to = np.abs(np.asarray(rows @ law.dense.H)) @ sure
         memory = Memory.unknown(trajectories, steps, 0)
-        _hold_probes(tests, P, sums, law.sde.probes, memory, np.abs(law.dense.H) @ sure)
-        _hold_ends(tests, law, sums, sure)
-    shown(tests, claims, trajectories, steps, reach, known_to, mean, covariance)
+        _hold_probes(tests, P, sums, law.sde.probes, memory, np.abs(law.dense.H) @ sure, bias)
+        _hold_ends(tests, law, sums, sure, bias)
+    off = 0.0 if bias is None else MARGIN * np.abs(transform @ bias.products[0] @ transform.T)
+    shown(tests, claims, trajectories, steps, reach, known_to, mean, covariance, off)
     if every and sums.kept.size:
         _hold_kept(tests, how, sums, P, every)
     return tests
@@ -627,7 +655,7 @@ def _whitener(root: FloatArray, known_to: FloatArray) -> tuple[FloatArray, Float
 
 
 def _hold_states(
-    tests: Tests, law: Stationary, how: Method, sums: Sums, transform: FloatArray
+    tests: Tests, law: Stationary, how: Method, sums: Sums, transform: FloatArray, bias: Bias | None
 ) -> tuple[FloatArray, FloatArray]:
     """By the white coordinates of all states, of which probes are combinations; returns `shown`'s bounds."""
     assert isinstance(how.step, DenseStep)
@@ -650,8 +678,12 @@ def _hold_states(
     for _ in range(1, len(sums.products)):
         power = G @ power
         expected.append(directions @ power @ directions.T)
-    _hold_seen(tests, V, sums, law.sde.probes, memory, rounding, np.array(expected))
-    ends(tests, W @ sums.ends, _combination(W, law.sde.state_names), allowed)
+    _hold_seen(tests, V, sums, law.sde.probes, memory, rounding, np.array(expected), bias)
+    name = _combination(W, law.sde.state_names)
+    if bias is None:
+        ends(tests, W @ sums.ends, name, allowed)
+    else:
+        ends(tests, W @ sums.ends, name, allowed, MARGIN * np.abs(W @ bias.states @ W.T), alike=UNIT)
     return whole.largest[m:] * size**2, np.abs(transform @ observe) @ sure
 
 
@@ -663,7 +695,7 @@ def _hold_silent(tests: Tests, law: Stationary, how: Method, sums: Sums) -> None
     tests.require("states that no noise reaches move", not moved)
 
 
-def _hold_ends(tests: Tests, law: Stationary, sums: Sums, sure: FloatArray) -> None:
+def _hold_ends(tests: Tests, law: Stationary, sums: Sums, sure: FloatArray, bias: Bias | None) -> None:
     """Last states of a law too large to be whitened whole: each on its own scale."""
     size = np.sqrt(np.maximum(np.diagonal(law.covariance), 0.0))
     loud = size > 0
@@ -672,7 +704,8 @@ def _hold_ends(tests: Tests, law: Stationary, sums: Sums, sure: FloatArray) -> N
     names, which = law.sde.state_names, np.flatnonzero(loud)
     own = (states**2).sum(axis=1) - count
     flat = np.full(len(own), float(count))
-    allowed = count * (sure[loud] / size[loud]) ** 2
+    off = 0.0 if bias is None else MARGIN * np.abs(np.diagonal(bias.states)[loud])
+    allowed = count * (sure[loud] ** 2 + off) / size[loud] ** 2
     tests.add(
         around(_shrunk(own, allowed), flat, np.ones(len(own)), flat),
         lambda k: (
@@ -701,6 +734,7 @@ def _hold_seen(
     memory: Memory,
     rounding: FloatArray,
     expected: FloatArray | None,
+    bias: Bias | None = None,
 ) -> None:
     pairs = None if expected is None else sums.pairs
     products = sums.counted_products if expected is not None else sums.counted_products[:1]
@@ -714,6 +748,7 @@ def _hold_seen(
         pairs=pairs,
         expected=expected,
         allowed=rounding,
+        bias=None if bias is None else MARGIN * np.abs(V @ bias.products[: len(products)] @ V.T),
     )
 
 
@@ -739,7 +774,13 @@ def _hold_draws(tests: Tests, P: FloatArray, sums: Sums, probes: Sequence[str]) 
 
 
 def _hold_probes(
-    tests: Tests, P: FloatArray, sums: Sums, probes: Sequence[str], memory: Memory, known_to: FloatArray
+    tests: Tests,
+    P: FloatArray,
+    sums: Sums,
+    probes: Sequence[str],
+    memory: Memory,
+    known_to: FloatArray,
+    bias: Bias | None = None,
 ) -> None:
     """Probes of covariance P, of which no more is known than how long any of them remembers."""
     if len(P) <= _MOST_WHITENED:
@@ -754,8 +795,10 @@ def _hold_probes(
     flat = np.full(m, memory.most_forth)
     whole = Memory(memory.trajectories, steps, flat, flat, memory.most_forth, memory.most_back)
     if len(P) <= _MOST_WHITENED:
-        _hold_seen(tests, V, sums, probes, whole, rounding, None)
+        _hold_seen(tests, V, sums, probes, whole, rounding, None, bias)
         return
+    if bias is not None:
+        rounding = rounding + MARGIN * np.abs(np.einsum("ij,jk,ik->i", V, bias.products[0], V, optimize=True))
     total, products = V @ sums.counted_total, V @ sums.counted_products[0] @ V.T
     count = float(sums.samples)
     own = np.diagonal(products) - count
@@ -782,6 +825,10 @@ def _hold_kept(tests: Tests, how: Method, sums: Sums, P: FloatArray, every: int)
         else:
             last = how.step.observe @ sums.ends
         gap = np.abs(sums.kept[:, -1].T - last)
+        if how.precision == "single" and isinstance(how.step, DenseStep):
+            # A chain of as many roundings as there are states, and one of each entry.
+            terms = np.abs(how.step.observe) @ np.abs(sums.ends)
+            gap = np.maximum(gap - (how.rows + 1) * (UNIT * terms + SMALLEST), 0.0)
         tests.require(
             "what was kept of the last readouts is not what the trajectories ended with",
             bool((gap <= 1e-9 * (np.abs(last) + size[:, None]) + 1e-12 * size.max(initial=0.0)).all()),

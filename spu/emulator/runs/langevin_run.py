@@ -42,6 +42,7 @@ from spu.base.kernels.door import Precision
 from spu.base.kernels.products import panel, resident
 from spu.base.threads import available_threads, one_blas_thread
 from spu.emulator.equations.langevin import Langevin
+from spu.emulator.laws.rest import coordinate_size
 from spu.emulator.runs import langevin_kernels as kernels
 from spu.emulator.runs.langevin_plain import Span
 from spu.emulator.runs.noise import SAMPLES, key_of
@@ -419,6 +420,8 @@ def run(
             found = found + 0.5 * (together("w") ** 2) @ equation.mass
         return found
 
+    if precision == "single" and not inertial:  # before any work, as far as it is known
+        _require_noise(tiles, law, grid.smallest / scale.time, equation, coordinate_size(equation) / scale.length)
     if track:
         first_energy = energy(0.0)
     with parallel(min(len(tiles), threads or available_threads())) as each:
@@ -485,14 +488,19 @@ def _require_finite(states: FloatArray, scheme: str, grid: Grid, advice: str) ->
         raise UsageError(f"the {scheme} scheme blew up at a step of {grid.largest:.3g} s: {advice}")
 
 
-def _require_noise(tiles: list[kernels.LangevinTile], law: kernels.Law, h: float, equation: Langevin) -> None:
-    """Refuse single precision where a step's noise is not far above the rounding of what it is added to."""
+def _require_noise(
+    tiles: list[kernels.LangevinTile], law: kernels.Law, h: float, equation: Langevin, reach: FloatArray | float = 0.0
+) -> None:
+    """Refuse single precision where a step's noise is not far above the rounding of what it is added to.
+
+    ``reach`` (n,) is how far coordinates will go at least, where they have not yet gone there.
+    """
 
     def size(name: str) -> FloatArray:
         found = [np.square(tile.take(name)).sum(axis=0) for tile in tiles]
         return np.asarray(np.sqrt(np.sum(found, axis=0) / sum(tile.width for tile in tiles)))
 
-    parts = [(law.deviation * np.sqrt(h), size("x"))]
+    parts = [(law.deviation * np.sqrt(h), np.maximum(size("x"), reach))]
     if law.scheme == kernels.BAOAB:  # noise moves velocities, and these the coordinates
         parts = [(law.deviation * np.sqrt(h), size("w")), (h * size("w"), size("x"))]
     for moves, value in parts:

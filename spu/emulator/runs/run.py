@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.linalg as la
 from numpy.typing import NDArray
 
 from spu.base.arrays import FloatArray
+from spu.base.kernels.door import Precision
 from spu.base.threads import available_threads, one_blas_thread
 from spu.emulator.laws.modes import Modes
 from spu.emulator.laws.propagate import Step, exact_step, factor, step_law
@@ -50,6 +51,8 @@ class Method:
         Sizes of a state, of its noise, and of what is observed of it.
     lift:
         (p, observed): probes from observed rows; None where these are the probes.
+    precision:
+        Of states and products; ``single`` of dense steps only (`spu.emulator.runs.single`).
     """
 
     name: str
@@ -60,16 +63,18 @@ class Method:
     drawn: int
     observed: int
     lift: FloatArray | None = None
+    precision: Precision = "double"
 
 
-def choose_method(law: Stationary, interval: float, name: str | None = None) -> Method:
+def choose_method(law: Stationary, interval: float, name: str | None = None, precision: Precision = "double") -> Method:
     """The way to step from readout to readout, ``interval`` seconds apart: by modes if there are any.
 
-    ``name`` forces ``modal``, for which the law must have modes (`Stationary.modes`), or ``dense``.
+    ``name`` forces ``modal``, for which the law must have modes (`Stationary.modes`), or ``dense``; modes are stepped
+    in double precision.
     """
     if name != "dense" and law.modes is not None:
         return modal_method(law.modes, interval)
-    return dense_method(law, interval)
+    return replace(dense_method(law, interval), precision=precision)
 
 
 def dense_method(law: Stationary, interval: float) -> Method:
@@ -247,7 +252,7 @@ def run(
     observed = method.observed if count else 0
     tiles, lengths, chunk = _tiles(method, trajectories, steps, lags, every, observed)
     threads = min(len(tiles), threads or available_threads())
-    start, step = (kernels.drivers(tiles, law, key_of(seed)) for law in (method.start, method.step))
+    start, step = (kernels.drivers(tiles, law, key_of(seed), method.precision) for law in (method.start, method.step))
     wanted = sum(tile.width * length for tile, length in zip(tiles, lengths, strict=True))
     done = 0
     with parallel(threads) as each:
@@ -303,6 +308,7 @@ def _tiles(
             chunk=chunk,
             lags=lags,
             kept=_kept(address, width, length, every),
+            precision=method.precision,
         )
         for address, width, length in shares
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -12,14 +13,15 @@ import scipy.sparse as sp
 
 from spu.base.arrays import FloatArray, Matrix
 from spu.base.distances import on_one_pattern
-from spu.base.errors import UsageError
+from spu.base.errors import OptionError, UsageError
 from spu.base.interrupt import Interrupt
+from spu.base.kernels.door import Precision
 from spu.base.sparse import row_numbers, with_data
 from spu.base.threads import blas_threads_for
 from spu.emulator.dynamics import LinearDynamics, slowest
 from spu.emulator.labelled import SQUARES, UNITS, inference_data
 from spu.emulator.laws.equilibrium import Equilibrium
-from spu.emulator.laws.estimate import about_sample_mean, independent_error, trajectory_error
+from spu.emulator.laws.estimate import SamplingError, about_sample_mean, independent_error, trajectory_error
 from spu.emulator.laws.large import Midpoint, SparseLaw
 from spu.emulator.laws.law import Law
 from spu.emulator.laws.stationary import Stationary
@@ -27,6 +29,7 @@ from spu.emulator.results import Statistics, compare, merge
 from spu.emulator.runs.guard import Claims, Memory, hold, hold_large, memory_of_midpoint
 from spu.emulator.runs.large_run import PatternSums, run_large
 from spu.emulator.runs.run import Method, choose_method, independent_method, run
+from spu.emulator.runs.single import bias_of, hold_bias
 from spu.problems.problem import QuadraticProblem
 
 if TYPE_CHECKING:
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 
 METHODS = ("modal", "dense")
 """Ways to step that `simulate` can be made to take."""
+
+SAVES_NOTHING = "single saves nothing by modes, where normals are most of the work: leave it out"
 
 FEW_NUMBERS, MOST_NUMBERS = 50_000_000, 500_000_000
 """Numbers kept of the path by default (0.4 GB), and at most."""
@@ -67,6 +72,10 @@ class Simulation(Statistics):
         How samples were drawn (``modal``, ``dense``, ``midpoint``, ``independent``), and why so.
     time_step:
         s, of the implicit midpoint; None where steps are exact.
+    precision, precision_error:
+        Of states, products and readouts (``double``, ``single``); and what single precision puts a covariance, or an
+        autocovariance, off by at most, for the standard deviations of both variables (`spu.emulator.runs.single`): a
+        bias, which is in ``covariance_error``, too. None in double precision.
     autocovariance:
         (lags + 1, p, p) in problem units, ``E[x(k) x(k - lag)^T]`` about the sample mean, lags counted in
         readouts; None unless asked for.
@@ -110,6 +119,8 @@ class Simulation(Statistics):
     method: str
     method_reason: str
     time_step: float | None = None
+    precision: str = "double"
+    precision_error: float | None = None
     autocovariance: Annotated[FloatArray, "l p p"] | None = None
     trace: int = 0
     readouts: Annotated[FloatArray, "trajectories kept p"] | None = None
@@ -141,7 +152,8 @@ class Simulation(Statistics):
         keys = (
             *("samples", "effective_samples", "expected_relative_error", "covariance_error", "mean_error"),
             *("seconds", "device_time", "interval", "trajectories", "seed", "complete"),
-            *("method", "method_reason", "time_step", "trace", "autocovariance", "time_constants", "warnings"),
+            *("method", "method_reason", "time_step", "precision", "precision_error"),
+            *("trace", "autocovariance", "time_constants", "warnings"),
         )
         return {**super().to_dict(), **{key: getattr(self, key) for key in keys}}
 
@@ -170,7 +182,7 @@ class Simulation(Statistics):
         """
         keys = (
             *("samples", "effective_samples", "expected_relative_error", "interval", "trajectories", "seed"),
-            *("trace", "method", "time_step", "complete", "programmings"),
+            *("trace", "method", "time_step", "precision", "precision_error", "complete", "programmings"),
         )
         found = self.labels(**{key: getattr(self, key) for key in keys})
         found.coordinate("time", self.times, "s", "readout")
@@ -231,6 +243,7 @@ class Sampling:
     threads: int | None = None
     method: str | None = None
     step: float | None = None
+    precision: Precision = "double"
     progress: Callable[[int, int], None] | None = None
 
 
@@ -287,11 +300,13 @@ def _sample(law: Law, problem: QuadraticProblem | None, how: Sampling) -> Simula
         if isinstance(law, SparseLaw):
             if how.lags or how.method is not None:
                 raise UsageError("lags and methods are for networks small enough for dense matrices")
+            if how.precision == "single":
+                raise OptionError("precision", "single is for networks small enough for dense matrices: leave it out")
             drawn = _draw_large(law, interval, how.step, common)
         else:
             if how.step is not None:
                 raise UsageError("steps are exact here: a step is only for large sparse networks")
-            drawn = _draw(law, interval, how.lags, how.method, common)
+            drawn = _draw(law, interval, how, common)
     readout = law.sde.readout
     found = compare(law, problem, drawn.voltage_mean, drawn.voltage_covariance)
     kept = None
@@ -315,6 +330,8 @@ def _sample(law: Law, problem: QuadraticProblem | None, how: Sampling) -> Simula
         method=drawn.method,
         method_reason=drawn.why,
         time_step=drawn.time_step,
+        precision=how.precision,
+        precision_error=drawn.precision_error,
         autocovariance=drawn.autocovariance,
         trace=trace,
         readouts=kept,
@@ -379,6 +396,7 @@ def _simulate_ensemble(found: Sequence[LinearDynamics], problem: QuadraticProble
     )
     mean_error = np.sqrt(sum((w * run.mean_error) ** 2 for w, run in zip(weights, runs, strict=True)))
     kept = [run.readouts for run in runs if run.readouts is not None]
+    biases = [run.precision_error for run in runs if run.precision_error is not None]
     correlations = [run.autocovariance for run in runs if run.autocovariance is not None]
     return replace(
         runs[0],
@@ -393,6 +411,7 @@ def _simulate_ensemble(found: Sequence[LinearDynamics], problem: QuadraticProble
         device_time=sum(run.device_time for run in runs),
         trajectories=sum(run.trajectories for run in runs),
         seed=how.seed,
+        precision_error=max(biases, default=None),
         autocovariance=np.tensordot(weights, np.array(correlations), axes=1) if correlations else None,
         readouts=_side_by_side(kept) if kept else None,
         complete=len(runs) == len(laws) and runs[-1].complete,
@@ -427,25 +446,38 @@ class _Drawn:
     mean_error: FloatArray
     autocovariance: FloatArray | None = None
     time_step: float | None = None
+    precision_error: float | None = None
 
 
-def _draw(law: Stationary, interval: float, lags: int, method: str | None, common: dict[str, Any]) -> _Drawn:
+def _draw(law: Stationary, interval: float, asked: Sampling, common: dict[str, Any]) -> _Drawn:
     """Draw from a network with dense matrices: exact steps, and errors known in advance."""
-    how = _method(law, interval, method) if interval else independent_method(law)
+    lags = asked.lags
+    how = _method(law, interval, asked.method, asked.precision) if interval else independent_method(law)
     if (lags + 1) * how.observed**2 * 16 > _MOST_PRODUCTS:
         raise UsageError(f"autocovariances of {how.observed} variables at {lags} lags do not fit into memory")
-    sums = run(how, lags=lags, **common)
     transform = law.sde.readout.matrix.toarray()
     trajectories = common["trajectories"]
     covariance = transform @ law.voltage_covariance @ transform.T
-    if interval:
-        steps = sums.samples // trajectories
+
+    @cache
+    def errors(samples: int) -> tuple[SamplingError, SamplingError]:
+        """Of covariances about the law's mean, and about that of as many samples."""
+        if not interval:
+            error = independent_error(covariance, samples)
+            return error, about_sample_mean(None, error, covariance, steps=1, interval=0.0, count=samples)
+        steps = samples // trajectories
         taken = {"steps": steps, "interval": interval, "count": trajectories, "transform": transform}
         error = trajectory_error(law, **taken)
-        claimed = about_sample_mean(law, error, covariance, **taken)
-    else:
-        error = independent_error(covariance, sums.samples)
-        claimed = about_sample_mean(None, error, covariance, steps=1, interval=0.0, count=sums.samples)
+        return error, about_sample_mean(law, error, covariance, **taken)
+
+    bias, off, precision_error = None, 0.0, None
+    if how.precision == "single":
+        bias = bias_of(law, how, common["steps"], lags)
+        expected = errors(common["steps"] * trajectories)[1].covariance_variance
+        precision_error = hold_bias(bias, transform, covariance, expected, law.sde.readout.variables, interval)
+        off = transform @ bias.products[0] @ transform.T
+    sums = run(how, lags=lags, **common)
+    error, claimed = errors(sums.samples)
     claims = Claims(
         names=tuple(law.sde.readout.variables),
         covariance=covariance,
@@ -453,7 +485,7 @@ def _draw(law: Stationary, interval: float, lags: int, method: str | None, commo
         covariance_variance=error.covariance_variance,
         mean_variance=error.mean_variance,
     )
-    hold(law, how, sums, claims, transform, interval=interval, every=common["every"]).judge()
+    hold(law, how, sums, claims, transform, interval=interval, every=common["every"], bias=bias).judge()
     correlations = sums.autocovariance
     return _Drawn(
         method=how.name,
@@ -463,9 +495,10 @@ def _draw(law: Stationary, interval: float, lags: int, method: str | None, commo
         voltage_covariance=correlations[0],
         kept=sums.kept,
         effective_samples=error.effective_samples,
-        covariance_error=np.sqrt(claimed.covariance_variance),
+        covariance_error=np.sqrt(claimed.covariance_variance + off**2),
         mean_error=np.sqrt(claimed.mean_variance),
         autocovariance=transform @ correlations @ transform.T if lags else None,
+        precision_error=precision_error,
     )
 
 
@@ -555,12 +588,14 @@ def _thinned(trace: int | None, steps: int, trajectories: int, width: int) -> in
     return trace
 
 
-def _method(law: Stationary, interval: float, name: str | None) -> Method:
+def _method(law: Stationary, interval: float, name: str | None, precision: Precision) -> Method:
     if name is not None and name not in METHODS:
         raise UsageError(f"no method {name!r}; there are {', '.join(METHODS)}")
     if name == "modal" and law.modes is None:
         raise UsageError("this circuit's matrices do not commute: it has no independent modes")
-    return choose_method(law, interval, name)
+    if precision == "single" and name != "dense" and law.modes is not None:
+        raise OptionError("precision", f"{SAVES_NOTHING}, or ask for method dense")
+    return choose_method(law, interval, name, precision)
 
 
 def _positive(**numbers: float | None) -> None:
