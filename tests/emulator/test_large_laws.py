@@ -304,8 +304,7 @@ def test_predict_knows_coupled_pairs():
     for wrong in ({"lags": 3}, {"method": "dense"}):
         with pytest.raises(UsageError, match="small enough"):
             spu.simulate(device, samples=10, **wrong)
-    with pytest.raises(UsageError, match="whole matrices"):
-        spu.check(device, levels=["ideal"])
+    assert spu.check(device, levels=["ideal"]).verdict == "pass"
     assert "device" in spu.netlist(device)
     half = spu.simulate(device, samples=64, trajectories=32, step=1e-9)
     assert half.time_step == near(half.interval / round(half.interval / 1e-9))
