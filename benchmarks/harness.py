@@ -15,7 +15,7 @@ import numpy as np
 from machine import machine, told
 from shares import PLACES, Shares, of_work
 
-PAUSE = 0.02
+PAUSE = 0.1
 """s between runs: idle threads of one library spin for a while after its last product and would slow the next."""
 
 
