@@ -17,6 +17,7 @@ from spu.base.cholesky import inverse as cholesky_inverse
 from spu.base.errors import InputError
 from spu.base.names import check_names, first_line, shorten
 from spu.base.sparse import canonical, largest_eigenvalue, with_data
+from spu.base.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from spu.base.selected_inverse import SparseCholesky
@@ -120,7 +121,8 @@ def _spectrum(a: FloatArray, inverse: FloatArray | None) -> tuple[float, float]:
         eigenvalues = scipy.linalg.eigvalsh(a)
         return float(eigenvalues[0]), float(eigenvalues[-1])
     start = np.cos(np.arange(len(a), dtype=np.float64) ** 2)
-    ends = [largest_eigenvalue(matrix.__matmul__, start, tolerance=_LANCZOS_TOLERANCE) for matrix in (a, inverse)]
+    with one_blas_thread():  # memory decides: threads that wake for each product take many times as long
+        ends = [largest_eigenvalue(matrix.__matmul__, start, tolerance=_LANCZOS_TOLERANCE) for matrix in (a, inverse)]
     return 1.0 / ends[1], ends[0]
 
 
