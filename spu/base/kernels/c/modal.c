@@ -16,10 +16,11 @@ INLINE void step_systems(const Tile_double *tile, const ModalStep *law, const Ro
     }
     double *to = tile->seen + shown * 2 * block * tile->seen_columns + tile->lags * tile->width + panel * PANEL + lane;
     for (int64_t k = 0; k < count; k++, to += tile->width) {
-        U steps, trajectories;
+        uint64_t when[VL], who[VL];
         V z[BLOCK];
-        where_double(tile, first + k, panel * PANEL + lane, &steps, &trajectories);
-        four_normals((uint64_t)block, steps, trajectories, rounds, z);
+        UNROLL for (int i = 0; i < VL; i++)
+            address_double(tile, first + k, panel * PANEL + lane + i, when + i, who + i);
+        four_normals((uint64_t)block, u_load(when), u_load(who), rounds, z);
         UNROLL for (int s = 0; s < both; s++) {
             V a = x[2 * s], b = x[2 * s + 1], u = z[2 * s], w = z[2 * s + 1];
             const V *own = t + 4 * s, *kick = r + 4 * s;
