@@ -27,7 +27,16 @@ from spu.base.constants import UNIT_NOISE_DENSITY
 from spu.crosscheck.context import Context, Together
 from spu.crosscheck.decks.taps import free_prefix
 from spu.crosscheck.levels.power import CHANGED, smallest
-from spu.crosscheck.levels.sweeps import AUDIBLE, BLURRED, COVARIANCE, DENSITY, POINTWISE, ROUNDINGS, densities
+from spu.crosscheck.levels.sweeps import (
+    AUDIBLE,
+    BLURRED,
+    COVARIANCE,
+    DENSITY,
+    POINTWISE,
+    ROUNDINGS,
+    decisive,
+    densities,
+)
 from spu.crosscheck.nodal import Nodal, Slope, power_gains
 from spu.crosscheck.result import Level
 from spu.emulator.laws.timing import sweep_integral
@@ -208,12 +217,11 @@ def run(context: Context, count: int, stated: FloatArray) -> Level:
         "unexpected noise": (noise.stray, DENSITY),
         "covariance": (noise.variance_error, noise.variance_allowed),
     }
-    failing = [key for key, (error, tolerance) in parts.items() if not error <= tolerance]
-    decisive = failing[0] if failing else max(parts, key=lambda key: parts[key][0] / parts[key][1])
+    passed, worst_part = decisive(parts)
     missed = 2.0**-count
-    verdict = "fail" if failing else "pass"
+    verdict = "pass" if passed else "fail"
     loudest = circuit.sources[noise.loudest].name
-    if not failing:
+    if passed:
         message = (
             f"{count} sweeps of all {len(circuit.sources)} sources at once, with random signs, at {len(frequencies)} "
             f"frequencies and {len(watched.names)} nodes: a deviation of one transfer function by {allowed:.1g} of "
@@ -228,11 +236,11 @@ def run(context: Context, count: int, stated: FloatArray) -> Level:
         if rounding > 0:
             verdict = "pass" if rounding <= BLURRED else "inconclusive"
             message += f"; in double precision nodal equations of this circuit are known to {rounding:.1g} only"
-    elif decisive == "noise densities":
+    elif worst_part == "noise densities":
         message = f"noise source {loudest}: density off by {noise.density_error:.2g} ({noise.ratio:.4g} times)"
-    elif decisive == "unexpected noise":
+    elif worst_part == "unexpected noise":
         message = f"the deck makes noise the device does not have: {noise.stray:.2g} of the power of all nodes"
-    elif decisive == "covariance":
+    elif worst_part == "covariance":
         message = f"variance of {noise.variance_of}: off by {noise.variance_error:.2g}"
     else:
         message = (
@@ -244,7 +252,7 @@ def run(context: Context, count: int, stated: FloatArray) -> Level:
         "ac",
         verdict,
         message,
-        *parts[decisive],
+        *parts[worst_part],
         false_alarm_rate=0.0,
         detects={
             "transfer": allowed,

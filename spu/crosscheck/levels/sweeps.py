@@ -45,3 +45,12 @@ def densities(gain: FloatArray, heard: FloatArray, rounding: float) -> tuple[Flo
     best = gain.reshape(-1, gain.shape[2]).argmax(axis=0)
     found = ratio.reshape(-1, gain.shape[2])[best, np.arange(gain.shape[2])] * UNIT_NOISE_DENSITY**2
     return found, error
+
+
+def decisive(parts: dict[str, tuple[float, float]]) -> tuple[bool, str]:
+    """Whether all errors are within what is allowed, (error, allowed) each, and which says most.
+
+    That is the first that is not within: where transfer functions differ, all the rest does. Else the closest to it.
+    """
+    failing = [key for key, (error, allowed) in parts.items() if not error <= allowed]
+    return not failing, failing[0] if failing else max(parts, key=lambda key: parts[key][0] / parts[key][1])

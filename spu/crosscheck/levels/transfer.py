@@ -18,7 +18,7 @@ from spu.crosscheck.context import Context, Sweep
 from spu.crosscheck.levels import combined
 from spu.crosscheck.levels.kind import LevelKind, Way
 from spu.crosscheck.levels.power import smallest_change
-from spu.crosscheck.levels.sweeps import AUDIBLE, BLURRED, COVARIANCE, DENSITY, POINTWISE, ROUNDINGS
+from spu.crosscheck.levels.sweeps import AUDIBLE, BLURRED, COVARIANCE, DENSITY, POINTWISE, ROUNDINGS, decisive
 from spu.crosscheck.levels.sweeps import densities as densities_of
 from spu.crosscheck.result import Level
 from spu.emulator.equations.linear import probe_matrix
@@ -102,10 +102,7 @@ def run(context: Context) -> Level:
         "unexpected noise": (stray, DENSITY),
         "covariance": (covariance_error, allowed),
     }
-    # Where transfer functions differ, all the rest does; they say most.
-    failing = [key for key, (error, tolerance) in parts.items() if not error <= tolerance]
-    worst = failing[0] if failing else max(parts, key=lambda key: parts[key][0] / parts[key][1])
-    passed = not failing
+    passed, worst = decisive(parts)
     probes, sources = circuit.probes, [source.name for source in circuit.sources]
     verdict = "pass" if passed else "fail"
     if passed:
