@@ -206,7 +206,7 @@ def place(path: str, symbol: str) -> str:
     if "openblas" in name or name.startswith(("libblas", "libmkl", "liblapack")):
         bare = symbol.removeprefix("scipy_")
         return "waiting" if _SPIN.search(bare) else "products" if _PRODUCT.search(bare) else "decompositions"
-    if "/spu/base/kernels/" in path or not path:  # what has no file was compiled in this process
+    if "/spu/base/kernels/" in path:
         return "normals" if _OWN_NORMAL.search(symbol) else "products" if _OWN_PRODUCT.search(symbol) else "kernels"
     if _LINALG.search(path):
         return "decompositions"

@@ -27,3 +27,19 @@ def pytest_collection_modifyitems(items):
             if seen[name] % marker.args[0]:
                 item.add_marker(pytest.mark.long)
             seen[name] += 1
+
+
+@pytest.fixture
+def judged(monkeypatch):
+    """P-values of the runs' guards, as they come."""
+    from spu.emulator.runs.guard import Tests
+
+    found = []
+    judge = Tests.judge
+
+    def note(self):
+        found.append(self.p)
+        judge(self)
+
+    monkeypatch.setattr(Tests, "judge", note)
+    return found

@@ -16,13 +16,20 @@ import scipy.linalg as la
 from spu.device.device import Device
 from spu.device.hardware import Hardware, Range
 from spu.device.lower import lower
-from spu.emulator.equations.linear import stochastic_ode
+from spu.emulator.equations.linear import StochasticODE, stochastic_ode
+from spu.emulator.laws.modes import Modes, modes_of, well_heard
 from spu.emulator.laws.stationary import Stationary, stationary
 from spu.emulator.runs.run import choose_method, run
 
 BOLTZMANN = 1.380649e-23
 T = 300.0
 KT = BOLTZMANN * T
+
+
+def commuting_modes(sde: StochasticODE) -> Modes | None:
+    """The modes of an equation, or None where its matrices do not commute."""
+    nodal = well_heard(sde)
+    return None if nodal is None else modes_of(nodal)
 
 
 def law_of(device: Device) -> Stationary:

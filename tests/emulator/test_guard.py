@@ -154,20 +154,6 @@ def law_covariance(law):
 # Clean runs
 
 
-@pytest.fixture
-def judged(monkeypatch):
-    """P-values of the runs' guards, as they come."""
-    found = []
-    judge = Tests.judge
-
-    def note(self):
-        found.append(self.p)
-        judge(self)
-
-    monkeypatch.setattr(Tests, "judge", note)
-    return found
-
-
 def test_p_values_of_clean_runs(judged):
     """250 runs of every method, 1 to 100 trajectories, 1 effective sample to thousands: p-values as rare as they say.
 

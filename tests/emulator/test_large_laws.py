@@ -19,9 +19,8 @@ from spu.device.device import Device
 from spu.device.lower import lower
 from spu.emulator.equations.linear import stochastic_ode
 from spu.emulator.laws.large import Midpoint, sparse_stationary
-from spu.emulator.laws.sparse_kernels import count_pairs
 from spu.emulator.runs import run as rounds
-from spu.emulator.runs.large_run import run_large
+from spu.emulator.runs.large_run import count_pairs, run_large
 from spu.emulator.runs.noise import normals
 
 SIGMAS = 7.0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.linalg as la
 import scipy.sparse as sp
-from helpers import Nodal, T, difference, kronecker, law_of, near, random_device, rc_pair, rlc_pair
+from helpers import Nodal, T, commuting_modes, difference, kronecker, law_of, near, random_device, rc_pair, rlc_pair
 
 import spu
 from spu.base.errors import CircuitError
@@ -17,7 +17,7 @@ from spu.emulator.equations.linear import StochasticODE, stochastic_ode
 from spu.emulator.laws import stationary as stationary_module
 from spu.emulator.laws.coupled import Coupled, coupled
 from spu.emulator.laws.estimate import _commuting_sums, _lag_sums, _last_lag, _modal_sums, trajectory_error
-from spu.emulator.laws.modes import Modes, commuting_modes, well_heard
+from spu.emulator.laws.modes import Modes, well_heard
 from spu.emulator.laws.propagate import exact_step, step_law
 from spu.emulator.laws.stationary import EXTENDED, Stationary, _smith, lyapunov, stationary
 from spu.emulator.runs.run import choose_method, modal_method

@@ -7,7 +7,7 @@ import pytest
 import scipy.linalg as la
 import scipy.sparse as sp
 from exact_laws import ExactLaw
-from helpers import T, difference, kronecker, near
+from helpers import T, commuting_modes, difference, kronecker, near
 
 from spu.base.errors import CircuitError, InternalError
 from spu.device.device import Device
@@ -15,7 +15,7 @@ from spu.device.lower import lower
 from spu.emulator.equations.linear import StochasticODE, stochastic_ode
 from spu.emulator.laws import oscillators as module
 from spu.emulator.laws import stationary as stationary_module
-from spu.emulator.laws.modes import commuting_modes, well_heard
+from spu.emulator.laws.modes import well_heard
 from spu.emulator.laws.oscillators import Oscillators, oscillators
 from spu.emulator.laws.precise import MOST
 from spu.emulator.laws.sensitivity import _Lyapunov

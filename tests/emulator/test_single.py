@@ -21,7 +21,6 @@ from spu.base.errors import InternalError, UsageError
 from spu.base.kernels.library import available
 from spu.cli import cli
 from spu.emulator.runs import kernels
-from spu.emulator.runs.guard import Tests
 from spu.emulator.runs.run import dense_method, run
 from spu.emulator.runs.single import MOST_BIAS, SHARE_OF_ERROR, UNIT, bias_of, rounded
 from spu.folder import write_folder
@@ -214,21 +213,9 @@ def test_a_trajectory_does_not_depend_on_its_neighbours():
 # The guard
 
 
-def judged(monkeypatch):
-    found = []
-    judge = Tests.judge
-
-    def note(self):
-        found.append(self.p)
-        judge(self)
-
-    monkeypatch.setattr(Tests, "judge", note)
-    return found
-
-
-def test_no_false_alarms(monkeypatch):
+def test_no_false_alarms(judged):
     """From a thousandth of the fastest to thirty of the slowest time constant, few and many states and trajectories."""
-    found = judged(monkeypatch)
+    found = judged
     devices = [rlc_pair(T), rc_pair(), DEVICES["non-reciprocal"], scattered(5), scattered(35), cells(1), cells(40)]
     for number, device in enumerate(devices):
         law = law_of(device)
@@ -250,9 +237,9 @@ def test_no_false_alarms(monkeypatch):
     assert min(found) > 1e-11 and sum(p < 0.1 for p in found) < 40
 
 
-def test_floats_meet_by_chance(monkeypatch):
+def test_floats_meet_by_chance(judged):
     """Of 20,000 floats some are equal, and that is no alarm; of 2,000 equal ones it is."""
-    found = judged(monkeypatch)
+    found = judged
     device = cells(1)
     run = spu.simulate(device, samples=20_000, trajectories=20_000, interval=1.0, precision="single", method="dense")
     assert len(np.unique(run.readouts)) < 20_000 and found[-1] > 1e-3

@@ -109,11 +109,6 @@ def floats(*shape: Size, written: bool = False) -> ArraySpec:
     return ArraySpec(np.dtype(np.float64), shape, written)
 
 
-def singles(*shape: Size, written: bool = False) -> ArraySpec:
-    """Floats of 32 bits."""
-    return ArraySpec(np.dtype(np.float32), shape, written)
-
-
 def integers(*shape: Size, written: bool = False) -> ArraySpec:
     """Signed integers of 64 bits."""
     return ArraySpec(np.dtype(np.int64), shape, written)

@@ -216,12 +216,6 @@ def well_heard(sde: StochasticODE) -> NodalMatrices | None:
     return None if partly_silent(matrices, nodal.S.diagonal() > 0) else nodal
 
 
-def commuting_modes(sde: StochasticODE) -> Modes | None:
-    """Find the modes of an equation, or None where its matrices do not commute."""
-    nodal = well_heard(sde)
-    return None if nodal is None else modes_of(nodal)
-
-
 def modes_of(nodal: NodalMatrices) -> Modes | None:
     """Find the modes of a network, or None where its matrices do not commute."""
     found = _diagonalise([nodal.C, nodal.G, nodal.S, *([] if nodal.Gamma is None else [nodal.Gamma])])

@@ -24,9 +24,6 @@ from spu.emulator.runs.noise import BLOCK
 WordArray = NDArray[np.uint64]
 RealArray = NDArray[Any]
 
-LANES = 16
-"""Trajectories that are worked on together in double precision: fewer take as long."""
-
 
 class Tile(NamedTuple):
     """A group of trajectories: where they are, and what has been counted of them.

@@ -15,10 +15,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from spu.base.arrays import FloatArray
+from spu.base.kernels.door import Kernel, floats, integers
 from spu.base.sparse import row_numbers, with_data
 from spu.base.threads import available_threads
 from spu.emulator.laws.large import Midpoint, SparseLaw
-from spu.emulator.laws.sparse_kernels import count_pairs
 from spu.emulator.runs.noise import BLOCK, SAMPLES, fill_normals, key_of
 from spu.emulator.runs.run import parallel, rounds
 
@@ -28,6 +28,16 @@ _TILE = 16
 
 ROWS = 65536
 """Cells at a time, where arrays of all cells and trajectories would have to be copied whole."""
+
+
+count_pairs = Kernel(
+    "count_pairs",
+    y=floats("p", "k"),
+    starts=integers("p+1"),
+    columns=integers("entries"),
+    products=floats("entries", written=True),
+)
+"""Add ``sum over b of y_ib y_jb`` to the entry (i, j) of a CSR pattern; y (p, k) (``spu/base/kernels/c/sparse.c``)."""
 
 
 @dataclass(frozen=True, eq=False)
