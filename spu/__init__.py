@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from spu.problems.network_files import load_network
     from spu.problems.neuron import unit_law
     from spu.problems.problem import Problem
+    from spu.problems.trained import TrainedNetwork, load_trained
     from spu.reports import Report, report
     from spu.spice.netlist import netlist
     from spu.spice.reader import ReadNetlist, read_netlist
@@ -95,6 +96,7 @@ __all__ = [
     "Spectrum",
     "SpuError",
     "ThermodynamicNetwork",
+    "TrainedNetwork",
     "Unrealizable",
     "__version__",
     "check",
@@ -106,6 +108,7 @@ __all__ = [
     "load_hardware",
     "load_network",
     "load_problem",
+    "load_trained",
     "netlist",
     "predict",
     "predict_network",
@@ -150,6 +153,7 @@ _HOME = {
     "Spectrum": "spu.emulator.laws.spectra",
     "SpuError": "spu.base.errors",
     "ThermodynamicNetwork": "spu.problems.network",
+    "TrainedNetwork": "spu.problems.trained",
     "Unrealizable": "spu.base.errors",
     "check": "spu.crosscheck",
     "compile": "spu.compiler",
@@ -160,6 +164,7 @@ _HOME = {
     "load_hardware": "spu.device.hardware_file",
     "load_network": "spu.problems.network_files",
     "load_problem": "spu.problems.files",
+    "load_trained": "spu.problems.trained",
     "netlist": "spu.spice.netlist",
     "predict": "spu.emulator.predict",
     "predict_network": "spu.emulator.predict",

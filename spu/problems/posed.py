@@ -11,6 +11,7 @@ from spu.base.names import shorten
 from spu.problems.files import read_problem
 from spu.problems.gaussian import GaussianSampling
 from spu.problems.problem import Problem
+from spu.problems.trained import is_trained, load_trained
 
 __all__ = ["Posed", "pose"]
 
@@ -48,7 +49,7 @@ def pose(
     ----------
     given:
         A problem; an (n, n) array, nested list, sparse matrix, DataFrame or DataArray, taken as the precision of a
-        Gaussian; or the path of a problem file.
+        Gaussian; the path of a problem file, or of the folder of a trained network.
     task, covariance, vector:
         As of `load_problem`: how a matrix file is to be read.
 
@@ -79,6 +80,8 @@ def _is_array(given: Any) -> bool:
 
 
 def _from_file(file: Path, how: dict[str, Any]) -> Posed:
+    if is_trained(file):
+        return Posed(load_trained(file).network, file=file)
     if _is_folder(file):
         raise InputError(
             "is a folder: compile takes the file of a problem; predict, simulate and check take folders", file=file
