@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from spu.spice.netlist import netlist
     from spu.spice.reader import ReadNetlist, read_netlist
     from spu.studies.budget import Budget, error_budget
+    from spu.studies.learning.hardware import on_hardware
 
 
 __all__ = [
@@ -110,6 +111,7 @@ __all__ = [
     "load_problem",
     "load_trained",
     "netlist",
+    "on_hardware",
     "predict",
     "predict_network",
     "read_netlist",
@@ -166,6 +168,7 @@ _HOME = {
     "load_problem": "spu.problems.files",
     "load_trained": "spu.problems.trained",
     "netlist": "spu.spice.netlist",
+    "on_hardware": "spu.studies.learning.hardware",
     "predict": "spu.emulator.predict",
     "predict_network": "spu.emulator.predict",
     "read_netlist": "spu.spice.reader",
