@@ -102,8 +102,8 @@ def study_options(function: AnyFunction) -> AnyFunction:
         click.option(
             "--cluster",
             metavar="WHERE",
-            help="Do pieces on Dask: local (a process on each processor here), local:N, or tcp://HOST:PORT of a scheduler "
-            "that runs [default: in this process]; changes no bit.",
+            help="Do pieces on Dask: local (a process on each processor here), local:N, or tcp://HOST:PORT of a "
+            "scheduler that runs [default: in this process]; changes no bit.",
         ),
         click.option(
             "--threads", type=click.IntRange(1), metavar="N", help="At most N [default: all]; changes no bit."

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -28,7 +29,7 @@ def refusing(item, shared=None):
 
 def deadly(item, shared=None):
     """Kills its worker, the first time."""
-    with open(item["mark"], "a") as file:
+    with Path(item["mark"]).open("a") as file:
         file.write("x")
         file.flush()
         if file.tell() <= item["times"]:

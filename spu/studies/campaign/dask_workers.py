@@ -24,7 +24,7 @@ from spu.base.numbers import plural
 from spu.base.process import scratch_folder
 from spu.base.threads import at_most, available_threads, one_blas_thread_for_good
 from spu.base.version import __version__
-from spu.studies.campaign.workers import Each, piece_named
+from spu.studies.campaign.pieces import Each, piece_named
 
 __all__ = ["DaskWorkers", "identity", "local_workers", "remote_workers"]
 
