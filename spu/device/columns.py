@@ -38,8 +38,9 @@ class _Arrays(dict[str, FloatArray]):
 class Columns:
     """Values of all cells or of all couplers: one array a key, NaN for "not there".
 
-    ``banks`` are those quantities that are quantised, and ``codes`` their codes, one integer array a key; ``errors`` are
-    relative errors of the values of codes, by key, where a board was drawn. Whoever reads many of them asks `held` for those that any row has; ``arrays`` has them all.
+    ``banks`` are those quantities that are quantised, and ``codes`` their codes, one integer array a key; ``errors``
+    are relative errors of the values of codes, by key, where a board was drawn. Whoever reads many of them asks `held`
+    for those that any row has; ``arrays`` has them all.
     """
 
     def __init__(self, parts: tuple[Part, ...], what: str) -> None:
