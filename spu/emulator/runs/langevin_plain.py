@@ -186,7 +186,7 @@ def fields_of(steps: kernels.LangevinSteps, k: int, own: FloatArray) -> tuple[Fl
 
 
 class Span:
-    """A few steps of the first and of the last trajectory, before they are taken; `verify` afterwards.
+    """A few steps of some trajectories, before they are taken; `verify` afterwards.
 
     Parameters
     ----------
@@ -194,8 +194,8 @@ class Span:
         As the loops have them.
     tiles:
         All of them.
-    last:
-        The number of the last trajectory.
+    trajectories:
+        Whose, rising.
     precision:
         Of the loops.
     """
@@ -209,14 +209,16 @@ class Span:
         period: int,
         watch: int,
         tiles: list[kernels.LangevinTile],
-        last: int,
+        trajectories: list[int],
         precision: Precision = "double",
     ) -> None:
         self.steps, self.tolerance = steps, TOLERANCE[precision]
         self.followed = []
         begins, ends = steps.first % period, steps.first % period + len(steps.sizes)
         watched = ends <= watch and (tiles[0].open[0] or begins == 0)
-        for tile, column in ((tiles[0], 0), (tiles[-1], last - tiles[-1].trajectory)):
+        for number in trajectories:
+            tile = next(each for each in reversed(tiles) if each.trajectory <= number)
+            column = number - tile.trajectory
             plain = Plain(law, key, bridge_key, tile.trajectory + column, precision)
             begun = tile.column("x", column).astype(float), tile.column("w", column).astype(float)
             own = tile.column("own", column).astype(float) if len(tile.own) else np.zeros(len(begun[0]))

@@ -13,8 +13,8 @@ Box-Muller transform (1958): 40 bits for the radius, which reaches 7.5 sigma, an
 All arithmetic is IEEE with explicit fused multiply-adds, so vector width and compiler do not matter. It is written
 down in ``spu/base/kernels/c/noise.h``.
 
-Networks in single precision take the same bits and transform them in floats: all 40 and 24 of them count, so tails reach
-as far (7.5 sigma), and a normal is that of double precision to 4e-7 of itself.
+Networks in single precision take the same bits and transform them in floats: all 40 and 24 of them count, so tails
+reach as far (7.5 sigma), and a normal is that of double precision to 4e-7 of itself.
 """
 
 from __future__ import annotations
