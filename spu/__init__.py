@@ -53,17 +53,22 @@ if TYPE_CHECKING:
     from spu.emulator.spectrum import spectrum
     from spu.problems.files import load_problem
     from spu.problems.gaussian import GaussianSampling, LinearSystem, MatrixInverse
+    from spu.problems.images import Images, read_images
     from spu.problems.network import ThermodynamicNetwork
     from spu.problems.network_files import load_network
     from spu.problems.neuron import unit_law
     from spu.problems.problem import Problem
+    from spu.problems.trained import TrainedNetwork, load_trained
     from spu.reports import Report, report
     from spu.spice.netlist import netlist
     from spu.spice.reader import ReadNetlist, read_netlist
     from spu.studies.budget import Budget, error_budget
+    from spu.studies.energy import Assumptions, Ledger, energy_ledger, load_energy
+    from spu.studies.learning.hardware import on_hardware
 
 
 __all__ = [
+    "Assumptions",
     "Budget",
     "Cell",
     "Check",
@@ -76,8 +81,10 @@ __all__ = [
     "EmbeddingOptions",
     "GaussianSampling",
     "Hardware",
+    "Images",
     "InputError",
     "InternalError",
+    "Ledger",
     "LinearSystem",
     "MatrixInverse",
     "NetworkCompilation",
@@ -95,20 +102,26 @@ __all__ = [
     "Spectrum",
     "SpuError",
     "ThermodynamicNetwork",
+    "TrainedNetwork",
     "Unrealizable",
     "__version__",
     "check",
     "compile",
     "compile_network",
     "compile_problem",
+    "energy_ledger",
     "error_budget",
     "kullback_leibler",
+    "load_energy",
     "load_hardware",
     "load_network",
     "load_problem",
+    "load_trained",
     "netlist",
+    "on_hardware",
     "predict",
     "predict_network",
+    "read_images",
     "read_netlist",
     "report",
     "simulate",
@@ -119,6 +132,7 @@ __all__ = [
 
 
 _HOME = {
+    "Assumptions": "spu.studies.energy",
     "Budget": "spu.studies.budget",
     "Cell": "spu.device.device",
     "Check": "spu.crosscheck",
@@ -131,8 +145,10 @@ _HOME = {
     "EmbeddingOptions": "spu.compiler.embedding",
     "GaussianSampling": "spu.problems.gaussian",
     "Hardware": "spu.device.hardware",
+    "Images": "spu.problems.images",
     "InputError": "spu.base.errors",
     "InternalError": "spu.base.errors",
+    "Ledger": "spu.studies.energy",
     "LinearSystem": "spu.problems.gaussian",
     "MatrixInverse": "spu.problems.gaussian",
     "NetworkCompilation": "spu.compiler.polynomial",
@@ -150,19 +166,25 @@ _HOME = {
     "Spectrum": "spu.emulator.laws.spectra",
     "SpuError": "spu.base.errors",
     "ThermodynamicNetwork": "spu.problems.network",
+    "TrainedNetwork": "spu.problems.trained",
     "Unrealizable": "spu.base.errors",
     "check": "spu.crosscheck",
     "compile": "spu.compiler",
     "compile_network": "spu.compiler",
     "compile_problem": "spu.compiler",
+    "energy_ledger": "spu.studies.energy",
     "error_budget": "spu.studies.budget",
     "kullback_leibler": "spu.base.distances",
+    "load_energy": "spu.studies.energy",
     "load_hardware": "spu.device.hardware_file",
     "load_network": "spu.problems.network_files",
     "load_problem": "spu.problems.files",
+    "load_trained": "spu.problems.trained",
     "netlist": "spu.spice.netlist",
+    "on_hardware": "spu.studies.learning.hardware",
     "predict": "spu.emulator.predict",
     "predict_network": "spu.emulator.predict",
+    "read_images": "spu.problems.images",
     "read_netlist": "spu.spice.reader",
     "report": "spu.reports",
     "simulate": "spu.emulator.simulate",

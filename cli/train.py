@@ -1,0 +1,38 @@
+"""``spu train``: the group of what can be trained, one file each."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import click
+
+_HERE = Path(__file__).parent
+
+
+class Trainings(click.Group):
+    """Imports the module of a kind, ``train_NAME.py``, when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """In alphabetical order."""
+        return sorted(path.stem.removeprefix("train_") for path in _HERE.glob("train_*.py"))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        return importlib.import_module(f".train_{cmd_name}", __package__).command
+
+
+@click.group("train", cls=Trainings)
+def command() -> None:
+    """Train a thermodynamic network: to make images, to classify them, or by evolution.
+
+    \b
+      spu train generative images.npz -o DIR    then: spu generate DIR -o sheet.png
+      spu train classifier images.npz -o DIR    then: spu classify DIR images.npz
+      spu train evolve cosine -o DIR
+
+    DIR is a problem: spu compile DIR -o DEVICE makes a device of it. Training that was interrupted, or killed,
+    goes on where it was when the same command is given again.
+    """  # noqa: D301 - click wants the control character
