@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from spu.spice.netlist import netlist
     from spu.spice.reader import ReadNetlist, read_netlist
     from spu.studies.budget import Budget, error_budget
+    from spu.studies.learning.evolve import Evolution, evolve
     from spu.studies.energy import Assumptions, Ledger, energy_ledger, load_energy
     from spu.studies.learning.hardware import on_hardware
 
@@ -79,6 +80,7 @@ __all__ = [
     "Detail",
     "Device",
     "EmbeddingOptions",
+    "Evolution",
     "GaussianSampling",
     "Hardware",
     "Images",
@@ -111,6 +113,7 @@ __all__ = [
     "compile_problem",
     "energy_ledger",
     "error_budget",
+    "evolve",
     "kullback_leibler",
     "load_energy",
     "load_hardware",
@@ -143,6 +146,7 @@ _HOME = {
     "Detail": "spu.device.imperfections",
     "Device": "spu.device.device",
     "EmbeddingOptions": "spu.compiler.embedding",
+    "Evolution": "spu.studies.learning.evolve",
     "GaussianSampling": "spu.problems.gaussian",
     "Hardware": "spu.device.hardware",
     "Images": "spu.problems.images",
@@ -174,6 +178,7 @@ _HOME = {
     "compile_problem": "spu.compiler",
     "energy_ledger": "spu.studies.energy",
     "error_budget": "spu.studies.budget",
+    "evolve": "spu.studies.learning.evolve",
     "kullback_leibler": "spu.base.distances",
     "load_energy": "spu.studies.energy",
     "load_hardware": "spu.device.hardware_file",
