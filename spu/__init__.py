@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from spu.emulator.spectrum import spectrum
     from spu.problems.files import load_problem
     from spu.problems.gaussian import GaussianSampling, LinearSystem, MatrixInverse
+    from spu.problems.images import Images, read_images
     from spu.problems.network import ThermodynamicNetwork
     from spu.problems.network_files import load_network
     from spu.problems.neuron import unit_law
@@ -77,6 +78,7 @@ __all__ = [
     "EmbeddingOptions",
     "GaussianSampling",
     "Hardware",
+    "Images",
     "InputError",
     "InternalError",
     "LinearSystem",
@@ -112,6 +114,7 @@ __all__ = [
     "netlist",
     "predict",
     "predict_network",
+    "read_images",
     "read_netlist",
     "report",
     "simulate",
@@ -134,6 +137,7 @@ _HOME = {
     "EmbeddingOptions": "spu.compiler.embedding",
     "GaussianSampling": "spu.problems.gaussian",
     "Hardware": "spu.device.hardware",
+    "Images": "spu.problems.images",
     "InputError": "spu.base.errors",
     "InternalError": "spu.base.errors",
     "LinearSystem": "spu.problems.gaussian",
@@ -168,6 +172,7 @@ _HOME = {
     "netlist": "spu.spice.netlist",
     "predict": "spu.emulator.predict",
     "predict_network": "spu.emulator.predict",
+    "read_images": "spu.problems.images",
     "read_netlist": "spu.spice.reader",
     "report": "spu.reports",
     "simulate": "spu.emulator.simulate",
