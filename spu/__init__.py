@@ -63,9 +63,12 @@ if TYPE_CHECKING:
     from spu.spice.netlist import netlist
     from spu.spice.reader import ReadNetlist, read_netlist
     from spu.studies.budget import Budget, error_budget
+    from spu.studies.energy import Assumptions, Ledger, energy_ledger, load_energy
+    from spu.studies.learning.hardware import on_hardware
 
 
 __all__ = [
+    "Assumptions",
     "Budget",
     "Cell",
     "Check",
@@ -81,6 +84,7 @@ __all__ = [
     "Images",
     "InputError",
     "InternalError",
+    "Ledger",
     "LinearSystem",
     "MatrixInverse",
     "NetworkCompilation",
@@ -105,13 +109,16 @@ __all__ = [
     "compile",
     "compile_network",
     "compile_problem",
+    "energy_ledger",
     "error_budget",
     "kullback_leibler",
+    "load_energy",
     "load_hardware",
     "load_network",
     "load_problem",
     "load_trained",
     "netlist",
+    "on_hardware",
     "predict",
     "predict_network",
     "read_images",
@@ -125,6 +132,7 @@ __all__ = [
 
 
 _HOME = {
+    "Assumptions": "spu.studies.energy",
     "Budget": "spu.studies.budget",
     "Cell": "spu.device.device",
     "Check": "spu.crosscheck",
@@ -140,6 +148,7 @@ _HOME = {
     "Images": "spu.problems.images",
     "InputError": "spu.base.errors",
     "InternalError": "spu.base.errors",
+    "Ledger": "spu.studies.energy",
     "LinearSystem": "spu.problems.gaussian",
     "MatrixInverse": "spu.problems.gaussian",
     "NetworkCompilation": "spu.compiler.polynomial",
@@ -163,13 +172,16 @@ _HOME = {
     "compile": "spu.compiler",
     "compile_network": "spu.compiler",
     "compile_problem": "spu.compiler",
+    "energy_ledger": "spu.studies.energy",
     "error_budget": "spu.studies.budget",
     "kullback_leibler": "spu.base.distances",
+    "load_energy": "spu.studies.energy",
     "load_hardware": "spu.device.hardware_file",
     "load_network": "spu.problems.network_files",
     "load_problem": "spu.problems.files",
     "load_trained": "spu.problems.trained",
     "netlist": "spu.spice.netlist",
+    "on_hardware": "spu.studies.learning.hardware",
     "predict": "spu.emulator.predict",
     "predict_network": "spu.emulator.predict",
     "read_images": "spu.problems.images",
