@@ -20,7 +20,8 @@ J is symmetric and zero outside of a mask, b zero outside of another. So L is lo
     G_{xx} J + J G_{xx} + b\, g^T + g\, b^T = -(A_x + A_x^T), \qquad J g + t\, b = -a
 
 (``G = (G_xx, g; g^T, t)``, ``A = (A_x, a)``). The left side is a symmetric positive map of (J, b), so conjugate
-gradients solve it, preconditioned by its diagonal. Where G is singular (kT so small that units stand still) the
+gradients solve it, preconditioned by its diagonal. Of J only the blocks that may be other than zero are kept: visible
+to hidden, and hidden to hidden. Where G is singular (kT so small that units stand still) the
 lowest point is not one: a ridge, ``kappa |W|^2 / 4 kT`` with kappa a stated share of the mean of G's diagonal, picks the
 one of small couplings.
 
@@ -33,49 +34,55 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spu.base.arrays import FloatArray
 from spu.base.threads import one_blas_thread
 from spu.studies.learning.noising import Levels, Noising
 
-BoolArray = NDArray[np.bool_]
 
-
-@dataclass(frozen=True)
-class Mask:
-    """What may be other than zero.
+class Learnt(NamedTuple):
+    """What is learnt: v visible units come first, then h hidden ones; n = v + h.
 
     Attributes
     ----------
-    visible:
-        How many units are pixels: the first ones, with no coupling among them.
-    couplings:
-        (n, n).
+    across, within:
+        (v, h) and (h, h) couplings; the second are symmetric, without a diagonal.
     biases:
         (n,).
     """
 
-    visible: int
-    couplings: BoolArray
-    biases: BoolArray
+    across: FloatArray
+    within: FloatArray
+    biases: FloatArray
 
     @classmethod
-    def of(cls, visible: int, hidden: int, visible_biases: bool = False) -> Mask:
-        """All that is coupled to a hidden unit; biases of hidden units, and of visible ones if asked for."""
-        n = visible + hidden
-        couplings = np.ones((n, n), dtype=bool)
-        couplings[:visible, :visible] = False
-        np.fill_diagonal(couplings, False)
-        biases = np.arange(n) >= visible
-        return cls(visible, couplings, biases | visible_biases)
+    def none(cls, visible: int, hidden: int) -> Learnt:
+        """Nothing yet."""
+        return cls(np.zeros((visible, hidden)), np.zeros((hidden, hidden)), np.zeros(visible + hidden))
+
+    def couplings(self) -> FloatArray:
+        """(n, n) symmetric."""
+        visible = len(self.across)
+        found = np.zeros((len(self.biases),) * 2)
+        found[:visible, visible:] = self.across
+        found[visible:, :visible] = self.across.T
+        found[visible:, visible:] = self.within
+        return found
 
     @property
     def count(self) -> int:
-        """Numbers that are learnt."""
-        return int(self.couplings.sum()) // 2 + int(self.biases.sum())
+        """Numbers that may be other than zero, biases of visible units aside."""
+        hidden = self.within.shape[0]
+        return self.across.size + hidden * (hidden - 1) // 2 + hidden
+
+
+def inner(a: Learnt, b: Learnt) -> float:
+    """Of couplings as whole matrices, and of biases."""
+    return float(2 * np.vdot(a.across, b.across) + np.vdot(a.within, b.within) + a.biases @ b.biases)
 
 
 @dataclass(frozen=True)
@@ -112,12 +119,6 @@ class Sums:
     def diagonal(self) -> FloatArray:
         """(n,) of G_xx."""
         return np.asarray(np.diag(self.gram) if self.gram.size else self.rest + (self.factor**2).sum(axis=1))
-
-    def times_gram(self, couplings: FloatArray) -> FloatArray:
-        """(n, n) ``J G_xx``."""
-        if self.gram.size:
-            return np.asarray(couplings @ self.gram)
-        return np.asarray((couplings @ self.factor) @ self.factor.T + couplings * self.rest)
 
     def dense(self) -> FloatArray:
         """(n, n) G_xx."""
@@ -161,74 +162,131 @@ def expected(noising: Noising, levels: FloatArray) -> Sums:
 
 @dataclass(frozen=True)
 class Objective:
-    """The loss over couplings and biases on a mask; arrays (J (n, n), b (n,)), of which only the mask counts.
+    """The loss of what is learnt.
 
     Attributes
     ----------
-    sums, mask:
-        Of what.
+    sums:
+        Of noising paths.
+    visible:
+        How many units are pixels: the first ones.
     kT:
         Of the bath.
     ridge:
         Kappa, in units of the mean of G's diagonal.
+    visible_biases:
+        Whether visible units have biases, too.
     """
 
     sums: Sums
-    mask: Mask
+    visible: int
     kT: float
     ridge: float = 0.0
+    visible_biases: bool = False
 
     @property
     def kappa(self) -> float:
         """The ridge itself."""
         return self.ridge * float(self.sums.diagonal().mean())
 
-    def curve(self, couplings: FloatArray, biases: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """The positive map: of J the symmetric part of ``J G_xx + b g^T + kappa J``, and ``J g + t b + kappa b``."""
-        sums = self.sums
-        one = sums.times_gram(couplings)
-        one += biases[:, None] * sums.states
-        one = 0.5 * (one + one.T) + self.kappa * couplings
-        return one * self.mask.couplings, (couplings @ sums.states + (sums.time + self.kappa) * biases) * self.mask.biases
+    def none(self) -> Learnt:
+        """Nothing learnt yet."""
+        return Learnt.none(self.visible, self.sums.n - self.visible)
 
-    @property
-    def pull(self) -> tuple[FloatArray, FloatArray]:
+    def biased(self, values: FloatArray) -> FloatArray:
+        """(n,) zero for units that have no bias."""
+        if not self.visible_biases:
+            values[: self.visible] = 0.0
+        return values
+
+    @cached_property
+    def _outer(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Rows of ``(factor, g)`` and of diagonals, of visible and of hidden units."""
+        wide = np.column_stack([self.sums.factor, self.sums.states])
+        return (*np.split(wide, [self.visible]), *np.split(self.sums.rest, [self.visible]))
+
+    @cached_property
+    def _blocks(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Of a dense G_xx: visible, visible to hidden, hidden."""
+        v, gram = self.visible, self.sums.gram
+        return np.ascontiguousarray(gram[:v, :v]), np.ascontiguousarray(gram[:v, v:]), np.ascontiguousarray(gram[v:, v:])
+
+    def curve(self, at: Learnt) -> Learnt:
+        """The positive map: of J half of ``G J + J G + b g^T + g b^T``, and ``J g + t b``; with the ridge."""
+        sums, v = self.sums, self.visible
+        seen, hidden = at.biases[:v], at.biases[v:]
+        states, more = sums.states[:v], sums.states[v:]
+        if sums.gram.size:
+            own, mixed, rest = self._blocks
+            across = at.across @ rest + own @ at.across + mixed @ at.within
+            across += seen[:, None] * more + states[:, None] * hidden
+            half = at.across.T @ mixed + at.within @ rest + hidden[:, None] * more
+            within = half + half.T
+        else:
+            u, w, d, e = self._outer  # of G_xx = (factor) (factor)^T + diagonal, with g beside
+            p = np.column_stack([at.across @ w[:, :-1], seen])
+            q = np.column_stack([at.across.T @ u[:, :-1] + at.within @ w[:, :-1], hidden])
+            across = np.column_stack([p, u]) @ np.column_stack([w, q]).T
+            across += at.across * (d[:, None] + e)
+            within = np.column_stack([q, w]) @ np.column_stack([w, q]).T
+            within += at.within * (e[:, None] + e)
+        across *= 0.5
+        within *= 0.5
+        if self.kappa:
+            across += self.kappa * at.across
+            within += self.kappa * at.within
+        np.fill_diagonal(within, 0.0)
+        biases = np.concatenate([at.across @ more, at.across.T @ states + at.within @ more])
+        return Learnt(across, within, self.biased(biases + (sums.time + self.kappa) * at.biases))
+
+    @cached_property
+    def pull(self) -> Learnt:
         """What the map should give at the lowest point."""
-        sums = self.sums
-        return -0.5 * (sums.couplings + sums.couplings.T) * self.mask.couplings, -sums.biases * self.mask.biases
+        sums, v = self.sums, self.visible
+        across = -0.5 * (sums.couplings[:v, v:] + sums.couplings[v:, :v].T)
+        own = sums.couplings[v:, v:]
+        within = -0.5 * (own + own.T)
+        np.fill_diagonal(within, 0.0)
+        return Learnt(across, within, self.biased(-sums.biases))
 
-    def loss(self, couplings: FloatArray, biases: FloatArray) -> float:
+    def loss(self, at: Learnt) -> float:
         """L - L(0) of a path: minus what its reverse gains in logarithm of probability. The ridge is left out."""
-        sums = self.sums
-        linear = float((sums.couplings * couplings).sum() + sums.biases @ biases)
-        square = float((couplings * sums.times_gram(couplings)).sum())
-        square += float(2 * (biases @ couplings @ sums.states) + sums.time * (biases @ biases))
-        return (linear + 0.5 * square) / (2 * self.kT)
+        plain = Objective(self.sums, self.visible, self.kT, 0.0, True)
+        return (0.5 * inner(at, plain.curve(at)) - inner(at, plain.pull)) / (2 * self.kT)
 
-    def gradient(self, couplings: FloatArray, biases: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Of the loss, ridge included, by each J_ij = J_ji (n, n) and b_i (n,)."""
-        curved, pull = self.curve(couplings, biases), self.pull
-        return (curved[0] - pull[0]) / self.kT, (curved[1] - pull[1]) / (2 * self.kT)
+    def gradient(self, at: Learnt) -> Learnt:
+        """Of the loss, ridge included, by each ``J_ij = J_ji`` and each ``b_i``."""
+        curved, pull = self.curve(at), self.pull
+        return Learnt(
+            (curved.across - pull.across) / self.kT,
+            (curved.within - pull.within) / self.kT,
+            (curved.biases - pull.biases) / (2 * self.kT),
+        )
+
+    def residual(self, at: Learnt) -> float:
+        """Norm of what stationarity misses, relative to its right side."""
+        curved, pull = self.curve(at), self.pull
+        missed = Learnt(*(a - b for a, b in zip(curved, pull, strict=True)))
+        return float(np.sqrt(inner(missed, missed) / max(inner(pull, pull), 1e-300)))
 
 
 @dataclass(frozen=True)
 class Solution:
-    """Couplings and biases at which the loss is lowest.
+    """Where the loss is lowest.
 
     Attributes
     ----------
-    couplings, biases:
-        (n, n) and (n,).
+    learnt:
+        There.
     loss:
-        There, less that without couplings.
+        Of it, less that of nothing learnt.
     residual:
         Norm of what stationarity misses, relative to its right side.
     iterations:
         Of conjugate gradients.
     """
 
-    couplings: FloatArray
-    biases: FloatArray
+    learnt: Learnt
     loss: float
     residual: float
     iterations: int
@@ -238,12 +296,11 @@ class Solution:
 def solve(
     objective: Objective,
     *,
-    tolerance: float = 1e-8,
+    tolerance: float = 1e-6,
     most: int = 2000,
-    start: tuple[FloatArray, FloatArray] | None = None,
-    each: Callable[[int, float, FloatArray, FloatArray], None] | None = None,
+    each: Callable[[int, float, Learnt], None] | None = None,
 ) -> Solution:
-    """Conjugate gradients on the mask, preconditioned by the diagonal.
+    """Conjugate gradients from nothing learnt, preconditioned by the diagonal.
 
     Parameters
     ----------
@@ -251,44 +308,40 @@ def solve(
         Residual, relative to the right side.
     most:
         Iterations.
-    start:
-        Where to begin; zero unless given.
     each:
-        Told of each iteration: its number, the residual, and where it is.
+        Told of each: its number, the residual as it is stepped along, and where it is.
     """
-    sums, mask = objective.sums, objective.mask
-    diagonal = sums.diagonal() + objective.kappa
-    scale = 0.5 * (diagonal[:, None] + diagonal)
-    own = sums.time + objective.kappa
-    right = objective.pull
-    size = np.sqrt((right[0] ** 2).sum() + (right[1] ** 2).sum())
-    n = sums.n
-    couplings, biases = (np.zeros((n, n)), np.zeros(n)) if start is None else (start[0].copy(), start[1].copy())
-    at = objective.curve(couplings, biases)
-    left, left_own = right[0] - at[0], right[1] - at[1]
-    kind, kind_own = left / scale, left_own / own
-    way, way_own = kind.copy(), kind_own.copy()
-    inner = float((left * kind).sum() + left_own @ kind_own)
-    iterations, residual = 0, float(np.sqrt((left**2).sum() + left_own @ left_own) / max(size, 1e-300))
+    v, diagonal = objective.visible, objective.sums.diagonal() + objective.kappa
+    scale = Learnt(
+        0.5 * (diagonal[:v, None] + diagonal[v:]),
+        0.5 * (diagonal[v:, None] + diagonal[v:]),
+        np.full(len(diagonal), objective.sums.time + objective.kappa),
+    )
+    at, left = objective.none(), Learnt(*(part.copy() for part in objective.pull))
+    size = max(inner(left, left), 1e-300)
+    way = Learnt(*(a / b for a, b in zip(left, scale, strict=True)))
+    slope, iterations, residual = inner(left, way), 0, 1.0
+    if not slope > 0:
+        return Solution(at, 0.0, 0.0, 0)
     while residual > tolerance and iterations < most:
-        curved, curved_own = objective.curve(way, way_own)
-        bend = float((way * curved).sum() + way_own @ curved_own)
+        curved = objective.curve(way)
+        bend = inner(way, curved)
         if not bend > 0:
             break
-        length = inner / bend
-        couplings += length * way
-        biases += length * way_own
-        left -= length * curved
-        left_own -= length * curved_own
-        np.divide(left, scale, out=kind)
-        kind_own = left_own / own
-        before, inner = inner, float((left * kind).sum() + left_own @ kind_own)
-        way *= inner / before
-        way += kind
-        way_own = kind_own + inner / before * way_own
+        length = slope / bend
+        turned = []
+        for a, b, w, c, s in zip(at, left, way, curved, scale, strict=True):
+            a += length * w
+            c *= length
+            b -= c
+            turned.append(np.divide(b, s, out=c))
+        before, slope = slope, inner(left, Learnt(*turned))
+        for w, t in zip(way, turned, strict=True):
+            w *= slope / before
+            w += t
         iterations += 1
-        residual = float(np.sqrt((left**2).sum() + left_own @ left_own) / max(size, 1e-300))
+        residual = float(np.sqrt(inner(left, left) / size))
         if each is not None:
-            each(iterations, residual, couplings, biases)
-    couplings = 0.5 * (couplings + couplings.T) * mask.couplings
-    return Solution(couplings, biases, objective.loss(couplings, biases), residual, iterations)
+            each(iterations, residual, at)
+    at = Learnt(at.across, 0.5 * (at.within + at.within.T), at.biases)
+    return Solution(at, objective.loss(at), objective.residual(at), iterations)
