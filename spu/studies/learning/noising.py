@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spu.base.arrays import FloatArray, IntArray
+from spu.base.arrays import FloatArray
 from spu.base.errors import InputError, UsageError
 from spu.base.threads import one_blas_thread
 from spu.emulator.runs.langevin_run import Grid, Schedule
@@ -131,7 +131,7 @@ class Noising:
         UsageError
             If a step times the curvature is above 1 where units are found.
         """
-        fastest = float(self.curvature(_reach(self, levels)[0]).max())
+        fastest = float(self.curvature(reach(self, levels)[0]).max())
         if not self.step * fastest <= 1:
             raise UsageError(
                 f"a step of {self.step:g} is too large for units whose fastest rate is {fastest:.3g}: "
@@ -155,20 +155,20 @@ class UnitPaths(NamedTuple):
     gap: FloatArray
 
 
-def _reach(noising: Noising, levels: FloatArray) -> tuple[FloatArray, float]:
+def reach(noising: Noising, levels: FloatArray) -> tuple[FloatArray, float]:
     """Ends (2,) of where units at these levels, and at none, are found; the smallest deviation of their laws."""
     ends = np.unique([min(0.0, levels.min()), 0.0, max(0.0, levels.max())])
     units = noising.units(ends)
     out = float(units.extent().max())
     x = np.linspace(-out, out, _FINE)
-    weights = _boltzmann(noising, x, ends)
+    weights = boltzmann(noising, x, ends)
     inside = np.flatnonzero((weights > _NEGLIGIBLE).any(axis=1))
     weights /= weights.sum(axis=0)
     deviation = np.sqrt(np.maximum(x**2 @ weights - (x @ weights) ** 2, (x[1] - x[0]) ** 2))
     return x[[max(0, inside[0] - 1), min(_FINE - 1, inside[-1] + 1)]], float(deviation.min())
 
 
-def _boltzmann(noising: Noising, x: FloatArray, levels: FloatArray) -> FloatArray:
+def boltzmann(noising: Noising, x: FloatArray, levels: FloatArray) -> FloatArray:
     """(k, m) at k states and of m levels, 1 where it is largest."""
     own = ((noising.J4 * x + noising.J3) * x + noising.J2) * x**2
     depth = (own[:, None] - noising.strength * levels * x[:, None]) / noising.kT
@@ -187,7 +187,7 @@ def unit_paths(noising: Noising, levels: FloatArray) -> UnitPaths:
         If kT is too small.
     """
     noising.require_stable(levels)
-    (low, high), deviation = _reach(noising, levels)
+    (low, high), deviation = reach(noising, levels)
     count = 2 * int(np.ceil(0.5 * _MARGIN * (high - low) * _POINTS / deviation))
     if count > _MOST_POINTS:
         raise InputError(f"kT is {noising.kT:g}: the law of a unit is too sharp to be stepped; a larger one would do")
@@ -195,7 +195,7 @@ def unit_paths(noising: Noising, levels: FloatArray) -> UnitPaths:
     x = 0.5 * (low + high) + spacing * (np.arange(count) - count // 2)
     waves = 2 * np.pi * np.fft.rfftfreq(count, spacing)
     slope = noising.slope(x)
-    law = _boltzmann(noising, x, levels)
+    law = boltzmann(noising, x, levels)
     law /= law.sum(axis=0)
     sizes, shares = noising.steps
     found = [np.empty((len(sizes), len(levels))) for _ in UnitPaths._fields]
@@ -306,7 +306,3 @@ def drives(patterns: FloatArray, hidden: int, projection: int | None) -> FloatAr
     matrix = np.random.default_rng(projection).standard_normal((hidden, m)) / np.sqrt(m)
     return np.concatenate([patterns, np.einsum("km,pm->pk", matrix, patterns)], axis=1)
 
-
-def pair_index(hidden: int, pixels: int) -> IntArray:
-    """(hidden,) the pixel whose level each hidden unit gets."""
-    return np.arange(hidden, dtype=np.int64) % pixels
