@@ -254,9 +254,7 @@ def replay_learned(
             found.append(fine / volts)
     off = np.array(errors).reshape(-1, 2)
     times = np.arange(steps + 1) * interval / held.second
-    return ReplayedNetwork(
-        held, chosen.name, times, np.array(exact), np.array(found), off[:, 0], off[:, 1], limits
-    )
+    return ReplayedNetwork(held, chosen.name, times, np.array(exact), np.array(found), off[:, 0], off[:, 1], limits)
 
 
 def _inputs(trained: TrainedNetwork, images: Any) -> FloatArray | None:
@@ -299,8 +297,6 @@ def _emulated(
 
 def _prepared(deck: Deck, nodes: Any, volts: FloatArray, current: FloatArray | None) -> Deck:
     """The deck with starts and with the input currents of an image."""
-    from spu.spice.reader.lines import Line
-
     names = list(nodes)
     added = [f".ic v({cell_node(name)})={number(v)}" for name, v in zip(names, volts.tolist(), strict=True)]
     if current is not None:
