@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from spu.spice.reader import ReadNetlist, read_netlist
     from spu.studies.budget import Budget, error_budget
     from spu.studies.energy import Assumptions, Ledger, energy_ledger, load_energy
+    from spu.studies.learning.hardware import on_hardware
 
 
 __all__ = [
@@ -117,6 +118,7 @@ __all__ = [
     "load_problem",
     "load_trained",
     "netlist",
+    "on_hardware",
     "predict",
     "predict_network",
     "read_images",
@@ -179,6 +181,7 @@ _HOME = {
     "load_problem": "spu.problems.files",
     "load_trained": "spu.problems.trained",
     "netlist": "spu.spice.netlist",
+    "on_hardware": "spu.studies.learning.hardware",
     "predict": "spu.emulator.predict",
     "predict_network": "spu.emulator.predict",
     "read_images": "spu.problems.images",
