@@ -63,6 +63,8 @@ if TYPE_CHECKING:
     from spu.spice.netlist import netlist
     from spu.spice.reader import ReadNetlist, read_netlist
     from spu.studies.budget import Budget, error_budget
+    from spu.studies.learning.generate import Generation, generate
+    from spu.studies.learning.generative import train_generative
     from spu.studies.energy import Assumptions, Ledger, energy_ledger, load_energy
     from spu.studies.learning.hardware import on_hardware
 
@@ -80,6 +82,7 @@ __all__ = [
     "Device",
     "EmbeddingOptions",
     "GaussianSampling",
+    "Generation",
     "Hardware",
     "Images",
     "InputError",
@@ -111,6 +114,7 @@ __all__ = [
     "compile_problem",
     "energy_ledger",
     "error_budget",
+    "generate",
     "kullback_leibler",
     "load_energy",
     "load_hardware",
@@ -127,6 +131,7 @@ __all__ = [
     "simulate",
     "simulate_network",
     "spectrum",
+    "train_generative",
     "unit_law",
 ]
 
@@ -144,6 +149,7 @@ _HOME = {
     "Device": "spu.device.device",
     "EmbeddingOptions": "spu.compiler.embedding",
     "GaussianSampling": "spu.problems.gaussian",
+    "Generation": "spu.studies.learning.generate",
     "Hardware": "spu.device.hardware",
     "Images": "spu.problems.images",
     "InputError": "spu.base.errors",
@@ -174,6 +180,7 @@ _HOME = {
     "compile_problem": "spu.compiler",
     "energy_ledger": "spu.studies.energy",
     "error_budget": "spu.studies.budget",
+    "generate": "spu.studies.learning.generate",
     "kullback_leibler": "spu.base.distances",
     "load_energy": "spu.studies.energy",
     "load_hardware": "spu.device.hardware_file",
@@ -190,6 +197,7 @@ _HOME = {
     "simulate": "spu.emulator.simulate",
     "simulate_network": "spu.emulator.simulate",
     "spectrum": "spu.emulator.spectrum",
+    "train_generative": "spu.studies.learning.generative",
     "unit_law": "spu.problems.neuron",
 }
 """Where each public name lives: imported on first use, so that ``import spu`` costs next to nothing."""
