@@ -281,9 +281,7 @@ def _descend(
             at -= rate * ahead / (size + _TINY)
         if cycle + 1 == cycles or study.due(10.0):
             arrays = {
-                f"{kind}_{name}": part
-                for kind, found in state.items()
-                for name, part in zip(parts, found, strict=True)
+                f"{kind}_{name}": part for kind, found in state.items() for name, part in zip(parts, found, strict=True)
             }
             study.checkpoint(arrays, {"cycle": cycle + 1})
         study.progress(cycle + 1, cycles, f"gain {-exact.loss(Learnt(*state['at'])):.4g}")
