@@ -65,6 +65,8 @@ if TYPE_CHECKING:
     from spu.studies.budget import Budget, error_budget
     from spu.studies.energy import Assumptions, Ledger, energy_ledger, load_energy
     from spu.studies.learning.hardware import on_hardware
+    from spu.studies.learning.replay import replay_learned
+    from spu.studies.learning.sweep import hardware_sweep
 
 
 __all__ = [
@@ -111,6 +113,7 @@ __all__ = [
     "compile_problem",
     "energy_ledger",
     "error_budget",
+    "hardware_sweep",
     "kullback_leibler",
     "load_energy",
     "load_hardware",
@@ -123,6 +126,7 @@ __all__ = [
     "predict_network",
     "read_images",
     "read_netlist",
+    "replay_learned",
     "report",
     "simulate",
     "simulate_network",
@@ -174,6 +178,7 @@ _HOME = {
     "compile_problem": "spu.compiler",
     "energy_ledger": "spu.studies.energy",
     "error_budget": "spu.studies.budget",
+    "hardware_sweep": "spu.studies.learning.sweep",
     "kullback_leibler": "spu.base.distances",
     "load_energy": "spu.studies.energy",
     "load_hardware": "spu.device.hardware_file",
@@ -186,6 +191,7 @@ _HOME = {
     "predict_network": "spu.emulator.predict",
     "read_images": "spu.problems.images",
     "read_netlist": "spu.spice.reader",
+    "replay_learned": "spu.studies.learning.replay",
     "report": "spu.reports",
     "simulate": "spu.emulator.simulate",
     "simulate_network": "spu.emulator.simulate",
