@@ -57,11 +57,16 @@ class Entry:
 
 ENTRIES = (
     Entry(
-        "notch",
-        "A network that computes on its way",
-        "A layered network of 32 units, evolved to give cos(2 pi z) at time 1. Read earlier or later it gives something "
-        "else: the error has a notch at the time that it was evolved for. What computes is no equilibrium.",
-        ("spu train evolve cosine -o gallery/cosine --plot docs/gallery/notch.png",),
+        "generated",
+        "Images from noise",
+        "Sixteen images of 8 x 8 digits. 64 visible and 42 hidden units start apart from one another in thermal noise, the "
+        "couplings act, and at time 2.5 the visible units are read. What is said of the images, and what one costs, item "
+        "by item:",
+        (
+            "spu train generative examples/digits8.npz --classes 0,1,2 --images-per-class 1 -o gallery/digits",
+            "spu generate gallery/digits --images 16 -o docs/gallery/generated.png",
+        ),
+        quoted=60,
     ),
 )
 
@@ -69,8 +74,8 @@ HEAD = """\
 # Gallery
 
 Every picture with the commands that made it, run from the repository's root by `make gallery` (some minutes on two
-cores). The digits are those in `examples/` ([where they come from](../examples/DATA.md)). All random numbers have seeds:
-the same commands give the same pictures.
+cores). The digits are those in `examples/` ([where they come from](../examples/DATA.md)). All random numbers have
+seeds: the same commands give the same pictures.
 
 """
 

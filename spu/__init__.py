@@ -64,6 +64,8 @@ if TYPE_CHECKING:
     from spu.spice.reader import ReadNetlist, read_netlist
     from spu.studies.budget import Budget, error_budget
     from spu.studies.energy import Assumptions, Ledger, energy_ledger, load_energy
+    from spu.studies.learning.generate import Generation, generate
+    from spu.studies.learning.generative import train_generative
     from spu.studies.learning.hardware import on_hardware
     from spu.studies.learning.replay import replay_learned
     from spu.studies.learning.sweep import hardware_sweep
@@ -82,6 +84,7 @@ __all__ = [
     "Device",
     "EmbeddingOptions",
     "GaussianSampling",
+    "Generation",
     "Hardware",
     "Images",
     "InputError",
@@ -113,6 +116,7 @@ __all__ = [
     "compile_problem",
     "energy_ledger",
     "error_budget",
+    "generate",
     "hardware_sweep",
     "kullback_leibler",
     "load_energy",
@@ -131,6 +135,7 @@ __all__ = [
     "simulate",
     "simulate_network",
     "spectrum",
+    "train_generative",
     "unit_law",
 ]
 
@@ -148,6 +153,7 @@ _HOME = {
     "Device": "spu.device.device",
     "EmbeddingOptions": "spu.compiler.embedding",
     "GaussianSampling": "spu.problems.gaussian",
+    "Generation": "spu.studies.learning.generate",
     "Hardware": "spu.device.hardware",
     "Images": "spu.problems.images",
     "InputError": "spu.base.errors",
@@ -179,6 +185,7 @@ _HOME = {
     "energy_ledger": "spu.studies.energy",
     "error_budget": "spu.studies.budget",
     "hardware_sweep": "spu.studies.learning.sweep",
+    "generate": "spu.studies.learning.generate",
     "kullback_leibler": "spu.base.distances",
     "load_energy": "spu.studies.energy",
     "load_hardware": "spu.device.hardware_file",
@@ -196,6 +203,7 @@ _HOME = {
     "simulate": "spu.emulator.simulate",
     "simulate_network": "spu.emulator.simulate",
     "spectrum": "spu.emulator.spectrum",
+    "train_generative": "spu.studies.learning.generative",
     "unit_law": "spu.problems.neuron",
 }
 """Where each public name lives: imported on first use, so that ``import spu`` costs next to nothing."""
