@@ -132,6 +132,28 @@ def test_a_board_that_is_programmed_anew_errs_as_before(tmp_path):
     assert spu.check(tmp_path / "board", levels="ideal").verdict == "fail"
 
 
+def test_the_command_line(tmp_path):
+    (tmp_path / "learnt").mkdir()
+    learnt().save(tmp_path / "learnt")
+    before = (tmp_path / "learnt" / "trained.npz").read_bytes()
+    words = ["compile", str(tmp_path / "learnt"), "--hardware", "neurons-6bit", "--draw", "1", "-o"]
+    said = CliRunner().invoke(cli, [*words, str(tmp_path / "board"), "--json"])
+    assert said.exit_code == 0, said.output
+    found = json.loads(said.output)
+    assert found["draw"] == 1
+    assert found["lines"]["bits"] == 6
+    assert 0 < found["coefficient_errors"]["couplings"][1] < 0.05
+    shown = CliRunner().invoke(cli, [*words, str(tmp_path / "board")])
+    assert "board number 1" in " ".join(shown.output.split())
+    lost = CliRunner().invoke(cli, [*words, str(tmp_path / "learnt"), "--force"])
+    assert lost.exit_code == 2
+    assert "would lose it" in lost.output
+    assert (tmp_path / "learnt" / "trained.npz").read_bytes() == before
+    refused = CliRunner().invoke(cli, ["compile", str(tmp_path / "learnt"), "--draw", "1", "-o", str(tmp_path / "x")])
+    assert refused.exit_code == 2
+    assert "--draw means nothing of ideal" in refused.output
+
+
 def test_refusals(tmp_path):
     trained = learnt()
     with pytest.raises(OptionError, match="draw means nothing of neurons, which states no"):

@@ -49,7 +49,7 @@ PATH_ERROR = 1e-3
 OVERSAMPLING = 8
 """Straight pieces from one noise sample to the next, along a cubic spline: as of level ``replay`` of the check."""
 
-LIMITS = (8, 32)
+LIMITS = (16, 64)
 """Step limits: the time of a sample over these."""
 
 FALLS = 1.15
