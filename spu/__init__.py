@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from spu.spice.netlist import netlist
     from spu.spice.reader import ReadNetlist, read_netlist
     from spu.studies.budget import Budget, error_budget
+    from spu.studies.learning.hardware import on_hardware
 
 
 __all__ = [
@@ -112,6 +113,7 @@ __all__ = [
     "load_problem",
     "load_trained",
     "netlist",
+    "on_hardware",
     "predict",
     "predict_network",
     "read_images",
@@ -170,6 +172,7 @@ _HOME = {
     "load_problem": "spu.problems.files",
     "load_trained": "spu.problems.trained",
     "netlist": "spu.spice.netlist",
+    "on_hardware": "spu.studies.learning.hardware",
     "predict": "spu.emulator.predict",
     "predict_network": "spu.emulator.predict",
     "read_images": "spu.problems.images",
