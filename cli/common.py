@@ -20,6 +20,7 @@ from .ending import print_object
 
 if TYPE_CHECKING:
     from spu.folder import Folder
+    from spu.studies.campaign import Progress
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
@@ -95,6 +96,29 @@ def number_list(option: str, text: str) -> list[float]:
         raise UsageError(f"{option} takes numbers, as in {option} 0.2,1,5, not {text!r}") from None
 
 
+def study_options(function: AnyFunction) -> AnyFunction:
+    """``--cluster``, ``--threads`` and ``--restart``, of what is done in pieces and kept."""
+    options = (
+        click.option(
+            "--cluster",
+            metavar="WHERE",
+            help="Do pieces on Dask: local (a process on each processor here), local:N, or tcp://HOST:PORT of a "
+            "scheduler that runs [default: in this process]; changes no bit.",
+        ),
+        click.option(
+            "--threads", type=click.IntRange(1), metavar="N", help="At most N [default: all]; changes no bit."
+        ),
+        click.option(
+            "--restart",
+            is_flag=True,
+            help="Begin anew. Otherwise the same command, given again, goes on from the last checkpoint.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 def file_option(*names: str, metavar: str = "FILE", help: str) -> Callable[[AnyFunction], AnyFunction]:
     """Define an option that takes a path; whether it exists is for the verb to say."""
     return click.option(*names, type=click.Path(path_type=Path), metavar=metavar, help=help)
@@ -166,3 +190,12 @@ def warn(message: str) -> None:
 def progress_words(always: bool = False) -> Callable[[str], None] | None:
     """Where long work says what it is doing: on stderr, if that is a terminal, or always."""
     return (lambda message: click.echo(message, err=True)) if always or sys.stderr.isatty() else None
+
+
+def study_words(as_json: bool) -> Progress | None:
+    """Where a study says how far it is: on stderr, now and then, and rarely where that is no terminal."""
+    if as_json:
+        return None
+    from spu.studies.campaign import Progress
+
+    return Progress(lambda words: click.echo(words, err=True), every=2.0 if sys.stderr.isatty() else 60.0)

@@ -63,6 +63,12 @@ _LARGEST_SEED = 2**31 - 2  # ngspice keeps it, plus one, in a C int
     metavar="X",
     help="Of a network: energies and noise times X, the same answers X times sooner.",
 )
+@click.option(
+    "--draw",
+    type=int,
+    metavar="N",
+    help="Of a network: board number N, its elements drawn by the hardware's [tolerance] [default: none errs].",
+)
 @dialect_option(multiple=True, help="Write the netlist for this simulator, too: ltspice, xyce or spectre; repeatable.")
 @seed_option("the netlist's noise sources", _LARGEST_SEED)
 @json_option
@@ -83,6 +89,7 @@ def command(
     detail: str,
     embedding_seed: int,
     speedup: float | None,
+    draw: int | None,
     dialects: tuple[str, ...],
     seed: int,
     as_json: bool,
@@ -92,6 +99,7 @@ def command(
     PROBLEM is a matrix (.npy, .npz, .csv, .mtx), taken as the precision of a Gaussian, or a
     .toml file with task, precision or covariance, mean, matrix, vector, variables, hardware. With
     task = "network" it is a thermodynamic network: J2, J3, J4, input, bias, couplings, kT, mobility.
+    The folder that spu train writes is one, too; DIR then keeps trained.npz for spu generate and classify.
 
     DIR gets device.json (the programmed device), device.cir (its netlist: ngspice -b runs it;
     of an ensemble also device.2.cir...) and problem.json; with --dialect also device.ltspice.cir,
@@ -107,6 +115,7 @@ def command(
       spu compile wine.npy --covariance -o out
       spu compile matrix.mtx --vector b.csv -o out        (solves A x = b)
       spu compile problem.toml --hardware spu8 -o out
+      spu compile TRAINED --hardware neurons-6bit --draw 1 -o out
     """  # noqa: D301 - click wants the control character
     if output is None:
         raise UsageError("compile needs a folder to write: spu compile PROBLEM -o DIR")
@@ -129,6 +138,7 @@ def command(
         "detail": detail != "all",
         "dialect": bool(dialects),
         "speedup": speedup is not None,
+        "draw": draw is not None,
     }
     passes_of(posed.problem).refuse((name for name, is_given in given.items() if is_given), _PARTS)
     chains = any(given[name] for name in _PARTS)
@@ -142,6 +152,7 @@ def command(
         embedding=options if chains else None,
         detail=detail,
         speedup=1.0 if speedup is None else speedup,
+        draw=draw,
     )
     files = write_folder(output, compilation, force=force, seed=seed, dialects=dialects)
     netlist = next((file for file in files if file.suffix == ".cir"), None)

@@ -32,7 +32,7 @@ def command(directory: Path, codes: Path | None, export: Path | None, force: boo
     from spu.base.files import read_text, write_text
     from spu.device.codes import codes_table, program
     from spu.emulator.predict import predict_linear
-    from spu.folder import read_folder, rewrite_folder
+    from spu.folder import coefficient_errors, read_folder, rewrite_folder
 
     if (codes is None) == (export is None):
         raise UsageError("give a table of codes to set, or --export one to write: exactly one of the two")
@@ -46,6 +46,18 @@ def command(directory: Path, codes: Path | None, export: Path | None, force: boo
         return 0
     assert codes is not None
     device = program(folder.device, read_text(codes), codes)
+    hashes = f"hash {device.hash}, was {folder.device.hash}; {plural(len(device.members()), 'programming')}"
+    if folder.network is not None:
+        files = rewrite_folder(folder, device, None, force=force)
+        errors = coefficient_errors(device)
+        if as_json:
+            print_json({"device_hash": device.hash, "files": files, "coefficient_errors": errors})
+            return 0
+        largest, rms = errors["couplings"]
+        off = f"couplings at most {small(largest)}, rms {small(rms)} of the largest coupling"
+        wrote = ", ".join(str(file) for file in files)
+        click.echo(facts([("device", hashes), ("predicted error", off), ("wrote", wrote)]))
+        return 0
     prediction = predict_linear(device)
     files = rewrite_folder(folder, device, prediction, force=force)
     if as_json:
@@ -61,7 +73,7 @@ def command(directory: Path, codes: Path | None, export: Path | None, force: boo
         )
         return 0
     lines = [
-        ("device", f"hash {device.hash}, was {folder.device.hash}; {plural(len(device.members()), 'programming')}"),
+        ("device", hashes),
         ("predicted error", f"{small(prediction.relative_error)} (relative, Frobenius; without sampling)"),
         ("wrote", ", ".join(str(file) for file in files)),
     ]

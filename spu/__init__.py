@@ -63,10 +63,12 @@ if TYPE_CHECKING:
     from spu.spice.netlist import netlist
     from spu.spice.reader import ReadNetlist, read_netlist
     from spu.studies.budget import Budget, error_budget
+    from spu.studies.energy import Assumptions, Ledger, energy_ledger, load_energy
     from spu.studies.learning.hardware import on_hardware
 
 
 __all__ = [
+    "Assumptions",
     "Budget",
     "Cell",
     "Check",
@@ -82,6 +84,7 @@ __all__ = [
     "Images",
     "InputError",
     "InternalError",
+    "Ledger",
     "LinearSystem",
     "MatrixInverse",
     "NetworkCompilation",
@@ -106,8 +109,10 @@ __all__ = [
     "compile",
     "compile_network",
     "compile_problem",
+    "energy_ledger",
     "error_budget",
     "kullback_leibler",
+    "load_energy",
     "load_hardware",
     "load_network",
     "load_problem",
@@ -127,6 +132,7 @@ __all__ = [
 
 
 _HOME = {
+    "Assumptions": "spu.studies.energy",
     "Budget": "spu.studies.budget",
     "Cell": "spu.device.device",
     "Check": "spu.crosscheck",
@@ -142,6 +148,7 @@ _HOME = {
     "Images": "spu.problems.images",
     "InputError": "spu.base.errors",
     "InternalError": "spu.base.errors",
+    "Ledger": "spu.studies.energy",
     "LinearSystem": "spu.problems.gaussian",
     "MatrixInverse": "spu.problems.gaussian",
     "NetworkCompilation": "spu.compiler.polynomial",
@@ -165,8 +172,10 @@ _HOME = {
     "compile": "spu.compiler",
     "compile_network": "spu.compiler",
     "compile_problem": "spu.compiler",
+    "energy_ledger": "spu.studies.energy",
     "error_budget": "spu.studies.budget",
     "kullback_leibler": "spu.base.distances",
+    "load_energy": "spu.studies.energy",
     "load_hardware": "spu.device.hardware_file",
     "load_network": "spu.problems.network_files",
     "load_problem": "spu.problems.files",

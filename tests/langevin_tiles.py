@@ -6,7 +6,7 @@ import numpy as np
 
 from spu.base.kernels.products import resident
 from spu.emulator.runs import langevin_kernels as kernels
-from spu.emulator.runs.langevin_plain import Plain
+from spu.emulator.runs.langevin_plain import Plain, fields_of
 from spu.emulator.runs.noise import key_of
 
 KEYS = key_of(4), key_of(4, 5)
@@ -27,15 +27,18 @@ class Stepped:
         tile = self.tile
         return [getattr(tile, key) for key in ("x", "w", "ghost", "ghost_w", "heat", "work", "rates", "check", "tally")]
 
+    def own(self, trajectory):
+        """Fields of its own."""
+        tile = self.tile
+        return tile.column("own", trajectory) if len(tile.own) else np.zeros(tile.x.shape[1])
+
     def plain(self, trajectory, ghost=False):
         """Coordinates and velocities of a trajectory by plain numpy."""
         steps, plain = self.steps, Plain(self.law, *KEYS, self.tile.trajectory + trajectory)
         plain.most = 100_000
         x, w = (each[trajectory] for each in self.start)
         for k, h in enumerate(steps.sizes):
-            low, high = steps.fields[steps.segment[k]], steps.fields[steps.segment[k] + 1]
-            begin, change = low + steps.begin[k] * (high - low), (steps.end[k] - steps.begin[k]) * (high - low)
-            x, w = plain.step(x, w, steps.first + k, float(h), begin, change, ghost)
+            x, w = plain.step(x, w, steps.first + k, float(h), *fields_of(steps, k, self.own(trajectory)), ghost)
         return x, w
 
 
@@ -68,7 +71,7 @@ def equation(n, scheme, *, limit=np.inf, correlated=False, coarse=1, seed=0):
 
 
 def inputs(n, count, first=7):
-    """Steps of three sizes, in fields that stay, jump and rise."""
+    """Steps of three sizes, in fields that stay, jump and rise, as the factor on trajectories' own does."""
     rng = np.random.default_rng(n)
     rising = np.arange(count) >= count // 2
     share = np.where(rising, np.arange(count) - count // 2, 0) / count
@@ -78,19 +81,34 @@ def inputs(n, count, first=7):
         np.where(rising, 1, 0).astype(np.int64),
         share,
         np.where(rising, share + 1 / count, 0.0),
-        rng.normal(size=(3, n)),
+        rng.normal(size=(3, n + 1)),
     )
 
 
-def stepped(law, steps, width, *, precision="double", track=False, watch=0, period=8, far=1.0, cache=None, tile=None):
+def stepped(
+    law,
+    steps,
+    width,
+    *,
+    precision="double",
+    track=False,
+    watch=0,
+    period=8,
+    far=1.0,
+    cache=None,
+    tile=None,
+    driven=False,
+):
     """Take the steps from starts of size ``far``; those of a tile that was stepped before from where it is."""
     n = len(law.mobility)
     if tile is None:
-        tile = kernels.new_tile(n, 3, width, max(1, len(steps.sizes)), precision)
+        tile = kernels.new_tile(n, 3, width, max(1, len(steps.sizes)), precision, driven)
         rng = np.random.default_rng(n)
         tile.put("x", far * rng.normal(size=(tile.width, n)))
         if law.scheme == kernels.BAOAB:
             tile.put("w", rng.normal(size=(tile.width, n)))
+        if driven:
+            tile.put("own", rng.normal(size=(tile.width, n)))
         tile.field[:] = 0.3
     start = tile.take("x"), tile.take("w")
     room = resident(precision) if cache is None else cache

@@ -21,7 +21,7 @@ from spu.base.errors import InputError
 from spu.base.files import check_file
 from spu.base.names import first_line, shorten
 
-__all__ = ["MAX_ENTRIES", "parsing", "read_npy", "read_npz"]
+__all__ = ["MAX_ENTRIES", "MAX_MEMBERS", "parsing", "read_npy", "read_npz"]
 
 MAX_ENTRIES = 10_000**2
 """Of one array: the largest matrix that is taken, dense."""
@@ -35,7 +35,9 @@ MAX_COMPRESSED = 2**27
 MAX_RATIO = 20
 """Compression gains less on numbers that are no mere repetition; zeros become a thousand times smaller."""
 
-_MAX_MEMBERS = 64
+MAX_MEMBERS = 64
+"""Of an archive."""
+
 _MAX_DIRECTORY = 2**16  # bytes of the list of members
 _MOST_TAIL = 2**16 + 200  # bytes in which an archive's last records lie, with the longest comment
 
@@ -73,8 +75,8 @@ def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             unpacked = sum(member.file_size for member in members)
-            if len(members) > _MAX_MEMBERS:
-                raise InputError(f"has {len(members)} members: at most {_MAX_MEMBERS} arrays are read", file=path)
+            if len(members) > MAX_MEMBERS:
+                raise InputError(f"has {len(members)} members: at most {MAX_MEMBERS} arrays are read", file=path)
             if unpacked > max(MAX_COMPRESSED, MAX_RATIO * size) or unpacked > MAX_UNPACKED:
                 raise InputError(
                     f"unpacks to more than a problem of the largest size, or than {MAX_RATIO} times its own "
@@ -143,4 +145,4 @@ def _check_directory(stream: IO[bytes], size: int, path: str | Path) -> None:
         place = tail.rfind(mark)
         stated = int.from_bytes(tail[place + offset : place + offset + length], "little") if place >= 0 else 0
         if stated > _MAX_DIRECTORY and stated != 2**32 - 1:
-            raise InputError(f"has too many members: at most {_MAX_MEMBERS} arrays are read", file=path)
+            raise InputError(f"has too many members: at most {MAX_MEMBERS} arrays are read", file=path)

@@ -34,6 +34,11 @@ class Digest:
             kind = "<f8" if array.dtype.kind == "f" else "<i8"
             self._found.update(np.ascontiguousarray(array, dtype=kind).data)
 
+    def array(self, array: NDArray[Any]) -> None:
+        """Take an array of any shape and kind but objects, bit by bit."""
+        self.text(array.dtype.str, *map(str, array.shape))
+        self._found.update(np.ascontiguousarray(array).tobytes())
+
     def content(self, given: Mapping[str, Any]) -> None:
         """Take what a problem's ``posed`` gives: arrays, dense or sparse, and what JSON holds."""
         for key, value in given.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 _MOST_CHARACTERS, _MOST_LINES = 390, 8
 _LONGEST_PLACE = 160  # characters of a file's name in a message, its end
@@ -57,12 +58,22 @@ class SpuError(Exception):
         self.file = None if file is None else str(file)
         self.line = line
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As it is, from process to process: making it anew would take the arguments of each class's own.
+        return _restored, (type(self), self.args, self.__dict__)
+
     def __str__(self) -> str:
         place = ""
         if self.file is not None:
             file = self.file if len(self.file) <= _LONGEST_PLACE else f"...{self.file[-_LONGEST_PLACE:]}"
             place = f"{file}:{self.line}: " if self.line is not None else f"{file}: "
         return clip(place + self.message, self.most_characters)
+
+
+def _restored(kind: type[SpuError], arguments: tuple[Any, ...], state: dict[str, Any]) -> SpuError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(state)
+    return error
 
 
 class InputError(SpuError):

@@ -43,3 +43,14 @@ def share(value: float | None) -> str:
 def plural(count: int, noun: str, several: str | None = None) -> str:
     """``1 cell``, ``2 cells``; ``several`` for nouns whose plural has no plain s."""
     return f"{count} {noun}" if count == 1 else f"{count} {several or noun + 's'}"
+
+
+def in_words(seconds: float) -> str:
+    """A time that is known about: ``about 40 s``."""
+    digits = -math.floor(math.log10(max(seconds, 1.0)))
+    if seconds < 100:
+        return f"about {max(round(seconds, digits), 1):.0f} s"
+    for unit, size in (("min", 60), ("h", 3600)):
+        if seconds < 100 * size:
+            return f"about {seconds / size:.0f} {unit}"
+    return f"about {seconds / 86400:.0f} days"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from functools import cache
 
 from threadpoolctl import ThreadpoolController
@@ -13,12 +14,26 @@ SMALL = 128
 """Rows of matrices up to which BLAS is as fast on one thread: waking and awaiting others costs more than they do."""
 
 
+_most: ContextVar[int | None] = ContextVar("most", default=None)
+
+
 def available_threads() -> int:
-    """Processors that this process may use."""
+    """Processors that this process may use, or as many as `at_most` says."""
     try:
-        return len(os.sched_getaffinity(0))
+        found = len(os.sched_getaffinity(0))
     except AttributeError:  # not on every system
-        return os.cpu_count() or 1
+        found = os.cpu_count() or 1
+    return min(found, _most.get() or found)
+
+
+@contextmanager
+def at_most(threads: int | None) -> Iterator[None]:
+    """Let loops take so many threads at most; None is no limit."""
+    token = _most.set(threads)
+    try:
+        yield
+    finally:
+        _most.reset(token)
 
 
 @cache
@@ -32,6 +47,12 @@ def one_blas_thread() -> Iterator[None]:
     """Hold BLAS to one thread."""
     with _libraries().limit(limits=1, user_api="blas"):
         yield
+
+
+@cache
+def one_blas_thread_for_good() -> None:
+    """Hold BLAS to one thread for the rest of the process: threads of it that set and reset a limit disagree."""
+    _libraries().limit(limits=1, user_api="blas")
 
 
 def blas_threads_for(rows: int) -> AbstractContextManager[None]:

@@ -14,7 +14,8 @@ Linear problems (`spu.compiler.linear`):
 
 `spu.compiler.explain` says what each did, `spu.compiler.advice` what would help where all refuse.
 
-Thermodynamic networks (`spu.compiler.polynomial`) have the third pass alone. `spu.compiler.passes` is what
+Thermodynamic networks (`spu.compiler.polynomial`) have the third pass, codes to the nearest (`spu.device.banks`) and
+`spu.compiler.boards`: the errors of one board. `spu.compiler.passes` is what
 both have in common; `PASSES` says which problems take which.
 """
 
@@ -37,6 +38,7 @@ from spu.compiler.polynomial import NetworkCompilation, PolynomialPasses
 from spu.device.device import Device
 from spu.device.hardware import Hardware
 from spu.device.hardware_file import load_hardware
+from spu.device.tolerance import checked_draw
 from spu.problems.network import ThermodynamicNetwork
 from spu.problems.posed import pose
 from spu.problems.problem import Problem, QuadraticProblem
@@ -76,6 +78,7 @@ def compile_problem(
     embedding: EmbeddingOptions | None = None,
     detail: str | Iterable[str] | None = None,
     speedup: float = 1.0,
+    draw: int | None = None,
 ) -> Compilation:
     """Realize a problem on hardware by the first architecture that can hold it.
 
@@ -103,6 +106,9 @@ def compile_problem(
         they are; the predicted error is that of the device in detail.
     speedup:
         Of a network: factor on energies and noise together, the same answers, sooner by that factor.
+    draw:
+        Of a network: the number of a board, whose elements are drawn by the hardware's tolerance; None for one
+        without errors.
 
     Raises
     ------
@@ -140,6 +146,8 @@ def compile_problem(
         embedding=embedding,
         detail=_words(detail),
         speedup=float(speedup),
+        draw=None if draw is None else checked_draw(draw, "draw"),
+        trained=posed.trained,
     )
     passes.refuse(chosen.given)
     with _named_in(posed.file if hardware is None and posed.hardware else None):
@@ -154,6 +162,7 @@ def compile_network(
     *,
     architecture: str | None = None,
     speedup: float = 1.0,
+    draw: int | None = None,
 ) -> NetworkCompilation:
     """`compile_problem` of a network.
 
@@ -170,7 +179,7 @@ def compile_network(
     >>> made.architecture, made.equation.coordinate, made.network.n
     ('rc-conductance', 'voltage', 2)
     """
-    made = compile_problem(network, hardware, architecture=architecture, speedup=speedup)
+    made = compile_problem(network, hardware, architecture=architecture, speedup=speedup, draw=draw)
     if not isinstance(made, NetworkCompilation):
         raise InputError(f"a {type(made.problem).__name__} is no network: compile and compile_problem take it")
     return made
@@ -186,6 +195,7 @@ def compile(
     embedding: EmbeddingOptions | None = None,
     detail: str | Iterable[str] | None = None,
     speedup: float = 1.0,
+    draw: int | None = None,
 ) -> Device:
     """Realize a problem on hardware: `compile_problem`, whose ``device`` this returns.
 
@@ -204,6 +214,7 @@ def compile(
         embedding=embedding,
         detail=detail,
         speedup=speedup,
+        draw=draw,
     ).device
 
 

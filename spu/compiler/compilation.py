@@ -13,6 +13,7 @@ from spu.device.hardware import Hardware
 from spu.emulator.laws.law import Law
 from spu.emulator.predict import NetworkPrediction, Prediction
 from spu.problems.problem import Problem
+from spu.problems.trained import TrainedNetwork
 
 __all__ = ["Compilation"]
 
@@ -99,6 +100,11 @@ class Compilation(Shown, ABC):
     def laws(self) -> tuple[Law | None, ...]:
         """The law of each programming, as netlists print it; None where none is printed."""
         return (None,)
+
+    @property
+    def learnt(self) -> TrainedNetwork | None:
+        """What is kept with the device of a trained network; None of any other."""
+        return None
 
     @property
     def statistics(self) -> dict[str, Any]:

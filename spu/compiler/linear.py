@@ -42,6 +42,7 @@ class LinearPasses(Passes[QuadraticProblem, LinearCompilation]):
     cells = "linear cells"
     problems = "problems of a matrix"
     meaningless: ClassVar = {
+        "draw": 'is for networks (task = "network"): of linear cells no tolerance is drawn; leave it out',
         "speedup": 'is for networks (task = "network"): what sets the speed of linear cells is the hardware\'s '
         "nominal values; leave it out",
     }

@@ -15,6 +15,7 @@ from spu.compiler.compilation import Compilation
 from spu.compiler.embedding import EmbeddingOptions
 from spu.device.hardware import Hardware
 from spu.problems.problem import Problem
+from spu.problems.trained import TrainedNetwork
 
 __all__ = ["Options", "Passes"]
 
@@ -29,6 +30,8 @@ class Options:
     embedding: EmbeddingOptions | None = None
     detail: tuple[str, ...] | None = None
     speedup: float = 1.0
+    draw: int | None = None
+    trained: TrainedNetwork | None = None
 
     @property
     def given(self) -> list[str]:

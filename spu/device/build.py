@@ -90,12 +90,17 @@ def code_of(key: str) -> str:
     return f"{key} code"
 
 
+def error_of(key: str) -> str:
+    """Key of the relative errors of a column's codes, beside its values."""
+    return f"{key} error"
+
+
 def switched(bank: Bank | None, detail: Detail) -> bool:
     """Whether a part is built from switched units, so that even at code 0 something of it is there."""
     return bank is not None and bool(detail.switch)
 
 
-def realise(part: Part, bank: Bank | None, detail: Detail, tag: str = "") -> Realisation:
+def realise(part: Part, bank: Bank | None, detail: Detail, tag: str = "", *, erring: bool = False) -> Realisation:
     """Build a part.
 
     Parameters
@@ -108,10 +113,14 @@ def realise(part: Part, bank: Bank | None, detail: Detail, tag: str = "") -> Rea
         How real it is to be.
     tag:
         Behind the names of the bank's parameters, where a subcircuit has several banks.
+    erring:
+        Whether the bank's values have relative errors.
     """
     made = Realisation(meaning=part.meaning)
     if bank is not None:
         _add_bank(made, part, bank, tag)
+    if erring and switched(bank, detail):
+        raise InputError(f"{part.quantity}: errors are those of whole banks, not of each switched unit of one")
     if switched(bank, detail):
         assert bank is not None
         made.constants["ron"] = detail.switch["on_resistance"]
@@ -125,7 +134,13 @@ def realise(part: Part, bank: Bank | None, detail: Detail, tag: str = "") -> Rea
         build(made, part, bank, detail, tag)
         return made
     if bank is not None:
-        made.derived |= {name: convert(_bank_values(part, bank, tag)) for name, convert in part.parameters.items()}
+        values = _bank_values(part, bank, tag)
+        if erring:
+            for key, name in _error_names(part, tag).items():
+                made.parameters[name] = itemgetter(error_of(key))
+                values[key] = values[key] * (1 + parameter(name))
+            made.meaning += ", times 1 + error"
+        made.derived |= {name: convert(values) for name, convert in part.parameters.items()}
         made.meaning += f" (code {bank.least} to {bank.most})"
     else:
         made.parameters |= part.parameters
@@ -192,6 +207,11 @@ def _code_names(part: Part, tag: str) -> dict[str, str]:
     if len(part.keys) == 1:
         return {part.keys[0]: f"code{tag}"}
     return {key: f"code_{key.rpartition('_')[2]}{tag}" for key in part.keys}
+
+
+def _error_names(part: Part, tag: str) -> dict[str, str]:
+    """Parameter that holds the relative error, by key of the part."""
+    return {key: name.replace("code", "error", 1) for key, name in _code_names(part, tag).items()}
 
 
 def _add_bank(made: Realisation, part: Part, bank: Bank, tag: str) -> None:

@@ -38,8 +38,9 @@ class _Arrays(dict[str, FloatArray]):
 class Columns:
     """Values of all cells or of all couplers: one array a key, NaN for "not there".
 
-    ``banks`` are those quantities that are quantised, and ``codes`` their codes, one integer array a key. Whoever reads
-    many of them asks `held` for those that any row has; ``arrays`` has them all.
+    ``banks`` are those quantities that are quantised, and ``codes`` their codes, one integer array a key; ``errors``
+    are relative errors of the values of codes, by key, where a board was drawn. Whoever reads many of them asks `held`
+    for those that any row has; ``arrays`` has them all.
     """
 
     def __init__(self, parts: tuple[Part, ...], what: str) -> None:
@@ -49,6 +50,7 @@ class Columns:
         self.arrays: dict[str, FloatArray] = _Arrays(self.keys)
         self.banks: dict[str, Bank] = {}
         self.codes: dict[str, IntArray] = {}
+        self.errors: dict[str, FloatArray] = {}
 
     def of(self, part: Part) -> Columns:
         """The columns of one part alone."""
@@ -57,6 +59,7 @@ class Columns:
         if part.quantity in self.banks:
             few.banks = {part.quantity: self.banks[part.quantity]}
             few.codes = {key: self.codes[key] for key in part.keys}
+            few.errors = {key: self.errors[key] for key in part.keys if key in self.errors}
         return few
 
     def copy(self) -> Columns:
@@ -64,6 +67,7 @@ class Columns:
         found = Columns(tuple(self.parts.values()), self.what)
         found._take({key: np.array(array) for key, array in self.held().items()}, len(self))
         found.banks, found.codes = dict(self.banks), {key: np.array(codes) for key, codes in self.codes.items()}
+        found.errors = {key: np.array(errors) for key, errors in self.errors.items()}
         return found
 
     def _take(self, arrays: dict[str, FloatArray], count: int) -> None:
@@ -90,14 +94,19 @@ class Columns:
     def state(self) -> tuple[Any, ...]:
         """All that they hold, bit by bit, to be compared; what is large is not copied (`spu.base.arrays.frozen`)."""
         arrays = tuple((key, Bits(array)) for key, array in self.held().items())
-        return repr(self.banks), len(self), arrays, snapshot(self.codes)
+        return repr(self.banks), len(self), arrays, snapshot(self.codes), snapshot(self.errors)
+
+    def coded(self, key: str, bank: Bank) -> FloatArray:
+        """The values of the codes of a key, with the errors of this board."""
+        values = bank.values(self.codes[key])
+        return values * (1.0 + self.errors[key]) if key in self.errors else values
 
     def set_codes(self, codes: Mapping[str, IntArray]) -> None:
         """Set codes by key, and with them the values; a value of zero means: not there."""
         for quantity, bank in self.banks.items():
             for key in self.parts[quantity].keys:
                 self.codes[key] = np.asarray(codes[key], dtype=np.int64)
-                values = bank.values(self.codes[key])
+                values = self.coded(key, bank)
                 self.arrays[key] = np.where(values != 0, values, np.nan)
             held = [self.arrays[key] for key in self.parts[quantity].keys]
             absent = np.isnan(held).all(axis=0)
@@ -109,7 +118,7 @@ class Columns:
         bank = next((bank for quantity, bank in self.banks.items() if key in self.parts[quantity].keys), None)
         if bank is None or key not in self.codes:
             return False
-        return np.array_equal(np.nan_to_num(self.arrays[key]), bank.values(self.codes[key]))
+        return np.array_equal(np.nan_to_num(self.arrays[key]), self.coded(key, bank))
 
     def code_row(self, index: int) -> dict[str, int | list[int]]:
         """The codes of one row by quantity, as the device file writes them."""
@@ -118,6 +127,46 @@ class Columns:
             codes = [int(self.codes[key][index]) for key in self.parts[quantity].keys]
             found[quantity] = codes[0] if len(set(codes)) == 1 else codes
         return found
+
+    def error_row(self, index: int) -> dict[str, float | list[float]]:
+        """The relative errors of one row by quantity, as the device file writes them."""
+        found: dict[str, float | list[float]] = {}
+        for quantity in self.banks:
+            keys = self.parts[quantity].keys
+            if keys[0] in self.errors:
+                errors = [float(self.errors[key][index]) for key in keys]
+                found[quantity] = errors[0] if len(set(errors)) == 1 else errors
+        return found
+
+    def read_errors(self, rows: Sequence[Any], names: Sequence[str], file: str | None = None) -> dict[str, FloatArray]:
+        """Relative errors by key out of ``{quantity: error}`` for each row, None for a row without.
+
+        Raises
+        ------
+        InputError
+            For one of something that is no bank, or that is no number above -1.
+        """
+        errors: dict[str, FloatArray] = {}
+        for k, (row, name) in enumerate(zip(rows, names, strict=True)):
+            if row is None:
+                continue
+            if not isinstance(row, dict) or not row.keys() <= self.banks.keys():
+                raise InputError(
+                    f'{name}: "errors" must be an object with {", ".join(self.banks)}, not {shorten(row)}', file=file
+                )
+            for quantity, error in row.items():
+                keys = self.parts[quantity].keys
+                given = error if isinstance(error, list) else [error] * len(keys)
+                sound = all(type(each) in (int, float) and -1 < each < math.inf for each in given)
+                if len(given) != len(keys) or not sound:
+                    raise InputError(
+                        f"{name}: the error of {quantity} must be a number above -1, or {len(keys)} of them, not "
+                        f"{shorten(error)}",
+                        file=file,
+                    )
+                for key, entry in zip(keys, given, strict=True):
+                    errors.setdefault(key, np.zeros(len(rows)))[k] = entry
+        return errors
 
     def read_codes(self, rows: Sequence[Any], names: Sequence[str], file: str | None = None) -> dict[str, IntArray]:
         """Codes by key out of ``{quantity: code}`` for each row; ``names`` say which in messages.

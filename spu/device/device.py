@@ -530,6 +530,9 @@ class Device(Shown):
                 if not columns.follows_codes(key):
                     found.text(key)
                     found.numbers(array)
+            for key, errors in columns.errors.items():
+                found.text(f"errors of {key}")
+                found.numbers(errors)
         for readout in (self._readout, *(programming.readout for programming in self.programmings)):
             if readout is not None:
                 matrix = readout.matrix

@@ -117,7 +117,10 @@ def banks_dict(device: Programmed) -> dict[str, Any]:
 
 
 def _codes_dict(columns: Columns, index: int) -> dict[str, Any]:
-    return {"codes": columns.code_row(index)} if columns.banks else {}
+    if not columns.banks:
+        return {}
+    errors = {"errors": columns.error_row(index)} if columns.errors else {}
+    return {"codes": columns.code_row(index), **errors}
 
 
 def _programming_dict(programming: Programming) -> dict[str, Any]:
@@ -372,23 +375,28 @@ def _with_codes(columns: Columns, keys: list[str], texts: list[list[str]]) -> tu
     """Keys and texts of rows, with the codes after them where there are banks."""
     if not columns.banks:
         return keys, texts
-    return [*keys, "codes"], [*texts, [json.dumps(columns.code_row(k)) for k in range(len(texts[0]))]]
+    rows = range(len(texts[0]))
+    keys, texts = [*keys, "codes"], [*texts, [json.dumps(columns.code_row(k)) for k in rows]]
+    if columns.errors:
+        keys, texts = [*keys, "errors"], [*texts, [json.dumps(columns.error_row(k)) for k in rows]]
+    return keys, texts
 
 
-def _apart(rows: Any, columns: Columns) -> tuple[Any, list[Any]]:
-    """Rows without their codes, and these; rows as they are where nothing is quantised."""
+def _apart(rows: Any, columns: Columns) -> tuple[Any, list[tuple[Any, Any]]]:
+    """Rows without their codes and errors, and these; rows as they are where nothing is quantised."""
     if not columns.banks or not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         return rows, []
     return (
-        [{key: value for key, value in row.items() if key != "codes"} for row in rows],
-        [row.get("codes") for row in rows],
+        [{key: value for key, value in row.items() if key not in ("codes", "errors")} for row in rows],
+        [(row.get("codes"), row.get("errors")) for row in rows],
     )
 
 
-def _take_codes(columns: Columns, rows: list[Any], where: list[str], file: str | None) -> None:
+def _take_codes(columns: Columns, rows: list[tuple[Any, Any]], where: list[str], file: str | None) -> None:
     """Set the codes that were read; a value written beside one must be the bank's value at that code."""
     written = {key: columns.arrays[key] for quantity in columns.banks for key in columns.parts[quantity].keys}
-    columns.set_codes(columns.read_codes(rows, where, file))
+    columns.errors = columns.read_errors([errors for _, errors in rows], where, file)
+    columns.set_codes(columns.read_codes([codes for codes, _ in rows], where, file))
     for quantity, bank in columns.banks.items():
         for key in columns.parts[quantity].keys:
             given, found = written[key], columns.arrays[key]

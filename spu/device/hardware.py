@@ -13,6 +13,7 @@ from spu.base.names import shorten, suggest
 from spu.device.banks import Bank
 from spu.device.imperfections import Detail
 from spu.device.quantities import PARTS, bankable, ranged, signed
+from spu.device.tolerance import INPUTS, Tolerance
 
 if TYPE_CHECKING:
     ARCHITECTURES: tuple[str, ...]
@@ -217,8 +218,13 @@ class Hardware:
     readout:
         What the readout can tell apart; where given, the injected noise is chosen within its range so that
         every cell's voltage lies there. None for any.
+    input:
+        Range of what turns a pixel's voltage into a current into a cell: ``transconductance`` (S, either sign), for
+        trained networks. Left out, any current can be had.
     detail:
         What is not ideal about its parts.
+    tolerance:
+        How far values of parts are from what they are made for, on one board and another.
 
     A bank of a quantity of either sign is signed. Of the package's own quantities, those left out of `cell` and
     `coupler` are filled in without nominal value and without limits, so both hold them all afterwards.
@@ -249,7 +255,9 @@ class Hardware:
     cell: dict[str, Range]
     coupler: dict[str, Range] = field(default_factory=dict)
     readout: ReadoutRange | None = None
+    input: dict[str, Range] = field(default_factory=dict)
     detail: Detail = field(default_factory=Detail)
+    tolerance: Tolerance = field(default_factory=Tolerance)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip() or not self.name.isprintable():
@@ -272,10 +280,17 @@ class Hardware:
             object.__setattr__(self, "chain_strength", strength)
         object.__setattr__(self, "cell", _ranges(self.cell, "cell"))
         object.__setattr__(self, "coupler", _ranges(self.coupler, "coupler"))
+        for quantity, limits in require_table(self.input, "input", INPUTS).items():
+            if not isinstance(limits, Range):
+                raise KeyFault(f"input.{quantity} is {shorten(limits)}: it must be a Range", "input", quantity)
+            if limits.bank is not None and not limits.bank.signed:
+                raise KeyFault(f"input.{quantity}: a bank of it is signed", "input", quantity)
         if not isinstance(self.readout, (ReadoutRange, type(None))):
             raise KeyFault(f"readout is {shorten(self.readout)}: it must be a ReadoutRange", "readout")
         if not isinstance(self.detail, Detail):
             raise KeyFault(f"detail is {shorten(self.detail)}: it must be a Detail", "detail")
+        if not isinstance(self.tolerance, Tolerance):
+            raise KeyFault(f"tolerance is {shorten(self.tolerance)}: it must be a Tolerance", "tolerance")
 
         more = [quantity for name in self.architectures for quantity in _KNOWN[name].needs]
         for quantity in (*_ALWAYS, *more):
@@ -297,8 +312,12 @@ class Hardware:
         }
         if self.readout is not None:
             d["readout"] = self.readout.to_dict()
+        if self.input:
+            d["input"] = {key: value.to_dict() for key, value in self.input.items()}
         if self.detail:
             d["detail"] = self.detail.to_dict()
+        if self.tolerance:
+            d["tolerance"] = self.tolerance.to_dict()
         if self.max_cells is not None:
             d["cells"] = self.max_cells
         if self.wiring != "complete":

@@ -24,11 +24,12 @@ from spu.device.hardware import (
 )
 from spu.device.imperfections import Detail, detail_from_dict
 from spu.device.quantities import bankable, ranged
+from spu.device.tolerance import INPUTS, Tolerance, tolerance_from_dict
 
 __all__ = ["PRESETS", "hardware_from_dict", "load_hardware"]
 
 
-PRESETS = ("ideal", "spu8", "spu8-4bit", "spu8-8bit", "spu8-12bit", "spu8-switched", "neurons")
+PRESETS = ("ideal", "spu8", "spu8-4bit", "spu8-8bit", "spu8-12bit", "spu8-switched", "neurons", "neurons-6bit")
 
 _KEYS = (
     "name",
@@ -41,7 +42,9 @@ _KEYS = (
     "cell",
     "coupler",
     "readout",
+    "input",
     "detail",
+    "tolerance",
 )
 
 
@@ -143,8 +146,17 @@ def _parse(d: object) -> Hardware:
         cell=_parse_ranges(d["cell"], "cell"),
         coupler=_parse_ranges(d.get("coupler", {}), "coupler"),
         readout=_parse_readout(d["readout"]) if "readout" in d else None,
+        input=_parse_ranges(d.get("input", {}), "input"),
         detail=_parse_detail(d.get("detail", {})),
+        tolerance=_parse_tolerance(d.get("tolerance", {})),
     )
+
+
+def _parse_tolerance(table: object) -> Tolerance:
+    try:
+        return tolerance_from_dict(table)
+    except KeyFault as fault:
+        raise KeyFault(fault.message, "tolerance", *fault.path) from None
 
 
 def _parse_detail(table: object) -> Detail:
@@ -167,14 +179,15 @@ def _parse_readout(table: object) -> ReadoutRange:
 
 def _parse_ranges(table: object, part: str) -> dict[str, Range]:
     ranges: dict[str, Range] = {}
-    for quantity, limits in require_table(table, part, ranged(part)).items():
+    known_here, banks_here = (INPUTS, INPUTS) if part == "input" else (ranged(part), bankable(part))
+    for quantity, limits in require_table(table, part, known_here).items():
         if not isinstance(limits, Mapping):
             raise KeyFault(
                 f"{part}.{quantity} is {shorten(limits)}: write {{ nominal = ..., min = ..., max = ... }}",
                 part,
                 quantity,
             )
-        known = (*RANGE_KEYS, *BANK_KEYS) if quantity in bankable(part) else RANGE_KEYS
+        known = (*RANGE_KEYS, *BANK_KEYS) if quantity in banks_here else RANGE_KEYS
         for key in limits:
             if key not in known:
                 raise KeyFault(

@@ -12,7 +12,7 @@ from spu.base.constants import GROUND
 from spu.base.errors import InputError
 from spu.base.sequences import Lazy
 from spu.circuit.circuit import Circuit, Instances, NoiseSource, Subcircuit, mapped
-from spu.device.build import Realisation, code_of, node_parasitics, realise, switched
+from spu.device.build import Realisation, code_of, error_of, node_parasitics, realise, switched
 from spu.device.columns import Columns
 from spu.device.device import Device
 from spu.device.imperfections import Detail
@@ -135,7 +135,13 @@ def _group(
         rows = slice(None) if count == len(ends) else members
         several = sum(part.quantity in columns.banks for part in held) > 1
         made = [
-            realise(part, columns.banks.get(part.quantity), detail, f"_{part.letter}" if several else "")
+            realise(
+                part,
+                columns.banks.get(part.quantity),
+                detail,
+                f"_{part.letter}" if several else "",
+                erring=part.keys[0] in columns.errors,
+            )
             for part in held
         ]
         made = [each if thermal else each.silenced() for each in (*made, *([parasitics] if parasitics else []))]
@@ -146,6 +152,7 @@ def _group(
             key: np.array(arrays[key][rows]) if key in arrays else absent for key in columns.keys
         }
         values |= {code_of(key): np.array(codes[rows]) for key, codes in columns.codes.items()}
+        values |= {error_of(key): np.array(errors[rows]) for key, errors in columns.errors.items()}
         ports: list[IntArray] = []
         for port, is_thermal in (entry for each in made for entry in each.ports.items()):
             prefix = port if kind == "cell" else f"{port}c"  # tc_a_b: no cell's t_NAME can read the same

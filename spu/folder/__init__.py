@@ -9,6 +9,7 @@
 ``device.xyce.cir``,    of an ensemble also ``device.2.ltspice.cir``...
 ``device.spectre.scs``
 ``problem.json``        the problem, and under ``compiled`` what the compiler decided and predicted
+``trained.npz``         of a trained network, what was learnt, with the input weights that the device has
 ``problem.npz``,        the matrices of the above where they have more than `MAX_ROWS` rows; in
 ``statistics.npz``      their place the JSON then holds ``{"npz": file, "key": name}``
 ======================  ==========================================================================
@@ -46,6 +47,9 @@ from spu.compiler.compilation import Compilation
 from spu.compiler.linear_compilation import PREDICTED, predicted, statistics_of
 from spu.device.device import Device
 from spu.device.lower import lower
+from spu.emulator.dynamics import langevin_of
+from spu.emulator.laws.boltzmann import deviations
+from spu.emulator.laws.law import Law
 from spu.emulator.predict import Prediction
 from spu.folder.arrays import ARRAYS, real_array, recall
 from spu.folder.atomic import failing_as, files_of_ours, put, recover, settled, sha256, stored_hashes
@@ -60,11 +64,13 @@ from spu.folder.names import (
     NETLISTS,
     PROBLEM,
     STATISTICS,
+    TRAINED,
     deck_name,
 )
 from spu.problems.files import problem_from_dict
 from spu.problems.network import ThermodynamicNetwork, thermodynamic
 from spu.problems.problem import Problem, QuadraticProblem, quadratic
+from spu.problems.trained import TrainedNetwork, load_trained
 from spu.spice.dialects import DIALECTS, NGSPICE, find_dialect
 from spu.spice.dialects.dialect import Dialect
 from spu.spice.netlist import refuse_dialect
@@ -124,6 +130,19 @@ class Folder:
     def network(self) -> ThermodynamicNetwork | None:
         """`posed`, where that is a thermodynamic network; ``device.scales`` are set with it."""
         return thermodynamic(self.posed)
+
+    @property
+    def trained(self) -> TrainedNetwork | None:
+        """What was learnt, of the device of a trained network, with the input weights that the device has.
+
+        Raises
+        ------
+        InputError
+            If its file is damaged.
+        """
+        if self.directory is None or not (self.directory / TRAINED).is_file():
+            return None
+        return load_trained(self.directory)
 
     @property
     def device(self) -> Device:
@@ -302,7 +321,15 @@ def write_folder(
     decided, statistics = compilation.decided(), compilation.statistics
     return put(
         directory,
-        device_contents(compilation.device, decided, statistics, compilation.laws, seed=seed, dialects=written),
+        device_contents(
+            compilation.device,
+            decided,
+            statistics,
+            compilation.laws,
+            seed=seed,
+            dialects=written,
+            trained=compilation.learnt,
+        ),
     )
 
 
@@ -320,28 +347,53 @@ def _dialects(device: Device, names: Iterable[str]) -> list[Dialect]:
     return found
 
 
-def rewrite_folder(folder: Folder, device: Device, prediction: Prediction, *, force: bool = False) -> tuple[Path, ...]:
+def rewrite_folder(
+    folder: Folder, device: Device, prediction: Prediction | None, *, force: bool = False
+) -> tuple[Path, ...]:
     """Write a device that was programmed anew into the folder it came from, with netlist and statistics.
 
     What the compiler decided stays in ``problem.json``, but for the hash and the predicted errors. Of a device
-    file that stands alone only that file is written.
+    file that stands alone only that file is written. A network's device has no prediction but its coefficients' errors.
 
     Raises
     ------
     OutputError
         As `refuse_folder`, or if writing fails.
     """
-    if folder.directory is None or folder.problem is None:
+    if folder.directory is None or folder.posed is None:
         device.write(folder.path)
         return (folder.path,)
     directory = folder.directory
     refuse_folder(directory, force=force)
     decided = {key: value for key, value in (folder.compiled or {}).items() if key not in _WRITTEN}
-    decided |= {"device_hash": device.hash, **predicted(prediction)}
-    device.problem = folder.problem
+    device.problem = folder.posed
+    statistics: dict[str, Any] = {}
+    laws: tuple[Law | None, ...] = (None,)
+    if prediction is None:
+        decided |= {"device_hash": device.hash, "coefficient_errors": coefficient_errors(device)}
+    else:
+        decided |= {"device_hash": device.hash, **predicted(prediction)}
+        statistics, laws = statistics_of(prediction), prediction.laws
     written, seed = _dialects(device, dialects_present(directory)), _seed(folder.netlist)
-    contents = device_contents(device, decided, statistics_of(prediction), prediction.laws, seed=seed, dialects=written)
+    contents = device_contents(device, decided, statistics, laws, seed=seed, dialects=written, trained=folder.trained)
     return put(directory, contents)
+
+
+def coefficient_errors(device: Device) -> dict[str, list[float]]:
+    """How far the device of a network is from it: by coefficient the largest and the root mean square error.
+
+    Relative to the largest coefficient of the kind.
+
+    Raises
+    ------
+    UsageError
+        If the device is none of a network.
+    """
+    network, scales = device.network, device.scales
+    if network is None or scales is None:
+        raise UsageError("this is no device of a network, and has no coefficients to compare")
+    found = deviations(langevin_of(lower(device)).equation, scales, network)
+    return {name: list(error) for name, error in found.items()}
 
 
 def _seed(netlist: Path | None) -> int:

@@ -23,8 +23,10 @@ from spu.folder.names import (
     MATRICES,
     PROBLEM,
     STATISTICS,
+    TRAINED,
     deck_name,
 )
+from spu.problems.trained import TrainedNetwork
 from spu.spice import names
 from spu.spice.dialects.dialect import Dialect
 from spu.spice.netlist import write_netlist
@@ -120,6 +122,7 @@ def device_contents(
     *,
     seed: int,
     dialects: Sequence[Dialect],
+    trained: TrainedNetwork | None = None,
 ) -> Contents:
     """The files of a compiled device.
 
@@ -135,6 +138,8 @@ def device_contents(
         Of the netlists' noise sources.
     dialects:
         Those to write them in; none where ngspice would not get through so many instances.
+    trained:
+        What was learnt, with the input weights that the device has.
     """
     assert device.problem is not None  # the compiler has set it
     streamed: dict[str, _Writer] = {DEVICE: device.write_to}
@@ -142,6 +147,8 @@ def device_contents(
         for dialect in dialects:
             for k, (member, law) in enumerate(zip(device.members(), laws, strict=True)):
                 streamed[deck_name(k, dialect.ending)] = partial(_write_deck, member, law, seed, dialect)
+    if trained is not None:
+        streamed[TRAINED] = trained.write_to
     return Contents(streamed, device.problem.posed(), statistics, decided)
 
 

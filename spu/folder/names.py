@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from spu.problems.trained import TRAINED
+
 __all__ = ["NETLISTS"]
 
 
@@ -11,7 +13,7 @@ DEVICE, DECK, PROBLEM, CIRCUIT = "device.json", "device.cir", "problem.json", "c
 
 MATRICES, STATISTICS = "problem.npz", "statistics.npz"
 
-NAMES = (DEVICE, DECK, PROBLEM, MATRICES, STATISTICS, CIRCUIT)
+NAMES = (DEVICE, DECK, PROBLEM, MATRICES, STATISTICS, CIRCUIT, TRAINED)
 
 NETLISTS = (".cir", ".net", ".sp", ".ckt", ".spice")
 """Suffixes of files that are read as netlists."""

@@ -11,7 +11,7 @@ from spu.base.names import shorten
 from spu.problems.files import read_problem
 from spu.problems.gaussian import GaussianSampling
 from spu.problems.problem import Problem
-from spu.problems.trained import is_trained, load_trained
+from spu.problems.trained import TrainedNetwork, is_trained, load_trained
 
 __all__ = ["Posed", "pose"]
 
@@ -28,12 +28,15 @@ class Posed:
         To compile it on and as; None where nothing is named.
     file:
         None where there is none.
+    trained:
+        Whose network the problem is, where it was trained.
     """
 
     problem: Problem
     hardware: str | None = None
     architecture: str | None = None
     file: Path | None = None
+    trained: TrainedNetwork | None = None
 
 
 def pose(
@@ -48,8 +51,8 @@ def pose(
     Parameters
     ----------
     given:
-        A problem; an (n, n) array, nested list, sparse matrix, DataFrame or DataArray, taken as the precision of a
-        Gaussian; the path of a problem file, or of the folder of a trained network.
+        A problem; a trained network; an (n, n) array, nested list, sparse matrix, DataFrame or DataArray, taken as
+        the precision of a Gaussian; the path of a problem file, or of the folder of a trained network.
     task, covariance, vector:
         As of `load_problem`: how a matrix file is to be read.
 
@@ -62,6 +65,8 @@ def pose(
         return given
     if isinstance(given, (str, Path)):
         return _from_file(Path(given), {"task": task, "covariance": covariance, "vector": vector})
+    if isinstance(given, TrainedNetwork):
+        return Posed(given.network, trained=given)
     if isinstance(given, Problem):
         return Posed(given)
     if _is_array(given):
@@ -80,8 +85,9 @@ def _is_array(given: Any) -> bool:
 
 
 def _from_file(file: Path, how: dict[str, Any]) -> Posed:
-    if is_trained(file):
-        return Posed(load_trained(file).network, file=file)
+    if is_trained(file) and not (file / "device.json").is_file():
+        trained = load_trained(file)
+        return Posed(trained.network, file=file, trained=trained)
     if _is_folder(file):
         raise InputError(
             "is a folder: compile takes the file of a problem; predict, simulate and check take folders", file=file

@@ -5,6 +5,7 @@ The file is whole or not there. It holds the arrays below by their names, and un
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Mapping
@@ -188,7 +189,9 @@ class TrainedNetwork:
         }
         arrays = {key: getattr(network, key) for key in _POTENTIAL}
         arrays |= {key: getattr(self, key) for key in _ARRAYS if getattr(self, key) is not None}
-        np.savez_compressed(stream, about=np.array(json.dumps(plain(about))), **arrays)
+        whole = io.BytesIO()  # numpy wants a stream that it can read, too
+        np.savez_compressed(whole, about=np.array(json.dumps(plain(about))), **arrays)
+        stream.write(whole.getvalue())
 
     def __repr__(self) -> str:
         return f"TrainedNetwork({self.purpose}, n={self.network.n}, duration={self.duration:g})"

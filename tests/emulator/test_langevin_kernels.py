@@ -12,7 +12,7 @@ from spu.device.lower import lower
 from spu.emulator.equations.langevin import langevin
 from spu.emulator.runs import langevin_kernels as kernels
 from spu.emulator.runs import langevin_run
-from spu.emulator.runs.langevin_plain import Plain
+from spu.emulator.runs.langevin_plain import Plain, fields_of
 from spu.problems.network import ThermodynamicNetwork
 
 SCHEMES = {
@@ -42,14 +42,16 @@ def assert_as_plain(made, width, tolerance=1e-11, ghosts=False):
 @pytest.mark.parametrize("n", [1, 2, 4, 5, 12, 13, 31, 70])
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_whole_steps_of_every_size(scheme, n):
-    for width in (1, 15, 16, 17, 33, 130):
-        made = tiles.stepped(tiles.equation(n, SCHEMES[scheme]), tiles.inputs(n, 9), width)
+    for width, driven in zip((1, 15, 16, 17, 33, 130), itertools.cycle((False, True)), strict=False):
+        made = tiles.stepped(tiles.equation(n, SCHEMES[scheme]), tiles.inputs(n, 9), width, driven=driven)
         assert_as_plain(made, width)
 
 
 @pytest.mark.parametrize("n", [1, 3, 13, 31])
 @pytest.mark.parametrize("scheme", REFINED)
-@pytest.mark.parametrize("kind", ["independent", "correlated", "coarse", "tracked", "all panels together"])
+@pytest.mark.parametrize(
+    "kind", ["independent", "correlated", "coarse", "tracked", "all panels together", "driven", "driven and tracked"]
+)
 def test_steps_in_pieces_and_ghosts(kind, scheme, n):
     """From starts so far out that most take pieces, of one level and of many; ghosts that set out with the first."""
     law = tiles.equation(
@@ -60,7 +62,8 @@ def test_steps_in_pieces_and_ghosts(kind, scheme, n):
         law,
         tiles.inputs(n, 6, first=8),
         33,
-        track=kind == "tracked",
+        track="tracked" in kind,
+        driven="driven" in kind,
         watch=7,
         far=30.0 if scheme == "baoab" else 5.0,
         **together,
@@ -73,12 +76,14 @@ def test_steps_in_pieces_and_ghosts(kind, scheme, n):
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("precision", ["double", "single"])
-def test_the_same_bits_whatever_the_cuts_and_the_neighbours(scheme, precision):
+@pytest.mark.parametrize("driven", [False, True])
+def test_the_same_bits_whatever_the_cuts_and_the_neighbours(scheme, precision, driven):
     """Steps in one call and in several, trajectories by themselves and among others, all panels together or not."""
     n, steps = 13, tiles.inputs(13, 12, first=8)
     refined = scheme in REFINED
     law = tiles.equation(n, SCHEMES[scheme], limit=0.5 if refined else np.inf)
     more = {"precision": precision, "far": 3.0 if refined else 1.0, "watch": 4 * refined, "track": refined}
+    more["driven"] = driven
     whole = tiles.stepped(law, steps, 130, **more)
     for other in (tiles.stepped(law, steps, 130, cache=0, **more), tiles.stepped(law, steps, 130, **more)):
         assert all(np.array_equal(a, b) for a, b in zip(whole.results, other.results, strict=True))
@@ -92,27 +97,31 @@ def test_the_same_bits_whatever_the_cuts_and_the_neighbours(scheme, precision):
     for name in ("x", "w", "heat", "work"):
         assert np.array_equal(getattr(whole.tile, name), getattr(cut.tile, name)), name
     more |= {"watch": 0}
-    alone, among = (kernels.new_tile(n, 3, width, 12, precision) for width in (1, 130))
+    alone, among = (kernels.new_tile(n, 3, width, 12, precision, driven) for width in (1, 130))
     among.x[1:] = 2.5
+    for each in (alone, among) if driven else ():
+        each.own[0] = np.random.default_rng(1).normal(size=each.own[0].shape)
     a, b = (tiles.stepped(law, steps, 0, tile=each, **more).tile for each in (alone, among))
     assert np.array_equal(a.x[0], b.x[0]) and np.array_equal(a.w[0], b.w[0]) and np.array_equal(a.heat[0], b.heat[0])
 
 
-def test_the_first_law_holds():
-    """Heat, work and energy at both ends, in whole steps and pieces, fields that rise."""
+@pytest.mark.parametrize("driven", [False, True])
+def test_the_first_law_holds(driven):
+    """Heat, work and energy at both ends, in whole steps and pieces, fields that rise, with and without own ones."""
     for name, scheme in REFINED.items():
         law = tiles.equation(6, scheme, limit=0.4)
         law = law._replace(stiffness=law.stiffness + law.stiffness.T)
         steps = tiles.inputs(6, 12)
-        made = tiles.stepped(law, steps, 20, track=True, far=4.0)
+        made = tiles.stepped(law, steps, 20, track=True, far=4.0, driven=driven)
         tile = made.tile
+        own = tile.take("own") if driven else 0.0
 
         def energy(x, w, field, law=law):
             own = (law.cubic * x / 4 + law.quadratic / 3) * x**3 - field * x + 0.5 * law.mass * w**2
             return own.sum(axis=1) + 0.5 * (x * (x @ law.stiffness)).sum(axis=1)
 
-        start = energy(*made.start, np.full(6, 0.3))
-        end = energy(tile.take("x"), tile.take("w"), tile.field)
+        start = energy(*made.start, 0.3 + 0.3 * own)
+        end = energy(tile.take("x"), tile.take("w"), tile.field[:-1] + tile.field[-1] * own)
         gap = end - start - tile.work.ravel() + tile.heat.ravel()
         assert np.abs(gap).max() < 1e-12 * np.abs(start).max(), name
         assert np.abs(tile.heat).max() > 1
@@ -131,8 +140,7 @@ def test_what_is_tallied():
             plain = Plain(law, *tiles.KEYS, tile.trajectory + trajectory)
             x, w = (each[trajectory] for each in made.start)
             for k, h in enumerate(steps.sizes):
-                low, high = steps.fields[steps.segment[k]], steps.fields[steps.segment[k] + 1]
-                begin, change = low + steps.begin[k] * (high - low), (steps.end[k] - steps.begin[k]) * (high - low)
+                begin, change = fields_of(steps, k, np.zeros(n))
                 z[trajectory, k] = plain.z(x, w, plain.force(x, begin + change / 2), change, h)
                 x, w = plain.step(x, w, steps.first + k, h, begin, change, ghost=False)
         assert tile.rates.ravel() == pytest.approx(z.sum(axis=1), rel=1e-9)
@@ -165,7 +173,7 @@ def test_single_precision_follows_double_on_the_same_noise(scheme, n):
         steps = tiles.inputs(n, 9, first=8)
         found = {}
         for precision in ("double", "single"):
-            made = tiles.stepped(law, steps, 64, precision=precision, far=far, watch=4 * refined)
+            made = tiles.stepped(law, steps, 64, precision=precision, far=far, watch=4 * refined, driven=n > 5)
             found[precision] = made
         size = np.abs(found["double"].start[0]).max()
         gap = found["single"].tile.take("x") - found["double"].tile.take("x")

@@ -21,7 +21,7 @@ from spu.emulator.laws.rest import rest_state, slowest_motion
 from spu.emulator.laws.timing import network_timing
 from spu.emulator.runs import langevin_kernels as kernels
 from spu.emulator.runs import langevin_run
-from spu.emulator.runs.langevin_plain import Plain
+from spu.emulator.runs.langevin_plain import Plain, fields_of
 from spu.emulator.runs.network_guard import hold_against_law
 from spu.emulator.runs.noise import SAMPLES, key_of
 from spu.emulator.simulate import simulate_network
@@ -255,9 +255,7 @@ def test_steps_are_those_of_plain_numpy(scheme):
         plain.most = 100_000
         x, w = start[trajectory], np.zeros(n)
         for k in range(grid.total):
-            low, high = steps.fields[steps.segment[k]], steps.fields[steps.segment[k] + 1]
-            begin, change = low + steps.begin[k] * (high - low), (steps.end[k] - steps.begin[k]) * (high - low)
-            x, w = plain.step(x, w, k, steps.sizes[k], begin, change, ghost=False)
+            x, w = plain.step(x, w, k, steps.sizes[k], *fields_of(steps, k, np.zeros(n)), ghost=False)
         assert found.states[-1, trajectory] / unit == pytest.approx(x / unit, rel=1e-8, abs=1e-9)
         most = max(most, plain.pieces / grid.total)
     assert most > 3 or not grid.refined

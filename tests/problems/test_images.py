@@ -277,7 +277,7 @@ def test_labels_of_another_set(tmp_path):
 def test_no_file_and_no_folder(tmp_path):
     assert refused(tmp_path / "none") == "no such file"
     assert "holds no .png" in refused(tmp_path)
-    with pytest.raises(InputError, match="no such file|cannot be read"):
+    with pytest.raises(InputError, match=r"no such file|cannot be read"):
         read_images("a\0b")
 
 

@@ -141,7 +141,9 @@ class RCConductance(PolynomialArchitecture):
         limits = hardware.coupler["transconductance"]
         strongest = float(np.abs(fast.couplings).max(initial=0.0))
         most = min(_reach(limits) / strongest if strongest else np.inf, hardware.cell["conductance"].max)
-        slope = min(_nominal(hardware.cell["conductance"]), most)  # G0: S for a second derivative of V of one
+        # G0: S for a second derivative of V of one. The strongest coupling takes the last code of a bank.
+        banked = limits.bank is not None and strongest > 0
+        slope = most if banked else min(_nominal(hardware.cell["conductance"]), most)
         if slope < hardware.cell["conductance"].min * (1 - SLACK) or not slope > 0:
             needed = strongest * hardware.cell["conductance"].min
             raise Unrealizable(
@@ -162,6 +164,9 @@ class RCConductance(PolynomialArchitecture):
             _require_within(values, limits, "a transconductance", "S")
         couplers = {"transconductance_ab": forward, "transconductance_ba": backward}
         device = self.device(fast, cells, (i, j), couplers, unit, hardware)
+        if limits.bank is not None:
+            codes = {key: limits.bank.nearest(values) for key, values in couplers.items()}
+            device.set_banks({}, {"transconductance": limits.bank}, {}, codes)
         return Built(device, Scales(network.mobility * capacitance / slope, unit, energy, speedup))
 
 

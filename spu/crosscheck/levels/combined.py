@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from spu.base.arrays import ComplexArray, FloatArray, IntArray
 from spu.base.constants import UNIT_NOISE_DENSITY
+from spu.base.numbers import in_words
 from spu.crosscheck.context import Context, Together
 from spu.crosscheck.decks.taps import free_prefix
 from spu.crosscheck.levels.power import CHANGED, smallest
@@ -113,12 +114,6 @@ class Cost:
         orders = 2e-7 * self.operations * float(np.sqrt(self.operations / 1e5))
         factors = 2e-8 * self.operations * float(np.sqrt(self.operations / 1e6))
         return 3e-5 * self.elements + orders + points * (2.5e-7 * self.elements + factors)
-
-
-def in_words(seconds: float) -> str:
-    """A time that is known about: ``about 40 s``."""
-    digits = -int(np.floor(np.log10(max(seconds, 1.0))))
-    return f"about {max(round(seconds, digits), 1):.0f} s" if seconds < 100 else f"about {seconds / 60:.0f} min"
 
 
 def _points(sweep: Decades) -> int:

@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from spu.base.arrays import FloatArray
@@ -32,8 +33,9 @@ from spu.circuit.circuit import Circuit, stamp_circuit
 from spu.circuit.polynomial import CHARGE_UNIT, FLUX_UNIT
 from spu.circuit.readout import Readout
 from spu.circuit.stamps import Stamps
+from spu.problems.network import ThermodynamicNetwork
 
-UNITS = {"voltage": "V", "charge": "C", "flux": "Wb"}
+UNITS = {"voltage": "V", "charge": "C", "flux": "Wb", "problem": "1"}
 
 _EQUAL = 1e-9
 """Relative spread up to which noise ratios and couplings count as equal."""
@@ -49,7 +51,7 @@ class Langevin:
     Attributes
     ----------
     coordinate:
-        ``voltage`` (V), ``charge`` (C) or ``flux`` (Wb).
+        ``voltage`` (V), ``charge`` (C) or ``flux`` (Wb); ``problem`` of no circuit, but of a network in its own units.
     names:
         The n cells.
     field, quadratic, cubic:
@@ -173,6 +175,8 @@ class Langevin:
     @property
     def energy(self) -> str:
         """What the potential is, and whether its heat is physical, in words."""
+        if self.coordinate == "problem":
+            return "the potential V of the network, in its own units"
         if self.coordinate == "voltage":
             return "co-content of active conductances (W): its heat is a property of the model, not the circuit's heat"
         return "energy stored in the circuit (J): its heat is what the resistors take up"
@@ -202,6 +206,26 @@ class Langevin:
     def read(self, x: FloatArray) -> FloatArray:
         """QuadraticProblem variables (..., p) of states (..., n)."""
         return np.asarray(x @ (self.readout.matrix @ self.sense).T + self.readout.offset)
+
+
+def langevin_of_network(network: ThermodynamicNetwork) -> Langevin:
+    """The equation of a network in its own units: what `langevin` finds of a circuit of it, but for scales."""
+    spread = np.full(network.n, np.sqrt(2 * network.mobility * network.kT))
+    return Langevin(
+        "problem",
+        network.variables,
+        network.input - network.bias,
+        network.couplings + np.diag(2 * network.J2),
+        3 * network.J3,
+        4 * network.J4,
+        np.full(network.n, network.mobility),
+        None,
+        np.diag(spread),
+        np.eye(network.n),
+        tuple(f"noise of {name}" for name in network.variables),
+        network.variables,
+        Readout(network.variables, sp.csr_array(sp.eye(network.n)), np.zeros(network.n)),
+    )
 
 
 def langevin(circuit: Circuit) -> Langevin:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spu.base.arrays import FloatArray
 from spu.base.errors import CircuitError
 from spu.emulator.equations.langevin import Langevin
 
@@ -46,3 +47,45 @@ def as_network(equation: Langevin, scales: Scales | None = None) -> Thermodynami
         reciprocal=reciprocal,
         variables=equation.readout.variables,
     )
+
+
+def deviations(equation: Langevin, scales: Scales, network: ThermodynamicNetwork) -> dict[str, tuple[float, float]]:
+    """How far a device's equation is from a network at its scales, coefficient by coefficient.
+
+    Returns
+    -------
+    By name (``J2``, ``J3``, ``J4``, ``couplings``, ``kT``, ``mobility``, ``field``) the largest and the root mean
+    square error, relative to the largest coefficient of the kind, or of the quadratic ones where all are zero. Of
+    couplings the mean is over those that the network has.
+    """
+    wanted = network.sped_up(scales.speedup)
+    unit, energy = equation.units, scales.energy
+    stiffness = equation.stiffness * np.outer(unit, unit) / energy
+    own = float(np.abs(wanted.stiffness(np.zeros(wanted.n))).max(initial=0.0))
+    field = wanted.input - wanted.bias
+    diagonal = np.diag(stiffness)
+    pairs: tuple[FloatArray, FloatArray] = stiffness - np.diag(diagonal), wanted.couplings
+    compared: dict[str, tuple[FloatArray, FloatArray, float]] = {
+        "J2": (diagonal / 2, wanted.J2, own),
+        "J3": (equation.quadratic * unit**3 / (3 * energy), wanted.J3, _largest(wanted.J3)),
+        "J4": (equation.cubic * unit**4 / (4 * energy), wanted.J4, _largest(wanted.J4)),
+        "couplings": (*pairs, _largest(wanted.couplings)),
+        "kT": (equation.ratios / energy, np.full(wanted.n, wanted.kT), wanted.kT),
+        "mobility": (
+            equation.mobility * energy / unit**2 * scales.time,
+            np.full(wanted.n, wanted.mobility),
+            wanted.mobility,
+        ),
+        "field": (equation.field * unit / energy, field, _largest(field) or 1.0),
+    }
+    found = {}
+    for name, (values, meant, size) in compared.items():
+        off = np.abs(values - meant)
+        there = off[meant != 0] if name == "couplings" and np.any(meant) else off
+        scale = size or max(own, 1e-300)
+        found[name] = float(off.max()) / scale, float(np.sqrt((there**2).mean())) / scale
+    return found
+
+
+def _largest(values: FloatArray) -> float:
+    return float(np.abs(values).max(initial=0.0))

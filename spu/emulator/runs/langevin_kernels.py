@@ -6,6 +6,9 @@ of the polynomial over a panel, all in the nearest cache; the loops: ``spu/base/
 a stated order, and none but those of comparisons with ghosts goes across trajectories. So the bits of a trajectory
 depend neither on the processor, nor on threads, nor on how many others there are.
 
+Fields may be the same for all trajectories, and each may have some of its own beside, times a factor that all have at
+the time: they are added where forces are, and cost nothing where there are none.
+
 Noise by address (`spu.emulator.runs.noise`): step k of the grid. A run that is ``coarse`` times coarser adds up
 as many normals, so that runs at different steps follow the same Brownian path.
 
@@ -124,7 +127,7 @@ class LangevinSteps(NamedTuple):
         (count,): the field goes from a share ``begin`` to a share ``end`` of the way between rows
         ``segment`` and ``segment + 1`` of ``fields``.
     fields:
-        (k, n), k > 1.
+        (k, n + 1), k > 1; behind the fields of all trajectories the factor on those that each has of its own.
     """
 
     first: int
@@ -148,6 +151,8 @@ class LangevinRoom(NamedTuple):
         (blocks of n, row) normals of bridges; scratch.
     weight, beside, decay:
         (DEPTH + 1, n) how the noise of two pieces of a level is split, and how velocities decay in one.
+    own:
+        (n, row) the trajectories' own fields.
     """
 
     x: RealArray
@@ -162,6 +167,7 @@ class LangevinRoom(NamedTuple):
     weight: RealArray
     beside: RealArray
     decay: RealArray
+    own: RealArray
 
 
 class LangevinTile(NamedTuple):
@@ -175,14 +181,17 @@ class LangevinTile(NamedTuple):
         (panels, n, row) coordinates and, of inertial equations, their velocities.
     next_x, next_w, trial, pull:
         (panels, n, row) where a step leads; where it is expected to end; ``stiffness @ x``.
+    own:
+        (panels, n, row) fields of each trajectory alone, to be multiplied by their factor at the time; or (0, n, row).
     noise, before, part:
         (panels, blocks of n, row) this step's normals; of Leimkuhler-Matthews the step's before; scratch of one panel.
     constants:
         (n, `CONSTANTS`) of the size of step.
     moving:
-        (4, n) field at the beginning of a step, its change, its mean, and by how much that differs from the last.
+        (4, n + 1) field at the beginning of a step, its change, its mean, and by how much that differs from the last;
+        the same of the factor on own fields.
     field:
-        (n,) the one that acts.
+        (n + 1,) the one that acts, and the factor.
     heat, work, stored, lift:
         (panels, row) heat given to the bath and work done by the fields, of the potential; the energy without fields
         where the trajectory is; what fields gave in a step.
@@ -212,6 +221,7 @@ class LangevinTile(NamedTuple):
     next_w: RealArray
     trial: RealArray
     pull: RealArray
+    own: RealArray
     noise: RealArray
     before: RealArray
     part: RealArray
@@ -239,24 +249,29 @@ class LangevinTile(NamedTuple):
         return self.x.shape[0] * self.x.shape[2]
 
     def put(self, name: str, values: FloatArray) -> None:
-        """Set ``x`` or ``w`` to (width, n) values."""
+        """Set ``x``, ``w`` or ``own`` to (width, n) values."""
         held = getattr(self, name)
         held[:] = values.reshape(len(held), held.shape[2], held.shape[1]).transpose(0, 2, 1)
 
     def take(self, name: str) -> FloatArray:
-        """(width, n) values of ``x`` or ``w``."""
+        """(width, n) values of ``x``, ``w`` or ``own``."""
         held = getattr(self, name)
         return np.array(held.transpose(0, 2, 1).reshape(self.width, -1), dtype=np.float64)
 
     def column(self, name: str, number: int) -> RealArray:
-        """(n,) of trajectory ``number`` of the tile, a view of ``x``, ``w``, ``ghost`` or ``ghost_w``."""
+        """(n,) of trajectory ``number`` of the tile, a view of ``x``, ``w``, ``own``, ``ghost`` or ``ghost_w``."""
         held = getattr(self, name)
         row = held.shape[-1]
         return np.asarray(held[..., number % row] if held.ndim == 2 else held[number // row, :, number % row])
 
 
-def new_tile(n: int, first: int, width: int, longest: int, precision: Precision = "double") -> LangevinTile:
-    """Trajectories ``first`` to ``first + width``, whole panels; each takes ``longest`` steps before the next."""
+def new_tile(
+    n: int, first: int, width: int, longest: int, precision: Precision = "double", driven: bool = False
+) -> LangevinTile:
+    """Trajectories ``first`` to ``first + width``, whole panels; each takes ``longest`` steps before the next.
+
+    Each has fields of its own if ``driven``.
+    """
     row, rows, dtype = panel(precision), -(-n // BLOCK) * BLOCK, FORMATS[precision]
     panels = -(-width // row)
 
@@ -266,11 +281,12 @@ def new_tile(n: int, first: int, width: int, longest: int, precision: Precision 
     return LangevinTile(
         trajectory=first,
         **{key: of_states(panels, n) for key in ("x", "w", "next_x", "next_w", "trial", "pull")},
+        own=of_states(panels if driven else 0, n),
         **{key: of_states(panels, rows) for key in ("noise", "before")},
         part=of_states(rows),
         constants=aligned((n, CONSTANTS), dtype),
-        moving=np.zeros((4, n)),
-        field=np.zeros(n),
+        moving=np.zeros((4, n + 1)),
+        field=np.zeros(n + 1),
         **{key: aligned((panels, row)) for key in ("heat", "work", "stored", "lift", "rates")},
         halved=np.zeros((panels, row), dtype=np.int64),
         over=np.zeros(longest, dtype=np.int64),
@@ -284,6 +300,7 @@ def new_tile(n: int, first: int, width: int, longest: int, precision: Precision 
             drawn=of_states(rows),
             part=of_states(rows),
             **{key: np.zeros((DEPTH + 1, n), dtype=dtype) for key in ("weight", "beside", "decay")},
+            own=of_states(n),
         ),
     )
 
@@ -310,7 +327,7 @@ declare(
     segment=integers("count"),
     begin=floats("count"),
     end=floats("count"),
-    fields=floats("instants", "n"),
+    fields=floats("instants", "n+1"),
 )
 
 declare(
@@ -327,6 +344,7 @@ declare(
     weight=reals(DEPTH + 1, "n", written=True),
     beside=reals(DEPTH + 1, "n", written=True),
     decay=reals(DEPTH + 1, "n", written=True),
+    own=reals("n", "row", written=True),
 )
 
 declare(
@@ -337,12 +355,13 @@ declare(
     next_w=reals("panels", "n", "row", written=True),
     trial=reals("panels", "n", "row", written=True),
     pull=reals("panels", "n", "row", written=True),
+    own=reals("driven", "n", "row"),
     noise=reals("panels", "rows", "row", written=True),
     before=reals("panels", "rows", "row", written=True),
     part=reals("rows", "row", written=True),
     constants=reals("n", CONSTANTS, written=True),
-    moving=floats(4, "n", written=True),
-    field=floats("n", written=True),
+    moving=floats(4, "n+1", written=True),
+    field=floats("n+1", written=True),
     heat=floats("panels", "row", written=True),
     work=floats("panels", "row", written=True),
     stored=floats("panels", "row", written=True),
@@ -367,6 +386,8 @@ def _misfit(tile: LangevinTile, law: LangevinLaw, *_: object) -> str | None:
         return f"{row} trajectories side by side, and {len(tile.over)} steps at a time"
     if tile.noise.shape[1] != rows or tile.room.x.shape != (n, row) or len(tile.room.drawn) != rows:
         return f"{tile.noise.shape[1]} rows of noise, and room for {len(tile.room.x)}, where there are {n} coordinates"
+    if len(tile.own) not in (0, len(tile.x)):
+        return f"own fields of {len(tile.own)} panels, where there are {len(tile.x)}"
     if law.stiffness.height != n or law.factor.height not in (0, n) or max(law.stiffness.reach, law.factor.reach) > n:
         return f"matrices of {law.stiffness.height} and {law.factor.height} rows for {n} coordinates"
     return None

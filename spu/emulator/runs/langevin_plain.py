@@ -171,6 +171,12 @@ class Plain:
         return x, w
 
 
+def fields_of(steps: kernels.LangevinSteps, k: int, own: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(n,) field at the beginning of step k of these, and its change, of a trajectory with its own fields (n,)."""
+    low, high = (row[:-1] + row[-1] * own for row in steps.fields[steps.segment[k] :][:2])
+    return low + steps.begin[k] * (high - low), (steps.end[k] - steps.begin[k]) * (high - low)
+
+
 class Span:
     """A few steps of the first and of the last trajectory, before they are taken; `verify` afterwards.
 
@@ -205,11 +211,12 @@ class Span:
         for tile, column in ((tiles[0], 0), (tiles[-1], last - tiles[-1].trajectory)):
             plain = Plain(law, key, bridge_key, tile.trajectory + column, precision)
             begun = tile.column("x", column).astype(float), tile.column("w", column).astype(float)
-            self.followed.append((plain, begun, tile.column("x", column), False))
+            own = tile.column("own", column).astype(float) if len(tile.own) else np.zeros(len(begun[0]))
+            self.followed.append((plain, begun, own, tile.column("x", column), False))
             if column < tile.ghost.shape[1] and watched:
                 if begins:
                     begun = tile.column("ghost", column).astype(float), tile.column("ghost_w", column).astype(float)
-                self.followed.append((plain, begun, tile.column("ghost", column), True))
+                self.followed.append((plain, begun, own, tile.column("ghost", column), True))
 
     def verify(self) -> None:
         """Take the steps.
@@ -220,13 +227,11 @@ class Span:
             If they end elsewhere.
         """
         steps = self.steps
-        for plain, (x, w), found, ghost in self.followed:
+        for plain, (x, w), own, found, ghost in self.followed:
             plain.pieces, begun, size = 0, x, np.abs(x)
             try:
                 for k, h in enumerate(steps.sizes):
-                    low, high = steps.fields[steps.segment[k]], steps.fields[steps.segment[k] + 1]
-                    begin, change = low + steps.begin[k] * (high - low), (steps.end[k] - steps.begin[k]) * (high - low)
-                    x, w = plain.step(x, w, steps.first + k, float(h), begin, change, ghost)
+                    x, w = plain.step(x, w, steps.first + k, float(h), *fields_of(steps, k, own), ghost)
                     size = np.maximum(size, np.abs(x))
             except _Enough:
                 continue

@@ -97,26 +97,53 @@ _CHEAP = 1e7
 class Schedule:
     """Fields in time: straight lines between instants, constant beyond the last.
 
+    Of trajectory b they are ``fields(t) + envelope(t) * own[b]``.
+
     Attributes
     ----------
     times:
         (k,) s, not falling; an instant given twice is a jump.
     fields:
         (k, n) of the equation's field.
+    own:
+        (trajectories, n) fields that each trajectory has of its own; None where it has none.
+    envelope:
+        (k,) their factor at the same instants; 1 unless given.
     """
 
     times: FloatArray
     fields: FloatArray
+    own: FloatArray | None = None
+    envelope: FloatArray | None = None
 
     def at(self, times: FloatArray) -> FloatArray:
-        """(m, n) fields at (m,) instants; at a jump, what comes after it."""
+        """(m, n) fields of all trajectories at (m,) instants; at a jump, what comes after it."""
+        return self.rows_at(times)[:, :-1]
+
+    def acting(self, time: float) -> FloatArray:
+        """(n,) field at an instant, or (trajectories, n) where each trajectory has its own."""
+        found = self.rows_at(np.array([time]))[0]
+        return found[:-1] if self.own is None else found[:-1] + found[-1] * self.own
+
+    def rows_at(self, times: FloatArray) -> FloatArray:
+        """(m, n + 1) fields and envelope, as `at`."""
         row, share, _ = self.between(times, times, side="right")
         return np.asarray((1 - share)[:, None] * self.rows[row] + share[:, None] * self.rows[row + 1])
 
     @cached_property
     def rows(self) -> FloatArray:
-        """(k + 2, n) fields, the first and the last twice."""
-        return np.ascontiguousarray(np.vstack([self.fields[:1], self.fields, self.fields[-1:]]))
+        """(k + 2, n + 1) fields and envelope, the first and the last twice."""
+        none = np.full(len(self.times), 0.0 if self.own is None else 1.0)
+        rows = np.column_stack([self.fields, none if self.envelope is None or self.own is None else self.envelope])
+        return np.ascontiguousarray(np.vstack([rows[:1], rows, rows[-1:]]))
+
+    @cached_property
+    def largest(self) -> FloatArray:
+        """(k + 2, n) bounds of the size of any trajectory's fields, as ``rows``."""
+        found = np.abs(self.rows[:, :-1])
+        if self.own is None:
+            return found
+        return np.asarray(found + np.abs(self.rows[:, -1:]) * np.abs(self.own).max(axis=0))
 
     def between(
         self, begin: FloatArray, end: FloatArray, side: str = "middle"
@@ -280,7 +307,8 @@ class Scale:
 
     def steps(self, steps: kernels.LangevinSteps) -> kernels.LangevinSteps:
         """Steps in these units."""
-        return steps._replace(sizes=steps.sizes / self.time, fields=steps.fields / self.force)
+        fields = np.column_stack([steps.fields[:, :-1] / self.force, steps.fields[:, -1]])
+        return steps._replace(sizes=steps.sizes / self.time, fields=fields)
 
 
 def _leverage(equation: Langevin) -> FloatArray:
@@ -352,7 +380,7 @@ def run(
     velocity:
         As ``start``, of inertial equations.
     schedule:
-        Fields in time; the circuit's own unless given.
+        Fields in time, and what each trajectory has of its own; the circuit's own unless given.
     track:
         Book heat and work.
     coarse:
@@ -385,6 +413,8 @@ def run(
         raise UsageError("heat and work are booked in double precision: sums of a float's rounding would pass for heat")
     n = equation.n
     plan = schedule or Schedule(np.zeros(1), equation.field[None, :])
+    if plan.own is not None and plan.own.shape != (trajectories, n):
+        raise UsageError(f"own fields are {trajectories} x {n} numbers, a trajectory a row, not {plan.own.shape}")
     law, scale = _law(equation, scheme, coarse, grid.refined), Scale()
     if precision == "single":
         if not law.deviation.all():
@@ -415,7 +445,7 @@ def run(
         return np.concatenate([getattr(tile, name).ravel() for tile in tiles])[:trajectories]
 
     def energy(now: float) -> FloatArray:
-        found = equation.potential(together("x"), plan.at(np.array([now]))[0])
+        found = equation.potential(together("x"), plan.acting(now))
         if equation.mass is not None:
             found = found + 0.5 * (together("w") ** 2) @ equation.mass
         return found
@@ -463,8 +493,9 @@ def run(
     if not track:
         return Paths(times, states[:taken], None, None, None, None, *figures)
     now = float(np.interp(done, grid.before, grid.marks))
-    shift = plan.at(np.array([now]))[0] - tiles[0].field
-    work = booked("work") - together("x") @ shift
+    field = tiles[0].field[:-1]
+    shift = plan.acting(now) - (field if plan.own is None else field + tiles[0].field[-1] * plan.own)
+    work = booked("work") - (together("x") * shift).sum(axis=1)
     return Paths(times, states[:taken], booked("heat"), work, first_energy, energy(now), *figures)
 
 
@@ -559,10 +590,12 @@ def _tile(
     precision: Precision,
     scale: Scale,
 ) -> kernels.LangevinTile:
-    tile = kernels.new_tile(equation.n, first, min(TILE, trajectories - first), longest, precision)
-    for name, given, unit in (("x", start, scale.length), ("w", velocity, scale.length / scale.time)):
+    width, driven = min(TILE, trajectories - first), plan.own is not None
+    tile = kernels.new_tile(equation.n, first, width, longest, precision, driven)
+    speed = scale.length / scale.time
+    for name, given, unit in (("x", start, scale.length), ("w", velocity, speed), ("own", plan.own, scale.force)):
         if given is not None:  # those beyond the last trajectory, which fill the panel, start as it does
             own = np.broadcast_to(given, (trajectories, equation.n))[first : first + tile.width]
             tile.put(name, own[np.minimum(np.arange(tile.width), len(own) - 1)] / unit)
-    tile.field[:] = plan.at(np.zeros(1))[0] / scale.force
+    tile.field[:] = plan.rows_at(np.zeros(1))[0] / np.append(np.full(equation.n, scale.force), 1.0)
     return tile

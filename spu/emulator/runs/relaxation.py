@@ -433,7 +433,7 @@ def _fitting_steps(equation: Langevin, schedule: Schedule, scheme: str) -> Calla
     stiffness, cubic = np.diag(equation.stiffness), np.maximum(equation.cubic, 1e-300)
     quartic = equation.cubic > 0
     wells = np.sqrt(np.maximum(-stiffness, 0.0) / cubic) + np.abs(equation.quadratic) / cubic
-    pull = np.abs(schedule.rows)
+    pull = schedule.largest
     linear_law = np.where(stiffness > 0, pull / np.where(stiffness > 0, stiffness, 1.0), np.inf)
     held = np.minimum(linear_law, np.cbrt(pull / cubic))
     reach = size + np.where(quartic, held + wells, 0.0)
