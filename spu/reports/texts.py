@@ -20,6 +20,7 @@ from spu.emulator.results import CommonMode, Statistics
 from spu.emulator.runs.relaxation import NetworkSimulation, averaged
 from spu.emulator.runs.sampling import Simulation
 from spu.reports.inspection import time_constant
+from spu.reports.ledgers import ledger_text
 from spu.reports.wording import (
     CORNERS_NOTE,
     IN_WORDS,
@@ -34,6 +35,7 @@ from spu.reports.wording import (
 )
 from spu.studies.activation import UnitActivation
 from spu.studies.budget import Budget
+from spu.studies.energy import Ledger
 
 _MOST_EDITS = 20
 """Lines of an edited netlist that are listed."""
@@ -394,6 +396,7 @@ def budget_text(budget: Budget) -> str:
 TEXTS: dict[type, Callable[[Any], str]] = {
     Budget: budget_text,
     Check: check_text,
+    Ledger: ledger_text,
     NetworkPrediction: network_prediction_text,
     NetworkSimulation: network_simulation_text,
     Prediction: prediction_text,

@@ -64,8 +64,8 @@ LIMIT = {"heun": 0.125, "euler-maruyama": 0.045, "leimkuhler-matthews": np.inf, 
 BRIDGE = 5
 """The purpose of the noise inside steps (`spu.emulator.runs.noise`)."""
 
-TILE = 128
-"""Trajectories of a tile."""
+TILE, WIDE = 128, 1024
+"""Trajectories of a tile; and at most, of many on matrices that stay in the cache, where none has ghosts."""
 
 CHUNK = 4096
 """Most steps between two looks at the outside world."""
@@ -73,7 +73,8 @@ CHUNK = 4096
 MOST_STEPS = 2**35
 
 SPAN = 3
-"""Steps at the beginning and at the end of a run that are taken again in plain numpy."""
+"""Steps at the beginning and at the end of a run that are taken again in plain numpy: of the first and of the last
+trajectory; of short runs without ghosts those of the last one at the beginning, of the first one at the end."""
 
 ROUNDINGS = 128.0
 """Noise of a step in single precision, at least, in roundings of what it is added to."""
@@ -247,7 +248,7 @@ class Paths:
     pieces:
         Mean number of pieces of a step of a trajectory.
     check:
-        (clusters, 4, n) as `kernels.LangevinTile.check`, of each ghost; none of Leimkuhler-Matthews.
+        (clusters, 4, n) as `kernels.LangevinTile.check`, of each ghost; all zero where there are none.
     compared:
         How often.
     """
@@ -330,6 +331,8 @@ def _linear_rate(equation: Langevin) -> float:
     root = np.sqrt(_leverage(equation))
     matrix = root[:, None] * equation.stiffness * root
     if len(matrix) <= 300:
+        if np.array_equal(matrix, matrix.T):  # a third of the time
+            return float(np.abs(np.linalg.eigvalsh(matrix)).max())
         return float(np.linalg.norm(matrix, 2))
     square = LinearOperator(matrix.shape, matvec=lambda x: matrix.T @ (matrix @ x), dtype=np.float64)
     start = np.random.default_rng(0).random(len(matrix))
@@ -359,6 +362,7 @@ def run(
     coarse: int = 1,
     advice: str = "a smaller one is needed",
     precision: Precision = "double",
+    ghosts: bool = True,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     interrupted: Callable[[], bool] = lambda: False,
@@ -390,6 +394,9 @@ def run(
     precision:
         Number format of states, products and forces. In single precision a path on the same noise leaves that of
         double precision by rounding; heat and work are booked in double precision only.
+    ghosts:
+        Follow some trajectories with half the step, too (`Paths.check`). Runs whose steps are known to do can leave
+        that out: of short ones it is most of the work.
     threads, progress, interrupted:
         As in `spu.emulator.runs.run.run`.
 
@@ -426,13 +433,17 @@ def run(
     readouts = grid.before[grid.readouts]
     states = np.empty((len(readouts), trajectories, n))
     total = int(readouts[-1]) if len(readouts) else 0
-    tiles = [
-        _tile(equation, first, start, velocity, trajectories, plan, min(CHUNK, max(1, total)), precision, scale)
-        for first in range(0, trajectories, TILE)
-    ]
     matrices, cache = kernels.packed(law, precision), resident(precision)
+    tile = TILE
+    if not ghosts and len(matrices.stiffness.values) <= cache:  # what a tile costs is little beside its steps
+        tile = min(WIDE, -(-trajectories // (4 * TILE)) * TILE)
+    tiles = [
+        _tile(equation, first, start, velocity, trajectories, plan, min(CHUNK, max(1, total)), precision, scale, tile)
+        for first in range(0, trajectories, tile)
+    ]
     advance = [kernels.advance[precision].bind(tile, matrices, key, bridge_key) for tile in tiles]
-    period, watch = _windows(law, total, trajectories, panel(precision))
+    work = float(total) * trajectories * n * (1 + n / 100)
+    period, watch = _windows(law, total, trajectories, panel(precision), work) if ghosts else (1, 0)
     cuts = np.unique(np.concatenate([readouts, [min(SPAN, total), max(0, total - SPAN), total]]))
     first_energy = None
     done = taken = 0
@@ -467,7 +478,10 @@ def run(
             steps = scale.steps(grid.steps(done, last, plan))
             span = None
             if last - done <= SPAN and (done < SPAN or done >= total - SPAN):
-                span = Span(law, key, bridge_key, steps, period, watch, tiles, trajectories - 1, precision)
+                both = work >= _CHEAP or ghosts
+                followed = [trajectories - 1] if done < SPAN else [0]
+                followed = sorted({0, trajectories - 1}) if both else followed
+                span = Span(law, key, bridge_key, steps, period, watch, tiles, followed, precision)
 
             def one(number: int, steps: kernels.LangevinSteps = steps) -> None:
                 advance[number](steps, period, watch, track, cache)
@@ -499,7 +513,7 @@ def run(
     return Paths(times, states[:taken], booked("heat"), work, first_energy, energy(now), *figures)
 
 
-def _windows(law: kernels.Law, total: int, trajectories: int, row: int) -> tuple[int, int]:
+def _windows(law: kernels.Law, total: int, trajectories: int, row: int, work: float) -> tuple[int, int]:
     """Period of ghosts, ``row`` a tile, and how many of its steps have them.
 
     A ghost's piece costs about two steps of a column.
@@ -507,8 +521,6 @@ def _windows(law: kernels.Law, total: int, trajectories: int, row: int) -> tuple
     if law.scheme == kernels.LEIMKUHLER_MATTHEWS or not total:
         return 1, 0
     width = min(TILE, -(-trajectories // row) * row)
-    n = len(law.mobility)
-    work = float(total) * trajectories * n * (1 + n / 100)
     share = 1.0 if work < _CHEAP else min(1.0, _WATCHED * width / (4 * row))
     period = int(np.clip(total // _WINDOWS, _SHORTEST, CHUNK))
     return period, max(SPAN + 1, int(share * min(period, total)))
@@ -589,8 +601,9 @@ def _tile(
     longest: int,
     precision: Precision,
     scale: Scale,
+    most: int,
 ) -> kernels.LangevinTile:
-    width, driven = min(TILE, trajectories - first), plan.own is not None
+    width, driven = min(most, trajectories - first), plan.own is not None
     tile = kernels.new_tile(equation.n, first, width, longest, precision, driven)
     speed = scale.length / scale.time
     for name, given, unit in (("x", start, scale.length), ("w", velocity, speed), ("own", plan.own, scale.force)):
