@@ -3,7 +3,7 @@
 A unit's input is ``bias + W s`` of the image's pixels s; W is of the hidden units alone. Couplings are symmetric among
 all units. The steps are Euler-Maruyama's, from 0 to the time at which the outputs are read, and the loss is the
 cross-entropy of ``gain`` times the outputs; its exact gradient on the noise that was drawn comes from
-`spu.emulator.runs.adjoint`.
+`spu.studies.learning.adjoint`.
 
 A batch is cut into `SHARDS` shards whatever the number of threads or workers, each with a seed of its own, and their
 sums are taken in order.
@@ -24,19 +24,19 @@ import numpy as np
 from spu.base.arrays import FloatArray, IntArray
 from spu.base.threads import one_blas_thread
 from spu.emulator.equations.langevin import langevin_of_network
-from spu.emulator.runs.adjoint import pathwise
 from spu.problems.network import ThermodynamicNetwork
 from spu.problems.trained import TrainedNetwork
+from spu.studies.learning.adjoint import pathwise
 from spu.studies.learning.hardware import on_hardware
 from spu.studies.learning.optimiser import Parameters
 
-SHARDS = 4
+SHARDS = 2
 """Parts of a batch, and so the most processors that work on one."""
 
-_FIRST_WEIGHT, _FIRST_COUPLING = 0.05, 0.3
-"""Deviations of what training starts from: hidden units then feel a few kT of an image, and outputs of hidden units."""
+_FIRST_WEIGHT, _FIRST_COUPLING = 0.8, 0.3
+"""Deviations of the field of an image of unit variance on a hidden unit, and of couplings, where training starts."""
 
-PERMUTATION, NOISE, BOARD, START, SHIFT = range(5)
+PERMUTATION, NOISE, BOARD, START, SHIFT, TEACHER, GUIDE = range(7)
 """Purposes of random numbers of a training."""
 
 
@@ -58,6 +58,8 @@ class Setting:
         Of the board in mind, as of `on_hardware`.
     shape:
         Of the images.
+    offset, factor:
+        Of the pixels, as of `TrainedNetwork`.
     seed:
         Of everything random.
     """
@@ -66,6 +68,8 @@ class Setting:
     classes: tuple[str, ...]
     pixels: int
     shape: tuple[int, int] | None
+    offset: float = 0.0
+    factor: float = 1.0
     J2: float = 1.0
     J4: float = 1.0
     kT: float = 1.0
@@ -101,7 +105,7 @@ class Setting:
         random, n = self.random(START), self.units
         couplings = random.normal(0.0, _FIRST_COUPLING, (n, n))
         couplings = np.triu(couplings, 1)
-        weights = random.normal(0.0, _FIRST_WEIGHT, (self.hidden, self.pixels))
+        weights = random.normal(0.0, _FIRST_WEIGHT / self.pixels**0.5, (self.hidden, self.pixels))
         return {"couplings": couplings + couplings.T, "weights": weights, "bias": np.zeros(n)}
 
     def network(self, parameters: Parameters, **settings: Any) -> TrainedNetwork:
@@ -125,6 +129,8 @@ class Setting:
             weights=weights,
             outputs=np.arange(self.hidden, n),
             shape=self.shape,
+            offset=self.offset,
+            factor=self.factor,
             classes=self.classes,
             **settings,
         )
@@ -193,20 +199,19 @@ def slope_of_shard(shard: Shard) -> Slope:
     values, slopes = pathwise(
         langevin_of_network(network),
         shard.inputs @ trained.weights.T,
-        np.zeros(network.n),
         shard.steps,
         trained.duration / shard.steps,
         shard.seed,
         loss,
     )
-    own = slopes["own"]
+    own = slopes.own
     hidden = np.flatnonzero(trained.weights.any(axis=1))
     weights = np.zeros_like(trained.weights)
     weights[hidden] = own[:, hidden].T @ shard.inputs
     return Slope(
         float(values.sum()),
         right,
-        {"couplings": slopes["stiffness"], "weights": weights, "bias": own.sum(axis=0)},
+        {"couplings": slopes.stiffness, "weights": weights, "bias": own.sum(axis=0)},
     )
 
 
