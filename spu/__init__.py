@@ -68,6 +68,8 @@ if TYPE_CHECKING:
     from spu.studies.learning.generate import Generation, generate
     from spu.studies.learning.generative import train_generative
     from spu.studies.learning.hardware import on_hardware
+    from spu.studies.learning.replay import replay_learned
+    from spu.studies.learning.sweep import hardware_sweep
 
 
 __all__ = [
@@ -118,6 +120,7 @@ __all__ = [
     "error_budget",
     "evolve",
     "generate",
+    "hardware_sweep",
     "kullback_leibler",
     "load_energy",
     "load_hardware",
@@ -130,6 +133,7 @@ __all__ = [
     "predict_network",
     "read_images",
     "read_netlist",
+    "replay_learned",
     "report",
     "simulate",
     "simulate_network",
@@ -185,6 +189,7 @@ _HOME = {
     "energy_ledger": "spu.studies.energy",
     "error_budget": "spu.studies.budget",
     "evolve": "spu.studies.learning.evolve",
+    "hardware_sweep": "spu.studies.learning.sweep",
     "generate": "spu.studies.learning.generate",
     "kullback_leibler": "spu.base.distances",
     "load_energy": "spu.studies.energy",
@@ -198,6 +203,7 @@ _HOME = {
     "predict_network": "spu.emulator.predict",
     "read_images": "spu.problems.images",
     "read_netlist": "spu.spice.reader",
+    "replay_learned": "spu.studies.learning.replay",
     "report": "spu.reports",
     "simulate": "spu.emulator.simulate",
     "simulate_network": "spu.emulator.simulate",

@@ -307,7 +307,7 @@ def test_a_table_is_learnt_at_its_own_points(tmp_path):
 
 
 def test_the_command(tmp_path, run_cli):
-    options = "--layers 3,2 --population 6 --keep 2 --points 4 --trajectories 8 --step 0.1 --generations 2".split()
+    options = ["--layers", "3,2", "--population", "6", "--keep", "2", "--points", "4", "--trajectories", "8", "--step", "0.1", "--generations", "2"]
     arguments = ["train", "evolve", "cosine", "-o", str(tmp_path / "net"), *options]
     done = run_cli(*arguments, "--json", "--plot", str(tmp_path / "p.png"))
     data = json.loads(done.stdout)

@@ -155,8 +155,8 @@ def train_generative(
     noising.require_stable(levels)
     settings = {
         **asdict(noising),
-        **{"hidden": many, "scaling": scaling, "hidden_drive": hidden_drive, "visible_bias": visible_bias},
-        **{"method": method, "sums": sums if method == "solve" else "sampled", "regularisation": regularisation},
+        "hidden": many, "scaling": scaling, "hidden_drive": hidden_drive, "visible_bias": visible_bias,
+        "method": method, "sums": sums if method == "solve" else "sampled", "regularisation": regularisation,
         **({"tolerance": tolerance} if method == "solve" else {"cycles": cycles, "rate": rate}),
         **({} if method == "solve" and sums == "expected" else {"trajectories": trajectories}),
         "seed": seed,
