@@ -64,6 +64,9 @@ if TYPE_CHECKING:
     from spu.spice.reader import ReadNetlist, read_netlist
     from spu.studies.budget import Budget, error_budget
     from spu.studies.energy import Assumptions, Ledger, energy_ledger, load_energy
+    from spu.studies.learning.evolve import Evolution, evolve
+    from spu.studies.learning.generate import Generation, generate
+    from spu.studies.learning.generative import train_generative
     from spu.studies.learning.hardware import on_hardware
     from spu.studies.learning.replay import replay_learned
     from spu.studies.learning.sweep import hardware_sweep
@@ -81,7 +84,9 @@ __all__ = [
     "Detail",
     "Device",
     "EmbeddingOptions",
+    "Evolution",
     "GaussianSampling",
+    "Generation",
     "Hardware",
     "Images",
     "InputError",
@@ -113,6 +118,8 @@ __all__ = [
     "compile_problem",
     "energy_ledger",
     "error_budget",
+    "evolve",
+    "generate",
     "hardware_sweep",
     "kullback_leibler",
     "load_energy",
@@ -131,6 +138,7 @@ __all__ = [
     "simulate",
     "simulate_network",
     "spectrum",
+    "train_generative",
     "unit_law",
 ]
 
@@ -147,7 +155,9 @@ _HOME = {
     "Detail": "spu.device.imperfections",
     "Device": "spu.device.device",
     "EmbeddingOptions": "spu.compiler.embedding",
+    "Evolution": "spu.studies.learning.evolve",
     "GaussianSampling": "spu.problems.gaussian",
+    "Generation": "spu.studies.learning.generate",
     "Hardware": "spu.device.hardware",
     "Images": "spu.problems.images",
     "InputError": "spu.base.errors",
@@ -178,6 +188,8 @@ _HOME = {
     "compile_problem": "spu.compiler",
     "energy_ledger": "spu.studies.energy",
     "error_budget": "spu.studies.budget",
+    "evolve": "spu.studies.learning.evolve",
+    "generate": "spu.studies.learning.generate",
     "hardware_sweep": "spu.studies.learning.sweep",
     "kullback_leibler": "spu.base.distances",
     "load_energy": "spu.studies.energy",
@@ -196,6 +208,7 @@ _HOME = {
     "simulate": "spu.emulator.simulate",
     "simulate_network": "spu.emulator.simulate",
     "spectrum": "spu.emulator.spectrum",
+    "train_generative": "spu.studies.learning.generative",
     "unit_law": "spu.problems.neuron",
 }
 """Where each public name lives: imported on first use, so that ``import spu`` costs next to nothing."""
