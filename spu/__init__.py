@@ -191,6 +191,7 @@ _HOME = {
     "evolve": "spu.studies.learning.evolve",
     "hardware_sweep": "spu.studies.learning.sweep",
     "generate": "spu.studies.learning.generate",
+    "hardware_sweep": "spu.studies.learning.sweep",
     "kullback_leibler": "spu.base.distances",
     "load_energy": "spu.studies.energy",
     "load_hardware": "spu.device.hardware_file",
