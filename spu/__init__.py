@@ -64,6 +64,8 @@ if TYPE_CHECKING:
     from spu.spice.reader import ReadNetlist, read_netlist
     from spu.studies.budget import Budget, error_budget
     from spu.studies.energy import Assumptions, Ledger, energy_ledger, load_energy
+    from spu.studies.learning.classifier import train_classifier
+    from spu.studies.learning.classify import Classification, classify
     from spu.studies.learning.hardware import on_hardware
 
 
@@ -73,6 +75,7 @@ __all__ = [
     "Cell",
     "Check",
     "CircuitError",
+    "Classification",
     "Compilation",
     "Coupler",
     "DeckError",
@@ -106,6 +109,7 @@ __all__ = [
     "Unrealizable",
     "__version__",
     "check",
+    "classify",
     "compile",
     "compile_network",
     "compile_problem",
@@ -127,6 +131,7 @@ __all__ = [
     "simulate",
     "simulate_network",
     "spectrum",
+    "train_classifier",
     "unit_law",
 ]
 
@@ -137,6 +142,7 @@ _HOME = {
     "Cell": "spu.device.device",
     "Check": "spu.crosscheck",
     "CircuitError": "spu.base.errors",
+    "Classification": "spu.studies.learning.classify",
     "Compilation": "spu.compiler.compilation",
     "Coupler": "spu.device.device",
     "DeckError": "spu.base.errors",
@@ -169,6 +175,7 @@ _HOME = {
     "TrainedNetwork": "spu.problems.trained",
     "Unrealizable": "spu.base.errors",
     "check": "spu.crosscheck",
+    "classify": "spu.studies.learning.classify",
     "compile": "spu.compiler",
     "compile_network": "spu.compiler",
     "compile_problem": "spu.compiler",
@@ -190,6 +197,7 @@ _HOME = {
     "simulate": "spu.emulator.simulate",
     "simulate_network": "spu.emulator.simulate",
     "spectrum": "spu.emulator.spectrum",
+    "train_classifier": "spu.studies.learning.classifier",
     "unit_law": "spu.problems.neuron",
 }
 """Where each public name lives: imported on first use, so that ``import spu`` costs next to nothing."""

@@ -19,6 +19,7 @@ from spu.emulator.predict import NetworkPrediction, Prediction
 from spu.emulator.results import CommonMode, Statistics
 from spu.emulator.runs.relaxation import NetworkSimulation, averaged
 from spu.emulator.runs.sampling import Simulation
+from spu.reports.classification import classification_text
 from spu.reports.inspection import time_constant
 from spu.reports.ledgers import ledger_text
 from spu.reports.wording import (
@@ -36,6 +37,7 @@ from spu.reports.wording import (
 from spu.studies.activation import UnitActivation
 from spu.studies.budget import Budget
 from spu.studies.energy import Ledger
+from spu.studies.learning.classify import Classification
 
 _MOST_EDITS = 20
 """Lines of an edited netlist that are listed."""
@@ -396,6 +398,7 @@ def budget_text(budget: Budget) -> str:
 TEXTS: dict[type, Callable[[Any], str]] = {
     Budget: budget_text,
     Check: check_text,
+    Classification: classification_text,
     Ledger: ledger_text,
     NetworkPrediction: network_prediction_text,
     NetworkSimulation: network_simulation_text,

@@ -15,11 +15,13 @@ from spu.emulator.runs.sampling import Simulation
 from spu.reports.pictures.budgets import draw_budget
 from spu.reports.pictures.covariances import draw_check, draw_prediction, draw_simulation
 from spu.reports.pictures.energy import draw_ledger
+from spu.reports.pictures.learning_classify import draw_classification
 from spu.reports.pictures.networks import draw_activation, draw_relaxation
 from spu.reports.pictures.spectra import draw_spectra
 from spu.studies.activation import UnitActivation, activation_of
 from spu.studies.budget import Budget
 from spu.studies.energy import Ledger
+from spu.studies.learning.classify import Classification
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,6 +64,7 @@ def _spectrum(found: Spectrum) -> Figure:
 PICTURES: dict[type, Callable[[Any], Figure]] = {
     Budget: draw_budget,
     Check: _check,
+    Classification: draw_classification,
     Ledger: draw_ledger,
     NetworkPrediction: lambda found: _activation(activation_of(found.dynamics)),
     NetworkSimulation: draw_relaxation,
