@@ -60,10 +60,11 @@ ENTRIES = (
         "generated",
         "Images from noise",
         "Sixteen images of 8 x 8 digits. 64 visible and 43 hidden units start apart from one another in thermal noise, "
-        "the couplings act, and at time 2.5 the visible units are read. What is said of the images, and what one of them "
-        "costs, item by item:",
+        "the couplings act, and at time 2.5 the visible units are read. What is said of the images, and what "
+        "one of them costs, item by item:",
         (
-            "spu train generative examples/digits8.npz --classes 0,1,2 --images-per-class 1 -o gallery/digits",
+            "spu train generative examples/digits8.npz --classes 0,1,2 --images-per-class 1 --restart "
+            "-o gallery/digits",
             "spu generate gallery/digits --images 16 -o docs/gallery/generated.png",
         ),
         quoted=60,
@@ -71,8 +72,8 @@ ENTRIES = (
     Entry(
         "ngspice",
         "The same from a circuit",
-        "The network is compiled to 107 cells with couplers of 6 bits, and its netlist is run by ngspice, from noise to "
-        "image, beside the emulator: the same starts and the same waveform of noise in both.",
+        "The network is compiled to 107 cells with couplers of 6 bits, and its netlist is run by ngspice, from noise "
+        "to image, beside the emulator: the same starts and the same waveform of noise in both.",
         (
             "spu compile gallery/digits --hardware neurons-6bit -o gallery/digits-device --force",
             "python examples/digits_on_hardware.py ngspice gallery/digits-device docs/gallery/ngspice.png",
@@ -82,8 +83,8 @@ ENTRIES = (
     Entry(
         "bits",
         "Bits and mismatch",
-        "How like the training images are, on boards with couplers of so many bits, and elements that are off by so much "
-        "(relative standard deviation; three boards of each kind).",
+        "How like the training images are, on boards with couplers of so many bits, and elements that are off by so "
+        "much (relative standard deviation; three boards of each kind).",
         ("python examples/digits_on_hardware.py bits gallery/digits docs/gallery/bits.png",),
         quoted=30,
     ),
