@@ -37,7 +37,7 @@ from .common import file_option, json_option, print_json, progress_words, seed_o
 @click.option(
     "--until",
     metavar="ERROR",
-    default="0.008",
+    default="0.007",
     show_default=True,
     help="End when the champion's error on fresh noise is as small; none ends with the generations.",
 )

@@ -63,8 +63,8 @@ if TYPE_CHECKING:
     from spu.spice.netlist import netlist
     from spu.spice.reader import ReadNetlist, read_netlist
     from spu.studies.budget import Budget, error_budget
-    from spu.studies.learning.evolve import Evolution, evolve
     from spu.studies.energy import Assumptions, Ledger, energy_ledger, load_energy
+    from spu.studies.learning.evolve import Evolution, evolve
     from spu.studies.learning.hardware import on_hardware
 
 

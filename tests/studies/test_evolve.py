@@ -166,10 +166,10 @@ def test_an_individual_that_blows_up_loses():
 
 
 def test_evolution_lowers_the_error():
-    options = {**TINY, "layers": [3], "population": 20, "keep": 3, "most_trajectories": 16}
-    found = spu.evolve("cosine", **options, generations=30, until=None)
+    options = {**TINY, "layers": [3], "population": 20, "keep": 3, "most_trajectories": 32}
+    found = spu.evolve("cosine", **options, generations=40, until=None)
     assert found.error + 3 * found.bar < 0.35 < found.target.plateau
-    assert found.reached is None and found.generations == 30 and found.escaped is not None
+    assert found.reached is None and found.generations == 40 and found.escaped is not None
 
 
 def test_it_ends_when_the_error_is_small_enough():
@@ -262,7 +262,7 @@ def test_what_is_refused(options, message):
 
 def test_a_step_at_which_all_blow_up_is_refused():
     with pytest.raises(spu.SpuError) as refused:
-        spu.evolve("cosine", **{**TINY, "step": 0.25, "deviation": 50.0})
+        spu.evolve("cosine", **{**TINY, "deviation": 1e4}, generations=1)
     assert "no individual of generation 0 came to an end" in str(refused.value) and "step" in str(refused.value)
 
 
@@ -314,7 +314,8 @@ def run_cli(*words: str) -> str:
 
 
 def test_the_command(tmp_path):
-    options = "--layers 3,2 --population 6 --keep 2 --points 4 --trajectories 8 --step 0.1 --generations 2".split()
+    options = ["--layers", "3,2", "--population", "6", "--keep", "2", "--points", "4", "--trajectories", "8"]
+    options += ["--step", "0.1", "--generations", "2"]
     arguments = ["train", "evolve", "cosine", "-o", str(tmp_path / "net"), *options]
     data = json.loads(run_cli(*arguments, "--json", "--plot", str(tmp_path / "p.png")))
     assert {"error", "standard_error", "plateau", "notch", "scaling", "neuron_steps_per_second"} <= set(data)

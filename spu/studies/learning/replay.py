@@ -297,8 +297,6 @@ def _emulated(
 
 def _prepared(deck: Deck, nodes: Any, volts: FloatArray, current: FloatArray | None) -> Deck:
     """The deck with starts and with the input currents of an image."""
-    from spu.spice.reader.lines import Line
-
     names = list(nodes)
     added = [f".ic v({cell_node(name)})={number(v)}" for name, v in zip(names, volts.tolist(), strict=True)]
     if current is not None:
