@@ -159,7 +159,7 @@ def test_an_individual_that_blows_up_loses():
     people = founders(1, 3, Layers(settings).scale)
     people[1] *= 1e4
     found = evaluate({"genomes": people, "trajectories": 8, "seed": 5}, (settings, target.z, target.y))
-    assert np.isfinite(found["errors"]).tolist() == [True, False, True] and "blew up" in found["said"]
+    assert np.isfinite(found["errors"]).tolist() == [True, False, True]
 
 
 # Evolution
@@ -263,7 +263,7 @@ def test_what_is_refused(options, message):
 def test_a_step_at_which_all_blow_up_is_refused():
     with pytest.raises(spu.SpuError) as refused:
         spu.evolve("cosine", **{**TINY, "deviation": 1e4}, generations=1)
-    assert "no individual of generation 0 came to an end" in str(refused.value) and "step" in str(refused.value)
+    assert "all individuals of generation 0 blow up at a step of 0.1" in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -345,10 +346,10 @@ def evaluate(item: Mapping[str, Any], shared: tuple[EvolutionSettings, FloatArra
     """
     settings, z, y = shared
     layers = Layers(settings)
-    errors, said = np.full(len(item["genomes"]), np.inf), ""
+    errors = np.full(len(item["genomes"]), np.inf)
     finite = np.zeros(len(errors))
     for k, genome in enumerate(item["genomes"]):
-        try:
+        with suppress(UsageError):
             found = outputs(
                 *layers.network(genome),
                 z,
@@ -362,9 +363,7 @@ def evaluate(item: Mapping[str, Any], shared: tuple[EvolutionSettings, FloatArra
             )
             errors[k] = errors_of(found[0], y)[0]
             finite[k] = found[0].var(axis=-1, ddof=1).mean() / item["trajectories"]
-        except UsageError as error:
-            said = error.message
-    return {"errors": errors, "finite": finite, "said": said}
+    return {"errors": errors, "finite": finite}
 
 
 @dataclass(frozen=True, eq=False)
@@ -449,6 +448,14 @@ class Evolution(Result):
         Neuron-steps a second of this session; None where all was there already.
     workers:
         Who did it.
+
+    Examples
+    --------
+    >>> import spu
+    >>> small = {"layers": [2, 2], "population": 4, "keep": 1, "trajectories": 4, "duration": 0.1}
+    >>> found = spu.evolve("cosine", **small, generations=1)
+    >>> bool(found.error > 0.4), found.escaped  # a plateau is not escaped in one generation
+    (True, None)
     """
 
     trained: TrainedNetwork
@@ -571,7 +578,8 @@ def evolve(
     Examples
     --------
     >>> import spu
-    >>> found = spu.evolve("cosine", layers=[2, 2], population=4, keep=1, points=4, trajectories=4, generations=2)
+    >>> small = {"layers": [2, 2], "population": 4, "keep": 1, "trajectories": 4, "duration": 0.1}
+    >>> found = spu.evolve("cosine", **small, generations=2)
     >>> found.trained.purpose, found.generations
     ('regression', 2)
     """
@@ -682,7 +690,11 @@ class _Course:
         self.done += float(settings.neuron_steps) * self.many * len(people)
         errors, finite = (np.concatenate([each[key] for each in found]) for key in ("errors", "finite"))
         if not np.isfinite(errors).any():
-            raise UsageError(f"no individual of generation {number} came to an end: {found[0]['said']}")
+            raise UsageError(
+                f"all individuals of generation {number} blow up at a step of {settings.step:g}"
+                f"{', or are not for single precision' if settings.precision == 'single' else ''}: "
+                "a smaller step, or smaller changes, are needed"
+            )
         return errors, finite
 
     def _reached(self, until: float) -> bool:
