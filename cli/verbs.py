@@ -12,7 +12,19 @@ import click
 
 from . import ending
 
-VERBS = ("compile", "predict", "simulate", "check", "report", "inspect", "program", "export", "import", "train")
+VERBS = (
+    "compile",
+    "predict",
+    "simulate",
+    "check",
+    "report",
+    "inspect",
+    "program",
+    "export",
+    "import",
+    "train",
+    "generate",
+)
 _MODULES = {"import": "import_netlist"}
 """Modules that are not called like their verb: ``import`` is a word of Python."""
 

@@ -65,6 +65,8 @@ if TYPE_CHECKING:
     from spu.studies.budget import Budget, error_budget
     from spu.studies.energy import Assumptions, Ledger, energy_ledger, load_energy
     from spu.studies.learning.evolve import Evolution, evolve
+    from spu.studies.learning.generate import Generation, generate
+    from spu.studies.learning.generative import train_generative
     from spu.studies.learning.hardware import on_hardware
 
 
@@ -82,6 +84,7 @@ __all__ = [
     "EmbeddingOptions",
     "Evolution",
     "GaussianSampling",
+    "Generation",
     "Hardware",
     "Images",
     "InputError",
@@ -114,6 +117,7 @@ __all__ = [
     "energy_ledger",
     "error_budget",
     "evolve",
+    "generate",
     "kullback_leibler",
     "load_energy",
     "load_hardware",
@@ -130,6 +134,7 @@ __all__ = [
     "simulate",
     "simulate_network",
     "spectrum",
+    "train_generative",
     "unit_law",
 ]
 
@@ -148,6 +153,7 @@ _HOME = {
     "EmbeddingOptions": "spu.compiler.embedding",
     "Evolution": "spu.studies.learning.evolve",
     "GaussianSampling": "spu.problems.gaussian",
+    "Generation": "spu.studies.learning.generate",
     "Hardware": "spu.device.hardware",
     "Images": "spu.problems.images",
     "InputError": "spu.base.errors",
@@ -179,6 +185,7 @@ _HOME = {
     "energy_ledger": "spu.studies.energy",
     "error_budget": "spu.studies.budget",
     "evolve": "spu.studies.learning.evolve",
+    "generate": "spu.studies.learning.generate",
     "kullback_leibler": "spu.base.distances",
     "load_energy": "spu.studies.energy",
     "load_hardware": "spu.device.hardware_file",
@@ -195,6 +202,7 @@ _HOME = {
     "simulate": "spu.emulator.simulate",
     "simulate_network": "spu.emulator.simulate",
     "spectrum": "spu.emulator.spectrum",
+    "train_generative": "spu.studies.learning.generative",
     "unit_law": "spu.problems.neuron",
 }
 """Where each public name lives: imported on first use, so that ``import spu`` costs next to nothing."""

@@ -112,7 +112,7 @@ def simulate(
     problem:
         What linear devices are compared with; their own unless given. (Networks are, with their own equation's law.)
     precision:
-        ``double``, or ``single``: states and products in floats (normals and sums in doubles), at up to twice the speed
+        ``double``, or ``single``: states and products in floats (sums in doubles), at up to twice the speed
         where there are many states. Of linear devices of dense steps in time, not by modes. What rounding puts
         covariances off by is worked out before anything runs (`Simulation.precision_error`), and refused above 1e-4, or
         a tenth of a standard error. Of networks without ``heat``; refused where a step's noise is not 128 times as

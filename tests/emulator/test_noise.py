@@ -438,3 +438,20 @@ def test_serial_correlation():
         correlation = np.fft.irfft(spectrum, axis=1)[:, 1:4097] / np.sqrt(N)
         worst = max(worst, float(np.abs(correlation).max()))
     assert 3.0 < worst < 9.0
+
+
+def test_normals_in_floats_are_those_of_doubles_on_the_same_bits():
+    """To 4e-7 of themselves: also the smallest and the largest radii, and angles at the edges; and as far out."""
+    rng = np.random.default_rng(6)
+    words = rng.integers(0, 2**64, size=300_000, dtype=np.uint64)
+    low = np.uint64(0xFFFFFF)
+    for k in range(41):  # radii of ever smaller u, and of ever smaller 1 - u
+        few = words[2000 * k : 2000 * k + 1000]
+        few[:] = few >> np.uint64(k) & ~low | few & low
+        words[2000 * k + 1000 : 2000 * k + 2000] = ~few
+    words[-8:] = [0, 1, 2, 3, ~np.uint64(0), low, low - np.uint64(3), ~low]
+    double, single = np.empty((2, len(words))), np.empty((2, len(words)), dtype=np.float32)
+    noise.normal_pairs(words, *double)
+    noise.normal_pairs_in_floats(words, *single)
+    assert np.abs(single / double - 1).max() < 4e-7
+    assert np.abs(single).max() > 7.5

@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from math import prod
 from typing import Any, Literal, get_type_hints
 
 import numpy as np
@@ -127,7 +128,7 @@ def words(*shape: Size, written: bool = False) -> ArraySpec:
 def aligned(shape: tuple[int, ...], dtype: Any = np.float64) -> np.ndarray[Any, Any]:
     """An array of zeros that begins where a cache line does: vectors read from it faster."""
     kind = np.dtype(dtype)
-    room = np.zeros(int(np.prod(shape)) * kind.itemsize + CACHE_LINE, dtype=np.uint8)
+    room = np.zeros(prod(shape) * kind.itemsize + CACHE_LINE, dtype=np.uint8)
     first = -room.ctypes.data % CACHE_LINE
     return room[first : first + room.size - CACHE_LINE].view(kind).reshape(shape)
 

@@ -19,7 +19,7 @@ increment of a piece is split into those of its halves by a bridge whose normals
 node of the tree of halves). So trajectories do not depend on one another, and a run with all steps halved
 follows the same path: *ghosts* of the first panel's trajectories do just that, to tell what the step is worth.
 
-In single precision states, products and forces are floats, and the normals those of double precision, rounded;
+In single precision states, products, forces and normals are floats, these of the same bits as in double precision;
 energies, times and what decides about halving are doubles.
 """
 

@@ -59,21 +59,28 @@ class Plain:
         self.most = MOST_PIECES
         self.ties = TIES[precision]
         self._pulled: tuple[FloatArray, FloatArray] | None = None
+        self._drawn: dict[int, FloatArray] = {}
 
-    def normals(self, address: int, key: WordArray) -> FloatArray:
-        """(n,) of one address, correlated."""
+    def normals(self, addresses: range, key: WordArray) -> FloatArray:
+        """(m, n) of m addresses, correlated."""
         n = len(self.law.mobility)
-        out = np.empty((-(-n // BLOCK) * BLOCK, 1))
-        where, whose = (np.array([each], dtype=np.uint64) for each in (address, self.trajectory))
-        fill_normals(out, np.uint64(0), key, where, whose)
-        z = out[:n, 0]
-        return np.asarray(self.law.factor @ z if len(self.law.factor) else z)
+        out = np.empty((-(-n // BLOCK) * BLOCK, len(addresses)))
+        where = np.array(addresses, dtype=np.uint64)
+        fill_normals(out, np.uint64(0), key, where, np.full(len(where), self.trajectory, dtype=np.uint64))
+        z = out[:n].T
+        return np.asarray(z @ self.law.factor.T if len(self.law.factor) else z)
+
+    def draw(self, first: int, last: int) -> None:
+        """Draw the normals of steps ``first`` to ``last - 1`` together, which is sooner than one by one."""
+        coarse = self.law.coarse
+        found = self.normals(range(first * coarse, last * coarse), self.key).reshape(last - first, coarse, -1)
+        self._drawn = dict(enumerate(found.sum(axis=1) / np.sqrt(coarse), first))
 
     def of_step(self, number: int) -> FloatArray:
         """(n,) normals of a step."""
-        coarse = self.law.coarse
-        found = sum(self.normals(number * coarse + part, self.key) for part in range(coarse))
-        return np.asarray(found) / np.sqrt(coarse)
+        if number not in self._drawn:
+            self.draw(number, number + 1)
+        return self._drawn[number]
 
     def deviation(self, h: float) -> FloatArray:
         """(n,) of the noise of ``h`` seconds."""
@@ -161,7 +168,8 @@ class Plain:
             if self.pieces > self.most:
                 raise _Enough
             return self.piece(x, w, noise, begin + change * ((place + 0.5) / 2**level), own)
-        bridge = self.normals(((1 << level) + place) << kernels.STEP_BITS | number, self.bridge_key)
+        address = ((1 << level) + place) << kernels.STEP_BITS | number
+        bridge = self.normals(range(address, address + 1), self.bridge_key)[0]
         decay = np.exp(-self.law.friction * own / 2)  # 1 where there is no velocity
         share = 1 + decay**2
         first = decay / share * noise + self.deviation(own / 2) / np.sqrt(share) * bridge
@@ -178,7 +186,7 @@ def fields_of(steps: kernels.LangevinSteps, k: int, own: FloatArray) -> tuple[Fl
 
 
 class Span:
-    """A few steps of the first and of the last trajectory, before they are taken; `verify` afterwards.
+    """A few steps of some trajectories, before they are taken; `verify` afterwards.
 
     Parameters
     ----------
@@ -186,8 +194,8 @@ class Span:
         As the loops have them.
     tiles:
         All of them.
-    last:
-        The number of the last trajectory.
+    trajectories:
+        Whose, rising.
     precision:
         Of the loops.
     """
@@ -201,14 +209,16 @@ class Span:
         period: int,
         watch: int,
         tiles: list[kernels.LangevinTile],
-        last: int,
+        trajectories: list[int],
         precision: Precision = "double",
     ) -> None:
         self.steps, self.tolerance = steps, TOLERANCE[precision]
         self.followed = []
         begins, ends = steps.first % period, steps.first % period + len(steps.sizes)
         watched = ends <= watch and (tiles[0].open[0] or begins == 0)
-        for tile, column in ((tiles[0], 0), (tiles[-1], last - tiles[-1].trajectory)):
+        for number in trajectories:
+            tile = next(each for each in reversed(tiles) if each.trajectory <= number)
+            column = number - tile.trajectory
             plain = Plain(law, key, bridge_key, tile.trajectory + column, precision)
             begun = tile.column("x", column).astype(float), tile.column("w", column).astype(float)
             own = tile.column("own", column).astype(float) if len(tile.own) else np.zeros(len(begun[0]))
@@ -229,6 +239,7 @@ class Span:
         steps = self.steps
         for plain, (x, w), own, found, ghost in self.followed:
             plain.pieces, begun, size = 0, x, np.abs(x)
+            plain.draw(steps.first, steps.first + len(steps.sizes) + 1)
             try:
                 for k, h in enumerate(steps.sizes):
                     x, w = plain.step(x, w, steps.first + k, float(h), *fields_of(steps, k, own), ghost)

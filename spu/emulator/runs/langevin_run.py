@@ -64,8 +64,8 @@ LIMIT = {"heun": 0.125, "euler-maruyama": 0.045, "leimkuhler-matthews": np.inf, 
 BRIDGE = 5
 """The purpose of the noise inside steps (`spu.emulator.runs.noise`)."""
 
-TILE = 128
-"""Trajectories of a tile."""
+TILE, WIDE = 128, 1024
+"""Trajectories of a tile; and at most, of many on matrices that stay in the cache, where none has ghosts."""
 
 CHUNK = 4096
 """Most steps between two looks at the outside world."""
@@ -73,7 +73,8 @@ CHUNK = 4096
 MOST_STEPS = 2**35
 
 SPAN = 3
-"""Steps at the beginning and at the end of a run that are taken again in plain numpy."""
+"""Steps at the beginning and at the end of a run that are taken again in plain numpy: of the first and of the last
+trajectory; of short runs without ghosts those of the last one at the beginning, of the first one at the end."""
 
 ROUNDINGS = 128.0
 """Noise of a step in single precision, at least, in roundings of what it is added to."""
@@ -247,7 +248,7 @@ class Paths:
     pieces:
         Mean number of pieces of a step of a trajectory.
     check:
-        (clusters, 4, n) as `kernels.LangevinTile.check`, of each ghost; none of Leimkuhler-Matthews.
+        (clusters, 4, n) as `kernels.LangevinTile.check`, of each ghost; all zero where there are none.
     compared:
         How often.
     """
@@ -330,6 +331,8 @@ def _linear_rate(equation: Langevin) -> float:
     root = np.sqrt(_leverage(equation))
     matrix = root[:, None] * equation.stiffness * root
     if len(matrix) <= 300:
+        if np.array_equal(matrix, matrix.T):  # a third of the time
+            return float(np.abs(np.linalg.eigvalsh(matrix)).max())
         return float(np.linalg.norm(matrix, 2))
     square = LinearOperator(matrix.shape, matvec=lambda x: matrix.T @ (matrix @ x), dtype=np.float64)
     start = np.random.default_rng(0).random(len(matrix))
@@ -359,6 +362,7 @@ def run(
     coarse: int = 1,
     advice: str = "a smaller one is needed",
     precision: Precision = "double",
+    ghosts: bool = True,
     distinct: int | None = None,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -391,6 +395,9 @@ def run(
     precision:
         Number format of states, products and forces. In single precision a path on the same noise leaves that of
         double precision by rounding; heat and work are booked in double precision only.
+    ghosts:
+        Follow some trajectories with half the step, too (`Paths.check`). Runs whose steps are known to do can leave
+        that out: of short ones it is most of the work.
     distinct:
         Trajectories b and b + distinct follow the same noise: for differences between starts or fields, which then
         are not those of noise. Each its own unless given.
@@ -431,19 +438,23 @@ def run(
     states = np.empty((len(readouts), trajectories, n))
     total = int(readouts[-1]) if len(readouts) else 0
     alone = trajectories if distinct is None else distinct
+    matrices, cache = kernels.packed(law, precision), resident(precision)
+    tile = TILE
+    if not ghosts and len(matrices.stiffness.values) <= cache:  # what a tile costs is little beside its steps
+        tile = min(WIDE, -(-trajectories // (4 * TILE)) * TILE)
     bounds = [
-        (first, min(first + TILE, begin + alone, trajectories))
+        (first, min(first + tile, begin + alone, trajectories))
         for begin in range(0, trajectories, alone)
-        for first in range(begin, min(begin + alone, trajectories), TILE)
+        for first in range(begin, min(begin + alone, trajectories), tile)
     ]
     tiles = [
         _tile(equation, each, each[0] % alone, start, velocity, plan, min(CHUNK, max(1, total)), precision, scale)
         for each in bounds
     ]
     last_of_all = (trajectories - 1) % alone
-    matrices, cache = kernels.packed(law, precision), resident(precision)
     advance = [kernels.advance[precision].bind(tile, matrices, key, bridge_key) for tile in tiles]
-    period, watch = _windows(law, total, trajectories, panel(precision))
+    work = float(total) * trajectories * n * (1 + n / 100)
+    period, watch = _windows(law, total, trajectories, panel(precision), work) if ghosts else (1, 0)
     cuts = np.unique(np.concatenate([readouts, [min(SPAN, total), max(0, total - SPAN), total]]))
     first_energy = None
     done = taken = 0
@@ -482,7 +493,10 @@ def run(
             steps = scale.steps(grid.steps(done, last, plan))
             span = None
             if last - done <= SPAN and (done < SPAN or done >= total - SPAN):
-                span = Span(law, key, bridge_key, steps, period, watch, tiles, last_of_all, precision)
+                both = work >= _CHEAP or ghosts
+                followed = [last_of_all] if done < SPAN else [0]
+                followed = sorted({0, last_of_all}) if both else followed
+                span = Span(law, key, bridge_key, steps, period, watch, tiles, followed, precision)
 
             def one(number: int, steps: kernels.LangevinSteps = steps) -> None:
                 advance[number](steps, period, watch, track, cache)
@@ -514,7 +528,7 @@ def run(
     return Paths(times, states[:taken], booked("heat"), work, first_energy, energy(now), *figures)
 
 
-def _windows(law: kernels.Law, total: int, trajectories: int, row: int) -> tuple[int, int]:
+def _windows(law: kernels.Law, total: int, trajectories: int, row: int, work: float) -> tuple[int, int]:
     """Period of ghosts, ``row`` a tile, and how many of its steps have them.
 
     A ghost's piece costs about two steps of a column.
@@ -522,8 +536,6 @@ def _windows(law: kernels.Law, total: int, trajectories: int, row: int) -> tuple
     if law.scheme == kernels.LEIMKUHLER_MATTHEWS or not total:
         return 1, 0
     width = min(TILE, -(-trajectories // row) * row)
-    n = len(law.mobility)
-    work = float(total) * trajectories * n * (1 + n / 100)
     share = 1.0 if work < _CHEAP else min(1.0, _WATCHED * width / (4 * row))
     period = int(np.clip(total // _WINDOWS, _SHORTEST, CHUNK))
     return period, max(SPAN + 1, int(share * min(period, total)))

@@ -12,6 +12,9 @@ and a key made of seed and purpose into 128 bits, and each half of them becomes 
 Box-Muller transform (1958): 40 bits for the radius, which reaches 7.5 sigma, and 24 for the angle.
 All arithmetic is IEEE with explicit fused multiply-adds, so vector width and compiler do not matter. It is written
 down in ``spu/base/kernels/c/noise.h``.
+
+Networks in single precision take the same bits and transform them in floats: all 40 and 24 of them count, so tails
+reach as far (7.5 sigma), and a normal is that of double precision to 4e-7 of itself.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spu.base.arrays import FloatArray
-from spu.base.kernels.door import Kernel, floats, words
+from spu.base.kernels.door import ArraySpec, Kernel, floats, words
 
 WordArray = NDArray[np.uint64]
 
@@ -52,6 +55,15 @@ normal_pairs = Kernel(
     "normal_pairs", words=words("n"), first=floats("n", written=True), second=floats("n", written=True)
 )
 """The two normals of each word (n,), to test against the same by hand."""
+
+
+normal_pairs_in_floats = Kernel(
+    "normal_pairs_in_floats",
+    words=words("n"),
+    first=ArraySpec(np.dtype(np.float32), ("n",), written=True),
+    second=ArraySpec(np.dtype(np.float32), ("n",), written=True),
+)
+"""The same as runs in single precision have them."""
 
 
 def key_of(seed: int, purpose: int = SAMPLES) -> WordArray:

@@ -69,3 +69,17 @@ KERNEL(void, normal_pairs, (const uint64_t *words, double *first, double *second
         for (int64_t b = 0; b < VL && i + b < n; b++) first[i + b] = x[b], second[i + b] = y[b];
     }
 }
+
+/* The same in floats. */
+KERNEL(void, normal_pairs_in_floats, (const uint64_t *words, float *first, float *second, int64_t n)) {
+    for (int64_t i = 0; i < n; i += FL) {
+        uint64_t own[FL];
+        float x[FL], y[FL];
+        F one, two;
+        for (int64_t b = 0; b < FL; b++) own[b] = words[i + b < n ? i + b : i];
+        box_muller_floats(own, &one, &two);
+        f_store(x, one);
+        f_store(y, two);
+        for (int64_t b = 0; b < FL && i + b < n; b++) first[i + b] = x[b], second[i + b] = y[b];
+    }
+}

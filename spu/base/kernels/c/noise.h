@@ -1,13 +1,15 @@
 /* The one place that draws random numbers: counter-based, so that every number has an address.
 
    What it computes is said in spu/emulator/runs/noise.py. Every line is an exact operation on words or one
-   rounded operation on doubles, in a stated order. */
+   rounded operation on doubles or floats, in a stated order. */
 #ifndef SPU_NOISE_H
 #define SPU_NOISE_H
 
 #include "simd.h"
 
 #define BLOCK 4 /* normals of one counter */
+
+enum { ROUNDED, IN_FORMAT }; /* how floats come to their normals: those of doubles, rounded, or made in floats */
 
 /* The key of each of the ten rounds of Philox 4x32-10. */
 typedef struct {
@@ -79,6 +81,47 @@ INLINE void box_muller(U word, V *first, V *second) {
     U sign = u_and(u_left(word, 62), u_set(0x8000000000000000u));
     *first = v_of(u_xor(u_xor(u_of(cosine), swap), sign));
     *second = v_of(u_xor(u_xor(u_of(sine), swap), sign));
+}
+
+/* The same of FL words in floats: of the same bits the same normals but for some roundings, each of its own size. Of
+   u above sqrt(1/2) the logarithm is that of 1 - w, w to all its bits, so small radii are as right as large ones.
+   The series stop where their remainder is below 3e-9 of the result. */
+INLINE void box_muller_floats(const uint64_t *words, F *first, F *second) {
+    I high, low;
+    i_halves(words, &high, &low);
+    /* u and w = 1 - u out of 40 bits and a half: 24 and 16. u = m 2^e with m between sqrt(1/2) and sqrt(2). */
+    F upper = f_number(i_right(high, 8));
+    F lower = f_add(f_number(i_or(i_left(i_and(high, i_set(0xFF)), 8), i_right(low, 24))), f_set(0.5f));
+    F u = f_fma(lower, f_set(0x1p-40f), f_mul(upper, f_set(0x1p-24f)));
+    F w = f_fma(f_sub(f_set(65536.0f), lower), f_set(0x1p-40f), f_mul(f_sub(f_set(16777215.0f), upper), f_set(0x1p-24f)));
+    I power = i_signs(i_sub(i_of(u), i_set(0x3F3504F3)), 23), below = i_signs(power, 31);
+    F m = f_of(i_sub(i_of(u), i_left(power, 23))), e = f_number(power);
+    I more = i_and(below, i_of(f_sub(m, f_set(1.0f)))), less = i_and(i_xor(below, i_set(-1)), i_of(f_sub(f_set(0.0f), w)));
+    /* log m = 2 artanh f */
+    F f = f_div(f_of(i_or(more, less)), f_add(m, f_set(1.0f)));
+    F z = f_mul(f, f);
+    F s = f_fma(z, f_set(1.0f / 9), f_set(1.0f / 7));
+    s = f_fma(z, s, f_set(1.0f / 5));
+    s = f_fma(z, s, f_set(1.0f / 3));
+    s = f_fma(z, s, f_set(1.0f));
+    F radius = f_sqrt(f_fma(f_mul(f_set(-4.0f), f), s, f_mul(f_set(-2.0f * 0.69314718056f), e)));
+    /* An angle between -pi/4 and pi/4 out of 22 bits and a half; two more bits choose the quadrant. */
+    F x = f_number(i_and(i_right(low, 2), i_set(0x3FFFFF)));
+    x = f_mul(f_sub(x, f_set(0x1p21f - 0.5f)), f_set(1.5707963267948966f * 0x1p-22f));
+    F y = f_mul(x, x);
+    s = f_fma(y, f_set(1.0f / 362880), f_set(-1.0f / 5040));
+    s = f_fma(y, s, f_set(1.0f / 120));
+    s = f_fma(y, s, f_set(-1.0f / 6));
+    F sine = f_mul(radius, f_fma(f_mul(x, y), s, x));
+    F c = f_fma(y, f_set(-1.0f / 3628800), f_set(1.0f / 40320));
+    c = f_fma(y, c, f_set(-1.0f / 720));
+    c = f_fma(y, c, f_set(1.0f / 24));
+    c = f_fma(y, c, f_set(-0.5f));
+    F cosine = f_mul(radius, f_fma(y, c, f_set(1.0f)));
+    I swap = i_and(i_xor(i_of(sine), i_of(cosine)), i_sub(i_set(0), i_and(low, i_set(1))));
+    I sign = i_and(i_left(low, 30), i_set(INT32_MIN));
+    *first = f_of(i_xor(i_xor(i_of(cosine), swap), sign));
+    *second = f_of(i_xor(i_xor(i_of(sine), swap), sign));
 }
 
 /* The bits of components 4 block to 4 block + 3 of VL steps of as many trajectories: two words each. */

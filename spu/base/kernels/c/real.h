@@ -15,6 +15,7 @@
 #undef w_fma
 #undef w_abs
 #undef w_max
+#undef w_normals
 #ifdef SINGLE
 #define T float
 #define W F
@@ -30,6 +31,7 @@
 #define w_fma f_fma
 #define w_abs f_abs
 #define w_max f_max
+#define w_normals box_muller_floats
 #else
 #define T double
 #define W V
@@ -45,4 +47,5 @@
 #define w_fma v_fma
 #define w_abs v_abs
 #define w_max v_max
+#define w_normals(words, first, second) box_muller(u_load(words), first, second)
 #endif

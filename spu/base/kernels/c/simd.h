@@ -1,6 +1,6 @@
-/* Vectors of doubles, floats and 64-bit words, in one notation for every class of processor.
+/* Vectors of doubles, floats, 64-bit words and 32-bit integers, in one notation for every class of processor.
 
-   VL doubles or words, FL floats. Which class is decided by the compiler's flags (setup.py builds the library
+   VL doubles or words, FL floats or integers. Which class is decided by the compiler's flags (setup.py builds the library
    once for each); nothing else in these sources asks. Every operation is one IEEE operation, rounded once, and
    `fma` is fused everywhere, in software where there is no instruction: so the bits do not depend on the class.
    setup.py forbids the compiler to contract or reorder (-ffp-contract=off, no -ffast-math). */
@@ -46,6 +46,26 @@ INLINE F f_mul(F a, F b) { return _mm512_mul_ps(a, b); }
 INLINE F f_fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
 INLINE F f_abs(F a) { return _mm512_abs_ps(a); }
 INLINE F f_max(F a, F b) { return _mm512_max_ps(a, b); }
+INLINE F f_div(F a, F b) { return _mm512_div_ps(a, b); }
+INLINE F f_sqrt(F a) { return _mm512_sqrt_ps(a); }
+typedef __m512i I;
+INLINE I i_set(int32_t a) { return _mm512_set1_epi32(a); }
+INLINE I i_sub(I a, I b) { return _mm512_sub_epi32(a, b); }
+INLINE I i_and(I a, I b) { return _mm512_and_si512(a, b); }
+INLINE I i_or(I a, I b) { return _mm512_or_si512(a, b); }
+INLINE I i_xor(I a, I b) { return _mm512_xor_si512(a, b); }
+#define i_left(a, n) _mm512_slli_epi32(a, n)
+#define i_right(a, n) _mm512_srli_epi32(a, n)
+#define i_signs(a, n) _mm512_srai_epi32(a, n)
+INLINE F f_of(I a) { return _mm512_castsi512_ps(a); }
+INLINE I i_of(F a) { return _mm512_castps_si512(a); }
+INLINE F f_number(I a) { return _mm512_cvtepi32_ps(a); }
+INLINE void i_halves(const uint64_t *words, I *high, I *low) {
+    const I even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    I a = _mm512_loadu_si512(words), b = _mm512_loadu_si512(words + 8);
+    *low = _mm512_permutex2var_epi32(a, even, b);
+    *high = _mm512_permutex2var_epi32(a, _mm512_add_epi32(even, i_set(1)), b);
+}
 INLINE U u_load(const uint64_t *p) { return _mm512_loadu_si512(p); }
 INLINE void u_store(uint64_t *p, U a) { _mm512_storeu_si512(p, a); }
 INLINE U u_set(uint64_t a) { return _mm512_set1_epi64((long long)a); }
@@ -88,6 +108,25 @@ INLINE F f_mul(F a, F b) { return _mm256_mul_ps(a, b); }
 INLINE F f_fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
 INLINE F f_abs(F a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
 INLINE F f_max(F a, F b) { return _mm256_max_ps(a, b); }
+INLINE F f_div(F a, F b) { return _mm256_div_ps(a, b); }
+INLINE F f_sqrt(F a) { return _mm256_sqrt_ps(a); }
+typedef __m256i I;
+INLINE I i_set(int32_t a) { return _mm256_set1_epi32(a); }
+INLINE I i_sub(I a, I b) { return _mm256_sub_epi32(a, b); }
+INLINE I i_and(I a, I b) { return _mm256_and_si256(a, b); }
+INLINE I i_or(I a, I b) { return _mm256_or_si256(a, b); }
+INLINE I i_xor(I a, I b) { return _mm256_xor_si256(a, b); }
+#define i_left(a, n) _mm256_slli_epi32(a, n)
+#define i_right(a, n) _mm256_srli_epi32(a, n)
+#define i_signs(a, n) _mm256_srai_epi32(a, n)
+INLINE F f_of(I a) { return _mm256_castsi256_ps(a); }
+INLINE I i_of(F a) { return _mm256_castps_si256(a); }
+INLINE F f_number(I a) { return _mm256_cvtepi32_ps(a); }
+INLINE void i_halves(const uint64_t *words, I *high, I *low) {
+    F a = _mm256_loadu_ps((const float *)words), b = _mm256_loadu_ps((const float *)(words + 4));
+    *low = _mm256_permute4x64_epi64(i_of(_mm256_shuffle_ps(a, b, 0x88)), 0xD8);
+    *high = _mm256_permute4x64_epi64(i_of(_mm256_shuffle_ps(a, b, 0xDD)), 0xD8);
+}
 INLINE U u_load(const uint64_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
 INLINE void u_store(uint64_t *p, U a) { _mm256_storeu_si256((__m256i *)p, a); }
 INLINE U u_set(uint64_t a) { return _mm256_set1_epi64x((long long)a); }
@@ -130,6 +169,25 @@ INLINE F f_mul(F a, F b) { return vmulq_f32(a, b); }
 INLINE F f_fma(F a, F b, F c) { return vfmaq_f32(c, a, b); }
 INLINE F f_abs(F a) { return vabsq_f32(a); }
 INLINE F f_max(F a, F b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+INLINE F f_div(F a, F b) { return vdivq_f32(a, b); }
+INLINE F f_sqrt(F a) { return vsqrtq_f32(a); }
+typedef int32x4_t I;
+INLINE I i_set(int32_t a) { return vdupq_n_s32(a); }
+INLINE I i_sub(I a, I b) { return vsubq_s32(a, b); }
+INLINE I i_and(I a, I b) { return vandq_s32(a, b); }
+INLINE I i_or(I a, I b) { return vorrq_s32(a, b); }
+INLINE I i_xor(I a, I b) { return veorq_s32(a, b); }
+#define i_left(a, n) vshlq_n_s32(a, n)
+#define i_right(a, n) vreinterpretq_s32_u32(vshrq_n_u32(vreinterpretq_u32_s32(a), n))
+#define i_signs(a, n) vshrq_n_s32(a, n)
+INLINE F f_of(I a) { return vreinterpretq_f32_s32(a); }
+INLINE I i_of(F a) { return vreinterpretq_s32_f32(a); }
+INLINE F f_number(I a) { return vcvtq_f32_s32(a); }
+INLINE void i_halves(const uint64_t *words, I *high, I *low) {
+    I a = vreinterpretq_s32_u64(vld1q_u64(words)), b = vreinterpretq_s32_u64(vld1q_u64(words + 2));
+    *low = vuzp1q_s32(a, b);
+    *high = vuzp2q_s32(a, b);
+}
 INLINE U u_load(const uint64_t *p) { return vld1q_u64(p); }
 INLINE void u_store(uint64_t *p, U a) { vst1q_u64(p, a); }
 INLINE U u_set(uint64_t a) { return vdupq_n_u64(a); }
@@ -171,6 +229,32 @@ INLINE F f_mul(F a, F b) { return a * b; }
 INLINE F f_fma(F a, F b, F c) { return fmaf(a, b, c); }
 INLINE F f_abs(F a) { return fabsf(a); }
 INLINE F f_max(F a, F b) { return a > b ? a : b; }
+INLINE F f_div(F a, F b) { return a / b; }
+INLINE F f_sqrt(F a) { return sqrtf(a); }
+typedef int32_t I;
+INLINE I i_set(int32_t a) { return a; }
+INLINE I i_sub(I a, I b) { return (I)((uint32_t)a - (uint32_t)b); }
+INLINE I i_and(I a, I b) { return a & b; }
+INLINE I i_or(I a, I b) { return a | b; }
+INLINE I i_xor(I a, I b) { return a ^ b; }
+#define i_left(a, n) ((I)((uint32_t)(a) << (n)))
+#define i_right(a, n) ((I)((uint32_t)(a) >> (n)))
+#define i_signs(a, n) ((a) >> (n))
+INLINE F f_of(I a) {
+    F b;
+    memcpy(&b, &a, sizeof b);
+    return b;
+}
+INLINE I i_of(F a) {
+    I b;
+    memcpy(&b, &a, sizeof b);
+    return b;
+}
+INLINE F f_number(I a) { return (F)a; }
+INLINE void i_halves(const uint64_t *words, I *high, I *low) {
+    *low = (I)(uint32_t)*words;
+    *high = (I)(uint32_t)(*words >> 32);
+}
 INLINE U u_load(const uint64_t *p) { return *p; }
 INLINE void u_store(uint64_t *p, U a) { *p = a; }
 INLINE U u_set(uint64_t a) { return a; }
