@@ -63,9 +63,9 @@ if TYPE_CHECKING:
     from spu.spice.netlist import netlist
     from spu.spice.reader import ReadNetlist, read_netlist
     from spu.studies.budget import Budget, error_budget
+    from spu.studies.energy import Assumptions, Ledger, energy_ledger, load_energy
     from spu.studies.learning.generate import Generation, generate
     from spu.studies.learning.generative import train_generative
-    from spu.studies.energy import Assumptions, Ledger, energy_ledger, load_energy
     from spu.studies.learning.hardware import on_hardware
 
 

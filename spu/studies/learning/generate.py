@@ -214,9 +214,8 @@ def generate(
         if value is not None and not 0 < value < np.inf:
             raise UsageError(f"{name} must be positive and finite, not {value!r}")
     length, size = duration or trained.duration, step or trained.step
-    alone = Noising(
-        *(float(getattr(network, key).mean()) for key in ("J2", "J3", "J4")), kT=network.kT, duration=length, step=size
-    )
+    J2, J3, J4 = (float(array.mean()) for array in (network.J2, network.J3, network.J4))
+    alone = Noising(J2, J3, J4, kT=network.kT, duration=length, step=size)
     start = start_of(alone, np.zeros(network.n), images, seed)
     scheme = trained.scheme if equation.mass is None else "baoab"
     grid = Grid.of(np.array([length]), np.empty(0), lambda middle: np.full(len(middle), size), False)

@@ -21,9 +21,9 @@ J is symmetric and zero outside of a mask, b zero outside of another. So L is lo
 
 (``G = (G_xx, g; g^T, t)``, ``A = (A_x, a)``). The left side is a symmetric positive map of (J, b), so conjugate
 gradients solve it, preconditioned by its diagonal. Of J only the blocks that may be other than zero are kept: visible
-to hidden, and hidden to hidden. Where G is singular (kT so small that units stand still) the
-lowest point is not one: a ridge, ``kappa |W|^2 / 4 kT`` with kappa a stated share of the mean of G's diagonal, picks the
-one of small couplings.
+to hidden, and hidden to hidden. Where G is singular (kT so small that units stand still)
+the lowest point is not one: a ridge, ``kappa |W|^2 / 4 kT`` with kappa a stated share of the mean of G's diagonal, picks
+the one of small couplings.
 
 G and A come from sampled paths (`spu.studies.learning.sampled`), or as means over all noise (`expected`), where units
 that are noised do not feel one another: G is then of low rank but for its diagonal, which is what products of two
