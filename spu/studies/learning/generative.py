@@ -197,7 +197,7 @@ def train_generative(
                 "gain": -found.loss,
                 "residual": found.residual,
                 "iterations": found.iterations,
-                "parameters": learnt.count + (m if visible_bias else 0),
+                "parameters": learnt.parameters + (m if visible_bias else 0),
                 "largest_coupling": float(max(np.abs(learnt.across).max(), np.abs(learnt.within).max())),
             },
         )
