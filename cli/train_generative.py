@@ -17,7 +17,9 @@ from .common import facts, file_option, json_option, print_json, seed_option, st
 @file_option("-o", "--output", metavar="DIR", help="Folder of the trained network; needed.")
 @file_option("--labels", help="Labels of the images, where these do not hold them.")
 @click.option("--classes", metavar="LIST", help="Images of these labels only, as in 0,1,2 [default: all].")
-@click.option("--images-per-class", type=click.IntRange(1), metavar="N", help="The first N of each label [default: all].")
+@click.option(
+    "--images-per-class", type=click.IntRange(1), metavar="N", help="The first N of each label [default: all]."
+)
 @click.option("--coarser", type=click.IntRange(1), default=1, metavar="N", help="Means of blocks of N x N pixels.")
 @click.option("--hidden", type=int, metavar="N", help="Units without a pixel [default: two for three pixels].")
 @click.option("--kT", "kT", type=float, default=0.1, show_default=True, metavar="X", help="Of the bath.")
@@ -43,7 +45,9 @@ from .common import facts, file_option, json_option, print_json, seed_option, st
 @click.option("--visible-bias", is_flag=True, help="Biases of visible units, too: fewer images come out inverted.")
 @click.option("--method", default="solve", show_default=True, metavar="NAME", help="solve, or descent (Adam).")
 @click.option(
-    "--sums", metavar="NAME", help="For solve: expected (over all noise, no path is drawn), sampled [default: expected]."
+    "--sums",
+    metavar="NAME",
+    help="For solve: expected (over all noise, no path is drawn), sampled [default: expected].",
 )
 @click.option("--trajectories", type=click.IntRange(1), metavar="N", help="Of an image: sampled, or a cycle's [8].")
 @click.option("--cycles", type=click.IntRange(1), metavar="N", help="Of descent [100].")
@@ -133,7 +137,10 @@ def command(
     lines = [
         ("units", f"{rows * columns} visible ({rows} x {columns}), {trained.settings['hidden']} hidden"),
         ("learnt", f"{measured['parameters']} couplings and biases, the largest {measured['largest_coupling']:.3g}"),
-        ("gain", f"the reverse of a noising path is exp({measured['gain']:.5g}) times as probable as without couplings"),
+        (
+            "gain",
+            f"the reverse of a noising path is exp({measured['gain']:.5g}) times as probable as without couplings",
+        ),
         ("residual", f"{measured['residual']:.2g} of stationarity, after {measured['iterations']} iterations"),
     ]
     click.echo(facts(lines))

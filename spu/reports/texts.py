@@ -19,6 +19,8 @@ from spu.emulator.predict import NetworkPrediction, Prediction
 from spu.emulator.results import CommonMode, Statistics
 from spu.emulator.runs.relaxation import NetworkSimulation, averaged
 from spu.emulator.runs.sampling import Simulation
+from spu.reports.classification import classification_text
+from spu.reports.evolution import evolution_text
 from spu.reports.inspection import time_constant
 from spu.reports.ledgers import ledger_text
 from spu.reports.wording import (
@@ -36,6 +38,8 @@ from spu.reports.wording import (
 from spu.studies.activation import UnitActivation
 from spu.studies.budget import Budget
 from spu.studies.energy import Ledger
+from spu.studies.learning.classify import Classification
+from spu.studies.learning.evolve import Evolution
 from spu.studies.learning.generate import Generation
 from spu.studies.learning.replay import ReplayedNetwork
 from spu.studies.learning.sweep import HardwareSweep
@@ -396,6 +400,35 @@ def budget_text(budget: Budget) -> str:
     )
 
 
+def generation_text(found: Generation) -> str:
+    """What generated images are worth, and what they cost."""
+    near, said = found.likeness, found.to_dict()
+    made, trained = found.diversity
+
+    def pm(figures: dict[str, Any]) -> str:
+        error = figures["error"]
+        return f"{figures['mean']:.3f}" + ("" if error is None else f" +- {error:.3f}")
+
+    lines = [
+        ("images", f"{found.images} of {found.shape[0]} x {found.shape[1]}, from noise in t = {found.duration:g}"),
+        ("best |correlation|", f"{pm(said['correlation'])} with a training image, mean and standard error"),
+        ("signed", f"{pm(said['signed_correlation'])}: inverses do not count as like"),
+        ("inverted", f"{100 * near.inverted:.1f} % are nearest to the inverse of a training image"),
+        ("classes", ", ".join(f"{name}: {100 * value:.0f} %" for name, value in found.balance.items())),
+        ("distance", f"{pm(said['distance'])} to the nearest, smallest {near.distances.min():.3f} (0: a copy)"),
+    ]
+    if made is not None and trained is not None:
+        lines.append(("diversity", f"{made:.3f}; of the training images {trained:.3f} (0: all the same, 1: unlike)"))
+    if said["heat"] is None:
+        lines.append(("heat", "none: couplings that are not reciprocal have no potential"))
+    else:
+        heat, ledger = said["heat"], found.ledger.heat
+        spread = "" if heat["error"] is None else f" +- {heat['error']:.2g}, spread {heat['deviation']:.3g},"
+        joules = "" if ledger is None else f" or {engineering(ledger.mean, 'J')}"
+        lines.append(("heat", f"{heat['mean']:.4g}{spread} kT an image{joules} ({found.kind})"))
+    return "\n".join([facts(lines), "", found.copies, "", ledger_text(found.ledger)])
+
+
 def replayed_text(found: ReplayedNetwork) -> str:
     """A trained network's runs in emulator and simulator."""
     rows = []
@@ -434,39 +467,12 @@ def hardware_sweep_text(found: HardwareSweep) -> str:
     )
 
 
-def generation_text(found: Generation) -> str:
-    """What generated images are worth, and what they cost."""
-    near, said = found.likeness, found.to_dict()
-    made, trained = found.diversity
-
-    def pm(figures: dict[str, Any]) -> str:
-        error = figures["error"]
-        return f"{figures['mean']:.3f}" + ("" if error is None else f" +- {error:.3f}")
-
-    lines = [
-        ("images", f"{found.images} of {found.shape[0]} x {found.shape[1]}, from noise in t = {found.duration:g}"),
-        ("best |correlation|", f"{pm(said['correlation'])} with a training image, mean and standard error"),
-        ("signed", f"{pm(said['signed_correlation'])}: inverses do not count as like"),
-        ("inverted", f"{100 * near.inverted:.1f} % are nearest to the inverse of a training image"),
-        ("classes", ", ".join(f"{name}: {100 * value:.0f} %" for name, value in found.balance.items())),
-        ("distance", f"{pm(said['distance'])} to the nearest, smallest {near.distances.min():.3f} (0: a copy)"),
-    ]
-    if made is not None and trained is not None:
-        lines.append(("diversity", f"{made:.3f}; of the training images {trained:.3f} (0: all the same, 1: unlike)"))
-    if said["heat"] is None:
-        lines.append(("heat", "none: couplings that are not reciprocal have no potential"))
-    else:
-        heat, ledger = said["heat"], found.ledger.heat
-        spread = "" if heat["error"] is None else f" +- {heat['error']:.2g}, spread {heat['deviation']:.3g},"
-        joules = "" if ledger is None else f" or {engineering(ledger.mean, 'J')}"
-        lines.append(("heat", f"{heat['mean']:.4g}{spread} kT an image{joules} ({found.kind})"))
-    return "\n".join([facts(lines), "", found.copies, "", ledger_text(found.ledger)])
-
-
 TEXTS: dict[type, Callable[[Any], str]] = {
     Budget: budget_text,
     Check: check_text,
+    Evolution: evolution_text,
     Generation: generation_text,
+    Classification: classification_text,
     Ledger: ledger_text,
     HardwareSweep: hardware_sweep_text,
     NetworkPrediction: network_prediction_text,

@@ -1,6 +1,7 @@
 """From a trained network to a device: its couplers on codes, one drawn board, its weights, its folder."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -130,6 +131,16 @@ def test_a_board_that_is_programmed_anew_errs_as_before(tmp_path):
     del data["couplers"][1]["transconductance"]
     (tmp_path / "board" / "device.json").write_text(json.dumps(data))
     assert spu.check(tmp_path / "board", levels="ideal").verdict == "fail"
+
+
+def test_the_netlist_of_a_board_is_its_device_and_an_error_changed_in_it_is_seen(tmp_path):
+    write_folder(tmp_path / "board", compile_problem(learnt(kT=0.1), SIX, draw=4))
+    assert spu.check(tmp_path / "board", levels=["ideal", "answer", "op"]).verdict == "pass"
+    deck = tmp_path / "board" / "device.cir"
+    changed = re.sub(r"(xcoupler_g_x1_x2 .* error_ab=)\S+", r"\g<1>0.05", deck.read_text())
+    assert changed != deck.read_text()
+    deck.write_text(changed)
+    assert spu.check(tmp_path / "board", levels=["op"]).verdict == "fail"
 
 
 def test_the_command_line(tmp_path):

@@ -20,14 +20,11 @@ MOST_SHOWN = 100
 
 _MOST_TRAINING = 10
 
-_GAP = 2
-"""Pixels between images."""
-
 
 def draw_generation(found: Generation) -> Figure:
     """Draw generated images, the nearest training image named above each by its sign, beside training images."""
     shown = min(found.images, MOST_SHOWN)
-    columns = int(np.ceil(np.sqrt(shown * 1.25)))
+    columns = int(np.ceil(np.sqrt(shown)))
     rows = -(-shown // columns)
     patterns = found.patterns[:_MOST_TRAINING]
     side = max(1, -(-len(patterns) // rows))
@@ -49,12 +46,12 @@ def draw_generation(found: Generation) -> Figure:
 def _sheet(axes: Axes, images: FloatArray, shape: tuple[int, int], columns: int) -> None:
     """Images in rows, each on a grey scale of its own; what is left of the last row is blank."""
     height, width = shape
-    rows = -(-len(images) // columns)
-    sheet = np.full((rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP), np.nan)
+    rows, gap = -(-len(images) // columns), max(1, height // 14)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), np.nan)
     for k, image in enumerate(images):
         low, high = float(image.min()), float(image.max())
         row, column = divmod(k, columns)
-        top, left = row * (height + _GAP), column * (width + _GAP)
+        top, left = row * (height + gap), column * (width + gap)
         scaled = (image - low) / (high - low or 1.0)
         sheet[top : top + height, left : left + width] = scaled.reshape(height, width)
     axes.imshow(sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest")

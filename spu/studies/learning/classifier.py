@@ -236,10 +236,7 @@ def _descended(
         shown = inputs[order]
         if recipe["shift"]:
             shown = _moved(shown, setting, recipe["shift"], done)
-        try:
-            slope = slope_of_batch(setting, parameters, shown, labels[order], done, study.workers.map)
-        except UsageError as error:
-            raise UsageError(f"batch {done + 1}: {_bare(error.message)}") from None
+        slope = slope_of_batch(setting, parameters, shown, labels[order], done, study.workers.map)
         if not math.isfinite(slope.loss):
             raise UsageError(f"the loss is not finite at batch {done + 1}: lower rate ({recipe['rate']:g}) or step")
         parameters = setting.within(adam.stepped(parameters, slope.gradient))
@@ -253,11 +250,6 @@ def _descended(
             study.checkpoint({**parameters, **adam.arrays()}, info)
         study.progress(done, epochs * batches, f"loss {slope.loss:.4g}")
     return parameters, {"loss": losses, "accuracy_in_training": right}
-
-
-def _bare(message: str) -> str:
-    """Without the piece's name, which is one of many thousands."""
-    return message.partition(": ")[2] if message.startswith("piece ") else message
 
 
 def _moved(inputs: FloatArray, setting: Setting, shift: int, batch: int) -> FloatArray:

@@ -210,10 +210,10 @@ def generate(
     if seed < 0:
         raise UsageError(f"seed must not be negative, not {seed!r}")
     patterns, labels = patterns_of(trained)
-    length, size = duration or trained.duration, step or trained.step
     for name, value in (("duration", duration), ("step", step)):
         if value is not None and not 0 < value < np.inf:
             raise UsageError(f"{name} must be positive and finite, not {value!r}")
+    length, size = duration or trained.duration, step or trained.step
     alone = Noising(
         *(float(getattr(network, key).mean()) for key in ("J2", "J3", "J4")), kT=network.kT, duration=length, step=size
     )

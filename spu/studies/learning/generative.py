@@ -155,8 +155,8 @@ def train_generative(
     noising.require_stable(levels)
     settings = {
         **asdict(noising),
-        **{"hidden": many, "scaling": scaling, "hidden_drive": hidden_drive, "visible_bias": visible_bias},
-        **{"method": method, "sums": sums if method == "solve" else "sampled", "regularisation": regularisation},
+        "hidden": many, "scaling": scaling, "hidden_drive": hidden_drive, "visible_bias": visible_bias,
+        "method": method, "sums": sums if method == "solve" else "sampled", "regularisation": regularisation,
         **({"tolerance": tolerance} if method == "solve" else {"cycles": cycles, "rate": rate}),
         **({} if method == "solve" and sums == "expected" else {"trajectories": trajectories}),
         "seed": seed,
@@ -281,9 +281,7 @@ def _descend(
             at -= rate * ahead / (size + _TINY)
         if cycle + 1 == cycles or study.due(10.0):
             arrays = {
-                f"{kind}_{name}": part
-                for kind, found in state.items()
-                for name, part in zip(parts, found, strict=True)
+                f"{kind}_{name}": part for kind, found in state.items() for name, part in zip(parts, found, strict=True)
             }
             study.checkpoint(arrays, {"cycle": cycle + 1})
         study.progress(cycle + 1, cycles, f"gain {-exact.loss(Learnt(*state['at'])):.4g}")

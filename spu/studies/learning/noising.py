@@ -305,4 +305,3 @@ def drives(patterns: FloatArray, hidden: int, projection: int | None) -> FloatAr
         return np.concatenate([patterns, patterns[:, np.arange(hidden) % m]], axis=1)
     matrix = np.random.default_rng(projection).standard_normal((hidden, m)) / np.sqrt(m)
     return np.concatenate([patterns, np.einsum("km,pm->pk", matrix, patterns)], axis=1)
-

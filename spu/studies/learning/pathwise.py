@@ -3,7 +3,7 @@
 A unit's input is ``bias + W s`` of the image's pixels s; W is of the hidden units alone. Couplings are symmetric among
 all units. The steps are Euler-Maruyama's, from 0 to the time at which the outputs are read, and the loss is the
 cross-entropy of ``gain`` times the outputs; its exact gradient on the noise that was drawn comes from
-`spu.studies.learning.adjoint`.
+`spu.emulator.runs.adjoint`.
 
 A batch is cut into `SHARDS` shards whatever the number of threads or workers, each with a seed of its own, and their
 sums are taken in order.
@@ -15,6 +15,7 @@ real numbers behind it: rounding is passed straight through.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -22,16 +23,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spu.base.arrays import FloatArray, IntArray
+from spu.base.kernels.door import Precision
 from spu.base.threads import one_blas_thread
 from spu.emulator.equations.langevin import langevin_of_network
+from spu.emulator.runs.adjoint import Pathwise
 from spu.problems.network import ThermodynamicNetwork
 from spu.problems.trained import TrainedNetwork
-from spu.studies.learning.adjoint import pathwise
 from spu.studies.learning.hardware import on_hardware
 from spu.studies.learning.optimiser import Parameters
 
-SHARDS = 2
-"""Parts of a batch, and so the most processors that work on one."""
+SHARDS = 4
+"""Parts of a batch, and so the most workers at one; in one process each takes all threads."""
+
+_MOST_ROOMS = 8
 
 _FIRST_WEIGHT, _FIRST_COUPLING = 0.8, 0.3
 """Deviations of the field of an image of unit variance on a hidden unit, and of couplings, where training starts."""
@@ -62,6 +66,8 @@ class Setting:
         Of the pixels, as of `TrainedNetwork`.
     seed:
         Of everything random.
+    precision:
+        Number format of the steps and of the way back; sums are doubles.
     """
 
     hidden: int
@@ -80,6 +86,7 @@ class Setting:
     mismatch: float = 0.0
     limits: dict[str, float] = field(default_factory=dict)
     seed: int = 0
+    precision: Precision = "single"
 
     @property
     def units(self) -> int:
@@ -152,7 +159,7 @@ class Setting:
 
 
 class Shard(NamedTuple):
-    """A part of a batch: the network that runs, pixels (b, m), labels (b,), the noise's seed, steps and gain."""
+    """A part of a batch: the network that runs, pixels (b, m), labels (b,), the noise's seed, steps, gain and number format."""
 
     trained: TrainedNetwork
     inputs: FloatArray
@@ -160,6 +167,7 @@ class Shard(NamedTuple):
     seed: int
     steps: int
     gain: float
+    precision: Precision
 
 
 class Slope(NamedTuple):
@@ -180,38 +188,37 @@ def cross_entropy(outputs: FloatArray, labels: IntArray, gain: float) -> tuple[F
     return np.log(total) - scaled[rows, labels], slopes
 
 
+_rooms: dict[tuple[int, int, int, Precision], Pathwise] = {}
+"""Of this process: room for paths is large, and used again by the next batch."""
+
+
 @one_blas_thread()
 def slope_of_shard(shard: Shard) -> Slope:
     """The loss of a shard and its gradient, by the elements of the network that runs: J_ij and J_ji apart."""
     trained, outputs = shard.trained, shard.trained.outputs
     assert trained.weights is not None and outputs is not None
-    network = trained.network
-    right = 0
-
-    def loss(x: FloatArray) -> tuple[FloatArray, FloatArray]:
-        nonlocal right
-        right = int((x[:, outputs].argmax(axis=1) == shard.labels).sum())
-        values, at_outputs = cross_entropy(x[:, outputs], shard.labels, shard.gain)
-        slopes = np.zeros_like(x)
-        slopes[:, outputs] = at_outputs
-        return values, slopes
-
-    values, slopes = pathwise(
-        langevin_of_network(network),
-        shard.inputs @ trained.weights.T,
-        shard.steps,
+    size = (trained.network.n, len(shard.labels), shard.steps, shard.precision)
+    if size not in _rooms:
+        if len(_rooms) >= _MOST_ROOMS:
+            _rooms.clear()
+        _rooms[size] = Pathwise(*size[:3], precision=shard.precision)
+    room = _rooms[size]
+    x = room.forward(
+        langevin_of_network(trained.network),
         trained.duration / shard.steps,
         shard.seed,
-        loss,
+        own=shard.inputs @ trained.weights.T,
     )
-    own = slopes.own
-    hidden = np.flatnonzero(trained.weights.any(axis=1))
-    weights = np.zeros_like(trained.weights)
-    weights[hidden] = own[:, hidden].T @ shard.inputs
+    if not np.isfinite(x).all():
+        return Slope(math.nan, 0, {})
+    values, at_outputs = cross_entropy(x[:, outputs], shard.labels, shard.gain)
+    slopes = np.zeros_like(x)
+    slopes[:, outputs] = at_outputs
+    found = room.backward(slopes)
+    right = int((x[:, outputs].argmax(axis=1) == shard.labels).sum())
+    weights = found.field.T @ shard.inputs
     return Slope(
-        float(values.sum()),
-        right,
-        {"couplings": slopes.stiffness, "weights": weights, "bias": own.sum(axis=0)},
+        float(values.sum()), right, {"couplings": found.stiffness, "weights": weights, "bias": found.field.sum(axis=0)}
     )
 
 
@@ -231,14 +238,16 @@ def slope_of_batch(
     seeds = setting.random(NOISE, batch).integers(2**62, size=SHARDS)
     parts = [part for part in np.array_split(np.arange(len(labels)), SHARDS) if len(part)]
     shards = [
-        Shard(trained, inputs[part], labels[part], int(seed), setting.steps, setting.gain)
+        Shard(trained, inputs[part], labels[part], int(seed), setting.steps, setting.gain, setting.precision)
         for part, seed in zip(parts, seeds, strict=False)
     ]
     found = list(each(slope_of_shard, shards))
     count = len(labels)
+    loss = sum(slope.loss for slope in found) / count
+    if not math.isfinite(loss):
+        return Slope(loss, 0, {})
     total = {key: np.sum([slope.gradient[key] for slope in found], axis=0) / count for key in found[0].gradient}
     couplings = total["couplings"] + total["couplings"].T
     np.fill_diagonal(couplings, 0.0)
     gradient = {"couplings": couplings, "weights": total["weights"][: setting.hidden], "bias": total["bias"]}
-    loss = sum(slope.loss for slope in found) / count
     return Slope(loss, sum(slope.right for slope in found), gradient)

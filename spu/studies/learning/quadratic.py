@@ -209,7 +209,11 @@ class Objective:
     def _blocks(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Of a dense G_xx: visible, visible to hidden, hidden."""
         v, gram = self.visible, self.sums.gram
-        return np.ascontiguousarray(gram[:v, :v]), np.ascontiguousarray(gram[:v, v:]), np.ascontiguousarray(gram[v:, v:])
+        return (
+            np.ascontiguousarray(gram[:v, :v]),
+            np.ascontiguousarray(gram[:v, v:]),
+            np.ascontiguousarray(gram[v:, v:]),
+        )
 
     def curve(self, at: Learnt) -> Learnt:
         """The positive map: of J half of ``G J + J G + b g^T + g b^T``, and ``J g + t b``; with the ridge."""
