@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from spu.spice.reader import ReadNetlist, read_netlist
     from spu.studies.budget import Budget, error_budget
     from spu.studies.energy import Assumptions, Ledger, energy_ledger, load_energy
+    from spu.studies.learning.evolve import Evolution, evolve
     from spu.studies.learning.generate import Generation, generate
     from spu.studies.learning.generative import train_generative
     from spu.studies.learning.hardware import on_hardware
@@ -81,6 +82,7 @@ __all__ = [
     "Detail",
     "Device",
     "EmbeddingOptions",
+    "Evolution",
     "GaussianSampling",
     "Generation",
     "Hardware",
@@ -114,6 +116,7 @@ __all__ = [
     "compile_problem",
     "energy_ledger",
     "error_budget",
+    "evolve",
     "generate",
     "kullback_leibler",
     "load_energy",
@@ -148,6 +151,7 @@ _HOME = {
     "Detail": "spu.device.imperfections",
     "Device": "spu.device.device",
     "EmbeddingOptions": "spu.compiler.embedding",
+    "Evolution": "spu.studies.learning.evolve",
     "GaussianSampling": "spu.problems.gaussian",
     "Generation": "spu.studies.learning.generate",
     "Hardware": "spu.device.hardware",
@@ -180,6 +184,7 @@ _HOME = {
     "compile_problem": "spu.compiler",
     "energy_ledger": "spu.studies.energy",
     "error_budget": "spu.studies.budget",
+    "evolve": "spu.studies.learning.evolve",
     "generate": "spu.studies.learning.generate",
     "kullback_leibler": "spu.base.distances",
     "load_energy": "spu.studies.energy",

@@ -19,6 +19,7 @@ from spu.emulator.predict import NetworkPrediction, Prediction
 from spu.emulator.results import CommonMode, Statistics
 from spu.emulator.runs.relaxation import NetworkSimulation, averaged
 from spu.emulator.runs.sampling import Simulation
+from spu.reports.evolution import evolution_text
 from spu.reports.inspection import time_constant
 from spu.reports.ledgers import ledger_text
 from spu.reports.wording import (
@@ -36,6 +37,7 @@ from spu.reports.wording import (
 from spu.studies.activation import UnitActivation
 from spu.studies.budget import Budget
 from spu.studies.energy import Ledger
+from spu.studies.learning.evolve import Evolution
 from spu.studies.learning.generate import Generation
 
 _MOST_EDITS = 20
@@ -426,6 +428,7 @@ def generation_text(found: Generation) -> str:
 TEXTS: dict[type, Callable[[Any], str]] = {
     Budget: budget_text,
     Check: check_text,
+    Evolution: evolution_text,
     Generation: generation_text,
     Ledger: ledger_text,
     NetworkPrediction: network_prediction_text,

@@ -16,11 +16,13 @@ from spu.reports.pictures.budgets import draw_budget
 from spu.reports.pictures.covariances import draw_check, draw_prediction, draw_simulation
 from spu.reports.pictures.energy import draw_ledger
 from spu.reports.pictures.learning import draw_generation
+from spu.reports.pictures.learning_evolution import draw_evolution
 from spu.reports.pictures.networks import draw_activation, draw_relaxation
 from spu.reports.pictures.spectra import draw_spectra
 from spu.studies.activation import UnitActivation, activation_of
 from spu.studies.budget import Budget
 from spu.studies.energy import Ledger
+from spu.studies.learning.evolve import Evolution
 from spu.studies.learning.generate import Generation
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ def _spectrum(found: Spectrum) -> Figure:
 PICTURES: dict[type, Callable[[Any], Figure]] = {
     Budget: draw_budget,
     Check: _check,
+    Evolution: draw_evolution,
     Generation: draw_generation,
     Ledger: draw_ledger,
     NetworkPrediction: lambda found: _activation(activation_of(found.dynamics)),
