@@ -102,7 +102,7 @@ def test_a_piece_that_ends_every_worker_is_named(cluster, tmp_path):
 
 def test_a_worker_of_another_version_is_refused_by_name(tmp_path):
     """And one is awaited where there is none."""
-    options = {"n_workers": 0, "dashboard_address": None, "silence_logs": 50}
+    options = {"n_workers": 0, "dashboard_address": ":0", "silence_logs": 50}
     with distributed.LocalCluster(**options) as cluster:
 
         def worker(preload):

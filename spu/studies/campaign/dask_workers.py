@@ -38,6 +38,9 @@ _LOOK = 2.0
 _AHEAD = 64
 """Pieces beyond four a worker that are with the scheduler: enough for workers that come, and few to hold in memory."""
 
+_FETCH, _TRIES = 5.0, 4
+"""Seconds in which a result must come that is there, twice as long with each try, and how many there are."""
+
 _GONE = "what is finished is kept, and the same command goes on from there"
 
 
@@ -141,21 +144,32 @@ class DaskWorkers:
         results: list[Any] = [None] * len(items)
         finished: SimpleQueue[int] = SimpleQueue()
         under_way: dict[int, Any] = {}
+        tries = [0] * len(items)
         sent = done = 0
+
+        def send(place: int) -> None:
+            letter = _letter((_do, (identity(), function, items[place])))
+            under_way[place] = self._submit(_unpack, letter, *more, key=f"{run}-{place}-{tries[place]}")
+            tries[place] += 1
+            under_way[place].add_done_callback(lambda _: finished.put(place))
+
         try:
             while done < len(items):
                 while sent < len(items) and len(under_way) < 4 * self.count + _AHEAD:
-                    letter = _letter((_do, (identity(), function, items[sent])))
-                    future = self._submit(_unpack, letter, *more, key=f"{run}-{sent}")
-                    under_way[sent] = future
-                    future.add_done_callback(lambda _, place=sent: finished.put(place))
+                    send(sent)
                     sent += 1
                 try:
                     place = finished.get(timeout=_LOOK)
                 except Empty:
                     self._look()
                     continue
-                results[place] = self._result(under_way.pop(place), called(place))
+                try:
+                    results[place] = self._result(under_way.pop(place), called(place), _FETCH * 2 ** tries[place])
+                except TimeoutError:  # lost with its worker after it was finished, and not on its way again
+                    if tries[place] > _TRIES:
+                        raise SystemFailure(f"{called(place)} does not come from its worker: {_GONE}") from None
+                    send(place)
+                    continue
                 done += 1
                 if each is not None:
                     each(place, results[place])
@@ -183,32 +197,34 @@ class DaskWorkers:
             self._shared = shared, (key, self._submit(_itself, _letter(shared), key=key))
         return self._shared[1]
 
-    def _result(self, future: Any, piece: str) -> Any:
+    def _result(self, future: Any, piece: str, patience: float) -> Any:
         from distributed import KilledWorker
 
         if future.status == "finished":
             try:
-                return future.result(timeout=None)
-            except Exception:
+                return future.result(timeout=patience)
+            except Exception as error:
                 self._require_scheduler()
-                raise
+                # Lost with its worker, it may have been begun again and have ended otherwise.
+                if future.status in ("pending", "finished", "lost") and not isinstance(error, SpuError):
+                    raise TimeoutError from error
         if future.status != "error":  # cancelled, or lost for good
             self._require_scheduler()
             raise SystemFailure(f"the scheduler of {self.words} has dropped its work: {_GONE}")
-        error = future.exception()
-        if isinstance(error, SpuError):
-            raise piece_named(error, piece)
-        if isinstance(error, KilledWorker):
+        raised = future.exception()
+        if isinstance(raised, SpuError):
+            raise piece_named(raised, piece)
+        if isinstance(raised, KilledWorker):
             raise SystemFailure(
-                f"{piece} was at {plural(error.allowed_failures + 1, 'worker')} one after the other when each of them "
+                f"{piece} was at {plural(raised.allowed_failures + 1, 'worker')} one after the other when each of them "
                 f"was lost (has it enough memory there?): {_GONE}"
             )
-        missing = _missing(error)
+        missing = _missing(raised)
         if missing is not None:
             raise UsageError(
                 f"a worker of {self.words} has no {missing}: install the same there as here, with spu[cluster]"
             )
-        raise error.with_traceback(future.traceback())
+        raise raised.with_traceback(future.traceback())
 
     def _require_scheduler(self) -> None:
         if self._client.status != "running":
