@@ -31,7 +31,7 @@ ITEMS = [{"seed": seed_of_piece(3, number)} for number in range(12)]
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     """A scheduler that runs, with two processes."""
-    options = {"processes": True, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
+    options = {"processes": True, "threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 50}
     scratch = str(tmp_path_factory.mktemp("dask"))
     with distributed.LocalCluster(n_workers=2, memory_limit=0, local_directory=scratch, **options) as found:
         yield found

@@ -8,6 +8,7 @@ import multiprocessing
 import pickle
 import platform
 import signal
+import sys
 import time
 import uuid
 import warnings
@@ -305,7 +306,7 @@ def local_workers(count: int | None, say: Callable[[str], None] | None) -> Itera
                     threads_per_worker=1,
                     processes=True,
                     host="127.0.0.1",
-                    dashboard_address=None,
+                    dashboard_address=":0",
                     memory_limit=0,
                     local_directory=str(scratch),
                     silence_logs=logging.CRITICAL,
@@ -342,11 +343,13 @@ def _close(what: Any) -> None:
 @contextmanager
 def _deaf_children() -> Iterator[None]:
     """Start processes that do not hear ctrl-C on the terminal: this one ends them. One that comes now comes later."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    masks = hasattr(signal, "pthread_sigmask")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if masks else set()
+    options = list(sys.warnoptions)
+    sys.warnoptions.append("ignore:resource_tracker:UserWarning")  # of semaphores, when this process ends at once
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        sys.warnoptions[:] = options
+        if masks:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
