@@ -254,9 +254,7 @@ def replay_learned(
             found.append(fine / volts)
     off = np.array(errors).reshape(-1, 2)
     times = np.arange(steps + 1) * interval / held.second
-    return ReplayedNetwork(
-        held, chosen.name, times, np.array(exact), np.array(found), off[:, 0], off[:, 1], limits
-    )
+    return ReplayedNetwork(held, chosen.name, times, np.array(exact), np.array(found), off[:, 0], off[:, 1], limits)
 
 
 def _inputs(trained: TrainedNetwork, images: Any) -> FloatArray | None:
