@@ -78,7 +78,7 @@ REFUSED = [
         "no start in equilibrium where inputs or clamps differ by trajectory",
     ),
     (NETWORK, "simulate", {"clamp": "x1"}, "clamp is a mapping of units to where they are held"),
-    (NETWORK, "simulate", {"clamp": {"x3": 1.0}}, "clamp holds no unit 'x3'; did you mean 'x1'"),
+    (NETWORK, "simulate", {"clamp": {"x3": 1.0}}, "clamp holds no unit 'x3'; did you mean"),
     (NETWORK, "simulate", {"clamp": {"x1": "a"}}, "clamp of x1 is a finite number, or one for each of 1000"),
     (NETWORK, "simulate", {"clamp": {"x1": [1.0, 2.0]}}, "clamp of x1 is a finite number, or one for each of 1000"),
     (NETWORK, "simulate", {"clamp": {"x1": 1.0, "x2": 0.0}}, "clamp holds all units: nothing is left that moves"),
