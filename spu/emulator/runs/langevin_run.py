@@ -284,11 +284,12 @@ class Scale:
     def of(cls, law: kernels.Law) -> Scale:
         """Of a law with noise: the fastest rate, how far noise goes in that time, the force that goes as far."""
         inertial = law.scheme == kernels.BAOAB
+        moves = law.mobility > 0
         size = law.deviation / np.sqrt(2 * law.friction) if inertial else law.deviation
         rate = law.linear + float(np.sqrt(3 * law.mobility * law.cubic * size**2).max())
         time = 4.0 ** np.round(0.5 * np.log2(1 / (np.sqrt(rate) if inertial else rate)))
-        length = 2.0 ** np.round(np.log2(np.median(size) * (time if inertial else np.sqrt(time))))
-        force = 2.0 ** np.round(np.log2(length / (np.median(law.mobility) * (time**2 if inertial else time))))
+        length = 2.0 ** np.round(np.log2(np.median(size[moves]) * (time if inertial else np.sqrt(time))))
+        force = 2.0 ** np.round(np.log2(length / (np.median(law.mobility[moves]) * (time**2 if inertial else time))))
         return cls(float(length), float(time), float(force))
 
     def law(self, law: kernels.Law) -> kernels.Law:
@@ -428,8 +429,8 @@ def run(
         raise UsageError(f"own fields are {trajectories} x {n} numbers, a trajectory a row, not {plan.own.shape}")
     law, scale = _law(equation, scheme, coarse, grid.refined), Scale()
     if precision == "single":
-        if not law.deviation.all():
-            name = equation.names[int(np.argmin(law.deviation))]
+        if not law.deviation[law.mobility > 0].all():
+            name = equation.names[int(np.argmin(np.where(law.mobility > 0, law.deviation, np.inf)))]
             raise UsageError(f"{name} has no noise, and single precision is for noise far above rounding: use double")
         scale = Scale.of(law)
         law = scale.law(law)
@@ -562,7 +563,7 @@ def _require_noise(
     if law.scheme == kernels.BAOAB:  # noise moves velocities, and these the coordinates
         parts = [(law.deviation * np.sqrt(h), size("w")), (h * size("w"), size("x"))]
     for moves, value in parts:
-        share = _ROUNDING * value / np.maximum(moves, 1e-300)
+        share = np.where(law.mobility > 0, _ROUNDING * value / np.maximum(moves, 1e-300), 0.0)  # what is held may be
         k = int(np.argmax(share))
         if not share[k] * ROUNDINGS <= 1:
             raise UsageError(
