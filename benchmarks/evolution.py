@@ -15,6 +15,7 @@ import spu
 
 
 def main() -> None:
+    """Evolve, and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--output", type=Path)
     parser.add_argument("--seeds", type=int, default=3)

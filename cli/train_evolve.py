@@ -18,7 +18,7 @@ from .common import file_option, json_option, print_json, progress_words, seed_o
 @click.option(
     "--published",
     is_flag=True,
-    help="The published setting: 8,8,8,8 units, 250 points, 1000 trajectories each, steps of 1e-3. Days on one machine.",
+    help="The published setting: 8,8,8,8 units, 250 points, 1000 trajectories each, steps of 1e-3: days here.",
 )
 @click.option("--layers", metavar="N1,N2...", help="Units of each layer [default: 8,8; published 8,8,8,8].")
 @click.option("--duration", type=float, metavar="T", help="When the network is read [default: 1].")
