@@ -24,6 +24,7 @@ VERBS = (
     "import",
     "train",
     "generate",
+    "classify",
 )
 _MODULES = {"import": "import_netlist"}
 """Modules that are not called like their verb: ``import`` is a word of Python."""

@@ -9,8 +9,10 @@ import time
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import spu
+from spu.cli import cli
 from spu.studies.learning import evolve as module
 from spu.studies.learning.evolve import PUBLISHED, EvolutionSettings, Layers, errors_of, evaluate, outputs, read_target
 from spu.studies.learning.genetic import brood, changes, fittest, founders
@@ -20,14 +22,16 @@ TINY = {"layers": [3, 2], "population": 6, "keep": 2, "points": 4, "trajectories
 
 @pytest.fixture(autouse=True)
 def measured_little(monkeypatch):
-    monkeypatch.setattr(module, "MEASURED", (8, 8))
+    monkeypatch.setattr(module, "MEASURED", (8, 32))
     monkeypatch.setattr(module, "WATCHED", (4, 8))
     monkeypatch.setattr(module, "FINER", 2)
 
 
 def same(a: spu.Evolution, b: spu.Evolution) -> bool:
     """The same bits of champion, history and what was measured."""
-    parts = [(x.trained.network.couplings, x.trained.network.bias, x.trained.weights, x.trained.readout) for x in (a, b)]
+    parts = [
+        (x.trained.network.couplings, x.trained.network.bias, x.trained.weights, x.trained.readout) for x in (a, b)
+    ]
     arrays = [*zip(*parts, strict=True), (a.history, b.history), (a.y, b.y), (a.notch.error, b.notch.error)]
     return all(x.tobytes() == y.tobytes() for x, y in arrays) and (a.error, a.cold) == (b.error, b.cold)
 
@@ -104,7 +108,7 @@ def test_the_plateau_is_one_half():
 def test_errors_have_no_part_of_finitely_many_trajectories_and_honest_bars():
     rng = np.random.default_rng(0)
     y = np.linspace(-1, 1, 9)
-    found = y + 0.3 + rng.normal(size=(4000, 6, 9)).swapaxes(1, 2) * 0.8
+    found = y[:, None] + 0.3 + rng.normal(size=(4000, 9, 6)) * 0.8
     errors, bars = errors_of(found, y)
     assert errors.mean() == pytest.approx(0.09, abs=5 * errors.std() / np.sqrt(4000))
     assert ((found.mean(axis=-1) - y) ** 2).mean() > 0.19
@@ -155,16 +159,17 @@ def test_an_individual_that_blows_up_loses():
     people = founders(1, 3, Layers(settings).scale)
     people[1] *= 1e4
     found = evaluate({"genomes": people, "trajectories": 8, "seed": 5}, (settings, target.z, target.y))
-    assert np.isfinite(found["errors"]).tolist() == [True, False, True] and "blew up" in found["said"]
+    assert np.isfinite(found["errors"]).tolist() == [True, False, True]
 
 
 # Evolution
 
 
 def test_evolution_lowers_the_error():
-    target = spu.evolve("cosine", **{**TINY, "population": 20, "keep": 3}, generations=25, until=None)
-    assert target.error + 3 * target.bar < 0.45 < target.target.plateau
-    assert target.reached is None and target.generations == 25 and target.escaped is not None
+    options = {**TINY, "layers": [3], "population": 20, "keep": 3, "most_trajectories": 32}
+    found = spu.evolve("cosine", **options, generations=40, until=None)
+    assert found.error + 3 * found.bar < 0.35 < found.target.plateau
+    assert found.reached is None and found.generations == 40 and found.escaped is not None
 
 
 def test_it_ends_when_the_error_is_small_enough():
@@ -184,15 +189,11 @@ def test_it_goes_on_where_it_was_with_the_same_bits(tmp_path):
         spu.evolve("cosine", tmp_path / "b", **{**TINY, "seed": 1}, generations=6)
 
 
-@pytest.mark.parametrize("how", [{"threads": 1}, {"threads": 2}, {"long": True}])
+@pytest.mark.parametrize("how", [{"threads": 1}, {"long": True}])
 def test_the_same_bits_whatever_does_it(how, tmp_path, monkeypatch):
+    plain = spu.evolve("cosine", **TINY, generations=3, until=None)
     if how.pop("long", False):  # each individual a piece of its own, kept until its generation is finished
         monkeypatch.setattr(module, "_LONG", 0)
-    plain = spu.evolve("cosine", **TINY, generations=3, until=None)
-    monkeypatch.undo()
-    monkeypatch.setattr(module, "MEASURED", (8, 8))
-    monkeypatch.setattr(module, "WATCHED", (4, 8))
-    monkeypatch.setattr(module, "FINER", 2)
     assert same(plain, spu.evolve("cosine", tmp_path, **TINY, generations=3, until=None, **how))
 
 
@@ -205,7 +206,7 @@ def test_workers_give_the_same_bits():
 KILLED = """
 import sys, spu
 from spu.studies.learning import evolve as module
-module.MEASURED, module.WATCHED, module.FINER = (8, 8), (4, 8), 2
+module.MEASURED, module.WATCHED, module.FINER = (8, 32), (4, 8), 2
 module.Study.due = lambda self, seconds=0.0: True
 spu.evolve("cosine", sys.argv[1], **{tiny}, generations=int(sys.argv[2]), until=None)
 """
@@ -261,8 +262,8 @@ def test_what_is_refused(options, message):
 
 def test_a_step_at_which_all_blow_up_is_refused():
     with pytest.raises(spu.SpuError) as refused:
-        spu.evolve("cosine", **{**TINY, "step": 1.0, "deviation": 50.0})
-    assert "no individual of generation 0 came to an end" in str(refused.value) and "step" in str(refused.value)
+        spu.evolve("cosine", **{**TINY, "deviation": 1e4}, generations=1)
+    assert "all individuals of generation 0 blow up at a step of 0.1" in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -282,7 +283,7 @@ def test_faults_of_a_table(text, message, tmp_path):
     file = tmp_path / "t.csv"
     file.write_text(text)
     with pytest.raises(spu.InputError) as refused:
-        spu.evolve(file, **TINY)
+        spu.evolve(file, layers=[2])
     assert message in str(refused.value) and "t.csv" in str(refused.value) and "\n" not in str(refused.value)
 
 
@@ -306,15 +307,21 @@ def test_a_table_is_learnt_at_its_own_points(tmp_path):
 # The command line
 
 
-def test_the_command(tmp_path, run_cli):
-    options = "--layers 3,2 --population 6 --keep 2 --points 4 --trajectories 8 --step 0.1 --generations 2".split()
+def run_cli(*words: str) -> str:
+    found = CliRunner().invoke(cli, words)
+    assert found.exit_code == 0, found.output
+    return found.output
+
+
+def test_the_command(tmp_path):
+    options = ["--layers", "3,2", "--population", "6", "--keep", "2", "--points", "4", "--trajectories", "8"]
+    options += ["--step", "0.1", "--generations", "2"]
     arguments = ["train", "evolve", "cosine", "-o", str(tmp_path / "net"), *options]
-    done = run_cli(*arguments, "--json", "--plot", str(tmp_path / "p.png"))
-    data = json.loads(done.stdout)
+    data = json.loads(run_cli(*arguments, "--json", "--plot", str(tmp_path / "p.png")))
     assert {"error", "standard_error", "plateau", "notch", "scaling", "neuron_steps_per_second"} <= set(data)
     assert data["notch"]["times"][-1] == 2.0 and len(data["notch"]["error"]) == len(data["notch"]["times"])
     assert (tmp_path / "p.png").read_bytes()[:4] == b"\x89PNG"
     learnt = spu.load_trained(tmp_path / "net")
     assert learnt.purpose == "regression" and learnt.measured["error"] == data["error"]
-    said = run_cli(*arguments).stdout
+    said = run_cli(*arguments)
     assert "champion, fresh noise" in said and "notch: lowest at" in said
