@@ -3,8 +3,8 @@
     python benchmarks/generation.py --seeds 5 [IDX IMAGES, IDX LABELS] [-o FOLDER]
 
 784 visible and 512 hidden units, kT = 0.1, t_f = 2.5, step 1e-3, one digit each of 0, 1 and 2: the first of each in the
-files, the shipped digits unless given. A setting a line of JSON; with -o a sheet of its first seed, too. Errors are standard
-errors over all images of all seeds.
+files, the shipped digits unless given. A setting a line of JSON; with -o a sheet of its first seed, too. Errors are
+standard errors over all images of all seeds.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python benchmarks/learning.py [--cycles 100] [IDX IMAGES, IDX LABELS]
 
 The loop is what a reader of the paper writes: all trajectories of a cycle side by side, Euler-Maruyama in float32, the
-gradient of a trajectory in one product, Adam. It runs its cycles on as many BLAS threads as the environment allows; then
-its loss on held-out noising paths is the goal, and `spu.train_generative` is timed from pixels to a network that is at
+gradient of a trajectory in one product, Adam. It runs on as many BLAS threads as the environment allows; then its
+loss on held-out noising paths is the goal, and `spu.train_generative` is timed from pixels to a network that is at
 or below it.
 """
 

@@ -1,4 +1,4 @@
-"""Images from noise: a trained network, or the device that was compiled of one, runs, and its visible units are read."""
+"""Images from noise: a trained network, or the device compiled of it, runs, and its visible units are read."""
 
 from __future__ import annotations
 
