@@ -74,6 +74,14 @@ Progress = Callable[[int, int], None]
 @file_option(
     "--inputs", metavar="FILE.csv", help="Of a network: columns time and units, inputs between instants on lines."
 )
+@file_option(
+    "--own-inputs",
+    metavar="FILE.csv",
+    help="Of a network: columns of units, a row for each trajectory: inputs it has beside those of all.",
+)
+@click.option(
+    "--clamp", multiple=True, metavar="UNIT=X", help="Of a network: hold a unit there; may be given more than once."
+)
 @click.option("--heat", is_flag=True, help="Of a network: book heat, work and entropy production.")
 @click.option("--method", metavar="NAME", help="Force a way to step: modal or dense [default: the best].")
 @click.option(
@@ -104,6 +112,8 @@ def command(
     scheme: str | None,
     start: str | None,
     inputs: Path | None,
+    own_inputs: Path | None,
+    clamp: tuple[str, ...],
     heat: bool,
     method: str | None,
     precision: str,
@@ -124,7 +134,8 @@ def command(
     Of a thermodynamic network independent trajectories start at --start and are read at --times
     (by default once, after ten time constants); DIR/samples.npz then holds readouts, the same as
     states (times, trajectories, units), and with --heat what each trajectory took and gave, in
-    kT. With --start equilibrium --heat also tells the total entropy production, (W - free energy
+    kT. Each may have inputs of its own (--own-inputs), and units may be held (--clamp). With
+    --start equilibrium --heat also tells the total entropy production, (W - free energy
     change)/kT.
 
     Ctrl-C ends the run early: what there is by then is printed and written, marked incomplete.
@@ -171,6 +182,8 @@ def command(
             scheme=scheme,
             start=None if start is None else _start(start),
             inputs=inputs,
+            own_inputs=own_inputs,
+            clamp=_clamp(clamp) if clamp else None,
             heat=heat,
             precision=precision,
             progress=progress,
@@ -208,6 +221,19 @@ def _start(text: str) -> float | str:
         return float(text)
     except ValueError:
         raise UsageError(f"--start takes a number or equilibrium, not {text!r}") from None
+
+
+def _clamp(words: tuple[str, ...]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for word in words:
+        name, _, value = word.rpartition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            name = ""
+        if not name:
+            raise UsageError(f"--clamp takes a unit and a number, such as x1=0.5, not {word!r}")
+    return found
 
 
 def _default_file(folder: Folder) -> Path | None:

@@ -23,6 +23,7 @@ VERBS = (
     "export",
     "import",
     "train",
+    "generate",
     "classify",
 )
 _MODULES = {"import": "import_netlist"}
@@ -109,6 +110,7 @@ def cli() -> None:
       spu program out codes.csv        set the banks of quantised hardware
       spu export out --dialect xyce    the netlist for LTspice, Xyce or Spectre
       spu import other.cir -o out      a netlist drawn elsewhere, for predict, simulate, check, inspect
+      spu train evolve cosine -o net   a network that learns; spu compile takes its folder
 
     Every verb takes --json: then stdout is exactly one JSON object (SI units).
 

@@ -66,7 +66,12 @@ if TYPE_CHECKING:
     from spu.studies.energy import Assumptions, Ledger, energy_ledger, load_energy
     from spu.studies.learning.classifier import train_classifier
     from spu.studies.learning.classify import Classification, classify
+    from spu.studies.learning.evolve import Evolution, evolve
+    from spu.studies.learning.generate import Generation, generate
+    from spu.studies.learning.generative import train_generative
     from spu.studies.learning.hardware import on_hardware
+    from spu.studies.learning.replay import replay_learned
+    from spu.studies.learning.sweep import hardware_sweep
 
 
 __all__ = [
@@ -82,7 +87,9 @@ __all__ = [
     "Detail",
     "Device",
     "EmbeddingOptions",
+    "Evolution",
     "GaussianSampling",
+    "Generation",
     "Hardware",
     "Images",
     "InputError",
@@ -115,6 +122,9 @@ __all__ = [
     "compile_problem",
     "energy_ledger",
     "error_budget",
+    "evolve",
+    "generate",
+    "hardware_sweep",
     "kullback_leibler",
     "load_energy",
     "load_hardware",
@@ -127,11 +137,13 @@ __all__ = [
     "predict_network",
     "read_images",
     "read_netlist",
+    "replay_learned",
     "report",
     "simulate",
     "simulate_network",
     "spectrum",
     "train_classifier",
+    "train_generative",
     "unit_law",
 ]
 
@@ -149,7 +161,9 @@ _HOME = {
     "Detail": "spu.device.imperfections",
     "Device": "spu.device.device",
     "EmbeddingOptions": "spu.compiler.embedding",
+    "Evolution": "spu.studies.learning.evolve",
     "GaussianSampling": "spu.problems.gaussian",
+    "Generation": "spu.studies.learning.generate",
     "Hardware": "spu.device.hardware",
     "Images": "spu.problems.images",
     "InputError": "spu.base.errors",
@@ -181,6 +195,9 @@ _HOME = {
     "compile_problem": "spu.compiler",
     "energy_ledger": "spu.studies.energy",
     "error_budget": "spu.studies.budget",
+    "evolve": "spu.studies.learning.evolve",
+    "generate": "spu.studies.learning.generate",
+    "hardware_sweep": "spu.studies.learning.sweep",
     "kullback_leibler": "spu.base.distances",
     "load_energy": "spu.studies.energy",
     "load_hardware": "spu.device.hardware_file",
@@ -193,10 +210,12 @@ _HOME = {
     "predict_network": "spu.emulator.predict",
     "read_images": "spu.problems.images",
     "read_netlist": "spu.spice.reader",
+    "replay_learned": "spu.studies.learning.replay",
     "report": "spu.reports",
     "simulate": "spu.emulator.simulate",
     "simulate_network": "spu.emulator.simulate",
     "spectrum": "spu.emulator.spectrum",
+    "train_generative": "spu.studies.learning.generative",
     "train_classifier": "spu.studies.learning.classifier",
     "unit_law": "spu.problems.neuron",
 }

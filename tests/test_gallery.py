@@ -41,6 +41,9 @@ def test_every_command_is_one_with_known_options(gallery):
         assert f"docs/gallery/{entry.name}.png" in entry.commands[-1]
         for line in entry.commands:
             program, *words = shlex.split(line)
+            if program == "python":
+                assert (ROOT / words[0]).is_file()
+                continue
             assert program == "spu" and words[0] in VERBS
             command: click.Command = group
             while isinstance(command, click.Group):

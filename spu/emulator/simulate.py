@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -37,6 +37,9 @@ def simulate(
     scheme: str | None = None,
     start: float | Annotated[ArrayLike, "p"] | Annotated[ArrayLike, "trajectories p"] | str | None = None,
     inputs: tuple[Annotated[ArrayLike, "m"], Annotated[ArrayLike, "m p"]] | str | Path | None = None,
+    own_inputs: Annotated[ArrayLike, "trajectories p"] | str | Path | None = None,
+    envelope: Annotated[ArrayLike, "m"] | None = None,
+    clamp: Mapping[str, float | Annotated[ArrayLike, "trajectories"]] | None = None,
     heat: bool = False,
     coarse: int | None = None,
     problem: Problem | None = None,
@@ -103,6 +106,15 @@ def simulate(
         Instants (m,) and inputs I (m, p) then, problem units: straight lines between, constant
         before and after; an instant given twice is a jump. Or a .csv file of them, with the columns ``time`` and the
         names of units. The device's own unless given.
+    own_inputs:
+        Of networks: inputs (trajectories, p) that each trajectory has beside, problem units, or a .csv file of them, a
+        trajectory a row, with names of units as columns. Trajectory b is driven by ``inputs + envelope own_inputs[b]``.
+        No law is then common to all: what comes out is held against plain numpy and halved steps alone.
+    envelope:
+        (m,) that factor at the instants of ``inputs``, straight lines between; 1 unless given.
+    clamp:
+        Of networks: units that are held, by name, each at a number or at (trajectories,) of them, problem units. They
+        cost nothing but their pull on the others (`spu.emulator.runs.clamps`). Heat and work are those of the others.
     heat:
         Book heat and work, and the entropy production (`spu.emulator.laws.entropy`); its total where the start is
         ``"equilibrium"``.
@@ -156,6 +168,13 @@ def simulate(
     >>> run = spu.simulate(neurons, times=[0.1, 1.0, 5.0], trajectories=100)
     >>> run.readouts.shape
     (100, 3, 2)
+
+    Each trajectory may have inputs of its own, and units may be clamped:
+
+    >>> own = [[2.0 * (b % 2), 0.0] for b in range(100)]
+    >>> run = spu.simulate(neurons, times=5.0, trajectories=100, own_inputs=own, clamp={"x2": -0.5})
+    >>> bool(run.mean[0, 1] == -0.5 and run.readouts[1::2, 0, 0].mean() > run.readouts[::2, 0, 0].mean())
+    True
     """
     meant = subject_of(subject)
     found = [dynamics(circuit) for circuit in circuits(meant)]
@@ -173,6 +192,9 @@ def simulate(
         "scheme": scheme,
         "start": start,
         "inputs": inputs,
+        "own_inputs": own_inputs,
+        "envelope": envelope,
+        "clamp": clamp,
         "heat": heat or None,
         "coarse": whole("coarse", coarse),
     }
@@ -186,7 +208,7 @@ def simulate(
 
 
 _LINEAR = ("samples", "interval", "duration", "independent", "trace", "lags", "method")
-_LANGEVIN = ("times", "scheme", "start", "inputs", "heat", "coarse")
+_LANGEVIN = ("times", "scheme", "start", "inputs", "own_inputs", "envelope", "clamp", "heat", "coarse")
 """Options that only the one kind has."""
 
 
@@ -242,6 +264,9 @@ def simulate_network(
     scheme: str | None = None,
     start: float | Annotated[ArrayLike, "p"] | Annotated[ArrayLike, "trajectories p"] | str = 0.0,
     inputs: tuple[Annotated[ArrayLike, "m"], Annotated[ArrayLike, "m p"]] | str | Path | None = None,
+    own_inputs: Annotated[ArrayLike, "trajectories p"] | str | Path | None = None,
+    envelope: Annotated[ArrayLike, "m"] | None = None,
+    clamp: Mapping[str, float | Annotated[ArrayLike, "trajectories"]] | None = None,
     heat: bool = False,
     seed: Seed = 0,
     coarse: int = 1,
@@ -267,6 +292,9 @@ def simulate_network(
         scheme=scheme,
         start=start,
         inputs=inputs,
+        own_inputs=own_inputs,
+        envelope=envelope,
+        clamp=clamp,
         heat=heat,
         seed=seed_of(seed),
         coarse=cast(int, whole("coarse", coarse)),

@@ -23,34 +23,13 @@ def read_inputs(file: Path, network: ThermodynamicNetwork) -> tuple[FloatArray, 
     InputError
         If the file cannot be read or is no such table, with the line.
     """
-    rows = [
-        (number, [word.strip() for word in line.split(",")])
-        for number, line in enumerate(read_text(file, _MOST_BYTES).splitlines(), start=1)
-        if line.strip() and not line.startswith("#")
-    ]
-    if not rows:
-        raise InputError("holds no rows", file=file)
-    first, head = rows[0]
-    known = ("time", *network.variables)
-    for word in head:
-        if word not in known:
-            raise InputError(
-                f"no unit {shorten(word)}: the columns are time and names of units; {suggest(word, known[:9])}",
-                file=file,
-                line=first,
-            )
-    if "time" not in head or len(set(head)) < len(head) or len(rows) < 2:
-        raise InputError("needs a column time, each name once, and a row for each instant", file=file, line=first)
-    values = np.tile(network.input, (len(rows) - 1, 1))
-    instants = np.zeros(len(rows) - 1)
-    place = {name: k for k, name in enumerate(network.variables)}
-    for k, (line, row) in enumerate(rows[1:]):
-        if len(row) != len(head):
-            raise InputError(f"a row needs {len(head)} numbers; this has {len(row)}", file=file, line=line)
-        for name, word in zip(head, row, strict=True):
-            value = _number(word)
-            if value is None:
-                raise InputError(f"{name}: {shorten(word)} is not a finite number", file=file, line=line)
+    head, rows = _table(file, ("time", *network.variables), "the columns are time and names of units")
+    if "time" not in head:
+        raise InputError("needs a column time", file=file, line=1)
+    values = np.tile(network.input, (len(rows), 1))
+    instants = np.zeros(len(rows))
+    for k, (line, row) in enumerate(rows):
+        for name, value in zip(head, row, strict=True):
             if name == "time":
                 instants[k] = value
                 if k and value < instants[k - 1]:
@@ -60,8 +39,53 @@ def read_inputs(file: Path, network: ThermodynamicNetwork) -> tuple[FloatArray, 
                         line=line,
                     )
             else:
-                values[k, place[name]] = value
+                values[k, network.variables.index(name)] = value
     return instants, values
+
+
+def read_own_inputs(file: Path, network: ThermodynamicNetwork) -> FloatArray:
+    """(trajectories, n) inputs: a table with names of units as columns, a trajectory a row; other units have none.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or is no such table, with the line.
+    """
+    head, rows = _table(file, network.variables, "the columns are names of units, and a row is a trajectory")
+    values = np.zeros((len(rows), network.n))
+    values[:, [network.variables.index(name) for name in head]] = [row for _, row in rows]
+    return values
+
+
+def _table(file: Path, known: tuple[str, ...], columns: str) -> tuple[list[str], list[tuple[int, list[float]]]]:
+    """The names of the columns, and of each row its line and numbers."""
+    rows = [
+        (number, [word.strip() for word in line.split(",")])
+        for number, line in enumerate(read_text(file, _MOST_BYTES).splitlines(), start=1)
+        if line.strip() and not line.startswith("#")
+    ]
+    if not rows:
+        raise InputError("holds no rows", file=file)
+    first, head = rows[0]
+    for word in head:
+        if word not in known:
+            raise InputError(
+                f"no unit {shorten(word)}: {columns}; {suggest(word, known[:9])}",
+                file=file,
+                line=first,
+            )
+    if len(set(head)) < len(head) or len(rows) < 2:
+        raise InputError("needs each name once, and rows of numbers", file=file, line=first)
+    found = []
+    for line, row in rows[1:]:
+        if len(row) != len(head):
+            raise InputError(f"a row needs {len(head)} numbers; this has {len(row)}", file=file, line=line)
+        values = [_number(word) for word in row]
+        for name, word, value in zip(head, row, values, strict=True):
+            if value is None:
+                raise InputError(f"{name}: {shorten(word)} is not a finite number", file=file, line=line)
+        found.append((line, [value for value in values if value is not None]))
+    return head, found
 
 
 def _number(word: str) -> float | None:

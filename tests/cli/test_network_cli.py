@@ -94,6 +94,11 @@ def test_simulate(folder, tmp_path):
     assert np.shape(found["mean"]) == (2, 2)
     assert found["first_law"] < 1e-11
     assert found["work"]["mean"] != 0
+    own = write(tmp_path / "own.csv", "x1\n" + "3\n-3\n" * 100)
+    found = as_json(*settings, "--own-inputs", own, "--clamp", "x2=0.25", "-o", tmp_path / "o.npz")
+    assert found["clamped"] == ["x2"] and found["mean"][1][1] == pytest.approx(0.25)
+    with np.load(tmp_path / "o.npz") as samples:
+        assert samples["states"][1, ::2, 0].mean() > 0.3 + samples["states"][1, 1::2, 0].mean()
     with np.load(folder / "samples.npz") as samples:
         assert samples["states"].shape == (2, 200, 2)
         assert samples["heat"].shape == (200,)
@@ -103,6 +108,9 @@ def test_simulate(folder, tmp_path):
         ("--samples is not for networks", ["--samples", 5]),
         ("--times takes numbers", ["--times", "a"]),
         ("no unit 'y'", ["--inputs", write(tmp_path / "i.csv", "time,y\n0,1\n")]),
+        ("--own-inputs must be 1000 x 2", ["--own-inputs", write(tmp_path / "k.csv", "x2\n1\n2\n")]),
+        ("--clamp takes a unit and a number", ["--clamp", "x1"]),
+        ("no unit 'y'", ["--clamp", "y=1"]),
         ("a row needs 2 numbers", ["--inputs", write(tmp_path / "j.csv", "time,x1\n0\n")]),
     ):
         assert words in as_json("simulate", folder, *options, status=2)["error"]["message"]

@@ -136,7 +136,8 @@ class Langevin:
         power = (self.noise**2).sum(axis=1)
         if self.mass is not None:
             return np.asarray(self.mobility * (self.mass**2 * power) / 2)
-        return np.asarray(power / (2 * self.mobility))
+        still = self.mobility == 0  # and so without noise
+        return np.asarray(power / np.where(still, 1.0, 2 * self.mobility))
 
     def theta(self) -> float:
         """The temperature of the stationary law ``exp(-U/theta)``: J, or W for voltages.

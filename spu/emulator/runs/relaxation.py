@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,6 +26,7 @@ from spu.emulator.labelled import SQUARES, UNITS, Labels, inference_data
 from spu.emulator.laws.boltzmann import as_network
 from spu.emulator.laws.entropy import EntropyProduction, entropy_production, equilibrium_start
 from spu.emulator.laws.rest import DAMPING_STEP, coordinate_size, rest_state, slowest_motion
+from spu.emulator.runs.clamps import Clamps
 from spu.emulator.runs.langevin_run import (
     SCHEMES,
     TYPICAL,
@@ -44,11 +45,13 @@ from spu.emulator.runs.network_guard import (
     hold_against_law,
     step_bias,
 )
-from spu.problems.inputs import read_inputs
+from spu.problems.inputs import read_inputs, read_own_inputs
 from spu.problems.network import ThermodynamicNetwork, thermodynamic
 
 if TYPE_CHECKING:
     import xarray
+
+    from spu.circuit.scales import Scales
 
 __all__ = ["NetworkSimulation"]
 
@@ -106,6 +109,8 @@ class NetworkSimulation(Result):
     precision:
         Of states, products and forces: ``double`` or ``single``, which is for noise far above rounding
         (`spu.emulator.runs.langevin_run`): it adds less than 1e-4 to a variance.
+    clamped:
+        Names of the units that were held (`spu.emulator.runs.clamps`).
 
     Examples
     --------
@@ -142,6 +147,7 @@ class NetworkSimulation(Result):
     time_unit: float | None = None
     network: ThermodynamicNetwork | None = None
     precision: str = "double"
+    clamped: tuple[str, ...] = ()
 
     in_short = ("variables", "times", "trajectories", "seed", "complete")
 
@@ -199,7 +205,7 @@ class NetworkSimulation(Result):
         keys = (
             *("variables", "times", "device_times", "mean", "mean_error", "variance", "variance_error", "covariance"),
             *("trajectories", "samples", "time_step", "step", "scheme", "pieces", "step_error", "checked", "warnings"),
-            *("precision", "seed", "speedup", "time_unit", "first_law", "seconds", "complete"),
+            *("precision", "clamped", "seed", "speedup", "time_unit", "first_law", "seconds", "complete"),
         )
         booked: dict[str, Any] = {
             name: averaged(values)
@@ -275,6 +281,9 @@ def simulate_langevin(
     scheme: str | None,
     start: ArrayLike | str,
     inputs: tuple[ArrayLike, ArrayLike] | str | Path | None,
+    own_inputs: ArrayLike | str | Path | None,
+    envelope: ArrayLike | None,
+    clamp: Mapping[str, ArrayLike] | None,
     heat: bool,
     seed: int,
     coarse: int,
@@ -303,19 +312,24 @@ def simulate_langevin(
     given = None if step is None else float(step) * second
     if given is not None and not 0 < given < np.inf:
         raise UsageError(f"the step must be positive, not {step!r}")
+    clamps = None if clamp is None else Clamps.of(equation, clamp, trajectories)
+    if clamps is not None:
+        equation = clamps.equation
     seconds = _readout_times(times, second, equation)
-    numbers = len(seconds) * trajectories * equation.n
+    numbers = len(seconds) * trajectories * found.equation.n
     if numbers > MOST_NUMBERS:
         raise UsageError(f"{numbers} numbers to keep are more than {MOST_NUMBERS}: fewer times or trajectories")
-    schedule = Schedule(np.zeros(1), equation.field[None, :])
-    if inputs is not None:
-        schedule = input_schedule(found, inputs)
+    schedule = input_schedule(found, inputs, own_inputs, envelope, trajectories)
+    if clamps is not None:
+        schedule = clamps.schedule(schedule)
     ends = None
     if isinstance(start, str):
-        ends = _ends(found, start, schedule, float(seconds[-1]))
+        ends = _ends(equation, found.scales, start, schedule, float(seconds[-1]))
         origin, velocity = _drawn(equation, ends[0], trajectories, seed)
     else:
-        origin, velocity = _origin(equation, start, trajectories), None
+        origin, velocity = _origin(found.equation, start, trajectories), None
+        if clamps is not None:
+            origin = origin[..., clamps.moving]
     fits = _fitting_steps(equation, schedule, chosen)
     grid = Grid.of(
         seconds,
@@ -352,7 +366,7 @@ def simulate_langevin(
     step_error, warnings = _judge_steps(paths, grid, chosen, advice, equation)
     checked = 0
     if len(paths.times) == len(seconds):
-        checked = _held_against_law(found, paths, schedule, ends, chosen, grid)
+        checked = _held_against_law(equation, found.scales, paths, schedule, ends, chosen, grid)
     complete = len(paths.times) == len(seconds)
     heat_given, work, change, first_law = _booked(paths, equation)
     entropy = None
@@ -361,11 +375,12 @@ def simulate_langevin(
         if ends is None:
             unknown = 'the law at the start is known where the start is "equilibrium"'
         entropy = entropy_production(equation, heat_given, work, ends, unknown)
+    states = paths.states if clamps is None else clamps.states(paths.states)
     return NetworkSimulation(
-        equation.readout.variables,
+        found.equation.readout.variables,
         paths.times / second,
         paths.times,
-        equation.read(paths.states).transpose(1, 0, 2),
+        found.equation.read(states).transpose(1, 0, 2),
         grid.largest,
         chosen,
         paths.pieces,
@@ -386,6 +401,7 @@ def simulate_langevin(
         None if found.scales is None else second,
         thermodynamic(problem),
         precision,
+        () if clamp is None else tuple(clamp),
     )
 
 
@@ -400,13 +416,17 @@ def _origin(equation: Langevin, start: ArrayLike, trajectories: int) -> FloatArr
 
 
 def _ends(
-    found: LangevinDynamics, start: str, schedule: Schedule, duration: float
+    equation: Langevin, scales: Scales | None, start: str, schedule: Schedule, duration: float
 ) -> tuple[ThermodynamicNetwork, ThermodynamicNetwork]:
     """The network at the first and at the last inputs."""
     if start != "equilibrium":
         raise UsageError(f'start is numbers or "equilibrium", not {start!r}')
+    if schedule.own is not None:
+        raise UsageError(
+            "no start in equilibrium where inputs or clamps differ by trajectory: each has a law of its own"
+        )
     fields = schedule.at(np.array([0.0, duration]))
-    first, last = (as_network(replace(found.equation, field=field), found.scales) for field in fields)
+    first, last = (as_network(replace(equation, field=field), scales) for field in fields)
     return first, last
 
 
@@ -479,7 +499,8 @@ def _judge_steps(
 
 
 def _held_against_law(
-    found: LangevinDynamics,
+    equation: Langevin,
+    scales: Scales | None,
     paths: Paths,
     schedule: Schedule,
     ends: tuple[ThermodynamicNetwork, ThermodynamicNetwork] | None,
@@ -487,8 +508,9 @@ def _held_against_law(
     grid: Grid,
 ) -> int:
     """How many final moments were held against the law; see `spu.emulator.runs.network_guard.hold_against_law`."""
-    equation, end = found.equation, float(grid.marks[-1])
-    fields = schedule.fields
+    if schedule.own is not None:  # each trajectory has a law of its own
+        return 0
+    end, fields = float(grid.marks[-1]), schedule.fields
     moving = np.flatnonzero((fields != fields[-1]).any(axis=1))
     changed = schedule.times[moving[-1] + 1] if len(moving) else 0.0
     if changed > end:
@@ -496,10 +518,10 @@ def _held_against_law(
     constant = not len(moving) or changed <= 0
     try:
         equation.theta()
-        last = as_network(replace(equation, field=fields[-1]), found.scales)
+        last = as_network(replace(equation, field=fields[-1]), scales)
     except CircuitError:
         return 0
-    second = 1.0 if found.scales is None else found.scales.time
+    second = 1.0 if scales is None else scales.time
     damping = 1.0
     if equation.mass is not None:  # far from ringing, velocities only slow it down
         friction = 1 / (equation.mobility * equation.mass)
@@ -517,32 +539,57 @@ def _held_against_law(
     )
 
 
-def input_schedule(found: LangevinDynamics, inputs: tuple[ArrayLike, ArrayLike] | str | Path) -> Schedule:
-    """Inputs in problem units, or a file of them, as fields of the equation, in s.
+def input_schedule(
+    found: LangevinDynamics,
+    inputs: tuple[ArrayLike, ArrayLike] | str | Path | None,
+    own: ArrayLike | str | Path | None = None,
+    envelope: ArrayLike | None = None,
+    trajectories: int = 1,
+) -> Schedule:
+    """Inputs in problem units, or files of them, as fields of the equation, in s; see `spu.emulator.simulate.simulate`.
 
     Raises
     ------
     UsageError
         If instants fall, or the numbers do not fit.
     InputError
-        If the file cannot be read.
+        If a file cannot be read.
     """
     network, scales, equation = thermodynamic(found.circuit.problem), found.scales, found.equation
+    instants, fields = np.zeros(1), equation.field[None, :]
+    if envelope is not None and (own is None or inputs is None):
+        raise OptionError("envelope", "is the factor on own_inputs at the instants of inputs: give both")
+    if inputs is None and own is None:
+        return Schedule(instants, fields)
     if network is None or scales is None:
         raise UsageError("inputs in time are in problem units: the device was compiled for no network")
-    if isinstance(inputs, (str, Path)):
-        inputs = read_inputs(Path(inputs), network)
-    problem = "inputs are two arrays, instants (m,) and inputs (m, p), or a .csv file of them"
-    if not isinstance(inputs, (tuple, list)) or len(inputs) != 2:
-        raise UsageError(problem)
-    instants, values = (numbers(part, problem) for part in inputs)
-    if instants.ndim != 1 or not len(instants) or (np.diff(instants) < 0).any() or not np.isfinite(instants).all():
-        raise UsageError("the instants of inputs must be finite and must not fall")
-    if values.shape != (len(instants), equation.n) or not np.isfinite(values).all():
-        raise UsageError(f"inputs must be {len(instants)} x {equation.n} finite numbers: an instant a row")
     force = scales.speedup * scales.energy / equation.units
-    fields = equation.field + (values - network.input) * force
-    return Schedule(instants * scales.time / scales.speedup, fields)
+    if inputs is not None:
+        if isinstance(inputs, (str, Path)):
+            inputs = read_inputs(Path(inputs), network)
+        problem = "inputs are two arrays, instants (m,) and inputs (m, p), or a .csv file of them"
+        if not isinstance(inputs, (tuple, list)) or len(inputs) != 2:
+            raise UsageError(problem)
+        instants, values = (numbers(part, problem) for part in inputs)
+        if instants.ndim != 1 or not len(instants) or (np.diff(instants) < 0).any() or not np.isfinite(instants).all():
+            raise UsageError("the instants of inputs must be finite and must not fall")
+        if values.shape != (len(instants), equation.n) or not np.isfinite(values).all():
+            raise UsageError(f"inputs must be {len(instants)} x {equation.n} finite numbers: an instant a row")
+        fields = equation.field + (values - network.input) * force
+    times = instants * scales.time / scales.speedup
+    if own is None:
+        return Schedule(times, fields)
+    problem = f"own_inputs must be {trajectories} x {equation.n} finite numbers: a trajectory a row"
+    each = read_own_inputs(Path(own), network) if isinstance(own, (str, Path)) else numbers(own, problem)
+    if each.shape != (trajectories, equation.n) or not np.isfinite(each).all():
+        raise UsageError(problem)
+    factor = None
+    if envelope is not None:
+        problem = f"the envelope must be {len(times)} finite numbers, one for each instant of inputs"
+        factor = numbers(envelope, problem)
+        if factor.shape != times.shape or not np.isfinite(factor).all():
+            raise UsageError(problem)
+    return Schedule(times, fields, each * force, factor)
 
 
 def _readout_times(times: ArrayLike | None, second: float, equation: Langevin) -> FloatArray:
