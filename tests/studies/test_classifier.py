@@ -11,7 +11,6 @@ from click.testing import CliRunner
 import spu
 from spu.cli import classify as classify_verb
 from spu.cli import train_classifier as train_verb
-from spu.studies.campaign import Workers  # noqa: F401 - what study.workers is
 from spu.studies.learning import classifier, guides
 from spu.studies.learning.classify import wilson
 from spu.studies.learning.optimiser import Adam
@@ -207,10 +206,11 @@ def test_what_classifying_refuses(reader, options, message):
 
 def test_a_device_answers_by_its_own_equation(reader, digits):
     some = digits.at(np.arange(1300, 1500))
-    found = spu.classify(spu.compile(reader), some, kT=0.0)
+    device = spu.compile_problem(reader)
+    found = spu.classify(device, some, kT=0.0)
     assert found.device and (found.answers == spu.classify(reader, some, kT=0.0).answers).mean() > 0.98
     with pytest.raises(spu.SpuError, match="not for devices"):
-        spu.classify(spu.compile(reader), some, bits=4)
+        spu.classify(device, some, bits=4)
 
 
 def test_from_files_to_answers(tmp_path, digits):
