@@ -2,13 +2,14 @@
 # make test   linters and tests (ngspice included): some minutes
 # make test-long   the tests that take long by nature: random walks, long statistics, campaigns
 # make bench  the project and its peers, alternately: a table of ratios (installs the peers; some minutes)
+# make gallery   the pictures of docs/gallery.md, by the commands beside them (some minutes)
 # All first install what is missing: system packages (with sudo unless root), Python packages into .venv.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-long lint bench netlists system clean
+.PHONY: demo test test-long lint bench netlists gallery system clean
 
 demo: $(VENV)/installed
 	$(BIN)/spu compile examples/club8.toml -o demo --force
@@ -44,6 +45,10 @@ bench: $(VENV)/bench-installed
 netlists: $(VENV)/installed
 	$(BIN)/python netlists/regenerate.py
 
+# docs/gallery.md and its pictures, by the commands that it shows.
+gallery: $(VENV)/installed
+	$(BIN)/python docs/make_gallery.py
+
 system:
 	@sh tools/system_packages.sh
 
@@ -58,4 +63,4 @@ $(VENV)/bench-installed: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) demo gallery .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

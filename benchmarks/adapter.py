@@ -17,7 +17,7 @@ import spu
 from spu.base.kernels import library
 from spu.device.lower import lower
 from spu.emulator.dynamics import device_law, forget_laws
-from spu.emulator.equations.langevin import langevin
+from spu.emulator.equations.langevin import Langevin, langevin, langevin_of_network
 from spu.emulator.laws.propagate import Step
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.runs import langevin_run
@@ -144,22 +144,30 @@ def law_of(device: spu.Device) -> Stationary:
 
 
 class NetworkRun:
-    """Euler-Maruyama steps of a network, from its compiled circuit's equation on.
+    """Euler-Maruyama steps of a network's equation.
 
     Parameters
     ----------
-    network:
-        Compiled here.
-    step:
-        In units of the problem's time.
+    equation, step:
+        In the equation's own units.
     precision:
         One of `PRECISIONS`.
     """
 
-    def __init__(self, network: spu.ThermodynamicNetwork, step: float, precision: str) -> None:
-        made = spu.compile_network(network)
-        self.equation, self.step = langevin(lower(made.device)), step * made.scales.time
+    def __init__(self, equation: Langevin, step: float, precision: str) -> None:
+        self.equation, self.step = equation, step
         self.options: dict[str, Any] = {"precision": precision} if _PRECISION else {}
+
+    @classmethod
+    def compiled(cls, network: spu.ThermodynamicNetwork, step: float, precision: str) -> NetworkRun:
+        """From the circuit that it is compiled to; the step is in units of the problem's time."""
+        made = spu.compile_network(network)
+        return cls(langevin(lower(made.device)), step * made.scales.time, precision)
+
+    @classmethod
+    def of_equation(cls, network: spu.ThermodynamicNetwork, step: float, precision: str) -> NetworkRun:
+        """From the network itself, in its own units, without any circuit."""
+        return cls(langevin_of_network(network), step, precision)
 
     def run(self, *, count: int, steps: int, seed: int, threads: int) -> FloatArray:
         """(count, n) final states, in the problem's units, of trajectories that start at zero."""

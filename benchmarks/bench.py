@@ -32,7 +32,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2, help="of every contestant (default 2)")
     parser.add_argument("--only", default="", metavar="CASES", help="some cases, as in 1,3b; the others are left out")
     parser.add_argument(
-        "--peers", metavar="NAMES", help="some of thermox,diffrax,numpy,ngspice, or none; all unless given"
+        "--peers", metavar="NAMES", help="some of thermox,diffrax,numpy,ngspice,torch, or none; all unless given"
     )
     parser.add_argument("--no-checks", action="store_true", help="leave out correctness (figures then prove nothing)")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: whether it runs, not how fast")

@@ -28,7 +28,7 @@ from harness import (
     where,
 )
 from machine import version
-from networks import DiffraxNetwork, NumpyNetwork, Own
+from networks import DiffraxNetwork, Learning, NumpyNetwork, Own, TorchNetwork, classifier, generator
 from peers import BIAS, Diffrax, Ngspice, NumpyEuler, NumpyExact, Thermox, missing
 from problems import (
     NOMINAL_TIME,
@@ -627,6 +627,60 @@ def _on_chain(row: Row, words: list[str], reason: str, rounds: int, *, patience:
         _seconds(row, taken)
 
 
+def case_14(session: Session) -> None:
+    """Neuron-steps of what learns, in single precision: against a plain loop of torch, and the machine's limit."""
+    for full, build, count, steps, bounds in (
+        (74, classifier, 1024, 400, {"goal": 3.0, "reach": 4.0}),
+        (1296, generator, 256, 20, {"goal": 1.0, "reach": 1.2}),
+    ):
+        count, steps = session.pick((count, steps), (8, 4))
+        net = build()
+        n = net.n
+        prepared = Learning(net, count, steps, session.threads, "single")
+        own, peer = Contestant(prepared.run, prepared.units), TorchNetwork()
+        contestants = {"spu": own}
+        absent = _absent(session, peer)
+        if not absent:
+            peer.prepare(net, count=count, steps=steps, threads=session.threads)
+            contestants["torch"] = Contestant(peer.run, peer.units)
+        times = alternate(session, contestants, budget=12.0)
+        best, worst = float(times["spu"].min()), float(times["spu"].max())
+        rate = f"{n / best:.3g} neuron-steps a second"
+        went = where(session, own)
+        what = f"Euler-Maruyama step of {n:,} units that learn, {count:,} trajectories, single precision"
+        row = Row("14", what, peer.name, peer.version, where=went, key=f"learning {full} torch", **bounds)
+        if absent:
+            row.note = absent if absent == "left out" else f"{absent}: {peer.install}"
+        else:
+            for name, value in ratio(times["spu"], times["torch"]).items():
+                setattr(row, name, value)
+            row.settings = f"{peer.settings}; {rate}"
+        session.rows.append(row)
+        measure_limits(session, brief=True)
+        pairs = np.count_nonzero(net.couplings)
+        limit = 2.0 * pairs / session.limits["single products"] + n / session.limits["normals"]
+        session.rows.append(
+            Row(
+                "14",
+                f"share of the machine's limit, {n:,} units that learn",
+                "this machine",
+                "",
+                "limit: 2 flop a coupling at the peak of single-precision products and n normals at theirs; nothing "
+                f"for the polynomial, and none for couplings that are not there; {rate}",
+                value=limit / best,
+                low=limit / worst,
+                high=limit / best,
+                unit="of limit",
+                own=best,
+                other=limit,
+                where=went,
+                key=f"learning {full} limit",
+                goal=0.6,
+                reach=0.8,
+            )
+        )
+
+
 CASES: dict[str, Callable[[Session], None]] = {
     "1": case_1,
     "2": case_2,
@@ -642,13 +696,14 @@ CASES: dict[str, Callable[[Session], None]] = {
     "11": case_11,
     "12": case_12,
     "13": case_13,
+    "14": case_14,
 }
 
-SAMPLING = frozenset({"1", "2", "3", "3b", "4", "5", "6", "10", "11", "12"})
+SAMPLING = frozenset({"1", "2", "3", "3b", "4", "5", "6", "10", "11", "12", "14"})
 """Cases whose figures rest on the project's samplers, and count as zero where those are wrong."""
 
 FORKING = frozenset({"4", "9", "12", "13"})
 """Cases that start processes: run first, since forking a process that holds JAX's threads may deadlock."""
 
-LIMITED = frozenset({"1", "2", "3", "5", "11"})
+LIMITED = frozenset({"1", "2", "3", "5", "11", "14"})
 """Cases that are held against the machine's limit."""

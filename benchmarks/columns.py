@@ -63,6 +63,11 @@ LINES = (
     Line("the same: diffrax, compiled", ("network 32 diffrax", "network 1000 diffrax")),
     Line("the same in single precision: numpy in double precision", ("network 32 single", "network 1000 single")),
     Line("share of the machine's limit, 32 / 1,000 quartic units", ("network 32 limit", "network 1000 limit"), ""),
+    Line(
+        "single precision, 74 / 1,296 units that learn: torch, a plain loop on the CPU",
+        ("learning 74 torch", "learning 1296 torch"),
+    ),
+    Line("share of the machine's limit, the same", ("learning 74 limit", "learning 1296 limit"), ""),
     Line("first `spu simulate` of a fresh install, the demo's", ("first run",), " s"),
     Line(
         "a netlist of 3,000 RC sections: `spu predict` / `spu check` at `op` and `ac`",

@@ -281,14 +281,19 @@ def best_blas_threads(work: Callable[[], object], threads: int) -> int:
     return min(taken, key=lambda count: taken[count])
 
 
-def product_peak(threads: int, sizes: Sequence[int], repeats: int) -> float | None:
-    """Fastest double-precision matrix product of several sizes, flop/s; None where threads cannot be limited."""
+def product_peak(
+    threads: int, sizes: Sequence[int], repeats: int, dtype: type[np.floating[Any]] = np.float64
+) -> float | None:
+    """Fastest matrix product of several sizes, in double precision unless told, flop/s.
+
+    None where threads cannot be limited.
+    """
     peak = 0.0
     with blas_threads(threads) as obeyed:
         if not obeyed and threads == 1:
             return None
         for size in sizes:
-            a, b, out = np.random.default_rng(0).standard_normal((3, size, size))
+            a, b, out = np.random.default_rng(0).standard_normal((3, size, size)).astype(dtype)
             peak = max(peak, 2.0 * size**3 / _best(lambda: np.matmul(a, b, out=out), repeats))  # noqa: B023
     return peak
 
@@ -324,11 +329,15 @@ def measure_limits(session: Session, *, brief: bool = False) -> None:
         peak = product_peak(threads, sizes, repeats)
         if peak is not None:
             found["dgemm flop/s"] = peak
+        single = product_peak(threads, sizes, repeats, np.float32)
+        if single is not None:
+            found["sgemm flop/s"] = single
         for name, rate in found.items():
             key = f"{name}, threads: {threads}"
             limits[key] = max(rate, limits.get(key, 0.0))
     # Of any number of threads: two on a busy machine can be slower than one.
     limits["products"] = max(rate for name, rate in limits.items() if name.startswith("dgemm"))
+    limits["single products"] = max(rate for name, rate in limits.items() if name.startswith("sgemm"))
     limits["normals"] = max(rate for name, rate in limits.items() if name.startswith("normals/s"))
 
 

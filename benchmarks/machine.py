@@ -136,7 +136,7 @@ def machine(threads: int, quick: bool, kernels: str) -> dict[str, Any]:
         "threads": threads,
         "quick": quick,
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("spu", "numpy", "scipy", "jax", "thermox", "diffrax")},
+        "versions": {name: version(name) for name in ("spu", "numpy", "scipy", "jax", "thermox", "diffrax", "torch")},
     }
 
 

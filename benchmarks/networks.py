@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import adapter
@@ -25,11 +26,36 @@ def network(n: int) -> spu.ThermodynamicNetwork:
     return spu.ThermodynamicNetwork(1.0, 0.0, 1.0, input=rng.normal(size=n), couplings=J + J.T, units=n)
 
 
+def classifier() -> spu.ThermodynamicNetwork:
+    """74 units, all to all: 64 hidden ones and 10 outputs, as large as what classifies 28 x 28 pixels."""
+    return network(74)
+
+
+def generator() -> spu.ThermodynamicNetwork:
+    """1,296 units: 784 pixels without couplings among them, and 512 hidden units, at kT = 0.1."""
+    J = np.array(network(1296).couplings)
+    J[:784, :784] = 0.0
+    return spu.ThermodynamicNetwork(1.0, 0.0, 1.0, couplings=J, kT=0.1, units=1296)
+
+
+class Learning:
+    """The project in a network's own units, as training and generating run it: no circuit is compiled."""
+
+    def __init__(self, net: spu.ThermodynamicNetwork, count: int, steps: int, threads: int, precision: str) -> None:
+        self.prepared = adapter.NetworkRun.of_equation(net, STEP, precision)
+        self.count, self.steps, self.threads = count, steps, threads
+        self.units = float(count * steps)
+
+    def run(self) -> FloatArray:
+        """Timed; returns the final states."""
+        return self.prepared.run(count=self.count, steps=self.steps, seed=0, threads=self.threads)
+
+
 class Own:
     """The project, from the compiled circuit's equation on; ``precision`` is one of `adapter.PRECISIONS`."""
 
     def __init__(self, n: int, count: int, steps: int, threads: int, precision: str = "double") -> None:
-        self.prepared = adapter.NetworkRun(network(n), STEP, precision)
+        self.prepared = adapter.NetworkRun.compiled(network(n), STEP, precision)
         self.count, self.steps, self.threads = count, steps, threads
         self.units = float(count * steps)
 
@@ -74,6 +100,59 @@ class NumpyNetwork:
             x -= STEP * (self.pull + (self.cubic * x * x + self.linear) * x - self.input)
             x += self.root * self.normals
         return x
+
+
+class TorchNetwork:
+    """A plain loop of torch on the CPU, single precision: randn, one product a step for all trajectories, in place."""
+
+    name = "torch"
+    packages = ("torch",)
+    blas = None
+    install = "pip install torch --index-url https://download.pytorch.org/whl/cpu"
+
+    def __init__(self) -> None:
+        self.version = version("torch")
+
+    def prepare(self, net: spu.ThermodynamicNetwork, *, count: int, steps: int, threads: int) -> None:
+        """Tensors made beforehand."""
+        import torch
+
+        self.torch, self.steps = torch, steps
+        self.couplings, self.cubic, self.linear, self.input = (
+            torch.tensor(np.asarray(a, dtype=np.float32)) for a in (net.couplings, 4 * net.J4, 2 * net.J2, net.input)
+        )
+        self.root = float(np.sqrt(2 * net.kT * STEP))
+        self.normals, self.pull = (torch.empty(count, net.n) for _ in range(2))
+        self.units = float(count * steps)
+        taken = {}
+        for some in sorted({1, threads}):  # on a busy machine the more threads are the slower
+            torch.set_num_threads(some)
+            self._work(2)
+            before = time.perf_counter()
+            self._work(min(steps, 20))
+            taken[some] = time.perf_counter() - before
+        best = min(taken, key=lambda some: taken[some])
+        torch.set_num_threads(best)
+        self.settings = (
+            "torch.randn(out=), torch.matmul(out=), float32, on the CPU; "
+            f"threads: {best}, the faster of {' and '.join(map(str, taken))}"
+        )
+
+    def run(self) -> FloatArray:
+        """Timed; returns the final states."""
+        return self._work(self.steps)
+
+    def _work(self, steps: int) -> FloatArray:
+        torch = self.torch
+        torch.manual_seed(0)
+        x = torch.zeros_like(self.normals)
+        with torch.no_grad():
+            for _ in range(steps):
+                torch.randn(x.shape, out=self.normals)
+                torch.matmul(x, self.couplings, out=self.pull)
+                x -= STEP * (self.pull + (self.cubic * x * x + self.linear) * x - self.input)
+                x += self.root * self.normals
+        return np.asarray(x.numpy())
 
 
 class DiffraxNetwork:

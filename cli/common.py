@@ -124,6 +124,14 @@ def file_option(*names: str, metavar: str = "FILE", help: str) -> Callable[[AnyF
     return click.option(*names, type=click.Path(path_type=Path), metavar=metavar, help=help)
 
 
+def energy_option(function: AnyFunction) -> AnyFunction:
+    """``--energy``: a file of prices."""
+    return file_option(
+        "--energy",
+        help="Prices of readouts, programming and so on (TOML, as spu/studies/energy.toml; that one unless given).",
+    )(function)
+
+
 # --- for programs --------------------------------------------------------------------------
 
 

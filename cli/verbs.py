@@ -12,7 +12,20 @@ import click
 
 from . import ending
 
-VERBS = ("compile", "predict", "simulate", "check", "report", "inspect", "program", "export", "import")
+VERBS = (
+    "compile",
+    "predict",
+    "simulate",
+    "check",
+    "report",
+    "inspect",
+    "program",
+    "export",
+    "import",
+    "train",
+    "generate",
+    "classify",
+)
 _MODULES = {"import": "import_netlist"}
 """Modules that are not called like their verb: ``import`` is a word of Python."""
 
@@ -97,6 +110,7 @@ def cli() -> None:
       spu program out codes.csv        set the banks of quantised hardware
       spu export out --dialect xyce    the netlist for LTspice, Xyce or Spectre
       spu import other.cir -o out      a netlist drawn elsewhere, for predict, simulate, check, inspect
+      spu train evolve cosine -o net   a network that learns; spu compile takes its folder
 
     Every verb takes --json: then stdout is exactly one JSON object (SI units).
 

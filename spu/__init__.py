@@ -64,7 +64,14 @@ if TYPE_CHECKING:
     from spu.spice.reader import ReadNetlist, read_netlist
     from spu.studies.budget import Budget, error_budget
     from spu.studies.energy import Assumptions, Ledger, energy_ledger, load_energy
+    from spu.studies.learning.classifier import train_classifier
+    from spu.studies.learning.classify import Classification, classify
+    from spu.studies.learning.evolve import Evolution, evolve
+    from spu.studies.learning.generate import Generation, generate
+    from spu.studies.learning.generative import train_generative
     from spu.studies.learning.hardware import on_hardware
+    from spu.studies.learning.replay import replay_learned
+    from spu.studies.learning.sweep import hardware_sweep
 
 
 __all__ = [
@@ -73,13 +80,16 @@ __all__ = [
     "Cell",
     "Check",
     "CircuitError",
+    "Classification",
     "Compilation",
     "Coupler",
     "DeckError",
     "Detail",
     "Device",
     "EmbeddingOptions",
+    "Evolution",
     "GaussianSampling",
+    "Generation",
     "Hardware",
     "Images",
     "InputError",
@@ -106,11 +116,15 @@ __all__ = [
     "Unrealizable",
     "__version__",
     "check",
+    "classify",
     "compile",
     "compile_network",
     "compile_problem",
     "energy_ledger",
     "error_budget",
+    "evolve",
+    "generate",
+    "hardware_sweep",
     "kullback_leibler",
     "load_energy",
     "load_hardware",
@@ -123,10 +137,13 @@ __all__ = [
     "predict_network",
     "read_images",
     "read_netlist",
+    "replay_learned",
     "report",
     "simulate",
     "simulate_network",
     "spectrum",
+    "train_classifier",
+    "train_generative",
     "unit_law",
 ]
 
@@ -137,13 +154,16 @@ _HOME = {
     "Cell": "spu.device.device",
     "Check": "spu.crosscheck",
     "CircuitError": "spu.base.errors",
+    "Classification": "spu.studies.learning.classify",
     "Compilation": "spu.compiler.compilation",
     "Coupler": "spu.device.device",
     "DeckError": "spu.base.errors",
     "Detail": "spu.device.imperfections",
     "Device": "spu.device.device",
     "EmbeddingOptions": "spu.compiler.embedding",
+    "Evolution": "spu.studies.learning.evolve",
     "GaussianSampling": "spu.problems.gaussian",
+    "Generation": "spu.studies.learning.generate",
     "Hardware": "spu.device.hardware",
     "Images": "spu.problems.images",
     "InputError": "spu.base.errors",
@@ -169,11 +189,15 @@ _HOME = {
     "TrainedNetwork": "spu.problems.trained",
     "Unrealizable": "spu.base.errors",
     "check": "spu.crosscheck",
+    "classify": "spu.studies.learning.classify",
     "compile": "spu.compiler",
     "compile_network": "spu.compiler",
     "compile_problem": "spu.compiler",
     "energy_ledger": "spu.studies.energy",
     "error_budget": "spu.studies.budget",
+    "evolve": "spu.studies.learning.evolve",
+    "generate": "spu.studies.learning.generate",
+    "hardware_sweep": "spu.studies.learning.sweep",
     "kullback_leibler": "spu.base.distances",
     "load_energy": "spu.studies.energy",
     "load_hardware": "spu.device.hardware_file",
@@ -186,10 +210,13 @@ _HOME = {
     "predict_network": "spu.emulator.predict",
     "read_images": "spu.problems.images",
     "read_netlist": "spu.spice.reader",
+    "replay_learned": "spu.studies.learning.replay",
     "report": "spu.reports",
     "simulate": "spu.emulator.simulate",
     "simulate_network": "spu.emulator.simulate",
     "spectrum": "spu.emulator.spectrum",
+    "train_generative": "spu.studies.learning.generative",
+    "train_classifier": "spu.studies.learning.classifier",
     "unit_law": "spu.problems.neuron",
 }
 """Where each public name lives: imported on first use, so that ``import spu`` costs next to nothing."""

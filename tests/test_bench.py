@@ -29,10 +29,10 @@ def modules(monkeypatch):
 
 MODULES = ("columns", "commands", "correctness", "harness", "machine", "peers", "problems", "shares")
 
-CASES = ("1", "2", "3", "3b", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13")
+CASES = ("1", "2", "3", "3b", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14")
 
 
-@pytest.mark.parametrize("cases", [("1", "10"), pytest.param(CASES, marks=pytest.mark.long)], ids=["some", "all"])
+@pytest.mark.parametrize("cases", [("1", "10", "14"), pytest.param(CASES, marks=pytest.mark.long)], ids=["some", "all"])
 def test_quick_run_without_peers(cases, tmp_path, modules):
     path = tmp_path / "found.json"
     command = [sys.executable, str(BENCHMARKS / "bench.py"), "--quick", "--peers", "none", "--json", str(path)]
@@ -67,6 +67,33 @@ def test_unknown_case_is_refused():
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "no case 99" in done.stderr
+
+
+def test_a_missing_torch_is_told_with_how_to_install_it(modules, monkeypatch):
+    cases = importlib.import_module("cases")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    session = modules["harness"].Session(quick=True)
+    modules["harness"].measure_limits(session, brief=True)
+    cases.case_14(session)
+    notes = [row.note for row in session.rows if row.key.endswith("torch")]
+    assert notes == ["not installed: pip install torch --index-url https://download.pytorch.org/whl/cpu"] * 2
+    shares = [row.value for row in session.rows if row.key.endswith("limit")]
+    assert len(shares) == 2 and all(0 < share < 1.2 for share in shares)
+
+
+def test_torch_runs_the_same_equation(modules):
+    """Means of 4,000 trajectories of both, within 6 standard errors, and the same spread."""
+    pytest.importorskip("torch")
+    networks = importlib.import_module("networks")
+    net = networks.network(6)
+    peer = networks.TorchNetwork()
+    peer.prepare(net, count=4000, steps=300, threads=1)
+    own = networks.Learning(net, 4000, 300, 1, "single").run()
+    theirs = peer.run()
+    assert theirs.shape == own.shape == (4000, 6)
+    error = np.sqrt((own.var(axis=0) + theirs.var(axis=0)) / 4000)
+    assert (np.abs(own.mean(axis=0) - theirs.mean(axis=0)) < 6 * error).all()
+    assert np.abs(own.std(axis=0) / theirs.std(axis=0) - 1).max() < 0.07
 
 
 def test_missing_peer_is_told(modules, monkeypatch):

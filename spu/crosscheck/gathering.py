@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from spu.base.errors import DeckError, InputError, UsageError
-from spu.base.files import write_text
+from spu.base.files import plain, write_text
 from spu.circuit.circuit import Circuit
+from spu.compiler.polynomial import NetworkCompilation
 from spu.crosscheck.context import Context
 from spu.crosscheck.decks.taps import fit, without_starts
 from spu.crosscheck.result import Level
@@ -70,6 +71,8 @@ def gathered(subject: Subject, settings: dict[str, Any], scratch: Path) -> Gathe
             "spu.read_netlist(path)"
         )
     contexts, netlists = [], []
+    if isinstance(held, NetworkCompilation):
+        settings = {**settings, "compiled": plain(held.decided())}
     for k, member in enumerate(device.members()):
         netlists.append(scratch / f"device.{k}.cir")
         write_text(netlists[-1], written(member, seed=settings["seed"]))

@@ -429,6 +429,8 @@ def refuse_folder(directory: str | Path, *, force: bool = False, holds: str = DE
             if not (directory / name).is_file():
                 kind = kind_of_file(directory / name)
                 raise OutputError(f"is {kind}; a file of that name is to be written", file=directory / name)
+        if (directory / TRAINED).is_file() and not (directory / DEVICE).is_file():  # --force or not
+            raise OutputError("holds what was trained, and would lose it: choose another folder", file=directory)
         if force or next(directory.iterdir(), None) is None:
             return
     hashes = stored_hashes(directory)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from spu.base.arrays import FloatArray
-from spu.base.layout import MAX_TABLE_ROWS, table
+from spu.base.layout import MAX_TABLE_ROWS, facts, table
 from spu.base.numbers import engineering, number, plural, share, small
 from spu.crosscheck.decks.changes import Changes
 from spu.crosscheck.result import Check
@@ -19,7 +19,10 @@ from spu.emulator.predict import NetworkPrediction, Prediction
 from spu.emulator.results import CommonMode, Statistics
 from spu.emulator.runs.relaxation import NetworkSimulation, averaged
 from spu.emulator.runs.sampling import Simulation
+from spu.reports.classification import classification_text
+from spu.reports.evolution import evolution_text
 from spu.reports.inspection import time_constant
+from spu.reports.ledgers import ledger_text
 from spu.reports.wording import (
     CORNERS_NOTE,
     IN_WORDS,
@@ -34,6 +37,12 @@ from spu.reports.wording import (
 )
 from spu.studies.activation import UnitActivation
 from spu.studies.budget import Budget
+from spu.studies.energy import Ledger
+from spu.studies.learning.classify import Classification
+from spu.studies.learning.evolve import Evolution
+from spu.studies.learning.generate import Generation
+from spu.studies.learning.replay import ReplayedNetwork
+from spu.studies.learning.sweep import HardwareSweep
 
 _MOST_EDITS = 20
 """Lines of an edited netlist that are listed."""
@@ -391,12 +400,85 @@ def budget_text(budget: Budget) -> str:
     )
 
 
+def generation_text(found: Generation) -> str:
+    """What generated images are worth, and what they cost."""
+    near, said = found.likeness, found.to_dict()
+    made, trained = found.diversity
+
+    def pm(figures: dict[str, Any]) -> str:
+        error = figures["error"]
+        return f"{figures['mean']:.3f}" + ("" if error is None else f" +- {error:.3f}")
+
+    lines = [
+        ("images", f"{found.images} of {found.shape[0]} x {found.shape[1]}, from noise in t = {found.duration:g}"),
+        ("best |correlation|", f"{pm(said['correlation'])} with a training image, mean and standard error"),
+        ("signed", f"{pm(said['signed_correlation'])}: inverses do not count as like"),
+        ("inverted", f"{100 * near.inverted:.1f} % are nearest to the inverse of a training image"),
+        ("classes", ", ".join(f"{name}: {100 * value:.0f} %" for name, value in found.balance.items())),
+        ("distance", f"{pm(said['distance'])} to the nearest, smallest {near.distances.min():.3f} (0: a copy)"),
+    ]
+    if made is not None and trained is not None:
+        lines.append(("diversity", f"{made:.3f}; of the training images {trained:.3f} (0: all the same, 1: unlike)"))
+    if said["heat"] is None:
+        lines.append(("heat", "none: couplings that are not reciprocal have no potential"))
+    else:
+        heat, ledger = said["heat"], found.ledger.heat
+        spread = "" if heat["error"] is None else f" +- {heat['error']:.2g}, spread {heat['deviation']:.3g},"
+        joules = "" if ledger is None else f" or {engineering(ledger.mean, 'J')}"
+        lines.append(("heat", f"{heat['mean']:.4g}{spread} kT an image{joules} ({found.kind})"))
+    return "\n".join([facts(lines), "", found.copies, "", ledger_text(found.ledger)])
+
+
+def replayed_text(found: ReplayedNetwork) -> str:
+    """A trained network's runs in emulator and simulator."""
+    rows = []
+    for k, (coarse, fine) in enumerate(zip(found.coarse_error, found.error, strict=True)):
+        row = [str(k + 1), f"{coarse:.1e}", f"{fine:.1e}"]
+        if found.trained.purpose == "classifier":
+            row += [found.trained.classes[each[k]] for each in found.answers]
+        rows.append(row)
+    heads = ["run", f"error at {found.limits[0]:.2g} s", f"at {found.limits[1]:.2g} s"]
+    heads += ["emulator", found.simulator] if found.trained.purpose == "classifier" else []
+    alike = {"generative": "images", "classifier": "answers"}.get(found.trained.purpose, "results")
+    same = f"the same {alike}" if found.same else f"other {alike}"
+    falls = "falls with the step" if found.falls else "does not fall with the step"
+    return "\n".join(
+        [
+            f"the same noise in the emulator and in {found.simulator}; the worst unit's path error, by step limit:",
+            table(heads, rows),
+            f"{found.verdict.upper()}: {same}; the path error is at most {found.path_error:.1e} and {falls}.",
+        ]
+    )
+
+
+def hardware_sweep_text(found: HardwareSweep) -> str:
+    """A measure over bits and mismatch."""
+    heads = ["bits", *(f"mismatch {100 * sigma:g} %" for sigma in found.mismatch)]
+    rows = [
+        ["real" if bits is None else str(bits), *(f"{m:.4g} +- {s:.2g}" for m, s in zip(mean, spread, strict=True))]
+        for bits, mean, spread in zip(found.bits, found.mean, found.spread, strict=True)
+    ]
+    boards = plural(found.values.shape[2], "board")
+    return "\n".join(
+        [
+            f"{found.measure} on hardware, mean and standard deviation of {boards}; {found.ideal:.4g} of real numbers:",
+            table(heads, rows),
+        ]
+    )
+
+
 TEXTS: dict[type, Callable[[Any], str]] = {
     Budget: budget_text,
     Check: check_text,
+    Evolution: evolution_text,
+    Generation: generation_text,
+    Classification: classification_text,
+    Ledger: ledger_text,
+    HardwareSweep: hardware_sweep_text,
     NetworkPrediction: network_prediction_text,
     NetworkSimulation: network_simulation_text,
     Prediction: prediction_text,
+    ReplayedNetwork: replayed_text,
     Simulation: simulation_text,
     Spectrum: spectrum_text,
     UnitActivation: activation_text,

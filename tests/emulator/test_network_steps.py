@@ -16,7 +16,7 @@ from spu.base.errors import InternalError, UsageError
 from spu.compiler import compile_network
 from spu.device.device import Device
 from spu.device.lower import lower
-from spu.emulator.equations.langevin import langevin
+from spu.emulator.equations.langevin import langevin, langevin_of_network
 from spu.emulator.laws.rest import rest_state, slowest_motion
 from spu.emulator.laws.timing import network_timing
 from spu.emulator.runs import langevin_kernels as kernels
@@ -214,6 +214,19 @@ def correlated_cells():
     device.add_coupler("c0", "c1", conductance=1e-3)
     device.add_coupler("c1", "c2", conductance=5e-4)
     return device
+
+
+@pytest.mark.parametrize("distinct", [5, 16, 130])
+def test_trajectories_may_follow_the_same_noise(distinct):
+    """In groups of any size: bit by bit what the first group alone does, and other noise within a group."""
+    equation = langevin_of_network(ThermodynamicNetwork(units=3, couplings=couplings(np.random.default_rng(1), 3)))
+    grid = langevin_run.Grid.of(np.array([0.1]), np.empty(0), lambda x: np.full_like(x, 0.02), refined=False)
+    given = {"grid": grid, "seed": 2, "scheme": "euler-maruyama"}
+    alone = langevin_run.run(equation, trajectories=distinct, **given).states[0]
+    found = langevin_run.run(equation, trajectories=2 * distinct + 3, distinct=distinct, **given).states[0]
+    assert np.array_equal(found[:distinct], alone) and np.array_equal(found[distinct : 2 * distinct], alone)
+    assert np.array_equal(found[2 * distinct :], alone[:3])
+    assert len(np.unique(alone[:, 0])) == distinct
 
 
 @pytest.mark.parametrize("scheme", ["heun", "euler-maruyama", "leimkuhler-matthews", "baoab", "correlated"])

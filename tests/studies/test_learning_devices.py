@@ -1,6 +1,7 @@
 """From a trained network to a device: its couplers on codes, one drawn board, its weights, its folder."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -69,9 +70,11 @@ def test_capacitances_and_noise_sources_err_in_the_equation_alone():
     assert np.ptp(board.equation.mobility) > 0.02
     assert board.equation.stiffness == pytest.approx(nominal.equation.stiffness)
     assert np.array_equal(board.trained.network.couplings, trained.network.couplings)  # that of no one network
-    level = spu.check(board.device, levels="ideal").levels["ideal"]
-    assert level.verdict == "fail"  # of a device alone nobody said that it would be off
-    assert "mobility" in level.message or "kT" in level.message
+    made = compile_problem(trained, hardware(6, 0.0, capacitance=0.05, noise=0.05), draw=1)
+    level = spu.check(made, levels="ideal").levels["ideal"]
+    assert level.verdict == "pass"
+    assert "as was said when it was compiled" in level.message
+    assert spu.check(made.device, levels="ideal").levels["ideal"].verdict == "skipped"  # nobody said anything
 
 
 def test_the_largest_coupling_takes_the_last_code():
@@ -128,6 +131,38 @@ def test_a_board_that_is_programmed_anew_errs_as_before(tmp_path):
     del data["couplers"][1]["transconductance"]
     (tmp_path / "board" / "device.json").write_text(json.dumps(data))
     assert spu.check(tmp_path / "board", levels="ideal").verdict == "fail"
+
+
+def test_the_netlist_of_a_board_is_its_device_and_an_error_changed_in_it_is_seen(tmp_path):
+    write_folder(tmp_path / "board", compile_problem(learnt(kT=0.1), SIX, draw=4))
+    assert spu.check(tmp_path / "board", levels=["ideal", "answer", "op"]).verdict == "pass"
+    deck = tmp_path / "board" / "device.cir"
+    changed = re.sub(r"(xcoupler_g_x1_x2 .* error_ab=)\S+", r"\g<1>0.05", deck.read_text())
+    assert changed != deck.read_text()
+    deck.write_text(changed)
+    assert spu.check(tmp_path / "board", levels=["op"]).verdict == "fail"
+
+
+def test_the_command_line(tmp_path):
+    (tmp_path / "learnt").mkdir()
+    learnt().save(tmp_path / "learnt")
+    before = (tmp_path / "learnt" / "trained.npz").read_bytes()
+    words = ["compile", str(tmp_path / "learnt"), "--hardware", "neurons-6bit", "--draw", "1", "-o"]
+    said = CliRunner().invoke(cli, [*words, str(tmp_path / "board"), "--json"])
+    assert said.exit_code == 0, said.output
+    found = json.loads(said.output)
+    assert found["draw"] == 1
+    assert found["lines"]["bits"] == 6
+    assert 0 < found["coefficient_errors"]["couplings"][1] < 0.05
+    shown = CliRunner().invoke(cli, [*words, str(tmp_path / "board")])
+    assert "board number 1" in " ".join(shown.output.split())
+    lost = CliRunner().invoke(cli, [*words, str(tmp_path / "learnt"), "--force"])
+    assert lost.exit_code == 2
+    assert "would lose it" in lost.output
+    assert (tmp_path / "learnt" / "trained.npz").read_bytes() == before
+    refused = CliRunner().invoke(cli, ["compile", str(tmp_path / "learnt"), "--draw", "1", "-o", str(tmp_path / "x")])
+    assert refused.exit_code == 2
+    assert "--draw means nothing of ideal" in refused.output
 
 
 def test_refusals(tmp_path):

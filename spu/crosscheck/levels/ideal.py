@@ -155,6 +155,9 @@ def coefficients(context: Context) -> Level:
     found = deviations(context.langevin.equation, scales, problem)
     errors = {key: largest for key, (largest, _) in found.items()}
     promised = (context.compiled or {}).get("coefficient_errors", {})
+    device = context.device
+    if not promised and device is not None and device.quantised:
+        return Level("ideal", "skipped", "how far its codes may be off is said by its folder, or by what compiled it")
     # Of codes, and of a board's elements, the compiler has said how far they are off, at most and in the mean: the
     # circuit has to be off by as much, so that one coupler on another code shows.
     beyond = {

@@ -364,6 +364,7 @@ def run(
     advice: str = "a smaller one is needed",
     precision: Precision = "double",
     ghosts: bool = True,
+    distinct: int | None = None,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     interrupted: Callable[[], bool] = lambda: False,
@@ -398,6 +399,9 @@ def run(
     ghosts:
         Follow some trajectories with half the step, too (`Paths.check`). Runs whose steps are known to do can leave
         that out: of short ones it is most of the work.
+    distinct:
+        Trajectories b and b + distinct follow the same noise: for differences between starts or fields, which then
+        are not those of noise. Each its own unless given.
     threads, progress, interrupted:
         As in `spu.emulator.runs.run.run`.
 
@@ -434,14 +438,21 @@ def run(
     readouts = grid.before[grid.readouts]
     states = np.empty((len(readouts), trajectories, n))
     total = int(readouts[-1]) if len(readouts) else 0
+    alone = trajectories if distinct is None else distinct
     matrices, cache = kernels.packed(law, precision), resident(precision)
     tile = TILE
     if not ghosts and len(matrices.stiffness.values) <= cache:  # what a tile costs is little beside its steps
         tile = min(WIDE, -(-trajectories // (4 * TILE)) * TILE)
-    tiles = [
-        _tile(equation, first, start, velocity, trajectories, plan, min(CHUNK, max(1, total)), precision, scale, tile)
-        for first in range(0, trajectories, tile)
+    bounds = [
+        (first, min(first + tile, begin + alone, trajectories))
+        for begin in range(0, trajectories, alone)
+        for first in range(begin, min(begin + alone, trajectories), tile)
     ]
+    tiles = [
+        _tile(equation, each, each[0] % alone, start, velocity, plan, min(CHUNK, max(1, total)), precision, scale)
+        for each in bounds
+    ]
+    last_of_all = (trajectories - 1) % alone
     advance = [kernels.advance[precision].bind(tile, matrices, key, bridge_key) for tile in tiles]
     work = float(total) * trajectories * n * (1 + n / 100)
     period, watch = _windows(law, total, trajectories, panel(precision), work) if ghosts else (1, 0)
@@ -449,12 +460,16 @@ def run(
     first_energy = None
     done = taken = 0
 
+    def taken_of(of: Callable[[kernels.LangevinTile], FloatArray]) -> FloatArray:
+        """Without what fills the last panel of a tile."""
+        return np.concatenate([of(tile)[: end - first] for tile, (first, end) in zip(tiles, bounds, strict=True)])
+
     def together(name: str) -> FloatArray:
         unit = scale.length if name == "x" else scale.length / scale.time
-        return np.concatenate([tile.take(name) for tile in tiles])[:trajectories] * unit
+        return taken_of(lambda tile: tile.take(name)) * unit
 
     def booked(name: str) -> FloatArray:
-        return np.concatenate([getattr(tile, name).ravel() for tile in tiles])[:trajectories]
+        return taken_of(lambda tile: getattr(tile, name).ravel())
 
     def energy(now: float) -> FloatArray:
         found = equation.potential(together("x"), plan.acting(now))
@@ -480,8 +495,8 @@ def run(
             span = None
             if last - done <= SPAN and (done < SPAN or done >= total - SPAN):
                 both = work >= _CHEAP or ghosts
-                followed = [trajectories - 1] if done < SPAN else [0]
-                followed = sorted({0, trajectories - 1}) if both else followed
+                followed = [last_of_all] if done < SPAN else [0]
+                followed = sorted({0, last_of_all}) if both else followed
                 span = Span(law, key, bridge_key, steps, period, watch, tiles, followed, precision)
 
             def one(number: int, steps: kernels.LangevinSteps = steps) -> None:
@@ -594,22 +609,23 @@ def _law(equation: Langevin, scheme: str, coarse: int, refined: bool) -> kernels
 
 def _tile(
     equation: Langevin,
-    first: int,
+    bounds: tuple[int, int],
+    number: int,
     start: FloatArray | None,
     velocity: FloatArray | None,
-    trajectories: int,
     plan: Schedule,
     longest: int,
     precision: Precision,
     scale: Scale,
-    most: int,
 ) -> kernels.LangevinTile:
-    width, driven = min(most, trajectories - first), plan.own is not None
-    tile = kernels.new_tile(equation.n, first, width, longest, precision, driven)
+    """Of the trajectories within ``bounds``; ``number`` is that of the first one's noise."""
+    (first, end), driven = bounds, plan.own is not None
+    tile = kernels.new_tile(equation.n, number, end - first, longest, precision, driven)
     speed = scale.length / scale.time
     for name, given, unit in (("x", start, scale.length), ("w", velocity, speed), ("own", plan.own, scale.force)):
         if given is not None:  # those beyond the last trajectory, which fill the panel, start as it does
-            own = np.broadcast_to(given, (trajectories, equation.n))[first : first + tile.width]
+            own = given if given.ndim == 1 else given[first:end]
+            own = np.broadcast_to(own, (end - first, equation.n))
             tile.put(name, own[np.minimum(np.arange(tile.width), len(own) - 1)] / unit)
     tile.field[:] = plan.rows_at(np.zeros(1))[0] / np.append(np.full(equation.n, scale.force), 1.0)
     return tile

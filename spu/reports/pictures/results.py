@@ -14,10 +14,21 @@ from spu.emulator.runs.relaxation import NetworkSimulation
 from spu.emulator.runs.sampling import Simulation
 from spu.reports.pictures.budgets import draw_budget
 from spu.reports.pictures.covariances import draw_check, draw_prediction, draw_simulation
+from spu.reports.pictures.energy import draw_ledger
+from spu.reports.pictures.hardware_learning import draw_hardware_sweep, draw_replay
+from spu.reports.pictures.learning import draw_generation
+from spu.reports.pictures.learning_classify import draw_classification
+from spu.reports.pictures.learning_evolution import draw_evolution
 from spu.reports.pictures.networks import draw_activation, draw_relaxation
 from spu.reports.pictures.spectra import draw_spectra
 from spu.studies.activation import UnitActivation, activation_of
 from spu.studies.budget import Budget
+from spu.studies.energy import Ledger
+from spu.studies.learning.classify import Classification
+from spu.studies.learning.evolve import Evolution
+from spu.studies.learning.generate import Generation
+from spu.studies.learning.replay import ReplayedNetwork
+from spu.studies.learning.sweep import HardwareSweep
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,9 +71,15 @@ def _spectrum(found: Spectrum) -> Figure:
 PICTURES: dict[type, Callable[[Any], Figure]] = {
     Budget: draw_budget,
     Check: _check,
+    Evolution: draw_evolution,
+    Generation: draw_generation,
+    Classification: draw_classification,
+    Ledger: draw_ledger,
+    HardwareSweep: draw_hardware_sweep,
     NetworkPrediction: lambda found: _activation(activation_of(found.dynamics)),
     NetworkSimulation: draw_relaxation,
     Prediction: draw_prediction,
+    ReplayedNetwork: draw_replay,
     Simulation: lambda run: draw_simulation(run, predicted(run.laws, None)),
     Spectrum: _spectrum,
     UnitActivation: _activation,

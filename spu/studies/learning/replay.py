@@ -49,7 +49,7 @@ PATH_ERROR = 1e-3
 OVERSAMPLING = 8
 """Straight pieces from one noise sample to the next, along a cubic spline: as of level ``replay`` of the check."""
 
-LIMITS = (8, 32)
+LIMITS = (16, 64)
 """Step limits: the time of a sample over these."""
 
 FALLS = 1.15
@@ -197,8 +197,17 @@ def replay_learned(
     ------
     InputError, UsageError
         If there is no device, its states are no voltages, or what is given does not fit.
-    SimulatorMissing
-        If the simulator is not installed.
+    NgspiceMissing, NgspiceFailed
+        If the simulator is not installed, or gives no result.
+
+    Examples
+    --------
+    >>> import spu
+    >>> network = spu.ThermodynamicNetwork(couplings=[[0.0, -0.4], [-0.4, 0.0]], kT=0.1, units=2)
+    >>> learnt = spu.TrainedNetwork(network=network, purpose="generative", duration=0.5, step=1e-2, visible=[0])
+    >>> run = spu.replay_learned(spu.compile_problem(learnt, "neurons-6bit", draw=1), count=1, samples=40)
+    >>> run.falls, run.same
+    (True, True)
     """
     held = learned(subject)
     if held.device is None or held.second is None:
@@ -208,7 +217,8 @@ def replay_learned(
     equation, trained = does.equation, held.trained
     if equation.coordinate != "voltage":
         raise UsageError(
-            f"the states of {held.device.architecture} are no voltages of cells: only rc-conductance is started anywhere"
+            f"the states of {held.device.architecture} are no voltages of cells: compile with --architecture "
+            "rc-conductance"
         )
     number_of = seed_of(seed, SIMULATORS_SEEDS)
     own = _inputs(trained, images)
@@ -253,7 +263,7 @@ def replay_learned(
             exact.append(path / volts)
             found.append(fine / volts)
     off = np.array(errors).reshape(-1, 2)
-    times = np.arange(steps + 1) * interval / held.second
+    times = np.asarray(np.arange(steps + 1) * interval / held.second, dtype=np.float64)
     return ReplayedNetwork(held, chosen.name, times, np.array(exact), np.array(found), off[:, 0], off[:, 1], limits)
 
 
@@ -297,8 +307,6 @@ def _emulated(
 
 def _prepared(deck: Deck, nodes: Any, volts: FloatArray, current: FloatArray | None) -> Deck:
     """The deck with starts and with the input currents of an image."""
-    from spu.spice.reader.lines import Line
-
     names = list(nodes)
     added = [f".ic v({cell_node(name)})={number(v)}" for name, v in zip(names, volts.tolist(), strict=True)]
     if current is not None:

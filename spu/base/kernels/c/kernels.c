@@ -24,6 +24,7 @@ int processor_features(void) {
 #include "products.inc"
 #include "dense.inc"
 #include "langevin.inc"
+#include "adjoint.inc"
 #include "modal.c"
 
 #define SINGLE
@@ -32,6 +33,7 @@ int processor_features(void) {
 #include "products.inc"
 #include "dense.inc"
 #include "langevin.inc"
+#include "adjoint.inc"
 #undef SINGLE
 
 #include "noise.c"
