@@ -43,7 +43,14 @@ def bits(directory: str, picture: Path) -> None:
     found.plot().savefig(picture, dpi=80)
 
 
+def split(train: str, test: Path) -> None:
+    """The first 1,297 of the 8 x 8 digits to learn from, and the last 500, to be asked about."""
+    images = spu.read_images(Path(__file__).with_name("digits8.npz"))
+    for file, part in ((train, slice(0, -500)), (test, slice(-500, None))):
+        np.savez_compressed(file, images=images.pixels[part] * images.white, labels=images.labels[part])
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 4 or sys.argv[1] not in ("ngspice", "bits"):
+    if len(sys.argv) != 4 or sys.argv[1] not in ("ngspice", "bits", "split"):
         sys.exit(__doc__)
-    {"ngspice": ngspice, "bits": bits}[sys.argv[1]](sys.argv[2], Path(sys.argv[3]))
+    {"ngspice": ngspice, "bits": bits, "split": split}[sys.argv[1]](sys.argv[2], Path(sys.argv[3]))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import multiprocessing
+import pickle
 import platform
 import signal
+import sys
 import time
 import uuid
 import warnings
@@ -37,6 +39,9 @@ _LOOK = 2.0
 _AHEAD = 64
 """Pieces beyond four a worker that are with the scheduler: enough for workers that come, and few to hold in memory."""
 
+_FETCH, _TRIES = 5.0, 4
+"""Seconds in which a result must come that is there, twice as long with each try, and how many there are."""
+
 _GONE = "what is finished is kept, and the same command goes on from there"
 
 
@@ -50,12 +55,22 @@ def identity() -> dict[str, str]:
     return found | {name: importlib.metadata.version(name) for name in ("numpy", "scipy")}
 
 
-def _do(wanted: Mapping[str, str], function: Callable[..., Any], item: Any, *shared: Any) -> Any:
+def _unpack(letter: bytes, key: str, *shared: bytes) -> Any:
+    import pickle
+
+    do, rest = pickle.loads(letter)
+    return do(*rest, key, *shared)
+
+
+_unpack.__module__ = "__main__"  # It travels as it is: a worker that lacks what a letter names says so, and lives.
+
+
+def _do(wanted: Mapping[str, str], function: Callable[..., Any], item: Any, key: str, *shared: bytes) -> Any:
     """Do a piece, by the same program, on one thread: a worker has one processor."""
     found = identity()
     if found != wanted:
-        theirs = ", ".join(f"{key} {found.get(key)}" for key in wanted if found.get(key) != wanted[key])
-        ours = ", ".join(f"{key} {wanted[key]}" for key in wanted if found.get(key) != wanted[key])
+        different = [name for name in wanted if found.get(name) != wanted[name]]
+        theirs, ours = (", ".join(f"{name} {each.get(name)}" for name in different) for each in (found, wanted))
         from distributed import get_worker
 
         raise UsageError(
@@ -63,12 +78,25 @@ def _do(wanted: Mapping[str, str], function: Callable[..., Any], item: Any, *sha
         )
     one_blas_thread_for_good()
     with at_most(1):
-        return function(item, *shared)
+        return function(item, *(_opened(key, each) for each in shared))
 
 
-def _itself(shared: Any) -> Any:
-    """Data that all pieces need, as a task: when the worker that has them is lost, another one gets them."""
-    return shared
+_open: dict[str, Any] = {}
+
+
+def _opened(key: str, letter: bytes) -> Any:
+    """What pieces share, unpacked for the first of them; that of the last ones is kept."""
+    if key not in _open:
+        _open.clear()
+        _open[key] = pickle.loads(letter)
+    return _open[key]
+
+
+def _itself(letter: bytes) -> bytes:
+    return letter
+
+
+_itself.__module__ = "__main__"
 
 
 # --- here ----------------------------------------------------------------------------------
@@ -91,15 +119,15 @@ class DaskWorkers:
         self.words = words
         self._client = client
         self._say = say
-        self._seen: set[str] = set()
+        self._seen: set[str] | None = None  # nobody has looked
         self._looked = 0.0
-        self._shared: tuple[Any, Any] | None = None
+        self._shared: tuple[Any, tuple[str, Any]] | None = None
         self._look()
 
     @property
     def count(self) -> int:
         """How many there are, at least one."""
-        return max(1, len(self._seen))
+        return max(1, len(self._seen or ()))
 
     def map(
         self,
@@ -112,25 +140,37 @@ class DaskWorkers:
     ) -> list[Any]:
         """As `Workers.map`."""
         items = list(items)
-        more = () if shared is None else (self._share(shared),)
+        more = ("",) if shared is None else self._share(shared)
         run = uuid.uuid4().hex
         results: list[Any] = [None] * len(items)
         finished: SimpleQueue[int] = SimpleQueue()
         under_way: dict[int, Any] = {}
+        tries = [0] * len(items)
         sent = done = 0
+
+        def send(place: int) -> None:
+            letter = _letter((_do, (identity(), function, items[place])))
+            under_way[place] = self._submit(_unpack, letter, *more, key=f"{run}-{place}-{tries[place]}")
+            tries[place] += 1
+            under_way[place].add_done_callback(lambda _: finished.put(place))
+
         try:
             while done < len(items):
                 while sent < len(items) and len(under_way) < 4 * self.count + _AHEAD:
-                    future = self._submit(_do, identity(), function, items[sent], *more, key=f"{run}-{sent}")
-                    under_way[sent] = future
-                    future.add_done_callback(lambda _, place=sent: finished.put(place))
+                    send(sent)
                     sent += 1
                 try:
                     place = finished.get(timeout=_LOOK)
                 except Empty:
                     self._look()
                     continue
-                results[place] = self._result(under_way.pop(place), called(place))
+                try:
+                    results[place] = self._result(under_way.pop(place), called(place), _FETCH * 2 ** tries[place])
+                except TimeoutError:  # lost with its worker after it was finished, and not on its way again
+                    if tries[place] > _TRIES:
+                        raise SystemFailure(f"{called(place)} does not come from its worker: {_GONE}") from None
+                    send(place)
+                    continue
                 done += 1
                 if each is not None:
                     each(place, results[place])
@@ -143,45 +183,49 @@ class DaskWorkers:
         return results
 
     def _submit(self, function: Callable[..., Any], *arguments: Any, key: str) -> Any:
-        try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "Sending large graph")  # once, for all pieces
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sending large graph")  # once, for all pieces
+            try:
                 return self._client.submit(function, *arguments, key=key, pure=False)
-        except Exception as error:
-            self._require_scheduler()
-            raise UsageError(f"cannot be sent to a worker: {first_line(error)}") from error
+            except Exception:
+                self._require_scheduler()
+                raise
 
-    def _share(self, shared: Any) -> Any:
+    def _share(self, shared: Any) -> tuple[str, Any]:
+        """The name and the letter of what pieces share: as a task, so that a new worker gets it when one is lost."""
         if self._shared is None or self._shared[0] is not shared:
-            self._shared = shared, self._submit(_itself, shared, key=f"shared-{uuid.uuid4().hex}")
+            key = f"shared-{uuid.uuid4().hex}"
+            self._shared = shared, (key, self._submit(_itself, _letter(shared), key=key))
         return self._shared[1]
 
-    def _result(self, future: Any, piece: str) -> Any:
+    def _result(self, future: Any, piece: str, patience: float) -> Any:
         from distributed import KilledWorker
 
         if future.status == "finished":
             try:
-                return future.result(timeout=None)
-            except Exception:
+                return future.result(timeout=patience)
+            except Exception as error:
                 self._require_scheduler()
-                raise
+                # Lost with its worker, it may have been begun again and have ended otherwise.
+                if future.status in ("pending", "finished", "lost") and not isinstance(error, SpuError):
+                    raise TimeoutError from error
         if future.status != "error":  # cancelled, or lost for good
             self._require_scheduler()
             raise SystemFailure(f"the scheduler of {self.words} has dropped its work: {_GONE}")
-        error = future.exception()
-        if isinstance(error, SpuError):
-            raise piece_named(error, piece)
-        if isinstance(error, KilledWorker):
+        raised = future.exception()
+        if isinstance(raised, SpuError):
+            raise piece_named(raised, piece)
+        if isinstance(raised, KilledWorker):
             raise SystemFailure(
-                f"{piece} was at {plural(error.allowed_failures + 1, 'worker')} one after the other when each of them "
+                f"{piece} was at {plural(raised.allowed_failures + 1, 'worker')} one after the other when each of them "
                 f"was lost (has it enough memory there?): {_GONE}"
             )
-        missing = _missing(error)
+        missing = _missing(raised)
         if missing is not None:
             raise UsageError(
                 f"a worker of {self.words} has no {missing}: install the same there as here, with spu[cluster]"
             )
-        raise error.with_traceback(future.traceback())
+        raise raised.with_traceback(future.traceback())
 
     def _require_scheduler(self) -> None:
         if self._client.status != "running":
@@ -196,13 +240,28 @@ class DaskWorkers:
         except OSError:
             self._require_scheduler()
             return
-        lost, before, self._seen = self._seen - there, self._seen, there
-        if self._say is None:
-            return
-        if lost:
-            self._say(f"{plural(len(lost), 'worker')} lost: their pieces are done again, by {len(there) or 'new ones'}")
-        elif not there and (before or self._looked == 0.0):
+        before, self._seen = self._seen, there
+        lost = len((before or set()) - there)
+        if self._say is not None and lost:
+            self._say(f"{plural(lost, 'worker')} lost: their pieces are done again, by {len(there) or 'new ones'}")
+        elif self._say is not None and before is None and not there:
             self._say(f"no worker at {self.words} yet: waiting for one")
+
+
+def _letter(content: Any) -> bytes:
+    """What goes to a worker: functions of a module by their names, others as they are.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be pickled.
+    """
+    from distributed.protocol.pickle import dumps
+
+    try:
+        return bytes(dumps(content))
+    except Exception as error:
+        raise UsageError(f"cannot be sent to a worker: {first_line(error)}") from error
 
 
 def _missing(error: BaseException | None) -> str | None:
@@ -247,7 +306,7 @@ def local_workers(count: int | None, say: Callable[[str], None] | None) -> Itera
                     threads_per_worker=1,
                     processes=True,
                     host="127.0.0.1",
-                    dashboard_address=None,
+                    dashboard_address=":0",
                     memory_limit=0,
                     local_directory=str(scratch),
                     silence_logs=logging.CRITICAL,
@@ -284,11 +343,13 @@ def _close(what: Any) -> None:
 @contextmanager
 def _deaf_children() -> Iterator[None]:
     """Start processes that do not hear ctrl-C on the terminal: this one ends them. One that comes now comes later."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    masks = hasattr(signal, "pthread_sigmask")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if masks else set()
+    options = list(sys.warnoptions)
+    sys.warnoptions.append("ignore:resource_tracker:UserWarning")  # of semaphores, when this process ends at once
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        sys.warnoptions[:] = options
+        if masks:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)

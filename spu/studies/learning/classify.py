@@ -262,7 +262,7 @@ def classify(
             for at, moment in enumerate(moments):
                 each = np.array([found[place, at] for found in hits])
                 right, images_in_all = int(each.sum()), len(given) * len(each)
-                low, high = wilson(int(round(each.mean())), len(given))
+                low, high = wilson(round(float(each.mean())), len(given))
                 spread = float(each.std(ddof=1)) / len(given) if len(each) > 1 else None
                 readings.append(
                     Reading(

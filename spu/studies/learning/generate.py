@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -46,7 +47,8 @@ class Generation(Result):
     heat:
         (k,) ``V(start) - V(end)`` in kT, of all units; None where couplings are not reciprocal, so that there is no V.
     kind:
-        Whose heat: "thermal" of the network as such, "physical" of a circuit that stores it, "model" of one that does not.
+        Whose heat: "thermal" of the network as such, "physical" of a circuit that stores V, "model" of one that does
+        not.
     ledger:
         What an image costs.
     likeness:
@@ -111,8 +113,8 @@ class Generation(Result):
         count = len(self.patterns)
         if count <= 10:
             return (
-                f"trained on {count} images: it recalls them, with noise, and the distance to the nearest says how well; "
-                "nothing new is made"
+                f"trained on {count} images: it recalls them, with noise, and the distance to the nearest says how "
+                "well; nothing new is made"
             )
         return f"trained on {count} images: a distance to the nearest near 0 would be a copy"
 
@@ -214,9 +216,8 @@ def generate(
         if value is not None and not 0 < value < np.inf:
             raise UsageError(f"{name} must be positive and finite, not {value!r}")
     length, size = duration or trained.duration, step or trained.step
-    alone = Noising(
-        *(float(getattr(network, key).mean()) for key in ("J2", "J3", "J4")), kT=network.kT, duration=length, step=size
-    )
+    J2, J3, J4 = (float(array.mean()) for array in (network.J2, network.J3, network.J4))
+    alone = Noising(J2, J3, J4, kT=network.kT, duration=length, step=size)
     start = start_of(alone, np.zeros(network.n), images, seed)
     scheme = trained.scheme if equation.mass is None else "baoab"
     grid = Grid.of(np.array([length]), np.empty(0), lambda middle: np.full(len(middle), size), False)
@@ -238,10 +239,8 @@ def generate(
         raise KeyboardInterrupt("interrupted before the images were there")
     end = paths.states[-1]
     heat = None
-    try:
+    with suppress(CircuitError):  # couplings that are not reciprocal have no potential, and no heat
         heat = (equation.potential(start) - equation.potential(end)) / network.kT
-    except CircuitError:  # couplings that are not reciprocal: no potential, and the heat of no potential is not told
-        pass
     kind = "thermal"
     if found.device is not None:
         kind = "model" if found.device.architecture == "rc-conductance" else "physical"

@@ -155,8 +155,13 @@ def train_generative(
     noising.require_stable(levels)
     settings = {
         **asdict(noising),
-        "hidden": many, "scaling": scaling, "hidden_drive": hidden_drive, "visible_bias": visible_bias,
-        "method": method, "sums": sums if method == "solve" else "sampled", "regularisation": regularisation,
+        "hidden": many,
+        "scaling": scaling,
+        "hidden_drive": hidden_drive,
+        "visible_bias": visible_bias,
+        "method": method,
+        "sums": sums if method == "solve" else "sampled",
+        "regularisation": regularisation,
         **({"tolerance": tolerance} if method == "solve" else {"cycles": cycles, "rate": rate}),
         **({} if method == "solve" and sums == "expected" else {"trajectories": trajectories}),
         "seed": seed,
@@ -192,7 +197,7 @@ def train_generative(
                 "gain": -found.loss,
                 "residual": found.residual,
                 "iterations": found.iterations,
-                "parameters": learnt.count + (m if visible_bias else 0),
+                "parameters": learnt.parameters + (m if visible_bias else 0),
                 "largest_coupling": float(max(np.abs(learnt.across).max(), np.abs(learnt.within).max())),
             },
         )
@@ -273,12 +278,12 @@ def _descend(
         sums = together(study.workers.map(sampled_piece, items, shared=shared_of(noising)))
         objective = Objective(sums, exact.visible, exact.kT, exact.ridge, exact.visible_biases)
         slopes = objective.gradient(Learnt(*state["at"]))
-        for at, first, second, slope in zip(state["at"], state["first"], state["second"], slopes, strict=True):
+        for own, first, second, slope in zip(state["at"], state["first"], state["second"], slopes, strict=True):
             first += (1 - _DECAY) * (slope - first)
             second += (1 - _DECAY_SQUARES) * (slope**2 - second)
             ahead = first / (1 - _DECAY ** (cycle + 1))
             size = np.sqrt(second / (1 - _DECAY_SQUARES ** (cycle + 1)))
-            at -= rate * ahead / (size + _TINY)
+            own -= rate * ahead / (size + _TINY)
         if cycle + 1 == cycles or study.due(10.0):
             arrays = {
                 f"{kind}_{name}": part for kind, found in state.items() for name, part in zip(parts, found, strict=True)

@@ -1,4 +1,4 @@
-r"""Classifiers from guide trajectories: a teacher network says where units should go, and a quadratic loss takes them there.
+r"""Classifiers from guide trajectories: a teacher says where units should go, and a quadratic loss takes them there.
 
 The teacher is a plain network of two hidden layers of tanh. Each thermodynamic unit stands for one of its neurons: half
 of the hidden units for either layer, an output for each class. A unit's guide is the noiseless path from 0 of a unit by
@@ -18,6 +18,7 @@ the network of the last solution goes, with its noise, in place of the guides', 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -93,7 +94,7 @@ def taught(setting: Setting, recipe: Mapping[str, Any], inputs: FloatArray, labe
     """A teacher, by Adam."""
     random = setting.random(TEACHER)
     sizes = (setting.pixels, setting.hidden // 2, setting.hidden - setting.hidden // 2, len(setting.classes))
-    matrices = tuple(random.normal(0.0, a**-0.5, (b, a)) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+    matrices = tuple(random.normal(0.0, a**-0.5, (b, a)) for a, b in pairwise(sizes))
     parameters = _parameters(Layers(matrices, tuple(np.zeros(size) for size in sizes[1:])))  # type: ignore[arg-type]
     size, epochs = int(recipe["batch"]), int(recipe["epochs"])
     batches = max(1, len(labels) // size)

@@ -159,7 +159,7 @@ class Setting:
 
 
 class Shard(NamedTuple):
-    """A part of a batch: the network that runs, pixels (b, m), labels (b,), the noise's seed, steps, gain and number format."""
+    """A part of a batch: the network that runs, pixels (b, m), labels (b,), the noise's seed, and how it is run."""
 
     trained: TrainedNetwork
     inputs: FloatArray

@@ -21,9 +21,9 @@ J is symmetric and zero outside of a mask, b zero outside of another. So L is lo
 
 (``G = (G_xx, g; g^T, t)``, ``A = (A_x, a)``). The left side is a symmetric positive map of (J, b), so conjugate
 gradients solve it, preconditioned by its diagonal. Of J only the blocks that may be other than zero are kept: visible
-to hidden, and hidden to hidden. Where G is singular (kT so small that units stand still) the
-lowest point is not one: a ridge, ``kappa |W|^2 / 4 kT`` with kappa a stated share of the mean of G's diagonal, picks the
-one of small couplings.
+to hidden, and hidden to hidden. Where G is singular (kT so small that units stand still)
+the lowest point is not one: a ridge, ``kappa |W|^2 / 4 kT`` with kappa a stated share of the mean of G's diagonal,
+picks the one of small couplings.
 
 G and A come from sampled paths (`spu.studies.learning.sampled`), or as means over all noise (`expected`), where units
 that are noised do not feel one another: G is then of low rank but for its diagonal, which is what products of two
@@ -74,7 +74,7 @@ class Learnt(NamedTuple):
         return found
 
     @property
-    def count(self) -> int:
+    def parameters(self) -> int:
         """Numbers that may be other than zero, biases of visible units aside."""
         hidden = self.within.shape[0]
         return self.across.size + hidden * (hidden - 1) // 2 + hidden
@@ -203,7 +203,8 @@ class Objective:
     def _outer(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """Rows of ``(factor, g)`` and of diagonals, of visible and of hidden units."""
         wide = np.column_stack([self.sums.factor, self.sums.states])
-        return (*np.split(wide, [self.visible]), *np.split(self.sums.rest, [self.visible]))
+        v, rest = self.visible, self.sums.rest
+        return wide[:v], wide[v:], rest[:v], rest[v:]
 
     @cached_property
     def _blocks(self) -> tuple[FloatArray, FloatArray, FloatArray]:

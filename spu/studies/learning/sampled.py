@@ -3,7 +3,8 @@ r"""Noising paths that are drawn: sums of the quadratic loss from trajectories o
 A step from x to x' has noise of its own, ``x' = a(x) + h I + sigma xi``. What A and G hold is its mean given x, which
 is known, so that only the noise of the path before is left in the sums: with ``y = a(x) + h I``,
 
-.. math:: E[e_i x'_j] = (x_i - y_i + h F(y_i))\, y_j \quad (i \ne j), \qquad E[x'_i x'_j] = y_i y_j + \sigma^2 \delta_{ij}
+.. math::
+    E[e_i x'_j] = (x_i - y_i + h F(y_i))\, y_j \quad (i \ne j), \qquad E[x'_i x'_j] = y_i y_j + \sigma^2 \delta_{ij}
 
 where ``F(y) = f(y) + sigma^2 (12 J4 y + 3 J3)`` is the mean of f after the step. With ``raw`` the sums are of the steps
 as they were, as in training by descent along sampled gradients.
