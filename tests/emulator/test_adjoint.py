@@ -8,7 +8,8 @@ from spu.base.errors import InternalError, UsageError
 from spu.base.kernels.products import panel
 from spu.emulator.equations.langevin import langevin_of_network
 from spu.emulator.runs import adjoint
-from spu.emulator.runs.adjoint import Pathwise, gram
+from spu.emulator.runs.adjoint import Pathwise
+from spu.emulator.runs.grams import gram
 from spu.emulator.runs.langevin_run import Grid, Schedule, run
 
 STEP = 0.02

@@ -30,7 +30,7 @@ from spu.emulator.runs import langevin_kernels as kernels
 from spu.emulator.runs.noise import BLOCK, SAMPLES, key_of
 from spu.emulator.runs.run import parallel
 
-__all__ = ["Gradients", "Pathwise", "gram"]
+__all__ = ["Gradients", "Pathwise"]
 
 GROUP = 2
 """Panels of a piece of work: what is summed within one, and in which order, does not depend on threads."""
@@ -72,33 +72,6 @@ _retrace = {
     )
     for precision in FORMATS
 }
-
-_gram = {
-    precision: Kernel(
-        "gram",
-        precision,
-        a=reals("panels", "n", "row"),
-        b=reals("panels", "m", "row"),
-        out=floats("n", "m", written=True),
-    )
-    for precision in FORMATS
-}
-
-
-def gram(a: NDArray[Any], b: NDArray[Any], out: Annotated[FloatArray, "n m"], precision: Precision = "double") -> None:
-    """Add to out (n, m) the sum over panels and lanes of a (panels, n, row) times b (panels, m, row), transposed.
-
-    Each lane is one chain over panels in the number format; lanes are folded in halves, and the sum is
-    added in doubles: the same bits on every processor.
-
-    Raises
-    ------
-    InternalError
-        If the arrays are not panels of that format.
-    """
-    if a.shape[-1] != panel(precision):
-        raise UsageError(f"panels of {precision} precision have rows of {panel(precision)}, not {a.shape[-1]}")
-    _gram[precision](a, b, out)
 
 
 class Gradients(NamedTuple):

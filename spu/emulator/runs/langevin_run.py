@@ -28,7 +28,7 @@ coefficients more than a hundred thousandfold, such as means that are small diff
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from weakref import WeakKeyDictionary
@@ -46,6 +46,7 @@ from spu.emulator.laws.rest import coordinate_size
 from spu.emulator.runs import langevin_kernels as kernels
 from spu.emulator.runs.langevin_plain import Span
 from spu.emulator.runs.noise import SAMPLES, key_of
+from spu.emulator.runs.observers import Observer
 from spu.emulator.runs.run import parallel
 
 SCHEMES = {
@@ -236,7 +237,7 @@ class Paths:
     times:
         (k,) s, as stepped.
     states:
-        (k, trajectories, n) coordinates.
+        (k, trajectories, n) coordinates; where they were not kept, (1, trajectories, n) of the last readout.
     heat, work:
         (trajectories,) given to the bath, and done by the fields; None unless tracked.
     start, end:
@@ -365,6 +366,8 @@ def run(
     precision: Precision = "double",
     ghosts: bool = True,
     distinct: int | None = None,
+    observers: Sequence[Observer] = (),
+    keep: bool = True,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     interrupted: Callable[[], bool] = lambda: False,
@@ -402,6 +405,10 @@ def run(
     distinct:
         Trajectories b and b + distinct follow the same noise: for differences between starts or fields, which then
         are not those of noise. Each its own unless given.
+    observers:
+        Called with the number of each readout and the states (trajectories, n) then (`spu.emulator.runs.observers`).
+    keep:
+        Keep the states of all readouts; else of the last one only, and observers have seen the others.
     threads, progress, interrupted:
         As in `spu.emulator.runs.run.run`.
 
@@ -436,7 +443,7 @@ def run(
         law = scale.law(law)
     key, bridge_key = key_of(seed, SAMPLES), key_of(seed, BRIDGE)
     readouts = grid.before[grid.readouts]
-    states = np.empty((len(readouts), trajectories, n))
+    states = np.empty((len(readouts) if keep else 1, trajectories, n))
     total = int(readouts[-1]) if len(readouts) else 0
     alone = trajectories if distinct is None else distinct
     matrices, cache = kernels.packed(law, precision), resident(precision)
@@ -484,8 +491,11 @@ def run(
     with parallel(min(len(tiles), threads or available_threads())) as each:
         while taken < len(readouts) and not interrupted():
             if readouts[taken] == done:
-                states[taken] = together("x")
-                _require_finite(states[taken], scheme, grid, advice)
+                present = together("x")
+                _require_finite(present, scheme, grid, advice)
+                for observer in observers:
+                    observer(taken, present)
+                states[taken if keep else 0] = present
                 if precision == "single":
                     _require_noise(tiles, law, grid.smallest / scale.time, equation)
                 taken += 1
@@ -521,12 +531,12 @@ def run(
         float(tiles[0].tally[kernels.COMPARED]),
     )
     if not track:
-        return Paths(times, states[:taken], None, None, None, None, *figures)
+        return Paths(times, states[: taken if keep else 1], None, None, None, None, *figures)
     now = float(np.interp(done, grid.before, grid.marks))
     field = tiles[0].field[:-1]
     shift = plan.acting(now) - (field if plan.own is None else field + tiles[0].field[-1] * plan.own)
     work = booked("work") - (together("x") * shift).sum(axis=1)
-    return Paths(times, states[:taken], booked("heat"), work, first_energy, energy(now), *figures)
+    return Paths(times, states[: taken if keep else 1], booked("heat"), work, first_energy, energy(now), *figures)
 
 
 def _windows(law: kernels.Law, total: int, trajectories: int, row: int, work: float) -> tuple[int, int]:

@@ -12,22 +12,19 @@ as they were, as in training by descent along sampled gradients.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
 from spu.base.arrays import FloatArray
-from spu.base.errors import UsageError
 from spu.base.threads import one_blas_thread
 from spu.emulator.equations.langevin import langevin_of_network
-from spu.emulator.runs.langevin_run import Grid, Schedule, run
+from spu.emulator.runs.langevin_run import Grid, Paths, Schedule, run
+from spu.emulator.runs.observers import Observer, Products
 from spu.studies.learning.noising import Noising, boltzmann, reach
 from spu.studies.learning.quadratic import Sums
-
-TOGETHER = 8_000_000
-"""States of trajectories that are kept at a time, at most: 64 MB."""
 
 _QUANTILES = 8001
 
@@ -47,66 +44,96 @@ def start_of(noising: Noising, levels: FloatArray, count: int, seed: int) -> Flo
     return found
 
 
-def noising_paths(noising: Noising, levels: FloatArray, count: int, seed: int) -> FloatArray:
-    """(steps + 1, count, n) states of noising trajectories of units at levels (n,)."""
-    n = len(levels)
-    network = noising.units(np.zeros(n))
+def _walk(
+    noising: Noising, levels: FloatArray, count: int, seed: int, observers: Sequence[Observer] = (), keep: bool = False
+) -> Paths:
+    """Noising trajectories of units at levels (n,), read at every step."""
+    n, (sizes, _) = len(levels), noising.steps
     ramp = np.array([0.0, noising.lowered * noising.duration])
-    sizes, _ = noising.steps
     instants = np.concatenate([[0.0], np.cumsum(sizes)])
     instants[np.abs(instants - ramp[1]).argmin()] = ramp[1]
-    grid = Grid(instants, np.ones(len(sizes), dtype=np.int64), np.arange(len(instants)), False)
     own = np.broadcast_to(noising.strength * levels, (count, n)).copy()
-    found = run(
-        langevin_of_network(network),
-        grid=grid,
+    return run(
+        langevin_of_network(noising.units(np.zeros(n))),
+        grid=Grid(instants, np.ones(len(sizes), dtype=np.int64), np.arange(len(instants)), False),
         trajectories=count,
         seed=seed,
         scheme="euler-maruyama",
         start=start_of(noising, levels, count, seed),
         schedule=Schedule(ramp, np.zeros((2, n)), own, np.array([1.0, 0.0])),
+        observers=observers,
+        keep=keep,
         threads=1,
     )
-    return found.states
+
+
+def noising_paths(noising: Noising, levels: FloatArray, count: int, seed: int) -> FloatArray:
+    """(steps + 1, count, n) states of noising trajectories, for a loss of paths that were not trained on."""
+    return _walk(noising, levels, count, seed, keep=True).states
+
+
+class _StepSums:
+    """An observer of every step: what the sums of the quadratic loss need of it, and no path is kept."""
+
+    def __init__(self, noising: Noising, levels: FloatArray, raw: bool) -> None:
+        n = len(levels)
+        self._noising, self._levels, self._raw = noising, levels, raw
+        self._sizes, self._shares = noising.steps
+        self._gram, self._couplings = Products(n, n), Products(n, n)
+        self.states, self.biases = np.zeros(n), np.zeros(n)
+        self._before: FloatArray | None = None
+
+    def __call__(self, place: int, states: FloatArray) -> None:
+        """Take in the step that begins here, in the mean over its noise; of ``raw`` sums the one that ends here."""
+        noising = self._noising
+        if self._raw:
+            before, self._before = self._before, states
+            if before is None:
+                return
+            h, ends = float(self._sizes[place - 1]), states
+            gap = before - ends + h * noising.slope(ends)
+        else:
+            if place == len(self._sizes):
+                return
+            h = float(self._sizes[place])
+            ends = states - h * noising.slope(states) + h * self._shares[place] * noising.strength * self._levels
+            spread = 2 * h * noising.kT
+            gap = states - ends + h * (noising.slope(ends) + spread * (12 * noising.J4 * ends + 3 * noising.J3))
+        self._gram.add(h * ends, ends)
+        self._couplings.add(gap, ends)
+        self.states += h * ends.sum(axis=0)
+        self.biases += gap.sum(axis=0)
+
+    @property
+    def gram(self) -> FloatArray:
+        """(n, n), symmetric."""
+        found = self._gram.total
+        return (found + found.T) / 2
+
+    @property
+    def couplings(self) -> FloatArray:
+        """(n, n)."""
+        return self._couplings.total
 
 
 @one_blas_thread()
 def sampled(noising: Noising, levels: FloatArray, count: int, seed: int, *, raw: bool = False) -> Sums:
     """Sums of ``count`` trajectories of one image, units at levels (n,); averaged over them."""
     n = len(levels)
-    sizes, shares = noising.steps
-    group = max(1, TOGETHER // ((len(sizes) + 1) * n))
-    if (len(sizes) + 1) * n > 10 * TOGETHER:
-        raise UsageError("a trajectory has too many states to be kept: fewer units, a larger step, or expected sums")
-    gram, couplings = np.zeros((n, n)), np.zeros((n, n))
-    states, biases = np.zeros(n), np.zeros(n)
-    h = sizes[:, None, None]
-    spread = 2 * h * noising.kT
-    for first in range(0, count, group):
-        many = min(group, count - first)
-        paths = noising_paths(noising, levels, many, seed + first)
-        x, after = paths[:-1], paths[1:]
-        if raw:
-            ends, gap, noise = after, x - after + h * noising.slope(after), 0.0
-        else:
-            ends = x - h * noising.slope(x) + (h * shares[:, None, None] * noising.strength) * levels
-            mean_slope = noising.slope(ends) + spread * (12 * noising.J4 * ends + 3 * noising.J3)
-            gap, noise = x - ends + h * mean_slope, float((sizes * 2 * sizes * noising.kT).sum())
-        flat = ends.reshape(-1, n)
-        gram += (h * ends).reshape(-1, n).T @ flat
-        gram[np.diag_indices(n)] += many * noise
-        couplings += gap.reshape(-1, n).T @ flat
-        states += (h * ends).sum(axis=(0, 1))
-        biases += gap.sum(axis=(0, 1))
-    gram = (gram + gram.T) / (2 * count)
+    sizes, _ = noising.steps
+    seen = _StepSums(noising, levels, raw)
+    _walk(noising, levels, count, seed, (seen,))
+    gram = seen.gram
+    if not raw:  # the variance of each step's own noise
+        gram[np.diag_indices(n)] += count * float((sizes * 2 * sizes * noising.kT).sum())
     return Sums(
         np.empty((n, 0)),
         np.empty(0),
-        gram,
-        states / count,
+        gram / count,
+        seen.states / count,
         float(sizes.sum()),
-        couplings / count,
-        biases / count,
+        seen.couplings / count,
+        seen.biases / count,
     )
 
 
