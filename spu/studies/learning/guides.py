@@ -76,7 +76,7 @@ def slope_of_teacher(teacher: Layers, inputs: FloatArray, labels: IntArray) -> t
     slopes = (at_one, at_two, back)
     matrices = tuple(slope.T @ given for slope, given in zip(slopes, (inputs, one, two), strict=True))
     biases = tuple(slope.sum(axis=0) for slope in slopes)
-    return float(values.mean()), Layers(matrices, biases)  # type: ignore[arg-type]
+    return float(values.mean()), Layers(matrices, biases)
 
 
 def _parameters(layers: Layers) -> Parameters:
