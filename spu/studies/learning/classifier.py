@@ -105,7 +105,7 @@ def train_classifier(
     >>> import spu
     >>> pixels = np.zeros((40, 2, 2))
     >>> pixels[::2, 0] = pixels[1::2, 1] = 1.0
-    >>> learnt = spu.train_classifier(pixels, [0, 1] * 20, hidden=4, epochs=20, batch=20)
+    >>> learnt = spu.train_classifier(pixels, [0, 1] * 20, hidden=4, epochs=100, batch=20)
     >>> spu.classify(learnt, pixels, [0, 1] * 20, average=10).best.accuracy > 0.9
     True
     """

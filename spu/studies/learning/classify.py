@@ -93,6 +93,17 @@ class Classification(Result):
         Of the runs.
     device:
         Whether the equation was that of a device.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import spu
+    >>> network = spu.ThermodynamicNetwork(units=2, kT=0.0)
+    >>> learnt = spu.TrainedNetwork(network=network, purpose="classifier", duration=0.2, step=5e-3,
+    ...                             weights=[[1.0, 0.0], [0.0, 1.0]], outputs=[0, 1], classes=("left", "right"))
+    >>> found = spu.classify(learnt, np.array([[[1.0, 0.0]], [[0.0, 1.0]]]), [0, 1])
+    >>> found.best.right, found.confusion.tolist()
+    (2, [[1, 0], [0, 1]])
     """
 
     classes: tuple[str, ...]
