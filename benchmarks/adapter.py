@@ -167,7 +167,9 @@ class NetworkRun:
     @classmethod
     def of_equation(cls, network: spu.ThermodynamicNetwork, step: float, precision: str) -> NetworkRun:
         """From the network itself, in its own units, without any circuit."""
-        return cls(langevin_of_network(network), step, precision)
+        made = cls(langevin_of_network(network), step, precision)
+        made.options["ghosts"] = False  # as those do whose steps are known to do
+        return made
 
     def run(self, *, count: int, steps: int, seed: int, threads: int) -> FloatArray:
         """(count, n) final states, in the problem's units, of trajectories that start at zero."""

@@ -631,7 +631,7 @@ def case_14(session: Session) -> None:
     """Neuron-steps of what learns, in single precision: against a plain loop of torch, and the machine's limit."""
     for full, build, count, steps, bounds in (
         (74, classifier, 1024, 400, {"goal": 3.0, "reach": 4.0}),
-        (1296, generator, 256, 20, {"goal": 1.0, "reach": 1.2}),
+        (1296, generator, 256, 100, {"goal": 1.0, "reach": 1.2}),
     ):
         count, steps = session.pick((count, steps), (8, 4))
         net = build()

@@ -169,7 +169,7 @@ def _from_ideal(
     noise = float(np.sqrt(np.trace(emulated["covariance"])))
     for quantity, target in (("covariance", _dense(targets[1])), ("mean", targets[0])):
         part = parts[quantity, "emulator"] = _Part(emulated[quantity] - target)
-        stored = None if compiled is None else compiled["statistics"].get(quantity)
+        stored = (compiled or {}).get("statistics", {}).get(quantity)
         stored = None if stored is None else _dense(stored)
         if stored is not None and stored.shape == target.shape:
             part.predicted["compilation"] = stored - target

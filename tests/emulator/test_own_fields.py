@@ -278,7 +278,7 @@ def test_units_without_mobility_and_noise_stay_where_they_are(scheme, precision)
 
 
 def test_couplings_that_are_not_there_are_not_computed():
-    """784 visible units, none coupled to another, and 512 hidden: entries of the packed matrix, one multiplication each."""
+    """784 visible units, none coupled to another, and 512 hidden: entries, a multiplication each."""
     visible, n = 784, 1296
     rng = np.random.default_rng(1)
     stiffness = np.eye(n) + rng.normal(size=(n, n))
@@ -301,7 +301,7 @@ def test_runs_without_ghosts_are_the_same_runs():
 
 @pytest.mark.parametrize("size", [1.0, 4.0, 16.0])
 def test_single_precision_of_large_couplings(size):
-    """As learned networks have them: on the same noise, to 1e-4 of a deviation after two hundred steps; cold ones not."""
+    """As learned networks have them: on the same noise, to 1e-4 of a deviation after 200 steps; cold ones not."""
     made = network(30)
     J = size * made.couplings / np.abs(made.couplings).max()
     hot, cold = (ThermodynamicNetwork(1.0, 0.0, 1.0, couplings=J, kT=kT) for kT in (1.0, 1e-10))

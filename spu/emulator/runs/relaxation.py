@@ -579,10 +579,12 @@ def input_schedule(
     times = instants * scales.time / scales.speedup
     if own is None:
         return Schedule(times, fields)
-    problem = f"own_inputs must be {trajectories} x {equation.n} finite numbers: a trajectory a row"
-    each = read_own_inputs(Path(own), network) if isinstance(own, (str, Path)) else numbers(own, problem)
+    problem = f"must be {trajectories} x {equation.n} finite numbers: a trajectory a row"
+    each = (
+        read_own_inputs(Path(own), network) if isinstance(own, (str, Path)) else numbers(own, f"own_inputs {problem}")
+    )
     if each.shape != (trajectories, equation.n) or not np.isfinite(each).all():
-        raise UsageError(problem)
+        raise OptionError("own_inputs", problem)
     factor = None
     if envelope is not None:
         problem = f"the envelope must be {len(times)} finite numbers, one for each instant of inputs"

@@ -98,12 +98,12 @@ class Classification(Result):
     --------
     >>> import numpy as np
     >>> import spu
-    >>> network = spu.ThermodynamicNetwork(units=2, kT=0.0)
-    >>> learnt = spu.TrainedNetwork(network=network, purpose="classifier", duration=0.2, step=5e-3,
-    ...                             weights=[[1.0, 0.0], [0.0, 1.0]], outputs=[0, 1], classes=("left", "right"))
+    >>> learnt = spu.TrainedNetwork(network=spu.ThermodynamicNetwork(units=2, kT=0.0), purpose="classifier",
+    ...                             duration=0.2, step=5e-3, weights=[[1.0, 0.0], [0.0, 1.0]], outputs=[0, 1],
+    ...                             classes=("left", "right"))
     >>> found = spu.classify(learnt, np.array([[[1.0, 0.0]], [[0.0, 1.0]]]), [0, 1])
-    >>> found.best.right, found.confusion.tolist()
-    (2, [[1, 0], [0, 1]])
+    >>> found.best.accuracy, found.confusion.tolist()
+    (1.0, [[1, 0], [0, 1]])
     """
 
     classes: tuple[str, ...]

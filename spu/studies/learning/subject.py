@@ -79,6 +79,11 @@ def learned(subject: Learned | TrainedNetwork | NetworkCompilation | Folder | st
                 return learned(load_trained(path))
             raise InputError("is neither the folder of a trained network nor a device compiled of one", file=path)
         subject = read_folder(path)
+    if not isinstance(subject, Folder):
+        what = type(subject).__name__
+        raise InputError(
+            f"a {what} does not know what was learnt: give the folder, or what compile_problem makes of it"
+        )
     trained = subject.trained
     if trained is None:
         raise InputError("is a device of a network that nobody trained: compile a trained folder", file=subject.path)
