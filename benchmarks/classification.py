@@ -1,9 +1,9 @@
 """Classification of full MNIST: training by gradient, by guides, and for a board; some minutes on two cores.
 
-python benchmarks/classification.py IDXFOLDER [--images N] [--epochs N] [--folder DIR]
+python benchmarks/classification.py IDXFOLDER [--images N] [--epochs N] [--keep DIR]
 
 IDXFOLDER holds your IDX files: train-images-idx3-ubyte, train-labels-idx1-ubyte, and the same of t10k, perhaps .gz.
-With --folder what is trained is kept, and the same command goes on where it was.
+With --keep what is trained is kept, and the same command goes on where it was.
 """
 
 from __future__ import annotations
