@@ -175,6 +175,37 @@ def test_to_dict_is_what_json_prints(made, tmp_path, runs, name):
 # --- what is printed -----------------------------------------------------------------------
 
 
+def coupling(board, seed):
+    """A measure of a board."""
+    return board.network.couplings[0, 1]
+
+
+def of_learning():
+    """What learning comes to, of the smallest networks."""
+    network = spu.ThermodynamicNetwork(couplings=[[0.0, -0.4], [-0.4, 0.0]], kT=0.1, units=2)
+    recalls = spu.TrainedNetwork(network=network, purpose="generative", duration=0.5, step=1e-2, visible=[0])
+    tells = spu.TrainedNetwork(
+        network=network,
+        purpose="classifier",
+        duration=0.2,
+        step=1e-2,
+        weights=np.eye(2),
+        outputs=[0, 1],
+        classes=("left", "right"),
+    )
+    crosses = np.array([[[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[1, 0, 1], [0, 1, 0], [1, 0, 1]]])
+    generation = spu.generate(spu.train_generative(crosses, hidden=6, step=5e-3), images=4)
+    few = {"layers": (2, 2), "population": 4, "keep": 2, "points": 4, "trajectories": 4, "step": 0.1}
+    return [
+        generation,
+        generation.ledger,
+        spu.classify(tells, np.array([[[1.0, 0.0]], [[0.0, 1.0]]]), [0, 1]),
+        spu.evolve(generations=2, until=None, **few),
+        spu.replay_learned(spu.compile_problem(recalls, "neurons-6bit", draw=1), count=1, samples=40),
+        spu.hardware_sweep(recalls, coupling, bits=(2, None), mismatch=(0.0, 0.05), draws=2),
+    ]
+
+
 def results(made, runs) -> dict[str, object]:
     """One of every kind, by its name."""
     device = spu.Device()
@@ -186,6 +217,7 @@ def results(made, runs) -> dict[str, object]:
         spu.check(made / "linear", levels=["ideal"]),
         spu.error_budget(device.at_detail(Detail(node={"capacitance": 1e-12}))),
         activation_curve(made / "network", unit="x2", times=[0.1]),
+        *of_learning(),
     ]
     return {type(each).__name__: each for each in found}
 

@@ -133,7 +133,7 @@ def test_a_worker_of_another_version_is_refused_by_name(tmp_path):
 def test_a_scheduler_that_goes_away_leaves_what_is_finished(tmp_path, monkeypatch):
     monkeypatch.setattr(dask_workers, "_PATIENCE", 1.0)
     cluster = distributed.LocalCluster(
-        1, threads_per_worker=1, processes=False, dashboard_address=None, silence_logs=50
+        1, threads_per_worker=1, processes=False, protocol="tcp://", dashboard_address=None, silence_logs=50
     )
     with open_study(tmp_path / "out", "x", {}, cluster=cluster.scheduler_address) as study:
         begun = []
