@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, help="Train with the first N only.")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--keep", type=Path, help="A folder for what is trained.")
+    parser.add_argument("--only", type=int, help="0 by gradient, 1 by guides, 2 for a board; all unless given.")
     given = parser.parse_args()
     training, testing = of(given.folder, "train"), of(given.folder, "t10k")
     if given.images:
@@ -45,6 +46,8 @@ def main() -> None:
     }
     times = (0.05, 0.1, 0.15, 0.2, 0.3)
     for number, (name, options) in enumerate(ways.items()):
+        if given.only not in (None, number):
+            continue
         began = time.perf_counter()
         where = None
         if given.keep is not None:

@@ -32,7 +32,7 @@ from spu.studies.learning.pathwise import GUIDE, TEACHER, Setting, cross_entropy
 
 _TEACHER_RATE = 4e-3
 
-_FIELD = (20.0, 20.0, 20.0)
+_FIELD = (240.0, 120.0, 30.0)
 """Root mean square of the fields of the two hidden layers and of the outputs, kT: far above noise."""
 
 _TIMES = 8
@@ -45,6 +45,9 @@ _ROUNDS = 3
 
 _RIDGE = 1e-4
 """Added to the loss: so much of the mean square of a pixel, times the squared weight."""
+
+_OUTPUTS = 10.0
+"""Weight of an output's share of the loss, which answers; a hidden unit's is 1."""
 
 _ITERATIONS = 400
 
@@ -159,17 +162,18 @@ def solved(setting: Setting, normal: Normal, start: FloatArray) -> FloatArray:
         found[hidden:, n:-1] = 0.0
         return found
 
-    size = np.broadcast_to(np.diag(normal.gram), start.shape).copy()
+    weight = np.where(np.arange(n) < hidden, 1.0, _OUTPUTS)[:, None]
+    size = weight * np.diag(normal.gram)
     size[:, :n] = (size[:, :n] + size[:, :n].T) / 2
     rows = allowed(start)
-    left = allowed(normal.aims - rows @ normal.gram)
-    goal = _CLOSE * float(np.abs(allowed(normal.aims) / size).max())
+    left = allowed(weight * (normal.aims - rows @ normal.gram))
+    goal = _CLOSE * float(np.abs(allowed(weight * normal.aims) / size).max())
     way = left / size
     product = float((left * way).sum())
     for _ in range(_ITERATIONS):
         if float(np.abs(left / size).max()) <= goal:
             break
-        image = allowed(way @ normal.gram)
+        image = allowed(weight * (way @ normal.gram))
         length = product / float((way * image).sum())
         rows = rows + length * way
         left = left - length * image
