@@ -41,7 +41,7 @@ def main() -> None:
         training = training.at(np.arange(given.images))
     ways = {
         "pathwise": {"epochs": given.epochs, "shift": 1},
-        "guide": {"method": "guide", "epochs": given.epochs},
+        "guide": {"method": "guide"},
         "pathwise, for 6 bits and 1 %": {"epochs": given.epochs, "shift": 1, "bits": 6, "mismatch": 0.01},
     }
     times = (0.05, 0.1, 0.15, 0.2, 0.3)
@@ -54,7 +54,7 @@ def main() -> None:
             where = given.keep / f"way{number}"
             where.mkdir(parents=True, exist_ok=True)
         learnt = spu.train_classifier(training, directory=where, **options)
-        print(f"\n=== {name}: {time.perf_counter() - began:.0f} s of training\n", flush=True)
+        print(f"\n=== {name}: {time.perf_counter() - began:.0f} s of training, {dict(learnt.measured)}\n", flush=True)
         print(spu.classify(learnt, testing, times=times if name == "pathwise" else None, average=(1, 10)), flush=True)
         print(spu.classify(learnt, testing, kT=0.0), flush=True)
         if name != "guide":

@@ -15,7 +15,7 @@ from .common import facts, file_option, json_option, print_json, seed_option, st
 @file_option("-o", "--output", metavar="DIR", help="Folder for the trained network and its checkpoints.")
 @click.option("--method", metavar="NAME", default="pathwise", show_default=True, help="pathwise or guide.")
 @click.option("--hidden", type=click.IntRange(1), default=64, show_default=True, metavar="N", help="Hidden units.")
-@click.option("--epochs", type=click.IntRange(1), metavar="N", help="Passes over the images [default: 16].")
+@click.option("--epochs", type=click.IntRange(1), metavar="N", help="Passes over the images [default: 16; guides 4].")
 @click.option("--batch", type=click.IntRange(1), default=200, show_default=True, metavar="N", help="Images a step.")
 @click.option("--rate", type=float, default=0.03, show_default=True, metavar="X", help="Learning rate of Adam.")
 @click.option("--decay", type=float, default=0.0, show_default=True, metavar="X", help="Decay of weights.")

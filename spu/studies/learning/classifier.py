@@ -26,7 +26,8 @@ __all__ = ["METHODS", "train_classifier"]
 
 METHODS = ("pathwise", "guide")
 
-_EPOCHS = 16
+_EPOCHS = {"pathwise": 16, "guide": 4}
+"""A teacher that is taught longer is righter, and harder to follow: full MNIST, 20 epochs 91.1 %, 4 epochs 93.1 %."""
 
 _MOST_UNITS = 4096
 
@@ -77,7 +78,7 @@ def train_classifier(
     hidden:
         Units that feel the image. All units, the outputs too, are coupled symmetrically.
     epochs, batch, rate, decay, shift:
-        Passes over the images (16 unless given), images a step, size of a step of Adam at most, decay of weights and
+        Passes over the images (16 unless given, 4 with guides), images a step, size of a step of Adam at most, decay of weights and
         couplings relative to it, and pixels by which images are moved at random. With guides all are the teacher's.
     duration, step:
         When outputs are read, and the step of Euler-Maruyama in training.
@@ -116,7 +117,7 @@ def train_classifier(
         raise OptionError("method", "guide knows no board: bits and mismatch are for pathwise")
     if method == "guide" and cluster is not None:
         raise OptionError("cluster", "is not for guides, which are solved at once")
-    counted = {"hidden": hidden, "epochs": _EPOCHS if epochs is None else epochs, "batch": batch}
+    counted = {"hidden": hidden, "epochs": _EPOCHS[method] if epochs is None else epochs, "batch": batch}
     whole_numbers = {name: whole(name, value) or 0 for name, value in counted.items()}
     for name, value in whole_numbers.items():
         if value < 1:
