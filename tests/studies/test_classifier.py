@@ -71,13 +71,13 @@ def test_the_gradient_of_a_teacher():
 
 
 def test_the_quadratic_loss_is_solved():
-    """No step within the allowed lowers it: its slope there is zero."""
+    """No step within the allowed lowers it: its slope there, outputs at their weight, is zero."""
     setting = Setting(hidden=4, classes=("a", "b"), pixels=3, shape=None)
     random = np.random.default_rng(3)
     features = random.normal(size=(200, 10))
     normal = guides.Normal(features.T @ features, random.normal(size=(6, 200)) @ features)
     rows = guides.solved(setting, normal, np.zeros((6, 10)))
-    left = normal.aims - rows @ normal.gram
+    left = np.array([1.0] * 4 + [guides._OUTPUTS] * 2)[:, None] * (normal.aims - rows @ normal.gram)
     pairs = left[:, :6] + left[:, :6].T
     np.fill_diagonal(pairs, 0.0)
     assert np.abs(pairs).max() < 1e-3 and np.abs(left[:4, 6:]).max() < 1e-3

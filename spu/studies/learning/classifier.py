@@ -78,8 +78,9 @@ def train_classifier(
     hidden:
         Units that feel the image. All units, the outputs too, are coupled symmetrically.
     epochs, batch, rate, decay, shift:
-        Passes over the images (16 unless given, 4 with guides), images a step, size of a step of Adam at most, decay of weights and
-        couplings relative to it, and pixels by which images are moved at random. With guides all are the teacher's.
+        Passes over the images (16 unless given, 4 with guides), images a step, size of a step of Adam at most, decay
+        of weights and couplings relative to it, and pixels by which images are moved at random. With guides all are
+        the teacher's.
     duration, step:
         When outputs are read, and the step of Euler-Maruyama in training.
     J2, J4, kT:
