@@ -101,6 +101,14 @@ ENTRIES = (
         ),
         quoted=20,
     ),
+    Entry(
+        "notch",
+        "A network that computes on its way",
+        "Two layers of 8 units have learnt cos 2 pi z by a genetic algorithm, read at t = 1: what is read beside the "
+        "target, the error over generations, and the error against the time of reading. Read earlier or later, or "
+        "without noise, it is wrong: the computation happens out of equilibrium (some minutes).",
+        ("spu train evolve cosine --restart -o gallery/cosine --plot docs/gallery/notch.png",),
+    ),
 )
 
 HEAD = """\
