@@ -106,7 +106,6 @@ def test_the_same_bits_whatever_does_it(digits):
     options = {"hidden": 8, "epochs": 2, "batch": 70}
     one = spu.train_classifier(small, **options)
     assert same(one, spu.train_classifier(small, threads=1, **options))
-    pytest.importorskip("distributed")
     assert same(one, spu.train_classifier(small, cluster="local:2", **options))
 
 

@@ -198,7 +198,6 @@ def test_the_same_bits_whatever_does_it(how, tmp_path, monkeypatch):
 
 
 def test_workers_give_the_same_bits():
-    pytest.importorskip("distributed")
     plain = spu.evolve("cosine", **TINY, generations=2, until=None)
     assert same(plain, spu.evolve("cosine", **TINY, generations=2, until=None, cluster="local:2"))
 
