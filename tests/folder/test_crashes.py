@@ -13,14 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from killing import killed_at
 
 import spu
 from spu.base.errors import InputError, OutputError
 from spu.base.process import child, scratch_folder, sweep
 from spu.cli import cli
 from spu.folder import read_folder, rewrite_folder, write_folder, write_import
-
-STEPS = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.copyfile", "shutil.rmtree", "tempfile.mkdtemp"}
 
 
 def compiled(scale=1.0, n=2, ensemble=1):
@@ -43,27 +42,6 @@ def new():
 
 def contents(directory):
     return {path.name: path.read_bytes() for path in directory.iterdir()}
-
-
-def killed_at(step, work):
-    """Do the work in a child that is killed just before its ``step``-th change of the file system; False if it ends."""
-    pid = os.fork()
-    if pid == 0:
-        count = 0
-
-        def hook(event, arguments):
-            nonlocal count
-            if event in STEPS or (event == "open" and isinstance(arguments[1], str) and arguments[1][0] in "wx"):
-                count += 1
-                if count > step:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        try:
-            sys.addaudithook(hook)
-            work()
-        finally:
-            os._exit(0)
-    return os.waitpid(pid, 0)[1] != 0
 
 
 def every_state(base, work):

@@ -16,6 +16,7 @@ import numpy as np
 import psutil
 import pytest
 from campaign_pieces import deadly, descend, piece, refusing
+from killing import killed_at
 
 from spu.base.errors import InputError, OptionError, OutputError, SystemFailure, UsageError
 from spu.base.process import aside_folder
@@ -322,35 +323,11 @@ def test_a_checkpoint_has_everything_as_it_was(tmp_path):
     )
 
 
-STEPS = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree", "tempfile.mkdtemp"}
-
-
-def _killed_at(step, directory):
-    """Run in a child that is killed just before its ``step``-th change of the file system; False if it ends."""
-    pid = os.fork()
-    if pid == 0:
-        count = 0
-
-        def hook(event, arguments):
-            nonlocal count
-            if event in STEPS or (event == "open" and isinstance(arguments[1], str) and arguments[1][0] in "wx"):
-                count += 1
-                if count > step:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        try:
-            sys.addaudithook(hook)
-            descend(directory)
-        finally:
-            os._exit(0)
-    return os.waitpid(pid, 0)[1] != 0
-
-
 def test_killed_at_any_step_it_goes_on_with_the_same_bits(tmp_path):
     expected = descend(None)
     for step in range(1000):
         directory = tmp_path / str(step)
-        killed = _killed_at(step, directory)
+        killed = killed_at(step, lambda directory=directory: descend(directory))
         assert np.array_equal(descend(directory), expected)
         assert list(directory.rglob(".spu*")) == []
         if not killed:
@@ -361,7 +338,7 @@ def test_killed_at_any_step_it_goes_on_with_the_same_bits(tmp_path):
 def test_killed_again_and_again_it_gets_there(tmp_path):
     """Each run of the same folder does a few more changes of the file system than the first."""
     steps = 0
-    while _killed_at(14, tmp_path / "out"):
+    while killed_at(14, lambda: descend(tmp_path / "out")):
         steps += 1
     assert steps > 1 and np.array_equal(descend(tmp_path / "out"), descend(None))
 

@@ -160,9 +160,9 @@ def replayed(context: Context, deck: str, folder: Path, interval: float, step: f
     return at_samples(found["time"], np.stack([found[name] for name in context.vectors], axis=1), interval)
 
 
-def at_samples(time: FloatArray, values: FloatArray, interval: float) -> FloatArray:
+def at_samples(time: FloatArray, values: FloatArray, interval: float, samples: int = SAMPLES) -> FloatArray:
     """Values at the sample instants, by cubic interpolation of ngspice's own points."""
-    instants = np.arange(SAMPLES + 1) * interval
+    instants = np.arange(samples + 1) * interval
     keep = np.concatenate([[True], np.diff(time) > 1e-9 * interval])
     return np.asarray(CubicSpline(time[keep], values[keep])(np.minimum(instants, time[-1])))
 

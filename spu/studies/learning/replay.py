@@ -27,6 +27,7 @@ from spu.base.errors import InputError, UsageError
 from spu.base.files import write_text
 from spu.base.process import scratch_folder
 from spu.crosscheck.levels.paths import relative_distances
+from spu.crosscheck.levels.replay import at_samples
 from spu.device.lower import lower
 from spu.emulator.dynamics import langevin_of
 from spu.emulator.equations.langevin import Langevin
@@ -254,7 +255,7 @@ def replay_learned(
             def run(limit: float, text: str = text, scratch: Path = scratch, vectors: Any = vectors) -> FloatArray:
                 transient = Transient(duration, limit, interval, vectors, from_zero=True)
                 (seen,) = chosen.run(text, (transient,), time_limit=time_limit, folder=scratch)
-                return _at(seen["time"], np.stack([seen[name] for name in vectors], axis=1), steps, interval)
+                return at_samples(seen["time"], np.stack([seen[name] for name in vectors], axis=1), interval, steps)
 
             with ThreadPoolExecutor(2) as pool:
                 coarse, fine = pool.map(run, limits)
@@ -319,9 +320,3 @@ def _prepared(deck: Deck, nodes: Any, volts: FloatArray, current: FloatArray | N
 
 def _elements(sources: Any) -> tuple[str, ...]:
     return tuple(noise_element(source.name).lower() for source in sources)
-
-
-def _at(time: FloatArray, values: FloatArray, steps: int, interval: float) -> FloatArray:
-    """(steps + 1, n) at the sample instants, by cubic interpolation of the simulator's own points."""
-    keep = np.concatenate([[True], np.diff(time) > 1e-9 * interval])
-    return np.asarray(CubicSpline(time[keep], values[keep])(np.minimum(np.arange(steps + 1) * interval, time[-1])))

@@ -13,7 +13,7 @@ as they were, as in training by descent along sampled gradients.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -158,4 +158,4 @@ def together(pieces: list[dict[str, Any]]) -> Sums:
 
 def shared_of(noising: Noising) -> dict[str, Any]:
     """What pieces share."""
-    return {"noising": asdict(replace(noising))}
+    return {"noising": asdict(noising)}
