@@ -14,7 +14,7 @@ from spu.base.numbers import plural
 from .common import MAX_TABLE_ROWS, file_option, json_option, print_json, table
 
 if TYPE_CHECKING:
-    from spu.problems.problem import QuadraticProblem
+    from spu.problems.problem import LinearProblem
     from spu.spice.reader import ReadNetlist
 
 
@@ -109,19 +109,19 @@ def _densities(given: tuple[str, ...]) -> dict[str, float]:
     return found
 
 
-def _problem(file: Path, variables: tuple[str, ...]) -> QuadraticProblem:
+def _problem(file: Path, variables: tuple[str, ...]) -> LinearProblem:
     """The problem, its variables in the order of what is read out."""
     from spu.problems.files import load_problem
-    from spu.problems.problem import quadratic
+    from spu.problems.problem import linear_problem
 
-    problem = quadratic(load_problem(file)[0])
+    problem = linear_problem(load_problem(file)[0])
     if problem is None:
         raise InputError("is of a thermodynamic network, which no imported netlist is", file=file)
     if problem.variables == variables:
         return problem
     nameless = problem.variables == tuple(f"x{k}" for k in range(1, problem.n + 1))
     if nameless and problem.n == len(variables):
-        named = quadratic(load_problem(file, variables=variables)[0])
+        named = linear_problem(load_problem(file, variables=variables)[0])
         assert named is not None
         return named
     raise InputError(

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         SpuError,
         Unrealizable,
     )
+    from spu.circuit.ramp import Ramp
     from spu.circuit.readout import Readout
     from spu.compiler import compile, compile_network, compile_problem
     from spu.compiler.compilation import Compilation
@@ -179,6 +180,7 @@ _HOME = {
     "NonlinearNetlist": "spu.base.errors",
     "Prediction": "spu.emulator.predict",
     "Problem": "spu.problems.problem",
+    "Ramp": "spu.circuit.ramp",
     "ReadNetlist": "spu.spice.reader",
     "Readout": "spu.circuit.readout",
     "Report": "spu.reports",

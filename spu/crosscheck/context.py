@@ -26,7 +26,7 @@ from spu.emulator.laws.spectra import telling
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.laws.timing import Timing
 from spu.emulator.laws.welch import Estimate
-from spu.problems.problem import Problem, quadratic
+from spu.problems.problem import Problem, linear_problem
 from spu.spice.deck import Deck
 from spu.spice.dialects.dialect import noise_element
 from spu.spice.names import cell_node, noise_resistor, probe_vectors
@@ -300,7 +300,7 @@ class Context:
     @property
     def whole(self) -> bool:
         """Whether whole matrices are compared, entry by entry; those of a large circuit, or problem, are not."""
-        posed = quadratic(self.problem)
+        posed = linear_problem(self.problem)
         return self.dynamics.whole and not (posed is not None and posed.sparse)
 
     @cached_property

@@ -32,7 +32,7 @@ from spu.emulator.laws.spectra import known_modes
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.laws.timing import NetworkTiming, Timing, network_timing, timing
 from spu.problems.network import ThermodynamicNetwork, thermodynamic
-from spu.problems.problem import Problem, QuadraticProblem
+from spu.problems.problem import LinearProblem, Problem
 
 
 class Dynamics(ABC):
@@ -160,7 +160,7 @@ class LinearDynamics(Dynamics):
 
     name = "linear"
     words = "linear devices"
-    compared = QuadraticProblem
+    compared = LinearProblem
     exact = True
     additive = True
 

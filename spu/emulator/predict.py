@@ -29,7 +29,7 @@ from spu.emulator.laws.law import Law
 from spu.emulator.laws.rest import time_constants
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.results import Statistics, compare, merge
-from spu.problems.problem import Problem, QuadraticProblem, quadratic
+from spu.problems.problem import LinearProblem, Problem, linear_problem
 
 if TYPE_CHECKING:
     import xarray
@@ -159,11 +159,11 @@ def predict_linear(
 
 
 def _predict_linear(found: Sequence[Dynamics], problem: Problem | None, band: tuple[float, float] | None) -> Prediction:
-    return predicted([cast(LinearDynamics, each).law for each in found], quadratic(problem), band=band)
+    return predicted([cast(LinearDynamics, each).law for each in found], linear_problem(problem), band=band)
 
 
 def predicted(
-    laws: Sequence[Law], problem: QuadraticProblem | None, *, band: tuple[float, float] | None = None
+    laws: Sequence[Law], problem: LinearProblem | None, *, band: tuple[float, float] | None = None
 ) -> Prediction:
     """`predict` for the known laws of all programmings."""
     if len(laws) == 1:
@@ -187,7 +187,7 @@ PREDICTED: dict[
 
 
 def merged_prediction(
-    laws: Sequence[Law], problem: QuadraticProblem | None, *, band: tuple[float, float] | None = None
+    laws: Sequence[Law], problem: LinearProblem | None, *, band: tuple[float, float] | None = None
 ) -> Prediction:
     """`predict` for an ensemble whose laws are known already: what its merged samples have."""
     parts = [prediction(law, problem, band=band) for law in laws]
@@ -196,7 +196,7 @@ def merged_prediction(
     return Prediction(**found, law=laws[0], band=band, laws=tuple(laws))
 
 
-def prediction(law: Law, problem: QuadraticProblem | None, *, band: tuple[float, float] | None = None) -> Prediction:
+def prediction(law: Law, problem: LinearProblem | None, *, band: tuple[float, float] | None = None) -> Prediction:
     """`predict` for a device whose law is known already."""
     if band is not None and isinstance(law, SparseLaw):
         raise UsageError(f"a band needs all modes: more than {LARGE} states are too many")

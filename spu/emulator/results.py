@@ -18,7 +18,7 @@ from spu.emulator.laws.law import Law
 from spu.problems.answers import COVARIANCE, MEAN, Answer
 
 if TYPE_CHECKING:
-    from spu.problems.problem import QuadraticProblem
+    from spu.problems.problem import LinearProblem
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +167,7 @@ class Statistics(Result):
 
 def compare(
     law: Law,
-    problem: QuadraticProblem | None,
+    problem: LinearProblem | None,
     voltage_mean: FloatArray,
     voltage_covariance: Matrix,
     *,
@@ -196,7 +196,7 @@ def compare(
 
 
 def merge(
-    problem: QuadraticProblem | None, parts: Sequence[Statistics], weights: FloatArray, *, against_target: bool = True
+    problem: LinearProblem | None, parts: Sequence[Statistics], weights: FloatArray, *, against_target: bool = True
 ) -> dict[str, Any]:
     """Fill in the fields of `Statistics` for samples of several programmings thrown together.
 
@@ -217,7 +217,7 @@ def merge(
 
 
 def against(
-    problem: QuadraticProblem | None,
+    problem: LinearProblem | None,
     mean: FloatArray,
     covariance: Matrix,
     voltage_mean: FloatArray,

@@ -14,7 +14,7 @@ from spu.device.subject import Subject, circuits, subject_of
 from spu.emulator.dynamics import Dynamics, LangevinDynamics, LinearDynamics, compared_with, dynamics, langevin_of
 from spu.emulator.runs.relaxation import NetworkSimulation, simulate_langevin
 from spu.emulator.runs.sampling import SAVES_NOTHING, Sampling, Simulation, simulate_linear
-from spu.problems.problem import Problem, quadratic
+from spu.problems.problem import Problem, linear_problem
 
 __all__ = ["simulate", "simulate_network"]
 
@@ -225,7 +225,7 @@ def _simulate_linear(
         if options["method"] == "modal":
             raise OptionError("precision", SAVES_NOTHING)
     how = Sampling(**options, **common)
-    return simulate_linear(cast("Sequence[LinearDynamics]", found), quadratic(problem), how)
+    return simulate_linear(cast("Sequence[LinearDynamics]", found), linear_problem(problem), how)
 
 
 def _simulate_langevin(

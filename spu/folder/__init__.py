@@ -69,7 +69,7 @@ from spu.folder.names import (
 )
 from spu.problems.files import problem_from_dict
 from spu.problems.network import ThermodynamicNetwork, thermodynamic
-from spu.problems.problem import Problem, QuadraticProblem, quadratic
+from spu.problems.problem import LinearProblem, Problem, linear_problem
 from spu.problems.trained import TrainedNetwork, load_trained
 from spu.spice.dialects import DIALECTS, NGSPICE, find_dialect
 from spu.spice.dialects.dialect import Dialect
@@ -122,9 +122,9 @@ class Folder:
     read: ReadNetlist | None = None
 
     @property
-    def problem(self) -> QuadraticProblem | None:
+    def problem(self) -> LinearProblem | None:
         """`posed`, where a quadratic energy poses it."""
-        return quadratic(self.posed)
+        return linear_problem(self.posed)
 
     @property
     def network(self) -> ThermodynamicNetwork | None:
@@ -236,7 +236,7 @@ def _read_import(directory: Path) -> Folder:
     problem = None
     if (directory / PROBLEM).exists():
         posed, _ = _read_problem(directory / PROBLEM)
-        problem = quadratic(posed)
+        problem = linear_problem(posed)
         if problem is None:
             raise InputError("is of a thermodynamic network, which no imported netlist is", file=directory / PROBLEM)
     probes, silent, densities = data.get("probes", []), data.get("silent", []), data.get("densities", {})
@@ -456,7 +456,7 @@ def _read_problem(file: Path) -> tuple[Problem, dict[str, Any] | None]:
     compiled = data.pop("compiled", None)
     given = recall(data, file, MATRICES)
     problem = problem_from_dict(given, file=file)
-    gaussian = quadratic(problem) is not None  # of other laws nothing is stored that must be there
+    gaussian = linear_problem(problem) is not None  # of other laws nothing is stored that must be there
     if compiled is None:
         return problem, None
     if not isinstance(compiled, dict) or not isinstance(compiled.get("statistics", {}), dict):

@@ -10,7 +10,7 @@ import numpy as np
 from spu.base.arrays import FloatArray, Matrix
 from spu.base.distances import frobenius, on_one_pattern, relative_error
 
-__all__ = ["COVARIANCE", "LAW", "MEAN", "Answer"]
+__all__ = ["COVARIANCE", "LAGGED", "LAW", "MEAN", "Answer"]
 
 
 class Answer(ABC):
@@ -27,11 +27,15 @@ class Answer(ABC):
         Which of the two it is read from, or mostly.
     moments : tuple of str
         Those that are answers as they stand; none where it only follows from them.
+    lagged : bool
+        Whether it is read from the covariance of readings `spu.problems.problem.LinearProblem.lag` apart,
+        ``E[x(t + lag) x(t)^T]`` about the mean, which `of` and `error` then take in place of the covariance.
     """
 
     name: str
     moment: str = "covariance"
     moments: tuple[str, ...] = ()
+    lagged: bool = False
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
@@ -50,7 +54,7 @@ class Answer(ABC):
         """The answer that a mean (n,) and a covariance (n, n) give: an array of any shape, or a csr_array."""
 
     def target(self, problem: Any) -> Matrix:
-        """The exact answer of a `spu.problems.problem.QuadraticProblem`, as `of` gives it."""
+        """The exact answer of a `spu.problems.problem.LinearProblem`, as `of` gives it."""
         return self.of(problem.target_mean, problem.target_covariance)
 
     @abstractmethod
@@ -85,6 +89,22 @@ class _Moment(Answer):
         return self.of(mean_error, covariance_error)
 
 
+class _Lagged(Answer):
+    """The covariance of later readings with earlier ones."""
+
+    name = "lagged covariance"
+    lagged = True
+
+    def of(self, mean: FloatArray, covariance: Matrix) -> Matrix:  # noqa: ARG002 - an answer of one moment
+        return covariance
+
+    def target(self, problem: Any) -> Matrix:
+        return cast(Matrix, problem.target_lagged)
+
+    def error(self, mean_error: FloatArray, covariance_error: Matrix) -> Matrix:  # noqa: ARG002
+        return covariance_error
+
+
 class _Law(Answer):
     """Of a network all of its stationary law, as far as moments say it: the mean, then the covariance, row by row."""
 
@@ -105,5 +125,7 @@ class _Law(Answer):
 COVARIANCE: Answer = _Moment("covariance")
 
 MEAN: Answer = _Moment("mean")
+
+LAGGED: Answer = _Lagged()
 
 LAW: Answer = _Law()

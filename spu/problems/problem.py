@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from abc import ABC
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -24,7 +24,7 @@ from spu.base.sparse import canonical, to_fields
 from spu.problems.definite import Definite, SparseDefinite
 from spu.problems.kinds import Kind, kind_of
 
-__all__ = ["Problem", "QuadraticProblem"]
+__all__ = ["LinearProblem", "Problem", "QuadraticProblem"]
 
 
 FORMAT = "spu-problem/1"
@@ -79,6 +79,13 @@ class Problem(ABC):
         """Mean (n,) and covariance (n, n) of the samples that are asked for; None where they are not known."""
         return None
 
+    def solution(self, answer: Any) -> Any:
+        """What was asked for, of what the samples tell: ``kind.answer`` as it is, unless a kind says otherwise.
+
+        Linear in the answer: standard errors go the same way.
+        """
+        return answer
+
     def posed(self) -> dict[str, Any]:
         """`to_dict` with the arrays, dense or sparse, as they are; `problem_from_dict` takes it, too."""
         given = {key: getattr(self, key) for key in self.kind.keys if getattr(self, key) is not None}
@@ -94,56 +101,48 @@ class Problem(ABC):
         return {key: _plain(value) for key, value in self.posed().items()}
 
 
-class QuadraticProblem(Problem):
-    """What the three tasks of a quadratic energy have in common.
+class LinearProblem(Problem):
+    """What a linear device answers: a Gaussian law is asked for, in equilibrium or not.
 
     Attributes
     ----------
-    variables : tuple of str
-        Names of the `n` variables, in the order of rows and columns.
-    matrix : (n, n) ndarray or csr_array
-        The precision, or the matrix to invert or solve with; exactly symmetric. A canonical
-        `scipy.sparse.csr_array` if it was given sparse and has more than `DENSE_SIZE` rows.
+    matrix : ndarray or csr_array
+        The one that is given.
     target_mean : (n,) ndarray
-        Mean of the distribution to sample.
+        Mean of the samples.
     target_covariance : (n, n) ndarray or csr_array
-        Its covariance, the inverse of `matrix`; exactly symmetric. For a sparse matrix its entries
-        on the pattern of the matrix (variances, and covariances of coupled variables), as a
-        csr_array; worked out when first asked for.
+        Their covariance, exactly symmetric.
     condition : float
-        Condition number of `matrix` in the 2-norm; for a sparse one to about three digits.
+        Of the matrix that is given, in the 2-norm.
+    lag : float or None
+        What lies between the two readings of a lagged covariance, in units of the problem's time (a device keeps how
+        long that is, in ``scales.time``); None unless the answer is one.
+    target_lagged : (n, n) ndarray or None
+        ``E[x(t + lag) x(t)^T]`` about the mean; None where there is no lag.
 
     All arrays are float64 and read-only.
     """
 
-    matrix: Annotated[AnyMatrix, "n n"]
+    matrix: Annotated[AnyMatrix, "k l"]
     target_mean: Annotated[FloatArray, "n"]
     condition: float
-    _factorised: SparseDefinite | None
+    lag: float | None = None
+    target_lagged: Annotated[FloatArray, "n n"] | None = None
 
-    @cached_property
-    def target_covariance(self) -> Annotated[AnyMatrix, "n n"]:
-        """(n, n) covariance; of a sparse matrix, its entries on the pattern of the matrix."""
-        # A dense problem sets the attribute when it is made; only sparse ones get here.
-        covariance = cast(SparseDefinite, self._factorised).selected_inverse()
-        covariance.data.setflags(write=False)
-        self._set(_factorised=None)  # nothing else is asked of the factors, and they are large
-        return covariance
+    if TYPE_CHECKING:
+
+        @property
+        def target_covariance(self) -> Annotated[AnyMatrix, "n n"]:
+            """(n, n) covariance."""
 
     def exact_moments(self) -> tuple[Annotated[FloatArray, "n"], Annotated[AnyMatrix, "n n"]] | None:
         """`target_mean` and `target_covariance`."""
         return self.target_mean, self.target_covariance
 
     @property
-    def right_side(self) -> Annotated[FloatArray, "n"]:
-        """(n,) vector b of the energy, ``A target_mean``; entries that are only rounding are zero."""
-        A, x = canonical(self.matrix), self.target_mean
-        return without_rounding(A @ x, abs(A) @ np.abs(x), self.n)
-
-    @property
     def sparse(self) -> bool:
-        """Whether the matrix is sparse."""
-        return sp.issparse(self.matrix)
+        """Whether matrices are sparse: of the covariance only some entries are known."""
+        return False
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -167,6 +166,51 @@ class QuadraticProblem(Problem):
                 cast(Any, value).data.setflags(write=False)
             object.__setattr__(self, name, value)
 
+
+class QuadraticProblem(LinearProblem):
+    """What the tasks of a quadratic energy have in common.
+
+    Attributes
+    ----------
+    variables : tuple of str
+        Names of the `n` variables, in the order of rows and columns.
+    matrix : (n, n) ndarray or csr_array
+        The precision, or the matrix to invert or solve with; exactly symmetric. A canonical
+        `scipy.sparse.csr_array` if it was given sparse and has more than `DENSE_SIZE` rows.
+    target_mean : (n,) ndarray
+        Mean of the distribution to sample.
+    target_covariance : (n, n) ndarray or csr_array
+        Its covariance, the inverse of `matrix`; exactly symmetric. For a sparse matrix its entries
+        on the pattern of the matrix (variances, and covariances of coupled variables), as a
+        csr_array; worked out when first asked for.
+    condition : float
+        Condition number of `matrix` in the 2-norm; for a sparse one to about three digits.
+
+    All arrays are float64 and read-only.
+    """
+
+    _factorised: SparseDefinite | None
+
+    @cached_property
+    def target_covariance(self) -> Annotated[AnyMatrix, "n n"]:
+        """(n, n) covariance; of a sparse matrix, its entries on the pattern of the matrix."""
+        # A dense problem sets the attribute when it is made; only sparse ones get here.
+        covariance = cast(SparseDefinite, self._factorised).selected_inverse()
+        covariance.data.setflags(write=False)
+        self._set(_factorised=None)  # nothing else is asked of the factors, and they are large
+        return covariance
+
+    @property
+    def right_side(self) -> Annotated[FloatArray, "n"]:
+        """(n,) vector b of the energy, ``A target_mean``; entries that are only rounding are zero."""
+        A, x = canonical(self.matrix), self.target_mean
+        return without_rounding(A @ x, abs(A) @ np.abs(x), self.n)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether the matrix is sparse."""
+        return sp.issparse(self.matrix)
+
     def _set_definite(self, given: Definite | SparseDefinite) -> None:
         """Assign what follows from a checked matrix whose inverse is the covariance."""
         if isinstance(given, SparseDefinite):
@@ -176,9 +220,9 @@ class QuadraticProblem(Problem):
         self._set(matrix=given.matrix, variables=given.variables, condition=given.condition)
 
 
-def quadratic(problem: Problem | None) -> QuadraticProblem | None:
-    """The problem, if a quadratic energy poses it, else None: what a linear device may be compared with."""
-    return problem if isinstance(problem, QuadraticProblem) else None
+def linear_problem(problem: Problem | None) -> LinearProblem | None:
+    """The problem, if its answer is of a Gaussian law, else None: what a linear device may be compared with."""
+    return problem if isinstance(problem, LinearProblem) else None
 
 
 def _plain(value: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from spu.base.numbers import engineering, number
 from spu.device.quantities import CELL_PARTS, COUPLER_PARTS
-from spu.problems.problem import Problem, QuadraticProblem
+from spu.problems.problem import LinearProblem, Problem
 
 if TYPE_CHECKING:
     from spu.base.arrays import FloatArray
@@ -282,7 +282,7 @@ def about_problem(problem: Problem) -> str:
 
 
 @about_problem.register
-def _(problem: QuadraticProblem) -> str:
+def _(problem: LinearProblem) -> str:
     return f"{problem.task}, condition number {problem.condition:.3g}"
 
 

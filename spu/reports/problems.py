@@ -10,7 +10,7 @@ import numpy as np
 
 from spu.base.arrays import FloatArray
 from spu.base.numbers import plural
-from spu.problems.problem import Problem, QuadraticProblem
+from spu.problems.problem import LinearProblem, Problem
 from spu.reports.document import Block, Facts, Picture, Table, Text
 from spu.reports.pictures.covariances import draw_matrix
 
@@ -41,7 +41,7 @@ def problem_blocks(problem: Problem) -> Iterator[Block]:
 
 
 @problem_blocks.register
-def _(problem: QuadraticProblem) -> Iterator[Block]:
+def _(problem: LinearProblem) -> Iterator[Block]:
     kind = problem.kind
     pairs = [
         ("task", kind.words),

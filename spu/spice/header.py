@@ -17,7 +17,7 @@ from spu.emulator.dynamics import LangevinDynamics
 from spu.emulator.laws.law import Law
 from spu.emulator.laws.timing import Timing
 from spu.emulator.predict import NetworkPrediction
-from spu.problems.problem import quadratic
+from spu.problems.problem import linear_problem
 from spu.spice.dialects.dialect import Dialect, number
 from spu.spice.settings import parameters
 
@@ -44,7 +44,7 @@ def header(device: Device, circuit: Circuit, law: Law, times: Timing, seed: int,
         "",
         "---- what it computes ----",
     ]
-    problem = quadratic(device.problem)
+    problem = linear_problem(device.problem)
     if problem is not None:
         lines.append(f"It {problem.kind.does}:")
         lines += _limited(problem.matrix)

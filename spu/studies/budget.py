@@ -32,7 +32,7 @@ from spu.device.device import Device
 from spu.device.imperfections import MEANINGS, Detail
 from spu.emulator.predict import predict_linear
 from spu.problems.answers import COVARIANCE, Answer
-from spu.problems.problem import quadratic
+from spu.problems.problem import linear_problem
 
 __all__ = ["Budget", "BudgetLine", "error_budget"]
 
@@ -136,7 +136,7 @@ def error_budget(device: Device) -> Budget:
     >>> [(line.effect, round(line.share, 4)) for line in budget.lines]
     [('node.capacitance', 0.0099)]
     """
-    problem, detail = quadratic(device.problem), device.detail
+    problem, detail = linear_problem(device.problem), device.detail
     if problem is None and not detail:
         raise UsageError("a budget needs a problem to miss, or a device whose parts are not ideal: this has neither")
     wanted = COVARIANCE if problem is None else problem.kind.answer

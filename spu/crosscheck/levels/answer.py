@@ -38,7 +38,7 @@ from spu.emulator.equations.linear import stochastic_ode
 from spu.emulator.laws.law import solve
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.laws.timing import timing
-from spu.problems.problem import QuadraticProblem, quadratic
+from spu.problems.problem import LinearProblem, linear_problem
 from spu.spice.names import cell_node, netlist_size
 from spu.spice.reader import Choices, read_netlist
 from spu.spice.reader.limits import MAX_INSTANCES
@@ -266,7 +266,7 @@ def _beside(context: Context, edited: Edited, law: Stationary | None, judged: bo
     error, allowed, of = change, SAME, "the device's"
     if judged:
         allowed = context.accuracy or 0.0
-        if (problem := quadratic(context.problem)) is not None:
+        if (problem := linear_problem(context.problem)) is not None:
             error, of = _error(problem, changes), "the problem's"
     parts = {"answer": (error, allowed)}
     message = f"its answer is off by {error:.3g} from {of}"
@@ -349,7 +349,7 @@ def _entry(moved: Moved) -> str:
     return f"variance of {a}" if a == b else f"covariance of {a} and {b}"
 
 
-def _error(problem: QuadraticProblem, changes: Changes) -> float:
+def _error(problem: LinearProblem, changes: Changes) -> float:
     """Of the problem's answer, relative."""
     answer, mean = problem.kind.answer, changes.mean
     found = np.asarray(answer.of(np.zeros(problem.n) if mean is None else mean, changes.covariance))

@@ -21,7 +21,7 @@ from spu.emulator.laws.boltzmann import deviations
 from spu.emulator.laws.law import Law
 from spu.emulator.predict import merged_prediction, prediction
 from spu.problems.network import thermodynamic
-from spu.problems.problem import quadratic
+from spu.problems.problem import linear_problem
 
 CONSISTENCY = 1e-9
 """Recomputed against stored statistics: rounding only."""
@@ -36,7 +36,7 @@ SLACK = 1.05
 def run(context: Context) -> Level:
     """*Consistency* of device file and stored statistics; *accuracy* of the device against its problem."""
     laws: Sequence[Law] = context.ensemble or (context.any_law,)
-    problem = quadratic(context.problem)
+    problem = linear_problem(context.problem)
     found = prediction(laws[0], problem) if len(laws) == 1 else merged_prediction(laws, problem)
     compiled = context.compiled
     if compiled is None and problem is None:

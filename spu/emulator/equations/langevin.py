@@ -205,7 +205,7 @@ class Langevin:
         return np.asarray(1.0 / np.diag(gain))
 
     def read(self, x: FloatArray) -> FloatArray:
-        """QuadraticProblem variables (..., p) of states (..., n)."""
+        """Problem variables (..., p) of states (..., n)."""
         return np.asarray(x @ (self.readout.matrix @ self.sense).T + self.readout.offset)
 
 

@@ -30,7 +30,7 @@ from spu.emulator.runs.guard import Claims, Memory, hold, hold_large, memory_of_
 from spu.emulator.runs.large_run import PatternSums, run_large
 from spu.emulator.runs.run import Method, choose_method, independent_method, run
 from spu.emulator.runs.single import bias_of, hold_bias
-from spu.problems.problem import QuadraticProblem
+from spu.problems.problem import LinearProblem
 
 if TYPE_CHECKING:
     import xarray
@@ -247,7 +247,7 @@ class Sampling:
     progress: Callable[[int, int], None] | None = None
 
 
-def simulate_linear(found: Sequence[LinearDynamics], problem: QuadraticProblem | None, how: Sampling) -> Simulation:
+def simulate_linear(found: Sequence[LinearDynamics], problem: LinearProblem | None, how: Sampling) -> Simulation:
     """`spu.emulator.simulate.simulate` of linear circuits, one for each programming; raises as it does."""
     with blas_threads_for(found[0].states):
         if len(found) > 1:
@@ -271,7 +271,7 @@ def _sparse_runs(law: Equilibrium, how: Sampling) -> bool:
     return law.sde.E.shape[0] > most
 
 
-def _sample(law: Law, problem: QuadraticProblem | None, how: Sampling) -> Simulation:
+def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulation:
     """Draw from one circuit."""
     started = time.perf_counter()
     interval, trajectories, trace = how.interval, how.trajectories, how.trace
@@ -342,7 +342,7 @@ def _sample(law: Law, problem: QuadraticProblem | None, how: Sampling) -> Simula
 
 
 def _expected(
-    problem: QuadraticProblem | None, found: dict[str, Any], mean_error: FloatArray, covariance_error: Matrix
+    problem: LinearProblem | None, found: dict[str, Any], mean_error: FloatArray, covariance_error: Matrix
 ) -> float | None:
     """Root mean square of the statistical part of the answer's relative error; None without a target."""
     if problem is None:
@@ -360,7 +360,7 @@ def member_seed(seed: int, number: int) -> int:
     return int(state[0]) << 64 | int(state[1])
 
 
-def _simulate_ensemble(found: Sequence[LinearDynamics], problem: QuadraticProblem | None, how: Sampling) -> Simulation:
+def _simulate_ensemble(found: Sequence[LinearDynamics], problem: LinearProblem | None, how: Sampling) -> Simulation:
     """Run the programmings one after another and merge what they give."""
     started = time.perf_counter()
     _not_negative(seed=how.seed)

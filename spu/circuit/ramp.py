@@ -1,0 +1,117 @@
+"""What of a circuit varies in time while it runs: its couplers, its noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from spu.base.arrays import FloatArray
+from spu.base.errors import InputError
+from spu.base.names import shorten, suggest
+
+__all__ = ["Ramp"]
+
+_KEYS = ("times", "couplers", "noise")
+
+
+@dataclass(frozen=True, eq=False)
+class Ramp:
+    """Factors in time on all couplers, and on the amplitude of all injected noise.
+
+    What a device says of a coupler (its capacitance, conductance, transconductance, the inverse of its inductance) and
+    of noise (amplitude, A/rtHz) is multiplied by them. Straight lines join the instants; before the first and beyond
+    the last one factors are constant, and an instant given twice is a jump. Cells stay as they are.
+
+    Parameters
+    ----------
+    times:
+        (k,) s, not falling, the first one >= 0.
+    couplers, noise:
+        (k,) factors at those instants, >= 0; 1 unless given.
+
+    Raises
+    ------
+    InputError
+        If anything is not as said above.
+
+    Examples
+    --------
+    >>> import spu
+    >>> ramp = spu.Ramp([0.0, 1e-6, 1e-6, 2e-6], couplers=[0.0, 0.5, 1.0, 1.0])
+    >>> ramp.at([0.5e-6, 1e-6])[0]
+    array([0.25, 1.  ])
+    """
+
+    times: Annotated[FloatArray, "k"]
+    couplers: Annotated[FloatArray, "k"]
+    noise: Annotated[FloatArray, "k"]
+
+    def __init__(
+        self,
+        times: Annotated[ArrayLike, "k"],
+        couplers: Annotated[ArrayLike, "k"] | None = None,
+        noise: Annotated[ArrayLike, "k"] | None = None,
+    ) -> None:
+        instants = _numbers(times, "times")
+        if len(instants) < 1 or (np.diff(instants) < 0).any():
+            raise InputError("the times of a ramp must be at least one, >= 0, and must not fall")
+        object.__setattr__(self, "times", instants)
+        for name, given in (("couplers", couplers), ("noise", noise)):
+            factors = np.ones(len(instants)) if given is None else _numbers(given, name)
+            if len(factors) != len(instants):
+                raise InputError(
+                    f"a ramp has {len(instants)} times and {len(factors)} values of {name}: give as many of each"
+                )
+            object.__setattr__(self, name, factors)
+        for name in _KEYS:
+            getattr(self, name).setflags(write=False)
+
+    def at(self, times: Annotated[ArrayLike, "m"]) -> tuple[Annotated[FloatArray, "m"], Annotated[FloatArray, "m"]]:
+        """(m,) factors of couplers and of noise at (m,) instants, s; at a jump, what comes after it."""
+        instants = np.asarray(times, dtype=np.float64)
+        row = np.searchsorted(self.times, instants, side="right")
+        first, last = np.clip(row - 1, 0, len(self.times) - 1), np.clip(row, 0, len(self.times) - 1)
+        span = self.times[last] - self.times[first]
+        share = np.where(span > 0, (instants - self.times[first]) / np.where(span > 0, span, 1.0), 0.0)
+        share = np.clip(share, 0.0, 1.0)
+        found = [(1.0 - share) * values[first] + share * values[last] for values in (self.couplers, self.noise)]
+        return found[0], found[1]
+
+    @property
+    def duration(self) -> float:
+        """The last instant, s."""
+        return float(self.times[-1])
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """As the device file holds it."""
+        return {name: getattr(self, name).tolist() for name in _KEYS}
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Ramp:
+        """Restore what `to_dict` gave.
+
+        Raises
+        ------
+        InputError
+            If it is nothing of the kind.
+        """
+        if not isinstance(data, Mapping) or "times" not in data:
+            raise InputError(f"a ramp must be a table with times, and couplers or noise, not {shorten(data)}")
+        for key in data:
+            if key not in _KEYS:
+                raise InputError(f"unknown key {shorten(key)} of a ramp; {suggest(key, _KEYS)}")
+        return cls(**data)
+
+
+def _numbers(values: ArrayLike, name: str) -> FloatArray:
+    try:
+        found = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} of a ramp must be a list of numbers, not {shorten(values)}") from None
+    if found.ndim != 1 or not np.isfinite(found).all() or (found < 0).any():
+        raise InputError(f"{name} of a ramp must be a list of finite numbers >= 0")
+    return found
