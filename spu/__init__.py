@@ -106,6 +106,7 @@ __all__ = [
     "NonlinearNetlist",
     "Prediction",
     "Problem",
+    "Ramp",
     "ReadNetlist",
     "Readout",
     "Report",
