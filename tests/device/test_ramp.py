@@ -64,7 +64,7 @@ def test_a_circuit_is_at_the_end_of_its_ramp_unless_it_is_frozen_elsewhere() -> 
 def test_what_a_ramp_cannot_be_is_refused_in_one_line(tmp_path) -> None:
     device = _device()
     device.ramp = [0.0, 1.0]  # type: ignore[assignment]
-    with pytest.raises(spu.InputError, match="must be a spu.Ramp"):
+    with pytest.raises(spu.InputError, match=r"must be a spu\.Ramp"):
         lower(device)
     file = {**_device().to_dict(), "ramp": {"times": [0.0, 1.0], "cuplers": [0.0, 1.0]}}
     with pytest.raises(spu.InputError, match="unknown key 'cuplers' of a ramp"):
