@@ -158,7 +158,7 @@ class MatrixExponential(DriftProblem):
         found = list(super().warnings)
         if self.cost > _COSTLY:
             found.append(
-                f"the lagged covariance is small beside its noise: {self.cost:.2g} times the device time that an answer "
+                f"the lagged covariance is small beside its noise: {self.cost:.2g} times the device time that one "
                 "of the noise's size takes at the same relative error"
             )
         better, saved = self._better
