@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from spu.problems.files import load_problem
     from spu.problems.gaussian import GaussianSampling, LinearSystem, MatrixInverse
     from spu.problems.images import Images, read_images
+    from spu.problems.lyapunov import LyapunovEquation
     from spu.problems.network import ThermodynamicNetwork
     from spu.problems.network_files import load_network
     from spu.problems.neuron import unit_law
@@ -98,6 +99,7 @@ __all__ = [
     "InternalError",
     "Ledger",
     "LinearSystem",
+    "LyapunovEquation",
     "MatrixExponential",
     "MatrixInverse",
     "NetworkCompilation",
@@ -174,6 +176,7 @@ _HOME = {
     "InternalError": "spu.base.errors",
     "Ledger": "spu.studies.energy",
     "LinearSystem": "spu.problems.gaussian",
+    "LyapunovEquation": "spu.problems.lyapunov",
     "MatrixExponential": "spu.problems.exponential",
     "MatrixInverse": "spu.problems.gaussian",
     "NetworkCompilation": "spu.compiler.polynomial",

@@ -23,7 +23,7 @@ from spu.base.errors import InputError
 from spu.base.labels import take_names
 from spu.base.names import shorten
 from spu.problems.answers import LAGGED
-from spu.problems.definite import square_matrix
+from spu.problems.definite import square
 from spu.problems.drift import DriftProblem
 from spu.problems.kinds import Kind, register
 
@@ -115,7 +115,7 @@ class MatrixExponential(DriftProblem):
         variables: Iterable[str] | None = None,
     ) -> None:
         variables, _ = take_names(variables, ("the matrix", matrix))
-        A, names = square_matrix(matrix, "the matrix", variables)
+        A, names = square(matrix, "the matrix", variables)
         t, n = _positive(time), len(A)
         size = float(np.linalg.norm(A, 2))
         mu = float(la.eigvalsh(0.5 * A + 0.5 * A.T)[-1])

@@ -573,7 +573,7 @@ def _stochastic_ode(
         noise_names=Lazy((len(circuit.sources), partial(_source_name, circuit.sources))),
         probes=circuit.probes,
         readout=circuit.readout,
-        unit_time=None if circuit.scales is None else circuit.scales.time / circuit.scales.speedup,
+        unit_time=None if circuit.scales is None else circuit.scales.second,
     )
 
 
