@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from spu.spice.netlist import netlist
     from spu.spice.reader import ReadNetlist, read_netlist
     from spu.studies.budget import Budget, error_budget
-    from spu.studies.energy import Assumptions, Ledger, energy_ledger, load_energy
+    from spu.studies.energy import Assumptions, Ledger, digital_samplers, energy_ledger, energy_of, load_energy
     from spu.studies.learning.classifier import train_classifier
     from spu.studies.learning.classify import Classification, classify
     from spu.studies.learning.evolve import Evolution, evolve
@@ -122,7 +122,9 @@ __all__ = [
     "compile",
     "compile_network",
     "compile_problem",
+    "digital_samplers",
     "energy_ledger",
+    "energy_of",
     "error_budget",
     "evolve",
     "generate",
@@ -196,7 +198,9 @@ _HOME = {
     "compile": "spu.compiler",
     "compile_network": "spu.compiler",
     "compile_problem": "spu.compiler",
+    "digital_samplers": "spu.studies.energy",
     "energy_ledger": "spu.studies.energy",
+    "energy_of": "spu.studies.energy",
     "error_budget": "spu.studies.budget",
     "evolve": "spu.studies.learning.evolve",
     "generate": "spu.studies.learning.generate",
