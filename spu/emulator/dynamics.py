@@ -73,6 +73,16 @@ class Dynamics(ABC):
         """From the p probe voltages to the problem's variables."""
         return self.circuit.readout
 
+    @property
+    def scales(self) -> Scales | None:
+        """How the circuit holds its problem's units; None of one that was compiled for none."""
+        return self.circuit.scales
+
+    @property
+    def second(self) -> float:
+        """Seconds a unit of the problem's time; 1 where there is no problem."""
+        return 1.0 if self.scales is None else self.scales.time / self.scales.speedup
+
     @abstractmethod
     def require(self) -> None:
         """Work out the equation.
@@ -274,16 +284,6 @@ class LangevinDynamics(Dynamics):
     def equation(self) -> Langevin:
         """The equation."""
         return langevin(self.circuit)
-
-    @property
-    def scales(self) -> Scales | None:
-        """How the circuit holds its problem's units; None of one that was compiled for none."""
-        return self.circuit.scales
-
-    @property
-    def second(self) -> float:
-        """Seconds a unit of the problem's time; 1 where there is no problem."""
-        return 1.0 if self.scales is None else self.scales.time / self.scales.speedup
 
     @cached_property
     def network(self) -> ThermodynamicNetwork:
