@@ -217,7 +217,7 @@ def test_a_voltage_that_no_capacitance_holds_has_no_start():
     device.add_cell("a", capacitance=1e-9, conductance=1e-3, noise=1e-20)
     device.add_cell("b", conductance=1e-3)
     device.add_coupler("a", "b", conductance=1e-3)
-    with pytest.raises(spu.SpuError, match="no start for .*b.*: no capacitance holds that voltage by itself"):
+    with pytest.raises(spu.SpuError, match=r"no start for .*b.*: no capacitance holds that voltage by itself"):
         spu.relaxation(device, start=[1.0, 1.0], times=1.0)
     assert np.allclose(spu.relaxation(device, start=[1.0, 0.5], times=0.0).mean, [[1.0, 0.5]])
     with pytest.raises(spu.SpuError, match="this is an ensemble of 2: take a member"):
