@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from spu.problems.files import load_problem
     from spu.problems.gaussian import GaussianSampling, LinearSystem, MatrixInverse
     from spu.problems.images import Images, read_images
+    from spu.problems.lyapunov import LyapunovEquation
     from spu.problems.network import ThermodynamicNetwork
     from spu.problems.network_files import load_network
     from spu.problems.neuron import unit_law
@@ -99,6 +100,7 @@ __all__ = [
     "InternalError",
     "Ledger",
     "LinearSystem",
+    "LyapunovEquation",
     "MatrixInverse",
     "NetworkCompilation",
     "NetworkPrediction",
@@ -177,6 +179,7 @@ _HOME = {
     "InternalError": "spu.base.errors",
     "Ledger": "spu.studies.energy",
     "LinearSystem": "spu.problems.gaussian",
+    "LyapunovEquation": "spu.problems.lyapunov",
     "MatrixInverse": "spu.problems.gaussian",
     "NetworkCompilation": "spu.compiler.polynomial",
     "NetworkPrediction": "spu.emulator.predict",

@@ -19,7 +19,7 @@ from spu.base.errors import CircuitError, OptionError, UsageError
 from spu.base.threads import blas_threads_for
 from spu.circuit.circuit import Circuit
 from spu.circuit.readout import Readout
-from spu.circuit.scales import Scales
+from spu.circuit.scales import NetworkScales
 from spu.device.subject import Subject, circuits
 from spu.emulator.equations.langevin import Langevin, has_rest, langevin
 from spu.emulator.equations.linear import StochasticODE, stochastic_ode
@@ -81,7 +81,7 @@ class Dynamics(ABC):
     @property
     def second(self) -> float:
         """Seconds a unit of the problem's time; 1 where there is no problem."""
-        return 1.0 if self.scales is None else self.scales.time / self.scales.speedup
+        return 1.0 if self.circuit.scales is None else self.circuit.scales.second
 
     @abstractmethod
     def require(self) -> None:
@@ -284,6 +284,12 @@ class LangevinDynamics(Dynamics):
     def equation(self) -> Langevin:
         """The equation."""
         return langevin(self.circuit)
+
+    @property
+    def scales(self) -> NetworkScales | None:
+        """How the circuit holds its problem's units; None of one that was compiled for none."""
+        found = self.circuit.scales
+        return found if isinstance(found, NetworkScales) else None
 
     @cached_property
     def network(self) -> ThermodynamicNetwork:
