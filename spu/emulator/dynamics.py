@@ -19,7 +19,7 @@ from spu.base.errors import CircuitError, OptionError, UsageError
 from spu.base.threads import blas_threads_for
 from spu.circuit.circuit import Circuit
 from spu.circuit.readout import Readout
-from spu.circuit.scales import NetworkScales
+from spu.circuit.scales import NetworkScales, Scales
 from spu.device.subject import Subject, circuits
 from spu.emulator.equations.langevin import Langevin, has_rest, langevin
 from spu.emulator.equations.linear import StochasticODE, stochastic_ode
