@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from spu.device.imperfections import Detail
     from spu.emulator.laws.spectra import Spectrum
     from spu.emulator.predict import NetworkPrediction, Prediction, predict, predict_network
+    from spu.emulator.relaxation import Relaxation, relaxation
+    from spu.emulator.runs.kicked import SampledRelaxation
     from spu.emulator.runs.relaxation import NetworkSimulation
     from spu.emulator.runs.sampling import Simulation
     from spu.emulator.simulate import simulate, simulate_network
@@ -117,7 +119,9 @@ __all__ = [
     "Ramp",
     "ReadNetlist",
     "Readout",
+    "Relaxation",
     "Report",
+    "SampledRelaxation",
     "SharedNoise",
     "Simulation",
     "Solution",
@@ -158,6 +162,7 @@ __all__ = [
     "predict_network",
     "read_images",
     "read_netlist",
+    "relaxation",
     "replay_learned",
     "report",
     "simulate",
@@ -208,7 +213,9 @@ _HOME = {
     "Ramp": "spu.circuit.ramp",
     "ReadNetlist": "spu.spice.reader",
     "Readout": "spu.circuit.readout",
+    "Relaxation": "spu.emulator.relaxation",
     "Report": "spu.reports",
+    "SampledRelaxation": "spu.emulator.runs.kicked",
     "Simulation": "spu.emulator.runs.sampling",
     "Solution": "spu.studies.algebra.solution",
     "Spectrum": "spu.emulator.laws.spectra",
@@ -247,6 +254,7 @@ _HOME = {
     "predict_network": "spu.emulator.predict",
     "read_images": "spu.problems.images",
     "read_netlist": "spu.spice.reader",
+    "relaxation": "spu.emulator.relaxation",
     "replay_learned": "spu.studies.learning.replay",
     "report": "spu.reports",
     "simulate": "spu.emulator.simulate",
