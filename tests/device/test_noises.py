@@ -197,7 +197,7 @@ def test_a_large_network_with_it_has_no_closed_form():
     device.add_noise("n1", {"a": 1e-10, "c": 1e-10})
     with pytest.raises(large.UnknownLaw):
         large.sparse_stationary(stochastic_ode(lower(device)))
-    # Of the other sign than the coupler's own, or louder than all cells are: a draw would be the root of less than zero.
+    # Of the other sign than the coupler's own, or louder than all cells: a draw would be the root of less than zero.
     for second in (1e-11, -2e-10):
         device.shared = type(device.shared)()
         device.add_noise("n1", {"a": second, "b": abs(second)})
