@@ -93,7 +93,7 @@ def test_the_circuit_is_the_device(name, dialect):
     assert all(element.silent == (not hot) for element in own)
 
 
-@pytest.mark.parametrize("name", ["club8", "fin", "wine"])
+@pytest.mark.parametrize("name", ["club8", "fin", "shared_noise", "wine"])
 @pytest.mark.parametrize("dialect", FOREIGN)
 def test_shipped_netlists_keep_to_their_grammar(name, dialect):
     deck = GRAMMARS[dialect].read((ROOT / "netlists" / "dialects" / f"{name}{DIALECTS[dialect].ending}").read_text())
