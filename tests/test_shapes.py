@@ -77,9 +77,10 @@ def test_every_public_array_says_its_shape(name, what):
         lambda: called(spu.GaussianSampling, [[2.0, -0.5], [-0.5, 1.0]], mean=[1.0, 2.0]),
         lambda: called(spu.GaussianSampling, covariance=np.eye(2)),
         lambda: called(spu.MatrixInverse, [[2.0, -0.5], [-0.5, 1.0]]),
+        lambda: called(spu.LyapunovEquation, [[2.0, -0.5], [0.5, 1.0]], [1.0, 2.0]),
         lambda: called(spu.LinearSystem, sp.csr_array([[2.0, -0.5], [-0.5, 1.0]]), (1.0, 2.0)),
     ],
-    ids=["precision", "covariance", "inverse", "linear"],
+    ids=["precision", "covariance", "inverse", "lyapunov", "linear"],
 )
 def test_problems(pose):
     problem = pose()
