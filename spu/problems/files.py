@@ -261,6 +261,9 @@ def _read_keys(document: Document, kind: Kind | None) -> tuple[dict[str, Any], s
 
     hardware = document.hardware("a preset or the path of a .toml file")
     values: dict[str, Any] = {key: given[key] for key in _values(kind) if key in given}
+    for key in kind.tables if kind else ():
+        if isinstance(given.get(key), str):
+            values[key] = _read_reference(document, key, given[key], MATRIX_SUFFIXES)[key]
     for key in (*matrices, *vectors):
         if key not in given:
             continue
