@@ -16,13 +16,16 @@ from spu.device.imperfections import TABLES
 from spu.emulator.laws.entropy import EntropyProduction
 from spu.emulator.laws.spectra import Spectrum
 from spu.emulator.predict import NetworkPrediction, Prediction
+from spu.emulator.relaxation import Relaxation
 from spu.emulator.results import CommonMode, Statistics
+from spu.emulator.runs.kicked import SampledRelaxation
 from spu.emulator.runs.relaxation import NetworkSimulation, averaged
 from spu.emulator.runs.sampling import Simulation
 from spu.reports.classification import classification_text
 from spu.reports.evolution import evolution_text
 from spu.reports.inspection import time_constant
 from spu.reports.ledgers import ledger_text
+from spu.reports.relaxations import relaxation_text, sampled_relaxation_text
 from spu.reports.wording import (
     CORNERS_NOTE,
     IN_WORDS,
@@ -484,7 +487,9 @@ TEXTS: dict[type, Callable[[Any], str]] = {
     NetworkPrediction: network_prediction_text,
     NetworkSimulation: network_simulation_text,
     Prediction: prediction_text,
+    Relaxation: relaxation_text,
     ReplayedNetwork: replayed_text,
+    SampledRelaxation: sampled_relaxation_text,
     Simulation: simulation_text,
     Spectrum: spectrum_text,
     UnitActivation: activation_text,
