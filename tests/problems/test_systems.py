@@ -132,7 +132,7 @@ def test_noise_is_as_large_as_said(noise):
     ids=["direct", "swap", "tall", "normal"],
 )
 def test_error_bars_are_honest(problem):
-    """200 short runs: mean squares of deviations in standard errors: 1, with a deviation of 0.1, of which 0.5 is five."""
+    """200 short runs: mean squares of deviations in standard errors: 1, with a deviation of 0.1; 0.5 is five of it."""
     device = spu.compile_problem(problem).device
     z = []
     for seed in range(200):
