@@ -367,7 +367,7 @@ def _analysis(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dia
     count = len(circuit.probes)
     shown = count if count <= _MOST_ANALYSED else _ANALYSED
     probes = circuit.probes[:shown]
-    settle = 5 * times.slowest
+    settle = 5 * times.slowest + (0.0 if circuit.ramp is None else circuit.ramp.duration)
     samples = _STANDALONE_SAMPLES * 8 / max(8, count)
     yield from dialect.section("analysis when run by itself; a tool that checks this netlist runs its own")
     if shown < count:
@@ -396,7 +396,8 @@ def closing(device: Device, does: LangevinDynamics, prediction: NetworkPredictio
     """A control block that runs the transient with noise and prints mean and variance of x."""
     times = does.timing
     vectors = probe_vectors(does.circuit)[:SHOWN]
-    settle = 10 * times.slowest
+    ramp = does.circuit.ramp
+    settle = 10 * times.slowest + (0.0 if ramp is None else ramp.duration)
     stop = settle + SAMPLES * times.sample_time
     lines = [
         "*",
