@@ -205,7 +205,7 @@ class Capacitor(Element):
     def ramped(self) -> list[str]:
         # By its charge: the current has the part that a change of the capacitance makes, and charge is conserved.
         p, n = self.nodes
-        return [f"{self.name} {p} {n} q='{{{self.value}}}*{self.times}*v({p},{n})'"]
+        return [f"{self.name} {p} {n} q='{self.value}*{self.times}*v({p},{n})'"]
 
     def stamp(
         self,
