@@ -311,8 +311,31 @@ def langevin(circuit: Circuit) -> Langevin:
     CircuitError
         Naming the cells, for whatever has no such equation: a cell without capacitance or loss,
         nonlinear elements of different coordinates, or not to ground, coupling capacitors (they
-        make the coupling of charges no product), coupled nonlinear capacitors.
+        make the coupling of charges no product), coupled nonlinear capacitors; under a ramp cells
+        that are tied by more than couplers, or a noise that the ramp is not on.
     """
+    ramp = circuit.ramp
+    if ramp is None or not (ramp.varies("couplers") or ramp.varies("noise")):
+        return _langevin(circuit)
+    if not ramp.varies("noise"):  # what resistors make is no matter then
+        level, ramp = ramp.end[1], Ramp(ramp.times, ramp.couplers)
+    else:
+        level = 1.0
+        steady = _langevin(circuit.frozen(1.0, 0.0))
+        heard = np.flatnonzero(steady.noise.any(axis=1))
+        if len(heard):
+            name = steady.names[heard[0]]
+            raise CircuitError(
+                f"{name} has thermal noise, which no ramp is on: couplers may be ramped, or all of it be injected (a "
+                "device at 0 K, or an architecture without resistors)",
+                nodes=(name,),
+            )
+    whole, apart = (_langevin(circuit.frozen(couplers, level)) for couplers in (1.0, 0.0))
+    return whole.ramped(ramp, whole.stiffness - apart.stiffness)
+
+
+def _langevin(circuit: Circuit) -> Langevin:
+    """Of a circuit at factors that stay."""
     stamps, _ = stamp_circuit(circuit)
     names = circuit.node_names()
     kinds = {kind for kind, _, _ in stamps.polynomials}
