@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from spu.problems.files import load_problem
     from spu.problems.gaussian import GaussianSampling, LinearSystem, MatrixInverse
     from spu.problems.images import Images, read_images
+    from spu.problems.ising import QUBO, BoundedQuadratic, Ising
     from spu.problems.network import ThermodynamicNetwork
     from spu.problems.network_files import load_network
     from spu.problems.neuron import unit_law
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from spu.reports import Report, report
     from spu.spice.netlist import netlist
     from spu.spice.reader import ReadNetlist, read_netlist
+    from spu.studies.annealing import Annealing, anneal
     from spu.studies.budget import Budget, error_budget
     from spu.studies.energy import Assumptions, Ledger, energy_ledger, load_energy
     from spu.studies.learning.classifier import train_classifier
@@ -76,7 +78,9 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "Annealing",
     "Assumptions",
+    "BoundedQuadratic",
     "Budget",
     "Cell",
     "Check",
@@ -95,6 +99,7 @@ __all__ = [
     "Images",
     "InputError",
     "InternalError",
+    "Ising",
     "Ledger",
     "LinearSystem",
     "MatrixInverse",
@@ -106,6 +111,7 @@ __all__ = [
     "NonlinearNetlist",
     "Prediction",
     "Problem",
+    "QUBO",
     "Ramp",
     "ReadNetlist",
     "Readout",
@@ -117,6 +123,7 @@ __all__ = [
     "TrainedNetwork",
     "Unrealizable",
     "__version__",
+    "anneal",
     "check",
     "classify",
     "compile",
@@ -151,7 +158,9 @@ __all__ = [
 
 
 _HOME = {
+    "Annealing": "spu.studies.annealing",
     "Assumptions": "spu.studies.energy",
+    "BoundedQuadratic": "spu.problems.ising",
     "Budget": "spu.studies.budget",
     "Cell": "spu.device.device",
     "Check": "spu.crosscheck",
@@ -170,6 +179,7 @@ _HOME = {
     "Images": "spu.problems.images",
     "InputError": "spu.base.errors",
     "InternalError": "spu.base.errors",
+    "Ising": "spu.problems.ising",
     "Ledger": "spu.studies.energy",
     "LinearSystem": "spu.problems.gaussian",
     "MatrixInverse": "spu.problems.gaussian",
@@ -181,6 +191,7 @@ _HOME = {
     "NonlinearNetlist": "spu.base.errors",
     "Prediction": "spu.emulator.predict",
     "Problem": "spu.problems.problem",
+    "QUBO": "spu.problems.ising",
     "Ramp": "spu.circuit.ramp",
     "ReadNetlist": "spu.spice.reader",
     "Readout": "spu.circuit.readout",
@@ -191,6 +202,7 @@ _HOME = {
     "ThermodynamicNetwork": "spu.problems.network",
     "TrainedNetwork": "spu.problems.trained",
     "Unrealizable": "spu.base.errors",
+    "anneal": "spu.studies.annealing",
     "check": "spu.crosscheck",
     "classify": "spu.studies.learning.classify",
     "compile": "spu.compiler",
