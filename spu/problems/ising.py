@@ -411,12 +411,12 @@ class QUBO(Ising):
 class BoundedQuadratic(Optimisation):
     r"""The least ``1/2 x^T A x - b^T x`` within ``lower <= x <= upper``, A positive semidefinite.
 
-    In ``y = (2 x - lower - upper)/(upper - lower)`` the bounds are -1 and 1, and cells hold y by walls
-    ``W (y^4 - 3/2 y^2)``. A quartic is a soft wall: between the bounds it pushes by up to W (as the third Chebyshev
-    polynomial does, the least that any cubic of its slope can), and beyond them its slope is 9 W, so that a force g on a
-    bound comes to rest at about ``1 + (g - W)/(9 W)``. Both are known where y is: `corrected` gives the inputs that take
-    the push off and the overshoot back, and a few runs at corrected inputs lead to the answer. What is left is bounded,
-    whatever the device did: `gap`.
+    In ``y = (2 x - lower - upper)/(upper - lower)`` the bounds are -1 and 1, and cells hold y by walls ``W y^4``. A
+    quartic is a soft wall: between the bounds it pushes inwards by ``4 W |y|^3``, and a force g on a bound comes to rest
+    where that is g, inside or beyond. Both are known where y is: `corrected` gives the inputs that take the push off and
+    the overshoot back (the method of multipliers, with the quartic as its penalty), and a few runs at corrected inputs
+    lead to the answer, the last digits as fast as the condition of A lets them. What is left is bounded, whatever the
+    device did: `gap`.
 
     Parameters
     ----------
@@ -425,7 +425,8 @@ class BoundedQuadratic(Optimisation):
     b, lower, upper : (n,) array_like or scalar
         Finite; each lower bound below the upper one.
     wall:
-        W, in units of the energy's typical slope.
+        W, in units of the energy's typical slope. Softer ones take fewer runs where A is badly conditioned, and hold
+        cells less well in each.
     kT, by, duration:
         As of `Ising`; there is one minimum, and noise serves no other end than to be like a device.
     variables : sequence of str, optional
@@ -459,7 +460,7 @@ class BoundedQuadratic(Optimisation):
         lower: float | Annotated[Any, "n"],
         upper: float | Annotated[Any, "n"],
         *,
-        wall: float = 0.3,
+        wall: float = 0.05,
         kT: float | None = None,
         by: str = "noise",
         duration: float = 100.0,
@@ -499,7 +500,7 @@ class BoundedQuadratic(Optimisation):
         self._pose(
             by,
             duration,
-            J2=diagonal / 2 - 1.5 * wall,
+            J2=diagonal / 2,
             J4=wall,
             input=pull / size,
             couplings=(inner - np.diag(np.diag(inner))) / size,
@@ -535,19 +536,35 @@ class BoundedQuadratic(Optimisation):
 
     def push(self, y: FloatArray) -> FloatArray:
         """What walls do to cells (..., n): the slope of their energy."""
-        return np.asarray(self.wall * (4 * y**2 - 3) * y)
+        return np.asarray(4 * self.wall * y**3)
 
-    def corrected(self, y: Annotated[ArrayLike, "*s n"], input: Annotated[ArrayLike, "*s n"]) -> FloatArray:
-        """Inputs (..., n) for the next run, from where cells came to rest (..., n) at those of this one.
+    def corrected(
+        self, y: Annotated[ArrayLike, "n"], input: Annotated[ArrayLike, "n"], borne: Annotated[ArrayLike, "n"]
+    ) -> tuple[Annotated[FloatArray, "n"], Annotated[FloatArray, "n"]]:
+        """Inputs for the next run, from where cells came to rest in this one.
 
-        Between the bounds the wall's push is taken off; where a cell is beyond a bound, it is pulled back to it against
-        the force that holds it there.
+        Parameters
+        ----------
+        y : (n,) array_like
+            Where they did.
+        input : (n,) array_like
+            Of this run.
+        borne : (n,) array_like
+            What the bounds bore, as far as this run knew; zero at first.
+
+        Returns
+        -------
+        input : (n,) ndarray
+            Of the next run.
+        borne : (n,) ndarray
+            What the bounds bear: positive at the upper ones, negative at the lower, zero of cells between.
         """
-        y, given = np.asarray(y, dtype=np.float64), np.asarray(input, dtype=np.float64)
-        inside = np.clip(y, -1.0, 1.0)
-        # At rest the problem's slope is what was added less the push; beyond a bound that is what the bound bears.
-        borne = np.where(inside == y, 0.0, given - self.input - self.push(y))
-        return np.asarray(self.input + self.push(inside) + borne)
+        y = np.asarray(y, dtype=np.float64)
+        force = self.push(y) - (np.asarray(input) - self.input)  # the problem's own, at rest: what the wall takes
+        side = np.where(np.abs(y) > 1, np.sign(y), np.sign(borne))
+        borne = np.where(side * force > 0, force, 0.0)
+        place = np.where(borne != 0, side, np.clip(y, -1.0, 1.0))
+        return np.asarray(self.input + self.push(place) - borne), borne
 
 
 _OPTIONS = ("depth", "kT", "by", "duration")

@@ -47,10 +47,10 @@ CONFIDENCE = 0.95
 SURE = 0.99
 """Of a solution, within the time to solution."""
 
-ROUNDS = 15
+ROUNDS = 25
 """Runs at corrected inputs of a programme within bounds, at most."""
 
-_SETTLED = 0.1
+_SETTLED = 0.2
 """Share of the annealing's time that such a run takes."""
 
 _CLOSE = 1e-6
@@ -468,10 +468,10 @@ def _bounded(
     still = copy(device)
     still.ramp = Ramp.constant(ramp.end[0], 0.0)
     settle = _SETTLED * ramp.duration / langevin_of(lower(device)).second
-    given = np.array(posed.input)
+    given, borne = np.array(posed.input), np.zeros(posed.n)
     best, rounds = posed.decode(run.readouts[:, -1].mean(axis=0)), 0
     for _ in range(ROUNDS):
-        given = posed.corrected(run.readouts[:, -1].mean(axis=0), given)
+        given, borne = posed.corrected(run.readouts[:, -1].mean(axis=0), given, borne)
         run = cast(
             NetworkSimulation,
             simulate(
