@@ -474,9 +474,7 @@ def _bounded(
         given, borne = posed.corrected(run.readouts[:, -1].mean(axis=0), given, borne)
         run = cast(
             NetworkSimulation,
-            simulate(
-                still, times=[settle], start=run.readouts[:, -1], inputs=([0.0], [given]), seed=seed, **options
-            ),
+            simulate(still, times=[settle], start=run.readouts[:, -1], inputs=([0.0], [given]), seed=seed, **options),
         )
         rounds += 1
         state = posed.decode(run.readouts[:, -1].mean(axis=0))

@@ -454,7 +454,9 @@ def run(
         raise UsageError("heat is not defined on Leimkuhler-Matthews paths, whose noise is correlated: heun")
     if equation.varying is not None:
         if scheme == "leimkuhler-matthews":
-            raise UsageError("leimkuhler-matthews is right for stationary averages, and under a ramp there are none: heun")
+            raise UsageError(
+                "leimkuhler-matthews is right for stationary averages, and under a ramp there are none: heun"
+            )
         if track:
             raise UsageError("heat and work are not booked under a ramp: leave heat out, or the ramp")
         plan = _in_time(plan, equation.varying.ramp, grid)
