@@ -48,14 +48,18 @@ if TYPE_CHECKING:
     from spu.device.imperfections import Detail
     from spu.emulator.laws.spectra import Spectrum
     from spu.emulator.predict import NetworkPrediction, Prediction, predict, predict_network
+    from spu.emulator.relaxation import Relaxation, relaxation
+    from spu.emulator.runs.kicked import SampledRelaxation
     from spu.emulator.runs.relaxation import NetworkSimulation
     from spu.emulator.runs.sampling import Simulation
     from spu.emulator.simulate import simulate, simulate_network
     from spu.emulator.spectrum import spectrum
+    from spu.problems.exponential import MatrixExponential
     from spu.problems.files import load_problem
     from spu.problems.gaussian import GaussianSampling, LinearSystem, MatrixInverse
     from spu.problems.images import Images, read_images
     from spu.problems.ising import QUBO, BoundedQuadratic, Ising
+    from spu.problems.lyapunov import LyapunovEquation
     from spu.problems.network import ThermodynamicNetwork
     from spu.problems.network_files import load_network
     from spu.problems.neuron import unit_law
@@ -65,8 +69,11 @@ if TYPE_CHECKING:
     from spu.spice.netlist import netlist
     from spu.spice.reader import ReadNetlist, read_netlist
     from spu.studies.annealing import Annealing, anneal
+    from spu.studies.algebra.planning import Plan, plan
+    from spu.studies.algebra.solution import Solution, answer
+    from spu.studies.algebra.tasks import expm, invert, logdet, lstsq, lyapunov, solve
     from spu.studies.budget import Budget, error_budget
-    from spu.studies.energy import Assumptions, Ledger, energy_ledger, load_energy
+    from spu.studies.energy import Assumptions, Ledger, digital_samplers, energy_ledger, energy_of, load_energy
     from spu.studies.learning.classifier import train_classifier
     from spu.studies.learning.classify import Classification, classify
     from spu.studies.learning.evolve import Evolution, evolve
@@ -102,6 +109,8 @@ __all__ = [
     "Ising",
     "Ledger",
     "LinearSystem",
+    "LyapunovEquation",
+    "MatrixExponential",
     "MatrixInverse",
     "NetworkCompilation",
     "NetworkPrediction",
@@ -109,14 +118,19 @@ __all__ = [
     "NgspiceFailed",
     "NgspiceMissing",
     "NonlinearNetlist",
+    "Plan",
     "Prediction",
     "Problem",
     "QUBO",
     "Ramp",
     "ReadNetlist",
     "Readout",
+    "Relaxation",
     "Report",
+    "SampledRelaxation",
+    "SharedNoise",
     "Simulation",
+    "Solution",
     "Spectrum",
     "SpuError",
     "ThermodynamicNetwork",
@@ -124,32 +138,43 @@ __all__ = [
     "Unrealizable",
     "__version__",
     "anneal",
+    "answer",
     "check",
     "classify",
     "compile",
     "compile_network",
     "compile_problem",
+    "digital_samplers",
     "energy_ledger",
+    "energy_of",
     "error_budget",
     "evolve",
+    "expm",
     "generate",
     "hardware_sweep",
+    "invert",
     "kullback_leibler",
     "load_energy",
     "load_hardware",
     "load_network",
     "load_problem",
     "load_trained",
+    "logdet",
+    "lstsq",
+    "lyapunov",
     "netlist",
     "on_hardware",
+    "plan",
     "predict",
     "predict_network",
     "read_images",
     "read_netlist",
+    "relaxation",
     "replay_learned",
     "report",
     "simulate",
     "simulate_network",
+    "solve",
     "spectrum",
     "train_classifier",
     "train_generative",
@@ -163,6 +188,7 @@ _HOME = {
     "BoundedQuadratic": "spu.problems.ising",
     "Budget": "spu.studies.budget",
     "Cell": "spu.device.device",
+    "SharedNoise": "spu.device.noises",
     "Check": "spu.crosscheck",
     "CircuitError": "spu.base.errors",
     "Classification": "spu.studies.learning.classify",
@@ -182,6 +208,8 @@ _HOME = {
     "Ising": "spu.problems.ising",
     "Ledger": "spu.studies.energy",
     "LinearSystem": "spu.problems.gaussian",
+    "LyapunovEquation": "spu.problems.lyapunov",
+    "MatrixExponential": "spu.problems.exponential",
     "MatrixInverse": "spu.problems.gaussian",
     "NetworkCompilation": "spu.compiler.polynomial",
     "NetworkPrediction": "spu.emulator.predict",
@@ -189,49 +217,64 @@ _HOME = {
     "NgspiceFailed": "spu.base.errors",
     "NgspiceMissing": "spu.base.errors",
     "NonlinearNetlist": "spu.base.errors",
+    "Plan": "spu.studies.algebra.planning",
     "Prediction": "spu.emulator.predict",
     "Problem": "spu.problems.problem",
     "QUBO": "spu.problems.ising",
     "Ramp": "spu.circuit.ramp",
     "ReadNetlist": "spu.spice.reader",
     "Readout": "spu.circuit.readout",
+    "Relaxation": "spu.emulator.relaxation",
     "Report": "spu.reports",
+    "SampledRelaxation": "spu.emulator.runs.kicked",
     "Simulation": "spu.emulator.runs.sampling",
+    "Solution": "spu.studies.algebra.solution",
     "Spectrum": "spu.emulator.laws.spectra",
     "SpuError": "spu.base.errors",
     "ThermodynamicNetwork": "spu.problems.network",
     "TrainedNetwork": "spu.problems.trained",
     "Unrealizable": "spu.base.errors",
     "anneal": "spu.studies.annealing",
+    "answer": "spu.studies.algebra.solution",
     "check": "spu.crosscheck",
     "classify": "spu.studies.learning.classify",
     "compile": "spu.compiler",
     "compile_network": "spu.compiler",
     "compile_problem": "spu.compiler",
+    "digital_samplers": "spu.studies.energy",
     "energy_ledger": "spu.studies.energy",
+    "energy_of": "spu.studies.energy",
     "error_budget": "spu.studies.budget",
     "evolve": "spu.studies.learning.evolve",
+    "expm": "spu.studies.algebra.tasks",
     "generate": "spu.studies.learning.generate",
     "hardware_sweep": "spu.studies.learning.sweep",
+    "invert": "spu.studies.algebra.tasks",
     "kullback_leibler": "spu.base.distances",
     "load_energy": "spu.studies.energy",
     "load_hardware": "spu.device.hardware_file",
     "load_network": "spu.problems.network_files",
     "load_problem": "spu.problems.files",
     "load_trained": "spu.problems.trained",
+    "logdet": "spu.studies.algebra.tasks",
+    "lstsq": "spu.studies.algebra.tasks",
+    "lyapunov": "spu.studies.algebra.tasks",
     "netlist": "spu.spice.netlist",
     "on_hardware": "spu.studies.learning.hardware",
+    "plan": "spu.studies.algebra.planning",
     "predict": "spu.emulator.predict",
     "predict_network": "spu.emulator.predict",
     "read_images": "spu.problems.images",
     "read_netlist": "spu.spice.reader",
+    "relaxation": "spu.emulator.relaxation",
     "replay_learned": "spu.studies.learning.replay",
     "report": "spu.reports",
     "simulate": "spu.emulator.simulate",
     "simulate_network": "spu.emulator.simulate",
+    "solve": "spu.studies.algebra.tasks",
     "spectrum": "spu.emulator.spectrum",
-    "train_generative": "spu.studies.learning.generative",
     "train_classifier": "spu.studies.learning.classifier",
+    "train_generative": "spu.studies.learning.generative",
     "unit_law": "spu.problems.neuron",
 }
 """Where each public name lives: imported on first use, so that ``import spu`` costs next to nothing."""
