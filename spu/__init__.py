@@ -68,10 +68,10 @@ if TYPE_CHECKING:
     from spu.reports import Report, report
     from spu.spice.netlist import netlist
     from spu.spice.reader import ReadNetlist, read_netlist
-    from spu.studies.annealing import Annealing, anneal
     from spu.studies.algebra.planning import Plan, plan
     from spu.studies.algebra.solution import Solution, answer
     from spu.studies.algebra.tasks import expm, invert, logdet, lstsq, lyapunov, solve
+    from spu.studies.annealing import Annealing, anneal
     from spu.studies.budget import Budget, error_budget
     from spu.studies.energy import Assumptions, Ledger, digital_samplers, energy_ledger, energy_of, load_energy
     from spu.studies.learning.classifier import train_classifier
@@ -85,6 +85,7 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "QUBO",
     "Annealing",
     "Assumptions",
     "BoundedQuadratic",
@@ -121,7 +122,6 @@ __all__ = [
     "Plan",
     "Prediction",
     "Problem",
-    "QUBO",
     "Ramp",
     "ReadNetlist",
     "Readout",

@@ -32,7 +32,7 @@ from spu.problems.kinds import Kind, register
 from spu.problems.network import ThermodynamicNetwork, numbers
 from spu.problems.problem import Problem
 
-__all__ = ["MOST_SPINS", "Assurance", "BoundedQuadratic", "Ising", "Optimisation", "QUBO"]
+__all__ = ["MOST_SPINS", "QUBO", "Assurance", "BoundedQuadratic", "Ising", "Optimisation"]
 
 MOST_SPINS = 20
 """Of which all states are counted."""
