@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from spu.problems.files import load_problem
     from spu.problems.gaussian import GaussianSampling, LinearSystem, MatrixInverse
     from spu.problems.images import Images, read_images
+    from spu.problems.ising import QUBO, BoundedQuadratic, Ising
     from spu.problems.lyapunov import LyapunovEquation
     from spu.problems.network import ThermodynamicNetwork
     from spu.problems.network_files import load_network
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from spu.studies.algebra.planning import Plan, plan
     from spu.studies.algebra.solution import Solution, answer
     from spu.studies.algebra.tasks import expm, invert, logdet, lstsq, lyapunov, solve
+    from spu.studies.annealing import Annealing, anneal
     from spu.studies.budget import Budget, error_budget
     from spu.studies.energy import Assumptions, Ledger, digital_samplers, energy_ledger, energy_of, load_energy
     from spu.studies.learning.classifier import train_classifier
@@ -84,7 +86,10 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "QUBO",
+    "Annealing",
     "Assumptions",
+    "BoundedQuadratic",
     "Budget",
     "Cell",
     "Check",
@@ -104,6 +109,7 @@ __all__ = [
     "Images",
     "InputError",
     "InternalError",
+    "Ising",
     "LeastSquares",
     "Ledger",
     "LinearSystem",
@@ -134,6 +140,7 @@ __all__ = [
     "TrainedNetwork",
     "Unrealizable",
     "__version__",
+    "anneal",
     "answer",
     "check",
     "classify",
@@ -179,7 +186,9 @@ __all__ = [
 
 
 _HOME = {
+    "Annealing": "spu.studies.annealing",
     "Assumptions": "spu.studies.energy",
+    "BoundedQuadratic": "spu.problems.ising",
     "Budget": "spu.studies.budget",
     "Cell": "spu.device.device",
     "SharedNoise": "spu.device.noises",
@@ -201,6 +210,7 @@ _HOME = {
     "InputError": "spu.base.errors",
     "InternalError": "spu.base.errors",
     "LeastSquares": "spu.problems.systems",
+    "Ising": "spu.problems.ising",
     "Ledger": "spu.studies.energy",
     "LinearSystem": "spu.problems.gaussian",
     "LyapunovEquation": "spu.problems.lyapunov",
@@ -215,6 +225,7 @@ _HOME = {
     "Plan": "spu.studies.algebra.planning",
     "Prediction": "spu.emulator.predict",
     "Problem": "spu.problems.problem",
+    "QUBO": "spu.problems.ising",
     "Ramp": "spu.circuit.ramp",
     "ReadNetlist": "spu.spice.reader",
     "Readout": "spu.circuit.readout",
@@ -228,6 +239,7 @@ _HOME = {
     "ThermodynamicNetwork": "spu.problems.network",
     "TrainedNetwork": "spu.problems.trained",
     "Unrealizable": "spu.base.errors",
+    "anneal": "spu.studies.annealing",
     "answer": "spu.studies.algebra.solution",
     "check": "spu.crosscheck",
     "classify": "spu.studies.learning.classify",
