@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from spu.emulator.runs.sampling import Simulation
     from spu.emulator.simulate import simulate, simulate_network
     from spu.emulator.spectrum import spectrum
+    from spu.problems.exponential import MatrixExponential
     from spu.problems.files import load_problem
     from spu.problems.gaussian import GaussianSampling, LinearSystem, MatrixInverse
     from spu.problems.images import Images, read_images
@@ -101,6 +102,7 @@ __all__ = [
     "Ledger",
     "LinearSystem",
     "LyapunovEquation",
+    "MatrixExponential",
     "MatrixInverse",
     "NetworkCompilation",
     "NetworkPrediction",
@@ -116,6 +118,7 @@ __all__ = [
     "Relaxation",
     "Report",
     "SampledRelaxation",
+    "SharedNoise",
     "Simulation",
     "Spectrum",
     "SpuError",
@@ -161,6 +164,7 @@ _HOME = {
     "Assumptions": "spu.studies.energy",
     "Budget": "spu.studies.budget",
     "Cell": "spu.device.device",
+    "SharedNoise": "spu.device.noises",
     "Check": "spu.crosscheck",
     "CircuitError": "spu.base.errors",
     "Classification": "spu.studies.learning.classify",
@@ -180,6 +184,7 @@ _HOME = {
     "Ledger": "spu.studies.energy",
     "LinearSystem": "spu.problems.gaussian",
     "LyapunovEquation": "spu.problems.lyapunov",
+    "MatrixExponential": "spu.problems.exponential",
     "MatrixInverse": "spu.problems.gaussian",
     "NetworkCompilation": "spu.compiler.polynomial",
     "NetworkPrediction": "spu.emulator.predict",

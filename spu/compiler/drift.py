@@ -192,6 +192,7 @@ _SHARES = 17
 def _hold_noise(device: Device, hardware: Hardware) -> None:
     """Refuse a density that levels moved out of its range."""
     allowed = hardware.cell["noise"]
-    densities: FloatArray = np.nan_to_num(device.cell_columns.arrays["noise"])
+    together = (device.shared.factor(len(device.cell_names)) ** 2).sum(axis=1)
+    densities: FloatArray = np.nan_to_num(device.cell_columns.arrays["noise"]) + together
     for k in np.flatnonzero(beyond(densities, allowed))[:1]:
         check_range("noise of cell", device.cell_names[k], float(densities[k]), "A^2/Hz", allowed)

@@ -22,7 +22,7 @@ from spu.compiler.fit import Elements, beyond, check_range, fit_scale
 from spu.compiler.layout import pair_names
 from spu.device.device import Device
 from spu.device.hardware import Hardware
-from spu.problems.drift import DriftProblem
+from spu.problems.drift import DriftProblem, noise_factor
 from spu.problems.kinds import tasks_of
 
 
@@ -69,7 +69,9 @@ class DriftArchitecture(Architecture):
 class RCDrift(DriftArchitecture):
     """RC cells of equal C, transconductors for each direction: ``C dv = (i - G v) dt + noise``, ``G = factor M``.
 
-    A unit of the problem's time lasts ``C / factor``. What a cell has of its own is a conductance where ``M_ii > 0``
+    A unit of the problem's time lasts ``C / factor``. Noise that is correlated comes from sources that cells share.
+
+    What a cell has of its own is a conductance where ``M_ii > 0``
     and an active part where it is negative; conductances add thermal noise, which no problem asks for: it is part of
     the predicted error. The force is held by bias currents.
     """
@@ -89,8 +91,8 @@ class RCDrift(DriftArchitecture):
         ends = np.column_stack([a, b])
         factor = self._factor(own / size, active / size, M / size, ends, names, hardware, share) / size
         c = nominal(hardware, "capacitance")
-        scales_time = c / factor
-        unit, densities = self._noise(problem, hardware, scales_time, c, names)
+        second = c / factor
+        unit, densities, shared = self._noise(problem, hardware, second, c, names)
         mean, offset, bias = self._force(problem, hardware, factor / unit, names)
         cells: dict[str, FloatArray | float] = {
             "capacitance": c,
@@ -109,7 +111,10 @@ class RCDrift(DriftArchitecture):
             readout=Readout(problem.variables, sp.csr_array(problem.reads * unit), offset),
             architecture=self.name,
         )
-        device.scales = Scales(scales_time, 1.0 / unit)
+        sources, into = np.nonzero(shared.T)
+        named = [f"q{k + 1}" for k in range(shared.shape[1])]
+        device.shared.extend(named, np.column_stack([sources, into]), shared[into, sources])
+        device.scales = Scales(second, 1.0 / unit)
         return DriftRealization(device, mean, factor, unit)
 
     def _factor(
@@ -148,27 +153,29 @@ class RCDrift(DriftArchitecture):
 
     def _noise(
         self, problem: DriftProblem, hardware: Hardware, second: float, c: float, names: tuple[str, ...]
-    ) -> tuple[float, FloatArray]:
-        """Problem units per volt, and (m,) densities that cells inject, A^2/Hz.
+    ) -> tuple[float, FloatArray, FloatArray]:
+        """Problem units per volt; (m,) densities that cells inject, A^2/Hz; (m, s) amplitudes of shared sources.
 
-        ``dz = sqrt(Q) dW`` is ``S = 2 c^2 Q / (second unit^2)``, one-sided.
+        ``dz = sqrt(Q) dW`` is ``S = 2 c^2 Q / (second unit^2)``, one-sided. Of the columns of a factor of Q those
+        with one entry are a cell's own noise, the others sources that cells share.
         """
-        Q = problem.diffusion
-        if np.count_nonzero(Q - np.diag(Q.diagonal())):
-            raise Unrealizable("the noise is correlated, and cells have a noise source each")
-        own = Q.diagonal()
-        if not own.any():
+        total = problem.diffusion.diagonal()
+        if not total.any():
             largest = float(np.abs(problem.target_mean).max(initial=0.0))
             if largest == 0:
                 raise Unrealizable("neither noise nor a force drives this problem: all that it computes is zero")
-            return largest / _QUIET, np.zeros(len(own))
+            return largest / _QUIET, np.zeros(len(total)), np.zeros((len(total), 0))
         allowed = hardware.cell["noise"]
         density = fit_scale(
-            nominal(hardware, "noise"), [Elements("noise of cell", "A^2/Hz", names, own / own.max(), allowed)]
+            nominal(hardware, "noise"), [Elements("noise of cell", "A^2/Hz", names, total / total.max(), allowed)]
         )
         if not density > 0:
             raise Unrealizable("this problem is driven by noise, and the hardware's cells inject none")
-        return float(np.sqrt(2.0 * c**2 * own.max() / (second * density))), density * own / own.max()
+        unit = float(np.sqrt(2.0 * c**2 * total.max() / (second * density)))
+        factor = noise_factor(problem.diffusion)
+        alone = np.count_nonzero(factor, axis=0) == 1
+        own = (factor[:, alone] ** 2).sum(axis=1) * (density / total.max())
+        return unit, own, factor[:, ~alone] * np.sqrt(density / total.max())
 
     def _force(
         self, problem: DriftProblem, hardware: Hardware, amperes: float, names: tuple[str, ...]
