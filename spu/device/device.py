@@ -125,7 +125,7 @@ class Device(Shown):
     ramp: Ramp | None = field(default=None, repr=False)
     """Factors in time on its couplers and its injected noise; what is predicted of it is at the end of them."""
 
-    start: FloatArray | None = field(default=None, repr=False)
+    start: Annotated[FloatArray, "n"] | None = field(default=None, repr=False)
     """(n,) V of the cells at time zero (`set_start`), of linear devices; what is stationary does not hang on it."""
 
     def __post_init__(self) -> None:
