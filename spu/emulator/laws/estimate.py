@@ -433,6 +433,49 @@ def _modal_sums(
     return products.real, crossed.real, ((left * _series(exponent, steps)) @ right).real
 
 
+@dataclass(frozen=True, eq=False)
+class ModalSpread:
+    """What `trajectory_error` gives of all entries together, at a fraction of its cost.
+
+    Attributes
+    ----------
+    own:
+        (n,) with ``sum_i R_ii(t) = sum_m own_m exp(rates_m t)``.
+    crossed:
+        (n, n) with ``sum_ij R_ij(t) R_ji(t) = sum_km crossed_km exp((rates_k + rates_m) t)``.
+    rates:
+        (n,) 1/s.
+    """
+
+    own: NDArray[np.complex128]
+    crossed: NDArray[np.complex128]
+    rates: NDArray[np.complex128]
+
+    @classmethod
+    def of(cls, law: Stationary, transform: FloatArray) -> ModalSpread | None:
+        """That of ``transform @ y``; None where modes nearly coincide, or are too many."""
+        dense = law.dense
+        if len(dense.A) > _MANY:
+            return None
+        values, vectors = dense.modes
+        if np.linalg.cond(vectors) > 1e5:
+            return None
+        lift = transform @ dense.H
+        left = lift @ vectors
+        right = la.solve(vectors, (law.covariance @ lift.T).astype(np.complex128))
+        inner = right @ left
+        return cls((left * right.T).sum(axis=0), inner * inner.T, values / dense.time)
+
+    def variances(self, steps: int, interval: float) -> tuple[float, float]:
+        """Sums of the variances of all covariances, about the known mean, and of all means."""
+        exponent = self.rates * interval
+        pairs = _series(exponent[:, None] + exponent, steps)
+        covariance = np.outer(self.own, self.own) + self.crossed
+        every = covariance.sum().real + 2.0 * (covariance * pairs).sum().real
+        mean = self.own.sum().real + 2.0 * (self.own * _series(exponent, steps)).sum().real
+        return max(float(every) / steps, 0.0), max(float(mean) / steps, 0.0)
+
+
 def _commuting_sums(
     modes: Modes, lift: FloatArray, steps: int, interval: float, slowest: float
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:

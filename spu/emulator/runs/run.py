@@ -53,6 +53,8 @@ class Method:
         (p, observed): probes from observed rows; None where these are the probes.
     precision:
         Of states and products; ``single`` of dense steps only (`spu.emulator.runs.single`).
+    at:
+        (rows,) where the state is before the first readout is drawn by ``start``; at zero unless given.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Method:
     observed: int
     lift: FloatArray | None = None
     precision: Precision = "double"
+    at: FloatArray | None = None
 
 
 def choose_method(law: Stationary, interval: float, name: str | None = None, precision: Precision = "double") -> Method:
@@ -75,6 +78,21 @@ def choose_method(law: Stationary, interval: float, name: str | None = None, pre
     if name != "dense" and law.modes is not None:
         return modal_method(law.modes, interval)
     return replace(dense_method(law, interval), precision=precision)
+
+
+def from_rest(how: Method, law: Stationary, wait: float) -> Method:
+    """The same way, but for the first readout: ``wait`` seconds after all capacitors and inductors were empty.
+
+    By modes only where the law has no mean; else all states are to be stepped together.
+    """
+    dense = law.dense
+    if isinstance(how.start, ModalStep):
+        modes = law.modes
+        assert modes is not None and not dense.mean.any()
+        return replace(how, start=ModalStep(how.start.transition, modal_root(modes, wait), how.start.shown))
+    first = exact_step(dense, wait, law.covariance)
+    start = DenseStep(np.hstack([first.transition, first.factor]), how.start.observe, len(dense.A))
+    return replace(how, start=start, drawn=max(how.drawn, first.factor.shape[1]), at=-dense.mean)
 
 
 def dense_method(law: Stationary, interval: float) -> Method:
@@ -124,6 +142,15 @@ def modal_method(modes: Modes, interval: float) -> Method:
         observed=systems * shown,
         lift=np.ascontiguousarray(lift),
     )
+
+
+def modal_root(modes: Modes, wait: float) -> FloatArray:
+    """Roots as in a `ModalStep`, of the noise that the modes have gathered ``wait`` seconds after they were at zero."""
+    drift = modes.drift()
+    Q = np.zeros_like(drift)
+    Q[:, 0, 0] = modes.noise / modes.capacitance**2
+    root = _small_roots(step_law(drift, Q, wait)[1])
+    return _paired(root) if drift.shape[1] == 1 else root
 
 
 def _small_roots(covariance: FloatArray) -> FloatArray:
@@ -253,6 +280,9 @@ def run(
     observed = method.observed if count else 0
     tiles, lengths, chunk = _tiles(method, trajectories, steps, (lags, apart), every, observed)
     threads = min(len(tiles), threads or available_threads())
+    if method.at is not None:
+        for tile in tiles:
+            tile.state[:, : method.rows] = method.at[:, None]
     start, step = (kernels.drivers(tiles, law, key_of(seed), method.precision) for law in (method.start, method.step))
     wanted = sum(tile.width * length for tile, length in zip(tiles, lengths, strict=True))
     done = 0

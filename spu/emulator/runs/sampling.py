@@ -29,7 +29,7 @@ from spu.emulator.laws.stationary import Stationary
 from spu.emulator.results import Statistics, compare, lag_of, lagged_covariance, merge
 from spu.emulator.runs.guard import Claims, Memory, hold, hold_large, memory_of_midpoint
 from spu.emulator.runs.large_run import PatternSums, run_large
-from spu.emulator.runs.run import Method, choose_method, independent_method, run
+from spu.emulator.runs.run import Method, choose_method, from_rest, independent_method, run
 from spu.emulator.runs.single import bias_of, hold_bias
 from spu.problems.problem import LinearProblem
 
@@ -257,6 +257,9 @@ class Sampling:
     step: float | None = None
     precision: Precision = "double"
     progress: Callable[[int, int], None] | None = None
+    burn_in: float | None = None
+    """S from when the device is switched on, its capacitors and inductors empty, to the first readout of a trajectory;
+    without it trajectories start in the stationary law. Errors are those of stationary trajectories."""
 
 
 def simulate_linear(found: Sequence[LinearDynamics], problem: LinearProblem | None, how: Sampling) -> Simulation:
@@ -340,7 +343,7 @@ def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulatio
         covariance_error=drawn.covariance_error,
         mean_error=drawn.mean_error,
         seconds=time.perf_counter() - started,
-        device_time=drawn.samples // trajectories * interval,
+        device_time=_passed(drawn.samples // trajectories, interval, how.burn_in),
         interval=interval,
         trajectories=trajectories,
         seed=how.seed,
@@ -357,6 +360,11 @@ def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulatio
         laws=(law,),
         chosen=chosen,
     )
+
+
+def _passed(steps: int, interval: float, burn_in: float | None) -> float:
+    """Seconds from the start of a trajectory to its last readout."""
+    return steps * interval if burn_in is None else burn_in + (steps - 1) * interval
 
 
 def _expected(
@@ -489,7 +497,11 @@ def _draw(law: Stationary, interval: float, asked: Sampling, common: dict[str, A
     """
     lags, apart = (max(asked.lags, back), 1) if asked.lags or not back else (1, back)
     place = back // apart
-    how = _method(law, interval, asked.method, asked.precision) if interval else independent_method(law)
+    together = asked.burn_in is not None and bool(law.dense.mean.any())  # from rest only all states move their mean
+    name = "dense" if together else asked.method
+    how = _method(law, interval, name, asked.precision) if interval else independent_method(law)
+    if asked.burn_in is not None:
+        how = from_rest(how, law, asked.burn_in)
     if (lags + 1) * how.observed**2 * 16 > _MOST_PRODUCTS:
         raise UsageError(f"autocovariances of {how.observed} variables at {lags} lags do not fit into memory")
     transform = law.sde.readout.matrix.toarray()
