@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from spu.problems.network_files import load_network
     from spu.problems.neuron import unit_law
     from spu.problems.problem import Problem
+    from spu.problems.systems import GeneralSystem, LeastSquares
     from spu.problems.trained import TrainedNetwork, load_trained
     from spu.reports import Report, report
     from spu.spice.netlist import netlist
@@ -97,11 +98,13 @@ __all__ = [
     "EmbeddingOptions",
     "Evolution",
     "GaussianSampling",
+    "GeneralSystem",
     "Generation",
     "Hardware",
     "Images",
     "InputError",
     "InternalError",
+    "LeastSquares",
     "Ledger",
     "LinearSystem",
     "LyapunovEquation",
@@ -191,11 +194,13 @@ _HOME = {
     "EmbeddingOptions": "spu.compiler.embedding",
     "Evolution": "spu.studies.learning.evolve",
     "GaussianSampling": "spu.problems.gaussian",
+    "GeneralSystem": "spu.problems.systems",
     "Generation": "spu.studies.learning.generate",
     "Hardware": "spu.device.hardware",
     "Images": "spu.problems.images",
     "InputError": "spu.base.errors",
     "InternalError": "spu.base.errors",
+    "LeastSquares": "spu.problems.systems",
     "Ledger": "spu.studies.energy",
     "LinearSystem": "spu.problems.gaussian",
     "LyapunovEquation": "spu.problems.lyapunov",
