@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from spu.spice.netlist import netlist
     from spu.spice.reader import ReadNetlist, read_netlist
     from spu.studies.algebra.planning import Plan, plan
+    from spu.studies.algebra.scaling import Scaling, cost_scaling
     from spu.studies.algebra.solution import Solution, answer
     from spu.studies.algebra.tasks import expm, invert, logdet, lstsq, lyapunov, solve
     from spu.studies.budget import Budget, error_budget
@@ -114,6 +115,7 @@ __all__ = [
     "ReadNetlist",
     "Readout",
     "Report",
+    "Scaling",
     "Simulation",
     "Solution",
     "Spectrum",
@@ -128,6 +130,7 @@ __all__ = [
     "compile",
     "compile_network",
     "compile_problem",
+    "cost_scaling",
     "digital_samplers",
     "energy_ledger",
     "energy_of",
@@ -201,6 +204,7 @@ _HOME = {
     "ReadNetlist": "spu.spice.reader",
     "Readout": "spu.circuit.readout",
     "Report": "spu.reports",
+    "Scaling": "spu.studies.algebra.scaling",
     "Simulation": "spu.emulator.runs.sampling",
     "Solution": "spu.studies.algebra.solution",
     "Spectrum": "spu.emulator.laws.spectra",
@@ -214,6 +218,7 @@ _HOME = {
     "compile": "spu.compiler",
     "compile_network": "spu.compiler",
     "compile_problem": "spu.compiler",
+    "cost_scaling": "spu.studies.algebra.scaling",
     "digital_samplers": "spu.studies.energy",
     "energy_ledger": "spu.studies.energy",
     "energy_of": "spu.studies.energy",
