@@ -48,13 +48,17 @@ if TYPE_CHECKING:
     from spu.device.imperfections import Detail
     from spu.emulator.laws.spectra import Spectrum
     from spu.emulator.predict import NetworkPrediction, Prediction, predict, predict_network
+    from spu.emulator.relaxation import Relaxation, relaxation
+    from spu.emulator.runs.kicked import SampledRelaxation
     from spu.emulator.runs.relaxation import NetworkSimulation
     from spu.emulator.runs.sampling import Simulation
     from spu.emulator.simulate import simulate, simulate_network
     from spu.emulator.spectrum import spectrum
+    from spu.problems.exponential import MatrixExponential
     from spu.problems.files import load_problem
     from spu.problems.gaussian import GaussianSampling, LinearSystem, MatrixInverse
     from spu.problems.images import Images, read_images
+    from spu.problems.lyapunov import LyapunovEquation
     from spu.problems.network import ThermodynamicNetwork
     from spu.problems.network_files import load_network
     from spu.problems.neuron import unit_law
@@ -101,6 +105,8 @@ __all__ = [
     "InternalError",
     "Ledger",
     "LinearSystem",
+    "LyapunovEquation",
+    "MatrixExponential",
     "MatrixInverse",
     "NetworkCompilation",
     "NetworkPrediction",
@@ -114,8 +120,11 @@ __all__ = [
     "Ramp",
     "ReadNetlist",
     "Readout",
+    "Relaxation",
     "Report",
+    "SampledRelaxation",
     "Scaling",
+    "SharedNoise",
     "Simulation",
     "Solution",
     "Spectrum",
@@ -156,6 +165,7 @@ __all__ = [
     "predict_network",
     "read_images",
     "read_netlist",
+    "relaxation",
     "replay_learned",
     "report",
     "simulate",
@@ -172,6 +182,7 @@ _HOME = {
     "Assumptions": "spu.studies.energy",
     "Budget": "spu.studies.budget",
     "Cell": "spu.device.device",
+    "SharedNoise": "spu.device.noises",
     "Check": "spu.crosscheck",
     "CircuitError": "spu.base.errors",
     "Classification": "spu.studies.learning.classify",
@@ -190,6 +201,8 @@ _HOME = {
     "InternalError": "spu.base.errors",
     "Ledger": "spu.studies.energy",
     "LinearSystem": "spu.problems.gaussian",
+    "LyapunovEquation": "spu.problems.lyapunov",
+    "MatrixExponential": "spu.problems.exponential",
     "MatrixInverse": "spu.problems.gaussian",
     "NetworkCompilation": "spu.compiler.polynomial",
     "NetworkPrediction": "spu.emulator.predict",
@@ -203,7 +216,9 @@ _HOME = {
     "Ramp": "spu.circuit.ramp",
     "ReadNetlist": "spu.spice.reader",
     "Readout": "spu.circuit.readout",
+    "Relaxation": "spu.emulator.relaxation",
     "Report": "spu.reports",
+    "SampledRelaxation": "spu.emulator.runs.kicked",
     "Scaling": "spu.studies.algebra.scaling",
     "Simulation": "spu.emulator.runs.sampling",
     "Solution": "spu.studies.algebra.solution",
@@ -244,6 +259,7 @@ _HOME = {
     "predict_network": "spu.emulator.predict",
     "read_images": "spu.problems.images",
     "read_netlist": "spu.spice.reader",
+    "relaxation": "spu.emulator.relaxation",
     "replay_learned": "spu.studies.learning.replay",
     "report": "spu.reports",
     "simulate": "spu.emulator.simulate",

@@ -16,13 +16,16 @@ from spu.device.imperfections import TABLES
 from spu.emulator.laws.entropy import EntropyProduction
 from spu.emulator.laws.spectra import Spectrum
 from spu.emulator.predict import NetworkPrediction, Prediction
+from spu.emulator.relaxation import Relaxation
 from spu.emulator.results import CommonMode, Statistics
+from spu.emulator.runs.kicked import SampledRelaxation
 from spu.emulator.runs.relaxation import NetworkSimulation, averaged
 from spu.emulator.runs.sampling import Simulation
 from spu.reports.classification import classification_text
 from spu.reports.evolution import evolution_text
 from spu.reports.inspection import time_constant
 from spu.reports.ledgers import ledger_text
+from spu.reports.relaxations import relaxation_text, sampled_relaxation_text
 from spu.reports.scalings import scaling_text
 from spu.reports.wording import (
     CORNERS_NOTE,
@@ -86,6 +89,11 @@ def prediction_text(prediction: Prediction) -> str:
         lines.append(f"covariance off target by {small(prediction.covariance_relative_error)} (relative, Frobenius)")
         if prediction.mean_relative_error is not None:
             lines.append(f"mean off target by {small(prediction.mean_relative_error)} (relative)")
+        if prediction.lag is not None:
+            lines.append(
+                f"lagged covariance, of readings {engineering(prediction.lag, 's')} apart, off target by "
+                f"{small(prediction.lagged_relative_error)} (relative, Frobenius)"
+            )
     else:
         lines.append("in a band there is no target to compare with")
     return "\n".join(lines)
@@ -225,8 +233,9 @@ def _worth(run: Simulation) -> list[str]:
             "from this many samples alone"
         )
     sigmas, i, j, count = run.worst_deviation()
+    what = "covariance" if run.lag is None else "lagged covariance"
     lines.append(
-        f"largest deviation of a covariance: {sigmas:.1f} standard errors, at ({run.variables[i]}, "
+        f"largest deviation of a {what}: {sigmas:.1f} standard errors, at ({run.variables[i]}, "
         f"{run.variables[j]}), the worst of {count}"
     )
     return lines
@@ -481,7 +490,9 @@ TEXTS: dict[type, Callable[[Any], str]] = {
     NetworkPrediction: network_prediction_text,
     NetworkSimulation: network_simulation_text,
     Prediction: prediction_text,
+    Relaxation: relaxation_text,
     ReplayedNetwork: replayed_text,
+    SampledRelaxation: sampled_relaxation_text,
     Simulation: simulation_text,
     Spectrum: spectrum_text,
     UnitActivation: activation_text,
