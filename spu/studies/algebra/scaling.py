@@ -28,6 +28,7 @@ from spu.base.names import shorten, suggest
 from spu.compiler import compile_problem
 from spu.device.hardware import Hardware
 from spu.device.hardware_file import load_hardware
+from spu.problems import files  # noqa: F401 - all kinds are registered with it
 from spu.problems.kinds import KINDS, kind_of
 from spu.studies.algebra.planning import plan
 from spu.studies.campaign import open_study, seed_of_piece
@@ -79,7 +80,7 @@ POSED: dict[str, Callable[[FloatArray, np.random.Generator], tuple[Any, ...]]] =
     "linear": lambda A, rng: (A, _vector(len(A), rng)),
     "general-linear": lambda A, rng: (A, _vector(len(A), rng)),
     "least-squares": lambda A, rng: (A, _vector(len(A), rng)),
-    "lyapunov": lambda A, _: (-A, np.eye(len(A))),
+    "lyapunov": lambda A, _: (A, np.eye(len(A))),
     "exponential": lambda A, _: (-A, 1.0),
 }
 """What a problem of each task is made of, of a matrix of the family."""
@@ -507,7 +508,8 @@ def cost_scaling(
     draws:
         Matrices at each dimension and condition.
     hardware, architecture:
-        As of `spu.compile`. One architecture holds all matrices: unless given, the one that the largest one takes.
+        As of `spu.compile`. One architecture holds all matrices: unless given, the least passive that the
+        largest ones take.
     energy:
         Prices, as of `spu.load_energy`.
     seed:
@@ -540,8 +542,7 @@ def cost_scaling(
         for draw in range(draws)
     ]
     if architecture is None:
-        largest = max(items, key=lambda item: (item["dimension"], item["condition"], -item["draw"]))
-        architecture = compile_problem(_posed(task, family, largest), built).device.architecture
+        architecture = _one_for_all(task, family, built, [item for item in items if item["dimension"] == sizes[-1]])
     about = {
         "task": task,
         "family": family,
@@ -587,6 +588,12 @@ def _checked(
     return sorted(set(sizes)), sorted({float(each) for each in kappas})
 
 
+def _one_for_all(task: str, family: str, hardware: Hardware, largest: Sequence[Mapping[str, Any]]) -> str:
+    """The least passive of the architectures that the largest matrices take."""
+    found = {compile_problem(_posed(task, family, item), hardware).device.architecture or "" for item in largest}
+    return max(found, key=hardware.architectures.index)
+
+
 _LARGEST = 1024
 """Dimension up to which errors in time are worked out with whole matrices in minutes."""
 
@@ -622,7 +629,7 @@ def _measured(item: dict[str, Any], shared: tuple[Any, ...]) -> dict[str, Any]:
     try:
         found = plan(problem, error=error, hardware=hardware, architecture=architecture)
     except SpuError as refused:
-        return asdict(replace(point, why=refused.message))
+        return asdict(replace(point, why=refused.message.splitlines()[0]))
     ledger = energy_of(found.device, found.device_time, found.readouts, assumptions=prices, error=error)
     loading: Price | None = ledger.programming_time
     return asdict(
