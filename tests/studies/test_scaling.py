@@ -145,9 +145,9 @@ def test_families_are_what_they_say(family):
 def test_a_study_plans_with_one_architecture(tmp_path):
     given = {"dimensions": [2, 4], "conditions": [5.0], "error": 0.1, "draws": 2}
     found = spu.cost_scaling("inverse", **given, directory=tmp_path)
-    assert found.architecture == "rc-transconductor" and len(found.planned) == 4
+    assert found.architecture == "rlc-capacitive-dual" and len(found.planned) == 4
     point = found.points[-1]
-    again = spu.plan(spu.MatrixInverse(_matrix(found, point)), error=0.1, architecture="rc-transconductor")
+    again = spu.plan(spu.MatrixInverse(_matrix(found, point)), error=0.1, architecture=found.architecture)
     assert point.device_time == pytest.approx(again.device_time, rel=1e-9)
     assert point.size == pytest.approx(np.linalg.norm(again.accuracy.target), rel=1e-9)
     assert point.digital.keys() == {"mac", "memory"} and point.flops == 64

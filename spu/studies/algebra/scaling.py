@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import numpy as np
 from scipy.special import stdtrit
@@ -309,7 +309,7 @@ class Scaling(Result):
 
     def series(
         self, quantity: str, condition: float, scales: Mapping[str, float] | None = None
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+    ) -> tuple[Annotated[FloatArray, "k"], Annotated[FloatArray, "k"], Annotated[FloatArray, "k"]]:
         """Dimensions (k,) and geometric means (k,) over draws of the device's and of the digital cost.
 
         Parameters
