@@ -21,6 +21,7 @@ from spu.emulator.results import CommonMode, Statistics
 from spu.emulator.runs.kicked import SampledRelaxation
 from spu.emulator.runs.relaxation import NetworkSimulation, averaged
 from spu.emulator.runs.sampling import Simulation
+from spu.reports.annealings import annealing_text
 from spu.reports.classification import classification_text
 from spu.reports.evolution import evolution_text
 from spu.reports.inspection import time_constant
@@ -41,6 +42,7 @@ from spu.reports.wording import (
 )
 from spu.studies.activation import UnitActivation
 from spu.studies.algebra.scaling import Scaling
+from spu.studies.annealing import Annealing
 from spu.studies.budget import Budget
 from spu.studies.energy import Ledger
 from spu.studies.learning.classify import Classification
@@ -479,6 +481,7 @@ def hardware_sweep_text(found: HardwareSweep) -> str:
 
 
 TEXTS: dict[type, Callable[[Any], str]] = {
+    Annealing: annealing_text,
     Budget: budget_text,
     Check: check_text,
     Evolution: evolution_text,
