@@ -26,6 +26,7 @@ from spu.base.errors import InputError
 from spu.base.files import read_json, write_with
 from spu.base.names import check_name, check_names, shorten
 from spu.base.sparse import canonical
+from spu.circuit.ramp import Ramp
 from spu.circuit.readout import Readout, checked_readout
 from spu.device import device_file
 from spu.device.banks import Bank
@@ -120,6 +121,8 @@ class Device(Shown):
     """What is not ideal about its parts; see `spu.device.imperfections`."""
     origin: Origin | None = field(default=None, repr=False)
     """What it was compiled from; None of one made by hand."""
+    ramp: Ramp | None = field(default=None, repr=False)
+    """Factors in time on its couplers and its injected noise; what is predicted of it is at the end of them."""
 
     def __post_init__(self) -> None:
         kelvin = self.temperature
@@ -304,6 +307,7 @@ class Device(Shown):
             detail=self.detail,
             readout=self._readout,
             origin=self.origin,
+            ramp=self.ramp,
         )
         graph.add_nodes_from((cell.name, {"cell": cell}) for cell in self.cells)
         graph.add_edges_from((coupler.a, coupler.b, {"coupler": coupler}) for coupler in self.couplers)
@@ -322,6 +326,7 @@ class Device(Shown):
         device._readout = graph.graph.get("readout")
         device.detail = graph.graph.get("detail", device.detail)
         device.origin = graph.graph.get("origin")
+        device.ramp = graph.graph.get("ramp")
         for node, data in graph.nodes(data=True):
             cell = data.get("cell")
             device.add_cell(str(node), **(cell.values if cell is not None else data))
@@ -441,7 +446,8 @@ class Device(Shown):
         )
 
     def _settings(self) -> str:
-        return repr((self.temperature, self.architecture, self.detail, self.origin, self.scales))
+        ramp = self.ramp.to_dict() if isinstance(self.ramp, Ramp) else self.ramp
+        return repr((self.temperature, self.architecture, self.detail, self.origin, self.scales, ramp))
 
     # The file
 
@@ -540,6 +546,9 @@ class Device(Shown):
                 found.numbers(matrix.indptr, matrix.indices, matrix.data, readout.offset)
         for programming in self.programmings:
             found.numbers(programming.bias)
+        if self.ramp is not None:
+            found.text("ramp")
+            found.numbers(self.ramp.times, self.ramp.couplers, self.ramp.noise)
         return found.hexdigest()
 
     def _digest(self, computed: str) -> str:
@@ -555,6 +564,8 @@ class Device(Shown):
                 found.numbers(np.packbits(~np.isnan(array)))
         if self._readout is not None:
             found.text("variables", *self._readout.variables)
+        if self.ramp is not None:
+            found.text("ramp", str(len(self.ramp.times)))
         if self.quantised:
             found.text("banks", json.dumps(device_file.banks_dict(self)))
             found.numbers(*self.cell_columns.codes.values(), *self.coupler_columns.codes.values())

@@ -17,6 +17,7 @@ from spu.base.constants import ROOM_TEMPERATURE
 from spu.base.errors import InputError
 from spu.base.names import check_name, check_names, shorten, suggest
 from spu.base.sparse import from_fields, is_diagonal, to_fields
+from spu.circuit.ramp import Ramp
 from spu.circuit.readout import Readout, checked_readout
 from spu.device.banks import bank_from_dict
 from spu.device.columns import Columns
@@ -37,6 +38,7 @@ _KEYS = (
     "couplers",
     "readout",
     "programmings",
+    "ramp",
 )
 
 _FEW = 1000  # entries of a readout matrix that are written out even if most are zero: people read them
@@ -54,6 +56,7 @@ class Programmed(Protocol):
     coupler_ends: IntArray
     coupler_columns: Columns
     programmings: list[Programming]
+    ramp: Ramp | None
     _readout: Readout | None
     _index: dict[str, int]
 
@@ -103,6 +106,8 @@ def to_dict(device: Programmed) -> dict[str, Any]:
         data["readout"] = _readout_dict(device._readout)
     if device.programmings:
         data["programmings"] = [_programming_dict(programming) for programming in device.programmings]
+    if device.ramp is not None:
+        data["ramp"] = device.ramp.to_dict()
     return data
 
 
@@ -172,6 +177,8 @@ def pieces(device: Programmed) -> Iterator[str]:
     if device.programmings:
         lines = (f"    {json.dumps(_programming_dict(programming))}" for programming in device.programmings)
         yield ',\n  "programmings": [\n' + ",\n".join(lines) + "\n  ]"
+    if device.ramp is not None:
+        yield f',\n  "ramp": {json.dumps(device.ramp.to_dict())}'
     yield "\n}\n"
 
 
@@ -211,6 +218,11 @@ def from_dict(made: Callable[..., P], data: Any, file: str | None = None) -> P:
     if "readout" in data:
         device._readout = _read_readout(device, data["readout"], file)
     _read_programmings(device, data.get("programmings", []), file)
+    if data.get("ramp") is not None:
+        try:
+            device.ramp = Ramp.from_dict(data["ramp"])
+        except InputError as error:
+            raise InputError(error.message, file=file) from None
     return device
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,8 +11,11 @@ import numpy as np
 from spu.base.arrays import FloatArray, IntArray
 from spu.base.constants import GROUND
 from spu.base.errors import InputError
+from spu.base.names import shorten
 from spu.base.sequences import Lazy
 from spu.circuit.circuit import Circuit, Instances, NoiseSource, Subcircuit, mapped
+from spu.circuit.elements import NoiseCurrent
+from spu.circuit.ramp import Ramp
 from spu.device.build import Realisation, code_of, error_of, node_parasitics, realise, switched
 from spu.device.columns import Columns
 from spu.device.device import Device
@@ -48,6 +52,9 @@ def _lowered(device: Device) -> Circuit:
     groups, sources = _group("cell", device.cell_columns, np.arange(count)[:, None], cells, detail, thermal, sources)
     ends = device.coupler_ends
     names = coupler_names(device)
+    ramp = device.ramp
+    if ramp is not None and not isinstance(ramp, Ramp):
+        raise InputError(f"the ramp of a device must be a spu.Ramp, not {shorten(ramp)}")
     for part in device.coupler_columns.parts.values():
         columns = device.coupler_columns.of(part)
         if not columns.held() and not columns.banks:
@@ -57,6 +64,8 @@ def _lowered(device: Device) -> Circuit:
     for group in groups:
         for array in (group.nodes, *group.parameters.values(), *(group.settings or {}).values()):
             array.flags.writeable = False
+    if ramp is not None:
+        groups = [replace(group, subcircuit=_ramped(group.subcircuit, device)) for group in groups]
     content = device.content
     return Circuit(
         temperature=float(device.temperature),
@@ -70,7 +79,30 @@ def _lowered(device: Device) -> Circuit:
         problem=device.problem,
         content=content,
         scales=device.scales,
+        ramp=ramp,
     )
+
+
+def _ramped(template: Subcircuit, device: Device) -> Subcircuit:
+    """The same template, its elements with the factors of the ramp that they follow.
+
+    Raises
+    ------
+    InputError
+        If couplers are not what one factor multiplies.
+    """
+    coupler = template.name.startswith("coupler")
+    elements = []
+    for element in template.elements:
+        injected = isinstance(element, NoiseCurrent)
+        factor = "noise" if injected else "couplers" if coupler and element.value not in template.constants else ""
+        if factor == "couplers" and (device.detail.switch or device.detail.inductor):
+            raise InputError(
+                "a ramp multiplies what a coupler is, which has no meaning for one of switched units or of inductors "
+                "with parasitics: set device.ramp = None, or device.detail = spu.Detail()"
+            )
+        elements.append(replace(element, factor=factor))
+    return replace(template, elements=tuple(elements))
 
 
 def _probed(groups: list[Instances], count: int) -> IntArray:
