@@ -289,7 +289,7 @@ def _averaged(step: FloatArray, second: FloatArray, first: FloatArray, count: in
         if bit == "1":
             sum_2, sum_1 = second + step @ sum_2 @ step.T, first + step @ sum_1
             power, known = step @ power, known + 1
-    return sum_2 / count, sum_1 / count
+    return np.asarray(sum_2 / count, dtype=np.float64), np.asarray(sum_1 / count, dtype=np.float64)
 
 
 def accuracy_of(subject: Subject, problem: LinearProblem | None = None) -> Accuracy:
