@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from spu.problems.files import load_problem
     from spu.problems.gaussian import GaussianSampling, LinearSystem, MatrixInverse
     from spu.problems.images import Images, read_images
+    from spu.problems.lyapunov import LyapunovEquation
     from spu.problems.network import ThermodynamicNetwork
     from spu.problems.network_files import load_network
     from spu.problems.neuron import unit_law
@@ -100,6 +101,7 @@ __all__ = [
     "InternalError",
     "Ledger",
     "LinearSystem",
+    "LyapunovEquation",
     "MatrixInverse",
     "NetworkCompilation",
     "NetworkPrediction",
@@ -114,6 +116,7 @@ __all__ = [
     "ReadNetlist",
     "Readout",
     "Report",
+    "SharedNoise",
     "Simulation",
     "Solution",
     "Spectrum",
@@ -167,6 +170,7 @@ _HOME = {
     "Assumptions": "spu.studies.energy",
     "Budget": "spu.studies.budget",
     "Cell": "spu.device.device",
+    "SharedNoise": "spu.device.noises",
     "Check": "spu.crosscheck",
     "CircuitError": "spu.base.errors",
     "Classification": "spu.studies.learning.classify",
@@ -185,6 +189,7 @@ _HOME = {
     "InternalError": "spu.base.errors",
     "Ledger": "spu.studies.energy",
     "LinearSystem": "spu.problems.gaussian",
+    "LyapunovEquation": "spu.problems.lyapunov",
     "MatrixInverse": "spu.problems.gaussian",
     "NetworkCompilation": "spu.compiler.polynomial",
     "NetworkPrediction": "spu.emulator.predict",

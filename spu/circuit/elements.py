@@ -260,6 +260,31 @@ class NoiseCurrent(Element):
         return [dialect.element(self.name, (*self.nodes, self.noise_port, "0"), f"sqrt({self.value})/en")]
 
 
+class SharedNoiseCurrent(NoiseCurrent):
+    """What a white noise that others hear, too, drives from the first node to the second: A/sqrt(Hz), of either sign.
+
+    Its noise port is that of a source which several instances name.
+    """
+
+    def at(self, values: FloatArray, factor: float) -> FloatArray:
+        return values * factor
+
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
+        assert noise is not None
+        stamps.noise_current(nodes[0], nodes[1], noise, values)
+
+    def spice(self, dialect: Language) -> list[str]:
+        assert self.noise_port is not None
+        return [dialect.element(self.name, (*self.nodes, self.noise_port, "0"), f"{self.value}/en")]
+
+
 class MutualInductance(Element):
     """Coupling coefficient k of two inductors, ``M = k sqrt(l1 l2)``; |k| = 1 is an ideal transformer's."""
 

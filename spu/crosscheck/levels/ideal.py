@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from spu.base.arrays import Matrix
+from spu.circuit.scales import NetworkScales
 from spu.crosscheck.context import Context
 from spu.crosscheck.levels.kind import LevelKind, Way
 from spu.crosscheck.levels.power import smallest_change
@@ -150,7 +151,7 @@ def _share(change: NDArray[np.float64], whole: NDArray[np.float64], floor: float
 def coefficients(context: Context) -> Level:
     """Compare a circuit's equation with its thermodynamic network, coefficient by coefficient, in problem units."""
     problem, scales = thermodynamic(context.problem), context.circuit.scales
-    if problem is None or scales is None:
+    if problem is None or not isinstance(scales, NetworkScales):
         return Level("ideal", "skipped", "there is no problem.json to compare with")
     found = deviations(context.langevin.equation, scales, problem)
     errors = {key: largest for key, (largest, _) in found.items()}
