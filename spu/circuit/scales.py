@@ -29,6 +29,11 @@ class Scales:
     time: float
     coordinate: float
 
+    @property
+    def second(self) -> float:
+        """Seconds that one unit of the problem's time takes."""
+        return self.time
+
     def to_dict(self) -> dict[str, float | None]:
         """As JSON holds it."""
         return asdict(self)
@@ -64,3 +69,8 @@ class NetworkScales(Scales):
     energy: float
     speedup: float = 1.0
     quality: float | None = None
+
+    @property
+    def second(self) -> float:
+        """Seconds that one unit of the problem's time takes, sooner by the speedup."""
+        return self.time / self.speedup

@@ -388,6 +388,7 @@ def statistics_of(prediction: Prediction) -> dict[str, Any]:
     return {
         "mean": prediction.mean,
         "covariance": prediction.covariance,
+        **({} if prediction.lagged is None else {"lagged": prediction.lagged}),
         "voltage_mean": prediction.voltage_mean,
         "voltage_covariance": prediction.voltage_covariance,
         "state_names": prediction.law.sde.state_names,

@@ -457,13 +457,15 @@ def _read_problem(file: Path) -> tuple[Problem, dict[str, Any] | None]:
     compiled = data.pop("compiled", None)
     given = recall(data, file, MATRICES)
     problem = problem_from_dict(given, file=file)
-    gaussian = linear_problem(problem) is not None  # of other laws nothing is stored that must be there
+    linear = linear_problem(problem)
+    gaussian = linear is not None  # of other laws nothing is stored that must be there
+    lagged = {} if linear is None or linear.lag is None else {"lagged": 2}
     if compiled is None:
         return problem, None
     if not isinstance(compiled, dict) or not isinstance(compiled.get("statistics", {}), dict):
         raise InputError('"compiled" is damaged: compile again', file=file)
     statistics = recall(compiled.get("statistics", {}), file, STATISTICS)
-    for key, dimensions in ARRAYS.items():
+    for key, dimensions in {**ARRAYS, **lagged}.items():
         if key in statistics:
             statistics[key] = real_array(statistics[key], dimensions, f"compiled.statistics.{key}", file)
         elif gaussian:

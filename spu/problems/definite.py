@@ -360,6 +360,20 @@ def _square_sparse(value: Any, what: str) -> sp.csr_array:
     return a
 
 
+def real_matrix(value: Any, what: str) -> FloatArray:
+    """Convert to a fresh finite (m, n) array, neither of which is zero; a scalar is 1 × 1."""
+    a = real_array(value, what)
+    a = a.reshape(1, 1) if a.ndim == 0 else a
+    if a.ndim != 2 or a.size == 0:
+        raise InputError(f"{what} has shape {_shape(a)}: it must be m × n, with at least one row and column")
+    _require_size(a.shape, what)
+    if not np.isfinite(a).all():
+        i, j = (int(k) for k in np.argwhere(~np.isfinite(a))[0])
+        kind = "NaN" if np.isnan(a[i, j]) else "infinite"
+        raise InputError(f"{what} is {kind} at row {i + 1}, column {j + 1}: every entry must be finite")
+    return a
+
+
 def real_vector(value: Any, what: str, names: tuple[str, ...]) -> FloatArray:
     """Convert to a fresh finite (n,) array; one column, one row and, for n = 1, a scalar will do."""
     n = len(names)

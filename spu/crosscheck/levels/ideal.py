@@ -53,6 +53,7 @@ def run(context: Context) -> Level:
             "voltage_mean": _difference(found.voltage_mean, statistics["voltage_mean"], noise),
             "covariance": _difference(variables, statistics["covariance"]),
             "mean": _difference(found.mean, statistics["mean"], np.sqrt(variables.diagonal().sum())),
+            **({} if found.lagged is None else {"lagged": _difference(found.lagged, statistics.get("lagged"))}),
             # Inductances do not show in the voltages' law; they show here.
             "state_variance": _difference(
                 np.concatenate([law.state_variance for law in laws]), statistics["state_variance"], each=True
@@ -82,6 +83,7 @@ def run(context: Context) -> Level:
             "tolerance": tolerance,
             "covariance": found.covariance_relative_error,
             "mean": found.mean_relative_error,
+            **({} if found.lagged is None else {"lagged": found.lagged_relative_error}),
         }
         ratios.append((error, tolerance))
         messages.append(

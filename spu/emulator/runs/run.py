@@ -202,7 +202,7 @@ class Sums:
     total:
         (p,) sum of the probes' deviations, V.
     products:
-        (lags + 1, p, p) sums of ``y(k) y(k - lag)^T``, V^2, and how many pairs (lags + 1,) went into each.
+        (lags + 1, p, p) sums of ``y(k) y(k - l apart)^T``, V^2, and how many pairs (lags + 1,) went into each.
     pairs:
         See ``products``.
     kept:
@@ -247,6 +247,7 @@ def run(
     steps: int,
     seed: int,
     lags: int = 0,
+    apart: int = 1,
     every: int = 0,
     count: bool = True,
     threads: int | None = None,
@@ -263,8 +264,8 @@ def run(
         How many, and readouts of each; for independent draws ``steps`` are shared among the trajectories.
     seed:
         Of the noise.
-    lags:
-        Autocovariances up to this many readouts apart.
+    lags, apart:
+        So many autocovariances beside the covariance, at every multiple of so many readouts.
     every:
         Keep every so-manieth readout of each trajectory; 0 keeps none.
     count:
@@ -277,7 +278,7 @@ def run(
         Asked now and then; True ends the run with what there is.
     """
     observed = method.observed if count else 0
-    tiles, lengths, chunk = _tiles(method, trajectories, steps, lags, every, observed)
+    tiles, lengths, chunk = _tiles(method, trajectories, steps, (lags, apart), every, observed)
     threads = min(len(tiles), threads or available_threads())
     if method.at is not None:
         for tile in tiles:
@@ -302,11 +303,11 @@ def run(
             done = 1 + more
             if progress is not None:
                 progress(_so_far(tiles, lengths, done), wanted)
-    return _gather(method, tiles, lengths, done, lags, every, observed)
+    return _gather(method, tiles, lengths, done, (lags, apart), every, observed)
 
 
 def _tiles(
-    method: Method, trajectories: int, steps: int, lags: int, every: int, observed: int
+    method: Method, trajectories: int, steps: int, lags: tuple[int, int], every: int, observed: int
 ) -> tuple[list[Tile], list[int], int]:
     """Tiles, the readouts that each of their trajectories is to take, and the steps of a chunk."""
     shares: list[tuple[tuple[int, int, int, int, int], int, int]] = []  # address, width, length
@@ -336,7 +337,8 @@ def _tiles(
             observed=observed,
             width=width,
             chunk=chunk,
-            lags=lags,
+            lags=lags[0],
+            apart=lags[1],
             kept=_kept(address, width, length, every),
             precision=method.precision,
         )
@@ -395,11 +397,11 @@ def _so_far(tiles: list[Tile], lengths: list[int], done: int) -> int:
 
 
 def _gather(
-    method: Method, tiles: list[Tile], lengths: list[int], done: int, lags: int, every: int, observed: int
+    method: Method, tiles: list[Tile], lengths: list[int], done: int, lags: tuple[int, int], every: int, observed: int
 ) -> Sums:
     """Add up the sums of all tiles, in order, and lift them to the probes."""
     taken = [min(done, length) for length in lengths]
-    total, products = np.zeros(observed), np.zeros((lags + 1, observed, observed))
+    total, products = np.zeros(observed), np.zeros((lags[0] + 1, observed, observed))
     for tile in tiles:
         total += tile.total
         products += tile.products
@@ -407,8 +409,8 @@ def _gather(
     products[0] = np.tril(products[0]) + np.tril(products[0], -1).T
     pairs = np.array(
         [
-            sum(tile.width * max(0, many - lag) for tile, many in zip(tiles, taken, strict=True))
-            for lag in range(lags + 1)
+            sum(tile.width * max(0, many - lag * lags[1]) for tile, many in zip(tiles, taken, strict=True))
+            for lag in range(lags[0] + 1)
         ]
     )
     kept = np.empty((0, 0, observed))
