@@ -108,7 +108,7 @@ class Plan(Result):
         if self.floor > 0 and self.statistical > 0:
             reach = self.device_time * (self.statistical / (0.3 * self.floor)) ** 2
             last = float(np.clip(reach, 10.0 * self.device_time, 1e4 * self.device_time))
-        times = np.geomspace(self.slowest, max(last, 10.0 * self.slowest), points)
+        times = np.geomspace(self.slowest + (self.accuracy.lag or 0.0), max(last, 10.0 * self.slowest), points)
         parts = [self.at(float(time)) for time in times]
         return {"time": times} | {
             key: np.array([getattr(each, key) for each in parts]) for key in ("total", "statistical", "remainder")
@@ -210,7 +210,7 @@ def _device(given: Any, hardware: Any, architecture: str | None) -> Device:
 def planned(device: Device, error: float | None, time: float | None, interval: float | None, energy: Any) -> Plan:
     """`plan` of a device, of checked numbers."""
     known = accuracy_of(device)
-    spacing = known.interval if interval is None else interval
+    spacing = known.interval if interval is None else known.dividing(interval)
     if error is not None:
         burn_in, readouts = _for_error(known, device, error, spacing)
     else:
@@ -281,16 +281,19 @@ def schedule(known: Accuracy, time: float, interval: float) -> tuple[float, floa
     UsageError
         If the time is shorter than the longest time constant: the device has not left its start then.
     """
-    if time < known.slowest * (1 - 1e-9):
+    least = known.slowest + (known.lag or 0.0)
+    if time < least * (1 - 1e-9):
+        apart = "" if known.lag is None else f" and the {engineering(known.lag, 's')} that its readouts are apart"
         raise UsageError(
-            f"{engineering(time, 's')} is less than the longest time constant, {engineering(known.slowest, 's')}: "
-            f"switched on, the device is still at its start then; give {engineering(10 * known.slowest, 's')} or more"
+            f"{engineering(time, 's')} is less than the longest time constant, {engineering(known.slowest, 's')}{apart}: "
+            f"switched on, the device is still at its start then; give {engineering(10 * least, 's')} or more"
         )
-    burn_in = min(known.burn_in_for(1.0), time)
+    room = time - known.back(interval) * interval  # until the first readout, where there is to be an answer
+    burn_in = min(known.burn_in_for(1.0), room)
     for _ in range(8):
-        readouts = 1 + int((time - burn_in) / interval * (1 + 1e-12))
+        readouts = max(1 + int((time - burn_in) / interval * (1 + 1e-12)), known.least(interval))
         error = math.hypot(known.scatter(interval, readouts), known.floor)
-        longer = min(known.burn_in_for(max(error, 1e-12)), time)
+        longer = min(known.burn_in_for(max(error, 1e-12)), room)
         if longer <= burn_in * (1 + 1e-9):
             break
         burn_in = longer

@@ -183,7 +183,7 @@ def carried_out(
             burn_in=wanted.burn_in,
         )
         run = simulate_linear(all_linear(device, "there is no answer"), problem, how)
-        found = np.asarray(problem.kind.answer.of(run.mean, np.asarray(run.covariance)))
+        found = np.asarray(problem.kind.answer.of(*run.moments_for(problem.kind.answer)))
         taken, complete = run.samples, run.complete
     errors = known.errors(wanted.burn_in, wanted.interval, taken)
     parts = known.parts(wanted.burn_in, wanted.interval, taken)
