@@ -20,8 +20,10 @@ from spu.reports.pictures.learning import draw_generation
 from spu.reports.pictures.learning_classify import draw_classification
 from spu.reports.pictures.learning_evolution import draw_evolution
 from spu.reports.pictures.networks import draw_activation, draw_relaxation
+from spu.reports.pictures.plans import draw_plan
 from spu.reports.pictures.spectra import draw_spectra
 from spu.studies.activation import UnitActivation, activation_of
+from spu.studies.algebra.planning import Plan
 from spu.studies.budget import Budget
 from spu.studies.energy import Ledger
 from spu.studies.learning.classify import Classification
@@ -78,6 +80,7 @@ PICTURES: dict[type, Callable[[Any], Figure]] = {
     HardwareSweep: draw_hardware_sweep,
     NetworkPrediction: lambda found: _activation(activation_of(found.dynamics)),
     NetworkSimulation: draw_relaxation,
+    Plan: draw_plan,
     Prediction: draw_prediction,
     ReplayedNetwork: draw_replay,
     Simulation: lambda run: draw_simulation(run, predicted(run.laws, None)),

@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -85,6 +86,37 @@ class Errors:
     def standard(self) -> FloatArray:
         """Standard errors about the device's own answer: scatter, and what is left of the start."""
         return np.sqrt(self.statistical**2 + self.remainder**2)
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Errors of runs, from when the device is switched on.
+
+    Attributes
+    ----------
+    time:
+        (k,) s.
+    errors:
+        (k, runs) relative errors of the answers (Frobenius), each of a run of its own.
+    expected:
+        (k,) root mean squares that are expected.
+    seed:
+        From which all seeds follow.
+    """
+
+    time: Annotated[FloatArray, "k"]
+    errors: Annotated[FloatArray, "k runs"]
+    expected: Annotated[FloatArray, "k"]
+    seed: int
+
+    @property
+    def rms(self) -> Annotated[FloatArray, "k"]:
+        """(k,) root mean square over the runs."""
+        return np.asarray(np.sqrt((self.errors**2).mean(axis=1)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As ``--json`` gives it."""
+        return {"time": self.time, "expected": self.expected, "rms": self.rms, "errors": self.errors, "seed": self.seed}
 
 
 class Accuracy:

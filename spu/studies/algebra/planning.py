@@ -18,7 +18,8 @@ from spu.compiler import compile_problem
 from spu.device.device import Device
 from spu.device.hardware import Hardware
 from spu.device.subject import opened, subject_of
-from spu.studies.algebra.accuracy import SHARE, Accuracy, Parts, accuracy_of
+from spu.problems.kinds import kind_of
+from spu.studies.algebra.accuracy import SHARE, Accuracy, Measured, Parts, accuracy_of
 from spu.studies.budget import error_budget
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class Plan(Result):
         Its errors in time, for other times than these.
     energy:
         What the answer costs; None where nobody says.
+    measured:
+        What runs missed by (`spu.studies.algebra.measuring.measure`); None unless that was asked for.
     warnings:
         What should be known.
 
@@ -91,6 +94,7 @@ class Plan(Result):
     device: Device
     accuracy: Accuracy = field(repr=False)
     energy: Ledger | None = None
+    measured: Measured | None = None
     warnings: tuple[str, ...] = ()
 
     in_short = ("task", "relative_error", "device_time", "burn_in", "readouts", "floor")
@@ -98,6 +102,11 @@ class Plan(Result):
     def at(self, time: float) -> Parts:
         """The error expected after another time, s, with burn-in and readouts as planned for that time."""
         return self.accuracy.parts(*schedule(self.accuracy, time, self.interval))
+
+    @property
+    def words(self) -> str:
+        """What is to be done."""
+        return kind_of(self.task).words
 
     def curve(self, points: int = 25) -> dict[str, Annotated[FloatArray, "points"]]:
         """Errors expected over a range of times around the planned one: "time", "total", "statistical", "remainder".
@@ -121,7 +130,8 @@ class Plan(Result):
             *("device_time", "burn_in", "readouts", "interval", "slowest", "warnings"),
         )
         return {key: getattr(self, key) for key in keys} | {
-            "energy": None if self.energy is None else self.energy.to_dict()
+            "energy": None if self.energy is None else self.energy.to_dict(),
+            "measured": None if self.measured is None else self.measured.to_dict(),
         }
 
 
@@ -285,7 +295,8 @@ def schedule(known: Accuracy, time: float, interval: float) -> tuple[float, floa
     if time < least * (1 - 1e-9):
         apart = "" if known.lag is None else f" and the {engineering(known.lag, 's')} that its readouts are apart"
         raise UsageError(
-            f"{engineering(time, 's')} is less than the longest time constant, {engineering(known.slowest, 's')}{apart}: "
+            f"{engineering(time, 's')} is less than the longest time constant, "
+            f"{engineering(known.slowest, 's')}{apart}: "
             f"switched on, the device is still at its start then; give {engineering(10 * least, 's')} or more"
         )
     room = time - known.back(interval) * interval  # until the first readout, where there is to be an answer
