@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def draw_plan(plan: Plan) -> Figure:
     """Draw the error that is expected against the time since switching on, with burn-in, floor and what runs gave."""
     curve = plan.curve()
-    scale, unit = time_unit(float(curve["time"][-1]))
+    scale, unit = time_unit(plan.device_time)
     time = curve["time"] * scale
     figure = new_figure(8.0, 5.6)
     axes = figure.subplots()

@@ -113,7 +113,7 @@ class Plan(Result):
 
         From the longest time constant on; towards long times to where the floor, or a tenth of the error, is reached.
         """
-        last = 100.0 * self.device_time
+        last = 10.0 * self.device_time
         if self.floor > 0 and self.statistical > 0:
             reach = self.device_time * (self.statistical / (0.3 * self.floor)) ** 2
             last = float(np.clip(reach, 10.0 * self.device_time, 1e4 * self.device_time))
