@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from spu.device.imperfections import Detail
     from spu.emulator.laws.spectra import Spectrum
     from spu.emulator.predict import NetworkPrediction, Prediction, predict, predict_network
+    from spu.emulator.relaxation import Relaxation, relaxation
+    from spu.emulator.runs.kicked import SampledRelaxation
     from spu.emulator.runs.relaxation import NetworkSimulation
     from spu.emulator.runs.sampling import Simulation
     from spu.emulator.simulate import simulate, simulate_network
@@ -69,7 +71,7 @@ if TYPE_CHECKING:
     from spu.studies.algebra.solution import Solution, answer
     from spu.studies.algebra.tasks import expm, invert, logdet, lstsq, lyapunov, solve
     from spu.studies.budget import Budget, error_budget
-    from spu.studies.energy import Assumptions, Ledger, energy_ledger, load_energy
+    from spu.studies.energy import Assumptions, Ledger, digital_samplers, energy_ledger, energy_of, load_energy
     from spu.studies.learning.classifier import train_classifier
     from spu.studies.learning.classify import Classification, classify
     from spu.studies.learning.evolve import Evolution, evolve
@@ -117,7 +119,9 @@ __all__ = [
     "Ramp",
     "ReadNetlist",
     "Readout",
+    "Relaxation",
     "Report",
+    "SampledRelaxation",
     "SharedNoise",
     "Simulation",
     "Solution",
@@ -133,7 +137,9 @@ __all__ = [
     "compile",
     "compile_network",
     "compile_problem",
+    "digital_samplers",
     "energy_ledger",
+    "energy_of",
     "error_budget",
     "evolve",
     "expm",
@@ -156,6 +162,7 @@ __all__ = [
     "predict_network",
     "read_images",
     "read_netlist",
+    "relaxation",
     "replay_learned",
     "report",
     "simulate",
@@ -206,7 +213,9 @@ _HOME = {
     "Ramp": "spu.circuit.ramp",
     "ReadNetlist": "spu.spice.reader",
     "Readout": "spu.circuit.readout",
+    "Relaxation": "spu.emulator.relaxation",
     "Report": "spu.reports",
+    "SampledRelaxation": "spu.emulator.runs.kicked",
     "Simulation": "spu.emulator.runs.sampling",
     "Solution": "spu.studies.algebra.solution",
     "Spectrum": "spu.emulator.laws.spectra",
@@ -220,7 +229,9 @@ _HOME = {
     "compile": "spu.compiler",
     "compile_network": "spu.compiler",
     "compile_problem": "spu.compiler",
+    "digital_samplers": "spu.studies.energy",
     "energy_ledger": "spu.studies.energy",
+    "energy_of": "spu.studies.energy",
     "error_budget": "spu.studies.budget",
     "evolve": "spu.studies.learning.evolve",
     "expm": "spu.studies.algebra.tasks",
@@ -243,6 +254,7 @@ _HOME = {
     "predict_network": "spu.emulator.predict",
     "read_images": "spu.problems.images",
     "read_netlist": "spu.spice.reader",
+    "relaxation": "spu.emulator.relaxation",
     "replay_learned": "spu.studies.learning.replay",
     "report": "spu.reports",
     "simulate": "spu.emulator.simulate",

@@ -19,7 +19,7 @@ from spu.base.errors import CircuitError, OptionError, UsageError
 from spu.base.threads import blas_threads_for
 from spu.circuit.circuit import Circuit
 from spu.circuit.readout import Readout
-from spu.circuit.scales import NetworkScales
+from spu.circuit.scales import NetworkScales, Scales
 from spu.device.subject import Subject, circuits
 from spu.emulator.equations.langevin import Langevin, has_rest, langevin
 from spu.emulator.equations.linear import StochasticODE, stochastic_ode
@@ -72,6 +72,16 @@ class Dynamics(ABC):
     def readout(self) -> Readout:
         """From the p probe voltages to the problem's variables."""
         return self.circuit.readout
+
+    @property
+    def scales(self) -> Scales | None:
+        """How the circuit holds its problem's units; None of one that was compiled for none."""
+        return self.circuit.scales
+
+    @property
+    def second(self) -> float:
+        """Seconds a unit of the problem's time; 1 where there is no problem."""
+        return 1.0 if self.circuit.scales is None else self.circuit.scales.second
 
     @abstractmethod
     def require(self) -> None:
@@ -280,11 +290,6 @@ class LangevinDynamics(Dynamics):
         """How the circuit holds its problem's units; None of one that was compiled for none."""
         found = self.circuit.scales
         return found if isinstance(found, NetworkScales) else None
-
-    @property
-    def second(self) -> float:
-        """Seconds a unit of the problem's time; 1 where there is no problem."""
-        return 1.0 if self.scales is None else self.scales.time / self.scales.speedup
 
     @cached_property
     def network(self) -> ThermodynamicNetwork:

@@ -37,7 +37,7 @@ from spu.reports.inspection import (
     readout_table,
 )
 from spu.reports.pictures.covariances import draw_matrix
-from spu.reports.pictures.networks import draw_relaxation
+from spu.reports.pictures.networks import draw_trajectories
 from spu.reports.sections import levels_block, moments_block, verdict
 from spu.spice.reader import ReadNetlist
 
@@ -151,7 +151,7 @@ def network_simulation_blocks(run: NetworkSimulation) -> Iterable[Block]:
     if len(run.times):
         yield langevin.moments_table(run, None, MOST_ROWS)
         name = ", ".join(run.variables[:4])
-        figure = draw_relaxation(run)
+        figure = draw_trajectories(run)
         yield Picture("relaxation", figure, "", f"Means of {name} over time, and histograms at the last readout")
 
 

@@ -16,7 +16,9 @@ from spu.device.imperfections import TABLES
 from spu.emulator.laws.entropy import EntropyProduction
 from spu.emulator.laws.spectra import Spectrum
 from spu.emulator.predict import NetworkPrediction, Prediction
+from spu.emulator.relaxation import Relaxation
 from spu.emulator.results import CommonMode, Statistics
+from spu.emulator.runs.kicked import SampledRelaxation
 from spu.emulator.runs.relaxation import NetworkSimulation, averaged
 from spu.emulator.runs.sampling import Simulation
 from spu.reports.answers import plan_text, solution_text
@@ -24,6 +26,7 @@ from spu.reports.classification import classification_text
 from spu.reports.evolution import evolution_text
 from spu.reports.inspection import time_constant
 from spu.reports.ledgers import ledger_text
+from spu.reports.relaxations import relaxation_text, sampled_relaxation_text
 from spu.reports.wording import (
     CORNERS_NOTE,
     IN_WORDS,
@@ -488,7 +491,9 @@ TEXTS: dict[type, Callable[[Any], str]] = {
     NetworkSimulation: network_simulation_text,
     Plan: plan_text,
     Prediction: prediction_text,
+    Relaxation: relaxation_text,
     ReplayedNetwork: replayed_text,
+    SampledRelaxation: sampled_relaxation_text,
     Simulation: simulation_text,
     Solution: solution_text,
     Spectrum: spectrum_text,

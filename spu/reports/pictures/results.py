@@ -10,6 +10,8 @@ from spu.base.extras import needed
 from spu.crosscheck.result import Check
 from spu.emulator.laws.spectra import Spectra, Spectrum, telling
 from spu.emulator.predict import NetworkPrediction, Prediction, predicted
+from spu.emulator.relaxation import Relaxation
+from spu.emulator.runs.kicked import SampledRelaxation
 from spu.emulator.runs.relaxation import NetworkSimulation
 from spu.emulator.runs.sampling import Simulation
 from spu.reports.pictures.budgets import draw_budget
@@ -19,8 +21,9 @@ from spu.reports.pictures.hardware_learning import draw_hardware_sweep, draw_rep
 from spu.reports.pictures.learning import draw_generation
 from spu.reports.pictures.learning_classify import draw_classification
 from spu.reports.pictures.learning_evolution import draw_evolution
-from spu.reports.pictures.networks import draw_activation, draw_relaxation
+from spu.reports.pictures.networks import draw_activation, draw_trajectories
 from spu.reports.pictures.plans import draw_plan
+from spu.reports.pictures.relaxations import draw_relaxation, draw_sampled_relaxation
 from spu.reports.pictures.spectra import draw_spectra
 from spu.studies.activation import UnitActivation, activation_of
 from spu.studies.algebra.planning import Plan
@@ -79,10 +82,12 @@ PICTURES: dict[type, Callable[[Any], Figure]] = {
     Ledger: draw_ledger,
     HardwareSweep: draw_hardware_sweep,
     NetworkPrediction: lambda found: _activation(activation_of(found.dynamics)),
-    NetworkSimulation: draw_relaxation,
+    NetworkSimulation: draw_trajectories,
     Plan: draw_plan,
     Prediction: draw_prediction,
+    Relaxation: draw_relaxation,
     ReplayedNetwork: draw_replay,
+    SampledRelaxation: draw_sampled_relaxation,
     Simulation: lambda run: draw_simulation(run, predicted(run.laws, None)),
     Spectrum: _spectrum,
     UnitActivation: _activation,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -21,9 +21,7 @@ from spu.device.subject import opened, subject_of
 from spu.problems.kinds import kind_of
 from spu.studies.algebra.accuracy import SHARE, Accuracy, Measured, Parts, accuracy_of
 from spu.studies.budget import error_budget
-
-if TYPE_CHECKING:
-    from spu.studies.energy import Ledger
+from spu.studies.energy import Assumptions, Ledger, energy_of
 
 __all__ = ["DEFAULT_ERROR", "Plan", "plan"]
 
@@ -61,7 +59,9 @@ class Plan(Result):
     accuracy:
         Its errors in time, for other times than these.
     energy:
-        What the answer costs; None where nobody says.
+        What the answer costs (`spu.energy_of`).
+    prices:
+        Of which that is made, as given.
     measured:
         What runs missed by (`spu.studies.algebra.measuring.measure`); None unless that was asked for.
     warnings:
@@ -94,6 +94,7 @@ class Plan(Result):
     device: Device
     accuracy: Accuracy = field(repr=False)
     energy: Ledger | None = None
+    prices: Any = field(default=None, repr=False)
     measured: Measured | None = None
     warnings: tuple[str, ...] = ()
 
@@ -143,7 +144,7 @@ def plan(
     hardware: str | Path | Hardware | None = None,
     architecture: str | None = None,
     interval: float | None = None,
-    energy: Any = None,
+    energy: Assumptions | str | Path | None = None,
 ) -> Plan:
     """How long a device takes for an answer, or how exact an answer is after a time: from its own spectrum.
 
@@ -252,7 +253,8 @@ def planned(device: Device, error: float | None, time: float | None, interval: f
         slowest=known.slowest,
         device=device,
         accuracy=known,
-        energy=_energy(device, seconds, readouts, energy),
+        energy=energy_of(device, seconds, readouts, assumptions=energy, error=parts.total),
+        prices=energy,
         warnings=tuple(warnings),
     )
 
@@ -311,8 +313,3 @@ def schedule(known: Accuracy, time: float, interval: float) -> tuple[float, floa
     readouts = 1 + int((time - burn_in) / interval * (1 + 1e-12))
     return time - (readouts - 1) * interval, interval, readouts
 
-
-def _energy(device: Device, seconds: float, readouts: int, prices: Any) -> Ledger | None:
-    """What an answer costs; None where there is no ledger of such devices."""
-    del device, seconds, readouts, prices
-    return None
