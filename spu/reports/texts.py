@@ -22,6 +22,7 @@ from spu.emulator.runs.kicked import SampledRelaxation
 from spu.emulator.runs.relaxation import NetworkSimulation, averaged
 from spu.emulator.runs.sampling import Simulation
 from spu.reports.annealings import annealing_text
+from spu.reports.answers import plan_text, solution_text
 from spu.reports.classification import classification_text
 from spu.reports.evolution import evolution_text
 from spu.reports.inspection import time_constant
@@ -43,6 +44,8 @@ from spu.reports.wording import (
 from spu.studies.activation import UnitActivation
 from spu.studies.algebra.scaling import Scaling
 from spu.studies.annealing import Annealing
+from spu.studies.algebra.planning import Plan
+from spu.studies.algebra.solution import Solution
 from spu.studies.budget import Budget
 from spu.studies.energy import Ledger
 from spu.studies.learning.classify import Classification
@@ -492,11 +495,13 @@ TEXTS: dict[type, Callable[[Any], str]] = {
     HardwareSweep: hardware_sweep_text,
     NetworkPrediction: network_prediction_text,
     NetworkSimulation: network_simulation_text,
+    Plan: plan_text,
     Prediction: prediction_text,
     Relaxation: relaxation_text,
     ReplayedNetwork: replayed_text,
     SampledRelaxation: sampled_relaxation_text,
     Simulation: simulation_text,
+    Solution: solution_text,
     Spectrum: spectrum_text,
     UnitActivation: activation_text,
 }

@@ -23,12 +23,14 @@ from spu.reports.pictures.learning import draw_generation
 from spu.reports.pictures.learning_classify import draw_classification
 from spu.reports.pictures.learning_evolution import draw_evolution
 from spu.reports.pictures.networks import draw_activation, draw_trajectories
+from spu.reports.pictures.plans import draw_plan
 from spu.reports.pictures.relaxations import draw_relaxation, draw_sampled_relaxation
 from spu.reports.pictures.scalings import draw_scaling
 from spu.reports.pictures.spectra import draw_spectra
 from spu.studies.activation import UnitActivation, activation_of
 from spu.studies.algebra.scaling import Scaling
 from spu.studies.annealing import Annealing
+from spu.studies.algebra.planning import Plan
 from spu.studies.budget import Budget
 from spu.studies.energy import Ledger
 from spu.studies.learning.classify import Classification
@@ -87,6 +89,7 @@ PICTURES: dict[type, Callable[[Any], Figure]] = {
     HardwareSweep: draw_hardware_sweep,
     NetworkPrediction: lambda found: _activation(activation_of(found.dynamics)),
     NetworkSimulation: draw_trajectories,
+    Plan: draw_plan,
     Prediction: draw_prediction,
     Relaxation: draw_relaxation,
     ReplayedNetwork: draw_replay,
