@@ -99,8 +99,8 @@ def simulate(
         to 1 % (Euler-Maruyama 3 %); the noiseless motion to 0.3 % of how far it went.
     times:
         Readout times, rising, in units of the problem's time (s where the device was compiled for none). Of networks
-        steps end there, and at the instants of ``inputs``; by default one, ten of the longest time constants. Of linear
-        devices with a ``start``.
+        steps end there, and at the instants of ``inputs`` and of the device's ramp, which begins at time 0; by default
+        one: the end of the ramp, or ten of the longest time constants. Of linear devices with a ``start``.
     scheme:
         ``heun`` (weak order 2), ``euler-maruyama`` (1), ``leimkuhler-matthews`` (2 for stationary statistics
         alone; its steps are not halved) or, where there is inertia, ``baoab`` (2). By default ``heun`` or ``baoab``.
