@@ -137,7 +137,10 @@ class Potential:
         part = self._projector
         moved = np.abs(change).max(axis=0) > 0
         for matrix in (change, end):
-            if np.abs((part @ matrix - matrix @ part)[np.ix_(moved, moved)]).max(initial=0.0) > ALIKE * np.abs(matrix).max():
+            if (
+                np.abs((part @ matrix - matrix @ part)[np.ix_(moved, moved)]).max(initial=0.0)
+                > ALIKE * np.abs(matrix).max()
+            ):
                 raise CircuitError(
                     "what is read is coupled to what is not (chains of several cells a variable are), so that its share "
                     "of the work cannot be told: use an architecture with a cell, or two rails, a variable"

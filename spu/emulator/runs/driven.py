@@ -52,7 +52,9 @@ class Driver:
         states = len(potential.frozen.scale)
         with blas_threads_for(1):
             start = factor(potential.covariance(ends[0]))
-            changes = [potential.change(jump.before, jump.after) if jump.before != jump.after else None for jump in path]
+            changes = [
+                potential.change(jump.before, jump.after) if jump.before != jump.after else None for jump in path
+            ]
             steps = [self._step(jump) for jump in path]
             centres = [potential.frozen.at(potential.factors(jump.after)).mean for jump in path]
             seen = [potential.read @ potential.frozen.at(potential.factors(u)).to_state for u in ends]
