@@ -64,11 +64,13 @@ if TYPE_CHECKING:
     from spu.problems.network_files import load_network
     from spu.problems.neuron import unit_law
     from spu.problems.problem import Problem
+    from spu.problems.systems import GeneralSystem, LeastSquares
     from spu.problems.trained import TrainedNetwork, load_trained
     from spu.reports import Report, report
     from spu.spice.netlist import netlist
     from spu.spice.reader import ReadNetlist, read_netlist
     from spu.studies.algebra.planning import Plan, plan
+    from spu.studies.algebra.scaling import Scaling, cost_scaling
     from spu.studies.algebra.solution import Solution, answer
     from spu.studies.algebra.tasks import expm, invert, logdet, lstsq, lyapunov, solve
     from spu.studies.annealing import Annealing, anneal
@@ -102,12 +104,14 @@ __all__ = [
     "EmbeddingOptions",
     "Evolution",
     "GaussianSampling",
+    "GeneralSystem",
     "Generation",
     "Hardware",
     "Images",
     "InputError",
     "InternalError",
     "Ising",
+    "LeastSquares",
     "Ledger",
     "LinearSystem",
     "LyapunovEquation",
@@ -128,6 +132,7 @@ __all__ = [
     "Relaxation",
     "Report",
     "SampledRelaxation",
+    "Scaling",
     "SharedNoise",
     "Simulation",
     "Solution",
@@ -144,6 +149,7 @@ __all__ = [
     "compile",
     "compile_network",
     "compile_problem",
+    "cost_scaling",
     "digital_samplers",
     "energy_ledger",
     "energy_of",
@@ -200,11 +206,13 @@ _HOME = {
     "EmbeddingOptions": "spu.compiler.embedding",
     "Evolution": "spu.studies.learning.evolve",
     "GaussianSampling": "spu.problems.gaussian",
+    "GeneralSystem": "spu.problems.systems",
     "Generation": "spu.studies.learning.generate",
     "Hardware": "spu.device.hardware",
     "Images": "spu.problems.images",
     "InputError": "spu.base.errors",
     "InternalError": "spu.base.errors",
+    "LeastSquares": "spu.problems.systems",
     "Ising": "spu.problems.ising",
     "Ledger": "spu.studies.energy",
     "LinearSystem": "spu.problems.gaussian",
@@ -227,6 +235,7 @@ _HOME = {
     "Relaxation": "spu.emulator.relaxation",
     "Report": "spu.reports",
     "SampledRelaxation": "spu.emulator.runs.kicked",
+    "Scaling": "spu.studies.algebra.scaling",
     "Simulation": "spu.emulator.runs.sampling",
     "Solution": "spu.studies.algebra.solution",
     "Spectrum": "spu.emulator.laws.spectra",
@@ -241,6 +250,7 @@ _HOME = {
     "compile": "spu.compiler",
     "compile_network": "spu.compiler",
     "compile_problem": "spu.compiler",
+    "cost_scaling": "spu.studies.algebra.scaling",
     "digital_samplers": "spu.studies.energy",
     "energy_ledger": "spu.studies.energy",
     "energy_of": "spu.studies.energy",
