@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from spu.emulator.runs.sampling import Simulation
     from spu.emulator.simulate import simulate, simulate_network
     from spu.emulator.spectrum import spectrum
+    from spu.problems.conditional import ConditionalGaussian, ConditionalSystem, conditional
     from spu.problems.files import load_problem
     from spu.problems.gaussian import GaussianSampling, LinearSystem, MatrixInverse
     from spu.problems.images import Images, read_images
@@ -83,6 +84,8 @@ __all__ = [
     "CircuitError",
     "Classification",
     "Compilation",
+    "ConditionalGaussian",
+    "ConditionalSystem",
     "Coupler",
     "DeckError",
     "Detail",
@@ -122,6 +125,7 @@ __all__ = [
     "compile",
     "compile_network",
     "compile_problem",
+    "conditional",
     "energy_ledger",
     "error_budget",
     "evolve",
@@ -158,6 +162,8 @@ _HOME = {
     "CircuitError": "spu.base.errors",
     "Classification": "spu.studies.learning.classify",
     "Compilation": "spu.compiler.compilation",
+    "ConditionalGaussian": "spu.problems.conditional",
+    "ConditionalSystem": "spu.problems.conditional",
     "Coupler": "spu.device.device",
     "DeckError": "spu.base.errors",
     "Detail": "spu.device.imperfections",
@@ -196,6 +202,7 @@ _HOME = {
     "compile": "spu.compiler",
     "compile_network": "spu.compiler",
     "compile_problem": "spu.compiler",
+    "conditional": "spu.problems.conditional",
     "energy_ledger": "spu.studies.energy",
     "error_budget": "spu.studies.budget",
     "evolve": "spu.studies.learning.evolve",
