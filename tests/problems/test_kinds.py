@@ -63,7 +63,14 @@ def added():
 
 def test_what_is_there():
     answers = {task: kind.answer for task, kind in KINDS.items()}
-    assert answers == {"gaussian": COVARIANCE, "inverse": COVARIANCE, "linear": MEAN, "network": LAW}
+    assert answers == {
+        "gaussian": COVARIANCE,
+        "inverse": COVARIANCE,
+        "linear": MEAN,
+        "network": LAW,
+        "conditional": COVARIANCE,
+        "conditional-linear": MEAN,
+    }
     assert all(kind_of(task) is kind and kind.cls.task == task and kind.words for task, kind in KINDS.items())
     assert MatrixInverse(A).kind is KINDS["inverse"]
     network = ThermodynamicNetwork(units=2)
