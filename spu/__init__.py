@@ -53,9 +53,11 @@ if TYPE_CHECKING:
     from spu.emulator.simulate import simulate, simulate_network
     from spu.emulator.spectrum import spectrum
     from spu.problems.conditional import ConditionalGaussian, ConditionalSystem, conditional
+    from spu.problems.exponential import MatrixExponential
     from spu.problems.files import load_problem
     from spu.problems.gaussian import GaussianSampling, LinearSystem, MatrixInverse
     from spu.problems.images import Images, read_images
+    from spu.problems.lyapunov import LyapunovEquation
     from spu.problems.network import ThermodynamicNetwork
     from spu.problems.network_files import load_network
     from spu.problems.neuron import unit_law
@@ -64,8 +66,11 @@ if TYPE_CHECKING:
     from spu.reports import Report, report
     from spu.spice.netlist import netlist
     from spu.spice.reader import ReadNetlist, read_netlist
+    from spu.studies.algebra.planning import Plan, plan
+    from spu.studies.algebra.solution import Solution, answer
+    from spu.studies.algebra.tasks import expm, invert, logdet, lstsq, lyapunov, solve
     from spu.studies.budget import Budget, error_budget
-    from spu.studies.energy import Assumptions, Ledger, energy_ledger, load_energy
+    from spu.studies.energy import Assumptions, Ledger, digital_samplers, energy_ledger, energy_of, load_energy
     from spu.studies.learning.classifier import train_classifier
     from spu.studies.learning.classify import Classification, classify
     from spu.studies.learning.evolve import Evolution, evolve
@@ -100,6 +105,8 @@ __all__ = [
     "InternalError",
     "Ledger",
     "LinearSystem",
+    "LyapunovEquation",
+    "MatrixExponential",
     "MatrixInverse",
     "NetworkCompilation",
     "NetworkPrediction",
@@ -107,38 +114,50 @@ __all__ = [
     "NgspiceFailed",
     "NgspiceMissing",
     "NonlinearNetlist",
+    "Plan",
     "Prediction",
     "Problem",
     "Ramp",
     "ReadNetlist",
     "Readout",
     "Report",
+    "SharedNoise",
     "Simulation",
+    "Solution",
     "Spectrum",
     "SpuError",
     "ThermodynamicNetwork",
     "TrainedNetwork",
     "Unrealizable",
     "__version__",
+    "answer",
     "check",
     "classify",
     "compile",
     "compile_network",
     "compile_problem",
     "conditional",
+    "digital_samplers",
     "energy_ledger",
+    "energy_of",
     "error_budget",
     "evolve",
+    "expm",
     "generate",
     "hardware_sweep",
+    "invert",
     "kullback_leibler",
     "load_energy",
     "load_hardware",
     "load_network",
     "load_problem",
     "load_trained",
+    "logdet",
+    "lstsq",
+    "lyapunov",
     "netlist",
     "on_hardware",
+    "plan",
     "predict",
     "predict_network",
     "read_images",
@@ -147,6 +166,7 @@ __all__ = [
     "report",
     "simulate",
     "simulate_network",
+    "solve",
     "spectrum",
     "train_classifier",
     "train_generative",
@@ -158,6 +178,7 @@ _HOME = {
     "Assumptions": "spu.studies.energy",
     "Budget": "spu.studies.budget",
     "Cell": "spu.device.device",
+    "SharedNoise": "spu.device.noises",
     "Check": "spu.crosscheck",
     "CircuitError": "spu.base.errors",
     "Classification": "spu.studies.learning.classify",
@@ -178,6 +199,8 @@ _HOME = {
     "InternalError": "spu.base.errors",
     "Ledger": "spu.studies.energy",
     "LinearSystem": "spu.problems.gaussian",
+    "LyapunovEquation": "spu.problems.lyapunov",
+    "MatrixExponential": "spu.problems.exponential",
     "MatrixInverse": "spu.problems.gaussian",
     "NetworkCompilation": "spu.compiler.polynomial",
     "NetworkPrediction": "spu.emulator.predict",
@@ -185,6 +208,7 @@ _HOME = {
     "NgspiceFailed": "spu.base.errors",
     "NgspiceMissing": "spu.base.errors",
     "NonlinearNetlist": "spu.base.errors",
+    "Plan": "spu.studies.algebra.planning",
     "Prediction": "spu.emulator.predict",
     "Problem": "spu.problems.problem",
     "Ramp": "spu.circuit.ramp",
@@ -192,30 +216,40 @@ _HOME = {
     "Readout": "spu.circuit.readout",
     "Report": "spu.reports",
     "Simulation": "spu.emulator.runs.sampling",
+    "Solution": "spu.studies.algebra.solution",
     "Spectrum": "spu.emulator.laws.spectra",
     "SpuError": "spu.base.errors",
     "ThermodynamicNetwork": "spu.problems.network",
     "TrainedNetwork": "spu.problems.trained",
     "Unrealizable": "spu.base.errors",
+    "answer": "spu.studies.algebra.solution",
     "check": "spu.crosscheck",
     "classify": "spu.studies.learning.classify",
     "compile": "spu.compiler",
     "compile_network": "spu.compiler",
     "compile_problem": "spu.compiler",
     "conditional": "spu.problems.conditional",
+    "digital_samplers": "spu.studies.energy",
     "energy_ledger": "spu.studies.energy",
+    "energy_of": "spu.studies.energy",
     "error_budget": "spu.studies.budget",
     "evolve": "spu.studies.learning.evolve",
+    "expm": "spu.studies.algebra.tasks",
     "generate": "spu.studies.learning.generate",
     "hardware_sweep": "spu.studies.learning.sweep",
+    "invert": "spu.studies.algebra.tasks",
     "kullback_leibler": "spu.base.distances",
     "load_energy": "spu.studies.energy",
     "load_hardware": "spu.device.hardware_file",
     "load_network": "spu.problems.network_files",
     "load_problem": "spu.problems.files",
     "load_trained": "spu.problems.trained",
+    "logdet": "spu.studies.algebra.tasks",
+    "lstsq": "spu.studies.algebra.tasks",
+    "lyapunov": "spu.studies.algebra.tasks",
     "netlist": "spu.spice.netlist",
     "on_hardware": "spu.studies.learning.hardware",
+    "plan": "spu.studies.algebra.planning",
     "predict": "spu.emulator.predict",
     "predict_network": "spu.emulator.predict",
     "read_images": "spu.problems.images",
@@ -224,9 +258,10 @@ _HOME = {
     "report": "spu.reports",
     "simulate": "spu.emulator.simulate",
     "simulate_network": "spu.emulator.simulate",
+    "solve": "spu.studies.algebra.tasks",
     "spectrum": "spu.emulator.spectrum",
-    "train_generative": "spu.studies.learning.generative",
     "train_classifier": "spu.studies.learning.classifier",
+    "train_generative": "spu.studies.learning.generative",
     "unit_law": "spu.problems.neuron",
 }
 """Where each public name lives: imported on first use, so that ``import spu`` costs next to nothing."""

@@ -10,7 +10,7 @@ couplers cost arrays.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from spu.base.errors import CircuitError
 from spu.base.expressions import Expression
 from spu.base.sequences import Lazy
 from spu.circuit.elements import Element, Inductor, MutualInductance
+from spu.circuit.ramp import Ramp
 from spu.circuit.readout import Readout
 from spu.circuit.scales import Scales
 from spu.circuit.stamps import Stamps
@@ -171,6 +172,9 @@ class Circuit:
         What it is meant to compute, where that is known.
     scales:
         How it holds that problem's units, where it is a thermodynamic network.
+    ramp:
+        Factors in time of its elements that have one (`Element.factor`). All that is said of the circuit as it stands
+        (`flatten`, the equations, the laws) is at its end; `frozen` gives the others.
     """
 
     temperature: float
@@ -184,6 +188,23 @@ class Circuit:
     problem: Problem | None = None
     content: str = ""
     scales: Scales | None = None
+    ramp: Ramp | None = None
+
+    def frozen(self, couplers: float = 1.0, noise: float = 1.0) -> Circuit:
+        """The circuit as it stands while the factors of its ramp have these values; kept with it.
+
+        Raises
+        ------
+        CircuitError
+            If an element cannot have another strength.
+        """
+        at = f"frozen at {couplers!r}, {noise!r}"
+        if at not in self.kept:
+            content = self.content and f"{self.content} {at}"
+            ramp = Ramp.constant(couplers, noise)
+            self.kept[at] = replace(self, ramp=ramp, hash=f"{self.hash} {at}", content=content)
+        found: Circuit = self.kept[at]
+        return found
 
     @cached_property
     def kept(self) -> dict[str, Any]:
@@ -204,6 +225,7 @@ class Circuit:
 
     def flatten(self) -> Iterator[FlatElements]:
         """Every element over all its instances, with global nodes; internal nodes and branches get numbers."""
+        factors = {} if self.ramp is None else dict(zip(("couplers", "noise"), self.ramp.end, strict=True))
         next_node, next_branch = len(self.nodes), 0
         for group in self.instances:
             template = group.subcircuit
@@ -227,6 +249,7 @@ class Circuit:
                     [local[node] for node in element.nodes],
                     None if element.noise_port is None else local[element.noise_port],
                     [own[name] for name in names],
+                    factors.get(element.factor, 1.0),
                 )
 
     def node_names(self) -> Lazy[str]:
@@ -240,21 +263,24 @@ class Circuit:
 
 @dataclass(frozen=True, eq=False)
 class FlatElements:
-    """One element of a subcircuit over all its instances."""
+    """One element of a subcircuit over all its instances; ``factor`` times as strong as its parameters say."""
 
     element: Element
     group: Instances
     nodes: list[IntArray]
     noise: IntArray | None
     branches: list[IntArray]
+    factor: float = 1.0
 
     @property
     def values(self) -> FloatArray:
         """(k,) values, SI; of an element with several coefficients (k, c)."""
         names = self.element.parameters
         if len(names) > 1:
-            return np.column_stack([self.group.parameters[name] for name in names])
-        return self.group.parameters[names[0]]
+            found = np.column_stack([self.group.parameters[name] for name in names])
+        else:
+            found = self.group.parameters[names[0]]
+        return found if self.factor == 1.0 else self.element.at(found, self.factor)
 
 
 def mapped(form: str, names: Sequence[str]) -> Lazy[str]:

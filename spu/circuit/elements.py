@@ -25,6 +25,7 @@ import numpy as np
 
 from spu.base.arrays import FloatArray, IntArray
 from spu.base.constants import BOLTZMANN, UNIT_NOISE_DENSITY
+from spu.base.errors import CircuitError
 from spu.circuit.stamps import Stamps
 
 
@@ -58,6 +59,9 @@ class Element(ABC):
         Local node of the unit noise source that drives it, or None.
     branches:
         Names of elements of the same subcircuit whose branches it uses.
+    factor:
+        Which factor of a ramp (`spu.circuit.ramp.Ramp`) its strength is multiplied by: ``couplers`` or ``noise``; none
+        where that is empty.
     """
 
     name: str
@@ -65,6 +69,7 @@ class Element(ABC):
     value: str
     noise_port: str | None = None
     branches: tuple[str, ...] = ()
+    factor: str = ""
 
     has_branch: ClassVar[bool] = False
     """Whether it has a current of its own among the unknowns."""
@@ -90,6 +95,19 @@ class Element(ABC):
     def parameters(self) -> tuple[str, ...]:
         """Names of the parameters that hold its values."""
         return (self.value,)
+
+    def at(self, values: FloatArray, factor: float) -> FloatArray:
+        """Its values where its strength is ``factor`` times as large.
+
+        Raises
+        ------
+        CircuitError
+            If that means nothing for such an element.
+        """
+        raise CircuitError(
+            f"{self.name}: a ramp of couplers is of capacitors, resistors, inductors, transconductors and polynomial "
+            "conductances, one of noise of injected currents"
+        )
 
     @abstractmethod
     def stamp(
@@ -124,6 +142,9 @@ class Element(ABC):
 class Resistor(Element):
     """Resistance (ohm); with a noise port it makes thermal noise, ``4kT/r`` (A^2/Hz one-sided)."""
 
+    def at(self, values: FloatArray, factor: float) -> FloatArray:
+        return values / factor if factor else np.full_like(values, np.inf)
+
     def stamp(
         self,
         stamps: Stamps,
@@ -153,6 +174,9 @@ class Resistor(Element):
 class Capacitor(Element):
     """Capacitance (F)."""
 
+    def at(self, values: FloatArray, factor: float) -> FloatArray:
+        return values * factor
+
     def stamp(
         self,
         stamps: Stamps,
@@ -168,6 +192,9 @@ class Inductor(Element):
     """Inductance (H); its current, from the first node to the second, is a state."""
 
     has_branch = True
+
+    def at(self, values: FloatArray, factor: float) -> FloatArray:
+        return values / factor if factor else np.full_like(values, np.inf)
 
     def stamp(
         self,
@@ -197,6 +224,9 @@ class CurrentSource(Element):
 class Transconductor(Element):
     """Current ``g (v(third) - v(fourth))`` (A), g in S, from the first node to the second; noiseless."""
 
+    def at(self, values: FloatArray, factor: float) -> FloatArray:
+        return values * factor
+
     def stamp(
         self,
         stamps: Stamps,
@@ -210,6 +240,9 @@ class Transconductor(Element):
 
 class NoiseCurrent(Element):
     """Injected white noise current of one-sided density (A^2/Hz), from the first node to the second."""
+
+    def at(self, values: FloatArray, factor: float) -> FloatArray:
+        return values * factor**2  # a density: the factor is of amplitudes
 
     def stamp(
         self,
@@ -225,6 +258,31 @@ class NoiseCurrent(Element):
     def spice(self, dialect: Language) -> list[str]:
         assert self.noise_port is not None
         return [dialect.element(self.name, (*self.nodes, self.noise_port, "0"), f"sqrt({self.value})/en")]
+
+
+class SharedNoiseCurrent(NoiseCurrent):
+    """What a white noise that others hear, too, drives from the first node to the second: A/sqrt(Hz), of either sign.
+
+    Its noise port is that of a source which several instances name.
+    """
+
+    def at(self, values: FloatArray, factor: float) -> FloatArray:
+        return values * factor
+
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
+        assert noise is not None
+        stamps.noise_current(nodes[0], nodes[1], noise, values)
+
+    def spice(self, dialect: Language) -> list[str]:
+        assert self.noise_port is not None
+        return [dialect.element(self.name, (*self.nodes, self.noise_port, "0"), f"{self.value}/en")]
 
 
 class MutualInductance(Element):

@@ -97,6 +97,9 @@ class PolynomialConductance(PolynomialElement):
     units = ("A/V", "A/V²", "A/V³")
     words = "Conductances with a mark across: i = {} v + {} v² + {} v³"
 
+    def at(self, values: FloatArray, factor: float) -> FloatArray:
+        return values * factor
+
     def spice(self, dialect: Language) -> list[str]:
         p, n = self.nodes
         return [f"b{self.name} {p} {n} i={self._horner(f'v({p},{n})')}"]
@@ -197,6 +200,9 @@ class CrossedInductor(Element):
     """
 
     linear = False
+
+    def at(self, values: FloatArray, factor: float) -> FloatArray:
+        return values / factor if factor else np.full_like(values, np.inf)
 
     def stamp(
         self,

@@ -82,6 +82,32 @@ class Ramp:
         return found[0], found[1]
 
     @property
+    def end(self) -> tuple[float, float]:
+        """Factors of couplers and of noise beyond the last instant."""
+        return float(self.couplers[-1]), float(self.noise[-1])
+
+    @property
+    def start(self) -> tuple[float, float]:
+        """Factors of couplers and of noise before the first instant."""
+        return float(self.couplers[0]), float(self.noise[0])
+
+    def varies(self, name: str) -> bool:
+        """Whether the factor of ``couplers`` or ``noise`` is another one at another time."""
+        factors = getattr(self, name)
+        return bool((factors != factors[0]).any())
+
+    @property
+    def backward(self) -> Ramp:
+        """The same, run backward in time."""
+        last = self.times[-1]
+        return Ramp((last - self.times)[::-1], self.couplers[::-1], self.noise[::-1])
+
+    @classmethod
+    def constant(cls, couplers: float = 1.0, noise: float = 1.0) -> Ramp:
+        """Factors that do not change."""
+        return cls([0.0], [couplers], [noise])
+
+    @property
     def duration(self) -> float:
         """The last instant, s."""
         return float(self.times[-1])

@@ -1,4 +1,4 @@
-"""How a thermodynamic network's units stand for volts, farads and seconds."""
+"""How a problem's units stand for volts, farads and seconds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from spu.base.errors import InputError
 
-__all__ = ["Scales"]
+__all__ = ["NetworkScales", "Scales"]
 
 
 @dataclass(frozen=True)
@@ -23,28 +23,25 @@ class Scales:
     time:
         s for one unit of problem time.
     coordinate:
-        V, Wb or C for x = 1.
-    energy:
-        J (of ``rc-conductance`` W) for V = 1.
-    speedup:
-        Factor on energies and noise: answers come this many times sooner.
-    quality:
-        Squared quality factor of the stiffest cell of ``rlc-flux``; None elsewhere.
+        V for x = 1; of networks V, Wb or C.
     """
 
     time: float
     coordinate: float
-    energy: float
-    speedup: float = 1.0
-    quality: float | None = None
+
+    @property
+    def second(self) -> float:
+        """Seconds that one unit of the problem's time takes."""
+        return self.time
 
     def to_dict(self) -> dict[str, float | None]:
         """As JSON holds it."""
         return asdict(self)
 
-    @classmethod
-    def from_dict(cls, data: Any, file: str | Path | None = None) -> Scales:
-        """Restore what `to_dict` gave; errors name ``file``."""
+    @staticmethod
+    def from_dict(data: Any, file: str | Path | None = None) -> Scales:
+        """Restore what `to_dict` gave, of either class; errors name ``file``."""
+        cls = NetworkScales if isinstance(data, Mapping) and "energy" in data else Scales
         known = [entry.name for entry in fields(cls)]
         good = isinstance(data, Mapping) and set(data) == set(known)
         if good:
@@ -53,3 +50,27 @@ class Scales:
         if not good:
             raise InputError('"compiled.scales" is damaged: compile again', file=file)
         return cls(**data)
+
+
+@dataclass(frozen=True)
+class NetworkScales(Scales):
+    """How the units of a thermodynamic network are held, which has energies, too.
+
+    Attributes
+    ----------
+    energy:
+        J (of ``rc-conductance`` W) for V = 1.
+    speedup:
+        Factor on energies and noise: answers come this many times sooner.
+    quality:
+        Squared quality factor of the stiffest cell of ``rlc-flux``; None elsewhere.
+    """
+
+    energy: float
+    speedup: float = 1.0
+    quality: float | None = None
+
+    @property
+    def second(self) -> float:
+        """Seconds that one unit of the problem's time takes, sooner by the speedup."""
+        return self.time / self.speedup

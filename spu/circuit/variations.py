@@ -156,7 +156,11 @@ def with_opposite(circuit: Circuit, group: int, row: int, name: str) -> Circuit:
     kind = opposite(circuit.instances[group].subcircuit, name)
     assert kind is not None
     return _with_elements(
-        circuit, group, row, name, lambda element: kind(element.name, element.nodes, element.value, element.noise_port)
+        circuit,
+        group,
+        row,
+        name,
+        lambda element: kind(element.name, element.nodes, element.value, element.noise_port, factor=element.factor),
     )
 
 

@@ -13,6 +13,9 @@ Linear problems (`spu.compiler.linear`):
 8. `spu.compiler.imperfections`: what is not ideal about the parts.
 9. `spu.compiler.conditional`: voltage sources at the cells of what is held.
 
+Problems of a drift and a diffusion (`spu.compiler.drift`) have the third pass, the sixth, codes to the nearest and the
+eighth.
+
 `spu.compiler.explain` says what each did, `spu.compiler.advice` what would help where all refuse.
 
 Thermodynamic networks (`spu.compiler.polynomial`) have the third pass, codes to the nearest (`spu.device.banks`) and
@@ -33,6 +36,7 @@ from spu.base.names import shorten
 from spu.compiler.architectures import register
 from spu.compiler.compilation import Compilation, Pass
 from spu.compiler.conditional import ConditionalPasses
+from spu.compiler.drift import DriftPasses
 from spu.compiler.embedding import EmbeddingOptions
 from spu.compiler.linear import LinearPasses
 from spu.compiler.passes import Options, Passes
@@ -42,6 +46,7 @@ from spu.device.hardware import Hardware
 from spu.device.hardware_file import load_hardware
 from spu.device.tolerance import checked_draw
 from spu.problems.conditional import ConditionalProblem
+from spu.problems.drift import DriftProblem
 from spu.problems.network import ThermodynamicNetwork
 from spu.problems.posed import pose
 from spu.problems.problem import Problem, QuadraticProblem
@@ -52,6 +57,7 @@ __all__ = ["EmbeddingOptions", "Pass", "compile", "compile_network", "compile_pr
 PASSES: dict[type[Problem], type[Passes[Any, Any]]] = {
     ConditionalProblem: ConditionalPasses,
     QuadraticProblem: LinearPasses,
+    DriftProblem: DriftPasses,
     ThermodynamicNetwork: PolynomialPasses,
 }
 """By the class of problems: those that derive from it take the same passes."""

@@ -162,7 +162,8 @@ class Search:
             raise too_few_cells(self.n, wiring)
         self.stopped = False
         """Whether the clock ended the search for chains."""
-        self._places = self._by_number() or self._by_name() or self._as_subgraph()
+        self.places = self._by_number() or self._by_name() or self._as_subgraph()
+        """One cell for each variable, where that was found without looking for chains."""
         self._chains: list[Chains] | Unrealizable | None = None
 
     def direct(self) -> list[int] | None:
@@ -173,9 +174,9 @@ class Search:
         Unrealizable
             As `chains`, which are looked for first: they may all be of one cell.
         """
-        if self._places is None and len(best := self.chains()[0]) == sum(map(len, best)):
-            self._places = [chain[0] for chain in best]
-        return self._places
+        if self.places is None and len(best := self.chains()[0]) == sum(map(len, best)):
+            self.places = [chain[0] for chain in best]
+        return self.places
 
     def _fits(self, cells: IntArray) -> bool:
         """Whether every coupling is a coupler."""

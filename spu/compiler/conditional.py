@@ -11,7 +11,7 @@ from spu.base.errors import OptionError
 from spu.base.numbers import engineering, number
 from spu.compiler.compilation import Pass
 from spu.compiler.linear import LinearPasses
-from spu.compiler.linear_compilation import LinearCompilation
+from spu.compiler.linear_compilation import QuadraticCompilation
 from spu.compiler.passes import Options
 from spu.device.hardware import Hardware
 from spu.emulator.predict import predict_linear
@@ -21,8 +21,8 @@ __all__ = ["ConditionalCompilation", "ConditionalPasses"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ConditionalCompilation(LinearCompilation):
-    """A compiled device some of whose variables are held: a further attribute of `LinearCompilation`.
+class ConditionalCompilation(QuadraticCompilation):
+    """A compiled device some of whose variables are held: a further attribute of `QuadraticCompilation`.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class ConditionalCompilation(LinearCompilation):
         What was compiled before anything was held.
     """
 
-    free: LinearCompilation = field(repr=False)
+    free: QuadraticCompilation = field(repr=False)
 
     @property
     def problem(self) -> Any:
@@ -79,7 +79,7 @@ class ConditionalPasses(LinearPasses):
         if options.ensemble > 1:
             raise OptionError("ensemble", "cannot be of a problem with held variables: a source has one voltage")
 
-    def finish(self, made: LinearCompilation) -> ConditionalCompilation:
+    def finish(self, made: QuadraticCompilation) -> ConditionalCompilation:
         """All that comes after the device of the whole problem, and the sources."""
         free = super().finish(made)
         device = free.device.clamped(self.conditional.held)

@@ -137,6 +137,24 @@ class Placer:
         """Whether a matrix needs no chains; as `place`."""
         return self.wiring is None or self._search(matrix, names).direct() is not None
 
+    def cells(self, matrix: sp.csr_array, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Names of one cell a variable, such that every coupling of a matrix (canonical) is a coupler.
+
+        Raises
+        ------
+        Unrealizable
+            If that was not found: chains are for matrices whose covariance is their inverse.
+        """
+        if self.wiring is None:
+            return names
+        places = self._search(matrix, names).places
+        if places is None:
+            raise Unrealizable(
+                f"the couplings do not fit the wiring {self.wiring.spec} cell by cell, and a drift that is no gradient "
+                "cannot be spread over chains of cells"
+            )
+        return tuple(self.wiring.names[k] for k in places)
+
     def place(
         self,
         matrix: sp.csr_array,

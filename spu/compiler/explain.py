@@ -15,9 +15,12 @@ from spu.base.errors import Unrealizable
 from spu.compiler.compilation import Pass
 from spu.compiler.layout import Matrix
 from spu.emulator.predict import Prediction
-from spu.problems.problem import QuadraticProblem
+from spu.problems.problem import LinearProblem, QuadraticProblem
 
 __all__ = ["divergence", "refused_passes", "with_errors"]
+
+_SINGULAR = 1e14
+"""Condition of a covariance, scaled to a unit diagonal, from which on it is that of a flat Gaussian."""
 
 
 def refused_passes(matrix: Matrix, refused: Sequence[tuple[str, Unrealizable]]) -> list[Pass]:
@@ -48,11 +51,14 @@ def refused_passes(matrix: Matrix, refused: Sequence[tuple[str, Unrealizable]]) 
     return passes
 
 
-def divergence(problem: QuadraticProblem, prediction: Prediction) -> float | None:
-    """Kullback-Leibler divergence of what is predicted to the problem's Gaussian; None where that is sparse."""
+def divergence(problem: LinearProblem, prediction: Prediction) -> float | None:
+    """Kullback-Leibler divergence of what is predicted to the problem's Gaussian; None where that is sparse or flat."""
     if problem.sparse:
         return None
     covariance, target = np.asarray(prediction.covariance), np.asarray(problem.target_covariance)
+    scale = np.sqrt(np.diagonal(target))
+    if not (scale > 0).all() or np.linalg.cond(target / np.outer(scale, scale)) > _SINGULAR:
+        return None
     return kullback_leibler(prediction.mean, covariance, problem.target_mean, target)
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from spu.base.arrays import FloatArray
 from spu.base.choice import TOLERANCE, first_largest, first_smallest
 from spu.base.errors import Unrealizable
-from spu.compiler.layout import Realization
+from spu.device.device import Device
 from spu.device.hardware import Hardware, ReadoutRange
 from spu.emulator.dynamics import device_law
 
@@ -47,7 +47,18 @@ class Levels:
     clipping_headroom: float
 
 
-def plan_levels(build: Callable[[Hardware], Realization], hardware: Hardware) -> tuple[Realization, Levels | None]:
+class Built(Protocol):
+    """What an architecture makes."""
+
+    @property
+    def device(self) -> Device:
+        """The device."""
+
+
+B = TypeVar("B", bound=Built)
+
+
+def plan_levels(build: Callable[[Hardware], B], hardware: Hardware) -> tuple[B, Levels | None]:
     """Build at the density nearest to the nominal one that fits.
 
     Parameters
@@ -99,7 +110,7 @@ def with_noise(hardware: Hardware, density: float) -> Hardware:
     return replace(hardware, cell={**hardware.cell, "noise": unlimited})
 
 
-def _voltages(made: Realization) -> tuple[FloatArray, FloatArray]:
+def _voltages(made: Built) -> tuple[FloatArray, FloatArray]:
     law = device_law(made.device)
     return law.voltage_mean, np.asarray(law.voltage_covariance.diagonal())
 
@@ -118,7 +129,7 @@ def _largest(peak: Callable[[float], float], swing: float, start: float) -> floa
     return low
 
 
-def _levels(made: Realization, readout: ReadoutRange, noise: float, nominal: float) -> Levels:
+def _levels(made: Built, readout: ReadoutRange, noise: float, nominal: float) -> Levels:
     mean, variance = _voltages(made)
     rms = np.sqrt(variance.clip(0))
     peak = np.abs(mean) + readout.crest * rms

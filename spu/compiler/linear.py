@@ -8,38 +8,34 @@ from typing import ClassVar
 
 import numpy as np
 
-from spu.base.errors import InputError, Unrealizable, clip
-from spu.base.names import suggest
+from spu.base.errors import Unrealizable, clip
 from spu.base.sparse import canonical
 from spu.compiler.advice import advise, describe
 from spu.compiler.architectures import ARCHITECTURES
 from spu.compiler.architectures.base import Architecture
 from spu.compiler.architectures.linear import LinearArchitecture
-from spu.compiler.chains import Embedding, too_few_cells
+from spu.compiler.cells import CellPasses, reason_of, reasons
+from spu.compiler.chains import Embedding
 from spu.compiler.congruence import congruence
-from spu.compiler.embedding import EmbeddingOptions, Placer
+from spu.compiler.embedding import EmbeddingOptions
 from spu.compiler.explain import refused_passes
 from spu.compiler.headroom import plan_levels, with_noise
-from spu.compiler.imperfections import chosen_detail, put_detail
+from spu.compiler.imperfections import put_detail
 from spu.compiler.layout import Matrix, Realization
-from spu.compiler.linear_compilation import LinearCompilation, Trace
-from spu.compiler.passes import Options, Passes, Refused
+from spu.compiler.linear_compilation import QuadraticCompilation, Trace
+from spu.compiler.passes import Refused
 from spu.compiler.polarity import polarity
 from spu.compiler.quantise import ROUNDINGS, quantise, quantised
-from spu.compiler.source import source_of
-from spu.device.device import Device
 from spu.device.hardware import Hardware
-from spu.device.wiring import load_wiring
 from spu.emulator.predict import predict_linear
 from spu.problems.problem import QuadraticProblem
 
 __all__ = ["LinearPasses"]
 
 
-class LinearPasses(Passes[QuadraticProblem, LinearCompilation]):
+class LinearPasses(CellPasses[QuadraticProblem, QuadraticCompilation]):
     """Polarity, congruence and placing before the architecture; levels, codes and details after it."""
 
-    cells = "linear cells"
     problems = "problems of a matrix"
     meaningless: ClassVar = {
         "draw": 'is for networks (task = "network"): of linear cells no tolerance is drawn; leave it out',
@@ -47,57 +43,30 @@ class LinearPasses(Passes[QuadraticProblem, LinearCompilation]):
         "nominal values; leave it out",
     }
 
-    def __init__(self, problem: QuadraticProblem, hardware: Hardware, options: Options) -> None:
-        super().__init__(problem, hardware, options)
-        if options.rounding not in ROUNDINGS:
-            raise InputError(f"no rounding {options.rounding!r}; {suggest(options.rounding, ROUNDINGS)}")
-        self.detail = chosen_detail(hardware, options.detail)
-        chains = options.embedding or EmbeddingOptions()
-        if chains.strength is None:
-            chains = replace(chains, strength=hardware.chain_strength)
-        self.placer = Placer(load_wiring(hardware.wiring), chains)
-        chosen = (options.architecture, options.rounding, options.ensemble, *vars(chains).values())
-        self.source: str | None = source_of(problem, hardware, self.placer.wiring, *chosen)
-        """Digest of what the device is compiled from; None leaves it a device like one made by hand."""
+    roundings = ROUNDINGS
 
-    def require_size(self) -> None:
-        """Refuse hardware with fewer cells than variables."""
-        hardware, wiring = self.hardware, self.placer.wiring
-        if wiring is not None and hardware.max_cells not in (None, wiring.n):
-            raise InputError(
-                f"hardware {hardware.name} says {hardware.max_cells} cells, and its wiring {wiring.spec} has {wiring.n}"
-            )
-        self._require_cells(1)
-
-    def _require_cells(self, each: int) -> None:
-        n, hardware, wiring = self.problem.n, self.hardware, self.placer.wiring
-        needed = n * each
-        if wiring is not None and needed > wiring.n:
-            raise too_few_cells(n, wiring, each)
-        if hardware.max_cells is not None and needed > hardware.max_cells:
-            raise Unrealizable(
-                f"{n} variables need {needed} cells; hardware {hardware.name} has {hardware.max_cells}: "
-                f"{needed - hardware.max_cells} missing",
-                details={"cells_needed": needed, "cells": hardware.max_cells},
-            )
+    def chains(self) -> EmbeddingOptions:
+        """As asked, else as strong as the hardware says."""
+        chains = self.options.embedding or EmbeddingOptions()
+        return chains if chains.strength is not None else replace(chains, strength=self.hardware.chain_strength)
 
     def prepare(self) -> None:
         """Readout signs and a scaling of cells that suit the couplers."""
         values = canonical(self.problem.matrix)
         self.matrix = Matrix(values, polarity(values), congruence(values), self.placer)
 
-    def realize(self, architecture: Architecture, refused: Refused) -> LinearCompilation:
+    def realize(self, architecture: Architecture, refused: Refused) -> QuadraticCompilation:
         """The device at the level of noise that suits the readout."""
         assert isinstance(architecture, LinearArchitecture)
-        self._require_cells(architecture.cells_per_variable)
+        self._require_cells(self.problem.n * architecture.cells_per_variable)
         realization, levels = plan_levels(partial(self._built, architecture), self.hardware)
         gains = realization.gain
-        return LinearCompilation(
+        return QuadraticCompilation(
             device=realization.device,
             hardware=self.hardware,
             architecture=architecture.name,
             realizability=self.matrix.realizability,
-            reason=_reason(architecture.summary, refused, self.options.architecture is not None),
+            reason=reason_of(architecture.summary, refused, self.options.architecture is not None),
             mean=realization.mean,
             flipped=int((gains < 0).sum()),
             scale_spread=float(np.abs(gains).max() / np.abs(gains).min()),
@@ -114,11 +83,7 @@ class LinearPasses(Passes[QuadraticProblem, LinearCompilation]):
         self._mark(made.device)
         return made
 
-    def _mark(self, device: Device) -> None:
-        if self.source is not None:
-            device.compiled_from(self.source)
-
-    def finish(self, made: LinearCompilation) -> LinearCompilation:
+    def finish(self, made: QuadraticCompilation) -> QuadraticCompilation:
         """Codes, where components are banks; what is not ideal about the parts; the prediction."""
         options, warnings = self.options, list(made.warnings)
         placed = made.trace.realization.layout.placed
@@ -143,7 +108,7 @@ class LinearPasses(Passes[QuadraticProblem, LinearCompilation]):
             costs = self._with_costs(placed.embedding, made, prediction.covariance_relative_error)
         return replace(made, warnings=tuple(warnings), embedding=costs, prediction=prediction)
 
-    def _with_costs(self, embedding: Embedding, made: LinearCompilation, error: float | None) -> Embedding:
+    def _with_costs(self, embedding: Embedding, made: QuadraticCompilation, error: float | None) -> Embedding:
         """What was placed where, with the covariance's ``error``, and without correction, by the circuits' own laws."""
         without = error
         plain = self.placer.uncorrected() if embedding.strength is not None else None
@@ -176,7 +141,7 @@ class LinearPasses(Passes[QuadraticProblem, LinearCompilation]):
         details["passes"] = [{"name": step.name, "did": step.did} for step in refused_passes(matrix, refused)]
         helps = describe(advice, hardware, [name for name, _ in refused])
         cause = (
-            f"hardware {hardware.name} cannot hold this problem, not as {_reasons(refused)} "
+            f"hardware {hardware.name} cannot hold this problem, not as {reasons(refused)} "
             f"(class {matrix.realizability}, rho = {matrix.congruence.rho:.6g})"
         )
         if not helps:
@@ -202,19 +167,3 @@ def _fitted(helps: list[str]) -> str:
         if len(line) <= _LINE:
             return line
     return clip(helps[0])
-
-
-def _reason(summary: str, refused: Refused, forced: bool) -> str:
-    if forced:
-        return f"{summary} (as asked)"
-    if not refused:
-        return f"{summary}; the most passive one this hardware has"
-    return f"{summary}; not as {_reasons(refused)}"
-
-
-def _reasons(refused: Refused) -> str:
-    """``name: reason`` for each refusal, architectures with one reason together."""
-    together: dict[str, list[str]] = {}
-    for name, refusal in refused:
-        together.setdefault(refusal.reason, []).append(name)
-    return "; not as ".join(f"{' or '.join(names)}: {reason}" for reason, names in together.items())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -19,9 +20,9 @@ from spu.compiler.layout import Matrix, Realization
 from spu.device.imperfections import MEANINGS, TABLES, Detail
 from spu.emulator.laws.law import Law
 from spu.emulator.predict import Prediction, predict_linear
-from spu.problems.problem import QuadraticProblem
+from spu.problems.problem import LinearProblem, QuadraticProblem
 
-__all__ = ["PREDICTED", "LinearCompilation", "predicted", "statistics_of"]
+__all__ = ["PREDICTED", "LinearCompilation", "QuadraticCompilation", "predicted", "statistics_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,57 +49,34 @@ class Trace:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LinearCompilation(Compilation):
-    """A compiled device of linear cells and what the compiler decided: further attributes of `Compilation`.
+    """A compiled device of linear cells: further attributes of `Compilation`.
 
     Attributes
     ----------
-    realizability:
-        ``m-matrix``, ``m-matrix-after-polarity``, ``diagonally-dominant``, ``h-matrix``, ``any``.
     mean:
         ``zero``, ``bias`` or ``offset``: how the mean is held.
-    flipped:
-        Number of cells read with negative polarity.
-    scale_spread:
-        Largest over smallest entry of the congruence scaling; 1 where none was needed.
-    margin:
-        Smallest share of a diagonal entry that couplers leave to the cell itself; None where they take nothing.
     levels:
         How voltages lie between the readout's noise and full swing; None where the hardware gives neither.
-    trace:
-        What the passes handed on; `explain` puts it into words.
     rounding:
         How codes were chosen (`spu.compiler.quantise.ROUNDINGS`); None where nothing is quantised.
     banks:
         Number of quantised components.
-    embedding:
-        Places, chains and their cost on wired hardware; None where any two cells have a coupler.
     prediction:
         Exact statistics of the device against the problem; the last pass gives them.
     """
 
-    realizability: str
     mean: str
-    flipped: int
-    scale_spread: float
-    margin: float | None
     levels: Levels | None
-    trace: Trace = field(repr=False)
     rounding: str | None = None
     banks: int = 0
-    embedding: Embedding | None = None
     prediction: Prediction = field(default=cast(Prediction, None), repr=False)
 
     @property
-    def problem(self) -> QuadraticProblem:
+    def problem(self) -> LinearProblem:
         """What was compiled."""
         found = super().problem
-        assert isinstance(found, QuadraticProblem)
+        assert isinstance(found, LinearProblem)
         return found
-
-    @property
-    def rho(self) -> float:
-        """Spectral radius of the scaled off-diagonals; plain couplers need < 1."""
-        return self.trace.matrix.congruence.rho
 
     @cached_property
     def ideal(self) -> Prediction:
@@ -124,16 +102,8 @@ class LinearCompilation(Compilation):
             "hardware": self.hardware.name,
             "architecture": self.architecture,
             **predicted(prediction),
-            "realizability": {
-                "class": self.realizability,
-                "rho": self.rho,
-                "reason": self.reason,
-                "margin": self.margin,
-            },
             "levels": None if self.levels is None else asdict(self.levels),
-            "common_mode": prediction.common_mode and prediction.common_mode.to_dict(),
             "mean": self.mean,
-            "embedding": None if self.embedding is None else self.embedding.to_dict(),
             **quantised,
         }
 
@@ -144,13 +114,166 @@ class LinearCompilation(Compilation):
             "programmings": len(self.device.programmings) + 1,
         }
 
+    def _device_pass(self) -> Pass:
+        """What the parts that are built cost."""
+        device = self.device
+        mean = f"mean by {self.mean}, " if self.mean != "zero" else ""
+        did = f"{mean}noise of every part at {device.temperature:g} K"
+        if self.rounding is not None:
+            count = len(device.members())
+            ensemble = f", {count} programmings merged" if count > 1 else ""
+            did = f"{self.banks} banks set to codes ({self.rounding}{ensemble}), {did}"
+        return Pass("device", did, {}, self.ideal.covariance_relative_error, divergence(self.problem, self.ideal))
+
+    def _detail_passes(self) -> list[Pass]:
+        """What is not ideal about them costs."""
+        detail, prediction = self.device.detail, self.prediction
+        if not detail:
+            return []
+        did = ", ".join(MEANINGS[effect] for effect in detail.effects)
+        error = prediction.covariance_relative_error
+        return [Pass("detail", did, detail.to_dict(), error, divergence(self.problem, prediction))]
+
+    def _levels_pass(self) -> list[Pass]:
+        if self.levels is None:
+            return []
+        did = f"injected noise {self.levels.noise:.4g} A^2/Hz, nominal {self.levels.nominal_noise:.4g}"
+        return [Pass("levels", did, asdict(self.levels))]
+
+    def _posed_facts(self) -> list[tuple[str, str]]:
+        hardware, problem = self.hardware, self.problem
+        return [
+            ("problem", f"{problem.kind.words}, {plural(problem.n, 'variable')}"),
+            ("condition", f"{problem.condition:.3g}"),
+            ("hardware", f"{hardware.name}, {hardware.temperature:g} K"),
+            ("architecture", f"{self.architecture}: {self.reason}"),
+        ]
+
+    def _device_fact(self) -> tuple[str, str]:
+        device = self.device
+        cells = plural(len(device.cell_names), "cell")
+        return "device", f"{cells}, {plural(len(device.coupler_ends), 'coupler')}; hash {device.hash}"
+
+    def _held_facts(self) -> list[tuple[str, str]]:
+        """From the mean on."""
+        prediction = self.prediction
+        covariance, mean = prediction.covariance_relative_error, prediction.mean_relative_error
+        errors = [f"covariance {small(covariance)}"] if covariance is not None else []
+        errors += [f"mean {small(mean)}"] if mean is not None else []
+        return [
+            ("mean", _MEANS.get(self.mean, self.mean)),
+            *([] if self.levels is None else [("levels", _levels(self.levels))]),
+            *self._common_mode(),
+            *self._rounding(),
+            *self._detail(),
+            ("predicted error", f"{', '.join(errors) or '-'} (relative, Frobenius; without sampling)"),
+        ]
+
+    def _common_mode(self) -> list[tuple[str, str]]:
+        common = self.prediction.common_mode
+        if common is None:
+            return []
+        differential = float(common.differential_variance.max()) ** 0.5
+        return [
+            (
+                "common mode",
+                f"at most {engineering(common.loudest, 'V')} rms a cell, beside {engineering(differential, 'V')} of "
+                f"the differential one; at most {common.ratio:.3g} times its own (not read out)",
+            )
+        ]
+
+    def _rounding(self) -> list[tuple[str, str]]:
+        if self.rounding is None:
+            return []
+        count = len(self.device.programmings) + 1
+        merged = f"; {count} programmings, each chosen to correct those before it" if count > 1 else ""
+        return [("rounding", f"{plural(self.banks, 'bank')}: {self.rounded[self.rounding]}{merged}")]
+
+    rounded: ClassVar[Mapping[str, str]] = {
+        "answer": "codes, scale and gains chosen for the least error of the covariance",
+        "codes": "codes chosen for the least error of the covariance",
+        "nearest": "each value to its nearest code",
+    }
+    """What each way of choosing codes does, in words."""
+
+    def _detail(self) -> list[tuple[str, str]]:
+        detail = self.device.detail
+        if not detail:
+            return []
+        units = {f"{table}.{key}": unit for table, keys in TABLES.items() for key, unit in keys.items()}
+        said = ", ".join(
+            f"{MEANINGS[effect]} {engineering(detail[effect], units[effect])}" for effect in detail.effects
+        )
+        error = self.ideal.relative_error
+        return [("detail", f"{said}; without any of it the error would be {small(error)}")]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class QuadraticCompilation(LinearCompilation):
+    """What the compiler decided of a problem that a quadratic energy poses.
+
+    Attributes
+    ----------
+    realizability:
+        ``m-matrix``, ``m-matrix-after-polarity``, ``diagonally-dominant``, ``h-matrix``, ``any``.
+    flipped:
+        Number of cells read with negative polarity.
+    scale_spread:
+        Largest over smallest entry of the congruence scaling; 1 where none was needed.
+    margin:
+        Smallest share of a diagonal entry that couplers leave to the cell itself; None where they take nothing.
+    trace:
+        What the passes handed on; `explain` puts it into words.
+    embedding:
+        Places, chains and their cost on wired hardware; None where any two cells have a coupler.
+    """
+
+    realizability: str
+    flipped: int
+    scale_spread: float
+    margin: float | None
+    trace: Trace = field(repr=False)
+    embedding: Embedding | None = None
+
+    @property
+    def problem(self) -> QuadraticProblem:
+        """What was compiled."""
+        found = super().problem
+        assert isinstance(found, QuadraticProblem)
+        return found
+
+    @property
+    def rho(self) -> float:
+        """Spectral radius of the scaled off-diagonals; plain couplers need < 1."""
+        return self.trace.matrix.congruence.rho
+
+    def decided(self) -> dict[str, Any]:
+        """What the compiler decided and predicts, in a few numbers."""
+        found, prediction = super().decided(), self.prediction
+        levels, mean = found.pop("levels"), found.pop("mean")
+        rounding = {"rounding": found.pop("rounding")} if "rounding" in found else {}
+        return {
+            **found,
+            "realizability": {
+                "class": self.realizability,
+                "rho": self.rho,
+                "reason": self.reason,
+                "margin": self.margin,
+            },
+            "levels": levels,
+            "common_mode": prediction.common_mode and prediction.common_mode.to_dict(),
+            "mean": mean,
+            "embedding": None if self.embedding is None else self.embedding.to_dict(),
+            **rounding,
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """Give what the compiler decided as a dictionary that JSON can hold: what ``spu compile --json`` prints."""
         return {**super().to_dict(), "flipped": self.flipped, "scale_spread": self.scale_spread}
 
     def explain(self) -> tuple[Pass, ...]:
         """The passes one by one: what each did, and what it did to the predicted error."""
-        trace, problem, prediction = self.trace, self.problem, self.prediction
+        trace, problem = self.trace, self.problem
         found = []
         for step in refused_passes(trace.matrix, trace.refused):
             t = None
@@ -193,86 +316,27 @@ class LinearCompilation(Compilation):
         )
         held = made.layout.M * made.factor
         found.append(with_errors(step, problem, made.layout.t, held, made.factor, held=covariance))
-        if self.levels is not None:
-            levels = self.levels
-            did = f"injected noise {levels.noise:.4g} A^2/Hz, nominal {levels.nominal_noise:.4g}"
-            step = Pass("levels", did, asdict(levels))
-            found.append(with_errors(step, problem, made.layout.t, made.layout.M, held=covariance))
-        device = self.device
-        mean = f"mean by {self.mean}, " if self.mean != "zero" else ""
-        did = f"{mean}noise of every part at {device.temperature:g} K"
-        if self.rounding is not None:
-            count = len(device.members())
-            ensemble = f", {count} programmings merged" if count > 1 else ""
-            did = f"{self.banks} banks set to codes ({self.rounding}{ensemble}), {did}"
-        found.append(Pass("device", did, {}, self.ideal.covariance_relative_error, divergence(problem, self.ideal)))
-        if device.detail:
-            did = ", ".join(MEANINGS[effect] for effect in device.detail.effects)
-            data = device.detail.to_dict()
-            error = prediction.covariance_relative_error
-            found.append(Pass("detail", did, data, error, divergence(problem, prediction)))
-        return tuple(found)
+        found += [
+            with_errors(step, problem, made.layout.t, made.layout.M, held=covariance) for step in self._levels_pass()
+        ]
+        return (*found, self._device_pass(), *self._detail_passes())
 
     def facts(self) -> list[tuple[str, str]]:
         """The same for people: labels and texts, the problem first."""
-        device, hardware, problem, prediction = self.device, self.hardware, self.problem, self.prediction
-        cells = plural(len(device.cell_names), "cell")
-        flipped = f"{self.flipped} of {plural(problem.n, 'variable')} read with negative polarity"
+        flipped = f"{self.flipped} of {plural(self.problem.n, 'variable')} read with negative polarity"
         scaling = "the same gain for every cell"
         if self.scale_spread > 1 + 1e-9:
             scaling = f"readout gains spread by a factor {self.scale_spread:.3g}"
-        covariance, mean = prediction.covariance_relative_error, prediction.mean_relative_error
-        errors = [f"covariance {small(covariance)}"] if covariance is not None else []
-        errors += [f"mean {small(mean)}"] if mean is not None else []
         return [
-            ("problem", f"{problem.kind.words}, {plural(problem.n, 'variable')}"),
-            ("condition", f"{problem.condition:.3g}"),
-            ("hardware", f"{hardware.name}, {hardware.temperature:g} K"),
-            ("architecture", f"{self.architecture}: {self.reason}"),
+            *self._posed_facts(),
             ("class", f"{self.realizability}, rho = {self.rho:.4g} (passive couplers need < 1)"),
             *([("margin", _MARGIN.format(self.margin))] if self.margin is not None else []),
-            ("device", f"{cells}, {plural(len(device.coupler_ends), 'coupler')}; hash {device.hash}"),
+            self._device_fact(),
             *([] if self.embedding is None else _embedded(self.embedding)),
             ("polarity", flipped if self.flipped else "all cells read straight"),
             ("scaling", scaling),
-            ("mean", _MEANS.get(self.mean, self.mean)),
-            *([] if self.levels is None else [("levels", _levels(self.levels))]),
-            *self._common_mode(),
-            *self._rounding(),
-            *self._detail(),
-            ("predicted error", f"{', '.join(errors) or '-'} (relative, Frobenius; without sampling)"),
+            *self._held_facts(),
         ]
-
-    def _common_mode(self) -> list[tuple[str, str]]:
-        common = self.prediction.common_mode
-        if common is None:
-            return []
-        differential = float(common.differential_variance.max()) ** 0.5
-        return [
-            (
-                "common mode",
-                f"at most {engineering(common.loudest, 'V')} rms a cell, beside {engineering(differential, 'V')} of "
-                f"the differential one; at most {common.ratio:.3g} times its own (not read out)",
-            )
-        ]
-
-    def _rounding(self) -> list[tuple[str, str]]:
-        if self.rounding is None:
-            return []
-        count = len(self.device.programmings) + 1
-        merged = f"; {count} programmings, each chosen to correct those before it" if count > 1 else ""
-        return [("rounding", f"{plural(self.banks, 'bank')}: {_ROUNDINGS[self.rounding]}{merged}")]
-
-    def _detail(self) -> list[tuple[str, str]]:
-        detail = self.device.detail
-        if not detail:
-            return []
-        units = {f"{table}.{key}": unit for table, keys in TABLES.items() for key, unit in keys.items()}
-        said = ", ".join(
-            f"{MEANINGS[effect]} {engineering(detail[effect], units[effect])}" for effect in detail.effects
-        )
-        error = self.ideal.relative_error
-        return [("detail", f"{said}; without any of it the error would be {small(error)}")]
 
 
 _MEANS = {
@@ -282,12 +346,6 @@ _MEANS = {
 }
 
 _MARGIN = "{:.3g} of the diagonal is left to the cell that keeps least of its own"
-
-_ROUNDINGS = {
-    "answer": "codes, scale and gains chosen for the least error of the covariance",
-    "codes": "codes chosen for the least error of the covariance",
-    "nearest": "each value to its nearest code",
-}
 
 
 def _levels(levels: Levels) -> str:
@@ -330,6 +388,7 @@ def statistics_of(prediction: Prediction) -> dict[str, Any]:
     return {
         "mean": prediction.mean,
         "covariance": prediction.covariance,
+        **({} if prediction.lagged is None else {"lagged": prediction.lagged}),
         "voltage_mean": prediction.voltage_mean,
         "voltage_covariance": prediction.voltage_covariance,
         "state_names": prediction.law.sde.state_names,

@@ -11,7 +11,7 @@ import numpy as np
 
 from spu.base.errors import OptionError, Unrealizable
 from spu.base.numbers import engineering, plural, small
-from spu.circuit.scales import Scales
+from spu.circuit.scales import NetworkScales
 from spu.compiler.architectures.base import Architecture
 from spu.compiler.architectures.polynomial import PolynomialArchitecture
 from spu.compiler.boards import draw_board
@@ -82,7 +82,7 @@ class NetworkCompilation(Compilation):
 
     verbs = ("simulate", "predict", "check", "inspect")
 
-    scales: Scales
+    scales: NetworkScales
     equation: Langevin
     errors: dict[str, tuple[float, float]] = field(default_factory=dict)
     draw: int | None = None
@@ -262,7 +262,7 @@ def _reasons(refused: Refused) -> str:
 
 
 def _lined(
-    trained: TrainedNetwork | None, hardware: Hardware, equation: Langevin, scales: Scales, draw: int | None
+    trained: TrainedNetwork | None, hardware: Hardware, equation: Langevin, scales: NetworkScales, draw: int | None
 ) -> tuple[TrainedNetwork | None, Lines | None]:
     """What was learnt with the weights that the hardware makes of its own, and the lines that they are on."""
     limits = hardware.input.get("transconductance")

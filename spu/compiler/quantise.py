@@ -92,12 +92,7 @@ def quantise(
     Unrealizable
         If no rounding leaves a network with a stationary law.
     """
-    cell = {key: limits.bank for key, limits in hardware.cell.items() if limits.bank is not None}
-    coupler = {
-        key: limits.bank
-        for key, limits in hardware.coupler.items()
-        if limits.bank is not None and _held(device.coupler_columns, device.coupler_columns.parts[key].keys)
-    }
+    cell, coupler = _banks_of(device, hardware)
     work = _Work(device, hardware, problem, cell, coupler)
     if work.simple:
         return Quantised(work.nearest(), "nearest", work.bank_count)
@@ -114,6 +109,24 @@ def quantise(
     first = made[0][1]
     first.programmings = [member.programming for _, member in made[1:]]
     return Quantised(first, how, work.bank_count)
+
+
+def to_nearest(device: Device, hardware: Hardware) -> int:
+    """Set every value of a device that is a bank's on this hardware to its nearest code; the number of banks."""
+    cell, coupler = _banks_of(device, hardware)
+    device.set_banks(cell, coupler, _nearest(device.cell_columns, cell), _nearest(device.coupler_columns, coupler))
+    return len(cell) * len(device.cell_names) + len(coupler) * len(device.coupler_ends)
+
+
+def _banks_of(device: Device, hardware: Hardware) -> tuple[dict[str, Bank], dict[str, Bank]]:
+    """Banks of cells, and of the couplers that the device has, by quantity."""
+    cell = {key: limits.bank for key, limits in hardware.cell.items() if limits.bank is not None}
+    coupler = {
+        key: limits.bank
+        for key, limits in hardware.coupler.items()
+        if limits.bank is not None and _held(device.coupler_columns, device.coupler_columns.parts[key].keys)
+    }
+    return cell, coupler
 
 
 def _held(columns: Columns, keys: tuple[str, ...]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,7 +15,8 @@ from spu.crosscheck.decks.changes import SCATTERS
 from spu.crosscheck.levels import operating_point
 from spu.crosscheck.levels.ideal import CONSISTENCY
 from spu.crosscheck.result import Corner, Level
-from spu.problems.problem import Problem
+from spu.emulator.results import lag_of, lagged_covariance
+from spu.problems.problem import Problem, linear_problem
 
 
 @dataclass(eq=False)
@@ -93,6 +94,10 @@ def comparisons(context: Context, levels: dict[str, Level], problem: Problem | N
     def vector(volts: FloatArray) -> FloatArray:
         return np.asarray(T @ volts)
 
+    linear = linear_problem(problem)
+    if linear is not None and linear.lag is not None:
+        law = context.any_law
+        emulated["lagged"] = lagged_covariance(law, cast(float, lag_of(law, linear)))
     parts, silent = _from_ideal(problem, context.compiled, emulated, levels.get("ideal")), False
     noise = float(np.sqrt(np.trace(emulated["covariance"])))
     if "ac" in context.covariances:
@@ -145,7 +150,7 @@ def ensemble_comparisons(
 ) -> tuple[Corner, ...]:
     """Pairs of an ensemble: the ideal against merged samples, and of other pairs the worst programming.
 
-    ``emulated`` holds ``covariance`` and ``mean`` of merged samples, in problem units.
+    ``emulated`` holds ``covariance`` and ``mean`` (``lagged``, too) of merged samples, in problem units.
     """
     worst: dict[tuple[str, tuple[str, str]], Corner] = {}
     for row in (row for rows in each for row in rows):
@@ -167,7 +172,13 @@ def _from_ideal(
         return {}
     parts: dict[tuple[str, str], _Part] = {}
     noise = float(np.sqrt(np.trace(emulated["covariance"])))
-    for quantity, target in (("covariance", _dense(targets[1])), ("mean", targets[0])):
+    wanted = {"covariance": _dense(targets[1]), "mean": targets[0]}
+    linear = linear_problem(problem)
+    if linear is not None and linear.target_lagged is not None:
+        wanted["lagged"] = linear.target_lagged
+    for quantity, target in wanted.items():
+        if quantity not in emulated:
+            continue
         part = parts[quantity, "emulator"] = _Part(emulated[quantity] - target)
         stored = (compiled or {}).get("statistics", {}).get(quantity)
         stored = None if stored is None else _dense(stored)
@@ -175,7 +186,7 @@ def _from_ideal(
             part.predicted["compilation"] = stored - target
             size = float(np.linalg.norm(target)) or noise
             part.limit = CONSISTENCY * (max(1.0, noise / size) if quantity == "mean" else 1.0)
-        elif quantity in problem.kind.answer.moments:
+        elif quantity in problem.kind.answer.moments or (quantity == "lagged" and problem.kind.answer.lagged):
             part.limit = None if ideal is None else ideal.tolerance
         else:  # not what it was compiled for: nothing is promised of it
             part.predicted["compilation"] = part.difference
@@ -191,6 +202,7 @@ def _rows(
     noise = float(np.sqrt(np.trace(emulated["covariance"])))
     first = "covariance" if problem is None else problem.kind.answer.moment
     quantities = sorted(("covariance", "mean"), key=lambda quantity: quantity != first)
+    quantities = [*(each for each in emulated if each not in quantities), *quantities]
     found: list[Corner] = []
     for quantity in quantities:
         size = float(np.linalg.norm(emulated[quantity])) or noise

@@ -81,8 +81,8 @@ class Corner:
     between:
         Two of ``ideal``, ``emulator``, ``ngspice`` and ``ngspice transient``.
     quantity:
-        ``covariance`` or ``mean``. A mean is measured against the noise (the root of the covariance's trace) where
-        it is zero.
+        ``covariance``, ``mean`` or, where that is the answer, ``lagged`` (covariance). A mean is measured against the
+        noise (the root of the covariance's trace) where it is zero.
     found:
         How far the two are apart.
     predicted:

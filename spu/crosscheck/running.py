@@ -19,7 +19,8 @@ from spu.crosscheck.gathering import Gathered, take_netlist
 from spu.crosscheck.levels.kind import LevelKind
 from spu.crosscheck.result import VERDICTS, Check, Level
 from spu.crosscheck.spectra import spectra
-from spu.problems.problem import Problem
+from spu.emulator.predict import merged_prediction
+from spu.problems.problem import Problem, linear_problem
 
 Progress = Callable[[str], None] | None
 
@@ -133,6 +134,9 @@ def _merged(first: Context, checks: list[Check], chosen: Sequence[LevelKind]) ->
     notes = [f"programming {k}: {note}" for k, found in enumerate(checks, start=1) for note in found.notes]
     means, covariances = _merged_moments(checks)
     emulated = {"covariance": covariances["emulator"], "mean": means["emulator"]}
+    merged = merged_prediction(first.ensemble, linear_problem(first.problem)) if first.ensemble else None
+    if merged is not None and merged.lagged is not None:
+        emulated["lagged"] = merged.lagged
     pairs = ensemble_comparisons(
         [found.comparisons for found in checks], first.problem, first.compiled, emulated, levels.get("ideal")
     )

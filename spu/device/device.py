@@ -26,6 +26,7 @@ from spu.base.errors import InputError
 from spu.base.files import read_json, write_with
 from spu.base.names import check_name, check_names, shorten
 from spu.base.sparse import canonical
+from spu.circuit.ramp import Ramp
 from spu.circuit.readout import Readout, checked_readout
 from spu.device import device_file
 from spu.device.banks import Bank
@@ -33,6 +34,7 @@ from spu.device.clamping import hold
 from spu.device.columns import Columns
 from spu.device.device_file import FORMAT
 from spu.device.imperfections import Detail
+from spu.device.noises import Noises, SharedNoise
 from spu.device.programming import Origin, Programming
 from spu.device.quantities import CELL_PARTS, COUPLER_PARTS
 from spu.problems.network import ThermodynamicNetwork, thermodynamic
@@ -121,6 +123,8 @@ class Device(Shown):
     """What is not ideal about its parts; see `spu.device.imperfections`."""
     origin: Origin | None = field(default=None, repr=False)
     """What it was compiled from; None of one made by hand."""
+    ramp: Ramp | None = field(default=None, repr=False)
+    """Factors in time on its couplers and its injected noise; what is predicted of it is at the end of them."""
 
     def __post_init__(self) -> None:
         kelvin = self.temperature
@@ -131,6 +135,8 @@ class Device(Shown):
         self.cell_columns = Columns(tuple(CELL_PARTS.values()), "a cell")
         self.coupler_ends: IntArray = np.empty((0, 2), dtype=np.int64)
         self.coupler_columns = Columns(tuple(COUPLER_PARTS.values()), "a coupler")
+        self.shared = Noises()
+        """Noise sources that several cells share, as columns."""
         self._index: dict[str, int] = {}
         self._kept: tuple[tuple[Any, ...], dict[str, Any]] | None = None
         self.programmings: list[Programming] = []
@@ -190,6 +196,24 @@ class Device(Shown):
         row = self.coupler_columns.row(values, f"coupler {a}-{b}")
         self.coupler_ends = np.concatenate([self.coupler_ends, [ends]])
         self.coupler_columns.extend(1, row)
+
+    def add_noise(self, name: str, amplitudes: Mapping[str, float]) -> None:
+        """Add a white noise source that several cells share: what it drives into them is correlated.
+
+        Parameters
+        ----------
+        name:
+            Letters, digits and underscores; unique among these sources even ignoring case.
+        amplitudes:
+            ``{cell: A/sqrt(Hz)}``, one-sided, into the cell; a negative one the other way round. The currents into
+            cells a and b have the cross-density ``amplitudes[a] * amplitudes[b]``, A^2/Hz.
+
+        Raises
+        ------
+        InputError
+            For a bad name, an unknown cell, or a value that is no number.
+        """
+        self.shared.add(name, amplitudes, self._index, f"noise {shorten(name)}", None)
 
     def _ends(self, a: Any, b: Any, where: str, file: str | None = None) -> list[int]:
         ends = []
@@ -266,6 +290,11 @@ class Device(Shown):
             Coupler(names[a], names[b], self.coupler_columns.values(k))
             for k, (a, b) in enumerate(self.coupler_ends[:limit].tolist())
         ]
+
+    @property
+    def noises(self) -> list[SharedNoise]:
+        """The noise sources that cells share, as values, in order."""
+        return self.shared.values(self.cell_names)
 
     @property
     def readout(self) -> Readout:
@@ -346,7 +375,9 @@ class Device(Shown):
             architecture=self.architecture,
             detail=self.detail,
             readout=self._readout,
+            noises=self.noises,
             origin=self.origin,
+            ramp=self.ramp,
         )
         graph.add_nodes_from((cell.name, {"cell": cell}) for cell in self.cells)
         graph.add_edges_from((coupler.a, coupler.b, {"coupler": coupler}) for coupler in self.couplers)
@@ -365,6 +396,7 @@ class Device(Shown):
         device._readout = graph.graph.get("readout")
         device.detail = graph.graph.get("detail", device.detail)
         device.origin = graph.graph.get("origin")
+        device.ramp = graph.graph.get("ramp")
         for node, data in graph.nodes(data=True):
             cell = data.get("cell")
             device.add_cell(str(node), **(cell.values if cell is not None else data))
@@ -374,6 +406,8 @@ class Device(Shown):
                 device.add_coupler(str(a), str(b), **data)
             else:  # an undirected graph may hand the ends back swapped; the coupler knows its own
                 device.add_coupler(coupler.a, coupler.b, **coupler.values)
+        for noise in graph.graph.get("noises", ()):
+            device.add_noise(noise.name, noise.amplitudes)
         return device
 
     # Banks and ensembles
@@ -449,7 +483,7 @@ class Device(Shown):
         device: Device = object.__new__(type(self))
         device.__dict__.update(self.__dict__)
         device.cell_names, device._index = list(self.cell_names), dict(self._index)
-        device.coupler_ends = self.coupler_ends.copy()
+        device.coupler_ends, device.shared = self.coupler_ends.copy(), self.shared.copy()
         device.cell_columns, device.coupler_columns = self.cell_columns.copy(), self.coupler_columns.copy()
         device._readout = None if self._readout is None else self._readout.copy()
         device.detail, device.programmings = deepcopy(self.detail), deepcopy(self.programmings)
@@ -479,12 +513,14 @@ class Device(Shown):
             list(self.cell_names),
             Bits(self.coupler_ends),
             *(columns.state() for columns in (self.cell_columns, self.coupler_columns)),
+            self.shared.state(),
             None if self._readout is None else self._readout.state(),
             *(programming.state() for programming in self.programmings),
         )
 
     def _settings(self) -> str:
-        return repr((self.temperature, self.architecture, self.detail, self.origin, self.scales))
+        ramp = self.ramp.to_dict() if isinstance(self.ramp, Ramp) else self.ramp
+        return repr((self.temperature, self.architecture, self.detail, self.origin, self.scales, ramp))
 
     # The file
 
@@ -576,6 +612,9 @@ class Device(Shown):
             for key, errors in columns.errors.items():
                 found.text(f"errors of {key}")
                 found.numbers(errors)
+        if self.shared:
+            found.text("shared noise")
+            found.numbers(self.shared.amplitudes)
         for readout in (self._readout, *(programming.readout for programming in self.programmings)):
             if readout is not None:
                 matrix = readout.matrix
@@ -583,6 +622,9 @@ class Device(Shown):
                 found.numbers(matrix.indptr, matrix.indices, matrix.data, readout.offset)
         for programming in self.programmings:
             found.numbers(programming.bias)
+        if self.ramp is not None:
+            found.text("ramp")
+            found.numbers(self.ramp.times, self.ramp.couplers, self.ramp.noise)
         return found.hexdigest()
 
     def _digest(self, computed: str) -> str:
@@ -596,8 +638,13 @@ class Device(Shown):
             for key, array in columns.held().items():
                 found.text(key)
                 found.numbers(np.packbits(~np.isnan(array)))
+        if self.shared:
+            found.text("shared noise", *self.shared.names)
+            found.numbers(self.shared.taps.ravel())
         if self._readout is not None:
             found.text("variables", *self._readout.variables)
+        if self.ramp is not None:
+            found.text("ramp", str(len(self.ramp.times)))
         if self.quantised:
             found.text("banks", json.dumps(device_file.banks_dict(self)))
             found.numbers(*self.cell_columns.codes.values(), *self.coupler_columns.codes.values())

@@ -17,10 +17,12 @@ from spu.base.constants import ROOM_TEMPERATURE
 from spu.base.errors import InputError
 from spu.base.names import check_name, check_names, shorten, suggest
 from spu.base.sparse import from_fields, is_diagonal, to_fields
+from spu.circuit.ramp import Ramp
 from spu.circuit.readout import Readout, checked_readout
 from spu.device.banks import bank_from_dict
 from spu.device.columns import Columns
 from spu.device.imperfections import Detail, detail_from_dict
+from spu.device.noises import Noises
 from spu.device.programming import Origin, Programming
 from spu.device.quantities import bankable
 
@@ -35,8 +37,10 @@ _KEYS = (
     "banks",
     "cells",
     "couplers",
+    "noises",
     "readout",
     "programmings",
+    "ramp",
 )
 
 _FEW = 1000  # entries of a readout matrix that are written out even if most are zero: people read them
@@ -53,7 +57,9 @@ class Programmed(Protocol):
     cell_columns: Columns
     coupler_ends: IntArray
     coupler_columns: Columns
+    shared: Noises
     programmings: list[Programming]
+    ramp: Ramp | None
     _readout: Readout | None
     _index: dict[str, int]
 
@@ -99,11 +105,19 @@ def to_dict(device: Programmed) -> dict[str, Any]:
         }
         for k, (a, b) in enumerate(device.coupler_ends.tolist())
     ]
+    if device.shared:
+        data["noises"] = _noise_rows(device)
     if device._readout is not None:
         data["readout"] = _readout_dict(device._readout)
     if device.programmings:
         data["programmings"] = [_programming_dict(programming) for programming in device.programmings]
+    if device.ramp is not None:
+        data["ramp"] = device.ramp.to_dict()
     return data
+
+
+def _noise_rows(device: Programmed) -> list[dict[str, Any]]:
+    return [{"name": each.name, "amplitudes": each.amplitudes} for each in device.shared.values(device.cell_names)]
 
 
 def banks_dict(device: Programmed) -> dict[str, Any]:
@@ -167,11 +181,16 @@ def pieces(device: Programmed) -> Iterator[str]:
     ends = [[names[k] for k in a], [names[k] for k in b]]
     yield from device.coupler_columns.json(*_with_codes(device.coupler_columns, ["a", "b"], ends))
     yield "]"
+    if device.shared:
+        lines = (f"    {json.dumps(row)}" for row in _noise_rows(device))
+        yield ',\n  "noises": [\n' + ",\n".join(lines) + "\n  ]"
     if device._readout is not None:
         yield f',\n  "readout": {json.dumps(_readout_dict(device._readout))}'
     if device.programmings:
         lines = (f"    {json.dumps(_programming_dict(programming))}" for programming in device.programmings)
         yield ',\n  "programmings": [\n' + ",\n".join(lines) + "\n  ]"
+    if device.ramp is not None:
+        yield f',\n  "ramp": {json.dumps(device.ramp.to_dict())}'
     yield "\n}\n"
 
 
@@ -208,9 +227,15 @@ def from_dict(made: Callable[..., P], data: Any, file: str | None = None) -> P:
     if device.coupler_columns.banks:
         where = [f"couplers[{k}] ({name})" for k, name in enumerate(device.coupler_labels)]
         _take_codes(device.coupler_columns, coupler_codes, where, file)
+    _read_noises(device, data.get("noises", []), file)
     if "readout" in data:
         device._readout = _read_readout(device, data["readout"], file)
     _read_programmings(device, data.get("programmings", []), file)
+    if data.get("ramp") is not None:
+        try:
+            device.ramp = Ramp.from_dict(data["ramp"])
+        except InputError as error:
+            raise InputError(error.message, file=file) from None
     return device
 
 
@@ -303,6 +328,14 @@ def _careful_cells(device: Programmed, rows: list[Any], file: str | None) -> tup
             columns[key][k] = value
     check_names(names, "a cell", file=file)
     return names, columns
+
+
+def _read_noises(device: Programmed, rows: Any, file: str | None) -> None:
+    if not isinstance(rows, list):
+        raise InputError('"noises" must be a list', file=file)
+    for k, row in enumerate(rows):
+        data = _json_object(row, f"noises[{k}]", ("name", "amplitudes"), file)
+        device.shared.add(data.get("name"), data.get("amplitudes"), device._index, f"noises[{k}]", file)
 
 
 def _read_couplers(device: Programmed, rows: Any, file: str | None) -> None:

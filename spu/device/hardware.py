@@ -53,6 +53,7 @@ _KNOWN = {
     "rlc-capacitive-dual": Known(needs=("inductance",)),
     "rc-resistive-dual": Known(),
     "rc-transconductor": Known(),
+    "rc-drift": Known(),
     "rc-conductance": Known(nonlinear=True),
     "rlc-flux": Known(nonlinear=True, needs=("inductance",)),
     "rc-charge": Known(nonlinear=True),

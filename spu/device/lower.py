@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,8 +12,11 @@ import numpy as np
 from spu.base.arrays import FloatArray, IntArray
 from spu.base.constants import GROUND
 from spu.base.errors import InputError
+from spu.base.names import shorten
 from spu.base.sequences import Lazy
 from spu.circuit.circuit import Circuit, Instances, NoiseSource, Subcircuit, mapped
+from spu.circuit.elements import NoiseCurrent, SharedNoiseCurrent
+from spu.circuit.ramp import Ramp
 from spu.device.build import Realisation, code_of, error_of, node_parasitics, realise, switched
 from spu.device.columns import Columns
 from spu.device.device import Device
@@ -48,15 +53,23 @@ def _lowered(device: Device) -> Circuit:
     groups, sources = _group("cell", device.cell_columns, np.arange(count)[:, None], cells, detail, thermal, sources)
     ends = device.coupler_ends
     names = coupler_names(device)
+    ramp = device.ramp
+    if ramp is not None and not isinstance(ramp, Ramp):
+        raise InputError(f"the ramp of a device must be a spu.Ramp, not {shorten(ramp)}")
     for part in device.coupler_columns.parts.values():
         columns = device.coupler_columns.of(part)
         if not columns.held() and not columns.banks:
             continue
         found, sources = _group("coupler", columns, ends, names, detail, thermal, sources)
         groups += found
+    if device.shared:
+        found, sources = _shared(device, sources)
+        groups += found
     for group in groups:
         for array in (group.nodes, *group.parameters.values(), *(group.settings or {}).values()):
             array.flags.writeable = False
+    if ramp is not None:
+        groups = [replace(group, subcircuit=_ramped(group.subcircuit, device)) for group in groups]
     content = device.content
     return Circuit(
         temperature=float(device.temperature),
@@ -70,7 +83,30 @@ def _lowered(device: Device) -> Circuit:
         problem=device.problem,
         content=content,
         scales=device.scales,
+        ramp=ramp,
     )
+
+
+def _ramped(template: Subcircuit, device: Device) -> Subcircuit:
+    """The same template, its elements with the factors of the ramp that they follow.
+
+    Raises
+    ------
+    InputError
+        If couplers are not what one factor multiplies.
+    """
+    coupler = template.name.startswith("coupler")
+    elements = []
+    for element in template.elements:
+        injected = isinstance(element, NoiseCurrent)
+        factor = "noise" if injected else "couplers" if coupler and element.value not in template.constants else ""
+        if factor == "couplers" and (device.detail.switch or device.detail.inductor):
+            raise InputError(
+                "a ramp multiplies what a coupler is, which has no meaning for one of switched units or of inductors "
+                "with parasitics: set device.ramp = None, or device.detail = spu.Detail()"
+            )
+        elements.append(replace(element, factor=factor))
+    return replace(template, elements=tuple(elements))
 
 
 def _probed(groups: list[Instances], count: int) -> IntArray:
@@ -91,17 +127,22 @@ def coupler_names(device: Device) -> Lazy[str]:
     cells, ends = list(device.cell_names), device.coupler_ends
     if len({name.count("_") for name in cells}) <= 1:  # the middle one separates: no two read the same
         return Lazy((len(ends), partial(_pair_name, cells, ends.copy())))
+    return Lazy.of(_apart([(cells[a], cells[b]) for a, b in ends.tolist()]))
+
+
+def _apart(pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """``a_b`` for each pair, with a number behind where two would read the same."""
     names: list[str] = []
     seen: set[str] = set()
-    for a, b in device.coupler_ends.tolist():
-        base = name = f"{device.cell_names[a]}_{device.cell_names[b]}"
+    for a, b in pairs:
+        base = name = f"{a}_{b}"
         again = 1
         while name.lower() in seen:
             again += 1
             name = f"{base}_{again}"
         seen.add(name.lower())
         names.append(name)
-    return Lazy.of(names)
+    return names
 
 
 def _group(
@@ -166,6 +207,27 @@ def _group(
             nodes = np.column_stack([nodes, *ports])
         groups.append(Instances(template, instance_names, nodes, parameters, settings))
     return groups, sources
+
+
+SHARED = Subcircuit(
+    "shared_noise",
+    ("a", "n"),
+    ("an",),
+    (SharedNoiseCurrent("gs", ("0", "a"), "an", "n"),),
+    "share of a white noise that drives several cells: amplitude into this one, A/sqrt(Hz), of either sign",
+)
+"""What a noise source that cells share drives into one of them."""
+
+
+def _shared(device: Device, sources: Lazy[NoiseSource]) -> tuple[list[Instances], Lazy[NoiseSource]]:
+    """Instances for each place where a shared source drives a cell; the sources with these added."""
+    shared = device.shared
+    numbers, cells = shared.taps.T
+    pairs = [(shared.names[source], device.cell_names[cell]) for source, cell in shared.taps.tolist()]
+    names = mapped("xnoise_{}", Lazy.of(_apart(pairs)))
+    nodes = np.column_stack([cells, len(sources) + numbers])
+    sources += _noise_sources("w", Lazy.of(list(shared.names)), False)
+    return [Instances(SHARED, names, nodes, {"an": shared.amplitudes.copy()})], sources
 
 
 def _resolved(template: Subcircuit, settings: dict[str, Any], count: int) -> dict[str, FloatArray]:

@@ -415,6 +415,16 @@ for _part in (
         figures=(Figure("held at", "V"),),
     ),
     Part(
+        "transconductance",
+        "S",
+        "g",
+        "active conductance: a current ga*v(a) leaves the cell, which ga < 0 drives",
+        (Transconductor("ga", ("a", "0", "a", "0"), "ga"),),
+        {"ga": itemgetter("transconductance")},
+        positive=False,
+        figures=(Figure("active", "S"),),
+    ),
+    Part(
         "polynomial_conductance",
         "A/V^k",
         "p",

@@ -19,7 +19,7 @@ from spu.base.errors import CircuitError, OptionError, UsageError
 from spu.base.threads import blas_threads_for
 from spu.circuit.circuit import Circuit
 from spu.circuit.readout import Readout
-from spu.circuit.scales import Scales
+from spu.circuit.scales import NetworkScales
 from spu.device.subject import Subject, circuits
 from spu.emulator.equations.langevin import Langevin, has_rest, langevin
 from spu.emulator.equations.linear import StochasticODE, stochastic_ode
@@ -276,9 +276,10 @@ class LangevinDynamics(Dynamics):
         return langevin(self.circuit)
 
     @property
-    def scales(self) -> Scales | None:
+    def scales(self) -> NetworkScales | None:
         """How the circuit holds its problem's units; None of one that was compiled for none."""
-        return self.circuit.scales
+        found = self.circuit.scales
+        return found if isinstance(found, NetworkScales) else None
 
     @property
     def second(self) -> float:

@@ -28,7 +28,7 @@ from spu.emulator.laws.large import LARGE, SparseLaw
 from spu.emulator.laws.law import Law
 from spu.emulator.laws.rest import time_constants
 from spu.emulator.laws.stationary import Stationary
-from spu.emulator.results import Statistics, compare, merge
+from spu.emulator.results import Statistics, compare, lag_of, lagged_covariance, merge
 from spu.problems.problem import LinearProblem, Problem, linear_problem
 
 if TYPE_CHECKING:
@@ -201,7 +201,10 @@ def prediction(law: Law, problem: LinearProblem | None, *, band: tuple[float, fl
     if band is not None and isinstance(law, SparseLaw):
         raise UsageError(f"a band needs all modes: more than {LARGE} states are too many")
     if band is None:
-        found = compare(law, problem, law.voltage_mean, law.voltage_covariance, moments=law.readout_moments)
+        lag = lag_of(law, problem)
+        lagged = None if lag is None else lagged_covariance(law, lag)
+        exact = law.readout_moments
+        found = compare(law, problem, law.voltage_mean, law.voltage_covariance, moments=exact, lagged=lagged)
     else:
         covariance = cast(Stationary, law).band_covariance(*band)
         found = compare(law, problem, law.voltage_mean, covariance, against_target=False)

@@ -42,7 +42,7 @@ from spu.base.files import kind_of_file, plain, read_json
 from spu.base.names import shorten
 from spu.base.process import sweep
 from spu.circuit.circuit import Circuit
-from spu.circuit.scales import Scales
+from spu.circuit.scales import NetworkScales, Scales
 from spu.compiler.compilation import Compilation
 from spu.compiler.linear_compilation import PREDICTED, predicted, statistics_of
 from spu.device.device import Device
@@ -128,7 +128,7 @@ class Folder:
 
     @property
     def network(self) -> ThermodynamicNetwork | None:
-        """`posed`, where that is a thermodynamic network; ``device.scales`` are set with it."""
+        """`posed`, where that is a thermodynamic network."""
         return thermodynamic(self.posed)
 
     @property
@@ -214,8 +214,9 @@ def _read_from(path: Path, file: Path, is_folder: bool) -> Folder:
         further = tuple(deck if deck.is_file() else None for deck in decks)
         if (beside / PROBLEM).exists():
             problem, compiled = _read_problem(beside / PROBLEM)
-            if thermodynamic(problem) is not None:
-                device.scales = Scales.from_dict((compiled or {}).get("scales"), file=beside / PROBLEM)
+            scales = (compiled or {}).get("scales")
+            if scales is not None or thermodynamic(problem) is not None:
+                device.scales = Scales.from_dict(scales, file=beside / PROBLEM)
             if problem.variables != device.readout.variables:
                 raise InputError(
                     f"does not fit {file}: its variables are {_listed(problem.variables)}, "
@@ -390,7 +391,7 @@ def coefficient_errors(device: Device) -> dict[str, list[float]]:
         If the device is none of a network.
     """
     network, scales = device.network, device.scales
-    if network is None or scales is None:
+    if network is None or not isinstance(scales, NetworkScales):
         raise UsageError("this is no device of a network, and has no coefficients to compare")
     found = deviations(langevin_of(lower(device)).equation, scales, network)
     return {name: list(error) for name, error in found.items()}
@@ -456,13 +457,15 @@ def _read_problem(file: Path) -> tuple[Problem, dict[str, Any] | None]:
     compiled = data.pop("compiled", None)
     given = recall(data, file, MATRICES)
     problem = problem_from_dict(given, file=file)
-    gaussian = linear_problem(problem) is not None  # of other laws nothing is stored that must be there
+    linear = linear_problem(problem)
+    gaussian = linear is not None  # of other laws nothing is stored that must be there
+    lagged = {} if linear is None or linear.lag is None else {"lagged": 2}
     if compiled is None:
         return problem, None
     if not isinstance(compiled, dict) or not isinstance(compiled.get("statistics", {}), dict):
         raise InputError('"compiled" is damaged: compile again', file=file)
     statistics = recall(compiled.get("statistics", {}), file, STATISTICS)
-    for key, dimensions in ARRAYS.items():
+    for key, dimensions in {**ARRAYS, **lagged}.items():
         if key in statistics:
             statistics[key] = real_array(statistics[key], dimensions, f"compiled.statistics.{key}", file)
         elif gaussian:

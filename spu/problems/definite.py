@@ -72,7 +72,7 @@ class Definite(NamedTuple):
         a = _square(value, what)
         n = len(a)
         names = _variables(variables, n)
-        _require_finite(a, what, names)
+        require_finite(a, what, names)
         diagonal = a.diagonal()
         if n > _FEW and diagonal.min() <= 0:  # said before anything that takes time, such as eigenvalues
             k = int(diagonal.argmin())
@@ -82,16 +82,9 @@ class Definite(NamedTuple):
 
         # Matrices of capacitances in farads are as welcome as matrices near overflow:
         # all that can over- or underflow is done on 2**-exponent * a, which is exact.
-        exponent = int(np.frexp(max(a.max(), -a.min()))[1])
+        a = symmetrised(a, what, names)
+        exponent = _exponent(a)
         scaled = _shifted(a, -exponent)
-        if (a != a.T).any():
-            gap = np.abs(scaled - scaled.T)
-            asymmetry = float(gap.max() / (np.abs(scaled).max() or 1.0))
-            if asymmetry > _SYMMETRY_TOLERANCE:
-                i, j = (int(k) for k in np.unravel_index(gap.argmax(), gap.shape))
-                _refuse_asymmetric(what, a[i, j], a[j, i], _place((i, j), names), asymmetry)
-            a = 0.5 * a + 0.5 * a.T
-            scaled = _shifted(a, -exponent)
 
         factor = cholesky(scaled)
         inverse = None if factor is None else cholesky_inverse(factor)
@@ -109,6 +102,32 @@ class Definite(NamedTuple):
         with np.errstate(over="ignore", invalid="ignore"):
             x = np.ldexp(scipy.linalg.cho_solve((self.factor, True), b), -self.exponent)
         return _in_range(x)
+
+
+def square(value: Any, what: str, variables: Iterable[str] | None) -> tuple[FloatArray, tuple[str, ...]]:
+    """Convert to a fresh, finite (n, n) array, and names of its rows; ``what`` names it in the messages."""
+    a = _square(value, what)
+    names = _variables(variables, len(a))
+    require_finite(a, what, names)
+    return a, names
+
+
+def symmetrised(a: FloatArray, what: str, names: tuple[str, ...]) -> FloatArray:
+    """A finite (n, n) array made exactly symmetric; one that is not, but for rounding, is refused."""
+    if not (a != a.T).any():
+        return a
+    scaled = _shifted(a, -_exponent(a))
+    gap = np.abs(scaled - scaled.T)
+    asymmetry = float(gap.max() / (np.abs(scaled).max() or 1.0))
+    if asymmetry > _SYMMETRY_TOLERANCE:
+        i, j = (int(k) for k in np.unravel_index(gap.argmax(), gap.shape))
+        _refuse_asymmetric(what, a[i, j], a[j, i], _place((i, j), names), asymmetry)
+    return 0.5 * a + 0.5 * a.T
+
+
+def _exponent(a: FloatArray) -> int:
+    """Of the power of two next above the largest entry."""
+    return int(np.frexp(max(a.max(), -a.min()))[1])
 
 
 _FEW = 256
@@ -293,7 +312,7 @@ def _place(index: Sequence[int], names: tuple[str, ...]) -> str:
     return f"row {i + 1}, column {j + 1} ({names[i]}, {names[j]})"
 
 
-def _require_finite(a: FloatArray, what: str, names: tuple[str, ...]) -> None:
+def require_finite(a: FloatArray, what: str, names: tuple[str, ...]) -> None:
     finite = np.isfinite(a)
     if not finite.all():
         index = tuple(int(k) for k in np.argwhere(~finite)[0])
@@ -307,7 +326,7 @@ def _refuse_infinite(what: str, value: float, index: Sequence[int], names: tuple
 
 def _square(value: Any, what: str) -> FloatArray:
     """Convert to a fresh non-empty (n, n) array; entries are not looked at."""
-    a = _real_array(value, what)
+    a = real_array(value, what)
     if a.ndim == 0:
         a = a.reshape(1, 1)
     if a.size == 0:
@@ -341,14 +360,28 @@ def _square_sparse(value: Any, what: str) -> sp.csr_array:
     return a
 
 
+def real_matrix(value: Any, what: str) -> FloatArray:
+    """Convert to a fresh finite (m, n) array, neither of which is zero; a scalar is 1 × 1."""
+    a = real_array(value, what)
+    a = a.reshape(1, 1) if a.ndim == 0 else a
+    if a.ndim != 2 or a.size == 0:
+        raise InputError(f"{what} has shape {_shape(a)}: it must be m × n, with at least one row and column")
+    _require_size(a.shape, what)
+    if not np.isfinite(a).all():
+        i, j = (int(k) for k in np.argwhere(~np.isfinite(a))[0])
+        kind = "NaN" if np.isnan(a[i, j]) else "infinite"
+        raise InputError(f"{what} is {kind} at row {i + 1}, column {j + 1}: every entry must be finite")
+    return a
+
+
 def real_vector(value: Any, what: str, names: tuple[str, ...]) -> FloatArray:
     """Convert to a fresh finite (n,) array; one column, one row and, for n = 1, a scalar will do."""
     n = len(names)
-    a = _real_array(value, what)
+    a = real_array(value, what)
     if a.shape not in ((n,), (n, 1), (1, n)) and not (n == 1 and a.ndim == 0):
         raise InputError(f"{what} has shape {_shape(a)}: the matrix calls for {_entries(n)}")
     a = a.reshape(n)
-    _require_finite(a, what, names)
+    require_finite(a, what, names)
     return a
 
 
@@ -361,7 +394,7 @@ def _require_size(shape: Sequence[int], what: str) -> None:
         raise InputError(f"{what} has shape {' × '.join(map(str, shape))}: at most {MAX_SIZE} variables are taken")
 
 
-def _real_array(value: Any, what: str) -> FloatArray:
+def real_array(value: Any, what: str) -> FloatArray:
     """Convert what a user may pass for a matrix or vector to a fresh float64 array of any shape."""
     if hasattr(value, "tocoo"):
         value = _densify(value, what)

@@ -25,6 +25,9 @@ from spu.problems.problem import LinearProblem
 
 __all__ = ["DriftProblem"]
 
+MAX_DRIFT = 2_000
+"""Most coordinates: their law is worked out with dense matrices, in a time that goes with the cube."""
+
 _ROUNDING = 1e-12
 """Of the largest eigenvalue of a diffusion matrix, below which one is zero."""
 
@@ -67,6 +70,7 @@ class DriftProblem(LinearProblem):
         names: Sequence[str] | None = None,
         lag: float | None = None,
         covariance: FloatArray | None = None,
+        what: str = "the drift",
     ) -> None:
         """Assign what follows from an equation; ``variables`` and ``matrix`` are the caller's to set.
 
@@ -76,6 +80,8 @@ class DriftProblem(LinearProblem):
             As the attributes; no force, ``x = z`` and ``variables`` unless given.
         covariance:
             (m, m) of z, where it is known in closed form.
+        what:
+            The drift, as messages call it.
 
         Raises
         ------
@@ -83,12 +89,14 @@ class DriftProblem(LinearProblem):
             If the equation has no stationary law that doubles hold.
         """
         m = len(drift)
+        if m > MAX_DRIFT:
+            raise InputError(f"{what} has {m} rows: at most {MAX_DRIFT} are taken, as its law is that of all modes")
         rates = la.eigvals(drift)
         largest = float(np.abs(rates).max())
         if not rates.real.min() > m * np.finfo(float).eps * largest:
             raise InputError(
-                f"the drift is not stable: an eigenvalue has the real part {-rates.real.min():.3g}, and all must be "
-                "below zero"
+                f"{what} has an eigenvalue with the real part {rates.real.min():.3g}: all must have a positive one, "
+                "or nothing becomes stationary"
             )
         f = np.zeros(m) if force is None else force
         R = np.eye(m) if reads is None else reads

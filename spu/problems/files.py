@@ -10,7 +10,7 @@ from spu.base.errors import InputError
 from spu.base.files import check_file, parse_toml, read_toml
 from spu.base.names import check_names, first_line, shorten, suggest
 from spu.base.sparse import from_fields
-from spu.problems import conditional, gaussian, network  # noqa: F401 - they register their kinds
+from spu.problems import conditional, exponential, gaussian, lyapunov, network  # noqa: F401 - they register theirs
 from spu.problems.kinds import KINDS, Document, Kind, ProblemFile, kind_of
 from spu.problems.matrix_files import (
     MATRIX_KEYS,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from spu.base.layout import table
-from spu.base.numbers import engineering, plural
-from spu.studies.energy import CLAIM, HEATS, Ledger, LedgerLine, Price
+from spu.base.numbers import engineering, plural, small
+from spu.studies.energy import HEATS, Ledger, LedgerLine, Price
 
 
 def ledger_text(ledger: Ledger) -> str:
@@ -21,11 +21,33 @@ def ledger_text(ledger: Ledger) -> str:
             f"heat: {engineering(heat.mean, 'J')} +- {engineering(heat.error, 'J')}, 90 % of {runs} "
             f"from {engineering(heat.low, 'J')} to {engineering(heat.high, 'J')}, {HEATS[ledger.kind]}"
         )
+    lines += _powers(ledger)
     if ledger.reference_is:
         lines.append(f"reference: {ledger.reference_is}")
     lines += _ratios(ledger)
     lines += _claim(ledger)
     return "\n".join(lines)
+
+
+def _powers(ledger: Ledger) -> list[str]:
+    """Both sides of the circuit's mean power, and how long loading takes."""
+    said = []
+    power = ledger.power
+    if power is not None:
+        terms = (
+            *(("thermal noise", power.thermal), ("noise sources", power.noise)),
+            *(("constant sources", power.sources), ("active elements", power.active)),
+        )
+        into = " + ".join(f"{engineering(value, 'W')} ({name})" for name, value in terms if value)
+        said.append(f"mean power: {into or '0 W'} goes in, {engineering(power.losses, 'W')} is lost in resistors")
+        said[-1] += f"; the two differ by {small(power.imbalance)}"
+    if ledger.seconds is not None:
+        time = ledger.programming_time
+        loading = "loading the codes: nobody states how long one takes"
+        if time is not None:
+            loading = f"loading the codes {engineering(time.typical, 's')}"
+        said.append(f"device time {engineering(ledger.seconds, 's')}; {loading}")
+    return said
 
 
 def _row(line: LedgerLine) -> list[str]:
@@ -48,8 +70,12 @@ def _ratios(ledger: Ledger) -> list[str]:
     return [f"reference / sum: {ratio.typical:.2g} ({ratio.low:.1g} to {ratio.high:.1g}){left_out}"]
 
 
+def _claimed(ledger: Ledger) -> str:
+    return f"{ledger.claim:g}" if ledger.claim < 1e4 else f"{ledger.claim:.0e}"
+
+
 def _claim(ledger: Ledger) -> list[str]:
-    conditions = ledger.what_must_hold()
+    conditions = ledger.what_must_hold(ledger.claim)
     if not conditions:
         return []
     rows = []
@@ -57,7 +83,10 @@ def _claim(ledger: Ledger) -> list[str]:
         stated = "not stated" if each.stated is None else f"{each.stated.typical:.2g}"
         times = "-" if each.too_much is None else "holds" if each.too_much <= 1 else f"{each.too_much:.2g} times"
         rows.append([each.item, f"{each.count:.4g}", f"{each.limit.typical:.2g}", stated, times])
-    said = ["", f"for a ratio of {CLAIM:.0e}, each item alone must not cost more than, in J (or W) for one count:"]
+    said = [
+        "",
+        f"for a ratio of {_claimed(ledger)}, each item alone must not cost more than, in J (or W) for one count:",
+    ]
     said.append(table(["item", "count", "limit", "stated", "must be less by"], rows))
     if ledger.heat_ratio is not None:
         others = [line.item for line in ledger.lines if line.item != "heat"]

@@ -45,7 +45,7 @@ class Convergence:
     floor:
         What infinitely many samples would leave; 0 where the reference is the emulator's own law.
     what:
-        The quantity: ``covariance`` or ``mean``.
+        The quantity: ``covariance``, ``mean`` or ``lagged covariance``.
     reference:
         What it is compared with, in words.
     """
@@ -188,7 +188,8 @@ def simulation_facts(run: Simulation) -> list[tuple[str, str]]:
         pairs.append(
             (
                 "largest deviation",
-                f"{sigmas:.1f} standard errors, covariance of {run.variables[i]} and {run.variables[j]}, "
+                f"{sigmas:.1f} standard errors, {'covariance' if run.lag is None else 'lagged covariance'} of "
+                f"{run.variables[i]} and {run.variables[j]}, "
                 f"the worst of {count}",
             )
         )
@@ -217,23 +218,28 @@ def convergence(prediction: Prediction, run: Simulation) -> Convergence | None:
     path, steps = run.readouts, run.readouts.shape[1]
     answer, target, floor = prediction.answer, prediction.covariance, prediction.relative_error
     reference = "the exact answer"
-    if answer is None or floor is None or run.target_mean is None or run.target_covariance is None:
+    second = run.target_lagged if answer is not None and answer.lagged else run.target_covariance
+    if answer is None or floor is None or run.target_mean is None or second is None:
         answer, floor = COVARIANCE, 0.0
         reference = "what the emulator predicts (there is no problem to compare with)"
     else:
-        target = answer.of(run.target_mean, run.target_covariance)
+        target = answer.of(run.target_mean, second)
+    back = round(run.lag / run.interval) if answer.lagged and run.lag is not None else 0
     size = float(np.linalg.norm(np.asarray(target)))
     transform = law.sde.readout.matrix.toarray()
-    counts = np.unique(np.geomspace(min(steps, max(1, -(-100 // run.trajectories))), steps, _POINTS).astype(int))
+    first = min(steps, max(1, -(-100 // run.trajectories)) + back)
+    counts = np.unique(np.geomspace(first, steps, _POINTS).astype(int))
     found, expected = [], []
     for k in counts.tolist():
         readouts = path[:, :k].reshape(-1, variables)
         mean = readouts.mean(axis=0)
-        moments = mean, (readouts - mean).T @ (readouts - mean) / len(readouts)
-        taken = {"steps": k, "interval": run.interval, "count": run.trajectories, "transform": transform}
+        later, earlier = (path[:, each].reshape(-1, variables) for each in (slice(back, k), slice(0, k - back)))
+        moments = mean, later.T @ earlier / len(later) - np.outer(mean, mean)
+        taken = {"steps": k, "interval": run.interval, "count": run.trajectories, "transform": transform, "lag": back}
         error = trajectory_error(law, **taken)
         error = about_sample_mean(law, error, transform @ law.voltage_covariance @ transform.T, **taken)
-        scatter = np.asarray(answer.error(np.sqrt(error.mean_variance), np.sqrt(error.covariance_variance)))
+        squares = error.covariance_variance if error.lagged_variance is None else error.lagged_variance
+        scatter = np.asarray(answer.error(np.sqrt(error.mean_variance), np.sqrt(squares)))
         found.append(answer.distance(answer.of(*moments), target) or 0.0)
         expected.append(float(np.hypot(np.linalg.norm(scatter) / size, floor)))
     samples = counts.astype(np.float64) * run.trajectories

@@ -84,6 +84,11 @@ def prediction_text(prediction: Prediction) -> str:
         lines.append(f"covariance off target by {small(prediction.covariance_relative_error)} (relative, Frobenius)")
         if prediction.mean_relative_error is not None:
             lines.append(f"mean off target by {small(prediction.mean_relative_error)} (relative)")
+        if prediction.lag is not None:
+            lines.append(
+                f"lagged covariance, of readings {engineering(prediction.lag, 's')} apart, off target by "
+                f"{small(prediction.lagged_relative_error)} (relative, Frobenius)"
+            )
     else:
         lines.append("in a band there is no target to compare with")
     return "\n".join(lines)
@@ -223,8 +228,9 @@ def _worth(run: Simulation) -> list[str]:
             "from this many samples alone"
         )
     sigmas, i, j, count = run.worst_deviation()
+    what = "covariance" if run.lag is None else "lagged covariance"
     lines.append(
-        f"largest deviation of a covariance: {sigmas:.1f} standard errors, at ({run.variables[i]}, "
+        f"largest deviation of a {what}: {sigmas:.1f} standard errors, at ({run.variables[i]}, "
         f"{run.variables[j]}), the worst of {count}"
     )
     return lines

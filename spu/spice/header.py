@@ -40,7 +40,7 @@ def header(device: Device, circuit: Circuit, law: Law, times: Timing, seed: int,
         f"Written by spu {__version__} for device {device.hash}; seed {seed}.",
         *(line.format(file=f"device{dialect.ending}") for line in dialect.run),
         "Units: SI (V, A, s, F, ohm, H, S); noise densities are one-sided (A^2/Hz, V/sqrt(Hz)).",
-        *_nodes(dialect),
+        *_nodes(device, dialect),
         "",
         "---- what it computes ----",
     ]
@@ -75,13 +75,19 @@ def header(device: Device, circuit: Circuit, law: Law, times: Timing, seed: int,
     return [*dialect.title(title), *(dialect.comment(line) for line in lines)]
 
 
-def _nodes(dialect: Dialect) -> list[str]:
-    if not dialect.thermal_sources:
-        return ["Node cell_NAME is the voltage of cell NAME; n_NAME carries its injected noise."]
-    return [
-        "Node cell_NAME is the voltage of cell NAME; n_NAME carries its injected noise, t_NAME the thermal",
-        "noise of its resistor (for transient analysis; .noise takes that from the resistor itself).",
-    ]
+def _nodes(device: Device, dialect: Dialect) -> list[str]:
+    lines = ["Node cell_NAME is the voltage of cell NAME; n_NAME carries its injected noise."]
+    if dialect.thermal_sources:
+        lines = [
+            "Node cell_NAME is the voltage of cell NAME; n_NAME carries its injected noise, t_NAME the thermal",
+            "noise of its resistor (for transient analysis; .noise takes that from the resistor itself).",
+        ]
+    if device.shared:
+        lines += [
+            "Node w_SOURCE carries noise that several cells share, so that it is correlated: xnoise_SOURCE_CELL",
+            "drives an= A/rtHz of it into a cell, of either sign; two cells have the cross-density an1 * an2.",
+        ]
+    return lines
 
 
 def _mapping(circuit: Circuit) -> list[str]:

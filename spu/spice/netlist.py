@@ -24,7 +24,7 @@ from spu.base.choice import ROUNDING
 from spu.base.constants import BOLTZMANN, GROUND, ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
 from spu.base.errors import InputError, InternalError, UsageError
 from spu.circuit.circuit import Circuit, Instances
-from spu.circuit.elements import unit_noise_resistance
+from spu.circuit.elements import SharedNoiseCurrent, unit_noise_resistance
 from spu.device.device import Device
 from spu.device.lower import lower
 from spu.device.subject import Subject, opened, subject_of
@@ -276,6 +276,8 @@ def _instances(circuit: Circuit, dialect: Dialect) -> Iterator[str]:
 
 def _port_names(group: Instances, shown: list[int]) -> list[str]:
     meaning = {"a": "node", "b": "second node", "n": "injected noise", "t": "thermal noise"}
+    if any(isinstance(element, SharedNoiseCurrent) for element in group.subcircuit.elements):
+        meaning["n"] = "source"
     resistors = {element.noise_port: element.name for element in group.subcircuit.elements}
     names, noises = ["name"], False
     for port in (group.subcircuit.ports[k] for k in shown):

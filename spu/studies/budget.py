@@ -1,8 +1,9 @@
 """The error budget: what each imperfection of a device costs in the answer, one line an effect.
 
 The whole error is ``D = P - P*``: the covariance of the device as it is, less the wanted one (of a linear
-system the means). Each effect is switched on alone: what it does is ``D_e = P(with it) - P(without)``, with
-everything else ideal. Norms of such matrices do not add; two numbers are given for each effect therefore:
+system the means, of an exponential the lagged covariances). Each effect is switched on alone: what it does is
+``D_e = P(with it) - P(without)``, with everything else ideal. Norms of such matrices do not add; two numbers are given
+for each effect therefore:
 
 - ``norm``, ``|D_e| / |P*|``: how large it is by itself (Frobenius);
 - ``share``, ``<D_e, D> / (|D| |P*|)``: its part along the whole error, with a sign (a negative one makes up
@@ -70,7 +71,7 @@ class Budget(Result):
     Attributes
     ----------
     answer:
-        What is compared, by name: ``covariance`` or ``mean``.
+        What is compared, by name: ``covariance``, ``mean`` or ``lagged covariance``.
     against:
         ``problem``, or ``ideal device`` where there is no problem: the same device without any detail.
     relative_error:
@@ -182,7 +183,7 @@ def error_budget(device: Device) -> Budget:
 def _answer_of(wanted: Answer) -> Callable[[Device], FloatArray]:
     def answer(device: Device) -> FloatArray:
         found = predict_linear(device)
-        value = wanted.of(found.mean, found.covariance)
+        value = wanted.of(*found.moments_for(wanted))
         if not isinstance(value, np.ndarray):
             raise UsageError("a budget compares whole matrices: this network is too large")
         return value

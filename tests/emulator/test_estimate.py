@@ -6,7 +6,14 @@ from helpers import T, difference, law_of, near, paths, random_device, rc_pair, 
 
 from spu.base.distances import relative_error
 from spu.device.device import Device
-from spu.emulator.laws.estimate import about_sample_mean, independent_error, trajectory_error
+from spu.emulator.laws.estimate import (
+    _lagged_one_by_one,
+    _lagged_sums,
+    about_sample_mean,
+    independent_error,
+    lagged_variance,
+    trajectory_error,
+)
 
 
 def rc_cell() -> Device:
@@ -227,6 +234,64 @@ def test_about_the_sample_mean(name, steps, interval, count):
     size = np.diag(error.covariance_variance) ** 0.5
     assert np.abs((found.covariance_variance - expected) / np.outer(size, size)).max() < 1e-8
     assert (found.covariance_variance >= 0.9 * V**2).all() and (found.mean_variance > 0).all()
+
+
+@pytest.mark.parametrize("name", ["rc", "rlc", "non-reciprocal", "frozen and fast", "critical"])
+@pytest.mark.parametrize(
+    ("steps", "lag", "interval", "count"),
+    [(2, 1, 0.1, 3), (40, 1, 0.05, 1), (40, 39, 0.05, 2), (120, 70, 0.3, 1), (128, 3, 0.7, 2), (150, 40, 5e-8, 2)],
+)
+def test_lagged_covariances(name, steps, lag, interval, count):
+    """Of readouts some apart: about the known mean and about the sample's, as traces of whole matrices."""
+    law = law_of(
+        {
+            "rc": rc_pair(T),
+            "rlc": rlc_pair(),
+            "non-reciprocal": random_device(np.random.default_rng(8), 3, temperature=T, transconductors=True),
+            "frozen and fast": frozen_and_fast(),
+            "critical": resonator(0.5),
+        }[name]
+    )
+    h, N, M = interval * law.time_constants[0], steps * count, (steps - lag) * count
+    R = law.autocovariance(np.arange(steps) * h)
+    apart = np.arange(steps)[:, None] - np.arange(steps)
+    both = np.where((apart >= 0)[..., None, None], R[np.abs(apart)], np.swapaxes(R[np.abs(apart)], -1, -2))
+    p = R.shape[1]
+    gamma = [[np.kron(np.eye(count), both[..., i, j]) for j in range(p)] for i in range(p)]
+    shift = np.kron(np.eye(count), np.eye(steps, k=-lag)) / M  # y_i^T shift y_j pairs a readout with an earlier one
+    for form, about in ((shift, False), (shift - 1.0 / N**2, True)):
+        expected = np.empty((p, p))
+        for i in range(p):
+            for j in range(p):
+                crossed = form @ gamma[j][i]
+                bias = np.trace(crossed) - R[lag][i, j]
+                scatter = np.trace(form @ gamma[j][j] @ form.T @ gamma[i][i]) + np.trace(crossed @ crossed)
+                expected[i, j] = scatter + bias**2
+        taken = {"steps": steps, "interval": h, "count": count, "lag": lag}
+        error = trajectory_error(law, **taken)
+        size = np.diag(error.covariance_variance) ** 0.5
+        if about:
+            error = about_sample_mean(law, error, R[0], **taken)
+        assert np.abs((error.lagged_variance - expected) / np.outer(size, size)).max() < 1e-8
+
+
+def test_lagged_covariances_of_many_states():
+    """More states than sums keep every digit for: commuting modes, modes of a drift, and lag by lag agree."""
+    n, taken = 70, {"steps": 50, "count": 2}
+    device = Device(temperature=0)
+    for k in range(n):
+        device.add_cell(f"c{k}", capacitance=1e-9, conductance=1e-3, noise=4e-20)
+    for k in range(n - 1):
+        device.add_coupler(f"c{k}", f"c{k + 1}", conductance=1e-3)
+    law = law_of(device)
+    h = 0.2 * law.time_constants[0]
+    assert law.modes is not None
+    found = lagged_variance(law, 3, interval=h, **taken)
+    dense, right = law.dense, law.covariance @ law.dense.H.T
+    direct = _lagged_sums(dense, dense.H, right, 47, h, law.slowest, 3)
+    assert difference(found, sum(direct) / (47 * 2)) < 1e-5
+    one_by_one = _lagged_one_by_one(dense, dense.H, right, 47, h, law.slowest, 3)
+    assert difference(sum(one_by_one), sum(direct)) < 1e-8
 
 
 @pytest.mark.parametrize("samples", [1, 2, 7])

@@ -11,7 +11,7 @@ import spu
 from spu.base.constants import BOLTZMANN
 from spu.base.errors import InputError
 from spu.base.files import plain
-from spu.studies.energy import DEVICE, REFERENCE, counts_of, energy_ledger, load_energy, reference_of
+from spu.studies.energy import DEVICE, REFERENCE, SIZES, counts_of, energy_ledger, load_energy, reference_of
 
 MINE = """
 [readout]
@@ -139,7 +139,7 @@ def test_the_fields_figure_is_the_heat_alone():
 
 def test_every_shipped_assumption_has_a_source_or_none_states_it():
     assumed = load_energy()
-    assert set(assumed.items) == {*DEVICE, *REFERENCE, "denoiser"}
+    assert set(assumed.items) == {*DEVICE, *REFERENCE, *SIZES}
     for item in assumed.items.values():
         assert len(item.source) > 20 and item.per
         assert (item.price is None) == ("no article" in item.source)

@@ -9,6 +9,8 @@ rails, one cell a variable, or on dual rails, two cells a variable, read as thei
 of wired hardware these are, or which chains of cells, is for `spu.compiler.embedding` to say
 (`Matrix.placer`); the layout then is that of the cells built.
 
+That of problems which pose a drift and a diffusion holds the drift as it is, on cells of one time constant.
+
 An architecture of nonlinear cells takes a thermodynamic network and gives the device whose elements have the
 polynomial laws of its potential.
 """
@@ -18,6 +20,7 @@ from __future__ import annotations
 from spu.base.errors import InputError
 from spu.base.names import shorten
 from spu.compiler.architectures.base import Architecture
+from spu.compiler.architectures.drift import RCDrift
 from spu.compiler.architectures.passive import (
     RCResistive,
     RCResistiveDual,
@@ -57,6 +60,7 @@ for _each in (
     RLCCapacitiveDual(),
     RCResistiveDual(),
     RCTransconductor(),
+    RCDrift(),
     RCConductance(),
     RLCFlux(),
     RCCharge(),

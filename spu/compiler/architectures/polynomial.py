@@ -29,7 +29,7 @@ from spu.base.constants import BOLTZMANN, ROOM_TEMPERATURE
 from spu.base.errors import Unrealizable
 from spu.circuit.polynomial import CHARGE_UNIT, FLUX_UNIT
 from spu.circuit.readout import Readout
-from spu.circuit.scales import Scales
+from spu.circuit.scales import NetworkScales
 from spu.compiler.architectures.base import Architecture
 from spu.compiler.fit import SLACK
 from spu.device.device import Device
@@ -59,7 +59,7 @@ class Built:
     """
 
     device: Device
-    scales: Scales
+    scales: NetworkScales
     warnings: tuple[str, ...] = ()
 
 
@@ -167,7 +167,7 @@ class RCConductance(PolynomialArchitecture):
         if limits.bank is not None:
             codes = {key: limits.bank.nearest(values) for key, values in couplers.items()}
             device.set_banks({}, {"transconductance": limits.bank}, {}, codes)
-        return Built(device, Scales(network.mobility * capacitance / slope, unit, energy, speedup))
+        return Built(device, NetworkScales(network.mobility * capacitance / slope, unit, energy, speedup))
 
 
 def _voltage_unit(
@@ -267,7 +267,7 @@ class RLCFlux(PolynomialArchitecture):
                 "a cell's own inductor has a negative slope at zero flux, as its couplers take more than it has"
             )
         device = self.device(fast, cells, (i, j), couplers, unit, hardware)
-        scales = Scales(network.mobility * loss * inductance, unit, energy, speedup, quality)
+        scales = NetworkScales(network.mobility * loss * inductance, unit, energy, speedup, quality)
         return Built(device, scales, tuple(warnings))
 
 
@@ -302,7 +302,7 @@ class RCCharge(PolynomialArchitecture):
         }
         _require_within(cells["bias"], hardware.cell["bias"], "a bias current", "A")
         device = self.device(fast, cells, (np.empty(0, int), np.empty(0, int)), {}, unit, hardware)
-        return Built(device, Scales(network.mobility * capacitance / loss, unit, energy, speedup))
+        return Built(device, NetworkScales(network.mobility * capacitance / loss, unit, energy, speedup))
 
 
 def _bath(network: ThermodynamicNetwork, hardware: Hardware, loss: float, speedup: float) -> tuple[float, float]:

@@ -17,14 +17,14 @@ from spu.device.hardware import Hardware, Range
 from spu.problems.problem import QuadraticProblem
 
 
-def _signed(pairs: Lazy[str], entries: FloatArray, allowed: Range) -> list[Elements]:
+def signed_elements(what: str, names: Lazy[str], entries: FloatArray, allowed: Range) -> list[Elements]:
     """Transconductances by sign, each as magnitudes with the range of its own sign."""
     ranges = (
         Range(min=max(allowed.min, 0.0), max=max(allowed.max, 0.0)),
         Range(min=max(-allowed.max, 0.0), max=max(-allowed.min, 0.0)),
     )
     return [
-        Elements("coupler", "S", pairs.take(np.flatnonzero(keep)), np.abs(entries[keep]), limits)
+        Elements(what, "S", names.take(np.flatnonzero(keep)), np.abs(entries[keep]), limits)
         for keep, limits in zip((entries > 0, entries < 0), ranges, strict=True)
     ]
 
@@ -56,7 +56,7 @@ class RCTransconductor(RC):
                 nominal(hardware, "conductance"),
                 [
                     Elements("cell", "S", cells.names, own(cells), hardware.cell["conductance"]),
-                    *_signed(pairs, cells.entries, hardware.coupler["transconductance"]),
+                    *signed_elements("coupler", pairs, cells.entries, hardware.coupler["transconductance"]),
                     Elements("chain coupler", "S", links, cells.chain_strengths, chain),
                 ],
             )

@@ -99,6 +99,8 @@ class Changes:
         s, longest first; the second None where only ngspice knows the deck.
     mean_error, covariance_error:
         Standard errors of mean and covariance after, where they are of samples; else None.
+    lagged_before, lagged:
+        (p, p) lagged covariance, where that is the problem's answer and the emulator read the netlist; else None.
     """
 
     netlist: str
@@ -118,6 +120,15 @@ class Changes:
     """What no hardware has: codes out of range."""
     mean_error: FloatArray | None = None
     covariance_error: FloatArray | None = None
+    lagged_before: FloatArray | None = None
+    lagged: FloatArray | None = None
+
+    @property
+    def lagged_change(self) -> float | None:
+        """Relative, Frobenius; None where it is not known."""
+        if self.lagged is None or self.lagged_before is None:
+            return None
+        return _relative(self.lagged, self.lagged_before)
 
     @property
     def measured(self) -> bool:
@@ -204,9 +215,13 @@ class Changes:
                 "after": self.mean,
                 "error": self.mean_error,
             },
+            **({} if self.lagged is None else {"lagged": self._lagged()}),
             "time_constants": {"before": self.time_constants_before, "after": self.time_constants},
             "reading_error": self.reading_error,
         }
+
+    def _lagged(self) -> dict[str, Any]:
+        return {"relative_change": self.lagged_change, "before": self.lagged_before, "after": self.lagged}
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,6 +38,7 @@ from spu.emulator.equations.linear import stochastic_ode
 from spu.emulator.laws.law import solve
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.laws.timing import timing
+from spu.emulator.results import lag_of, lagged_covariance
 from spu.problems.problem import LinearProblem, linear_problem
 from spu.spice.names import cell_node, netlist_size
 from spu.spice.reader import Choices, read_netlist
@@ -120,7 +121,11 @@ def run(context: Context) -> Level:
         more = f" and {len(edited.moving) - _NAMED} more" if len(edited.moving) > _NAMED else ""
         messages.append(f"{', '.join(map(str, edited.moving[:_NAMED]))}{more}: looked at as it is at the start")
     moves = any(line.moves for line in edited.moving)
-    if verdict == "pass" and (moves or (found.law is None and not judged)):
+    problem = linear_problem(context.problem)
+    blind = found.law is None and problem is not None and problem.kind.answer.lagged
+    if blind:
+        messages.append(f"the answer, a lagged covariance, is in no sweep of {context.simulator.name}'s")
+    if verdict == "pass" and (moves or blind or (found.law is None and not judged)):
         verdict = "inconclusive"
     if not edited.own or verdict == "fail":
         context.changes = changes
@@ -262,11 +267,12 @@ def _law(context: Context, circuit: Circuit) -> Stationary:
 def _beside(context: Context, edited: Edited, law: Stationary | None, judged: bool, confirm: bool = True) -> _Found:
     """Set a reading of the netlist beside the device; ``judged`` by the accuracy of its answer only."""
     changes = _changes(context, edited, law, confirm)
-    change = max(changes.covariance_change, changes.mean_change or 0.0)
+    change = max(changes.covariance_change, changes.mean_change or 0.0, changes.lagged_change or 0.0)
     error, allowed, of = change, SAME, "the device's"
     if judged:
         allowed = context.accuracy or 0.0
-        if (problem := linear_problem(context.problem)) is not None:
+        problem = linear_problem(context.problem)
+        if problem is not None and (changes.lagged is not None or not problem.kind.answer.lagged):
             error, of = _error(problem, changes), "the problem's"
     parts = {"answer": (error, allowed)}
     message = f"its answer is off by {error:.3g} from {of}"
@@ -352,7 +358,9 @@ def _entry(moved: Moved) -> str:
 def _error(problem: LinearProblem, changes: Changes) -> float:
     """Of the problem's answer, relative."""
     answer, mean = problem.kind.answer, changes.mean
-    found = np.asarray(answer.of(np.zeros(problem.n) if mean is None else mean, changes.covariance))
+    second = changes.lagged if answer.lagged else changes.covariance
+    assert second is not None
+    found = np.asarray(answer.of(np.zeros(problem.n) if mean is None else mean, second))
     target = np.asarray(answer.target(problem))
     known = np.isfinite(found)
     if not known.any():
@@ -398,6 +406,8 @@ def _changes(context: Context, edited: Edited, read: Stationary | None, confirm:
     readout = law.sde.readout
     before = in_problem_units(readout, law.voltage_mean if mean is not None else None, law.voltage_covariance)
     after = in_problem_units(readout, mean, voltages)
+    lag = lag_of(law, linear_problem(context.problem))
+    lagged = None if read is None or lag is None else [lagged_covariance(each, lag) for each in (law, read)]
     return Changes(
         netlist=context.deck.file,
         source=context.simulator.name if read is None else "emulator",
@@ -411,6 +421,8 @@ def _changes(context: Context, edited: Edited, read: Stationary | None, confirm:
         time_constants_before=law.time_constants,
         time_constants=None if read is None else read.time_constants,
         reading_error=error,
+        lagged_before=None if lagged is None else lagged[0],
+        lagged=None if lagged is None else lagged[1],
         remarks=codes_out_of_range(context.circuit, context.deck),
     )
 

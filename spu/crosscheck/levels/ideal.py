@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from spu.base.arrays import Matrix
+from spu.circuit.scales import NetworkScales
 from spu.crosscheck.context import Context
 from spu.crosscheck.levels.kind import LevelKind, Way
 from spu.crosscheck.levels.power import smallest_change
@@ -52,6 +53,7 @@ def run(context: Context) -> Level:
             "voltage_mean": _difference(found.voltage_mean, statistics["voltage_mean"], noise),
             "covariance": _difference(variables, statistics["covariance"]),
             "mean": _difference(found.mean, statistics["mean"], np.sqrt(variables.diagonal().sum())),
+            **({} if found.lagged is None else {"lagged": _difference(found.lagged, statistics.get("lagged"))}),
             # Inductances do not show in the voltages' law; they show here.
             "state_variance": _difference(
                 np.concatenate([law.state_variance for law in laws]), statistics["state_variance"], each=True
@@ -81,6 +83,7 @@ def run(context: Context) -> Level:
             "tolerance": tolerance,
             "covariance": found.covariance_relative_error,
             "mean": found.mean_relative_error,
+            **({} if found.lagged is None else {"lagged": found.lagged_relative_error}),
         }
         ratios.append((error, tolerance))
         messages.append(
@@ -150,7 +153,7 @@ def _share(change: NDArray[np.float64], whole: NDArray[np.float64], floor: float
 def coefficients(context: Context) -> Level:
     """Compare a circuit's equation with its thermodynamic network, coefficient by coefficient, in problem units."""
     problem, scales = thermodynamic(context.problem), context.circuit.scales
-    if problem is None or scales is None:
+    if problem is None or not isinstance(scales, NetworkScales):
         return Level("ideal", "skipped", "there is no problem.json to compare with")
     found = deviations(context.langevin.equation, scales, problem)
     errors = {key: largest for key, (largest, _) in found.items()}

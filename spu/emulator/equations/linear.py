@@ -69,6 +69,8 @@ class StochasticODE:
         For messages and tables; made as they are read.
     readout:
         From probe voltages to problem variables.
+    unit_time:
+        s that a unit of the problem's time takes; None where nothing says so.
     conserved:
         Whether a flux (inductor loop) or charge (nodes behind capacitors) is conserved, taken as
         zero and eliminated. A simulator's operating point is undetermined then.
@@ -87,6 +89,7 @@ class StochasticODE:
     noise_names: Lazy[str]
     probes: Lazy[str]
     readout: Readout
+    unit_time: float | None = None
     conserved: bool = False
     origin: Origin | None = field(default=None, repr=False)
 
@@ -570,6 +573,7 @@ def _stochastic_ode(
         noise_names=Lazy((len(circuit.sources), partial(_source_name, circuit.sources))),
         probes=circuit.probes,
         readout=circuit.readout,
+        unit_time=None if circuit.scales is None else circuit.scales.second,
     )
 
 

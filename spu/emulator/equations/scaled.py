@@ -8,13 +8,13 @@ import numpy as np
 import scipy.sparse as sp
 
 from spu.circuit.readout import Readout
-from spu.circuit.scales import Scales
+from spu.circuit.scales import NetworkScales
 from spu.emulator.equations.langevin import Langevin
 
 __all__ = ["in_problem_units"]
 
 
-def in_problem_units(equation: Langevin, scales: Scales) -> Langevin:
+def in_problem_units(equation: Langevin, scales: NetworkScales) -> Langevin:
     """The equation of n cells in problem units, of the problem as it was posed: a speedup is one of the clock.
 
     Unlike `spu.emulator.laws.boltzmann.as_network` it keeps mobilities, temperatures and inertia that differ from cell

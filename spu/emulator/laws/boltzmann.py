@@ -11,11 +11,11 @@ from spu.base.errors import CircuitError
 from spu.emulator.equations.langevin import Langevin
 
 if TYPE_CHECKING:
-    from spu.circuit.scales import Scales
+    from spu.circuit.scales import NetworkScales
     from spu.problems.network import ThermodynamicNetwork
 
 
-def as_network(equation: Langevin, scales: Scales | None = None) -> ThermodynamicNetwork:
+def as_network(equation: Langevin, scales: NetworkScales | None = None) -> ThermodynamicNetwork:
     """The network that a device's equation is, in problem units, at scales (its own energies and seconds if None).
 
     Without scales the unit of energy is the device's kT, and that of time one second at the mobility
@@ -49,7 +49,9 @@ def as_network(equation: Langevin, scales: Scales | None = None) -> Thermodynami
     )
 
 
-def deviations(equation: Langevin, scales: Scales, network: ThermodynamicNetwork) -> dict[str, tuple[float, float]]:
+def deviations(
+    equation: Langevin, scales: NetworkScales, network: ThermodynamicNetwork
+) -> dict[str, tuple[float, float]]:
     """How far a device's equation is from a network at its scales, coefficient by coefficient.
 
     Returns

@@ -434,6 +434,9 @@ class Claims:
         (q,) standard deviations of what each is made of, added up: their rounding is its own.
     covariance_variance, mean_variance:
         (q, q), (q,) of the estimates about the law's mean (`spu.emulator.laws.estimate.SamplingError`).
+    place, lagged, lagged_variance:
+        Among the lags counted the one that is claimed, (q, q) that covariance of the law, and its estimate's variance;
+        0 and None where none is.
     """
 
     names: tuple[str, ...]
@@ -441,6 +444,35 @@ class Claims:
     size: FloatArray
     covariance_variance: FloatArray
     mean_variance: FloatArray
+    place: int = 0
+    lagged: FloatArray | None = None
+    lagged_variance: FloatArray | None = None
+
+
+def _hold_lagged(
+    tests: Tests,
+    claims: Claims,
+    trajectories: int,
+    pairs: float,
+    reach: FloatArray,
+    known_to: FloatArray,
+    gap: FloatArray,
+) -> None:
+    """Hold what a lagged covariance (q, q) about the law's mean is off by; further arguments as of `shown`."""
+    assert claims.lagged is not None and claims.lagged_variance is not None
+    q, names, error = len(gap), claims.names, np.sqrt(claims.lagged_variance)
+    variance = np.maximum(np.diagonal(claims.covariance), 0.0)
+    squares = 1.001 * pairs**2 * claims.lagged_variance / 2.0
+    largest = np.minimum(np.sqrt(squares / trajectories), np.sqrt(np.outer(reach, reach)))
+    unsure = known_to**2 > _UNSURE * variance
+    clear = np.where(unsure | unsure[:, None], 0.0, _shrunk(pairs * gap, pairs * np.outer(known_to, known_to)))
+    tests.add(
+        either(clear, np.maximum(squares, 1e-12 * pairs * np.outer(variance, variance)), largest),
+        lambda k: (
+            f"the lagged covariance of {names[k // q]} with {names[k % q]} is off its law's by {gap.flat[k]:.3g}, with "
+            f"a standard error of {error.flat[k]:.3g}"
+        ),
+    )
 
 
 def shown(
@@ -512,6 +544,7 @@ def hold(
     transform: FloatArray,
     *,
     interval: float,
+    apart: int = 1,
     every: int = 0,
     bias: Bias | None = None,
 ) -> Tests:
@@ -533,6 +566,8 @@ def hold(
         (q, p) from probes to variables.
     interval:
         s between readouts, 0 of independent draws.
+    apart:
+        Readouts from one lag counted to the next.
     every:
         So-manieth readouts were kept; 0 for none.
     bias:
@@ -554,9 +589,9 @@ def hold(
         reach = variance
         _hold_draws(tests, P, sums, law.sde.probes)
     elif isinstance(how.step, ModalStep):
-        reach = _hold_modes(tests, law, how, how.step, sums, transform, interval)
+        reach = _hold_modes(tests, law, how, how.step, sums, transform, interval * apart)
     elif how.rows <= _MOST_STATES:
-        reach, known_to = _hold_states(tests, law, how, sums, transform, bias)
+        reach, known_to = _hold_states(tests, law, how, sums, transform, apart, bias)
     else:
         _hold_silent(tests, law, how, sums)
         reach = variance * steps
@@ -567,6 +602,12 @@ def hold(
         _hold_ends(tests, law, sums, sure, bias)
     off = 0.0 if bias is None else MARGIN * np.abs(transform @ bias.products[0] @ transform.T)
     shown(tests, claims, trajectories, steps, reach, known_to, mean, covariance, off)
+    if claims.lagged is not None:
+        pairs = float(sums.pairs[claims.place])
+        gap = transform @ (sums.products[claims.place] / pairs) @ transform.T - claims.lagged
+        if bias is not None:
+            gap = _shrunk(gap, MARGIN * np.abs(transform @ bias.products[claims.place] @ transform.T))
+        _hold_lagged(tests, claims, trajectories, pairs, reach, known_to, gap)
     if every and sums.kept.size:
         _hold_kept(tests, how, sums, P, every)
     return tests
@@ -579,9 +620,9 @@ def _hold_modes(
     step: ModalStep,
     sums: Sums,
     transform: FloatArray,
-    interval: float,
+    apart: float,
 ) -> FloatArray:
-    """By modes, which are white but for their size; returns `shown`'s ``reach``."""
+    """By modes, which are white but for their size, with lags ``apart`` s; returns `shown`'s ``reach``."""
     assert law.modes is not None and how.lift is not None
     modes, trajectories, steps = law.modes, sums.samples // sums.readouts, sums.readouts
     size = np.zeros(how.observed)
@@ -596,7 +637,7 @@ def _hold_modes(
     tests.require("modes without noise move", not total[~loud].any() and not products[:, ~loud].any())
     expected = None
     if len(products) > 1:
-        decay = modes.correlation(np.arange(len(products)) * interval)[:, loud[: len(modes.variance)]]
+        decay = modes.correlation(np.arange(len(products)) * apart)[:, loud[: len(modes.variance)]]
         expected = np.zeros((*decay.shape, decay.shape[1]))
         expected[:, np.arange(decay.shape[1]), np.arange(decay.shape[1])] = decay
     white(
@@ -655,7 +696,7 @@ def _whitener(root: FloatArray, known_to: FloatArray) -> tuple[FloatArray, Float
 
 
 def _hold_states(
-    tests: Tests, law: Stationary, how: Method, sums: Sums, transform: FloatArray, bias: Bias | None
+    tests: Tests, law: Stationary, how: Method, sums: Sums, transform: FloatArray, apart: int, bias: Bias | None
 ) -> tuple[FloatArray, FloatArray]:
     """By the white coordinates of all states, of which probes are combinations; returns `shown`'s bounds."""
     assert isinstance(how.step, DenseStep)
@@ -674,9 +715,9 @@ def _hold_states(
     whole = memory_of(G, np.concatenate([directions, shares]), trajectories, steps)
     m = len(directions)
     memory = replace(whole, forth=whole.forth[:m], back=whole.back[:m])
-    power, expected = np.eye(len(G)), [np.eye(len(directions))]
+    power, expected, between = np.eye(len(G)), [np.eye(len(directions))], np.linalg.matrix_power(G, apart)
     for _ in range(1, len(sums.products)):
-        power = G @ power
+        power = between @ power
         expected.append(directions @ power @ directions.T)
     _hold_seen(tests, V, sums, law.sde.probes, memory, rounding, np.array(expected), bias)
     name = _combination(W, law.sde.state_names)

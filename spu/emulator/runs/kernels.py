@@ -41,13 +41,13 @@ class Tile(NamedTuple):
     shown:
         (observed, row) scratch.
     seen:
-        (observed, lags * width + columns) observed rows, the latest earlier steps in front.
+        (observed, lags * apart * width + columns) observed rows, the latest earlier steps in front.
     total, products:
-        (observed,), (lags + 1, observed, observed): sums of ``y`` and of ``y(k) y(k - l)^T``.
+        (observed,), (lags + 1, observed, observed): sums of ``y`` and of ``y(k) y(k - l apart)^T``.
     kept:
         (width, kept, observed) every so-manieth readout; of draws (1, kept, observed).
-    width, chunk, lags:
-        Trajectories; steps between counts; lags.
+    width, chunk, lags, apart:
+        Trajectories; steps between counts; lags; and steps from one of them to the next.
     """
 
     address: WordArray
@@ -62,6 +62,7 @@ class Tile(NamedTuple):
     width: int
     chunk: int
     lags: int
+    apart: int
 
     def states(self, rows: int) -> FloatArray:
         """(rows, width) where the trajectories are."""
@@ -134,8 +135,11 @@ def _misfit(tile: Tile, law: PackedStep | ModalStep, *_: object) -> str | None:
     panels, rows, across = tile.state.shape
     if across != PANEL_BYTES // tile.state.itemsize or not 1 <= tile.width <= panels * across:
         return f"{tile.width} trajectories in {panels} panels of {across}"
-    if tile.seen.shape[1] < tile.width * (tile.lags + tile.chunk) or tile.chunk < 1:
-        return f"{tile.seen.shape[1]} columns of what is seen, for {tile.width} times {tile.chunk} and {tile.lags} lags"
+    history = tile.lags * tile.apart
+    if tile.seen.shape[1] < tile.width * (history + tile.chunk) or tile.chunk < 1 or tile.apart < 1:
+        return (
+            f"{tile.seen.shape[1]} columns of what is seen, for {tile.width} times {tile.chunk} and {history} earlier"
+        )
     if isinstance(law, ModalStep):
         needed, observed = 2 * len(law.root), law.shown * len(law.root)
         fits = law.shown in (1, 2)
@@ -209,6 +213,7 @@ def new_tile(
     width: int,
     chunk: int,
     lags: int,
+    apart: int = 1,
     kept: tuple[int, int],
     precision: Precision = "double",
 ) -> Tile:
@@ -221,11 +226,12 @@ def new_tile(
         next=aligned((panels, rows, row), dtype),
         ahead=np.zeros((-(-drawn // BLOCK) * BLOCK, -(-chunk // 8) * 8) if width == 1 else (0, 0)),
         shown=aligned((observed, row), dtype),
-        seen=aligned((observed, -(-(lags + chunk) * width // 8) * 8)),
+        seen=aligned((observed, -(-(lags * apart + chunk) * width // 8) * 8)),
         total=np.zeros(observed),
         products=np.zeros((lags + 1, observed, observed)),
         kept=np.empty((*kept, observed)),
         width=width,
         chunk=chunk,
         lags=lags,
+        apart=apart,
     )

@@ -51,7 +51,7 @@ from spu.problems.network import ThermodynamicNetwork, thermodynamic
 if TYPE_CHECKING:
     import xarray
 
-    from spu.circuit.scales import Scales
+    from spu.circuit.scales import NetworkScales
 
 __all__ = ["NetworkSimulation"]
 
@@ -416,7 +416,7 @@ def _origin(equation: Langevin, start: ArrayLike, trajectories: int) -> FloatArr
 
 
 def _ends(
-    equation: Langevin, scales: Scales | None, start: str, schedule: Schedule, duration: float
+    equation: Langevin, scales: NetworkScales | None, start: str, schedule: Schedule, duration: float
 ) -> tuple[ThermodynamicNetwork, ThermodynamicNetwork]:
     """The network at the first and at the last inputs."""
     if start != "equilibrium":
@@ -500,7 +500,7 @@ def _judge_steps(
 
 def _held_against_law(
     equation: Langevin,
-    scales: Scales | None,
+    scales: NetworkScales | None,
     paths: Paths,
     schedule: Schedule,
     ends: tuple[ThermodynamicNetwork, ThermodynamicNetwork] | None,

@@ -53,6 +53,8 @@ class Method:
         (p, observed): probes from observed rows; None where these are the probes.
     precision:
         Of states and products; ``single`` of dense steps only (`spu.emulator.runs.single`).
+    at:
+        (rows,) where the state is before the first readout is drawn by ``start``; at zero unless given.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Method:
     observed: int
     lift: FloatArray | None = None
     precision: Precision = "double"
+    at: FloatArray | None = None
 
 
 def choose_method(law: Stationary, interval: float, name: str | None = None, precision: Precision = "double") -> Method:
@@ -75,6 +78,21 @@ def choose_method(law: Stationary, interval: float, name: str | None = None, pre
     if name != "dense" and law.modes is not None:
         return modal_method(law.modes, interval)
     return replace(dense_method(law, interval), precision=precision)
+
+
+def from_rest(how: Method, law: Stationary, wait: float) -> Method:
+    """The same way, but for the first readout: ``wait`` seconds after all capacitors and inductors were empty.
+
+    By modes only where the law has no mean; else all states are to be stepped together.
+    """
+    dense = law.dense
+    if isinstance(how.start, ModalStep):
+        modes = law.modes
+        assert modes is not None and not dense.mean.any()
+        return replace(how, start=ModalStep(how.start.transition, modal_root(modes, wait), how.start.shown))
+    first = exact_step(dense, wait, law.covariance)
+    start = DenseStep(np.hstack([first.transition, first.factor]), how.start.observe, len(dense.A))
+    return replace(how, start=start, drawn=max(how.drawn, first.factor.shape[1]), at=-dense.mean)
 
 
 def dense_method(law: Stationary, interval: float) -> Method:
@@ -126,6 +144,15 @@ def modal_method(modes: Modes, interval: float) -> Method:
     )
 
 
+def modal_root(modes: Modes, wait: float) -> FloatArray:
+    """Roots as in a `ModalStep`, of the noise that the modes have gathered ``wait`` seconds after they were at zero."""
+    drift = modes.drift()
+    Q = np.zeros_like(drift)
+    Q[:, 0, 0] = modes.noise / modes.capacitance**2
+    root = _small_roots(step_law(drift, Q, wait)[1])
+    return _paired(root) if drift.shape[1] == 1 else root
+
+
 def _small_roots(covariance: FloatArray) -> FloatArray:
     """Lower triangular square roots of (k, 1, 1) or (k, 2, 2) positive semidefinite matrices."""
     root = np.zeros_like(covariance)
@@ -175,7 +202,7 @@ class Sums:
     total:
         (p,) sum of the probes' deviations, V.
     products:
-        (lags + 1, p, p) sums of ``y(k) y(k - lag)^T``, V^2, and how many pairs (lags + 1,) went into each.
+        (lags + 1, p, p) sums of ``y(k) y(k - l apart)^T``, V^2, and how many pairs (lags + 1,) went into each.
     pairs:
         See ``products``.
     kept:
@@ -220,6 +247,7 @@ def run(
     steps: int,
     seed: int,
     lags: int = 0,
+    apart: int = 1,
     every: int = 0,
     count: bool = True,
     threads: int | None = None,
@@ -236,8 +264,8 @@ def run(
         How many, and readouts of each; for independent draws ``steps`` are shared among the trajectories.
     seed:
         Of the noise.
-    lags:
-        Autocovariances up to this many readouts apart.
+    lags, apart:
+        So many autocovariances beside the covariance, at every multiple of so many readouts.
     every:
         Keep every so-manieth readout of each trajectory; 0 keeps none.
     count:
@@ -250,8 +278,11 @@ def run(
         Asked now and then; True ends the run with what there is.
     """
     observed = method.observed if count else 0
-    tiles, lengths, chunk = _tiles(method, trajectories, steps, lags, every, observed)
+    tiles, lengths, chunk = _tiles(method, trajectories, steps, (lags, apart), every, observed)
     threads = min(len(tiles), threads or available_threads())
+    if method.at is not None:
+        for tile in tiles:
+            tile.state[:, : method.rows] = method.at[:, None]
     start, step = (kernels.drivers(tiles, law, key_of(seed), method.precision) for law in (method.start, method.step))
     wanted = sum(tile.width * length for tile, length in zip(tiles, lengths, strict=True))
     done = 0
@@ -272,11 +303,11 @@ def run(
             done = 1 + more
             if progress is not None:
                 progress(_so_far(tiles, lengths, done), wanted)
-    return _gather(method, tiles, lengths, done, lags, every, observed)
+    return _gather(method, tiles, lengths, done, (lags, apart), every, observed)
 
 
 def _tiles(
-    method: Method, trajectories: int, steps: int, lags: int, every: int, observed: int
+    method: Method, trajectories: int, steps: int, lags: tuple[int, int], every: int, observed: int
 ) -> tuple[list[Tile], list[int], int]:
     """Tiles, the readouts that each of their trajectories is to take, and the steps of a chunk."""
     shares: list[tuple[tuple[int, int, int, int, int], int, int]] = []  # address, width, length
@@ -306,7 +337,8 @@ def _tiles(
             observed=observed,
             width=width,
             chunk=chunk,
-            lags=lags,
+            lags=lags[0],
+            apart=lags[1],
             kept=_kept(address, width, length, every),
             precision=method.precision,
         )
@@ -365,11 +397,11 @@ def _so_far(tiles: list[Tile], lengths: list[int], done: int) -> int:
 
 
 def _gather(
-    method: Method, tiles: list[Tile], lengths: list[int], done: int, lags: int, every: int, observed: int
+    method: Method, tiles: list[Tile], lengths: list[int], done: int, lags: tuple[int, int], every: int, observed: int
 ) -> Sums:
     """Add up the sums of all tiles, in order, and lift them to the probes."""
     taken = [min(done, length) for length in lengths]
-    total, products = np.zeros(observed), np.zeros((lags + 1, observed, observed))
+    total, products = np.zeros(observed), np.zeros((lags[0] + 1, observed, observed))
     for tile in tiles:
         total += tile.total
         products += tile.products
@@ -377,8 +409,8 @@ def _gather(
     products[0] = np.tril(products[0]) + np.tril(products[0], -1).T
     pairs = np.array(
         [
-            sum(tile.width * max(0, many - lag) for tile, many in zip(tiles, taken, strict=True))
-            for lag in range(lags + 1)
+            sum(tile.width * max(0, many - lag * lags[1]) for tile, many in zip(tiles, taken, strict=True))
+            for lag in range(lags[0] + 1)
         ]
     )
     kept = np.empty((0, 0, observed))

@@ -16,6 +16,7 @@ from spu.base.distances import on_one_pattern
 from spu.base.errors import OptionError, UsageError
 from spu.base.interrupt import Interrupt
 from spu.base.kernels.door import Precision
+from spu.base.numbers import plural
 from spu.base.sparse import row_numbers, with_data
 from spu.base.threads import blas_threads_for
 from spu.emulator.dynamics import LinearDynamics, slowest
@@ -25,10 +26,10 @@ from spu.emulator.laws.estimate import SamplingError, about_sample_mean, indepen
 from spu.emulator.laws.large import Midpoint, SparseLaw
 from spu.emulator.laws.law import Law
 from spu.emulator.laws.stationary import Stationary
-from spu.emulator.results import Statistics, compare, merge
+from spu.emulator.results import Statistics, compare, lag_of, lagged_covariance, merge
 from spu.emulator.runs.guard import Claims, Memory, hold, hold_large, memory_of_midpoint
 from spu.emulator.runs.large_run import PatternSums, run_large
-from spu.emulator.runs.run import Method, choose_method, independent_method, run
+from spu.emulator.runs.run import Method, choose_method, from_rest, independent_method, run
 from spu.emulator.runs.single import bias_of, hold_bias
 from spu.problems.problem import LinearProblem
 
@@ -62,6 +63,8 @@ class Simulation(Statistics):
         Root mean square of the statistical part of ``relative_error``.
     covariance_error, mean_error:
         (p, p), (p,) standard errors in problem units (of one trajectory of a large network, bounds of them).
+    lagged_error:
+        (p, p) of ``lagged``, about the sample mean; None where the problem's answer is no lagged covariance.
     seconds, device_time:
         Wall time, and time simulated on the device, s.
     interval:
@@ -118,6 +121,7 @@ class Simulation(Statistics):
     seed: int
     method: str
     method_reason: str
+    lagged_error: Annotated[FloatArray, "p p"] | None = None
     time_step: float | None = None
     precision: str = "double"
     precision_error: float | None = None
@@ -151,7 +155,7 @@ class Simulation(Statistics):
         """What ``--json`` prints, but for names of files, and for what lies in them (`arrays`)."""
         keys = (
             *("samples", "effective_samples", "expected_relative_error", "covariance_error", "mean_error"),
-            *("seconds", "device_time", "interval", "trajectories", "seed", "complete"),
+            *("lagged_error", "seconds", "device_time", "interval", "trajectories", "seed", "complete"),
             *("method", "method_reason", "time_step", "precision", "precision_error"),
             *("trace", "autocovariance", "time_constants", "warnings"),
         )
@@ -189,6 +193,7 @@ class Simulation(Statistics):
         found.array("readouts", ("trajectory", "readout", "variable"), self.readouts, UNITS)
         found.array("mean_error", ("variable",), self.mean_error, UNITS)
         found.array("covariance_error", ("variable", "variable_"), self.covariance_error, SQUARES)
+        found.array("lagged_error", ("variable", "variable_"), self.lagged_error, SQUARES)
         found.array("time_constants", ("mode",), self.time_constants, "s")
         if self.autocovariance is not None:
             found.coordinate("lag", np.arange(len(self.autocovariance)) * self.interval, "s")
@@ -208,6 +213,8 @@ class Simulation(Statistics):
     def worst_deviation(self) -> tuple[float, int, int, int]:
         """Largest deviation of a covariance from its target in standard errors; its row, its column; of how many.
 
+        Of a lagged covariance, where that is the answer.
+
         Raises
         ------
         ValueError
@@ -215,6 +222,11 @@ class Simulation(Statistics):
         """
         if self.target_covariance is None:
             raise ValueError("there is no target")
+        if self.lagged is not None and self.target_lagged is not None and self.lagged_error is not None:
+            misses = np.abs(self.lagged - self.target_lagged)
+            each = np.divide(misses, self.lagged_error, out=np.zeros_like(misses), where=self.lagged_error > 0)
+            row, column = divmod(int(each.argmax()), len(each))
+            return float(each[row, column]), row, column, each.size
         found, target = on_one_pattern(self.covariance, self.target_covariance)
         gap, error = found - target, self.covariance_error
         if isinstance(gap, sp.csr_array):
@@ -245,6 +257,9 @@ class Sampling:
     step: float | None = None
     precision: Precision = "double"
     progress: Callable[[int, int], None] | None = None
+    burn_in: float | None = None
+    """S from when the device is switched on, its capacitors and inductors empty, to the first readout of a trajectory;
+    without it trajectories start in the stationary law. Errors are those of stationary trajectories."""
 
 
 def simulate_linear(found: Sequence[LinearDynamics], problem: LinearProblem | None, how: Sampling) -> Simulation:
@@ -277,15 +292,20 @@ def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulatio
     interval, trajectories, trace = how.interval, how.trajectories, how.trace
     chosen = _chosen(interval, trajectories, how.duration)
     law.voltage_covariance  # noqa: B018 - refuses a probe that sees white noise directly
+    lag, back = lag_of(law, problem), 0
     wholes = {"samples": how.samples, "trajectories": trajectories, "threads": how.threads}
     _positive(interval=interval, duration=how.duration, step=how.step, **wholes)
     _not_negative(trace=trace or 0, lags=how.lags, seed=how.seed)
     if how.independent:
         if any(given is not None for given in (interval, trajectories, how.duration, how.method, how.step)) or how.lags:
             raise UsageError("independent samples have no interval, trajectories, duration, lags, method or step")
+        if lag is not None:
+            raise OptionError("independent", f"draws tell nothing of readings {lag:.3g} s apart, which are the answer")
         interval, trajectories, steps = 0.0, 1, how.samples or DEFAULT_SAMPLES
     else:
-        trajectories, interval, steps = _plan(law, how.samples, interval, trajectories, how.duration)
+        if lag is not None:
+            interval, back = dividing(lag, interval, law.slowest)
+        trajectories, interval, steps = _plan(law, how.samples, interval, trajectories, how.duration, back)
     trace = _thinned(trace, steps, trajectories, len(law.sde.readout.variables))
     with Interrupt() as interrupt:
         common = {
@@ -306,9 +326,9 @@ def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulatio
         else:
             if how.step is not None:
                 raise UsageError("steps are exact here: a step is only for large sparse networks")
-            drawn = _draw(law, interval, how, common)
+            drawn = _draw(law, interval, how, common, back)
     readout = law.sde.readout
-    found = compare(law, problem, drawn.voltage_mean, drawn.voltage_covariance)
+    found = compare(law, problem, drawn.voltage_mean, drawn.voltage_covariance, lagged=drawn.lagged)
     kept = None
     if trace:
         many, each, probes = drawn.kept.shape
@@ -319,16 +339,17 @@ def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulatio
         time_constants=law.time_constants,
         samples=drawn.samples,
         effective_samples=drawn.effective_samples,
-        expected_relative_error=_expected(problem, found, drawn.mean_error, drawn.covariance_error),
+        expected_relative_error=_expected(problem, found, drawn.mean_error, drawn.covariance_error, drawn.lagged_error),
         covariance_error=drawn.covariance_error,
         mean_error=drawn.mean_error,
         seconds=time.perf_counter() - started,
-        device_time=drawn.samples // trajectories * interval,
+        device_time=_passed(drawn.samples // trajectories, interval, how.burn_in),
         interval=interval,
         trajectories=trajectories,
         seed=how.seed,
         method=drawn.method,
         method_reason=drawn.why,
+        lagged_error=drawn.lagged_error,
         time_step=drawn.time_step,
         precision=how.precision,
         precision_error=drawn.precision_error,
@@ -341,14 +362,27 @@ def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulatio
     )
 
 
+def _passed(steps: int, interval: float, burn_in: float | None) -> float:
+    """Seconds from the start of a trajectory to its last readout."""
+    return steps * interval if burn_in is None else burn_in + (steps - 1) * interval
+
+
 def _expected(
-    problem: LinearProblem | None, found: dict[str, Any], mean_error: FloatArray, covariance_error: Matrix
+    problem: LinearProblem | None,
+    found: dict[str, Any],
+    mean_error: FloatArray,
+    covariance_error: Matrix,
+    lagged_error: FloatArray | None,
 ) -> float | None:
     """Root mean square of the statistical part of the answer's relative error; None without a target."""
     if problem is None:
         return None
-    answer = problem.kind.answer
-    there, error = answer.of(found["mean"], found["covariance"]), answer.error(mean_error, covariance_error)
+    answer, second = problem.kind.answer, covariance_error
+    if answer.lagged:
+        assert lagged_error is not None
+        second = lagged_error
+    there = answer.of(found["mean"], found["lagged" if answer.lagged else "covariance"])
+    error = answer.error(mean_error, second)
     return answer.expected(there, answer.target(problem), error)
 
 
@@ -368,8 +402,10 @@ def _simulate_ensemble(found: Sequence[LinearDynamics], problem: LinearProblem |
     samples, interval, trace, progress = how.samples, how.interval, how.trace, how.progress
     laws = [each.law for each in found]
     chosen = _chosen(interval, how.trajectories, how.duration)
-    if interval is None and not how.independent:
-        interval = slowest(laws).slowest  # one for all: their readouts are merged
+    if interval is None and not how.independent:  # one for all: their readouts are merged
+        interval = slowest(laws).slowest
+        lag = lag_of(laws[0], problem)
+        interval = interval if lag is None else dividing(lag, None, interval)[0]
     if how.duration is None:
         samples = -(-(samples or DEFAULT_SAMPLES) // len(laws))
     if trace is None:  # as many as all of them may keep together
@@ -395,6 +431,8 @@ def _simulate_ensemble(found: Sequence[LinearDynamics], problem: LinearProblem |
         sum((w * np.asarray(run.covariance_error)) ** 2 for w, run in zip(weights, runs, strict=True))
     )
     mean_error = np.sqrt(sum((w * run.mean_error) ** 2 for w, run in zip(weights, runs, strict=True)))
+    lags = [run.lagged_error for run in runs if run.lagged_error is not None]
+    lagged_error = np.sqrt(sum((w * each) ** 2 for w, each in zip(weights, lags, strict=True))) if lags else None
     kept = [run.readouts for run in runs if run.readouts is not None]
     biases = [run.precision_error for run in runs if run.precision_error is not None]
     correlations = [run.autocovariance for run in runs if run.autocovariance is not None]
@@ -404,9 +442,10 @@ def _simulate_ensemble(found: Sequence[LinearDynamics], problem: LinearProblem |
         time_constants=slowest(laws).time_constants,
         samples=sum(run.samples for run in runs),
         effective_samples=sum(run.effective_samples for run in runs),
-        expected_relative_error=_expected(problem, merged, mean_error, covariance_error),
+        expected_relative_error=_expected(problem, merged, mean_error, covariance_error, lagged_error),
         covariance_error=covariance_error,
         mean_error=mean_error,
+        lagged_error=lagged_error,
         seconds=time.perf_counter() - started,
         device_time=sum(run.device_time for run in runs),
         trajectories=sum(run.trajectories for run in runs),
@@ -447,12 +486,22 @@ class _Drawn:
     autocovariance: FloatArray | None = None
     time_step: float | None = None
     precision_error: float | None = None
+    lagged: FloatArray | None = None
+    lagged_error: FloatArray | None = None
 
 
-def _draw(law: Stationary, interval: float, asked: Sampling, common: dict[str, Any]) -> _Drawn:
-    """Draw from a network with dense matrices: exact steps, and errors known in advance."""
-    lags = asked.lags
-    how = _method(law, interval, asked.method, asked.precision) if interval else independent_method(law)
+def _draw(law: Stationary, interval: float, asked: Sampling, common: dict[str, Any], back: int = 0) -> _Drawn:
+    """Draw from a network with dense matrices: exact steps, and errors known in advance.
+
+    ``back`` readouts apart the covariance is wanted, too; 0 for none.
+    """
+    lags, apart = (max(asked.lags, back), 1) if asked.lags or not back else (1, back)
+    place = back // apart
+    together = asked.burn_in is not None and bool(law.dense.mean.any())  # from rest only all states move their mean
+    name = "dense" if together else asked.method
+    how = _method(law, interval, name, asked.precision) if interval else independent_method(law)
+    if asked.burn_in is not None:
+        how = from_rest(how, law, asked.burn_in)
     if (lags + 1) * how.observed**2 * 16 > _MOST_PRODUCTS:
         raise UsageError(f"autocovariances of {how.observed} variables at {lags} lags do not fit into memory")
     transform = law.sde.readout.matrix.toarray()
@@ -466,17 +515,19 @@ def _draw(law: Stationary, interval: float, asked: Sampling, common: dict[str, A
             error = independent_error(covariance, samples)
             return error, about_sample_mean(None, error, covariance, steps=1, interval=0.0, count=samples)
         steps = samples // trajectories
-        taken = {"steps": steps, "interval": interval, "count": trajectories, "transform": transform}
+        taken = {"steps": steps, "interval": interval, "count": trajectories, "transform": transform, "lag": back}
         error = trajectory_error(law, **taken)
         return error, about_sample_mean(law, error, covariance, **taken)
 
     bias, off, precision_error = None, 0.0, None
     if how.precision == "single":
-        bias = bias_of(law, how, common["steps"], lags)
+        bias = bias_of(law, how, common["steps"], lags, apart)
         expected = errors(common["steps"] * trajectories)[1].covariance_variance
         precision_error = hold_bias(bias, transform, covariance, expected, law.sde.readout.variables, interval)
         off = transform @ bias.products[0] @ transform.T
-    sums = run(how, lags=lags, **common)
+    sums = run(how, lags=lags, apart=apart, **common)
+    if back and sums.readouts <= back:  # cut short before there was a pair
+        raise KeyboardInterrupt
     error, claimed = errors(sums.samples)
     claims = Claims(
         names=tuple(law.sde.readout.variables),
@@ -484,9 +535,13 @@ def _draw(law: Stationary, interval: float, asked: Sampling, common: dict[str, A
         size=np.abs(transform) @ np.sqrt(np.maximum(np.diag(law.voltage_covariance), 0.0)),
         covariance_variance=error.covariance_variance,
         mean_variance=error.mean_variance,
+        place=place,
+        lagged=lagged_covariance(law, back * interval) if back else None,
+        lagged_variance=error.lagged_variance,
     )
-    hold(law, how, sums, claims, transform, interval=interval, every=common["every"], bias=bias).judge()
+    hold(law, how, sums, claims, transform, interval=interval, apart=apart, every=common["every"], bias=bias).judge()
     correlations = sums.autocovariance
+    off_lagged = 0.0 if bias is None else transform @ bias.products[place] @ transform.T
     return _Drawn(
         method=how.name,
         why=how.why,
@@ -497,8 +552,10 @@ def _draw(law: Stationary, interval: float, asked: Sampling, common: dict[str, A
         effective_samples=error.effective_samples,
         covariance_error=np.sqrt(claimed.covariance_variance + off**2),
         mean_error=np.sqrt(claimed.mean_variance),
-        autocovariance=transform @ correlations @ transform.T if lags else None,
+        autocovariance=transform @ correlations[: asked.lags + 1] @ transform.T if asked.lags else None,
         precision_error=precision_error,
+        lagged=transform @ correlations[place] @ transform.T if back else None,
+        lagged_error=None if claimed.lagged_variance is None else np.sqrt(claimed.lagged_variance + off_lagged**2),
     )
 
 
@@ -619,16 +676,55 @@ DEFAULT_SAMPLES, DEFAULT_LARGE = 10_000, 1_000
 """Readouts by default, and those of a large sparse network, where each is costly and shows every cell."""
 
 
+_SAME = 1e-6
+"""Relative difference of a lag and a multiple of an interval below which they are meant to be the same."""
+
+_MOST_BACK = 64
+"""Readouts by default within a lag, at most: it is then so many time constants, and nothing is left of the answer."""
+
+
+def dividing(lag: float, interval: float | None, slowest: float) -> tuple[float, int]:
+    """An interval (s) between readouts that divides a lag, and how often it does.
+
+    The longest that is no longer than the slowest time constant, unless one is given: readouts are taken evenly, so
+    that each begins a pair. Closer ones would lower the error at equal device time by less than they would add to
+    readouts, as they repeat what the slow modes told; ones further apart would lose device time. A lag shorter than
+    the slowest time constant is the interval itself.
+
+    Raises
+    ------
+    UsageError
+        If the interval given does not divide the lag.
+    """
+    if interval is None:
+        back = min(_MOST_BACK, max(1, int(np.ceil(lag / slowest * (1 - 1e-12)))))
+        return lag / back, back
+    back = max(1, round(min(lag / interval, 1e15)))
+    if abs(back * interval - lag) > _SAME * lag:
+        raise UsageError(
+            f"interval {interval:.9g} s does not divide the lag of {lag:.9g} s that the answer is read at: "
+            f"{lag / back:.9g} s would"
+        )
+    return lag / back, back
+
+
 def _plan(
-    law: Law, samples: int | None, interval: float | None, count: int | None, duration: float | None
+    law: Law, samples: int | None, interval: float | None, count: int | None, duration: float | None, back: int = 0
 ) -> tuple[int, float, int]:
-    """Trajectories, interval (s) and readouts a trajectory."""
+    """Trajectories, interval (s) and readouts a trajectory, of which pairs are ``back`` apart."""
     interval = law.slowest if interval is None else float(interval)
     if duration is not None:
         steps = int(np.ceil(duration / interval * (1 - 1e-12)))
-        return (1 if count is None else count), interval, steps
-    large = isinstance(law, SparseLaw)
-    samples = samples or (DEFAULT_LARGE if large else DEFAULT_SAMPLES)
-    if count is None:
-        count = int(min(32, samples) if large else min(64, max(1, samples // 100)))
-    return count, interval, -(-samples // count)
+        count = 1 if count is None else count
+    else:
+        large = isinstance(law, SparseLaw)
+        samples = samples or (DEFAULT_LARGE if large else DEFAULT_SAMPLES)
+        if count is None:  # what a trajectory loses of its pairs is a tenth at most
+            count = int(min(32, samples) if large else min(64, max(1, samples // max(100, 10 * back))))
+        steps = -(-samples // count)
+    if steps <= back:
+        raise UsageError(
+            f"no two of {plural(steps, 'readout')} of a trajectory are the lag of {back * interval:.4g} s apart: "
+            f"more than {back} are needed of each"
+        )
+    return count, interval, steps

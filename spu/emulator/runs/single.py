@@ -59,7 +59,7 @@ class Bias:
     states:
         (n, n) of the states, on average over the readouts of a trajectory.
     products:
-        (lags + 1, p, p) of what is observed, V^2: of ``E y(k) y(k - lag)^T``.
+        (lags + 1, p, p) of what is observed, V^2: of ``E y(k) y(k - l apart)^T``.
     """
 
     states: FloatArray
@@ -72,8 +72,11 @@ def rounded(matrix: FloatArray) -> FloatArray:
         return matrix.astype(np.float32).astype(np.float64)
 
 
-def bias_of(law: Stationary, how: Method, steps: int, lags: int = 0) -> Bias:
-    """Bias of a run of ``steps`` readouts a trajectory; entries are not finite where floats do not reach."""
+def bias_of(law: Stationary, how: Method, steps: int, lags: int = 0, apart: int = 1) -> Bias:
+    """Bias of a run of ``steps`` readouts a trajectory; entries are not finite where floats do not reach.
+
+    Of ``lags`` and ``apart`` as `spu.emulator.runs.run.run` has them.
+    """
     assert isinstance(how.start, DenseStep) and isinstance(how.step, DenseStep)
     n, P, H = how.rows, law.covariance, how.step.observe
     size = np.sqrt(np.maximum(np.diag(P), 0.0))
@@ -90,9 +93,10 @@ def bias_of(law: Stationary, how: Method, steps: int, lags: int = 0) -> Bias:
         seen = rounded(H)
         products = [seen @ X @ seen.T + _between(seen, H, P) + np.diag(_noise(H, P))]
         off, true = (P + X) @ seen.T, P @ H.T
-        for _ in range(lags):
+        for k in range(lags * apart):
             off, true = transition @ off, exact @ true
-            products.append(seen @ off - H @ true)
+            if (k + 1) % apart == 0:
+                products.append(seen @ off - H @ true)
     return Bias(X, np.array(products))
 
 

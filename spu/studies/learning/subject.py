@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spu.base.errors import CircuitError, InputError
-from spu.circuit.scales import Scales
+from spu.circuit.scales import NetworkScales
 from spu.compiler.polynomial import NetworkCompilation
 from spu.device.device import Device
 from spu.device.lower import lower
@@ -41,7 +41,7 @@ class Learned:
 
     trained: TrainedNetwork
     equation: Langevin
-    scales: Scales | None = None
+    scales: NetworkScales | None = None
     device: Device | None = None
 
     @property
@@ -92,14 +92,14 @@ def learned(subject: Learned | TrainedNetwork | NetworkCompilation | Folder | st
 
 def _of_device(trained: TrainedNetwork, device: Device) -> Learned:
     equation, scales = langevin_of(lower(device)).equation, device.scales
-    assert scales is not None  # every device of a network has them
+    assert isinstance(scales, NetworkScales)  # every device of a network has them
     network = _network(equation, scales)
     if network is not None:
         trained = trained.with_network(network.with_bias(trained.network.bias))
     return Learned(trained, in_problem_units(equation, scales), scales, device)
 
 
-def _network(equation: Langevin, scales: Scales) -> ThermodynamicNetwork | None:
+def _network(equation: Langevin, scales: NetworkScales) -> ThermodynamicNetwork | None:
     posed = replace(scales, energy=scales.energy * scales.speedup, time=scales.time / scales.speedup)
     try:
         return as_network(equation, posed)

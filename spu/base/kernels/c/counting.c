@@ -93,16 +93,16 @@ static void count_products(const double *a, const double *b, int64_t apart, int6
 #define COUNTED 512
 
 /* Add what `seen` (observed, history + columns) has of this chunk to total and products (lags + 1, observed,
-   observed), and make its end the history of the next chunk. Lag l lies l width columns before. */
-static void count_seen(double *seen, int64_t seen_columns, int64_t observed, int64_t lags, int64_t width, int64_t columns,
+   observed), and make its end the history of the next chunk. Lag l lies l `back` columns before. */
+static void count_seen(double *seen, int64_t seen_columns, int64_t observed, int64_t lags, int64_t back, int64_t columns,
                        double *total, double *products) {
-    int64_t history = lags * width;
+    int64_t history = lags * back;
     for (int64_t first = 0; first < columns; first += COUNTED) {
         int64_t many = columns - first < COUNTED ? columns - first : COUNTED;
         double *now = seen + history + first;
         for (int64_t i = 0; i < observed; i++) total[i] += sum_of(now + i * seen_columns, many);
         for (int64_t lag = 0; lag <= lags; lag++)
-            count_products(now, now - lag * width, seen_columns, many, products + lag * observed * observed, observed);
+            count_products(now, now - lag * back, seen_columns, many, products + lag * observed * observed, observed);
     }
     for (int64_t i = 0; history && i < observed; i++)
         memmove(seen + i * seen_columns, seen + i * seen_columns + columns, (size_t)history * 8);

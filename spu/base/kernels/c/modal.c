@@ -14,7 +14,8 @@ INLINE void step_systems(const Tile_double *tile, const ModalStep *law, const Ro
         t[i] = v_set(law->transition[8 * block + i]);
         r[i] = v_set(law->root[8 * block + i]);
     }
-    double *to = tile->seen + shown * 2 * block * tile->seen_columns + tile->lags * tile->width + panel * PANEL + lane;
+    double *to = tile->seen + shown * 2 * block * tile->seen_columns + tile->lags * tile->apart * tile->width +
+                 panel * PANEL + lane;
     for (int64_t k = 0; k < count; k++, to += tile->width) {
         uint64_t when[VL], who[VL];
         V z[BLOCK];

@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,223 +22,24 @@ import numpy as np
 
 from spu.base.arrays import FloatArray
 from spu.base.constants import BOLTZMANN, ROOM_TEMPERATURE
-from spu.base.digest import Digest
 from spu.base.display import Result
-from spu.base.errors import InputError, KeyFault
-from spu.base.files import key_line, parse_toml, read_toml
+from spu.base.errors import InputError
 from spu.base.names import shorten, suggest
-from spu.problems.trained import TrainedNetwork
+from spu.emulator.laws.power import PowerBalance
+from spu.studies.energy.assumptions import DEVICE, PARTS, REFERENCE, Assumptions, Price, load_energy
 
-__all__ = [
-    "CLAIM",
-    "DEVICE",
-    "HEATS",
-    "REFERENCE",
-    "Amount",
-    "Assumption",
-    "Assumptions",
-    "Condition",
-    "Ledger",
-    "LedgerLine",
-    "Price",
-    "counts_of",
-    "energy_ledger",
-    "load_energy",
-    "reference_of",
-]
+__all__ = ["CLAIM", "HEATS", "Amount", "Condition", "Ledger", "LedgerLine", "energy_ledger", "ledger_lines"]
 
 CLAIM = 1e10
 """The ratio that articles of this field speak of."""
 
-DEVICE = {
-    "readout": "J",
-    "input": "J",
-    "programming": "J",
-    "noise": "W",
-    "bias": "W",
-    "switching": "J",
-    "control": "W",
-}
-"""What a device is charged for beside its heat, and whether a count costs J, or W for as long as it runs."""
-
-REFERENCE = {"mac": "J", "memory": "J"}
-"""What the digital reference is charged for."""
-
-_SIZES = {"denoiser": "1"}
-"""Of the reference itself."""
-
 HEATS = {
     "physical": "what the circuit's resistors take up",
     "thermal": "of the equation, at the stated temperature: what a circuit gives off whose potential is an energy",
+    "stationary": "the circuit's, by its exact law: what noise, bias currents and active elements deliver to it",
     "model": "of the model: its potential is no energy, and this is not the circuit's heat (see bias)",
 }
 """Whose heat it is."""
-
-_KEYS = ("value", "unit", "per", "source", "stated")
-
-_PARTS = ("low", "typical", "high")
-
-
-@dataclass(frozen=True)
-class Price:
-    """A number with its range: low <= typical <= high."""
-
-    low: float
-    typical: float
-    high: float
-
-    def times(self, count: float) -> Price:
-        """The same for so many."""
-        return Price(self.low * count, self.typical * count, self.high * count)
-
-
-@dataclass(frozen=True)
-class Assumption:
-    """What one count of an item costs.
-
-    Attributes
-    ----------
-    name:
-        A key of `DEVICE` or `REFERENCE`, or ``denoiser``.
-    price:
-        None where nobody states it.
-    unit:
-        "J", "W" or "1".
-    per:
-        What is counted, in words.
-    source:
-        Who states it.
-    """
-
-    name: str
-    price: Price | None
-    unit: str
-    per: str
-    source: str
-
-
-@dataclass(frozen=True)
-class Assumptions:
-    """A file of assumptions, by name; what the file does not name nobody states.
-
-    Examples
-    --------
-    >>> import spu
-    >>> assumed = spu.load_energy()
-    >>> assumed["mac"].price.typical, assumed["noise"].price
-    (1e-12, None)
-    """
-
-    file: str
-    digest: str
-    items: dict[str, Assumption]
-
-    def __getitem__(self, name: str) -> Assumption:
-        unit = (DEVICE | REFERENCE | _SIZES)[name]
-        return self.items.get(name, Assumption(name, None, unit, name, "not in the file"))
-
-
-def load_energy(path: str | Path | None = None) -> Assumptions:
-    """Read assumptions on energies from a TOML file; without one, those that are shipped.
-
-    Parameters
-    ----------
-    path:
-        A file of tables such as ``[readout]``, of ``value`` (a number, or a table of ``low``, ``typical`` and
-        ``high``), ``unit``, ``per`` and ``source``; or, of what nobody states, ``stated = false`` and no value.
-
-    Raises
-    ------
-    InputError
-        If the file is not such, with the line.
-
-    Examples
-    --------
-    >>> import spu
-    >>> from pathlib import Path
-    >>> _ = Path("mine.toml").write_text('''[readout]
-    ... value = 1e-12
-    ... unit = "J"
-    ... per = "conversion"
-    ... source = "my converter's data sheet"
-    ... ''')
-    >>> mine = spu.load_energy("mine.toml")
-    >>> mine["readout"].price.high, mine["mac"].price
-    (1e-12, None)
-    """
-    if path is None:
-        shipped = resources.files("spu.studies") / "energy.toml"
-        text, file = shipped.read_text(encoding="utf-8"), "energy.toml (shipped)"
-    else:
-        text, file = read_toml(path), str(path)
-    found = parse_toml(text, file)
-    try:
-        items = {name: _assumption(name, table) for name, table in found.items()}
-    except KeyFault as fault:
-        line = None
-        for depth in range(len(fault.path), 0, -1):  # a missing key has no line, but its table has
-            line = line or key_line(text, *fault.path[:depth])
-        raise InputError(fault.message, file=file, line=line) from None
-    digest = Digest()
-    digest.text(text.replace("\r\n", "\n"))
-    return Assumptions(file, digest.hexdigest(), items)
-
-
-def _assumption(name: str, table: object) -> Assumption:
-    known = DEVICE | REFERENCE | _SIZES
-    if name not in known:
-        raise KeyFault(f"unknown item {shorten(name)}; {suggest(name, known)}", name)
-    if not isinstance(table, Mapping):
-        raise KeyFault(f"{name} is {shorten(table)}: write a table, [{name}]", name)
-    for key in table:
-        if key not in _KEYS:
-            raise KeyFault(f"unknown key {shorten(key)} in [{name}]; {suggest(key, _KEYS)}", name, str(key))
-    for key in ("unit", "per", "source"):
-        if not isinstance(table.get(key), str) or not table[key].strip():
-            said = f"is {shorten(table[key])}" if key in table else "is missing"
-            raise KeyFault(f"{name}.{key} {said}: [{name}] needs it as text", name, *([key] if key in table else []))
-    if table["unit"] != known[name]:
-        raise KeyFault(f'{name}.unit is {shorten(table["unit"])}: it must be "{known[name]}"', name, "unit")
-    stated = table.get("stated", True)
-    if not isinstance(stated, bool):
-        raise KeyFault(f"{name}.stated is {shorten(stated)}: it must be true or false", name, "stated")
-    if stated != ("value" in table):
-        message = "no value: give one, or stated = false" if stated else "has a value and stated = false: one of them"
-        raise KeyFault(f"{name}: {message}", name)
-    price = _price(name, table["value"]) if stated else None
-    return Assumption(name, price, table["unit"], table["per"].strip(), table["source"].strip())
-
-
-def _price(name: str, value: object) -> Price:
-    if not isinstance(value, Mapping):
-        number = _positive(name, value)
-        return Price(number, number, number)
-    for key in value:
-        if key not in _PARTS:
-            raise KeyFault(
-                f"unknown key {shorten(key)} in {name}.value; {suggest(key, _PARTS)}", name, "value", str(key)
-            )
-    for part in _PARTS:
-        if part not in value:
-            raise KeyFault(f"{name}.value has no {part}: low, typical and high are wanted", name, "value")
-    low, typical, high = (_positive(name, value[part], part) for part in _PARTS)
-    if not low <= typical <= high:
-        raise KeyFault(
-            f"{name}.value goes {low:g}, {typical:g}, {high:g}: low <= typical <= high is wanted", name, "value"
-        )
-    return Price(low, typical, high)
-
-
-def _positive(name: str, value: object, *part: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-        raise KeyFault(
-            f"{'.'.join((name, 'value', *part))} is {shorten(value)}: a finite number, 0 or more, is wanted",
-            *(name, "value", *part),
-        )
-    return float(value)
-
-
-# --- the ledger ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -329,6 +129,14 @@ class Ledger(Result):
         The digital reference, in words.
     assumptions:
         The file of prices, and its digest.
+    claim:
+        The ratio for which `what_must_hold` is shown: what articles speak of, or 1 where none speaks of any.
+    seconds:
+        Device time of one run, s; None where it is not known.
+    power:
+        Mean powers of the circuit's elements, where its exact law tells them.
+    programming_time:
+        s, for loading the device's codes; None where nobody states how long one takes.
 
     Examples
     --------
@@ -349,6 +157,10 @@ class Ledger(Result):
     temperature: float
     reference_is: str
     assumptions: Assumptions
+    claim: float = CLAIM
+    seconds: float | None = None
+    power: PowerBalance | None = None
+    programming_time: Price | None = None
 
     in_short = ("per", "total", "reference_total", "unstated")
 
@@ -425,8 +237,11 @@ class Ledger(Result):
             "ratio": _plain(self.ratio),
             "ratio_is_at_most": bool(self.unstated),
             "heat_ratio": _plain(self.heat_ratio),
-            "claim": CLAIM,
-            "must_hold": [_plain(each) for each in self.what_must_hold()],
+            "claim": self.claim,
+            "must_hold": [_plain(each) for each in self.what_must_hold(self.claim)],
+            "device_time": self.seconds,
+            "programming_time": _plain(self.programming_time),
+            "power": None if self.power is None else self.power.to_dict(),
             "assumptions": {"file": self.assumptions.file, "digest": self.assumptions.digest},
         }
 
@@ -441,7 +256,7 @@ def _sum(lines: tuple[LedgerLine, ...]) -> Price | None:
     stated = [line.energy for line in lines if line.energy is not None and line.counted]
     if not stated:
         return None
-    return Price(*(sum(getattr(energy, part) for energy in stated) for part in _PARTS))
+    return Price(*(sum(getattr(energy, part) for energy in stated) for part in PARTS))
 
 
 def _over(above: Price, below: Price) -> Price | None:
@@ -519,11 +334,11 @@ def energy_ledger(
         lines.append(
             LedgerLine("heat", f"heat along the path of one {per}", 1.0, spread, kind != "model", "", HEATS[kind])
         )
-    lines += _lines(counts, DEVICE, assumptions)
+    lines += ledger_lines(counts, assumptions)
     return Ledger(
         per,
         tuple(lines),
-        tuple(_lines(reference, REFERENCE, assumptions)),
+        tuple(ledger_lines(reference, assumptions, REFERENCE)),
         amount,
         kind,
         temperature,
@@ -544,7 +359,16 @@ def _amount(values: FloatArray) -> Amount:
     )
 
 
-def _lines(counts: Mapping[str, float | None], known: Mapping[str, str], assumptions: Assumptions) -> list[LedgerLine]:
+def ledger_lines(
+    counts: Mapping[str, float | None], assumptions: Assumptions, known: Mapping[str, str] = DEVICE
+) -> list[LedgerLine]:
+    """A line for each item of `known` that is counted, at its price, in that order.
+
+    Raises
+    ------
+    InputError
+        If an item is not known, or a count negative.
+    """
     for name, count in counts.items():
         if name not in known:
             raise InputError(f"no item {shorten(name)} in a ledger; {suggest(name, known)}")
@@ -559,76 +383,6 @@ def _lines(counts: Mapping[str, float | None], known: Mapping[str, str], assumpt
         if count is None:
             missing = f"{missing}, count not known" if missing else "count not known"
         energy = None if assumed.price is None or count is None else assumed.price.times(count)
-        per = f"second and {assumed.per}" if known[name] == "W" else assumed.per
+        per = f"second and {assumed.per}" if known[name] in ("W", "V") else assumed.per
         found.append(LedgerLine(name, per, count, energy, True, missing, assumed.source))
     return found
-
-
-# --- of trained networks -------------------------------------------------------------------
-
-
-def counts_of(
-    trained: TrainedNetwork,
-    *,
-    readouts: int = 1,
-    served: int | None = None,
-    seconds: float | None = None,
-    thermal: bool = True,
-) -> dict[str, float | None]:
-    """What one image takes of a trained network's device.
-
-    Parameters
-    ----------
-    trained:
-        The network.
-    readouts:
-        Trajectories that are run and read for one image.
-    served:
-        Images for which the couplers are programmed once; None leaves the share of one image unknown.
-    seconds:
-        How long a trajectory takes; None where no circuit says it.
-    thermal:
-        Whether resistors give the noise, and stored energies the couplings; else each unit has a source, and units
-        and couplers are active elements.
-    """
-    network = trained.network
-    couplings = network.couplings
-    pairs = np.count_nonzero(np.triu(couplings + couplings.T, 1)) if couplings.size else 0
-    weights = 0 if trained.weights is None else np.count_nonzero(trained.weights)
-    biases = np.count_nonzero(network.bias) + np.count_nonzero(network.input)
-    ends = trained.visible if trained.purpose == "generative" else trained.outputs
-    read = network.n if ends is None else len(ends)
-    found: dict[str, float | None] = {
-        "readout": float(readouts * read),
-        "programming": None if served is None else float(pairs + weights + biases) / served,
-        "control": None if seconds is None else readouts * seconds,
-    }
-    if trained.weights is not None:
-        found["input"] = float(trained.weights.shape[1])
-    if not thermal:
-        found["noise"] = None if seconds is None else readouts * seconds * network.n
-        found["bias"] = None if seconds is None else readouts * seconds * (network.n + pairs)
-    return found
-
-
-def reference_of(
-    trained: TrainedNetwork, assumptions: Assumptions | str | Path | None = None
-) -> tuple[dict[str, float | None], str]:
-    """The digital reference of a trained network, and what it is, in words.
-
-    A classifier's is a network of layers as wide as its own: inputs times hidden units, and those times outputs. A
-    generator's is a published denoiser, for the number of pixels that it is stated for; for others nobody states one.
-    """
-    if trained.purpose == "classifier" and trained.weights is not None and trained.outputs is not None:
-        inputs, outputs = trained.weights.shape[1], len(trained.outputs)
-        hidden = trained.network.n - outputs
-        words = f"a digital network of {inputs}, {hidden} and {outputs} units, one pass"
-        return {"mac": float(inputs * hidden + hidden * outputs)}, words
-    if trained.purpose == "generative" and trained.visible is not None:
-        if not isinstance(assumptions, Assumptions):
-            assumptions = load_energy(assumptions)
-        size = assumptions["denoiser"]
-        if len(trained.visible) == 784 and size.price is not None:
-            return {"mac": size.price.typical}, f"a digital denoiser: {size.source}"
-        return {"mac": None}, f"a digital denoiser: nobody states one for {len(trained.visible)} pixels"
-    return {"mac": None}, "none is stated"

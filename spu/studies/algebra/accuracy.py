@@ -1,0 +1,310 @@
+r"""What the answer of a linear device misses by, known in advance from its own law: nothing is fitted, nothing guessed.
+
+A device is switched on with its capacitors and inductors empty, waits for the time of burn-in, :math:`t_0`, and is
+read N times, :math:`h` apart. The answer then misses by
+
+- what the device would miss by after any time: codes, thermal noise, parasitics (`Accuracy.bias`), the floor;
+- what is left of its start. About the stationary mean, with the mean :math:`\mu` and the covariance P of the state,
+
+  .. math:: E[z(t) z(t)^T] = P - e^{A t} (P - \mu \mu^T) e^{A^T t}, \qquad E\,z(t) = -e^{A t} \mu,
+
+  which is averaged over the readouts (`Accuracy.remainder`);
+- the scatter of N correlated readouts, exact from the autocovariance (`spu.emulator.laws.estimate`).
+
+The first two are added as arrays, the third in squares: their root mean square is the error that is expected.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from spu.base.arrays import FloatArray
+from spu.base.distances import frobenius
+from spu.base.errors import UsageError
+from spu.device.subject import Subject, subject_of
+from spu.emulator.dynamics import LinearDynamics, all_linear
+from spu.emulator.laws.estimate import ModalSpread, about_sample_mean, trajectory_error
+from spu.emulator.laws.propagate import exact_step
+from spu.emulator.laws.stationary import Stationary
+from spu.emulator.predict import prediction
+from spu.problems.answers import COVARIANCE, MEAN
+from spu.problems.problem import LinearProblem, linear_problem
+
+SHARE = 0.1
+"""Of the error that is asked for, what may be left of the start when the first readout is taken."""
+
+WASTE = 0.05
+"""How much longer readouts may take than a continuous readout of the same error: they are as far apart as that lets."""
+
+MOST_READOUTS = 10**15
+"""More of them nobody waits for."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The relative error of an answer, and what it is made of (root mean squares, Frobenius).
+
+    Attributes
+    ----------
+    total:
+        All of it.
+    statistical:
+        Scatter of the readouts.
+    remainder:
+        What is left of the start.
+    """
+
+    total: float
+    statistical: float
+    remainder: float
+
+
+@dataclass(frozen=True, eq=False)
+class Errors:
+    """The same, entry by entry, as the answer is read from the samples.
+
+    Attributes
+    ----------
+    statistical:
+        Standard errors.
+    remainder, bias:
+        What is left of the start, and what the device misses by for ever; with their signs.
+    """
+
+    statistical: FloatArray
+    remainder: FloatArray
+    bias: FloatArray
+
+    @property
+    def standard(self) -> FloatArray:
+        """Standard errors about the device's own answer: scatter, and what is left of the start."""
+        return np.sqrt(self.statistical**2 + self.remainder**2)
+
+
+class Accuracy:
+    """What the answer of a device misses by, as a function of burn-in, readouts and the time between them.
+
+    Parameters
+    ----------
+    dynamics, problem:
+        Of the device.
+
+    Attributes
+    ----------
+    floor : float
+        Relative error of the answer after any time.
+    slowest : float
+        The longest time constant that is seen, s.
+    """
+
+    def __init__(self, dynamics: LinearDynamics, problem: LinearProblem) -> None:
+        law = dynamics.law
+        if not isinstance(law, Stationary) or problem.sparse:
+            raise UsageError(
+                "errors in time are worked out with whole matrices: this network is too large; spu.simulate samples it"
+            )
+        self.law, self.problem, self.answer = law, problem, problem.kind.answer
+        found = prediction(law, problem)
+        self.target = np.asarray(self.answer.target(problem), dtype=np.float64)
+        self.size = frobenius(self.target)
+        if self.size == 0:
+            raise UsageError("the exact answer is zero: no error is relative to it")
+        self.mean, self.covariance = found.mean, np.asarray(found.covariance)
+        self.found = np.asarray(self.answer.of(self.mean, self.covariance))
+        self.bias = self.found - self.target
+        self.floor = float(found.relative_error or 0.0)
+        self.slowest = law.slowest
+        self._transform = law.sde.readout.matrix.toarray()
+        self._left = self._transform @ law.dense.H
+        push = law.dense.mean
+        self._start = law.covariance - np.outer(push, push)
+        self._push = push
+        self._scatter = lru_cache(maxsize=64)(self._scatter_of)
+
+    @property
+    def silent(self) -> bool:
+        """Whether there is no noise: then one readout tells all."""
+        return not np.diagonal(self.covariance).any()
+
+    # --- scatter ---------------------------------------------------------------------------
+
+    def _scatter_of(self, interval: float, readouts: int) -> tuple[FloatArray, float]:
+        """Standard errors of the answer, and their size relative to the exact one."""
+        taken = {"steps": readouts, "interval": interval, "count": 1, "transform": self._transform}
+        known = trajectory_error(self.law, **taken)  # type: ignore[arg-type]
+        error = about_sample_mean(self.law, known, self.covariance, **taken)  # type: ignore[arg-type]
+        entries = np.asarray(
+            self.answer.error(np.sqrt(error.mean_variance), np.sqrt(error.covariance_variance)), dtype=np.float64
+        )
+        return entries, float(self.answer.expected(self.found, self.target, entries) or 0.0)
+
+    @cached_property
+    def _spread(self) -> ModalSpread | None:
+        """All entries together, where the answer is a moment and modes are apart."""
+        plain = self.answer in (COVARIANCE, MEAN) and not self.silent
+        return ModalSpread.of(self.law, self._transform) if plain else None
+
+    def scatter(self, interval: float, readouts: int) -> float:
+        """Relative size of the scatter of so many readouts."""
+        if self.silent:
+            return 0.0
+        # What is taken from the same samples' mean is worth a share of one in their effective number.
+        if self._spread is None or readouts * interval < 300.0 * self.slowest:
+            return self._scatter(interval, readouts)[1]
+        covariance, mean = self._spread.variances(readouts, interval)
+        return math.sqrt(mean if self.answer is MEAN else covariance) / self.size
+
+    @cached_property
+    def interval(self) -> float:
+        """S between readouts that wastes few: the longest with which they take `WASTE` longer than a continuous one.
+
+        Of much longer times than the slowest mode's, where both are known from sums over all lags.
+        """
+        if self.silent:
+            return self.slowest
+        span = 1e6 * self.slowest
+
+        def cost(interval: float) -> float:
+            steps = max(2, round(span / interval))
+            return self.scatter(interval, steps) ** 2 * steps * interval
+
+        # A twentieth of the fastest mode's time is continuous to 1e-3; but lags that are summed one by one are counted.
+        continuous = cost(max(0.05 / float(np.abs(self.law.seen).max()), 1e-5 * self.slowest))
+        # From the top: cells that ring are seen badly at multiples of half a period, and well between them.
+        for k in range(60):
+            interval = float(f"{4.0 * self.slowest * 2.0 ** (-k / 6):.1e}")
+            if cost(interval) <= (1.0 + WASTE) * continuous:
+                break
+        return interval
+
+    def readouts_for(self, error: float, burn_in: float, interval: float) -> int:
+        """The number of readouts with which the whole error is at most so large: the least one, to a thousandth.
+
+        Raises
+        ------
+        UsageError
+            If they are more than `MOST_READOUTS`.
+        """
+
+        def excess(readouts: int) -> float:
+            """Scatter over what may be of it, in squares; infinite where nothing may be."""
+            parts = self.parts(burn_in, interval, readouts)
+            room = error**2 - (parts.total**2 - parts.statistical**2)
+            return parts.statistical**2 / room if room > 0 else math.inf
+
+        if (ratio := excess(1)) <= 1.0:
+            return 1
+        few, many = 1, 2
+        while (ratio := excess(many)) > 1.0:
+            # Scatter falls as the root of the number, or sooner.
+            few, many = many, max(many + 1, math.ceil(many * min(1.0002 * ratio, 1e6)))
+            if many > MOST_READOUTS:
+                raise UsageError(
+                    f"an error of {error:.2g} takes more than {MOST_READOUTS:.0g} readouts: ask for less, or scale "
+                    "the problem"
+                )
+        while many - few > 1 and ratio < 0.999:
+            middle = min(max(math.ceil(many * ratio), few + 1), (few + many) // 2 if ratio < 0.5 else many - 1)
+            found = excess(middle)
+            if found <= 1.0:
+                many, ratio = middle, found
+            else:
+                few = middle
+                if many - few > 1 and (many - few) * 1000 <= many:
+                    break
+                middle = (few + many) // 2
+                found = excess(middle)
+                few, many, ratio = (few, middle, found) if found <= 1.0 else (middle, many, ratio)
+        return many
+
+    # --- start -----------------------------------------------------------------------------
+
+    def _remains(self, second: FloatArray, first: FloatArray) -> FloatArray:
+        """What is left in the answer of (n, n) of second moments and (n,) of means, both of the state."""
+        off = -(self._left @ first)
+        spread = -(self._left @ second @ self._left.T) - np.outer(off, off)
+        return np.asarray(self.answer.of(self.mean + off, self.covariance + spread)) - self.found
+
+    def remainder(self, burn_in: float, interval: float, readouts: int) -> FloatArray:
+        """What is left of the start in the answer, averaged over the readouts; with its sign."""
+        first = exact_step(self.law.dense, burn_in).transition
+        second, push = first @ self._start @ first.T, first @ self._push
+        if readouts > 1:
+            step = exact_step(self.law.dense, interval).transition
+            second, push = _averaged(step, second, push, readouts)
+        return self._remains(second, push)
+
+    @cached_property
+    def _decay(self) -> tuple[FloatArray, FloatArray]:
+        """Times (k,), and how large at most what is left of the start is from each on, relative to the answer."""
+        spacing = self.slowest / 20.0
+        step = exact_step(self.law.dense, spacing).transition
+        second, push = self._start, self._push
+        sizes = []
+        for _ in range(_LONGEST):
+            sizes.append(frobenius(self._remains(second, push)) / self.size)
+            if len(sizes) > 100 and max(sizes[-20:]) < 1e-14:
+                break
+            second, push = step @ second @ step.T, step @ push
+        largest = np.maximum.accumulate(np.array(sizes)[::-1])[::-1]
+        return np.arange(len(sizes)) * spacing, largest
+
+    def burn_in_for(self, error: float) -> float:
+        """S from when the device is switched on until no readout is off by more than `SHARE` of an error any more."""
+        times, largest = self._decay
+        there = np.flatnonzero(largest <= SHARE * error)
+        return float(times[there[0]] if len(there) else times[-1])
+
+    # --- together --------------------------------------------------------------------------
+
+    def errors(self, burn_in: float, interval: float, readouts: int) -> Errors:
+        """Of the answer's entries."""
+        entries = np.zeros_like(self.target) if self.silent else self._scatter(interval, readouts)[0]
+        return Errors(entries, self.remainder(burn_in, interval, readouts), self.bias)
+
+    def parts(self, burn_in: float, interval: float, readouts: int) -> Parts:
+        """Of the answer, relative."""
+        scatter = self.scatter(interval, readouts)
+        left = self.remainder(burn_in, interval, readouts)
+        fixed = frobenius(left + self.bias) / self.size
+        return Parts(math.hypot(scatter, fixed), scatter, frobenius(left) / self.size)
+
+
+_LONGEST = 2000
+"""Twentieths of the slowest time constant that a start is followed for: to e^-100, or e^-200 of squares."""
+
+
+def _averaged(step: FloatArray, second: FloatArray, first: FloatArray, count: int) -> tuple[FloatArray, FloatArray]:
+    """``(1/N) sum over k < N of F^k X F^kT``, and of ``F^k v``: by doubling."""
+    sum_2: FloatArray = np.zeros_like(second)
+    sum_1: FloatArray = np.zeros_like(first)  # over the first `known` powers
+    power, known = np.eye(len(step)), 0
+    for bit in f"{count:b}":
+        sum_2, sum_1 = sum_2 + power @ sum_2 @ power.T, sum_1 + power @ sum_1
+        power, known = power @ power, 2 * known
+        if bit == "1":
+            sum_2, sum_1 = second + step @ sum_2 @ step.T, first + step @ sum_1
+            power, known = step @ power, known + 1
+    return sum_2 / count, sum_1 / count
+
+
+def accuracy_of(subject: Subject, problem: LinearProblem | None = None) -> Accuracy:
+    """That of a linear device of one programming, for its own problem unless another is given.
+
+    Raises
+    ------
+    UsageError
+        If the device is not such, is too large, has no problem, or has an answer of zero.
+    """
+    meant = subject_of(subject)
+    found = all_linear(meant, "there is no error that is known in advance")
+    if len(found) > 1:
+        raise UsageError("an ensemble of programmings has no one device time: plan with a device of one programming")
+    wanted = problem or linear_problem(meant.problem)
+    if wanted is None:
+        raise UsageError("there is no problem to be right about: give a device that was compiled for one")
+    return Accuracy(found[0], wanted)
