@@ -19,6 +19,7 @@ from spu.base.layout import table as table
 from .ending import print_object
 
 if TYPE_CHECKING:
+    from spu.base.arrays import FloatArray
     from spu.folder import Folder
     from spu.studies.campaign import Progress
 
@@ -121,6 +122,27 @@ def _clamps(words: tuple[str, ...]) -> dict[str, float] | None:
             raise UsageError(f"--clamp holds {name} twice")
         found[name] = number
     return found or None
+
+
+STARTS = ("equilibrium", "rest", "stationary")
+"""Those that have names."""
+
+
+def start_values(text: str) -> float | list[float] | FloatArray | str:
+    """What ``--start`` takes: a name, a number, several, or a file of them."""
+    if text in STARTS:
+        return text
+    if Path(text).suffix in (".csv", ".npy", ".npz"):
+        from spu.problems.matrix_files import read_vector
+
+        return read_vector(Path(text))
+    try:
+        found = [float(word) for word in text.replace(",", " ").split()]
+    except ValueError:
+        found = []
+    if not found:
+        raise UsageError(f"--start takes numbers, a file of them, or {', '.join(STARTS)}, not {text!r}")
+    return found[0] if len(found) == 1 else found
 
 
 def study_options(function: AnyFunction) -> AnyFunction:

@@ -10,7 +10,7 @@ import click
 
 from spu.base.errors import OutputError, UsageError
 
-from .common import clamp_option, file_option, folder_argument, json_option, number_list, print_result
+from .common import clamp_option, file_option, folder_argument, json_option, number_list, print_result, start_values
 
 if TYPE_CHECKING:
     from spu.base.arrays import FloatArray
@@ -32,7 +32,14 @@ _SPECTRUM_HEADER = "# spu predict: one-sided spectral density of every cell, V^2
 @clamp_option("Hold a variable there, by a voltage source at its cell")
 @click.option("--unit", metavar="NAME", help="Of a thermodynamic network: whose activation curve [default: the first].")
 @click.option(
-    "--times", metavar="T1,T2...", help="Of a network: sample that curve at these times too, in its own time."
+    "--times",
+    metavar="T1,T2...",
+    help="Of a network: sample that curve at these times too, in its own time; with --start of any other: when.",
+)
+@click.option(
+    "--start",
+    metavar="X",
+    help="Relaxation of a linear device from there: X1,X2..., a file of values (.csv, .npy), or rest (power-on).",
 )
 @json_option
 def command(
@@ -43,6 +50,7 @@ def command(
     clamp: dict[str, float] | None,
     unit: str | None,
     times: str | None,
+    start: str | None,
     as_json: bool,
 ) -> int:
     """Give the exact stationary statistics of DIR, without sampling.
@@ -52,8 +60,12 @@ def command(
 
     Of a thermodynamic network --plot draws a unit's mean over its input; --unit, --times and --plot
     put the numbers of that curve into the JSON.
+
+    With --start and --times of any other device: exact mean and covariance as it comes from there to
+    its stationary law, in the picture (--plot) and under relaxation in the JSON.
     """
     from spu.emulator.predict import predict
+    from spu.emulator.relaxation import relaxation
     from spu.emulator.spectrum import noise_densities
     from spu.folder import read_folder
     from spu.studies.activation import activation_curve
@@ -69,8 +81,11 @@ def command(
     instants = None if times is None else number_list("--times", times)
     folder = read_folder(directory)
     subject = folder if clamp is None else folder.device.clamped(clamp)
-    wanted = plot is not None or unit is not None or times is not None
+    if start is not None and (instants is None or unit is not None):
+        raise UsageError("--start wants --times, and no --unit: it is of a linear device's relaxation")
+    wanted = start is None and (plot is not None or unit is not None or times is not None)
     curve = activation_curve(folder, unit=unit, times=instants) if wanted else None
+    relaxed = None if start is None else relaxation(subject, start=start_values(start), times=instants or [])
     densities = None if spectrum is None else noise_densities(subject)
     prediction = predict(subject, band=band)
     if spectrum is not None and densities is not None:
@@ -78,12 +93,15 @@ def command(
     if plot is not None:
         from spu.reports.pictures.figures import save
 
-        save((curve or prediction).plot(), plot)
+        save((relaxed or curve or prediction).plot(), plot)
     if as_json:
         more = {} if curve is None else {"activation": curve.to_dict()}
+        more |= {} if relaxed is None else {"relaxation": relaxed.to_dict()}
         print_result({**prediction.to_dict(), **more, "spectrum": spectrum, "plot": plot}, folder, "predict")
         return 0
     click.echo(str(prediction))
+    if relaxed is not None:
+        click.echo(f"\n{relaxed}")
     if curve is not None and plot is None:
         click.echo("\nthe activation curve is drawn with --plot FILE, its numbers given with --json")
     if spectrum is not None:

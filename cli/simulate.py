@@ -22,6 +22,7 @@ from .common import (
     print_result,
     refuse_npz,
     seed_option,
+    start_values,
     warn,
     write_npz,
 )
@@ -69,9 +70,18 @@ Progress = Callable[[int, int], None]
     metavar="S",
     help="Time step of the midpoint rule (large sparse networks); of a thermodynamic network, in its own time.",
 )
-@click.option("--times", metavar="T1,T2...", help="Of a thermodynamic network: when to read, in its own time.")
+@click.option(
+    "--times",
+    metavar="T1,T2...",
+    help="Of a thermodynamic network, or with --start: when to read, in its own time (s where it has none).",
+)
 @click.option("--scheme", metavar="NAME", help="Of a network: heun, euler-maruyama, leimkuhler-matthews or baoab.")
-@click.option("--start", metavar="X", help="Of a network: where all units start, a number or equilibrium [default: 0].")
+@click.option(
+    "--start",
+    metavar="X",
+    help="Where variables start: a number, X1,X2..., or a file of them (.csv, .npy); of a network also equilibrium "
+    "[default: 0], of others, with --times, also rest (power-on) or stationary.",
+)
 @file_option(
     "--inputs", metavar="FILE.csv", help="Of a network: columns time and units, inputs between instants on lines."
 )
@@ -136,7 +146,7 @@ def command(
     states (times, trajectories, units), and with --heat what each trajectory took and gave, in
     kT. Each may have inputs of its own (--own-inputs), and units may be held (--clamp). With
     --start equilibrium --heat also tells the total entropy production, (W - free energy
-    change)/kT.
+    change)/kT. Other devices relax from a given state likewise, with --start and --times.
 
     Ctrl-C ends the run early: what there is by then is printed and written, marked incomplete.
     """
@@ -180,7 +190,7 @@ def command(
             step=step,
             times=None if times is None else number_list("--times", times),
             scheme=scheme,
-            start=None if start is None else _start(start),
+            start=None if start is None else start_values(start),
             inputs=inputs,
             own_inputs=own_inputs,
             clamp=clamp,
@@ -212,15 +222,6 @@ def command(
         if plot is not None:
             click.echo(f"picture: {plot}")
     return 0 if run.complete else INTERRUPTED
-
-
-def _start(text: str) -> float | str:
-    if text == "equilibrium":
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise UsageError(f"--start takes a number or equilibrium, not {text!r}") from None
 
 
 def _default_file(folder: Folder) -> Path | None:

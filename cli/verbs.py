@@ -16,6 +16,7 @@ VERBS = (
     "compile",
     "predict",
     "simulate",
+    "anneal",
     "check",
     "report",
     "inspect",
@@ -104,6 +105,7 @@ def cli() -> None:
       spu compile matrix.csv -o out    problem + hardware -> out/: device, netlist, problem
       spu predict out                  exact statistics, no sampling
       spu simulate out                 samples, with error bars
+      spu anneal ising.toml            low states of an Ising energy, a QUBO, a programme within bounds
       spu check out                    ideal model, emulator and ngspice side by side
       spu report out                   all of it in one file to show
       spu inspect out                  cells, couplers, a picture

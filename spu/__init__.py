@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from spu.device.imperfections import Detail
     from spu.emulator.laws.spectra import Spectrum
     from spu.emulator.predict import NetworkPrediction, Prediction, predict, predict_network
+    from spu.emulator.relaxation import Relaxation, relaxation
+    from spu.emulator.runs.kicked import SampledRelaxation
     from spu.emulator.runs.relaxation import NetworkSimulation
     from spu.emulator.runs.sampling import Simulation
     from spu.emulator.simulate import simulate, simulate_network
@@ -57,11 +59,13 @@ if TYPE_CHECKING:
     from spu.problems.files import load_problem
     from spu.problems.gaussian import GaussianSampling, LinearSystem, MatrixInverse
     from spu.problems.images import Images, read_images
+    from spu.problems.ising import QUBO, BoundedQuadratic, Ising
     from spu.problems.lyapunov import LyapunovEquation
     from spu.problems.network import ThermodynamicNetwork
     from spu.problems.network_files import load_network
     from spu.problems.neuron import unit_law
     from spu.problems.problem import Problem
+    from spu.problems.systems import GeneralSystem, LeastSquares
     from spu.problems.trained import TrainedNetwork, load_trained
     from spu.reports import Report, report
     from spu.spice.netlist import netlist
@@ -69,6 +73,7 @@ if TYPE_CHECKING:
     from spu.studies.algebra.planning import Plan, plan
     from spu.studies.algebra.solution import Solution, answer
     from spu.studies.algebra.tasks import expm, invert, logdet, lstsq, lyapunov, solve
+    from spu.studies.annealing import Annealing, anneal
     from spu.studies.budget import Budget, error_budget
     from spu.studies.energy import Assumptions, Ledger, digital_samplers, energy_ledger, energy_of, load_energy
     from spu.studies.learning.classifier import train_classifier
@@ -82,7 +87,10 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "QUBO",
+    "Annealing",
     "Assumptions",
+    "BoundedQuadratic",
     "Budget",
     "Cell",
     "Check",
@@ -98,11 +106,14 @@ __all__ = [
     "EmbeddingOptions",
     "Evolution",
     "GaussianSampling",
+    "GeneralSystem",
     "Generation",
     "Hardware",
     "Images",
     "InputError",
     "InternalError",
+    "Ising",
+    "LeastSquares",
     "Ledger",
     "LinearSystem",
     "LyapunovEquation",
@@ -120,7 +131,9 @@ __all__ = [
     "Ramp",
     "ReadNetlist",
     "Readout",
+    "Relaxation",
     "Report",
+    "SampledRelaxation",
     "SharedNoise",
     "Simulation",
     "Solution",
@@ -130,6 +143,7 @@ __all__ = [
     "TrainedNetwork",
     "Unrealizable",
     "__version__",
+    "anneal",
     "answer",
     "check",
     "classify",
@@ -162,6 +176,7 @@ __all__ = [
     "predict_network",
     "read_images",
     "read_netlist",
+    "relaxation",
     "replay_learned",
     "report",
     "simulate",
@@ -175,7 +190,9 @@ __all__ = [
 
 
 _HOME = {
+    "Annealing": "spu.studies.annealing",
     "Assumptions": "spu.studies.energy",
+    "BoundedQuadratic": "spu.problems.ising",
     "Budget": "spu.studies.budget",
     "Cell": "spu.device.device",
     "SharedNoise": "spu.device.noises",
@@ -192,11 +209,14 @@ _HOME = {
     "EmbeddingOptions": "spu.compiler.embedding",
     "Evolution": "spu.studies.learning.evolve",
     "GaussianSampling": "spu.problems.gaussian",
+    "GeneralSystem": "spu.problems.systems",
     "Generation": "spu.studies.learning.generate",
     "Hardware": "spu.device.hardware",
     "Images": "spu.problems.images",
     "InputError": "spu.base.errors",
     "InternalError": "spu.base.errors",
+    "LeastSquares": "spu.problems.systems",
+    "Ising": "spu.problems.ising",
     "Ledger": "spu.studies.energy",
     "LinearSystem": "spu.problems.gaussian",
     "LyapunovEquation": "spu.problems.lyapunov",
@@ -211,10 +231,13 @@ _HOME = {
     "Plan": "spu.studies.algebra.planning",
     "Prediction": "spu.emulator.predict",
     "Problem": "spu.problems.problem",
+    "QUBO": "spu.problems.ising",
     "Ramp": "spu.circuit.ramp",
     "ReadNetlist": "spu.spice.reader",
     "Readout": "spu.circuit.readout",
+    "Relaxation": "spu.emulator.relaxation",
     "Report": "spu.reports",
+    "SampledRelaxation": "spu.emulator.runs.kicked",
     "Simulation": "spu.emulator.runs.sampling",
     "Solution": "spu.studies.algebra.solution",
     "Spectrum": "spu.emulator.laws.spectra",
@@ -222,6 +245,7 @@ _HOME = {
     "ThermodynamicNetwork": "spu.problems.network",
     "TrainedNetwork": "spu.problems.trained",
     "Unrealizable": "spu.base.errors",
+    "anneal": "spu.studies.annealing",
     "answer": "spu.studies.algebra.solution",
     "check": "spu.crosscheck",
     "classify": "spu.studies.learning.classify",
@@ -254,6 +278,7 @@ _HOME = {
     "predict_network": "spu.emulator.predict",
     "read_images": "spu.problems.images",
     "read_netlist": "spu.spice.reader",
+    "relaxation": "spu.emulator.relaxation",
     "replay_learned": "spu.studies.learning.replay",
     "report": "spu.reports",
     "simulate": "spu.emulator.simulate",

@@ -19,11 +19,11 @@ from spu.base.errors import CircuitError, OptionError, UsageError
 from spu.base.threads import blas_threads_for
 from spu.circuit.circuit import Circuit
 from spu.circuit.readout import Readout
-from spu.circuit.scales import NetworkScales
+from spu.circuit.scales import NetworkScales, Scales
 from spu.device.subject import Subject, circuits
 from spu.emulator.equations.langevin import Langevin, has_rest, langevin
 from spu.emulator.equations.linear import StochasticODE, stochastic_ode
-from spu.emulator.laws import propagate
+from spu.emulator.laws import propagate, ramps
 from spu.emulator.laws.boltzmann import as_network
 from spu.emulator.laws.large import LARGE
 from spu.emulator.laws.law import Law, solve
@@ -72,6 +72,16 @@ class Dynamics(ABC):
     def readout(self) -> Readout:
         """From the p probe voltages to the problem's variables."""
         return self.circuit.readout
+
+    @property
+    def scales(self) -> Scales | None:
+        """How the circuit holds its problem's units; None of one that was compiled for none."""
+        return self.circuit.scales
+
+    @property
+    def second(self) -> float:
+        """Seconds a unit of the problem's time; 1 where there is no problem."""
+        return 1.0 if self.circuit.scales is None else self.circuit.scales.second
 
     @abstractmethod
     def require(self) -> None:
@@ -151,7 +161,7 @@ class Dynamics(ABC):
 
         A sample is held until the next one, or joined to it by a straight line. The start is where a simulator's
         transient starts, unless given as a state of the equation; ``finer`` takes so many times more steps, where
-        steps are not exact.
+        steps are not exact. A ramp of the circuit begins with the waveform, at the rest of its first factors.
         """
 
 
@@ -252,6 +262,9 @@ class LinearDynamics(Dynamics):
     def respond(
         self, waveform: FloatArray, interval: float, *, hold: bool, start: FloatArray | None = None, finer: float = 1.0
     ) -> FloatArray:
+        if self.circuit.ramped and start is None:
+            with blas_threads_for(self.states):
+                return ramps.respond(self.circuit, waveform, interval, hold=hold, from_zero=self.from_zero)
         if start is None and self.sde.conserved:  # transients start from zero
             start = -self.dense.dense.mean
         return propagate.respond(self.dense.dense, waveform, interval, hold=hold, start=start)
@@ -280,11 +293,6 @@ class LangevinDynamics(Dynamics):
         """How the circuit holds its problem's units; None of one that was compiled for none."""
         found = self.circuit.scales
         return found if isinstance(found, NetworkScales) else None
-
-    @property
-    def second(self) -> float:
-        """Seconds a unit of the problem's time; 1 where there is no problem."""
-        return 1.0 if self.scales is None else self.scales.time / self.scales.speedup
 
     @cached_property
     def network(self) -> ThermodynamicNetwork:

@@ -13,6 +13,8 @@ from spu.base.errors import OptionError, refuse_options
 from spu.device.device import Device
 from spu.device.subject import Subject, circuits, subject_of
 from spu.emulator.dynamics import Dynamics, LangevinDynamics, LinearDynamics, compared_with, dynamics, langevin_of
+from spu.emulator.relaxation import relaxed
+from spu.emulator.runs.kicked import SampledRelaxation, simulate_relaxation
 from spu.emulator.runs.relaxation import NetworkSimulation, simulate_langevin
 from spu.emulator.runs.sampling import SAVES_NOTHING, Sampling, Simulation, simulate_linear
 from spu.problems.problem import Problem, linear_problem
@@ -46,11 +48,12 @@ def simulate(
     problem: Problem | None = None,
     precision: str = "double",
     progress: Callable[[int, int], None] | None = None,
-) -> Simulation | NetworkSimulation:
+) -> Simulation | NetworkSimulation | SampledRelaxation:
     """Draw samples of a device: of linear cells exactly, in the stationary law; of nonlinear ones along trajectories.
 
-    Statistics of linear devices count readouts as they come: memory does not grow with time. Whole numbers may be
-    given as floats (``1e5``).
+    Statistics of linear devices count readouts as they come: memory does not grow with time. With ``start`` and
+    ``times`` linear devices, too, run along trajectories, from a given state to readouts at given times. Whole numbers
+    may be given as floats (``1e5``).
 
     Parameters
     ----------
@@ -65,7 +68,8 @@ def simulate(
         nearly independent.
     trajectories:
         How many run side by side. Of linear devices each starts in the stationary law; by default up to 64, with at
-        least 100 readouts each (of a large sparse network 32). Of networks they are independent; by default 1000.
+        least 100 readouts each (of a large sparse network 32). From a ``start``, and of networks, they are independent;
+        by default 1000.
     duration:
         Of linear devices: s of each trajectory, instead of ``samples``.
     independent:
@@ -95,14 +99,16 @@ def simulate(
         these again, on the same Brownian path. Means are then right to 1 % of a standard deviation, and variances
         to 1 % (Euler-Maruyama 3 %); the noiseless motion to 0.3 % of how far it went.
     times:
-        Of networks: readout times, rising, in units of the problem's time (s where the device was compiled for none);
-        steps end there, and at the instants of ``inputs``. By default one, ten of the longest time constants.
+        Readout times, rising, in units of the problem's time (s where the device was compiled for none). Of networks
+        steps end there, and at the instants of ``inputs`` and of the device's ramp, which begins at time 0; by default
+        one: the end of the ramp, or ten of the longest time constants. Of linear devices with a ``start``.
     scheme:
         ``heun`` (weak order 2), ``euler-maruyama`` (1), ``leimkuhler-matthews`` (2 for stationary statistics
         alone; its steps are not halved) or, where there is inertia, ``baoab`` (2). By default ``heun`` or ``baoab``.
     start:
         Of networks: (p,) or (trajectories, p), problem units, 0 by default; ``"equilibrium"`` draws states (and
         velocities) from the stationary law at the first inputs, of units that are not coupled or all quadratic.
+        Of linear devices, with ``times``: (p,), ``"rest"`` or ``"stationary"``, as `spu.relaxation` takes it.
     inputs:
         Instants (m,) and inputs I (m, p) then, problem units: straight lines between, constant
         before and after; an instant given twice is a jump. Or a .csv file of them, with the columns ``time`` and the
@@ -136,8 +142,8 @@ def simulate(
 
     Returns
     -------
-    Simulation or NetworkSimulation
-        The first of linear devices.
+    Simulation, SampledRelaxation or NetworkSimulation
+        The first of linear devices, the second of these with a ``start``.
 
     Raises
     ------
@@ -170,6 +176,12 @@ def simulate(
     >>> run = spu.simulate(neurons, times=[0.1, 1.0, 5.0], trajectories=100)
     >>> run.readouts.shape
     (100, 3, 2)
+
+    A linear device that leaves a given state is read so, too:
+
+    >>> run = spu.simulate(device, start=[3.0, 0.0], times=[0.0, 1e-6], trajectories=100)
+    >>> run.readouts.shape, bool((run.mean[0] == [3.0, 0.0]).all())
+    ((100, 2, 2), True)
 
     Each trajectory may have inputs of its own, and units may be clamped:
 
@@ -216,12 +228,14 @@ def simulate(
 
 _LINEAR = ("samples", "interval", "duration", "independent", "trace", "lags", "method")
 _LANGEVIN = ("times", "scheme", "start", "inputs", "own_inputs", "envelope", "clamp", "heat", "coarse")
-"""Options that only the one kind has."""
+"""Options that only the one kind has; but a start and its times linear devices have, too."""
 
 
 def _simulate_linear(
     found: Sequence[Dynamics], problem: Problem | None, options: dict[str, Any], common: dict[str, Any]
-) -> Simulation:
+) -> Simulation | SampledRelaxation:
+    if options["start"] is not None:
+        return _simulate_relaxation(cast("Sequence[LinearDynamics]", found), options, common)
     refuse_options(
         f"{LinearDynamics.words} (see samples, interval and duration)", {name: options.pop(name) for name in _LANGEVIN}
     )
@@ -233,6 +247,20 @@ def _simulate_linear(
             raise OptionError("precision", SAVES_NOTHING)
     how = Sampling(**options, **common)
     return simulate_linear(cast("Sequence[LinearDynamics]", found), linear_problem(problem), how)
+
+
+def _simulate_relaxation(
+    found: Sequence[LinearDynamics], options: dict[str, Any], common: dict[str, Any]
+) -> SampledRelaxation:
+    taken = ("times", "start", "trajectories")
+    others = {name: value for name, value in options.items() if name not in taken}
+    others["trace"] = others["trace"] or None  # 0 asks for no path, and there is none: what is read is kept
+    refuse_options("relaxations from a start (see times and trajectories)", others)
+    if common.pop("precision") == "single":
+        raise OptionError("precision", "single is not for relaxations from a start")
+    exact = relaxed(found, options["start"], options["times"])
+    trajectories = TRAJECTORIES if options["trajectories"] is None else options["trajectories"]
+    return simulate_relaxation(exact, trajectories=trajectories, **common)
 
 
 def _simulate_langevin(
@@ -253,9 +281,9 @@ def _simulate_langevin(
 
 
 TRAJECTORIES = 1000
-"""Of networks, by default."""
+"""Of networks, and from a start, by default."""
 
-SIMULATED: dict[str, Callable[..., Simulation | NetworkSimulation]] = {
+SIMULATED: dict[str, Callable[..., Simulation | NetworkSimulation | SampledRelaxation]] = {
     "linear": _simulate_linear,
     "langevin": _simulate_langevin,
 }

@@ -22,7 +22,7 @@ from spu.problems.network import MOST_TOGETHER, ThermodynamicNetwork
 from spu.reports.document import Block, Facts, Gallery, Picture, Section, Table
 from spu.reports.evidence import Evidence, Gathering, register, whole
 from spu.reports.inspection import time_constant
-from spu.reports.pictures.networks import draw_activation, draw_histograms, draw_potentials, draw_relaxation
+from spu.reports.pictures.networks import draw_activation, draw_histograms, draw_potentials, draw_trajectories
 from spu.studies.activation import Activation, unit_activation
 
 MOST_ROWS = 40
@@ -108,7 +108,7 @@ class NetworkEvidence(Evidence):
         last = f"{run.times[-1]:.4g}"
         yield Picture(
             "relaxation",
-            draw_relaxation(run),
+            draw_trajectories(run),
             "Means of the first units from the start on, with bands of one standard deviation, and histograms at the "
             "last readout. Dashed: the exact stationary means, where they are known.",
             f"Means of {', '.join(run.variables[:4])} over time up to {last}, and histograms then",

@@ -35,9 +35,10 @@ from spu.reports.inspection import (
     look_at,
     noise_table,
     readout_table,
+    shared_table,
 )
 from spu.reports.pictures.covariances import draw_matrix
-from spu.reports.pictures.networks import draw_relaxation
+from spu.reports.pictures.networks import draw_trajectories
 from spu.reports.sections import levels_block, moments_block, verdict
 from spu.spice.reader import ReadNetlist
 
@@ -80,6 +81,9 @@ def device_blocks(device: Device) -> Iterable[Block]:
         yield Table("Cells", *cell_table(look.cells), note=_rest(cells))
     if couplers:
         yield Table("Couplers", *coupler_table(look.couplers), left=2, note=_rest(couplers))
+    if look.noises:
+        headers, rows = shared_table(look.noises)
+        yield Table("Shared noise", headers, rows[:MOST_ROWS], left=2, note=_rest(len(rows)))
 
 
 @shown(ReadNetlist)
@@ -151,7 +155,7 @@ def network_simulation_blocks(run: NetworkSimulation) -> Iterable[Block]:
     if len(run.times):
         yield langevin.moments_table(run, None, MOST_ROWS)
         name = ", ".join(run.variables[:4])
-        figure = draw_relaxation(run)
+        figure = draw_trajectories(run)
         yield Picture("relaxation", figure, "", f"Means of {name} over time, and histograms at the last readout")
 
 

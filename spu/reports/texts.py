@@ -16,13 +16,17 @@ from spu.device.imperfections import TABLES
 from spu.emulator.laws.entropy import EntropyProduction
 from spu.emulator.laws.spectra import Spectrum
 from spu.emulator.predict import NetworkPrediction, Prediction
+from spu.emulator.relaxation import Relaxation
 from spu.emulator.results import CommonMode, Statistics
+from spu.emulator.runs.kicked import SampledRelaxation
 from spu.emulator.runs.relaxation import NetworkSimulation, averaged
 from spu.emulator.runs.sampling import Simulation
+from spu.reports.annealings import annealing_text
 from spu.reports.classification import classification_text
 from spu.reports.evolution import evolution_text
 from spu.reports.inspection import time_constant
 from spu.reports.ledgers import ledger_text
+from spu.reports.relaxations import relaxation_text, sampled_relaxation_text
 from spu.reports.wording import (
     CORNERS_NOTE,
     IN_WORDS,
@@ -36,6 +40,7 @@ from spu.reports.wording import (
     sureness_table,
 )
 from spu.studies.activation import UnitActivation
+from spu.studies.annealing import Annealing
 from spu.studies.budget import Budget
 from spu.studies.energy import Ledger
 from spu.studies.learning.classify import Classification
@@ -474,6 +479,7 @@ def hardware_sweep_text(found: HardwareSweep) -> str:
 
 
 TEXTS: dict[type, Callable[[Any], str]] = {
+    Annealing: annealing_text,
     Budget: budget_text,
     Check: check_text,
     Evolution: evolution_text,
@@ -484,7 +490,9 @@ TEXTS: dict[type, Callable[[Any], str]] = {
     NetworkPrediction: network_prediction_text,
     NetworkSimulation: network_simulation_text,
     Prediction: prediction_text,
+    Relaxation: relaxation_text,
     ReplayedNetwork: replayed_text,
+    SampledRelaxation: sampled_relaxation_text,
     Simulation: simulation_text,
     Spectrum: spectrum_text,
     UnitActivation: activation_text,

@@ -98,7 +98,7 @@ def test_memories_are_bounds(name, interval, steps):
     """Sums of squares and largest eigenvalues of whole covariance matrices over time, of random directions."""
     law = law_of(scattered(2) if name == "scattered" else DEVICES[name])
     h = interval * law.time_constants[0]
-    W, back, _, _ = guard._whitener(factor(law.covariance), guard.known(law))
+    W, back, _, _ = guard.whitener(factor(law.covariance), guard.known(law))
     G = W @ exact_step(law.dense, h).transition @ back
     directions = np.random.default_rng(2).standard_normal((4, len(G)))
     directions[0] = np.eye(len(G))[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,12 @@ from spu.spice.simulators.analyses import Transient, Waveforms
 
 SAMPLES = 600
 """Independent noise samples of each source."""
+
+AFTER = 3.0
+"""Of the slowest time constants, how long a replay goes on after a ramp's end."""
+
+MOST_SAMPLES = 6000
+"""Of a replay that sees a whole ramp: beyond it they are farther apart."""
 
 OVERSAMPLING = 8
 """The waveform follows a cubic spline through the samples, in this many straight pieces each:
@@ -54,7 +62,8 @@ def run(context: Context) -> Level:
         return Level("replay", "skipped", "the device has no noise source")
     tolerance = TOLERANCES.get(does.name, min(TOLERANCES.values()))
     interval = max(does.fastest, 3.0 * does.slowest / SAMPLES)
-    waveform = noise_waveform(context, interval)
+    samples, interval = covering(context, interval)
+    waveform = noise_waveform(context, interval, samples)
     piece = interval / OVERSAMPLING
     # From zero the constant sources charge the circuit first, which may drown the noise: what they do is run, too,
     # and taken off.
@@ -73,9 +82,9 @@ def run(context: Context) -> Level:
 
         def path(limit: int) -> FloatArray:
             step = context.step(interval, limit)
-            found = replayed(context, deck, folder, interval, step, context.from_zero)
+            found = replayed(context, deck, folder, interval, step, context.from_zero, samples)
             if charged:
-                found = found - replayed(context, silent, quiet, interval, step, context.from_zero)
+                found = found - replayed(context, silent, quiet, interval, step, context.from_zero, samples)
                 found += does.rest
             return found
 
@@ -101,7 +110,7 @@ def run(context: Context) -> Level:
     limit = LIMITS[len(errors) - 1]
     reason = ""
     if verdict == "fail":
-        reason = excuse(context, fine, SAMPLES * limit, context.step(interval, limit))
+        reason = excuse(context, fine, samples * limit, context.step(interval, limit))
         if not reason and unfinished:
             reason = f"with finer steps {unfinished}"
         verdict = "inconclusive" if reason else "fail"
@@ -114,7 +123,7 @@ def run(context: Context) -> Level:
         still = f"it still falls: {context.simulator.name} would need finer steps than this check takes"
         message += f"; {reason or still}"
     seen: dict[str, Any] = {"path": tolerance}
-    if does.name in SENSITIVE:
+    if does.name in SENSITIVE and not context.circuit.ramped:
         seen |= SENSITIVE[does.name](
             context,
             waveform,
@@ -123,7 +132,7 @@ def run(context: Context) -> Level:
             every=OVERSAMPLING,
             allowed=tolerance + min(fine, tolerance),
         )
-    data = {"samples": SAMPLES, "interval": interval, "path_errors": found, "worst_cell": worst}
+    data = {"samples": samples, "interval": interval, "path_errors": found, "worst_cell": worst}
     return Level(
         "replay",
         verdict,
@@ -136,13 +145,23 @@ def run(context: Context) -> Level:
     )
 
 
-def noise_waveform(context: Context, interval: float) -> FloatArray:
+def covering(context: Context, interval: float) -> tuple[int, float]:
+    """Samples, and s from one to the next: as many as it takes to see a ramp of the circuit to its end and beyond."""
+    ramp = context.circuit.ramp
+    if ramp is None or not context.circuit.ramped:
+        return SAMPLES, interval
+    whole = ramp.duration + AFTER * context.dynamics.slowest
+    samples = min(max(SAMPLES, int(np.ceil(whole / interval))), MOST_SAMPLES)
+    return samples, max(interval, whole / samples)
+
+
+def noise_waveform(context: Context, interval: float, samples: int = SAMPLES) -> FloatArray:
     """(k + 1, m) V: what every noise source does, at the ends of straight pieces of ``interval / OVERSAMPLING`` s."""
     rms = UNIT_NOISE_DENSITY / np.sqrt(2.0 * interval)
-    noise = rms * normals(context.seed, SAMPLES + 1, len(context.circuit.sources), purpose=REPLAY)
+    noise = rms * normals(context.seed, samples + 1, len(context.circuit.sources), purpose=REPLAY)
     noise[0] = 0.0  # so that the start is the operating point
-    pieces = np.arange(SAMPLES * OVERSAMPLING + 1) / OVERSAMPLING
-    return np.asarray(CubicSpline(np.arange(SAMPLES + 1), noise)(pieces))
+    pieces = np.arange(samples * OVERSAMPLING + 1) / OVERSAMPLING
+    return np.asarray(CubicSpline(np.arange(samples + 1), noise)(pieces))
 
 
 def replay_deck(context: Context, waveform: FloatArray, interval: float, folder: Path) -> str:
@@ -151,20 +170,34 @@ def replay_deck(context: Context, waveform: FloatArray, interval: float, folder:
     return context.simulator.driven(context.deck, Waveforms(context.elements, interval, waveform), folder)
 
 
-def replayed(context: Context, deck: str, folder: Path, interval: float, step: float, from_zero: bool) -> FloatArray:
+def replayed(
+    context: Context, deck: str, folder: Path, interval: float, step: float, from_zero: bool, samples: int = SAMPLES
+) -> FloatArray:
     """(k + 1, p) V: the simulator's probes at the sample instants, with a step limit (s)."""
     transient = Transient(
-        stop=SAMPLES * interval, limit=step, interval=interval, vectors=context.vectors, from_zero=from_zero
+        stop=samples * interval, limit=step, interval=interval, vectors=context.vectors, from_zero=from_zero
     )
     (found,) = context.run(deck, transient, folder=folder)
-    return at_samples(found["time"], np.stack([found[name] for name in context.vectors], axis=1), interval)
+    voltages = np.stack([found[name] for name in context.vectors], axis=1)
+    ramp = context.circuit.ramp
+    kinks = ramp.times[(ramp.times > 0) & (ramp.times < samples * interval)] if ramp is not None else ()
+    return at_samples(found["time"], voltages, interval, samples, kinks)
 
 
-def at_samples(time: FloatArray, values: FloatArray, interval: float, samples: int = SAMPLES) -> FloatArray:
-    """Values at the sample instants, by cubic interpolation of ngspice's own points."""
-    instants = np.arange(samples + 1) * interval
+def at_samples(
+    time: FloatArray, values: FloatArray, interval: float, samples: int = SAMPLES, kinks: Sequence[float] = ()
+) -> FloatArray:
+    """Values at the sample instants, by cubic interpolation of ngspice's own points, not beyond kinks (s)."""
+    instants = np.minimum(np.arange(samples + 1) * interval, time[-1])
     keep = np.concatenate([[True], np.diff(time) > 1e-9 * interval])
-    return np.asarray(CubicSpline(time[keep], values[keep])(np.minimum(instants, time[-1])))
+    time, values = time[keep], values[keep]
+    found = np.empty((len(instants), values.shape[1]))
+    ends = [-np.inf, *np.unique(kinks).tolist(), np.inf]
+    for first, last in itertools.pairwise(ends):
+        here, wanted = (time >= first) & (time <= last), (instants >= first) & (instants < last)
+        if wanted.any():
+            found[wanted] = CubicSpline(time[here], values[here])(instants[wanted])
+    return found
 
 
 LEVEL = LevelKind(

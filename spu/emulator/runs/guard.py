@@ -278,7 +278,7 @@ _MOST_PAIRS = 512
 _MOST_SHOWN = 1000
 """Variables up to which all covariances that are shown are looked at; of more, the variances."""
 
-_MOST_STATES = 64
+MOST_STATES = 64
 """States of a dense law up to which its memory is worked out; a larger one is taken to remember a whole trajectory."""
 
 _MOST_WHITENED = 200
@@ -287,7 +287,7 @@ _MOST_WHITENED = 200
 _NEAR_NOTHING = 1e-5
 """Share of the largest standard deviation below which a direction of white coordinates is taken for rounding."""
 
-_UNSURE = 1e-3
+UNSURE = 1e-3
 """Relative rounding of a variance beyond which its law is not known, and nothing is held against it."""
 
 _FLOOR = 1e-14
@@ -333,7 +333,7 @@ def white(
         return
     allowed = np.broadcast_to(np.asarray(allowed) + _ROUNDING, (m,))
     bias = np.broadcast_to(0.0, products.shape) if bias is None else bias
-    sure = allowed + np.diagonal(bias[0]) < _UNSURE
+    sure = allowed + np.diagonal(bias[0]) < UNSURE
     if not sure.all():
         picked, number = np.flatnonzero(sure), int(sure.sum())
         memory = replace(memory, forth=memory.forth[sure], back=memory.back[sure])
@@ -346,7 +346,7 @@ def white(
             return
     effective = count / memory.largest
     tests.add(
-        normal(_shrunk(total, count * np.where(allowed > 1e-6, np.sqrt(allowed), allowed)), count * memory.largest),
+        normal(shrunk(total, count * np.where(allowed > 1e-6, np.sqrt(allowed), allowed)), count * memory.largest),
         lambda k: (
             f"the mean of {name(k)} is {total[k] / count:.4g} standard deviations from its own, "
             f"at {effective[k]:.4g} effective samples or more"
@@ -355,21 +355,21 @@ def white(
     own = np.diagonal(products[0]) - count
     off = allowed + np.diagonal(bias[0])
     tests.add(
-        around(_shrunk(own, count * off), memory.squares, memory.largest, np.full(m, count)),
+        around(shrunk(own, count * off), memory.squares, memory.largest, np.full(m, count)),
         lambda k: (
             f"the variance of {name(k)} is {1 + own[k] / count:.6g} of its own, "
             f"at {effective[k]:.4g} effective samples or more"
         ),
     )
     tests.add(
-        around(_shrunk(own.sum(), count * off.sum()), memory.rows.sum(), np.array(memory.overall), np.array(count * m)),
+        around(shrunk(own.sum(), count * off.sum()), memory.rows.sum(), np.array(memory.overall), np.array(count * m)),
         lambda _: f"the variances of all {m} directions together are {1 + own.sum() / count / m:.6g} of their own",
     )
     if m <= _MOST_PAIRS:
         squares, largest = memory.pairs()
         apart = count * (np.sqrt(np.outer(allowed, allowed)) + bias[0])
         tests.add(
-            either(np.tril(_shrunk(products[0], apart), -1), squares, largest),
+            either(np.tril(shrunk(products[0], apart), -1), squares, largest),
             lambda k: (
                 f"{name(k // m)} and {name(k % m)}, which are independent, correlate by "
                 f"{products[0].flat[k] / count:.4g}"
@@ -383,7 +383,7 @@ def white(
         gap = products[lag] - pairs[lag] * expected[lag]
         apart = count * (np.sqrt(np.outer(allowed, allowed)) + bias[lag])
         tests.add(
-            either(_shrunk(gap, apart), squares, largest),
+            either(shrunk(gap, apart), squares, largest),
             lambda k, lag=lag, gap=gap: (
                 f"the autocovariance of {name(k // m)} and {name(k % m)} at lag {lag} is off by "  # type: ignore[misc]
                 f"{gap.flat[k] / max(pairs[lag], 1):.4g} standard deviations squared"
@@ -391,7 +391,7 @@ def white(
         )
 
 
-def _shrunk(x: FloatArray, by: FloatArray | float) -> FloatArray:
+def shrunk(x: FloatArray, by: FloatArray | float) -> FloatArray:
     """x, nearer to zero by so much."""
     return np.asarray(np.sign(x) * np.maximum(np.abs(x) - by, 0.0))
 
@@ -464,8 +464,8 @@ def _hold_lagged(
     variance = np.maximum(np.diagonal(claims.covariance), 0.0)
     squares = 1.001 * pairs**2 * claims.lagged_variance / 2.0
     largest = np.minimum(np.sqrt(squares / trajectories), np.sqrt(np.outer(reach, reach)))
-    unsure = known_to**2 > _UNSURE * variance
-    clear = np.where(unsure | unsure[:, None], 0.0, _shrunk(pairs * gap, pairs * np.outer(known_to, known_to)))
+    unsure = known_to**2 > UNSURE * variance
+    clear = np.where(unsure | unsure[:, None], 0.0, shrunk(pairs * gap, pairs * np.outer(known_to, known_to)))
     tests.add(
         either(clear, np.maximum(squares, 1e-12 * pairs * np.outer(variance, variance)), largest),
         lambda k: (
@@ -504,8 +504,8 @@ def shown(
     squares[index, index] = np.maximum(squares[index, index], least[index, index])
     largest = np.minimum(largest, np.sqrt(np.outer(reach, reach)))
     gap = count * (covariance - P)
-    clear = _shrunk(gap, count * rounding)
-    unsure = known_to**2 > _UNSURE * variance
+    clear = shrunk(gap, count * rounding)
+    unsure = known_to**2 > UNSURE * variance
     off = np.where(unsure | unsure[:, None], 0.0, np.tril(clear, -1))
     tests.add(
         around(clear[index, index], squares[index, index], largest[index, index], count * variance),
@@ -526,7 +526,7 @@ def shown(
         )
     spread = claims.mean_variance + 1e-10 * reach / count
     tests.add(
-        normal(_shrunk(mean, np.where(known_to**2 > 1e-6 * variance, known_to, _ROUNDING * claims.size)), spread),
+        normal(shrunk(mean, np.where(known_to**2 > 1e-6 * variance, known_to, _ROUNDING * claims.size)), spread),
         lambda k: (
             f"the mean of {names[k]} is {mean[k]:.4g} from its law's, with a standard error of {np.sqrt(spread[k]):.3g}"
         ),
@@ -590,7 +590,7 @@ def hold(
         _hold_draws(tests, P, sums, law.sde.probes)
     elif isinstance(how.step, ModalStep):
         reach = _hold_modes(tests, law, how, how.step, sums, transform, interval * apart)
-    elif how.rows <= _MOST_STATES:
+    elif how.rows <= MOST_STATES:
         reach, known_to = _hold_states(tests, law, how, sums, transform, apart, bias)
     else:
         _hold_silent(tests, law, how, sums)
@@ -606,7 +606,7 @@ def hold(
         pairs = float(sums.pairs[claims.place])
         gap = transform @ (sums.products[claims.place] / pairs) @ transform.T - claims.lagged
         if bias is not None:
-            gap = _shrunk(gap, MARGIN * np.abs(transform @ bias.products[claims.place] @ transform.T))
+            gap = shrunk(gap, MARGIN * np.abs(transform @ bias.products[claims.place] @ transform.T))
         _hold_lagged(tests, claims, trajectories, pairs, reach, known_to, gap)
     if every and sums.kept.size:
         _hold_kept(tests, how, sums, P, every)
@@ -677,7 +677,7 @@ def known(law: Stationary) -> FloatArray:
     return np.where(silent(A, B), 0.0, np.maximum(np.sqrt(np.maximum(10.0 * off, _ROUNDING)) * size, least))
 
 
-def _whitener(root: FloatArray, known_to: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+def whitener(root: FloatArray, known_to: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """White coordinates of ``x = root @ w``, (n, r), on scales of the rows' own.
 
     Returns ``W`` (m, n) with ``W x`` white, its inverse (n, m) on what x spans, the directions (m, r) in w, and the
@@ -705,10 +705,10 @@ def _hold_states(
     n = how.rows
     transition, observe = how.step.matrix[:, :n], how.step.observe
     sure = known(law)
-    W, back, _, allowed = _whitener(factor(law.covariance), sure)
+    W, back, _, allowed = whitener(factor(law.covariance), sure)
     G = W @ transition @ back
     seen = observe @ back
-    V, _, directions, rounding = _whitener(seen, np.abs(observe) @ sure)
+    V, _, directions, rounding = whitener(seen, np.abs(observe) @ sure)
     rows = transform @ seen
     size = np.sqrt((rows**2).sum(axis=1))
     shares = rows / np.where(size > 0, size, 1.0)[:, None]
@@ -720,7 +720,7 @@ def _hold_states(
         power = between @ power
         expected.append(directions @ power @ directions.T)
     _hold_seen(tests, V, sums, law.sde.probes, memory, rounding, np.array(expected), bias)
-    name = _combination(W, law.sde.state_names)
+    name = combination(W, law.sde.state_names)
     if bias is None:
         ends(tests, W @ sums.ends, name, allowed)
     else:
@@ -748,7 +748,7 @@ def _hold_ends(tests: Tests, law: Stationary, sums: Sums, sure: FloatArray, bias
     off = 0.0 if bias is None else MARGIN * np.abs(np.diagonal(bias.states)[loud])
     allowed = count * (sure[loud] ** 2 + off) / size[loud] ** 2
     tests.add(
-        around(_shrunk(own, allowed), flat, np.ones(len(own)), flat),
+        around(shrunk(own, allowed), flat, np.ones(len(own)), flat),
         lambda k: (
             f"the energy with {names[int(which[k])]} at the end of {count} trajectories is {1 + own[k] / count:.4g} of "
             "its own"
@@ -762,7 +762,7 @@ def _hold_ends(tests: Tests, law: Stationary, sums: Sums, sure: FloatArray, bias
     )
 
 
-def _combination(rows: FloatArray, names: Sequence[str]) -> _Name:
+def combination(rows: FloatArray, names: Sequence[str]) -> _Name:
     """Names a combination by what it weighs most."""
     return lambda k: f"a combination of {names[int(np.abs(rows[k]).argmax())]} and others"
 
@@ -779,7 +779,7 @@ def _hold_seen(
 ) -> None:
     pairs = None if expected is None else sums.pairs
     products = sums.counted_products if expected is not None else sums.counted_products[:1]
-    name = _combination(V, probes)
+    name = combination(V, probes)
     white(
         tests,
         memory,
@@ -804,7 +804,7 @@ def _triangular(P: FloatArray, known_to: FloatArray) -> tuple[FloatArray, FloatA
         if np.diagonal(root).min() > np.sqrt(_NEAR_NOTHING):
             V = la.solve_triangular(root, np.eye(len(P)), lower=True)
             return V / size, (np.abs(V / size) @ known_to) ** 2
-    V, _, _, rounding = _whitener(factor(P), known_to)
+    V, _, _, rounding = whitener(factor(P), known_to)
     return V, rounding
 
 
@@ -845,7 +845,7 @@ def _hold_probes(
     own = np.diagonal(products) - count
     name = "a combination of all readouts"
     tests.add(
-        around(_shrunk(own, count * rounding), whole.squares, whole.largest, np.full(m, count)),
+        around(shrunk(own, count * rounding), whole.squares, whole.largest, np.full(m, count)),
         lambda k: f"the variance of {name} is {1 + own[k] / count:.6g} of its own",
     )
     tests.add(
@@ -935,7 +935,7 @@ def hold_large(law: SparseLaw, sums: PatternSums, memory: Memory) -> Tests:
     own = count * (with_data(P, second).diagonal() / unit - loud)
     each = np.ones(len(unit))
     tests.add(
-        around(_shrunk(own, count * _ROUNDING), squares * each, largest * each, count * each),
+        around(shrunk(own, count * _ROUNDING), squares * each, largest * each, count * each),
         lambda k: (
             f"the variance of {names[k]} is {1 + own[k] / count:.6g} of its own, at "
             f"{count / largest:.4g} effective samples or more"
@@ -946,7 +946,7 @@ def hold_large(law: SparseLaw, sums: PatternSums, memory: Memory) -> Tests:
     i, j = rows[below_diagonal], P.indices[below_diagonal]
     gap = count * (second - P.data)[below_diagonal] / size[i] / size[j]
     tests.add(
-        either(_shrunk(gap, count * _ROUNDING), np.array(squares), np.array(largest)),
+        either(shrunk(gap, count * _ROUNDING), np.array(squares), np.array(largest)),
         lambda k: (
             f"the covariance of {names[int(i[k])]} and {names[int(j[k])]} is off by {gap[k] / count:.4g} of what "
             "both allow"

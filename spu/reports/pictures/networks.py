@@ -21,7 +21,7 @@ _MOST_POTENTIALS = 12
 _MOST_HISTOGRAMS = 6
 
 
-def draw_relaxation(run: NetworkSimulation) -> Figure:
+def draw_trajectories(run: NetworkSimulation) -> Figure:
     """Draw the means of a network's first units over time, in bands of one deviation, and where they come to rest.
 
     Beside them the histograms at the last readout; dashed lines are exact, where that is known.

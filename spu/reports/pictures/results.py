@@ -10,8 +10,11 @@ from spu.base.extras import needed
 from spu.crosscheck.result import Check
 from spu.emulator.laws.spectra import Spectra, Spectrum, telling
 from spu.emulator.predict import NetworkPrediction, Prediction, predicted
+from spu.emulator.relaxation import Relaxation
+from spu.emulator.runs.kicked import SampledRelaxation
 from spu.emulator.runs.relaxation import NetworkSimulation
 from spu.emulator.runs.sampling import Simulation
+from spu.reports.pictures.annealing import draw_annealing
 from spu.reports.pictures.budgets import draw_budget
 from spu.reports.pictures.covariances import draw_check, draw_prediction, draw_simulation
 from spu.reports.pictures.energy import draw_ledger
@@ -19,9 +22,11 @@ from spu.reports.pictures.hardware_learning import draw_hardware_sweep, draw_rep
 from spu.reports.pictures.learning import draw_generation
 from spu.reports.pictures.learning_classify import draw_classification
 from spu.reports.pictures.learning_evolution import draw_evolution
-from spu.reports.pictures.networks import draw_activation, draw_relaxation
+from spu.reports.pictures.networks import draw_activation, draw_trajectories
+from spu.reports.pictures.relaxations import draw_relaxation, draw_sampled_relaxation
 from spu.reports.pictures.spectra import draw_spectra
 from spu.studies.activation import UnitActivation, activation_of
+from spu.studies.annealing import Annealing
 from spu.studies.budget import Budget
 from spu.studies.energy import Ledger
 from spu.studies.learning.classify import Classification
@@ -69,6 +74,7 @@ def _spectrum(found: Spectrum) -> Figure:
 
 
 PICTURES: dict[type, Callable[[Any], Figure]] = {
+    Annealing: draw_annealing,
     Budget: draw_budget,
     Check: _check,
     Evolution: draw_evolution,
@@ -77,9 +83,11 @@ PICTURES: dict[type, Callable[[Any], Figure]] = {
     Ledger: draw_ledger,
     HardwareSweep: draw_hardware_sweep,
     NetworkPrediction: lambda found: _activation(activation_of(found.dynamics)),
-    NetworkSimulation: draw_relaxation,
+    NetworkSimulation: draw_trajectories,
     Prediction: draw_prediction,
+    Relaxation: draw_relaxation,
     ReplayedNetwork: draw_replay,
+    SampledRelaxation: draw_sampled_relaxation,
     Simulation: lambda run: draw_simulation(run, predicted(run.laws, None)),
     Spectrum: _spectrum,
     UnitActivation: _activation,
