@@ -104,6 +104,33 @@ def number_list(option: str, text: str) -> list[float]:
         raise UsageError(f"{option} takes numbers, as in {option} 0.2,1,5, not {text!r}") from None
 
 
+def clamp_option(help: str) -> Callable[[AnyFunction], AnyFunction]:
+    """``--clamp``, repeatable: the variables to hold, by name; None where there are none."""
+    return click.option(
+        "--clamp",
+        multiple=True,
+        metavar="NAME=X",
+        callback=lambda _context, _option, words: _clamps(words),
+        help=f"{help}; may be given more than once.",
+    )
+
+
+def _clamps(words: tuple[str, ...]) -> dict[str, float] | None:
+    found: dict[str, float] = {}
+    for word in words:
+        name, _, value = word.rpartition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            name = ""
+        if not name:
+            raise UsageError(f"--clamp takes a name and a number, such as x1=0.5, not {word!r}")
+        if name in found:
+            raise UsageError(f"--clamp holds {name} twice")
+        found[name] = number
+    return found or None
+
+
 STARTS = ("equilibrium", "rest", "stationary")
 """Those that have names."""
 

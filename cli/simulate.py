@@ -14,6 +14,7 @@ from spu.base.errors import UsageError
 from spu.base.numbers import plural
 
 from .common import (
+    clamp_option,
     file_option,
     folder_argument,
     json_option,
@@ -89,9 +90,7 @@ Progress = Callable[[int, int], None]
     metavar="FILE.csv",
     help="Of a network: columns of units, a row for each trajectory: inputs it has beside those of all.",
 )
-@click.option(
-    "--clamp", multiple=True, metavar="UNIT=X", help="Of a network: hold a unit there; may be given more than once."
-)
+@clamp_option("Hold a variable there (of a network, a unit)")
 @click.option("--heat", is_flag=True, help="Of a network: book heat, work and entropy production.")
 @click.option("--method", metavar="NAME", help="Force a way to step: modal or dense [default: the best].")
 @click.option(
@@ -123,7 +122,7 @@ def command(
     start: str | None,
     inputs: Path | None,
     own_inputs: Path | None,
-    clamp: tuple[str, ...],
+    clamp: dict[str, float] | None,
     heat: bool,
     method: str | None,
     precision: str,
@@ -139,7 +138,8 @@ def command(
     --trace N, every Nth) and the same as samples (one trajectory after another), times,
     time_step (nan where steps are exact), variables, interval, trace, seed, trajectories,
     complete, and with --lags autocovariance (N + 1, p, p). For a device.json that stands
-    alone samples are written only with -o.
+    alone samples are written only with -o. Variables may be held (--clamp), which makes the
+    target the conditional one.
 
     Of a thermodynamic network independent trajectories start at --start and are read at --times
     (by default once, after ten time constants); DIR/samples.npz then holds readouts, the same as
@@ -193,7 +193,7 @@ def command(
             start=None if start is None else start_values(start),
             inputs=inputs,
             own_inputs=own_inputs,
-            clamp=_clamp(clamp) if clamp else None,
+            clamp=clamp,
             heat=heat,
             precision=precision,
             progress=progress,
@@ -222,19 +222,6 @@ def command(
         if plot is not None:
             click.echo(f"picture: {plot}")
     return 0 if run.complete else INTERRUPTED
-
-
-def _clamp(words: tuple[str, ...]) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for word in words:
-        name, _, value = word.rpartition("=")
-        try:
-            found[name] = float(value)
-        except ValueError:
-            name = ""
-        if not name:
-            raise UsageError(f"--clamp takes a unit and a number, such as x1=0.5, not {word!r}")
-    return found
 
 
 def _default_file(folder: Folder) -> Path | None:

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from spu.emulator.runs.sampling import Simulation
     from spu.emulator.simulate import simulate, simulate_network
     from spu.emulator.spectrum import spectrum
+    from spu.problems.conditional import ConditionalGaussian, ConditionalSystem, conditional
     from spu.problems.determinant import Determinant
     from spu.problems.exponential import MatrixExponential
     from spu.problems.files import load_problem
@@ -99,6 +100,8 @@ __all__ = [
     "CircuitError",
     "Classification",
     "Compilation",
+    "ConditionalGaussian",
+    "ConditionalSystem",
     "Coupler",
     "DeckError",
     "Detail",
@@ -153,6 +156,7 @@ __all__ = [
     "compile",
     "compile_network",
     "compile_problem",
+    "conditional",
     "cost_scaling",
     "digital_samplers",
     "energy_ledger",
@@ -204,6 +208,8 @@ _HOME = {
     "CircuitError": "spu.base.errors",
     "Classification": "spu.studies.learning.classify",
     "Compilation": "spu.compiler.compilation",
+    "ConditionalGaussian": "spu.problems.conditional",
+    "ConditionalSystem": "spu.problems.conditional",
     "Coupler": "spu.device.device",
     "DeckError": "spu.base.errors",
     "Detail": "spu.device.imperfections",
@@ -259,6 +265,7 @@ _HOME = {
     "compile_network": "spu.compiler",
     "compile_problem": "spu.compiler",
     "cost_scaling": "spu.studies.algebra.scaling",
+    "conditional": "spu.problems.conditional",
     "digital_samplers": "spu.studies.energy",
     "energy_ledger": "spu.studies.energy",
     "energy_of": "spu.studies.energy",

@@ -42,10 +42,10 @@ from spu.reports.wording import (
     sureness_table,
 )
 from spu.studies.activation import UnitActivation
-from spu.studies.algebra.scaling import Scaling
-from spu.studies.annealing import Annealing
 from spu.studies.algebra.planning import Plan
+from spu.studies.algebra.scaling import Scaling
 from spu.studies.algebra.solution import Solution
+from spu.studies.annealing import Annealing
 from spu.studies.budget import Budget
 from spu.studies.energy import Ledger
 from spu.studies.learning.classify import Classification

@@ -28,9 +28,9 @@ from spu.reports.pictures.relaxations import draw_relaxation, draw_sampled_relax
 from spu.reports.pictures.scalings import draw_scaling
 from spu.reports.pictures.spectra import draw_spectra
 from spu.studies.activation import UnitActivation, activation_of
+from spu.studies.algebra.planning import Plan
 from spu.studies.algebra.scaling import Scaling
 from spu.studies.annealing import Annealing
-from spu.studies.algebra.planning import Plan
 from spu.studies.budget import Budget
 from spu.studies.energy import Ledger
 from spu.studies.learning.classify import Classification
