@@ -85,6 +85,7 @@ if TYPE_CHECKING:
     from spu.studies.learning.generate import Generation, generate
     from spu.studies.learning.generative import train_generative
     from spu.studies.learning.hardware import on_hardware
+    from spu.studies.learning.natural import NaturalGradient, natural_gradient
     from spu.studies.learning.replay import replay_learned
     from spu.studies.learning.sweep import hardware_sweep
 
@@ -124,6 +125,7 @@ __all__ = [
     "LyapunovEquation",
     "MatrixExponential",
     "MatrixInverse",
+    "NaturalGradient",
     "NetworkCompilation",
     "NetworkPrediction",
     "NetworkSimulation",
@@ -177,6 +179,7 @@ __all__ = [
     "logdet",
     "lstsq",
     "lyapunov",
+    "natural_gradient",
     "netlist",
     "on_hardware",
     "plan",
@@ -233,6 +236,7 @@ _HOME = {
     "LyapunovEquation": "spu.problems.lyapunov",
     "MatrixExponential": "spu.problems.exponential",
     "MatrixInverse": "spu.problems.gaussian",
+    "NaturalGradient": "spu.studies.learning.natural",
     "NetworkCompilation": "spu.compiler.polynomial",
     "NetworkPrediction": "spu.emulator.predict",
     "NetworkSimulation": "spu.emulator.runs.relaxation",
@@ -284,6 +288,7 @@ _HOME = {
     "logdet": "spu.studies.algebra.tasks",
     "lstsq": "spu.studies.algebra.tasks",
     "lyapunov": "spu.studies.algebra.tasks",
+    "natural_gradient": "spu.studies.learning.natural",
     "netlist": "spu.spice.netlist",
     "on_hardware": "spu.studies.learning.hardware",
     "plan": "spu.studies.algebra.planning",

@@ -27,6 +27,7 @@ from spu.reports.classification import classification_text
 from spu.reports.evolution import evolution_text
 from spu.reports.inspection import time_constant
 from spu.reports.ledgers import ledger_text
+from spu.reports.natural import natural_text, one_step_text
 from spu.reports.relaxations import relaxation_text, sampled_relaxation_text
 from spu.reports.scalings import scaling_text
 from spu.reports.wording import (
@@ -51,6 +52,7 @@ from spu.studies.energy import Ledger
 from spu.studies.learning.classify import Classification
 from spu.studies.learning.evolve import Evolution
 from spu.studies.learning.generate import Generation
+from spu.studies.learning.natural import NaturalGradient, OneStep
 from spu.studies.learning.replay import ReplayedNetwork
 from spu.studies.learning.sweep import HardwareSweep
 
@@ -493,9 +495,11 @@ TEXTS: dict[type, Callable[[Any], str]] = {
     Ledger: ledger_text,
     Scaling: scaling_text,
     HardwareSweep: hardware_sweep_text,
+    NaturalGradient: natural_text,
     NetworkPrediction: network_prediction_text,
     NetworkSimulation: network_simulation_text,
     Plan: plan_text,
+    OneStep: one_step_text,
     Prediction: prediction_text,
     Relaxation: relaxation_text,
     ReplayedNetwork: replayed_text,
