@@ -25,6 +25,13 @@ VERBS = (
     "train",
     "generate",
     "classify",
+    "solve",
+    "invert",
+    "logdet",
+    "expm",
+    "lyapunov",
+    "lstsq",
+    "plan",
 )
 _MODULES = {"import": "import_netlist"}
 """Modules that are not called like their verb: ``import`` is a word of Python."""
@@ -111,6 +118,10 @@ def cli() -> None:
       spu export out --dialect xyce    the netlist for LTspice, Xyce or Spectre
       spu import other.cir -o out      a netlist drawn elsewhere, for predict, simulate, check, inspect
       spu train evolve cosine -o net   a network that learns; spu compile takes its folder
+
+    \b
+      spu solve A.csv b.csv            A x = b on a device in one line; also invert, logdet, expm, lyapunov, lstsq
+      spu plan A.csv --error 1%        how long that takes, how many readouts, what it costs
 
     Every verb takes --json: then stdout is exactly one JSON object (SI units).
 
