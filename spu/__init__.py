@@ -58,18 +58,22 @@ if TYPE_CHECKING:
     from spu.problems.files import load_problem
     from spu.problems.gaussian import GaussianSampling, LinearSystem, MatrixInverse
     from spu.problems.images import Images, read_images
+    from spu.problems.ising import QUBO, BoundedQuadratic, Ising
     from spu.problems.lyapunov import LyapunovEquation
     from spu.problems.network import ThermodynamicNetwork
     from spu.problems.network_files import load_network
     from spu.problems.neuron import unit_law
     from spu.problems.problem import Problem
+    from spu.problems.systems import GeneralSystem, LeastSquares
     from spu.problems.trained import TrainedNetwork, load_trained
     from spu.reports import Report, report
     from spu.spice.netlist import netlist
     from spu.spice.reader import ReadNetlist, read_netlist
     from spu.studies.algebra.planning import Plan, plan
+    from spu.studies.algebra.scaling import Scaling, cost_scaling
     from spu.studies.algebra.solution import Solution, answer
     from spu.studies.algebra.tasks import expm, invert, logdet, lstsq, lyapunov, solve
+    from spu.studies.annealing import Annealing, anneal
     from spu.studies.budget import Budget, error_budget
     from spu.studies.energy import Assumptions, Ledger, digital_samplers, energy_ledger, energy_of, load_energy
     from spu.studies.learning.classifier import train_classifier
@@ -83,7 +87,10 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "QUBO",
+    "Annealing",
     "Assumptions",
+    "BoundedQuadratic",
     "Budget",
     "Cell",
     "Check",
@@ -97,11 +104,14 @@ __all__ = [
     "EmbeddingOptions",
     "Evolution",
     "GaussianSampling",
+    "GeneralSystem",
     "Generation",
     "Hardware",
     "Images",
     "InputError",
     "InternalError",
+    "Ising",
+    "LeastSquares",
     "Ledger",
     "LinearSystem",
     "LyapunovEquation",
@@ -122,6 +132,7 @@ __all__ = [
     "Relaxation",
     "Report",
     "SampledRelaxation",
+    "Scaling",
     "SharedNoise",
     "Simulation",
     "Solution",
@@ -131,12 +142,14 @@ __all__ = [
     "TrainedNetwork",
     "Unrealizable",
     "__version__",
+    "anneal",
     "answer",
     "check",
     "classify",
     "compile",
     "compile_network",
     "compile_problem",
+    "cost_scaling",
     "digital_samplers",
     "energy_ledger",
     "energy_of",
@@ -176,7 +189,9 @@ __all__ = [
 
 
 _HOME = {
+    "Annealing": "spu.studies.annealing",
     "Assumptions": "spu.studies.energy",
+    "BoundedQuadratic": "spu.problems.ising",
     "Budget": "spu.studies.budget",
     "Cell": "spu.device.device",
     "SharedNoise": "spu.device.noises",
@@ -191,11 +206,14 @@ _HOME = {
     "EmbeddingOptions": "spu.compiler.embedding",
     "Evolution": "spu.studies.learning.evolve",
     "GaussianSampling": "spu.problems.gaussian",
+    "GeneralSystem": "spu.problems.systems",
     "Generation": "spu.studies.learning.generate",
     "Hardware": "spu.device.hardware",
     "Images": "spu.problems.images",
     "InputError": "spu.base.errors",
     "InternalError": "spu.base.errors",
+    "LeastSquares": "spu.problems.systems",
+    "Ising": "spu.problems.ising",
     "Ledger": "spu.studies.energy",
     "LinearSystem": "spu.problems.gaussian",
     "LyapunovEquation": "spu.problems.lyapunov",
@@ -210,12 +228,14 @@ _HOME = {
     "Plan": "spu.studies.algebra.planning",
     "Prediction": "spu.emulator.predict",
     "Problem": "spu.problems.problem",
+    "QUBO": "spu.problems.ising",
     "Ramp": "spu.circuit.ramp",
     "ReadNetlist": "spu.spice.reader",
     "Readout": "spu.circuit.readout",
     "Relaxation": "spu.emulator.relaxation",
     "Report": "spu.reports",
     "SampledRelaxation": "spu.emulator.runs.kicked",
+    "Scaling": "spu.studies.algebra.scaling",
     "Simulation": "spu.emulator.runs.sampling",
     "Solution": "spu.studies.algebra.solution",
     "Spectrum": "spu.emulator.laws.spectra",
@@ -223,12 +243,14 @@ _HOME = {
     "ThermodynamicNetwork": "spu.problems.network",
     "TrainedNetwork": "spu.problems.trained",
     "Unrealizable": "spu.base.errors",
+    "anneal": "spu.studies.annealing",
     "answer": "spu.studies.algebra.solution",
     "check": "spu.crosscheck",
     "classify": "spu.studies.learning.classify",
     "compile": "spu.compiler",
     "compile_network": "spu.compiler",
     "compile_problem": "spu.compiler",
+    "cost_scaling": "spu.studies.algebra.scaling",
     "digital_samplers": "spu.studies.energy",
     "energy_ledger": "spu.studies.energy",
     "energy_of": "spu.studies.energy",

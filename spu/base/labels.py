@@ -11,7 +11,7 @@ import numpy as np
 from spu.base.errors import InputError
 from spu.base.names import check_names
 
-__all__ = ["take_names"]
+__all__ = ["take_columns", "take_names"]
 
 Names = tuple[str, ...]
 
@@ -50,6 +50,34 @@ def take_names(
         order = labels if order is None else order
         found.append(vector if labels is None else _in_order(what, np.asarray(vector), labels, order or ()))
     return (order if variables is None else variables), found
+
+
+def take_columns(
+    variables: Iterable[str] | None, matrix: tuple[str, Any], vector: tuple[str, Any]
+) -> tuple[Iterable[str] | None, Any]:
+    """Names for the unknowns of a system of equations, and its right-hand side in the order of the rows.
+
+    Parameters
+    ----------
+    variables:
+        Names that were given apart: they win. None for those of the columns.
+    matrix:
+        What it is called in messages, and the (m, n) matrix: its columns are the unknowns, its rows equations.
+    vector:
+        The same of the (m,) vector. Labels that are those of the rows in another order put it in their order.
+
+    Raises
+    ------
+    InputError
+        If the vector has other labels than the rows.
+    """
+    axes = _axes(matrix[1])
+    rows, columns = axes if len(axes) == 2 else (None, None)
+    what, values = vector
+    labels = _names_along(values)
+    if labels is not None:
+        values = np.asarray(values) if rows is None else _in_order(what, np.asarray(values), labels, rows)
+    return (columns if variables is None else variables), values
 
 
 def _axes(value: Any) -> list[Names | None]:

@@ -101,6 +101,7 @@ class LinearCompilation(Compilation):
             "device_hash": self.device.hash,
             "hardware": self.hardware.name,
             "architecture": self.architecture,
+            **self.problem.choices(),
             **predicted(prediction),
             "levels": None if self.levels is None else asdict(self.levels),
             "mean": self.mean,
@@ -145,6 +146,7 @@ class LinearCompilation(Compilation):
         return [
             ("problem", f"{problem.kind.words}, {plural(problem.n, 'variable')}"),
             ("condition", f"{problem.condition:.3g}"),
+            *problem.facts(),
             ("hardware", f"{hardware.name}, {hardware.temperature:g} K"),
             ("architecture", f"{self.architecture}: {self.reason}"),
         ]
@@ -160,6 +162,8 @@ class LinearCompilation(Compilation):
         covariance, mean = prediction.covariance_relative_error, prediction.mean_relative_error
         errors = [f"covariance {small(covariance)}"] if covariance is not None else []
         errors += [f"mean {small(mean)}"] if mean is not None else []
+        if prediction.lagged_relative_error is not None:
+            errors.append(f"lagged covariance {small(prediction.lagged_relative_error)}")
         return [
             ("mean", _MEANS.get(self.mean, self.mean)),
             *([] if self.levels is None else [("levels", _levels(self.levels))]),

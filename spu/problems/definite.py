@@ -56,6 +56,10 @@ def definite(value: Any, what: str, variables: Iterable[str] | None) -> Definite
     return kind.check(value, what, variables)
 
 
+class NotDefinite(InputError):
+    """A matrix that is not symmetric, or has eigenvalues below zero: of nothing that is singular, or no matrix."""
+
+
 class Definite(NamedTuple):
     """A matrix found symmetric positive definite, with what its Cholesky factor gives."""
 
@@ -71,12 +75,12 @@ class Definite(NamedTuple):
         """Validate a matrix and its variables; `what` names it in the messages."""
         a = _square(value, what)
         n = len(a)
-        names = _variables(variables, n)
+        names = variable_names(variables, n)
         require_finite(a, what, names)
         diagonal = a.diagonal()
         if n > _FEW and diagonal.min() <= 0:  # said before anything that takes time, such as eigenvalues
             k = int(diagonal.argmin())
-            raise InputError(
+            raise NotDefinite(
                 f"{what} is not positive definite: its diagonal is {diagonal[k]:.6g} at {_place((k,), names)}"
             )
 
@@ -107,7 +111,7 @@ class Definite(NamedTuple):
 def square(value: Any, what: str, variables: Iterable[str] | None) -> tuple[FloatArray, tuple[str, ...]]:
     """Convert to a fresh, finite (n, n) array, and names of its rows; ``what`` names it in the messages."""
     a = _square(value, what)
-    names = _variables(variables, len(a))
+    names = variable_names(variables, len(a))
     require_finite(a, what, names)
     return a, names
 
@@ -174,7 +178,7 @@ class SparseDefinite(NamedTuple):
 
         a = _square_sparse(value, what)
         n = a.shape[0]
-        names = _variables(variables, n)
+        names = variable_names(variables, n)
         if not np.isfinite(a.data).all():
             first = int(np.argmax(~np.isfinite(a.data)))
             place = (int(np.searchsorted(a.indptr, first, side="right")) - 1, int(a.indices[first]))
@@ -263,7 +267,7 @@ def _refuse_range(what: str, largest: float) -> NoReturn:
 
 
 def _refuse_asymmetric(what: str, here: float, across: float, place: str, asymmetry: float) -> NoReturn:
-    raise InputError(
+    raise NotDefinite(
         f"{what} is not symmetric: {here:.6g} at {place} but {across:.6g} across the diagonal\n"
         f"(relative asymmetry {asymmetry:.2g}; at most {_SYMMETRY_TOLERANCE:.0e} is taken as rounding)"
     )
@@ -273,7 +277,7 @@ def _refuse_pivot(what: str, index: int | None, pivot: float | None, exponent: i
     """Refuse a sparse matrix by the pivot of its factorisation that is not positive."""
     if index is None or pivot is None:
         raise InputError(f"{what} is not positive definite: its factorisation breaks down, so it is singular")
-    raise InputError(
+    raise NotDefinite(
         f"{what} is not positive definite: elimination leaves {_ldexp(pivot, exponent):.6g} on the diagonal "
         f"at {_place((index,), names)}; every pivot must be positive"
     )
@@ -283,7 +287,7 @@ def _refuse_indefinite(what: str, smallest: float, largest: float, n: int, expon
     """Refuse a matrix by its extreme eigenvalues, given scaled by ``2**-exponent``."""
     spectrum = f"smallest eigenvalue {_ldexp(smallest, exponent):.6g}, largest {_ldexp(largest, exponent):.6g}"
     if smallest < -n * _EPS * abs(largest):
-        raise InputError(f"{what} is not positive definite: {spectrum}; all eigenvalues must be positive")
+        raise NotDefinite(f"{what} is not positive definite: {spectrum}; all eigenvalues must be positive")
     raise InputError(
         f"{what} is not positive definite but singular to working precision: {spectrum};\n"
         f"the smallest must exceed n·eps = {n * _EPS:.2g} times the largest"
@@ -295,12 +299,13 @@ def _ldexp(value: float, exponent: int) -> float:
         return float(np.ldexp(value, exponent))
 
 
-def _variables(variables: Iterable[str] | None, n: int) -> tuple[str, ...]:
+def variable_names(variables: Iterable[str] | None, n: int, lines: str = "rows") -> tuple[str, ...]:
+    """Names of n variables, checked; ``x1`` to ``xn`` unless given."""
     if variables is None:
         return tuple(f"x{i}" for i in range(1, n + 1))
     names = check_names(variables, "a variable")
     if len(names) != n:
-        raise InputError(f"{len(names)} variable names for a matrix of {n} rows: give one for each row")
+        raise InputError(f"{len(names)} variable names for a matrix of {n} {lines}: give one for each {lines[:-1]}")
     return names
 
 

@@ -168,6 +168,23 @@ class MatrixExponential(DriftProblem):
             )
         return tuple(found)
 
+    def choices(self) -> dict[str, Any]:
+        """The shift, and what the answer costs."""
+        return {"shift": self.shift, "cost": self.cost}
+
+    def facts(self) -> list[tuple[str, str]]:
+        """The same in words."""
+        if self.shift == 0:
+            return [("shift", "none: the noise is that of A + A^T, and A is stable")]
+        growth = np.exp(self.shift * self.time)
+        return [
+            (
+                "shift",
+                f"{self.shift:.6g}: the drift is that times 1 less A, and the answer {growth:.4g} times the lagged "
+                "covariance",
+            )
+        ]
+
     def solution(self, answer: Any) -> Any:
         """``e^{s t}`` times a lagged covariance."""
         return np.exp(self.shift * self.time) * np.asarray(answer)

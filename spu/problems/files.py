@@ -10,7 +10,14 @@ from spu.base.errors import InputError
 from spu.base.files import check_file, parse_toml, read_toml
 from spu.base.names import check_names, first_line, shorten, suggest
 from spu.base.sparse import from_fields
-from spu.problems import exponential, gaussian, lyapunov, network  # noqa: F401 - they register their kinds
+from spu.problems import (  # noqa: F401 - they register their kinds
+    exponential,
+    gaussian,
+    ising,
+    lyapunov,
+    network,
+    systems,
+)
 from spu.problems.kinds import KINDS, Document, Kind, ProblemFile, kind_of
 from spu.problems.matrix_files import (
     MATRIX_KEYS,
@@ -261,6 +268,9 @@ def _read_keys(document: Document, kind: Kind | None) -> tuple[dict[str, Any], s
 
     hardware = document.hardware("a preset or the path of a .toml file")
     values: dict[str, Any] = {key: given[key] for key in _values(kind) if key in given}
+    for key in kind.tables if kind else ():
+        if isinstance(given.get(key), str):
+            values[key] = _read_reference(document, key, given[key], MATRIX_SUFFIXES)[key]
     for key in (*matrices, *vectors):
         if key not in given:
             continue

@@ -12,7 +12,16 @@ from spu.base.arrays import AnyMatrix, FloatArray
 from spu.base.errors import InputError
 from spu.base.labels import take_names
 from spu.problems.answers import COVARIANCE, MEAN
-from spu.problems.definite import MAX_SIZE, Definite, definite, real_vector, stays_sparse, without_rounding
+from spu.problems.definite import (
+    MAX_SIZE,
+    Definite,
+    NotDefinite,
+    SparseDefinite,
+    definite,
+    real_vector,
+    stays_sparse,
+    without_rounding,
+)
 from spu.problems.kinds import Kind, register
 from spu.problems.problem import QuadraticProblem
 
@@ -172,7 +181,7 @@ class LinearSystem(QuadraticProblem):
         self, matrix: Annotated[Any, "n n"], vector: Annotated[Any, "n"], variables: Iterable[str] | None = None
     ) -> None:
         variables, (vector,) = take_names(variables, ("the matrix", matrix), ("the vector", vector))
-        given = definite(matrix, "the matrix", variables)
+        given = _definite(matrix, variables)
         right_side = real_vector(vector, "the vector", given.variables)
         self._set_definite(given)
         self._set(vector=right_side, target_mean=given.solve(right_side))
@@ -181,6 +190,26 @@ class LinearSystem(QuadraticProblem):
     def right_side(self) -> Annotated[FloatArray, "n"]:
         """(n,) vector b, as given."""
         return self.vector
+
+
+_OTHERWISE = (
+    'GeneralSystem (task "general-linear") solves with any matrix, by an embedding, and LeastSquares (task '
+    '"least-squares") by the normal equations'
+)
+
+
+def _definite(matrix: Any, variables: Iterable[str] | None) -> Definite | SparseDefinite:
+    """`definite`, whose refusals of what is no matrix of an energy say which problems take it."""
+    try:
+        return definite(matrix, "the matrix", variables)
+    except NotDefinite as error:
+        message = error.message
+    except InputError as error:
+        shape = getattr(matrix, "shape", None) or np.shape(matrix)
+        if len(shape) != 2 or not shape[0] > shape[1] > 0:
+            raise
+        message = error.message
+    raise InputError(f"{' '.join(message.split())}; {_OTHERWISE}")
 
 
 register(

@@ -106,5 +106,6 @@ register(
         "solves A P + P A^T = Q for the covariance P of x with this matrix A",
         "Matrix A",
         values=("diffusion",),
+        tables=("diffusion",),
     )
 )

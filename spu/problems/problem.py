@@ -79,6 +79,14 @@ class Problem(ABC):
         """Mean (n,) and covariance (n, n) of the samples that are asked for; None where they are not known."""
         return None
 
+    def choices(self) -> dict[str, Any]:
+        """What was decided in posing it, by name, as ``--json`` prints it; nothing unless a kind says otherwise."""
+        return {}
+
+    def facts(self) -> list[tuple[str, str]]:
+        """The same for people: labels and texts."""
+        return []
+
     def solution(self, answer: Any) -> Any:
         """What was asked for, of what the samples tell: ``kind.answer`` as it is, unless a kind says otherwise.
 

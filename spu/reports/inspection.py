@@ -18,6 +18,7 @@ from spu.problems.problem import LinearProblem, Problem
 if TYPE_CHECKING:
     from spu.base.arrays import FloatArray
     from spu.device.device import Device
+    from spu.device.noises import SharedNoise
     from spu.device.quantities import Part
     from spu.emulator.predict import NetworkPrediction, Prediction
     from spu.spice.reader import ReadNetlist
@@ -72,14 +73,15 @@ class CouplerLook:
 class Look:
     """The cells and couplers of a device, or the first of them, and how many there are in all.
 
-    ``at_rest`` says whether figures are those of small signals about a state of rest; ``lines`` are colours and styles
-    of the kinds of couplers.
+    ``noises`` are all sources that cells share. ``at_rest`` says whether figures are those of small signals about a
+    state of rest; ``lines`` are colours and styles of the kinds of couplers.
     """
 
     cells: tuple[CellLook, ...]
     couplers: tuple[CouplerLook, ...]
     cell_count: int
     coupler_count: int
+    noises: tuple[SharedNoise, ...] = ()
     at_rest: bool = False
     lines: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
 
@@ -126,7 +128,7 @@ def look_at(device: Device, limit: int | None = None) -> Look:
             strengths[kind] = float(abs(part.share(largest))) / scale if scale > 0 else 0.0
         kind = max(strengths, key=lambda key: strengths[key], default="none")
         couplers.append(CouplerLook(coupler.a, coupler.b, coupler.values, kind, strengths.get(kind, 0.0)))
-    return Look(cells, tuple(couplers), n, len(ends), bool(at_rest), _lines(parts.values()))
+    return Look(cells, tuple(couplers), n, len(ends), tuple(device.noises), bool(at_rest), _lines(parts.values()))
 
 
 _LEFT = ("tab:brown", "tab:pink", "tab:olive", "tab:gray")
@@ -222,6 +224,16 @@ def coupler_table(couplers: Sequence[CouplerLook]) -> tuple[list[str], list[list
     headers, rows = _values(COUPLER_PARTS, couplers)
     rows = [[each.a, each.b, *row, number(each.strength, 3)] for each, row in zip(couplers, rows, strict=True)]
     return _without_empty(["cell", "cell", *headers, "strength"], rows)
+
+
+def shared_table(noises: Sequence[SharedNoise]) -> tuple[list[str], list[list[str]]]:
+    """Headers and rows of what sources that cells share drive into each."""
+    rows = [
+        [noise.name, cell, engineering(amplitude, "A/rtHz", 3)]
+        for noise in noises
+        for cell, amplitude in noise.amplitudes.items()
+    ]
+    return ["shared noise", "cell", "amplitude"], rows
 
 
 def _values(

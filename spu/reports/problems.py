@@ -47,6 +47,7 @@ def _(problem: LinearProblem) -> Iterator[Block]:
         ("task", kind.words),
         ("variables", str(problem.n)),
         ("condition number", f"{problem.condition:.4g}"),
+        *problem.facts(),
         *(("warning", warning) for warning in problem.warnings),
     ]
     yield Facts(pairs)
@@ -59,17 +60,19 @@ def _(problem: LinearProblem) -> Iterator[Block]:
 def matrix_blocks(
     name: str, matrix: FloatArray, variables: Sequence[str], beside: dict[str, FloatArray] | None = None
 ) -> Iterator[Block]:
-    """A matrix (n, n) written out, with vectors (n,) beside it; a large one as a picture."""
-    n = len(variables)
-    if n <= MOST_WRITTEN:
-        columns = np.column_stack([matrix, *(beside or {}).values()])
-        rows = [[v, *(f"{x:.5g}" for x in row)] for v, row in zip(variables, columns.tolist(), strict=True)]
-        yield Table(name, ["", *variables, *(beside or {})], rows)
+    """A matrix (m, n) written out, with vectors (m,) beside it; a large one as a picture."""
+    m, n = matrix.shape
+    labels = variables if m == n else [str(k) for k in range(1, m + 1)]
+    beside = {key: vector for key, vector in (beside or {}).items() if len(vector) == m}
+    if max(m, n) <= MOST_WRITTEN:
+        columns = np.column_stack([matrix, *beside.values()])
+        rows = [[v, *(f"{x:.5g}" for x in row)] for v, row in zip(labels, columns.tolist(), strict=True)]
+        yield Table(name, ["", *variables, *beside], rows)
         return
-    yield Text(f"Of {n} x {n} entries only a picture is shown; all are in problem.json.")
+    yield Text(f"Of {m} x {n} entries only a picture is shown; all are in problem.json.")
     scale = float(np.abs(matrix).max(initial=0.0)) or 1.0
     figure = draw_matrix(name, matrix, variables, scale, "problem units")
-    yield Picture("matrix", figure, f"{name}.", f"Heat map of the matrix, {n} by {n}")
+    yield Picture("matrix", figure, f"{name}.", f"Heat map of the matrix, {m} by {n}")
 
 
 def _dense(matrix: Any) -> FloatArray:

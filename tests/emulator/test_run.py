@@ -191,7 +191,7 @@ def test_chunks_are_cut_as_the_tests_think():
     assert [tile_width(n) for n in (1, 33, 600, 1024, 10_000)] == [32, 32, 32, 64, 128]
     for name, steps in (("modal RLC", 40), ("dense RLC", 600)):
         _, how = method_of(name)
-        tiles, lengths, chunk = run_module._tiles(how, 70, steps, 2, 1, how.observed)
+        tiles, lengths, chunk = run_module._tiles(how, 70, steps, (2, 1), 1, how.observed)
         assert [tile.width for tile in tiles] == [32, 32, 6]
         assert lengths == 3 * [steps]
         assert chunk == 32 and steps % chunk

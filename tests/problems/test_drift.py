@@ -43,7 +43,7 @@ def test_the_law_follows_from_the_equation(n):
 
 @pytest.mark.parametrize("drift", [[[0.0]], [[-1.0]], [[1.0, 0.0], [0.0, -1e-3]], [[0.0, 1.0], [-1.0, 0.0]]])
 def test_a_drift_without_a_law_is_refused(drift):
-    with pytest.raises(InputError, match="not stable"):
+    with pytest.raises(InputError, match="all must have a positive one"):
         Posed(drift, np.eye(len(drift)))
 
 

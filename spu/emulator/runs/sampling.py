@@ -427,12 +427,10 @@ def _simulate_ensemble(found: Sequence[LinearDynamics], problem: LinearProblem |
     taken = np.array([run.samples for run in runs], dtype=np.float64)
     weights = taken / taken.sum()
     merged = merge(problem, runs, weights)
-    covariance_error = np.sqrt(
-        sum((w * np.asarray(run.covariance_error)) ** 2 for w, run in zip(weights, runs, strict=True))
-    )
     mean_error = np.sqrt(sum((w * run.mean_error) ** 2 for w, run in zip(weights, runs, strict=True)))
+    covariance_error = _merged_error(weights, runs, [np.asarray(run.covariance_error) for run in runs])
     lags = [run.lagged_error for run in runs if run.lagged_error is not None]
-    lagged_error = np.sqrt(sum((w * each) ** 2 for w, each in zip(weights, lags, strict=True))) if lags else None
+    lagged_error = _merged_error(weights, runs, lags) if lags else None
     kept = [run.readouts for run in runs if run.readouts is not None]
     biases = [run.precision_error for run in runs if run.precision_error is not None]
     correlations = [run.autocovariance for run in runs if run.autocovariance is not None]
@@ -458,6 +456,17 @@ def _simulate_ensemble(found: Sequence[LinearDynamics], problem: LinearProblem |
         laws=tuple(laws),
         chosen=chosen,
     )
+
+
+def _merged_error(weights: FloatArray, runs: Sequence[Simulation], errors: Sequence[FloatArray]) -> FloatArray:
+    """(p, p) standard errors of the average of covariances and the spread of means, to first order and at most."""
+    means = np.array([run.mean for run in runs])
+    apart = np.abs(means - weights @ means)
+    squares = np.zeros_like(errors[0])
+    for w, each, error, gap in zip(weights, runs, errors, apart, strict=True):
+        spread = np.outer(gap, each.mean_error)
+        squares += w**2 * (error**2 + (spread + spread.T) ** 2)
+    return np.sqrt(squares)
 
 
 def _side_by_side(runs: Sequence[FloatArray]) -> FloatArray:

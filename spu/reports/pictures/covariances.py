@@ -184,11 +184,11 @@ def draw_matrix(
     title: str, matrix: FloatArray, names: Sequence[str], scale: float, label: str, unit: float | None = None
 ) -> Figure:
     """Draw one matrix, from -scale to scale; one with too many rows block by block."""
-    if len(names) > MOST_PIXELS:
-        size = -(-len(names) // MOST_PIXELS)
+    if max(matrix.shape) > MOST_PIXELS:
+        size = -(-max(matrix.shape) // MOST_PIXELS)
         matrix, names = coarsened(matrix, size), names[::size]
         title += f"\n(largest entry in blocks of {size} x {size})"
-    written_out = len(names) <= MOST_NUMBERS
+    written_out = max(matrix.shape) <= MOST_NUMBERS
     figure = new_figure(4.0 if written_out else 4.6, 4.0)
     axes = figure.subplots()
     image = heat_map(axes, matrix, names, scale, unit)

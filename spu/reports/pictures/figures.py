@@ -75,17 +75,17 @@ def time_unit(longest: float) -> tuple[float, str]:
 
 
 def coarsened(matrix: Any, size: int) -> FloatArray:
-    """The entry of largest size in each (size, size) block of a dense or sparse (n, n) matrix."""
+    """The entry of largest size in each (size, size) block of a dense or sparse (m, n) matrix."""
     import numpy as np
     import scipy.sparse as sp
 
     entries = sp.coo_array(matrix)
-    blocks = -(-matrix.shape[0] // size)
-    place = entries.row // size * blocks + entries.col // size
+    rows, columns = (-(-many // size) for many in matrix.shape)
+    place = entries.row // size * columns + entries.col // size
     order = np.argsort(np.abs(entries.data), kind="stable")  # the last one written stays
-    coarse = np.zeros(blocks * blocks)
+    coarse = np.zeros(rows * columns)
     coarse[place[order]] = entries.data[order]
-    return coarse.reshape(blocks, blocks)
+    return coarse.reshape(rows, columns)
 
 
 def svg(figure: Figure, name: str, description: str) -> str:
@@ -133,18 +133,20 @@ def svg(figure: Figure, name: str, description: str) -> str:
 def heat_map(
     axes: Axes, matrix: FloatArray, names: Sequence[str], scale: float, unit: float | None = None
 ) -> AxesImage:
-    """Draw a matrix with its row and column names, from -scale to scale; negative entries are marked.
+    """Draw a matrix with the names of its columns, from -scale to scale; negative entries are marked.
 
-    Small matrices are written out, in multiples of ``unit`` if one is given.
+    A square one has the same names beside its rows, another one numbers. Small matrices are written out, in multiples
+    of ``unit`` if one is given.
     """
     image = axes.imshow(matrix, cmap="RdBu_r", vmin=-scale, vmax=scale, interpolation="nearest")
-    n = len(matrix)
-    step = -(-n // MOST_LABELS)
-    ticks = range(0, n, step)
+    rows, columns = matrix.shape
+    n = max(rows, columns)
+    beside = names if rows == columns else [str(k) for k in range(1, rows + 1)]
+    ticks = [range(0, many, -(-many // MOST_LABELS)) for many in (rows, columns)]
     size, small = (9 if n <= 12 else 6), (8 if n <= 6 else 7)
-    axes.set_xticks(ticks, [names[k] for k in ticks], rotation=90, fontsize=size)
-    axes.set_yticks(ticks, [names[k] for k in ticks], fontsize=size)
-    for i, j in ((i, j) for i in range(n) for j in range(n) if n <= _MOST_MARKS):
+    axes.set_xticks(ticks[1], [names[k] for k in ticks[1]], rotation=90, fontsize=size)
+    axes.set_yticks(ticks[0], [beside[k] for k in ticks[0]], fontsize=size)
+    for i, j in ((i, j) for i in range(rows) for j in range(columns) if n <= _MOST_MARKS):
         value = matrix[i, j]
         if n > MOST_NUMBERS and not value < -0.02 * scale:
             continue

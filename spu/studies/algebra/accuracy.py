@@ -312,7 +312,7 @@ class Accuracy:
                 break
             second, push = step @ second @ step.T, step @ push
         largest = np.maximum.accumulate(np.array(sizes)[::-1])[::-1]
-        return np.arange(len(sizes)) * spacing, np.asarray(largest, dtype=np.float64)
+        return spacing * np.arange(len(sizes), dtype=np.float64), np.asarray(largest, dtype=np.float64)
 
     def burn_in_for(self, error: float) -> float:
         """S from when the device is switched on until no readout is off by more than `SHARE` of an error any more."""

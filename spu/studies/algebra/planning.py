@@ -259,7 +259,7 @@ def planned(device: Device, error: float | None, time: float | None, interval: f
         slowest=known.slowest,
         device=device,
         accuracy=known,
-        energy=energy_of(device, seconds, readouts, assumptions=energy, error=parts.total),
+        energy=energy_of(device, seconds, readouts, assumptions=energy, error=min(parts.total, 0.999)),
         prices=energy,
         warnings=tuple(warnings),
     )

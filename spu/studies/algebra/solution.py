@@ -198,7 +198,7 @@ def carried_out(
     seconds = wanted.burn_in + (taken - 1) * wanted.interval
     energy = wanted.energy
     if not complete:
-        energy = energy_of(device, seconds, taken, assumptions=wanted.prices, error=parts.total)
+        energy = energy_of(device, seconds, taken, assumptions=wanted.prices, error=min(parts.total, 0.999))
     exact = problem.solution(known.target)
     given = problem.solution(found)
     return Solution(
