@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from spu.emulator.runs.sampling import Simulation
     from spu.emulator.simulate import simulate, simulate_network
     from spu.emulator.spectrum import spectrum
+    from spu.problems.determinant import Determinant
     from spu.problems.exponential import MatrixExponential
     from spu.problems.files import load_problem
     from spu.problems.gaussian import GaussianSampling, LinearSystem, MatrixInverse
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from spu.reports import Report, report
     from spu.spice.netlist import netlist
     from spu.spice.reader import ReadNetlist, read_netlist
+    from spu.studies.algebra.determinant import LogDeterminant, log_determinant
     from spu.studies.algebra.planning import Plan, plan
     from spu.studies.algebra.scaling import Scaling, cost_scaling
     from spu.studies.algebra.solution import Solution, answer
@@ -100,6 +102,7 @@ __all__ = [
     "Coupler",
     "DeckError",
     "Detail",
+    "Determinant",
     "Device",
     "EmbeddingOptions",
     "Evolution",
@@ -114,6 +117,7 @@ __all__ = [
     "LeastSquares",
     "Ledger",
     "LinearSystem",
+    "LogDeterminant",
     "LyapunovEquation",
     "MatrixExponential",
     "MatrixInverse",
@@ -165,6 +169,7 @@ __all__ = [
     "load_network",
     "load_problem",
     "load_trained",
+    "log_determinant",
     "logdet",
     "lstsq",
     "lyapunov",
@@ -202,6 +207,7 @@ _HOME = {
     "Coupler": "spu.device.device",
     "DeckError": "spu.base.errors",
     "Detail": "spu.device.imperfections",
+    "Determinant": "spu.problems.determinant",
     "Device": "spu.device.device",
     "EmbeddingOptions": "spu.compiler.embedding",
     "Evolution": "spu.studies.learning.evolve",
@@ -215,6 +221,8 @@ _HOME = {
     "LeastSquares": "spu.problems.systems",
     "Ising": "spu.problems.ising",
     "Ledger": "spu.studies.energy",
+    "LogDeterminant": "spu.studies.algebra.determinant",
+    "log_determinant": "spu.studies.algebra.determinant",
     "LinearSystem": "spu.problems.gaussian",
     "LyapunovEquation": "spu.problems.lyapunov",
     "MatrixExponential": "spu.problems.exponential",

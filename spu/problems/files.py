@@ -11,6 +11,7 @@ from spu.base.files import check_file, parse_toml, read_toml
 from spu.base.names import check_names, first_line, shorten, suggest
 from spu.base.sparse import from_fields
 from spu.problems import (  # noqa: F401 - they register their kinds
+    determinant,
     exponential,
     gaussian,
     ising,

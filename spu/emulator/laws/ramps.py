@@ -1,4 +1,4 @@
-"""Linear circuits whose couplers and noise vary in time: exact steps between jumps, charges and fluxes kept across them.
+"""Linear circuits whose couplers and noise vary in time: exact steps between jumps, which keep charges and fluxes.
 
 A ramp is cut into stairs. On each stair the circuit stands still, ``E dx = (F x + s) dt + K dW``, and steps are exact.
 Where one stair ends and the next begins, no current has had the time to flow: charges of nodes and fluxes of branches,
