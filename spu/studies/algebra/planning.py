@@ -204,10 +204,16 @@ def asked(error: float | None, time: float | None) -> tuple[float | None, float 
     return DEFAULT_ERROR if error is None else float(error), None
 
 
+def is_compiled(given: Any) -> bool:
+    """Whether it is a device, or holds or names one, and no problem."""
+    if isinstance(given, (str, Path)):
+        return Path(given).is_dir() or Path(given).suffix.lower() == ".json"
+    return isinstance(given, Device) or hasattr(given, "subject")
+
+
 def _device(given: Any, hardware: Any, architecture: str | None) -> Device:
     """The device that is meant, or the one that a problem is compiled to."""
-    named = isinstance(given, (str, Path)) and (Path(given).is_dir() or Path(given).suffix.lower() == ".json")
-    if not named and not hasattr(given, "subject") and not isinstance(given, Device):
+    if not is_compiled(given):
         return compile_problem(given, hardware, architecture=architecture).device
     for name, value in (("hardware", hardware), ("architecture", architecture)):
         if value is not None:

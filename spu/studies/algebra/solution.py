@@ -100,6 +100,14 @@ class Solution(Result):
         found = {key: getattr(self, key) for key in keys}
         return found | {"energy": None if self.energy is None else self.energy.to_dict()}
 
+    def arrays(self) -> dict[str, Any]:
+        """What a ``.npz`` holds of it, by key: all but what nobody said."""
+        keys = (
+            *("answer", "standard_error", "exact", "variables", "relative_error", "measured_error", "floor"),
+            *("device_time", "burn_in", "interval", "readouts", "seed", "complete", "task"),
+        )
+        return {key: getattr(self, key) for key in keys if getattr(self, key) is not None}
+
 
 def answer(
     problem: Any,
@@ -190,7 +198,7 @@ def carried_out(
     seconds = wanted.burn_in + (taken - 1) * wanted.interval
     energy = wanted.energy
     if not complete:
-        energy = energy_of(device, seconds, taken, assumptions=wanted.prices, error=parts.total)
+        energy = energy_of(device, seconds, taken, assumptions=wanted.prices, error=min(parts.total, 0.999))
     exact = problem.solution(known.target)
     given = problem.solution(found)
     return Solution(
