@@ -26,6 +26,7 @@ import numpy as np
 from spu.base.arrays import FloatArray
 from spu.base.distances import frobenius
 from spu.base.errors import UsageError
+from spu.base.numbers import engineering
 from spu.device.subject import Subject, subject_of
 from spu.emulator.dynamics import LinearDynamics, all_linear
 from spu.emulator.laws.estimate import ModalSpread, about_sample_mean, trajectory_error
@@ -33,7 +34,7 @@ from spu.emulator.laws.propagate import exact_step
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.predict import prediction
 from spu.emulator.results import lag_of
-from spu.emulator.runs.sampling import dividing
+from spu.emulator.runs.sampling import FEW_NUMBERS, Sampling, dividing, member_seed, simulate_linear
 from spu.problems.answers import COVARIANCE, MEAN
 from spu.problems.problem import LinearProblem, linear_problem
 
@@ -136,7 +137,7 @@ class Accuracy:
     """
 
     def __init__(self, dynamics: LinearDynamics, problem: LinearProblem) -> None:
-        law = dynamics.law
+        law, self.dynamics = dynamics.law, dynamics
         if not isinstance(law, Stationary) or problem.sparse:
             raise UsageError(
                 "errors in time are worked out with whole matrices: this network is too large; spu.simulate samples it"
@@ -333,6 +334,84 @@ class Accuracy:
         left = self.remainder(burn_in, interval, readouts)
         fixed = frobenius(left + self.bias) / self.size
         return Parts(math.hypot(scatter, fixed), scatter, frobenius(left) / self.size)
+
+    @property
+    def least_time(self) -> float:
+        """S in which there is an answer: the longest time constant, and what lies between readouts of a pair."""
+        return self.slowest + (self.lag or 0.0)
+
+    def schedule(self, time: float, interval: float | None) -> tuple[float, float, int]:
+        """Burn-in, interval and readouts that fill a time, in which the start is forgotten as far as the rest is self.
+
+        Raises
+        ------
+        UsageError
+            If the time is shorter than the longest time constant: the device has not left its start then.
+        """
+        interval, least = self.interval if interval is None else interval, self.least_time
+        if time < least * (1 - 1e-9):
+            apart = "" if self.lag is None else f" and the {engineering(self.lag, 's')} that its readouts are apart"
+            raise UsageError(
+                f"{engineering(time, 's')} is less than the longest time constant, "
+                f"{engineering(self.slowest, 's')}{apart}: "
+                f"switched on, the device is still at its start then; give {engineering(10 * least, 's')} or more"
+            )
+        room = time - self.back(interval) * interval  # until the first readout, where there is to be an answer
+        burn_in = min(self.burn_in_for(1.0), room)
+        for _ in range(8):
+            readouts = max(1 + int((time - burn_in) / interval * (1 + 1e-12)), self.least(interval))
+            error = math.hypot(self.scatter(interval, readouts), self.floor)
+            longer = min(self.burn_in_for(max(error, 1e-12)), room)
+            if longer <= burn_in * (1 + 1e-9):
+                break
+            burn_in = longer
+        readouts = 1 + int((time - burn_in) / interval * (1 + 1e-12))
+        return time - (readouts - 1) * interval, interval, readouts
+
+    def at(self, time: float, interval: float | None) -> Parts:
+        """The error after a time, with burn-in and readouts as `schedule` has them."""
+        return self.parts(*self.schedule(time, interval))
+
+    # --- runs ------------------------------------------------------------------------------
+
+    def sample(
+        self, burn_in: float, interval: float, readouts: int, runs: int, seed: int
+    ) -> Annotated[FloatArray, "runs ..."]:
+        """Answers (runs, ...) as the samples tell them, each of readouts of its own, from rest."""
+        if self.silent:
+            return np.repeat((self.found + self.remainder(burn_in, interval, readouts))[None], runs, axis=0)
+        found: list[FloatArray] = []
+        together = max(1, min(runs, FEW_NUMBERS // (readouts * len(self.mean))))
+        for number, first in enumerate(range(0, runs, together)):
+            many = min(together, runs - first)
+            how = Sampling(
+                samples=readouts * many,
+                interval=interval,
+                trajectories=many,
+                seed=member_seed(seed, number),
+                trace=1 if many > 1 else 0,
+                burn_in=burn_in,
+            )
+            run = simulate_linear([self.dynamics], self.problem, how)
+            if not run.complete:
+                raise KeyboardInterrupt
+            if run.readouts is None:
+                found.append(np.asarray(self.answer.of(*run.moments_for(self.answer))))
+            else:
+                found += [self._told(path, self.back(interval)) for path in run.readouts]
+        return np.array(found)
+
+    def _told(self, path: FloatArray, back: int) -> FloatArray:
+        """The answer that (k, p) readouts of one run tell."""
+        mean = path.mean(axis=0)
+        gap, off = path - self.mean, mean - self.mean
+        second = gap[back:].T @ gap[: len(gap) - back] / (len(gap) - back) - np.outer(off, off)
+        return np.asarray(self.answer.of(mean, second), dtype=np.float64)
+
+    def missed(self, time: float, interval: float | None, runs: int, seed: int) -> Annotated[FloatArray, "runs"]:
+        """(runs,) relative errors of as many answers after a time."""
+        gaps = self.sample(*self.schedule(time, interval), runs, seed) - self.target
+        return np.asarray(np.linalg.norm(gaps.reshape(runs, -1), axis=1) / self.size)
 
 
 _LONGEST = 2000
