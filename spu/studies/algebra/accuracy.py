@@ -44,6 +44,9 @@ SHARE = 0.1
 WASTE = 0.05
 """How much longer readouts may take than a continuous readout of the same error: they are as far apart as that lets."""
 
+_LONG = 300.0
+"""Time constants from which on scatter is known from all entries together: what their own mean takes is little."""
+
 MOST_READOUTS = 10**15
 """More of them nobody waits for."""
 
@@ -163,6 +166,7 @@ class Accuracy:
         self._start = law.covariance - np.outer(push, push)
         self._push = push
         self._scatter = lru_cache(maxsize=64)(self._scatter_of)
+        self._transition = lru_cache(maxsize=16)(lambda seconds: exact_step(law.dense, seconds).transition)
 
     @property
     def silent(self) -> bool:
@@ -203,7 +207,7 @@ class Accuracy:
         if self.silent:
             return 0.0
         # What is taken from the same samples' mean is worth a share of one in their effective number.
-        long = readouts * interval > 300.0 * self.slowest
+        long = readouts * interval > _LONG * self.slowest
         if long and self.answer in (COVARIANCE, MEAN) and self._spread is not None:
             covariance, mean = self._spread.variances(readouts, interval)
             return math.sqrt(mean if self.answer is MEAN else covariance) / self.size
@@ -258,9 +262,10 @@ class Accuracy:
             return parts.statistical**2 / room if room > 0 else math.inf
 
         least = self.least(interval)
-        if (ratio := excess(least)) <= 1.0:
+        guess = self._about(error, interval)
+        if guess * interval < _LONG * self.slowest and excess(least) <= 1.0:
             return least
-        few, many = least, least + 1
+        few, many = least, max(least + 1, guess)  # the one is too few; the other is enough once the loop ends
         while (ratio := excess(many)) > 1.0:
             # Scatter falls as the root of the number, or sooner.
             few, many = many, max(many + 1, math.ceil(many * min(1.0002 * ratio, 1e6)))
@@ -269,19 +274,19 @@ class Accuracy:
                     f"an error of {error:.2g} takes more than {MOST_READOUTS:.0g} readouts: ask for less, or scale "
                     "the problem"
                 )
-        while many - few > 1 and ratio < 0.999:
-            middle = min(max(math.ceil(many * ratio), few + 1), (few + many) // 2 if ratio < 0.5 else many - 1)
+        while ratio < 0.999 and many - few > max(1, many // 1000):
+            middle = (few + many) // 2
             found = excess(middle)
-            if found <= 1.0:
-                many, ratio = middle, found
-            else:
-                few = middle
-                if many - few > 1 and (many - few) * 1000 <= many:
-                    break
-                middle = (few + many) // 2
-                found = excess(middle)
-                few, many, ratio = (few, middle, found) if found <= 1.0 else (middle, many, ratio)
+            few, many, ratio = (few, middle, found) if found <= 1.0 else (middle, many, ratio)
         return many
+
+    def _about(self, error: float, interval: float) -> int:
+        """About how many readouts an error takes; 1 where few enough do, or nothing tells without much work."""
+        room = (error**2 - self.floor**2) * self.size**2
+        if self.silent or self._spread is None or room <= 0:
+            return 1
+        covariance, mean = self._spread.variances(many := 10**9, interval)
+        return int(min((mean if self.answer is MEAN else covariance) * many / room, MOST_READOUTS))
 
     # --- start -----------------------------------------------------------------------------
 
@@ -293,10 +298,10 @@ class Accuracy:
 
     def remainder(self, burn_in: float, interval: float, readouts: int) -> FloatArray:
         """What is left of the start in the answer, averaged over the readouts; with its sign."""
-        first = exact_step(self.law.dense, burn_in).transition
+        first = self._transition(burn_in)
         second, push = first @ self._start @ first.T, first @ self._push
         if readouts > 1:
-            step = exact_step(self.law.dense, interval).transition
+            step = self._transition(interval)
             second, push = _averaged(step, second, push, readouts)
         return self._remains(second, push)
 
@@ -424,6 +429,8 @@ def _averaged(step: FloatArray, second: FloatArray, first: FloatArray, count: in
     sum_1: FloatArray = np.zeros_like(first)  # over the first `known` powers
     power, known = np.eye(len(step)), 0
     for bit in f"{count:b}":
+        if np.abs(power).max(initial=0.0) < 1e-200:  # nothing is left that could be added
+            break
         sum_2, sum_1 = sum_2 + power @ sum_2 @ power.T, sum_1 + power @ sum_1
         power, known = power @ power, 2 * known
         if bit == "1":
