@@ -29,7 +29,7 @@ from spu.base.errors import UsageError
 from spu.base.numbers import engineering
 from spu.device.subject import Subject, subject_of
 from spu.emulator.dynamics import LinearDynamics, all_linear
-from spu.emulator.laws.estimate import ModalSpread, about_sample_mean, trajectory_error
+from spu.emulator.laws.estimate import ModalSpread, about_sample_mean, mean_covariance, trajectory_error
 from spu.emulator.laws.propagate import exact_step
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.predict import prediction
@@ -189,6 +189,10 @@ class Accuracy:
 
     def _scatter_of(self, interval: float, readouts: int) -> tuple[FloatArray, float]:
         """Standard errors of the answer, and their size relative to the exact one."""
+        if self.answer is MEAN:
+            own = mean_covariance(self.law, steps=readouts, interval=interval, transform=self._transform)
+            entries = np.sqrt(np.diag(own))
+            return entries, frobenius(entries) / self.size
         back = self.back(interval)
         taken = {"steps": readouts, "interval": interval, "count": 1, "transform": self._transform, "lag": back}
         known = trajectory_error(self.law, **taken)  # type: ignore[arg-type]
@@ -199,7 +203,7 @@ class Accuracy:
 
     @cached_property
     def _spread(self) -> ModalSpread | None:
-        """The scatter of all entries together; None where modes nearly coincide."""
+        """The scatter of all covariances together; None where it is not known so."""
         return ModalSpread.of(self.law, self._transform)
 
     def scatter(self, interval: float, readouts: int) -> float:
@@ -208,10 +212,20 @@ class Accuracy:
             return 0.0
         # What is taken from the same samples' mean is worth a share of one in their effective number.
         long = readouts * interval > _LONG * self.slowest
-        if long and self.answer in (COVARIANCE, MEAN) and self._spread is not None:
-            covariance, mean = self._spread.variances(readouts, interval)
-            return math.sqrt(mean if self.answer is MEAN else covariance) / self.size
+        if long and self.answer is COVARIANCE and self._spread is not None:
+            return math.sqrt(self._spread.variance(readouts, interval)) / self.size
         return self._scatter(interval, readouts)[1]
+
+    def _asymptotic(self, interval: float) -> float:
+        """Squares of all means, or covariances, together, times the device time that they take: of many readouts."""
+        steps = max(2, round(1e6 * self.slowest / interval))
+        if self.answer.deterministic:
+            own = mean_covariance(self.law, steps=steps, interval=interval, transform=self._transform)
+            return float(np.trace(own)) * steps * interval
+        if self._spread is None:
+            known = trajectory_error(self.law, steps=steps, interval=interval, count=1, transform=self._transform)
+            return float(known.covariance_variance.sum()) * steps * interval
+        return self._spread.variance(steps, interval) * steps * interval
 
     @cached_property
     def interval(self) -> float:
@@ -225,24 +239,14 @@ class Accuracy:
 
     @property
     def _sparing(self) -> float:
-        span = 1e6 * self.slowest
-
-        def cost(interval: float) -> float:
-            steps = max(2, round(span / interval))
-            if self._spread is None:
-                known = trajectory_error(self.law, steps=steps, interval=interval, count=1, transform=self._transform)
-                covariance, mean = float(known.covariance_variance.sum()), float(known.mean_variance.sum())
-            else:
-                covariance, mean = self._spread.variances(steps, interval)
-            return (mean if self.answer.deterministic else covariance) * steps * interval
-
         # A twentieth of the fastest mode's time is continuous to 1e-3; but lags that are summed one by one are counted.
         fine = 0.05 / float(np.abs(self.law.seen).max())
-        continuous = cost(fine if self._spread is not None else max(fine, 1e-2 * self.slowest))
+        counted = not self.answer.deterministic and self._spread is None
+        continuous = self._asymptotic(max(fine, 1e-2 * self.slowest) if counted else fine)
         # From the top: cells that ring are seen badly at multiples of half a period, and well between them.
         for k in range(60):
             interval = float(f"{4.0 * self.slowest * 2.0 ** (-k / 6):.1e}")
-            if cost(interval) <= (1.0 + WASTE) * continuous:
+            if self._asymptotic(interval) <= (1.0 + WASTE) * continuous:
                 break
         return interval
 
@@ -283,10 +287,9 @@ class Accuracy:
     def _about(self, error: float, interval: float) -> int:
         """About how many readouts an error takes; 1 where few enough do, or nothing tells without much work."""
         room = (error**2 - self.floor**2) * self.size**2
-        if self.silent or self._spread is None or room <= 0:
+        if self.silent or room <= 0 or not (self.answer.deterministic or self._spread is not None):
             return 1
-        covariance, mean = self._spread.variances(many := 10**9, interval)
-        return int(min((mean if self.answer is MEAN else covariance) * many / room, MOST_READOUTS))
+        return int(min(self._asymptotic(interval) / interval / room, MOST_READOUTS))
 
     # --- start -----------------------------------------------------------------------------
 
