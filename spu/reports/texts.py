@@ -184,13 +184,19 @@ def simulation_text(run: Simulation) -> str:
     return "\n".join([*_how(run), "", _sampled_variables(run), "", *_worth(run)])
 
 
+def _lag_of(run: Simulation) -> str:
+    assert run.lag is not None
+    back = round(run.lag / run.interval)
+    return "the lag of the answer" if back == 1 else f"a part in {back} of the lag of the answer"
+
+
 def _how(run: Simulation) -> list[str]:
     took = f"took {engineering(run.seconds, 's')}; seed {run.seed}"
     if run.interval == 0:
         return [f"{plural(run.samples, 'independent sample')} of the stationary law; {took}"]
     every = f"one every {engineering(run.interval, 's')}"
     if "interval" in run.chosen:
-        every += " (default: the longest time constant)"
+        every += f" (default: {'the longest time constant' if run.lag is None else _lag_of(run)})"
     across = f"{run.trajectories} trajectories" if run.trajectories > 1 else "one trajectory"
     across += " (default)" if "trajectories" in run.chosen else ""
     lines = [
