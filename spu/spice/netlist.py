@@ -277,7 +277,7 @@ def _factors(circuit: Circuit, group: Instances) -> list[str]:
 def ramp_sources(does: Dynamics) -> Iterator[str]:
     """One source for each factor of a ramp: what multiplies the elements that follow it, 1 V for one."""
     ramp = does.circuit.ramp
-    if ramp is None:
+    if ramp is None or not any(ramp.counts(name) for name in NODES):
         return
     edge = EDGE * does.fastest
     yield from NGSPICE.section("ramp: factors in time of couplers and of noise, a volt for one")

@@ -2,8 +2,8 @@ r"""Log determinants by work: a ramp of the couplers, forward and backward, comb
 
 With works :math:`W` of forward and :math:`W_{back}` of backward runs, in kT, the free energy :math:`\Delta F` solves
 
-.. math:: \sum_{forward} \frac{1}{1 + e^{M + W - \Delta F}} = \sum_{backward} \frac{1}{1 + e^{-M + W_{back} + \Delta F}},
-          \qquad M = \ln\frac{n_{forward}}{n_{back}},
+.. math:: \sum_{forward} \frac{1}{1 + e^{M + W - \Delta F}}
+          = \sum_{backward} \frac{1}{1 + e^{-M + W_{back} + \Delta F}}, \qquad M = \ln\frac{n_{forward}}{n_{back}},
 
 which of all estimates from these numbers has the least variance (Bennett 1976; Shirts, Bair, Hooker and Pande 2003).
 One side alone gives :math:`-\ln\langle e^{-W}\rangle` (Jarzynski 1997), whose mean is that of its rarest runs.
@@ -229,12 +229,14 @@ class Runs:
             )
         self.device = device if isinstance(device, Device) else None
         self.problem = circuit.problem
-        self.potential = Potential.of(circuit)
+        if "ramp" not in circuit.kept:
+            circuit.kept["ramp"] = Driver(Potential.of(circuit))
+        self._driver: Driver = circuit.kept["ramp"]
+        self.potential = self._driver.potential
         self.jumps = sum(jump.before != jump.after for jump in jumps(circuit.ramp))
         ends = (circuit.ramp.start[0], circuit.ramp.end[0])
         self.burn_in = REST * sum(slowest(self.potential, u) for u in ends)
         self.pair = 2 * circuit.ramp.duration + self.burn_in
-        self._driver = Driver(self.potential)
 
     def works(self, pairs: int, seed: int) -> tuple[FloatArray, FloatArray]:
         """(b,) forward and backward works, kT."""
@@ -290,9 +292,7 @@ def log_determinant(
     for name, value in (("error", error), ("time", time)):
         if value is not None and not (isinstance(value, (int, float)) and 0 < value < np.inf):
             raise OptionError(name, f"is {shorten(value)}: it must be a number above 0")
-    if trajectories is not None and (
-        isinstance(trajectories, bool) or int(trajectories) != trajectories or trajectories < 2
-    ):
+    if trajectories is not None and (not isinstance(trajectories, (int, np.integer)) or trajectories < 2):
         raise OptionError("trajectories", f"is {shorten(trajectories)}: it must be a whole number from 2 on")
     runs = Runs(device)
     pairs = TRAJECTORIES if trajectories is None else int(trajectories)
