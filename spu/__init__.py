@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from spu.emulator.runs.sampling import Simulation
     from spu.emulator.simulate import simulate, simulate_network
     from spu.emulator.spectrum import spectrum
+    from spu.problems.conditional import ConditionalGaussian, ConditionalSystem, conditional
     from spu.problems.determinant import Determinant
     from spu.problems.exponential import MatrixExponential
     from spu.problems.files import load_problem
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from spu.spice.reader import ReadNetlist, read_netlist
     from spu.studies.algebra.determinant import LogDeterminant, log_determinant
     from spu.studies.algebra.planning import Plan, plan
+    from spu.studies.algebra.scaling import Scaling, cost_scaling
     from spu.studies.algebra.solution import Solution, answer
     from spu.studies.algebra.tasks import expm, invert, logdet, lstsq, lyapunov, solve
     from spu.studies.annealing import Annealing, anneal
@@ -83,6 +85,7 @@ if TYPE_CHECKING:
     from spu.studies.learning.generate import Generation, generate
     from spu.studies.learning.generative import train_generative
     from spu.studies.learning.hardware import on_hardware
+    from spu.studies.learning.natural import NaturalGradient, natural_gradient
     from spu.studies.learning.replay import replay_learned
     from spu.studies.learning.sweep import hardware_sweep
 
@@ -98,6 +101,8 @@ __all__ = [
     "CircuitError",
     "Classification",
     "Compilation",
+    "ConditionalGaussian",
+    "ConditionalSystem",
     "Coupler",
     "DeckError",
     "Detail",
@@ -120,6 +125,7 @@ __all__ = [
     "LyapunovEquation",
     "MatrixExponential",
     "MatrixInverse",
+    "NaturalGradient",
     "NetworkCompilation",
     "NetworkPrediction",
     "NetworkSimulation",
@@ -135,6 +141,7 @@ __all__ = [
     "Relaxation",
     "Report",
     "SampledRelaxation",
+    "Scaling",
     "SharedNoise",
     "Simulation",
     "Solution",
@@ -151,6 +158,8 @@ __all__ = [
     "compile",
     "compile_network",
     "compile_problem",
+    "conditional",
+    "cost_scaling",
     "digital_samplers",
     "energy_ledger",
     "energy_of",
@@ -170,6 +179,7 @@ __all__ = [
     "logdet",
     "lstsq",
     "lyapunov",
+    "natural_gradient",
     "netlist",
     "on_hardware",
     "plan",
@@ -201,6 +211,8 @@ _HOME = {
     "CircuitError": "spu.base.errors",
     "Classification": "spu.studies.learning.classify",
     "Compilation": "spu.compiler.compilation",
+    "ConditionalGaussian": "spu.problems.conditional",
+    "ConditionalSystem": "spu.problems.conditional",
     "Coupler": "spu.device.device",
     "DeckError": "spu.base.errors",
     "Detail": "spu.device.imperfections",
@@ -224,6 +236,7 @@ _HOME = {
     "LyapunovEquation": "spu.problems.lyapunov",
     "MatrixExponential": "spu.problems.exponential",
     "MatrixInverse": "spu.problems.gaussian",
+    "NaturalGradient": "spu.studies.learning.natural",
     "NetworkCompilation": "spu.compiler.polynomial",
     "NetworkPrediction": "spu.emulator.predict",
     "NetworkSimulation": "spu.emulator.runs.relaxation",
@@ -240,6 +253,7 @@ _HOME = {
     "Relaxation": "spu.emulator.relaxation",
     "Report": "spu.reports",
     "SampledRelaxation": "spu.emulator.runs.kicked",
+    "Scaling": "spu.studies.algebra.scaling",
     "Simulation": "spu.emulator.runs.sampling",
     "Solution": "spu.studies.algebra.solution",
     "Spectrum": "spu.emulator.laws.spectra",
@@ -254,6 +268,8 @@ _HOME = {
     "compile": "spu.compiler",
     "compile_network": "spu.compiler",
     "compile_problem": "spu.compiler",
+    "cost_scaling": "spu.studies.algebra.scaling",
+    "conditional": "spu.problems.conditional",
     "digital_samplers": "spu.studies.energy",
     "energy_ledger": "spu.studies.energy",
     "energy_of": "spu.studies.energy",
@@ -272,6 +288,7 @@ _HOME = {
     "logdet": "spu.studies.algebra.tasks",
     "lstsq": "spu.studies.algebra.tasks",
     "lyapunov": "spu.studies.algebra.tasks",
+    "natural_gradient": "spu.studies.learning.natural",
     "netlist": "spu.spice.netlist",
     "on_hardware": "spu.studies.learning.hardware",
     "plan": "spu.studies.algebra.planning",

@@ -18,7 +18,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
-from spu.base.arrays import Bits, IntArray, frozen
+from spu.base.arrays import Bits, FloatArray, IntArray, frozen
 from spu.base.constants import ROOM_TEMPERATURE
 from spu.base.digest import Digest
 from spu.base.display import Shown
@@ -30,6 +30,7 @@ from spu.circuit.ramp import Ramp
 from spu.circuit.readout import Readout, checked_readout
 from spu.device import device_file
 from spu.device.banks import Bank
+from spu.device.clamping import hold
 from spu.device.columns import Columns
 from spu.device.device_file import FORMAT
 from spu.device.imperfections import Detail
@@ -124,6 +125,9 @@ class Device(Shown):
     """What it was compiled from; None of one made by hand."""
     ramp: Ramp | None = field(default=None, repr=False)
     """Factors in time on its couplers and its injected noise; what is predicted of it is at the end of them."""
+
+    start: Annotated[FloatArray, "n"] | None = field(default=None, repr=False)
+    """(n,) V of the cells at time zero (`set_start`), of linear devices; what is stationary does not hang on it."""
 
     def __post_init__(self) -> None:
         kelvin = self.temperature
@@ -322,6 +326,77 @@ class Device(Shown):
         names = self.cell_names if variables is None else variables
         self._readout = checked_readout(matrix, offset, names, len(self.cell_names))
 
+    def set_start(self, values: float | Annotated[ArrayLike, "p"] | None) -> None:
+        """Say where the variables are at time zero: in the netlist (``.ic``), its replay, and runs with ``times``.
+
+        Parameters
+        ----------
+        values:
+            (p,) problem units, or one number for all; None for no start. Where cells are read in pairs they get no
+            common voltage; no current flows in inductors.
+
+        Raises
+        ------
+        InputError
+            If they are no numbers, or no voltages give them.
+        """
+        if values is None:
+            self.start = None
+            return
+        readout = self.readout
+        problem = f"a start is finite numbers, one a variable ({len(readout.variables)}) or one for all"
+        try:
+            given = np.asarray(values, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise InputError(problem) from None
+        if given.shape not in ((), readout.offset.shape) or not np.isfinite(given).all():
+            raise InputError(problem)
+        if self.programmings:
+            raise InputError(f"a start is of one programming, and this is an ensemble of {1 + len(self.programmings)}")
+        self.start = readout.voltages(np.broadcast_to(given, readout.offset.shape))
+
+    def clamped(self, held: Mapping[str, float]) -> Device:
+        """The device with variables held, by voltage sources at their cells.
+
+        The other variables then have the conditional law, if theirs was that of a quadratic energy. On a device with
+        inductors no constant voltage stands: there what is held is held at 0 V, which leaves the covariance right,
+        and the conditional mean of the problem is added at readout.
+
+        Parameters
+        ----------
+        held:
+            Variables and their values, problem units: ``{"x1": 0.5}``. Of those of the readout; a problem, where the
+            device has one, becomes the conditional one (`spu.conditional`).
+
+        Raises
+        ------
+        InputError
+            If a name or value does not fit, the variable is read of a chain of cells, or the problem has no
+            conditional law.
+
+        Examples
+        --------
+        >>> import spu
+        >>> device = spu.compile([[2.0, -1.0], [-1.0, 2.0]], architecture="rc-resistive")
+        >>> held = device.clamped({"x1": 1.0})
+        >>> spu.predict(held).mean.round(9), spu.predict(held).covariance.round(9)
+        (array([1. , 0.5]), array([[0. , 0. ],
+               [0. , 0.5]]))
+        """
+        if self.network is not None:
+            raise InputError("units of a network are held while it runs: simulate(device, clamp=), or its --clamp")
+        if self.programmings:
+            raise InputError(
+                "the programmings of an ensemble have gains of their own, and a source has one voltage: hold variables "
+                "of one of device.members()"
+            )
+        device = copy(self)
+        values, device._readout, device.problem = hold(device.cell_columns, self.readout, self.problem, held)
+        if self.origin is not None and self.as_compiled:
+            _ = device.kept
+            device.compiled_from(f"{self.origin.source}, held {values!r}")
+        return device
+
     @property
     def graph(self) -> nx.Graph:
         """A networkx graph: nodes carry ``cell`` (`Cell`), edges ``coupler`` (`Coupler`), the graph the rest."""
@@ -335,6 +410,7 @@ class Device(Shown):
             noises=self.noises,
             origin=self.origin,
             ramp=self.ramp,
+            start=self.start,
         )
         graph.add_nodes_from((cell.name, {"cell": cell}) for cell in self.cells)
         graph.add_edges_from((coupler.a, coupler.b, {"coupler": coupler}) for coupler in self.couplers)
@@ -354,6 +430,7 @@ class Device(Shown):
         device.detail = graph.graph.get("detail", device.detail)
         device.origin = graph.graph.get("origin")
         device.ramp = graph.graph.get("ramp")
+        device.start = graph.graph.get("start")
         for node, data in graph.nodes(data=True):
             cell = data.get("cell")
             device.add_cell(str(node), **(cell.values if cell is not None else data))
@@ -444,6 +521,7 @@ class Device(Shown):
         device.cell_columns, device.coupler_columns = self.cell_columns.copy(), self.coupler_columns.copy()
         device._readout = None if self._readout is None else self._readout.copy()
         device.detail, device.programmings = deepcopy(self.detail), deepcopy(self.programmings)
+        device.start = deepcopy(self.start)
         return device
 
     def __getstate__(self) -> dict[str, Any]:
@@ -472,6 +550,7 @@ class Device(Shown):
             *(columns.state() for columns in (self.cell_columns, self.coupler_columns)),
             self.shared.state(),
             None if self._readout is None else self._readout.state(),
+            None if self.start is None else Bits(np.asarray(self.start, dtype=np.float64)),
             *(programming.state() for programming in self.programmings),
         )
 
@@ -579,6 +658,9 @@ class Device(Shown):
                 found.numbers(matrix.indptr, matrix.indices, matrix.data, readout.offset)
         for programming in self.programmings:
             found.numbers(programming.bias)
+        if self.start is not None:
+            found.text("start")
+            found.numbers(np.asarray(self.start, dtype=np.float64))
         if self.ramp is not None:
             found.text("ramp")
             found.numbers(self.ramp.times, self.ramp.couplers, self.ramp.noise)

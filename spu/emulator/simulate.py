@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from spu.base.arguments import Seed, positive, precision_of, seed_of, whole
 from spu.base.errors import OptionError, refuse_options
+from spu.device.device import Device
 from spu.device.subject import Subject, circuits, subject_of
 from spu.emulator.dynamics import Dynamics, LangevinDynamics, LinearDynamics, compared_with, dynamics, langevin_of
 from spu.emulator.relaxation import relaxed
@@ -107,7 +108,8 @@ def simulate(
     start:
         Of networks: (p,) or (trajectories, p), problem units, 0 by default; ``"equilibrium"`` draws states (and
         velocities) from the stationary law at the first inputs, of units that are not coupled or all quadratic.
-        Of linear devices, with ``times``: (p,), ``"rest"`` or ``"stationary"``, as `spu.relaxation` takes it.
+        Of linear devices, with ``times``: (p,), ``"rest"`` or ``"stationary"``, as `spu.relaxation` takes it, and the
+        device's own unless given.
     inputs:
         Instants (m,) and inputs I (m, p) then, problem units: straight lines between, constant
         before and after; an instant given twice is a jump. Or a .csv file of them, with the columns ``time`` and the
@@ -119,8 +121,9 @@ def simulate(
     envelope:
         (m,) that factor at the instants of ``inputs``, straight lines between; 1 unless given.
     clamp:
-        Of networks: units that are held, by name, each at a number or at (trajectories,) of them, problem units. They
-        cost nothing but their pull on the others (`spu.emulator.runs.clamps`). Heat and work are those of the others.
+        Variables that are held, by name, problem units. Of a device of linear cells each at a number: the run is that
+        of ``device.clamped(clamp)``. Of networks at a number or at (trajectories,) of them; such units cost nothing
+        but their pull on the others (`spu.emulator.runs.clamps`). Heat and work are those of the others.
     heat:
         Book heat and work, and the entropy production (`spu.emulator.laws.entropy`); its total where the start is
         ``"equilibrium"``.
@@ -190,6 +193,11 @@ def simulate(
     """
     meant = subject_of(subject)
     found = [dynamics(circuit) for circuit in circuits(meant)]
+    if clamp is not None and found[0].name == LinearDynamics.name:
+        if not isinstance(meant, Device):
+            raise OptionError("clamp", "is of devices: in a netlist put a voltage source at the node")
+        meant, clamp = meant.clamped(cast(Mapping[str, float], clamp)), None
+        found = [dynamics(circuit) for circuit in circuits(meant)]
     options: dict[str, Any] = {
         "samples": whole("samples", samples),
         "interval": positive("interval", interval),
@@ -227,7 +235,8 @@ _LANGEVIN = ("times", "scheme", "start", "inputs", "own_inputs", "envelope", "cl
 def _simulate_linear(
     found: Sequence[Dynamics], problem: Problem | None, options: dict[str, Any], common: dict[str, Any]
 ) -> Simulation | SampledRelaxation:
-    if options["start"] is not None:
+    own = options["times"] is not None and found[0].circuit.start is not None
+    if options["start"] is not None or own:
         return _simulate_relaxation(cast("Sequence[LinearDynamics]", found), options, common)
     refuse_options(
         f"{LinearDynamics.words} (see samples, interval and duration)", {name: options.pop(name) for name in _LANGEVIN}
