@@ -290,7 +290,7 @@ def ramp_sources(does: Dynamics) -> Iterator[str]:
             times, factors = ramp.edges(edge)[name]
             points = [f"{number(t)} {number(value)}" for t, value in zip(times.tolist(), factors.tolist(), strict=True)]
             yield f"v{node} {node} 0 dc {number(factors[-1])} pwl("
-            yield from (f"+ {' '.join(points[k : k + 4])}" for k in range(0, len(points), 4))
+            yield from (f"+ {' '.join(points[k : k + 2])}" for k in range(0, len(points), 2))
             yield "+ )"
 
 

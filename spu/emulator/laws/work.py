@@ -32,6 +32,7 @@ import numpy as np
 import scipy.linalg as la
 
 from spu.base.arrays import FloatArray
+from spu.base.choice import first_largest
 from spu.base.errors import CircuitError
 from spu.circuit.circuit import Circuit
 from spu.circuit.elements import Capacitor, Inductor, Resistor, Transconductor
@@ -339,7 +340,7 @@ def _measured(potential: Potential) -> tuple[FloatArray, FloatArray, FloatArray]
         rough = np.abs((root[1:] + root[:-1]) / 2 * np.diff(grid) - pieces)
         if not pieces.sum() > 0 or rough.max() <= 0.01 * pieces.sum() or len(grid) >= _MOST_POINTS:
             break
-        at = int(np.argmax(rough))
+        at = first_largest(rough)
         u = float(grid[at] + grid[at + 1]) / 2
         found[u] = potential.force(u)
     times = np.array([found[u][1] for u in grid.tolist()])

@@ -354,9 +354,7 @@ def _product(device: Device, seed: int) -> LogDeterminant:
         burn_in=0.0,
         readouts=0,
         seed=seed,
-        warnings=(
-            "there are no couplers: the determinant is the product of the cells' own parts, and nothing was run",
-        ),
+        warnings=("there are no couplers: the determinant is the product of the cells' own parts, nothing was run",),
         device=device,
     )
 
