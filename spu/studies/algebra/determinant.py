@@ -247,10 +247,13 @@ class Runs:
         self.burn_in = REST * sum(slowest(self.potential, u) for u in ends)
         self.pair = 2 * circuit.ramp.duration + self.burn_in
 
+    def ahead(self, runs: int, seed: int) -> FloatArray:
+        """(b,) forward works, kT."""
+        return self._driver.run(runs, seed=seed).work
+
     def works(self, pairs: int, seed: int) -> tuple[FloatArray, FloatArray]:
         """(b,) forward and backward works, kT."""
-        ahead, back = (self._driver.run(pairs, seed=seed, backward=backward) for backward in (False, True))
-        return ahead.work, back.work
+        return self.ahead(pairs, seed), self._driver.run(pairs, seed=seed, backward=True).work
 
 
 def log_determinant(
