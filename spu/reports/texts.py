@@ -24,6 +24,7 @@ from spu.emulator.runs.sampling import Simulation
 from spu.reports.annealings import annealing_text
 from spu.reports.answers import plan_text, solution_text
 from spu.reports.classification import classification_text
+from spu.reports.determinants import log_determinant_text
 from spu.reports.evolution import evolution_text
 from spu.reports.inspection import time_constant
 from spu.reports.ledgers import ledger_text
@@ -43,6 +44,7 @@ from spu.reports.wording import (
     sureness_table,
 )
 from spu.studies.activation import UnitActivation
+from spu.studies.algebra.determinant import LogDeterminant
 from spu.studies.algebra.planning import Plan
 from spu.studies.algebra.scaling import Scaling
 from spu.studies.algebra.solution import Solution
@@ -501,6 +503,7 @@ TEXTS: dict[type, Callable[[Any], str]] = {
     Ledger: ledger_text,
     Scaling: scaling_text,
     HardwareSweep: hardware_sweep_text,
+    LogDeterminant: log_determinant_text,
     NaturalGradient: natural_text,
     NetworkPrediction: network_prediction_text,
     NetworkSimulation: network_simulation_text,
