@@ -381,8 +381,8 @@ def _spins(
     read = None
     if compare or (posed.n > MOST_SPINS and _installed()):
         read = _simulated_annealing(posed, count, seed)
-        if read[0].min() < reference - posed.tolerance or (source == "runs" and read[0].min() <= reference):
-            reference, source = float(read[0].min()), "digital"
+        if source != "counted" and read[0].min() <= reference + posed.tolerance:
+            reference, source = min(reference, float(read[0].min())), "digital"
     if compare and read is not None:
         digital = _digital(read, reference + posed.tolerance)
     if source != "counted":
