@@ -10,9 +10,7 @@ import spu
 from spu.crosscheck.levels import replay
 from spu.folder import read_folder, write_folder
 from tests.problems.test_ising import instance
-from tests.test_examples import run_alone
-
-ANNEALING = Path(__file__).parents[2] / "netlists" / "annealing.cir"
+from tests.test_examples import ANNEALING, run_alone
 
 
 def made(by, n=4, seed=2):
