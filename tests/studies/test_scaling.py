@@ -118,6 +118,10 @@ def test_what_moves_a_crossing():
     assert moved["energy", "readout"]["at_half"] == pytest.approx(crossing / math.sqrt(2), rel=1e-5)
     assert moved["energy", "mac"]["doubled"] == pytest.approx(crossing / math.sqrt(2), rel=1e-5)
     assert moved["energy", "mac"]["at_half"] == pytest.approx(crossing * math.sqrt(2), rel=1e-5)
+    # Time goes as n / speed against n^3 / rate.
+    at = synthetic([8, 16, 32, 64]).crossing("time", 10.0).dimension
+    assert moved["time", "device_speed"]["doubled"] == pytest.approx(at / math.sqrt(2), rel=1e-5)
+    assert moved["time", "digital_rate"]["doubled"] == pytest.approx(at * math.sqrt(2), rel=1e-5)
     assert ("energy", "heat") not in moved and ("time", "code_time") not in moved
     first = synthetic([8, 16, 32, 64])
     later = replace(
