@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from spu.base.numbers import engineering, number
 from spu.device.quantities import CELL_PARTS, COUPLER_PARTS
+from spu.problems.conditional import ConditionalProblem
 from spu.problems.problem import LinearProblem, Problem
 
 if TYPE_CHECKING:
@@ -108,11 +109,16 @@ def look_at(device: Device, limit: int | None = None) -> Look:
                 values = sum(np.nan_to_num(part.share(columns.arrays[key])) for key in part.keys)
                 for side in nodes:
                     totals[part.total] = totals[part.total] + np.bincount(side, values, n)
+    moving = totals["capacitance"]
+    if device.cell_columns.holds("clamp"):  # what a source holds has no time constant
+        moving = np.where(np.isnan(device.cell_columns.arrays["clamp"]), moving, 0.0)
     gain = device.readout.matrix
     flipped = gain.diagonal() < 0 if gain.shape[0] == gain.shape[1] else np.zeros(n, dtype=bool)
     cells = tuple(
         CellLook(cell.name, cell.values, *_figures(float(c), float(g), float(k)), bool(inverted))
-        for cell, c, g, k, inverted in zip(device.first_cells(limit), *totals.values(), flipped, strict=False)
+        for cell, c, g, k, inverted in zip(
+            device.first_cells(limit), moving, totals["conductance"], totals["stiffness"], flipped, strict=False
+        )
     )
     parts = device.coupler_columns.parts
     couplers = []
@@ -296,6 +302,12 @@ def about_problem(problem: Problem) -> str:
 @about_problem.register
 def _(problem: LinearProblem) -> str:
     return f"{problem.task}, condition number {problem.condition:.3g}"
+
+
+@about_problem.register
+def _(problem: ConditionalProblem) -> str:
+    held = ", ".join(f"{name} = {value:g}" for name, value in problem.held.items())
+    return f"{problem.task}, held {held}; condition number {problem.condition:.3g}"
 
 
 # --- a netlist from elsewhere -----------------------------------------------------------------

@@ -68,6 +68,8 @@ def test_what_is_there():
         "inverse": COVARIANCE,
         "linear": MEAN,
         "network": LAW,
+        "conditional": COVARIANCE,
+        "conditional-linear": MEAN,
         "lyapunov": COVARIANCE,
         "exponential": LAGGED,
         "general-linear": MEAN,
