@@ -25,6 +25,7 @@ VERBS = (
     "train",
     "generate",
     "classify",
+    "regress",
 )
 _MODULES = {"import": "import_netlist"}
 """Modules that are not called like their verb: ``import`` is a word of Python."""
@@ -111,6 +112,7 @@ def cli() -> None:
       spu export out --dialect xyce    the netlist for LTspice, Xyce or Spectre
       spu import other.cir -o out      a netlist drawn elsewhere, for predict, simulate, check, inspect
       spu train evolve cosine -o net   a network that learns; spu compile takes its folder
+      spu regress data.csv             a Gaussian process, whose posterior a device samples
 
     Every verb takes --json: then stdout is exactly one JSON object (SI units).
 

@@ -23,6 +23,7 @@ from spu.emulator.runs.relaxation import NetworkSimulation, averaged
 from spu.emulator.runs.sampling import Simulation
 from spu.reports.classification import classification_text
 from spu.reports.evolution import evolution_text
+from spu.reports.gaussian_process import gaussian_process_text
 from spu.reports.inspection import time_constant
 from spu.reports.ledgers import ledger_text
 from spu.reports.natural import natural_text, one_step_text
@@ -42,6 +43,7 @@ from spu.reports.wording import (
 from spu.studies.activation import UnitActivation
 from spu.studies.budget import Budget
 from spu.studies.energy import Ledger
+from spu.studies.gaussian_process import GaussianProcess
 from spu.studies.learning.classify import Classification
 from spu.studies.learning.evolve import Evolution
 from spu.studies.learning.generate import Generation
@@ -484,6 +486,7 @@ TEXTS: dict[type, Callable[[Any], str]] = {
     Evolution: evolution_text,
     Generation: generation_text,
     Classification: classification_text,
+    GaussianProcess: gaussian_process_text,
     Ledger: ledger_text,
     HardwareSweep: hardware_sweep_text,
     NaturalGradient: natural_text,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from spu.emulator.relaxation import Relaxation
     from spu.emulator.runs.kicked import SampledRelaxation
 
-_MOST_DRAWN = 8
+_MOST_DRAWN = 4
 """Variables."""
 
 _PATHS = 3
