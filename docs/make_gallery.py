@@ -116,7 +116,7 @@ ENTRIES = (
         "trajectories with their errors, and some of these.",
         (
             "spu compile examples/club8.toml -o gallery/club8 --force",
-            "spu simulate gallery/club8 --no-output --trajectories 200 --start 3,0,0,0,0,0,0,0 --times 0:1e-5:81 "
+            "spu simulate gallery/club8 --no-output --trajectories 200 --start 3,0,0,0,0,0,0,0 --times 0:6e-6:61 "
             "--plot docs/gallery/relaxation.png",
         ),
     ),
