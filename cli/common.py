@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -74,6 +75,16 @@ def plan_options(function: AnyFunction) -> AnyFunction:
     return detect(budget(function))
 
 
+def quantity_option(name: str, metavar: str, example: str, units: dict[str, float], help: str) -> Any:
+    """An option that takes a positive number with or without one of the units; ``example`` is for the message."""
+    return click.option(
+        name,
+        metavar=metavar,
+        callback=lambda _context, _option, value: _parsed(value, name, example, units),
+        help=help,
+    )
+
+
 def _parsed(text: str | None, option: str, example: str, units: dict[str, float]) -> float | None:
     """A positive number with or without one of the units."""
     if text is None:
@@ -87,6 +98,13 @@ def _parsed(text: str | None, option: str, example: str, units: dict[str, float]
     if not 0 < value < float("inf"):
         raise UsageError(f"{option} must be a positive number such as {example}, not {text!r}")
     return value
+
+
+def relative_error(option: str, text: str) -> float:
+    """A relative error, with or without a per cent sign."""
+    found = _parsed(text, option, "1% or 0.01", {"%": 0.01})
+    assert found is not None
+    return found
 
 
 def number_list(option: str, text: str) -> list[float]:
@@ -109,6 +127,33 @@ def number_list(option: str, text: str) -> list[float]:
 
 _MOST_SPACED = 100_000
 """Numbers at equal distances."""
+
+
+def clamp_option(help: str) -> Callable[[AnyFunction], AnyFunction]:
+    """``--clamp``, repeatable: the variables to hold, by name; None where there are none."""
+    return click.option(
+        "--clamp",
+        multiple=True,
+        metavar="NAME=X",
+        callback=lambda _context, _option, words: _clamps(words),
+        help=f"{help}; may be given more than once.",
+    )
+
+
+def _clamps(words: tuple[str, ...]) -> dict[str, float] | None:
+    found: dict[str, float] = {}
+    for word in words:
+        name, _, value = word.rpartition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            name = ""
+        if not name:
+            raise UsageError(f"--clamp takes a name and a number, such as x1=0.5, not {word!r}")
+        if name in found:
+            raise UsageError(f"--clamp holds {name} twice")
+        found[name] = number
+    return found or None
 
 
 STARTS = ("equilibrium", "rest", "stationary")
@@ -224,6 +269,21 @@ def refuse_npz(file: Path, marker: str) -> None:
 
 
 # --- for people ----------------------------------------------------------------------------
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar of what is done and wanted, on a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        yield show
 
 
 def warn(message: str) -> None:

@@ -127,6 +127,7 @@ def _report(folder: Folder, look: Look) -> dict[str, Any]:
         "coupler_count": look.coupler_count,
         "cell_table": [_flat(asdict(cell)) for cell in look.cells],
         "coupler_table": [_flat(asdict(coupler)) for coupler in look.couplers],
+        "shared_noise": [asdict(noise) for noise in look.noises],
     }
 
 
@@ -136,7 +137,7 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _describe(folder: Folder, look: Look) -> str:
-    from spu.reports.inspection import about_problem, cell_table, coupler_table
+    from spu.reports.inspection import about_problem, cell_table, coupler_table, shared_table
 
     device = folder.device
     lines = [
@@ -151,4 +152,6 @@ def _describe(folder: Folder, look: Look) -> str:
     if look.couplers:
         shown = coupler_table(look.couplers)
         lines += ["", table(*shown, left=2, limit=MAX_TABLE_ROWS, count=look.coupler_count, rest=rest)]
+    if look.noises:
+        lines += ["", table(*shared_table(look.noises), left=2, limit=MAX_TABLE_ROWS, rest=rest)]
     return "\n".join(lines)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +11,13 @@ from spu.base.errors import UsageError
 from spu.base.numbers import plural
 
 from .common import (
+    clamp_option,
     file_option,
     folder_argument,
     json_option,
     number_list,
     print_result,
+    progress_bar,
     refuse_npz,
     seed_option,
     start_values,
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from spu.folder import Folder
 
 _MARKER = "spu_samples"
-
-Progress = Callable[[int, int], None]
 
 
 @click.command("simulate")
@@ -89,9 +86,7 @@ Progress = Callable[[int, int], None]
     metavar="FILE.csv",
     help="Of a network: columns of units, a row for each trajectory: inputs it has beside those of all.",
 )
-@click.option(
-    "--clamp", multiple=True, metavar="UNIT=X", help="Of a network: hold a unit there; may be given more than once."
-)
+@clamp_option("Hold a variable there (of a network, a unit)")
 @click.option("--heat", is_flag=True, help="Of a network: book heat, work and entropy production.")
 @click.option("--method", metavar="NAME", help="Force a way to step: modal or dense [default: the best].")
 @click.option(
@@ -123,7 +118,7 @@ def command(
     start: str | None,
     inputs: Path | None,
     own_inputs: Path | None,
-    clamp: tuple[str, ...],
+    clamp: dict[str, float] | None,
     heat: bool,
     method: str | None,
     precision: str,
@@ -139,7 +134,8 @@ def command(
     --trace N, every Nth) and the same as samples (one trajectory after another), times,
     time_step (nan where steps are exact), variables, interval, trace, seed, trajectories,
     complete, and with --lags autocovariance (N + 1, p, p). For a device.json that stands
-    alone samples are written only with -o.
+    alone samples are written only with -o. Variables may be held (--clamp), which makes the
+    target the conditional one.
 
     Of a thermodynamic network independent trajectories start at --start and are read at --times
     (by default once, after ten time constants); DIR/samples.npz then holds readouts, the same as
@@ -174,7 +170,7 @@ def command(
         if file.suffix != ".npz":
             raise UsageError(f"samples are written as .npz, not {str(file)!r}")
         refuse_npz(file, _MARKER)
-    with _progress() as progress:
+    with progress_bar("simulating") as progress:
         run = simulate(
             folder,
             samples=samples,
@@ -193,7 +189,7 @@ def command(
             start=None if start is None else start_values(start),
             inputs=inputs,
             own_inputs=own_inputs,
-            clamp=_clamp(clamp) if clamp else None,
+            clamp=clamp,
             heat=heat,
             precision=precision,
             progress=progress,
@@ -224,33 +220,5 @@ def command(
     return 0 if run.complete else INTERRUPTED
 
 
-def _clamp(words: tuple[str, ...]) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for word in words:
-        name, _, value = word.rpartition("=")
-        try:
-            found[name] = float(value)
-        except ValueError:
-            name = ""
-        if not name:
-            raise UsageError(f"--clamp takes a unit and a number, such as x1=0.5, not {word!r}")
-    return found
-
-
 def _default_file(folder: Folder) -> Path | None:
     return None if folder.directory is None else folder.directory / "samples.npz"
-
-
-@contextmanager
-def _progress() -> Iterator[Progress | None]:
-    """Show a bar on a terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    with click.progressbar(length=1, label="simulating", file=sys.stderr) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.length = total
-            bar.update(done - bar.pos)
-
-        yield show

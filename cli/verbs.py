@@ -16,6 +16,7 @@ VERBS = (
     "compile",
     "predict",
     "simulate",
+    "anneal",
     "check",
     "report",
     "inspect",
@@ -26,6 +27,14 @@ VERBS = (
     "generate",
     "classify",
     "regress",
+    "solve",
+    "invert",
+    "logdet",
+    "expm",
+    "lyapunov",
+    "lstsq",
+    "plan",
+    "scaling",
 )
 _MODULES = {"import": "import_netlist"}
 """Modules that are not called like their verb: ``import`` is a word of Python."""
@@ -105,14 +114,20 @@ def cli() -> None:
       spu compile matrix.csv -o out    problem + hardware -> out/: device, netlist, problem
       spu predict out                  exact statistics, no sampling
       spu simulate out                 samples, with error bars
+      spu anneal ising.toml            low states of an Ising energy, a QUBO, a programme within bounds
       spu check out                    ideal model, emulator and ngspice side by side
       spu report out                   all of it in one file to show
       spu inspect out                  cells, couplers, a picture
       spu program out codes.csv        set the banks of quantised hardware
       spu export out --dialect xyce    the netlist for LTspice, Xyce or Spectre
       spu import other.cir -o out      a netlist drawn elsewhere, for predict, simulate, check, inspect
+      spu scaling inverse              what an answer costs, against dimension and condition
       spu train evolve cosine -o net   a network that learns; spu compile takes its folder
       spu regress data.csv             a Gaussian process, whose posterior a device samples
+
+    \b
+      spu solve A.csv b.csv            A x = b on a device in one line; also invert, logdet, expm, lyapunov, lstsq
+      spu plan A.csv --error 1%        how long that takes, how many readouts, what it costs
 
     Every verb takes --json: then stdout is exactly one JSON object (SI units).
 

@@ -54,10 +54,13 @@ if TYPE_CHECKING:
     from spu.emulator.runs.sampling import Simulation
     from spu.emulator.simulate import simulate, simulate_network
     from spu.emulator.spectrum import spectrum
+    from spu.problems.conditional import ConditionalGaussian, ConditionalSystem, conditional
+    from spu.problems.determinant import Determinant
     from spu.problems.exponential import MatrixExponential
     from spu.problems.files import load_problem
     from spu.problems.gaussian import GaussianSampling, LinearSystem, MatrixInverse
     from spu.problems.images import Images, read_images
+    from spu.problems.ising import QUBO, BoundedQuadratic, Ising
     from spu.problems.lyapunov import LyapunovEquation
     from spu.problems.network import ThermodynamicNetwork
     from spu.problems.network_files import load_network
@@ -68,9 +71,12 @@ if TYPE_CHECKING:
     from spu.reports import Report, report
     from spu.spice.netlist import netlist
     from spu.spice.reader import ReadNetlist, read_netlist
+    from spu.studies.algebra.determinant import LogDeterminant, log_determinant
     from spu.studies.algebra.planning import Plan, plan
+    from spu.studies.algebra.scaling import Scaling, cost_scaling
     from spu.studies.algebra.solution import Solution, answer
     from spu.studies.algebra.tasks import expm, invert, logdet, lstsq, lyapunov, solve
+    from spu.studies.annealing import Annealing, anneal
     from spu.studies.budget import Budget, error_budget
     from spu.studies.energy import Assumptions, Ledger, digital_samplers, energy_ledger, energy_of, load_energy
     from spu.studies.gaussian_process import GaussianProcess, gaussian_process
@@ -86,16 +92,22 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "QUBO",
+    "Annealing",
     "Assumptions",
+    "BoundedQuadratic",
     "Budget",
     "Cell",
     "Check",
     "CircuitError",
     "Classification",
     "Compilation",
+    "ConditionalGaussian",
+    "ConditionalSystem",
     "Coupler",
     "DeckError",
     "Detail",
+    "Determinant",
     "Device",
     "EmbeddingOptions",
     "Evolution",
@@ -107,9 +119,11 @@ __all__ = [
     "Images",
     "InputError",
     "InternalError",
+    "Ising",
     "LeastSquares",
     "Ledger",
     "LinearSystem",
+    "LogDeterminant",
     "LyapunovEquation",
     "MatrixExponential",
     "MatrixInverse",
@@ -129,6 +143,7 @@ __all__ = [
     "Relaxation",
     "Report",
     "SampledRelaxation",
+    "Scaling",
     "SharedNoise",
     "Simulation",
     "Solution",
@@ -138,12 +153,15 @@ __all__ = [
     "TrainedNetwork",
     "Unrealizable",
     "__version__",
+    "anneal",
     "answer",
     "check",
     "classify",
     "compile",
     "compile_network",
     "compile_problem",
+    "conditional",
+    "cost_scaling",
     "digital_samplers",
     "energy_ledger",
     "energy_of",
@@ -160,6 +178,7 @@ __all__ = [
     "load_network",
     "load_problem",
     "load_trained",
+    "log_determinant",
     "logdet",
     "lstsq",
     "lyapunov",
@@ -185,7 +204,9 @@ __all__ = [
 
 
 _HOME = {
+    "Annealing": "spu.studies.annealing",
     "Assumptions": "spu.studies.energy",
+    "BoundedQuadratic": "spu.problems.ising",
     "Budget": "spu.studies.budget",
     "Cell": "spu.device.device",
     "SharedNoise": "spu.device.noises",
@@ -193,9 +214,12 @@ _HOME = {
     "CircuitError": "spu.base.errors",
     "Classification": "spu.studies.learning.classify",
     "Compilation": "spu.compiler.compilation",
+    "ConditionalGaussian": "spu.problems.conditional",
+    "ConditionalSystem": "spu.problems.conditional",
     "Coupler": "spu.device.device",
     "DeckError": "spu.base.errors",
     "Detail": "spu.device.imperfections",
+    "Determinant": "spu.problems.determinant",
     "Device": "spu.device.device",
     "EmbeddingOptions": "spu.compiler.embedding",
     "Evolution": "spu.studies.learning.evolve",
@@ -208,7 +232,10 @@ _HOME = {
     "InputError": "spu.base.errors",
     "InternalError": "spu.base.errors",
     "LeastSquares": "spu.problems.systems",
+    "Ising": "spu.problems.ising",
     "Ledger": "spu.studies.energy",
+    "LogDeterminant": "spu.studies.algebra.determinant",
+    "log_determinant": "spu.studies.algebra.determinant",
     "LinearSystem": "spu.problems.gaussian",
     "LyapunovEquation": "spu.problems.lyapunov",
     "MatrixExponential": "spu.problems.exponential",
@@ -223,12 +250,14 @@ _HOME = {
     "Plan": "spu.studies.algebra.planning",
     "Prediction": "spu.emulator.predict",
     "Problem": "spu.problems.problem",
+    "QUBO": "spu.problems.ising",
     "Ramp": "spu.circuit.ramp",
     "ReadNetlist": "spu.spice.reader",
     "Readout": "spu.circuit.readout",
     "Relaxation": "spu.emulator.relaxation",
     "Report": "spu.reports",
     "SampledRelaxation": "spu.emulator.runs.kicked",
+    "Scaling": "spu.studies.algebra.scaling",
     "Simulation": "spu.emulator.runs.sampling",
     "Solution": "spu.studies.algebra.solution",
     "Spectrum": "spu.emulator.laws.spectra",
@@ -236,12 +265,15 @@ _HOME = {
     "ThermodynamicNetwork": "spu.problems.network",
     "TrainedNetwork": "spu.problems.trained",
     "Unrealizable": "spu.base.errors",
+    "anneal": "spu.studies.annealing",
     "answer": "spu.studies.algebra.solution",
     "check": "spu.crosscheck",
     "classify": "spu.studies.learning.classify",
     "compile": "spu.compiler",
     "compile_network": "spu.compiler",
     "compile_problem": "spu.compiler",
+    "cost_scaling": "spu.studies.algebra.scaling",
+    "conditional": "spu.problems.conditional",
     "digital_samplers": "spu.studies.energy",
     "energy_ledger": "spu.studies.energy",
     "energy_of": "spu.studies.energy",

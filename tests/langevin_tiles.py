@@ -1,12 +1,13 @@
 """Tiles of made-up Langevin equations, stepped by the compiled loops and by plain numpy."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 
 from spu.base.kernels.products import resident
 from spu.emulator.runs import langevin_kernels as kernels
-from spu.emulator.runs.langevin_plain import Plain, fields_of
+from spu.emulator.runs.langevin_plain import Plain, factors_of, fields_of
 from spu.emulator.runs.noise import key_of
 
 KEYS = key_of(4), key_of(4, 5)
@@ -38,11 +39,12 @@ class Stepped:
         plain.most = 100_000
         x, w = (each[trajectory] for each in self.start)
         for k, h in enumerate(steps.sizes):
-            x, w = plain.step(x, w, steps.first + k, float(h), *fields_of(steps, k, self.own(trajectory)), ghost)
+            driven = fields_of(steps, k, self.own(trajectory))
+            x, w = plain.step(x, w, steps.first + k, float(h), *driven, ghost, factors_of(steps, k))
         return x, w
 
 
-def equation(n, scheme, *, limit=np.inf, correlated=False, coarse=1, seed=0):
+def equation(n, scheme, *, limit=np.inf, correlated=False, coarse=1, seed=0, ramped=False):
     """A law whose forces, noises and rates are of order one; a band of couplings is left out."""
     rng = np.random.default_rng([n, scheme, seed])
     stiffness = np.eye(n) + 0.5 * rng.normal(size=(n, n)) / np.sqrt(n)
@@ -63,16 +65,22 @@ def equation(n, scheme, *, limit=np.inf, correlated=False, coarse=1, seed=0):
         factor=factor,
         friction=rng.uniform(1, 3, n) if inertial else np.zeros(n),
         mass=1 / mobility if inertial else np.zeros(n),
+        slope=rng.normal(size=n) if ramped else np.zeros(n),
         linear=4.0,
         scheme=scheme,
         coarse=coarse,
         limit=limit,
+        ramped=int(ramped),
     )
 
 
-def inputs(n, count, first=7):
-    """Steps of three sizes, in fields that stay, jump and rise, as the factor on trajectories' own does."""
+def inputs(n, count, first=7, ramped=False):
+    """Steps of three sizes, in fields that stay, jump and rise, as factors do: on trajectories' own fields, and, if
+    ramped, on couplings and noise.
+    """
     rng = np.random.default_rng(n)
+    fields = rng.normal(size=(3, n + kernels.FACTORS))
+    fields[:, -2:] = np.abs(fields[:, -2:]) if ramped else 1.0
     rising = np.arange(count) >= count // 2
     share = np.where(rising, np.arange(count) - count // 2, 0) / count
     return kernels.LangevinSteps(
@@ -81,7 +89,7 @@ def inputs(n, count, first=7):
         np.where(rising, 1, 0).astype(np.int64),
         share,
         np.where(rising, share + 1 / count, 0.0),
-        rng.normal(size=(3, n + 1)),
+        fields,
     )
 
 
@@ -109,7 +117,7 @@ def stepped(
             tile.put("w", rng.normal(size=(tile.width, n)))
         if driven:
             tile.put("own", rng.normal(size=(tile.width, n)))
-        tile.field[:] = 0.3
+        tile.field[:-2], tile.field[-2:] = 0.3, 1.0
     start = tile.take("x"), tile.take("w")
     room = resident(precision) if cache is None else cache
     kernels.advance[precision](tile, kernels.packed(law, precision), *KEYS, steps, period, watch, track, room)
@@ -122,11 +130,10 @@ def all_kinds(sizes, widths, precisions=("double", "single")):
         for n in sizes:
             for scheme in range(4):
                 refined = scheme != kernels.LEIMKUHLER_MATTHEWS
-                for k, width in enumerate(widths):
-                    law = equation(
-                        n, scheme, limit=0.3 if refined and k != 1 else np.inf, correlated=k % 2 == 1, coarse=1 + k % 3
-                    )
-                    more = {"track": refined and k % 2 == 0, "watch": 4 * refined, "far": 1 + 2 * refined * (k == 2)}
-                    yield stepped(
-                        law, inputs(n, 12, first=8), width, precision=precision, cache=0 if k == 2 else None, **more
-                    )
+                for (k, width), ramped in itertools.product(enumerate(widths), (False, True)):
+                    limit = 0.3 if refined and k != 1 else np.inf
+                    law = equation(n, scheme, limit=limit, correlated=k % 2 == 1, coarse=1 + k % 3, ramped=ramped)
+                    tracked = refined and k % 2 == 0 and not ramped
+                    more = {"track": tracked, "watch": 4 * refined, "far": 1 + 2 * refined * (k == 2)}
+                    more |= {"precision": precision, "cache": 0 if k == 2 else None}
+                    yield stepped(law, inputs(n, 12, first=8, ramped=ramped), width, **more)

@@ -201,13 +201,22 @@ class Circuit:
         CircuitError
             If an element cannot have another strength.
         """
-        at = f"frozen at {couplers!r}, {noise!r}"
-        if at not in self.kept:
-            content = self.content and f"{self.content} {at}"
-            ramp = Ramp.constant(couplers, noise)
-            self.kept[at] = replace(self, ramp=ramp, hash=f"{self.hash} {at}", content=content)
-        found: Circuit = self.kept[at]
+        name = f"frozen at {couplers!r}, {noise!r}"
+        if name not in self.kept:
+            self.kept[name] = self.at(couplers, noise)
+        found: Circuit = self.kept[name]
         return found
+
+    def at(self, couplers: float, noise: float) -> Circuit:
+        """The same, not kept: for whoever takes many."""
+        name = f"frozen at {couplers!r}, {noise!r}"
+        content = self.content and f"{self.content} {name}"
+        return replace(self, ramp=Ramp.constant(couplers, noise), hash=f"{self.hash} {name}", content=content)
+
+    @property
+    def ramped(self) -> bool:
+        """Whether anything of it varies in time."""
+        return self.ramp is not None and any(self.ramp.varies(name) for name in ("couplers", "noise"))
 
     @cached_property
     def kept(self) -> dict[str, Any]:

@@ -26,7 +26,14 @@ import numpy as np
 from spu.base.arrays import FloatArray, IntArray
 from spu.base.constants import BOLTZMANN, UNIT_NOISE_DENSITY
 from spu.base.errors import CircuitError
+from spu.circuit.ramp import PORTS
 from spu.circuit.stamps import Stamps
+
+FLUX_UNIT = CHARGE_UNIT = 1e-6
+"""Wb and C that one volt at the sense node of a nonlinear inductor or capacitor stands for."""
+
+_SMALLEST = "1e-30"
+"""Factor of thermal noise below which it is none."""
 
 
 class Language(Protocol):
@@ -138,6 +145,15 @@ class Element(ABC):
         """Lines inside the subcircuit: one element of SPICE, unless it needs more."""
         return [dialect.element(self.name, self.nodes, self.value, self.branches)]
 
+    def ramped(self) -> list[str]:
+        """The same lines where its strength is multiplied by the voltage of a node, `times`; in ngspice's language."""
+        raise CircuitError(f"{self.name} follows no ramp")
+
+    @property
+    def times(self) -> str:
+        """The voltage of the node that bears the factor of its ramp."""
+        return f"v({PORTS[self.factor]})"
+
 
 class Resistor(Element):
     """Resistance (ohm); with a noise port it makes thermal noise, ``4kT/r`` (A^2/Hz one-sided)."""
@@ -159,6 +175,15 @@ class Resistor(Element):
             density = 4.0 * BOLTZMANN * stamps.temperature * conductance
             stamps.noise_current(nodes[0], nodes[1], noise, np.sqrt(density))
 
+    def ramped(self) -> list[str]:
+        p, n = self.nodes
+        lines = [f"b{self.name} {p} {n} i={self.times}*v({p},{n})*{{1/{self.value}}}"]
+        if self.noise_port is not None:  # the root has a slope at zero, too
+            root = f"sqrt(max({self.times},{_SMALLEST}))"
+            noise = f"v({self.noise_port})*{{sqrt(kt4/{self.value})/en}}"
+            lines.append(f"bt{self.name} {p} {n} i={root}*{noise}")
+        return lines
+
     def spice(self, dialect: Language) -> list[str]:
         if self.noise_port is None:
             return [dialect.silent_resistor(self.name, self.nodes, self.value)]
@@ -176,6 +201,11 @@ class Capacitor(Element):
 
     def at(self, values: FloatArray, factor: float) -> FloatArray:
         return values * factor
+
+    def ramped(self) -> list[str]:
+        # By its charge: the current has the part that a change of the capacitance makes, and charge is conserved.
+        p, n = self.nodes
+        return [f"{self.name} {p} {n} q='{self.value}*{self.times}*v({p},{n})'"]
 
     def stamp(
         self,
@@ -195,6 +225,15 @@ class Inductor(Element):
 
     def at(self, values: FloatArray, factor: float) -> FloatArray:
         return values / factor if factor else np.full_like(values, np.inf)
+
+    def ramped(self) -> list[str]:
+        # By its flux, which is the charge of a capacitor: it is conserved.
+        p, n = self.nodes
+        return [
+            f"c{self.name} {self.name}f 0 {FLUX_UNIT!r}",
+            f"g{self.name} 0 {self.name}f {p} {n} 1",
+            f"b{self.name} {p} {n} i={self.times}*v({self.name}f)*{{{FLUX_UNIT!r}/{self.value}}}",
+        ]
 
     def stamp(
         self,
@@ -227,6 +266,11 @@ class Transconductor(Element):
     def at(self, values: FloatArray, factor: float) -> FloatArray:
         return values * factor
 
+    def ramped(self) -> list[str]:
+        p, n, first, second = self.nodes
+        control = f"v({first})" if second == "0" else f"v({first},{second})"
+        return [f"b{self.name} {p} {n} i={self.times}*{{{self.value}}}*{control}"]
+
     def stamp(
         self,
         stamps: Stamps,
@@ -243,6 +287,10 @@ class NoiseCurrent(Element):
 
     def at(self, values: FloatArray, factor: float) -> FloatArray:
         return values * factor**2  # a density: the factor is of amplitudes
+
+    def ramped(self) -> list[str]:
+        p, n = self.nodes
+        return [f"b{self.name} {p} {n} i={self.times}*v({self.noise_port})*{{sqrt({self.value})/en}}"]
 
     def stamp(
         self,
@@ -268,6 +316,10 @@ class SharedNoiseCurrent(NoiseCurrent):
 
     def at(self, values: FloatArray, factor: float) -> FloatArray:
         return values * factor
+
+    def ramped(self) -> list[str]:
+        p, n = self.nodes
+        return [f"b{self.name} {p} {n} i={self.times}*v({self.noise_port})*{{{self.value}/en}}"]
 
     def stamp(
         self,

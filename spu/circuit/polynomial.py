@@ -8,13 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from spu.base.arrays import FloatArray, IntArray
-from spu.circuit.elements import Element, Language
+from spu.circuit.elements import CHARGE_UNIT, FLUX_UNIT, Element, Language
 from spu.circuit.stamps import Stamps
-
-# --- nonlinear elements ---------------------------------------------------------------------
-
-FLUX_UNIT = CHARGE_UNIT = 1e-6
-"""Wb and C that one volt at the sense node of a nonlinear inductor or capacitor stands for."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +94,10 @@ class PolynomialConductance(PolynomialElement):
 
     def at(self, values: FloatArray, factor: float) -> FloatArray:
         return values * factor
+
+    def ramped(self) -> list[str]:
+        p, n = self.nodes
+        return [f"b{self.name} {p} {n} i={self.times}*{self._horner(f'v({p},{n})')}"]
 
     def spice(self, dialect: Language) -> list[str]:
         p, n = self.nodes
@@ -203,6 +202,17 @@ class CrossedInductor(Element):
 
     def at(self, values: FloatArray, factor: float) -> FloatArray:
         return values / factor if factor else np.full_like(values, np.inf)
+
+    def ramped(self) -> list[str]:
+        p, q = self.nodes
+        current = f"{self.times}*v({self.name}f)*{{{FLUX_UNIT!r}/{self.value}}}"
+        return [
+            f"c{self.name} {self.name}f 0 {FLUX_UNIT!r}",
+            f"g{self.name} 0 {self.name}f {p} 0 1",
+            f"gq{self.name} 0 {self.name}f {q} 0 1",
+            f"b{self.name} {p} 0 i={current}",
+            f"bq{self.name} {q} 0 i={current}",
+        ]
 
     def stamp(
         self,

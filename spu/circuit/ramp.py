@@ -17,6 +17,12 @@ __all__ = ["Ramp"]
 
 _KEYS = ("times", "couplers", "noise")
 
+PORTS = {"couplers": "factor_c", "noise": "factor_n"}
+"""Nodes of a subcircuit whose voltage (1 V for one) is a factor of a ramp."""
+
+NODES = {"couplers": "ramp_couplers", "noise": "ramp_noise"}
+"""The same at the top of a netlist; the source that makes it is that name behind a ``v``."""
+
 
 @dataclass(frozen=True, eq=False)
 class Ramp:
@@ -95,6 +101,30 @@ class Ramp:
         """Whether the factor of ``couplers`` or ``noise`` is another one at another time."""
         factors = getattr(self, name)
         return bool((factors != factors[0]).any())
+
+    def edges(self, edge: float) -> dict[str, tuple[FloatArray, FloatArray]]:
+        """Instants (k,), s, all apart, and factors there (k,), of ``couplers`` and of ``noise``.
+
+        A jump becomes a straight line, about its instant, that takes ``edge`` s, or a tenth of what lies between it and
+        the next instant where that is less; one at time zero begins there.
+        """
+        times = self.times
+        distinct = np.unique(times)
+        gaps = np.diff(distinct, prepend=-np.inf, append=np.inf)
+        width = np.minimum(edge, 0.1 * np.minimum(gaps[:-1], gaps[1:]))
+        first = np.searchsorted(times, distinct, side="left")
+        last = np.searchsorted(times, distinct, side="right") - 1
+        jump = last > first
+        half = np.where(jump, width / 2, 0.0)
+        middle = np.where(jump & (distinct - half < 0), half, distinct)
+        both = np.column_stack([middle - half, middle + half]).ravel()
+        kept = np.column_stack([jump, np.ones_like(jump)]).ravel()
+        where = np.column_stack([first, last]).ravel()[kept]
+        return {name: (both[kept], getattr(self, name)[where]) for name in ("couplers", "noise")}
+
+    def counts(self, name: str) -> bool:
+        """Whether the factor of ``couplers`` or ``noise`` is ever another one than 1."""
+        return bool((getattr(self, name) != 1.0).any())
 
     @property
     def backward(self) -> Ramp:

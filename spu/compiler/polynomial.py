@@ -11,6 +11,7 @@ import numpy as np
 
 from spu.base.errors import OptionError, Unrealizable
 from spu.base.numbers import engineering, plural, small
+from spu.circuit.ramp import Ramp
 from spu.circuit.scales import NetworkScales
 from spu.compiler.architectures.base import Architecture
 from spu.compiler.architectures.polynomial import PolynomialArchitecture
@@ -135,7 +136,7 @@ class NetworkCompilation(Compilation):
         if scales.speedup != 1:
             sooner = f", {scales.speedup:g} times sooner by as much more energy and noise"
         facts = [
-            ("problem", f"a thermodynamic network, {plural(network.n, 'unit')}, kT = {network.kT:g}, {kinds}"),
+            ("problem", self._posed(kinds)),
             ("hardware", f"{self.hardware.name}, {self.hardware.temperature:g} K"),
             ("architecture", f"{self.architecture}: {self.reason}"),
             ("device", f"{plural(network.n, 'cell')}, {couplers}; hash {device.hash}"),
@@ -147,6 +148,11 @@ class NetworkCompilation(Compilation):
         if scales.quality is not None:
             facts.append(("damping", f"C/(G^2 L) is {scales.quality:.3g} in the stiffest cell (overdamped: << 1)"))
         return facts
+
+    def _posed(self, kinds: str) -> str:
+        network = self.network
+        what = "a thermodynamic network" if network.factors is None else network.kind.words
+        return f"{what}, {plural(network.n, 'unit')}, kT = {network.kT:g}, {kinds}"
 
     def _codes(self) -> list[tuple[str, str]]:
         """What codes and the errors of a board do."""
@@ -217,6 +223,9 @@ class PolynomialPasses(Passes[ThermodynamicNetwork, NetworkCompilation]):
         built = architecture.realize(self.problem, self.fast, self.hardware, self.options.speedup)
         device, options, warnings = built.device, self.options, list(built.warnings)
         device.problem, device.scales = self.problem, built.scales
+        if self.problem.factors is not None:
+            times, couplers, noise = self.problem.factors
+            device.ramp = Ramp(times * (built.scales.time / built.scales.speedup), couplers, noise)
         draw = options.draw
         if draw is not None:
             if not self.hardware.tolerance:
@@ -229,7 +238,8 @@ class PolynomialPasses(Passes[ThermodynamicNetwork, NetworkCompilation]):
         reason = architecture.summary + (" (as asked)" if options.architecture else "")
         if refused:
             reason += f"; not as {_reasons(refused)}"
-        equation = langevin_of(lower(device)).equation
+        circuit = lower(device)
+        equation = langevin_of(circuit if device.ramp is None else circuit.frozen()).equation
         trained, lines = _lined(options.trained, self.hardware, equation, built.scales, draw)
         return NetworkCompilation(
             device=device,

@@ -464,7 +464,8 @@ class Context:
     @property
     def charged(self) -> bool:
         """Whether constant sources charge the circuit from zero first, which drowns noise, and can be taken off."""
-        return self.dynamics.additive and self.from_zero and bool(np.abs(self.dynamics.rest).max(initial=0.0) > 0)
+        steady = self.dynamics.additive and not self.circuit.ramped  # under a ramp both are run from zero as they are
+        return steady and self.from_zero and bool(np.abs(self.dynamics.rest).max(initial=0.0) > 0)
 
     def step(self, interval: float, limit: int) -> float:
         """Step limit, s: ``interval / limit``, or the same share of 0.3 / w of the fastest ringing mode that is seen.

@@ -49,18 +49,18 @@ def _lowered(device: Device) -> Circuit:
     thermal = device.temperature > 0
     count = len(device.cell_names)
     cells = Lazy.of(list(device.cell_names))
-    detail = device.detail
-    groups, sources = _group("cell", device.cell_columns, np.arange(count)[:, None], cells, detail, thermal, sources)
+    detail, ramp = device.detail, device.ramp
     ends = device.coupler_ends
     names = coupler_names(device)
-    ramp = device.ramp
     if ramp is not None and not isinstance(ramp, Ramp):
         raise InputError(f"the ramp of a device must be a spu.Ramp, not {shorten(ramp)}")
+    itself = np.arange(count)[:, None]
+    groups, sources = _group("cell", device.cell_columns, itself, cells, detail, thermal, sources, ramp)
     for part in device.coupler_columns.parts.values():
         columns = device.coupler_columns.of(part)
         if not columns.held() and not columns.banks:
             continue
-        found, sources = _group("coupler", columns, ends, names, detail, thermal, sources)
+        found, sources = _group("coupler", columns, ends, names, detail, thermal, sources, ramp)
         groups += found
     if device.shared:
         found, sources = _shared(device, sources)
@@ -69,8 +69,6 @@ def _lowered(device: Device) -> Circuit:
     for group in groups:
         for array in (group.nodes, *group.parameters.values(), *(group.settings or {}).values()):
             array.flags.writeable = False
-    if ramp is not None:
-        groups = [replace(group, subcircuit=_ramped(group.subcircuit, device)) for group in groups]
     content = device.content
     return Circuit(
         temperature=float(device.temperature),
@@ -108,7 +106,7 @@ def _start(device: Device, groups: list[Instances]) -> FloatArray | None:
     return start
 
 
-def _ramped(template: Subcircuit, device: Device) -> Subcircuit:
+def _ramped(template: Subcircuit, detail: Detail) -> Subcircuit:
     """The same template, its elements with the factors of the ramp that they follow.
 
     Raises
@@ -121,7 +119,7 @@ def _ramped(template: Subcircuit, device: Device) -> Subcircuit:
     for element in template.elements:
         injected = isinstance(element, NoiseCurrent)
         factor = "noise" if injected else "couplers" if coupler and element.value not in template.constants else ""
-        if factor == "couplers" and (device.detail.switch or device.detail.inductor):
+        if factor == "couplers" and (detail.switch or detail.inductor):
             raise InputError(
                 "a ramp multiplies what a coupler is, which has no meaning for one of switched units or of inductors "
                 "with parasitics: set device.ramp = None, or device.detail = spu.Detail()"
@@ -174,6 +172,7 @@ def _group(
     detail: Detail,
     thermal: bool,
     sources: Lazy[NoiseSource],
+    ramp: Ramp | None,
 ) -> tuple[list[Instances], Lazy[NoiseSource]]:
     """Instances of one subcircuit for each combination of parts that occurs; the sources with theirs added."""
     parts = list(columns.parts.values())
@@ -209,6 +208,9 @@ def _group(
         made = [each if thermal else each.silenced() for each in (*made, *([parasitics] if parasitics else []))]
         letters = "".join(part.letter for part in held)
         template = _subcircuit(f"{kind}_{letters}", made, ends.shape[1])
+        if ramp is not None:
+            template = _ramped(template, detail)
+        ramped = {e.noise_port for e in template.elements if e.factor and ramp is not None and ramp.counts(e.factor)}
         absent = np.broadcast_to(np.nan, count)
         values: dict[str, FloatArray | IntArray] = {
             key: np.array(arrays[key][rows]) if key in arrays else absent for key in columns.keys
@@ -217,6 +219,8 @@ def _group(
         values |= {error_of(key): np.array(errors[rows]) for key, errors in columns.errors.items()}
         ports: list[IntArray] = []
         for port, is_thermal in (entry for each in made for entry in each.ports.items()):
+            if port in ramped:  # no resistor makes it: a current that follows the ramp does
+                is_thermal = False
             prefix = port if kind == "cell" else f"{port}c"  # tc_a_b: no cell's t_NAME can read the same
             ports.append(np.arange(len(sources), len(sources) + count))
             sources += _noise_sources(prefix, own, is_thermal)
@@ -248,7 +252,8 @@ def _shared(device: Device, sources: Lazy[NoiseSource]) -> tuple[list[Instances]
     names = mapped("xnoise_{}", Lazy.of(_apart(pairs)))
     nodes = np.column_stack([cells, len(sources) + numbers])
     sources += _noise_sources("w", Lazy.of(list(shared.names)), False)
-    return [Instances(SHARED, names, nodes, {"an": shared.amplitudes.copy()})], sources
+    template = SHARED if device.ramp is None else _ramped(SHARED, device.detail)
+    return [Instances(template, names, nodes, {"an": shared.amplitudes.copy()})], sources
 
 
 def _resolved(template: Subcircuit, settings: dict[str, Any], count: int) -> dict[str, FloatArray]:

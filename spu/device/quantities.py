@@ -28,6 +28,7 @@ from spu.circuit.elements import (
     NoiseCurrent,
     Resistor,
     Transconductor,
+    VoltageSource,
 )
 from spu.circuit.polynomial import (
     CrossedInductor,
@@ -400,6 +401,18 @@ for _part in (
         positive=False,
         hardware="always",
         figures=(Figure("bias", "A"),),
+    ),
+    Part(
+        "clamp",
+        "V",
+        "h",
+        "voltage source that holds the cell",
+        (VoltageSource("vhold", ("a", "0"), "hold"),),
+        {"hold": itemgetter("clamp")},
+        positive=False,
+        zero_is_absent=False,
+        hardware="never",
+        figures=(Figure("held at", "V"),),
     ),
     Part(
         "transconductance",

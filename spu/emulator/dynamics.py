@@ -23,7 +23,7 @@ from spu.circuit.scales import NetworkScales, Scales
 from spu.device.subject import Subject, circuits
 from spu.emulator.equations.langevin import Langevin, has_rest, langevin
 from spu.emulator.equations.linear import StochasticODE, stochastic_ode
-from spu.emulator.laws import propagate
+from spu.emulator.laws import propagate, ramps
 from spu.emulator.laws.boltzmann import as_network
 from spu.emulator.laws.large import LARGE
 from spu.emulator.laws.law import Law, solve
@@ -161,7 +161,7 @@ class Dynamics(ABC):
 
         A sample is held until the next one, or joined to it by a straight line. The start is where a simulator's
         transient starts, unless given as a state of the equation; ``finer`` takes so many times more steps, where
-        steps are not exact.
+        steps are not exact. A ramp of the circuit begins with the waveform, at the rest of its first factors.
         """
 
 
@@ -262,6 +262,9 @@ class LinearDynamics(Dynamics):
     def respond(
         self, waveform: FloatArray, interval: float, *, hold: bool, start: FloatArray | None = None, finer: float = 1.0
     ) -> FloatArray:
+        if self.circuit.ramped and start is None:
+            with blas_threads_for(self.states):
+                return ramps.respond(self.circuit, waveform, interval, hold=hold, from_zero=self.from_zero)
         if start is None and self.sde.conserved:  # transients start from zero
             start = -self.dense.dense.mean
         return propagate.respond(self.dense.dense, waveform, interval, hold=hold, start=start)

@@ -100,6 +100,8 @@ class Kind:
         Those vectors and values that may be left out.
     beside : str
         The vector that a report shows beside the matrix, instead of the mean; empty for none.
+    tables : tuple of str
+        Those values that may be the name of a matrix file, too.
     read : callable, optional
         What reads its ``.toml`` files, where the keys above do not say it all.
     restore : callable, optional
@@ -117,6 +119,7 @@ class Kind:
     values: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     beside: str = ""
+    tables: tuple[str, ...] = ()
     read: Callable[[Document], ProblemFile] | None = None
     restore: Callable[[Mapping[str, Any], str | Path | None], Any] | None = None
 

@@ -119,6 +119,9 @@ class ThermodynamicNetwork(Problem):
 
     task: ClassVar[str] = TASK
 
+    factors: ClassVar[Any] = None
+    """Of what is annealed: instants (k,), in the network's time, and factors then on couplings and on noise."""
+
     def __init__(
         self,
         J2: float | Annotated[ArrayLike, "n"] = 1.0,

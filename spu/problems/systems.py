@@ -214,9 +214,10 @@ class GeneralSystem(DriftProblem):
     def facts(self) -> list[tuple[str, str]]:
         """The method, and what it costs beside the others."""
         own = self.ways[self.method]
-        others = [f"{_said(way)} {_WAYS[name]}" for name, way in self.ways.items() if name != self.method]
+        others = [f"{_WAYS[name]}: {_said(way)}" for name, way in self.ways.items() if name != self.method]
         damped = "" if self.damping is None else f", damped by {self.damping:.4g}"
-        return [("way", f"{_WAYS[self.method]}{damped}: {_said(own)}; {'; '.join(others)}")]
+        said = f"{_WAYS[self.method]}{damped}: {_said(own)} of its strongest part's; {'; '.join(others)}"
+        return [("way", said)]
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -318,7 +319,7 @@ _WAYS = {
 
 
 def _said(way: WayCost) -> str:
-    return f"{plural(way.cells, 'cell')}, condition {way.condition:.3g}, slowest mode {way.slowest:.3g}"
+    return f"{plural(way.cells, 'cell')}, condition {way.condition:.3g}, slowest time constant {way.slowest:.3g}"
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from spu.reports.inspection import (
     look_at,
     noise_table,
     readout_table,
+    shared_table,
 )
 from spu.reports.schematic import draw_schematic
 from spu.spice.reader import ReadNetlist
@@ -28,6 +29,7 @@ MOST_ROWS = 40
 
 CELL_NOTE = "Time constant, resonance and Q with the neighbours held at ground: couplers count. "
 COUPLER_NOTE = "Strength: the coupler's value over the geometric mean of what its two cells have of it in all. "
+SHARED_NOTE = "Two cells that a source drives have the cross-density of the product of its amplitudes. "
 AT_REST_NOTE = "Of nonlinear cells by their slopes where they come to rest. "
 
 
@@ -88,6 +90,10 @@ def _(device: Device, compiled: Mapping[str, Any]) -> Iterator[Block]:
     if look.couplers:
         note = COUPLER_NOTE + left_out(couplers, MOST_ROWS, "couplers", "device.json")
         yield Table("Couplers", *coupler_table(look.couplers), left=2, note=note)
+    if look.noises:
+        headers, rows = shared_table(look.noises)
+        note = SHARED_NOTE + left_out(len(rows), MOST_ROWS, "rows", "device.json")
+        yield Table("Shared noise", headers, rows[:MOST_ROWS], left=2, note=note)
 
 
 @subject_blocks.register

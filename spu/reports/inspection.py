@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from spu.base.numbers import engineering, number
 from spu.device.quantities import CELL_PARTS, COUPLER_PARTS
+from spu.problems.conditional import ConditionalProblem
 from spu.problems.problem import LinearProblem, Problem
 
 if TYPE_CHECKING:
     from spu.base.arrays import FloatArray
     from spu.device.device import Device
+    from spu.device.noises import SharedNoise
     from spu.device.quantities import Part
     from spu.emulator.predict import NetworkPrediction, Prediction
     from spu.spice.reader import ReadNetlist
@@ -72,14 +74,15 @@ class CouplerLook:
 class Look:
     """The cells and couplers of a device, or the first of them, and how many there are in all.
 
-    ``at_rest`` says whether figures are those of small signals about a state of rest; ``lines`` are colours and styles
-    of the kinds of couplers.
+    ``noises`` are all sources that cells share. ``at_rest`` says whether figures are those of small signals about a
+    state of rest; ``lines`` are colours and styles of the kinds of couplers.
     """
 
     cells: tuple[CellLook, ...]
     couplers: tuple[CouplerLook, ...]
     cell_count: int
     coupler_count: int
+    noises: tuple[SharedNoise, ...] = ()
     at_rest: bool = False
     lines: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
 
@@ -106,11 +109,16 @@ def look_at(device: Device, limit: int | None = None) -> Look:
                 values = sum(np.nan_to_num(part.share(columns.arrays[key])) for key in part.keys)
                 for side in nodes:
                     totals[part.total] = totals[part.total] + np.bincount(side, values, n)
+    moving = totals["capacitance"]
+    if device.cell_columns.holds("clamp"):  # what a source holds has no time constant
+        moving = np.where(np.isnan(device.cell_columns.arrays["clamp"]), moving, 0.0)
     gain = device.readout.matrix
     flipped = gain.diagonal() < 0 if gain.shape[0] == gain.shape[1] else np.zeros(n, dtype=bool)
     cells = tuple(
         CellLook(cell.name, cell.values, *_figures(float(c), float(g), float(k)), bool(inverted))
-        for cell, c, g, k, inverted in zip(device.first_cells(limit), *totals.values(), flipped, strict=False)
+        for cell, c, g, k, inverted in zip(
+            device.first_cells(limit), moving, totals["conductance"], totals["stiffness"], flipped, strict=False
+        )
     )
     parts = device.coupler_columns.parts
     couplers = []
@@ -126,7 +134,7 @@ def look_at(device: Device, limit: int | None = None) -> Look:
             strengths[kind] = float(abs(part.share(largest))) / scale if scale > 0 else 0.0
         kind = max(strengths, key=lambda key: strengths[key], default="none")
         couplers.append(CouplerLook(coupler.a, coupler.b, coupler.values, kind, strengths.get(kind, 0.0)))
-    return Look(cells, tuple(couplers), n, len(ends), bool(at_rest), _lines(parts.values()))
+    return Look(cells, tuple(couplers), n, len(ends), tuple(device.noises), bool(at_rest), _lines(parts.values()))
 
 
 _LEFT = ("tab:brown", "tab:pink", "tab:olive", "tab:gray")
@@ -224,6 +232,16 @@ def coupler_table(couplers: Sequence[CouplerLook]) -> tuple[list[str], list[list
     return _without_empty(["cell", "cell", *headers, "strength"], rows)
 
 
+def shared_table(noises: Sequence[SharedNoise]) -> tuple[list[str], list[list[str]]]:
+    """Headers and rows of what sources that cells share drive into each."""
+    rows = [
+        [noise.name, cell, engineering(amplitude, "A/rtHz", 3)]
+        for noise in noises
+        for cell, amplitude in noise.amplitudes.items()
+    ]
+    return ["shared noise", "cell", "amplitude"], rows
+
+
 def _values(
     parts: Mapping[str, Part], looks: Sequence[CellLook] | Sequence[CouplerLook]
 ) -> tuple[list[str], list[list[str]]]:
@@ -284,6 +302,12 @@ def about_problem(problem: Problem) -> str:
 @about_problem.register
 def _(problem: LinearProblem) -> str:
     return f"{problem.task}, condition number {problem.condition:.3g}"
+
+
+@about_problem.register
+def _(problem: ConditionalProblem) -> str:
+    held = ", ".join(f"{name} = {value:g}" for name, value in problem.held.items())
+    return f"{problem.task}, held {held}; condition number {problem.condition:.3g}"
 
 
 # --- a netlist from elsewhere -----------------------------------------------------------------

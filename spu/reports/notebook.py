@@ -35,6 +35,7 @@ from spu.reports.inspection import (
     look_at,
     noise_table,
     readout_table,
+    shared_table,
 )
 from spu.reports.pictures.covariances import draw_matrix
 from spu.reports.pictures.networks import draw_trajectories
@@ -80,6 +81,9 @@ def device_blocks(device: Device) -> Iterable[Block]:
         yield Table("Cells", *cell_table(look.cells), note=_rest(cells))
     if couplers:
         yield Table("Couplers", *coupler_table(look.couplers), left=2, note=_rest(couplers))
+    if look.noises:
+        headers, rows = shared_table(look.noises)
+        yield Table("Shared noise", headers, rows[:MOST_ROWS], left=2, note=_rest(len(rows)))
 
 
 @shown(ReadNetlist)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from spu.base.errors import InputError
 from spu.base.names import suggest
 from spu.base.numbers import engineering, plural
-from spu.circuit.elements import CurrentSource, NoiseCurrent, Resistor
+from spu.circuit.elements import CurrentSource, NoiseCurrent, Resistor, SharedNoiseCurrent
 from spu.reports.diagram import Layout, Text, draw, electrical_ports, lay_out
 
 if TYPE_CHECKING:
@@ -60,16 +60,17 @@ def draw_schematic(device: Device, cell: str | None = None) -> Figure:
 
     device = device.members()[0]
     circuit = lower(device)
-    cells, couplers = _groups(circuit)
+    cells, couplers, taps = _groups(circuit)
     chosen = _chosen(circuit, cells, cell)
-    panels = _panels(circuit, cells, couplers, chosen)
+    panels = [*_panels(circuit, cells, couplers, chosen), *_shared_panels(circuit, taps, chosen)]
     graph, abridged = _graph(circuit, cells, couplers, chosen)
+    _write_shared(circuit, taps, graph)
     rows = _wrapped(panels)
     width = max(max(sum(p.width for p in row) for row in rows) * _INCHES_PER_UNIT, 7.0)
     tall = sum(_height(row) for row in rows) * _INCHES_PER_UNIT
     side = 6.5 if len(graph) <= _MOST_ON_A_CIRCLE else min(7.0 + 0.22 * len(graph), 18.0)
     width = max(width, side * 1.25)
-    notes = _notes(circuit, device, cells, couplers, abridged)
+    notes = _notes(circuit, device, cells, [*couplers, *taps], abridged)
     foot = 0.19 * len(notes) + 0.25
     head = 0.55
     height = head + tall + 0.35 + side + foot
@@ -91,11 +92,45 @@ def draw_schematic(device: Device, cell: str | None = None) -> Figure:
 # --- what there is -------------------------------------------------------------------------
 
 
-def _groups(circuit: Circuit) -> tuple[list[Instances], list[Instances]]:
-    """Instances on one node (cells) and on two (couplers)."""
-    ports = [len(electrical_ports(group.subcircuit)) for group in circuit.instances]
-    cells = [group for group, count in zip(circuit.instances, ports, strict=True) if count == 1]
-    return cells, [group for group, count in zip(circuit.instances, ports, strict=True) if count == 2]
+def _groups(circuit: Circuit) -> tuple[list[Instances], list[Instances], list[Instances]]:
+    """Instances on one node (cells), on two (couplers), and what shared noise drives into cells."""
+    taps = [group for group in circuit.instances if _shares(group)]
+    others = [group for group in circuit.instances if not _shares(group)]
+    ports = [len(electrical_ports(group.subcircuit)) for group in others]
+    cells = [group for group, count in zip(others, ports, strict=True) if count == 1]
+    return cells, [group for group, count in zip(others, ports, strict=True) if count == 2], taps
+
+
+def _shares(group: Instances) -> bool:
+    return any(isinstance(element, SharedNoiseCurrent) for element in group.subcircuit.elements)
+
+
+_MOST_SHARED = 4
+"""Sources drawn, or written at a cell."""
+
+
+def _shared_panels(circuit: Circuit, taps: Sequence[Instances], chosen: int) -> list[_Panel]:
+    """What the first of the shared sources drive into the chosen cell."""
+    found = [(group, k) for group in taps for k in _rows_on(group, chosen)][:_MOST_SHARED]
+    return [_panel(f"shared noise {_source(circuit, group, k)}", circuit, [(group, k)]) for group, k in found]
+
+
+def _source(circuit: Circuit, group: Instances, k: int) -> str:
+    return circuit.sources[int(group.nodes[k, -1])].name
+
+
+def _write_shared(circuit: Circuit, taps: Sequence[Instances], graph: nx.MultiGraph) -> None:
+    """Write at each cell what shared sources drive into it."""
+    lines: dict[int, list[str]] = {}
+    for group in taps:
+        (element,) = group.subcircuit.elements
+        for k, node in enumerate(group.nodes[:, 0].tolist()):
+            value = _quantity(element, float(group.parameters[element.value][k]))
+            lines.setdefault(node, []).append(f"{_source(circuit, group, k)} {value}")
+    for node, own in lines.items():
+        if node in graph:
+            more = [f"and {len(own) - _MOST_SHARED} more"] if len(own) > _MOST_SHARED else []
+            graph.nodes[node]["text"] = "\n".join([graph.nodes[node]["text"], *own[:_MOST_SHARED], *more])
 
 
 def _chosen(circuit: Circuit, cells: Sequence[Instances], name: str | None) -> int:
@@ -107,6 +142,8 @@ def _chosen(circuit: Circuit, cells: Sequence[Instances], name: str | None) -> i
         if name not in names:
             raise InputError(f"no cell {name!r}: {suggest(name, names[:20])}")
         return names.index(name)
+    if not cells:  # of nothing but shared noise
+        return 0
     group = max(cells, key=lambda group: len(group.names))
     values = np.column_stack(list(group.parameters.values()))
     middle = np.median(values, axis=0)
@@ -301,6 +338,8 @@ def _quantity(element: Element, value: float, key: str = "") -> str:
     """A value in engineering units, of one of several the one of that name; a noise density as its root."""
     if element.units:
         return _pretty(value, element.units[element.parameters.index(key) if key else 0])
+    if isinstance(element, SharedNoiseCurrent):
+        return _pretty(value, "A/√Hz")
     if element.noise_port is not None and element.name[0].lower() != "r":
         unit = "V" if element.name[0].lower() in "ve" else "A"
         return _pretty(value**0.5, f"{unit}/√Hz")
@@ -522,9 +561,11 @@ def _notes(
     if Resistor in drawn:
         thermal = f"Resistors make thermal noise 4kT/R at {device.temperature:g} K"
         sounds.append(thermal if device.temperature > 0 else "Resistors are noiseless (0 K)")
-    if NoiseCurrent in drawn:
+    if {NoiseCurrent, SharedNoiseCurrent} & drawn:
         sounds.append("noise: injected white current, root of the one-sided density")
     lines += [f"{'; '.join(sounds)}."] if sounds else []
+    if SharedNoiseCurrent in drawn:
+        lines.append("w_SOURCE: noise that several cells share, with its amplitude into each, of either sign.")
     laws = {
         element.words.format(*element.parameters)
         for group in (*cells, *couplers)
@@ -532,7 +573,7 @@ def _notes(
         if element.words
     }
     lines += [f"{law}." for law in sorted(laws)]
-    lines += [part.note for part in _coupling(device, couplers).values() if part.note]
+    lines += [part.note for part in _coupling(device, [g for g in couplers if not _shares(g)]).values() if part.note]
     if len(cells) > 1:
         kinds = ", ".join(f"{len(group.names)} {group.subcircuit.name}" for group in cells)
         lines.append(f"Kinds of cells: {kinds}.")

@@ -21,6 +21,8 @@ from spu.emulator.results import CommonMode, Statistics
 from spu.emulator.runs.kicked import SampledRelaxation
 from spu.emulator.runs.relaxation import NetworkSimulation, averaged
 from spu.emulator.runs.sampling import Simulation
+from spu.reports.annealings import annealing_text
+from spu.reports.answers import plan_text, solution_text
 from spu.reports.classification import classification_text
 from spu.reports.evolution import evolution_text
 from spu.reports.gaussian_process import gaussian_process_text
@@ -28,6 +30,7 @@ from spu.reports.inspection import time_constant
 from spu.reports.ledgers import ledger_text
 from spu.reports.natural import natural_text, one_step_text
 from spu.reports.relaxations import relaxation_text, sampled_relaxation_text
+from spu.reports.scalings import scaling_text
 from spu.reports.wording import (
     CORNERS_NOTE,
     IN_WORDS,
@@ -41,6 +44,10 @@ from spu.reports.wording import (
     sureness_table,
 )
 from spu.studies.activation import UnitActivation
+from spu.studies.algebra.planning import Plan
+from spu.studies.algebra.scaling import Scaling
+from spu.studies.algebra.solution import Solution
+from spu.studies.annealing import Annealing
 from spu.studies.budget import Budget
 from spu.studies.energy import Ledger
 from spu.studies.gaussian_process import GaussianProcess
@@ -481,6 +488,7 @@ def hardware_sweep_text(found: HardwareSweep) -> str:
 
 
 TEXTS: dict[type, Callable[[Any], str]] = {
+    Annealing: annealing_text,
     Budget: budget_text,
     Check: check_text,
     Evolution: evolution_text,
@@ -488,16 +496,19 @@ TEXTS: dict[type, Callable[[Any], str]] = {
     Classification: classification_text,
     GaussianProcess: gaussian_process_text,
     Ledger: ledger_text,
+    Scaling: scaling_text,
     HardwareSweep: hardware_sweep_text,
     NaturalGradient: natural_text,
     NetworkPrediction: network_prediction_text,
     NetworkSimulation: network_simulation_text,
+    Plan: plan_text,
     OneStep: one_step_text,
     Prediction: prediction_text,
     Relaxation: relaxation_text,
     ReplayedNetwork: replayed_text,
     SampledRelaxation: sampled_relaxation_text,
     Simulation: simulation_text,
+    Solution: solution_text,
     Spectrum: spectrum_text,
     UnitActivation: activation_text,
 }

@@ -7,8 +7,8 @@ analyses and refuses what could run commands. Beyond that, code models and eleme
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spu.spice.reader.limits import MAX_INSTANCES
@@ -49,6 +49,17 @@ class Deck:
             depth += (first == ".subckt") - (first == ".ends")
             printed.append(replace.get(first, line.text) if depth == 0 else line.text)
         return "\n".join([*printed, *extra, ".end", ""])
+
+    def held(self, volts: Mapping[str, float]) -> Deck:
+        """The same with other constant values (V, after ``dc``) of those of some sources that are at top level."""
+        there = {id(line): name for name, line in self.top_level().items() if name in volts}
+        lines = [
+            replace(line, text=re.sub(r"(?i)\bdc\s+\S+", f"dc {float(volts[there[id(line)]])!r}", line.text, count=1))
+            if id(line) in there
+            else line
+            for line in self.lines
+        ]
+        return replace(self, lines=tuple(lines))
 
     def top_level(self) -> dict[str, Line]:
         """Elements outside subcircuits by name (lower case)."""

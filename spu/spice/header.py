@@ -19,6 +19,7 @@ from spu.emulator.laws.timing import Timing
 from spu.emulator.predict import NetworkPrediction
 from spu.problems.problem import linear_problem
 from spu.spice.dialects.dialect import Dialect, number
+from spu.spice.names import UNIT_TIME
 from spu.spice.settings import parameters
 
 HEADER_ROWS = 16
@@ -62,6 +63,8 @@ def header(device: Device, circuit: Circuit, law: Law, times: Timing, seed: int,
     else:
         lines.append("Mapping, x = T v + offset; the cells, then for each variable its row of T (1/V) and its offset:")
         lines += _mapping(circuit)
+    if circuit.scales is not None:
+        lines.append(f"{UNIT_TIME} {number(circuit.scales.second)} s.")
     mean, covariance = law.voltage_mean[None, :], law.voltage_covariance
     spread = float(np.sqrt(covariance.diagonal().max(initial=0.0)))
     lines.append("Expected mean of the cell voltages, V:")

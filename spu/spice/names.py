@@ -11,6 +11,10 @@ MAX_INSTANCES = 2_000_000
 """Most instances and noise sources of a netlist; ngspice itself would take hours to set up more."""
 
 
+UNIT_TIME = "A unit of the problem's time takes"
+"""In the head of a netlist, before a number of seconds, where a problem has a time."""
+
+
 def cell_node(name: str) -> str:
     """The netlist's node of a cell: prefixed, so that no name collides with ground or a noise node."""
     return f"cell_{name}"

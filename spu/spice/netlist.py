@@ -26,6 +26,7 @@ from spu.base.constants import BOLTZMANN, GROUND, ROOM_TEMPERATURE, UNIT_NOISE_D
 from spu.base.errors import InputError, InternalError, UsageError
 from spu.circuit.circuit import Circuit, Instances
 from spu.circuit.elements import SharedNoiseCurrent, unit_noise_resistance
+from spu.circuit.ramp import NODES, PORTS
 from spu.device.device import Device
 from spu.device.lower import lower
 from spu.device.subject import Subject, opened, subject_of
@@ -46,6 +47,9 @@ _STANDALONE_SAMPLES = 4000
 
 _MOST_ANALYSED, _ANALYSED = 64, 16
 """With more cells than the first, a netlist run by itself measures only as many as the second."""
+
+EDGE = 1e-3
+"""What a jump of a ramp takes in a netlist, in units of the fastest time in which the circuit moves."""
 
 SAMPLES = 4000
 """Noise samples in the transient of a netlist run by itself."""
@@ -110,6 +114,11 @@ def write_netlist(
 def refuse_dialect(circuit: Circuit, dialect: Dialect) -> None:
     """Raise `InputError` for a dialect that cannot say what the circuit holds: before any work."""
     AROUND[dynamics(circuit).name].refuse(dialect)
+    if circuit.ramp is not None and dialect is not NGSPICE:
+        raise InputError(
+            f"netlists of a ramp are written for ngspice only, not for {dialect.name}: set device.ramp = None for the "
+            "device as it stands, with all factors 1"
+        )
 
 
 def _pieces(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iterator[str]:
@@ -123,11 +132,13 @@ def _lines(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iter
     device = device.members()[0]  # a netlist is of one programming
     circuit = lower(device)
     does = dynamics(circuit)
+    refuse_dialect(circuit, dialect)
     around = AROUND[does.name](device, does, law, seed, dialect)
     yield from around.before()
     yield from _subcircuits(circuit, dialect)
     yield from _instances(circuit, dialect)
     yield from _sources(circuit, seed, dialect)
+    yield from ramp_sources(does)
     yield from _starts(circuit, dialect)
     yield from around.after()
     yield from dialect.end()
@@ -244,12 +255,43 @@ def _subcircuits(circuit: Circuit, dialect: Dialect) -> Iterator[str]:
         yield dialect.comment("")
         yield dialect.comment(template.meaning)
         ports = [template.ports[k] for k in _shown_ports(circuit, group, dialect)]
+        ports += [PORTS[factor] for factor in _factors(circuit, group)]
         defaults = {**dict.fromkeys(template.parameters, 0), **template.constants}
         yield from dialect.subcircuit(template.name, ports, defaults)
         for name, expression in template.derived.items():
             yield f"  {dialect.derived(name, expression.text)}"
-        yield from (f"  {line}" for element in template.elements for line in element.spice(dialect))
+        followed = _factors(circuit, group)
+        for element in template.elements:
+            lines = element.ramped() if element.factor in followed else element.spice(dialect)
+            yield from (f"  {line}" for line in lines)
         yield dialect.ends(template.name)
+
+
+def _factors(circuit: Circuit, group: Instances) -> list[str]:
+    """Factors of the circuit's ramp that elements of a group follow; those that are always 1 are not printed."""
+    ramp = circuit.ramp
+    if ramp is None:
+        return []
+    followed = {element.factor for element in group.subcircuit.elements}
+    return [name for name in NODES if name in followed and ramp.counts(name)]
+
+
+def ramp_sources(does: Dynamics) -> Iterator[str]:
+    """One source for each factor of a ramp: what multiplies the elements that follow it, 1 V for one."""
+    ramp = does.circuit.ramp
+    if ramp is None:
+        return
+    edge = EDGE * does.fastest
+    yield from NGSPICE.section("ramp: factors in time of couplers and of noise, a volt for one")
+    yield "* .tran follows it. The value at dc is that of its end, so that .op, .ac and .noise are of the end, too;"
+    yield f"* alter vramp_couplers dc=... puts them elsewhere. A jump takes {edge:.3g} s, {EDGE:g} of the fastest time."
+    for name, node in NODES.items():
+        if ramp.counts(name):
+            times, factors = ramp.edges(edge)[name]
+            points = [f"{number(t)} {number(value)}" for t, value in zip(times.tolist(), factors.tolist(), strict=True)]
+            yield f"v{node} {node} 0 dc {number(factors[-1])} pwl("
+            yield from (f"+ {' '.join(points[k : k + 4])}" for k in range(0, len(points), 4))
+            yield "+ )"
 
 
 def _shown_ports(circuit: Circuit, group: Instances, dialect: Dialect) -> list[int]:
@@ -272,7 +314,8 @@ def _first_source(group: Instances, port: str) -> int:
 def _instances(circuit: Circuit, dialect: Dialect) -> Iterator[str]:
     for group in circuit.instances:
         shown = _shown_ports(circuit, group, dialect)
-        yield from dialect.section(f"{group.subcircuit.name}: {', '.join(_port_names(group, shown))}, values")
+        names = [*_port_names(group, shown), *(f"factor of {name}" for name in _factors(circuit, group))]
+        yield from dialect.section(f"{group.subcircuit.name}: {', '.join(names)}, values")
         yield from _instance_lines(circuit, group, shown, dialect)
 
 
@@ -295,7 +338,8 @@ def _instance_lines(circuit: Circuit, group: Instances, shown: list[int], dialec
     electrical = {"a", "b"}
     nodes = [cell_node(name) for name in circuit.nodes]
     settings = group.parameters if group.settings is None else group.settings
-    line = dialect.instance(len(shown), group.subcircuit.name, list(settings)).format
+    followed = [NODES[name] for name in _factors(circuit, group)]
+    line = dialect.instance(len(shown) + len(followed), group.subcircuit.name, list(settings)).format
     for first in range(0, len(group.names), 10_000):
         rows = slice(first, first + 10_000)
         columns = []
@@ -305,6 +349,7 @@ def _instance_lines(circuit: Circuit, group: Instances, shown: list[int], dialec
                 columns.append([nodes[node] if node != GROUND else "0" for node in numbers])
             else:
                 columns.append([circuit.sources[source].name for source in numbers])
+        columns += [[node] * len(group.names[rows]) for node in followed]
         # Floats or codes: their repr is `number`.
         values = (array[rows].tolist() for array in settings.values())
         yield from map(line, group.names[rows], *columns, *values)
@@ -346,6 +391,7 @@ def _analysis(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dia
     shown = count if count <= _MOST_ANALYSED else _ANALYSED
     probes = circuit.probes[:shown]
     settle = (5 + _kicked(law, circuit.start)) * times.slowest
+    settle += 0.0 if circuit.ramp is None else circuit.ramp.duration
     samples = _STANDALONE_SAMPLES * 8 / max(8, count)
     yield from dialect.section("analysis when run by itself; a tool that checks this netlist runs its own")
     if shown < count:
@@ -374,7 +420,8 @@ def closing(device: Device, does: LangevinDynamics, prediction: NetworkPredictio
     """A control block that runs the transient with noise and prints mean and variance of x."""
     times = does.timing
     vectors = probe_vectors(does.circuit)[:SHOWN]
-    settle = 10 * times.slowest
+    ramp = does.circuit.ramp
+    settle = 10 * times.slowest + (0.0 if ramp is None else ramp.duration)
     stop = settle + SAMPLES * times.sample_time
     lines = [
         "*",

@@ -42,25 +42,31 @@ def assert_as_plain(made, width, tolerance=1e-11, ghosts=False):
 @pytest.mark.parametrize("n", [1, 2, 4, 5, 12, 13, 31, 70])
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_whole_steps_of_every_size(scheme, n):
-    for width, driven in zip((1, 15, 16, 17, 33, 130), itertools.cycle((False, True)), strict=False):
-        made = tiles.stepped(tiles.equation(n, SCHEMES[scheme]), tiles.inputs(n, 9), width, driven=driven)
+    for width, driven, ramped in zip(
+        (1, 15, 16, 17, 33, 130), itertools.cycle((False, True)), itertools.cycle((False, False, True)), strict=False
+    ):
+        law = tiles.equation(n, SCHEMES[scheme], ramped=ramped)
+        made = tiles.stepped(law, tiles.inputs(n, 9, ramped=ramped), width, driven=driven)
         assert_as_plain(made, width)
 
 
 @pytest.mark.parametrize("n", [1, 3, 13, 31])
 @pytest.mark.parametrize("scheme", REFINED)
 @pytest.mark.parametrize(
-    "kind", ["independent", "correlated", "coarse", "tracked", "all panels together", "driven", "driven and tracked"]
+    "kind",
+    [
+        *("independent", "correlated", "coarse", "tracked", "all panels together", "driven", "driven and tracked"),
+        *("ramped", "ramped and driven"),
+    ],
 )
 def test_steps_in_pieces_and_ghosts(kind, scheme, n):
     """From starts so far out that most take pieces, of one level and of many; ghosts that set out with the first."""
-    law = tiles.equation(
-        n, REFINED[scheme], limit=0.4, correlated=kind == "correlated", coarse=1 + 2 * (kind == "coarse")
-    )
+    more = {"correlated": kind == "correlated", "coarse": 1 + 2 * (kind == "coarse"), "ramped": "ramped" in kind}
+    law = tiles.equation(n, REFINED[scheme], limit=0.4, **more)
     together = {"cache": 0} if kind == "all panels together" else {}
     made = tiles.stepped(
         law,
-        tiles.inputs(n, 6, first=8),
+        tiles.inputs(n, 6, first=8, ramped="ramped" in kind),
         33,
         track="tracked" in kind,
         driven="driven" in kind,
@@ -76,14 +82,14 @@ def test_steps_in_pieces_and_ghosts(kind, scheme, n):
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("precision", ["double", "single"])
-@pytest.mark.parametrize("driven", [False, True])
-def test_the_same_bits_whatever_the_cuts_and_the_neighbours(scheme, precision, driven):
+@pytest.mark.parametrize(("driven", "ramped"), [(False, False), (True, False), (False, True), (True, True)])
+def test_the_same_bits_whatever_the_cuts_and_the_neighbours(scheme, precision, driven, ramped):
     """Steps in one call and in several, trajectories by themselves and among others, all panels together or not."""
-    n, steps = 13, tiles.inputs(13, 12, first=8)
+    n, steps = 13, tiles.inputs(13, 12, first=8, ramped=ramped)
     refined = scheme in REFINED
-    law = tiles.equation(n, SCHEMES[scheme], limit=0.5 if refined else np.inf)
-    more = {"precision": precision, "far": 3.0 if refined else 1.0, "watch": 4 * refined, "track": refined}
-    more["driven"] = driven
+    law = tiles.equation(n, SCHEMES[scheme], limit=0.5 if refined else np.inf, ramped=ramped)
+    more = {"precision": precision, "far": 3.0 if refined else 1.0, "watch": 4 * refined}
+    more |= {"driven": driven, "track": refined and not ramped}
     whole = tiles.stepped(law, steps, 130, **more)
     for other in (tiles.stepped(law, steps, 130, cache=0, **more), tiles.stepped(law, steps, 130, **more)):
         assert all(np.array_equal(a, b) for a, b in zip(whole.results, other.results, strict=True))
@@ -121,7 +127,7 @@ def test_the_first_law_holds(driven):
             return own.sum(axis=1) + 0.5 * (x * (x @ law.stiffness)).sum(axis=1)
 
         start = energy(*made.start, 0.3 + 0.3 * own)
-        end = energy(tile.take("x"), tile.take("w"), tile.field[:-1] + tile.field[-1] * own)
+        end = energy(tile.take("x"), tile.take("w"), tile.field[:6] + tile.field[6] * own)
         gap = end - start - tile.work.ravel() + tile.heat.ravel()
         assert np.abs(gap).max() < 1e-12 * np.abs(start).max(), name
         assert np.abs(tile.heat).max() > 1
@@ -169,8 +175,9 @@ def test_single_precision_follows_double_on_the_same_noise(scheme, n):
     """Whole steps and pieces: ten roundings of the largest coordinate a step, beside it."""
     refined = scheme in REFINED
     for far, limit in ((1.0, np.inf), *([(4.0, 0.45)] if refined else [])):
-        law = tiles.equation(n, SCHEMES[scheme], limit=limit, correlated=n == 13, coarse=1 + n % 2)
-        steps = tiles.inputs(n, 9, first=8)
+        ramped = n % 2 == 0
+        law = tiles.equation(n, SCHEMES[scheme], limit=limit, correlated=n == 13, coarse=1 + n % 2, ramped=ramped)
+        steps = tiles.inputs(n, 9, first=8, ramped=ramped)
         found = {}
         for precision in ("double", "single"):
             made = tiles.stepped(law, steps, 64, precision=precision, far=far, watch=4 * refined, driven=n > 5)

@@ -13,7 +13,7 @@ from spu.crosscheck import check
 from spu.crosscheck.levels import answer as answer_level
 from spu.device.device import Device
 from spu.folder import read_folder, write_folder
-from spu.problems.answers import COVARIANCE, LAW, MEAN, Answer
+from spu.problems.answers import COVARIANCE, LAGGED, LAW, MEAN, Answer
 from spu.problems.files import problem_from_dict, read_problem
 from spu.problems.gaussian import LinearSystem, MatrixInverse
 from spu.problems.kinds import KINDS, Kind, kind_of, register
@@ -63,7 +63,18 @@ def added():
 
 def test_what_is_there():
     answers = {task: kind.answer for task, kind in KINDS.items()}
-    assert answers == {"gaussian": COVARIANCE, "inverse": COVARIANCE, "linear": MEAN, "network": LAW}
+    assert answers == {
+        "gaussian": COVARIANCE,
+        "inverse": COVARIANCE,
+        "linear": MEAN,
+        "network": LAW,
+        "conditional": COVARIANCE,
+        "conditional-linear": MEAN,
+        "lyapunov": COVARIANCE,
+        "exponential": LAGGED,
+        "general-linear": MEAN,
+        "least-squares": MEAN,
+    }
     assert all(kind_of(task) is kind and kind.cls.task == task and kind.words for task, kind in KINDS.items())
     assert MatrixInverse(A).kind is KINDS["inverse"]
     network = ThermodynamicNetwork(units=2)

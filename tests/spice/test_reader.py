@@ -30,6 +30,9 @@ class _NoScope:
     def function(self, name):
         return None
 
+    def held(self, node):
+        return None
+
     def step(self):
         pass
 

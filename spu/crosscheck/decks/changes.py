@@ -19,7 +19,9 @@ from spu.base.arrays import FloatArray
 from spu.base.names import shorten
 from spu.circuit.circuit import Circuit
 from spu.circuit.readout import Readout
+from spu.emulator.dynamics import dynamics
 from spu.spice.deck import Deck
+from spu.spice.netlist import ramp_sources
 from spu.spice.reader.lines import OPTIONS_COMMANDS
 
 LISTED = 8
@@ -327,14 +329,18 @@ _MOVES = re.compile(r"\b(time|hertz|temper)\b")
 _WAVES = re.compile(r"(?<!\S)(sin|sine|pulse|pwl|exp|sffm|am)\s*(\(|\s[-+.\d{])")
 
 
-def moving_lines(deck: Deck) -> tuple[MovingLine, ...]:
+def moving_lines(deck: Deck, circuit: Circuit) -> tuple[MovingLine, ...]:
     """Lines of a deck that make another circuit, or other currents, as time goes on, or with the simulation.
 
-    Of these a check looks at one moment, one frequency or one temperature only.
+    Of these a check looks at one moment, one frequency or one temperature only. Sources of the circuit's own ramp are
+    none of them as long as they say what it says.
     """
     found = []
+    own = _own_ramp(circuit)
     for line in deck.lines:
         text, name = line.text.lower(), line.words[0]
+        if line.words in own:
+            continue
         # Nodes may have any name: words count behind "=", in braces and in quotes.
         spoken = " ".join([*re.findall(r"\{[^}]*\}|'[^']*'|\"[^\"]*\"", text), text.partition("=")[2]])
         words = {match[1] for match in _MOVES.finditer(spoken)}
@@ -346,6 +352,19 @@ def moving_lines(deck: Deck) -> tuple[MovingLine, ...]:
         elif wave is not None:
             found.append(MovingLine(line.number, name, f"has a waveform ({wave[1]})", True))
     return tuple(found)
+
+
+def _own_ramp(circuit: Circuit) -> list[list[str]]:
+    """Words of the lines that a netlist of the circuit has for its ramp."""
+    lines: list[list[str]] = []
+    if circuit.ramp is not None:
+        for text in ramp_sources(dynamics(circuit)):
+            words = text.lower().split()
+            if text.startswith("+"):
+                lines[-1] += words[1:]
+            elif not text.startswith("*"):
+                lines.append(words)
+    return lines
 
 
 def codes_out_of_range(circuit: Circuit, deck: Deck) -> tuple[str, ...]:

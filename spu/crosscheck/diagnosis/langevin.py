@@ -20,6 +20,7 @@ from spu.base.constants import GROUND
 from spu.base.errors import CircuitError
 from spu.circuit import variations as mutations
 from spu.circuit.circuit import Circuit
+from spu.circuit.elements import SharedNoiseCurrent
 from spu.circuit.polynomial import PolynomialElement
 from spu.crosscheck.context import Context, Curve, ReplayedPath
 from spu.crosscheck.diagnosis import changes
@@ -240,7 +241,8 @@ def parameters(dynamics: LangevinDynamics) -> Iterator[Parameter]:
                 every = np.arange(len(present))
                 moved = _moved(equation, mutations.with_values(circuit, group, every, {name: present + reference}))
                 if moved:
-                    yield Parameter(circuit, group, name, "amplitude" if moved == {"noise"} else "linear", reference)
+                    density = moved == {"noise"} and not isinstance(element, SharedNoiseCurrent)
+                    yield Parameter(circuit, group, name, "amplitude" if density else "linear", reference)
 
 
 def _moved(equation: Langevin, circuit: Circuit) -> set[str]:

@@ -62,8 +62,12 @@ def families(equations: System) -> Iterator[Family]:
                 continue
             law = "general"
             if not any(moved[:3]):
-                law = "amplitude"
-                once = stamped((np.sqrt(present) + np.sqrt(reference)) ** 2) - here
+                twice = stamped(present + 2 * reference) - here
+                if np.abs(twice.K - 2.0 * once.K).max() < 1e-9 * moved[3]:  # an amplitude, of either sign
+                    law = "linear"
+                else:
+                    law = "amplitude"
+                    once = stamped((np.sqrt(present) + np.sqrt(reference)) ** 2) - here
             else:
                 twice = stamped(present + 2 * reference) - here
                 ratio = [
@@ -152,11 +156,11 @@ def gains_and_densities(judge: Judge) -> list[Candidate]:
 
 
 def _adjustable(circuit: Circuit) -> NDArray[np.bool_]:
-    """(m,) whether a value of some instance sets a source's gain and nothing else: it is among the values."""
-    found = np.zeros(len(circuit.sources), dtype=bool)
+    """(m,) whether one value of one instance sets a source's gain and nothing else: it is among the values."""
+    found = np.zeros(len(circuit.sources), dtype=int)
     for instances in circuit.instances:
         template = instances.subcircuit
         for element in template.elements:
             if isinstance(element, NoiseCurrent) and element.noise_port is not None:
-                found[instances.nodes[:, template.ports.index(element.noise_port)]] = True
-    return found
+                np.add.at(found, instances.nodes[:, template.ports.index(element.noise_port)], 1)
+    return found == 1

@@ -254,6 +254,7 @@ def rewired(judge: Judge) -> list[Candidate]:
         here = np.isin(np.arange(len(names)), sources) & thermal
         return np.where(here, np.nan, 1.0)
 
+    found += _retapped(judge, users)
     np.fill_diagonal(moved, np.inf)
     exchanged[np.tril_indices(len(names))] = np.inf
     for k, other in smallest(moved):
@@ -263,6 +264,26 @@ def rewired(judge: Judge) -> list[Candidate]:
     for k, other in smallest(exchanged):
         left = evidence.total + float(exchanged[k, other]) + evidence.unexplained(unknown(k, other)) - evidence.quiet
         found.append(Candidate.of(changes.sources_swapped(circuit, k, other), left, unknown(k, other)))
+    return found
+
+
+def _retapped(judge: Judge, users: dict[int, list[tuple[int, int, int]]]) -> list[Candidate]:
+    """One of several instances that hear a source, on another source."""
+    circuit, equations, found = judge.system.circuit, judge.system, []
+    count = len(circuit.sources)
+    taps = [(*user, source) for source, several in users.items() if len(several) > 1 for user in several]
+    for group, port in sorted({(group, port) for group, _, port, _ in taps}):
+        mine = [(row, source) for other, row, at, source in taps if (other, at) == (group, port)]
+        row, place = (array.ravel() for array in np.meshgrid([row for row, _ in mine], np.arange(count), indexing="ij"))
+        apart = np.repeat([source for _, source in mine], count) != place
+        row, place = row[apart], place[apart]
+        here = equations.place(group, row, equations.present(group, row))
+        sources = here.sources.copy()
+        sources[:, mutations.noise_ports(circuit.instances[group].subcircuit).index(port)] = place
+        there = compact(replace(here, sources=sources))
+        chosen, residual = judge.finalists(both(compact(here).scaled(np.full(len(row), -1.0)), there))
+        for k, left in zip(chosen.tolist(), residual.tolist(), strict=True):
+            found.append(Candidate.of(changes.rewired(circuit, group, int(row[k]), port, int(place[k])), left))
     return found
 
 

@@ -226,7 +226,7 @@ def _read_again(context: Context) -> Edited:
         found = circuit()
     except SpuError as refusal:
         why = str(refusal)
-    return Edited(found, why, context.original, context.own, moving_lines(deck), apart)
+    return Edited(found, why, context.original, context.own, moving_lines(deck, context.circuit), apart)
 
 
 def _read(context: Context, edited: Edited, judged: bool) -> _Found:

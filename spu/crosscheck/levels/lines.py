@@ -42,7 +42,9 @@ def run(context: Context) -> Level:
         words = "its elements and parameters are those that the program writes for this device"
         return Level("answer", "pass", words, false_alarm_rate=0.0)
     numbers = {edit.line for edit in foreign if edit.file is None}
-    moving = [str(line) for line in moving_lines(context.deck) if line.number in numbers and line.moves]
+    moving = [
+        str(line) for line in moving_lines(context.deck, context.circuit) if line.number in numbers and line.moves
+    ]
     named = "; ".join(map(str, foreign[:_NAMED])) + (f"; and {len(foreign) - _NAMED} more" if foreign[_NAMED:] else "")
     return Level(
         "answer",

@@ -156,7 +156,7 @@ def run(context: Context) -> Level:
         "source_level": level,
         "path": allowed,
     }
-    if context.dynamics.name in SENSITIVE:
+    if context.dynamics.name in SENSITIVE and not context.circuit.ramped:
         seen |= SENSITIVE[context.dynamics.name](
             context, found.first, source.interval, hold=True, every=1, allowed=allowed + min(path, allowed)
         )

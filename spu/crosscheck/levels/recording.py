@@ -102,7 +102,9 @@ class Recorder:
         self.charged = context.charged
         if self.charged:  # constant sources that charge the circuit from zero are to be forgotten beside the noise
             settle += float(np.log1p(FORGOTTEN * np.abs(context.dynamics.rest).max() / context.rms.min()))
-        self.burn = int(np.ceil(settle * context.dynamics.slowest / source.interval))
+        # What is predicted is the law at the end of a ramp.
+        ramp = 0.0 if context.circuit.ramp is None else context.circuit.ramp.duration
+        self.burn = int(np.ceil((ramp + settle * context.dynamics.slowest) / source.interval))
         self.limit: int | None = None
         self.falls = False
         self.points = 0.0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,12 @@ from spu.spice.simulators.analyses import Transient, Waveforms
 
 SAMPLES = 600
 """Independent noise samples of each source."""
+
+AFTER = 3.0
+"""Of the slowest time constants, how long a replay goes on after a ramp's end."""
+
+MOST_SAMPLES = 6000
+"""Of a replay that sees a whole ramp: beyond it they are farther apart."""
 
 OVERSAMPLING = 8
 """The waveform follows a cubic spline through the samples, in this many straight pieces each:
@@ -121,8 +128,10 @@ class Converging:
         """The worst error at each limit."""
         return {f"ts/{limit}": float(each.max()) for limit, each in zip(LIMITS, self.errors, strict=False)}
 
-    def judged(self, context: Context, tolerance: float, words: str, own: float | None = None) -> tuple[str, str]:
-        """Verdict and message."""
+    def judged(
+        self, context: Context, tolerance: float, words: str, own: float | None = None, samples: int = SAMPLES
+    ) -> tuple[str, str]:
+        """Verdict and message, of so many samples at this interval."""
         coarse, fine = float(self.errors[-2].max()), float(self.errors[-1].max())
         worst = context.circuit.probes[int(np.argmax(self.errors[-1]))]
         falls = fine < max(coarse / FALLS, FLOOR)
@@ -130,7 +139,7 @@ class Converging:
         limit = LIMITS[len(self.errors) - 1]
         reason = ""
         if verdict == "fail":
-            reason = excuse(context, fine, SAMPLES * limit, context.step(self.interval, limit))
+            reason = excuse(context, fine, samples * limit, context.step(self.interval, limit))
             if not reason and self.unfinished:
                 reason = f"with finer steps {self.unfinished}"
             verdict = "inconclusive" if reason else "fail"
@@ -150,7 +159,8 @@ def _noise(context: Context) -> Level:
     does = context.dynamics
     tolerance = TOLERANCES.get(does.name, min(TOLERANCES.values()))
     interval = max(does.fastest, 3.0 * does.slowest / SAMPLES)
-    waveform = noise_waveform(context, interval)
+    samples, interval = covering(context, interval)
+    waveform = noise_waveform(context, interval, samples)
     piece = interval / OVERSAMPLING
     # From zero the constant sources charge the circuit first, which may drown the noise: what they do is run, too,
     # and taken off.
@@ -169,18 +179,18 @@ def _noise(context: Context) -> Level:
 
         def path(limit: int) -> FloatArray:
             step = context.step(interval, limit)
-            found = replayed(context, deck, folder, interval, step, context.from_zero)
+            found = replayed(context, deck, folder, interval, step, context.from_zero, samples)
             if charged:
-                found = found - replayed(context, silent, quiet, interval, step, context.from_zero)
+                found = found - replayed(context, silent, quiet, interval, step, context.from_zero, samples)
                 found += does.rest
             return found
 
         runs = Converging.of(path, lambda found: path_errors(context, found, exact), interval, tolerance)
     context.paths.append(ReplayedPath(waveform, piece, OVERSAMPLING, runs.paths[-1], exact, runs.paths[-2]))
     fine = float(runs.errors[-1].max())
-    verdict, message = runs.judged(context, tolerance, "path error", own)
+    verdict, message = runs.judged(context, tolerance, "path error", own, samples)
     seen: dict[str, Any] = {"path": tolerance}
-    if does.name in SENSITIVE:
+    if does.name in SENSITIVE and not context.circuit.ramped:
         seen |= SENSITIVE[does.name](
             context,
             waveform,
@@ -190,7 +200,7 @@ def _noise(context: Context) -> Level:
             allowed=tolerance + min(fine, tolerance),
         )
     worst = context.circuit.probes[int(np.argmax(runs.errors[-1]))]
-    data = {"samples": SAMPLES, "interval": interval, "path_errors": runs.found, "worst_cell": worst}
+    data = {"samples": samples, "interval": interval, "path_errors": runs.found, "worst_cell": worst}
     return Level(
         "replay",
         verdict,
@@ -201,6 +211,16 @@ def _noise(context: Context) -> Level:
         detects=seen,
         data=data if own is None else {**data, "emulator": own},
     )
+
+
+def covering(context: Context, interval: float) -> tuple[int, float]:
+    """Samples, and s from one to the next: as many as it takes to see a ramp of the circuit to its end and beyond."""
+    ramp = context.circuit.ramp
+    if ramp is None or not context.circuit.ramped:
+        return SAMPLES, interval
+    whole = ramp.duration + AFTER * context.dynamics.slowest
+    samples = min(max(SAMPLES, int(np.ceil(whole / interval))), MOST_SAMPLES)
+    return samples, max(interval, whole / samples)
 
 
 def _relaxation(context: Context) -> Level:
@@ -234,13 +254,13 @@ _RELAXED = 6.0
 """Of the slowest time constants, how long what leaves a start is followed."""
 
 
-def noise_waveform(context: Context, interval: float) -> FloatArray:
+def noise_waveform(context: Context, interval: float, samples: int = SAMPLES) -> FloatArray:
     """(k + 1, m) V: what every noise source does, at the ends of straight pieces of ``interval / OVERSAMPLING`` s."""
     rms = UNIT_NOISE_DENSITY / np.sqrt(2.0 * interval)
-    noise = rms * normals(context.seed, SAMPLES + 1, len(context.circuit.sources), purpose=REPLAY)
+    noise = rms * normals(context.seed, samples + 1, len(context.circuit.sources), purpose=REPLAY)
     noise[0] = 0.0  # so that the start is the operating point
-    pieces = np.arange(SAMPLES * OVERSAMPLING + 1) / OVERSAMPLING
-    return np.asarray(CubicSpline(np.arange(SAMPLES + 1), noise)(pieces))
+    pieces = np.arange(samples * OVERSAMPLING + 1) / OVERSAMPLING
+    return np.asarray(CubicSpline(np.arange(samples + 1), noise)(pieces))
 
 
 def replay_deck(context: Context, waveform: FloatArray, interval: float, folder: Path) -> str:
@@ -249,20 +269,34 @@ def replay_deck(context: Context, waveform: FloatArray, interval: float, folder:
     return context.simulator.driven(context.deck, Waveforms(context.elements, interval, waveform), folder)
 
 
-def replayed(context: Context, deck: str, folder: Path, interval: float, step: float, from_zero: bool) -> FloatArray:
+def replayed(
+    context: Context, deck: str, folder: Path, interval: float, step: float, from_zero: bool, samples: int = SAMPLES
+) -> FloatArray:
     """(k + 1, p) V: the simulator's probes at the sample instants, with a step limit (s)."""
     transient = Transient(
-        stop=SAMPLES * interval, limit=step, interval=interval, vectors=context.vectors, from_zero=from_zero
+        stop=samples * interval, limit=step, interval=interval, vectors=context.vectors, from_zero=from_zero
     )
     (found,) = context.run(deck, transient, folder=folder)
-    return at_samples(found["time"], np.stack([found[name] for name in context.vectors], axis=1), interval)
+    voltages = np.stack([found[name] for name in context.vectors], axis=1)
+    ramp = context.circuit.ramp
+    kinks = [] if ramp is None else [t for t in ramp.times.tolist() if 0 < t < samples * interval]
+    return at_samples(found["time"], voltages, interval, samples, kinks)
 
 
-def at_samples(time: FloatArray, values: FloatArray, interval: float, samples: int = SAMPLES) -> FloatArray:
-    """Values at the sample instants, by cubic interpolation of ngspice's own points."""
-    instants = np.arange(samples + 1) * interval
+def at_samples(
+    time: FloatArray, values: FloatArray, interval: float, samples: int = SAMPLES, kinks: Sequence[float] = ()
+) -> FloatArray:
+    """Values at the sample instants, by cubic interpolation of ngspice's own points, not beyond kinks (s)."""
+    instants = np.minimum(np.arange(samples + 1) * interval, time[-1])
     keep = np.concatenate([[True], np.diff(time) > 1e-9 * interval])
-    return np.asarray(CubicSpline(time[keep], values[keep])(np.minimum(instants, time[-1])))
+    time, values = time[keep], values[keep]
+    found = np.empty((len(instants), values.shape[1]))
+    ends = [-np.inf, *np.unique(kinks).tolist(), np.inf]
+    for first, last in itertools.pairwise(ends):
+        here, wanted = (time >= first) & (time <= last), (instants >= first) & (instants < last)
+        if wanted.any():
+            found[wanted] = CubicSpline(time[here], values[here])(instants[wanted])
+    return found
 
 
 LEVEL = LevelKind(

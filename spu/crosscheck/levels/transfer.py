@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -14,6 +14,7 @@ from spu.base.arrays import ComplexArray, FloatArray
 from spu.base.constants import UNIT_NOISE_DENSITY
 from spu.base.errors import NgspiceFailed
 from spu.circuit.circuit import stamp_circuit
+from spu.circuit.ramp import NODES
 from spu.crosscheck.context import Context, Sweep
 from spu.crosscheck.levels import combined
 from spu.crosscheck.levels.kind import LevelKind, Way
@@ -36,6 +37,22 @@ NOISE_POINTS = 20
 
 
 def run(context: Context) -> Level:
+    """Sweep as `_standing` does; a circuit with a ramp as it stands at the end, and as it stands at the start."""
+    found = _standing(context)
+    ramp = context.circuit.ramp
+    if ramp is None or ramp.start == ramp.end or found.verdict not in ("pass", "inconclusive"):
+        return found
+    assert context.deck is not None
+    frozen = context.circuit.frozen(*ramp.start)
+    deck = context.deck.held(dict(zip((f"v{node}" for node in NODES.values()), ramp.start, strict=True)))
+    start = replace(context, circuit=frozen, deck=deck, means={}, covariances={}, sweep=None, together=None, notes=[])
+    other = _standing(start)
+    worse = other if other.verdict != "pass" else found
+    message = f"at the ramp's end {found.message}; at its start {other.message}"
+    return replace(worse, message=message, data={**found.data, "start": other.data})
+
+
+def _standing(context: Context) -> Level:
     """Sweep from each noise source in turn; compare point by point; weigh by ``.noise`` densities; integrate.
 
     Where that would take too long all sources are swept at once (`spu.crosscheck.levels.combined`).

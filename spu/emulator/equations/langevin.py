@@ -31,6 +31,7 @@ from spu.base.constants import GROUND
 from spu.base.errors import CircuitError
 from spu.circuit.circuit import Circuit, stamp_circuit
 from spu.circuit.polynomial import CHARGE_UNIT, FLUX_UNIT
+from spu.circuit.ramp import Ramp
 from spu.circuit.readout import Readout
 from spu.circuit.stamps import Stamps
 from spu.problems.network import ThermodynamicNetwork
@@ -39,6 +40,25 @@ UNITS = {"voltage": "V", "charge": "C", "flux": "Wb", "problem": "1"}
 
 _EQUAL = 1e-9
 """Relative spread up to which noise ratios and couplings count as equal."""
+
+
+@dataclass(frozen=True, eq=False)
+class Varying:
+    """What of an equation has a factor in time.
+
+    Attributes
+    ----------
+    ramp:
+        The factors.
+    couplers:
+        (n, n) of the stiffness, at a factor of 1: what is left of it is diagonal.
+    noise:
+        (n, m) at a factor of 1.
+    """
+
+    ramp: Ramp
+    couplers: FloatArray
+    noise: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +90,8 @@ class Langevin:
         Names.
     readout:
         From probe voltages to problem variables.
+    varying:
+        What has a factor in time: stiffness and noise above are those at the end of it. None where nothing has.
     """
 
     coordinate: str
@@ -85,11 +107,61 @@ class Langevin:
     sources: tuple[str, ...]
     probes: tuple[str, ...]
     readout: Readout
+    varying: Varying | None = None
 
     @property
     def n(self) -> int:
         """Number of coordinates."""
         return len(self.names)
+
+    @cached_property
+    def alone(self) -> FloatArray:
+        """(n, n) the stiffness that no factor is on; all of it where nothing varies."""
+        if self.varying is None:
+            return self.stiffness
+        return np.asarray(self.stiffness - self.varying.ramp.couplers[-1] * self.varying.couplers)
+
+    def frozen(self, couplers: float, noise: float) -> Langevin:
+        """The equation at factors that stay; itself where nothing varies."""
+        if self.varying is None:
+            return self
+        return replace(
+            self,
+            stiffness=self.alone + couplers * self.varying.couplers,
+            noise=noise * self.varying.noise,
+            varying=None,
+        )
+
+    @property
+    def extremes(self) -> list[Langevin]:
+        """The equation at the factors between which a ramp goes: rates and sizes at any time are within theirs."""
+        if self.varying is None:
+            return [self]
+        couplers, noise = self.varying.ramp.couplers, self.varying.ramp.noise
+        return [self.frozen(float(c), float(noise.max())) for c in sorted({couplers.min(), couplers.max()})]
+
+    def ramped(self, ramp: Ramp, couplers: FloatArray) -> Langevin:
+        """The equation, as it is at factors of 1, under a ramp; ``couplers`` (n, n) is their part of the stiffness.
+
+        Raises
+        ------
+        CircuitError
+            If cells are tied by more than couplers.
+        """
+        alone = self.stiffness - couplers
+        tied = np.abs(alone - np.diag(np.diag(alone)))
+        if tied.max(initial=0.0) > _EQUAL * np.abs(self.stiffness).max(initial=0.0):
+            i, j = (int(k) for k in np.unravel_index(tied.argmax(), tied.shape))
+            raise CircuitError(
+                f"{self.names[i]} and {self.names[j]} are tied by what is no coupler: a ramp is of couplers alone",
+                nodes=(self.names[i], self.names[j]),
+            )
+        return replace(
+            self,
+            stiffness=np.diag(np.diag(alone)) + ramp.couplers[-1] * couplers,
+            noise=ramp.noise[-1] * self.noise,
+            varying=Varying(ramp, couplers, self.noise),
+        )
 
     def force(self, x: FloatArray, field: FloatArray | None = None) -> FloatArray:
         """The force at states (..., n); ``field`` (..., n) replaces the circuit's own."""
@@ -187,7 +259,9 @@ class Langevin:
         """The equation without inertia; itself where there is none."""
         if self.mass is None:
             return self
-        return replace(self, mass=None, noise=self.noise * (self.mass * self.mobility)[:, None])
+        share = (self.mass * self.mobility)[:, None]
+        varying = None if self.varying is None else replace(self.varying, noise=self.varying.noise * share)
+        return replace(self, mass=None, noise=self.noise * share, varying=varying)
 
     @cached_property
     def units(self) -> FloatArray:
@@ -237,8 +311,31 @@ def langevin(circuit: Circuit) -> Langevin:
     CircuitError
         Naming the cells, for whatever has no such equation: a cell without capacitance or loss,
         nonlinear elements of different coordinates, or not to ground, coupling capacitors (they
-        make the coupling of charges no product), coupled nonlinear capacitors.
+        make the coupling of charges no product), coupled nonlinear capacitors; under a ramp cells
+        that are tied by more than couplers, or a noise that the ramp is not on.
     """
+    ramp = circuit.ramp
+    if ramp is None or not (ramp.varies("couplers") or ramp.varies("noise")):
+        return _langevin(circuit)
+    if not ramp.varies("noise"):  # what resistors make is no matter then
+        level, ramp = ramp.end[1], Ramp(ramp.times, ramp.couplers)
+    else:
+        level = 1.0
+        steady = _langevin(circuit.frozen(1.0, 0.0))
+        heard = np.flatnonzero(steady.noise.any(axis=1))
+        if len(heard):
+            name = steady.names[heard[0]]
+            raise CircuitError(
+                f"{name} has thermal noise, which no ramp is on: couplers may be ramped, or all of it be injected (a "
+                "device at 0 K, or an architecture without resistors)",
+                nodes=(name,),
+            )
+    whole, apart = (_langevin(circuit.frozen(couplers, level)) for couplers in (1.0, 0.0))
+    return whole.ramped(ramp, whole.stiffness - apart.stiffness)
+
+
+def _langevin(circuit: Circuit) -> Langevin:
+    """Of a circuit at factors that stay."""
     stamps, _ = stamp_circuit(circuit)
     names = circuit.node_names()
     kinds = {kind for kind, _, _ in stamps.polynomials}

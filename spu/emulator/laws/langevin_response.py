@@ -23,15 +23,28 @@ PER_STEP = {False: 0.05, True: 0.0125}
 
 
 class _Force(NamedTuple):
-    """``field - stiffness x - quadratic x^2 - cubic x^3``: (n, n), and (n,) each."""
+    """``field - c stiffness x - slope x - quadratic x^2 - cubic x^3``: (n, n), and (n,) each.
+
+    ``factors`` (k, 4) of each interval: c at its beginning and end, and the factor on drives.
+    """
 
     stiffness: FloatArray
+    slope: FloatArray
     quadratic: FloatArray
     cubic: FloatArray
     field: FloatArray
+    factors: FloatArray
 
 
-declare(_Force, stiffness=floats("n", "n"), quadratic=floats("n"), cubic=floats("n"), field=floats("n"))
+declare(
+    _Force,
+    stiffness=floats("n", "n"),
+    slope=floats("n"),
+    quadratic=floats("n"),
+    cubic=floats("n"),
+    field=floats("n"),
+    factors=floats("k", 4),
+)
 
 _first_order = Kernel(
     "respond_first_order",
@@ -76,6 +89,8 @@ def respond(
 ) -> FloatArray:
     """The path of the coordinates under voltages of the noise sources.
 
+    A ramp begins with it; its factors are joined by straight lines between samples.
+
     Parameters
     ----------
     equation:
@@ -99,16 +114,23 @@ def respond(
         (k + 1, n) at the instants.
     """
     inertial = equation.mass is not None
-    fastest = stable_step(equation.first_order, size) / 2
+    fastest = min(stable_step(each.first_order, size) for each in equation.extremes) / 2
     substeps = max(1, int(np.ceil(finer * interval / (PER_STEP[inertial] * fastest))))
     # What a source's volt adds to the force: noise is that of a density of half en^2.
-    lever = equation.noise * np.sqrt(2.0) / UNIT_NOISE_DENSITY
+    varying = equation.varying
+    lever = (equation.noise if varying is None else varying.noise) * np.sqrt(2.0) / UNIT_NOISE_DENSITY
     lever = lever * (equation.mass[:, None] if equation.mass is not None else 1 / equation.mobility[:, None])
     drive = np.ascontiguousarray(waveform @ lever.T)
     path = np.empty((len(waveform), equation.n))
     x = np.zeros(equation.n) if start is None else np.array(start, dtype=np.float64)
     path[0] = x
-    forces = (equation.stiffness, equation.quadratic, equation.cubic, equation.field)
+    stiffness, slope, factors = equation.stiffness, np.zeros(equation.n), np.ones((len(waveform), 4))
+    if varying is not None:
+        stiffness, slope = varying.couplers, np.diag(equation.alone)
+        instants = interval * np.arange(len(waveform) + 1)
+        begin, end = varying.ramp.at(instants[:-1]), varying.ramp.at(np.nextafter(instants[1:], -np.inf))
+        factors = np.column_stack([begin[0], end[0], begin[1], end[1]])
+    forces = (stiffness, slope, equation.quadratic, equation.cubic, equation.field, factors)
     law = _Force(*(np.ascontiguousarray(each) for each in forces))
     h = interval / substeps
     if equation.mass is None:

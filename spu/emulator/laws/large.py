@@ -364,7 +364,7 @@ def _unknown(sde: StochasticODE, why: str) -> UnknownLaw:
 
 
 def _share(S: sp.csr_array, G: sp.csr_array) -> tuple[float, float] | None:
-    """``(a, b)`` with ``S = a I + b G``, or None."""
+    """``(a, b)``, both 0 or more so that draws add up, with ``S = a I + b G``; or None."""
     if abs(G - G.T).max() > 0:
         return None
     off_G, off_S = G - sp.diags_array(G.diagonal()), S - sp.diags_array(S.diagonal())
@@ -372,7 +372,10 @@ def _share(S: sp.csr_array, G: sp.csr_array) -> tuple[float, float] | None:
     b = float(off_G.multiply(off_S).sum()) / weight if weight else 0.0
     a = float((S.diagonal() - b * G.diagonal()).mean())
     rest = S - b * G - a * sp.eye_array(S.shape[0])
-    return (a, b) if abs(rest).max() <= _FIT * abs(S).max() else None
+    rounding = _FIT * abs(S).max()
+    if abs(rest).max() > rounding or min(a, b * abs(G).max()) < -rounding:
+        return None
+    return max(a, 0.0), max(b, 0.0)
 
 
 def _factor(matrix: sp.csr_array, what: str, nodal: NodalMatrices, sde: StochasticODE) -> SparseCholesky:

@@ -175,6 +175,8 @@ class Pathwise:
         """
         if equation.mass is not None or equation.correlated:
             raise UsageError("gradients are of first-order equations with independent noises")
+        if equation.varying is not None:
+            raise UsageError("gradients are of devices that stay as they are: none is worked out under a ramp")
         if equation.n != self.n or not h > 0:
             raise UsageError(f"room for {self.n} coordinates and a positive step, not {equation.n} and {h}")
         deviation = np.sqrt((equation.noise**2).sum(axis=1))
@@ -188,10 +190,12 @@ class Pathwise:
             np.empty((0, 0)),
             none,
             none,
+            none,
             0.0,
             kernels.EULER_MARUYAMA,
             1,
             np.inf,
+            0,
         )
         self._law, self._h = kernels.packed(law, self.precision), float(h)
         self._back = pack(np.ascontiguousarray(equation.stiffness.T), self.precision)

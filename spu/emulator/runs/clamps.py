@@ -75,6 +75,8 @@ class Clamps:
     def equation(self) -> Langevin:
         """Of the units that move, but for the pull of the others."""
         whole, moving = self.whole, self.moving
+        if whole.varying is not None:
+            raise OptionError("clamp", "is not for devices with a ramp: the pull of what is held would follow it")
         probes = np.flatnonzero(whole.sense[:, moving].any(axis=1))
         readout = Readout(
             tuple(whole.readout.variables[k] for k in moving),

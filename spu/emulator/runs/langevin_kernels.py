@@ -7,7 +7,10 @@ a stated order, and none but those of comparisons with ghosts goes across trajec
 depend neither on the processor, nor on threads, nor on how many others there are.
 
 Fields may be the same for all trajectories, and each may have some of its own beside, times a factor that all have at
-the time: they are added where forces are, and cost nothing where there are none.
+the time: they are added where forces are, and cost nothing where there are none. So it is with a factor on all
+couplings (a ramp): what a step takes is the one in its middle. Noise is of one strength during a step, whose variance
+is that of the ramp over it: a bridge of halved steps is then that of one Brownian path. Both are of second order in
+the step.
 
 Noise by address (`spu.emulator.runs.noise`): step k of the grid. A run that is ``coarse`` times coarser adds up
 as many normals, so that runs at different steps follow the same Brownian path.
@@ -50,8 +53,11 @@ MOST_OVER, REFINED, PIECES, TOO_STIFF, COMPARED = range(5)
 """Places in `LangevinTile.tally`: largest share of trajectories with z above 1 at a step; steps in pieces, and
 their pieces; whether `DEPTH` was not enough; comparisons with ghosts."""
 
-CONSTANTS = 10
+CONSTANTS = 11
 """Numbers that the loops keep of each coordinate for a size of step."""
+
+FACTORS = 3
+"""Behind the fields of all trajectories: factors on those that each has of its own, on couplings, on noise."""
 
 
 class Law(NamedTuple):
@@ -73,14 +79,20 @@ class Law(NamedTuple):
         (n,) 1/s at which velocities decay; zero where there are none.
     mass:
         (n,), for the kinetic energy.
+    slope:
+        (n,) of the force's own linear term, where couplings are ramped: ``stiffness`` is that of couplings alone then,
+        and has their factor. Else zero, and all is in ``stiffness``.
     linear:
-        Norm of ``mobility stiffness``, symmetrised: a bound of its rates (of squared frequencies where inertial).
+        Norm of ``mobility stiffness``, symmetrised: a bound of its rates (of squared frequencies where inertial), at
+        any factor.
     scheme:
         One of the constants above.
     coarse:
         Normals added up for one step.
     limit:
         Rate times step up to which a step is taken in one; infinite where it always is.
+    ramped:
+        Whether couplings have a factor.
     """
 
     stiffness: FloatArray
@@ -91,10 +103,12 @@ class Law(NamedTuple):
     factor: FloatArray
     friction: FloatArray
     mass: FloatArray
+    slope: FloatArray
     linear: float
     scheme: int
     coarse: int
     limit: float
+    ramped: int
 
 
 class LangevinLaw(NamedTuple):
@@ -108,10 +122,12 @@ class LangevinLaw(NamedTuple):
     deviation: FloatArray
     friction: FloatArray
     mass: FloatArray
+    slope: FloatArray
     linear: float
     scheme: int
     coarse: int
     limit: float
+    ramped: int
 
 
 class LangevinSteps(NamedTuple):
@@ -127,7 +143,8 @@ class LangevinSteps(NamedTuple):
         (count,): the field goes from a share ``begin`` to a share ``end`` of the way between rows
         ``segment`` and ``segment + 1`` of ``fields``.
     fields:
-        (k, n + 1), k > 1; behind the fields of all trajectories the factor on those that each has of its own.
+        (k, n + `FACTORS`), k > 1; behind the fields of all trajectories the factors on those that each has of its own,
+        on couplings, and on the amplitude of noise, which is of one strength during a step.
     """
 
     first: int
@@ -188,10 +205,10 @@ class LangevinTile(NamedTuple):
     constants:
         (n, `CONSTANTS`) of the size of step.
     moving:
-        (4, n + 1) field at the beginning of a step, its change, its mean, and by how much that differs from the last;
-        the same of the factor on own fields.
+        (4, n + `FACTORS`) field at the beginning of a step, its change, its mean, and by how much that differs from the
+        last; the same of the factors (of that on noise the root of its mean square).
     field:
-        (n + 1,) the one that acts, and the factor.
+        (n + `FACTORS`,) the one that acts, and the factors.
     heat, work, stored, lift:
         (panels, row) heat given to the bath and work done by the fields, of the potential; the energy without fields
         where the trajectory is; what fields gave in a step.
@@ -285,8 +302,8 @@ def new_tile(
         **{key: of_states(panels, rows) for key in ("noise", "before")},
         part=of_states(rows),
         constants=aligned((n, CONSTANTS), dtype),
-        moving=np.zeros((4, n + 1)),
-        field=np.zeros(n + 1),
+        moving=np.zeros((4, n + FACTORS)),
+        field=np.zeros(n + FACTORS),
         **{key: aligned((panels, row)) for key in ("heat", "work", "stored", "lift", "rates")},
         halved=np.zeros((panels, row), dtype=np.int64),
         over=np.zeros(longest, dtype=np.int64),
@@ -319,6 +336,7 @@ declare(
     deviation=floats("n"),
     friction=floats("n"),
     mass=floats("n"),
+    slope=floats("n"),
 )
 
 declare(
@@ -327,7 +345,7 @@ declare(
     segment=integers("count"),
     begin=floats("count"),
     end=floats("count"),
-    fields=floats("instants", "n+1"),
+    fields=floats("instants", "n+3"),
 )
 
 declare(
@@ -360,8 +378,8 @@ declare(
     before=reals("panels", "rows", "row", written=True),
     part=reals("rows", "row", written=True),
     constants=reals("n", CONSTANTS, written=True),
-    moving=floats(4, "n+1", written=True),
-    field=floats("n+1", written=True),
+    moving=floats(4, "n+3", written=True),
+    field=floats("n+3", written=True),
     heat=floats("panels", "row", written=True),
     work=floats("panels", "row", written=True),
     stored=floats("panels", "row", written=True),

@@ -6,6 +6,8 @@ every run go through here (`spu.emulator.runs.langevin_run`), so a loop that doe
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +27,17 @@ TIES: dict[Precision, float] = {"double": 0.0, "single": 1e-4}
 
 MOST_PIECES = 100
 """Pieces of steps that are taken again at most, of a trajectory."""
+
+
+class Factors(NamedTuple):
+    """Of a step: on couplings at its beginning, their change in it, and on the amplitude of its noise."""
+
+    couplers: float = 1.0
+    change: float = 0.0
+    noise: float = 1.0
+
+
+UNRAMPED = Factors()
 
 
 class _Enough(Exception):
@@ -89,14 +102,19 @@ class Plain:
             return np.asarray(law.deviation * np.sqrt(h))
         return np.asarray(law.deviation * np.sqrt(-np.expm1(-2 * law.friction * h) / (2 * law.friction)))
 
-    def force(self, x: FloatArray, field: FloatArray) -> FloatArray:
-        """(n,)."""
+    def pull(self, x: FloatArray) -> FloatArray:
+        """(n,) ``stiffness x``."""
         if self._pulled is None or self._pulled[0] is not x:  # a step asks twice: whether it is halved, and for itself
             self._pulled = x, self.law.stiffness @ x
-        return np.asarray(field - self._pulled[1] - self.law.quadratic * x**2 - self.law.cubic * x**3)
+        return self._pulled[1]
+
+    def force(self, x: FloatArray, field: FloatArray, couplers: float = 1.0) -> FloatArray:
+        """(n,); ``couplers`` is the factor on couplings."""
+        law = self.law
+        return np.asarray(field - couplers * self.pull(x) - law.slope * x - law.quadratic * x**2 - law.cubic * x**3)
 
     def z(self, x: FloatArray, w: FloatArray, force: FloatArray, more: FloatArray, h: float) -> float:
-        """Rate times step."""
+        """Rate times step; ``more`` is what fields and factors change the force by in a step."""
         law = self.law
         push = law.mobility * (np.abs(force) + np.abs(more))
         inertial = law.scheme == kernels.BAOAB
@@ -111,42 +129,23 @@ class Plain:
         return z > limit
 
     def piece(
-        self, x: FloatArray, w: FloatArray, noise: FloatArray, field: FloatArray, h: float
+        self, x: FloatArray, w: FloatArray, noise: FloatArray, field: FloatArray, h: float, couplers: float = 1.0
     ) -> tuple[FloatArray, FloatArray]:
         """One piece of a step, by the scheme."""
         law = self.law
         if law.scheme == kernels.BAOAB:
-            w = w + 0.5 * h * law.mobility * self.force(x, field)
+            w = w + 0.5 * h * law.mobility * self.force(x, field, couplers)
             x = x + 0.5 * h * w
             w = np.exp(-law.friction * h) * w + noise
             x = x + 0.5 * h * w
-            return x, w + 0.5 * h * law.mobility * self.force(x, field)
-        first = law.mobility * self.force(x, field)
+            return x, w + 0.5 * h * law.mobility * self.force(x, field, couplers)
+        first = law.mobility * self.force(x, field, couplers)
         if law.scheme == kernels.HEUN:
-            second = law.mobility * self.force(x + h * first + noise, field)
+            second = law.mobility * self.force(x + h * first + noise, field, couplers)
             return x + 0.5 * h * (first + second) + noise, w
         return x + h * first + noise, w
 
     def step(
-        self, x: FloatArray, w: FloatArray, number: int, h: float, begin: FloatArray, change: FloatArray, ghost: bool
-    ) -> tuple[FloatArray, FloatArray]:
-        """Step ``number``; a ghost takes it in halves at least, and holds itself to half the limit."""
-        law = self.law
-        z = self.of_step(number)
-        if law.scheme == kernels.LEIMKUHLER_MATTHEWS:
-            noise = 0.5 * (z + self.of_step(number + 1)) * self.deviation(h)
-            return self.piece(x, w, noise, begin + 0.5 * change, h)
-        noise = z * self.deviation(h)
-        middle = begin + 0.5 * change
-        # The loops judge a whole step by its mean field, the ghosts' and what is halved by that at its beginning.
-        whole = not ghost and not self.halves(self.z(x, w, self.force(x, middle), change, h), law.limit)
-        if whole:
-            self.pieces += 1
-            return self.piece(x, w, noise, middle, h)
-        limit = 0.5 * law.limit if ghost else law.limit
-        return self._walk(x, w, number, h, begin, change, (int(ghost), limit), 0, 0, noise)
-
-    def _walk(
         self,
         x: FloatArray,
         w: FloatArray,
@@ -154,6 +153,33 @@ class Plain:
         h: float,
         begin: FloatArray,
         change: FloatArray,
+        ghost: bool,
+        factors: Factors = UNRAMPED,
+    ) -> tuple[FloatArray, FloatArray]:
+        """Step ``number``; a ghost takes it in halves at least, and holds itself to half the limit."""
+        law = self.law
+        z = self.of_step(number)
+        middle, couplers = begin + 0.5 * change, factors.couplers + 0.5 * factors.change
+        if law.scheme == kernels.LEIMKUHLER_MATTHEWS:
+            noise = 0.5 * (z + self.of_step(number + 1)) * self.deviation(h) * factors.noise
+            return self.piece(x, w, noise, middle, h, couplers)
+        noise = z * self.deviation(h) * factors.noise
+        # The loops judge a whole step by its mean field, the ghosts' and what is halved by that at its beginning.
+        more = change - factors.change * self.pull(x)
+        whole = not ghost and not self.halves(self.z(x, w, self.force(x, middle, couplers), more, h), law.limit)
+        if whole:
+            self.pieces += 1
+            return self.piece(x, w, noise, middle, h, couplers)
+        limit = 0.5 * law.limit if ghost else law.limit
+        return self._walk(x, w, number, h, (begin, change, factors), (int(ghost), limit), 0, 0, noise)
+
+    def _walk(
+        self,
+        x: FloatArray,
+        w: FloatArray,
+        number: int,
+        h: float,
+        driven: tuple[FloatArray, FloatArray, Factors],
         rule: tuple[int, float],
         level: int,
         place: int,
@@ -162,27 +188,42 @@ class Plain:
         """Piece ``place`` of the ``2**level`` of a step."""
         own = h / 2**level
         base, limit = rule
-        at_start = begin + change * (place / 2**level)
-        if level >= base and not self.halves(self.z(x, w, self.force(x, at_start), change, own), limit):
+        begin, change, factors = driven
+
+        def at(share: float) -> tuple[FloatArray, float]:
+            return begin + change * share, factors.couplers + factors.change * share
+
+        force = self.force(x, *at(place / 2**level))
+        if level >= base and not self.halves(self.z(x, w, force, change - factors.change * self.pull(x), own), limit):
             self.pieces += 1
             if self.pieces > self.most:
                 raise _Enough
-            return self.piece(x, w, noise, begin + change * ((place + 0.5) / 2**level), own)
+            field, couplers = at((place + 0.5) / 2**level)
+            return self.piece(x, w, noise, field, own, couplers)
         address = ((1 << level) + place) << kernels.STEP_BITS | number
         bridge = self.normals(range(address, address + 1), self.bridge_key)[0]
         decay = np.exp(-self.law.friction * own / 2)  # 1 where there is no velocity
         share = 1 + decay**2
-        first = decay / share * noise + self.deviation(own / 2) / np.sqrt(share) * bridge
+        first = decay / share * noise + self.deviation(own / 2) * factors.noise / np.sqrt(share) * bridge
         more = (level + 1, 2 * place, first), (level + 1, 2 * place + 1, noise - decay * first)
         for each in more:
-            x, w = self._walk(x, w, number, h, begin, change, rule, *each)
+            x, w = self._walk(x, w, number, h, driven, rule, *each)
         return x, w
 
 
 def fields_of(steps: kernels.LangevinSteps, k: int, own: FloatArray) -> tuple[FloatArray, FloatArray]:
     """(n,) field at the beginning of step k of these, and its change, of a trajectory with its own fields (n,)."""
-    low, high = (row[:-1] + row[-1] * own for row in steps.fields[steps.segment[k] :][:2])
+    n = len(own)
+    low, high = (row[:n] + row[n] * own for row in steps.fields[steps.segment[k] :][:2])
     return low + steps.begin[k] * (high - low), (steps.end[k] - steps.begin[k]) * (high - low)
+
+
+def factors_of(steps: kernels.LangevinSteps, k: int) -> Factors:
+    """Those of step k of these."""
+    low, high = steps.fields[steps.segment[k] :][:2, -2:]
+    first, last = (low + share * (high - low) for share in (steps.begin[k], steps.end[k]))
+    mean_square = (first[1] ** 2 + first[1] * last[1] + last[1] ** 2) / 3
+    return Factors(float(first[0]), float(last[0] - first[0]), float(np.sqrt(mean_square)))
 
 
 class Span:
@@ -242,7 +283,8 @@ class Span:
             plain.draw(steps.first, steps.first + len(steps.sizes) + 1)
             try:
                 for k, h in enumerate(steps.sizes):
-                    x, w = plain.step(x, w, steps.first + k, float(h), *fields_of(steps, k, own), ghost)
+                    driven = fields_of(steps, k, own)
+                    x, w = plain.step(x, w, steps.first + k, float(h), *driven, ghost, factors_of(steps, k))
                     size = np.maximum(size, np.abs(x))
             except _Enough:
                 continue

@@ -1,4 +1,4 @@
-"""Trajectories of a nonlinear Langevin equation: schemes, steps, inputs in time, readouts, heat and work.
+"""Trajectories of a nonlinear Langevin equation: schemes, steps, inputs and factors in time, readouts, heat and work.
 
 ==========================  ===============  ==========================================================
 scheme                      equation         order
@@ -41,6 +41,7 @@ from spu.base.errors import UsageError
 from spu.base.kernels.door import Precision
 from spu.base.kernels.products import panel, resident
 from spu.base.threads import available_threads, one_blas_thread
+from spu.circuit.ramp import Ramp
 from spu.emulator.equations.langevin import Langevin
 from spu.emulator.laws.rest import coordinate_size
 from spu.emulator.runs import langevin_kernels as kernels
@@ -97,9 +98,9 @@ _CHEAP = 1e7
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """Fields in time: straight lines between instants, constant beyond the last.
+    """Fields in time, and factors: straight lines between instants, constant beyond the last.
 
-    Of trajectory b they are ``fields(t) + envelope(t) * own[b]``.
+    Of trajectory b fields are ``fields(t) + envelope(t) * own[b]``.
 
     Attributes
     ----------
@@ -111,41 +112,58 @@ class Schedule:
         (trajectories, n) fields that each trajectory has of its own; None where it has none.
     envelope:
         (k,) their factor at the same instants; 1 unless given.
+    couplers, noise:
+        (k,) factors on all couplings, and on the amplitude of noise (`ramped`); 1 unless given.
     """
 
     times: FloatArray
     fields: FloatArray
     own: FloatArray | None = None
     envelope: FloatArray | None = None
+    couplers: FloatArray | None = None
+    noise: FloatArray | None = None
+
+    def ramped(self, ramp: Ramp) -> Schedule:
+        """The same with the factors of a ramp: instants stand twice, for what comes before and after."""
+        instants = np.unique(np.concatenate([self.times, ramp.times]))
+        before = np.nextafter(instants, -np.inf)
+        here = np.column_stack([before, instants]).ravel()
+        rows, factors = self.rows_at(here), np.column_stack(ramp.at(here))
+        envelope = None if self.own is None else rows[:, self.fields.shape[1]]
+        fields = rows[:, : self.fields.shape[1]]
+        return Schedule(np.repeat(instants, 2), fields, self.own, envelope, factors[:, 0], factors[:, 1])
 
     def at(self, times: FloatArray) -> FloatArray:
         """(m, n) fields of all trajectories at (m,) instants; at a jump, what comes after it."""
-        return self.rows_at(times)[:, :-1]
+        return self.rows_at(times)[:, : self.fields.shape[1]]
 
     def acting(self, time: float) -> FloatArray:
         """(n,) field at an instant, or (trajectories, n) where each trajectory has its own."""
-        found = self.rows_at(np.array([time]))[0]
-        return found[:-1] if self.own is None else found[:-1] + found[-1] * self.own
+        found, n = self.rows_at(np.array([time]))[0], self.fields.shape[1]
+        return found[:n] if self.own is None else found[:n] + found[n] * self.own
 
     def rows_at(self, times: FloatArray) -> FloatArray:
-        """(m, n + 1) fields and envelope, as `at`."""
+        """(m, n + 3) fields and factors, as `at`."""
         row, share, _ = self.between(times, times, side="right")
         return np.asarray((1 - share)[:, None] * self.rows[row] + share[:, None] * self.rows[row + 1])
 
     @cached_property
     def rows(self) -> FloatArray:
-        """(k + 2, n + 1) fields and envelope, the first and the last twice."""
-        none = np.full(len(self.times), 0.0 if self.own is None else 1.0)
-        rows = np.column_stack([self.fields, none if self.envelope is None or self.own is None else self.envelope])
+        """(k + 2, n + 3) fields, and factors on own ones, couplings and noise, the first and the last twice."""
+        one = np.ones(len(self.times))
+        envelope = 0 * one if self.own is None else one if self.envelope is None else self.envelope
+        factors = (one if each is None else each for each in (self.couplers, self.noise))
+        rows = np.column_stack([self.fields, envelope, *factors])
         return np.ascontiguousarray(np.vstack([rows[:1], rows, rows[-1:]]))
 
     @cached_property
     def largest(self) -> FloatArray:
         """(k + 2, n) bounds of the size of any trajectory's fields, as ``rows``."""
-        found = np.abs(self.rows[:, :-1])
+        n = self.fields.shape[1]
+        found = np.abs(self.rows[:, :n])
         if self.own is None:
             return found
-        return np.asarray(found + np.abs(self.rows[:, -1:]) * np.abs(self.own).max(axis=0))
+        return np.asarray(found + np.abs(self.rows[:, n : n + 1]) * np.abs(self.own).max(axis=0))
 
     def between(
         self, begin: FloatArray, end: FloatArray, side: str = "middle"
@@ -304,13 +322,15 @@ class Scale:
             mobility=law.mobility * (force / length * time**order),
             deviation=law.deviation * (time ** (order - 1) * np.sqrt(time) / length),
             friction=law.friction * time,
+            slope=law.slope * (length / force),
             mass=law.mass * (length / (force * time**2)),
             linear=law.linear * time**order,
         )
 
     def steps(self, steps: kernels.LangevinSteps) -> kernels.LangevinSteps:
         """Steps in these units."""
-        fields = np.column_stack([steps.fields[:, :-1] / self.force, steps.fields[:, -1]])
+        fields = steps.fields.copy()
+        fields[:, : -kernels.FACTORS] /= self.force
         return steps._replace(sizes=steps.sizes / self.time, fields=fields)
 
 
@@ -323,9 +343,12 @@ _linear_rates: WeakKeyDictionary[Langevin, float] = WeakKeyDictionary()
 
 
 def linear_rate(equation: Langevin) -> float:
-    """A bound of the rates (of inertial equations: of the squared frequencies) of the linear part of the force, 1/s."""
+    """A bound of the rates (of inertial equations: of the squared frequencies) of the linear part of the force, 1/s.
+
+    Of one under a ramp, at any time: a norm is a convex function of the factor.
+    """
     if equation not in _linear_rates:  # a run asks for it several times
-        _linear_rates[equation] = _linear_rate(equation)
+        _linear_rates[equation] = max(_linear_rate(each) for each in equation.extremes)
     return _linear_rates[equation]
 
 
@@ -424,19 +447,28 @@ def run(
     if scheme not in SCHEMES or (scheme == "baoab") != inertial:
         kinds = ["baoab"] if inertial else [name for name in SCHEMES if name != "baoab"]
         raise UsageError(f"no scheme {scheme!r} for this equation; valid: {', '.join(kinds)}")
+    plan = schedule or Schedule(np.zeros(1), equation.field[None, :])
     if track and scheme == "leimkuhler-matthews":
         raise UsageError("heat is not defined on Leimkuhler-Matthews paths, whose noise is correlated: heun")
+    if equation.varying is not None:
+        if scheme == "leimkuhler-matthews":
+            raise UsageError(
+                "leimkuhler-matthews is right for stationary averages, and under a ramp there are none: heun"
+            )
+        if track:
+            raise UsageError("heat and work are not booked under a ramp: leave heat out, or the ramp")
+        plan = _in_time(plan, equation.varying.ramp, grid)
     if track:
         equation.require_reciprocal()
     if track and precision == "single":
         raise UsageError("heat and work are booked in double precision: sums of a float's rounding would pass for heat")
     n = equation.n
-    plan = schedule or Schedule(np.zeros(1), equation.field[None, :])
     if plan.own is not None and plan.own.shape != (trajectories, n):
         raise UsageError(f"own fields are {trajectories} x {n} numbers, a trajectory a row, not {plan.own.shape}")
-    law, scale = _law(equation, scheme, coarse, grid.refined), Scale()
+    law, scale, least = _law(equation, scheme, coarse, grid.refined), Scale(), 1.0
     if precision == "single":
-        if not law.deviation[law.mobility > 0].all():
+        least = 1.0 if plan.noise is None else float(plan.noise.min())
+        if not least * law.deviation[law.mobility > 0].all():
             name = equation.names[int(np.argmin(np.where(law.mobility > 0, law.deviation, np.inf)))]
             raise UsageError(f"{name} has no noise, and single precision is for noise far above rounding: use double")
         scale = Scale.of(law)
@@ -485,7 +517,8 @@ def run(
         return found
 
     if precision == "single" and not inertial:  # before any work, as far as it is known
-        _require_noise(tiles, law, grid.smallest / scale.time, equation, coordinate_size(equation) / scale.length)
+        far = np.max([coordinate_size(each) for each in equation.extremes], axis=0)
+        _require_noise(tiles, law, least, grid.smallest / scale.time, equation, far / scale.length)
     if track:
         first_energy = energy(0.0)
     with parallel(min(len(tiles), threads or available_threads())) as each:
@@ -497,7 +530,7 @@ def run(
                     observer(taken, present)
                 states[taken if keep else 0] = present
                 if precision == "single":
-                    _require_noise(tiles, law, grid.smallest / scale.time, equation)
+                    _require_noise(tiles, law, least, grid.smallest / scale.time, equation)
                 taken += 1
                 continue
             last = int(min(done + CHUNK, cuts[np.searchsorted(cuts, done, side="right")]))
@@ -533,8 +566,8 @@ def run(
     if not track:
         return Paths(times, states[: taken if keep else 1], None, None, None, None, *figures)
     now = float(np.interp(done, grid.before, grid.marks))
-    field = tiles[0].field[:-1]
-    shift = plan.acting(now) - (field if plan.own is None else field + tiles[0].field[-1] * plan.own)
+    field, envelope = tiles[0].field[:n], tiles[0].field[n]
+    shift = plan.acting(now) - (field if plan.own is None else field + envelope * plan.own)
     work = booked("work") - (together("x") * shift).sum(axis=1)
     return Paths(times, states[: taken if keep else 1], booked("heat"), work, first_energy, energy(now), *figures)
 
@@ -558,20 +591,27 @@ def _require_finite(states: FloatArray, scheme: str, grid: Grid, advice: str) ->
 
 
 def _require_noise(
-    tiles: list[kernels.LangevinTile], law: kernels.Law, h: float, equation: Langevin, reach: FloatArray | float = 0.0
+    tiles: list[kernels.LangevinTile],
+    law: kernels.Law,
+    least: float,
+    h: float,
+    equation: Langevin,
+    reach: FloatArray | float = 0.0,
 ) -> None:
     """Refuse single precision where a step's noise is not far above the rounding of what it is added to.
 
-    ``reach`` (n,) is how far coordinates will go at least, where they have not yet gone there.
+    ``least`` is the smallest factor on noise, ``reach`` (n,) how far coordinates will go at least, where they have not
+    yet gone there.
     """
 
     def size(name: str) -> FloatArray:
         found = [np.square(tile.take(name)).sum(axis=0) for tile in tiles]
         return np.asarray(np.sqrt(np.sum(found, axis=0) / sum(tile.width for tile in tiles)))
 
-    parts = [(law.deviation * np.sqrt(h), np.maximum(size("x"), reach))]
+    noise = least * law.deviation * np.sqrt(h)
+    parts = [(noise, np.maximum(size("x"), reach))]
     if law.scheme == kernels.BAOAB:  # noise moves velocities, and these the coordinates
-        parts = [(law.deviation * np.sqrt(h), size("w")), (h * size("w"), size("x"))]
+        parts = [(noise, size("w")), (h * size("w"), size("x"))]
     for moves, value in parts:
         share = np.where(law.mobility > 0, _ROUNDING * value / np.maximum(moves, 1e-300), 0.0)  # what is held may be
         k = int(np.argmax(share))
@@ -594,15 +634,16 @@ def _require_pieces(tiles: list[kernels.LangevinTile], equation: Langevin) -> No
 
 
 def _law(equation: Langevin, scheme: str, coarse: int, refined: bool) -> kernels.Law:
-    n = equation.n
-    deviation = np.sqrt((equation.noise**2).sum(axis=1))
+    n, varying = equation.n, equation.varying
+    noise = equation.noise if varying is None else varying.noise
+    deviation = np.sqrt((noise**2).sum(axis=1))
     factor: FloatArray = np.empty((0, 0))
-    if equation.correlated:
-        together = equation.noise @ equation.noise.T
+    if ((noise != 0).sum(axis=0) > 1).any():
+        together = noise @ noise.T
         factor = np.asarray(np.linalg.cholesky(together / np.outer(deviation, deviation) + 1e-14 * np.eye(n)))
     none = np.zeros(n)
     return kernels.Law(
-        np.ascontiguousarray(equation.stiffness),
+        np.ascontiguousarray(equation.stiffness if varying is None else varying.couplers),
         np.ascontiguousarray(equation.quadratic),
         np.ascontiguousarray(equation.cubic),
         np.ascontiguousarray(_leverage(equation)),
@@ -610,11 +651,22 @@ def _law(equation: Langevin, scheme: str, coarse: int, refined: bool) -> kernels
         factor,
         none if equation.mass is None else 1.0 / (equation.mobility * equation.mass),
         none if equation.mass is None else np.ascontiguousarray(equation.mass),
+        none if varying is None else np.ascontiguousarray(np.diag(equation.alone)),
         linear_rate(equation),
         SCHEMES[scheme],
         coarse,
         LIMIT[scheme] if refined else np.inf,
+        int(varying is not None),
     )
+
+
+def _in_time(plan: Schedule, ramp: Ramp, grid: Grid) -> Schedule:
+    """A schedule with a ramp's factors, whose instants steps of the grid must end at."""
+    inside = ramp.times[(ramp.times > 0) & (ramp.times < grid.marks[-1] * (1 - 1e-12))]
+    gaps = np.abs(grid.marks[:, None] - inside).min(axis=0) if len(inside) else inside
+    if (gaps > 1e-9 * grid.marks[-1]).any():
+        raise UsageError("a device with a ramp is run in steps that end at the instants of the ramp: simulate it")
+    return plan if plan.couplers is not None else plan.ramped(ramp)
 
 
 def _tile(
@@ -637,5 +689,6 @@ def _tile(
             own = given if given.ndim == 1 else given[first:end]
             own = np.broadcast_to(own, (end - first, equation.n))
             tile.put(name, own[np.minimum(np.arange(tile.width), len(own) - 1)] / unit)
-    tile.field[:] = plan.rows_at(np.zeros(1))[0] / np.append(np.full(equation.n, scale.force), 1.0)
+    tile.field[:] = plan.rows_at(np.zeros(1))[0]
+    tile.field[: equation.n] /= scale.force
     return tile

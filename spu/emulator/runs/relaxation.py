@@ -322,10 +322,13 @@ def simulate_langevin(
     schedule = input_schedule(found, inputs, own_inputs, envelope, trajectories)
     if clamps is not None:
         schedule = clamps.schedule(schedule)
+    if equation.varying is not None:
+        schedule = schedule.ramped(equation.varying.ramp)
     ends = None
     if isinstance(start, str):
         ends = _ends(equation, found.scales, start, schedule, float(seconds[-1]))
-        origin, velocity = _drawn(equation, ends[0], trajectories, seed)
+        at_start = equation.frozen(*schedule.rows_at(np.zeros(1))[0, -2:])
+        origin, velocity = _drawn(at_start, ends[0], trajectories, seed)
     else:
         origin, velocity = _origin(found.equation, start, trajectories), None
         if clamps is not None:
@@ -425,9 +428,11 @@ def _ends(
         raise UsageError(
             "no start in equilibrium where inputs or clamps differ by trajectory: each has a law of its own"
         )
-    fields = schedule.at(np.array([0.0, duration]))
-    first, last = (as_network(replace(equation, field=field), scales) for field in fields)
-    return first, last
+    found = []
+    for row in schedule.rows_at(np.array([0.0, duration])):
+        then = equation.frozen(*row[-2:])
+        found.append(as_network(replace(then, field=row[: equation.n]), scales))
+    return found[0], found[1]
 
 
 def _drawn(
@@ -449,7 +454,7 @@ def _fitting_steps(equation: Langevin, schedule: Schedule, scheme: str) -> Calla
 
     Only a first guess of what is efficient: trajectories that are elsewhere halve it.
     """
-    linear, size = linear_rate(equation), 2 * coordinate_size(equation)
+    linear, size = linear_rate(equation), 2 * np.max([coordinate_size(each) for each in equation.extremes], axis=0)
     stiffness, cubic = np.diag(equation.stiffness), np.maximum(equation.cubic, 1e-300)
     quartic = equation.cubic > 0
     wells = np.sqrt(np.maximum(-stiffness, 0.0) / cubic) + np.abs(equation.quadratic) / cubic
@@ -459,7 +464,8 @@ def _fitting_steps(equation: Langevin, schedule: Schedule, scheme: str) -> Calla
     reach = size + np.where(quartic, held + wells, 0.0)
     if equation.n <= MOST_AT_REST:
         with suppress(CircuitError):  # if it never rests, what it does is followed by halving
-            reach = np.maximum(reach, size + np.abs(rest_state(equation)))
+            for each in equation.extremes:
+                reach = np.maximum(reach, size + np.abs(rest_state(each)))
     steps = TYPICAL[scheme] / fastest(equation, linear, reach)
     if equation.mass is not None:
         steps = np.minimum(steps, DAMPING_STEP * float((equation.mobility * equation.mass).min()))
@@ -510,7 +516,7 @@ def _held_against_law(
     """How many final moments were held against the law; see `spu.emulator.runs.network_guard.hold_against_law`."""
     if schedule.own is not None:  # each trajectory has a law of its own
         return 0
-    end, fields = float(grid.marks[-1]), schedule.fields
+    end, fields = float(grid.marks[-1]), schedule.rows[1:-1]
     moving = np.flatnonzero((fields != fields[-1]).any(axis=1))
     changed = schedule.times[moving[-1] + 1] if len(moving) else 0.0
     if changed > end:
@@ -518,7 +524,7 @@ def _held_against_law(
     constant = not len(moving) or changed <= 0
     try:
         equation.theta()
-        last = as_network(replace(equation, field=fields[-1]), scales)
+        last = as_network(replace(equation, field=fields[-1, : equation.n]), scales)
     except CircuitError:
         return 0
     second = 1.0 if scales is None else scales.time
@@ -596,7 +602,8 @@ def input_schedule(
 
 def _readout_times(times: ArrayLike | None, second: float, equation: Langevin) -> FloatArray:
     if times is None:
-        return np.array([10 * slowest_motion(equation)])
+        ramp = None if equation.varying is None else equation.varying.ramp
+        return np.array([ramp.duration if ramp is not None and ramp.duration else 10 * slowest_motion(equation)])
     problem = "readout times must be finite, not negative and not falling"
     found = np.atleast_1d(numbers(times, problem)) * second
     if found.ndim != 1 or not np.isfinite(found).all() or (found < 0).any() or (np.diff(found) < 0).any():

@@ -14,6 +14,7 @@ from spu.emulator.relaxation import Relaxation
 from spu.emulator.runs.kicked import SampledRelaxation
 from spu.emulator.runs.relaxation import NetworkSimulation
 from spu.emulator.runs.sampling import Simulation
+from spu.reports.pictures.annealing import draw_annealing
 from spu.reports.pictures.budgets import draw_budget
 from spu.reports.pictures.covariances import draw_check, draw_prediction, draw_simulation
 from spu.reports.pictures.energy import draw_ledger
@@ -24,9 +25,14 @@ from spu.reports.pictures.learning_classify import draw_classification
 from spu.reports.pictures.learning_evolution import draw_evolution
 from spu.reports.pictures.natural import draw_natural, draw_one_step
 from spu.reports.pictures.networks import draw_activation, draw_trajectories
+from spu.reports.pictures.plans import draw_plan
 from spu.reports.pictures.relaxations import draw_relaxation, draw_sampled_relaxation
+from spu.reports.pictures.scalings import draw_scaling
 from spu.reports.pictures.spectra import draw_spectra
 from spu.studies.activation import UnitActivation, activation_of
+from spu.studies.algebra.planning import Plan
+from spu.studies.algebra.scaling import Scaling
+from spu.studies.annealing import Annealing
 from spu.studies.budget import Budget
 from spu.studies.energy import Ledger
 from spu.studies.gaussian_process import GaussianProcess
@@ -76,6 +82,7 @@ def _spectrum(found: Spectrum) -> Figure:
 
 
 PICTURES: dict[type, Callable[[Any], Figure]] = {
+    Annealing: draw_annealing,
     Budget: draw_budget,
     Check: _check,
     Evolution: draw_evolution,
@@ -83,10 +90,12 @@ PICTURES: dict[type, Callable[[Any], Figure]] = {
     Classification: draw_classification,
     GaussianProcess: draw_gaussian_process,
     Ledger: draw_ledger,
+    Scaling: draw_scaling,
     HardwareSweep: draw_hardware_sweep,
     NaturalGradient: draw_natural,
     NetworkPrediction: lambda found: _activation(activation_of(found.dynamics)),
     NetworkSimulation: draw_trajectories,
+    Plan: draw_plan,
     OneStep: draw_one_step,
     Prediction: draw_prediction,
     Relaxation: draw_relaxation,

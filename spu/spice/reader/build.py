@@ -74,6 +74,7 @@ def build(deck: Elaborated, noisy: Noisy, chosen: Chosen, name: str, problem: Pr
         readout=chosen.readout,
         hash=name,
         problem=problem,
+        scales=chosen.scales,
     )
 
 

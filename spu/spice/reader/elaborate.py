@@ -109,6 +109,7 @@ class _Elaboration:
         here = Expansion(definition, path, {"0": GROUND, **ports})
         self.result.expansions.append(here)
         calls: list[Statement] = []
+        scope.held |= _held(definition, around)
         for statement in definition.statements:
             self._budget.spend(statement.line.file, statement.line.number)
             if statement.name[0] == "x":
@@ -171,8 +172,28 @@ class _Elaboration:
                 raise definition.line.refuse(
                     f"{shorten(port)} is a node of the .subckt line and of .global: give it one name"
                 )
+        inner.held = {
+            port: scope.held[node_name(token.text)]
+            for port, token in zip(definition.ports, words, strict=False)
+            if node_name(token.text) in scope.held
+        }
         ports = {port: self._node(here, node, call.line) for port, node in zip(definition.ports, nodes, strict=True)}
         self.expand(inner, f"{here.path}.{call.name}" if here.path else call.name, ports, chain)
+
+
+def _held(definition: Definition, around: Surroundings) -> dict[str, float]:
+    """Voltages of nodes that a source with straight lines in time holds: factors of a ramp, as they are at ``dc``.
+
+    Of two voltages only such a one may multiply the other. Sources of constant voltage are not taken so: ``.ac`` may
+    move them.
+    """
+    found = {}
+    for statement in definition.statements:
+        if statement.name[0] == "v" and any(token.text == "pwl" for token in statement.tokens):
+            for element in place(statement, around):
+                if element.stimulus == "pwl" and element.nodes[1] == "0" and not element.ac:
+                    found[element.nodes[0]] = element.value
+    return found
 
 
 def _refuse_names(here: Expansion, calls: list[Statement]) -> None:

@@ -100,6 +100,9 @@ class Scope(Protocol):
     def function(self, name: str) -> Function | None:
         """A function defined in the deck."""
 
+    def held(self, node: str) -> float | None:
+        """The constant voltage at which a source with a waveform of its own holds a node; None of all others."""
+
     def step(self) -> None:
         """Count one operation; raises when there have been too many."""
 
@@ -367,8 +370,10 @@ class _Evaluation:
             return self._call(node[1], node[2])
         if kind == "i":
             return Linear(0.0, {("i", node[1]): 1.0})
-        voltage = Linear(0.0, {("v", node[1]): 1.0})
-        return voltage if node[2] is None else voltage.plus(Linear(0.0, {("v", node[2]): 1.0}), -1.0)
+        if node[2] is None:
+            held = self._scope.held(node[1])
+            return Linear(0.0, {("v", node[1]): 1.0}) if held is None else held
+        return Linear(0.0, {("v", node[1]): 1.0}).plus(Linear(0.0, {("v", node[2]): 1.0}), -1.0)
 
     def _close(self, x: float, y: float, size: float) -> bool:
         """Whether two numbers may have another order in ngspice: by rounding they differ, or in a source are equal."""

@@ -280,10 +280,27 @@ def _resistor(read: _Reader) -> list[Placed]:
 def _capacitor(read: _Reader) -> list[Placed]:
     nodes = read.nodes(2)
     if "q" in read.settings:
-        raise read.nonlinear("is given by its charge")
+        return _charged(read, nodes)
     read.settings.pop("ic", None)
     value = _passive(read, "c", ("c", "capacitance"), "cap", _heat(read)) * _several(read)
     read.done("; ic, m, tc1, tc2 and dtemp are known, parasitics are elements of their own")
+    if value < 0:
+        raise read.refuse("is negative")
+    return read.one(Capacitor, nodes, value)
+
+
+def _charged(read: _Reader, nodes: tuple[str, ...]) -> list[Placed]:
+    """A capacitor by its charge, where that is a multiple of its voltage."""
+    charge = read.around.scope.value(read.settings.pop("q"), read.statement.line, read.name)
+    read.settings.pop("ic", None)
+    read.done("; q and ic are known of a capacitor that is given by its charge")
+    linear = charge if isinstance(charge, Linear) else Linear(charge)
+    terms = {key: value for key, value in linear.terms.items() if value != 0}
+    p, n = nodes
+    value = terms.get(("v", p), 0.0) if p != "0" else -terms.get(("v", n), 0.0)
+    own = {("v", node): sign * value for node, sign in ((p, 1.0), (n, -1.0)) if node != "0" and value != 0}
+    if terms != own or linear.constant != 0:
+        raise read.nonlinear("its charge is no multiple of its voltage")
     if value < 0:
         raise read.refuse("is negative")
     return read.one(Capacitor, nodes, value)

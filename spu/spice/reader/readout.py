@@ -17,6 +17,8 @@ import scipy.sparse as sp
 from spu.base.errors import InputError
 from spu.base.names import shorten
 from spu.circuit.readout import Readout
+from spu.circuit.scales import Scales
+from spu.spice.names import UNIT_TIME
 from spu.spice.reader.lines import Line, Source
 from spu.spice.reader.placed import node_name
 
@@ -42,12 +44,13 @@ class Probe:
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """The probes, why these, and how they map to variables."""
+    """The probes, why these, how they map to variables, and how the problem's time does where the header says so."""
 
     probes: tuple[Probe, ...]
     why: str
     readout: Readout
     notes: tuple[str, ...] = ()
+    scales: Scales | None = None
 
 
 def choose_probes(source: Source, nodes: Sequence[str], asked: Sequence[str], file: str) -> Chosen:
@@ -165,11 +168,12 @@ def _cells(source: Source, cells: Sequence[str]) -> Chosen:
             matrix = np.diag(matrix[:, 0])
         offset = np.array([numbers[-1] for _, _, numbers in rows])
         variables = tuple(variable for variable, _, _ in rows)
-        return Chosen(probes, f"{why}, mapped as the header says", Readout(variables, sp.csr_array(matrix), offset))
+        readout = Readout(variables, sp.csr_array(matrix), offset)
+        return Chosen(probes, f"{why}, mapped as the header says", readout, scales=_scales(source, readout))
     probes = _unique([Probe(_name_of(node, "0"), node) for node in cells])
     wide = _wide_mapping(source, cells)
     if wide is not None:
-        return Chosen(*wide[:1], f"{why}, mapped as the header says", wide[1])
+        return Chosen(*wide[:1], f"{why}, mapped as the header says", wide[1], scales=_scales(source, wide[1]))
     notes: tuple[str, ...] = ()
     if any("Mapping, x =" in comment for comment in source.comments):
         notes = ("the header's mapping does not fit the cells that are there: read out in volts",)
@@ -205,6 +209,15 @@ def _wide_mapping(source: Source, cells: Sequence[str]) -> tuple[tuple[Probe, ..
     numbers = np.array(rows)
     probes = tuple(Probe(name, _CELL + name.lower()) for name in names)
     return probes, Readout(tuple(variables), sp.csr_array(numbers[:, :-1]), numbers[:, -1])
+
+
+def _scales(source: Source, readout: Readout) -> Scales | None:
+    """How long a unit of the problem's time takes, where the header says so; x = 1 is that of the largest gain."""
+    said = re.compile(rf"\s*{re.escape(UNIT_TIME)} ({_NUMBER}) s\.")
+    found = [match[1] for match in map(said.fullmatch, source.comments) if match is not None]
+    gain = float(np.abs(readout.matrix.data).max(initial=0.0))
+    second = float(found[0]) if found else 0.0
+    return Scales(second, 1.0 / gain) if 0 < second < np.inf and gain > 0 else None
 
 
 def _after(source: Source, heading: str) -> list[str]:

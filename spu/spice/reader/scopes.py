@@ -35,6 +35,8 @@ class Scope:
     budget: Budget
     caller: Scope | None = None
     constants: dict[str, float] = field(default_factory=dict)
+    held: dict[str, float] = field(default_factory=dict)
+    """Local nodes that a source holds, V: factors of a ramp."""
     _cells: dict[str, _Cell] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -191,6 +193,9 @@ class _View:
 
     def function(self, name: str) -> Function | None:
         return self._scope.function(name)
+
+    def held(self, node: str) -> float | None:
+        return self._scope.held.get(node)
 
     def step(self) -> None:
         self._scope.budget.spend(self._line.file, self._line.number)

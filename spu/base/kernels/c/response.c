@@ -1,18 +1,24 @@
 /* The response of a nonlinear Langevin equation to given noise: spu/emulator/laws/langevin_response.py says how. */
 
-STRUCT(Force, const double *stiffness; const double *quadratic; const double *cubic; const double *field; int64_t n;)
+/* Row k of factors: on couplings at the beginning of interval k and at its end, on drives the same. */
+STRUCT(Force, const double *stiffness; const double *slope; const double *quadratic; const double *cubic;
+       const double *field; const double *factors; int64_t n; int64_t k;)
 
-INLINE void force_at(const Force *law, const double *x, const double *drive, double *into) {
+INLINE void force_at(const Force *law, const double *x, const double *drive, double couplers, double *into) {
     for (int64_t i = 0; i < law->n; i++) {
-        double total = law->field[i] + drive[i] - (law->quadratic[i] + law->cubic[i] * x[i]) * x[i] * x[i];
+        double bent = (law->quadratic[i] + law->cubic[i] * x[i]) * x[i] + law->slope[i], pull = 0;
         const double *row = law->stiffness + i * law->n;
-        for (int64_t j = 0; j < law->n; j++) total -= row[j] * x[j];
-        into[i] = total;
+        for (int64_t j = 0; j < law->n; j++) pull += row[j] * x[j];
+        into[i] = law->field[i] + drive[i] - bent * x[i] - couplers * pull;
     }
 }
 
-INLINE void drive_at(const double *before, const double *after, double share, double *drive, int64_t n) {
-    for (int64_t i = 0; i < n; i++) drive[i] = before[i] + share * (after[i] - before[i]);
+/* Drives at a share of the interval; returns the factor on couplings there. */
+INLINE double drive_at(const double *before, const double *after, const double *factors, double share, double *drive,
+                       int64_t n) {
+    double factor = factors[2] + share * (factors[3] - factors[2]);
+    for (int64_t i = 0; i < n; i++) drive[i] = factor * (before[i] + share * (after[i] - before[i]));
+    return factors[0] + share * (factors[1] - factors[0]);
 }
 
 /* Classical Runge-Kutta steps of order 4; room (6, n) is scratch. */
@@ -22,17 +28,19 @@ KERNEL(void, respond_first_order, (const Force *law, const double *mobility, con
     double *k1 = room, *k2 = k1 + n, *k3 = k2 + n, *k4 = k3 + n, *drive = k4 + n, *y = drive + n;
     for (int64_t step = 0; step < k - 1; step++) {
         const double *before = waveform + step * n, *after = waveform + (hold ? step : step + 1) * n;
+        const double *factors = law->factors + step * 4;
+        double couplers;
         for (int64_t part = 0; part < substeps; part++) {
-            drive_at(before, after, (double)part / (double)substeps, drive, n);
-            force_at(law, x, drive, k1);
-            drive_at(before, after, ((double)part + 0.5) / (double)substeps, drive, n);
+            couplers = drive_at(before, after, factors, (double)part / (double)substeps, drive, n);
+            force_at(law, x, drive, couplers, k1);
+            couplers = drive_at(before, after, factors, ((double)part + 0.5) / (double)substeps, drive, n);
             for (int64_t i = 0; i < n; i++) y[i] = x[i] + 0.5 * h * mobility[i] * k1[i];
-            force_at(law, y, drive, k2);
+            force_at(law, y, drive, couplers, k2);
             for (int64_t i = 0; i < n; i++) y[i] = x[i] + 0.5 * h * mobility[i] * k2[i];
-            force_at(law, y, drive, k3);
-            drive_at(before, after, (double)(part + 1) / (double)substeps, drive, n);
+            force_at(law, y, drive, couplers, k3);
+            couplers = drive_at(before, after, factors, (double)(part + 1) / (double)substeps, drive, n);
             for (int64_t i = 0; i < n; i++) y[i] = x[i] + h * mobility[i] * k3[i];
-            force_at(law, y, drive, k4);
+            force_at(law, y, drive, couplers, k4);
             for (int64_t i = 0; i < n; i++)
                 x[i] += h * mobility[i] / 6 * (k1[i] + 2 * k2[i] + 2 * k3[i] + k4[i]);
         }
@@ -48,15 +56,17 @@ KERNEL(void, respond_inertial, (const Force *law, const double *rate, const doub
     double *force = room, *drive = force + n, *y = drive + n;
     for (int64_t step = 0; step < k - 1; step++) {
         const double *before = waveform + step * n, *after = waveform + (hold ? step : step + 1) * n;
+        const double *factors = law->factors + step * 4;
+        double couplers;
         for (int64_t part = 0; part < substeps; part++) {
-            drive_at(before, after, ((double)part + 0.25) / (double)substeps, drive, n);
-            force_at(law, x, drive, force);
+            couplers = drive_at(before, after, factors, ((double)part + 0.25) / (double)substeps, drive, n);
+            force_at(law, x, drive, couplers, force);
             for (int64_t i = 0; i < n; i++) {
                 double goal = force[i] / (mass[i] * rate[i]);
                 y[i] = x[i] + goal * h / 2 + (w[i] - goal) * (1 - half[i]) / rate[i];
             }
-            drive_at(before, after, ((double)part + 0.5) / (double)substeps, drive, n);
-            force_at(law, y, drive, force);
+            couplers = drive_at(before, after, factors, ((double)part + 0.5) / (double)substeps, drive, n);
+            force_at(law, y, drive, couplers, force);
             for (int64_t i = 0; i < n; i++) {
                 double goal = force[i] / (mass[i] * rate[i]);
                 x[i] += goal * h + (w[i] - goal) * (1 - full[i]) / rate[i];
