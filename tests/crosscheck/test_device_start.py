@@ -153,6 +153,13 @@ def test_what_is_no_start_is_refused(ringing):
         spu.predict(ringing)
     with pytest.raises(spu.InputError, match='"start" must be a list of 2 numbers'):
         spu.Device.from_dict({**spu.compile(A).to_dict(), "start": [1.0]})
+    ringing.set_start(1.0)
+    ringing.ramp = spu.Ramp([0.0, 1e-6], couplers=[0.0, 1.0])
+    with pytest.raises(spu.InputError, match="a start or a ramp, not both"):
+        spu.predict(ringing)
+    ringing.set_start(None)
+    with pytest.raises(spu.SpuError, match="start is of a device that stays as it is"):
+        spu.simulate(ringing, start="rest", times=1e-6)
     neurons = spu.compile(spu.ThermodynamicNetwork(J4=1.0, units=2))
     neurons.set_start(0.1)
     with pytest.raises(spu.InputError, match="networks take it as an option"):
