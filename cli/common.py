@@ -89,6 +89,13 @@ def _parsed(text: str | None, option: str, example: str, units: dict[str, float]
     return value
 
 
+def relative_error(option: str, text: str) -> float:
+    """A relative error, with or without a per cent sign."""
+    found = _parsed(text, option, "1% or 0.01", {"%": 0.01})
+    assert found is not None
+    return found
+
+
 def number_list(option: str, text: str) -> list[float]:
     """Numbers between commas or blanks; not a number where there is none."""
     try:

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from spu.base.errors import UsageError
 from spu.base.numbers import plural, small
 
-from .common import facts, file_option, folder_argument, json_option, print_json
+from .common import facts, file_option, folder_argument, json_option, print_json, start_values
+
+if TYPE_CHECKING:
+    from spu.device.device import Device
 
 
 @click.command("program")
 @folder_argument
 @click.argument("codes", metavar="[CODES.csv]", required=False, type=click.Path(path_type=Path))
 @file_option("--export", metavar="CODES.csv", help="Write the codes that DIR has now.")
+@click.option(
+    "--start",
+    metavar="X",
+    help="Where variables are at time zero, in the netlist, too (.ic): X1,X2..., a file of them, rest, or none.",
+)
 @click.option("--force", is_flag=True, help="Over a device or netlist that was edited by hand.")
 @json_option
-def command(directory: Path, codes: Path | None, export: Path | None, force: bool, as_json: bool) -> int:
+def command(
+    directory: Path, codes: Path | None, export: Path | None, start: str | None, force: bool, as_json: bool
+) -> int:
     """Set the banks of DIR to the codes of a table, or write the table of its codes.
 
     The table has the columns programming (from 1; may be left out), element (cell or coupler), name (a, or
@@ -28,14 +40,15 @@ def command(directory: Path, codes: Path | None, export: Path | None, force: boo
     \b
       spu program out --export codes.csv
       spu program out codes.csv
+      spu program out --start 1,0,0
     """  # noqa: D301 - click wants the control character
     from spu.base.files import read_text, write_text
     from spu.device.codes import codes_table, program
     from spu.emulator.predict import predict_linear
     from spu.folder import coefficient_errors, read_folder, rewrite_folder
 
-    if (codes is None) == (export is None):
-        raise UsageError("give a table of codes to set, or --export one to write: exactly one of the two")
+    if sum(each is not None for each in (codes, export, start)) != 1:
+        raise UsageError("give a table of codes to set, --export one to write, or a --start: exactly one of them")
     folder = read_folder(directory)
     if export is not None:
         write_text(export, codes_table(folder.device))
@@ -44,8 +57,11 @@ def command(directory: Path, codes: Path | None, export: Path | None, force: boo
         else:
             click.echo(f"wrote {export}")
         return 0
-    assert codes is not None
-    device = program(folder.device, read_text(codes), codes)
+    if start is None:
+        assert codes is not None
+        device = program(folder.device, read_text(codes), codes)
+    else:
+        device = _started(folder.device, start)
     hashes = f"hash {device.hash}, was {folder.device.hash}; {plural(len(device.members()), 'programming')}"
     if folder.network is not None:
         files = rewrite_folder(folder, device, None, force=force)
@@ -79,3 +95,20 @@ def command(directory: Path, codes: Path | None, export: Path | None, force: boo
     ]
     click.echo(facts(lines))
     return 0
+
+
+def _started(device: Device, start: str) -> Device:
+    """The device with another start."""
+    import numpy as np
+
+    found = copy(device)
+    if start == "none":
+        found.start = None
+    elif start == "rest":
+        found.start = np.zeros(len(device.cell_names))
+    else:
+        values = start_values(start)
+        if isinstance(values, str):
+            raise UsageError(f"--start takes numbers, a file of them, rest or none here, not {start!r}")
+        found.set_start(values)
+    return found

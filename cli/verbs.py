@@ -26,6 +26,7 @@ VERBS = (
     "train",
     "generate",
     "classify",
+    "scaling",
 )
 _MODULES = {"import": "import_netlist"}
 """Modules that are not called like their verb: ``import`` is a word of Python."""
@@ -112,6 +113,7 @@ def cli() -> None:
       spu program out codes.csv        set the banks of quantised hardware
       spu export out --dialect xyce    the netlist for LTspice, Xyce or Spectre
       spu import other.cir -o out      a netlist drawn elsewhere, for predict, simulate, check, inspect
+      spu scaling inverse              what an answer costs, against dimension and condition
       spu train evolve cosine -o net   a network that learns; spu compile takes its folder
 
     Every verb takes --json: then stdout is exactly one JSON object (SI units).

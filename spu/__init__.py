@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from spu.spice.netlist import netlist
     from spu.spice.reader import ReadNetlist, read_netlist
     from spu.studies.algebra.planning import Plan, plan
+    from spu.studies.algebra.scaling import Scaling, cost_scaling
     from spu.studies.algebra.solution import Solution, answer
     from spu.studies.algebra.tasks import expm, invert, logdet, lstsq, lyapunov, solve
     from spu.studies.annealing import Annealing, anneal
@@ -134,6 +135,7 @@ __all__ = [
     "Relaxation",
     "Report",
     "SampledRelaxation",
+    "Scaling",
     "SharedNoise",
     "Simulation",
     "Solution",
@@ -151,6 +153,7 @@ __all__ = [
     "compile_network",
     "compile_problem",
     "conditional",
+    "cost_scaling",
     "digital_samplers",
     "energy_ledger",
     "energy_of",
@@ -238,6 +241,7 @@ _HOME = {
     "Relaxation": "spu.emulator.relaxation",
     "Report": "spu.reports",
     "SampledRelaxation": "spu.emulator.runs.kicked",
+    "Scaling": "spu.studies.algebra.scaling",
     "Simulation": "spu.emulator.runs.sampling",
     "Solution": "spu.studies.algebra.solution",
     "Spectrum": "spu.emulator.laws.spectra",
@@ -253,6 +257,7 @@ _HOME = {
     "compile_network": "spu.compiler",
     "compile_problem": "spu.compiler",
     "conditional": "spu.problems.conditional",
+    "cost_scaling": "spu.studies.algebra.scaling",
     "digital_samplers": "spu.studies.energy",
     "energy_ledger": "spu.studies.energy",
     "energy_of": "spu.studies.energy",

@@ -151,6 +151,15 @@ def test_simulations(dual):
     assert not wrong(spu.simulate(dual, samples=40, independent=True), p=3, n=6, trajectories=1, kept=40)
 
 
+def test_relaxations(dual):
+    given = {"start": [1.0, 0.0, -1.0], "times": [0.0, 1e-6]}
+    assert not wrong(called(spu.relaxation, dual, **given), k=2, q=3, p=6)
+    assert not wrong(called(spu.simulate, dual, **given, trajectories=5), trajectories=5, k=2, p=3)
+    dual.set_start([1.0, 0.0, -1.0])
+    assert not wrong(dual)
+    dual.set_start(None)
+
+
 def test_spectra(dual):
     found = called(spu.spectrum, dual, [0.0, 1e5, 1e6, 1e7])
     assert not wrong(found, p=3, f=4)

@@ -172,6 +172,8 @@ class Circuit:
         What it is meant to compute, where that is known.
     scales:
         How it holds that problem's units, where it is a thermodynamic network.
+    start:
+        (p,) V of the probes at time zero, where transients begin; None where that is not said.
     ramp:
         Factors in time of its elements that have one (`Element.factor`). All that is said of the circuit as it stands
         (`flatten`, the equations, the laws) is at its end; `frozen` gives the others.
@@ -189,6 +191,7 @@ class Circuit:
     content: str = ""
     scales: Scales | None = None
     ramp: Ramp | None = None
+    start: FloatArray | None = None
 
     def frozen(self, couplers: float = 1.0, noise: float = 1.0) -> Circuit:
         """The circuit as it stands while the factors of its ramp have these values; kept with it.

@@ -50,6 +50,28 @@ class Readout:
         matrix = self.matrix
         return self.variables, *map(snapshot, (matrix.indptr, matrix.indices, matrix.data, self.offset))
 
+    def voltages(self, values: Annotated[FloatArray, "p"]) -> Annotated[FloatArray, "n"]:
+        """(n,) V at which the variables have given values (p,): the least ones, where there are several.
+
+        So cells that are read in pairs get no common voltage.
+
+        Raises
+        ------
+        InputError
+            If no voltages give these values.
+        """
+        wanted = values - self.offset
+        matrix = self.matrix
+        if matrix.nnz == len(wanted) == matrix.shape[1] and matrix.diagonal().all():
+            return np.asarray(wanted / matrix.diagonal())
+        T = matrix.toarray()
+        rows = np.abs(T).max(axis=1)
+        rows = np.where(rows > 0, rows, 1.0)[:, None]
+        found, *_ = np.linalg.lstsq(T / rows, wanted / rows[:, 0], rcond=None)
+        if not (np.abs(T @ found - wanted) <= 1e-9 * np.abs(wanted).max(initial=0.0)).all():
+            raise InputError("no voltages give these values: the readout's variables depend on one another")
+        return np.asarray(found)
+
     def copy(self) -> Readout:
         """The same with arrays of its own."""
         return Readout(self.variables, self.matrix.copy(), self.offset.copy())

@@ -27,7 +27,7 @@ from spu.emulator.laws.stationary import Stationary
 from spu.emulator.laws.timing import Timing
 from spu.emulator.laws.welch import Estimate
 from spu.problems.problem import Problem, linear_problem
-from spu.spice.deck import Deck
+from spu.spice.deck import Deck, Line
 from spu.spice.dialects.dialect import noise_element
 from spu.spice.names import cell_node, noise_resistor, probe_vectors
 from spu.spice.reader import Choices, ReadNetlist
@@ -229,6 +229,9 @@ class Context:
         Whether ``deck`` is the device's own; else that one, where there is one.
     changes:
         What level ``answer`` found where the deck is not its own, or not the device.
+    starts:
+        Lines of the deck that say where nodes are at time zero, where the circuit has a start of its own: level
+        ``replay`` begins there, too, and ``deck`` is without them.
     notes:
         What the reader should know besides.
     combinations:
@@ -268,6 +271,7 @@ class Context:
     own: bool = True
     original: Deck | None = None
     changes: Changes | None = None
+    starts: tuple[Line, ...] = ()
     notes: list[str] = field(default_factory=list)
     nodes_seen: frozenset[str] = frozenset()
     together: Together | None = None

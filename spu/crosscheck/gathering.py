@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +147,9 @@ def take_netlist(context: Context, path: Path | None, edited: Path | None) -> Le
         return Level("", "error", "there is no device.cir beside the device", exit_status=2)
     try:
         deck = read_deck(chosen, include_outside=context.include_outside, ignore_control=context.ignore_control)
+        if context.circuit.start is not None:
+            context.starts = tuple(line for line in deck.lines if line.words[0] == ".ic")
+            deck = replace(deck, lines=tuple(line for line in deck.lines if line not in context.starts))
         deck, starts = without_starts(deck, context.from_zero)
         context.notes += [starts] if starts else []
         context.deck = deck

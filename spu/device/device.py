@@ -18,7 +18,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
-from spu.base.arrays import Bits, IntArray, frozen
+from spu.base.arrays import Bits, FloatArray, IntArray, frozen
 from spu.base.constants import ROOM_TEMPERATURE
 from spu.base.digest import Digest
 from spu.base.display import Shown
@@ -125,6 +125,9 @@ class Device(Shown):
     """What it was compiled from; None of one made by hand."""
     ramp: Ramp | None = field(default=None, repr=False)
     """Factors in time on its couplers and its injected noise; what is predicted of it is at the end of them."""
+
+    start: Annotated[FloatArray, "n"] | None = field(default=None, repr=False)
+    """(n,) V of the cells at time zero (`set_start`), of linear devices; what is stationary does not hang on it."""
 
     def __post_init__(self) -> None:
         kelvin = self.temperature
@@ -323,6 +326,42 @@ class Device(Shown):
         names = self.cell_names if variables is None else variables
         self._readout = checked_readout(matrix, offset, names, len(self.cell_names))
 
+    def set_start(self, values: float | Annotated[ArrayLike, "p"] | None) -> None:
+        """Say where the variables are at time zero: in the netlist (``.ic``), its replay, and runs with ``times``.
+
+        Parameters
+        ----------
+        values:
+            (p,) problem units, or one number for all; None for no start. Where cells are read in pairs they get no
+            common voltage; no current flows in inductors.
+
+        Raises
+        ------
+        InputError
+            If they are no numbers, or no voltages give them.
+        """
+        if values is None:
+            self.start = None
+            return
+        readout = self.readout
+        problem = f"a start is finite numbers, one a variable ({len(readout.variables)}) or one for all"
+        try:
+            given = np.asarray(values, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise InputError(problem) from None
+        if given.shape not in ((), readout.offset.shape) or not np.isfinite(given).all():
+            raise InputError(problem)
+        if self.programmings:
+            raise InputError(f"a start is of one programming, and this is an ensemble of {1 + len(self.programmings)}")
+        self.start = self._from_sources(readout.voltages(np.broadcast_to(given, readout.offset.shape)))
+
+    def _from_sources(self, start: Annotated[FloatArray, "n"]) -> Annotated[FloatArray, "n"]:
+        """A start (n,) V, in which what a source holds starts there."""
+        if not self.cell_columns.holds("clamp"):
+            return start
+        level = self.cell_columns.arrays["clamp"]
+        return np.where(np.isnan(level), start, level)
+
     def clamped(self, held: Mapping[str, float]) -> Device:
         """The device with variables held, by voltage sources at their cells.
 
@@ -360,6 +399,8 @@ class Device(Shown):
             )
         device = copy(self)
         values, device._readout, device.problem = hold(device.cell_columns, self.readout, self.problem, held)
+        if device.start is not None:
+            device.start = device._from_sources(device.start)
         if self.origin is not None and self.as_compiled:
             _ = device.kept
             device.compiled_from(f"{self.origin.source}, held {values!r}")
@@ -378,6 +419,7 @@ class Device(Shown):
             noises=self.noises,
             origin=self.origin,
             ramp=self.ramp,
+            start=self.start,
         )
         graph.add_nodes_from((cell.name, {"cell": cell}) for cell in self.cells)
         graph.add_edges_from((coupler.a, coupler.b, {"coupler": coupler}) for coupler in self.couplers)
@@ -397,6 +439,7 @@ class Device(Shown):
         device.detail = graph.graph.get("detail", device.detail)
         device.origin = graph.graph.get("origin")
         device.ramp = graph.graph.get("ramp")
+        device.start = graph.graph.get("start")
         for node, data in graph.nodes(data=True):
             cell = data.get("cell")
             device.add_cell(str(node), **(cell.values if cell is not None else data))
@@ -487,6 +530,7 @@ class Device(Shown):
         device.cell_columns, device.coupler_columns = self.cell_columns.copy(), self.coupler_columns.copy()
         device._readout = None if self._readout is None else self._readout.copy()
         device.detail, device.programmings = deepcopy(self.detail), deepcopy(self.programmings)
+        device.start = deepcopy(self.start)
         return device
 
     def __getstate__(self) -> dict[str, Any]:
@@ -515,6 +559,7 @@ class Device(Shown):
             *(columns.state() for columns in (self.cell_columns, self.coupler_columns)),
             self.shared.state(),
             None if self._readout is None else self._readout.state(),
+            None if self.start is None else Bits(np.asarray(self.start, dtype=np.float64)),
             *(programming.state() for programming in self.programmings),
         )
 
@@ -622,6 +667,9 @@ class Device(Shown):
                 found.numbers(matrix.indptr, matrix.indices, matrix.data, readout.offset)
         for programming in self.programmings:
             found.numbers(programming.bias)
+        if self.start is not None:
+            found.text("start")
+            found.numbers(np.asarray(self.start, dtype=np.float64))
         if self.ramp is not None:
             found.text("ramp")
             found.numbers(self.ramp.times, self.ramp.couplers, self.ramp.noise)

@@ -41,6 +41,7 @@ _KEYS = (
     "readout",
     "programmings",
     "ramp",
+    "start",
 )
 
 _FEW = 1000  # entries of a readout matrix that are written out even if most are zero: people read them
@@ -60,6 +61,7 @@ class Programmed(Protocol):
     shared: Noises
     programmings: list[Programming]
     ramp: Ramp | None
+    start: FloatArray | None
     _readout: Readout | None
     _index: dict[str, int]
 
@@ -113,11 +115,21 @@ def to_dict(device: Programmed) -> dict[str, Any]:
         data["programmings"] = [_programming_dict(programming) for programming in device.programmings]
     if device.ramp is not None:
         data["ramp"] = device.ramp.to_dict()
+    if device.start is not None:
+        data["start"] = np.asarray(device.start).tolist()
     return data
 
 
 def _noise_rows(device: Programmed) -> list[dict[str, Any]]:
     return [{"name": each.name, "amplitudes": each.amplitudes} for each in device.shared.values(device.cell_names)]
+
+
+def _start_from(given: Any, cells: int, file: str | None) -> FloatArray:
+    """Volts of the cells at time zero."""
+    good = isinstance(given, list) and len(given) == cells and all(type(each) in (int, float) for each in given)
+    if not (good and np.isfinite(given).all()):
+        raise InputError(f'"start" must be a list of {cells} numbers: V of each cell at time zero', file=file)
+    return np.array(given, dtype=np.float64)
 
 
 def banks_dict(device: Programmed) -> dict[str, Any]:
@@ -191,6 +203,8 @@ def pieces(device: Programmed) -> Iterator[str]:
         yield ',\n  "programmings": [\n' + ",\n".join(lines) + "\n  ]"
     if device.ramp is not None:
         yield f',\n  "ramp": {json.dumps(device.ramp.to_dict())}'
+    if device.start is not None:
+        yield f',\n  "start": {json.dumps(np.asarray(device.start).tolist())}'
     yield "\n}\n"
 
 
@@ -231,6 +245,8 @@ def from_dict(made: Callable[..., P], data: Any, file: str | None = None) -> P:
     if "readout" in data:
         device._readout = _read_readout(device, data["readout"], file)
     _read_programmings(device, data.get("programmings", []), file)
+    if data.get("start") is not None:
+        device.start = _start_from(data["start"], len(device.cell_names), file)
     if data.get("ramp") is not None:
         try:
             device.ramp = Ramp.from_dict(data["ramp"])

@@ -65,6 +65,7 @@ def _lowered(device: Device) -> Circuit:
     if device.shared:
         found, sources = _shared(device, sources)
         groups += found
+    start = _start(device, groups)
     for group in groups:
         for array in (group.nodes, *group.parameters.values(), *(group.settings or {}).values()):
             array.flags.writeable = False
@@ -82,7 +83,27 @@ def _lowered(device: Device) -> Circuit:
         content=content,
         scales=device.scales,
         ramp=ramp,
+        start=start,
     )
+
+
+def _start(device: Device, groups: list[Instances]) -> FloatArray | None:
+    """(n,) V of the cells at time zero.
+
+    Raises
+    ------
+    InputError
+        If they are no such numbers, or cells are not linear.
+    """
+    if device.start is None:
+        return None
+    start, count = np.array(device.start, dtype=np.float64), len(device.cell_names)
+    if start.shape != (count,) or not np.isfinite(start).all():
+        raise InputError(f"the start of a device is {count} finite numbers, V of each cell: set_start says it anew")
+    if any(not element.linear for group in groups for element in group.subcircuit.elements):
+        raise InputError("a start of the device itself is of linear cells: networks take it as an option, start=")
+    start.flags.writeable = False
+    return start
 
 
 def _ramped(template: Subcircuit, detail: Detail) -> Subcircuit:

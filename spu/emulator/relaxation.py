@@ -16,7 +16,7 @@ from spu.base.errors import OptionError, UsageError
 from spu.device.subject import Subject
 from spu.emulator.dynamics import LinearDynamics, all_linear
 from spu.emulator.labelled import SQUARES, UNITS, Labels
-from spu.emulator.laws.transient import TransientLaw, state_at, transient_law, voltages_at
+from spu.emulator.laws.transient import TransientLaw, state_at, transient_law
 
 if TYPE_CHECKING:
     import xarray
@@ -138,7 +138,8 @@ def relaxation(
     start:
         (q,) values of the variables, or one for all of them: voltages at time zero, while no current flows in
         inductors and nodes that are not read are at zero volts; of cells that are read in pairs the least voltages.
-        ``"rest"`` is power-on: no voltages, no currents. ``"stationary"`` is the stationary law itself.
+        ``"rest"`` is power-on: no voltages, no currents. ``"stationary"`` is the stationary law itself. Unless given,
+        that of the device (`Device.set_start`).
 
     Raises
     ------
@@ -171,7 +172,7 @@ def relaxed(found: Sequence[LinearDynamics], start: ArrayLike | str | None, time
     (does,) = found
     if times is None:
         raise OptionError("start", "needs times at which it is read")
-    if start is None:
+    if start is None and does.circuit.start is None:
         raise OptionError("times", 'are of a relaxation from a start: values, "rest" or "stationary"')
     law = does.dense
     law.voltage_covariance  # noqa: B018 - refuses a probe that sees white noise directly
@@ -201,9 +202,13 @@ def relaxed(found: Sequence[LinearDynamics], start: ArrayLike | str | None, time
     )
 
 
-def _start(does: LinearDynamics, start: ArrayLike | str) -> tuple[FloatArray | None, FloatArray | None]:
+def _start(does: LinearDynamics, start: ArrayLike | str | None) -> tuple[FloatArray | None, FloatArray | None]:
     """Values of the variables (q,) and energy coordinates (n,) at the start; None of the stationary law."""
     sde, readout = does.sde, does.readout
+    if start is None:
+        assert does.circuit.start is not None
+        volts = does.circuit.start
+        return np.asarray(readout.matrix @ volts + readout.offset), state_at(sde, volts)
     if isinstance(start, str):
         if start == STATIONARY:
             return None, None
@@ -215,7 +220,7 @@ def _start(does: LinearDynamics, start: ArrayLike | str) -> tuple[FloatArray | N
     if given.shape not in ((), readout.offset.shape) or not np.isfinite(given).all():
         raise UsageError(problem)
     values = np.broadcast_to(given, readout.offset.shape).copy()
-    return values, state_at(sde, voltages_at(sde, values))
+    return values, state_at(sde, readout.voltages(values))
 
 
 def _instants(times: ArrayLike, second: float) -> FloatArray:

@@ -108,7 +108,8 @@ def simulate(
     start:
         Of networks: (p,) or (trajectories, p), problem units, 0 by default; ``"equilibrium"`` draws states (and
         velocities) from the stationary law at the first inputs, of units that are not coupled or all quadratic.
-        Of linear devices, with ``times``: (p,), ``"rest"`` or ``"stationary"``, as `spu.relaxation` takes it.
+        Of linear devices, with ``times``: (p,), ``"rest"`` or ``"stationary"``, as `spu.relaxation` takes it, and the
+        device's own unless given.
     inputs:
         Instants (m,) and inputs I (m, p) then, problem units: straight lines between, constant
         before and after; an instant given twice is a jump. Or a .csv file of them, with the columns ``time`` and the
@@ -234,7 +235,8 @@ _LANGEVIN = ("times", "scheme", "start", "inputs", "own_inputs", "envelope", "cl
 def _simulate_linear(
     found: Sequence[Dynamics], problem: Problem | None, options: dict[str, Any], common: dict[str, Any]
 ) -> Simulation | SampledRelaxation:
-    if options["start"] is not None:
+    own = options["times"] is not None and found[0].circuit.start is not None
+    if options["start"] is not None or own:
         return _simulate_relaxation(cast("Sequence[LinearDynamics]", found), options, common)
     refuse_options(
         f"{LinearDynamics.words} (see samples, interval and duration)", {name: options.pop(name) for name in _LANGEVIN}

@@ -24,6 +24,11 @@ def ledger_text(ledger: Ledger) -> str:
     lines += _powers(ledger)
     if ledger.reference_is:
         lines.append(f"reference: {ledger.reference_is}")
+    others = [f"{method.name} {method.flops:.3g}" for method in ledger.methods[1:]]
+    if others:
+        lines.append(
+            f"other digital methods, in operations where it takes {ledger.methods[0].flops:.3g}: {', '.join(others)}"
+        )
     lines += _ratios(ledger)
     lines += _claim(ledger)
     return "\n".join(lines)

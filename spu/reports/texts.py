@@ -27,6 +27,7 @@ from spu.reports.evolution import evolution_text
 from spu.reports.inspection import time_constant
 from spu.reports.ledgers import ledger_text
 from spu.reports.relaxations import relaxation_text, sampled_relaxation_text
+from spu.reports.scalings import scaling_text
 from spu.reports.wording import (
     CORNERS_NOTE,
     IN_WORDS,
@@ -40,6 +41,7 @@ from spu.reports.wording import (
     sureness_table,
 )
 from spu.studies.activation import UnitActivation
+from spu.studies.algebra.scaling import Scaling
 from spu.studies.annealing import Annealing
 from spu.studies.budget import Budget
 from spu.studies.energy import Ledger
@@ -486,6 +488,7 @@ TEXTS: dict[type, Callable[[Any], str]] = {
     Generation: generation_text,
     Classification: classification_text,
     Ledger: ledger_text,
+    Scaling: scaling_text,
     HardwareSweep: hardware_sweep_text,
     NetworkPrediction: network_prediction_text,
     NetworkSimulation: network_simulation_text,

@@ -20,6 +20,7 @@ from typing import BinaryIO, ClassVar, cast
 import numpy as np
 
 from spu.base.arguments import SIMULATORS_SEEDS, Seed, seed_of
+from spu.base.arrays import FloatArray
 from spu.base.choice import ROUNDING
 from spu.base.constants import BOLTZMANN, GROUND, ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
 from spu.base.errors import InputError, InternalError, UsageError
@@ -138,6 +139,7 @@ def _lines(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iter
     yield from _instances(circuit, dialect)
     yield from _sources(circuit, seed, dialect)
     yield from ramp_sources(does)
+    yield from _starts(circuit, dialect)
     yield from around.after()
     yield from dialect.end()
 
@@ -362,6 +364,25 @@ def _sources(circuit: Circuit, seed: int, dialect: Dialect) -> Iterator[str]:
         yield from dialect.noise_source(source, k, seed)
 
 
+def _starts(circuit: Circuit, dialect: Dialect) -> Iterator[str]:
+    """Where the cells are at time zero."""
+    if circuit.start is None:
+        return
+    yield from dialect.section("start: where cells are at time zero, V; no current flows in inductors then")
+    for name, volts in zip(circuit.probes, circuit.start.tolist(), strict=True):
+        yield dialect.start(cell_node(name), volts)
+
+
+def _kicked(law: Law, start: FloatArray | None) -> float:
+    """By how many of the slowest time constants later a start is as far away as its noise."""
+    if start is None:
+        return 0.0
+    variance = np.maximum(law.voltage_covariance.diagonal(), 0.0)
+    away = float(np.abs(start - law.voltage_mean).max(initial=0.0))
+    noise = float(np.sqrt(variance.max(initial=0.0)))
+    return float(np.log(max(1.0, away / noise))) if noise > 0 else 0.0
+
+
 def _analysis(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dialect) -> Iterator[str]:
     """What it measures when run by itself: the variances, by ``.noise`` and in ``.tran``."""
     if not circuit.sources:
@@ -369,7 +390,8 @@ def _analysis(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dia
     count = len(circuit.probes)
     shown = count if count <= _MOST_ANALYSED else _ANALYSED
     probes = circuit.probes[:shown]
-    settle = 5 * times.slowest + (0.0 if circuit.ramp is None else circuit.ramp.duration)
+    settle = (5 + _kicked(law, circuit.start)) * times.slowest
+    settle += 0.0 if circuit.ramp is None else circuit.ramp.duration
     samples = _STANDALONE_SAMPLES * 8 / max(8, count)
     yield from dialect.section("analysis when run by itself; a tool that checks this netlist runs its own")
     if shown < count:
@@ -389,7 +411,7 @@ def _analysis(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dia
             stop=settle + max(samples * times.sample_time, 20 * times.slowest),
             seed=seed,
             method=method(law, times),
-            conserved=bool(law.sde.conserved),
+            from_start=bool(law.sde.conserved) or circuit.start is not None,
         )
     )
 

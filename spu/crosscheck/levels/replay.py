@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from spu.base.errors import NgspiceFailed
 from spu.base.process import scratch_folder
 from spu.crosscheck.context import Context, ReplayedPath
 from spu.crosscheck.levels.kind import LevelKind, Way
-from spu.crosscheck.levels.paths import excuse, path_errors
+from spu.crosscheck.levels.paths import excuse, path_errors, relative_distances
 from spu.crosscheck.levels.power import smallest_change_of_path
 from spu.crosscheck.result import Level
+from spu.emulator.laws.transient import state_at
 from spu.emulator.runs.noise import REPLAY, normals
 from spu.spice.simulators.analyses import Transient, Waveforms
 
@@ -55,11 +57,106 @@ FLOOR = 2e-5
 
 
 def run(context: Context) -> Level:
-    """Replay at two or more step limits; the path error must be small and must fall with the limit."""
+    """Replay noise at two or more step limits, and what leaves the device's own start, where it has one.
+
+    The path errors must be small and must fall with the limit.
+    """
+    sources, start = bool(context.circuit.sources), context.circuit.start is not None
+    if not sources and not start:
+        return Level("replay", "skipped", "the device has no noise source")
+    found = [_noise(context)] if sources else []
+    found += [_relaxation(context)] if start else []
+    worst = max(found, key=lambda level: _ORDER.index(level.verdict))
+    return replace(
+        worst,
+        message="; ".join(level.message for level in found),
+        error=max(level.error for level in found if level.error is not None),
+        detects=found[0].detects,
+        data={key: value for level in found for key, value in level.data.items()},
+    )
+
+
+_ORDER = ("pass", "inconclusive", "fail")
+
+
+@dataclass(frozen=True, eq=False)
+class Converging:
+    """Paths at finer and finer step limits, beside the exact one.
+
+    Attributes
+    ----------
+    interval:
+        s: the unit of the limits.
+    paths, errors:
+        (k + 1, p) V and (p,) each.
+    unfinished:
+        Why finer steps gave nothing.
+    """
+
+    interval: float
+    paths: list[FloatArray]
+    errors: list[FloatArray]
+    unfinished: str
+
+    @classmethod
+    def of(
+        cls,
+        path: Callable[[int], FloatArray],
+        error: Callable[[FloatArray], FloatArray],
+        interval: float,
+        tolerance: float,
+    ) -> Converging:
+        """Run ``path`` at two limits, and at finer ones as long as that helps."""
+        unfinished = ""
+        with ThreadPoolExecutor(2) as pool:
+            paths = list(pool.map(path, LIMITS[:2]))
+        errors = [error(found) for found in paths]
+        for limit in LIMITS[2:]:
+            fine, coarse = errors[-1].max(), errors[-2].max()
+            if fine <= tolerance or (len(errors) > 2 and fine > coarse / FALLS):
+                break
+            try:
+                paths.append(path(limit))
+            except NgspiceFailed as failure:  # what ran says what it can
+                unfinished = str(failure)
+                break
+            errors.append(error(paths[-1]))
+        return cls(interval, paths, errors, unfinished)
+
+    @property
+    def found(self) -> dict[str, float]:
+        """The worst error at each limit."""
+        return {f"ts/{limit}": float(each.max()) for limit, each in zip(LIMITS, self.errors, strict=False)}
+
+    def judged(
+        self, context: Context, tolerance: float, words: str, own: float | None = None, samples: int = SAMPLES
+    ) -> tuple[str, str]:
+        """Verdict and message, of so many samples at this interval."""
+        coarse, fine = float(self.errors[-2].max()), float(self.errors[-1].max())
+        worst = context.circuit.probes[int(np.argmax(self.errors[-1]))]
+        falls = fine < max(coarse / FALLS, FLOOR)
+        verdict = "pass" if fine <= tolerance and fine < max(coarse, FLOOR) else "inconclusive" if falls else "fail"
+        limit = LIMITS[len(self.errors) - 1]
+        reason = ""
+        if verdict == "fail":
+            reason = excuse(context, fine, samples * limit, context.step(self.interval, limit))
+            if not reason and self.unfinished:
+                reason = f"with finer steps {self.unfinished}"
+            verdict = "inconclusive" if reason else "fail"
+        message = f"{words} " + ", ".join(f"{error:.2g} at a step limit of {at}" for at, error in self.found.items())
+        message += f" (worst: {worst}" + (")" if own is None else f"; the emulator's own {own:.1g})")
+        if verdict == "fail":
+            message += "; it does not fall: the difference is not the time step's"
+        if verdict == "inconclusive":
+            still = f"it still falls: {context.simulator.name} would need finer steps than this check takes"
+            message += f"; {reason or still}"
+        return verdict, message
+
+
+def _noise(context: Context) -> Level:
+    """The same noise waveform through both."""
     assert context.deck is not None
     does = context.dynamics
-    if not context.circuit.sources:
-        return Level("replay", "skipped", "the device has no noise source")
     tolerance = TOLERANCES.get(does.name, min(TOLERANCES.values()))
     interval = max(does.fastest, 3.0 * does.slowest / SAMPLES)
     samples, interval = covering(context, interval)
@@ -88,40 +185,10 @@ def run(context: Context) -> Level:
                 found += does.rest
             return found
 
-        unfinished = ""
-        with ThreadPoolExecutor(2) as pool:
-            paths = list(pool.map(path, LIMITS[:2]))
-        errors = [path_errors(context, found, exact) for found in paths]
-        for limit in LIMITS[2:]:
-            fine, coarse = errors[-1].max(), errors[-2].max()
-            if fine <= tolerance or (len(errors) > 2 and fine > coarse / FALLS):
-                break
-            try:
-                paths.append(path(limit))
-            except NgspiceFailed as failure:  # what ran says what it can
-                unfinished = str(failure)
-                break
-            errors.append(path_errors(context, paths[-1], exact))
-    context.paths.append(ReplayedPath(waveform, piece, OVERSAMPLING, paths[-1], exact, paths[-2]))
-    coarse, fine = float(errors[-2].max()), float(errors[-1].max())
-    worst = context.circuit.probes[int(np.argmax(errors[-1]))]
-    falls = fine < max(coarse / FALLS, FLOOR)
-    verdict = "pass" if fine <= tolerance and fine < max(coarse, FLOOR) else "inconclusive" if falls else "fail"
-    limit = LIMITS[len(errors) - 1]
-    reason = ""
-    if verdict == "fail":
-        reason = excuse(context, fine, samples * limit, context.step(interval, limit))
-        if not reason and unfinished:
-            reason = f"with finer steps {unfinished}"
-        verdict = "inconclusive" if reason else "fail"
-    found = {f"ts/{limit}": float(each.max()) for limit, each in zip(LIMITS, errors, strict=False)}
-    message = "path error " + ", ".join(f"{error:.2g} at a step limit of {limit}" for limit, error in found.items())
-    message += f" (worst: {worst}" + (")" if own is None else f"; the emulator's own {own:.1g})")
-    if verdict == "fail":
-        message += "; it does not fall: the difference is not the time step's"
-    if verdict == "inconclusive":
-        still = f"it still falls: {context.simulator.name} would need finer steps than this check takes"
-        message += f"; {reason or still}"
+        runs = Converging.of(path, lambda found: path_errors(context, found, exact), interval, tolerance)
+    context.paths.append(ReplayedPath(waveform, piece, OVERSAMPLING, runs.paths[-1], exact, runs.paths[-2]))
+    fine = float(runs.errors[-1].max())
+    verdict, message = runs.judged(context, tolerance, "path error", own, samples)
     seen: dict[str, Any] = {"path": tolerance}
     if does.name in SENSITIVE and not context.circuit.ramped:
         seen |= SENSITIVE[does.name](
@@ -132,7 +199,8 @@ def run(context: Context) -> Level:
             every=OVERSAMPLING,
             allowed=tolerance + min(fine, tolerance),
         )
-    data = {"samples": samples, "interval": interval, "path_errors": found, "worst_cell": worst}
+    worst = context.circuit.probes[int(np.argmax(runs.errors[-1]))]
+    data = {"samples": samples, "interval": interval, "path_errors": runs.found, "worst_cell": worst}
     return Level(
         "replay",
         verdict,
@@ -153,6 +221,37 @@ def covering(context: Context, interval: float) -> tuple[int, float]:
     whole = ramp.duration + AFTER * context.dynamics.slowest
     samples = min(max(SAMPLES, int(np.ceil(whole / interval))), MOST_SAMPLES)
     return samples, max(interval, whole / samples)
+
+
+def _relaxation(context: Context) -> Level:
+    """Without noise, from where the deck itself says that its nodes are at time zero (``.ic``), and from the device's.
+
+    Errors are relative to the path's distance from where it comes to rest.
+    """
+    assert context.deck is not None and context.circuit.start is not None
+    does = context.linear
+    tolerance = TOLERANCES["linear"]
+    interval = max(does.fastest, _RELAXED * does.slowest / SAMPLES)
+    silence = np.zeros((SAMPLES + 1, len(context.circuit.sources)))
+    start = state_at(does.sde, context.circuit.start) - does.dense.dense.mean
+    exact = does.respond(silence, interval, hold=False, start=start)
+    begun = replace(context.deck, lines=(*context.deck.lines, *context.starts))
+    with scratch_folder("start") as folder:
+        deck = context.simulator.driven(begun, Waveforms(context.elements, interval, silence), folder)
+        runs = Converging.of(
+            lambda limit: replayed(context, deck, folder, interval, context.step(interval, limit), from_zero=True),
+            lambda found: relative_distances(found, exact, does.rest),
+            interval,
+            tolerance,
+        )
+    verdict, message = runs.judged(context, tolerance, "from its start, without noise,")
+    data = {"start": {"interval": interval, "path_errors": runs.found}}
+    fine = float(runs.errors[-1].max())
+    return Level("replay", verdict, message, fine, tolerance, 0.0, detects={"path": tolerance}, data=data)
+
+
+_RELAXED = 6.0
+"""Of the slowest time constants, how long what leaves a start is followed."""
 
 
 def noise_waveform(context: Context, interval: float, samples: int = SAMPLES) -> FloatArray:

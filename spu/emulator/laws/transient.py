@@ -55,28 +55,6 @@ def state_at(sde: StochasticODE, voltages: FloatArray) -> FloatArray:
     return np.asarray(la.solve(sde.dense.to_state, state))
 
 
-def voltages_at(sde: StochasticODE, values: FloatArray) -> FloatArray:
-    """(p,) V of the probes at which the variables have given values (q,): the least ones, where there are several.
-
-    So cells that are read in pairs start without a common voltage.
-
-    Raises
-    ------
-    InputError
-        If no voltages give these values.
-    """
-    readout = sde.readout
-    wanted = values - readout.offset
-    if readout.matrix.nnz == len(wanted) == readout.matrix.shape[1] and readout.matrix.diagonal().all():
-        return np.asarray(wanted / readout.matrix.diagonal())
-    T = readout.matrix.toarray()
-    rows = np.abs(T).max(axis=1)
-    found, *_ = np.linalg.lstsq(T / rows[:, None], wanted / rows, rcond=None)
-    if not (np.abs(T @ found - wanted) <= _FITS * np.abs(wanted).max(initial=0.0)).all():
-        raise InputError("no voltages give that start: the readout's variables depend on one another")
-    return np.asarray(found)
-
-
 @dataclass(frozen=True, eq=False)
 class TransientLaw:
     """The law of the energy coordinates at k instants.

@@ -24,8 +24,10 @@ from spu.reports.pictures.learning_classify import draw_classification
 from spu.reports.pictures.learning_evolution import draw_evolution
 from spu.reports.pictures.networks import draw_activation, draw_trajectories
 from spu.reports.pictures.relaxations import draw_relaxation, draw_sampled_relaxation
+from spu.reports.pictures.scalings import draw_scaling
 from spu.reports.pictures.spectra import draw_spectra
 from spu.studies.activation import UnitActivation, activation_of
+from spu.studies.algebra.scaling import Scaling
 from spu.studies.annealing import Annealing
 from spu.studies.budget import Budget
 from spu.studies.energy import Ledger
@@ -81,6 +83,7 @@ PICTURES: dict[type, Callable[[Any], Figure]] = {
     Generation: draw_generation,
     Classification: draw_classification,
     Ledger: draw_ledger,
+    Scaling: draw_scaling,
     HardwareSweep: draw_hardware_sweep,
     NetworkPrediction: lambda found: _activation(activation_of(found.dynamics)),
     NetworkSimulation: draw_trajectories,

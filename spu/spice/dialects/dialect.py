@@ -38,8 +38,8 @@ class Measurement:
         s: between noise samples, until the start is forgotten, and the end of the transient.
     seed, method:
         Of the transient: its noise, and the integration method (``trap`` or ``gear``).
-    conserved:
-        Whether there is no operating point to start from.
+    from_start:
+        Whether it starts from where nodes are said to be, or from zero: not from an operating point.
     """
 
     probes: Sequence[str]
@@ -55,7 +55,7 @@ class Measurement:
     stop: float
     seed: int
     method: str
-    conserved: bool
+    from_start: bool
 
 
 @dataclass(frozen=True)
@@ -188,6 +188,10 @@ class Dialect:
         """What the noise sources do."""
         return "noise sources: sampled and held every ts in .tran; rn makes the same density in .noise"
 
+    def start(self, node: str, volts: float) -> str:
+        """Where a node is at time zero."""
+        return f".ic v({node})={number(volts)}"
+
     # --- subcircuits -----------------------------------------------------------------------
 
     def subcircuit(self, name: str, ports: Sequence[str], parameters: Mapping[str, float]) -> list[str]:
@@ -234,7 +238,7 @@ class Dialect:
             "scatter of a few per cent to tens of per cent is expected"
         )
         yield "save " + " ".join(f"v({node})" for node in wanted.nodes)
-        start = " uic" if wanted.conserved else ""
+        start = " uic" if wanted.from_start else ""
         yield f"tran {step} {number(wanted.stop)} {number(wanted.settle)} {number(wanted.sample_time / 8)}{start}"
         yield "linearize"
         for probe, node, variance, centre in zip(

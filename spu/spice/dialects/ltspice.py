@@ -64,7 +64,7 @@ class LTspice(Stepped):
         yield ".meas noise found_rms integ v(onoise)"
         yield "* LTspice runs one analysis: for the transient put a * before the two lines .step and .noise, and take"
         yield "* that before .tran away. The variance is rms^2 - mean^2; a few per cent of scatter are expected."
-        start = " uic" if wanted.conserved else ""
+        start = " uic" if wanted.from_start else ""
         step = number(wanted.sample_time / 8)
         yield f"* .tran 0 {number(wanted.stop)} {number(wanted.settle)} {step}{start}"
         for probe, node in zip(wanted.probes, wanted.nodes, strict=True):

@@ -68,6 +68,9 @@ class Spectre(Dialect):
             f"vabstol={chosen.voltage:.0e} iabstol={chosen.current:.0e}",
         ]
 
+    def start(self, node: str, volts: float) -> str:
+        return f"ic {node}={number(volts)}"
+
     def conserved(self) -> list[str]:
         return [
             self.comment(
@@ -113,7 +116,7 @@ class Spectre(Dialect):
             yield f"noise_{probe} ({node} 0) noise {sweep}"
         yield self.comment("Noise up to 1/(2 ts), as of samples every ts; a few per cent of scatter are expected.")
         step = wanted.sample_time
-        skip = " skipdc=yes" if wanted.conserved else ""
+        skip = " skipdc=yes" if wanted.from_start else ""
         yield (
             f"transient tran stop={number(wanted.stop)} outputstart={number(wanted.settle)} "
             f"maxstep={number(step / 8)} strobeperiod={number(step)} \\"

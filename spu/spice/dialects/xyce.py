@@ -52,7 +52,7 @@ class Xyce(Stepped):
         yield "* Xyce makes no noise in .tran. To replay some, write files of lines 'time, volts', one sample of rms vn"
         yield f'* every ts, append  pwl file "NAME.csv"  to each source {wanted.source}..., and instead of the lines'
         yield "* .step, .noise and .print noise run"
-        start = " uic" if wanted.conserved else ""
+        start = " uic" if wanted.from_start else ""
         yield f"* .tran {step} {number(wanted.stop)} {number(wanted.settle)} {number(wanted.sample_time / 8)}{start}"
         yield f"* .print tran v({wanted.nodes[0]})"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -20,9 +20,7 @@ from spu.device.hardware import Hardware
 from spu.device.subject import opened, subject_of
 from spu.studies.algebra.accuracy import SHARE, Accuracy, Parts, accuracy_of
 from spu.studies.budget import error_budget
-
-if TYPE_CHECKING:
-    from spu.studies.energy import Ledger
+from spu.studies.energy import Ledger, energy_of
 
 __all__ = ["DEFAULT_ERROR", "Plan", "plan"]
 
@@ -242,7 +240,7 @@ def planned(device: Device, error: float | None, time: float | None, interval: f
         slowest=known.slowest,
         device=device,
         accuracy=known,
-        energy=_energy(device, seconds, readouts, energy),
+        energy=_energy(device, seconds, readouts, parts.total, energy),
         warnings=tuple(warnings),
     )
 
@@ -298,7 +296,6 @@ def schedule(known: Accuracy, time: float, interval: float) -> tuple[float, floa
     return time - (readouts - 1) * interval, interval, readouts
 
 
-def _energy(device: Device, seconds: float, readouts: int, prices: Any) -> Ledger | None:
-    """What an answer costs; None where there is no ledger of such devices."""
-    del device, seconds, readouts, prices
-    return None
+def _energy(device: Device, seconds: float, readouts: int, error: float, prices: Any) -> Ledger:
+    """What an answer costs, beside a digital one of as small an error."""
+    return energy_of(device, seconds, readouts, assumptions=prices, error=min(error, 0.999))

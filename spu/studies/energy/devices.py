@@ -13,12 +13,13 @@ import numpy as np
 from spu.base.errors import CircuitError, InputError, OptionError
 from spu.base.names import shorten
 from spu.circuit.circuit import Circuit
+from spu.circuit.polynomial import PolynomialConductance
 from spu.device.device import Device
 from spu.device.subject import Subject, circuits, subject_of
 from spu.emulator.dynamics import LinearDynamics, dynamics
 from spu.emulator.laws.power import ElementPower, PowerBalance, counted, mean_power
 from spu.studies.energy.assumptions import REFERENCE, Assumptions, Price, load_energy
-from spu.studies.energy.digital import reference_of
+from spu.studies.energy.digital import methods, reference_of
 from spu.studies.energy.ledger import Ledger, LedgerLine, ledger_lines
 
 __all__ = ["codes_of", "energy_of", "loading_time", "power_of"]
@@ -102,7 +103,7 @@ def energy_of(
     counts: dict[str, float | None] = {
         "readout": readouts * len(members[0].probes),
         "programming": None if codes is None else codes * loads,
-        "noise": amounts["noise source"][0] * seconds,
+        "noise": _noise_sources(members[0]) * seconds,
         "bias": amounts["active"][0] * seconds,
         "supply": amounts["current"][1] * seconds,
         "switching": _switches(subject) * loads,
@@ -131,6 +132,7 @@ def energy_of(
         seconds=float(seconds),
         power=power,
         programming_time=loading_time(subject, assumptions, programmings),
+        methods=methods(problem, error),
     )
 
 
@@ -172,25 +174,31 @@ def _power(members: Sequence[Circuit]) -> tuple[PowerBalance | None, str]:
 
 
 def _listed(circuit: Circuit) -> tuple[ElementPower, ...]:
-    """The elements of a nonlinear circuit that are charged for: noise sources, bias currents and active ones."""
+    """The elements of a nonlinear circuit that are charged for: bias currents and active ones."""
     found = []
     for flat in circuit.flatten():
         letter, (count, size) = flat.element.name[0].lower(), counted(flat)
-        if flat.element.noise_port is not None and letter == "g":
-            kind = "noise source"
-        elif letter == "i":
-            kind = "source"
-        elif letter in "gb" and flat.element.noise_port is None:
-            kind = "active"
-        else:
+        active = letter == "g" or isinstance(flat.element, PolynomialConductance)
+        if flat.element.noise_port is not None or not (active or letter == "i"):
             continue
+        kind = "active" if active else "source"
         found.append(ElementPower(flat.group.subcircuit.name, flat.element.name, kind, count, size, 0.0))
     return tuple(found)
 
 
+def _noise_sources(circuit: Circuit) -> int:
+    """Sources of noise that is no resistor's; one that several cells share is one."""
+    used = [
+        flat.noise[flat.values != 0]
+        for flat in circuit.flatten()
+        if flat.noise is not None and flat.values.ndim == 1 and flat.element.name[0].lower() != "r"
+    ]
+    return len(np.unique(np.concatenate(used))) if used else 0
+
+
 def _amounts(elements: Sequence[ElementPower]) -> dict[str, tuple[int, float]]:
-    """How many noise sources, bias currents and active elements, and their A or S in all."""
-    found = dict.fromkeys(("noise source", "current", "active"), (0, 0.0))
+    """How many bias currents and active elements, and their A or S in all."""
+    found = dict.fromkeys(("current", "active"), (0, 0.0))
     for each in elements:
         kind = "current" if each.kind == "source" and each.element.startswith("i") else each.kind
         if kind in found:
@@ -240,9 +248,10 @@ def _beyond(line: LedgerLine, delivered: float) -> LedgerLine:
 
 
 def codes_of(device: Subject) -> int | None:
-    """How many values a device is programmed by: couplers, what each cell has of its own, and biases.
+    """How many values a device is programmed by: couplers, what each cell has of its own, biases, and shared noise.
 
-    A coupler of two transconductances has two. None of a circuit, which does not know what of it is programmed.
+    A coupler of two transconductances has two, and a source that drives three cells three. None of a circuit, which
+    does not know what of it is programmed.
     """
     subject = subject_of(device)
     if not isinstance(subject, Device):
@@ -250,7 +259,7 @@ def codes_of(device: Subject) -> int | None:
     couplers = sum(int(np.count_nonzero(~np.isnan(values))) for values in subject.coupler_columns.held().values())
     bias = subject.cell_columns.held().get("bias")
     biases = 0 if bias is None else int(np.count_nonzero(np.nan_to_num(bias)))
-    return couplers + len(subject.cell_names) + biases
+    return couplers + len(subject.cell_names) + biases + len(subject.shared.amplitudes)
 
 
 def _switches(subject: Any) -> int:

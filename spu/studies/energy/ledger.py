@@ -27,6 +27,7 @@ from spu.base.errors import InputError
 from spu.base.names import shorten, suggest
 from spu.emulator.laws.power import PowerBalance
 from spu.studies.energy.assumptions import DEVICE, PARTS, REFERENCE, Assumptions, Price, load_energy
+from spu.studies.energy.counted import Method
 
 __all__ = ["CLAIM", "HEATS", "Amount", "Condition", "Ledger", "LedgerLine", "energy_ledger", "ledger_lines"]
 
@@ -137,6 +138,8 @@ class Ledger(Result):
         Mean powers of the circuit's elements, where its exact law tells them.
     programming_time:
         s, for loading the device's codes; None where nobody states how long one takes.
+    methods:
+        Digital methods for the same, the reference first.
 
     Examples
     --------
@@ -161,6 +164,7 @@ class Ledger(Result):
     seconds: float | None = None
     power: PowerBalance | None = None
     programming_time: Price | None = None
+    methods: tuple[Method, ...] = ()
 
     in_short = ("per", "total", "reference_total", "unstated")
 
@@ -232,8 +236,12 @@ class Ledger(Result):
             "items": [_plain(line) for line in self.lines],
             "total": _plain(self.total),
             "unstated": list(self.unstated),
-            "reference": {"is": self.reference_is, "items": [_plain(line) for line in self.reference]}
-            | {"total": _plain(self.reference_total)},
+            "reference": {
+                "is": self.reference_is,
+                "items": [_plain(line) for line in self.reference],
+                "total": _plain(self.reference_total),
+                "methods": [_plain(method) for method in self.methods],
+            },
             "ratio": _plain(self.ratio),
             "ratio_is_at_most": bool(self.unstated),
             "heat_ratio": _plain(self.heat_ratio),
