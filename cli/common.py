@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -72,6 +73,16 @@ def plan_options(function: AnyFunction) -> AnyFunction:
         help="Seconds for level noise (60s, 5min); what they bought is said before and after.",
     )
     return detect(budget(function))
+
+
+def quantity_option(name: str, metavar: str, example: str, units: dict[str, float], help: str) -> Any:
+    """An option that takes a positive number with or without one of the units; ``example`` is for the message."""
+    return click.option(
+        name,
+        metavar=metavar,
+        callback=lambda _context, _option, value: _parsed(value, name, example, units),
+        help=help,
+    )
 
 
 def _parsed(text: str | None, option: str, example: str, units: dict[str, float]) -> float | None:
@@ -244,6 +255,21 @@ def refuse_npz(file: Path, marker: str) -> None:
 
 
 # --- for people ----------------------------------------------------------------------------
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar of what is done and wanted, on a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        yield show
 
 
 def warn(message: str) -> None:

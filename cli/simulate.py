@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +17,7 @@ from .common import (
     json_option,
     number_list,
     print_result,
+    progress_bar,
     refuse_npz,
     seed_option,
     start_values,
@@ -32,8 +30,6 @@ if TYPE_CHECKING:
     from spu.folder import Folder
 
 _MARKER = "spu_samples"
-
-Progress = Callable[[int, int], None]
 
 
 @click.command("simulate")
@@ -174,7 +170,7 @@ def command(
         if file.suffix != ".npz":
             raise UsageError(f"samples are written as .npz, not {str(file)!r}")
         refuse_npz(file, _MARKER)
-    with _progress() as progress:
+    with progress_bar("simulating") as progress:
         run = simulate(
             folder,
             samples=samples,
@@ -226,18 +222,3 @@ def command(
 
 def _default_file(folder: Folder) -> Path | None:
     return None if folder.directory is None else folder.directory / "samples.npz"
-
-
-@contextmanager
-def _progress() -> Iterator[Progress | None]:
-    """Show a bar on a terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    with click.progressbar(length=1, label="simulating", file=sys.stderr) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.length = total
-            bar.update(done - bar.pos)
-
-        yield show

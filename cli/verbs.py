@@ -26,6 +26,13 @@ VERBS = (
     "train",
     "generate",
     "classify",
+    "solve",
+    "invert",
+    "logdet",
+    "expm",
+    "lyapunov",
+    "lstsq",
+    "plan",
     "scaling",
 )
 _MODULES = {"import": "import_netlist"}
@@ -115,6 +122,10 @@ def cli() -> None:
       spu import other.cir -o out      a netlist drawn elsewhere, for predict, simulate, check, inspect
       spu scaling inverse              what an answer costs, against dimension and condition
       spu train evolve cosine -o net   a network that learns; spu compile takes its folder
+
+    \b
+      spu solve A.csv b.csv            A x = b on a device in one line; also invert, logdet, expm, lyapunov, lstsq
+      spu plan A.csv --error 1%        how long that takes, how many readouts, what it costs
 
     Every verb takes --json: then stdout is exactly one JSON object (SI units).
 

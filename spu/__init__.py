@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from spu.emulator.simulate import simulate, simulate_network
     from spu.emulator.spectrum import spectrum
     from spu.problems.conditional import ConditionalGaussian, ConditionalSystem, conditional
+    from spu.problems.determinant import Determinant
     from spu.problems.exponential import MatrixExponential
     from spu.problems.files import load_problem
     from spu.problems.gaussian import GaussianSampling, LinearSystem, MatrixInverse
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from spu.reports import Report, report
     from spu.spice.netlist import netlist
     from spu.spice.reader import ReadNetlist, read_netlist
+    from spu.studies.algebra.determinant import LogDeterminant, log_determinant
     from spu.studies.algebra.planning import Plan, plan
     from spu.studies.algebra.scaling import Scaling, cost_scaling
     from spu.studies.algebra.solution import Solution, answer
@@ -83,6 +85,7 @@ if TYPE_CHECKING:
     from spu.studies.learning.generate import Generation, generate
     from spu.studies.learning.generative import train_generative
     from spu.studies.learning.hardware import on_hardware
+    from spu.studies.learning.natural import NaturalGradient, natural_gradient
     from spu.studies.learning.replay import replay_learned
     from spu.studies.learning.sweep import hardware_sweep
 
@@ -103,6 +106,7 @@ __all__ = [
     "Coupler",
     "DeckError",
     "Detail",
+    "Determinant",
     "Device",
     "EmbeddingOptions",
     "Evolution",
@@ -117,9 +121,11 @@ __all__ = [
     "LeastSquares",
     "Ledger",
     "LinearSystem",
+    "LogDeterminant",
     "LyapunovEquation",
     "MatrixExponential",
     "MatrixInverse",
+    "NaturalGradient",
     "NetworkCompilation",
     "NetworkPrediction",
     "NetworkSimulation",
@@ -169,9 +175,11 @@ __all__ = [
     "load_network",
     "load_problem",
     "load_trained",
+    "log_determinant",
     "logdet",
     "lstsq",
     "lyapunov",
+    "natural_gradient",
     "netlist",
     "on_hardware",
     "plan",
@@ -208,6 +216,7 @@ _HOME = {
     "Coupler": "spu.device.device",
     "DeckError": "spu.base.errors",
     "Detail": "spu.device.imperfections",
+    "Determinant": "spu.problems.determinant",
     "Device": "spu.device.device",
     "EmbeddingOptions": "spu.compiler.embedding",
     "Evolution": "spu.studies.learning.evolve",
@@ -221,10 +230,13 @@ _HOME = {
     "LeastSquares": "spu.problems.systems",
     "Ising": "spu.problems.ising",
     "Ledger": "spu.studies.energy",
+    "LogDeterminant": "spu.studies.algebra.determinant",
+    "log_determinant": "spu.studies.algebra.determinant",
     "LinearSystem": "spu.problems.gaussian",
     "LyapunovEquation": "spu.problems.lyapunov",
     "MatrixExponential": "spu.problems.exponential",
     "MatrixInverse": "spu.problems.gaussian",
+    "NaturalGradient": "spu.studies.learning.natural",
     "NetworkCompilation": "spu.compiler.polynomial",
     "NetworkPrediction": "spu.emulator.predict",
     "NetworkSimulation": "spu.emulator.runs.relaxation",
@@ -276,6 +288,7 @@ _HOME = {
     "logdet": "spu.studies.algebra.tasks",
     "lstsq": "spu.studies.algebra.tasks",
     "lyapunov": "spu.studies.algebra.tasks",
+    "natural_gradient": "spu.studies.learning.natural",
     "netlist": "spu.spice.netlist",
     "on_hardware": "spu.studies.learning.hardware",
     "plan": "spu.studies.algebra.planning",

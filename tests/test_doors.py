@@ -17,12 +17,17 @@ from spu.device.subject import circuits
 from spu.folder import read_folder, write_folder, write_import
 from spu.spice.reader import read_netlist
 
+DRIFT = [[1.0, 2.0, 0.0], [-2.0, 1.5, 0.3], [0.0, 0.1, 1.0]]
 A = [[2.0, -0.5, 0.0], [-0.5, 1.5, -0.25], [0.0, -0.25, 1.0]]
 NETLIST = Path(__file__).parent / "decks" / "rc_mesh.cir"
 
 
 def linear():
     return compile_problem(spu.GaussianSampling(precision=A))
+
+
+def drift():
+    return compile_problem(spu.LyapunovEquation(DRIFT, A))
 
 
 def network():
@@ -36,7 +41,7 @@ def subjects(tmp_path_factory):
     """Whatever somebody may hand to a door, by name."""
     folder = tmp_path_factory.mktemp("doors")
     found = {}
-    for kind, made in (("linear", linear()), ("network", network())):
+    for kind, made in (("linear", linear()), ("drift", drift()), ("network", network())):
         write_folder(folder / kind, made)
         found |= {
             f"{kind} device": made.device,
@@ -53,6 +58,7 @@ def subjects(tmp_path_factory):
         "netlist path": folder / "imported" / "device.cir",
         "imported folder path": folder / "imported",
         "problem": spu.GaussianSampling(precision=A),
+        "drift problem": spu.LyapunovEquation(DRIFT, A),
         "network problem": spu.ThermodynamicNetwork(units=2),
         "array": np.array(A),
         "list": A,
@@ -66,11 +72,11 @@ def subjects(tmp_path_factory):
 
 
 DEVICES = ("device", "compilation", "folder", "folder path", "device.json")
-LINEAR = [f"linear {name}" for name in DEVICES]
+LINEAR = [f"{kind} {name}" for kind in ("linear", "drift") for name in DEVICES]
 NETWORK = [f"network {name}" for name in DEVICES]
 READ = ["netlist", "netlist path", "imported folder path"]
 CIRCUITS = ["linear circuit", "network circuit"]
-PROBLEMS = ["problem", "network problem", "array", "list", "matrix path"]
+PROBLEMS = ["problem", "drift problem", "network problem", "array", "list", "matrix path"]
 ELSE = ["nothing", "number", "no such path"]
 EVERYTHING = [*LINEAR, *NETWORK, *READ, *CIRCUITS, *PROBLEMS, *ELSE]
 
@@ -140,7 +146,7 @@ VERBS = {
 
 
 @pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize("kind", ["linear", "network", "imported"])
+@pytest.mark.parametrize("kind", ["linear", "drift", "network", "imported"])
 def test_verbs(verb, kind, subjects, tmp_path):
     """The command line takes the same: of imported netlists only export is refused, as they are netlists already."""
     path = subjects["imported folder path" if kind == "imported" else f"{kind} folder path"]

@@ -10,6 +10,7 @@ import numpy as np
 
 from spu.base.errors import Unrealizable, clip
 from spu.base.sparse import canonical
+from spu.circuit.ramp import Ramp
 from spu.compiler.advice import advise, describe
 from spu.compiler.architectures import ARCHITECTURES
 from spu.compiler.architectures.base import Architecture
@@ -27,6 +28,8 @@ from spu.compiler.passes import Refused
 from spu.compiler.polarity import polarity
 from spu.compiler.quantise import ROUNDINGS, quantise, quantised
 from spu.device.hardware import Hardware
+from spu.device.lower import lower
+from spu.emulator.laws.work import gentle_ramp
 from spu.emulator.predict import predict_linear
 from spu.problems.problem import QuadraticProblem
 
@@ -102,6 +105,9 @@ class LinearPasses(CellPasses[QuadraticProblem, QuadraticCompilation]):
             warnings.append(_STOPPED)
         device = made.device
         put_detail(device, self.detail, self.placer.wiring)
+        if self.problem.ramped and len(device.coupler_ends):
+            device.ramp = Ramp([0.0, 1.0], couplers=[0.0, 1.0])
+            device.ramp = gentle_ramp(lower(device.members()[0]))
         self._mark(device)
         prediction = predict_linear(device)
         if placed is not None and placed.embedding is not None and costs is None:  # the device is as it was placed

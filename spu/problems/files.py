@@ -12,6 +12,7 @@ from spu.base.names import check_names, first_line, shorten, suggest
 from spu.base.sparse import from_fields
 from spu.problems import (  # noqa: F401 - they register their kinds
     conditional,
+    determinant,
     exponential,
     gaussian,
     ising,

@@ -54,15 +54,20 @@ def read_matrix(path: str | Path) -> AnyMatrix:
     InputError
         If the file cannot be read or holds anything else.
     """
+    return cast(AnyMatrix, read_named_matrix(path).values)
+
+
+def read_named_matrix(path: str | Path) -> Table:
+    """`read_matrix`, with the names that head its columns, where there are any."""
     where = Path(path)
     check_file(where)
     suffix = known_suffix(where, MATRIX_SUFFIXES)
     if suffix != ".npz":
-        return cast(AnyMatrix, read_table(where, suffix).values)
+        return read_table(where, suffix)
     arrays = read_archive(where)
     if len(arrays) != 1:
         raise InputError(f"holds {', '.join(arrays)}: wanted one matrix", file=where)
-    return cast(AnyMatrix, next(iter(arrays.values())))
+    return Table(next(iter(arrays.values())))
 
 
 class Table(NamedTuple):

@@ -131,6 +131,9 @@ class LinearProblem(Problem):
     All arrays are float64 and read-only.
     """
 
+    ramped: ClassVar[bool] = False
+    """Whether its device gets a ramp of its couplers from 0 to 1."""
+
     matrix: Annotated[AnyMatrix, "k l"]
     target_mean: Annotated[FloatArray, "n"]
     condition: float

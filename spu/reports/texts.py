@@ -22,10 +22,12 @@ from spu.emulator.runs.kicked import SampledRelaxation
 from spu.emulator.runs.relaxation import NetworkSimulation, averaged
 from spu.emulator.runs.sampling import Simulation
 from spu.reports.annealings import annealing_text
+from spu.reports.answers import plan_text, solution_text
 from spu.reports.classification import classification_text
 from spu.reports.evolution import evolution_text
 from spu.reports.inspection import time_constant
 from spu.reports.ledgers import ledger_text
+from spu.reports.natural import natural_text, one_step_text
 from spu.reports.relaxations import relaxation_text, sampled_relaxation_text
 from spu.reports.scalings import scaling_text
 from spu.reports.wording import (
@@ -41,13 +43,16 @@ from spu.reports.wording import (
     sureness_table,
 )
 from spu.studies.activation import UnitActivation
+from spu.studies.algebra.planning import Plan
 from spu.studies.algebra.scaling import Scaling
+from spu.studies.algebra.solution import Solution
 from spu.studies.annealing import Annealing
 from spu.studies.budget import Budget
 from spu.studies.energy import Ledger
 from spu.studies.learning.classify import Classification
 from spu.studies.learning.evolve import Evolution
 from spu.studies.learning.generate import Generation
+from spu.studies.learning.natural import NaturalGradient, OneStep
 from spu.studies.learning.replay import ReplayedNetwork
 from spu.studies.learning.sweep import HardwareSweep
 
@@ -490,13 +495,17 @@ TEXTS: dict[type, Callable[[Any], str]] = {
     Ledger: ledger_text,
     Scaling: scaling_text,
     HardwareSweep: hardware_sweep_text,
+    NaturalGradient: natural_text,
     NetworkPrediction: network_prediction_text,
     NetworkSimulation: network_simulation_text,
+    Plan: plan_text,
+    OneStep: one_step_text,
     Prediction: prediction_text,
     Relaxation: relaxation_text,
     ReplayedNetwork: replayed_text,
     SampledRelaxation: sampled_relaxation_text,
     Simulation: simulation_text,
+    Solution: solution_text,
     Spectrum: spectrum_text,
     UnitActivation: activation_text,
 }

@@ -51,7 +51,7 @@ class Deck:
         return "\n".join([*printed, *extra, ".end", ""])
 
     def held(self, volts: Mapping[str, float]) -> Deck:
-        """The same with other constant values (V, after ``dc``) of some sources at top level, as far as they are there."""
+        """The same with other constant values (V, after ``dc``) of those of some sources that are at top level."""
         there = {id(line): name for name, line in self.top_level().items() if name in volts}
         lines = [
             replace(line, text=re.sub(r"(?i)\bdc\s+\S+", f"dc {float(volts[there[id(line)]])!r}", line.text, count=1))

@@ -112,11 +112,11 @@ class Annealing(Result):
     readouts_to_solution, readouts_interval:
         How many runs that takes, each read once.
     assured:
-        Whether the lowest minimum of the device's potential is a ground state (`spu.problems.ising`): None where that is
-        not known.
+        Whether the lowest minimum of the device's potential is a ground state (`spu.problems.ising`): None where that
+        is not known.
     gap, distance:
-        Within bounds: by how much the best cost is above the least one, and how far the best state is from the answer, at
-        most.
+        Within bounds: by how much the best cost is above the least one, and how far the best state is from the answer,
+        at most.
     rounds:
         Within bounds: runs at corrected inputs.
     digital:
@@ -328,8 +328,8 @@ def _device(
     posed = getattr(device, "problem", None)
     if not isinstance(device, Device) or not isinstance(posed, Optimisation):
         raise UsageError(
-            "there is nothing to anneal in what was given: pass a spu.Ising, spu.QUBO or spu.BoundedQuadratic, a file of "
-            "one, or a device compiled from one"
+            "there is nothing to anneal in what was given: pass a spu.Ising, spu.QUBO or spu.BoundedQuadratic, a file "
+            "of one, or a device compiled from one"
         )
     if device.ramp is None and schedule is None:
         raise UsageError("the device has no ramp: schedule says how it is annealed (noise, couplings, or a spu.Ramp)")
@@ -368,13 +368,13 @@ def _spins(
         reference, source, assured = counted.energy, "counted", counted.assured
         if assured is False:
             warnings.append(
-                "the lowest minimum of the network is no ground state of the energy: cells are no spins, and two states "
-                "are too near to one another; deeper wells (depth) tell them apart"
+                "the lowest minimum of the network is no ground state of the energy: cells are no spins, and two "
+                "states are too near to one another; deeper wells (depth) tell them apart"
             )
         elif assured is None:
             warnings.append(
-                f"whether the lowest minimum of the network is a ground state is not known: {counted.candidates} states "
-                "are near; with deeper wells (depth) there are fewer"
+                f"whether the lowest minimum of the network is a ground state is not known: {counted.candidates} "
+                "states are near; with deeper wells (depth) there are fewer"
             )
     else:
         reference, source = float(costs[best]), "runs"

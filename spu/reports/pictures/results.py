@@ -22,11 +22,14 @@ from spu.reports.pictures.hardware_learning import draw_hardware_sweep, draw_rep
 from spu.reports.pictures.learning import draw_generation
 from spu.reports.pictures.learning_classify import draw_classification
 from spu.reports.pictures.learning_evolution import draw_evolution
+from spu.reports.pictures.natural import draw_natural, draw_one_step
 from spu.reports.pictures.networks import draw_activation, draw_trajectories
+from spu.reports.pictures.plans import draw_plan
 from spu.reports.pictures.relaxations import draw_relaxation, draw_sampled_relaxation
 from spu.reports.pictures.scalings import draw_scaling
 from spu.reports.pictures.spectra import draw_spectra
 from spu.studies.activation import UnitActivation, activation_of
+from spu.studies.algebra.planning import Plan
 from spu.studies.algebra.scaling import Scaling
 from spu.studies.annealing import Annealing
 from spu.studies.budget import Budget
@@ -34,6 +37,7 @@ from spu.studies.energy import Ledger
 from spu.studies.learning.classify import Classification
 from spu.studies.learning.evolve import Evolution
 from spu.studies.learning.generate import Generation
+from spu.studies.learning.natural import NaturalGradient, OneStep
 from spu.studies.learning.replay import ReplayedNetwork
 from spu.studies.learning.sweep import HardwareSweep
 
@@ -85,8 +89,11 @@ PICTURES: dict[type, Callable[[Any], Figure]] = {
     Ledger: draw_ledger,
     Scaling: draw_scaling,
     HardwareSweep: draw_hardware_sweep,
+    NaturalGradient: draw_natural,
     NetworkPrediction: lambda found: _activation(activation_of(found.dynamics)),
     NetworkSimulation: draw_trajectories,
+    Plan: draw_plan,
+    OneStep: draw_one_step,
     Prediction: draw_prediction,
     Relaxation: draw_relaxation,
     ReplayedNetwork: draw_replay,

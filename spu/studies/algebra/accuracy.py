@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -31,6 +32,8 @@ from spu.emulator.laws.estimate import ModalSpread, about_sample_mean, trajector
 from spu.emulator.laws.propagate import exact_step
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.predict import prediction
+from spu.emulator.results import lag_of
+from spu.emulator.runs.sampling import dividing
 from spu.problems.answers import COVARIANCE, MEAN
 from spu.problems.problem import LinearProblem, linear_problem
 
@@ -85,6 +88,37 @@ class Errors:
         return np.sqrt(self.statistical**2 + self.remainder**2)
 
 
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Errors of runs, from when the device is switched on.
+
+    Attributes
+    ----------
+    time:
+        (k,) s.
+    errors:
+        (k, runs) relative errors of the answers (Frobenius), each of a run of its own.
+    expected:
+        (k,) root mean squares that are expected.
+    seed:
+        From which all seeds follow.
+    """
+
+    time: Annotated[FloatArray, "k"]
+    errors: Annotated[FloatArray, "k runs"]
+    expected: Annotated[FloatArray, "k"]
+    seed: int
+
+    @property
+    def rms(self) -> Annotated[FloatArray, "k"]:
+        """(k,) root mean square over the runs."""
+        return np.asarray(np.sqrt((self.errors**2).mean(axis=1)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As ``--json`` gives it."""
+        return {"time": self.time, "expected": self.expected, "rms": self.rms, "errors": self.errors, "seed": self.seed}
+
+
 class Accuracy:
     """What the answer of a device misses by, as a function of burn-in, readouts and the time between them.
 
@@ -113,14 +147,18 @@ class Accuracy:
         self.size = frobenius(self.target)
         if self.size == 0:
             raise UsageError("the exact answer is zero: no error is relative to it")
-        self.mean, self.covariance = found.mean, np.asarray(found.covariance)
-        self.found = np.asarray(self.answer.of(self.mean, self.covariance))
+        self.lag = lag_of(law, problem)
+        self.covariance = np.asarray(found.covariance)
+        self.mean, self.second = (np.asarray(each) for each in found.moments_for(self.answer))
+        self.found = np.asarray(self.answer.of(self.mean, self.second))
         self.bias = self.found - self.target
         self.floor = float(found.relative_error or 0.0)
         self.slowest = law.slowest
         self._transform = law.sde.readout.matrix.toarray()
         self._left = self._transform @ law.dense.H
         push = law.dense.mean
+        # Of what is left of a covariance some time is left once more where it is a lagged one.
+        self._later = self._left if self.lag is None else self._left @ exact_step(law.dense, self.lag).transition
         self._start = law.covariance - np.outer(push, push)
         self._push = push
         self._scatter = lru_cache(maxsize=64)(self._scatter_of)
@@ -130,50 +168,72 @@ class Accuracy:
         """Whether there is no noise: then one readout tells all."""
         return not np.diagonal(self.covariance).any()
 
+    def back(self, interval: float) -> int:
+        """Readouts between the two of a pair, of which the lagged covariance is; 0 where none is asked for."""
+        return 0 if self.lag is None else round(self.lag / interval)
+
+    def dividing(self, interval: float) -> float:
+        """An interval that is asked for; refused where an answer is of readouts whose distance it does not divide."""
+        return interval if self.lag is None else dividing(self.lag, interval, self.slowest)[0]
+
+    def least(self, interval: float) -> int:
+        """The number of readouts without which there is no answer."""
+        return self.back(interval) + 1
+
     # --- scatter ---------------------------------------------------------------------------
 
     def _scatter_of(self, interval: float, readouts: int) -> tuple[FloatArray, float]:
         """Standard errors of the answer, and their size relative to the exact one."""
-        taken = {"steps": readouts, "interval": interval, "count": 1, "transform": self._transform}
+        back = self.back(interval)
+        taken = {"steps": readouts, "interval": interval, "count": 1, "transform": self._transform, "lag": back}
         known = trajectory_error(self.law, **taken)  # type: ignore[arg-type]
         error = about_sample_mean(self.law, known, self.covariance, **taken)  # type: ignore[arg-type]
-        entries = np.asarray(
-            self.answer.error(np.sqrt(error.mean_variance), np.sqrt(error.covariance_variance)), dtype=np.float64
-        )
+        second = error.covariance_variance if error.lagged_variance is None else error.lagged_variance
+        entries = np.asarray(self.answer.error(np.sqrt(error.mean_variance), np.sqrt(second)), dtype=np.float64)
         return entries, float(self.answer.expected(self.found, self.target, entries) or 0.0)
 
     @cached_property
     def _spread(self) -> ModalSpread | None:
-        """All entries together, where the answer is a moment and modes are apart."""
-        plain = self.answer in (COVARIANCE, MEAN) and not self.silent
-        return ModalSpread.of(self.law, self._transform) if plain else None
+        """The scatter of all entries together; None where modes nearly coincide."""
+        return ModalSpread.of(self.law, self._transform)
 
     def scatter(self, interval: float, readouts: int) -> float:
         """Relative size of the scatter of so many readouts."""
         if self.silent:
             return 0.0
         # What is taken from the same samples' mean is worth a share of one in their effective number.
-        if self._spread is None or readouts * interval < 300.0 * self.slowest:
-            return self._scatter(interval, readouts)[1]
-        covariance, mean = self._spread.variances(readouts, interval)
-        return math.sqrt(mean if self.answer is MEAN else covariance) / self.size
+        long = readouts * interval > 300.0 * self.slowest
+        if long and self.answer in (COVARIANCE, MEAN) and self._spread is not None:
+            covariance, mean = self._spread.variances(readouts, interval)
+            return math.sqrt(mean if self.answer is MEAN else covariance) / self.size
+        return self._scatter(interval, readouts)[1]
 
     @cached_property
     def interval(self) -> float:
         """S between readouts that wastes few: the longest with which they take `WASTE` longer than a continuous one.
 
-        Of much longer times than the slowest mode's, where both are known from sums over all lags.
+        Of much longer times than the slowest mode's, where both are known from sums over all lags; of all means, or
+        covariances, together. Where an answer is of readouts some time apart it divides that time.
         """
-        if self.silent:
-            return self.slowest
+        chosen = self.slowest if self.silent else self._sparing
+        return chosen if self.lag is None else dividing(self.lag, None, chosen)[0]
+
+    @property
+    def _sparing(self) -> float:
         span = 1e6 * self.slowest
 
         def cost(interval: float) -> float:
             steps = max(2, round(span / interval))
-            return self.scatter(interval, steps) ** 2 * steps * interval
+            if self._spread is None:
+                known = trajectory_error(self.law, steps=steps, interval=interval, count=1, transform=self._transform)
+                covariance, mean = float(known.covariance_variance.sum()), float(known.mean_variance.sum())
+            else:
+                covariance, mean = self._spread.variances(steps, interval)
+            return (mean if self.answer.deterministic else covariance) * steps * interval
 
         # A twentieth of the fastest mode's time is continuous to 1e-3; but lags that are summed one by one are counted.
-        continuous = cost(max(0.05 / float(np.abs(self.law.seen).max()), 1e-5 * self.slowest))
+        fine = 0.05 / float(np.abs(self.law.seen).max())
+        continuous = cost(fine if self._spread is not None else max(fine, 1e-2 * self.slowest))
         # From the top: cells that ring are seen badly at multiples of half a period, and well between them.
         for k in range(60):
             interval = float(f"{4.0 * self.slowest * 2.0 ** (-k / 6):.1e}")
@@ -196,9 +256,10 @@ class Accuracy:
             room = error**2 - (parts.total**2 - parts.statistical**2)
             return parts.statistical**2 / room if room > 0 else math.inf
 
-        if (ratio := excess(1)) <= 1.0:
-            return 1
-        few, many = 1, 2
+        least = self.least(interval)
+        if (ratio := excess(least)) <= 1.0:
+            return least
+        few, many = least, least + 1
         while (ratio := excess(many)) > 1.0:
             # Scatter falls as the root of the number, or sooner.
             few, many = many, max(many + 1, math.ceil(many * min(1.0002 * ratio, 1e6)))
@@ -226,8 +287,8 @@ class Accuracy:
     def _remains(self, second: FloatArray, first: FloatArray) -> FloatArray:
         """What is left in the answer of (n, n) of second moments and (n,) of means, both of the state."""
         off = -(self._left @ first)
-        spread = -(self._left @ second @ self._left.T) - np.outer(off, off)
-        return np.asarray(self.answer.of(self.mean + off, self.covariance + spread)) - self.found
+        spread = -(self._later @ second @ self._left.T) - np.outer(off, off)
+        return np.asarray(self.answer.of(self.mean + off, self.second + spread)) - self.found
 
     def remainder(self, burn_in: float, interval: float, readouts: int) -> FloatArray:
         """What is left of the start in the answer, averaged over the readouts; with its sign."""
@@ -289,7 +350,7 @@ def _averaged(step: FloatArray, second: FloatArray, first: FloatArray, count: in
         if bit == "1":
             sum_2, sum_1 = second + step @ sum_2 @ step.T, first + step @ sum_1
             power, known = step @ power, known + 1
-    return sum_2 / count, sum_1 / count
+    return np.asarray(sum_2 / count, dtype=np.float64), np.asarray(sum_1 / count, dtype=np.float64)
 
 
 def accuracy_of(subject: Subject, problem: LinearProblem | None = None) -> Accuracy:

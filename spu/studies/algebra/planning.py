@@ -18,9 +18,10 @@ from spu.compiler import compile_problem
 from spu.device.device import Device
 from spu.device.hardware import Hardware
 from spu.device.subject import opened, subject_of
-from spu.studies.algebra.accuracy import SHARE, Accuracy, Parts, accuracy_of
+from spu.problems.kinds import kind_of
+from spu.studies.algebra.accuracy import SHARE, Accuracy, Measured, Parts, accuracy_of
 from spu.studies.budget import error_budget
-from spu.studies.energy import Ledger, energy_of
+from spu.studies.energy import Assumptions, Ledger, energy_of
 
 __all__ = ["DEFAULT_ERROR", "Plan", "plan"]
 
@@ -58,7 +59,11 @@ class Plan(Result):
     accuracy:
         Its errors in time, for other times than these.
     energy:
-        What the answer costs; None where nobody says.
+        What the answer costs (`spu.energy_of`).
+    prices:
+        Of which that is made, as given.
+    measured:
+        What runs missed by (`spu.studies.algebra.measuring.measure`); None unless that was asked for.
     warnings:
         What should be known.
 
@@ -89,6 +94,8 @@ class Plan(Result):
     device: Device
     accuracy: Accuracy = field(repr=False)
     energy: Ledger | None = None
+    prices: Any = field(default=None, repr=False)
+    measured: Measured | None = None
     warnings: tuple[str, ...] = ()
 
     in_short = ("task", "relative_error", "device_time", "burn_in", "readouts", "floor")
@@ -97,16 +104,21 @@ class Plan(Result):
         """The error expected after another time, s, with burn-in and readouts as planned for that time."""
         return self.accuracy.parts(*schedule(self.accuracy, time, self.interval))
 
+    @property
+    def words(self) -> str:
+        """What is to be done."""
+        return kind_of(self.task).words
+
     def curve(self, points: int = 25) -> dict[str, Annotated[FloatArray, "points"]]:
         """Errors expected over a range of times around the planned one: "time", "total", "statistical", "remainder".
 
         From the longest time constant on; towards long times to where the floor, or a tenth of the error, is reached.
         """
-        last = 100.0 * self.device_time
+        last = 10.0 * self.device_time
         if self.floor > 0 and self.statistical > 0:
             reach = self.device_time * (self.statistical / (0.3 * self.floor)) ** 2
             last = float(np.clip(reach, 10.0 * self.device_time, 1e4 * self.device_time))
-        times = np.geomspace(self.slowest, max(last, 10.0 * self.slowest), points)
+        times = np.geomspace(self.slowest + (self.accuracy.lag or 0.0), max(last, 10.0 * self.slowest), points)
         parts = [self.at(float(time)) for time in times]
         return {"time": times} | {
             key: np.array([getattr(each, key) for each in parts]) for key in ("total", "statistical", "remainder")
@@ -119,7 +131,8 @@ class Plan(Result):
             *("device_time", "burn_in", "readouts", "interval", "slowest", "warnings"),
         )
         return {key: getattr(self, key) for key in keys} | {
-            "energy": None if self.energy is None else self.energy.to_dict()
+            "energy": None if self.energy is None else self.energy.to_dict(),
+            "measured": None if self.measured is None else self.measured.to_dict(),
         }
 
 
@@ -131,7 +144,7 @@ def plan(
     hardware: str | Path | Hardware | None = None,
     architecture: str | None = None,
     interval: float | None = None,
-    energy: Any = None,
+    energy: Assumptions | str | Path | None = None,
 ) -> Plan:
     """How long a device takes for an answer, or how exact an answer is after a time: from its own spectrum.
 
@@ -191,10 +204,16 @@ def asked(error: float | None, time: float | None) -> tuple[float | None, float 
     return DEFAULT_ERROR if error is None else float(error), None
 
 
+def is_compiled(given: Any) -> bool:
+    """Whether it is a device, or holds or names one, and no problem."""
+    if isinstance(given, (str, Path)):
+        return Path(given).is_dir() or Path(given).suffix.lower() == ".json"
+    return isinstance(given, Device) or hasattr(given, "subject")
+
+
 def _device(given: Any, hardware: Any, architecture: str | None) -> Device:
     """The device that is meant, or the one that a problem is compiled to."""
-    named = isinstance(given, (str, Path)) and (Path(given).is_dir() or Path(given).suffix.lower() == ".json")
-    if not named and not hasattr(given, "subject") and not isinstance(given, Device):
+    if not is_compiled(given):
         return compile_problem(given, hardware, architecture=architecture).device
     for name, value in (("hardware", hardware), ("architecture", architecture)):
         if value is not None:
@@ -208,7 +227,7 @@ def _device(given: Any, hardware: Any, architecture: str | None) -> Device:
 def planned(device: Device, error: float | None, time: float | None, interval: float | None, energy: Any) -> Plan:
     """`plan` of a device, of checked numbers."""
     known = accuracy_of(device)
-    spacing = known.interval if interval is None else interval
+    spacing = known.interval if interval is None else known.dividing(interval)
     if error is not None:
         burn_in, readouts = _for_error(known, device, error, spacing)
     else:
@@ -240,7 +259,8 @@ def planned(device: Device, error: float | None, time: float | None, interval: f
         slowest=known.slowest,
         device=device,
         accuracy=known,
-        energy=_energy(device, seconds, readouts, parts.total, energy),
+        energy=energy_of(device, seconds, readouts, assumptions=energy, error=min(parts.total, 0.999)),
+        prices=energy,
         warnings=tuple(warnings),
     )
 
@@ -279,23 +299,22 @@ def schedule(known: Accuracy, time: float, interval: float) -> tuple[float, floa
     UsageError
         If the time is shorter than the longest time constant: the device has not left its start then.
     """
-    if time < known.slowest * (1 - 1e-9):
+    least = known.slowest + (known.lag or 0.0)
+    if time < least * (1 - 1e-9):
+        apart = "" if known.lag is None else f" and the {engineering(known.lag, 's')} that its readouts are apart"
         raise UsageError(
-            f"{engineering(time, 's')} is less than the longest time constant, {engineering(known.slowest, 's')}: "
-            f"switched on, the device is still at its start then; give {engineering(10 * known.slowest, 's')} or more"
+            f"{engineering(time, 's')} is less than the longest time constant, "
+            f"{engineering(known.slowest, 's')}{apart}: "
+            f"switched on, the device is still at its start then; give {engineering(10 * least, 's')} or more"
         )
-    burn_in = min(known.burn_in_for(1.0), time)
+    room = time - known.back(interval) * interval  # until the first readout, where there is to be an answer
+    burn_in = min(known.burn_in_for(1.0), room)
     for _ in range(8):
-        readouts = 1 + int((time - burn_in) / interval * (1 + 1e-12))
+        readouts = max(1 + int((time - burn_in) / interval * (1 + 1e-12)), known.least(interval))
         error = math.hypot(known.scatter(interval, readouts), known.floor)
-        longer = min(known.burn_in_for(max(error, 1e-12)), time)
+        longer = min(known.burn_in_for(max(error, 1e-12)), room)
         if longer <= burn_in * (1 + 1e-9):
             break
         burn_in = longer
     readouts = 1 + int((time - burn_in) / interval * (1 + 1e-12))
     return time - (readouts - 1) * interval, interval, readouts
-
-
-def _energy(device: Device, seconds: float, readouts: int, error: float, prices: Any) -> Ledger:
-    """What an answer costs, beside a digital one of as small an error."""
-    return energy_of(device, seconds, readouts, assumptions=prices, error=min(error, 0.999))

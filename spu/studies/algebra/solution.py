@@ -17,7 +17,7 @@ from spu.device.hardware import Hardware
 from spu.emulator.dynamics import all_linear
 from spu.emulator.runs.sampling import Sampling, simulate_linear
 from spu.studies.algebra.planning import Plan, plan
-from spu.studies.energy import Ledger
+from spu.studies.energy import Assumptions, Ledger, energy_of
 
 __all__ = ["Solution", "answer"]
 
@@ -100,6 +100,14 @@ class Solution(Result):
         found = {key: getattr(self, key) for key in keys}
         return found | {"energy": None if self.energy is None else self.energy.to_dict()}
 
+    def arrays(self) -> dict[str, Any]:
+        """What a ``.npz`` holds of it, by key: all but what nobody said."""
+        keys = (
+            *("answer", "standard_error", "exact", "variables", "relative_error", "measured_error", "floor"),
+            *("device_time", "burn_in", "interval", "readouts", "seed", "complete", "task"),
+        )
+        return {key: getattr(self, key) for key in keys if getattr(self, key) is not None}
+
 
 def answer(
     problem: Any,
@@ -110,7 +118,7 @@ def answer(
     architecture: str | None = None,
     seed: Seed = 0,
     compare: bool = False,
-    energy: Any = None,
+    energy: Assumptions | str | Path | None = None,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Solution:
@@ -183,10 +191,14 @@ def carried_out(
             burn_in=wanted.burn_in,
         )
         run = simulate_linear(all_linear(device, "there is no answer"), problem, how)
-        found = np.asarray(problem.kind.answer.of(run.mean, np.asarray(run.covariance)))
+        found = np.asarray(problem.kind.answer.of(*run.moments_for(problem.kind.answer)))
         taken, complete = run.samples, run.complete
     errors = known.errors(wanted.burn_in, wanted.interval, taken)
     parts = known.parts(wanted.burn_in, wanted.interval, taken)
+    seconds = wanted.burn_in + (taken - 1) * wanted.interval
+    energy = wanted.energy
+    if not complete:
+        energy = energy_of(device, seconds, taken, assumptions=wanted.prices, error=min(parts.total, 0.999))
     exact = problem.solution(known.target)
     given = problem.solution(found)
     return Solution(
@@ -196,11 +208,11 @@ def carried_out(
         standard_error=np.abs(problem.solution(errors.standard)),
         relative_error=parts.total,
         floor=known.floor,
-        device_time=wanted.burn_in + (taken - 1) * wanted.interval,
+        device_time=seconds,
         burn_in=wanted.burn_in,
         interval=wanted.interval,
         readouts=taken,
-        energy=wanted.energy,
+        energy=energy,
         seed=seed,
         exact=exact if compare else None,
         measured_error=frobenius(given - exact) / frobenius(exact) if compare else None,

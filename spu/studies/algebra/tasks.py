@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from spu.base.errors import InputError, OptionError
-from spu.base.names import shorten, suggest
+from spu.base.names import check_names, shorten, suggest
+from spu.problems.exponential import MatrixExponential
 from spu.problems.gaussian import LinearSystem, MatrixInverse
 from spu.problems.kinds import kind_of
+from spu.problems.lyapunov import LyapunovEquation
+from spu.problems.matrix_files import read_named_matrix, read_vector
 from spu.problems.problem import Problem
 from spu.studies.algebra.solution import Solution, answer
 
-__all__ = ["METHODS", "expm", "invert", "logdet", "lstsq", "lyapunov", "solve", "system"]
+__all__ = ["expm", "invert", "logdet", "lstsq", "lyapunov", "solve"]
 
 METHODS = {
     "symmetric": "A symmetric and positive definite: a cell a variable, in equilibrium",
@@ -34,15 +38,58 @@ def system(A: Any, b: Any, method: str | None = None) -> Problem:
     """
     if method is not None and method not in METHODS:
         raise OptionError("method", f"is {shorten(method)}; {suggest(str(method), METHODS)}")
+    matrix, variables = _matrix(A)
+    vector = _vector(b)
     if method == "normal":
-        return kind_of("least-squares").cls(A, b)
+        return kind_of("least-squares").cls(matrix, vector, variables=variables)
     if method in (None, "symmetric"):
         try:
-            return LinearSystem(A, b)
+            return LinearSystem(matrix, vector, variables)
         except InputError:
             if method is not None:
                 raise
-    return kind_of("general-linear").cls(A, b, method=method)
+    return kind_of("general-linear").cls(matrix, vector, method=method, variables=variables)
+
+
+def inverse_of(A: Any) -> Problem:
+    """The problem of an inverse, of a matrix or its file."""
+    return MatrixInverse(*_matrix(A))
+
+
+def determinant_of(A: Any) -> Problem:
+    """The problem of the logarithm of a determinant, of a matrix or its file."""
+    matrix, variables = _matrix(A)
+    return kind_of("determinant").cls(matrix, variables=variables)
+
+
+def exponential_of(A: Any, t: float) -> Problem:
+    """The problem of ``exp(A t)``, of a matrix or its file."""
+    matrix, variables = _matrix(A)
+    return MatrixExponential(matrix, t, variables=variables)
+
+
+def lyapunov_of(A: Any, Q: Any) -> Problem:
+    """The problem of ``A P + P A^T = Q``, of matrices or their files."""
+    matrix, variables = _matrix(A)
+    return LyapunovEquation(matrix, _matrix(Q)[0], variables)
+
+
+def least_squares_of(A: Any, b: Any, method: str | None) -> Problem:
+    """The problem of a least squares solution, by the normal equations unless another method is named."""
+    return system(A, b, "normal" if method is None else method)
+
+
+def _matrix(given: Any) -> tuple[Any, tuple[str, ...] | None]:
+    """A matrix, or that of a file, with the names that head its columns there."""
+    if not isinstance(given, (str, Path)):
+        return given, None
+    table = read_named_matrix(given)
+    return table.values, None if table.names is None else check_names(table.names, "a variable", given, table.line)
+
+
+def _vector(given: Any) -> Any:
+    """A vector, or that of a file."""
+    return read_vector(Path(given)) if isinstance(given, (str, Path)) else given
 
 
 def solve(A: Annotated[Any, "m n"], b: Annotated[Any, "m"], *, method: str | None = None, **options: Any) -> Solution:
@@ -52,11 +99,21 @@ def solve(A: Annotated[Any, "m n"], b: Annotated[Any, "m"], *, method: str | Non
     ----------
     A, b:
         (n, n) and (n,); with methods ``embedding`` and ``normal`` also (m, n) of full column rank and (m,), in the
-        sense of least squares.
+        sense of least squares. Or their files, as of `spu.load_problem`.
     method:
-        One of `spu.studies.algebra.tasks.METHODS`; by the matrix unless given.
+        ``symmetric`` (positive definite: a cell a variable, in equilibrium), ``direct`` (eigenvalues with positive real
+        parts: a cell a variable, couplers that are not reciprocal), ``embedding`` (any matrix of full column rank: a
+        cell a row and a cell a variable) or ``normal`` (the same: a cell a variable, the condition squared). The first
+        of these that the matrix is for unless one is named.
     options:
         As of `spu.answer`.
+
+    Raises
+    ------
+    OptionError
+        If there is no such method.
+    UsageError, InputError, Unrealizable
+        As `spu.answer`.
 
     Examples
     --------
@@ -69,7 +126,19 @@ def solve(A: Annotated[Any, "m n"], b: Annotated[Any, "m"], *, method: str | Non
 
 
 def invert(A: Annotated[Any, "n n"], **options: Any) -> Solution:
-    """Invert a symmetric positive definite (n, n) matrix on a device; options as of `spu.answer`.
+    """Invert a symmetric positive definite matrix on a device.
+
+    Parameters
+    ----------
+    A:
+        (n, n), or its file.
+    options:
+        As of `spu.answer`.
+
+    Raises
+    ------
+    UsageError, InputError, Unrealizable
+        As `spu.answer`.
 
     Examples
     --------
@@ -78,34 +147,101 @@ def invert(A: Annotated[Any, "n n"], **options: Any) -> Solution:
     >>> bool((abs(found.answer - [[3 / 11, -1 / 11], [-1 / 11, 4 / 11]]) < 6 * found.standard_error).all())
     True
     """
-    return answer(MatrixInverse(A), **options)
+    return answer(inverse_of(A), **options)
 
 
 def logdet(A: Annotated[Any, "n n"], **options: Any) -> Solution:
-    """The logarithm of the determinant of a symmetric positive definite (n, n) matrix; options as of `spu.answer`."""
-    return answer(kind_of("determinant").cls(A), **options)
+    """The logarithm of the determinant of a symmetric positive definite matrix, from the work of ramps of a device.
+
+    Parameters
+    ----------
+    A:
+        (n, n), or its file.
+    options:
+        As of `spu.answer`; the error is that of the logarithm, relative to its size.
+
+    Raises
+    ------
+    UsageError, InputError, Unrealizable
+        As `spu.answer`.
+    """
+    return answer(determinant_of(A), **options)
 
 
 def expm(A: Annotated[Any, "n n"], t: float = 1.0, **options: Any) -> Solution:
-    """The exponential ``exp(A t)`` of an (n, n) matrix on a device; options as of `spu.answer`."""
-    return answer(kind_of("exponential").cls(A, t), **options)
+    """The exponential ``exp(A t)`` of a matrix on a device.
+
+    Parameters
+    ----------
+    A:
+        (n, n), or its file.
+    t:
+        Positive.
+    options:
+        As of `spu.answer`.
+
+    Raises
+    ------
+    UsageError, InputError, Unrealizable
+        As `spu.answer`.
+
+    Examples
+    --------
+    >>> import spu
+    >>> found = spu.expm([[-1.0, 0.5], [-0.5, -2.0]], 0.5, error=0.1, compare=True)
+    >>> found.exact.round(4)
+    array([[ 0.5914,  0.1181],
+           [-0.1181,  0.3551]])
+    >>> bool((abs(found.answer - found.exact) < 6 * found.standard_error).all())
+    True
+    """
+    return answer(exponential_of(A, t), **options)
 
 
 def lyapunov(A: Annotated[Any, "n n"], Q: Annotated[Any, "n n"], **options: Any) -> Solution:
-    """Solve ``A P + P A^T = Q`` for P (n, n) on a device; options as of `spu.answer`."""
-    return answer(kind_of("lyapunov").cls(A, Q), **options)
+    """Solve ``A P + P A^T = Q`` for P on a device.
+
+    Parameters
+    ----------
+    A, Q:
+        (n, n) both, or their files: the eigenvalues of A have positive real parts, Q is symmetric and positive
+        semidefinite.
+    options:
+        As of `spu.answer`.
+
+    Raises
+    ------
+    UsageError, InputError, Unrealizable
+        As `spu.answer`.
+
+    Examples
+    --------
+    >>> import spu
+    >>> found = spu.lyapunov([[1.0, 0.5], [-0.5, 2.0]], [[2.0, 0.0], [0.0, 1.0]], error=0.1, compare=True)
+    >>> bool((abs(found.answer - found.exact) < 6 * found.standard_error).all())
+    True
+    """
+    return answer(lyapunov_of(A, Q), **options)
 
 
 def lstsq(A: Annotated[Any, "m n"], b: Annotated[Any, "m"], *, method: str | None = None, **options: Any) -> Solution:
-    """The least squares solution of ``A x = b`` on a device, (m, n) of full column rank.
+    """The least squares solution of ``A x = b`` on a device.
 
     Parameters
     ----------
     A, b:
-        (m, n) and (m,).
+        (m, n) of full column rank and (m,), or their files.
     method:
-        ``normal`` (by default: n cells, the condition squared) or ``embedding`` (m + n cells, the condition as it is).
+        ``normal`` (n cells, the condition squared; so by default) or ``embedding`` (m + n cells, the condition as it
+        is).
     options:
         As of `spu.answer`.
+
+    Raises
+    ------
+    OptionError
+        If there is no such method.
+    UsageError, InputError, Unrealizable
+        As `spu.answer`.
     """
-    return answer(system(A, b, "normal" if method is None else method), **options)
+    return answer(least_squares_of(A, b, method), **options)
