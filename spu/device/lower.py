@@ -54,6 +54,11 @@ def _lowered(device: Device) -> Circuit:
     names = coupler_names(device)
     if ramp is not None and not isinstance(ramp, Ramp):
         raise InputError(f"the ramp of a device must be a spu.Ramp, not {shorten(ramp)}")
+    if ramp is not None and device.start is not None:
+        raise InputError(
+            "a ramp begins where the circuit rests, and the device has a start of its own: set device.ramp or "
+            "device.start to None"
+        )
     itself = np.arange(count)[:, None]
     groups, sources = _group("cell", device.cell_columns, itself, cells, detail, thermal, sources, ramp)
     for part in device.coupler_columns.parts.values():

@@ -26,10 +26,12 @@ from spu.reports.pictures.learning_evolution import draw_evolution
 from spu.reports.pictures.natural import draw_natural, draw_one_step
 from spu.reports.pictures.networks import draw_activation, draw_trajectories
 from spu.reports.pictures.plans import draw_plan
+from spu.reports.pictures.ramps import draw_work
 from spu.reports.pictures.relaxations import draw_relaxation, draw_sampled_relaxation
 from spu.reports.pictures.scalings import draw_scaling
 from spu.reports.pictures.spectra import draw_spectra
 from spu.studies.activation import UnitActivation, activation_of
+from spu.studies.algebra.determinant import LogDeterminant
 from spu.studies.algebra.planning import Plan
 from spu.studies.algebra.scaling import Scaling
 from spu.studies.annealing import Annealing
@@ -92,6 +94,7 @@ PICTURES: dict[type, Callable[[Any], Figure]] = {
     Ledger: draw_ledger,
     Scaling: draw_scaling,
     HardwareSweep: draw_hardware_sweep,
+    LogDeterminant: draw_work,
     NaturalGradient: draw_natural,
     NetworkPrediction: lambda found: _activation(activation_of(found.dynamics)),
     NetworkSimulation: draw_trajectories,
