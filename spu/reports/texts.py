@@ -24,7 +24,9 @@ from spu.emulator.runs.sampling import Simulation
 from spu.reports.annealings import annealing_text
 from spu.reports.answers import plan_text, solution_text
 from spu.reports.classification import classification_text
+from spu.reports.determinants import log_determinant_text
 from spu.reports.evolution import evolution_text
+from spu.reports.gaussian_process import gaussian_process_text
 from spu.reports.inspection import time_constant
 from spu.reports.ledgers import ledger_text
 from spu.reports.natural import natural_text, one_step_text
@@ -43,12 +45,14 @@ from spu.reports.wording import (
     sureness_table,
 )
 from spu.studies.activation import UnitActivation
+from spu.studies.algebra.determinant import LogDeterminant
 from spu.studies.algebra.planning import Plan
 from spu.studies.algebra.scaling import Scaling
 from spu.studies.algebra.solution import Solution
 from spu.studies.annealing import Annealing
 from spu.studies.budget import Budget
 from spu.studies.energy import Ledger
+from spu.studies.gaussian_process import GaussianProcess
 from spu.studies.learning.classify import Classification
 from spu.studies.learning.evolve import Evolution
 from spu.studies.learning.generate import Generation
@@ -498,9 +502,11 @@ TEXTS: dict[type, Callable[[Any], str]] = {
     Evolution: evolution_text,
     Generation: generation_text,
     Classification: classification_text,
+    GaussianProcess: gaussian_process_text,
     Ledger: ledger_text,
     Scaling: scaling_text,
     HardwareSweep: hardware_sweep_text,
+    LogDeterminant: log_determinant_text,
     NaturalGradient: natural_text,
     NetworkPrediction: network_prediction_text,
     NetworkSimulation: network_simulation_text,
