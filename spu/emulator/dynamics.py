@@ -264,9 +264,7 @@ class LinearDynamics(Dynamics):
     ) -> FloatArray:
         if self.circuit.ramped:
             if start is not None:
-                raise CircuitError(
-                    "a ramp begins where the circuit rests: a start of its own is not followed through it"
-                )
+                raise CircuitError("a ramp begins where the circuit rests: no start of its own is followed through it")
             with blas_threads_for(self.states):
                 return ramps.respond(self.circuit, waveform, interval, hold=hold, from_zero=self.from_zero)
         if start is None and self.sde.conserved:  # transients start from zero
