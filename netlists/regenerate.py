@@ -30,6 +30,8 @@ def devices() -> dict[str, spu.Device]:
     found["fin"] = spu.compile(spu.LinearSystem(matrix, vector))
     given = spu.load_network(EXAMPLES / "neurons.toml")
     found["neurons"] = spu.compile(given.network, given.hardware or "ideal")
+    problem, hardware = spu.load_problem(EXAMPLES / "petersen.toml")
+    found["annealing"] = spu.compile(problem, hardware)
     return found
 
 

@@ -105,6 +105,8 @@ def _start(device: Device, groups: list[Instances]) -> FloatArray | None:
     start, count = np.array(device.start, dtype=np.float64), len(device.cell_names)
     if start.shape != (count,) or not np.isfinite(start).all():
         raise InputError(f"the start of a device is {count} finite numbers, V of each cell: set_start says it anew")
+    if device.ramp is not None:
+        raise InputError("a device has a start or a ramp, not both: a ramp begins at rest; set_start(None)")
     if any(not element.linear for group in groups for element in group.subcircuit.elements):
         raise InputError("a start of the device itself is of linear cells: networks take it as an option, start=")
     start.flags.writeable = False

@@ -18,6 +18,7 @@ from spu.reports.pictures.annealing import draw_annealing
 from spu.reports.pictures.budgets import draw_budget
 from spu.reports.pictures.covariances import draw_check, draw_prediction, draw_simulation
 from spu.reports.pictures.energy import draw_ledger
+from spu.reports.pictures.gaussian_process import draw_gaussian_process
 from spu.reports.pictures.hardware_learning import draw_hardware_sweep, draw_replay
 from spu.reports.pictures.learning import draw_generation
 from spu.reports.pictures.learning_classify import draw_classification
@@ -36,6 +37,7 @@ from spu.studies.algebra.scaling import Scaling
 from spu.studies.annealing import Annealing
 from spu.studies.budget import Budget
 from spu.studies.energy import Ledger
+from spu.studies.gaussian_process import GaussianProcess
 from spu.studies.learning.classify import Classification
 from spu.studies.learning.evolve import Evolution
 from spu.studies.learning.generate import Generation
@@ -88,6 +90,7 @@ PICTURES: dict[type, Callable[[Any], Figure]] = {
     Evolution: draw_evolution,
     Generation: draw_generation,
     Classification: draw_classification,
+    GaussianProcess: draw_gaussian_process,
     Ledger: draw_ledger,
     Scaling: draw_scaling,
     HardwareSweep: draw_hardware_sweep,
