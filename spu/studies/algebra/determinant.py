@@ -343,7 +343,7 @@ def log_determinant(
 def _product(device: Device, seed: int) -> LogDeterminant:
     """Of a device without couplers, whose determinant is the product of its own parts: nothing is run."""
     assert isinstance(device.problem, Determinant)
-    reference = -float(np.linalg.slogdet(predict_linear(device).covariance)[1])
+    reference = -float(np.linalg.slogdet(np.asarray(predict_linear(device).covariance))[1])
     nothing = np.zeros(0)
     known = Bennett(0.0, 0.0, 1.0, (0.0, 0.0), False)
     return LogDeterminant(
