@@ -4,8 +4,8 @@ At a jump of the couplers no charge and no flux has had the time to move, and th
 
 .. math:: W = \tfrac12 q^T (E'^{-1} - E^{-1})\,q, \qquad q = E x,
 
-which whoever turns the couplers pays: physical work, of capacitive and of inductive couplers. Resistive couplers and
-transconductors store nothing. But an RC network with the same injected noise per farad at every cell has the law
+which whoever turns the couplers pays: physical work, of capacitive couplers. Resistive couplers and transconductors
+store nothing. But an RC network with the same injected noise per farad at every cell has the law
 :math:`e^{-U/\theta}` of the pseudo-potential :math:`U = \tfrac12 v^T G v` (W) at :math:`\theta = S/4C`, and its change
 at fixed voltages takes the place of work in all that follows. Thermal noise of resistors spoils that: they are at
 another temperature than the injected noise. `Potential.systematic` says how much.
@@ -35,7 +35,7 @@ from spu.base.arrays import FloatArray
 from spu.base.choice import first_largest
 from spu.base.errors import CircuitError
 from spu.circuit.circuit import Circuit
-from spu.circuit.elements import Capacitor, Inductor, Resistor, Transconductor
+from spu.circuit.elements import Capacitor, Resistor, Transconductor
 from spu.circuit.ramp import Ramp
 from spu.emulator.laws.propagate import step_law
 from spu.emulator.laws.ramps import Frozen, stairs
@@ -89,11 +89,11 @@ class Potential:
     def of(cls, circuit: Circuit) -> Potential:
         """The potential of a circuit with a ramp of its couplers."""
         kinds = {type(f.element) for f in circuit.flatten() if f.element.factor == "couplers"}
-        stored = kinds <= {Capacitor, Inductor}
+        stored = kinds <= {Capacitor}
         if circuit.ramp is None or not kinds or not (stored or kinds <= {Resistor, Transconductor}):
             raise CircuitError(
-                "a ramp does work on couplers of one sort, either capacitive and inductive ones or resistive ones and "
-                "transconductors: this circuit has none, or both"
+                "a ramp does work on couplers of one sort, either capacitive ones or resistive ones and "
+                "transconductors: this circuit has none, or both, or others"
             )
         if circuit.ramp.varies("noise"):
             raise CircuitError("a ramp of noise is no work: keep the factor of noise constant")
