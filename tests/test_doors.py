@@ -36,12 +36,17 @@ def network():
     return spu.compile_network(problem, "neurons")
 
 
+def annealing():
+    return spu.compile_network(spu.Ising([[0, 1], [1, 0]], h=[0.2, 0.0], duration=5.0), "neurons")
+
+
 @pytest.fixture(scope="module")
 def subjects(tmp_path_factory):
     """Whatever somebody may hand to a door, by name."""
     folder = tmp_path_factory.mktemp("doors")
     found = {}
-    for kind, made in (("linear", linear()), ("drift", drift()), ("network", network())):
+    made_of = {"linear": linear(), "drift": drift(), "network": network(), "annealing": annealing()}
+    for kind, made in made_of.items():
         write_folder(folder / kind, made)
         found |= {
             f"{kind} device": made.device,
@@ -60,6 +65,7 @@ def subjects(tmp_path_factory):
         "problem": spu.GaussianSampling(precision=A),
         "drift problem": spu.LyapunovEquation(DRIFT, A),
         "network problem": spu.ThermodynamicNetwork(units=2),
+        "annealing problem": spu.Ising([[0, 1], [1, 0]], duration=5.0),
         "array": np.array(A),
         "list": A,
         "nothing": None,
@@ -73,10 +79,11 @@ def subjects(tmp_path_factory):
 
 DEVICES = ("device", "compilation", "folder", "folder path", "device.json")
 LINEAR = [f"{kind} {name}" for kind in ("linear", "drift") for name in DEVICES]
-NETWORK = [f"network {name}" for name in DEVICES]
+ANNEALING = [f"annealing {name}" for name in DEVICES]
+NETWORK = [*(f"network {name}" for name in DEVICES), *ANNEALING]
 READ = ["netlist", "netlist path", "imported folder path"]
 CIRCUITS = ["linear circuit", "network circuit"]
-PROBLEMS = ["problem", "drift problem", "network problem", "array", "list", "matrix path"]
+PROBLEMS = ["problem", "drift problem", "network problem", "annealing problem", "array", "list", "matrix path"]
 ELSE = ["nothing", "number", "no such path"]
 EVERYTHING = [*LINEAR, *NETWORK, *READ, *CIRCUITS, *PROBLEMS, *ELSE]
 
@@ -88,6 +95,7 @@ DOORS = {
     "check": lambda given, _: spu.check(given, levels=["ideal"]),
     "report": lambda given, where: spu.report(given, where / "report.html", levels=["ideal"], samples=200),
     "netlist": lambda given, _: spu.netlist(given),
+    "anneal": lambda given, _: spu.anneal(given, runs=2),
 }
 
 WORKS = {
@@ -98,6 +106,7 @@ WORKS = {
     "check": [*LINEAR, *NETWORK, *READ],
     "report": [*LINEAR, *NETWORK, *READ],
     "netlist": [*LINEAR, *NETWORK, *READ],
+    "anneal": [*ANNEALING, "annealing problem"],
 }
 """What each door takes; the rest it refuses."""
 
