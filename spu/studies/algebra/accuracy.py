@@ -310,8 +310,9 @@ class Accuracy:
         first = self._transition(burn_in)
         second, push = first @ self._start @ first.T, first @ self._push
         if readouts > 1:
-            step = self._transition(interval)
-            second, push = _averaged(step, second, push, readouts)
+            # A pair has a later readout: of the last ones none begins.
+            step, pairs = self._transition(interval), max(readouts - self.back(interval), 1)
+            second, push = _averaged(step, second, pairs), _averaged(step, push, readouts)
         return self._remains(second, push)
 
     @cached_property
@@ -399,7 +400,7 @@ class Accuracy:
         threads: int | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> tuple[Annotated[FloatArray, "runs ..."], int]:
-        """Answers (runs, ...) as the samples tell them, each of readouts of its own from when the device is switched on.
+        """Answers (runs, ...) as the samples tell them, each of readouts of its own, from rest.
 
         A few readouts are drawn, and held, by the exact law of a relaxation from rest. Of many most are taken in the
         stationary law: they are drawn from rest as well, and held against that one.
@@ -474,20 +475,23 @@ _LONGEST = 2000
 """Twentieths of the slowest time constant that a start is followed for: to e^-100, or e^-200 of squares."""
 
 
-def _averaged(step: FloatArray, second: FloatArray, first: FloatArray, count: int) -> tuple[FloatArray, FloatArray]:
-    """``(1/N) sum over k < N of F^k X F^kT``, and of ``F^k v``: by doubling."""
-    sum_2: FloatArray = np.zeros_like(second)
-    sum_1: FloatArray = np.zeros_like(first)  # over the first `known` powers
+def _averaged(step: FloatArray, first: FloatArray, count: int) -> FloatArray:
+    """``(1/N) sum over k < N`` of ``F^k X F^kT`` for X (n, n), or of ``F^k v`` for v (n,): by doubling."""
+    total: FloatArray = np.zeros_like(first)  # over the first `known` powers
     power, known = np.eye(len(step)), 0
+
+    def moved(by: FloatArray, what: FloatArray) -> FloatArray:
+        return np.asarray(by @ what @ by.T if what.ndim == 2 else by @ what)
+
     for bit in f"{count:b}":
         if np.abs(power).max(initial=0.0) < 1e-200:  # nothing is left that could be added
             break
-        sum_2, sum_1 = sum_2 + power @ sum_2 @ power.T, sum_1 + power @ sum_1
+        total = total + moved(power, total)
         power, known = power @ power, 2 * known
         if bit == "1":
-            sum_2, sum_1 = second + step @ sum_2 @ step.T, first + step @ sum_1
+            total = first + moved(step, total)
             power, known = step @ power, known + 1
-    return np.asarray(sum_2 / count, dtype=np.float64), np.asarray(sum_1 / count, dtype=np.float64)
+    return np.asarray(total / count, dtype=np.float64)
 
 
 def accuracy_of(subject: Subject, problem: LinearProblem | None = None) -> Accuracy:
