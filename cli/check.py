@@ -9,6 +9,7 @@ import click
 from spu.base.errors import UsageError
 
 from .common import (
+    clamp_option,
     file_option,
     folder_argument,
     json_option,
@@ -49,6 +50,7 @@ from .common import (
     help="Level ac sweeps all noise sources at once, with random signs, N times; 0: each source by itself "
     "[default: that, where it takes less than about a minute, else 20].",
 )
+@clamp_option("Hold a variable there: what is checked is that device, whose netlist is made for it")
 @click.option("--include-outside", is_flag=True, help="Read includes that lie outside the netlist's folder.")
 @click.option("--ignore-control", is_flag=True, help="Leave out control blocks that do more than analyses.")
 @click.option("--simulator", metavar="NAME", default="ngspice", show_default=True, help="What runs the netlist.")
@@ -64,6 +66,7 @@ def command(
     detect: float | None,
     budget: float | None,
     combinations: int | None,
+    clamp: dict[str, float] | None,
     include_outside: bool,
     ignore_control: bool,
     simulator: str,
@@ -113,7 +116,7 @@ def command(
     folder = read_folder(directory)
     progress = progress_words(detect is not None or budget is not None)
     result = check(
-        folder,
+        folder if clamp is None else folder.device.clamped(clamp),
         netlist=netlist,
         levels=levels or None,
         accuracy=accuracy,

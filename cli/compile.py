@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import click
 from spu.base.errors import UsageError
 from spu.base.numbers import small
 
-from .common import dialect_option, facts, file_option, json_option, print_json, seed_option, warn
+from .common import clamp_option, dialect_option, facts, file_option, json_option, print_json, seed_option, warn
 
 if TYPE_CHECKING:
     from spu.compiler.compilation import Compilation
@@ -44,6 +44,7 @@ _LARGEST_SEED = 2**31 - 2  # ngspice keeps it, plus one, in a C int
 @click.option("--task", metavar="NAME", help="gaussian, inverse or linear [default: the file's].")
 @click.option("--covariance", is_flag=True, help="The matrix is a covariance, not a precision.")
 @file_option("--vector", help="Right-hand side of a linear system (.npy, .csv, .mtx).")
+@clamp_option("Hold a variable there, by a voltage source at its cell: the task is the conditional one")
 @click.option("--explain", is_flag=True, help="Say what each pass did, and what it did to the predicted error.")
 @click.option("--force", is_flag=True, help="Write into a folder that is not ours, and over edited files.")
 @click.option(
@@ -82,6 +83,7 @@ def command(
     task: str | None,
     covariance: bool,
     vector: Path | None,
+    clamp: dict[str, float] | None,
     explain: bool,
     force: bool,
     chain_strength: float | None,
@@ -114,6 +116,7 @@ def command(
       spu compile precision.csv -o out
       spu compile wine.npy --covariance -o out
       spu compile matrix.mtx --vector b.csv -o out        (solves A x = b)
+      spu compile precision.csv --clamp x1=0.5 -o out     (the others, given that x1 is 0.5)
       spu compile problem.toml --hardware spu8 -o out
       spu compile TRAINED --hardware neurons-6bit --draw 1 -o out
     """  # noqa: D301 - click wants the control character
@@ -121,6 +124,7 @@ def command(
         raise UsageError("compile needs a folder to write: spu compile PROBLEM -o DIR")
     from spu.compiler import EmbeddingOptions, compile_problem, passes_of
     from spu.folder import refuse_folder, write_folder
+    from spu.problems.conditional import conditional
     from spu.problems.posed import pose
     from spu.spice.dialects import find_dialect
 
@@ -128,6 +132,8 @@ def command(
         find_dialect(dialect)
     refuse_folder(output, force=force)
     posed = pose(problem, task=task, covariance=covariance, vector=vector)
+    if clamp is not None:
+        posed = replace(posed, problem=conditional(posed.problem, clamp))
     given = {
         "rounding": rounding != "answer",
         "ensemble": ensemble != 1,

@@ -10,7 +10,7 @@ import click
 
 from spu.base.errors import OutputError, UsageError
 
-from .common import file_option, folder_argument, json_option, number_list, print_result, start_values
+from .common import clamp_option, file_option, folder_argument, json_option, number_list, print_result, start_values
 
 if TYPE_CHECKING:
     from spu.base.arrays import FloatArray
@@ -29,10 +29,11 @@ _SPECTRUM_HEADER = "# spu predict: one-sided spectral density of every cell, V^2
 )
 @file_option("--spectrum", metavar="FILE.csv", help="Write the spectral densities of all cells (V^2/Hz).")
 @file_option("--plot", metavar="FILE", help="Draw covariance and spectra, or a neuron (.png, .svg or .pdf).")
+@clamp_option("Hold a variable there, by a voltage source at its cell")
 @click.option("--unit", metavar="NAME", help="Of a thermodynamic network: whose activation curve [default: the first].")
 @click.option(
     "--times",
-    metavar="T1,T2...",
+    metavar="T1,T2...|FIRST:LAST:COUNT",
     help="Of a network: sample that curve at these times too, in its own time; with --start of any other: when.",
 )
 @click.option(
@@ -46,6 +47,7 @@ def command(
     band: tuple[float, float] | None,
     spectrum: Path | None,
     plot: Path | None,
+    clamp: dict[str, float] | None,
     unit: str | None,
     times: str | None,
     start: str | None,
@@ -78,13 +80,14 @@ def command(
         refuse_picture(plot)
     instants = None if times is None else number_list("--times", times)
     folder = read_folder(directory)
+    subject = folder if clamp is None else folder.device.clamped(clamp)
     if start is not None and (instants is None or unit is not None):
         raise UsageError("--start wants --times, and no --unit: it is of a linear device's relaxation")
     wanted = start is None and (plot is not None or unit is not None or times is not None)
     curve = activation_curve(folder, unit=unit, times=instants) if wanted else None
-    relaxed = None if start is None else relaxation(folder, start=start_values(start), times=instants or [])
-    densities = None if spectrum is None else noise_densities(folder)
-    prediction = predict(folder, band=band)
+    relaxed = None if start is None else relaxation(subject, start=start_values(start), times=instants or [])
+    densities = None if spectrum is None else noise_densities(subject)
+    prediction = predict(subject, band=band)
     if spectrum is not None and densities is not None:
         _write_spectrum(spectrum, *densities)
     if plot is not None:

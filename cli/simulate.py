@@ -11,6 +11,7 @@ from spu.base.errors import UsageError
 from spu.base.numbers import plural
 
 from .common import (
+    clamp_option,
     file_option,
     folder_argument,
     json_option,
@@ -67,7 +68,7 @@ _MARKER = "spu_samples"
 )
 @click.option(
     "--times",
-    metavar="T1,T2...",
+    metavar="T1,T2...|FIRST:LAST:COUNT",
     help="Of a thermodynamic network, or with --start: when to read, in its own time (s where it has none).",
 )
 @click.option("--scheme", metavar="NAME", help="Of a network: heun, euler-maruyama, leimkuhler-matthews or baoab.")
@@ -85,9 +86,7 @@ _MARKER = "spu_samples"
     metavar="FILE.csv",
     help="Of a network: columns of units, a row for each trajectory: inputs it has beside those of all.",
 )
-@click.option(
-    "--clamp", multiple=True, metavar="UNIT=X", help="Of a network: hold a unit there; may be given more than once."
-)
+@clamp_option("Hold a variable there (of a network, a unit)")
 @click.option("--heat", is_flag=True, help="Of a network: book heat, work and entropy production.")
 @click.option("--method", metavar="NAME", help="Force a way to step: modal or dense [default: the best].")
 @click.option(
@@ -119,7 +118,7 @@ def command(
     start: str | None,
     inputs: Path | None,
     own_inputs: Path | None,
-    clamp: tuple[str, ...],
+    clamp: dict[str, float] | None,
     heat: bool,
     method: str | None,
     precision: str,
@@ -135,7 +134,8 @@ def command(
     --trace N, every Nth) and the same as samples (one trajectory after another), times,
     time_step (nan where steps are exact), variables, interval, trace, seed, trajectories,
     complete, and with --lags autocovariance (N + 1, p, p). For a device.json that stands
-    alone samples are written only with -o.
+    alone samples are written only with -o. Variables may be held (--clamp), which makes the
+    target the conditional one.
 
     Of a thermodynamic network independent trajectories start at --start and are read at --times
     (by default once, after ten time constants); DIR/samples.npz then holds readouts, the same as
@@ -189,7 +189,7 @@ def command(
             start=None if start is None else start_values(start),
             inputs=inputs,
             own_inputs=own_inputs,
-            clamp=_clamp(clamp) if clamp else None,
+            clamp=clamp,
             heat=heat,
             precision=precision,
             progress=progress,
@@ -218,19 +218,6 @@ def command(
         if plot is not None:
             click.echo(f"picture: {plot}")
     return 0 if run.complete else INTERRUPTED
-
-
-def _clamp(words: tuple[str, ...]) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for word in words:
-        name, _, value = word.rpartition("=")
-        try:
-            found[name] = float(value)
-        except ValueError:
-            name = ""
-        if not name:
-            raise UsageError(f"--clamp takes a unit and a number, such as x1=0.5, not {word!r}")
-    return found
 
 
 def _default_file(folder: Folder) -> Path | None:

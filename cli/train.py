@@ -6,7 +6,7 @@ import importlib
 
 import click
 
-TRAININGS = ("classifier", "evolve", "generative")
+TRAININGS = ("classifier", "evolve", "generative", "natural")
 
 
 class Trainings(click.Group):
@@ -25,12 +25,13 @@ class Trainings(click.Group):
 
 @click.group("train", cls=Trainings)
 def command() -> None:
-    """Train a thermodynamic network: to make images, to classify them, or by evolution.
+    """Train a thermodynamic network: to make images, to classify them, or by evolution; or a model by its device.
 
     \b
       spu train generative images.npz -o DIR    then: spu generate DIR -o sheet.png
       spu train classifier images.npz -o DIR    then: spu classify DIR images.npz
       spu train evolve cosine -o DIR
+      spu train natural images.npz --classes 3,8     (steps that a linear device makes; nothing is kept)
 
     DIR is a problem: spu compile DIR -o DEVICE makes a device of it. Training that was interrupted, or killed,
     goes on where it was when the same command is given again.

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from spu.emulator.runs.sampling import Simulation
     from spu.emulator.simulate import simulate, simulate_network
     from spu.emulator.spectrum import spectrum
+    from spu.problems.conditional import ConditionalGaussian, ConditionalSystem, conditional
     from spu.problems.determinant import Determinant
     from spu.problems.exponential import MatrixExponential
     from spu.problems.files import load_problem
@@ -78,12 +79,14 @@ if TYPE_CHECKING:
     from spu.studies.annealing import Annealing, anneal
     from spu.studies.budget import Budget, error_budget
     from spu.studies.energy import Assumptions, Ledger, digital_samplers, energy_ledger, energy_of, load_energy
+    from spu.studies.gaussian_process import GaussianProcess, gaussian_process
     from spu.studies.learning.classifier import train_classifier
     from spu.studies.learning.classify import Classification, classify
     from spu.studies.learning.evolve import Evolution, evolve
     from spu.studies.learning.generate import Generation, generate
     from spu.studies.learning.generative import train_generative
     from spu.studies.learning.hardware import on_hardware
+    from spu.studies.learning.natural import NaturalGradient, natural_gradient
     from spu.studies.learning.replay import replay_learned
     from spu.studies.learning.sweep import hardware_sweep
 
@@ -99,6 +102,8 @@ __all__ = [
     "CircuitError",
     "Classification",
     "Compilation",
+    "ConditionalGaussian",
+    "ConditionalSystem",
     "Coupler",
     "DeckError",
     "Detail",
@@ -106,6 +111,7 @@ __all__ = [
     "Device",
     "EmbeddingOptions",
     "Evolution",
+    "GaussianProcess",
     "GaussianSampling",
     "GeneralSystem",
     "Generation",
@@ -121,6 +127,7 @@ __all__ = [
     "LyapunovEquation",
     "MatrixExponential",
     "MatrixInverse",
+    "NaturalGradient",
     "NetworkCompilation",
     "NetworkPrediction",
     "NetworkSimulation",
@@ -153,6 +160,7 @@ __all__ = [
     "compile",
     "compile_network",
     "compile_problem",
+    "conditional",
     "cost_scaling",
     "digital_samplers",
     "energy_ledger",
@@ -160,6 +168,7 @@ __all__ = [
     "error_budget",
     "evolve",
     "expm",
+    "gaussian_process",
     "generate",
     "hardware_sweep",
     "invert",
@@ -173,6 +182,7 @@ __all__ = [
     "logdet",
     "lstsq",
     "lyapunov",
+    "natural_gradient",
     "netlist",
     "on_hardware",
     "plan",
@@ -204,6 +214,8 @@ _HOME = {
     "CircuitError": "spu.base.errors",
     "Classification": "spu.studies.learning.classify",
     "Compilation": "spu.compiler.compilation",
+    "ConditionalGaussian": "spu.problems.conditional",
+    "ConditionalSystem": "spu.problems.conditional",
     "Coupler": "spu.device.device",
     "DeckError": "spu.base.errors",
     "Detail": "spu.device.imperfections",
@@ -211,6 +223,7 @@ _HOME = {
     "Device": "spu.device.device",
     "EmbeddingOptions": "spu.compiler.embedding",
     "Evolution": "spu.studies.learning.evolve",
+    "GaussianProcess": "spu.studies.gaussian_process",
     "GaussianSampling": "spu.problems.gaussian",
     "GeneralSystem": "spu.problems.systems",
     "Generation": "spu.studies.learning.generate",
@@ -227,6 +240,7 @@ _HOME = {
     "LyapunovEquation": "spu.problems.lyapunov",
     "MatrixExponential": "spu.problems.exponential",
     "MatrixInverse": "spu.problems.gaussian",
+    "NaturalGradient": "spu.studies.learning.natural",
     "NetworkCompilation": "spu.compiler.polynomial",
     "NetworkPrediction": "spu.emulator.predict",
     "NetworkSimulation": "spu.emulator.runs.relaxation",
@@ -258,6 +272,7 @@ _HOME = {
     "compile": "spu.compiler",
     "compile_network": "spu.compiler",
     "compile_problem": "spu.compiler",
+    "conditional": "spu.problems.conditional",
     "cost_scaling": "spu.studies.algebra.scaling",
     "digital_samplers": "spu.studies.energy",
     "energy_ledger": "spu.studies.energy",
@@ -265,6 +280,7 @@ _HOME = {
     "error_budget": "spu.studies.budget",
     "evolve": "spu.studies.learning.evolve",
     "expm": "spu.studies.algebra.tasks",
+    "gaussian_process": "spu.studies.gaussian_process",
     "generate": "spu.studies.learning.generate",
     "hardware_sweep": "spu.studies.learning.sweep",
     "invert": "spu.studies.algebra.tasks",
@@ -277,6 +293,7 @@ _HOME = {
     "logdet": "spu.studies.algebra.tasks",
     "lstsq": "spu.studies.algebra.tasks",
     "lyapunov": "spu.studies.algebra.tasks",
+    "natural_gradient": "spu.studies.learning.natural",
     "netlist": "spu.spice.netlist",
     "on_hardware": "spu.studies.learning.hardware",
     "plan": "spu.studies.algebra.planning",

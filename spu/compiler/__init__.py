@@ -11,6 +11,7 @@ Linear problems (`spu.compiler.linear`):
 6. `spu.compiler.headroom`: the injected noise that suits the readout.
 7. `spu.compiler.quantise`: codes, where the hardware's components are banks.
 8. `spu.compiler.imperfections`: what is not ideal about the parts.
+9. `spu.compiler.conditional`: voltage sources at the cells of what is held.
 
 Problems of a drift and a diffusion (`spu.compiler.drift`) have the third pass, the sixth, codes to the nearest and the
 eighth.
@@ -34,6 +35,7 @@ from spu.base.errors import InputError
 from spu.base.names import shorten
 from spu.compiler.architectures import register
 from spu.compiler.compilation import Compilation, Pass
+from spu.compiler.conditional import ConditionalPasses
 from spu.compiler.drift import DriftPasses
 from spu.compiler.embedding import EmbeddingOptions
 from spu.compiler.linear import LinearPasses
@@ -43,6 +45,7 @@ from spu.device.device import Device
 from spu.device.hardware import Hardware
 from spu.device.hardware_file import load_hardware
 from spu.device.tolerance import checked_draw
+from spu.problems.conditional import ConditionalProblem
 from spu.problems.drift import DriftProblem
 from spu.problems.network import ThermodynamicNetwork
 from spu.problems.posed import pose
@@ -52,6 +55,7 @@ __all__ = ["EmbeddingOptions", "Pass", "compile", "compile_network", "compile_pr
 
 
 PASSES: dict[type[Problem], type[Passes[Any, Any]]] = {
+    ConditionalProblem: ConditionalPasses,
     QuadraticProblem: LinearPasses,
     DriftProblem: DriftPasses,
     ThermodynamicNetwork: PolynomialPasses,

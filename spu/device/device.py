@@ -30,6 +30,7 @@ from spu.circuit.ramp import Ramp
 from spu.circuit.readout import Readout, checked_readout
 from spu.device import device_file
 from spu.device.banks import Bank
+from spu.device.clamping import hold
 from spu.device.columns import Columns
 from spu.device.device_file import FORMAT
 from spu.device.imperfections import Detail
@@ -352,7 +353,58 @@ class Device(Shown):
             raise InputError(problem)
         if self.programmings:
             raise InputError(f"a start is of one programming, and this is an ensemble of {1 + len(self.programmings)}")
-        self.start = readout.voltages(np.broadcast_to(given, readout.offset.shape))
+        self.start = self._from_sources(readout.voltages(np.broadcast_to(given, readout.offset.shape)))
+
+    def _from_sources(self, start: Annotated[FloatArray, "n"]) -> Annotated[FloatArray, "n"]:
+        """A start (n,) V, in which what a source holds starts there."""
+        if not self.cell_columns.holds("clamp"):
+            return start
+        level = self.cell_columns.arrays["clamp"]
+        return np.where(np.isnan(level), start, level)
+
+    def clamped(self, held: Mapping[str, float]) -> Device:
+        """The device with variables held, by voltage sources at their cells.
+
+        The other variables then have the conditional law, if theirs was that of a quadratic energy. On a device with
+        inductors no constant voltage stands: there what is held is held at 0 V, which leaves the covariance right,
+        and the conditional mean of the problem is added at readout.
+
+        Parameters
+        ----------
+        held:
+            Variables and their values, problem units: ``{"x1": 0.5}``. Of those of the readout; a problem, where the
+            device has one, becomes the conditional one (`spu.conditional`).
+
+        Raises
+        ------
+        InputError
+            If a name or value does not fit, the variable is read of a chain of cells, or the problem has no
+            conditional law.
+
+        Examples
+        --------
+        >>> import spu
+        >>> device = spu.compile([[2.0, -1.0], [-1.0, 2.0]], architecture="rc-resistive")
+        >>> held = device.clamped({"x1": 1.0})
+        >>> spu.predict(held).mean.round(9), spu.predict(held).covariance.round(9)
+        (array([1. , 0.5]), array([[0. , 0. ],
+               [0. , 0.5]]))
+        """
+        if self.network is not None:
+            raise InputError("units of a network are held while it runs: simulate(device, clamp=), or its --clamp")
+        if self.programmings:
+            raise InputError(
+                "the programmings of an ensemble have gains of their own, and a source has one voltage: hold variables "
+                "of one of device.members()"
+            )
+        device = copy(self)
+        values, device._readout, device.problem = hold(device.cell_columns, self.readout, self.problem, held)
+        if device.start is not None:
+            device.start = device._from_sources(device.start)
+        if self.origin is not None and self.as_compiled:
+            _ = device.kept
+            device.compiled_from(f"{self.origin.source}, held {values!r}")
+        return device
 
     @property
     def graph(self) -> nx.Graph:

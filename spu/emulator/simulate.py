@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from spu.base.arguments import Seed, positive, precision_of, seed_of, whole
 from spu.base.errors import OptionError, refuse_options
+from spu.device.device import Device
 from spu.device.subject import Subject, circuits, subject_of
 from spu.emulator.dynamics import Dynamics, LangevinDynamics, LinearDynamics, compared_with, dynamics, langevin_of
 from spu.emulator.relaxation import relaxed
@@ -120,8 +121,9 @@ def simulate(
     envelope:
         (m,) that factor at the instants of ``inputs``, straight lines between; 1 unless given.
     clamp:
-        Of networks: units that are held, by name, each at a number or at (trajectories,) of them, problem units. They
-        cost nothing but their pull on the others (`spu.emulator.runs.clamps`). Heat and work are those of the others.
+        Variables that are held, by name, problem units. Of a device of linear cells each at a number: the run is that
+        of ``device.clamped(clamp)``. Of networks at a number or at (trajectories,) of them; such units cost nothing
+        but their pull on the others (`spu.emulator.runs.clamps`). Heat and work are those of the others.
     heat:
         Book heat and work, and the entropy production (`spu.emulator.laws.entropy`); its total where the start is
         ``"equilibrium"``.
@@ -191,6 +193,11 @@ def simulate(
     """
     meant = subject_of(subject)
     found = [dynamics(circuit) for circuit in circuits(meant)]
+    if clamp is not None and found[0].name == LinearDynamics.name:
+        if not isinstance(meant, Device):
+            raise OptionError("clamp", "is of devices: in a netlist put a voltage source at the node")
+        meant, clamp = meant.clamped(cast(Mapping[str, float], clamp)), None
+        found = [dynamics(circuit) for circuit in circuits(meant)]
     options: dict[str, Any] = {
         "samples": whole("samples", samples),
         "interval": positive("interval", interval),

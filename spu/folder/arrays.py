@@ -94,7 +94,7 @@ def real_array(value: Any, dimensions: int, what: str, file: Path) -> FloatArray
 
 def recall(data: Mapping[str, Any], file: Path, npz: str) -> dict[str, Any]:
     """Put the matrices that `spill` took out back in, from the one file they may be in."""
-    wanted = {key: value for key, value in data.items() if isinstance(value, dict)}
+    wanted = {key: value for key, value in data.items() if isinstance(value, dict) and _is_place(value)}
     if not wanted:
         return dict(data)
     beside = file.with_name(npz)
@@ -105,6 +105,11 @@ def recall(data: Mapping[str, Any], file: Path, npz: str) -> dict[str, Any]:
         return {**data, **{key: _unspill(value, archive) for key, value in wanted.items()}}
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise InputError(f"does not hold the matrices of {file.name}: {first_line(error)}", file=beside) from None
+
+
+def _is_place(value: Mapping[str, Any]) -> bool:
+    """Whether it says where a matrix is; a problem may hold other mappings, of numbers."""
+    return not value or not all(type(entry) in (int, float) for entry in value.values())
 
 
 def _unspill(place: Mapping[str, Any], archive: Mapping[str, Any]) -> Any:

@@ -91,8 +91,8 @@ class MatrixExponential(DriftProblem):
     (0.0, 0.5, array([[2., 0.],
            [0., 4.]]))
     >>> problem.solution(problem.target_lagged).round(4)
-    array([[ 0.5914,  0.1181],
-           [-0.1181,  0.3551]])
+    array([[ 0.5905,  0.1181],
+           [-0.1181,  0.3543]])
     >>> bool(abs(problem.exact - problem.solution(problem.target_lagged)).max() < 1e-12)
     True
     """

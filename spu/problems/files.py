@@ -11,6 +11,7 @@ from spu.base.files import check_file, parse_toml, read_toml
 from spu.base.names import check_names, first_line, shorten, suggest
 from spu.base.sparse import from_fields
 from spu.problems import (  # noqa: F401 - they register their kinds
+    conditional,
     determinant,
     exponential,
     gaussian,
@@ -64,7 +65,9 @@ def problem_from_dict(d: Mapping[str, Any], file: str | Path | None = None) -> P
             raise InputError(f"unknown key {shorten(key)}; {suggest(key, known)}", file=file)
     if d.get("format") != FORMAT:
         raise InputError(f"format is {shorten(d.get('format'))}: it must be {FORMAT!r}", file=file)
-    values = {key: _sparse(d[key], key, file) for key in (*keys, "variables") if d.get(key) is not None}
+    plain = _values(kind)
+    given = {key: d[key] for key in (*keys, "variables") if d.get(key) is not None}
+    values = {key: value if key in plain else _sparse(value, key, file) for key, value in given.items()}
     if d.get("task") is None:
         raise InputError(f"no task; {suggest('', sorted(KINDS))}", file=file)
     with located(file):

@@ -23,7 +23,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spu.base.arrays import FloatArray
+from spu.base.arrays import FloatArray, shape_of
 from spu.base.errors import InputError
 from spu.base.labels import take_names
 from spu.base.names import check_names, shorten
@@ -326,7 +326,7 @@ _MOST_RIVALS, _DESCENTS = 2000, 400
 def _least_own(depth: float, scale: float, curve: float, reach: float) -> tuple[FloatArray, FloatArray]:
     """Aligned fields, and the least of ``D (r^2 - 1)^2 - eps g (r - 1) - eps curve (r - 1)^2 / 2`` over r >= 0 at each.
 
-    With ``curve`` at least the largest eigenvalue of J the sum of it over cells is what V differs by from eps E, or less.
+    With ``curve`` the largest eigenvalue of J, the sum of it over cells is what V differs by from eps E, or less.
     """
     fields = np.linspace(-reach, reach, 801)
     far = 2.0 + np.cbrt(scale * reach / depth) + np.sqrt(scale * curve / depth)
@@ -412,11 +412,11 @@ class BoundedQuadratic(Optimisation):
     r"""The least ``1/2 x^T A x - b^T x`` within ``lower <= x <= upper``, A positive semidefinite.
 
     In ``y = (2 x - lower - upper)/(upper - lower)`` the bounds are -1 and 1, and cells hold y by walls ``W y^4``. A
-    quartic is a soft wall: between the bounds it pushes inwards by ``4 W |y|^3``, and a force g on a bound comes to rest
-    where that is g, inside or beyond. Both are known where y is: `corrected` gives the inputs that take the push off and
-    the overshoot back (the method of multipliers, with the quartic as its penalty), and a few runs at corrected inputs
-    lead to the answer, the last digits as fast as the condition of A lets them. What is left is bounded, whatever the
-    device did: `gap`.
+    quartic is a soft wall: between the bounds it pushes inwards by ``4 W |y|^3``, and a cell that is pushed against a
+    bound comes to rest short of it or beyond. Both are known where y is: `corrected` gives the inputs that take the
+    push off and the overshoot back (the method of multipliers, with the quartic as its penalty), and a few runs at
+    corrected inputs lead to the answer, the last digits as fast as the condition of A lets them. What is left is
+    bounded, whatever the device did: `gap`.
 
     Parameters
     ----------
@@ -477,8 +477,8 @@ class BoundedQuadratic(Optimisation):
         if len(crossed):
             k = crossed[0]
             raise InputError(
-                f"the bounds of {names[k] if names else f'x{k + 1}'} are crossed: lower {arrays['lower'][k]:.6g}, upper "
-                f"{arrays['upper'][k]:.6g}; a variable needs room between them"
+                f"the bounds of {names[k] if names else f'x{k + 1}'} are crossed: lower {arrays['lower'][k]:.6g}, "
+                f"upper {arrays['upper'][k]:.6g}; a variable needs room between them"
             )
         values = np.linalg.eigvalsh(matrix)
         if values[0] < -_SYMMETRY * np.abs(values).max(initial=0.0):
@@ -617,7 +617,7 @@ register(
 
 def _corners(n: int) -> FloatArray:
     """(2^n, n) all states of n spins."""
-    return ((np.arange(2**n)[:, None] >> np.arange(n)) & 1) * 2.0 - 1.0
+    return np.asarray(((np.arange(2**n)[:, None] >> np.arange(n)) & 1) * 2.0 - 1.0, dtype=np.float64)
 
 
 def _square(value: Any, what: str) -> FloatArray:
@@ -647,5 +647,6 @@ def _names(variables: Iterable[str] | None) -> tuple[str, ...] | None:
 
 def _require_size(n: int, what: str = "J", **others: Any) -> None:
     for name, value in others.items():
-        if value is not None and np.ndim(value) and len(value) != n:
-            raise InputError(f"{name} has {len(value)} entries, and {what} is {n} x {n}: give as many")
+        shape = shape_of(value)
+        if shape and shape[0] != n:
+            raise InputError(f"{name} has {shape[0]} entries, and {what} is {n} x {n}: give as many")

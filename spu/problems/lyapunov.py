@@ -52,8 +52,10 @@ class LyapunovEquation(DriftProblem):
     >>> import spu
     >>> problem = spu.LyapunovEquation([[2.0, 1.0], [-1.0, 1.0]], [[2.0, 1.0], [1.0, 1.0]])
     >>> problem.target_covariance.round(4)
-    array([[0.2778, 0.4444],
-           [0.4444, 0.9444]])
+    array([[0.3889, 0.2222],
+           [0.2222, 0.7222]])
+    >>> [(noise.name, list(noise.amplitudes)) for noise in spu.compile(problem).noises]  # a source that cells share
+    [('q1', ['x1', 'x2'])]
     """
 
     matrix: Annotated[FloatArray, "n n"]

@@ -14,7 +14,8 @@ _SOURCES = {
     "runs": "the best that is known, found by these runs",
 }
 
-_MOST_SHOWN = 40
+_MOST_SHOWN, _MOST_LEVELS = 40, 6
+"""Spins of a state, and costs, that are shown."""
 
 
 def annealing_text(found: Annealing) -> str:
@@ -53,8 +54,8 @@ def _spins(found: Annealing) -> list[tuple[str, str]]:
         ),
         (
             "to a solution",
-            f"{_time(found.time_to_solution)}, from {_time(found.time_interval[0])} to {_time(found.time_interval[1])}, "
-            "with 99 %",
+            f"{_time(found.time_to_solution)}, from {_time(found.time_interval[0])} to "
+            f"{_time(found.time_interval[1])}, with 99 %",
         ),
         (
             "in runs",
@@ -84,21 +85,19 @@ def _states(found: Annealing) -> str:
         rows = [(name, number(value, 6)) for name, value in zip(found.variables, found.best_state, strict=True)]
         return table(["variable", "value"], rows, limit=MAX_TABLE_ROWS)
     costs, first, counts = np.unique(np.round(found.costs, 9), return_index=True, return_counts=True)
-    rows = [
+    levels = [
         (f"{cost:.6g}", str(count), _word(found, int(k)))
-        for cost, k, count in zip(costs[:6], first[:6], counts[:6], strict=True)
+        for cost, k, count in zip(costs[:_MOST_LEVELS], first, counts, strict=False)
     ]
-    return table(["cost", "runs", "a state"], rows, left=0, limit=6, count=len(costs), rest="all with --json")
+    headers = ["cost", "runs", "a state"]
+    return table(headers, levels, left=0, limit=_MOST_LEVELS, count=len(costs), rest="all with --json")
 
 
 def _word(found: Annealing, run: int) -> str:
-    state = found.states[run]
-    signs = (
-        "".join("+" if value > 0 else "-" if value < 0 else "0" for value in state)
-        if found.task == "ising"
-        else "".join(str(int(value)) for value in state)
-    )
-    return signs if len(signs) <= _MOST_SHOWN else signs[:_MOST_SHOWN] + "..."
+    """A state in one word: signs of spins, or bits."""
+    high, low = ("+", "-") if found.task == "ising" else ("1", "0")
+    word = "".join(high if value > 0 else low for value in found.states[run])
+    return word if len(word) <= _MOST_SHOWN else word[:_MOST_SHOWN] + "..."
 
 
 def _digital(digital: Digital) -> str:

@@ -12,7 +12,7 @@ from spu.base.numbers import engineering, plural, share
 from spu.problems.kinds import kind_of
 from spu.studies.algebra.planning import Plan
 from spu.studies.algebra.solution import Solution
-from spu.studies.energy import Ledger
+from spu.studies.energy import Ledger, Price
 
 _ROWS, _COLUMNS = 12, 6
 """Of an answer that are shown."""
@@ -116,11 +116,40 @@ def _taken(found: Solution | Plan) -> list[tuple[str, str]]:
 def _energy(ledger: Ledger | None) -> list[tuple[str, str]]:
     if ledger is None:
         return []
-    if ledger.total is None:
-        return [("energy", "nothing of it is stated")]
-    low, high = (engineering(value, "J", 2) for value in (ledger.total.low, ledger.total.high))
-    left_out = f", without {', '.join(ledger.unstated)}: nobody states these" if ledger.unstated else ""
-    return [("energy", f"{low} to {high}{left_out}")]
+    said = "nothing of it is stated"
+    if ledger.total is not None:
+        left_out = f", without {', '.join(ledger.unstated)}: nobody states these" if ledger.unstated else ""
+        said = f"{_between(ledger.total, 'J')}{left_out}"
+    return [("energy", said), *_loading(ledger), *_digital(ledger)]
+
+
+def _between(price: Price, unit: str) -> str:
+    low, high = (engineering(value, unit, 2) for value in (price.low, price.high))
+    return low if low == high else f"{low} to {high}"
+
+
+def _loading(ledger: Ledger) -> list[tuple[str, str]]:
+    """How long loading the codes takes."""
+    codes = next((line.count for line in ledger.lines if line.item == "programming"), None)
+    if not codes:
+        return []
+    time = ledger.programming_time
+    took = "nobody states how long one takes" if time is None else _between(time, "s")
+    return [("programming", f"{codes:.6g} codes to load: {took}")]
+
+
+def _digital(ledger: Ledger) -> list[tuple[str, str]]:
+    """What the digital reference takes."""
+    if not ledger.methods:
+        return []
+    best, rate = ledger.methods[0], ledger.assumptions["digital_rate"].price
+    drawn = "" if best.samples is None else f" for {best.samples:.3g} independent samples"
+    parts = [f"{best.flops:.3g} operations"]
+    if rate is not None:
+        parts.append(_between(Price(best.flops / rate.high, best.flops / rate.typical, best.flops / rate.low), "s"))
+    if ledger.reference_total is not None:
+        parts.append(_between(ledger.reference_total, "J"))
+    return [("digital", f"{best.name}{drawn}: {', '.join(parts)}")]
 
 
 def plan_text(found: Plan) -> str:

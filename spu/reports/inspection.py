@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from spu.base.numbers import engineering, number
 from spu.device.quantities import CELL_PARTS, COUPLER_PARTS
+from spu.problems.conditional import ConditionalProblem
 from spu.problems.problem import LinearProblem, Problem
 
 if TYPE_CHECKING:
     from spu.base.arrays import FloatArray
+    from spu.circuit.ramp import Ramp
     from spu.device.device import Device
     from spu.device.noises import SharedNoise
     from spu.device.quantities import Part
@@ -108,11 +110,16 @@ def look_at(device: Device, limit: int | None = None) -> Look:
                 values = sum(np.nan_to_num(part.share(columns.arrays[key])) for key in part.keys)
                 for side in nodes:
                     totals[part.total] = totals[part.total] + np.bincount(side, values, n)
+    moving = totals["capacitance"]
+    if device.cell_columns.holds("clamp"):  # what a source holds has no time constant
+        moving = np.where(np.isnan(device.cell_columns.arrays["clamp"]), moving, 0.0)
     gain = device.readout.matrix
     flipped = gain.diagonal() < 0 if gain.shape[0] == gain.shape[1] else np.zeros(n, dtype=bool)
     cells = tuple(
         CellLook(cell.name, cell.values, *_figures(float(c), float(g), float(k)), bool(inverted))
-        for cell, c, g, k, inverted in zip(device.first_cells(limit), *totals.values(), flipped, strict=False)
+        for cell, c, g, k, inverted in zip(
+            device.first_cells(limit), moving, totals["conductance"], totals["stiffness"], flipped, strict=False
+        )
     )
     parts = device.coupler_columns.parts
     couplers = []
@@ -236,6 +243,23 @@ def shared_table(noises: Sequence[SharedNoise]) -> tuple[list[str], list[list[st
     return ["shared noise", "cell", "amplitude"], rows
 
 
+def ramp_table(ramp: Ramp) -> tuple[list[str], list[list[str]]]:
+    """Headers and rows of the instants of a ramp, one a line; an instant that stands twice is a jump."""
+    rows = [
+        [engineering(t, "s", 4), number(u, 5), number(s, 5)]
+        for t, u, s in zip(ramp.times.tolist(), ramp.couplers.tolist(), ramp.noise.tolist(), strict=True)
+    ]
+    headers = ["time", *(name for name in ("couplers", "noise") if ramp.counts(name))]
+    kept = [0, *(k for k, name in enumerate(("couplers", "noise"), start=1) if ramp.counts(name))]
+    return headers, [[row[k] for k in kept] for row in rows]
+
+
+RAMP_NOTE = (
+    "Factors of all couplers, and of the amplitude of all injected noise, where they are not always 1; straight lines "
+    "join them, and an instant that stands twice is a jump. All else that is said of the device is of its end."
+)
+
+
 def _values(
     parts: Mapping[str, Part], looks: Sequence[CellLook] | Sequence[CouplerLook]
 ) -> tuple[list[str], list[list[str]]]:
@@ -296,6 +320,12 @@ def about_problem(problem: Problem) -> str:
 @about_problem.register
 def _(problem: LinearProblem) -> str:
     return f"{problem.task}, condition number {problem.condition:.3g}"
+
+
+@about_problem.register
+def _(problem: ConditionalProblem) -> str:
+    held = ", ".join(f"{name} = {value:g}" for name, value in problem.held.items())
+    return f"{problem.task}, held {held}; condition number {problem.condition:.3g}"
 
 
 # --- a netlist from elsewhere -----------------------------------------------------------------

@@ -10,6 +10,7 @@ import numpy as np
 
 from spu.base.arrays import FloatArray
 from spu.base.numbers import plural
+from spu.problems.conditional import ConditionalProblem
 from spu.problems.problem import LinearProblem, Problem
 from spu.reports.document import Block, Facts, Picture, Table, Text
 from spu.reports.pictures.covariances import draw_matrix
@@ -46,6 +47,7 @@ def _(problem: LinearProblem) -> Iterator[Block]:
     pairs = [
         ("task", kind.words),
         ("variables", str(problem.n)),
+        *_held(problem),
         ("condition number", f"{problem.condition:.4g}"),
         *problem.facts(),
         *(("warning", warning) for warning in problem.warnings),
@@ -53,8 +55,14 @@ def _(problem: LinearProblem) -> Iterator[Block]:
     yield Facts(pairs)
     beside = {kind.beside: np.asarray(getattr(problem, kind.beside))} if kind.beside else {}
     if not kind.beside and problem.target_mean.any():
-        beside = {"mean": problem.target_mean}
+        beside = {"mean of x" if isinstance(problem, ConditionalProblem) else "mean": problem.target_mean}
     yield from matrix_blocks(kind.caption, _dense(problem.matrix), problem.variables, beside)
+
+
+def _held(problem: LinearProblem) -> list[tuple[str, str]]:
+    if not isinstance(problem, ConditionalProblem):
+        return []
+    return [("held", ", ".join(f"{name} = {value:.5g}" for name, value in problem.held.items()))]
 
 
 def matrix_blocks(

@@ -28,12 +28,13 @@ NETWORK = spu.ThermodynamicNetwork([1, -1, 1], 0, [1, 0.5, 1], input=[0.7, 0.2, 
 
 
 def by_hand() -> Device:
-    """Every linear quantity there is, with a readout."""
+    """Every linear quantity there is, shared noise, and a readout."""
     device = Device()
     for name in "abc":
         device.add_cell(name, capacitance=1e-9, conductance=1e-3, inductance=1e-5, noise=4e-20, bias=1e-6)
     device.add_coupler("a", "b", capacitance=2e-10, conductance=1e-4, inductance=1e-4)
     device.add_coupler("b", "c", transconductance=(1e-4, -1e-4))
+    device.add_noise("n1", {"a": 1e-10, "c": -2e-10})
     device.set_readout(np.eye(3), [1.0, 2.0, 3.0], ["x", "y", "z"])
     return device
 

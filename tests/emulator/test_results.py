@@ -196,12 +196,16 @@ def of_learning():
     crosses = np.array([[[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[1, 0, 1], [0, 1, 0], [1, 0, 1]]])
     generation = spu.generate(spu.train_generative(crosses, hidden=6, step=5e-3), images=4)
     few = {"layers": (2, 2), "population": 4, "keep": 2, "points": 4, "trajectories": 4, "step": 0.1}
+    shown = spu.Images(pixels=np.array([[[0.0, 0.2]], [[0.9, 1.0]], [[0.8, 0.1]]]), labels=[0, 1, 1])
+    stepped = spu.natural_gradient(shown, steps=1, trajectories=3)
     return [
         generation,
         generation.ledger,
         spu.classify(tells, np.array([[[1.0, 0.0]], [[0.0, 1.0]]]), [0, 1]),
         spu.evolve(generations=2, until=None, **few),
         spu.replay_learned(spu.compile_problem(recalls, "neurons-6bit", draw=1), count=1, samples=40),
+        stepped,
+        stepped.step,
         spu.hardware_sweep(recalls, coupling, bits=(2, None), mismatch=(0.0, 0.05), draws=2),
     ]
 
@@ -218,6 +222,7 @@ def results(made, runs) -> dict[str, object]:
         spu.simulate(made / "linear", start="rest", times=[0.0, 1e-6], trajectories=9),
         spu.check(made / "linear", levels=["ideal"]),
         spu.error_budget(device.at_detail(Detail(node={"capacitance": 1e-12}))),
+        spu.gaussian_process((np.arange(5.0), np.arange(5.0) ** 2), points=3, samples=200),
         activation_curve(made / "network", unit="x2", times=[0.1]),
         *of_learning(),
     ]

@@ -126,6 +126,7 @@ DEVICES = {
     ),
     "transconductors": spu.compile(spu.GaussianSampling(precision=frustrated(np.random.default_rng(0), 4))),
     "linear": spu.compile(spu.LinearSystem(matrix=m_matrix(np.random.default_rng(0), 3), vector=[1.0, 2.0, 3.0])),
+    "shared noise": spu.compile(spu.LyapunovEquation([[1.0, 2.0], [-2.0, 1.5]], [[1.0, -0.5], [-0.5, 0.8]])),
     "34 cells": spu.compile(spu.load_problem(Path(__file__).parents[2] / "examples" / "karate_club.mtx")[0]),
 }
 
@@ -153,6 +154,9 @@ def test_what_is_written():
     assert "cell b" in said and "2 nF\n(1 nF\nto 2 nF)" in said  # b's own, and the range
     assert "30 µH" in said and "100 pA/√Hz" in said and "2 kΩ" in said
     assert "C1 500 pF" in said and "R1 5 kΩ" in said and "4kT/R at 300 K" in said
+    said = written(draw_schematic(DEVICES["shared noise"], "x2"))
+    assert "shared noise w_q1" in said and "w_q1 -100 pA/√Hz" in said and "noise that several cells share" in said
+    assert "Kinds of cells" in said and "shared_noise" not in said
     said = written(draw_schematic(DEVICES["dual"], "x1_n"))
     assert "dual-rail pair of cells x1_n, x1_p" in said and "x1_n - " in said and "x1_p - " in said
     device = Device()

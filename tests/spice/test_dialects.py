@@ -34,6 +34,7 @@ DEVICES = {
     ),
     "transconductors": spu.compile(spu.GaussianSampling(precision=frustrated(np.random.default_rng(0), 4))),
     "linear": spu.compile(spu.LinearSystem(matrix=m_matrix(np.random.default_rng(0), 3), vector=[1.0, 2.0, 3.0])),
+    "shared noise": spu.compile(spu.LyapunovEquation([[1.0, 2.0], [-2.0, 1.5]], [[1.0, -0.5], [-0.5, 0.8]])),
     "spu8": spu.compile(spu.GaussianSampling(precision=m_matrix(np.random.default_rng(0), 8, 10.0)), hardware="spu8"),
 }
 
@@ -65,7 +66,7 @@ def matrices(deck, cells, temperature):
         elif element.letter == "g":
             node = element.nodes[2]
             driven[node] = driven.get(node, np.zeros(n)) - element.value * across
-    rn = {e.nodes[1]: e.value for e in deck.elements if e.letter == "r" and e.nodes[1].startswith("n_")}
+    rn = {e.nodes[1]: e.value for e in deck.elements if e.letter == "r" and e.nodes[1].startswith(("n_", "w_"))}
     for node, vector in driven.items():
         if node in rn:  # heard by .noise; the sources of the others are for .tran
             density += 4 * BOLTZMANN * temperature * rn[node] * np.outer(vector, vector)
@@ -89,11 +90,11 @@ def test_the_circuit_is_the_device(name, dialect):
     assert inverse == pytest.approx(expected, rel=1e-13, abs=1e-13 * np.abs(expected).max())
     assert difference(density, nodal.density) < 1e-12
     assert bias == near(nodal.bias, 1e-13)
-    own = [e for e in deck.elements if e.letter == "r" and not e.nodes[1].startswith("n_")]
+    own = [e for e in deck.elements if e.letter == "r" and not e.nodes[1].startswith(("n_", "w_"))]
     assert all(element.silent == (not hot) for element in own)
 
 
-@pytest.mark.parametrize("name", ["club8", "fin", "wine"])
+@pytest.mark.parametrize("name", ["club8", "fin", "shared_noise", "wine"])
 @pytest.mark.parametrize("dialect", FOREIGN)
 def test_shipped_netlists_keep_to_their_grammar(name, dialect):
     deck = GRAMMARS[dialect].read((ROOT / "netlists" / "dialects" / f"{name}{DIALECTS[dialect].ending}").read_text())

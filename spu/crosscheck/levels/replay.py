@@ -279,7 +279,7 @@ def replayed(
     (found,) = context.run(deck, transient, folder=folder)
     voltages = np.stack([found[name] for name in context.vectors], axis=1)
     ramp = context.circuit.ramp
-    kinks = ramp.times[(ramp.times > 0) & (ramp.times < samples * interval)] if ramp is not None else ()
+    kinks = [] if ramp is None else [t for t in ramp.times.tolist() if 0 < t < samples * interval]
     return at_samples(found["time"], voltages, interval, samples, kinks)
 
 

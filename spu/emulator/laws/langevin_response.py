@@ -87,8 +87,9 @@ def respond(
     start: FloatArray | None = None,
     finer: float = 1.0,
 ) -> FloatArray:
-    """The path of the coordinates under voltages of the noise sources; a ramp, whose factors are joined by straight lines
-    between samples, begins with it.
+    """The path of the coordinates under voltages of the noise sources.
+
+    A ramp begins with it; its factors are joined by straight lines between samples.
 
     Parameters
     ----------

@@ -175,9 +175,9 @@ class Frozen:
         assert ramp is not None
         (least, most), (quiet, loud) = ((float(f.min()), float(f.max())) for f in (ramp.couplers, ramp.noise))
         middle = (least + most) / 2, (quiet + loud) / 2
-        four = [self._exactly(factors) for factors in ((least, quiet), (most, quiet), (least, loud), middle)]
-        found = Between(*four[:3], (least, most), (quiet, loud))
-        return found if found.gives(four[3], middle) else None
+        one, two, three = (self._exactly(factors) for factors in ((least, quiet), (most, quiet), (least, loud)))
+        found = Between(one, two, three, (least, most), (quiet, loud))
+        return found if found.gives(self._exactly(middle), middle) else None
 
     def _exactly(self, factors: tuple[float, float]) -> StochasticODE:
         sde = stochastic_ode(self.circuit.at(*factors))

@@ -190,9 +190,13 @@ def telling(covariance: FloatArray, most: int = 4) -> tuple[list[int], list[tupl
     Returns
     -------
     Indices of cells, ascending: the two that go together most, the two that oppose each other most (or go together
-    least), the loudest; and the two pairs.
+    least), the loudest; and the two pairs. Those that do not move, such as clamped ones, are left out where others do.
     """
     variance = np.diag(covariance)
+    moving = np.flatnonzero(variance)
+    if 0 < len(moving) < len(variance):
+        cells, pairs = telling(covariance[np.ix_(moving, moving)], most)
+        return moving[cells].tolist(), [(int(moving[a]), int(moving[b])) for a, b in pairs]
     size = np.sqrt(np.where(variance > 0, variance, np.inf))
     p = len(variance)
     if p == 1:

@@ -7,9 +7,10 @@ a stated order, and none but those of comparisons with ghosts goes across trajec
 depend neither on the processor, nor on threads, nor on how many others there are.
 
 Fields may be the same for all trajectories, and each may have some of its own beside, times a factor that all have at
-the time: they are added where forces are, and cost nothing where there are none. So it is with a factor on all couplings
-(a ramp): what a step takes is the one in its middle. Noise is of one strength during a step, whose variance is that of
-the ramp over it: a bridge of halved steps is then that of one Brownian path. Both are of second order in the step.
+the time: they are added where forces are, and cost nothing where there are none. So it is with a factor on all
+couplings (a ramp): what a step takes is the one in its middle. Noise is of one strength during a step, whose variance
+is that of the ramp over it: a bridge of halved steps is then that of one Brownian path. Both are of second order in
+the step.
 
 Noise by address (`spu.emulator.runs.noise`): step k of the grid. A run that is ``coarse`` times coarser adds up
 as many normals, so that runs at different steps follow the same Brownian path.

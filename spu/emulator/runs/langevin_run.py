@@ -124,9 +124,7 @@ class Schedule:
     noise: FloatArray | None = None
 
     def ramped(self, ramp: Ramp) -> Schedule:
-        """The same with the factors of a ramp: every instant of either stands twice, for what comes before it and
-        after.
-        """
+        """The same with the factors of a ramp: instants stand twice, for what comes before and after."""
         instants = np.unique(np.concatenate([self.times, ramp.times]))
         before = np.nextafter(instants, -np.inf)
         here = np.column_stack([before, instants]).ravel()
@@ -602,7 +600,8 @@ def _require_noise(
 ) -> None:
     """Refuse single precision where a step's noise is not far above the rounding of what it is added to.
 
-    ``least`` is the smallest factor on noise, ``reach`` (n,) how far coordinates will go at least, where they have not yet gone there.
+    ``least`` is the smallest factor on noise, ``reach`` (n,) how far coordinates will go at least, where they have not
+    yet gone there.
     """
 
     def size(name: str) -> FloatArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +23,7 @@ from spu.problems.kinds import kind_of
 from spu.studies.algebra.accuracy import SHARE, Accuracy, Measured, Parts, accuracy_of
 from spu.studies.algebra.work import WorkAccuracy
 from spu.studies.budget import error_budget
-from spu.studies.energy import Assumptions, Ledger, energy_of
+from spu.studies.energy import Assumptions, Ledger, Price, energy_of
 
 __all__ = ["DEFAULT_ERROR", "Plan", "plan"]
 
@@ -130,6 +130,11 @@ class Plan(Result):
             key: np.array([getattr(each, key) for each in parts]) for key in ("total", "statistical", "remainder")
         }
 
+    @property
+    def programming_time(self) -> Price | None:
+        """S that loading the device's codes takes, before it is switched on; None where nobody states it."""
+        return None if self.energy is None else self.energy.programming_time
+
     def to_dict(self) -> dict[str, Any]:
         """What ``--json`` prints: times in s."""
         keys = (
@@ -138,6 +143,7 @@ class Plan(Result):
         )
         return {key: getattr(self, key) for key in keys} | {
             "energy": None if self.energy is None else self.energy.to_dict(),
+            "programming_time": None if self.programming_time is None else asdict(self.programming_time),
             "measured": None if self.measured is None else self.measured.to_dict(),
         }
 
