@@ -90,7 +90,8 @@ NETWORK = [f"network {name}" for name in DEVICES]
 READ = ["netlist", "netlist path", "imported folder path"]
 CIRCUITS = ["linear circuit", "network circuit"]
 ALGEBRA = [f"{kind} problem" for kind in ("drift", "exponential", "system", "least-squares")]
-PROBLEMS = ["problem", *ALGEBRA, "network problem", "array", "list", "matrix path"]
+POSED = ["problem", *ALGEBRA, "array", "list", "matrix path"]
+PROBLEMS = [*POSED, "network problem"]
 ELSE = ["nothing", "number", "no such path"]
 EVERYTHING = [*LINEAR, *NETWORK, *READ, *CIRCUITS, *PROBLEMS, *ELSE]
 
@@ -103,6 +104,8 @@ DOORS = {
     "check": lambda given, _: spu.check(given, levels=["ideal"]),
     "report": lambda given, where: spu.report(given, where / "report.html", levels=["ideal"], samples=200),
     "netlist": lambda given, _: spu.netlist(given),
+    "plan": lambda given, _: spu.plan(given, error=0.3),
+    "answer": lambda given, _: spu.answer(given, error=0.3),
 }
 
 WORKS = {
@@ -114,6 +117,8 @@ WORKS = {
     "check": [*LINEAR, *NETWORK, *READ],
     "report": [*LINEAR, *NETWORK, *READ],
     "netlist": [*LINEAR, *NETWORK, *READ],
+    "plan": [*LINEAR, *POSED],
+    "answer": [*LINEAR, *POSED],
 }
 """What each door takes; the rest it refuses."""
 
