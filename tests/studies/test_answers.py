@@ -116,7 +116,7 @@ def test_the_floor(coarse):
     late = found.at(1e6 * found.device_time)
     assert late.total == pytest.approx(known.floor, rel=1e-3) and late.statistical < 0.01 * known.floor
     assert found.curve()["total"].min() >= known.floor
-    with pytest.raises(spu.SpuError, match="below the floor of .* that no time goes below: most of it is programmed"):
+    with pytest.raises(spu.SpuError, match=r"below the floor of .* that no time goes below: most of it is programmed"):
         spu.plan(coarse, error=0.5 * known.floor)
 
 
@@ -300,7 +300,7 @@ def test_a_short_time_gives_a_wide_bar(devices):
     found = spu.answer(devices["inverse"], time=1.2 * known.slowest)
     assert found.relative_error > 0.3 and any("hardly an answer" in each for each in found.warnings)
     assert (found.standard_error >= abs(known.remainder(found.burn_in, found.interval, found.readouts))).all()
-    with pytest.raises(UsageError, match="less than the longest time constant.*switched on.*still at its start"):
+    with pytest.raises(UsageError, match=r"less than the longest time constant.*switched on.*still at its start"):
         spu.answer(devices["inverse"], time=0.5 * known.slowest)
 
 
