@@ -102,7 +102,8 @@ NETWORK = [*(f"network {name}" for name in DEVICES), *ANNEALING]
 READ = ["netlist", "netlist path", "imported folder path"]
 CIRCUITS = ["linear circuit", "network circuit"]
 ALGEBRA = [f"{kind} problem" for kind in ("drift", "exponential", "system", "determinant", "least-squares")]
-PROBLEMS = ["problem", *ALGEBRA, "network problem", "annealing problem", "array", "list", "matrix path"]
+POSED = ["problem", *ALGEBRA, "array", "list", "matrix path"]
+PROBLEMS = [*POSED, "network problem", "annealing problem"]
 ELSE = ["nothing", "number", "no such path"]
 EVERYTHING = [*LINEAR, *NETWORK, *READ, *CIRCUITS, *PROBLEMS, *ELSE]
 
@@ -116,6 +117,8 @@ DOORS = {
     "report": lambda given, where: spu.report(given, where / "report.html", levels=["ideal"], samples=200),
     "netlist": lambda given, _: spu.netlist(given),
     "anneal": lambda given, _: spu.anneal(given, runs=2),
+    "plan": lambda given, _: spu.plan(given, error=0.3),
+    "answer": lambda given, _: spu.answer(given, error=0.3),
 }
 
 WORKS = {
@@ -128,6 +131,8 @@ WORKS = {
     "report": [*LINEAR, *NETWORK, *READ],
     "netlist": [*LINEAR, *NETWORK, *READ],
     "anneal": [*ANNEALING, "annealing problem"],
+    "plan": [*LINEAR, *POSED],
+    "answer": [*LINEAR, *POSED],
 }
 """What each door takes; the rest it refuses."""
 

@@ -330,3 +330,17 @@ def test_shipped_sizes():
     assert assumed["efficiency"].price.typical == near(1 / (8.617e-5 * 300), 1e-3)
     rate = assumed["digital_rate"].price
     assert rate.typical == pytest.approx(math.sqrt(rate.low * rate.high), rel=0.01)
+
+
+def test_gibbs_sampling_of_what_a_sweep_forgets_at_once():
+    """Of a chain of couplings its matrix has too few eigenvectors: against the sum over lags."""
+    from spu.studies.energy.samplers import _gibbs_variance
+
+    A = np.array([[2.0, -0.5, 0.0], [-0.5, 1.5, -0.25], [0.0, -0.25, 1.0]])
+    P = np.linalg.inv(A)
+    sweep = -np.linalg.solve(np.tril(A), np.triu(A, 1))
+    later, expected = P, np.trace(P) ** 2 + (P**2).sum()
+    for _ in range(200):
+        later = sweep @ later
+        expected += 2 * (np.trace(later) ** 2 + (later * later.T).sum())
+    assert _gibbs_variance(A, P) == pytest.approx(expected, rel=1e-7)

@@ -17,6 +17,7 @@ The first two are added as arrays, the third in squares: their root mean square 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Annotated, Any
@@ -33,8 +34,10 @@ from spu.emulator.laws.estimate import ModalSpread, about_sample_mean, mean_cova
 from spu.emulator.laws.propagate import exact_step
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.predict import prediction
+from spu.emulator.relaxation import REST, relaxed
 from spu.emulator.results import lag_of
-from spu.emulator.runs.sampling import FEW_NUMBERS, Sampling, dividing, member_seed, simulate_linear
+from spu.emulator.runs.kicked import simulate_relaxation
+from spu.emulator.runs.sampling import Sampling, dividing, member_seed, simulate_linear
 from spu.problems.answers import COVARIANCE, MEAN
 from spu.problems.problem import LinearProblem, linear_problem
 
@@ -46,6 +49,9 @@ WASTE = 0.05
 
 _LONG = 300.0
 """Time constants from which on scatter is known from all entries together: what their own mean takes is little."""
+
+_FEW, _KEPT = 400, 20_000_000
+"""Readouts that are held against the exact law of a relaxation, and numbers kept of a path."""
 
 MOST_READOUTS = 10**15
 """More of them nobody waits for."""
@@ -304,8 +310,9 @@ class Accuracy:
         first = self._transition(burn_in)
         second, push = first @ self._start @ first.T, first @ self._push
         if readouts > 1:
-            step = self._transition(interval)
-            second, push = _averaged(step, second, push, readouts)
+            # A pair has a later readout: of the last ones none begins.
+            step, pairs = self._transition(interval), max(readouts - self.back(interval), 1)
+            second, push = _averaged(step, second, pairs), _averaged(step, push, readouts)
         return self._remains(second, push)
 
     @cached_property
@@ -382,32 +389,74 @@ class Accuracy:
 
     # --- runs ------------------------------------------------------------------------------
 
+    def run(
+        self,
+        burn_in: float,
+        interval: float,
+        readouts: int,
+        seed: int,
+        *,
+        runs: int = 1,
+        threads: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> tuple[Annotated[FloatArray, "runs ..."], int]:
+        """Answers (runs, ...) as the samples tell them, each of readouts of its own, from rest.
+
+        A few readouts are drawn, and held, by the exact law of a relaxation from rest. Of many most are taken in the
+        stationary law: they are drawn from rest as well, and held against that one.
+
+        Returns
+        -------
+        Answers, and the readouts of each: fewer than wanted where the run was interrupted.
+
+        Raises
+        ------
+        UsageError
+            If many readouts still see the start.
+        """
+        if self.silent:
+            return np.repeat((self.found + self.remainder(burn_in, interval, 1))[None], runs, axis=0), 1
+        back, width = self.back(interval), max(len(self.law.dense.A), len(self.mean))
+        if readouts <= _FEW and runs * readouts * width <= _KEPT and readouts * width**2 <= _KEPT:
+            times = (burn_in + interval * np.arange(readouts)) / self.dynamics.second
+            exact = relaxed([self.dynamics], REST, times)
+            path = simulate_relaxation(exact, trajectories=runs, seed=seed, threads=threads, progress=progress).readouts
+            if path.shape[1] <= back:
+                raise KeyboardInterrupt  # before there was an answer
+            return np.array([self._told(own, back) for own in path]), path.shape[1]
+        if frobenius(self.remainder(burn_in, interval, 1)) > 0.5 * self.size * self.scatter(interval, back + 1):
+            raise UsageError(
+                f"the start is still seen when the first of {readouts} readouts is taken: give more time, or a longer "
+                "interval"
+            )
+        how = Sampling(
+            samples=readouts * runs,
+            interval=interval,
+            trajectories=runs,
+            seed=seed,
+            trace=1 if runs > 1 else 0,
+            threads=threads,
+            progress=progress,
+            burn_in=burn_in,
+        )
+        run = simulate_linear([self.dynamics], self.problem, how)
+        if run.readouts is None:
+            return np.asarray(self.answer.of(*run.moments_for(self.answer)))[None], run.samples
+        return np.array([self._told(own, back) for own in run.readouts]), run.samples // runs
+
     def sample(
         self, burn_in: float, interval: float, readouts: int, runs: int, seed: int
     ) -> Annotated[FloatArray, "runs ..."]:
-        """Answers (runs, ...) as the samples tell them, each of readouts of its own, from rest."""
-        if self.silent:
-            return np.repeat((self.found + self.remainder(burn_in, interval, readouts))[None], runs, axis=0)
+        """Answers (runs, ...) of `run`, as many at a time as there is room for."""
         found: list[FloatArray] = []
-        together = max(1, min(runs, FEW_NUMBERS // (readouts * len(self.mean))))
+        together = max(1, min(runs, _KEPT // (readouts * max(len(self.law.dense.A), len(self.mean)))))
         for number, first in enumerate(range(0, runs, together)):
             many = min(together, runs - first)
-            how = Sampling(
-                samples=readouts * many,
-                interval=interval,
-                trajectories=many,
-                seed=member_seed(seed, number),
-                trace=1 if many > 1 else 0,
-                burn_in=burn_in,
-            )
-            run = simulate_linear([self.dynamics], self.problem, how)
-            if not run.complete:
+            answers, taken = self.run(burn_in, interval, readouts, member_seed(seed, number), runs=many)
+            if taken < readouts and not self.silent:
                 raise KeyboardInterrupt
-            if run.readouts is None:
-                found.append(np.asarray(self.answer.of(*run.moments_for(self.answer))))
-            else:
-                found += [self._told(path, self.back(interval)) for path in run.readouts]
-        return np.array(found)
+            found.append(answers)
+        return np.concatenate(found)
 
     def _told(self, path: FloatArray, back: int) -> FloatArray:
         """The answer that (k, p) readouts of one run tell."""
@@ -426,20 +475,23 @@ _LONGEST = 2000
 """Twentieths of the slowest time constant that a start is followed for: to e^-100, or e^-200 of squares."""
 
 
-def _averaged(step: FloatArray, second: FloatArray, first: FloatArray, count: int) -> tuple[FloatArray, FloatArray]:
-    """``(1/N) sum over k < N of F^k X F^kT``, and of ``F^k v``: by doubling."""
-    sum_2: FloatArray = np.zeros_like(second)
-    sum_1: FloatArray = np.zeros_like(first)  # over the first `known` powers
+def _averaged(step: FloatArray, first: FloatArray, count: int) -> FloatArray:
+    """``(1/N) sum over k < N`` of ``F^k X F^kT`` for X (n, n), or of ``F^k v`` for v (n,): by doubling."""
+    total: FloatArray = np.zeros_like(first)  # over the first `known` powers
     power, known = np.eye(len(step)), 0
+
+    def moved(by: FloatArray, what: FloatArray) -> FloatArray:
+        return np.asarray(by @ what @ by.T if what.ndim == 2 else by @ what)
+
     for bit in f"{count:b}":
         if np.abs(power).max(initial=0.0) < 1e-200:  # nothing is left that could be added
             break
-        sum_2, sum_1 = sum_2 + power @ sum_2 @ power.T, sum_1 + power @ sum_1
+        total = total + moved(power, total)
         power, known = power @ power, 2 * known
         if bit == "1":
-            sum_2, sum_1 = second + step @ sum_2 @ step.T, first + step @ sum_1
+            total = first + moved(step, total)
             power, known = step @ power, known + 1
-    return np.asarray(sum_2 / count, dtype=np.float64), np.asarray(sum_1 / count, dtype=np.float64)
+    return np.asarray(total / count, dtype=np.float64)
 
 
 def accuracy_of(subject: Subject, problem: LinearProblem | None = None) -> Accuracy:

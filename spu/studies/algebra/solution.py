@@ -17,7 +17,6 @@ from spu.base.errors import UsageError
 from spu.base.numbers import engineering
 from spu.device.device import Device
 from spu.device.hardware import Hardware
-from spu.emulator.runs.sampling import Sampling, simulate_linear
 from spu.studies.algebra.determinant import log_determinant
 from spu.studies.algebra.planning import Plan, plan
 from spu.studies.algebra.work import WorkAccuracy
@@ -187,27 +186,14 @@ def carried_out(
         return _by_work(wanted, known, seed, compare=compare)
     device, problem, interval = wanted.device, known.problem, wanted.interval
     assert interval is not None  # only a ramp has none
-    if known.silent:
-        found, taken, complete = known.found + known.remainder(wanted.burn_in, interval, 1), 1, True
-    else:
-        if wanted.readouts > MOST_RUN:
-            raise UsageError(
-                f"the answer takes {wanted.readouts:.2g} readouts, {engineering(wanted.device_time, 's')} on the "
-                "device: emulating it would take days; ask for a larger error (spu plan says what that takes)"
-            )
-        how = Sampling(
-            samples=wanted.readouts,
-            interval=interval,
-            trajectories=1,
-            seed=seed,
-            trace=0,
-            threads=threads,
-            progress=progress,
-            burn_in=wanted.burn_in,
+    if wanted.readouts > MOST_RUN:
+        raise UsageError(
+            f"the answer takes {wanted.readouts:.2g} readouts, {engineering(wanted.device_time, 's')} on the device: "
+            "emulating it would take days; ask for a larger error (spu plan says what that takes)"
         )
-        run = simulate_linear([known.dynamics], problem, how)
-        found = np.asarray(known.answer.of(*run.moments_for(known.answer)))
-        taken, complete = run.samples, run.complete
+    answers, taken = known.run(wanted.burn_in, interval, wanted.readouts, seed, threads=threads, progress=progress)
+    (found,) = answers
+    complete = taken == wanted.readouts
     errors = known.errors(wanted.burn_in, interval, taken)
     parts = known.parts(wanted.burn_in, interval, taken)
     seconds = wanted.burn_in + (taken - 1) * interval

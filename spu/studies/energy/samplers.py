@@ -91,6 +91,10 @@ def _gibbs_variance(A: FloatArray, P: FloatArray) -> float:
     lower = np.tril(A)
     M = -la.solve_triangular(lower, A - lower, lower=True)
     values, V = la.eig(M)
+    for size in (1e-9, 1e-8, 1e-7, 1e-6):  # what a sweep forgets at once has too few eigenvectors: a nudge gives some
+        if np.linalg.cond(V) < 1e7:
+            break
+        values, V = la.eig(M + size * np.random.default_rng(7).uniform(-1.0, 1.0, M.shape))
     W = la.solve(V, P.astype(np.complex128))
     pairs = np.multiply.outer(values, values)
     sums = pairs / (1.0 - pairs)  # over all lags from 1
