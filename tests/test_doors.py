@@ -48,12 +48,16 @@ def network():
     return spu.compile_network(problem, "neurons")
 
 
+def annealing():
+    return spu.compile_network(spu.Ising([[0, 1], [1, 0]], h=[0.2, 0.0], duration=5.0), "neurons")
+
+
 @pytest.fixture(scope="module")
 def subjects(tmp_path_factory):
     """Whatever somebody may hand to a door, by name."""
     folder = tmp_path_factory.mktemp("doors")
     found = {}
-    kinds = {"linear": linear(), "drift": drift(), "network": network()}
+    kinds = {"linear": linear(), "drift": drift(), "network": network(), "annealing": annealing()}
     for kind, made in {**kinds, "exponential": exponential(), "system": system(), "determinant": determinant()}.items():
         write_folder(folder / kind, made)
         found |= {
@@ -73,6 +77,7 @@ def subjects(tmp_path_factory):
         "problem": spu.GaussianSampling(precision=A),
         "drift problem": spu.LyapunovEquation(DRIFT, A),
         "network problem": spu.ThermodynamicNetwork(units=2),
+        "annealing problem": spu.Ising([[0, 1], [1, 0]], duration=5.0),
         "exponential problem": spu.MatrixExponential([[0.2, 1.0], [-0.7, -0.6]], 0.5),
         "determinant problem": spu.Determinant(A),
         "system problem": spu.GeneralSystem([[0.0, 1.0], [1.0, 0.3]], [1.0, 2.0]),
@@ -92,11 +97,12 @@ DEVICES = ("device", "compilation", "folder", "folder path", "device.json")
 FEWER = [f"{kind} {name}" for kind in ("exponential", "system", "determinant") for name in ("device", "folder path")]
 RAMPED = ["determinant device", "determinant folder path"]
 LINEAR = [*(f"{kind} {name}" for kind in ("linear", "drift") for name in DEVICES), *FEWER]
-NETWORK = [f"network {name}" for name in DEVICES]
+ANNEALING = [f"annealing {name}" for name in ("device", "folder path")]
+NETWORK = [*(f"network {name}" for name in DEVICES), *ANNEALING]
 READ = ["netlist", "netlist path", "imported folder path"]
 CIRCUITS = ["linear circuit", "network circuit"]
 ALGEBRA = [f"{kind} problem" for kind in ("drift", "exponential", "system", "determinant", "least-squares")]
-PROBLEMS = ["problem", *ALGEBRA, "network problem", "array", "list", "matrix path"]
+PROBLEMS = ["problem", *ALGEBRA, "network problem", "annealing problem", "array", "list", "matrix path"]
 ELSE = ["nothing", "number", "no such path"]
 EVERYTHING = [*LINEAR, *NETWORK, *READ, *CIRCUITS, *PROBLEMS, *ELSE]
 
@@ -109,6 +115,7 @@ DOORS = {
     "check": lambda given, _: spu.check(given, levels=["ideal"]),
     "report": lambda given, where: spu.report(given, where / "report.html", levels=["ideal"], samples=200),
     "netlist": lambda given, _: spu.netlist(given),
+    "anneal": lambda given, _: spu.anneal(given, runs=2),
 }
 
 WORKS = {
@@ -120,6 +127,7 @@ WORKS = {
     "check": [*LINEAR, *NETWORK, *READ],
     "report": [*LINEAR, *NETWORK, *READ],
     "netlist": [*LINEAR, *NETWORK, *READ],
+    "anneal": [*ANNEALING, "annealing problem"],
 }
 """What each door takes; the rest it refuses."""
 
