@@ -77,6 +77,7 @@ def test_what_is_there():
         "ising": LAW,
         "qubo": LAW,
         "bounded-quadratic": LAW,
+        "determinant": COVARIANCE,
     }
     assert all(kind_of(task) is kind and kind.cls.task == task and kind.words for task, kind in KINDS.items())
     assert MatrixInverse(A).kind is KINDS["inverse"]
