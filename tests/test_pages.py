@@ -19,7 +19,7 @@ from spu.cli import cli
 
 DOCS = Path(__file__).parents[1] / "docs"
 
-PAGES = ("linear_algebra.md",)
+PAGES = ("cost.md", "linear_algebra.md")
 
 
 @pytest.mark.parametrize("page", PAGES)
