@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.linalg as la
 from numpy.typing import NDArray
 
 import spu
 from spu.base.kernels import library
 from spu.device.lower import lower
-from spu.emulator.dynamics import device_law, forget_laws
+from spu.emulator.dynamics import all_linear, device_law, forget_laws
 from spu.emulator.equations.langevin import Langevin, langevin, langevin_of_network
 from spu.emulator.laws.propagate import Step
 from spu.emulator.laws.stationary import Stationary
@@ -30,6 +31,8 @@ from spu.emulator.runs.run import (
     modal_method,
     run,
 )
+from spu.emulator.runs.sampling import Sampling, simulate_linear
+from spu.problems.problem import LinearProblem
 
 FloatArray = NDArray[np.float64]
 
@@ -186,3 +189,68 @@ class NetworkRun:
             **self.options,
         )
         return self.equation.read(found.states[0])
+
+
+class Linalg:
+    """A task of linear algebra by one trajectory of a compiled device, from rest; units of its drift are those of A.
+
+    Parameters
+    ----------
+    task:
+        ``solve``, ``inv`` or ``expnegm``, of a symmetric positive definite A.
+    A, b:
+        (n, n) and (n,).
+    samples:
+        Readouts, ``dt`` (1) apart in units of the drift.
+    threads:
+        At most.
+    """
+
+    dt = 1.0
+
+    def __init__(self, task: str, A: FloatArray, b: FloatArray, *, samples: int, threads: int) -> None:
+        self.task, self.A, self.b, self.samples, self.threads = task, A, b, samples, threads
+        self.exact = {
+            "solve": lambda: np.linalg.solve(A, b),
+            "inv": lambda: np.linalg.inv(A),
+            "expnegm": lambda: la.expm(-A),
+        }[task]()
+        # White noise of density 1 in all coordinates, as thermox.linalg.solve has it: the covariance is A^-1 / 2.
+        self.noise = float(np.sqrt(np.trace(np.linalg.inv(A)) / 2 / len(A)) / np.sqrt(np.mean(self.exact**2)))
+        device = self._device()
+        self.unit = (
+            float(spu.predict(device).time_constants.max() * np.linalg.eigvalsh(A)[0])
+            if device.scales is None
+            else device.scales.time
+        )
+
+    def _device(self) -> spu.Device:
+        if self.task == "solve":
+            return spu.compile(spu.GeneralSystem(self.A, self.b, method="direct", noise=self.noise))
+        if self.task == "inv":
+            return spu.compile(spu.MatrixInverse(self.A), architecture="rc-transconductor")
+        return spu.compile(spu.MatrixExponential(-self.A, 1.0))
+
+    def run(self, seed: int = 0) -> tuple[float, float]:
+        """From the matrix to the answer: its relative error, and the one that is expected."""
+        device = self._device()
+        interval = self.dt * self.unit
+        how = Sampling(
+            samples=self.samples,
+            interval=interval,
+            trajectories=1,
+            seed=seed,
+            trace=0,
+            threads=self.threads,
+            burn_in=interval,
+        )
+        assert isinstance(device.problem, LinearProblem)
+        made = simulate_linear(all_linear(device, "no answer"), device.problem, how)
+        answer = device.problem.kind.answer
+        found = device.problem.solution(answer.of(*made.moments_for(answer)))
+        assert made.expected_relative_error is not None
+        return self.error(found), made.expected_relative_error
+
+    def error(self, found: FloatArray) -> float:
+        """Relative, Frobenius."""
+        return float(np.linalg.norm(found - self.exact) / np.linalg.norm(self.exact))

@@ -29,7 +29,7 @@ from harness import (
 )
 from machine import version
 from networks import DiffraxNetwork, Learning, NumpyNetwork, Own, TorchNetwork, classifier, generator
-from peers import BIAS, Diffrax, Ngspice, NumpyEuler, NumpyExact, Thermox, missing
+from peers import BIAS, Diffrax, Ngspice, NumpyEuler, NumpyExact, Thermox, ThermoxLinalg, missing
 from problems import (
     NOMINAL_TIME,
     cell_law,
@@ -681,6 +681,40 @@ def case_14(session: Session) -> None:
         )
 
 
+def case_15(session: Session) -> None:
+    """Tasks of linear algebra against thermox.linalg: the error at equal simulated time, and running time."""
+    n, samples, runs = session.pick(64, 4), session.pick(10_000, 50), session.pick(8, 2)
+    rng = np.random.default_rng(0)
+    Q = np.linalg.qr(rng.standard_normal((n, n)))[0]
+    A = (Q * np.geomspace(1.0, 0.05, n)) @ Q.T
+    A, b = 0.5 * (A + A.T), rng.standard_normal(n)
+    for task, words in (("solve", "A x = b"), ("inv", "inverse"), ("expnegm", "exp(-A)")):
+        what = f"{words}, {n} variables, condition 20, {samples:,} readouts of one trajectory, matrix in, answer out"
+        own = adapter.Linalg(task, A, b, samples=samples, threads=session.threads)
+        found = [own.run(seed) for seed in range(runs)]
+        mine = float(np.sqrt(np.mean([error**2 for error, _ in found])))
+        expected = found[0][1]
+        verdict = "right" if mine < 4.0 * expected else "WRONG"
+        answer = f"answer of one trajectory, d = {n}"
+        session.checks.append(Check("spu", "", f"from rest, {words}", answer, verdict, None, mine / expected))
+        for compiled in (False, True):
+            peer = ThermoxLinalg(task, compiled=compiled)
+            if reason := _absent(session, peer):
+                session.rows.append(Row("15", what, peer.name, peer.version, note=reason))
+                break
+            peer.prepare(A, b, samples=samples, dt=own.dt)
+            theirs = float(np.sqrt(np.mean([own.error(peer.run(seed)) ** 2 for seed in range(runs)])))
+            contestants = {"spu": Contestant(own.run), "peer": Contestant(peer.run)}
+            times = alternate(session, contestants, rounds=5, budget=10.0)
+            note = (
+                f"relative error at equal simulated time, rms of {runs} runs: {mine:.3g} against {theirs:.3g}; "
+                f"{expected:.3g} is expected of the law"
+            )
+            more = {**ratio(times["spu"], times["peer"]), "where": where(session, contestants["spu"])}
+            key = f"thermox linalg {task}{' jit' if compiled else ''}"
+            session.rows.append(Row("15", what, peer.name, peer.version, f"{peer.settings}; {note}", **more, key=key))
+
+
 CASES: dict[str, Callable[[Session], None]] = {
     "1": case_1,
     "2": case_2,
@@ -697,9 +731,10 @@ CASES: dict[str, Callable[[Session], None]] = {
     "12": case_12,
     "13": case_13,
     "14": case_14,
+    "15": case_15,
 }
 
-SAMPLING = frozenset({"1", "2", "3", "3b", "4", "5", "6", "10", "11", "12", "14"})
+SAMPLING = frozenset({"1", "2", "3", "3b", "4", "5", "6", "10", "11", "12", "14", "15"})
 """Cases whose figures rest on the project's samplers, and count as zero where those are wrong."""
 
 FORKING = frozenset({"4", "9", "12", "13"})

@@ -171,7 +171,7 @@ def main(given: list[str] | None = None) -> int:
         for j, d in enumerate(sizes):
             column = [row[j] for row in curves]
             ends = np.array([each.sampled[-1] / each.exact[-1] for each in column])
-            # The squared norm scatters by 2 to 2.5 / d of itself, as chi-square of d^2 / 3 numbers (400 matrices of d = 8).
+            # The squared norm scatters by 2 to 2.5 / d of itself, as chi-square of d^2 / 3 numbers.
             off = abs(float((ends**2).mean()) - 1.0) * d / 2.5 * np.sqrt(matrices)
             wrong += off > FAR
             mark = "  <-- off" if off > FAR else ""

@@ -317,6 +317,49 @@ class Thermox:
             return _discrete(problem.step.transition, spread @ spread.T)
 
 
+class ThermoxLinalg:
+    """thermox.linalg: a task of linear algebra by averages over one exact Ornstein-Uhlenbeck trajectory from rest.
+
+    Parameters
+    ----------
+    task:
+        ``solve``, ``inv`` or ``expnegm``.
+    compiled:
+        The same call under ``jax.jit``; otherwise as its documentation calls it, arrays as they are.
+    """
+
+    name = "thermox linalg"
+    packages = ("thermox", "jax")
+    blas = None
+
+    def __init__(self, task: str, *, compiled: bool = False) -> None:
+        self.task, self.compiled = task, compiled
+        self.version = version("thermox")
+        self.settings = ""
+
+    def prepare(self, A: FloatArray, b: FloatArray, *, samples: int, dt: float) -> None:
+        """Take the matrix, compile if that is asked for."""
+        import thermox.linalg
+
+        jax = _jax()
+        self.jax = jax
+        call = getattr(thermox.linalg, self.task)
+        given = tuple(map(jax.numpy.array, (A, b) if self.task == "solve" else (A,)))
+
+        def once(key: Any) -> Any:
+            return call(*given, num_samples=samples, dt=dt, key=key)
+
+        self.call = jax.jit(once) if self.compiled else once
+        self.settings = (
+            f"thermox.linalg.{self.task}, {samples} samples {dt:.3g} apart"
+            f"{', jit' if self.compiled else ', as documented'}; jax {version('jax')} on CPU, jax_enable_x64"
+        )
+
+    def run(self, seed: int = 0) -> FloatArray:
+        """Timed: the matrix in, the answer out."""
+        return np.asarray(self.call(self.jax.random.PRNGKey(seed)).block_until_ready())
+
+
 class Diffrax:
     """diffrax with the solver that it recommends for additive noise, fixed steps, vmapped."""
 

@@ -353,7 +353,14 @@ class Device(Shown):
             raise InputError(problem)
         if self.programmings:
             raise InputError(f"a start is of one programming, and this is an ensemble of {1 + len(self.programmings)}")
-        self.start = readout.voltages(np.broadcast_to(given, readout.offset.shape))
+        self.start = self._from_sources(readout.voltages(np.broadcast_to(given, readout.offset.shape)))
+
+    def _from_sources(self, start: Annotated[FloatArray, "n"]) -> Annotated[FloatArray, "n"]:
+        """A start (n,) V, in which what a source holds starts there."""
+        if not self.cell_columns.holds("clamp"):
+            return start
+        level = self.cell_columns.arrays["clamp"]
+        return np.where(np.isnan(level), start, level)
 
     def clamped(self, held: Mapping[str, float]) -> Device:
         """The device with variables held, by voltage sources at their cells.
@@ -392,6 +399,8 @@ class Device(Shown):
             )
         device = copy(self)
         values, device._readout, device.problem = hold(device.cell_columns, self.readout, self.problem, held)
+        if device.start is not None:
+            device.start = device._from_sources(device.start)
         if self.origin is not None and self.as_compiled:
             _ = device.kept
             device.compiled_from(f"{self.origin.source}, held {values!r}")
