@@ -50,8 +50,8 @@ def command(
     """Show how device time, readouts and energy of an answer grow with dimension and condition.
 
     TASK is inverse, linear, gaussian, determinant, lyapunov, exponential, least-squares or general-linear. Random
-    matrices are compiled and planned for (spu plan); nothing is run. Beside the device stands the digital method of
-    the fewest operations, and where one overtakes the other, with the assumptions that move that.
+    matrices are compiled and planned for (spu plan; log determinants are run). Beside the device stands the digital
+    method of the fewest operations, and where one overtakes the other, with the assumptions that move that.
     """
     from spu.studies.algebra.scaling import cost_scaling
 

@@ -261,6 +261,24 @@ def test_the_exponential_squares_as_often_as_its_norm_asks_for():
     )
 
 
+def test_every_linear_kind_has_a_reference_and_its_device_a_balance():
+    turning = np.array(A) + np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.2], [0.0, -0.2, 0.0]])
+    tall, right = np.vstack([A, np.ones(3)]), np.ones(4)
+    problems = [
+        *(spu.Determinant(A), spu.LeastSquares(tall, right), spu.GeneralSystem(turning, b)),
+        *(spu.GeneralSystem(turning, b, method="embedding"), spu.GeneralSystem(tall, right)),
+        *(spu.LyapunovEquation(turning, np.ones((3, 3))), spu.MatrixExponential(-turning, 0.5)),
+        spu.conditional(spu.GaussianSampling(precision=A), {"x1": 0.5}),
+        spu.conditional(spu.LinearSystem(A, b), {"x1": 0.5}),
+    ]
+    for problem in problems:
+        ledger = spu.energy_of(spu.compile_problem(problem).device, 1e-3, 10, error=0.1)
+        assert ledger.power.imbalance < 1e-9 and ledger.power.heat > 0, problem
+        assert ledger.methods and ledger.reference_total is not None, problem
+    assert methods(problems[1])[0].flops == 2 * 9 * (4 - 1)  # QR of four rows and three columns
+    assert methods(problems[-1])[0].flops == near(8 / 3 + 8)  # two free variables
+
+
 def test_a_kind_from_outside_has_no_reference():
     class Mine:
         task = "mine"

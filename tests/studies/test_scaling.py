@@ -87,6 +87,7 @@ def test_a_crossing_beyond_the_points_is_said_to_be_extrapolated():
     found = synthetic([4, 8, 16]).crossing("energy", 10.0)
     assert not found.inside and found.dimension == pytest.approx(math.sqrt(1e3), rel=1e-6)
     assert "extrapolated" in found.words
+    assert "no interval" in synthetic([4, 8], draws=1).crossing("energy", 10.0).words
     loud = synthetic([4, 8, 16], noise=0.1).crossing("energy", 10.0)
     assert loud.low < math.sqrt(1e3) < loud.high
 
@@ -178,6 +179,15 @@ def test_time_goes_with_the_inverse_square_of_the_error_and_the_condition():
     rough = spu.cost_scaling("inverse", [3, 6], [10.0, 100.0], 0.1, draws=2)
     ratios = [a.device_time / b.device_time for a, b in zip(found.points, rough.points, strict=True)]
     assert np.allclose(ratios, 100.0, rtol=0.1)
+
+
+def test_log_determinants_are_run_and_all_other_tasks_planned():
+    found = spu.cost_scaling("determinant", [2], [3.0], 0.2, draws=1)
+    (point,) = found.planned
+    assert point.device_time > 0 and point.readouts > 0 and point.method == "Cholesky factorisation"
+    for task in ("linear", "general-linear", "least-squares", "lyapunov", "exponential", "gaussian"):
+        (point,) = spu.cost_scaling(task, [2], [3.0], 0.2, draws=1).planned
+        assert point.device_time > 0 and point.flops > 0 and point.power > 0, task
 
 
 def test_matrices_that_hardware_does_not_hold_are_said_and_in_no_fit():

@@ -21,15 +21,14 @@ _COLOURS = ("tab:blue", "tab:red", "tab:green", "tab:purple", "tab:brown", "tab:
 def draw_scaling(found: Scaling) -> Figure:
     """Draw time and energy of an answer over n, on logarithmic scales: the device's points and means, and the digital.
 
-    Where they cross is circled; thin lines lead to a crossing beyond the points, with the interval of 95 % it has. Dotted
-    is the published power, less one as the error is relative, through the first mean.
+    Where they cross is circled; thin lines lead to a crossing beyond the points, with the interval of 95 % it has.
+    Dotted is the published power, less one as the error is relative, through the first mean.
     """
     figure = new_figure(11.0, 5.0)
     for axes, quantity in zip(figure.subplots(1, 2), ("time", "energy"), strict=True):
         _draw(axes, found, quantity)
-    figure.suptitle(
-        f"{found.task} to {found.error:g} on {found.hardware}, {found.architecture} ({found.family}); only what is stated"
-    )
+    made = f"{found.hardware}, {found.architecture} ({found.family})"
+    figure.suptitle(f"{found.task} to {found.error:g} on {made}; only what is stated")
     return figure
 
 

@@ -1,7 +1,8 @@
 """How time, readouts and energy of an answer grow with dimension and condition, beside digital machines.
 
 For random matrices of a stated family each point is a plan (`spu.studies.algebra.planning`): what the device's own law
-says of the time to an error, and its ledger (`spu.studies.energy`). Powers are fitted to all points,
+says of the time to an error, and its ledger (`spu.studies.energy`). Log determinants, whose scatter is that of works,
+are run. Powers are fitted to all points,
 
     log y = log a + p log n + q log kappa,
 
@@ -26,10 +27,12 @@ from spu.base.display import Result
 from spu.base.errors import OptionError, SpuError, UsageError
 from spu.base.names import shorten, suggest
 from spu.compiler import compile_problem
+from spu.device.device import Device
 from spu.device.hardware import Hardware
 from spu.device.hardware_file import load_hardware
 from spu.problems import files  # noqa: F401 - all kinds are registered with it
 from spu.problems.kinds import KINDS, kind_of
+from spu.studies.algebra.determinant import log_determinant
 from spu.studies.algebra.planning import plan
 from spu.studies.campaign import open_study, seed_of_piece
 from spu.studies.energy import Assumptions, Price, energy_of, load_energy, methods
@@ -233,8 +236,11 @@ class Crossing:
             return "none: the device is not the better one, and does not come closer as n grows"
         if self.inside:
             return f"n = {self.dimension:.3g}"
+        said = f"n = {self.dimension:.2g}, extrapolated"
+        if self.low is None and self.high is None:
+            return f"{said} (the points leave it no interval)"
         ends = ["any" if end is None else f"{end:.2g}" for end in (self.low, self.high)]
-        return f"n = {self.dimension:.2g}, extrapolated (95 %: {ends[0]} to {ends[1]})"
+        return f"{said} (95 %: {ends[0]} to {ends[1]})"
 
 
 QUANTITIES = ("device_time", "absolute_time", "readouts", "total", "flops")
@@ -614,6 +620,34 @@ def _posed(task: str, family: str, item: Mapping[str, Any]) -> Any:
     return kind_of(task).cls(*POSED[task](matrix, rng))
 
 
+@dataclass(frozen=True)
+class _Taken:
+    """What one answer takes: a device, s, s, instants, s between them, J of work."""
+
+    device: Device
+    device_time: float
+    burn_in: float
+    readouts: int
+    interval: float | None
+    work: float = 0.0
+
+
+def _planned(problem: Any, error: float, hardware: Hardware, architecture: str, _seed: int) -> _Taken:
+    found = plan(problem, error=error, hardware=hardware, architecture=architecture)
+    return _Taken(found.device, found.device_time, found.burn_in, found.readouts, found.interval)
+
+
+def _by_work(problem: Any, error: float, hardware: Hardware, architecture: str, seed: int) -> _Taken:
+    """A log determinant is the work of a ramp, whose scatter only runs tell."""
+    device = compile_problem(problem, hardware, architecture=architecture).device
+    found = log_determinant(device, error=error * abs(problem.log_determinant), seed=seed)
+    return _Taken(device, found.device_time, found.burn_in, found.readouts, None, found.mean_work or 0.0)
+
+
+_TAKES = {"determinant": _by_work}
+"""What says how long an answer takes, by task; `plan` of all others."""
+
+
 def _measured(item: dict[str, Any], shared: tuple[Any, ...]) -> dict[str, Any]:
     task, family, error, hardware, architecture, prices = shared
     problem = _posed(task, family, item)
@@ -637,18 +671,20 @@ def _measured(item: dict[str, Any], shared: tuple[Any, ...]) -> dict[str, Any]:
         digital={},
     )
     try:
-        found = plan(problem, error=error, hardware=hardware, architecture=architecture)
+        took = _TAKES.get(task, _planned)(problem, error, hardware, architecture, int(item["seed"]))
     except SpuError as refused:
         return asdict(replace(point, why=refused.message.splitlines()[0]))
-    ledger = energy_of(found.device, found.device_time, found.readouts, assumptions=prices, error=error)
+    ledger = energy_of(
+        took.device, took.device_time, took.readouts, assumptions=prices, error=error, work=took.work or None
+    )
     loading: Price | None = ledger.programming_time
     return asdict(
         replace(
             point,
-            device_time=found.device_time,
-            burn_in=found.burn_in,
-            readouts=float(found.readouts),
-            interval=found.interval,
+            device_time=took.device_time,
+            burn_in=took.burn_in,
+            readouts=float(took.readouts),
+            interval=took.interval,
             size=float(np.linalg.norm(problem.solution(problem.kind.answer.target(problem)))),
             programming_time=None if loading is None else loading.typical,
             power=None if ledger.power is None else ledger.power.supplied,

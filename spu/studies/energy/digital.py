@@ -17,6 +17,7 @@ import numpy as np
 
 from spu.base.errors import InputError
 from spu.base.names import shorten
+from spu.problems.gaussian import GaussianSampling, LinearSystem
 from spu.problems.trained import TrainedNetwork
 from spu.studies.energy import trained as networks
 from spu.studies.energy.assumptions import Assumptions
@@ -72,8 +73,7 @@ def _general(problem: Any, error: float | None) -> list[Method]:
 
 
 def _least_squares(problem: Any, error: float | None) -> list[Method]:
-    A = getattr(problem, "A", problem.matrix)
-    m, n = (float(size) for size in np.shape(A))
+    m, n = (float(size) for size in np.shape(getattr(problem, "design", problem.matrix)))
     found = [
         Method("QR factorisation", 2 * n**2 * (m - n / 3), m * n + m + n, "2 n^2 (m - n/3)", f"{BOOK}, 5.3"),
         Method("normal equations", m * n**2 + n**3 / 3, m * n + m + n, "m n^2 + n^3/3", f"{BOOK}, 5.3"),
@@ -121,8 +121,18 @@ def _exponential(problem: Any, _: float | None) -> list[Method]:
     ]
 
 
+def _conditional(problem: Any, error: float | None) -> list[Method]:
+    """Of the free variables: that part of the matrix poses the same task."""
+    part = problem.matrix[problem.free][:, problem.free]
+    if isinstance(problem.whole, GaussianSampling):
+        return list(digital_samplers(GaussianSampling(precision=part), error))
+    return _linear(LinearSystem(part, np.zeros(len(problem.free))), error)
+
+
 METHODS: dict[str, Callable[[Any, float | None], list[Method]]] = {
     "gaussian": _gaussian,
+    "conditional": _conditional,
+    "conditional-linear": _conditional,
     "linear": _linear,
     "inverse": _inverse,
     "determinant": _determinant,
