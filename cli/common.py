@@ -108,11 +108,25 @@ def relative_error(option: str, text: str) -> float:
 
 
 def number_list(option: str, text: str) -> list[float]:
-    """Numbers between commas or blanks; not a number where there is none."""
+    """Numbers between commas or blanks, ``0:1:11`` for eleven from 0 to 1; not a number where there is none."""
+    found: list[float] = []
     try:
-        return [float(word) for word in text.replace(",", " ").split()] or [float("nan")]
-    except ValueError:
-        raise UsageError(f"{option} takes numbers, as in {option} 0.2,1,5, not {text!r}") from None
+        for word in text.replace(",", " ").split():
+            first, *rest = word.split(":")
+            if not rest:
+                found.append(float(first))
+                continue
+            last, count = float(rest[0]), int(rest[1])
+            if len(rest) != 2 or not 2 <= count <= _MOST_SPACED:
+                raise ValueError
+            found += [float(first) + k / (count - 1) * (last - float(first)) for k in range(count)]
+        return found or [float("nan")]
+    except (ValueError, IndexError):
+        raise UsageError(f"{option} takes numbers, as in {option} 0.2,1,5 or 0:1:11, not {text!r}") from None
+
+
+_MOST_SPACED = 100_000
+"""Numbers at equal distances."""
 
 
 def clamp_option(help: str) -> Callable[[AnyFunction], AnyFunction]:

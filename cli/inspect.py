@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spu.base.errors import UsageError, refuse_options
-from spu.base.numbers import plural
+from spu.base.numbers import engineering, plural
 
 from .common import MAX_TABLE_ROWS, file_option, folder_argument, json_option, print_result, table
 
@@ -128,6 +128,7 @@ def _report(folder: Folder, look: Look) -> dict[str, Any]:
         "cell_table": [_flat(asdict(cell)) for cell in look.cells],
         "coupler_table": [_flat(asdict(coupler)) for coupler in look.couplers],
         "shared_noise": [asdict(noise) for noise in look.noises],
+        "ramp": None if device.ramp is None else device.ramp.to_dict(),
     }
 
 
@@ -137,7 +138,7 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _describe(folder: Folder, look: Look) -> str:
-    from spu.reports.inspection import about_problem, cell_table, coupler_table, shared_table
+    from spu.reports.inspection import about_problem, cell_table, coupler_table, ramp_table, shared_table
 
     device = folder.device
     lines = [
@@ -154,4 +155,7 @@ def _describe(folder: Folder, look: Look) -> str:
         lines += ["", table(*shown, left=2, limit=MAX_TABLE_ROWS, count=look.coupler_count, rest=rest)]
     if look.noises:
         lines += ["", table(*shared_table(look.noises), left=2, limit=MAX_TABLE_ROWS, rest=rest)]
+    if device.ramp is not None:
+        lines += ["", f"ramp, {engineering(device.ramp.duration, 's')}; all above is of its end:"]
+        lines.append(table(*ramp_table(device.ramp), left=0, limit=MAX_TABLE_ROWS, rest=rest))
     return "\n".join(lines)

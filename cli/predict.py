@@ -33,7 +33,7 @@ _SPECTRUM_HEADER = "# spu predict: one-sided spectral density of every cell, V^2
 @click.option("--unit", metavar="NAME", help="Of a thermodynamic network: whose activation curve [default: the first].")
 @click.option(
     "--times",
-    metavar="T1,T2...",
+    metavar="T1,T2...|FIRST:LAST:COUNT",
     help="Of a network: sample that curve at these times too, in its own time; with --start of any other: when.",
 )
 @click.option(

@@ -68,7 +68,7 @@ _MARKER = "spu_samples"
 )
 @click.option(
     "--times",
-    metavar="T1,T2...",
+    metavar="T1,T2...|FIRST:LAST:COUNT",
     help="Of a thermodynamic network, or with --start: when to read, in its own time (s where it has none).",
 )
 @click.option("--scheme", metavar="NAME", help="Of a network: heun, euler-maruyama, leimkuhler-matthews or baoab.")

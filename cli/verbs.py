@@ -26,6 +26,7 @@ VERBS = (
     "train",
     "generate",
     "classify",
+    "regress",
     "solve",
     "invert",
     "logdet",
@@ -122,6 +123,7 @@ def cli() -> None:
       spu import other.cir -o out      a netlist drawn elsewhere, for predict, simulate, check, inspect
       spu scaling inverse              what an answer costs, against dimension and condition
       spu train evolve cosine -o net   a network that learns; spu compile takes its folder
+      spu regress data.csv             a Gaussian process, whose posterior a device samples
 
     \b
       spu solve A.csv b.csv            A x = b on a device in one line; also invert, logdet, expm, lyapunov, lstsq

@@ -109,6 +109,33 @@ ENTRIES = (
         "without noise, it is wrong: the computation happens out of equilibrium (some minutes).",
         ("spu train evolve cosine --restart -o gallery/cosine --plot docs/gallery/notch.png",),
     ),
+    Entry(
+        "relaxation",
+        "A kick",
+        "Eight ringing cells of a karate club leave a given state: exact means and bands, the means of 200 "
+        "trajectories with their errors, and some of these.",
+        (
+            "spu compile examples/club8.toml -o gallery/club8 --force",
+            "spu simulate gallery/club8 --no-output --trajectories 200 --start 3,0,0,0,0,0,0,0 --times 0:6e-6:61 "
+            "--plot docs/gallery/relaxation.png",
+        ),
+    ),
+    Entry(
+        "natural",
+        "Gradient at once, natural gradient later",
+        "Softmax regression tells threes from eights. In each step a device starts at the gradient and relaxes with "
+        "the Fisher matrix: the longer it is given, the fewer steps. Lines are exact, rings emulated, crosses ngspice.",
+        ("spu train natural examples/digits8.npz --classes 3,8 --plot docs/gallery/natural.png",),
+        quoted=30,
+    ),
+    Entry(
+        "nile",
+        "What data leave open",
+        "The flow of the Nile over a hundred years, and what a Gaussian process makes of it: the exact posterior, and "
+        "the functions that a device samples from it.",
+        ("spu regress examples/nile.csv --points 48 --plot docs/gallery/nile.png",),
+        quoted=40,
+    ),
 )
 
 HEAD = """\

@@ -21,7 +21,7 @@ IN_ALL_DIALECTS = ("club8", "fin", "shared_noise", "wine")
 def devices() -> dict[str, spu.Device]:
     """The example devices by the name of their netlist."""
     found = {"by_hand": runpy.run_path(str(EXAMPLES / "by_hand.py"))["device"]()}
-    for file in ("club8.toml", "karate_club.mtx", "wine.toml", "shared_noise.toml"):
+    for file in ("club8.toml", "karate_club.mtx", "wine.toml", "shared_noise.toml", "determinant.toml"):
         problem, hardware = spu.load_problem(EXAMPLES / file)
         found[Path(file).stem] = spu.compile(problem, hardware or "ideal")
     problem, _ = spu.load_problem(EXAMPLES / "club8.toml")
@@ -30,6 +30,8 @@ def devices() -> dict[str, spu.Device]:
     found["fin"] = spu.compile(spu.LinearSystem(matrix, vector))
     given = spu.load_network(EXAMPLES / "neurons.toml")
     found["neurons"] = spu.compile(given.network, given.hardware or "ideal")
+    problem, hardware = spu.load_problem(EXAMPLES / "petersen.toml")
+    found["annealing"] = spu.compile(problem, hardware)
     return found
 
 

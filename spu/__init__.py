@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from spu.studies.annealing import Annealing, anneal
     from spu.studies.budget import Budget, error_budget
     from spu.studies.energy import Assumptions, Ledger, digital_samplers, energy_ledger, energy_of, load_energy
+    from spu.studies.gaussian_process import GaussianProcess, gaussian_process
     from spu.studies.learning.classifier import train_classifier
     from spu.studies.learning.classify import Classification, classify
     from spu.studies.learning.evolve import Evolution, evolve
@@ -110,6 +111,7 @@ __all__ = [
     "Device",
     "EmbeddingOptions",
     "Evolution",
+    "GaussianProcess",
     "GaussianSampling",
     "GeneralSystem",
     "Generation",
@@ -166,6 +168,7 @@ __all__ = [
     "error_budget",
     "evolve",
     "expm",
+    "gaussian_process",
     "generate",
     "hardware_sweep",
     "invert",
@@ -220,6 +223,7 @@ _HOME = {
     "Device": "spu.device.device",
     "EmbeddingOptions": "spu.compiler.embedding",
     "Evolution": "spu.studies.learning.evolve",
+    "GaussianProcess": "spu.studies.gaussian_process",
     "GaussianSampling": "spu.problems.gaussian",
     "GeneralSystem": "spu.problems.systems",
     "Generation": "spu.studies.learning.generate",
@@ -276,6 +280,7 @@ _HOME = {
     "error_budget": "spu.studies.budget",
     "evolve": "spu.studies.learning.evolve",
     "expm": "spu.studies.algebra.tasks",
+    "gaussian_process": "spu.studies.gaussian_process",
     "generate": "spu.studies.learning.generate",
     "hardware_sweep": "spu.studies.learning.sweep",
     "invert": "spu.studies.algebra.tasks",

@@ -222,7 +222,7 @@ class Nodal:
             self.bias += cell.values.get("bias", 0.0) * here
             if "noise" in cell.values:
                 self.injected[f"n_{cell.name}"] = (here, cell.values["noise"])
-            self.G += cell.values.get("transconductance", 0.0) * np.outer(here, here)
+            self.G += cell.values.get("active_conductance", 0.0) * np.outer(here, here)
         for noise in device.noises:  # one source, whatever it drives
             self.injected[f"w_{noise.name}"] = (sum(a * np.eye(n)[index[c]] for c, a in noise.amplitudes.items()), 1.0)
         for c in device.couplers:

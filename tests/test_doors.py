@@ -30,6 +30,14 @@ def drift():
     return compile_problem(spu.LyapunovEquation(DRIFT, A))
 
 
+def exponential():
+    return compile_problem(spu.MatrixExponential([[0.2, 1.0], [-0.7, -0.6]], 0.5))
+
+
+def system():
+    return compile_problem(spu.GeneralSystem([[0.0, 1.0], [1.0, 0.3], [0.5, 0.5]], [1.0, 2.0, 0.5]))
+
+
 def network():
     couplings = [[0.0, 0.4], [0.4, 0.0]]
     problem = spu.ThermodynamicNetwork(1.0, 0.0, 0.5, input=[0.3, 0.0], couplings=couplings)
@@ -41,7 +49,8 @@ def subjects(tmp_path_factory):
     """Whatever somebody may hand to a door, by name."""
     folder = tmp_path_factory.mktemp("doors")
     found = {}
-    for kind, made in (("linear", linear()), ("drift", drift()), ("network", network())):
+    kinds = {"linear": linear(), "drift": drift(), "network": network()}
+    for kind, made in {**kinds, "exponential": exponential(), "system": system()}.items():
         write_folder(folder / kind, made)
         found |= {
             f"{kind} device": made.device,
@@ -60,6 +69,9 @@ def subjects(tmp_path_factory):
         "problem": spu.GaussianSampling(precision=A),
         "drift problem": spu.LyapunovEquation(DRIFT, A),
         "network problem": spu.ThermodynamicNetwork(units=2),
+        "exponential problem": spu.MatrixExponential([[0.2, 1.0], [-0.7, -0.6]], 0.5),
+        "system problem": spu.GeneralSystem([[0.0, 1.0], [1.0, 0.3]], [1.0, 2.0]),
+        "least-squares problem": spu.LeastSquares([[0.0, 1.0], [1.0, 0.3], [0.5, 0.5]], [1.0, 2.0, 0.5]),
         "array": np.array(A),
         "list": A,
         "nothing": None,
@@ -72,11 +84,13 @@ def subjects(tmp_path_factory):
 
 
 DEVICES = ("device", "compilation", "folder", "folder path", "device.json")
-LINEAR = [f"{kind} {name}" for kind in ("linear", "drift") for name in DEVICES]
+FEWER = [f"{kind} {name}" for kind in ("exponential", "system") for name in ("device", "folder path")]
+LINEAR = [*(f"{kind} {name}" for kind in ("linear", "drift") for name in DEVICES), *FEWER]
 NETWORK = [f"network {name}" for name in DEVICES]
 READ = ["netlist", "netlist path", "imported folder path"]
 CIRCUITS = ["linear circuit", "network circuit"]
-PROBLEMS = ["problem", "drift problem", "network problem", "array", "list", "matrix path"]
+ALGEBRA = [f"{kind} problem" for kind in ("drift", "exponential", "system", "least-squares")]
+PROBLEMS = ["problem", *ALGEBRA, "network problem", "array", "list", "matrix path"]
 ELSE = ["nothing", "number", "no such path"]
 EVERYTHING = [*LINEAR, *NETWORK, *READ, *CIRCUITS, *PROBLEMS, *ELSE]
 
@@ -85,6 +99,7 @@ DOORS = {
     "predict": lambda given, _: spu.predict(given),
     "simulate": lambda given, _: spu.simulate(given, trajectories=2),
     "spectrum": lambda given, _: spu.spectrum(given),
+    "relaxation": lambda given, _: spu.relaxation(given, start="rest", times=[0.0, 1e-6]),
     "check": lambda given, _: spu.check(given, levels=["ideal"]),
     "report": lambda given, where: spu.report(given, where / "report.html", levels=["ideal"], samples=200),
     "netlist": lambda given, _: spu.netlist(given),
@@ -95,6 +110,7 @@ WORKS = {
     "predict": [*LINEAR, *NETWORK, *READ, *CIRCUITS],
     "simulate": [*LINEAR, *NETWORK, *READ, *CIRCUITS],
     "spectrum": [*LINEAR, *READ, "linear circuit"],
+    "relaxation": [*LINEAR, *READ, "linear circuit"],
     "check": [*LINEAR, *NETWORK, *READ],
     "report": [*LINEAR, *NETWORK, *READ],
     "netlist": [*LINEAR, *NETWORK, *READ],
@@ -146,7 +162,7 @@ VERBS = {
 
 
 @pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize("kind", ["linear", "drift", "network", "imported"])
+@pytest.mark.parametrize("kind", ["linear", "drift", "exponential", "system", "network", "imported"])
 def test_verbs(verb, kind, subjects, tmp_path):
     """The command line takes the same: of imported netlists only export is refused, as they are netlists already."""
     path = subjects["imported folder path" if kind == "imported" else f"{kind} folder path"]

@@ -18,7 +18,8 @@ import spu
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 NONLINEAR = ROOT / "netlists" / "neurons.cir"
-NETLISTS = sorted(path for path in (ROOT / "netlists").glob("*.cir") if path != NONLINEAR)
+ANNEALING = ROOT / "netlists" / "annealing.cir"
+NETLISTS = sorted(path for path in (ROOT / "netlists").glob("*.cir") if path not in (NONLINEAR, ANNEALING))
 SHIPPED = sorted(path for path in (ROOT / "netlists").rglob("*") if path.suffix in (".cir", ".scs"))
 
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d+\.?\d*(?:e[-+]?\d+)?(?![\w.])", re.IGNORECASE)

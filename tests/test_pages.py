@@ -10,6 +10,7 @@ import contextlib
 import io
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,15 @@ from click.testing import CliRunner
 from spu.cli import cli
 
 DOCS = Path(__file__).parents[1] / "docs"
+EXAMPLES = DOCS.parent / "examples"
 
-PAGES = ("linear_algebra.md",)
+PAGES = ("linear_algebra.md", "optimisation.md")
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    shutil.copy(EXAMPLES / "petersen.toml", tmp_path)
     text = (DOCS / page).read_text(encoding="utf-8")
     blocks = re.findall(r"^```(python|sh)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
     assert blocks

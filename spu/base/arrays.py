@@ -67,3 +67,14 @@ def frozen(state: Any) -> Any:
     if isinstance(state, tuple):
         return tuple(map(frozen, state))
     return Bits(np.array(state.array)) if isinstance(state, Bits) else state
+
+
+def shape_of(value: Any) -> tuple[int, ...]:
+    """Of whatever somebody may pass for an array; empty of what has none, such as rows of several lengths."""
+    found = getattr(value, "shape", None)
+    if found is None:
+        try:
+            found = np.shape(value)
+        except (ValueError, TypeError):
+            return ()
+    return tuple(found)

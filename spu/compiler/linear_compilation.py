@@ -166,12 +166,22 @@ class LinearCompilation(Compilation):
             errors.append(f"lagged covariance {small(prediction.lagged_relative_error)}")
         return [
             ("mean", _MEANS.get(self.mean, self.mean)),
+            *self._ramp(),
             *([] if self.levels is None else [("levels", _levels(self.levels))]),
             *self._common_mode(),
             *self._rounding(),
             *self._detail(),
             ("predicted error", f"{', '.join(errors) or '-'} (relative, Frobenius; without sampling)"),
         ]
+
+    def _ramp(self) -> list[tuple[str, str]]:
+        ramp = self.device.ramp
+        if ramp is None:
+            return []
+        span = self.prediction.time_span
+        times = f", {ramp.duration / span[0]:.3g} slowest time constants" if span is not None else ""
+        jumps = plural(int((np.diff(ramp.times) == 0).sum()), "jump")
+        return [("ramp", f"couplers from 0 to 1 in {jumps}, {engineering(ramp.duration, 's')}{times}")]
 
     def _common_mode(self) -> list[tuple[str, str]]:
         common = self.prediction.common_mode

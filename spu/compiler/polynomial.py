@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from spu.base.errors import OptionError, Unrealizable
+from spu.base.errors import CircuitError, OptionError, Unrealizable
 from spu.base.numbers import engineering, plural, small
 from spu.circuit.ramp import Ramp
 from spu.circuit.scales import NetworkScales
@@ -238,8 +238,10 @@ class PolynomialPasses(Passes[ThermodynamicNetwork, NetworkCompilation]):
         reason = architecture.summary + (" (as asked)" if options.architecture else "")
         if refused:
             reason += f"; not as {_reasons(refused)}"
-        circuit = lower(device)
-        equation = langevin_of(circuit if device.ramp is None else circuit.frozen()).equation
+        try:
+            equation = langevin_of(lower(device)).equation
+        except CircuitError as error:  # noise that no ramp is on
+            raise Unrealizable(error.message) from None
         trained, lines = _lined(options.trained, self.hardware, equation, built.scales, draw)
         return NetworkCompilation(
             device=device,

@@ -54,6 +54,11 @@ def _lowered(device: Device) -> Circuit:
     names = coupler_names(device)
     if ramp is not None and not isinstance(ramp, Ramp):
         raise InputError(f"the ramp of a device must be a spu.Ramp, not {shorten(ramp)}")
+    if ramp is not None and device.start is not None:
+        raise InputError(
+            "a ramp begins where the circuit rests, and the device has a start of its own: set device.ramp or "
+            "device.start to None"
+        )
     itself = np.arange(count)[:, None]
     groups, sources = _group("cell", device.cell_columns, itself, cells, detail, thermal, sources, ramp)
     for part in device.coupler_columns.parts.values():
@@ -100,6 +105,8 @@ def _start(device: Device, groups: list[Instances]) -> FloatArray | None:
     start, count = np.array(device.start, dtype=np.float64), len(device.cell_names)
     if start.shape != (count,) or not np.isfinite(start).all():
         raise InputError(f"the start of a device is {count} finite numbers, V of each cell: set_start says it anew")
+    if device.ramp is not None:
+        raise InputError("a device has a start or a ramp, not both: a ramp begins at rest; set_start(None)")
     if any(not element.linear for group in groups for element in group.subcircuit.elements):
         raise InputError("a start of the device itself is of linear cells: networks take it as an option, start=")
     start.flags.writeable = False

@@ -262,7 +262,11 @@ class LinearDynamics(Dynamics):
     def respond(
         self, waveform: FloatArray, interval: float, *, hold: bool, start: FloatArray | None = None, finer: float = 1.0
     ) -> FloatArray:
-        if self.circuit.ramped and start is None:
+        if self.circuit.ramped:
+            if start is not None:
+                raise CircuitError(
+                    "a ramp begins where the circuit rests: a start of its own is not followed through it"
+                )
             with blas_threads_for(self.states):
                 return ramps.respond(self.circuit, waveform, interval, hold=hold, from_zero=self.from_zero)
         if start is None and self.sde.conserved:  # transients start from zero

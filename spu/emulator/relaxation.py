@@ -170,6 +170,8 @@ def relaxed(found: Sequence[LinearDynamics], start: ArrayLike | str | None, time
     if len(found) > 1:
         raise OptionError("start", f"is of one programming, and this is an ensemble of {len(found)}: take a member")
     (does,) = found
+    if does.circuit.ramped:
+        raise OptionError("start", "is of a device that stays as it is: while a ramp runs it has no one law")
     if times is None:
         raise OptionError("start", "needs times at which it is read")
     if start is None and does.circuit.start is None:

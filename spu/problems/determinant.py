@@ -8,11 +8,11 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from spu.base.arrays import AnyMatrix, FloatArray
+from spu.base.arrays import AnyMatrix, FloatArray, shape_of
 from spu.base.errors import InputError
 from spu.base.labels import take_names
 from spu.problems.answers import COVARIANCE
-from spu.problems.definite import definite, stays_sparse
+from spu.problems.definite import definite
 from spu.problems.kinds import Kind, register
 from spu.problems.problem import QuadraticProblem
 
@@ -62,10 +62,9 @@ class Determinant(QuadraticProblem):
 
     def __init__(self, matrix: Annotated[AnyMatrix, "n n"] | Any, variables: Iterable[str] | None = None) -> None:
         variables, _ = take_names(variables, ("the matrix", matrix))
-        if stays_sparse(matrix) or (np.ndim(matrix) == 2 and len(matrix) > MOST):
-            raise InputError(
-                f"the matrix has {matrix.shape[0]} rows: the work of a ramp is worked out for at most {MOST}"
-            )
+        shape = shape_of(matrix)
+        if len(shape) == 2 and max(shape) > MOST:
+            raise InputError(f"the matrix has {max(shape)} rows: the work of a ramp is worked out for at most {MOST}")
         given = definite(matrix, "the matrix", variables)
         self._set_definite(given)
         self._set(target_mean=np.zeros(len(given.variables)))

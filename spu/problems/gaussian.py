@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, cast
 
 import numpy as np
 
-from spu.base.arrays import AnyMatrix, FloatArray
+from spu.base.arrays import AnyMatrix, FloatArray, shape_of
 from spu.base.errors import InputError
 from spu.base.labels import take_names
 from spu.problems.answers import COVARIANCE, MEAN
@@ -205,7 +205,7 @@ def _definite(matrix: Any, variables: Iterable[str] | None) -> Definite | Sparse
     except NotDefinite as error:
         message = error.message
     except InputError as error:
-        shape = getattr(matrix, "shape", None) or np.shape(matrix)
+        shape = shape_of(matrix)
         if len(shape) != 2 or not shape[0] > shape[1] > 0:
             raise
         message = error.message

@@ -23,7 +23,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spu.base.arrays import FloatArray
+from spu.base.arrays import FloatArray, shape_of
 from spu.base.errors import InputError
 from spu.base.labels import take_names
 from spu.base.names import check_names, shorten
@@ -647,5 +647,6 @@ def _names(variables: Iterable[str] | None) -> tuple[str, ...] | None:
 
 def _require_size(n: int, what: str = "J", **others: Any) -> None:
     for name, value in others.items():
-        if value is not None and np.ndim(value) and len(value) != n:
-            raise InputError(f"{name} has {len(value)} entries, and {what} is {n} x {n}: give as many")
+        shape = shape_of(value)
+        if shape and shape[0] != n:
+            raise InputError(f"{name} has {shape[0]} entries, and {what} is {n} x {n}: give as many")

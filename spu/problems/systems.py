@@ -44,6 +44,9 @@ METHODS = ("direct", "embedding")
 NOISE = 0.1
 """Standard deviation of the noise by default, of the root mean square of the solution."""
 
+_NEAR_CRITICAL = 0.95
+"""Of the critical damping of the slowest mode: what is taken."""
+
 _WORTH = 4.0
 """So many times slower the direct way may be than an embedding of twice the cells."""
 
@@ -82,7 +85,7 @@ class GeneralSystem(DriftProblem):
         ``direct`` needs a square matrix with all eigenvalues on one side of the imaginary axis. Unless given it is
         ``direct`` where that is possible and not four times slower than the embedding, which has twice the cells.
     damping : float, optional
-        s of the embedding; unless given twice the smallest singular value (see the notes).
+        s of the embedding; unless given 1.9 times the smallest singular value (see the notes).
     noise : float
         Standard deviation of what drives x about the solution, on average over x, of the root mean square of the
         solution (of 1, where that is zero). 0 for none: then a device is at its answer when it has settled.
@@ -108,12 +111,14 @@ class GeneralSystem(DriftProblem):
     -----
     Of the embedding all eigenvalues at s have the real part ``s / 2``, but for singular values below ``s / 2``: these
     are overdamped, and the slower of their two is ``(s - sqrt(s^2 - 4 sigma^2)) / 2 < sigma``. The least real part is
-    therefore largest at ``s = 2 sigma_min``, where it is ``sigma_min``: the slowest time constant is then ``1 /
-    sigma_min``, that of the undamped motion. Noise is injected into residual cells, with the density ``2 s`` that makes
-    all covariances multiples of 1 (of x and r alike, as the drift but for s is skew). The mean over a time T then has
-    the variance ``2 s (A^T A)^-1 / T`` of that: less damping averages better, and settles slower. s is also the
-    conductance of a residual cell, ``2 / condition`` of the strongest coupling or less: where a hardware's range of
-    conductances is too small for that, a larger ``damping`` fits, and is slower by ``s / 2 sigma_min``, about.
+    therefore largest at ``s = 2 sigma_min``, where it is ``sigma_min``. Two modes are one there, and move with the root
+    of what parts are off; so s is a twentieth less, and the slowest time constant ``1.05 / sigma_min``.
+
+    Noise is injected into residual cells, with the density ``2 s`` that makes all covariances multiples of 1 (of x and
+    r alike, as the drift but for s is skew). The mean over a time T then has the variance ``2 s (A^T A)^-1 / T`` of
+    that: less damping averages better, and settles slower. s is also the conductance of a residual cell, about ``2 /
+    condition`` of the strongest coupling: where a hardware's range of conductances is too small for that, a larger
+    ``damping`` fits, and is slower by ``s / sigma_min``, about.
 
     Examples
     --------
@@ -153,7 +158,7 @@ class GeneralSystem(DriftProblem):
             raise InputError(f"the matrix is {m} × {n}: m + n may be {MAX_DRIFT} at most")
         if method is not None and method not in METHODS:
             raise InputError(f"no method {shorten(method)}; {suggest(method, METHODS)}")
-        s = 2.0 * float(sigma[-1]) if damping is None else _number(damping, "the damping")
+        s = _NEAR_CRITICAL * 2.0 * float(sigma[-1]) if damping is None else _number(damping, "the damping")
         if not s > 0:
             raise InputError(f"the damping is {s:.6g}: it must be positive")
         loud = _number(noise, "the noise")

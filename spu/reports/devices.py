@@ -8,19 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from spu.base.numbers import plural
+from spu.base.numbers import engineering, plural
 from spu.device.device import Device
 from spu.reports.document import Block, Facts, Picture, Table, Text
 from spu.reports.inspection import (
+    RAMP_NOTE,
     cell_table,
     coupler_table,
     element_count,
     input_table,
     look_at,
     noise_table,
+    ramp_table,
     readout_table,
     shared_table,
 )
+from spu.reports.pictures.ramps import draw_ramp
 from spu.reports.schematic import draw_schematic
 from spu.spice.reader import ReadNetlist
 
@@ -94,6 +97,16 @@ def _(device: Device, compiled: Mapping[str, Any]) -> Iterator[Block]:
         headers, rows = shared_table(look.noises)
         note = SHARED_NOTE + left_out(len(rows), MOST_ROWS, "rows", "device.json")
         yield Table("Shared noise", headers, rows[:MOST_ROWS], left=2, note=note)
+    if device.ramp is not None:
+        headers, rows = ramp_table(device.ramp)
+        yield Picture(
+            "ramp",
+            draw_ramp(device.ramp),
+            "The device's ramp: factors in time of its couplers and of its injected noise.",
+            f"Factors over {engineering(device.ramp.duration, 's')}; the table below lists them",
+        )
+        note = RAMP_NOTE + left_out(len(rows), MOST_ROWS, "instants", "device.json")
+        yield Table("Ramp", headers, rows[:MOST_ROWS], left=0, note=note)
 
 
 @subject_blocks.register

@@ -18,6 +18,7 @@ from spu.problems.problem import LinearProblem, Problem
 
 if TYPE_CHECKING:
     from spu.base.arrays import FloatArray
+    from spu.circuit.ramp import Ramp
     from spu.device.device import Device
     from spu.device.noises import SharedNoise
     from spu.device.quantities import Part
@@ -240,6 +241,23 @@ def shared_table(noises: Sequence[SharedNoise]) -> tuple[list[str], list[list[st
         for cell, amplitude in noise.amplitudes.items()
     ]
     return ["shared noise", "cell", "amplitude"], rows
+
+
+def ramp_table(ramp: Ramp) -> tuple[list[str], list[list[str]]]:
+    """Headers and rows of the instants of a ramp, one a line; an instant that stands twice is a jump."""
+    rows = [
+        [engineering(t, "s", 4), number(u, 5), number(s, 5)]
+        for t, u, s in zip(ramp.times.tolist(), ramp.couplers.tolist(), ramp.noise.tolist(), strict=True)
+    ]
+    headers = ["time", *(name for name in ("couplers", "noise") if ramp.counts(name))]
+    kept = [0, *(k for k, name in enumerate(("couplers", "noise"), start=1) if ramp.counts(name))]
+    return headers, [[row[k] for k in kept] for row in rows]
+
+
+RAMP_NOTE = (
+    "Factors of all couplers, and of the amplitude of all injected noise, where they are not always 1; straight lines "
+    "join them, and an instant that stands twice is a jump. All else that is said of the device is of its end."
+)
 
 
 def _values(

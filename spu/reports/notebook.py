@@ -34,6 +34,7 @@ from spu.reports.inspection import (
     input_table,
     look_at,
     noise_table,
+    ramp_table,
     readout_table,
     shared_table,
 )
@@ -84,6 +85,9 @@ def device_blocks(device: Device) -> Iterable[Block]:
     if look.noises:
         headers, rows = shared_table(look.noises)
         yield Table("Shared noise", headers, rows[:MOST_ROWS], left=2, note=_rest(len(rows)))
+    if device.ramp is not None:
+        headers, rows = ramp_table(device.ramp)
+        yield Table("Ramp", headers, rows[:MOST_ROWS], left=0, note=_rest(len(rows)))
 
 
 @shown(ReadNetlist)

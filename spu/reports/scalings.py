@@ -26,7 +26,7 @@ def scaling_text(found: Scaling) -> str:
         _points(found),
         "",
         "powers of n and of the condition kappa (95 %):",
-        table(["", "n", "kappa"], [[_NAMES[name], *_fit(found.fits[name])] for name in QUANTITIES]),
+        table(["", "n", "n, last two", "kappa"], [[_NAMES[name], *_fit(found.fits[name])] for name in QUANTITIES]),
     ]
     if found.published is not None:
         lines.append(
@@ -81,7 +81,10 @@ def _fit(fit: Fit) -> list[str]:
             return "-"
         return f"{power:.2f}" + ("" if error is None else f" +- {error:.2f}")
 
-    return [said(fit.dimension, fit.dimension_error), said(fit.condition, fit.condition_error)]
+    return [
+        *(said(fit.dimension, fit.dimension_error), said(fit.last, None)),
+        said(fit.condition, fit.condition_error),
+    ]
 
 
 def _crossing(found: Scaling, each: Crossing) -> str:

@@ -24,7 +24,9 @@ from spu.emulator.runs.sampling import Simulation
 from spu.reports.annealings import annealing_text
 from spu.reports.answers import plan_text, solution_text
 from spu.reports.classification import classification_text
+from spu.reports.determinants import log_determinant_text
 from spu.reports.evolution import evolution_text
+from spu.reports.gaussian_process import gaussian_process_text
 from spu.reports.inspection import time_constant
 from spu.reports.ledgers import ledger_text
 from spu.reports.natural import natural_text, one_step_text
@@ -43,12 +45,14 @@ from spu.reports.wording import (
     sureness_table,
 )
 from spu.studies.activation import UnitActivation
+from spu.studies.algebra.determinant import LogDeterminant
 from spu.studies.algebra.planning import Plan
 from spu.studies.algebra.scaling import Scaling
 from spu.studies.algebra.solution import Solution
 from spu.studies.annealing import Annealing
 from spu.studies.budget import Budget
 from spu.studies.energy import Ledger
+from spu.studies.gaussian_process import GaussianProcess
 from spu.studies.learning.classify import Classification
 from spu.studies.learning.evolve import Evolution
 from spu.studies.learning.generate import Generation
@@ -184,13 +188,19 @@ def simulation_text(run: Simulation) -> str:
     return "\n".join([*_how(run), "", _sampled_variables(run), "", *_worth(run)])
 
 
+def _lag_of(run: Simulation) -> str:
+    assert run.lag is not None
+    back = round(run.lag / run.interval)
+    return "the lag of the answer" if back == 1 else f"a part in {back} of the lag of the answer"
+
+
 def _how(run: Simulation) -> list[str]:
     took = f"took {engineering(run.seconds, 's')}; seed {run.seed}"
     if run.interval == 0:
         return [f"{plural(run.samples, 'independent sample')} of the stationary law; {took}"]
     every = f"one every {engineering(run.interval, 's')}"
     if "interval" in run.chosen:
-        every += " (default: the longest time constant)"
+        every += f" (default: {'the longest time constant' if run.lag is None else _lag_of(run)})"
     across = f"{run.trajectories} trajectories" if run.trajectories > 1 else "one trajectory"
     across += " (default)" if "trajectories" in run.chosen else ""
     lines = [
@@ -492,9 +502,11 @@ TEXTS: dict[type, Callable[[Any], str]] = {
     Evolution: evolution_text,
     Generation: generation_text,
     Classification: classification_text,
+    GaussianProcess: gaussian_process_text,
     Ledger: ledger_text,
     Scaling: scaling_text,
     HardwareSweep: hardware_sweep_text,
+    LogDeterminant: log_determinant_text,
     NaturalGradient: natural_text,
     NetworkPrediction: network_prediction_text,
     NetworkSimulation: network_simulation_text,

@@ -279,7 +279,7 @@ def _factors(circuit: Circuit, group: Instances) -> list[str]:
 def ramp_sources(does: Dynamics) -> Iterator[str]:
     """One source for each factor of a ramp: what multiplies the elements that follow it, 1 V for one."""
     ramp = does.circuit.ramp
-    if ramp is None:
+    if ramp is None or not any(ramp.counts(name) for name in NODES):
         return
     edge = EDGE * does.fastest
     yield from NGSPICE.section("ramp: factors in time of couplers and of noise, a volt for one")
@@ -290,7 +290,7 @@ def ramp_sources(does: Dynamics) -> Iterator[str]:
             times, factors = ramp.edges(edge)[name]
             points = [f"{number(t)} {number(value)}" for t, value in zip(times.tolist(), factors.tolist(), strict=True)]
             yield f"v{node} {node} 0 dc {number(factors[-1])} pwl("
-            yield from (f"+ {' '.join(points[k : k + 4])}" for k in range(0, len(points), 4))
+            yield from (f"+ {' '.join(points[k : k + 2])}" for k in range(0, len(points), 2))
             yield "+ )"
 
 

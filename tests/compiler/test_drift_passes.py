@@ -64,7 +64,7 @@ def matrices(device):
     """C, G, one-sided S and bias currents of a device's values alone."""
     n = len(device.cell_names)
     cell = {key: np.nan_to_num(device.cell_columns.arrays[key]) for key in device.cell_columns.keys}
-    G = np.diag(cell["conductance"] + cell["transconductance"])
+    G = np.diag(cell["conductance"] + cell["active_conductance"])
     ends, arrays = device.coupler_ends, device.coupler_columns.arrays
     G[ends[:, 0], ends[:, 1]] += arrays["transconductance_ab"]
     G[ends[:, 1], ends[:, 0]] += arrays["transconductance_ba"]
@@ -106,15 +106,15 @@ def test_a_cell_without_loss_has_none_and_one_that_drives_itself_an_active_part(
     problem = spu.LyapunovEquation([[-0.2, 2.0, 0.0], [-2.0, 0.0, 2.0], [0.0, -2.0, 2.5]], 1.0)
     made = spu.compile_problem(problem)
     conductance = made.device.cell_columns.arrays["conductance"]
-    active = made.device.cell_columns.arrays["transconductance"]
+    active = made.device.cell_columns.arrays["active_conductance"]
     assert np.isnan(conductance).tolist() == [True, True, False]
     assert np.isnan(active).tolist() == [False, True, True] and active[0] < 0
     assert made.prediction.relative_error < 1e-10
-    passive = replace(IDEAL, cell={key: value for key, value in IDEAL.cell.items() if key != "transconductance"})
+    passive = replace(IDEAL, cell={key: value for key, value in IDEAL.cell.items() if key != "active_conductance"})
     with pytest.raises(Unrealizable, match="cell x1 needs a negative conductance of its own"):
         spu.compile_problem(problem, passive)
     with pytest.raises(Unrealizable, match="outside its range") as caught:
-        limits = {"transconductance": Range(min=-1e-6), "conductance": Range(nominal=1e-3, min=1e-4)}
+        limits = {"active_conductance": Range(min=-1e-6), "conductance": Range(nominal=1e-3, min=1e-4)}
         spu.compile_problem(problem, with_ranges(limits))
     assert "conductance of cell x1 would be 0" in caught.value.reason
 

@@ -143,6 +143,38 @@ def test_wrong_use_is_one_line(options, message, tmp_path):
     assert done.exit_code == 2 and message in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
+def test_a_netlist_that_was_read_begins_where_it_says(ringing, tmp_path):
+    """Our own, and one that others drew: on node voltages, in SPICE's units; the check follows it, too."""
+    (tmp_path / "own.cir").write_text(spu.netlist(ringing))
+    read = spu.read_netlist(tmp_path / "own.cir")
+    assert np.array_equal(read.circuit.start, ringing.start)
+    times = [0.0, 1e-6, 1e-5]
+    assert np.allclose(spu.relaxation(read, times=times).mean, spu.relaxation(ringing, times=times).mean, atol=1e-9)
+    deck = "rc\nr1 out 0 1k\nc1 out 0 1n\n.ic v(out)=2m\n.end\n"
+    (tmp_path / "rc.cir").write_text(deck)
+    read = spu.read_netlist(tmp_path / "rc.cir", probes=["out"])
+    found = spu.relaxation(read, times=[0.0, 1e-6])
+    assert np.allclose(found.mean[:, 0], [2e-3, 2e-3 * np.exp(-1)], rtol=1e-9)
+    level = spu.check(read, levels="replay").levels["replay"]
+    assert level.verdict == "pass" and "from its start" in level.message
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ".ic v(out)={2*x}",
+        ".ic v(in)=1",
+        ".ic i(r1)=2",
+        ".ic v(out)=1 v(out,in)=2",
+        "c2 out 0 1n ic=1\n.ic v(out)=1",
+        "",
+    ],
+)
+def test_a_start_that_says_more_or_less_is_none(line, tmp_path):
+    (tmp_path / "rc.cir").write_text(f"rc\n.param x=1\nr1 in out 1k\nv1 in 0 0\nc1 out 0 1n\n{line}\n.end\n")
+    assert spu.read_netlist(tmp_path / "rc.cir", probes=["out"]).circuit.start is None
+
+
 def test_what_is_no_start_is_refused(ringing):
     with pytest.raises(spu.InputError, match="a start is finite numbers"):
         ringing.set_start([1.0, np.inf])
@@ -153,6 +185,13 @@ def test_what_is_no_start_is_refused(ringing):
         spu.predict(ringing)
     with pytest.raises(spu.InputError, match='"start" must be a list of 2 numbers'):
         spu.Device.from_dict({**spu.compile(A).to_dict(), "start": [1.0]})
+    ringing.set_start(1.0)
+    ringing.ramp = spu.Ramp([0.0, 1e-6], couplers=[0.0, 1.0])
+    with pytest.raises(spu.InputError, match="a start or a ramp, not both"):
+        spu.predict(ringing)
+    ringing.set_start(None)
+    with pytest.raises(spu.SpuError, match="start is of a device that stays as it is"):
+        spu.simulate(ringing, start="rest", times=1e-6)
     neurons = spu.compile(spu.ThermodynamicNetwork(J4=1.0, units=2))
     neurons.set_start(0.1)
     with pytest.raises(spu.InputError, match="networks take it as an option"):

@@ -47,9 +47,10 @@ def test_ideal():
         "inductance": 1e-5,
         "noise": 4e-20,
         "bias": None,
+        "active_conductance": None,
     }
     for quantity, limits in [*h.cell.items(), *h.coupler.items()]:
-        signed = quantity in ("bias", "transconductance")
+        signed = quantity in ("bias", "active_conductance", "transconductance")
         assert (limits.min, limits.max) == (-math.inf if signed else 0.0, math.inf)
 
 

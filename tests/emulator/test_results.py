@@ -222,6 +222,7 @@ def results(made, runs) -> dict[str, object]:
         spu.simulate(made / "linear", start="rest", times=[0.0, 1e-6], trajectories=9),
         spu.check(made / "linear", levels=["ideal"]),
         spu.error_budget(device.at_detail(Detail(node={"capacitance": 1e-12}))),
+        spu.gaussian_process((np.arange(5.0), np.arange(5.0) ** 2), points=3, samples=200),
         activation_curve(made / "network", unit="x2", times=[0.1]),
         *of_learning(),
     ]

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.integrate import solve_ivp
 from scipy.optimize import minimize
 
 import spu
@@ -134,18 +135,20 @@ def test_the_gap_bounds_what_is_left(n):
         assert problem.gap(x) < 1e-6 and problem.gap(states).max() > 0.1
 
 
+def at_rest(problem, y, input):
+    """Where the noiseless network comes to rest, by scipy."""
+    found = solve_ivp(lambda _, y: problem.force(y, input), (0, 30), y, method="LSODA", rtol=1e-9, atol=1e-10)
+    return found.y[:, -1]
+
+
 def test_corrected_inputs_lead_to_the_answer():
     """By rests of the noiseless network: what walls cost, and that it goes."""
-    from scipy.integrate import solve_ivp
-
     for seed in range(4):
         given = programme(6, seed, extra=6)
         problem, x = spu.BoundedQuadratic(*given), solved(*given)
         y, input, borne, left = np.zeros(6), problem.input, np.zeros(6), []
         for _ in range(25):
-            y = solve_ivp(
-                lambda _, y, input=input: problem.force(y, input), (0, 30), y, method="LSODA", rtol=1e-9, atol=1e-10
-            ).y[:, -1]
+            y = at_rest(problem, y, input)
             left.append(np.abs(problem.decode(y) - x).max())
             input, borne = problem.corrected(y, input, borne)
         assert left[0] > 3e-3 and left[-1] < 1e-4, left

@@ -74,6 +74,9 @@ def test_what_is_there():
         "exponential": LAGGED,
         "general-linear": MEAN,
         "least-squares": MEAN,
+        "ising": LAW,
+        "qubo": LAW,
+        "bounded-quadratic": LAW,
     }
     assert all(kind_of(task) is kind and kind.cls.task == task and kind.words for task, kind in KINDS.items())
     assert MatrixInverse(A).kind is KINDS["inverse"]

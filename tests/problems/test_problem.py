@@ -812,3 +812,17 @@ def test_fuzz_mutations(tmp_path, suffix):
         only_input_errors(write(tmp_path, "a" + suffix, bytes(data)))
 
     check()
+
+
+@pytest.mark.parametrize("task", ["gaussian", "linear", "determinant", "general-linear", "ising", "bounded-quadratic"])
+def test_rows_of_several_lengths_are_refused(tmp_path, task):
+    """Of which numpy makes no array at all."""
+    path = tmp_path / "ragged.toml"
+    rows = "[[4, 1, 0.5], [1, 3, -0.25], [0.5, -0.9]]"
+    keys = {"gaussian": "precision", "ising": "J", "bounded-quadratic": "A"}
+    vectors = "vector = [1, 2, 3]\n" if "linear" in task else ""
+    vectors = "b = [1, 2, 3]\nlower = [0, 0, 0]\nupper = [1, 1, 1]\n" if task == "bounded-quadratic" else vectors
+    path.write_text(f"task = '{task}'\n{keys.get(task, 'matrix')} = {rows}\n{vectors}")
+    with pytest.raises(InputError) as caught:
+        load_problem(path)
+    assert "ragged.toml" in str(caught.value)

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 import spu
 from spu.cli import cli
 from spu.folder import write_folder
-from spu.reports.inspection import cell_table, coupler_table, look_at
+from spu.reports.inspection import cell_table, coupler_table, look_at, shared_table
 
 SINGLE = {"J2": [1.0, 0.5], "J3": [0.2, 0.0], "J4": 1.0, "input": [2.0, 0.0]}
 PAIR = spu.ThermodynamicNetwork(J2=[1.0, -0.5], input=[2.0, 0.0], couplings=[[0.0, 0.5], [0.5, 0.0]])
@@ -115,3 +115,20 @@ def test_a_run_of_a_netlist_is_drawn(tmp_path):
     words = ("simulate", tmp_path / "d.cir", "--samples", 200, "--no-output", "--plot", tmp_path / "x.png")
     assert f"picture: {tmp_path / 'x.png'}" in run(*words).stdout
     assert (tmp_path / "x.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_shared_noise_is_listed_cell_by_cell(tmp_path):
+    device = spu.Device(temperature=0.0)
+    for name in ("a", "b"):
+        device.add_cell(name, capacitance=1e-9, conductance=1e-3)
+    assert not look_at(device).noises
+    device.add_noise("n1", {"a": 2e-10, "b": -1e-10})
+    headers, rows = shared_table(look_at(device).noises)
+    assert headers == ["shared noise", "cell", "amplitude"]
+    assert rows == [["n1", "a", "200 pA/rtHz"], ["n1", "b", "-100 pA/rtHz"]]
+    device.write(tmp_path / "device.json")
+    said = CliRunner().invoke(cli, ["inspect", str(tmp_path / "device.json")]).output
+    assert "-100 pA/rtHz" in said
+    found = json.loads(CliRunner().invoke(cli, ["inspect", str(tmp_path / "device.json"), "--json"]).stdout)
+    assert found["shared_noise"] == [{"name": "n1", "amplitudes": {"a": 2e-10, "b": -1e-10}}]
+    assert "Shared noise" in device._repr_html_()

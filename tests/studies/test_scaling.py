@@ -54,13 +54,13 @@ def synthetic(sizes, conditions=(10.0,), draws=3, noise=0.0, device=(1e-3, 1.0),
 def test_powers_are_those_that_were_put_in():
     fits = synthetic([4, 8, 16, 32], (10.0, 100.0)).fits
     assert fits["device_time"].dimension == pytest.approx(1.0) and fits["device_time"].condition == pytest.approx(1.0)
-    assert fits["absolute_time"].dimension == pytest.approx(2.0)
+    assert fits["absolute_time"].dimension == pytest.approx(2.0) and fits["absolute_time"].last == pytest.approx(2.0)
     assert fits["flops"].dimension == pytest.approx(3.0) and fits["flops"].condition == pytest.approx(0.0, abs=1e-9)
     assert fits["readouts"].dimension_error == pytest.approx(0.0, abs=1e-9)
     one = synthetic([4, 8, 16]).fits["device_time"]
     assert one.condition is None and one.dimension == pytest.approx(1.0)
     alone = synthetic([4], (10.0,), draws=1).fits["device_time"]
-    assert alone.dimension is None and alone.dimension_error is None
+    assert alone.dimension is None and alone.dimension_error is None and alone.last is None
 
 
 def test_the_interval_of_a_power_holds_it_as_often_as_it_says():
@@ -118,6 +118,10 @@ def test_what_moves_a_crossing():
     assert moved["energy", "readout"]["at_half"] == pytest.approx(crossing / math.sqrt(2), rel=1e-5)
     assert moved["energy", "mac"]["doubled"] == pytest.approx(crossing / math.sqrt(2), rel=1e-5)
     assert moved["energy", "mac"]["at_half"] == pytest.approx(crossing * math.sqrt(2), rel=1e-5)
+    # Time goes as n / speed against n^3 / rate.
+    at = synthetic([8, 16, 32, 64]).crossing("time", 10.0).dimension
+    assert moved["time", "device_speed"]["doubled"] == pytest.approx(at / math.sqrt(2), rel=1e-5)
+    assert moved["time", "digital_rate"]["doubled"] == pytest.approx(at * math.sqrt(2), rel=1e-5)
     assert ("energy", "heat") not in moved and ("time", "code_time") not in moved
     first = synthetic([8, 16, 32, 64])
     later = replace(

@@ -101,7 +101,7 @@ class RCDrift(DriftArchitecture):
             "bias": _there(bias),
         }
         if active.any():
-            cells["transconductance"] = _there(-active * factor)
+            cells["active_conductance"] = _there(-active * factor)
         device = Device.from_arrays(
             names,
             cells,
@@ -136,14 +136,14 @@ class RCDrift(DriftArchitecture):
             *signed_elements("transconductor", pairs, np.concatenate([M[a, b], M[b, a]]), limits[1]),
         ]
         if active.any():
-            allowed = hardware.cell.get("transconductance")
+            allowed = hardware.cell.get("active_conductance")
             if allowed is None:
                 worst = names[int(np.argmax(active))]
                 raise Unrealizable(
                     f"cell {worst} needs a negative conductance of its own, and this hardware has none: it gives no "
-                    "transconductance of a cell"
+                    "active_conductance of a cell"
                 )
-            groups += signed_elements("transconductor of cell", Lazy.of(list(names)), -active, allowed)
+            groups += signed_elements("active conductance of cell", Lazy.of(list(names)), -active, allowed)
         wanted = nominal(hardware, "conductance")
         banked = [limit.max for limit in limits if limit.bank is not None]
         if banked:  # their codes are the finer the larger the values

@@ -52,7 +52,7 @@ def as_network(equation: Langevin, scales: NetworkScales | None = None) -> Therm
 def deviations(
     equation: Langevin, scales: NetworkScales, network: ThermodynamicNetwork
 ) -> dict[str, tuple[float, float]]:
-    """How far a device's equation is from a network at its scales, coefficient by coefficient.
+    """How far a device's equation is from a network at its scales, coefficient by coefficient; at factors of one.
 
     Returns
     -------
@@ -60,6 +60,7 @@ def deviations(
     square error, relative to the largest coefficient of the kind, or of the quadratic ones where all are zero. Of
     couplings the mean is over those that the network has.
     """
+    equation = equation.frozen(1.0, 1.0)
     wanted = network.sped_up(scales.speedup)
     unit, energy = equation.units, scales.energy
     stiffness = equation.stiffness * np.outer(unit, unit) / energy

@@ -15,8 +15,8 @@ Whatever the speed, with the work of many ramps from equilibrium at their start,
 
 .. math:: \langle e^{-W}\rangle = e^{-\Delta F}, \qquad p(W) = p_{back}(-W)\,e^{W - \Delta F},
 
-and for a quadratic potential :math:`\Delta F = \pm\tfrac12 \Delta\ln\det`: plus of the matrix G at given voltages, minus
-of the matrix C at given charges.
+and for a quadratic potential :math:`\Delta F = \pm\tfrac12 \Delta\ln\det`: plus of the matrix G at given voltages,
+minus of the matrix C at given charges.
 
 What is lost beyond that hangs on the variance g of the force ``dU/du`` of the couplers and on its correlation time
 tau: ``g du^2 coth(h / 2 tau) / 2`` a stair of the height du that lasts h, in kT. With short stairs that is the friction
@@ -32,6 +32,7 @@ import numpy as np
 import scipy.linalg as la
 
 from spu.base.arrays import FloatArray
+from spu.base.choice import first_largest
 from spu.base.errors import CircuitError
 from spu.circuit.circuit import Circuit
 from spu.circuit.elements import Capacitor, Inductor, Resistor, Transconductor
@@ -137,13 +138,11 @@ class Potential:
         part = self._projector
         moved = np.abs(change).max(axis=0) > 0
         for matrix in (change, end):
-            if (
-                np.abs((part @ matrix - matrix @ part)[np.ix_(moved, moved)]).max(initial=0.0)
-                > ALIKE * np.abs(matrix).max()
-            ):
+            mixed = np.abs((part @ matrix - matrix @ part)[np.ix_(moved, moved)]).max(initial=0.0)
+            if mixed > ALIKE * np.abs(matrix).max():
                 raise CircuitError(
-                    "what is read is coupled to what is not (chains of several cells a variable are), so that its share "
-                    "of the work cannot be told: use an architecture with a cell, or two rails, a variable"
+                    "what is read is coupled to what is not (as in chains of several cells a variable), so that its "
+                    "share of the work cannot be told: use an architecture with a cell, or two rails, a variable"
                 )
 
     def matrix(self, u: float) -> FloatArray:
@@ -236,7 +235,7 @@ class Potential:
         return total
 
     def force(self, u: float) -> tuple[float, float]:
-        """The variance of the force of the couplers (kT a unit of their factor, squared), and its correlation time, s."""
+        """The variance of the force of the couplers (kT a unit of factor, squared), and its correlation time, s."""
         step = 1e-4 * min(max(u, 1e-6), max(1 - u, 1e-6))
         dense = self.frozen.at(self.factors(u))
         slope = self.change(u - step, u + step) / (2 * step)
@@ -341,11 +340,11 @@ def _measured(potential: Potential) -> tuple[FloatArray, FloatArray, FloatArray]
         rough = np.abs((root[1:] + root[:-1]) / 2 * np.diff(grid) - pieces)
         if not pieces.sum() > 0 or rough.max() <= 0.01 * pieces.sum() or len(grid) >= _MOST_POINTS:
             break
-        at = int(np.argmax(rough))
+        at = first_largest(rough)
         u = float(grid[at] + grid[at + 1]) / 2
         found[u] = potential.force(u)
     times = np.array([found[u][1] for u in grid.tolist()])
     there = times > 0
-    if not there.any():
-        raise CircuitError("its couplers do nothing: there is no work to measure")
+    if not there.any():  # couplers of rounding
+        return grid, np.zeros(len(grid)), np.full(len(grid), slowest(potential, 1.0))
     return grid, np.concatenate([[0.0], np.cumsum(pieces)]), np.where(there, times, times[there].min())

@@ -37,12 +37,18 @@ class Driven:
     last: FloatArray
 
 
+_Leg = tuple[FloatArray | None, tuple[FloatArray, FloatArray] | None, FloatArray]
+"""What a jump takes, (n, n); the transition (n, n) and the noise (n, r) of the rest after it; the mean (n,) there."""
+
+
 class Driver:
     """Runs a circuit through its ramp; steps are worked out once, whatever the number of trajectories."""
 
     def __init__(self, potential: Potential) -> None:
         self.potential = potential
         self._steps: dict[tuple[float, float], tuple[FloatArray, FloatArray]] = {}
+        self._starts: dict[float, FloatArray] = {}
+        self._paths: dict[bool, list[_Leg]] = {}
 
     def run(self, trajectories: int, *, seed: int, backward: bool = False) -> Driven:
         """Run many trajectories."""
@@ -51,12 +57,11 @@ class Driver:
         ends = path[0].before, path[-1].after
         states = len(potential.frozen.scale)
         with blas_threads_for(1):
-            start = factor(potential.covariance(ends[0]))
-            changes = [
-                potential.change(jump.before, jump.after) if jump.before != jump.after else None for jump in path
-            ]
-            steps = [self._step(jump) for jump in path]
-            centres = [potential.frozen.at(potential.factors(jump.after)).mean for jump in path]
+            if backward not in self._paths:
+                self._paths[backward] = [self._leg(jump) for jump in path]
+            if ends[0] not in self._starts:
+                self._starts[ends[0]] = factor(potential.covariance(ends[0]))
+            start = self._starts[ends[0]]
             seen = [potential.read @ potential.frozen.at(potential.factors(u)).to_state for u in ends]
             work, first, last = [], [], []
             for block in range(0, trajectories, _TOGETHER):
@@ -64,7 +69,7 @@ class Driver:
                 z = potential.frozen.at(potential.factors(ends[0])).mean + draws.next(start.shape[1]) @ start.T
                 first.append(z @ seen[0].T)
                 total = np.zeros(_TOGETHER)
-                for change, step, centre in zip(changes, steps, centres, strict=True):
+                for change, step, centre in self._paths[backward]:
                     if change is not None:
                         total += 0.5 * ((z @ change) * z).sum(axis=1)
                     if step is not None:
@@ -74,6 +79,11 @@ class Driver:
                 last.append(z @ seen[1].T)
         whole = (np.concatenate(part)[:trajectories] for part in (work, first, last))
         return Driven(*whole)
+
+    def _leg(self, jump: Jump) -> _Leg:
+        potential = self.potential
+        change = potential.change(jump.before, jump.after) if jump.before != jump.after else None
+        return change, self._step(jump), potential.frozen.at(potential.factors(jump.after)).mean
 
     def _step(self, jump: Jump) -> tuple[FloatArray, FloatArray] | None:
         if jump.rest <= 0:

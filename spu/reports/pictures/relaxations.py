@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from spu.emulator.relaxation import Relaxation
     from spu.emulator.runs.kicked import SampledRelaxation
 
-_MOST_DRAWN = 8
+_MOST_DRAWN = 4
 """Variables."""
 
 _PATHS = 3
@@ -29,7 +29,7 @@ def draw_relaxation(found: Relaxation) -> Figure:
 
 def draw_sampled_relaxation(run: SampledRelaxation) -> Figure:
     """Draw the means of trajectories with two standard errors on the exact bands, and some trajectories."""
-    figure = new_figure(13.5, 5.6)
+    figure = new_figure(12.0, 5.0)
     left, right = figure.subplots(1, 2)
     scale = _bands(left, run.exact)
     times = run.device_times * scale

@@ -18,6 +18,7 @@ from spu.reports.pictures.annealing import draw_annealing
 from spu.reports.pictures.budgets import draw_budget
 from spu.reports.pictures.covariances import draw_check, draw_prediction, draw_simulation
 from spu.reports.pictures.energy import draw_ledger
+from spu.reports.pictures.gaussian_process import draw_gaussian_process
 from spu.reports.pictures.hardware_learning import draw_hardware_sweep, draw_replay
 from spu.reports.pictures.learning import draw_generation
 from spu.reports.pictures.learning_classify import draw_classification
@@ -25,15 +26,18 @@ from spu.reports.pictures.learning_evolution import draw_evolution
 from spu.reports.pictures.natural import draw_natural, draw_one_step
 from spu.reports.pictures.networks import draw_activation, draw_trajectories
 from spu.reports.pictures.plans import draw_plan
+from spu.reports.pictures.ramps import draw_work
 from spu.reports.pictures.relaxations import draw_relaxation, draw_sampled_relaxation
 from spu.reports.pictures.scalings import draw_scaling
 from spu.reports.pictures.spectra import draw_spectra
 from spu.studies.activation import UnitActivation, activation_of
+from spu.studies.algebra.determinant import LogDeterminant
 from spu.studies.algebra.planning import Plan
 from spu.studies.algebra.scaling import Scaling
 from spu.studies.annealing import Annealing
 from spu.studies.budget import Budget
 from spu.studies.energy import Ledger
+from spu.studies.gaussian_process import GaussianProcess
 from spu.studies.learning.classify import Classification
 from spu.studies.learning.evolve import Evolution
 from spu.studies.learning.generate import Generation
@@ -86,9 +90,11 @@ PICTURES: dict[type, Callable[[Any], Figure]] = {
     Evolution: draw_evolution,
     Generation: draw_generation,
     Classification: draw_classification,
+    GaussianProcess: draw_gaussian_process,
     Ledger: draw_ledger,
     Scaling: draw_scaling,
     HardwareSweep: draw_hardware_sweep,
+    LogDeterminant: draw_work,
     NaturalGradient: draw_natural,
     NetworkPrediction: lambda found: _activation(activation_of(found.dynamics)),
     NetworkSimulation: draw_trajectories,

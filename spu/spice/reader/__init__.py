@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from spu.base.display import Shown
@@ -24,6 +24,7 @@ from spu.spice.reader.limits import MAX_INSTANCES, bytes_for
 from spu.spice.reader.lines import Source, read_source
 from spu.spice.reader.noise import NoiseRow, Waving, find_noise
 from spu.spice.reader.readout import Probe, choose_probes
+from spu.spice.reader.starts import start_of
 from spu.spice.reader.statements import Program, read_program
 
 __all__ = ["Choices", "InputRow", "ReadNetlist", "read_netlist"]
@@ -209,6 +210,8 @@ def read_netlist(
         )
     text = _text(source, Path(path))
     circuit = build(deck, noisy, chosen, _hash(text, choices), problem)
+    start = start_of(source.lines, chosen.probes)
+    circuit = circuit if start is None else replace(circuit, start=start)
     return ReadNetlist(
         path=Path(path),
         files=tuple(source.files),

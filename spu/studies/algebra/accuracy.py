@@ -26,14 +26,15 @@ import numpy as np
 from spu.base.arrays import FloatArray
 from spu.base.distances import frobenius
 from spu.base.errors import UsageError
+from spu.base.numbers import engineering
 from spu.device.subject import Subject, subject_of
 from spu.emulator.dynamics import LinearDynamics, all_linear
-from spu.emulator.laws.estimate import ModalSpread, about_sample_mean, trajectory_error
+from spu.emulator.laws.estimate import ModalSpread, about_sample_mean, mean_covariance, trajectory_error
 from spu.emulator.laws.propagate import exact_step
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.predict import prediction
 from spu.emulator.results import lag_of
-from spu.emulator.runs.sampling import dividing
+from spu.emulator.runs.sampling import FEW_NUMBERS, Sampling, dividing, member_seed, simulate_linear
 from spu.problems.answers import COVARIANCE, MEAN
 from spu.problems.problem import LinearProblem, linear_problem
 
@@ -42,6 +43,9 @@ SHARE = 0.1
 
 WASTE = 0.05
 """How much longer readouts may take than a continuous readout of the same error: they are as far apart as that lets."""
+
+_LONG = 300.0
+"""Time constants from which on scatter is known from all entries together: what their own mean takes is little."""
 
 MOST_READOUTS = 10**15
 """More of them nobody waits for."""
@@ -136,7 +140,7 @@ class Accuracy:
     """
 
     def __init__(self, dynamics: LinearDynamics, problem: LinearProblem) -> None:
-        law = dynamics.law
+        law, self.dynamics = dynamics.law, dynamics
         if not isinstance(law, Stationary) or problem.sparse:
             raise UsageError(
                 "errors in time are worked out with whole matrices: this network is too large; spu.simulate samples it"
@@ -162,6 +166,7 @@ class Accuracy:
         self._start = law.covariance - np.outer(push, push)
         self._push = push
         self._scatter = lru_cache(maxsize=64)(self._scatter_of)
+        self._transition = lru_cache(maxsize=16)(lambda seconds: exact_step(law.dense, seconds).transition)
 
     @property
     def silent(self) -> bool:
@@ -184,6 +189,10 @@ class Accuracy:
 
     def _scatter_of(self, interval: float, readouts: int) -> tuple[FloatArray, float]:
         """Standard errors of the answer, and their size relative to the exact one."""
+        if self.answer is MEAN:
+            own = mean_covariance(self.law, steps=readouts, interval=interval, transform=self._transform)
+            entries = np.sqrt(np.diag(own))
+            return entries, frobenius(entries) / self.size
         back = self.back(interval)
         taken = {"steps": readouts, "interval": interval, "count": 1, "transform": self._transform, "lag": back}
         known = trajectory_error(self.law, **taken)  # type: ignore[arg-type]
@@ -194,7 +203,7 @@ class Accuracy:
 
     @cached_property
     def _spread(self) -> ModalSpread | None:
-        """The scatter of all entries together; None where modes nearly coincide."""
+        """The scatter of all covariances together; None where it is not known so."""
         return ModalSpread.of(self.law, self._transform)
 
     def scatter(self, interval: float, readouts: int) -> float:
@@ -202,11 +211,21 @@ class Accuracy:
         if self.silent:
             return 0.0
         # What is taken from the same samples' mean is worth a share of one in their effective number.
-        long = readouts * interval > 300.0 * self.slowest
-        if long and self.answer in (COVARIANCE, MEAN) and self._spread is not None:
-            covariance, mean = self._spread.variances(readouts, interval)
-            return math.sqrt(mean if self.answer is MEAN else covariance) / self.size
+        long = readouts * interval > _LONG * self.slowest
+        if long and self.answer is COVARIANCE and self._spread is not None:
+            return math.sqrt(self._spread.variance(readouts, interval)) / self.size
         return self._scatter(interval, readouts)[1]
+
+    def _asymptotic(self, interval: float) -> float:
+        """Squares of all means, or covariances, together, times the device time that they take: of many readouts."""
+        steps = max(2, round(1e6 * self.slowest / interval))
+        if self.answer.deterministic:
+            own = mean_covariance(self.law, steps=steps, interval=interval, transform=self._transform)
+            return float(np.trace(own)) * steps * interval
+        if self._spread is None:
+            known = trajectory_error(self.law, steps=steps, interval=interval, count=1, transform=self._transform)
+            return float(known.covariance_variance.sum()) * steps * interval
+        return self._spread.variance(steps, interval) * steps * interval
 
     @cached_property
     def interval(self) -> float:
@@ -220,24 +239,14 @@ class Accuracy:
 
     @property
     def _sparing(self) -> float:
-        span = 1e6 * self.slowest
-
-        def cost(interval: float) -> float:
-            steps = max(2, round(span / interval))
-            if self._spread is None:
-                known = trajectory_error(self.law, steps=steps, interval=interval, count=1, transform=self._transform)
-                covariance, mean = float(known.covariance_variance.sum()), float(known.mean_variance.sum())
-            else:
-                covariance, mean = self._spread.variances(steps, interval)
-            return (mean if self.answer.deterministic else covariance) * steps * interval
-
         # A twentieth of the fastest mode's time is continuous to 1e-3; but lags that are summed one by one are counted.
         fine = 0.05 / float(np.abs(self.law.seen).max())
-        continuous = cost(fine if self._spread is not None else max(fine, 1e-2 * self.slowest))
+        counted = not self.answer.deterministic and self._spread is None
+        continuous = self._asymptotic(max(fine, 1e-2 * self.slowest) if counted else fine)
         # From the top: cells that ring are seen badly at multiples of half a period, and well between them.
         for k in range(60):
             interval = float(f"{4.0 * self.slowest * 2.0 ** (-k / 6):.1e}")
-            if cost(interval) <= (1.0 + WASTE) * continuous:
+            if self._asymptotic(interval) <= (1.0 + WASTE) * continuous:
                 break
         return interval
 
@@ -257,9 +266,10 @@ class Accuracy:
             return parts.statistical**2 / room if room > 0 else math.inf
 
         least = self.least(interval)
-        if (ratio := excess(least)) <= 1.0:
+        guess = self._about(error, interval)
+        if guess * interval < _LONG * self.slowest and excess(least) <= 1.0:
             return least
-        few, many = least, least + 1
+        few, many = least, max(least + 1, guess)  # the one is too few; the other is enough once the loop ends
         while (ratio := excess(many)) > 1.0:
             # Scatter falls as the root of the number, or sooner.
             few, many = many, max(many + 1, math.ceil(many * min(1.0002 * ratio, 1e6)))
@@ -268,19 +278,18 @@ class Accuracy:
                     f"an error of {error:.2g} takes more than {MOST_READOUTS:.0g} readouts: ask for less, or scale "
                     "the problem"
                 )
-        while many - few > 1 and ratio < 0.999:
-            middle = min(max(math.ceil(many * ratio), few + 1), (few + many) // 2 if ratio < 0.5 else many - 1)
+        while ratio < 0.999 and many - few > max(1, many // 1000):
+            middle = (few + many) // 2
             found = excess(middle)
-            if found <= 1.0:
-                many, ratio = middle, found
-            else:
-                few = middle
-                if many - few > 1 and (many - few) * 1000 <= many:
-                    break
-                middle = (few + many) // 2
-                found = excess(middle)
-                few, many, ratio = (few, middle, found) if found <= 1.0 else (middle, many, ratio)
+            few, many, ratio = (few, middle, found) if found <= 1.0 else (middle, many, ratio)
         return many
+
+    def _about(self, error: float, interval: float) -> int:
+        """About how many readouts an error takes; 1 where few enough do, or nothing tells without much work."""
+        room = (error**2 - self.floor**2) * self.size**2
+        if self.silent or room <= 0 or not (self.answer.deterministic or self._spread is not None):
+            return 1
+        return int(min(self._asymptotic(interval) / interval / room, MOST_READOUTS))
 
     # --- start -----------------------------------------------------------------------------
 
@@ -292,10 +301,10 @@ class Accuracy:
 
     def remainder(self, burn_in: float, interval: float, readouts: int) -> FloatArray:
         """What is left of the start in the answer, averaged over the readouts; with its sign."""
-        first = exact_step(self.law.dense, burn_in).transition
+        first = self._transition(burn_in)
         second, push = first @ self._start @ first.T, first @ self._push
         if readouts > 1:
-            step = exact_step(self.law.dense, interval).transition
+            step = self._transition(interval)
             second, push = _averaged(step, second, push, readouts)
         return self._remains(second, push)
 
@@ -334,6 +343,84 @@ class Accuracy:
         fixed = frobenius(left + self.bias) / self.size
         return Parts(math.hypot(scatter, fixed), scatter, frobenius(left) / self.size)
 
+    @property
+    def least_time(self) -> float:
+        """S in which there is an answer: the longest time constant, and what lies between readouts of a pair."""
+        return self.slowest + (self.lag or 0.0)
+
+    def schedule(self, time: float, interval: float | None) -> tuple[float, float, int]:
+        """Burn-in, interval and readouts that fill a time, in which the start is forgotten as far as the rest is self.
+
+        Raises
+        ------
+        UsageError
+            If the time is shorter than the longest time constant: the device has not left its start then.
+        """
+        interval, least = self.interval if interval is None else interval, self.least_time
+        if time < least * (1 - 1e-9):
+            apart = "" if self.lag is None else f" and the {engineering(self.lag, 's')} that its readouts are apart"
+            raise UsageError(
+                f"{engineering(time, 's')} is less than the longest time constant, "
+                f"{engineering(self.slowest, 's')}{apart}: "
+                f"switched on, the device is still at its start then; give {engineering(10 * least, 's')} or more"
+            )
+        room = time - self.back(interval) * interval  # until the first readout, where there is to be an answer
+        burn_in = min(self.burn_in_for(1.0), room)
+        for _ in range(8):
+            readouts = max(1 + int((time - burn_in) / interval * (1 + 1e-12)), self.least(interval))
+            error = math.hypot(self.scatter(interval, readouts), self.floor)
+            longer = min(self.burn_in_for(max(error, 1e-12)), room)
+            if longer <= burn_in * (1 + 1e-9):
+                break
+            burn_in = longer
+        readouts = 1 + int((time - burn_in) / interval * (1 + 1e-12))
+        return time - (readouts - 1) * interval, interval, readouts
+
+    def at(self, time: float, interval: float | None) -> Parts:
+        """The error after a time, with burn-in and readouts as `schedule` has them."""
+        return self.parts(*self.schedule(time, interval))
+
+    # --- runs ------------------------------------------------------------------------------
+
+    def sample(
+        self, burn_in: float, interval: float, readouts: int, runs: int, seed: int
+    ) -> Annotated[FloatArray, "runs ..."]:
+        """Answers (runs, ...) as the samples tell them, each of readouts of its own, from rest."""
+        if self.silent:
+            return np.repeat((self.found + self.remainder(burn_in, interval, readouts))[None], runs, axis=0)
+        found: list[FloatArray] = []
+        together = max(1, min(runs, FEW_NUMBERS // (readouts * len(self.mean))))
+        for number, first in enumerate(range(0, runs, together)):
+            many = min(together, runs - first)
+            how = Sampling(
+                samples=readouts * many,
+                interval=interval,
+                trajectories=many,
+                seed=member_seed(seed, number),
+                trace=1 if many > 1 else 0,
+                burn_in=burn_in,
+            )
+            run = simulate_linear([self.dynamics], self.problem, how)
+            if not run.complete:
+                raise KeyboardInterrupt
+            if run.readouts is None:
+                found.append(np.asarray(self.answer.of(*run.moments_for(self.answer))))
+            else:
+                found += [self._told(path, self.back(interval)) for path in run.readouts]
+        return np.array(found)
+
+    def _told(self, path: FloatArray, back: int) -> FloatArray:
+        """The answer that (k, p) readouts of one run tell."""
+        mean = path.mean(axis=0)
+        gap, off = path - self.mean, mean - self.mean
+        second = gap[back:].T @ gap[: len(gap) - back] / (len(gap) - back) - np.outer(off, off)
+        return np.asarray(self.answer.of(mean, second), dtype=np.float64)
+
+    def missed(self, time: float, interval: float | None, runs: int, seed: int) -> Annotated[FloatArray, "runs"]:
+        """(runs,) relative errors of as many answers after a time."""
+        gaps = self.sample(*self.schedule(time, interval), runs, seed) - self.target
+        return np.asarray(np.linalg.norm(gaps.reshape(runs, -1), axis=1) / self.size)
+
 
 _LONGEST = 2000
 """Twentieths of the slowest time constant that a start is followed for: to e^-100, or e^-200 of squares."""
@@ -345,6 +432,8 @@ def _averaged(step: FloatArray, second: FloatArray, first: FloatArray, count: in
     sum_1: FloatArray = np.zeros_like(first)  # over the first `known` powers
     power, known = np.eye(len(step)), 0
     for bit in f"{count:b}":
+        if np.abs(power).max(initial=0.0) < 1e-200:  # nothing is left that could be added
+            break
         sum_2, sum_1 = sum_2 + power @ sum_2 @ power.T, sum_1 + power @ sum_1
         power, known = power @ power, 2 * known
         if bit == "1":

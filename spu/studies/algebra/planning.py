@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,15 +13,17 @@ from spu.base.arguments import is_number, positive
 from spu.base.arrays import FloatArray
 from spu.base.display import Result
 from spu.base.errors import OptionError, UsageError
-from spu.base.numbers import engineering, share
+from spu.base.numbers import share
 from spu.compiler import compile_problem
 from spu.device.device import Device
 from spu.device.hardware import Hardware
 from spu.device.subject import opened, subject_of
+from spu.problems.determinant import Determinant
 from spu.problems.kinds import kind_of
 from spu.studies.algebra.accuracy import SHARE, Accuracy, Measured, Parts, accuracy_of
+from spu.studies.algebra.work import WorkAccuracy
 from spu.studies.budget import error_budget
-from spu.studies.energy import Assumptions, Ledger, energy_of
+from spu.studies.energy import Assumptions, Ledger, Price, energy_of
 
 __all__ = ["DEFAULT_ERROR", "Plan", "plan"]
 
@@ -41,17 +43,20 @@ class Plan(Result):
         As asked; the other one is None.
     relative_error:
         Root mean square of the error of the answer, relative to its size (Frobenius): scatter, what is left of the
-        start, and the floor.
+        start, and the floor. Of the logarithm of a determinant it is the error as it is: the relative one of the
+        determinant.
     statistical, remainder, floor:
         These three, each alone.
     device_time:
         S, from when the device is switched on to the last readout.
     burn_in:
         S, from when it is switched on to the first readout, which is off by at most 0.1 of the error that is asked for
-        (or comes out) because capacitors and inductors were empty at the start.
+        (or comes out) because capacitors and inductors were empty at the start. Of a determinant what a pair of runs of
+        the ramp rests, each time.
     readouts, interval:
         How many, and s between two of them. Unless an interval was given it is the longest one with which readouts
-        take 5 % longer than a continuous readout of the same error.
+        take 5 % longer than a continuous readout of the same error. (None of a determinant, whose cells are read
+        before each jump of each run of the ramp.)
     slowest:
         S, the longest time constant.
     device:
@@ -89,10 +94,10 @@ class Plan(Result):
     device_time: float
     burn_in: float
     readouts: int
-    interval: float
+    interval: float | None
     slowest: float
     device: Device
-    accuracy: Accuracy = field(repr=False)
+    accuracy: Accuracy | WorkAccuracy = field(repr=False)
     energy: Ledger | None = None
     prices: Any = field(default=None, repr=False)
     measured: Measured | None = None
@@ -102,7 +107,7 @@ class Plan(Result):
 
     def at(self, time: float) -> Parts:
         """The error expected after another time, s, with burn-in and readouts as planned for that time."""
-        return self.accuracy.parts(*schedule(self.accuracy, time, self.interval))
+        return self.accuracy.at(time, self.interval)
 
     @property
     def words(self) -> str:
@@ -112,17 +117,23 @@ class Plan(Result):
     def curve(self, points: int = 25) -> dict[str, Annotated[FloatArray, "points"]]:
         """Errors expected over a range of times around the planned one: "time", "total", "statistical", "remainder".
 
-        From the longest time constant on; towards long times to where the floor, or a tenth of the error, is reached.
+        From the least time that there is an answer in, to ten times the planned one, or to the floor.
         """
         last = 10.0 * self.device_time
         if self.floor > 0 and self.statistical > 0:
             reach = self.device_time * (self.statistical / (0.3 * self.floor)) ** 2
             last = float(np.clip(reach, 10.0 * self.device_time, 1e4 * self.device_time))
-        times = np.geomspace(self.slowest + (self.accuracy.lag or 0.0), max(last, 10.0 * self.slowest), points)
+        least = self.accuracy.least_time
+        times = np.geomspace(least, max(last, 10.0 * least), points)
         parts = [self.at(float(time)) for time in times]
         return {"time": times} | {
             key: np.array([getattr(each, key) for each in parts]) for key in ("total", "statistical", "remainder")
         }
+
+    @property
+    def programming_time(self) -> Price | None:
+        """S that loading the device's codes takes, before it is switched on; None where nobody states it."""
+        return None if self.energy is None else self.energy.programming_time
 
     def to_dict(self) -> dict[str, Any]:
         """What ``--json`` prints: times in s."""
@@ -132,6 +143,7 @@ class Plan(Result):
         )
         return {key: getattr(self, key) for key in keys} | {
             "energy": None if self.energy is None else self.energy.to_dict(),
+            "programming_time": None if self.programming_time is None else asdict(self.programming_time),
             "measured": None if self.measured is None else self.measured.to_dict(),
         }
 
@@ -226,13 +238,17 @@ def _device(given: Any, hardware: Any, architecture: str | None) -> Device:
 
 def planned(device: Device, error: float | None, time: float | None, interval: float | None, energy: Any) -> Plan:
     """`plan` of a device, of checked numbers."""
+    if isinstance(device.problem, Determinant):
+        if interval is not None:
+            raise OptionError("interval", "is not for determinants: the cells are read where the ramp jumps")
+        return _by_work(device, device.problem, error, time, energy)
     known = accuracy_of(device)
     spacing = known.interval if interval is None else known.dividing(interval)
     if error is not None:
         burn_in, readouts = _for_error(known, device, error, spacing)
     else:
         assert time is not None
-        burn_in, spacing, readouts = schedule(known, time, spacing)
+        burn_in, spacing, readouts = known.schedule(time, spacing)
     parts = known.parts(burn_in, spacing, readouts)
     warnings = []
     if parts.total > 0.5:
@@ -265,6 +281,52 @@ def planned(device: Device, error: float | None, time: float | None, interval: f
     )
 
 
+def _by_work(
+    device: Device,
+    problem: Determinant,
+    error: float | None,
+    time: float | None,
+    energy: Assumptions | str | Path | None,
+) -> Plan:
+    """`planned` of a determinant."""
+    known = WorkAccuracy(device)
+    if error is not None and error <= known.floor:
+        raise UsageError(
+            f"an error of {share(error)} is below the floor of {share(known.floor)} that no time goes below: the noise "
+            "has not one temperature; hardware whose resistors are silent has none, or ask for less"
+        )
+    pairs = known.pairs_in(time) if error is None else known.pairs_for(error)
+    parts, seconds, readouts = known.parts(pairs), pairs * known.pair, 2 * pairs * known.jumps
+    return Plan(
+        task=problem.task,
+        n=problem.n,
+        architecture=device.architecture or "",
+        error=error,
+        time=time,
+        relative_error=parts.total,
+        statistical=parts.statistical,
+        remainder=0.0,
+        floor=known.floor,
+        device_time=seconds,
+        burn_in=known.burn_in,
+        readouts=readouts,
+        interval=None,
+        slowest=known.slowest,
+        device=device,
+        accuracy=known,
+        energy=energy_of(
+            device,
+            seconds,
+            readouts,
+            assumptions=energy,
+            error=min(parts.total, 0.999),
+            work=None if known.mean_work is None else pairs * known.mean_work,
+        ),
+        prices=energy,
+        warnings=known.warnings,
+    )
+
+
 def _for_error(known: Accuracy, device: Device, error: float, interval: float) -> tuple[float, int]:
     """Burn-in and readouts for an error.
 
@@ -289,32 +351,3 @@ def _culprit(device: Device) -> str:
         return "give another hardware, or ask for less"
     first = lines[0]
     return f"most of it is {first.meaning} ({share(first.norm)}); give another hardware, or ask for less"
-
-
-def schedule(known: Accuracy, time: float, interval: float) -> tuple[float, float, int]:
-    """Burn-in, interval and readouts that fill a time, in which the start is forgotten as far as the rest is known.
-
-    Raises
-    ------
-    UsageError
-        If the time is shorter than the longest time constant: the device has not left its start then.
-    """
-    least = known.slowest + (known.lag or 0.0)
-    if time < least * (1 - 1e-9):
-        apart = "" if known.lag is None else f" and the {engineering(known.lag, 's')} that its readouts are apart"
-        raise UsageError(
-            f"{engineering(time, 's')} is less than the longest time constant, "
-            f"{engineering(known.slowest, 's')}{apart}: "
-            f"switched on, the device is still at its start then; give {engineering(10 * least, 's')} or more"
-        )
-    room = time - known.back(interval) * interval  # until the first readout, where there is to be an answer
-    burn_in = min(known.burn_in_for(1.0), room)
-    for _ in range(8):
-        readouts = max(1 + int((time - burn_in) / interval * (1 + 1e-12)), known.least(interval))
-        error = math.hypot(known.scatter(interval, readouts), known.floor)
-        longer = min(known.burn_in_for(max(error, 1e-12)), room)
-        if longer <= burn_in * (1 + 1e-9):
-            break
-        burn_in = longer
-    readouts = 1 + int((time - burn_in) / interval * (1 + 1e-12))
-    return time - (readouts - 1) * interval, interval, readouts

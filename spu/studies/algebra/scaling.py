@@ -189,12 +189,15 @@ class Fit:
     ----------
     dimension, condition:
         The powers; ``error`` the half-widths of their intervals.
+    last:
+        The power of n between the two largest dimensions: small matrices of a family are not yet as large ones.
     """
 
     dimension: float | None
     dimension_error: float | None
     condition: float | None
     condition_error: float | None
+    last: float | None = None
 
 
 @dataclass(frozen=True)
@@ -210,7 +213,7 @@ class Crossing:
     dimension:
         None where there is no such dimension.
     inside:
-        Whether it lies among the points; else it is where fitted powers of n meet.
+        Whether it lies among the points; else it is where powers of n meet that are fitted to the larger half.
     low, high:
         Of one that is extrapolated, the interval of 95 % that the scatter of the points leaves (Fieller's); None
         where it has no such end.
@@ -305,7 +308,11 @@ class Scaling(Result):
         if not kept:
             return Fit(None, None, None, None)
         given = np.array([[point.dimension, point.condition] for point, _ in kept], dtype=float)
-        return _powers(np.log(given), np.log([value for _, value in kept]))
+        logs = np.log([value for _, value in kept])
+        sizes = np.unique(given[:, 0])[-2:]
+        ends = [float(logs[given[:, 0] == size].mean()) for size in sizes]
+        last = (ends[1] - ends[0]) / math.log(sizes[1] / sizes[0]) if len(sizes) == 2 else None
+        return replace(_powers(np.log(given), logs), last=last)
 
     def series(
         self, quantity: str, condition: float, scales: Mapping[str, float] | None = None
@@ -428,7 +435,8 @@ def crossed(
     """The dimension from which on the device costs less, whether it is among the (k,) points, and its interval.
 
     Between points the ratio of the costs is a power of n, by its geometric means; beyond them the one that least
-    squares give for all points. The interval is that of a line's zero: where the line is within its own error of it.
+    squares give for the larger half of the dimensions, as small matrices are not yet as large ones. The interval is
+    that of a line's zero: where the line is within its own error of it.
     """
     if not len(n):
         return None, False, None, None
@@ -444,6 +452,8 @@ def crossed(
         return float(np.exp((1 - share) * sizes[k] + share * sizes[k + 1])), True, None, None
     if len(sizes) < 2:
         return None, False, None, None
+    large = x >= sizes[-max(2, (len(sizes) + 1) // 2)]
+    x, gap = x[large], gap[large]
     slope, level = (float(each) for each in np.polyfit(x, gap, 1))
     if slope >= 0 or -level / slope > _FARTHEST:
         return None, False, None, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,14 +13,20 @@ import numpy as np
 from spu.base.arguments import Seed, seed_of, whole
 from spu.base.display import Result
 from spu.base.distances import frobenius
+from spu.base.errors import UsageError
+from spu.base.numbers import engineering
 from spu.device.device import Device
 from spu.device.hardware import Hardware
-from spu.emulator.dynamics import all_linear
 from spu.emulator.runs.sampling import Sampling, simulate_linear
+from spu.studies.algebra.determinant import log_determinant
 from spu.studies.algebra.planning import Plan, plan
+from spu.studies.algebra.work import WorkAccuracy
 from spu.studies.energy import Assumptions, Ledger, energy_of
 
 __all__ = ["Solution", "answer"]
+
+MOST_RUN = 10**10
+"""Readouts that are emulated at most."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -36,8 +43,8 @@ class Solution(Result):
         Of each of its entries: scatter of the readouts, and what is left of the start. What the hardware misses by
         after any time is not in it: `floor`.
     relative_error:
-        Of the whole answer (Frobenius), as it is expected: root mean square, floor included. Linear problems that ask
-        for something else than what the samples tell (`spu.Problem.solution`) have it of that.
+        Of the whole answer (Frobenius), as it is expected: root mean square, floor included. Of the logarithm of a
+        determinant it is the error as it is: the relative one of the determinant.
     floor:
         The part of it that no time goes below.
     device_time, burn_in, interval:
@@ -175,14 +182,22 @@ def carried_out(
     progress: Callable[[int, int], None] | None = None,
 ) -> Solution:
     """The answer by a plan."""
-    known, device = wanted.accuracy, wanted.device
-    problem = known.problem
+    known = wanted.accuracy
+    if isinstance(known, WorkAccuracy):
+        return _by_work(wanted, known, seed, compare=compare)
+    device, problem, interval = wanted.device, known.problem, wanted.interval
+    assert interval is not None  # only a ramp has none
     if known.silent:
-        found, taken, complete = known.found + known.remainder(wanted.burn_in, wanted.interval, 1), 1, True
+        found, taken, complete = known.found + known.remainder(wanted.burn_in, interval, 1), 1, True
     else:
+        if wanted.readouts > MOST_RUN:
+            raise UsageError(
+                f"the answer takes {wanted.readouts:.2g} readouts, {engineering(wanted.device_time, 's')} on the "
+                "device: emulating it would take days; ask for a larger error (spu plan says what that takes)"
+            )
         how = Sampling(
             samples=wanted.readouts,
-            interval=wanted.interval,
+            interval=interval,
             trajectories=1,
             seed=seed,
             trace=0,
@@ -190,17 +205,16 @@ def carried_out(
             progress=progress,
             burn_in=wanted.burn_in,
         )
-        run = simulate_linear(all_linear(device, "there is no answer"), problem, how)
-        found = np.asarray(problem.kind.answer.of(*run.moments_for(problem.kind.answer)))
+        run = simulate_linear([known.dynamics], problem, how)
+        found = np.asarray(known.answer.of(*run.moments_for(known.answer)))
         taken, complete = run.samples, run.complete
-    errors = known.errors(wanted.burn_in, wanted.interval, taken)
-    parts = known.parts(wanted.burn_in, wanted.interval, taken)
-    seconds = wanted.burn_in + (taken - 1) * wanted.interval
+    errors = known.errors(wanted.burn_in, interval, taken)
+    parts = known.parts(wanted.burn_in, interval, taken)
+    seconds = wanted.burn_in + (taken - 1) * interval
     energy = wanted.energy
     if not complete:
         energy = energy_of(device, seconds, taken, assumptions=wanted.prices, error=min(parts.total, 0.999))
-    exact = problem.solution(known.target)
-    given = problem.solution(found)
+    exact, given = problem.solution(known.target), problem.solution(found)
     return Solution(
         task=problem.task,
         variables=problem.variables,
@@ -210,7 +224,7 @@ def carried_out(
         floor=known.floor,
         device_time=seconds,
         burn_in=wanted.burn_in,
-        interval=wanted.interval,
+        interval=interval,
         readouts=taken,
         energy=energy,
         seed=seed,
@@ -220,4 +234,29 @@ def carried_out(
         plan=wanted,
         device=device,
         warnings=wanted.warnings,
+    )
+
+
+def _by_work(wanted: Plan, known: WorkAccuracy, seed: int, *, compare: bool) -> Solution:
+    """The logarithm of a determinant, by as many pairs of runs as are planned."""
+    pairs = wanted.readouts // (2 * known.jumps)
+    found = log_determinant(wanted.device, max(pairs, 2), seed=seed)
+    return Solution(
+        task=wanted.task,
+        variables=(),
+        answer=found.log_determinant,
+        standard_error=found.standard_error,
+        relative_error=math.hypot(found.standard_error, known.floor),
+        floor=known.floor,
+        device_time=found.device_time,
+        burn_in=found.burn_in,
+        interval=None,
+        readouts=found.readouts,
+        energy=wanted.energy,
+        seed=seed,
+        exact=known.exact if compare else None,
+        measured_error=abs(found.log_determinant - known.exact) if compare else None,
+        plan=wanted,
+        device=wanted.device,
+        warnings=tuple(dict.fromkeys((*wanted.warnings, *found.warnings))),
     )

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 from spu.base.errors import InputError, OptionError
 from spu.base.names import check_names, shorten, suggest
+from spu.problems.determinant import Determinant
 from spu.problems.exponential import MatrixExponential
 from spu.problems.gaussian import LinearSystem, MatrixInverse
-from spu.problems.kinds import kind_of
 from spu.problems.lyapunov import LyapunovEquation
 from spu.problems.matrix_files import read_named_matrix, read_vector
 from spu.problems.problem import Problem
+from spu.problems.systems import GeneralSystem, LeastSquares
 from spu.studies.algebra.solution import Solution, answer
 
 __all__ = ["expm", "invert", "logdet", "lstsq", "lyapunov", "solve"]
@@ -41,14 +42,14 @@ def system(A: Any, b: Any, method: str | None = None) -> Problem:
     matrix, variables = _matrix(A)
     vector = _vector(b)
     if method == "normal":
-        return kind_of("least-squares").cls(matrix, vector, variables=variables)
+        return LeastSquares(matrix, vector, variables=variables)
     if method in (None, "symmetric"):
         try:
             return LinearSystem(matrix, vector, variables)
         except InputError:
             if method is not None:
                 raise
-    return kind_of("general-linear").cls(matrix, vector, method=method, variables=variables)
+    return GeneralSystem(matrix, vector, method, variables=variables)
 
 
 def inverse_of(A: Any) -> Problem:
@@ -59,7 +60,7 @@ def inverse_of(A: Any) -> Problem:
 def determinant_of(A: Any) -> Problem:
     """The problem of the logarithm of a determinant, of a matrix or its file."""
     matrix, variables = _matrix(A)
-    return kind_of("determinant").cls(matrix, variables=variables)
+    return Determinant(matrix, variables)
 
 
 def exponential_of(A: Any, t: float) -> Problem:
@@ -158,12 +159,19 @@ def logdet(A: Annotated[Any, "n n"], **options: Any) -> Solution:
     A:
         (n, n), or its file.
     options:
-        As of `spu.answer`; the error is that of the logarithm, relative to its size.
+        As of `spu.answer`. The error is that of the logarithm as it is, which is the relative one of the determinant.
 
     Raises
     ------
     UsageError, InputError, Unrealizable
         As `spu.answer`.
+
+    Examples
+    --------
+    >>> import spu
+    >>> found = spu.logdet([[2.0, -0.5], [-0.5, 1.0]], error=0.05, seed=1, compare=True)
+    >>> round(found.exact, 4), abs(found.answer - found.exact) < 6 * found.standard_error
+    (0.5596, True)
     """
     return answer(determinant_of(A), **options)
 
@@ -243,5 +251,14 @@ def lstsq(A: Annotated[Any, "m n"], b: Annotated[Any, "m"], *, method: str | Non
         If there is no such method.
     UsageError, InputError, Unrealizable
         As `spu.answer`.
+
+    Examples
+    --------
+    >>> import spu
+    >>> found = spu.lstsq([[1.0, 0.0], [1.0, 1.0], [1.0, 2.0]], [0.0, 1.0, 3.0], error=0.05, seed=1, compare=True)
+    >>> found.exact.round(4)
+    array([-0.1667,  1.5   ])
+    >>> bool((abs(found.answer - found.exact) < 6 * found.standard_error).all())
+    True
     """
     return answer(least_squares_of(A, b, method), **options)
