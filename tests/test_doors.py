@@ -38,6 +38,10 @@ def system():
     return compile_problem(spu.GeneralSystem([[0.0, 1.0], [1.0, 0.3], [0.5, 0.5]], [1.0, 2.0, 0.5]))
 
 
+def held():
+    return compile_problem(spu.ConditionalGaussian(precision=A, mean=[1.0, 0.0, -1.0], held={"x2": 0.5}))
+
+
 def network():
     couplings = [[0.0, 0.4], [0.4, 0.0]]
     problem = spu.ThermodynamicNetwork(1.0, 0.0, 0.5, input=[0.3, 0.0], couplings=couplings)
@@ -50,7 +54,7 @@ def subjects(tmp_path_factory):
     folder = tmp_path_factory.mktemp("doors")
     found = {}
     kinds = {"linear": linear(), "drift": drift(), "network": network()}
-    for kind, made in {**kinds, "exponential": exponential(), "system": system()}.items():
+    for kind, made in {**kinds, "exponential": exponential(), "system": system(), "held": held()}.items():
         write_folder(folder / kind, made)
         found |= {
             f"{kind} device": made.device,
@@ -72,6 +76,7 @@ def subjects(tmp_path_factory):
         "exponential problem": spu.MatrixExponential([[0.2, 1.0], [-0.7, -0.6]], 0.5),
         "system problem": spu.GeneralSystem([[0.0, 1.0], [1.0, 0.3]], [1.0, 2.0]),
         "least-squares problem": spu.LeastSquares([[0.0, 1.0], [1.0, 0.3], [0.5, 0.5]], [1.0, 2.0, 0.5]),
+        "held problem": spu.ConditionalGaussian(precision=A, held={"x2": 0.5}),
         "array": np.array(A),
         "list": A,
         "nothing": None,
@@ -84,12 +89,12 @@ def subjects(tmp_path_factory):
 
 
 DEVICES = ("device", "compilation", "folder", "folder path", "device.json")
-FEWER = [f"{kind} {name}" for kind in ("exponential", "system") for name in ("device", "folder path")]
+FEWER = [f"{kind} {name}" for kind in ("exponential", "system", "held") for name in ("device", "folder path")]
 LINEAR = [*(f"{kind} {name}" for kind in ("linear", "drift") for name in DEVICES), *FEWER]
 NETWORK = [f"network {name}" for name in DEVICES]
 READ = ["netlist", "netlist path", "imported folder path"]
 CIRCUITS = ["linear circuit", "network circuit"]
-ALGEBRA = [f"{kind} problem" for kind in ("drift", "exponential", "system", "least-squares")]
+ALGEBRA = [f"{kind} problem" for kind in ("drift", "exponential", "system", "least-squares", "held")]
 PROBLEMS = ["problem", *ALGEBRA, "network problem", "array", "list", "matrix path"]
 ELSE = ["nothing", "number", "no such path"]
 EVERYTHING = [*LINEAR, *NETWORK, *READ, *CIRCUITS, *PROBLEMS, *ELSE]
@@ -162,7 +167,7 @@ VERBS = {
 
 
 @pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize("kind", ["linear", "drift", "exponential", "system", "network", "imported"])
+@pytest.mark.parametrize("kind", ["linear", "drift", "exponential", "system", "held", "network", "imported"])
 def test_verbs(verb, kind, subjects, tmp_path):
     """The command line takes the same: of imported netlists only export is refused, as they are netlists already."""
     path = subjects["imported folder path" if kind == "imported" else f"{kind} folder path"]
