@@ -42,6 +42,10 @@ def system():
     return compile_problem(spu.GeneralSystem([[0.0, 1.0], [1.0, 0.3], [0.5, 0.5]], [1.0, 2.0, 0.5]))
 
 
+def held():
+    return compile_problem(spu.ConditionalGaussian(precision=A, mean=[1.0, 0.0, -1.0], held={"x2": 0.5}))
+
+
 def network():
     couplings = [[0.0, 0.4], [0.4, 0.0]]
     problem = spu.ThermodynamicNetwork(1.0, 0.0, 0.5, input=[0.3, 0.0], couplings=couplings)
@@ -58,7 +62,13 @@ def subjects(tmp_path_factory):
     folder = tmp_path_factory.mktemp("doors")
     found = {}
     kinds = {"linear": linear(), "drift": drift(), "network": network(), "annealing": annealing()}
-    for kind, made in {**kinds, "exponential": exponential(), "system": system(), "determinant": determinant()}.items():
+    for kind, made in {
+        **kinds,
+        "exponential": exponential(),
+        "system": system(),
+        "determinant": determinant(),
+        "held": held(),
+    }.items():
         write_folder(folder / kind, made)
         found |= {
             f"{kind} device": made.device,
@@ -82,6 +92,7 @@ def subjects(tmp_path_factory):
         "determinant problem": spu.Determinant(A),
         "system problem": spu.GeneralSystem([[0.0, 1.0], [1.0, 0.3]], [1.0, 2.0]),
         "least-squares problem": spu.LeastSquares([[0.0, 1.0], [1.0, 0.3], [0.5, 0.5]], [1.0, 2.0, 0.5]),
+        "held problem": spu.ConditionalGaussian(precision=A, held={"x2": 0.5}),
         "array": np.array(A),
         "list": A,
         "nothing": None,
@@ -94,7 +105,9 @@ def subjects(tmp_path_factory):
 
 
 DEVICES = ("device", "compilation", "folder", "folder path", "device.json")
-FEWER = [f"{kind} {name}" for kind in ("exponential", "system", "determinant") for name in ("device", "folder path")]
+FEWER = [
+    f"{kind} {name}" for kind in ("exponential", "system", "determinant", "held") for name in ("device", "folder path")
+]
 RAMPED = ["determinant device", "determinant folder path"]
 LINEAR = [*(f"{kind} {name}" for kind in ("linear", "drift") for name in DEVICES), *FEWER]
 ANNEALING = [f"annealing {name}" for name in ("device", "folder path")]
@@ -104,6 +117,8 @@ CIRCUITS = ["linear circuit", "network circuit"]
 ALGEBRA = [f"{kind} problem" for kind in ("drift", "exponential", "system", "determinant", "least-squares")]
 POSED = ["problem", *ALGEBRA, "array", "list", "matrix path"]
 PROBLEMS = [*POSED, "network problem", "annealing problem"]
+ALGEBRA = [f"{kind} problem" for kind in ("drift", "exponential", "system", "determinant", "least-squares", "held")]
+PROBLEMS = ["problem", *ALGEBRA, "network problem", "annealing problem", "array", "list", "matrix path"]
 ELSE = ["nothing", "number", "no such path"]
 EVERYTHING = [*LINEAR, *NETWORK, *READ, *CIRCUITS, *PROBLEMS, *ELSE]
 
@@ -181,7 +196,9 @@ VERBS = {
 
 
 @pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize("kind", ["linear", "drift", "exponential", "system", "determinant", "network", "imported"])
+@pytest.mark.parametrize(
+    "kind", ["linear", "drift", "exponential", "system", "determinant", "held", "network", "imported"]
+)
 def test_verbs(verb, kind, subjects, tmp_path):
     """The command line takes the same: of imported netlists only export is refused, as they are netlists already."""
     path = subjects["imported folder path" if kind == "imported" else f"{kind} folder path"]

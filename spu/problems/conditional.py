@@ -23,7 +23,7 @@ from spu.base.errors import InputError
 from spu.base.names import shorten, suggest
 from spu.base.sparse import canonical
 from spu.problems.answers import COVARIANCE, MEAN
-from spu.problems.gaussian import GaussianSampling, LinearSystem
+from spu.problems.gaussian import GaussianSampling, LinearSystem, MatrixInverse
 from spu.problems.kinds import Kind, register
 from spu.problems.problem import LinearProblem, Problem, QuadraticProblem
 
@@ -266,8 +266,9 @@ def conditional(problem: Problem, held: Mapping[str, float]) -> ConditionalProbl
         return ConditionalGaussian.of(cast(GaussianSampling, problem), held)
     if kind is LinearSystem:
         return ConditionalSystem.of(cast(LinearSystem, problem), held)
-    if isinstance(problem, QuadraticProblem) and problem.kind.answer is COVARIANCE:
-        return ConditionalGaussian(precision=problem.matrix, held=held, variables=problem.variables)
+    if kind is MatrixInverse:
+        inverse = cast(MatrixInverse, problem)
+        return ConditionalGaussian(precision=inverse.matrix, held=held, variables=inverse.variables)
     raise InputError(
         f"nothing can be held in a problem of the task {problem.task!r}: only a Gaussian, an inverse or a linear "
         "system has a conditional law"

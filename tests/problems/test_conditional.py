@@ -101,9 +101,19 @@ def test_what_is_no_holding_is_refused_in_one_line(held, said):
     assert "\n" not in str(caught.value)
 
 
-def test_a_network_has_no_conditional_law_here():
+OTHERS = {
+    "network": spu.ThermodynamicNetwork(units=2),
+    "lyapunov": spu.LyapunovEquation([[1.0, 0.5], [0.0, 1.0]], np.eye(2)),
+    "exponential": spu.MatrixExponential([[-1.0, 0.5], [0.0, -1.0]], 1.0),
+    "determinant": spu.Determinant([[2.0, -0.5], [-0.5, 1.0]]),
+    "least-squares": spu.LeastSquares([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [1.0, 2.0, 3.0]),
+}
+
+
+@pytest.mark.parametrize("task", OTHERS)
+def test_other_problems_have_no_conditional_law(task):
     with pytest.raises(InputError, match="only a Gaussian, an inverse or a linear system"):
-        spu.conditional(spu.ThermodynamicNetwork(units=2), {"x1": 1.0})
+        spu.conditional(OTHERS[task], {"x1": 1.0})
 
 
 def test_files_pose_it(tmp_path):
