@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from copy import copy
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -43,6 +44,12 @@ class Build(build_ext):
         if self.inplace or self.editable_mode:
             PLACE.mkdir(exist_ok=True)
         super().run()
+
+    def build_extension(self, ext: Extension) -> None:
+        """In a folder of its own: all classes are compiled from one source, at once."""
+        own = copy(self)
+        own.build_temp = str(Path(self.build_temp) / ext.name)
+        super(Build, own).build_extension(ext)
 
     def get_export_symbols(self, _ext: Extension) -> list[str]:
         """None: sources say what they show."""

@@ -3,10 +3,10 @@
     python benchmarks/annealing.py                       # 100 problems, some minutes
     python benchmarks/annealing.py --depths 0.25,0.5,1   # success and spoiled problems against the depth of wells
 
-For each problem: success of one set of runs with its interval, success of other noise, and among groups of as many runs
-as the upper end of the time to solution says, how many had a ground state. In all: how often an interval of 50 runs held
-the probability that both sets give together (95 % or more), the p-value of Kolmogorov and Smirnov that two-sample p-values
-are uniform (Fisher's exact test is conservative: small only if too many are small), and the share of groups (99 % or more).
+For each problem: success of one set of runs with its interval, success of other noise, and among groups of as many
+runs as the upper end of the time to solution says, how many had a ground state. In all: how often an interval of 50
+runs held the probability that both sets give together (95 % or more), how often the two sets differ at 5 % (Fisher's
+exact test: seldomer than that), and the share of groups (99 % or more).
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def study(count: int, largest: int, runs: int, duration: float, depth: float, sa
             )
     print(
         f"{count} problems of up to {largest} spins, depth {depth:g}, {runs} runs of {duration:g} twice: success "
-        f"{np.min(shares):.3f} to {np.max(shares):.3f}, mean {np.mean(shares):.3f}; never found {never}; lowest minimum is "
-        f"no ground state in {spoiled}; {time.perf_counter() - began:.0f} s"
+        f"{np.min(shares):.3f} to {np.max(shares):.3f}, mean {np.mean(shares):.3f}; never found {never}; lowest "
+        f"minimum is no ground state in {spoiled}; {time.perf_counter() - began:.0f} s"
     )
     print(f"intervals of {PART} runs that hold the probability: {held} of {parts} ({100 * held / parts:.1f} %)")
     small = sum(p < 0.05 for p in tests)

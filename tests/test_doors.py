@@ -34,6 +34,10 @@ def exponential():
     return compile_problem(spu.MatrixExponential([[0.2, 1.0], [-0.7, -0.6]], 0.5))
 
 
+def determinant():
+    return compile_problem(spu.Determinant(A))
+
+
 def system():
     return compile_problem(spu.GeneralSystem([[0.0, 1.0], [1.0, 0.3], [0.5, 0.5]], [1.0, 2.0, 0.5]))
 
@@ -44,13 +48,17 @@ def network():
     return spu.compile_network(problem, "neurons")
 
 
+def annealing():
+    return spu.compile_network(spu.Ising([[0, 1], [1, 0]], h=[0.2, 0.0], duration=5.0), "neurons")
+
+
 @pytest.fixture(scope="module")
 def subjects(tmp_path_factory):
     """Whatever somebody may hand to a door, by name."""
     folder = tmp_path_factory.mktemp("doors")
     found = {}
-    kinds = {"linear": linear(), "drift": drift(), "network": network()}
-    for kind, made in {**kinds, "exponential": exponential(), "system": system()}.items():
+    kinds = {"linear": linear(), "drift": drift(), "network": network(), "annealing": annealing()}
+    for kind, made in {**kinds, "exponential": exponential(), "system": system(), "determinant": determinant()}.items():
         write_folder(folder / kind, made)
         found |= {
             f"{kind} device": made.device,
@@ -69,7 +77,9 @@ def subjects(tmp_path_factory):
         "problem": spu.GaussianSampling(precision=A),
         "drift problem": spu.LyapunovEquation(DRIFT, A),
         "network problem": spu.ThermodynamicNetwork(units=2),
+        "annealing problem": spu.Ising([[0, 1], [1, 0]], duration=5.0),
         "exponential problem": spu.MatrixExponential([[0.2, 1.0], [-0.7, -0.6]], 0.5),
+        "determinant problem": spu.Determinant(A),
         "system problem": spu.GeneralSystem([[0.0, 1.0], [1.0, 0.3]], [1.0, 2.0]),
         "least-squares problem": spu.LeastSquares([[0.0, 1.0], [1.0, 0.3], [0.5, 0.5]], [1.0, 2.0, 0.5]),
         "array": np.array(A),
@@ -84,14 +94,16 @@ def subjects(tmp_path_factory):
 
 
 DEVICES = ("device", "compilation", "folder", "folder path", "device.json")
-FEWER = [f"{kind} {name}" for kind in ("exponential", "system") for name in ("device", "folder path")]
+FEWER = [f"{kind} {name}" for kind in ("exponential", "system", "determinant") for name in ("device", "folder path")]
+RAMPED = ["determinant device", "determinant folder path"]
 LINEAR = [*(f"{kind} {name}" for kind in ("linear", "drift") for name in DEVICES), *FEWER]
-NETWORK = [f"network {name}" for name in DEVICES]
+ANNEALING = [f"annealing {name}" for name in ("device", "folder path")]
+NETWORK = [*(f"network {name}" for name in DEVICES), *ANNEALING]
 READ = ["netlist", "netlist path", "imported folder path"]
 CIRCUITS = ["linear circuit", "network circuit"]
-ALGEBRA = [f"{kind} problem" for kind in ("drift", "exponential", "system", "least-squares")]
+ALGEBRA = [f"{kind} problem" for kind in ("drift", "exponential", "system", "determinant", "least-squares")]
 POSED = ["problem", *ALGEBRA, "array", "list", "matrix path"]
-PROBLEMS = [*POSED, "network problem"]
+PROBLEMS = [*POSED, "network problem", "annealing problem"]
 ELSE = ["nothing", "number", "no such path"]
 EVERYTHING = [*LINEAR, *NETWORK, *READ, *CIRCUITS, *PROBLEMS, *ELSE]
 
@@ -106,6 +118,7 @@ DOORS = {
     "netlist": lambda given, _: spu.netlist(given),
     "plan": lambda given, _: spu.plan(given, error=0.3),
     "answer": lambda given, _: spu.answer(given, error=0.3),
+    "anneal": lambda given, _: spu.anneal(given, runs=2),
 }
 
 WORKS = {
@@ -113,12 +126,13 @@ WORKS = {
     "predict": [*LINEAR, *NETWORK, *READ, *CIRCUITS],
     "simulate": [*LINEAR, *NETWORK, *READ, *CIRCUITS],
     "spectrum": [*LINEAR, *READ, "linear circuit"],
-    "relaxation": [*LINEAR, *READ, "linear circuit"],
+    "relaxation": [*(name for name in LINEAR if name not in RAMPED), *READ, "linear circuit"],
     "check": [*LINEAR, *NETWORK, *READ],
     "report": [*LINEAR, *NETWORK, *READ],
     "netlist": [*LINEAR, *NETWORK, *READ],
     "plan": [*LINEAR, *POSED],
     "answer": [*LINEAR, *POSED],
+    "anneal": [*ANNEALING, "annealing problem"],
 }
 """What each door takes; the rest it refuses."""
 
@@ -167,7 +181,7 @@ VERBS = {
 
 
 @pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize("kind", ["linear", "drift", "exponential", "system", "network", "imported"])
+@pytest.mark.parametrize("kind", ["linear", "drift", "exponential", "system", "determinant", "network", "imported"])
 def test_verbs(verb, kind, subjects, tmp_path):
     """The command line takes the same: of imported netlists only export is refused, as they are netlists already."""
     path = subjects["imported folder path" if kind == "imported" else f"{kind} folder path"]

@@ -214,6 +214,23 @@ def test_simulations_of_networks(neurons):
     assert not wrong(run, trajectories=3, k=1, p=2)
 
 
+def test_optimisation():
+    ising = called(spu.Ising, [[0.0, 1.0, 0.0], [1.0, 0.0, -1.0], [0.0, -1.0, 0.0]], h=[0.5, 0.0, 0.0])
+    qubo = called(spu.QUBO, [[-1.0, 2.0], [0.0, -2.0]])
+    bounded = called(spu.BoundedQuadratic, np.eye(2), [0.5, 2.0], -1.0, 1.0)
+    for problem, n in ((ising, 3), (qubo, 2), (bounded, 2)):
+        assert not wrong(problem, n=n)
+        found = called(spu.anneal, problem, runs=4, duration=5)
+        assert not wrong(found, runs=4, n=n)
+    with holding(n=3):
+        called(spu.Ising.cost, ising, [[1, 1, 1], [1, -1, 1]])
+        called(spu.Ising.decode, ising, np.zeros((4, 3)))
+        assert not wrong(ising.ground(), n=3)
+    with holding(n=2):
+        called(spu.BoundedQuadratic.gap, bounded, [[0.5, 1.0]])
+        called(spu.BoundedQuadratic.corrected, bounded, [0.5, 1.1], [0.5, 2.0], [0.0, 0.0])
+
+
 def test_activations():
     found = activation(1.0, input=[-1.0, 0.0, 1.0, 2.0], times=[0.1, 1.0], trajectories=50)
     assert not wrong(found, m=4, k=2)

@@ -34,7 +34,8 @@ def moments(context: Context) -> tuple[dict[str, FloatArray], dict[str, FloatArr
     """Means and covariances in problem units that a check has found: ideal, emulator, simulator."""
     means: dict[str, FloatArray] = {}
     covariances: dict[str, FloatArray] = {}
-    if context.whole and context.problem is not None and (known := context.problem.exact_moments()) is not None:
+    posed = _at_end(context, context.problem) if context.whole else None
+    if posed is not None and (known := posed.exact_moments()) is not None:
         means["ideal"], covariances["ideal"] = known[0], _dense(known[1])
     if (known := _emulated(context)) is not None:
         means["emulator"], covariances["emulator"] = known
@@ -62,6 +63,9 @@ def _emulated(context: Context) -> tuple[FloatArray, FloatArray] | None:
     """Mean and covariance by the emulator, in problem units: exact, or where no law is known of its own runs."""
     if not context.whole and sp.issparse(context.any_law.voltage_covariance):
         return None  # some covariances are known, others are not
+    circuit = context.circuit
+    if circuit.ramp is not None and circuit.nonlinear and circuit.ramp.end[1] == 0:
+        return None  # silent at the end of its ramp, in the well that the run has led to
     known = context.dynamics.moments()
     if known is None and context.transient is not None:
         known = context.transient.predicted_mean, context.transient.predicted
@@ -69,6 +73,12 @@ def _emulated(context: Context) -> tuple[FloatArray, FloatArray] | None:
         return None
     readout = context.circuit.readout
     return readout.matrix @ known[0] + readout.offset, np.asarray(readout.matrix @ known[1] @ readout.matrix.T)
+
+
+def _at_end(context: Context, problem: Problem | None) -> Problem | None:
+    """The problem, if it is that of the circuit at the end of a ramp: its factors are one then."""
+    ramp = context.circuit.ramp
+    return problem if ramp is None or ramp.end == (1.0, 1.0) else None
 
 
 def comparisons(context: Context, levels: dict[str, Level], problem: Problem | None) -> tuple[Corner, ...]:
@@ -94,6 +104,7 @@ def comparisons(context: Context, levels: dict[str, Level], problem: Problem | N
     def vector(volts: FloatArray) -> FloatArray:
         return np.asarray(T @ volts)
 
+    problem = _at_end(context, problem)
     linear = linear_problem(problem)
     if linear is not None and linear.lag is not None:
         law = context.any_law

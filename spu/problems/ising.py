@@ -441,8 +441,8 @@ class BoundedQuadratic(Optimisation):
     --------
     >>> import spu
     >>> problem = spu.BoundedQuadratic([[2.0, 1.0], [1.0, 2.0]], [1.0, 3.0], 0.0, 1.2)
-    >>> problem.cost([0.0, 1.2]).round(2), problem.gap([0.0, 1.2]).round(2)
-    (array(-2.16), array(0.))
+    >>> round(float(problem.cost([0.0, 1.2])), 2), round(float(problem.gap([0.0, 1.2])), 2)
+    (-2.16, 0.0)
     """
 
     A: Annotated[FloatArray, "n n"]
@@ -534,7 +534,7 @@ class BoundedQuadratic(Optimisation):
         with np.errstate(divide="ignore"):
             return np.asarray(np.sqrt(self.gap(states) / self.least))
 
-    def push(self, y: FloatArray) -> FloatArray:
+    def push(self, y: Annotated[FloatArray, "*s n"]) -> Annotated[FloatArray, "*s n"]:
         """What walls do to cells (..., n): the slope of their energy."""
         return np.asarray(4 * self.wall * y**3)
 

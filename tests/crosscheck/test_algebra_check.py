@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
@@ -75,8 +76,6 @@ def test_a_lagged_answer_that_moved_is_seen(folders):
 
 
 def test_a_stored_answer_that_is_another_is_seen(folders, tmp_path):
-    import json
-
     file = folders / "exponential" / "problem.json"
     data = json.loads(file.read_text())
     data["compiled"]["statistics"]["lagged"][0][1] += 1e-6
@@ -103,3 +102,40 @@ def test_a_coupler_of_one_direction_is_seen(name, pattern, folders):
     file = _edited(folders, name, pattern, lambda m: f"{m[1]}{float(m[2]) * 1.01!r}")
     found = spu.check(folders / name, netlist=file, levels=["answer", "ac"])
     assert {level.verdict for level in found.levels.values()} == {"fail"}
+
+
+def test_what_no_sweep_holds_is_inconclusive(folders):
+    """A netlist that only ngspice reads: its sweeps give covariances, not what a time later is left of them."""
+    text = (folders / "exponential" / "device.cir").read_text()
+    weak = "d1 cell_x1 0 weak\nd2 0 cell_x1 weak\n.model weak d(is=1e-30 n=1)\n"
+    file = folders / "diodes.cir"
+    first = re.search(r"^xcell", text, flags=re.MULTILINE).start()
+    file.write_text(text[:first] + weak + text[first:])
+    for options in ({}, {"accuracy": 0.1}):
+        level = spu.check(folders / "exponential", netlist=file, levels=["answer"], **options).levels["answer"]
+        assert level.verdict == "inconclusive"
+        assert "the answer, a lagged covariance, is in no sweep of ngspice's" in level.message
+
+
+def test_a_time_that_is_another_is_seen(folders, tmp_path):
+    """The folder says how long a unit of the problem's time is: with another one the answer is another."""
+    write_folder(tmp_path / "f", spu.compile_problem(PROBLEMS["exponential"]))
+    file = tmp_path / "f" / "problem.json"
+    data = json.loads(file.read_text())
+    data["compiled"]["scales"]["time"] *= 1.01
+    file.write_text(json.dumps(data))
+    found = spu.check(read_folder(tmp_path / "f"), levels=["ideal"]).levels["ideal"]
+    assert found.verdict == "fail" and found.data["accuracy"]["error"] > 1e-3
+
+
+def test_a_budget_is_of_the_lagged_covariance():
+    """A node's capacitance makes the cells slower and quieter; its shares add up to what the answer is off by."""
+    problem = PROBLEMS["exponential"]
+    device = spu.compile_problem(problem).device.at_detail(spu.Detail(node={"capacitance": 1e-11}))
+    device.problem = problem
+    budget = spu.error_budget(device)
+    assert budget.answer == "lagged covariance" and budget.against == "problem"
+    assert budget.relative_error == pytest.approx(spu.predict(device).lagged_relative_error)
+    assert budget.sum + budget.rest.share == pytest.approx(budget.relative_error)
+    by_effect = {line.effect: line.norm for line in budget.lines}
+    assert by_effect["node.capacitance"] > 1e-3 > 1e-9 > by_effect["programming"]

@@ -183,8 +183,20 @@ def test_an_ensemble_is_merged(device):
     assert run.programmings == 2 and np.abs(z).max() < 6
 
 
-@pytest.mark.parametrize("fault", ["later", "transposed", "bigger"])
-def test_the_guard_sees_a_lag_that_is_none(device, monkeypatch, fault):
+@pytest.mark.parametrize(
+    ("matrix", "fault"),
+    [
+        (A, "later"),
+        (A, "transposed"),
+        (A, "bigger"),
+        (np.diag([-1.0, -2.0]), "later"),
+        (np.diag([-1.0, -2.0]), "bigger"),
+    ],
+)
+def test_the_guard_sees_a_lag_that_is_none(monkeypatch, matrix, fault):
+    """Of steps of all states together, and mode by mode."""
+    device = spu.compile_problem(spu.MatrixExponential(matrix, 0.5)).device
+    assert spu.simulate(device, samples=200).method == ("dense" if matrix is A else "modal")
     real = sampling.run
 
     def wrong(how, **options):
