@@ -87,6 +87,9 @@ def test_scatter_is_that_of_all_entries(devices):
             spread = ModalSpread.of(known.law, T)
             assert spread is not None
             assert spread.variance(steps, known.interval) == pytest.approx(whole.covariance_variance.sum(), rel=1e-4)
+        for steps in (500, 5000, 50_000):  # on both sides of where the short way is taken
+            _, entries = known._scatter_of(known.interval, steps)
+            assert known.scatter(known.interval, steps) == pytest.approx(entries, rel=5e-3)
 
 
 @pytest.mark.parametrize("name", ["inverse", "linear", "lyapunov", "direct", "embedding"])
