@@ -1,6 +1,6 @@
 """Log determinants by work: Bennett's estimate against numpy's, its error bar, and one-sided Jarzynski beside it.
 
-    python benchmarks/determinants.py --seeds 40 --pairs 200 --dimensions 2,4,8,16,32,64 --conditions 1,10,100,1000,10000
+    python benchmarks/determinants.py --seeds 40 --pairs 200 --dimensions 2,4,8,16,32,64 --conditions 1,100,10000
 
 A line for each dimension and condition: the median error of the log determinant and of its bar, the mean and standard
 deviation of errors over bars, how many bars a Kolmogorov-Smirnov test (p) would call a normal's, and how many runs were
@@ -56,7 +56,7 @@ def line(n: int, condition: float, seeds: int, pairs: int, architecture: str | N
             estimate, naive = jarzynski(runs.ahead(more, seed))
             one.append(potential.reference + 2 * potential.sign * estimate - exact)
             one_z.append(one[-1] / (2 * naive))
-    p = stats.kstest(z, "norm").pvalue
+    p = stats.kstest(z, "norm").pvalue if np.any(z) and max(bars) > 1e-9 else np.nan
     root = float(np.sqrt(np.mean(np.square(errors))))
     said = (
         f"{n:4d} {condition:8.0f} {device.architecture:20s} {runs.jumps:5d} {lost:6.2f} {root:9.4f} "

@@ -34,6 +34,10 @@ def exponential():
     return compile_problem(spu.MatrixExponential([[0.2, 1.0], [-0.7, -0.6]], 0.5))
 
 
+def determinant():
+    return compile_problem(spu.Determinant(A))
+
+
 def system():
     return compile_problem(spu.GeneralSystem([[0.0, 1.0], [1.0, 0.3], [0.5, 0.5]], [1.0, 2.0, 0.5]))
 
@@ -50,7 +54,7 @@ def subjects(tmp_path_factory):
     folder = tmp_path_factory.mktemp("doors")
     found = {}
     kinds = {"linear": linear(), "drift": drift(), "network": network()}
-    for kind, made in {**kinds, "exponential": exponential(), "system": system()}.items():
+    for kind, made in {**kinds, "exponential": exponential(), "system": system(), "determinant": determinant()}.items():
         write_folder(folder / kind, made)
         found |= {
             f"{kind} device": made.device,
@@ -70,6 +74,7 @@ def subjects(tmp_path_factory):
         "drift problem": spu.LyapunovEquation(DRIFT, A),
         "network problem": spu.ThermodynamicNetwork(units=2),
         "exponential problem": spu.MatrixExponential([[0.2, 1.0], [-0.7, -0.6]], 0.5),
+        "determinant problem": spu.Determinant(A),
         "system problem": spu.GeneralSystem([[0.0, 1.0], [1.0, 0.3]], [1.0, 2.0]),
         "least-squares problem": spu.LeastSquares([[0.0, 1.0], [1.0, 0.3], [0.5, 0.5]], [1.0, 2.0, 0.5]),
         "array": np.array(A),
@@ -84,12 +89,13 @@ def subjects(tmp_path_factory):
 
 
 DEVICES = ("device", "compilation", "folder", "folder path", "device.json")
-FEWER = [f"{kind} {name}" for kind in ("exponential", "system") for name in ("device", "folder path")]
+FEWER = [f"{kind} {name}" for kind in ("exponential", "system", "determinant") for name in ("device", "folder path")]
+RAMPED = ["determinant device", "determinant folder path"]
 LINEAR = [*(f"{kind} {name}" for kind in ("linear", "drift") for name in DEVICES), *FEWER]
 NETWORK = [f"network {name}" for name in DEVICES]
 READ = ["netlist", "netlist path", "imported folder path"]
 CIRCUITS = ["linear circuit", "network circuit"]
-ALGEBRA = [f"{kind} problem" for kind in ("drift", "exponential", "system", "least-squares")]
+ALGEBRA = [f"{kind} problem" for kind in ("drift", "exponential", "system", "determinant", "least-squares")]
 PROBLEMS = ["problem", *ALGEBRA, "network problem", "array", "list", "matrix path"]
 ELSE = ["nothing", "number", "no such path"]
 EVERYTHING = [*LINEAR, *NETWORK, *READ, *CIRCUITS, *PROBLEMS, *ELSE]
@@ -110,7 +116,7 @@ WORKS = {
     "predict": [*LINEAR, *NETWORK, *READ, *CIRCUITS],
     "simulate": [*LINEAR, *NETWORK, *READ, *CIRCUITS],
     "spectrum": [*LINEAR, *READ, "linear circuit"],
-    "relaxation": [*LINEAR, *READ, "linear circuit"],
+    "relaxation": [*(name for name in LINEAR if name not in RAMPED), *READ, "linear circuit"],
     "check": [*LINEAR, *NETWORK, *READ],
     "report": [*LINEAR, *NETWORK, *READ],
     "netlist": [*LINEAR, *NETWORK, *READ],
@@ -162,7 +168,7 @@ VERBS = {
 
 
 @pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize("kind", ["linear", "drift", "exponential", "system", "network", "imported"])
+@pytest.mark.parametrize("kind", ["linear", "drift", "exponential", "system", "determinant", "network", "imported"])
 def test_verbs(verb, kind, subjects, tmp_path):
     """The command line takes the same: of imported netlists only export is refused, as they are netlists already."""
     path = subjects["imported folder path" if kind == "imported" else f"{kind} folder path"]

@@ -102,8 +102,8 @@ class Ramp:
         factors = getattr(self, name)
         return bool((factors != factors[0]).any())
 
-    def edges(self, edge: float) -> dict[str, tuple[FloatArray, FloatArray]]:
-        """Instants (k,), s, all apart, and factors there (k,), of ``couplers`` and of ``noise``.
+    def edges(self, edge: float) -> dict[str, tuple[Annotated[FloatArray, "j"], Annotated[FloatArray, "j"]]]:
+        """Instants (j,), s, all apart, and factors there (j,), of ``couplers`` and of ``noise``.
 
         A jump becomes a straight line, about its instant, that takes ``edge`` s, or a tenth of what lies between it and
         the next instant where that is less; one at time zero begins there.

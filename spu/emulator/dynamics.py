@@ -18,6 +18,7 @@ from spu.base.arrays import FloatArray
 from spu.base.errors import CircuitError, OptionError, UsageError
 from spu.base.threads import blas_threads_for
 from spu.circuit.circuit import Circuit
+from spu.circuit.elements import Inductor
 from spu.circuit.readout import Readout
 from spu.circuit.scales import NetworkScales, Scales
 from spu.device.subject import Subject, circuits
@@ -181,6 +182,14 @@ class LinearDynamics(Dynamics):
     @cached_property
     def sde(self) -> StochasticODE:
         """The equation."""
+        if self.circuit.ramped and any(
+            isinstance(flat.element, Inductor) and flat.element.factor for flat in self.circuit.flatten()
+        ):
+            raise CircuitError(
+                "a ramp of inductive couplers is not followed in linear circuits, as what fluxes around loops are "
+                "conserved hangs on the factor: ramp capacitive, resistive or transconductor couplers, or set "
+                "device.ramp = None"
+            )
         return stochastic_ode(self.circuit)
 
     @cached_property
@@ -264,9 +273,7 @@ class LinearDynamics(Dynamics):
     ) -> FloatArray:
         if self.circuit.ramped:
             if start is not None:
-                raise CircuitError(
-                    "a ramp begins where the circuit rests: a start of its own is not followed through it"
-                )
+                raise CircuitError("a ramp begins where the circuit rests: no start of its own is followed through it")
             with blas_threads_for(self.states):
                 return ramps.respond(self.circuit, waveform, interval, hold=hold, from_zero=self.from_zero)
         if start is None and self.sde.conserved:  # transients start from zero

@@ -167,6 +167,18 @@ def test_what_has_no_potential_is_refused() -> None:
         Potential.of(lower(_device("conductance", SLOPE)))
 
 
+def test_a_ramp_of_inductive_couplers_is_refused_in_one_line() -> None:
+    device = _device("capacitance", JUMPS)
+    device.ramp = None
+    device.add_cell("c", capacitance=1e-9, conductance=1e-3, inductance=1e-5, noise=4e-20)
+    device.add_coupler("b", "c", inductance=1e-5)
+    assert spu.predict(device).covariance.shape == (3, 3)
+    device.ramp = JUMPS
+    for door in (spu.predict, spu.netlist):
+        with pytest.raises(spu.CircuitError, match="ramp of inductive couplers is not followed"):
+            door(device)
+
+
 def test_thermal_noise_on_top_spoils_a_pseudo_potential_by_a_known_amount() -> None:
     device = _compiled("rc-resistive")
     device.temperature = 3e5  # as loud as what is injected

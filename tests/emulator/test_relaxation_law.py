@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import scipy.linalg as la
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2, norm
 
@@ -49,6 +49,7 @@ def random_device(rng, n, ringing):
 
 
 @pytest.mark.parametrize("ringing", [False, True], ids=["rc", "rlc"])
+@settings(deadline=None, max_examples=60)
 @given(seed=st.integers(0, 10**6), n=st.integers(1, 4), start=st.floats(-1e3, 1e3))
 def test_the_law_is_that_of_the_circuits_equation(ringing, seed, n, start):
     """Against scipy's exponential of matrices that the test writes down itself, from a thousandth of the fastest time

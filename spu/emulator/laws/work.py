@@ -4,8 +4,8 @@ At a jump of the couplers no charge and no flux has had the time to move, and th
 
 .. math:: W = \tfrac12 q^T (E'^{-1} - E^{-1})\,q, \qquad q = E x,
 
-which whoever turns the couplers pays: physical work, of capacitive and of inductive couplers. Resistive couplers and
-transconductors store nothing. But an RC network with the same injected noise per farad at every cell has the law
+which whoever turns the couplers pays: physical work, of capacitive couplers. Resistive couplers and transconductors
+store nothing. But an RC network with the same injected noise per farad at every cell has the law
 :math:`e^{-U/\theta}` of the pseudo-potential :math:`U = \tfrac12 v^T G v` (W) at :math:`\theta = S/4C`, and its change
 at fixed voltages takes the place of work in all that follows. Thermal noise of resistors spoils that: they are at
 another temperature than the injected noise. `Potential.systematic` says how much.
@@ -35,7 +35,7 @@ from spu.base.arrays import FloatArray
 from spu.base.choice import first_largest
 from spu.base.errors import CircuitError
 from spu.circuit.circuit import Circuit
-from spu.circuit.elements import Capacitor, Inductor, Resistor, Transconductor
+from spu.circuit.elements import Capacitor, Resistor, Transconductor
 from spu.circuit.ramp import Ramp
 from spu.emulator.laws.propagate import step_law
 from spu.emulator.laws.ramps import Frozen, stairs
@@ -89,11 +89,11 @@ class Potential:
     def of(cls, circuit: Circuit) -> Potential:
         """The potential of a circuit with a ramp of its couplers."""
         kinds = {type(f.element) for f in circuit.flatten() if f.element.factor == "couplers"}
-        stored = kinds <= {Capacitor, Inductor}
+        stored = kinds <= {Capacitor}
         if circuit.ramp is None or not kinds or not (stored or kinds <= {Resistor, Transconductor}):
             raise CircuitError(
-                "a ramp does work on couplers of one sort, either capacitive and inductive ones or resistive ones and "
-                "transconductors: this circuit has none, or both"
+                "a ramp does work on couplers of one sort, either capacitive ones or resistive ones and "
+                "transconductors: this circuit has none, or both, or others"
             )
         if circuit.ramp.varies("noise"):
             raise CircuitError("a ramp of noise is no work: keep the factor of noise constant")
@@ -213,12 +213,11 @@ class Potential:
         """
         nodes, weights = np.polynomial.legendre.leggauss(12)
         first, last = self.ramp.start[0], self.ramp.end[0]
-        half, step, found = (last - first) / 2, 1e-4 * (last - first), 0.0
+        half, found = (last - first) / 2, 0.0
         for x, weight in zip(nodes.tolist(), weights.tolist(), strict=True):
             u = first + half * (1 + x)
-            slope = self.change(u - step, u + step) / (2 * step)
             stray = self.covariance(u) - self.theta * self._inverse(u)
-            found += weight * half * 0.5 * float(np.trace(slope @ stray))
+            found += weight * half * 0.5 * float(np.trace(self.slope(u) @ stray))
         return found
 
     def mean_work(self, *, backward: bool = False) -> float:
@@ -234,12 +233,29 @@ class Potential:
                 P = transition @ P @ transition.T + noise
         return total
 
+    @cached_property
+    def _growth(self) -> FloatArray:
+        """(n, n): what `_stiffness` gains a unit of the factor, the same at all of them."""
+        (first, _), (last, _) = self.ramp.start, self.ramp.end
+        ends = self._stiffness(first), self._stiffness(last)
+        middle = self._stiffness((first + last) / 2)
+        if np.abs(middle - (ends[0] + ends[1]) / 2).max() > ALIKE * np.abs(middle).max():
+            raise CircuitError(
+                "what couplers couple does not grow in proportion to their factor: no ramp is worked out"
+            )
+        return np.asarray((ends[1] - ends[0]) / (last - first))
+
+    def slope(self, u: float) -> FloatArray:
+        """(n, n): `matrix` by the factor, in units of `theta`: the force of the couplers is ``z^T slope z / 2``."""
+        part = self._projector
+        to_state = self.frozen.at(self.factors(u)).to_state
+        moved = to_state.T @ part.T @ self._growth @ part @ to_state
+        return np.asarray((-moved if self.stored else moved) / self.theta)
+
     def force(self, u: float) -> tuple[float, float]:
         """The variance of the force of the couplers (kT a unit of factor, squared), and its correlation time, s."""
-        step = 1e-4 * min(max(u, 1e-6), max(1 - u, 1e-6))
-        dense = self.frozen.at(self.factors(u))
-        slope = self.change(u - step, u + step) / (2 * step)
-        moved = self.theta * (self._inverse(u + step) - self._inverse(u - step)) / (2 * step)
+        dense, slope, inverse = self.frozen.at(self.factors(u)), self.slope(u), self._inverse(u)
+        moved = -(self.theta**2) * inverse @ slope @ inverse
         variance = -0.5 * float(np.trace(slope @ moved))
         lag = la.solve_continuous_lyapunov(dense.A, moved) * dense.time
         friction = 0.5 * float(np.trace(slope @ lag))
@@ -330,8 +346,7 @@ def gentle_ramp(
 
 def _measured(potential: Potential) -> tuple[FloatArray, FloatArray, FloatArray]:
     """A grid of factors from 0 to 1, how long the way is to each, and the force's correlation time there, s."""
-    inner = 1e-9
-    found = {u: potential.force(min(max(u, inner), 1 - inner)) for u in np.linspace(0.0, 1.0, 5).tolist()}
+    found = {u: potential.force(u) for u in np.linspace(0.0, 1.0, 5).tolist()}
     while True:
         grid = np.array(sorted(found))
         root = np.sqrt([found[u][0] for u in grid.tolist()])
