@@ -338,6 +338,8 @@ def test_determinants_are_planned():
         (lambda: spu.plan(A, error=1e-9), "takes more than 1e+15 readouts"),
         (lambda: spu.plan(spu.compile(A), hardware="ideal"), "hardware is for problems: a device has been compiled"),
         (lambda: spu.plan(spu.ThermodynamicNetwork(units=2)), "there is no error that is known in advance of networks"),
+        (lambda: spu.plan(spu.Ising([[0, 1], [1, 0]])), "spu.anneal"),
+        (lambda: spu.logdet([[2.0, 0.0], [0.0, 3.0]]), "the matrix is diagonal"),
         (lambda: spu.plan(spu.compile(A, "spu8", ensemble=2)), "an ensemble of programmings has no one device time"),
         (lambda: spu.plan(spu.Determinant(A), interval=1e-6), "interval is not for determinants"),
         (lambda: spu.plan(spu.Determinant(A), time=1e-9), "too short: two pairs of runs"),

@@ -39,6 +39,7 @@ from spu.emulator.results import lag_of
 from spu.emulator.runs.kicked import simulate_relaxation
 from spu.emulator.runs.sampling import Sampling, dividing, member_seed, simulate_linear
 from spu.problems.answers import COVARIANCE, MEAN
+from spu.problems.ising import Optimisation
 from spu.problems.problem import LinearProblem, linear_problem
 
 SHARE = 0.1
@@ -503,6 +504,11 @@ def accuracy_of(subject: Subject, problem: LinearProblem | None = None) -> Accur
         If the device is not such, is too large, has no problem, or has an answer of zero.
     """
     meant = subject_of(subject)
+    if isinstance(meant.problem, Optimisation):
+        raise UsageError(
+            "of an optimisation no error is known in advance: spu.anneal (spu anneal) gives its success, and how long "
+            "a solution takes"
+        )
     found = all_linear(meant, "there is no error that is known in advance")
     if len(found) > 1:
         raise UsageError("an ensemble of programmings has no one device time: plan with a device of one programming")

@@ -241,6 +241,11 @@ def planned(device: Device, error: float | None, time: float | None, interval: f
     if isinstance(device.problem, Determinant):
         if interval is not None:
             raise OptionError("interval", "is not for determinants: the cells are read where the ramp jumps")
+        if not len(device.coupler_ends):
+            raise UsageError(
+                "the matrix is diagonal, and its determinant the product of its diagonal: there are no couplers to "
+                "ramp, and nothing to run"
+            )
         return _by_work(device, device.problem, error, time, energy)
     known = accuracy_of(device)
     spacing = known.interval if interval is None else known.dividing(interval)
