@@ -356,13 +356,25 @@ def _problem(rng: np.random.Generator, most: int = 8, task: str | None = None) -
     return spu.LinearSystem(matrix, rng.standard_normal(n))
 
 
+def _flow(rng: np.random.Generator, most: int = 8) -> spu.Problem:
+    """A drift that is no gradient, whose noise may be shared, or reach some directions only."""
+    n = _log_integer(rng, 1, most)
+    drift = rng.standard_normal((n, n))
+    drift += (10.0 ** rng.uniform(-2, 0.5) - np.linalg.eigvals(drift).real.min()) * np.eye(n)
+    if rng.random() < 0.3:
+        return spu.LyapunovEquation(drift, np.diag(rng.uniform(0.1, 1.0, n)))
+    shares = rng.standard_normal((n, int(rng.integers(1, n + 1))))
+    return spu.LyapunovEquation(drift, shares @ shares.T)
+
+
 def _compiled(architecture: str) -> Callable[[np.random.Generator], Drawn]:
     def made(rng: np.random.Generator) -> Drawn:
         hardware = replace(spu.load_hardware("ideal"), temperature=_temperature(rng))
         if rng.random() < 0.3:
             hardware = replace(hardware, detail=_detail(rng, switches=False))
-        device = spu.compile(_problem(rng), hardware=hardware, architecture=architecture)
-        modal = architecture != "rc-transconductor" and not device.detail
+        problem = _flow(rng) if architecture == "rc-drift" else _problem(rng)
+        device = spu.compile(problem, hardware=hardware, architecture=architecture)
+        modal = architecture not in ("rc-transconductor", "rc-drift") and not device.detail
         return _drawn(device, methods=(None, None, "dense") if modal else (None,))
 
     return made

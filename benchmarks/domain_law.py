@@ -37,7 +37,8 @@ class Part:
     Attributes
     ----------
     kind:
-        ``r``, ``c``, ``l`` (ohm, F, H), ``i`` (A), ``v`` (V), ``g`` (S), ``e`` (V/V), ``f`` (A/A), ``h`` (ohm), ``k``.
+        ``r``, ``c``, ``l`` (ohm, F, H), ``i`` (A), ``v`` (V), ``g`` (S), ``e`` (V/V), ``f`` (A/A), ``h`` (ohm), ``k``;
+        ``n`` is one white noise source into all its nodes.
     nodes:
         As SPICE orders them; ``"0"`` is ground.
     value:
@@ -46,6 +47,8 @@ class Part:
         One-sided density of what it makes: A^2/Hz beside ``r`` and ``i``, V^2/Hz in series with ``v``.
     name, branches:
         Of itself, and of those whose branches it uses (``f``, ``h``, ``k``).
+    shares:
+        Of ``n``: A/rtHz, one-sided, into each of its nodes.
     """
 
     kind: str
@@ -54,6 +57,7 @@ class Part:
     noise: float = 0.0
     name: str = ""
     branches: tuple[str, ...] = ()
+    shares: tuple[float, ...] = ()
 
 
 # What devices are made of
@@ -153,10 +157,17 @@ def device_parts(device: Any) -> list[Part]:
         if density is not None or bias is not None:
             parts.append(Part("i", ("0", node), bias or 0.0, density or 0.0))
             there = True
+        active = held(columns, "active_conductance", row)
+        if active is not None:
+            parts.append(Part("g", (node, "0", node, "0"), active))
+            there = True
         if there and "capacitance" in detail.node:
             parts.append(Part("c", (node, "0"), detail.node["capacitance"]))
         if there and "conductance" in detail.node:
             resistor(node, "0", 1.0 / detail.node["conductance"])
+    for source in device.noises:
+        into = tuple(f"cell {name}" for name in source.amplitudes)
+        parts.append(Part("n", into, 0.0, shares=tuple(source.amplitudes.values())))
     for row, (a, b) in enumerate(device.coupler_ends.tolist()):
         columns = device.coupler_columns
         passive(columns, row, names[a], names[b])
@@ -288,6 +299,8 @@ def circuit_law(parts: Sequence[Part], probes: Sequence[str]) -> OwnLaw:
             s[at[0]] -= part.value / siemens
             s[at[1]] += part.value / siemens
             noise([(at[0], -1.0 / siemens), (at[1], 1.0 / siemens)], part.noise)
+        elif part.kind == "n":
+            noise([(k, share / siemens) for k, share in zip(at, part.shares, strict=True)], 1.0)
         elif part.kind == "g":
             _controlled(F, at, -part.value / siemens)
         elif part.kind == "k":

@@ -109,7 +109,7 @@ def test_simulate(folder, tmp_path):
         ("--times takes numbers", ["--times", "a"]),
         ("no unit 'y'", ["--inputs", write(tmp_path / "i.csv", "time,y\n0,1\n")]),
         ("--own-inputs must be 1000 x 2", ["--own-inputs", write(tmp_path / "k.csv", "x2\n1\n2\n")]),
-        ("--clamp takes a unit and a number", ["--clamp", "x1"]),
+        ("--clamp takes a name and a number", ["--clamp", "x1"]),
         ("no unit 'y'", ["--clamp", "y=1"]),
         ("a row needs 2 numbers", ["--inputs", write(tmp_path / "j.csv", "time,x1\n0\n")]),
     ):
@@ -157,7 +157,7 @@ def test_entropy_of_a_ramp_from_equilibrium(tmp_path):
     assert "free energy change" in spu(*settings, "--start", "equilibrium")
     assert as_json(*settings)["entropy"]["total"] is None
     assert "in all not known: the law at the start" in spu(*settings)
-    assert "a number or equilibrium" in as_json(*settings, "--start", "a", status=2)["error"]["message"]
+    assert "numbers, a file of them, or equilibrium" in as_json(*settings, "--start", "a", status=2)["error"]["message"]
 
 
 def write(file, text):

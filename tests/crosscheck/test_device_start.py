@@ -187,7 +187,7 @@ def test_what_is_no_start_is_refused(ringing):
         spu.Device.from_dict({**spu.compile(A).to_dict(), "start": [1.0]})
     ringing.set_start(1.0)
     ringing.ramp = spu.Ramp([0.0, 1e-6], couplers=[0.0, 1.0])
-    with pytest.raises(spu.InputError, match="a start or a ramp, not both"):
+    with pytest.raises(spu.InputError, match="a ramp begins where the circuit rests"):
         spu.predict(ringing)
     ringing.set_start(None)
     with pytest.raises(spu.SpuError, match="start is of a device that stays as it is"):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
+
+from matplotlib.ticker import FixedLocator
 
 from spu.reports.pictures.figures import new_figure
 
@@ -58,6 +61,10 @@ def _step(axes: Axes, step: OneStep) -> None:
     least = max(abs(low), abs(high)) / 30 or 1.0  # small steps of early times beside large ones
     axes.set_xscale("symlog", linthresh=least)
     axes.set_yscale("symlog", linthresh=least)
+    top = math.ceil(math.log10(30 * least))
+    powers = [10.0**k for k in range(top - 2, top + 1) if 10.0**k > least / 2]  # nearer to zero they write over it
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(FixedLocator([*(-each for each in powers), 0.0, *powers]))
     axes.set(
         xlabel="x of the formula",
         ylabel="x of the device",

@@ -1,16 +1,20 @@
-"""Error against device time."""
+"""Error against device time, and the answer that a time gives."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from spu.base.numbers import engineering, share
+from spu.problems.kinds import kind_of
 from spu.reports.pictures.figures import new_figure, time_unit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from spu.studies.algebra.planning import Plan
+    from spu.studies.algebra.solution import Solution
 
 
 def draw_plan(plan: Plan) -> Figure:
@@ -44,4 +48,30 @@ def draw_plan(plan: Plan) -> Figure:
     axes.set_title(f"{plan.words}, n = {plan.n}: {said}")
     axes.grid(True, which="major", color="0.85", linewidth=0.6)
     axes.legend(fontsize=8)
+    return figure
+
+
+MOST_ENTRIES = 200
+"""Of an answer, the largest that are drawn."""
+
+
+def draw_solution(found: Solution) -> Figure:
+    """Draw the entries of an answer with two standard errors, the largest first, and the digital ones beside them."""
+    answer, error = np.ravel(found.answer), np.ravel(found.standard_error)
+    order = np.argsort(-np.abs(answer), kind="stable")[:MOST_ENTRIES]
+    figure = new_figure(8.0, 4.6)
+    axes = figure.subplots()
+    places = np.arange(len(order))
+    axes.axhline(0.0, color="0.8", linewidth=0.8)
+    axes.errorbar(places, answer[order], 2 * error[order], fmt="o", markersize=4, label="answer, two standard errors")
+    if found.exact is not None:
+        axes.plot(places, np.ravel(found.exact)[order], "kx", markersize=5, label="digital")
+    left = f", the largest {len(order)} of {len(answer)}" if len(order) < len(answer) else ""
+    axes.set(
+        xlabel=f"entries by size{left}",
+        ylabel="problem units",
+        title=f"{kind_of(found.task).words}: {share(found.relative_error)} expected after "
+        f"{engineering(found.device_time, 's')}",
+    )
+    axes.legend()
     return figure

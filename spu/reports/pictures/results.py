@@ -25,7 +25,7 @@ from spu.reports.pictures.learning_classify import draw_classification
 from spu.reports.pictures.learning_evolution import draw_evolution
 from spu.reports.pictures.natural import draw_natural, draw_one_step
 from spu.reports.pictures.networks import draw_activation, draw_trajectories
-from spu.reports.pictures.plans import draw_plan
+from spu.reports.pictures.plans import draw_plan, draw_solution
 from spu.reports.pictures.ramps import draw_work
 from spu.reports.pictures.relaxations import draw_relaxation, draw_sampled_relaxation
 from spu.reports.pictures.scalings import draw_scaling
@@ -34,6 +34,7 @@ from spu.studies.activation import UnitActivation, activation_of
 from spu.studies.algebra.determinant import LogDeterminant
 from spu.studies.algebra.planning import Plan
 from spu.studies.algebra.scaling import Scaling
+from spu.studies.algebra.solution import Solution
 from spu.studies.annealing import Annealing
 from spu.studies.budget import Budget
 from spu.studies.energy import Ledger
@@ -99,6 +100,7 @@ PICTURES: dict[type, Callable[[Any], Figure]] = {
     NetworkPrediction: lambda found: _activation(activation_of(found.dynamics)),
     NetworkSimulation: draw_trajectories,
     Plan: draw_plan,
+    Solution: draw_solution,
     OneStep: draw_one_step,
     Prediction: draw_prediction,
     Relaxation: draw_relaxation,
