@@ -34,6 +34,7 @@ def deadly(item, shared=None):
         file.write("x")
         file.flush()
         if file.tell() <= item["times"]:
+            time.sleep(item.get("before", 0.0))
             os.kill(os.getpid(), signal.SIGKILL)
     return piece(item)
 

@@ -102,10 +102,6 @@ _itself.__module__ = "__main__"
 # --- here ----------------------------------------------------------------------------------
 
 
-class _Suspect(SystemFailure):
-    """A piece was at each of several workers when that was lost."""
-
-
 class DaskWorkers:
     """The workers of a Dask scheduler.
 
@@ -150,8 +146,6 @@ class DaskWorkers:
         finished: SimpleQueue[int] = SimpleQueue()
         under_way: dict[int, Any] = {}
         tries = [0] * len(items)
-        suspects: list[int] = []  # were at workers that were lost, as others were beside them
-        alone: set[int] = set()
         sent = done = 0
 
         def send(place: int) -> None:
@@ -165,9 +159,6 @@ class DaskWorkers:
                 while sent < len(items) and len(under_way) < 4 * self.count + _AHEAD:
                     send(sent)
                     sent += 1
-                if not under_way:  # one at a time: only so is it known which of them ends its workers
-                    alone.add(suspects[0])
-                    send(suspects.pop(0))
                 try:
                     place = finished.get(timeout=_LOOK)
                 except Empty:
@@ -179,11 +170,6 @@ class DaskWorkers:
                     if tries[place] > _TRIES:
                         raise SystemFailure(f"{called(place)} does not come from its worker: {_GONE}") from None
                     send(place)
-                    continue
-                except _Suspect:
-                    if place in alone:
-                        raise
-                    suspects.append(place)
                     continue
                 done += 1
                 if each is not None:
@@ -230,7 +216,7 @@ class DaskWorkers:
         if isinstance(raised, SpuError):
             raise piece_named(raised, piece)
         if isinstance(raised, KilledWorker):
-            raise _Suspect(
+            raise SystemFailure(
                 f"{piece} was at {plural(raised.allowed_failures + 1, 'worker')} one after the other when each of them "
                 f"was lost (has it enough memory there?): {_GONE}"
             )
