@@ -16,7 +16,6 @@ import numpy as np
 import scipy.sparse as sp
 
 from spu.base.arrays import FloatArray
-from spu.base.display import Result
 from spu.base.errors import UsageError
 from spu.base.interrupt import Interrupt
 from spu.base.threads import available_threads
@@ -39,6 +38,7 @@ from spu.emulator.runs.guard import (
 )
 from spu.emulator.runs.kernels import DenseStep
 from spu.emulator.runs.noise import BLOCK, key_of
+from spu.emulator.runs.over_trajectories import OverTrajectories
 from spu.emulator.runs.run import parallel, tile_width
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SampledRelaxation(Result):
+class SampledRelaxation(OverTrajectories):
     """Trajectories of a linear device from a given state, in problem units.
 
     Attributes
@@ -91,29 +91,9 @@ class SampledRelaxation(Result):
     in_short = ("variables", "times", "trajectories", "seed", "complete")
 
     @property
-    def trajectories(self) -> int:
-        """How many."""
-        return self.readouts.shape[0]
-
-    @property
-    def samples(self) -> int:
-        """Readouts taken, over all trajectories."""
-        return self.readouts.shape[0] * self.readouts.shape[1]
-
-    @property
     def device_time(self) -> float:
         """Simulated, s, of each trajectory."""
         return float(self.device_times[-1])
-
-    @property
-    def states(self) -> Annotated[FloatArray, "k trajectories p"]:
-        """(k, trajectories, p) the ``readouts``, one time after another."""
-        return self.readouts.transpose(1, 0, 2)
-
-    @cached_property
-    def mean(self) -> Annotated[FloatArray, "k p"]:
-        """(k, p)."""
-        return self.states.mean(axis=1)
 
     @cached_property
     def mean_error(self) -> Annotated[FloatArray, "k p"]:
@@ -121,20 +101,10 @@ class SampledRelaxation(Result):
         return np.asarray(np.sqrt(self.exact.variance[: len(self.times)] / self.trajectories))
 
     @cached_property
-    def variance(self) -> Annotated[FloatArray, "k p"]:
-        """(k, p), unbiased."""
-        return self.states.var(axis=1, ddof=min(1, self.trajectories - 1))
-
-    @cached_property
     def variance_error(self) -> Annotated[FloatArray, "k p"]:
         """(k, p) standard errors of ``variance``, known likewise."""
         exact = self.exact.variance[: len(self.times)]
         return np.asarray(exact * np.sqrt(2.0 / max(1, self.trajectories - 1)))
-
-    @cached_property
-    def covariance(self) -> Annotated[FloatArray, "p p"]:
-        """(p, p) at the last readout."""
-        return np.atleast_2d(np.cov(self.states[-1].T, ddof=min(1, self.trajectories - 1)))
 
     @cached_property
     def covariance_error(self) -> Annotated[FloatArray, "p p"]:

@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike
 
 from spu.base.arguments import numbers
 from spu.base.arrays import FloatArray
-from spu.base.display import Result
 from spu.base.errors import CircuitError, InputError, InternalError, OptionError, UsageError
 from spu.base.interrupt import Interrupt
 from spu.base.kernels.door import Precision
@@ -45,6 +44,7 @@ from spu.emulator.runs.network_guard import (
     hold_against_law,
     step_bias,
 )
+from spu.emulator.runs.over_trajectories import OverTrajectories
 from spu.problems.inputs import read_inputs, read_own_inputs
 from spu.problems.network import ThermodynamicNetwork, thermodynamic
 
@@ -67,7 +67,7 @@ _FIRST_LAW = 1e-7
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class NetworkSimulation(Result):
+class NetworkSimulation(OverTrajectories):
     """Trajectories of a device of nonlinear cells, in problem units.
 
     Attributes
@@ -152,29 +152,9 @@ class NetworkSimulation(Result):
     in_short = ("variables", "times", "trajectories", "seed", "complete")
 
     @property
-    def trajectories(self) -> int:
-        """How many."""
-        return self.readouts.shape[0]
-
-    @property
-    def samples(self) -> int:
-        """Readouts taken, over all trajectories."""
-        return self.readouts.shape[0] * self.readouts.shape[1]
-
-    @property
-    def states(self) -> Annotated[FloatArray, "k trajectories p"]:
-        """(k, trajectories, p) the ``readouts``, one time after another."""
-        return self.readouts.transpose(1, 0, 2)
-
-    @property
     def step(self) -> float:
         """The ``time_step``."""
         return self.time_step
-
-    @cached_property
-    def mean(self) -> Annotated[FloatArray, "k p"]:
-        """(k, p)."""
-        return self.states.mean(axis=1)
 
     @cached_property
     def mean_error(self) -> Annotated[FloatArray, "k p"]:
@@ -182,20 +162,10 @@ class NetworkSimulation(Result):
         return np.asarray(np.sqrt(self.variance / max(1, self.trajectories)))
 
     @cached_property
-    def variance(self) -> Annotated[FloatArray, "k p"]:
-        """(k, p), unbiased."""
-        return self.states.var(axis=1, ddof=min(1, self.trajectories - 1))
-
-    @cached_property
     def variance_error(self) -> Annotated[FloatArray, "k p"]:
         """(k, p) standard errors of ``variance``, from the fourth moments found."""
         fourth = ((self.states - self.mean[:, None, :]) ** 4).mean(axis=1)
         return np.asarray(np.sqrt(np.maximum(fourth - self.variance**2, 0.0) / max(1, self.trajectories)))
-
-    @cached_property
-    def covariance(self) -> Annotated[FloatArray, "p p"]:
-        """(p, p) at the last readout."""
-        return np.atleast_2d(np.cov(self.states[-1].T, ddof=min(1, self.trajectories - 1)))
 
     def to_dict(self) -> dict[str, Any]:
         """What ``--json`` prints, but for names of files, and for what lies in them (`arrays`).
