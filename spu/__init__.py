@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from spu.device.hardware import Hardware
     from spu.device.hardware_file import load_hardware
     from spu.device.imperfections import Detail
+    from spu.device.tolerance import Spread, Tolerance
+    from spu.device.variation import Elements, draw_factors, elements_of, varied
     from spu.emulator.laws.spectra import Spectrum
     from spu.emulator.predict import NetworkPrediction, Prediction, predict, predict_network
     from spu.emulator.relaxation import Relaxation, relaxation
@@ -109,6 +111,7 @@ __all__ = [
     "Detail",
     "Determinant",
     "Device",
+    "Elements",
     "EmbeddingOptions",
     "Evolution",
     "GaussianProcess",
@@ -148,8 +151,10 @@ __all__ = [
     "Simulation",
     "Solution",
     "Spectrum",
+    "Spread",
     "SpuError",
     "ThermodynamicNetwork",
+    "Tolerance",
     "TrainedNetwork",
     "Unrealizable",
     "__version__",
@@ -163,6 +168,8 @@ __all__ = [
     "conditional",
     "cost_scaling",
     "digital_samplers",
+    "draw_factors",
+    "elements_of",
     "energy_ledger",
     "energy_of",
     "error_budget",
@@ -200,10 +207,17 @@ __all__ = [
     "train_classifier",
     "train_generative",
     "unit_law",
+    "varied",
 ]
 
 
 _HOME = {
+    "Spread": "spu.device.tolerance",
+    "Tolerance": "spu.device.tolerance",
+    "Elements": "spu.device.variation",
+    "draw_factors": "spu.device.variation",
+    "elements_of": "spu.device.variation",
+    "varied": "spu.device.variation",
     "Annealing": "spu.studies.annealing",
     "Assumptions": "spu.studies.energy",
     "BoundedQuadratic": "spu.problems.ising",

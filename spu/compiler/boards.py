@@ -26,15 +26,15 @@ def draw_board(device: Device, tolerance: Tolerance, seed: int) -> None:
     """
     n = len(device.cell_names)
     a, b = device.coupler_ends.T
-    for kind, columns, sigmas in (
+    for kind, columns, spreads in (
         ("cell", device.cell_columns, tolerance.cell),
         ("coupler", device.coupler_columns, tolerance.coupler),
     ):
-        for quantity, sigma in sigmas.items():
+        for quantity, spread in spreads.items():
             part = columns.parts[quantity]
-            if not sigma or not any(columns.holds(key) for key in part.keys):
+            if not spread or not any(columns.holds(key) for key in part.keys):
                 continue
-            drawn = errors(sigma, seed, f"{kind}.{quantity}", (n,) if kind == "cell" else (n, n))
+            drawn = errors(spread, seed, f"{kind}.{quantity}", (n,) if kind == "cell" else (n, n))
             if (drawn <= -1).any():
                 raise InputError(f"board {seed} has a {part.words} of the wrong sign: take another one")
             found = dict.fromkeys(part.keys, drawn) if kind == "cell" else _of_couplers(part, drawn, a, b)

@@ -162,6 +162,7 @@ class DriftPasses(CellPasses[DriftProblem, DriftCompilation]):
             banks = to_nearest(device, made.hardware)
             made = replace(made, rounding=self.options.rounding, banks=banks)
         put_detail(device, self.detail, self.placer.wiring)
+        device.tolerance = self.hardware.tolerance
         self._mark(device)
         try:
             prediction = predict_linear(device)

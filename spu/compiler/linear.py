@@ -105,6 +105,7 @@ class LinearPasses(CellPasses[QuadraticProblem, QuadraticCompilation]):
             warnings.append(_STOPPED)
         device = made.device
         put_detail(device, self.detail, self.placer.wiring)
+        device.tolerance = self.hardware.tolerance
         if self.problem.ramped and len(device.coupler_ends):
             device.ramp = Ramp([0.0, 1.0], couplers=[0.0, 1.0])
             device.ramp = gentle_ramp(lower(device.members()[0]))

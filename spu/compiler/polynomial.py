@@ -21,7 +21,7 @@ from spu.compiler.passes import Passes, Refused
 from spu.compiler.source import source_of
 from spu.device.hardware import Hardware
 from spu.device.lower import lower
-from spu.device.tolerance import errors
+from spu.device.tolerance import Spread, errors
 from spu.emulator.dynamics import langevin_of
 from spu.emulator.equations.langevin import UNITS, Langevin
 from spu.emulator.laws.boltzmann import deviations
@@ -231,6 +231,8 @@ class PolynomialPasses(Passes[ThermodynamicNetwork, NetworkCompilation]):
             if not self.hardware.tolerance:
                 raise OptionError("draw", f"means nothing of {self.hardware.name}, which states no [tolerance]")
             draw_board(device, self.hardware.tolerance, draw)
+        else:
+            device.tolerance = self.hardware.tolerance
         chosen = (options.architecture, options.speedup, *([] if draw is None else [draw]))
         device.compiled_from(source_of(self.problem, self.hardware, None, *chosen))
         if self.hardware.detail:
@@ -290,9 +292,9 @@ def _lined(
         if bank is not None:
             step = strongest / (reach / bank.lsb)
             weights = bank.values(bank.nearest(weights * (bank.lsb / step))) * (step / bank.lsb)
-    sigma = hardware.tolerance.input.get("transconductance", 0.0)
+    spread = hardware.tolerance.input.get("transconductance", Spread())
     if draw is not None:
-        weights = weights * (1.0 + errors(sigma, draw, "input.transconductance", weights.shape))
+        weights = weights * (1.0 + errors(spread, draw, "input.transconductance", weights.shape))
     off = np.abs(weights - trained.weights)
     error = (float(off.max()) / strongest, float(np.sqrt((off**2).mean())) / strongest) if strongest else (0.0, 0.0)
     lines = None

@@ -37,6 +37,7 @@ from spu.device.imperfections import Detail
 from spu.device.noises import Noises, SharedNoise
 from spu.device.programming import Origin, Programming
 from spu.device.quantities import CELL_PARTS, COUPLER_PARTS
+from spu.device.tolerance import Tolerance
 from spu.problems.network import ThermodynamicNetwork, thermodynamic
 
 if TYPE_CHECKING:
@@ -121,6 +122,8 @@ class Device(Shown):
     _readout: Readout | None = field(default=None, repr=False)
     detail: Detail = field(default_factory=Detail)
     """What is not ideal about its parts; see `spu.device.imperfections`."""
+    tolerance: Tolerance = field(default_factory=Tolerance, repr=False)
+    """How boards of it differ; see `spu.device.variation`. The device itself is as its values say."""
     origin: Origin | None = field(default=None, repr=False)
     """What it was compiled from; None of one made by hand."""
     ramp: Ramp | None = field(default=None, repr=False)
@@ -415,6 +418,7 @@ class Device(Shown):
             temperature=self.temperature,
             architecture=self.architecture,
             detail=self.detail,
+            tolerance=self.tolerance,
             readout=self._readout,
             noises=self.noises,
             origin=self.origin,
@@ -437,6 +441,7 @@ class Device(Shown):
         device = cls(temperature=temperature, architecture=graph.graph.get("architecture"))
         device._readout = graph.graph.get("readout")
         device.detail = graph.graph.get("detail", device.detail)
+        device.tolerance = graph.graph.get("tolerance", device.tolerance)
         device.origin = graph.graph.get("origin")
         device.ramp = graph.graph.get("ramp")
         device.start = graph.graph.get("start")
@@ -565,7 +570,7 @@ class Device(Shown):
 
     def _settings(self) -> str:
         ramp = self.ramp.to_dict() if isinstance(self.ramp, Ramp) else self.ramp
-        return repr((self.temperature, self.architecture, self.detail, self.origin, self.scales, ramp))
+        return repr((self.temperature, self.architecture, self.detail, self.tolerance, self.origin, self.scales, ramp))
 
     # The file
 

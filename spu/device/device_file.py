@@ -25,6 +25,7 @@ from spu.device.imperfections import Detail, detail_from_dict
 from spu.device.noises import Noises
 from spu.device.programming import Origin, Programming
 from spu.device.quantities import bankable
+from spu.device.tolerance import Tolerance, tolerance_from_dict
 
 FORMAT = "spu-device/1"
 
@@ -34,6 +35,7 @@ _KEYS = (
     "architecture",
     "compiled",
     "detail",
+    "tolerance",
     "banks",
     "cells",
     "couplers",
@@ -53,6 +55,7 @@ class Programmed(Protocol):
     temperature: float
     architecture: str | None
     detail: Detail
+    tolerance: Tolerance
     origin: Origin | None
     cell_names: list[str]
     cell_columns: Columns
@@ -92,6 +95,8 @@ def to_dict(device: Programmed) -> dict[str, Any]:
         data["compiled"] = device.origin.to_dict()
     if device.detail:
         data["detail"] = device.detail.to_dict()
+    if device.tolerance:
+        data["tolerance"] = device.tolerance.to_dict()
     if device.quantised:
         data["banks"] = banks_dict(device)
     data["cells"] = [
@@ -182,6 +187,8 @@ def pieces(device: Programmed) -> Iterator[str]:
         yield f',\n  "compiled": {json.dumps(device.origin.to_dict())}'
     if device.detail:
         yield f',\n  "detail": {json.dumps(device.detail.to_dict())}'
+    if device.tolerance:
+        yield f',\n  "tolerance": {json.dumps(device.tolerance.to_dict())}'
     if device.quantised:
         yield f',\n  "banks": {json.dumps(banks_dict(device))}'
     names = [json.dumps(name) for name in device.cell_names]
@@ -226,6 +233,7 @@ def from_dict(made: Callable[..., P], data: Any, file: str | None = None) -> P:
     try:
         device = made(temperature=temperature, architecture=architecture)
         device.detail = detail_from_dict(data.get("detail", {}))
+        device.tolerance = tolerance_from_dict(data.get("tolerance", {}))
     except InputError as error:
         raise InputError(error.message, file=file) from None
     if "compiled" in data:

@@ -22,7 +22,7 @@ from spu.device.hardware import (
     require_table,
     unlimited,
 )
-from spu.device.imperfections import Detail, detail_from_dict
+from spu.device.imperfections import TABLES, Detail, detail_from_dict
 from spu.device.quantities import bankable, ranged
 from spu.device.tolerance import INPUTS, Tolerance, tolerance_from_dict
 
@@ -44,6 +44,7 @@ _KEYS = (
     "readout",
     "input",
     "detail",
+    "noise",
     "tolerance",
 )
 
@@ -147,7 +148,7 @@ def _parse(d: object) -> Hardware:
         coupler=_parse_ranges(d.get("coupler", {}), "coupler"),
         readout=_parse_readout(d["readout"]) if "readout" in d else None,
         input=_parse_ranges(d.get("input", {}), "input"),
-        detail=_parse_detail(d.get("detail", {})),
+        detail=_parse_detail(d),
         tolerance=_parse_tolerance(d.get("tolerance", {})),
     )
 
@@ -159,15 +160,30 @@ def _parse_tolerance(table: object) -> Tolerance:
         raise KeyFault(fault.message, "tolerance", *fault.path) from None
 
 
-def _parse_detail(table: object) -> Detail:
+def _parse_detail(d: Mapping[str, Any]) -> Detail:
+    """Of ``[detail.TABLE]``, and of what ``[noise]`` and ``[readout]`` say of imperfections."""
+    table = d.get("detail", {})
+    detail = dict(table) if isinstance(table, Mapping) else table
+    beside = {name: d[name] for name in ("noise", "readout") if name in d}
+    for name, given in beside.items():
+        if isinstance(detail, dict) and name in detail:
+            raise KeyFault(f"[{name}] and [detail.{name}] are the same table: give one of them", "detail", name)
+        if isinstance(detail, dict) and isinstance(given, Mapping):
+            beyond = {key: value for key, value in given.items() if name != "readout" or key not in READOUT_KEYS}
+            if beyond or name == "noise":
+                detail[name] = beyond
     try:
-        return detail_from_dict(table)
+        return detail_from_dict(detail)
     except KeyFault as fault:
-        raise KeyFault(fault.message, "detail", *fault.path) from None
+        path = fault.path if fault.path and fault.path[0] in beside else ("detail", *fault.path)
+        raise KeyFault(fault.message, *path) from None
 
 
-def _parse_readout(table: object) -> ReadoutRange:
-    given = require_table(table, "readout", READOUT_KEYS)
+def _parse_readout(table: object) -> ReadoutRange | None:
+    given = require_table(table, "readout", (*READOUT_KEYS, *TABLES["readout"]))
+    given = {key: value for key, value in given.items() if key in READOUT_KEYS}
+    if not given and table:
+        return None
     for key in ("noise_floor", "full_swing"):
         if key not in given:
             raise KeyFault(f"no readout.{key}: [readout] needs noise_floor and full_swing, in V", "readout")

@@ -23,8 +23,12 @@ TABLES: dict[str, dict[str, str]] = {
     "inductor": {"series_resistance": "ohm", "capacitance": "F"},
     "node": {"capacitance": "F", "conductance": "S"},
     "buffer": {"bandwidth": "Hz"},
+    "transconductor": {},
+    "noise": {},
+    "readout": {},
 }
-"""Tables and keys of ``[detail.TABLE]``, with their units.
+"""Tables and keys of ``[detail.TABLE]``, with their units; ``[noise]`` and ``[readout]`` stand in hardware files by
+themselves, too.
 
 ``switch``: of one unit of a bank; a branch of k units has k switches in parallel. ``inductor``: of each
 inductor, in cells and couplers. ``node``: from each cell's node to ground. ``buffer``: the first-order
@@ -52,7 +56,7 @@ class Detail:
 
     Parameters
     ----------
-    switch, inductor, node, buffer:
+    switch, inductor, node, buffer, transconductor, noise, readout:
         ``{key: value}`` with the keys and units of `TABLES`, all positive. An empty one means ideal.
 
     Raises
@@ -75,6 +79,9 @@ class Detail:
     inductor: Mapping[str, float] = field(default_factory=dict)
     node: Mapping[str, float] = field(default_factory=dict)
     buffer: Mapping[str, float] = field(default_factory=dict)
+    transconductor: Mapping[str, float] = field(default_factory=dict)
+    noise: Mapping[str, float] = field(default_factory=dict)
+    readout: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for table, keys in TABLES.items():

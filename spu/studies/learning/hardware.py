@@ -27,7 +27,7 @@ from spu.base.arrays import FloatArray
 from spu.base.errors import InputError, OptionError
 from spu.base.names import shorten, suggest
 from spu.device.banks import Bank
-from spu.device.tolerance import Tolerance, checked_draw, checked_sigma, errors
+from spu.device.tolerance import Spread, Tolerance, checked_draw, checked_sigma, errors
 from spu.problems.network import ThermodynamicNetwork
 from spu.problems.trained import TrainedNetwork
 
@@ -68,9 +68,9 @@ def rounded(
 
 def evenly(mismatch: float) -> Tolerance:
     """One standard deviation for all elements whose errors leave a network one: see `on_hardware`."""
-    sigma = checked_sigma(mismatch, "mismatch")
-    cell = {"polynomial_conductance": sigma, "bias": sigma}
-    return Tolerance(cell, {"transconductance": sigma}, {"transconductance": sigma})
+    spread = Spread(checked_sigma(mismatch, "mismatch"))
+    cell = {"polynomial_conductance": spread, "bias": spread}
+    return Tolerance(cell, {"transconductance": spread}, {"transconductance": spread})
 
 
 def on_hardware(
@@ -124,11 +124,11 @@ def on_hardware(
         return rounded(values, wanted.get(kind), most.get(kind))
 
     couplings = held("couplings", network.couplings)
-    pairs = tolerance.coupler.get("transconductance", 0.0)
+    pairs = tolerance.coupler.get("transconductance", Spread())
     couplings = couplings * (1.0 + errors(pairs, seed, "coupler.transconductance", (n, n)))
     field = held("bias", network.input - network.bias)
-    field = field * (1.0 + errors(tolerance.cell.get("bias", 0.0), seed, "cell.bias", (n,)))
-    own = tolerance.cell.get("polynomial_conductance", 0.0)
+    field = field * (1.0 + errors(tolerance.cell.get("bias", Spread()), seed, "cell.bias", (n,)))
+    own = tolerance.cell.get("polynomial_conductance", Spread())
     gain = 1.0 + errors(own, seed, "cell.polynomial_conductance", (n,))
     made = ThermodynamicNetwork(
         network.J2 * gain,
@@ -143,7 +143,7 @@ def on_hardware(
     )
     weights = trained.weights
     if weights is not None:
-        lines = tolerance.input.get("transconductance", 0.0)
+        lines = tolerance.input.get("transconductance", Spread())
         weights = held("weights", weights) * (1.0 + errors(lines, seed, "input.transconductance", weights.shape))
     return replace(trained, network=made, weights=weights)
 
