@@ -172,30 +172,42 @@ INLINE int any_above(V a, double limit) {
         second = v_fma(s, old, v_mul(c, other));                                                                       \
     } while (0)
 
-/* Jacobi's rotations: symmetric A, of which the upper triangle is read, becomes diagonal; rows of Y turn with its own. */
+/* Jacobi's rotations: symmetric A, of which the upper triangle is read, becomes diagonal; rows of Y turn with its own.
+   Pairs of rows as teams of a tournament: those of a round have no row in common, and their angles are found together. */
 INLINE void diagonalise(V *a, V *y, const int64_t n) {
-    V zero = v_set(0), one = v_set(1), open = one, row[MOST_NODES];
+    const int64_t teams = n + n % 2;
+    V zero = v_set(0), one = v_set(1), open = one, cosine[MOST_NODES / 2], sine[MOST_NODES / 2];
     for (int sweep = 0; sweep < SWEEPS && any_above(open, 0); sweep++) {
         V moving = zero;
-        for (int64_t p = 0; p < n; p++) {
-            for (int64_t k = 0; k < n; k++) row[k] = y[p * n + k];
-            for (int64_t q = p + 1; q < n; q++) {
+        for (int64_t round = 0; round < teams - 1; round++) {
+            int64_t rows[MOST_NODES / 2][2], pairs = 0;
+            for (int64_t k = 0; k < teams / 2; k++) {
+                int64_t p = k ? (round + k) % (teams - 1) : teams - 1, q = (round + teams - 1 - k) % (teams - 1);
+                if (p >= n || q >= n) continue;
+                rows[pairs][0] = p < q ? p : q, rows[pairs][1] = p < q ? q : p;
+                pairs++;
+            }
+            for (int64_t k = 0; k < pairs; k++) {
+                int64_t p = rows[k][0], q = rows[k][1];
                 V off = a[p * n + q], twice = v_add(off, off), square = v_mul(off, off);
                 V first = a[p * n + p], second = a[q * n + q], apart = v_sub(second, first);
                 moving = v_pick(v_mul(v_set(SETTLED), v_abs(v_mul(first, second))), square, one, moving);
                 V length = v_sqrt(v_fma(apart, apart, v_mul(twice, twice)));
                 V t = v_div(v_pick(apart, zero, v_sub(zero, twice), twice), v_add(v_abs(apart), length));
                 t = v_pick(zero, open, v_pick(zero, square, t, zero), zero);
-                V c = v_div(one, v_sqrt(v_fma(t, t, one))), s = v_mul(t, c);
+                cosine[k] = v_div(one, v_sqrt(v_fma(t, t, one))), sine[k] = v_mul(t, cosine[k]);
                 a[p * n + p] = v_fnma(t, off, first);
                 a[q * n + q] = v_fma(t, off, second);
                 a[p * n + q] = v_pick(zero, open, zero, off);
+            }
+            for (int64_t each = 0; each < pairs; each++) {
+                int64_t p = rows[each][0], q = rows[each][1];
+                V c = cosine[each], s = sine[each];
                 for (int64_t k = 0; k < p; k++) TURN(a[k * n + p], a[k * n + q]);
                 for (int64_t k = p + 1; k < q; k++) TURN(a[p * n + k], a[k * n + q]);
                 for (int64_t k = q + 1; k < n; k++) TURN(a[p * n + k], a[q * n + k]);
-                for (int64_t k = 0; k < n; k++) TURN(row[k], y[q * n + k]);
+                for (int64_t k = 0; k < n; k++) TURN(y[p * n + k], y[q * n + k]);
             }
-            for (int64_t k = 0; k < n; k++) y[p * n + k] = row[k];
         }
         open = v_pick(zero, moving, open, zero);
     }
