@@ -80,7 +80,14 @@ TABLES: dict[str, dict[str, Key]] = {
         "bandwidth": Key("Hz", "bandwidth of the buffers"),
     },
     "transconductor": {},
-    "noise": {},
+    "noise": {
+        "clock": Key("Hz", "clock of the injected noise's samples, which are held for its period"),
+        "kind": Key("", "law of the samples", "word", ("gaussian", "binary"), needs=("clock",), setting=True),
+        "register": Key("", "bits of the register that binary noise comes from", "whole", needs=("clock",)),
+        "summed": Key("", "bits that a sample of binary noise is the sum of", "whole", needs=("clock",)),
+        "bits": Key("", "bits of the converter that makes the samples", "whole", needs=("clock",)),
+        "crest": Key("", "full scale of that converter over the rms of the samples", needs=("bits",), setting=True),
+    },
     "readout": {},
     "temperature": {},
 }
@@ -88,7 +95,8 @@ TABLES: dict[str, dict[str, Key]] = {
 
 ``switch``: of one unit of a bank; a branch of k units has k switches in parallel. ``inductor``: of each
 inductor, in cells and couplers. ``node``: from each cell's node to ground. ``buffer``: the first-order
-buffer (-3 dB) at each input of a coupling transconductor.
+buffer (-3 dB) at each input of a coupling transconductor. ``noise.clock``, ``kind``, ``register``, ``summed``, ``bits``,
+``crest``: injected noise as an FPGA or a converter makes it (`spu.circuit.clocked.Clocked`).
 """
 
 
