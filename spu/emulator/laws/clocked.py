@@ -157,7 +157,7 @@ class ClockedLaw(Stationary):
         found = np.zeros((2 * n, 2 * n))
         for many, columns in seen.items():
             stacked = np.column_stack(columns)
-            found += _gathered(self.period, stacked @ stacked.T, many)
+            found += gathered(self.period, stacked @ stacked.T, many)
         return (1.0 + 1.0 / cycle) * (found + found.T) / 2
 
     @cached_property
@@ -298,7 +298,7 @@ class ClockedLaw(Stationary):
         return found
 
 
-def _gathered(step: FloatArray, first: FloatArray, count: int) -> FloatArray:
+def gathered(step: FloatArray, first: FloatArray, count: int) -> FloatArray:
     """``sum_(k < count) step^k first step^kT``, by doubling."""
     total, power, m = np.zeros_like(first), np.eye(len(step)), 0
     for bit in f"{count:b}":
