@@ -319,9 +319,13 @@ class ClockedRun:
         law = self.law
         return replace(law, clocked=replace(law.clocked, register=None)) if law.clocked.register else law
 
-    def memory(self, left: FloatArray, steps: int) -> Memory:
-        """What estimates of the covariance of ``left`` (h, n) times the states are worth, of one trajectory."""
+    def memory(self, left: FloatArray, steps: int, thermal: bool = True) -> Memory:
+        """Of one trajectory: what readouts of ``left`` (h, n) times the states remember, with or without thermal noise.
+
+        Variances are times the number of readouts; of a register's bits they are those of independent ones.
+        """
         law, grid = self._independent, self.grid
+        white = law.thermal_covariance if thermal else np.zeros_like(law.thermal_covariance)
         n, dense = len(law.dense.A), law.dense
         interval = grid.interval / dense.time
         most = min(steps, int(np.ceil(16.0 * law.time_constants[0] / grid.interval)) + 1)
@@ -345,18 +349,18 @@ class ClockedRun:
                 step, now = law.carried(jump * grid.parts / grid.phases), moments
                 for k in range(0, inside + 1, jump):
                     if k:
-                        held.append(left @ (now[:n, :n] + la.expm(dense.A * (k * interval)) @ law.thermal_covariance) @ left.T)
+                        held.append(left @ (now[:n, :n] + la.expm(dense.A * (k * interval)) @ white) @ left.T)
                         weights.append((min(k + jump, inside + 1) - k, k))
                     now = step @ now
                 if jump > 1:  # those between the first two
-                    held.append(left @ (moments[:n, :n] + law.thermal_covariance) @ left.T)
+                    held.append(left @ (moments[:n, :n] + white) @ left.T)
                     weights.append((jump - 1, 1))
             beyond = inside + 1
             edge = (law.carried(1.0 - phase) @ moments)[:n, :n]
             rest = beyond * interval - (1.0 - phase) * law.span
-            right = la.expm(dense.A * rest) @ edge + la.expm(dense.A * (beyond * interval)) @ law.thermal_covariance
+            right = la.expm(dense.A * rest) @ edge + la.expm(dense.A * (beyond * interval)) @ white
             tail = table @ right @ left.T
-            own = left @ (moments[:n, :n] + law.thermal_covariance) @ left.T
+            own = left @ (moments[:n, :n] + white) @ left.T
             every = np.concatenate([np.array(held).reshape(-1, *own.shape), tail])
             many = np.concatenate([[w for w, _ in weights], np.full(len(tail), stride)])
             lag = np.concatenate([[k for _, k in weights], beyond + stride * np.arange(len(tail))])
@@ -379,19 +383,42 @@ class ClockedRun:
             return 1.0
         return max(1.0, self.trajectories * steps * self.grid.interval / (cycle * self.grid.period))
 
-    def error(self, transform: FloatArray, steps: int) -> SamplingError:
-        """Errors of variables (q, p) of the probes, about their law's mean; bounds where samples are not normal.
+    def scatter(self, left: FloatArray, steps: int) -> Memory:
+        """Variances of what is estimated of ``left`` (h, n) times the states, and largest weights, of the whole run.
 
-        After a register came around nothing new is learnt: errors are those of one cycle then.
+        After a register came around it tells nothing new, and what it makes scatters no less than over one cycle; but
+        no more than as if there had been one reading, and where each trajectory saw all of its places at all phases
+        only those scatter that are left over (taken as large as four times their rms).
         """
+        found, count = self.memory(left, steps), float(self.trajectories * steps)
+        again = self.repeats(steps)
+        if again == 1.0:
+            return Memory(found.squares / count, found.mean / count, found.longest)
+        held = self.memory(left, steps, thermal=False)
+        covariance = left @ (self.law.covariance - self.law.thermal_covariance) @ left.T
+        own = np.diag(covariance)
+        most = np.outer(own, own) + covariance**2
+        places = self.grid.phases * (self.law.clocked.cycle or 1)
+        over = min(1.0, 4.0 * places / steps)
+        squares = np.minimum(held.squares * again / count, over**2 * most)
+        scale = np.sqrt(np.minimum(1.0, over**2 * own / np.maximum(np.diag(held.mean) * again / count, 1e-300)))
+        mean = held.mean * again / count * np.outer(scale, scale)
+        longest = np.minimum(held.longest * again, count * np.sqrt(np.diag(squares)))
+        return Memory(
+            np.maximum(found.squares - held.squares, 0.0) / count + squares,
+            (found.mean - held.mean) / count + mean,
+            found.longest - held.longest + longest,
+        )
+
+    def error(self, transform: FloatArray, steps: int) -> SamplingError:
+        """Errors of variables (q, p) of the probes, about their law's mean; bounds where samples are not normal."""
         left = transform @ self.law.dense.H
-        found = self.memory(left, steps)
-        count = self.trajectories * steps / self.repeats(steps)
+        found = self.scatter(left, steps)
         covariance = left @ self.law.covariance @ left.T
         independent = float(np.trace(covariance) ** 2 + (covariance**2).sum())
-        variance, mean = found.squares / count, found.mean / count
-        scatter = float(variance.sum())
-        return SamplingError(variance, np.diag(mean).copy(), independent / scatter if scatter > 0 else count, mean)
+        scatter = float(found.squares.sum())
+        effective = independent / scatter if scatter > 0 else float(self.trajectories * steps)
+        return SamplingError(found.squares, np.diag(found.mean).copy(), effective, found.mean)
 
     def hold(self, sums: Sums) -> Tests:
         """Hold what was counted against the law, direction by direction (`spu.emulator.runs.guard`)."""
@@ -404,15 +431,14 @@ class ClockedRun:
         values, vectors = la.eigh(covariance[np.ix_(heard, heard)] / np.outer(size[heard], size[heard]))
         sure = values > 1e-9 * values.max(initial=0.0)
         turn = (vectors[:, sure] / np.sqrt(values[sure])).T
-        memory = self.memory(turn @ unit, steps)
+        found = self.scatter(turn @ unit, steps)
         wide = 1.0 if law.clocked.normal else WIDE
-        again = self.repeats(steps)
         turned = turn / size[heard]
         count = float(sums.samples)
         off = turned @ sums.products[0][np.ix_(heard, heard)] @ turned.T - count * np.eye(len(turn))
         off = np.sign(off) * np.maximum(np.abs(off) - _SLACK * count, 0.0) / wide
         # Phases stand for all; what lies between them is no longer than this.
-        squares, longest = 1.2 * count * again * memory.squares / 2.0, 1.2 * again * memory.longest
+        squares, longest = 1.2 * count**2 * found.squares / 2.0, 1.2 * found.longest
         own = np.diag(squares)
         tests.add(
             around(np.diag(off), own, longest, np.full(len(turn), count)),
@@ -425,7 +451,7 @@ class ClockedRun:
         )
         mean = turned @ sums.total[heard] / wide
         tests.add(
-            normal(mean, 1.2 * count * again * np.diag(memory.mean)),
+            normal(mean, 1.2 * count**2 * np.diag(found.mean)),
             lambda k: f"the mean of direction {k} of the probes is off by {mean[k] * wide / count:.2g} of its rms",
         )
         return tests
@@ -433,14 +459,14 @@ class ClockedRun:
 
 @dataclass(frozen=True, eq=False)
 class Memory:
-    """Of one trajectory: what its readouts remember of one another, on average over the phases of the clock.
+    """What readouts remember of one another, on average over the phases of the clock.
 
     Attributes
     ----------
     squares:
-        (h, h) variance of an entry of the covariance, times the number of readouts.
+        (h, h) variance of an entry of the estimated covariance.
     mean:
-        (h, h) covariance of the mean, times the same.
+        (h, h) covariance of the estimated mean.
     longest:
         (h,) largest sum of correlations of a readout with all others.
     """
