@@ -81,7 +81,7 @@ def run(context: Context) -> Level:
     expected = moment_test(context, source, recorder.burn)
     plan = _plan(context, recorder, expected, started, startup)
     expected.begin(plan.count)
-    found = _Found(len(circuit.probes), len(circuit.sources), source.rms)
+    found = _Found(len(circuit.probes), len(circuit.sources), source.sizes)
     for recording in _runs(context, recorder, plan, started):
         found.add(recording)
         expected.add(recording)
@@ -140,7 +140,7 @@ def run(context: Context) -> Level:
     if failed == ["path"] and verdict == "fail" and (reason := excuse(context, path, recorder.points, recorder.step)):
         verdict = "inconclusive"
         message += f"; {reason}"
-    planned = context.dynamics.sample_time
+    planned = context.dynamics.sample_time if circuit.clocked is None else circuit.clocked.period
     if verdict == "pass" and source.interval > COARSER * planned and moments.sampling_bias > FAITHLESS:
         verdict = "inconclusive"
         message = (
@@ -158,7 +158,7 @@ def run(context: Context) -> Level:
     }
     if context.dynamics.name in SENSITIVE and not context.circuit.ramped:
         seen |= SENSITIVE[context.dynamics.name](
-            context, found.first, source.interval, hold=True, every=1, allowed=allowed + min(path, allowed)
+            context, found.first, source.interval / source.parts, hold=True, every=1, allowed=allowed + min(path, allowed)
         )
     return Level(
         "noise",
@@ -282,14 +282,14 @@ def _runs(context: Context, recorder: Recorder, plan: _Plan, started: float) -> 
 class _Found:
     """What is kept of the runs but for the voltages' moments: sums, no samples."""
 
-    def __init__(self, probes: int, sources: int, rms: float) -> None:
+    def __init__(self, probes: int, sources: int, rms: FloatArray | float) -> None:
         self.rms, self.held, self.runs = rms, 0.0, 0
         self.errors, self.white = np.zeros(probes), Sums(sources)
 
     def add(self, recording: Recording) -> None:
         """Add a run."""
         if not self.runs:
-            self.first = recording.noise[:FIRST]
+            self.first = recording.whole[:FIRST]
         self.runs += 1
         self.held = max(self.held, recording.held)
         self.errors = np.maximum(self.errors, recording.errors)

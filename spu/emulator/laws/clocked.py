@@ -144,7 +144,10 @@ class ClockedLaw(Stationary):
 
         def once(state: FloatArray, seen: dict[int, list[FloatArray]]) -> FloatArray:
             for gap, pulse in zip(gaps, self._pulses.values(), strict=True):
-                for many, inward, carry in ((1, pulse - self._offset, self.period), (gap - 1, -self._offset, over[gap])):
+                for many, inward, carry in (
+                    (1, pulse - self._offset, self.period),
+                    (gap - 1, -self._offset, over[gap]),
+                ):
                     x = np.concatenate([state, inward])
                     seen.setdefault(many, []).append(x)
                     state = (carry @ x)[:n]
@@ -333,3 +336,15 @@ def clocked_law(law: Law, circuit: Circuit) -> ClockedLaw:
     return ClockedLaw(
         law.sde, general=law.general, unresolved=law.unresolved, white=law, clocked=circuit.clocked, held=held
     )
+
+
+def under_white_noise(law: Law) -> Law:
+    """The law of the same circuit under white noise, whatever its own noise is."""
+    return law.white if isinstance(law, ClockedLaw) else law
+
+
+def normal_samples(law: Law) -> Law:
+    """That under normal samples that are independent, of the same hold, where it is under those of a clock."""
+    if not isinstance(law, ClockedLaw) or law.clocked.normal:
+        return law
+    return replace(law, clocked=Clocked(law.clocked.clock))
