@@ -95,8 +95,8 @@ TABLES: dict[str, dict[str, Key]] = {
 
 ``switch``: of one unit of a bank; a branch of k units has k switches in parallel. ``inductor``: of each
 inductor, in cells and couplers. ``node``: from each cell's node to ground. ``buffer``: the first-order
-buffer (-3 dB) at each input of a coupling transconductor. ``noise.clock``, ``kind``, ``register``, ``summed``, ``bits``,
-``crest``: injected noise as an FPGA or a converter makes it (`spu.circuit.clocked.Clocked`).
+buffer (-3 dB) at each input of a coupling transconductor. ``noise.clock``, ``kind``, ``register``, ``summed``,
+``bits``, ``crest``: injected noise as an FPGA or a converter makes it (`spu.circuit.clocked.Clocked`).
 """
 
 

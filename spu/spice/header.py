@@ -72,9 +72,8 @@ def header(device: Device, circuit: Circuit, law: Law, times: Timing, seed: int,
     how = "with white noise" if circuit.clocked is None else "on average over the phase of the noise's clock"
     lines.append(f"Expected covariance of the cell voltages {how}, V^2:")
     lines += _limited(covariance, spread**2)
-    lines.append(
-        f"Slowest time constant {times.slowest:.4g} s; samples every ts = {number(sample_time(circuit, times))} s in .tran."
-    )
+    every = number(sample_time(circuit, times))
+    lines.append(f"Slowest time constant {times.slowest:.4g} s; samples every ts = {every} s in .tran.")
     title = f"SPU: {n} cells, {m} couplers, {kind}"
     return [*dialect.title(title), *(dialect.comment(line) for line in lines)]
 

@@ -1,5 +1,7 @@
 """Laws under noise that a clock makes, against sums and products that are written out here."""
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.linalg as la
@@ -116,7 +118,9 @@ def test_registers_against_their_own_sequences(kind, register, summed, periods):
         return found.mean(axis=0) if about is None else found.T @ found / cycle
 
     mean = at(0.25)
-    assert np.allclose(mean, law.shift, rtol=1e-7, atol=1e-9 * np.abs(law.shift).max() + 1e-13 * np.sqrt(np.trace(law.covariance)))
+    assert np.allclose(
+        mean, law.shift, rtol=1e-7, atol=1e-9 * np.abs(law.shift).max() + 1e-13 * np.sqrt(np.trace(law.covariance))
+    )
     size = np.sqrt(np.outer(np.diag(law.covariance), np.diag(law.covariance)))
     assert (np.abs(law.covariance_at(0.6) - at(0.6, law.shift)) / size).max() < 1e-6
     assert (np.abs(law.covariance - averaged(law, lambda phase: at(phase, law.shift))) / size).max() < 1e-6
@@ -131,7 +135,7 @@ def test_a_long_register_is_as_good_as_independent_bits():
 def test_lags_of_held_samples():
     """Within a period and beyond it, against the average of covariances between two instants."""
     law = law_of(device("rlc", clock=4e5))
-    A, b, h = parts(law)
+    A, _b, h = parts(law)
     n = len(A)
 
     def between(phase, lag):
@@ -154,7 +158,8 @@ def test_lags_of_held_samples():
 
 
 @pytest.mark.parametrize(
-    "keys", [{"bits": 1}, {"bits": 2, "crest": 1.0}, {"bits": 3}, {"bits": 9, "crest": 2.0}, {"crest": 0.7}, {"crest": 3.0}]
+    "keys",
+    [{"bits": 1}, {"bits": 2, "crest": 1.0}, {"bits": 3}, {"bits": 9, "crest": 2.0}, {"crest": 0.7}, {"crest": 3.0}],
 )
 def test_variance_of_converters(keys):
     """Against an integral over the normal density, piece by piece between the steps."""
@@ -166,7 +171,7 @@ def test_variance_of_converters(keys):
         ends = np.sort(np.concatenate([np.linspace(-12, 12, 301), [-limit, limit]]))
     x, w = np.polynomial.legendre.leggauss(20)
     found = 0.0
-    for low, high in zip(ends[:-1], ends[1:], strict=True):
+    for low, high in itertools.pairwise(ends):
         for a, b in ((low, (low + high) / 2), ((low + high) / 2, high)):
             points = a + (b - a) * (x + 1) / 2
             values = noise.shaped(points[:, None])

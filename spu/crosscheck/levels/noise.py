@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from spu.base.arrays import FloatArray
 from spu.base.errors import UsageError
 from spu.crosscheck.context import FALSE_ALARM, Context
 from spu.crosscheck.levels.kind import LevelKind, Way
@@ -54,6 +55,9 @@ KINDS = 18
 
 PILOT = 512
 """Noise samples of the run that finds ngspice's speed."""
+
+_FEWEST = 256
+"""Samples of a slow clock, at least: while one is held there is as much to step as in many of white sources."""
 
 MOST_SAMPLES = 10**9
 """Of a check: beyond this it would run for days."""
@@ -158,7 +162,12 @@ def run(context: Context) -> Level:
     }
     if context.dynamics.name in SENSITIVE and not context.circuit.ramped:
         seen |= SENSITIVE[context.dynamics.name](
-            context, found.first, source.interval / source.parts, hold=True, every=1, allowed=allowed + min(path, allowed)
+            context,
+            found.first,
+            source.interval / source.parts,
+            hold=True,
+            every=1,
+            allowed=allowed + min(path, allowed),
         )
     return Level(
         "noise",
@@ -215,7 +224,8 @@ class _Plan:
 def _plan(context: Context, recorder: Recorder, expected: MomentTest, started: float, startup: float) -> _Plan:
     """As many samples as what is to be detected needs, or as the budget buys; else the usual number."""
     if context.detect is None and context.budget is None:
-        return _Plan(TRANSIENT_SAMPLES, 1)
+        slow = 1.0 if context.circuit.clocked is None else recorder.interval / context.dynamics.sample_time
+        return _Plan(int(max(TRANSIENT_SAMPLES / max(slow, 1.0), min(_FEWEST, TRANSIENT_SAMPLES))), 1)
     limit = FALSE_ALARM / KINDS
     wanted = 0
     if context.detect is not None:

@@ -185,9 +185,7 @@ class Recorder:
         errors = path_errors(context, voltages[judged], exact[judged])
         self.points = max(self.points, float(len(found["time"])))
         points = len(found["time"]) * self.parts / steps
-        return Recording(
-            voltages[after], exact[after], noise[:: self.parts], noise, held, errors, points, seconds
-        )
+        return Recording(voltages[after], exact[after], noise[:: self.parts], noise, held, errors, points, seconds)
 
 
 def run_seed(seed: int, run: int) -> int:

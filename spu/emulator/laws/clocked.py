@@ -161,7 +161,7 @@ class ClockedLaw(Stationary):
         for many, columns in seen.items():
             stacked = np.column_stack(columns)
             found += gathered(self.period, stacked @ stacked.T, many)
-        return (1.0 + 1.0 / cycle) * (found + found.T) / 2
+        return np.asarray((1.0 + 1.0 / cycle) * (found + found.T) / 2)
 
     @cached_property
     def shift(self) -> FloatArray:

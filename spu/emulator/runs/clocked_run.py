@@ -280,7 +280,7 @@ class ClockedRun:
             chunk.clear()
 
         with one_blas_thread():
-            for k, state in enumerate(self.readouts()):  # noqa: B007 - the last one is kept
+            for k, state in enumerate(self.readouts()):
                 seen = H @ state - offset[:, None]
                 chunk.append(seen)
                 if every and k % every == 0:

@@ -194,9 +194,7 @@ class Dialect:
 
     def clocked(self, clocked: Clocked) -> list[str]:
         """What the noise of a clock is, and what of it there is not here, beside parameters ``tc`` and ``vc``."""
-        words = [
-            f"Injected noise is held for tc: {clocked.words()}; .ac and .noise are of the white noise of the same density."
-        ]
+        words = [f"Injected noise is held for tc: {clocked.words()}; .noise is of the white noise of the same density."]
         if not clocked.normal:
             words.append(
                 "In .tran samples are normal, independent, of the same hold and rms; spu check replays the others."

@@ -98,7 +98,7 @@ class Spectre(Dialect):
             "density: for held noise give the voltage sources type=pwl and files of samples of rms vc, one every tc.",
         ]
 
-    def noise_source(self, source: NoiseSource, number_of_it: int, seed: int, *, held: bool = False) -> list[str]:  # noqa: ARG002
+    def noise_source(self, source: NoiseSource, number_of_it: int, seed: int, *, held: bool = False) -> list[str]:
         element, node = noise_element(source.name), source.name
         return [f"{element} (s_{node} 0) vsource dc=0 mag=0", f"r{node} (s_{node} {node}) resistor r=rn"]
 

@@ -42,7 +42,7 @@ class Xyce(Stepped):
             "For .tran replay such samples, of rms vc, one every tc (see the end).",
         ]
 
-    def noise_source(self, source: NoiseSource, number_of_it: int, seed: int, *, held: bool = False) -> list[str]:  # noqa: ARG002
+    def noise_source(self, source: NoiseSource, number_of_it: int, seed: int, *, held: bool = False) -> list[str]:
         element, node = noise_element(source.name), source.name
         if source.thermal:
             return [f"{element} {node} 0 dc 0 ac 0"]
