@@ -22,8 +22,8 @@ TABLES: dict[str, dict[str, str]] = {
     "switch": {"on_resistance": "ohm", "off_resistance": "ohm", "off_capacitance": "F"},
     "inductor": {"series_resistance": "ohm", "capacitance": "F"},
     "node": {"capacitance": "F", "conductance": "S"},
-    "buffer": {"bandwidth": "Hz"},
-    "transconductor": {},
+    "buffer": {"bandwidth": "Hz", "offset": "V"},
+    "transconductor": {"noise_gamma": "", "output_conductance": "", "offset": "V"},
     "noise": {},
     "readout": {},
 }
@@ -44,6 +44,10 @@ MEANINGS = {
     "node.capacitance": "capacitance of the nodes to ground",
     "node.conductance": "leakage of the nodes to ground",
     "buffer.bandwidth": "bandwidth of the buffers",
+    "buffer.offset": "offset of the buffers",
+    "transconductor.noise_gamma": "noise of the transconductors",
+    "transconductor.output_conductance": "output conductance of the transconductors",
+    "transconductor.offset": "offset of the transconductors",
 }
 
 OPEN = 1e12
@@ -167,7 +171,7 @@ def _positive(value: Any, table: str, key: str) -> float:
         number = float(value)
     except OverflowError:
         number = math.inf
-    if not 1e-60 < number < 1e60:
+    if not 1e-60 < (abs(number) if key == "offset" else number) < 1e60:
         raise KeyFault(f"{where} is {number:g}: it must be positive ({unit}), and finite", table, key)
     return number
 
