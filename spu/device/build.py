@@ -221,16 +221,17 @@ def _add_output(
     p, n = nodes
     value, magnitude = sum(values[1:], values[0]), sum(map(size, values[1:]), size(values[0]))
     if "noise_gamma" in given:
-        made.constants["gamma"] = given["noise_gamma"]
+        made.meaning = made.meaning.replace(", without noise", "")
+        made.constants["gamma"] = detail.number("transconductor.noise_gamma")
         made.derived[f"n{way}"] = parameter("gamma") * magnitude
         made.elements.append(AmplifierNoise(f"gn{way}", (n, p), f"n{way}", f"amp{way}"))
         made.ports[f"amp{way}"] = False
     if "output_conductance" in given:
-        made.constants["gout"] = given["output_conductance"]
+        made.constants["gout"] = detail.number("transconductor.output_conductance")
         made.derived[f"o{way}"] = parameter("gout") * magnitude
         made.elements.append(Transconductor(f"go{way}", (p, n, p, n), f"o{way}"))  # any value, zero as well
     if "offset" in given:
-        made.constants["vos"] = given["offset"]
+        made.constants["vos"] = detail.number("transconductor.offset")
         made.derived[f"i{way}"] = parameter("vos") * value
         made.elements.append(CurrentSource(f"io{way}", (p, n), f"i{way}"))
 
@@ -246,7 +247,7 @@ def _buffer(made: Realisation, node: str, detail: Detail) -> str:
         Capacitor(f"cbuf{node}", (out, "0"), "cbuf"),
     ]
     if "offset" in detail.buffer:
-        made.constants["vbuf"] = detail.buffer["offset"]
+        made.constants["vbuf"] = detail.number("buffer.offset")
         made.derived["ibuf"] = parameter("gbuf") * parameter("vbuf")
         made.elements.append(CurrentSource(f"ibuf{node}", ("0", out), "ibuf"))
     return out
