@@ -341,6 +341,35 @@ class SharedNoiseCurrent(NoiseCurrent):
         return [dialect.element(self.name, (*self.nodes, self.noise_port, "0"), f"{self.value}/en")]
 
 
+class AmplifierNoise(NoiseCurrent):
+    """Thermal noise current of an amplifier's output, ``4kT g`` (A^2/Hz one-sided) of a conductance g (S).
+
+    Its g is the excess factor times the amplifier's transconductance. No resistor makes it: in netlists it is a source
+    of its own, which ``.noise`` hears as it hears injected ones.
+    """
+
+    def at(self, values: FloatArray, factor: float) -> FloatArray:
+        raise CircuitError(f"{self.name}: the noise of an amplifier follows no ramp")
+
+    def ramped(self) -> list[str]:
+        raise CircuitError(f"{self.name} follows no ramp")
+
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
+        assert noise is not None
+        stamps.noise_current(nodes[0], nodes[1], noise, np.sqrt(4.0 * BOLTZMANN * stamps.temperature * values))
+
+    def spice(self, dialect: Language) -> list[str]:
+        assert self.noise_port is not None
+        return [dialect.element(self.name, (*self.nodes, self.noise_port, "0"), f"sqrt(kt4*{self.value})/en")]
+
+
 class MutualInductance(Element):
     """Coupling coefficient k of two inductors, ``M = k sqrt(l1 l2)``; |k| = 1 is an ideal transformer's."""
 

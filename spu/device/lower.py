@@ -16,7 +16,7 @@ from spu.base.errors import InputError
 from spu.base.names import shorten
 from spu.base.sequences import Lazy
 from spu.circuit.circuit import Circuit, Instances, NoiseSource, Subcircuit, mapped
-from spu.circuit.elements import NoiseCurrent, SharedNoiseCurrent
+from spu.circuit.elements import AmplifierNoise, NoiseCurrent, SharedNoiseCurrent
 from spu.circuit.ramp import Ramp
 from spu.device.build import Realisation, code_of, error_of, node_parasitics, realise, switched
 from spu.device.columns import Columns
@@ -126,12 +126,13 @@ def _ramped(template: Subcircuit, detail: Detail) -> Subcircuit:
     coupler = template.name.startswith("coupler")
     elements = []
     for element in template.elements:
-        injected = isinstance(element, NoiseCurrent)
+        injected = isinstance(element, NoiseCurrent) and not isinstance(element, AmplifierNoise)
         factor = "noise" if injected else "couplers" if coupler and element.value not in template.constants else ""
-        if factor == "couplers" and (detail.switch or detail.inductor):
+        if factor == "couplers" and (detail.switch or detail.inductor or detail.transconductor):
             raise InputError(
-                "a ramp multiplies what a coupler is, which has no meaning for one of switched units or of inductors "
-                "with parasitics: set device.ramp = None, or device.detail = spu.Detail()"
+                "a ramp multiplies what a coupler is, which has no meaning for one of switched units, of inductors with "
+                "parasitics or of transconductors that are not ideal: set device.ramp = None, or device.detail = "
+                "spu.Detail()"
             )
         elements.append(replace(element, factor=factor))
     return replace(template, elements=tuple(elements))
