@@ -99,15 +99,11 @@ TABLES: dict[str, dict[str, Key]] = {
 
 ``switch``: of one unit of a bank; a branch of k units has k switches in parallel. ``inductor``: of each
 inductor, in cells and couplers. ``node``: from each cell's node to ground. ``buffer``: the first-order
-<<<<<<< HEAD
 buffer (-3 dB) at each input of a coupling transconductor. ``noise``: of each injected source, its first-order
 bandwidth (-3 dB); the frequency at which its 1/f noise is as strong as its white noise, the band in which it is 1/f,
-and the poles a decade that make it (1).
-=======
-buffer (-3 dB) at each input of a coupling transconductor. ``transconductor``: of each coupling transconductor and
-active conductance; noise of the output current over 4kT times the transconductance, output conductance over
+and the poles a decade that make it (1). ``transconductor``: of each coupling transconductor and active conductance;
+noise of the output current over 4kT times the transconductance, output conductance over
 transconductance, and the voltage that adds to that at the input.
->>>>>>> w17c
 """
 
 
