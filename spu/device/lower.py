@@ -16,13 +16,13 @@ from spu.base.errors import InputError
 from spu.base.names import shorten
 from spu.base.sequences import Lazy
 from spu.circuit.circuit import Circuit, Instances, NoiseSource, Subcircuit, mapped
-from spu.circuit.elements import NoiseCurrent, SharedNoiseCurrent
+from spu.circuit.elements import NoiseCurrent, NoiseVoltage, SharedNoiseCurrent
 from spu.circuit.ramp import Ramp
 from spu.device.build import Realisation, code_of, error_of, node_parasitics, realise, switched
 from spu.device.columns import Columns
 from spu.device.device import Device
 from spu.device.imperfections import Detail
-from spu.device.noise_shaping import shaped
+from spu.device.noise_shaping import in_series, shaped
 
 
 def lower(device: Device) -> Circuit:
@@ -126,7 +126,7 @@ def _ramped(template: Subcircuit, detail: Detail) -> Subcircuit:
     coupler = template.name.startswith("coupler")
     elements = []
     for element in template.elements:
-        injected = isinstance(element, NoiseCurrent)
+        injected = isinstance(element, (NoiseCurrent, NoiseVoltage))
         factor = "noise" if injected else "couplers" if coupler and element.value not in template.constants else ""
         if factor == "couplers" and (detail.switch or detail.inductor):
             raise InputError(
@@ -214,7 +214,7 @@ def _group(
             )
             for part in held
         ]
-        made = [shaped(each, detail) for each in made]
+        made = [shaped(each, detail) for each in in_series(held, made, own)]
         made = [each if thermal else each.silenced() for each in (*made, *([parasitics] if parasitics else []))]
         letters = "".join(part.letter for part in held)
         template = _subcircuit(f"{kind}_{letters}", made, ends.shape[1])

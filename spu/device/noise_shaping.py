@@ -16,13 +16,14 @@ The nodes of these are signals: their resistors stand for no loss (`spu.circuit.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
 
 from spu.base.arrays import FloatArray
-from spu.base.errors import KeyFault
+from spu.base.errors import InputError, KeyFault
 from spu.base.expressions import Expression, parameter, root
 from spu.circuit.elements import (
     Capacitor,
@@ -36,8 +37,9 @@ from spu.circuit.elements import (
 )
 from spu.device.build import Realisation
 from spu.device.imperfections import Detail
+from spu.device.quantities import Part
 
-__all__ = ["MOST_POLES", "flicker_poles", "flicker_ripple", "shaped"]
+__all__ = ["MOST_POLES", "flicker_poles", "flicker_ripple", "in_series", "shaped"]
 
 MOST_POLES = 100
 """States that a cell gets of its 1/f noise at most."""
@@ -132,6 +134,39 @@ def shaped(made: Realisation, detail: Detail) -> Realisation:
     for element in injected:
         _Shaping(found, element, detail).build()
     return found
+
+
+def in_series(parts: Sequence[Part], made: Sequence[Realisation], cells: Sequence[str]) -> list[Realisation]:
+    """What parts are built of, with a noise voltage in series with the conductance where there is one.
+
+    Raises
+    ------
+    InputError
+        If cells have such a voltage and no conductance.
+    """
+    quantities = [part.quantity for part in parts]
+    if "noise_voltage" not in quantities:
+        return list(made)
+    if "conductance" not in quantities:
+        raise InputError(
+            f"cell {cells[0]} has a noise voltage and no conductance: that voltage is in series with one; give it a "
+            "conductance, or noise, the current"
+        )
+    resistor, source = (made[quantities.index(quantity)] for quantity in ("conductance", "noise_voltage"))
+    behind = [
+        replace(element, nodes=tuple("rv" if node == "a" else node for node in element.nodes))
+        for element in resistor.elements
+    ]
+    together = Realisation(
+        [*behind, *source.elements],
+        resistor.parameters | source.parameters,
+        resistor.constants | source.constants,
+        resistor.derived | source.derived,
+        resistor.ports | source.ports,
+        f"{resistor.meaning}, {source.meaning}",
+        resistor.codes | source.codes,
+    )
+    return [together if each is resistor else each for each in made if each is not source]
 
 
 class _Shaping:
