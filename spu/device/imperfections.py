@@ -52,8 +52,8 @@ class Key:
 
     @property
     def varies(self) -> bool:
-        """Whether its value can be a little larger: boards differ in it."""
-        return self.kind in ("positive", "signed", "fraction")
+        """Whether boards differ in it: it is a number that can be a little larger, and no setting."""
+        return not self.setting and self.kind in ("positive", "signed", "fraction")
 
     def shown(self, value: Value | None) -> str:
         """The value for people."""
@@ -88,7 +88,25 @@ TABLES: dict[str, dict[str, Key]] = {
         "flicker_poles": Key("", "poles a decade", "whole", needs=("flicker_corner",), setting=True),
     },
     "readout": {},
-    "temperature": {},
+    "temperature": {
+        **{
+            quantity: Key("1/K", f"temperature coefficient of {words}", "signed")
+            for quantity, words in (
+                ("capacitance", "capacitances"),
+                ("conductance", "conductances"),
+                ("inductance", "inductances"),
+                ("transconductance", "transconductances"),
+                ("noise", "injected noise"),
+                ("bias", "bias currents"),
+            )
+        },
+        "reference": Key(
+            "K",
+            "from",
+            needs=("capacitance", "conductance", "inductance", "transconductance", "noise", "bias"),
+            setting=True,
+        ),
+    },
 }
 """Tables and keys of ``[detail.TABLE]``; ``[noise]`` and ``[readout]`` stand in hardware files by themselves, too.
 
@@ -96,7 +114,9 @@ TABLES: dict[str, dict[str, Key]] = {
 inductor, in cells and couplers. ``node``: from each cell's node to ground. ``buffer``: the first-order
 buffer (-3 dB) at each input of a coupling transconductor. ``noise``: of each injected source, its first-order
 bandwidth (-3 dB); the frequency at which its 1/f noise is as strong as its white noise, the band in which it is 1/f,
-and the poles a decade that make it (1).
+and the poles a decade that make it (1). ``temperature``: relative change of values (of noise: of its density) for
+each kelvin above the reference (`spu.base.constants.ROOM_TEMPERATURE` unless given), in cells and couplers; of a device
+at 0 K, which makes no thermal noise, values are those at the reference.
 """
 
 
