@@ -59,6 +59,8 @@ class Key:
         """The value for people."""
         if isinstance(value, str):
             return value
+        if self.unit.startswith("1/"):
+            return f"{number(value)} {self.unit[1:]}"
         return engineering(value, self.unit) if self.unit else number(value)
 
 
@@ -86,6 +88,7 @@ TABLES: dict[str, dict[str, Key]] = {
         "flicker_low": Key("Hz", "from", needs=("flicker_corner",), setting=True),
         "flicker_high": Key("Hz", "to", needs=("flicker_corner",), setting=True),
         "flicker_poles": Key("", "poles a decade", "whole", needs=("flicker_corner",), setting=True),
+        "source": Key("", "noise is a", "word", choices=("current", "voltage")),
     },
     "readout": {},
     "temperature": {
@@ -112,11 +115,16 @@ TABLES: dict[str, dict[str, Key]] = {
 
 ``switch``: of one unit of a bank; a branch of k units has k switches in parallel. ``inductor``: of each
 inductor, in cells and couplers. ``node``: from each cell's node to ground. ``buffer``: the first-order
-buffer (-3 dB) at each input of a coupling transconductor. ``noise``: of each injected source, its first-order
-bandwidth (-3 dB); the frequency at which its 1/f noise is as strong as its white noise, the band in which it is 1/f,
-and the poles a decade that make it (1). ``temperature``: relative change of values (of noise: of its density) for
-each kelvin above the reference (`spu.base.constants.ROOM_TEMPERATURE` unless given), in cells and couplers; of a device
-at 0 K, which makes no thermal noise, values are those at the reference.
+buffer (-3 dB) at each input of a coupling transconductor.
+
+``noise``: of each injected source, its first-order bandwidth (-3 dB); the frequency at which its 1/f noise is as strong
+as its white noise, the band in which it is 1/f, and the poles a decade that make it (1); and whether it is a ``current``
+into the cell or a ``voltage`` in series with its conductance, which is for the compiler: cells of devices have ``noise``
+or ``noise_voltage``.
+
+``temperature``: relative change of values (of noise: of its density) for each kelvin above the reference
+(`spu.base.constants.ROOM_TEMPERATURE` unless given), in cells and couplers; of a device at 0 K, which makes no thermal
+noise, values are those at the reference.
 """
 
 

@@ -23,7 +23,7 @@ from spu.device.columns import Columns
 from spu.device.device import Device
 from spu.device.heat import at_heat, heat, heated
 from spu.device.imperfections import Detail
-from spu.device.noise_shaping import in_series, shaped
+from spu.device.noise_shaping import in_series, shaped, shapes
 
 
 def lower(device: Device) -> Circuit:
@@ -62,6 +62,10 @@ def _lowered(device: Device) -> Circuit:
             "a ramp begins where the circuit rests, and the device has a start of its own: set device.ramp or "
             "device.start to None"
         )
+    if "source" in detail.noise:
+        raise InputError(
+            "detail.noise.source is what a compiler builds: cells of a device have noise, a current, or noise_voltage"
+        )
     itself = np.arange(count)[:, None]
     groups, sources = _group("cell", device.cell_columns, itself, cells, detail, kelvin, sources, ramp)
     for part in device.coupler_columns.parts.values():
@@ -70,6 +74,11 @@ def _lowered(device: Device) -> Circuit:
             continue
         found, sources = _group("coupler", columns, ends, names, detail, kelvin, sources, ramp)
         groups += found
+    if shapes(detail) and any(not element.linear for group in groups for element in group.subcircuit.elements):
+        raise InputError(
+            "noise of nonlinear cells is white: bandwidth and 1/f noise are of linear cells; leave them out of "
+            "device.detail.noise"
+        )
     if device.shared:
         found, sources = _shared(device, sources)
         groups += found
