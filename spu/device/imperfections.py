@@ -94,6 +94,12 @@ TABLES: dict[str, dict[str, Key]] = {
         "flicker_high": Key("Hz", "to", needs=("flicker_corner",), setting=True),
         "flicker_poles": Key("", "poles a decade", "whole", needs=("flicker_corner",), setting=True),
         "source": Key("", "noise is a", "word", choices=("current", "voltage")),
+        "clock": Key("Hz", "clock of the injected noise's samples, which are held for its period"),
+        "kind": Key("", "law of the samples", "word", ("gaussian", "binary"), needs=("clock",), setting=True),
+        "register": Key("", "bits of the register that binary noise comes from", "whole", needs=("clock",)),
+        "summed": Key("", "bits that a sample of binary noise is the sum of", "whole", needs=("clock",)),
+        "bits": Key("", "bits of the converter that makes the samples", "whole", needs=("clock",)),
+        "crest": Key("", "full scale of that converter over the rms of the samples", needs=("bits",), setting=True),
     },
     "readout": {},
     "temperature": {
@@ -127,7 +133,8 @@ and the voltage that adds to that at the input.
 ``noise``: of each injected source, its first-order bandwidth (-3 dB); the frequency at which its 1/f noise is as strong
 as its white noise, the band in which it is 1/f, and the poles a decade that make it (1); and whether it is a ``current``
 into the cell or a ``voltage`` in series with its conductance, which is for the compiler: cells of devices have ``noise``
-or ``noise_voltage``.
+or ``noise_voltage``. ``clock``, ``kind``, ``register``, ``summed``, ``bits``, ``crest``: it is made by an FPGA or a
+converter (`spu.circuit.clocked.Clocked`).
 
 ``temperature``: relative change of values (of noise: of its density) for each kelvin above the reference
 (`spu.base.constants.ROOM_TEMPERATURE` unless given), in cells and couplers; of a device at 0 K, which makes no thermal
