@@ -95,10 +95,13 @@ class Realisation:
         """The same without thermal noise: resistors go on without it, the noise of amplifiers is not there."""
         gone = [element for element in self.elements if isinstance(element, AmplifierNoise)]
         elements = [silent(e) if self.ports.get(e.noise_port or "", False) else e for e in self.elements]
-        derived = {key: value for key, value in self.derived.items() if key not in {each.value for each in gone}}
+        unused = {each.value for each in gone}
+        derived = {key: value for key, value in self.derived.items() if key not in unused}
         constants = {key: value for key, value in self.constants.items() if not (gone and key == "gamma")}
         quiet = {each.noise_port for each in gone}
-        ports = {port: thermal for port, thermal in self.ports.items() if not thermal and port not in quiet}
+        ports: dict[str, bool] = {
+            port: thermal for port, thermal in self.ports.items() if not thermal and port not in quiet
+        }
         return Realisation(
             [element for element in elements if not isinstance(element, AmplifierNoise)],
             self.parameters,

@@ -128,9 +128,9 @@ def _ramped(template: Subcircuit, detail: Detail) -> Subcircuit:
         factor = "noise" if injected else "couplers" if coupler and element.value not in template.constants else ""
         if factor == "couplers" and (detail.switch or detail.inductor or detail.transconductor):
             raise InputError(
-                "a ramp multiplies what a coupler is, which has no meaning for one of switched units, of inductors with "
-                "parasitics or of transconductors that are not ideal: set device.ramp = None, or device.detail = "
-                "spu.Detail()"
+                "a ramp multiplies what a coupler is, which has no meaning for one of switched units, of inductors "
+                "with parasitics or of transconductors that are not ideal: set device.ramp = None, or device.detail "
+                "= spu.Detail()"
             )
         elements.append(replace(element, factor=factor))
     return replace(template, elements=tuple(elements))

@@ -226,14 +226,17 @@ def _hold_law(circuit: Circuit, law: Law) -> None:
 
 def _parameters(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dialect) -> list[str]:
     hot = circuit.temperature > 0
-    amplified = any(isinstance(each, AmplifierNoise) for group in circuit.instances for each in group.subcircuit.elements)
+    amplified = any(
+        isinstance(each, AmplifierNoise) for group in circuit.instances for each in group.subcircuit.elements
+    )
     temperature = circuit.temperature if hot else ROOM_TEMPERATURE
     chosen = tolerances(temperature, law, times, seed)
     silent = [f"The device is at 0 K: its resistors are silent ({dialect.silence})."] if not hot else []
     words = [
         *silent,
         "en: density of every noise source, V/sqrt(Hz); ts: its sample time in .tran, s; vn: its rms then, V;",
-        "rn: resistor with 4kT*rn = en^2, ohm" + ("; kt4: 4kT, J." if hot and (dialect.thermal_sources or amplified) else "."),
+        "rn: resistor with 4kT*rn = en^2, ohm"
+        + ("; kt4: 4kT, J." if hot and (dialect.thermal_sources or amplified) else "."),
     ]
     lines = [
         *dialect.section("parameters"),
