@@ -69,6 +69,11 @@ class Element(ABC):
     factor:
         Which factor of a ramp (`spu.circuit.ramp.Ramp`) its strength is multiplied by: ``couplers`` or ``noise``; none
         where that is empty.
+    role:
+        What a model of a noise source is built of, whose powers are none of the circuit's: ``signal``, or ``flicker``
+        for the sources of its 1/f noise; ``noise`` for what drives its signal into the circuit. Of what an amplifier is
+        built of ``buffer``, for what drives its first pole, and ``output``, for the conductance of its output. Empty
+        for all else.
     """
 
     name: str
@@ -77,6 +82,7 @@ class Element(ABC):
     noise_port: str | None = None
     branches: tuple[str, ...] = ()
     factor: str = ""
+    role: str = ""
 
     has_branch: ClassVar[bool] = False
     """Whether it has a current of its own among the unknowns."""

@@ -232,7 +232,9 @@ def _add_output(
     if "output_conductance" in given:
         made.constants["gout"] = detail.number("transconductor.output_conductance")
         made.derived[f"o{way}"] = parameter("gout") * magnitude
-        made.elements.append(Transconductor(f"go{way}", (p, n, p, n), f"o{way}"))  # any value, zero as well
+        made.elements.append(
+            Transconductor(f"go{way}", (p, n, p, n), f"o{way}", role="output")
+        )  # any value, zero as well
     if "offset" in given:
         made.constants["vos"] = detail.number("transconductor.offset")
         made.derived[f"i{way}"] = parameter("vos") * value
@@ -245,7 +247,7 @@ def _buffer(made: Realisation, node: str, detail: Detail) -> str:
     made.constants |= {"bw": detail.buffer["bandwidth"], "gbuf": _BUFFER_CONDUCTANCE, "rbuf": 1 / _BUFFER_CONDUCTANCE}
     made.derived["cbuf"] = parameter("gbuf") / (2 * math.pi * parameter("bw"))
     made.elements += [
-        Transconductor(f"gbuf{node}", ("0", out, node, "0"), "gbuf"),
+        Transconductor(f"gbuf{node}", ("0", out, node, "0"), "gbuf", role="buffer"),
         Resistor(f"rbuf{node}", (out, "0"), "rbuf"),
         Capacitor(f"cbuf{node}", (out, "0"), "cbuf"),
     ]

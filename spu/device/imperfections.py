@@ -85,7 +85,13 @@ TABLES: dict[str, dict[str, Key]] = {
         "output_conductance": Key("", "output conductance of the transconductors"),
         "offset": Key("V", "offset of the transconductors", "signed"),
     },
-    "noise": {},
+    "noise": {
+        "bandwidth": Key("Hz", "bandwidth of the noise sources"),
+        "flicker_corner": Key("Hz", "1/f corner of the noise sources"),
+        "flicker_low": Key("Hz", "from", needs=("flicker_corner",), setting=True),
+        "flicker_high": Key("Hz", "to", needs=("flicker_corner",), setting=True),
+        "flicker_poles": Key("", "poles a decade", "whole", needs=("flicker_corner",), setting=True),
+    },
     "readout": {},
     "temperature": {},
 }
@@ -95,7 +101,9 @@ TABLES: dict[str, dict[str, Key]] = {
 inductor, in cells and couplers. ``node``: from each cell's node to ground. ``buffer``: the first-order
 buffer (-3 dB) at each input of a coupling transconductor. ``transconductor``: of each coupling transconductor and
 active conductance; noise of the output current over 4kT times the transconductance, output conductance over
-transconductance, and the voltage that adds to that at the input.
+transconductance, and the voltage that adds to that at the input. ``noise``: of each injected source, its first-order
+bandwidth (-3 dB); the frequency at which its 1/f noise is as strong as its white noise, the band in which it is 1/f,
+and the poles a decade that make it (1).
 """
 
 
@@ -171,11 +179,27 @@ class Detail:
                     *("switch", key),
                 )
 
+        self._check_flicker()
         for effect in self.effects:
             table, _, key = effect.partition(".")
             needs = key_of(effect).needs
             if needs and not any(need in getattr(self, table) for need in needs):
                 raise KeyFault(f"detail.{effect} means nothing without {' or '.join(needs)}", table, key)
+
+    def _check_flicker(self) -> None:
+        if "flicker_corner" not in self.noise:
+            return
+        low, high = (self.noise.get(f"flicker_{end}") for end in ("low", "high"))
+        if low is None or high is None:
+            raise KeyFault(
+                "detail.noise.flicker_corner needs flicker_low and flicker_high (Hz): the band in which noise is 1/f",
+                *("noise", "flicker_corner"),
+            )
+        if not low < high:
+            raise KeyFault(
+                f"detail.noise.flicker_high is {high:g} Hz: it must be above flicker_low, {low:g} Hz",
+                *("noise", "flicker_high"),
+            )
 
     def __bool__(self) -> bool:
         return any(getattr(self, table) for table in TABLES)
