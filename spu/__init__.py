@@ -93,6 +93,7 @@ if TYPE_CHECKING:
     from spu.studies.learning.natural import NaturalGradient, natural_gradient
     from spu.studies.learning.replay import replay_learned
     from spu.studies.learning.sweep import hardware_sweep
+    from spu.studies.stability import Stability, decay_rate, stability
 
 
 __all__ = [
@@ -157,6 +158,7 @@ __all__ = [
     "Spectrum",
     "Spread",
     "SpuError",
+    "Stability",
     "ThermodynamicNetwork",
     "Tolerance",
     "TrainedNetwork",
@@ -172,6 +174,7 @@ __all__ = [
     "compile_problem",
     "conditional",
     "cost_scaling",
+    "decay_rate",
     "digital_samplers",
     "draw_factors",
     "elements_of",
@@ -210,6 +213,7 @@ __all__ = [
     "simulate_network",
     "solve",
     "spectrum",
+    "stability",
     "train_classifier",
     "train_generative",
     "unit_law",
@@ -230,6 +234,9 @@ _HOME = {
     "Assumptions": "spu.studies.energy",
     "BoundedQuadratic": "spu.problems.ising",
     "Budget": "spu.studies.budget",
+    "Stability": "spu.studies.stability",
+    "decay_rate": "spu.studies.stability",
+    "stability": "spu.studies.stability",
     "Cell": "spu.device.device",
     "SharedNoise": "spu.device.noises",
     "Check": "spu.crosscheck",

@@ -72,7 +72,9 @@ class Element(ABC):
     role:
         What a model of a noise source is built of, whose powers are none of the circuit's: ``signal``, or ``flicker``
         for the sources of its 1/f noise; ``noise`` for what drives its signal into the circuit; ``series`` for a white
-        voltage in series with a resistor, which it gives power without limit. Empty for all else.
+        voltage in series with a resistor, which it gives power without limit. Of what an amplifier is built of
+        ``buffer``, for what drives its first pole, and ``output``, for the conductance of its output. Empty for all
+        else.
     """
 
     name: str

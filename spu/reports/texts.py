@@ -33,6 +33,7 @@ from spu.reports.ledgers import ledger_text
 from spu.reports.natural import natural_text, one_step_text
 from spu.reports.relaxations import relaxation_text, sampled_relaxation_text
 from spu.reports.scalings import scaling_text
+from spu.reports.stabilities import stability_text
 from spu.reports.wording import (
     CORNERS_NOTE,
     IN_WORDS,
@@ -61,6 +62,7 @@ from spu.studies.learning.generate import Generation
 from spu.studies.learning.natural import NaturalGradient, OneStep
 from spu.studies.learning.replay import ReplayedNetwork
 from spu.studies.learning.sweep import HardwareSweep
+from spu.studies.stability import Stability
 
 _MOST_EDITS = 20
 """Lines of an edited netlist that are listed."""
@@ -499,6 +501,7 @@ def hardware_sweep_text(found: HardwareSweep) -> str:
 TEXTS: dict[type, Callable[[Any], str]] = {
     Annealing: annealing_text,
     Budget: budget_text,
+    Stability: stability_text,
     Check: check_text,
     Checks: checks_text,
     Evolution: evolution_text,
