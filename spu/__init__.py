@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from spu.studies.algebra.tasks import expm, invert, logdet, lstsq, lyapunov, solve
     from spu.studies.annealing import Annealing, anneal
     from spu.studies.budget import Budget, error_budget
+    from spu.studies.checks import Checks, check_many
     from spu.studies.energy import Assumptions, Ledger, digital_samplers, energy_ledger, energy_of, load_energy
     from spu.studies.gaussian_process import GaussianProcess, gaussian_process
     from spu.studies.learning.classifier import train_classifier
@@ -102,6 +103,7 @@ __all__ = [
     "Budget",
     "Cell",
     "Check",
+    "Checks",
     "CircuitError",
     "Classification",
     "Compilation",
@@ -163,6 +165,7 @@ __all__ = [
     "anneal",
     "answer",
     "check",
+    "check_many",
     "classify",
     "compile",
     "compile_network",
@@ -230,6 +233,7 @@ _HOME = {
     "Cell": "spu.device.device",
     "SharedNoise": "spu.device.noises",
     "Check": "spu.crosscheck",
+    "Checks": "spu.studies.checks",
     "CircuitError": "spu.base.errors",
     "Classification": "spu.studies.learning.classify",
     "Compilation": "spu.compiler.compilation",
@@ -287,6 +291,7 @@ _HOME = {
     "anneal": "spu.studies.annealing",
     "answer": "spu.studies.algebra.solution",
     "check": "spu.crosscheck",
+    "check_many": "spu.studies.checks",
     "classify": "spu.studies.learning.classify",
     "compile": "spu.compiler",
     "compile_network": "spu.compiler",
