@@ -92,8 +92,7 @@ def checked_plan(draws: object, seed: int, method: object) -> Plan:
     if method == "latin" and (count % HYPERCUBES or count < 2 * HYPERCUBES):
         raise OptionError(
             "draws",
-            f"is {count}: of {HYPERCUBES} Latin hypercubes it must be a multiple of {HYPERCUBES}, and {2 * HYPERCUBES} or "
-            "more",
+            f"is {count}: {HYPERCUBES} hypercubes are drawn, so that it must be a multiple of that, twice at least",
         )
     return Plan(count, seed, str(method))
 

@@ -11,7 +11,7 @@ along the directions that make most of it, to both sides.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from scipy.optimize import brentq
@@ -19,7 +19,7 @@ from scipy.optimize import brentq
 from spu.base.arrays import FloatArray
 from spu.device.device import Device
 from spu.studies.yields.boards import Boards
-from spu.studies.yields.metrics import Metric, Norm
+from spu.studies.yields.metrics import Metric, Norm, value_of
 from spu.studies.yields.slopes import derivatives
 from spu.studies.yields.spread import Variables
 
@@ -56,6 +56,11 @@ class WorstCase:
     limit: float
     factors: Annotated[FloatArray, "e"] | None
     settled: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """As ``--json`` gives it."""
+        direction = [{"element": name, "sigmas": sigmas} for name, sigmas in self.direction]
+        return {"distance": self.distance, "limit": self.limit, "direction": direction, "settled": self.settled}
 
 
 class _Search:
@@ -155,7 +160,7 @@ def worst_case(
     low, high:
         Limits, V or whatever the metric's unit is; not both None.
     """
-    nominal = float(metric.values(Boards(device, variables.elements, np.ones((1, len(variables.elements)))))[0])
+    nominal = value_of(device, metric)
     inside = (low is None or nominal >= low) and (high is None or nominal <= high)
     limits = [limit for limit in (low, high) if limit is not None]
     if not inside:  # the one that is missed
