@@ -98,7 +98,7 @@ def laws_of_draws(device: Device, factors: Annotated[ArrayLike, "d e"], elements
         except CircuitError as error:
             found.why[k] = error.message
             continue
-        found.voltage_mean[k], found.voltage_covariance[k] = law.voltage_mean, law.voltage_covariance
-        found.mean[k], found.covariance[k] = law.mean, law.covariance
+        found.voltage_mean[k], found.voltage_covariance[k] = law.voltage_mean, np.asarray(law.voltage_covariance)
+        found.mean[k], found.covariance[k] = law.mean, np.asarray(law.covariance)
         found.stable[k] = True
     return found
