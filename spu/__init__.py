@@ -94,6 +94,7 @@ if TYPE_CHECKING:
     from spu.studies.learning.replay import replay_learned
     from spu.studies.learning.sweep import hardware_sweep
     from spu.studies.stability import Stability, decay_rate, stability
+    from spu.studies.yields.yield_study import Yield, yields
 
 
 __all__ = [
@@ -163,6 +164,7 @@ __all__ = [
     "Tolerance",
     "TrainedNetwork",
     "Unrealizable",
+    "Yield",
     "__version__",
     "anneal",
     "answer",
@@ -218,6 +220,7 @@ __all__ = [
     "train_generative",
     "unit_law",
     "varied",
+    "yields",
 ]
 
 
@@ -295,6 +298,8 @@ _HOME = {
     "ThermodynamicNetwork": "spu.problems.network",
     "TrainedNetwork": "spu.problems.trained",
     "Unrealizable": "spu.base.errors",
+    "Yield": "spu.studies.yields.yield_study",
+    "yields": "spu.studies.yields.yield_study",
     "anneal": "spu.studies.annealing",
     "answer": "spu.studies.algebra.solution",
     "check": "spu.crosscheck",
