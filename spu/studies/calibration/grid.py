@@ -21,25 +21,26 @@ _LEAST = 24
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Bins from 0 to pi, angles a sample.
+    """Bins between 0 and pi, angles a sample.
 
     Attributes
     ----------
-    edges:
-        (m + 1,).
+    low, high:
+        (m,) their ends, in order.
     """
 
-    edges: FloatArray
+    low: FloatArray
+    high: FloatArray
 
     @property
     def widths(self) -> FloatArray:
         """(m,)."""
-        return np.diff(self.edges)
+        return self.high - self.low
 
     @property
     def centres(self) -> FloatArray:
         """(m,)."""
-        return np.asarray((self.edges[1:] + self.edges[:-1]) / 2.0)
+        return np.asarray((self.high + self.low) / 2.0)
 
     @property
     def nodes(self) -> FloatArray:
@@ -64,12 +65,11 @@ def grid_of(poles: ComplexArray, interval: float, shift: float = 0.0) -> Grid:
     reach = shift * np.abs(poles.imag) * interval
     keep = rates < 4.0
     slowest = np.array([rates.min(initial=1.0)])
-    rates, angles, reach = (np.concatenate(pair) for pair in (
-        (rates[keep], slowest), (angles[keep], np.zeros(1)), (reach[keep], np.zeros(1))
-    ))
+    rates = np.concatenate([rates[keep], slowest])
+    angles, reach = (np.append(each[keep], 0.0) for each in (angles, reach))
     edges, most = [0.0], np.pi / _LEAST
     while edges[-1] < np.pi:
         away = np.maximum(np.abs(edges[-1] - angles) - reach, 0.0)
         edges.append(edges[-1] + min(most, NARROW * float(np.hypot(away, rates).min())))
-    edges = np.array(edges)
-    return Grid(edges * (np.pi / edges[-1]))
+    found = np.array(edges) * (np.pi / edges[-1])
+    return Grid(found[:-1], found[1:])

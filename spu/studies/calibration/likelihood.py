@@ -353,7 +353,7 @@ class Paths:
             weighted = changes * weights[where][:, None, None]
             fisher += np.tensordot(weighted, changes, axes=([0, 2], [0, 2]))
             sensitivity[band] += weighted.sum(axis=0).T
-        edges = np.array([grid.edges[band.start] for band in bands] + [np.pi])
+        edges = np.array([grid.low[band.start] for band in bands] + [np.pi])
         counts = np.zeros(len(bands))
         for each in filtered.innovations:
             spectrum = np.fft.rfft(each, axis=1) / np.sqrt(each.shape[1])
@@ -462,13 +462,13 @@ class Filtered:
             a = self._solved(each)
             m = scan(F, a @ (F @ g).T, np.zeros((s, n)))[:, :T]
             # l_{t-1} = F^T (l_t + G^T a_t), backwards from nothing
-            l = scan(F.T, a[:, ::-1] @ (G @ F), np.zeros((s, n)))[:, :T][:, ::-1]
+            later = scan(F.T, a[:, ::-1] @ (G @ F), np.zeros((s, n)))[:, :T][:, ::-1]
             flat = a.reshape(-1, c)
             before = (m + a @ g.T)[:, :-1].reshape(-1, n)
-            after = (l + a @ G)[:, 1:].reshape(-1, n)
+            after = (later + a @ G)[:, 1:].reshape(-1, n)
             dF += after.T @ before
             dG += flat.T @ m.reshape(-1, n)
-            dg += l.reshape(-1, n).T @ flat
+            dg += later.reshape(-1, n).T @ flat
             dC += 0.5 * flat.T @ flat
             # Of the determinant, by the adjoint of the Riccati equation.
             adjoint = np.zeros((n, n))
