@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from spu.studies.algebra.tasks import expm, invert, logdet, lstsq, lyapunov, solve
     from spu.studies.annealing import Annealing, anneal
     from spu.studies.budget import Budget, error_budget
+    from spu.studies.calibration import Calibration, calibrate
     from spu.studies.energy import Assumptions, Ledger, digital_samplers, energy_ledger, energy_of, load_energy
     from spu.studies.gaussian_process import GaussianProcess, gaussian_process
     from spu.studies.learning.classifier import train_classifier
@@ -99,6 +100,7 @@ __all__ = [
     "Assumptions",
     "BoundedQuadratic",
     "Budget",
+    "Calibration",
     "Cell",
     "Check",
     "CircuitError",
@@ -160,6 +162,7 @@ __all__ = [
     "__version__",
     "anneal",
     "answer",
+    "calibrate",
     "check",
     "classify",
     "compile",
@@ -222,6 +225,7 @@ _HOME = {
     "Assumptions": "spu.studies.energy",
     "BoundedQuadratic": "spu.problems.ising",
     "Budget": "spu.studies.budget",
+    "Calibration": "spu.studies.calibration",
     "Cell": "spu.device.device",
     "SharedNoise": "spu.device.noises",
     "Check": "spu.crosscheck",
@@ -281,6 +285,7 @@ _HOME = {
     "Unrealizable": "spu.base.errors",
     "anneal": "spu.studies.annealing",
     "answer": "spu.studies.algebra.solution",
+    "calibrate": "spu.studies.calibration",
     "check": "spu.crosscheck",
     "classify": "spu.studies.learning.classify",
     "compile": "spu.compiler",
