@@ -121,7 +121,9 @@ def calibrate(
     if method is not None and known.kind != "samples in time":
         raise OptionError("method", f"has no meaning for {known.kind}: it is of samples in time")
     channels, matrix = _channels(design, known)
-    reading = Reading(matrix, *(_of_channels(value, name, len(channels)) for value, name in ((gain, "gain"), (noise, "noise"))))
+    reading = Reading(
+        matrix, *(_of_channels(value, name, len(channels)) for value, name in ((gain, "gain"), (noise, "noise")))
+    )
     if band is not None:
         reading = Reading(matrix, reading.gain, reading.noise, _of_channels(band, "band", len(channels)))
     sought = _sought(design, fit, channels, reading, known)
@@ -345,7 +347,9 @@ def _heard(record: Record, model: Model, likelihood: Likelihood, fitted: Point, 
         found = _periodogram(_paths(record, model), interval)
         frequencies, scale = found[0], 2.0 * interval
         measured = found[1]
-        spectra = [point.sampled(interval).spectra(2.0 * np.pi * frequencies * interval)[0] for point in (fitted, designed)]
+        spectra = [
+            point.sampled(interval).spectra(2.0 * np.pi * frequencies * interval)[0] for point in (fitted, designed)
+        ]
     size = scale * model.unit**2
     parts = [np.einsum("fcc->fc", each).real * size for each in (measured, *spectra)]
     return Heard(frequencies, *parts)
@@ -366,6 +370,3 @@ def _periodogram(paths: list[FloatArray], interval: float) -> tuple[FloatArray, 
     means = np.add.reduceat(power.mean(axis=0), cuts, axis=0) / counts
     centres = np.add.reduceat(frequencies, cuts) / counts[:, 0]
     return centres, means[:, :, None] * np.eye(means.shape[1])
-
-
-

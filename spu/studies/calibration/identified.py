@@ -40,11 +40,18 @@ def combinations(sought: Sought, held: FloatArray) -> tuple[Combination, ...]:
     sparse = held @ np.linalg.inv(held[own])
     found = []
     for column in sparse.T:
-        column = column / np.abs(column).max()
-        kept = np.flatnonzero(np.abs(column) >= _SEEN)
+        kept = np.flatnonzero(np.abs(column) >= _SEEN * np.abs(column).max())
+        column = column / _one(column[kept])
         powers = {sought.names[k]: float(np.round(column[k], 6)) for k in kept.tolist()}
         found.append(Combination(powers, _words(sought, column, kept.tolist())))
     return tuple(found)
+
+
+def _one(powers: FloatArray) -> float:
+    """The power that is called one: the least of those that are not small, where the first of them is positive."""
+    size = np.abs(powers)
+    large = powers[size >= 0.1 * size.max()]
+    return float(np.copysign(np.abs(large).min(), large[0]))
 
 
 def _words(sought: Sought, column: FloatArray, kept: list[int]) -> str:

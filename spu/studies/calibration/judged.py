@@ -273,4 +273,3 @@ def errors_of(found: Fit) -> FloatArray:
     covariance = found.covariance
     held = (found.held**2).sum(axis=1)
     return np.where(held > 1e-6, np.inf, np.sqrt(np.maximum(covariance.diagonal(), 0.0)))
-

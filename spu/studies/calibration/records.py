@@ -207,7 +207,9 @@ def _paths(values: ArrayLike, segment: Any, names: tuple[str, ...] | None) -> tu
     marks = None if segment is None else _numbers(segment, "segment")
     for path in array:
         ends = ~np.isfinite(path).all(axis=1)
-        number = np.cumsum(ends) if marks is None else np.cumsum(ends) + np.cumsum(np.diff(marks, prepend=marks[0]) != 0)
+        number = (
+            np.cumsum(ends) if marks is None else np.cumsum(ends) + np.cumsum(np.diff(marks, prepend=marks[0]) != 0)
+        )
         for piece in np.unique(number[~ends]):
             rows = path[(number == piece) & ~ends]
             found.setdefault(len(rows), []).append(rows)
@@ -258,8 +260,10 @@ def _read_csv(path: Path) -> dict[str, Any]:
     if all(_is_number(head) for head in heads):
         raise InputError("has no names in its first row: those of the channels, and time where there is one", file=path)
     try:
-        rows = np.genfromtxt(lines[1:], delimiter=mark, ndmin=2) if len(lines) < 3 else np.loadtxt(
-            lines[1:], delimiter=mark, ndmin=2
+        rows = (
+            np.genfromtxt(lines[1:], delimiter=mark, ndmin=2)
+            if len(lines) < 3
+            else np.loadtxt(lines[1:], delimiter=mark, ndmin=2)
         )
     except ValueError as error:
         raise InputError(f"is no table of numbers under one row of names: {error}", file=path) from None

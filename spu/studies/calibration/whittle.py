@@ -90,4 +90,6 @@ def _runs(place: FloatArray, rows: FloatArray) -> list[tuple[int, slice]]:
         return []
     starts = np.flatnonzero(np.diff(place, prepend=place[0] - 1))
     ends = [*starts[1:].tolist(), len(place)]
-    return [(int(place[a]), slice(int(rows[a]), int(rows[b - 1]) + 1)) for a, b in zip(starts.tolist(), ends, strict=True)]
+    return [
+        (int(place[a]), slice(int(rows[a]), int(rows[b - 1]) + 1)) for a, b in zip(starts.tolist(), ends, strict=True)
+    ]
