@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from spu.studies.annealing import Annealing, anneal
     from spu.studies.budget import Budget, error_budget
     from spu.studies.checks import Checks, check_many
+    from spu.studies.calibration import Calibration, calibrate
     from spu.studies.energy import Assumptions, Ledger, digital_samplers, energy_ledger, energy_of, load_energy
     from spu.studies.gaussian_process import GaussianProcess, gaussian_process
     from spu.studies.learning.classifier import train_classifier
@@ -103,6 +104,7 @@ __all__ = [
     "Assumptions",
     "BoundedQuadratic",
     "Budget",
+    "Calibration",
     "Cell",
     "Check",
     "Checks",
@@ -168,6 +170,7 @@ __all__ = [
     "__version__",
     "anneal",
     "answer",
+    "calibrate",
     "check",
     "check_many",
     "classify",
@@ -240,6 +243,7 @@ _HOME = {
     "Stability": "spu.studies.stability",
     "decay_rate": "spu.studies.stability",
     "stability": "spu.studies.stability",
+    "Calibration": "spu.studies.calibration",
     "Cell": "spu.device.device",
     "SharedNoise": "spu.device.noises",
     "Check": "spu.crosscheck",
@@ -302,6 +306,7 @@ _HOME = {
     "yields": "spu.studies.yields.yield_study",
     "anneal": "spu.studies.annealing",
     "answer": "spu.studies.algebra.solution",
+    "calibrate": "spu.studies.calibration",
     "check": "spu.crosscheck",
     "check_many": "spu.studies.checks",
     "classify": "spu.studies.learning.classify",
