@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from spu.device.imperfections import Detail
     from spu.device.tolerance import Spread, Tolerance
     from spu.device.variation import Elements, draw_factors, elements_of, varied
+    from spu.emulator.laws.many import ManyLaws, laws_of_draws
     from spu.emulator.laws.spectra import Spectrum
     from spu.emulator.predict import NetworkPrediction, Prediction, predict, predict_network
     from spu.emulator.relaxation import Relaxation, relaxation
@@ -130,6 +131,7 @@ __all__ = [
     "LinearSystem",
     "LogDeterminant",
     "LyapunovEquation",
+    "ManyLaws",
     "MatrixExponential",
     "MatrixInverse",
     "NaturalGradient",
@@ -183,6 +185,7 @@ __all__ = [
     "hardware_sweep",
     "invert",
     "kullback_leibler",
+    "laws_of_draws",
     "load_energy",
     "load_hardware",
     "load_network",
@@ -221,6 +224,8 @@ _HOME = {
     "draw_factors": "spu.device.variation",
     "elements_of": "spu.device.variation",
     "varied": "spu.device.variation",
+    "ManyLaws": "spu.emulator.laws.many",
+    "laws_of_draws": "spu.emulator.laws.many",
     "Annealing": "spu.studies.annealing",
     "Assumptions": "spu.studies.energy",
     "BoundedQuadratic": "spu.problems.ising",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,13 @@ from spu.base.errors import InputError
 from spu.base.names import shorten
 from spu.base.sequences import Lazy
 from spu.circuit.circuit import Circuit, Instances, NoiseSource, Subcircuit, mapped
-from spu.circuit.elements import NoiseCurrent, SharedNoiseCurrent
+from spu.circuit.elements import AmplifierNoise, NoiseCurrent, SharedNoiseCurrent
 from spu.circuit.ramp import Ramp
 from spu.device.build import Realisation, code_of, error_of, node_parasitics, realise, switched
 from spu.device.columns import Columns
 from spu.device.device import Device
 from spu.device.imperfections import Detail
+from spu.device.noise_shaping import shaped
 
 
 def lower(device: Device) -> Circuit:
@@ -124,12 +126,13 @@ def _ramped(template: Subcircuit, detail: Detail) -> Subcircuit:
     coupler = template.name.startswith("coupler")
     elements = []
     for element in template.elements:
-        injected = isinstance(element, NoiseCurrent)
+        injected = isinstance(element, NoiseCurrent) and not isinstance(element, AmplifierNoise)
         factor = "noise" if injected else "couplers" if coupler and element.value not in template.constants else ""
-        if factor == "couplers" and (detail.switch or detail.inductor):
+        if factor == "couplers" and (detail.switch or detail.inductor or detail.transconductor):
             raise InputError(
-                "a ramp multiplies what a coupler is, which has no meaning for one of switched units or of inductors "
-                "with parasitics: set device.ramp = None, or device.detail = spu.Detail()"
+                "a ramp multiplies what a coupler is, which has no meaning for one of switched units, of inductors "
+                "with parasitics or of transconductors that are not ideal: set device.ramp = None, or device.detail = "
+                "spu.Detail()"
             )
         elements.append(replace(element, factor=factor))
     return replace(template, elements=tuple(elements))
@@ -212,6 +215,7 @@ def _group(
             )
             for part in held
         ]
+        made = [shaped(each, detail) for each in made]
         made = [each if thermal else each.silenced() for each in (*made, *([parasitics] if parasitics else []))]
         letters = "".join(part.letter for part in held)
         template = _subcircuit(f"{kind}_{letters}", made, ends.shape[1])
@@ -255,12 +259,18 @@ def _shared(device: Device, sources: Lazy[NoiseSource]) -> tuple[list[Instances]
     """Instances for each place where a shared source drives a cell; the sources with these added."""
     shared = device.shared
     numbers, cells = shared.taps.T
+    made = shaped(Realisation(list(SHARED.elements), {"an": itemgetter("an")}, ports={"n": False}), device.detail)
+    template = replace(_subcircuit(SHARED.name, [made], 1), meaning=f"{SHARED.meaning}{made.meaning}")
+    template = template if device.ramp is None else _ramped(template, device.detail)
     pairs = [(shared.names[source], device.cell_names[cell]) for source, cell in shared.taps.tolist()]
     names = mapped("xnoise_{}", Lazy.of(_apart(pairs)))
-    nodes = np.column_stack([cells, len(sources) + numbers])
-    sources += _noise_sources("w", Lazy.of(list(shared.names)), False)
-    template = SHARED if device.ramp is None else _ramped(SHARED, device.detail)
-    return [Instances(template, names, nodes, {"an": shared.amplitudes.copy()})], sources
+    columns = [cells]
+    for port in made.ports:
+        columns.append(len(sources) + numbers)
+        sources += _noise_sources(f"w{port[1:]}", Lazy.of(list(shared.names)), False)
+    settings: dict[str, FloatArray | IntArray] = {"an": shared.amplitudes.copy()}
+    parameters = _resolved(template, settings, len(numbers))
+    return [Instances(template, names, np.column_stack(columns), parameters, settings)], sources
 
 
 def _resolved(template: Subcircuit, settings: dict[str, Any], count: int) -> dict[str, FloatArray]:

@@ -25,7 +25,7 @@ from spu.base.choice import ROUNDING
 from spu.base.constants import BOLTZMANN, GROUND, ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
 from spu.base.errors import InputError, InternalError, OptionError, UsageError, refuse_options
 from spu.circuit.circuit import Circuit, Instances
-from spu.circuit.elements import SharedNoiseCurrent, unit_noise_resistance
+from spu.circuit.elements import AmplifierNoise, SharedNoiseCurrent, unit_noise_resistance
 from spu.circuit.ramp import NODES, PORTS
 from spu.device.device import Device
 from spu.device.lower import lower
@@ -265,13 +265,16 @@ def _hold_law(circuit: Circuit, law: Law) -> None:
 
 def _parameters(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dialect) -> list[str]:
     hot = circuit.temperature > 0
+    elements = (each for group in circuit.instances for each in group.subcircuit.elements)
+    amplified = any(isinstance(each, AmplifierNoise) for each in elements)
+    johnson = hot and (dialect.thermal_sources or amplified)
     temperature = circuit.temperature if hot else ROOM_TEMPERATURE
     chosen = tolerances(temperature, law, times, seed)
     silent = [f"The device is at 0 K: its resistors are silent ({dialect.silence})."] if not hot else []
     words = [
         *silent,
         "en: density of every noise source, V/sqrt(Hz); ts: its sample time in .tran, s; vn: its rms then, V;",
-        "rn: resistor with 4kT*rn = en^2, ohm" + ("; kt4: 4kT, J." if hot and dialect.thermal_sources else "."),
+        "rn: resistor with 4kT*rn = en^2, ohm" + ("; kt4: 4kT, J." if johnson else "."),
     ]
     lines = [
         *dialect.section("parameters"),
@@ -281,7 +284,7 @@ def _parameters(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: D
         dialect.parameter("vn", "en/sqrt(2*ts)"),
         dialect.parameter("rn", unit_noise_resistance(temperature)),
     ]
-    if hot and dialect.thermal_sources:
+    if hot and (dialect.thermal_sources or amplified):
         lines.append(dialect.parameter("kt4", 4.0 * BOLTZMANN * temperature))
     lines += dialect.options(chosen)
     return [*lines, *dialect.conserved()] if law.sde.conserved else lines
