@@ -93,6 +93,7 @@ if TYPE_CHECKING:
     from spu.studies.learning.natural import NaturalGradient, natural_gradient
     from spu.studies.learning.replay import replay_learned
     from spu.studies.learning.sweep import hardware_sweep
+    from spu.studies.yields.yield_study import Yield, yields
 
 
 __all__ = [
@@ -161,6 +162,7 @@ __all__ = [
     "Tolerance",
     "TrainedNetwork",
     "Unrealizable",
+    "Yield",
     "__version__",
     "anneal",
     "answer",
@@ -214,6 +216,7 @@ __all__ = [
     "train_generative",
     "unit_law",
     "varied",
+    "yields",
 ]
 
 
@@ -288,6 +291,8 @@ _HOME = {
     "ThermodynamicNetwork": "spu.problems.network",
     "TrainedNetwork": "spu.problems.trained",
     "Unrealizable": "spu.base.errors",
+    "Yield": "spu.studies.yields.yield_study",
+    "yields": "spu.studies.yields.yield_study",
     "anneal": "spu.studies.annealing",
     "answer": "spu.studies.algebra.solution",
     "check": "spu.crosscheck",

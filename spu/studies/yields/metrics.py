@@ -23,13 +23,14 @@ from spu.base.arrays import FloatArray
 from spu.base.errors import UsageError
 from spu.base.names import shorten, suggest
 from spu.device.device import Device
+from spu.device.variation import elements_of
 from spu.emulator.laws.large import SparseLaw
 from spu.emulator.predict import Prediction, predict_linear
 from spu.problems.answers import Answer
 from spu.problems.problem import LinearProblem, linear_problem
 from spu.studies.yields.boards import Boards
 
-__all__ = ["METRICS", "Adjoint", "Metric", "Norm", "Quantity", "metric_of", "metrics_of", "nominal_of"]
+__all__ = ["METRICS", "Adjoint", "Metric", "Norm", "Quantity", "metric_of", "metrics_of", "nominal_of", "value_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -473,3 +474,9 @@ def metrics_of(given: Device | Nominal, names: Sequence[str]) -> list[Metric]:
     """Several of them."""
     nominal = given if isinstance(given, Nominal) else nominal_of(given)
     return [metric_of(nominal, name) for name in names]
+
+
+def value_of(device: Device, metric: Metric) -> float:
+    """A metric of the device as it is made for."""
+    elements = elements_of(device)
+    return float(metric.values(Boards(device, elements, np.ones((1, len(elements)))))[0])
