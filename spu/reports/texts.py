@@ -23,8 +23,8 @@ from spu.emulator.runs.relaxation import NetworkSimulation, averaged
 from spu.emulator.runs.sampling import Simulation
 from spu.reports.annealings import annealing_text
 from spu.reports.answers import plan_text, solution_text
-from spu.reports.checks import checks_text
 from spu.reports.calibrations import calibration_text
+from spu.reports.checks import checks_text
 from spu.reports.classification import classification_text
 from spu.reports.determinants import log_determinant_text
 from spu.reports.evolution import evolution_text
@@ -54,8 +54,8 @@ from spu.studies.algebra.scaling import Scaling
 from spu.studies.algebra.solution import Solution
 from spu.studies.annealing import Annealing
 from spu.studies.budget import Budget
-from spu.studies.checks import Checks
 from spu.studies.calibration import Calibration
+from spu.studies.checks import Checks
 from spu.studies.energy import Ledger
 from spu.studies.gaussian_process import GaussianProcess
 from spu.studies.learning.classify import Classification

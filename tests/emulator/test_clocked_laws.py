@@ -116,7 +116,9 @@ def test_registers_against_their_own_sequences(kind, register, summed, periods):
         return found.mean(axis=0) if about is None else found.T @ found / cycle
 
     mean = at(0.25)
-    assert np.allclose(mean, law.shift, rtol=1e-7, atol=1e-9 * np.abs(law.shift).max() + 1e-13 * np.sqrt(np.trace(law.covariance)))
+    assert np.allclose(
+        mean, law.shift, rtol=1e-7, atol=1e-9 * np.abs(law.shift).max() + 1e-13 * np.sqrt(np.trace(law.covariance))
+    )
     size = np.sqrt(np.outer(np.diag(law.covariance), np.diag(law.covariance)))
     assert (np.abs(law.covariance_at(0.6) - at(0.6, law.shift)) / size).max() < 1e-6
     assert (np.abs(law.covariance - averaged(law, lambda phase: at(phase, law.shift))) / size).max() < 1e-6
@@ -154,7 +156,8 @@ def test_lags_of_held_samples():
 
 
 @pytest.mark.parametrize(
-    "keys", [{"bits": 1}, {"bits": 2, "crest": 1.0}, {"bits": 3}, {"bits": 9, "crest": 2.0}, {"crest": 0.7}, {"crest": 3.0}]
+    "keys",
+    [{"bits": 1}, {"bits": 2, "crest": 1.0}, {"bits": 3}, {"bits": 9, "crest": 2.0}, {"crest": 0.7}, {"crest": 3.0}],
 )
 def test_variance_of_converters(keys):
     """Against an integral over the normal density, piece by piece between the steps."""

@@ -144,7 +144,10 @@ class ClockedLaw(Stationary):
 
         def once(state: FloatArray, seen: dict[int, list[FloatArray]]) -> FloatArray:
             for gap, pulse in zip(gaps, self._pulses.values(), strict=True):
-                for many, inward, carry in ((1, pulse - self._offset, self.period), (gap - 1, -self._offset, over[gap])):
+                for many, inward, carry in (
+                    (1, pulse - self._offset, self.period),
+                    (gap - 1, -self._offset, over[gap]),
+                ):
                     x = np.concatenate([state, inward])
                     seen.setdefault(many, []).append(x)
                     state = (carry @ x)[:n]

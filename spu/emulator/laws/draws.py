@@ -265,7 +265,9 @@ class Cells(Family):
             for row, entries_there in zip(where, matrix != 0, strict=True):
                 columns = np.flatnonzero(entries_there)
                 row[: len(columns)] = columns
-        return cls(made, found.elements, stiff, biased, places, np.ascontiguousarray(basis), np.ascontiguousarray(probes[:, 0]))
+        return cls(
+            made, found.elements, stiff, biased, places, np.ascontiguousarray(basis), np.ascontiguousarray(probes[:, 0])
+        )
 
     def solver(self) -> Solver:
         room = aligned((cell_room(self.made, len(self.basis)) * WIDEST,))

@@ -23,7 +23,6 @@ from numpy.typing import ArrayLike
 
 from spu.base.arrays import ComplexArray, FloatArray
 from spu.base.choice import first_largest, first_smallest, stable_order
-from spu.base.constants import UNIT_NOISE_DENSITY
 from spu.base.display import Result
 from spu.base.errors import InternalError, UsageError
 from spu.emulator.labelled import SQUARES, Labels

@@ -280,7 +280,7 @@ class ClockedRun:
             chunk.clear()
 
         with one_blas_thread():
-            for k, state in enumerate(self.readouts()):  # noqa: B007 - the last one is kept
+            for k, state in enumerate(self.readouts()):
                 seen = H @ state - offset[:, None]
                 chunk.append(seen)
                 if every and k % every == 0:
@@ -447,7 +447,9 @@ class ClockedRun:
         i, j = np.triu_indices(len(turn), 1)
         tests.add(
             either(off[i, j], squares[i, j], np.sqrt(longest[i] * longest[j])),
-            lambda k: f"directions {i[k]} and {j[k]} of the probes have a correlation of {off[i[k], j[k]] * wide / count:.2g}",
+            lambda k: (
+                f"directions {i[k]} and {j[k]} of the probes have a correlation of {off[i[k], j[k]] * wide / count:.2g}"
+            ),
         )
         mean = turned @ sums.total[heard] / wide
         tests.add(

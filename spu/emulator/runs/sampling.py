@@ -301,7 +301,8 @@ def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulatio
     if how.independent:
         if isinstance(law, ClockedLaw):
             raise OptionError(
-                "independent", "held noise has no one law to draw from: that hangs on the phase of the clock; leave it out"
+                "independent",
+                "held noise has no one law to draw from: that hangs on the phase of the clock; leave it out",
             )
         if any(given is not None for given in (interval, trajectories, how.duration, how.method, how.step)) or how.lags:
             raise UsageError("independent samples have no interval, trajectories, duration, lags, method or step")

@@ -18,6 +18,7 @@ from spu.device.variation import Elements, called, elements_of, varied
 from spu.studies.calibration.fit import Fit, fit
 from spu.studies.calibration.grid import Grid, grid_of
 from spu.studies.calibration.identified import combinations
+from spu.studies.calibration.judged import difference, errors_of, goodness, prior_of
 from spu.studies.calibration.likelihood import (
     Filtered,
     Likelihood,
@@ -31,7 +32,6 @@ from spu.studies.calibration.likelihood import (
 from spu.studies.calibration.model import READOUT, Model, Point, Reading, Sought, matrix_of
 from spu.studies.calibration.records import VOLTS, Record, record_of
 from spu.studies.calibration.result import Calibrated, Calibration, Heard
-from spu.studies.calibration.judged import difference, errors_of, goodness, prior_of
 from spu.studies.calibration.whittle import spectra_of
 
 __all__ = ["LONG", "METHODS", "calibrate"]

@@ -412,7 +412,7 @@ class Filtered:
         states = np.zeros((s, T + 1, len(self.law.F)))
         for t in range(settled):
             states[:, t + 1] = states[:, t] @ riccati.M[t].T + paths[:, t] @ riccati.K[t].T
-        if T > settled:
+        if settled < T:
             states[:, settled:] = scan(riccati.M[-1], paths[:, settled:] @ riccati.K[-1].T, states[:, settled])
         return np.asarray(paths - states[:, :T] @ G.T)
 
@@ -442,7 +442,7 @@ class Filtered:
             weighted = np.swapaxes(seen[:settled], 1, 2) @ inverse[k]
             information += s * (weighted @ seen[:settled]).sum(axis=0)
             right += np.einsum("tij,tj->i", weighted, found[:settled])
-            if T > settled:
+            if settled < T:
                 kept = seen[T - 1].T @ inverse[-1]
                 information += s * (T - settled) * (kept @ seen[T - 1])
                 right += kept @ found[settled:].sum(axis=0)
@@ -510,7 +510,7 @@ class Filtered:
         weighted[:, settled:] = residuals[:, settled:] @ riccati.inverse[-1]
         # r_{t-1} = G^T S^-1 e_t + M_t^T r_t; a_t = S^-1 e_t - K_t^T r_t
         r = np.zeros((s, T + 1, len(self.law.F)))  # r[:, t + 1] is r_t
-        if T > settled:
+        if settled < T:
             r[:, settled : T + 1] = scan(
                 riccati.M[-1].T, weighted[:, settled:][:, ::-1] @ G, np.zeros((s, len(self.law.F)))
             )[:, ::-1]
