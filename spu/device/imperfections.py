@@ -118,9 +118,9 @@ inductor, in cells and couplers. ``node``: from each cell's node to ground. ``bu
 buffer (-3 dB) at each input of a coupling transconductor.
 
 ``noise``: of each injected source, its first-order bandwidth (-3 dB); the frequency at which its 1/f noise is as strong
-as its white noise, the band in which it is 1/f, and the poles a decade that make it (1); and whether it is a ``current``
-into the cell or a ``voltage`` in series with its conductance, which is for the compiler: cells of devices have ``noise``
-or ``noise_voltage``.
+as its white noise, the band in which it is 1/f, and the poles a decade that make it (1). ``source`` is for compilers:
+whether noise is a ``current`` into the cell or a ``voltage`` in series with its conductance; cells of devices have
+``noise`` or ``noise_voltage``.
 
 ``temperature``: relative change of values (of noise: of its density) for each kelvin above the reference
 (`spu.base.constants.ROOM_TEMPERATURE` unless given), in cells and couplers; of a device at 0 K, which makes no thermal
