@@ -85,9 +85,9 @@ TABLES: dict[str, dict[str, Key]] = {
     "noise": {
         "bandwidth": Key("Hz", "bandwidth of the noise sources"),
         "flicker_corner": Key("Hz", "1/f corner of the noise sources"),
-        "flicker_low": Key("Hz", "from", needs=("flicker_corner",), setting=True),
-        "flicker_high": Key("Hz", "to", needs=("flicker_corner",), setting=True),
-        "flicker_poles": Key("", "poles a decade", "whole", needs=("flicker_corner",), setting=True),
+        "flicker_low": Key("Hz", "1/f noise from", needs=("flicker_corner",), setting=True),
+        "flicker_high": Key("Hz", "1/f noise to", needs=("flicker_corner",), setting=True),
+        "flicker_poles": Key("", "1/f noise: poles a decade", "whole", needs=("flicker_corner",), setting=True),
         "source": Key("", "noise is a", "word", choices=("current", "voltage")),
     },
     "readout": {},
@@ -105,7 +105,7 @@ TABLES: dict[str, dict[str, Key]] = {
         },
         "reference": Key(
             "K",
-            "from",
+            "temperature coefficients from",
             needs=("capacitance", "conductance", "inductance", "transconductance", "noise", "bias"),
             setting=True,
         ),

@@ -24,7 +24,7 @@ REFERENCE = 300.0
 
 
 def board(temperature, factors=None, *, banked=False, series=False):
-    """Two cells, with inductors unless they have banks; with ``factors`` their values are multiplied by hand, without any coefficient."""
+    """Two cells, with inductors unless they have banks; ``factors`` multiply their values, without any coefficient."""
     by = dict.fromkeys(COEFFICIENTS, 1.0) | (factors or {})
     detail = spu.Detail() if factors else spu.Detail(temperature=COEFFICIENTS | {"reference": REFERENCE})
     device = Device(temperature=temperature, detail=detail)
