@@ -14,6 +14,7 @@ power, so that gains, delays and mismatch matter. Four answers:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ from scipy.special import betaincinv
 from spu.base.arrays import FloatArray
 from spu.base.display import Result
 from spu.base.errors import CircuitError, UsageError
+from spu.base.threads import blas_threads_for
 from spu.circuit.circuit import Circuit
 from spu.circuit.elements import Element
 from spu.device.device import Device
@@ -169,6 +171,12 @@ def stability(subject: Subject, *, draws: int = DRAWS, seed: int = 0, method: st
     for circuit in members:
         if circuit.nonlinear:
             raise UsageError("margins of stability are of linear devices: networks of nonlinear cells have none")
+    states = max(len(circuit.nodes) for circuit in members)
+    with blas_threads_for(states):
+        return _stability(meant, members, draws, seed, method)
+
+
+def _stability(meant: Device | Circuit, members: Sequence[Circuit], draws: int, seed: int, method: str) -> Stability:
     opened = [loops_of(circuit) for circuit in members]
     abscissas = [float(loops.dense.modes[0].real.max()) / loops.time for loops in opened]
     chosen = int(np.argmax(abscissas))
@@ -304,7 +312,7 @@ def _derivatives(
     values, vectors = sde.dense.modes
     values = values / sde.dense.time
     right = sde.dense.to_state @ vectors
-    left = np.linalg.inv(sde.E @ right)
+    left = np.linalg.inv(np.asarray(sde.E @ right))
     changes = np.zeros((len(elements), len(values)), dtype=np.complex128)
     for k in range(len(elements)):
         ends = []
