@@ -20,22 +20,20 @@ pencil of 2 n^2; its unknowns are reduced here to the r ports). What is found is
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import scipy.linalg as la
-import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dtrsyl
 
 from spu.base.arrays import FloatArray, IntArray
 from spu.base.errors import CircuitError
-from spu.base.sequences import Lazy
-from spu.circuit.circuit import Circuit, Instances, NoiseSource, Subcircuit
-from spu.circuit.elements import SharedNoiseCurrent, Transconductor
-from spu.circuit.readout import Readout
-from spu.emulator.equations.linear import DenseSDE, StochasticODE, stochastic_ode
+from spu.circuit.circuit import Circuit
+from spu.circuit.elements import Transconductor
+from spu.emulator.equations.linear import DenseSDE, StochasticODE
+from spu.emulator.equations.ports import with_ports
 
 __all__ = ["MOST_UNKNOWNS", "Crossing", "Loops", "amplifiers", "delay_crossing", "gain_crossings", "loops_of"]
 
@@ -96,9 +94,6 @@ class Loops:
         return self.B.size
 
 
-_PORT = Subcircuit("port", ("a", "b", "n"), ("an",), (SharedNoiseCurrent("gs", ("a", "b"), "an", "n"),))
-
-
 def amplifiers(circuit: Circuit) -> Iterator[tuple[str, list[IntArray], FloatArray]]:
     """Transconductors of couplers, cells and netlists: name, four (k,) nodes, (k,) S; without those of zero.
 
@@ -129,37 +124,16 @@ def loops_of(circuit: Circuit) -> Loops:
     inputs, of = np.unique(ends[2:].T, axis=0, return_inverse=True)
     gains = np.zeros((len(outputs), len(inputs)))
     np.add.at(gains, (into.ravel(), of.ravel()), values)
-    first = len(circuit.sources)
-    numbers = np.arange(first, first + len(outputs))
-    sources = Lazy.of([NoiseSource(f"port {k}", False) for k in range(len(outputs))])
-    names = Lazy.of([f"xport_{k}" for k in range(len(outputs))])
-    ports = Instances(_PORT, names, np.column_stack([outputs, numbers]), {"an": np.ones(len(outputs))})
-    probes = tuple(f"input {k}" for k in range(len(inputs)))
-    opened = replace(
-        circuit,
-        instances=[*circuit.instances, ports] if len(outputs) else circuit.instances,
-        sources=circuit.sources + sources,
-        probes=Lazy.of(list(probes)),
-        probe_nodes=inputs,
-        readout=Readout(probes, sp.csr_array(sp.eye(len(inputs))), np.zeros(len(inputs))),
-        hash=f"{circuit.hash} opened",
-        content="",
-        start=None,
-    )
-    sde = stochastic_ode(opened)
-    dense = sde.dense
-    if len(outputs) and abs(sde.D[:, first:]).max() > 0:
+    sde, B, direct = with_ports(circuit, outputs, inputs)
+    if direct.any():
         raise CircuitError(
             "a transconductor drives a node without capacitance, whose voltage a transconductor sees at once: margins "
             "need capacitance there (detail node.capacitance, or buffer.bandwidth)"
         )
-    # A unit source enters with density 1, as sqrt(1/2) of white noise, and B is per root of the unit of time.
-    B, H = dense.B[:, first:] * np.sqrt(2.0 * dense.time), dense.H
+    H = sde.dense.H[: len(inputs)]
     if len(outputs) <= len(inputs):
-        B, C = B, gains @ H
-    else:
-        B, C = B @ gains, H
-    return Loops(dense.A, B, C, sde, dense)
+        return Loops(sde.dense.A, B, gains @ H, sde, sde.dense)
+    return Loops(sde.dense.A, B @ gains, H, sde, sde.dense)
 
 
 class _Lyapunov:
