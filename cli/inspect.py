@@ -122,7 +122,7 @@ def _inspect_netlist(folder: Folder, stability: bool, as_json: bool) -> int:
         click.echo(f"\n{margins}")
     prediction = predict_linear(folder.subject)
     if as_json:
-        more = {} if margins is None else {"stability": margins.to_dict()}
+        more: dict[str, Any] = {} if margins is None else {"stability": margins.to_dict()}
         more |= {"time_constants": prediction.time_constants, "covariance": prediction.covariance}
         print_result({**report(folder.read), **more}, folder, "inspect")
     else:

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from spu.device.variation import Elements, draw_factors, elements_of, varied
     from spu.emulator.laws.many import ManyLaws, laws_of_draws
     from spu.emulator.laws.spectra import Spectrum
-    from spu.emulator.predict import NetworkPrediction, Prediction, predict, predict_network
+    from spu.emulator.predict import LinearisedPrediction, NetworkPrediction, Prediction, predict, predict_network
     from spu.emulator.relaxation import Relaxation, relaxation
     from spu.emulator.runs.kicked import SampledRelaxation
     from spu.emulator.runs.relaxation import NetworkSimulation
@@ -133,6 +133,7 @@ __all__ = [
     "LeastSquares",
     "Ledger",
     "LinearSystem",
+    "LinearisedPrediction",
     "LogDeterminant",
     "LyapunovEquation",
     "ManyLaws",
@@ -279,6 +280,7 @@ _HOME = {
     "MatrixInverse": "spu.problems.gaussian",
     "NaturalGradient": "spu.studies.learning.natural",
     "NetworkCompilation": "spu.compiler.polynomial",
+    "LinearisedPrediction": "spu.emulator.predict",
     "NetworkPrediction": "spu.emulator.predict",
     "NetworkSimulation": "spu.emulator.runs.relaxation",
     "NgspiceFailed": "spu.base.errors",
