@@ -93,6 +93,7 @@ if TYPE_CHECKING:
     from spu.studies.learning.natural import NaturalGradient, natural_gradient
     from spu.studies.learning.replay import replay_learned
     from spu.studies.learning.sweep import hardware_sweep
+    from spu.studies.yields.corner_study import Corners, corners
     from spu.studies.yields.yield_study import Yield, yields
 
 
@@ -110,6 +111,7 @@ __all__ = [
     "Compilation",
     "ConditionalGaussian",
     "ConditionalSystem",
+    "Corners",
     "Coupler",
     "DeckError",
     "Detail",
@@ -173,6 +175,7 @@ __all__ = [
     "compile_network",
     "compile_problem",
     "conditional",
+    "corners",
     "cost_scaling",
     "digital_samplers",
     "draw_factors",
@@ -242,6 +245,8 @@ _HOME = {
     "Compilation": "spu.compiler.compilation",
     "ConditionalGaussian": "spu.problems.conditional",
     "ConditionalSystem": "spu.problems.conditional",
+    "Corners": "spu.studies.yields.corner_study",
+    "corners": "spu.studies.yields.corner_study",
     "Coupler": "spu.device.device",
     "DeckError": "spu.base.errors",
     "Detail": "spu.device.imperfections",

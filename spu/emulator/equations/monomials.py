@@ -87,8 +87,10 @@ def _monomials(logs: FloatArray, drawn: FloatArray) -> list[Monomial] | None:
         return ((number % len(drawn), float(powers[number // len(drawn)])),)
 
     def nearest(wanted: FloatArray) -> tuple[IntArray, FloatArray]:
-        at = np.clip(np.searchsorted(ranked, wanted), 1, len(ranked) - 1) if len(ranked) > 1 else np.zeros(
-            len(wanted), np.int64
+        at = (
+            np.clip(np.searchsorted(ranked, wanted), 1, len(ranked) - 1)
+            if len(ranked) > 1
+            else np.zeros(len(wanted), np.int64)
         )
         at = np.where((at > 0) & (np.abs(ranked[at - 1] - wanted) < np.abs(ranked[at] - wanted)), at - 1, at)
         return order[at], np.abs(ranked[at] - wanted)
