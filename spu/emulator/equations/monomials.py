@@ -40,9 +40,10 @@ class Terms:
 
 @dataclass(frozen=True, eq=False)
 class FactoredCircuit:
-    """A circuit with its stamps, and of ``E``, ``F``, ``K`` and ``s`` the terms."""
+    """A circuit with its stamps, the number of its device's elements, and of ``E``, ``F``, ``K`` and ``s`` the terms."""
 
     circuit: Circuit
+    elements: int
     stamps: Stamps
     terms: dict[str, Terms]
 
@@ -71,7 +72,7 @@ def factored(device: Device, elements: Elements) -> FactoredCircuit | None:
         if not (np.abs(meant - second) <= _SAME).all():
             return None
         found[name] = Terms(rows, columns, values, monomials)
-    return FactoredCircuit(circuit, stamps, found)
+    return FactoredCircuit(circuit, count, stamps, found)
 
 
 def _monomials(logs: FloatArray, drawn: FloatArray) -> list[Monomial] | None:
