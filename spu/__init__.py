@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from spu.device.imperfections import Detail
     from spu.device.tolerance import Spread, Tolerance
     from spu.device.variation import Elements, draw_factors, elements_of, varied
+    from spu.emulator.laws.gradients import LawJacobian, gradient, jacobian
     from spu.emulator.laws.many import ManyLaws, laws_of_draws
     from spu.emulator.laws.spectra import Spectrum
     from spu.emulator.predict import NetworkPrediction, Prediction, predict, predict_network
@@ -132,6 +133,7 @@ __all__ = [
     "InputError",
     "InternalError",
     "Ising",
+    "LawJacobian",
     "LeastSquares",
     "Ledger",
     "LinearSystem",
@@ -193,8 +195,10 @@ __all__ = [
     "expm",
     "gaussian_process",
     "generate",
+    "gradient",
     "hardware_sweep",
     "invert",
+    "jacobian",
     "kullback_leibler",
     "laws_of_draws",
     "load_energy",
@@ -239,6 +243,9 @@ _HOME = {
     "varied": "spu.device.variation",
     "ManyLaws": "spu.emulator.laws.many",
     "laws_of_draws": "spu.emulator.laws.many",
+    "LawJacobian": "spu.emulator.laws.gradients",
+    "gradient": "spu.emulator.laws.gradients",
+    "jacobian": "spu.emulator.laws.gradients",
     "Annealing": "spu.studies.annealing",
     "Assumptions": "spu.studies.energy",
     "BoundedQuadratic": "spu.problems.ising",
