@@ -96,6 +96,7 @@ if TYPE_CHECKING:
     from spu.studies.learning.replay import replay_learned
     from spu.studies.learning.sweep import hardware_sweep
     from spu.studies.stability import Stability, decay_rate, stability
+    from spu.studies.yields.corner_study import Corners, corners
     from spu.studies.yields.yield_study import Yield, yields
 
 
@@ -114,6 +115,7 @@ __all__ = [
     "Compilation",
     "ConditionalGaussian",
     "ConditionalSystem",
+    "Corners",
     "Coupler",
     "DeckError",
     "Detail",
@@ -181,6 +183,7 @@ __all__ = [
     "compile_network",
     "compile_problem",
     "conditional",
+    "corners",
     "cost_scaling",
     "decay_rate",
     "digital_samplers",
@@ -261,6 +264,8 @@ _HOME = {
     "Compilation": "spu.compiler.compilation",
     "ConditionalGaussian": "spu.problems.conditional",
     "ConditionalSystem": "spu.problems.conditional",
+    "Corners": "spu.studies.yields.corner_study",
+    "corners": "spu.studies.yields.corner_study",
     "Coupler": "spu.device.device",
     "DeckError": "spu.base.errors",
     "Detail": "spu.device.imperfections",
