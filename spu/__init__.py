@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from spu.studies.algebra.tasks import expm, invert, logdet, lstsq, lyapunov, solve
     from spu.studies.annealing import Annealing, anneal
     from spu.studies.budget import Budget, error_budget
+    from spu.studies.calibration import Calibration, calibrate
     from spu.studies.checks import Checks, check_many
     from spu.studies.energy import Assumptions, Ledger, digital_samplers, energy_ledger, energy_of, load_energy
     from spu.studies.gaussian_process import GaussianProcess, gaussian_process
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
     from spu.studies.learning.natural import NaturalGradient, natural_gradient
     from spu.studies.learning.replay import replay_learned
     from spu.studies.learning.sweep import hardware_sweep
+    from spu.studies.stability import Stability, decay_rate, stability
     from spu.studies.yields.yield_study import Yield, yields
 
 
@@ -102,6 +104,7 @@ __all__ = [
     "Assumptions",
     "BoundedQuadratic",
     "Budget",
+    "Calibration",
     "Cell",
     "Check",
     "Checks",
@@ -158,6 +161,7 @@ __all__ = [
     "Spectrum",
     "Spread",
     "SpuError",
+    "Stability",
     "ThermodynamicNetwork",
     "Tolerance",
     "TrainedNetwork",
@@ -166,6 +170,7 @@ __all__ = [
     "__version__",
     "anneal",
     "answer",
+    "calibrate",
     "check",
     "check_many",
     "classify",
@@ -174,6 +179,7 @@ __all__ = [
     "compile_problem",
     "conditional",
     "cost_scaling",
+    "decay_rate",
     "digital_samplers",
     "draw_factors",
     "elements_of",
@@ -212,6 +218,7 @@ __all__ = [
     "simulate_network",
     "solve",
     "spectrum",
+    "stability",
     "train_classifier",
     "train_generative",
     "unit_law",
@@ -233,6 +240,10 @@ _HOME = {
     "Assumptions": "spu.studies.energy",
     "BoundedQuadratic": "spu.problems.ising",
     "Budget": "spu.studies.budget",
+    "Stability": "spu.studies.stability",
+    "decay_rate": "spu.studies.stability",
+    "stability": "spu.studies.stability",
+    "Calibration": "spu.studies.calibration",
     "Cell": "spu.device.device",
     "SharedNoise": "spu.device.noises",
     "Check": "spu.crosscheck",
@@ -295,6 +306,7 @@ _HOME = {
     "yields": "spu.studies.yields.yield_study",
     "anneal": "spu.studies.annealing",
     "answer": "spu.studies.algebra.solution",
+    "calibrate": "spu.studies.calibration",
     "check": "spu.crosscheck",
     "check_many": "spu.studies.checks",
     "classify": "spu.studies.learning.classify",

@@ -95,7 +95,8 @@ class Realisation:
         """The same without thermal noise: resistors go on without it, the noise of amplifiers is not there."""
         gone = [element for element in self.elements if isinstance(element, AmplifierNoise)]
         elements = [silent(e) if self.ports.get(e.noise_port or "", False) else e for e in self.elements]
-        derived = {key: value for key, value in self.derived.items() if key not in {each.value for each in gone}}
+        unused = {each.value for each in gone}
+        derived = {key: value for key, value in self.derived.items() if key not in unused}
         constants = {key: value for key, value in self.constants.items() if not (gone and key == "gamma")}
         quiet = {each.noise_port for each in gone}
         ports: dict[str, bool] = {port: hot for port, hot in self.ports.items() if not hot and port not in quiet}
@@ -229,7 +230,9 @@ def _add_output(
     if "output_conductance" in given:
         made.constants["gout"] = detail.number("transconductor.output_conductance")
         made.derived[f"o{way}"] = parameter("gout") * magnitude
-        made.elements.append(Transconductor(f"go{way}", (p, n, p, n), f"o{way}"))  # any value, zero as well
+        made.elements.append(
+            Transconductor(f"go{way}", (p, n, p, n), f"o{way}", role="output")
+        )  # any value, zero as well
     if "offset" in given:
         made.constants["vos"] = detail.number("transconductor.offset")
         made.derived[f"i{way}"] = parameter("vos") * value
@@ -242,7 +245,7 @@ def _buffer(made: Realisation, node: str, detail: Detail) -> str:
     made.constants |= {"bw": detail.buffer["bandwidth"], "gbuf": _BUFFER_CONDUCTANCE, "rbuf": 1 / _BUFFER_CONDUCTANCE}
     made.derived["cbuf"] = parameter("gbuf") / (2 * math.pi * parameter("bw"))
     made.elements += [
-        Transconductor(f"gbuf{node}", ("0", out, node, "0"), "gbuf"),
+        Transconductor(f"gbuf{node}", ("0", out, node, "0"), "gbuf", role="buffer"),
         Resistor(f"rbuf{node}", (out, "0"), "rbuf"),
         Capacitor(f"cbuf{node}", (out, "0"), "cbuf"),
     ]

@@ -52,13 +52,15 @@ class Key:
 
     @property
     def varies(self) -> bool:
-        """Whether its value can be a little larger: boards differ in it."""
-        return self.kind in ("positive", "signed", "fraction")
+        """Whether boards differ in it: it is a number that can be a little larger, and no setting."""
+        return not self.setting and self.kind in ("positive", "signed", "fraction")
 
     def shown(self, value: Value | None) -> str:
         """The value for people."""
         if isinstance(value, str):
             return value
+        if self.unit.startswith("1/"):
+            return f"{number(value)} {self.unit[1:]}"
         return engineering(value, self.unit) if self.unit else number(value)
 
 
@@ -91,19 +93,52 @@ TABLES: dict[str, dict[str, Key]] = {
         "flicker_low": Key("Hz", "from", needs=("flicker_corner",), setting=True),
         "flicker_high": Key("Hz", "to", needs=("flicker_corner",), setting=True),
         "flicker_poles": Key("", "poles a decade", "whole", needs=("flicker_corner",), setting=True),
+        "source": Key("", "noise is a", "word", choices=("current", "voltage")),
+        "clock": Key("Hz", "clock of the injected noise's samples, which are held for its period"),
+        "kind": Key("", "law of the samples", "word", ("gaussian", "binary"), needs=("clock",), setting=True),
+        "register": Key("", "bits of the register that binary noise comes from", "whole", needs=("clock",)),
+        "summed": Key("", "bits that a sample of binary noise is the sum of", "whole", needs=("clock",)),
+        "bits": Key("", "bits of the converter that makes the samples", "whole", needs=("clock",)),
+        "crest": Key("", "full scale of that converter over the rms of the samples", needs=("bits",), setting=True),
     },
     "readout": {},
-    "temperature": {},
+    "temperature": {
+        **{
+            quantity: Key("1/K", f"temperature coefficient of {words}", "signed")
+            for quantity, words in (
+                ("capacitance", "capacitances"),
+                ("conductance", "conductances"),
+                ("inductance", "inductances"),
+                ("transconductance", "transconductances"),
+                ("noise", "injected noise"),
+                ("bias", "bias currents"),
+            )
+        },
+        "reference": Key(
+            "K",
+            "from",
+            needs=("capacitance", "conductance", "inductance", "transconductance", "noise", "bias"),
+            setting=True,
+        ),
+    },
 }
 """Tables and keys of ``[detail.TABLE]``; ``[noise]`` and ``[readout]`` stand in hardware files by themselves, too.
 
 ``switch``: of one unit of a bank; a branch of k units has k switches in parallel. ``inductor``: of each
 inductor, in cells and couplers. ``node``: from each cell's node to ground. ``buffer``: the first-order
-buffer (-3 dB) at each input of a coupling transconductor. ``noise``: of each injected source, its first-order
-bandwidth (-3 dB); the frequency at which its 1/f noise is as strong as its white noise, the band in which it is 1/f,
-and the poles a decade that make it (1). ``transconductor``: of each coupling transconductor and active conductance;
-noise of the output current over 4kT times the transconductance, output conductance over
-transconductance, and the voltage that adds to that at the input.
+buffer (-3 dB) at each input of a coupling transconductor. ``transconductor``: of each coupling transconductor and active
+conductance; noise of the output current over 4kT times the transconductance, output conductance over transconductance,
+and the voltage that adds to that at the input.
+
+``noise``: of each injected source, its first-order bandwidth (-3 dB); the frequency at which its 1/f noise is as strong
+as its white noise, the band in which it is 1/f, and the poles a decade that make it (1); and whether it is a ``current``
+into the cell or a ``voltage`` in series with its conductance, which is for the compiler: cells of devices have ``noise``
+or ``noise_voltage``. ``clock``, ``kind``, ``register``, ``summed``, ``bits``, ``crest``: it is made by an FPGA or a
+converter (`spu.circuit.clocked.Clocked`).
+
+``temperature``: relative change of values (of noise: of its density) for each kelvin above the reference
+(`spu.base.constants.ROOM_TEMPERATURE` unless given), in cells and couplers; of a device at 0 K, which makes no thermal
+noise, values are those at the reference.
 """
 
 

@@ -16,15 +16,17 @@ The nodes of these are signals: their resistors stand for no loss (`spu.circuit.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
 
 from spu.base.arrays import FloatArray
-from spu.base.errors import KeyFault
+from spu.base.errors import InputError, KeyFault
 from spu.base.expressions import Expression, parameter, root
 from spu.circuit.elements import (
+    AmplifierNoise,
     Capacitor,
     Element,
     NoiseCurrent,
@@ -35,9 +37,11 @@ from spu.circuit.elements import (
     VoltageControlledVoltageSource,
 )
 from spu.device.build import Realisation
+from spu.device.device import Device
 from spu.device.imperfections import Detail
+from spu.device.quantities import Part
 
-__all__ = ["MOST_POLES", "flicker_poles", "flicker_ripple", "shaped"]
+__all__ = ["MOST_POLES", "flicker_poles", "flicker_ripple", "in_series", "series_sources", "shaped", "shapes"]
 
 MOST_POLES = 100
 """States that a cell gets of its 1/f noise at most."""
@@ -113,11 +117,17 @@ def flicker_ripple(detail: Detail) -> tuple[float, float]:
     return float(errors.min()), float(errors.max())
 
 
+def shapes(detail: Detail) -> bool:
+    """Whether injected noise has a spectrum of its own."""
+    return "bandwidth" in detail.noise or "flicker_corner" in detail.noise
+
+
 def shaped(made: Realisation, detail: Detail) -> Realisation:
     """The same with its injected noise as a detail has it; parts that inject none come back as they are."""
-    if "bandwidth" not in detail.noise and "flicker_corner" not in detail.noise:
+    if not shapes(detail):
         return made
-    injected = [element for element in made.elements if isinstance(element, (NoiseCurrent, NoiseVoltage))]
+    kinds, amplifiers = (NoiseCurrent, NoiseVoltage), AmplifierNoise  # whose own noise no generator's band limits
+    injected = [each for each in made.elements if isinstance(each, kinds) and not isinstance(each, amplifiers)]
     if not injected:
         return made
     found = Realisation(
@@ -132,6 +142,67 @@ def shaped(made: Realisation, detail: Detail) -> Realisation:
     for element in injected:
         _Shaping(found, element, detail).build()
     return found
+
+
+def in_series(parts: Sequence[Part], made: Sequence[Realisation], cells: Sequence[str]) -> list[Realisation]:
+    """What parts are built of, with a noise voltage in series with the conductance where there is one.
+
+    Raises
+    ------
+    InputError
+        If cells have such a voltage and no conductance.
+    """
+    quantities = [part.quantity for part in parts]
+    if "noise_voltage" not in quantities:
+        return list(made)
+    if "conductance" not in quantities:
+        raise InputError(
+            f"cell {cells[0]} has a noise voltage and no conductance: that voltage is in series with one; give it a "
+            "conductance, or noise, the current"
+        )
+    resistor, source = (made[quantities.index(quantity)] for quantity in ("conductance", "noise_voltage"))
+    behind = [
+        replace(element, nodes=tuple("rv" if node == "a" else node for node in element.nodes))
+        for element in resistor.elements
+    ]
+    together = Realisation(
+        [*behind, *source.elements],
+        resistor.parameters | source.parameters,
+        resistor.constants | source.constants,
+        resistor.derived | source.derived,
+        resistor.ports | source.ports,
+        f"{resistor.meaning}, {source.meaning}",
+        resistor.codes | source.codes,
+    )
+    return [together if each is resistor else each for each in made if each is not source]
+
+
+def series_sources(device: Device) -> None:
+    """Turn the injected noise currents of a device, which is changed, into voltages in series with conductances.
+
+    Their densities are those of the currents over the square of the conductance (Norton's theorem): nothing changes as
+    long as no conductance does. On boards whose conductances scatter, or drift, the voltages stay.
+
+    Raises
+    ------
+    InputError
+        If cells have noise and no conductance, or programmings of an ensemble differ in conductances.
+    """
+    columns = device.cell_columns
+    noise, conductance = columns.arrays["noise"], columns.arrays["conductance"]
+    bare = np.flatnonzero(~np.isnan(noise) & np.isnan(conductance))
+    if len(bare):
+        raise InputError(
+            f"noise source = 'voltage' is in series with each cell's conductance, and {device.cell_names[bare[0]]} has "
+            "none: 'current' is for such cells"
+        )
+    if device.programmings and "conductance" in columns.banks:
+        raise InputError(
+            "noise source = 'voltage' has one density, and programmings of this ensemble have conductances of their "
+            "own: compile with ensemble = 1, or with 'current'"
+        )
+    columns.arrays["noise_voltage"] = noise / conductance**2
+    columns.arrays["noise"] = np.full(len(noise), np.nan)
 
 
 class _Shaping:

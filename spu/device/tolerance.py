@@ -3,7 +3,8 @@
 Every physical element has a relative error, of two parts that multiply. ``process`` is one draw that all elements of
 a quantity share, in cells and couplers alike: capacitors of one batch are all too large. ``mismatch`` is a draw of
 each element's own. Both are standard deviations, with a distribution that is stated (``[tolerance.cell]``,
-``[tolerance.coupler]``, ``[tolerance.input]``, ``[tolerance.detail.TABLE]`` of a hardware file).
+``[tolerance.coupler]``, ``[tolerance.shared]``, ``[tolerance.input]``, ``[tolerance.detail.TABLE]`` of a hardware
+file).
 
 A board that has a number (`errors`) hangs on the seed, on the quantity and on where the element stands among all that
 the hardware could have there, not on what else a device uses: the coupler of two cells is the same part whatever
@@ -158,10 +159,12 @@ class Spread:
 def _known(part: str) -> tuple[str, ...]:
     if part == "detail":
         return tuple(effect for effect in known_effects() if key_of(effect).varies)
+    if part == "shared":
+        return ("amplitude",)
     return INPUTS if part == "input" else tuple(PARTS[part])
 
 
-TABLES_OF = ("cell", "coupler", "input", "detail")
+TABLES_OF = ("cell", "coupler", "input", "detail", "shared")
 
 
 @dataclass(frozen=True)
@@ -177,6 +180,8 @@ class Tolerance:
     detail:
         The same of imperfections, by ``table.key`` (`spu.device.imperfections.TABLES`): one value is all instances',
         so that only ``process`` has a meaning.
+    shared:
+        The same of noise that cells share: its ``amplitude`` into each of them.
 
     Raises
     ------
@@ -195,6 +200,7 @@ class Tolerance:
     coupler: Mapping[str, Spread] = field(default_factory=dict)
     input: Mapping[str, Spread] = field(default_factory=dict)
     detail: Mapping[str, Spread] = field(default_factory=dict)
+    shared: Mapping[str, Spread] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for part in TABLES_OF:

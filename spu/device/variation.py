@@ -37,11 +37,12 @@ class Group:
     Attributes
     ----------
     kind, quantity:
-        ``cell``, ``coupler`` or ``detail``, and what it is there (``table.key`` of a detail).
+        ``cell``, ``coupler``, ``shared`` (amplitudes of noise that cells share) or ``detail``, and what it is there
+        (``table.key`` of a detail).
     keys:
         Columns that one element is: several of a polynomial quantity.
     rows:
-        (k,) numbers of the cells or couplers; empty for a detail.
+        (k,) numbers of the cells, couplers or places where shared noise drives a cell; empty for a detail.
     """
 
     kind: str
@@ -60,7 +61,7 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Elements:
-    """All elements of a device, in a fixed order: of cells by quantity, of couplers by quantity, details.
+    """All elements of a device, in a fixed order: of cells by quantity, of couplers by quantity, shared noise, details.
 
     Attributes
     ----------
@@ -103,7 +104,7 @@ class Elements:
 
     def spreads(self, tolerance: Tolerance) -> list[Spread]:
         """(g,) what is stated for each group."""
-        tables = {part: getattr(tolerance, part) for part in ("cell", "coupler", "detail")}
+        tables = {part: getattr(tolerance, part) for part in ("cell", "coupler", "shared", "detail")}
         return [tables[group.kind].get(group.quantity, Spread()) for group in self.groups]
 
     def sigmas(self, tolerance: Tolerance) -> tuple[Annotated[FloatArray, "e"], Annotated[FloatArray, "e"]]:
@@ -168,6 +169,12 @@ def elements_of(device: Device) -> Elements:
                 names += [f"{called} of {labels[row]}" for row in rows.tolist()]
                 first = (table[:, rows] != 0).argmax(axis=0)
                 values.append(table[first, rows])
+    if device.shared:
+        shared = device.shared
+        groups.append(Group("shared", "amplitude", ("amplitude",), np.arange(len(shared.taps))))
+        pairs = shared.taps.tolist()
+        names += [f"amplitude of {shared.names[source]} into {device.cell_names[cell]}" for source, cell in pairs]
+        values.append(shared.amplitudes.copy())
     for effect in device.detail.effects:
         if not key_of(effect).varies:
             continue
@@ -219,6 +226,9 @@ def varied(device: Device, factors: Annotated[ArrayLike, "e"], elements: Element
             continue
         if group.kind == "detail":
             detail = detail.scaled(group.quantity, float(factor[0]))
+            continue
+        if group.kind == "shared":
+            made.shared.amplitudes *= factor
             continue
         columns = made.cell_columns if group.kind == "cell" else made.coupler_columns
         for key in group.keys:

@@ -40,9 +40,10 @@ class Terms:
 
 @dataclass(frozen=True, eq=False)
 class FactoredCircuit:
-    """A circuit with its stamps, and of ``E``, ``F``, ``K`` and ``s`` the terms."""
+    """A circuit with its stamps, the number of its device's elements, and of ``E``, ``F``, ``K`` and ``s`` the terms."""
 
     circuit: Circuit
+    elements: int
     stamps: Stamps
     terms: dict[str, Terms]
 
@@ -71,7 +72,7 @@ def factored(device: Device, elements: Elements) -> FactoredCircuit | None:
         if not (np.abs(meant - second) <= _SAME).all():
             return None
         found[name] = Terms(rows, columns, values, monomials)
-    return FactoredCircuit(circuit, stamps, found)
+    return FactoredCircuit(circuit, count, stamps, found)
 
 
 def _monomials(logs: FloatArray, drawn: FloatArray) -> list[Monomial] | None:
@@ -87,8 +88,10 @@ def _monomials(logs: FloatArray, drawn: FloatArray) -> list[Monomial] | None:
         return ((number % len(drawn), float(powers[number // len(drawn)])),)
 
     def nearest(wanted: FloatArray) -> tuple[IntArray, FloatArray]:
-        at = np.clip(np.searchsorted(ranked, wanted), 1, len(ranked) - 1) if len(ranked) > 1 else np.zeros(
-            len(wanted), np.int64
+        at = (
+            np.clip(np.searchsorted(ranked, wanted), 1, len(ranked) - 1)
+            if len(ranked) > 1
+            else np.zeros(len(wanted), np.int64)
         )
         at = np.where((at > 0) & (np.abs(ranked[at - 1] - wanted) < np.abs(ranked[at] - wanted)), at - 1, at)
         return order[at], np.abs(ranked[at] - wanted)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
+import scipy.linalg as la
 
 from spu.base.arrays import FloatArray, IntArray
 from spu.base.constants import GROUND
@@ -106,34 +107,47 @@ def noise_terms(terms: Terms, start: int, scale: float = 1.0) -> list[Term]:
     return found
 
 
+Solver = Callable[[FloatArray, FloatArray, FloatArray, FloatArray], None]
+"""Takes factors (d, e), and fills in the mean (d, p) V and covariance (d, p, p) V^2 of the probes, and (d,) an estimate
+of their relative error: not a number where there is no law, or where this way does not tell."""
+
+
 class Family(ABC):
     """A circuit of one kind, on many boards."""
 
     @abstractmethod
-    def laws(self, factors: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Mean (d, p) V and covariance (d, p, p) V^2 of the probes, and (d,) an estimate of their relative error.
-
-        It is not a number where there is no law, or where this way does not tell.
-        """
+    def solver(self) -> Solver:
+        """A solver with room of its own: one for each thread."""
 
 
 def _misfit(
-    made: Assembly, n: int, stiff: int, biased: int, factors: FloatArray, probes: IntArray, *rest: FloatArray
+    made: Assembly,
+    stiff: int,
+    biased: int,
+    design: FloatArray,
+    places: IntArray,
+    basis: FloatArray,
+    probes: IntArray,
+    room: FloatArray,
+    *_: object,
 ) -> str | None:
-    room = rest[-1]
-    targets = cell_targets(n, bool(stiff), bool(biased))
-    if len(made.begin) != targets + 1 or len(room) < cell_room(made, n) * WIDEST:
-        return f"{len(made.begin) - 1} entries and room {len(room)} for {n} nodes"
-    if room.ctypes.data % CACHE_LINE:
-        return "the room must begin where a cache line does"
-    return _astray(made, factors) or (f"probes of {n} nodes" if ((probes < 0) | (probes >= n)).any() else None)
+    n = len(basis)
+    if len(made.begin) != cell_targets(n, bool(stiff), bool(biased)) + 1 or n > Cells.MOST:
+        return f"{len(made.begin) - 1} entries for {n} nodes"
+    if len(room) < cell_room(made, n) * WIDEST or room.ctypes.data % CACHE_LINE:
+        return "the room must begin where a cache line does, and be large enough"
+    if (places < -1).any() or (places >= n).any() or (places[:, :, -1] != -1).any():
+        return f"a pattern of more than {n} columns"
+    if ((probes < 0) | (probes >= n)).any():
+        return f"probes of {n} nodes"
+    return astray(made, len(design))
 
 
-def _astray(made: Assembly, factors: FloatArray) -> str | None:
+def astray(made: Assembly, elements: int) -> str | None:
     """Whether an assembly speaks of what is not there."""
     slots, terms = len(made.element), len(made.base)
     limits = (
-        (made.element, factors.shape[1]),
+        (made.element, elements),
         (made.power, len(POWERS)),
         (made.first, slots),
         (made.second, slots),
@@ -152,7 +166,7 @@ def cell_targets(n: int, stiff: bool, biased: bool) -> int:
 def cell_room(made: Assembly, n: int) -> int:
     """Vectors of scratch of `laws_of_cells`."""
     pairs = n * (n - 1) // 2
-    return (13 + n) * n * n + (pairs + 1) * pairs + 4 * n + 1 + len(made.begin) + len(made.element)
+    return (15 + n) * n * n + (pairs + 4) * pairs + 4 * n + len(made.begin) + len(made.element)
 
 
 laws_of_cells = Kernel(
@@ -160,15 +174,17 @@ laws_of_cells = Kernel(
     None,
     _misfit,
     made=Assembly,
-    n=int,
     stiff=int,
     biased=int,
-    factors=floats("draws", "elements"),
+    design=floats("elements"),
+    places=integers(4, "n", "n+1"),
+    basis=floats("n", "n"),
     probes=integers("p"),
-    covariance=floats("draws", "p", "p", written=True),
-    mean=floats("draws", "p", written=True),
-    error=floats("draws", written=True),
     room=floats("size", written=True),
+    factors=floats("draws", "elements"),
+    mean=floats("draws", "p", written=True),
+    covariance=floats("draws", "p", "p", written=True),
+    error=floats("draws", written=True),
 )
 
 
@@ -196,10 +212,20 @@ class Cells(Family):
     """
 
     MOST = 16
-    """Nodes up to which this takes fewer operations than others."""
+    """Nodes up to which this takes fewer operations than others, and the loop has room."""
 
-    def __init__(self, made: Assembly, n: int, stiff: bool, biased: bool, probes: IntArray) -> None:
-        self.made, self.n, self.stiff, self.biased, self.probes = made, n, stiff, biased, probes
+    def __init__(
+        self,
+        made: Assembly,
+        elements: int,
+        stiff: bool,
+        biased: bool,
+        places: IntArray,
+        basis: FloatArray,
+        probes: IntArray,
+    ) -> None:
+        self.made, self.stiff, self.biased, self.elements = made, stiff, biased, elements
+        self.places, self.basis, self.probes = places, basis, probes
 
     @classmethod
     def of(cls, found: FactoredCircuit) -> Cells | None:
@@ -227,15 +253,34 @@ class Cells(Family):
         if biased:
             entries += list(zip((s.rows + 3 * size).tolist(), s.values.tolist(), s.monomials, strict=True))
         made = assembly(entries, cell_targets(n, stiff, biased))
-        return None if made is None else cls(made, n, stiff, biased, np.ascontiguousarray(probes[:, 0]))
+        if made is None:
+            return None
+        nominal = [_folded(made, k * size, n) for k in range(3 + stiff)]
+        try:
+            basis = la.eigh(nominal[1], nominal[0])[1].T
+        except la.LinAlgError:
+            return None
+        places = np.full((4, n, n + 1), -1, dtype=np.int64)
+        for where, matrix in zip(places, nominal, strict=False):
+            for row, entries_there in zip(where, matrix != 0, strict=True):
+                columns = np.flatnonzero(entries_there)
+                row[: len(columns)] = columns
+        return cls(
+            made, found.elements, stiff, biased, places, np.ascontiguousarray(basis), np.ascontiguousarray(probes[:, 0])
+        )
 
-    def laws(self, factors: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        draws, p = len(factors), len(self.probes)
-        mean, covariance, error = np.empty((draws, p)), np.empty((draws, p, p)), np.empty(draws)
-        room = aligned((cell_room(self.made, self.n) * WIDEST,))
-        shape = (self.made, self.n, int(self.stiff), int(self.biased))
-        laws_of_cells(*shape, factors, self.probes, covariance, mean, error, room)
-        return mean, covariance, error
+    def solver(self) -> Solver:
+        room = aligned((cell_room(self.made, len(self.basis)) * WIDEST,))
+        shape = (int(self.stiff), int(self.biased), np.ones(self.elements))
+        return laws_of_cells.bind(self.made, *shape, self.places, self.basis, self.probes, room)
+
+
+def _folded(made: Assembly, start: int, n: int) -> FloatArray:
+    """A symmetric matrix of n rows with all factors 1, whose lower triangle begins at a target."""
+    sums = np.add.reduceat(np.append(made.base, 0.0), made.begin[:-1]) * (np.diff(made.begin) > 0)
+    matrix = np.zeros((n, n))
+    matrix[np.tril_indices(n)] = sums[start : start + n * (n + 1) // 2]
+    return matrix + np.tril(matrix, -1).T
 
 
 def _among(terms: Terms, n: int) -> Terms:

@@ -10,21 +10,24 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spu.base.arrays import FloatArray
-from spu.base.errors import CircuitError, InputError
+from spu.base.arrays import FloatArray, IntArray, Matrix
+from spu.base.errors import CircuitError, InputError, UsageError
 from spu.base.threads import available_threads
 from spu.circuit.circuit import Circuit
+from spu.circuit.readout import Readout
 from spu.device.device import Device
 from spu.device.lower import lower
 from spu.device.variation import Elements, elements_of, varied
 from spu.emulator.dynamics import LinearDynamics, dynamics
 from spu.emulator.equations.monomials import factored
 from spu.emulator.laws.draws import FAMILIES, Family
+from spu.emulator.laws.large import LARGE
 from spu.emulator.predict import predict_linear
 
 __all__ = ["ManyLaws", "laws_of_draws"]
@@ -40,10 +43,12 @@ class ManyLaws:
         (d, n) V, (d, n, n) V^2, of each board's cells; not a number where it has no law.
     stable:
         (d,) whether it has one.
-    mean, covariance:
-        (d, p), (d, p, p), problem units.
+    readout:
+        From voltages to problem variables.
     why:
         Why a board has no law, by its number.
+    read:
+        Mean and covariance in problem units of boards where they do not follow from those in volts.
 
     Examples
     --------
@@ -52,16 +57,38 @@ class ManyLaws:
     >>> device.add_cell("out", capacitance=1e-9, conductance=1e-3)
     >>> laws = spu.laws_of_draws(device, [[1.0, 1.0], [2.0, 1.0]])
     >>> ratio = laws.voltage_covariance[0] / laws.voltage_covariance[1]
-    >>> laws.stable.all(), round(float(ratio.item()), 9)
-    (np.True_, 2.0)
+    >>> laws.stable.tolist(), round(float(ratio.item()), 9)
+    ([True, True], 2.0)
     """
 
     voltage_mean: Annotated[FloatArray, "d n"]
     voltage_covariance: Annotated[FloatArray, "d n n"]
-    mean: Annotated[FloatArray, "d p"]
-    covariance: Annotated[FloatArray, "d p p"]
     stable: Annotated[NDArray[np.bool_], "d"]
+    readout: Readout
     why: dict[int, str] = field(default_factory=dict)
+    read: dict[int, tuple[FloatArray, FloatArray]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def mean(self) -> Annotated[FloatArray, "d p"]:
+        """(d, p) problem units."""
+        found = self.voltage_mean @ self.readout.matrix.toarray().T + self.readout.offset
+        for k, (mean, _) in self.read.items():
+            found[k] = mean
+        return np.asarray(found)
+
+    @cached_property
+    def covariance(self) -> Annotated[FloatArray, "d p p"]:
+        """(d, p, p) problem units."""
+        T, P = self.readout.matrix, self.voltage_covariance
+        if (np.diff(T.indptr) == 1).all():  # each variable is one cell
+            found = P[:, T.indices[:, None], T.indices] * np.outer(T.data, T.data)
+        else:
+            across = T.toarray().T
+            half = np.ascontiguousarray((P @ across).transpose(0, 2, 1))
+            found = half @ across
+        for k, (_, covariance) in self.read.items():
+            found[k] = covariance
+        return found
 
 
 def laws_of_draws(device: Device, factors: Annotated[ArrayLike, "d e"], elements: Elements | None = None) -> ManyLaws:
@@ -98,25 +125,36 @@ def laws_of_draws(device: Device, factors: Annotated[ArrayLike, "d e"], elements
     if given.ndim != 2 or given.shape[1] != len(elements) or not (given > 0).all() or not np.isfinite(given).all():
         raise InputError(f"factors of many boards are positive numbers, a row of {len(elements)} for each board")
     family = family_of(device, elements)
-    found = _nothing(device, len(given))
-    left = np.arange(len(given))
-    if family is not None and len(given):
-        left = _side_by_side(family, given, found)
-        _read(device, found)
-        left = np.union1d(left, _cancelled(device, found))
+    count, cells = len(given), len(device.cell_names)
+    found = ManyLaws(
+        np.empty((count, cells)), np.empty((count, cells, cells)), np.zeros(count, dtype=bool), device.readout.copy()
+    )
+    left = np.arange(count) if family is None else _side_by_side(family, given, found)
     for k in left.tolist():
         try:
             law = predict_linear(varied(device, given[k], elements))
         except CircuitError as error:
             found.why[k] = error.message
-            for array in (found.voltage_mean, found.voltage_covariance, found.mean, found.covariance):
-                array[k] = np.nan
-            found.stable[k] = False
+            found.voltage_mean[k], found.voltage_covariance[k], found.stable[k] = np.nan, np.nan, False
+            found.read.pop(k, None)
             continue
-        found.voltage_mean[k], found.voltage_covariance[k] = law.voltage_mean, np.asarray(law.voltage_covariance)
-        found.mean[k], found.covariance[k] = law.mean, np.asarray(law.covariance)
+        found.voltage_mean[k], found.voltage_covariance[k] = law.voltage_mean, _dense(law.voltage_covariance)
+        found.read[k] = law.mean, _dense(law.covariance)
         found.stable[k] = True
     return found
+
+
+def _dense(matrix: Matrix) -> FloatArray:
+    """All entries of a covariance.
+
+    Raises
+    ------
+    UsageError
+        If not all are known.
+    """
+    if not isinstance(matrix, np.ndarray):
+        raise UsageError(f"laws of many boards are whole covariances: devices of up to {LARGE} states have them")
+    return matrix
 
 
 CERTAIN = 1e-10
@@ -127,13 +165,6 @@ _PIECE = 256
 
 _CANCELS = 1e-5
 """Share of its terms that is left of a variance, below which it is read off the law in more digits than voltages have."""
-
-
-def _nothing(device: Device, count: int) -> ManyLaws:
-    """Room for the laws of so many boards."""
-    n, p = len(device.cell_names), len(device.readout.variables)
-    shapes = ((n,), (n, n), (p,), (p, p))
-    return ManyLaws(*(np.full((count, *shape), np.nan) for shape in shapes), np.zeros(count, dtype=bool))
 
 
 _SAID = ("temperature", "nodes", "instances", "sources", "probes", "probe_nodes", "readout", "hash", "problem")
@@ -175,7 +206,9 @@ def _agrees(device: Device, family: Family, count: int) -> bool:
         law = predict_linear(device)
     except CircuitError:
         return False
-    mean, covariance, error = family.laws(np.ones((1, count)))
+    p = len(law.voltage_mean)
+    mean, covariance, error = np.empty((1, p)), np.empty((1, p, p)), np.empty(1)
+    family.solver()(np.ones((1, count)), mean, covariance, error)
     if not error[0] <= CERTAIN:
         return False
     spread = np.sqrt(law.voltage_covariance.diagonal())
@@ -183,40 +216,32 @@ def _agrees(device: Device, family: Family, count: int) -> bool:
     return bool(near.all() and (np.abs(mean[0] - law.voltage_mean) <= 1e-9 * (np.abs(mean[0]) + spread)).all())
 
 
-def _side_by_side(family: Family, factors: FloatArray, into: ManyLaws) -> NDArray[np.int64]:
-    """Fill in the laws in volts; returns the numbers of those that are not known well enough."""
-    starts = range(0, len(factors), _PIECE)
-    error = np.empty(len(factors))
+def _side_by_side(family: Family, factors: FloatArray, into: ManyLaws) -> IntArray:
+    """Fill in the laws in volts; returns the numbers of boards of which this way does not tell enough."""
+    count = len(factors)
+    starts = iter(range(0, count, _PIECE))
+    error = np.empty(count)
+    mean, covariance = into.voltage_mean, into.voltage_covariance
 
-    def solve(start: int) -> None:
-        piece = slice(start, start + _PIECE)
-        into.voltage_mean[piece], into.voltage_covariance[piece], error[piece] = family.laws(factors[piece])
+    def work() -> None:
+        solve = family.solver()
+        for start in starts:  # shared: who is done takes the next
+            piece = slice(start, start + _PIECE)
+            solve(factors[piece], mean[piece], covariance[piece], error[piece])
 
-    threads = min(available_threads(), len(starts))
+    threads = min(available_threads(), -(-count // _PIECE))
     if threads > 1:
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(solve, starts))
+            for each in [pool.submit(work) for _ in range(threads)]:
+                each.result()
     else:
-        for start in starts:
-            solve(start)
+        work()
     known = error <= CERTAIN
+    T = into.readout.matrix
+    if (np.diff(T.indptr) > 1).any():  # differences of large voltages may be small
+        rows = T.toarray()
+        spread = np.sqrt(np.einsum("dii->di", covariance)) @ np.abs(rows).T
+        variance = np.einsum("pi,dip->dp", rows, covariance @ rows.T)
+        known &= (variance >= _CANCELS * spread**2).all(axis=1)
     into.stable[:] = known
     return np.flatnonzero(~known)
-
-
-def _read(device: Device, found: ManyLaws) -> None:
-    """Problem units out of volts."""
-    T = device.readout.matrix.toarray()
-    np.matmul(found.voltage_mean, T.T, out=found.mean)
-    np.add(found.mean, device.readout.offset, out=found.mean)
-    np.matmul(T @ found.voltage_covariance, T.T, out=found.covariance)
-
-
-def _cancelled(device: Device, found: ManyLaws) -> NDArray[np.int64]:
-    """Boards on which variables are the small differences of large voltages."""
-    T = abs(device.readout.matrix)
-    if (np.diff(T.indptr) <= 1).all():
-        return np.empty(0, dtype=np.int64)
-    spread = np.sqrt(np.einsum("dii->di", found.voltage_covariance)) @ T.T
-    variance = np.einsum("dii->di", found.covariance)
-    return np.flatnonzero((variance < _CANCELS * spread**2).any(axis=1))

@@ -5,6 +5,8 @@
    spu/emulator/laws/many.py says what is solved and how many operations it takes. */
 
 /* Slot k is a power of a factor; terms begin[t] to begin[t + 1] are those of target t. */
+#define NOINLINE __attribute__((noinline))
+
 STRUCT(Assembly, const int64_t *element; const int64_t *power; const int64_t *begin; const double *base;
        const int64_t *first; const int64_t *second; int64_t slots; int64_t targets; int64_t terms;)
 
@@ -18,12 +20,13 @@ INLINE V power_of(V f, int64_t power) {
     return power == INVERSE || power == INVERSE_ROOT || power == INVERSE_SQUARE ? v_div(one, f) : f;
 }
 
-/* All targets of VL boards; `count` of them are there, the others are copies of the first. */
-static void assemble(const Assembly *made, const double *factors, int64_t elements, int64_t count, V *slots, V *into) {
+/* All targets of VL boards; `count` of them are there, the others are as designed. */
+static NOINLINE void assemble(const Assembly *made, const double *factors, const double *design, int64_t elements,
+                              int64_t count, V *slots, V *into) {
     for (int64_t k = 0; k < made->slots; k++) {
         double lanes[VL];
         for (int64_t lane = 0; lane < VL; lane++)
-            lanes[lane] = factors[(lane < count ? lane : 0) * elements + made->element[k]];
+            lanes[lane] = (lane < count ? factors + lane * elements : design)[made->element[k]];
         slots[k] = power_of(v_load(lanes), made->power[k]);
     }
     for (int64_t t = 0; t < made->targets; t++) {
@@ -34,9 +37,16 @@ static void assemble(const Assembly *made, const double *factors, int64_t elemen
     }
 }
 
-/* Rows i.. and columns j.. of C = A B, of n rows and columns all. */
-INLINE void product_tile(const V *a, const V *b, V *c, int64_t n, int64_t i, int64_t j, const int rows, const int columns) {
-    V sums[2][4];
+#if VL == 4 || VL == 1
+#define TALL 2 /* rows of a tile: there are 16 registers */
+#else
+#define TALL 4
+#endif
+
+/* A tile of C = A B, n by n each: rows from i, columns from j. */
+INLINE void product_tile(const V *a, const V *b, V *c, const int64_t n, int64_t i, int64_t j, const int rows,
+                         const int columns) {
+    V sums[TALL][4];
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int q = 0; q < columns; q++) sums[r][q] = v_set(0);
     for (int64_t k = 0; k < n; k++) {
@@ -51,16 +61,48 @@ INLINE void product_tile(const V *a, const V *b, V *c, int64_t n, int64_t i, int
         UNROLL for (int q = 0; q < columns; q++) c[(i + r) * n + j + q] = sums[r][q];
 }
 
-/* C = A B, n by n each. */
-static void product(const V *a, const V *b, V *c, int64_t n) {
-    for (int64_t i = 0; i < n; i += 2)
-        for (int64_t j = 0; j < n; j += 4) {
-            int wide = n - j >= 4;
-            if (n - i >= 2 && wide) product_tile(a, b, c, n, i, j, 2, 4);
+INLINE void product_of(const V *a, const V *b, V *c, const int64_t n, int half) {
+    for (int64_t i = 0; i < n; i += TALL)
+        for (int64_t j = 0; j < (half && i + TALL < n ? i + TALL : n); j += 4) {
+            if (n - i >= TALL && n - j >= 4) product_tile(a, b, c, n, i, j, TALL, 4);
             else
-                for (int64_t r = i; r < i + 2 && r < n; r++)
-                    for (int64_t q = j; q < j + 4 && q < n; q++) product_tile(a, b, c, n, r, q, 1, 1);
+                for (int64_t r = i; r < i + TALL && r < n; r++) {
+                    if (n - j >= 4) product_tile(a, b, c, n, r, j, 1, 4);
+                    else
+                        for (int64_t q = j; q < n; q++) product_tile(a, b, c, n, r, q, 1, 1);
+                }
         }
+}
+
+/* C = A B, n by n each; where `half` only what is on the diagonal and below it, and a little more. */
+static NOINLINE void product(const V *a, const V *b, V *c, int64_t n, int half) {
+    if (n == 8) product_of(a, b, c, 8, half);
+    else product_of(a, b, c, n, half);
+}
+
+INLINE void sparse_product_of(const int64_t *places, const V *a, const V *b, V *c, const int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t *own = places + i * (n + 1);
+        if (own[0] < 0)
+            for (int64_t j = 0; j < n; j++) c[i * n + j] = v_set(0);
+        for (int64_t q = 0; own[q] >= 0; q++) {
+            V left = a[i * n + own[q]];
+            const V *right = b + own[q] * n;
+            if (!q)
+                for (int64_t j = 0; j < n; j++) c[i * n + j] = v_mul(left, right[j]);
+            else
+                for (int64_t j = 0; j < n; j++) c[i * n + j] = v_fma(left, right[j], c[i * n + j]);
+        }
+    }
+}
+
+/* C = A B where A is zero but at the places of a pattern: of each row its columns, n at most, and -1. */
+static NOINLINE void sparse_product(const int64_t *places, const V *a, const V *b, V *c, int64_t n) {
+    int64_t many = 0;
+    for (int64_t i = 0; i < n; i++) many += places[i * (n + 1) + n - 1] >= 0;
+    if (many == n) product(a, b, c, n, 0);
+    else if (n == 8) sparse_product_of(places, a, b, c, 8);
+    else sparse_product_of(places, a, b, c, n);
 }
 
 static void transpose(const V *a, V *b, int64_t n) {
@@ -68,10 +110,16 @@ static void transpose(const V *a, V *b, int64_t n) {
         for (int64_t j = 0; j < n; j++) b[j * n + i] = a[i * n + j];
 }
 
-/* C = Y A Y^T; `room` is one matrix more. */
-static void congruence(const V *y, const V *across, const V *a, V *c, V *room, int64_t n) {
-    product(y, a, room, n);
-    product(room, across, c, n);
+static void mirror(V *a, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < i; j++) a[j * n + i] = a[i * n + j];
+}
+
+/* C = Y A Y^T of a symmetric A with a pattern; `across` is Y^T, `room` one matrix more. */
+static void congruence(const V *y, const V *across, const int64_t *places, const V *a, V *c, V *room, int64_t n) {
+    sparse_product(places, a, across, room, n);
+    product(y, room, c, n, 1);
+    mirror(c, n);
 }
 
 /* From the entries of a lower triangle row by row to a symmetric matrix. */
@@ -80,28 +128,29 @@ static void unfold(const V *lower, V *a, int64_t n) {
         for (int64_t j = 0; j <= i; j++, lower++) a[i * n + j] = a[j * n + i] = *lower;
 }
 
-/* The inverse of the lower Cholesky factor of C, zeros above it; C is overwritten. Not a number where C is not definite. */
-static void inverse_factor(V *c, V *inverse, int64_t n) {
+/* The lower Cholesky factor of C in its place, below the diagonal, and on it the inverse of its own. */
+static NOINLINE void cholesky(V *c, int64_t n) {
     for (int64_t j = 0; j < n; j++) {
         V own = c[j * n + j];
-        for (int64_t k = 0; k < j; k++) own = v_sub(own, v_mul(c[j * n + k], c[j * n + k]));
+        for (int64_t k = 0; k < j; k++) own = v_fnma(c[j * n + k], c[j * n + k], own);
         V back = v_div(v_set(1), v_sqrt(own));
         c[j * n + j] = back;
         for (int64_t i = j + 1; i < n; i++) {
             V sum = c[i * n + j];
-            for (int64_t k = 0; k < j; k++) sum = v_sub(sum, v_mul(c[i * n + k], c[j * n + k]));
+            for (int64_t k = 0; k < j; k++) sum = v_fnma(c[i * n + k], c[j * n + k], sum);
             c[i * n + j] = v_mul(sum, back);
         }
     }
-    for (int64_t j = 0; j < n; j++) {
-        for (int64_t i = 0; i < j; i++) inverse[i * n + j] = v_set(0);
-        inverse[j * n + j] = c[j * n + j];
-        for (int64_t i = j + 1; i < n; i++) {
-            V sum = v_set(0);
-            for (int64_t k = j; k < i; k++) sum = v_fma(c[i * n + k], inverse[k * n + j], sum);
-            inverse[i * n + j] = v_mul(v_sub(v_set(0), sum), c[i * n + i]);
+}
+
+/* Rows of Y become those of L^-1 Y, for a factor as above. */
+static NOINLINE void solve_rows(const V *factor, V *y, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < n; j++) {
+            V sum = y[i * n + j];
+            for (int64_t k = 0; k < i; k++) sum = v_fnma(factor[i * n + k], y[k * n + j], sum);
+            y[i * n + j] = v_mul(sum, factor[i * n + i]);
         }
-    }
 }
 
 INLINE int any_above(V a, double limit) {
@@ -112,41 +161,48 @@ INLINE int any_above(V a, double limit) {
     return found;
 }
 
+#define MOST_NODES 16
 #define SWEEPS 14
-#define SETTLED 1e-20 /* square of the largest coupling that one more sweep makes nothing of */
+#define SETTLED 1e-16 /* square of the largest coupling of which one more sweep leaves less than rounding */
 
-/* Jacobi's rotations: symmetric A becomes diagonal, and rows of Y are turned with its own. */
-static void diagonalise(V *a, V *y, int64_t n) {
-    V zero = v_set(0), one = v_set(1), open = one;
+#define TURN(first, second)                                                                                            \
+    do {                                                                                                               \
+        V old = first, other = second;                                                                                 \
+        first = v_fnma(s, other, v_mul(c, old));                                                                       \
+        second = v_fma(s, old, v_mul(c, other));                                                                       \
+    } while (0)
+
+/* Jacobi's rotations: symmetric A, of which the upper triangle is read, becomes diagonal; rows of Y turn with its own. */
+INLINE void diagonalise(V *a, V *y, const int64_t n) {
+    V zero = v_set(0), one = v_set(1), open = one, row[MOST_NODES];
     for (int sweep = 0; sweep < SWEEPS && any_above(open, 0); sweep++) {
         V moving = zero;
-        for (int64_t p = 0; p < n; p++)
+        for (int64_t p = 0; p < n; p++) {
+            for (int64_t k = 0; k < n; k++) row[k] = y[p * n + k];
             for (int64_t q = p + 1; q < n; q++) {
                 V off = a[p * n + q], twice = v_add(off, off), square = v_mul(off, off);
-                V apart = v_sub(a[q * n + q], a[p * n + p]);
-                V least = v_mul(v_set(SETTLED), v_abs(v_mul(a[p * n + p], a[q * n + q])));
-                moving = v_pick(least, square, one, moving);
+                V first = a[p * n + p], second = a[q * n + q], apart = v_sub(second, first);
+                moving = v_pick(v_mul(v_set(SETTLED), v_abs(v_mul(first, second))), square, one, moving);
                 V length = v_sqrt(v_fma(apart, apart, v_mul(twice, twice)));
-                V size = v_add(v_abs(apart), length);
-                V t = v_div(v_pick(apart, zero, v_sub(zero, twice), twice), size);
+                V t = v_div(v_pick(apart, zero, v_sub(zero, twice), twice), v_add(v_abs(apart), length));
                 t = v_pick(zero, open, v_pick(zero, square, t, zero), zero);
-                V c = v_div(one, v_sqrt(v_fma(t, t, one))), s = v_mul(t, c), less = v_sub(zero, s);
-                for (int64_t k = 0; k < n; k++) {
-                    V first = y[p * n + k], second = y[q * n + k];
-                    y[p * n + k] = v_fma(c, first, v_mul(less, second));
-                    y[q * n + k] = v_fma(s, first, v_mul(c, second));
-                    if (k == p || k == q) continue;
-                    first = a[p * n + k], second = a[q * n + k];
-                    a[p * n + k] = a[k * n + p] = v_fma(c, first, v_mul(less, second));
-                    a[q * n + k] = a[k * n + q] = v_fma(s, first, v_mul(c, second));
-                }
-                a[p * n + p] = v_sub(a[p * n + p], v_mul(t, off));
-                a[q * n + q] = v_fma(t, off, a[q * n + q]);
-                a[p * n + q] = a[q * n + p] = v_pick(zero, open, zero, off);
+                V c = v_div(one, v_sqrt(v_fma(t, t, one))), s = v_mul(t, c);
+                a[p * n + p] = v_fnma(t, off, first);
+                a[q * n + q] = v_fma(t, off, second);
+                a[p * n + q] = v_pick(zero, open, zero, off);
+                for (int64_t k = 0; k < p; k++) TURN(a[k * n + p], a[k * n + q]);
+                for (int64_t k = p + 1; k < q; k++) TURN(a[p * n + k], a[k * n + q]);
+                for (int64_t k = q + 1; k < n; k++) TURN(a[p * n + k], a[q * n + k]);
+                for (int64_t k = 0; k < n; k++) TURN(row[k], y[q * n + k]);
             }
+            for (int64_t k = 0; k < n; k++) y[p * n + k] = row[k];
+        }
         open = v_pick(zero, moving, open, zero);
     }
 }
+
+static NOINLINE void diagonalise_8(V *a, V *y) { diagonalise(a, y, 8); }
+static NOINLINE void diagonalise_any(V *a, V *y, int64_t n) { diagonalise(a, y, n); }
 
 /* Cells: C v' + G v + Gamma phi = noise, phi' = v, in the basis in which C is 1 and G is diagonal. */
 typedef struct {
@@ -158,60 +214,89 @@ typedef struct {
     V *first, *second;
 } Cells;
 
-/* L D L^T of the symmetric definite matrix that is left for the antisymmetric unknown; in its place. */
-static void factorise(V *m, V *row, int64_t count) {
-    for (int64_t i = 0; i < count; i++) {
-        V *own = m + i * count, pivot = own[i];
-        for (int64_t j = 0; j < i; j++) {
-            const V *other = m + j * count;
-            V sums[4] = {own[j], v_set(0), v_set(0), v_set(0)};
-            int64_t k = 0;
-            for (; k + 4 <= j; k += 4)
-                UNROLL for (int u = 0; u < 4; u++) sums[u] = v_sub(sums[u], v_mul(row[k + u], other[k + u]));
-            for (; k < j; k++) sums[0] = v_sub(sums[0], v_mul(row[k], other[k]));
-            row[j] = v_add(v_add(sums[0], sums[1]), v_add(sums[2], sums[3]));
+/* Rows of a panel of L D L^T from column j on, `columns` of them; `panel` holds minus those of L D, row by row. */
+INLINE void factor_tile(const V *m, V *panel, const V *own, int64_t count, int64_t j, const int rows, const int columns) {
+    V sums[4][2];
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int q = 0; q < columns; q++) sums[r][q] = own[r * count + j + q];
+    for (int64_t k = 0; k < j; k++) {
+        V other[2];
+        UNROLL for (int q = 0; q < columns; q++) other[q] = m[(j + q) * count + k];
+        UNROLL for (int r = 0; r < rows; r++) {
+            V left = panel[r * count + k];
+            UNROLL for (int q = 0; q < columns; q++) sums[r][q] = v_fma(left, other[q], sums[r][q]);
         }
-        for (int64_t j = 0; j < i; j++) {
-            own[j] = v_mul(row[j], m[j * count + j]);
-            pivot = v_sub(pivot, v_mul(row[j], own[j]));
-        }
-        own[i] = v_div(v_set(1), pivot);
+    }
+    UNROLL for (int r = 0; r < rows; r++) {
+        panel[r * count + j] = v_sub(v_set(0), sums[r][0]);
+        if (columns > 1)
+            panel[r * count + j + 1] = v_sub(v_mul(sums[r][0], m[(j + 1) * count + j]), sums[r][1]); /* - (sum - ...) */
     }
 }
 
-static void prepare_pairs(Cells *cells, const V *rates, V *shared) {
+/* L D L^T of a symmetric definite matrix, of which the lower triangle is read, in its place: L below the diagonal, the
+   inverse of D on it; `panel` is room for four rows. */
+static NOINLINE void factorise(V *m, V *panel, int64_t count) {
+    for (int64_t i = 0; i < count; i += 4) {
+        int64_t rows = count - i < 4 ? count - i : 4;
+        V *own = m + i * count;
+        for (int64_t j = 0; j < i; j += 2) { /* i is a multiple of 4 */
+            if (rows == 4) factor_tile(m, panel, own, count, j, 4, 2);
+            else
+                for (int64_t r = 0; r < rows; r++)
+                    factor_tile(m, panel + r * count, own + r * count, count, j, 1, 2);
+        }
+        for (int64_t r = 0; r < rows; r++) {
+            V *row = panel + r * count, *mine = own + r * count;
+            for (int64_t j = i; j < i + r; j++) factor_tile(m, row, mine, count, j, 1, 1);
+            V pivot = mine[i + r];
+            for (int64_t j = 0; j < i + r; j++) {
+                V negative = v_mul(row[j], m[j * count + j]);
+                pivot = v_fnma(row[j], negative, pivot);
+                mine[j] = v_sub(v_set(0), negative);
+            }
+            mine[i + r] = v_div(v_set(1), pivot);
+        }
+    }
+}
+
+/* What is left for the antisymmetric unknown, and its factors; `shared` is room for (n, n, n), `room` for (n, n). */
+static NOINLINE void prepare_pairs(Cells *cells, const V *rates, V *shared, V *room) {
     int64_t n = cells->n, m = cells->pairs, row = 0;
     const V *gamma = cells->gamma, *w = cells->weight;
-    /* shared[b][a][c] = sum_p w_pb gamma_pa gamma_pc + rate_b gamma_ac */
-    for (int64_t b = 0; b < n; b++)
+    /* shared[b][a][c] = sum_p w_bp gamma_pa gamma_pc + rate_b gamma_ac */
+    for (int64_t b = 0; b < n; b++) {
+        V *own = shared + b * n * n;
         for (int64_t a = 0; a < n; a++)
-            for (int64_t c = 0; c <= a; c++) {
-                V sum = v_mul(rates[b], gamma[a * n + c]);
-                for (int64_t p = 0; p < n; p++)
-                    sum = v_fma(v_mul(w[p * n + b], gamma[p * n + a]), gamma[p * n + c], sum);
-                shared[(b * n + a) * n + c] = shared[(b * n + c) * n + a] = sum;
-            }
+            for (int64_t p = 0; p < n; p++)
+                room[a * n + p] = v_fma(w[b * n + p], gamma[a * n + p], a == p ? rates[b] : v_set(0));
+        product(room, gamma, own, n, 1);
+        mirror(own, n);
+    }
     for (int64_t a = 0; a < n; a++)
         for (int64_t b = a + 1; b < n; b++, row++) {
-            int64_t column = 0;
-            for (int64_t c = 0; c <= a; c++)
-                for (int64_t d = c + 1; d < n && column <= row; d++, column++) {
-                    V ad = v_mul(gamma[a * n + d], gamma[b * n + c]), ac = v_mul(gamma[a * n + c], gamma[b * n + d]);
-                    V sum = v_mul(ad, v_add(w[b * n + d], w[a * n + c]));
-                    sum = v_sub(sum, v_mul(ac, v_add(w[b * n + c], w[a * n + d])));
-                    if (b == d) sum = v_add(sum, shared[(b * n + a) * n + c]);
-                    if (b == c) sum = v_sub(sum, shared[(b * n + a) * n + d]);
-                    if (a == d) sum = v_sub(sum, shared[(a * n + b) * n + c]);
-                    if (a == c) sum = v_add(sum, shared[(a * n + b) * n + d]);
-                    cells->factor[row * m + column] = sum;
+            const V *by_a = shared + (a * n + b) * n, *by_b = shared + (b * n + a) * n;
+            const V *gamma_a = gamma + a * n, *gamma_b = gamma + b * n, *w_a = w + a * n, *w_b = w + b * n;
+            V *into = cells->factor + row * m;
+            for (int64_t c = 0; c <= a; c++) {
+                V ac = gamma_a[c], bc = gamma_b[c], wac = w_a[c], wbc = w_b[c];
+                for (int64_t d = c + 1, last = c < a ? n : b + 1; d < last; d++, into++) {
+                    V sum = v_mul(v_mul(gamma_a[d], bc), v_add(w_b[d], wac));
+                    sum = v_fnma(v_mul(ac, gamma_b[d]), v_add(wbc, w_a[d]), sum);
+                    if (b == d) sum = v_add(sum, by_b[c]);
+                    if (b == c) sum = v_sub(sum, by_b[d]);
+                    if (a == d) sum = v_sub(sum, by_a[c]);
+                    if (a == c) sum = v_add(sum, by_a[d]);
+                    *into = sum;
                 }
+            }
         }
     factorise(cells->factor, cells->unknown, m);
 }
 
 /* `sum`, of which the symmetric part belongs to the first equation and the rest to the second, becomes V + X:
    D V + V D - (gamma X - X gamma) = R,  gamma V - V gamma + D X gamma + gamma X D = Q. */
-static void solve_cells(const Cells *cells, V *sum) {
+static NOINLINE void solve_cells(const Cells *cells, V *sum) {
     int64_t n = cells->n, m = cells->pairs, row = 0;
     V *u = cells->first, *made = cells->second, *x = cells->unknown, half = v_set(0.5);
     if (!m || !cells->gamma) { /* nothing but V */
@@ -221,20 +306,30 @@ static void solve_cells(const Cells *cells, V *sum) {
     for (int64_t i = 0; i < n; i++)
         for (int64_t j = 0; j < n; j++)
             u[i * n + j] = v_mul(cells->weight[i * n + j], v_mul(half, v_add(sum[i * n + j], sum[j * n + i])));
-    product(cells->gamma, u, made, n);
+    product(cells->gamma, u, made, n, 0);
     for (int64_t a = 0; a < n; a++)
         for (int64_t b = a + 1; b < n; b++, row++) {
             V odd = v_mul(half, v_sub(sum[a * n + b], sum[b * n + a]));
             x[row] = v_sub(odd, v_sub(made[a * n + b], made[b * n + a]));
         }
-    for (int64_t i = 0; i < m; i++) {
-        V left = x[i];
-        for (int64_t k = 0; k < i; k++) left = v_sub(left, v_mul(cells->factor[i * m + k], x[k]));
-        x[i] = left;
+    const V *factor = cells->factor;
+    for (int64_t i = 0; i < m; i += 4) {
+        int64_t rows = m - i < 4 ? m - i : 4;
+        V left[4];
+        UNROLL for (int r = 0; r < 4; r++) left[r] = x[i + (r < rows ? r : 0)];
+        for (int64_t k = 0; k < i; k++)
+            UNROLL for (int r = 0; r < 4; r++)
+                left[r] = v_fnma(factor[(i + (r < rows ? r : 0)) * m + k], x[k], left[r]);
+        for (int64_t r = 0; r < rows; r++) {
+            for (int64_t k = 0; k < r; k++) left[r] = v_fnma(factor[(i + r) * m + i + k], left[k], left[r]);
+            x[i + r] = left[r];
+        }
     }
-    for (int64_t i = 0; i < m; i++) x[i] = v_mul(x[i], cells->factor[i * m + i]);
-    for (int64_t i = m - 1; i >= 0; i--)
-        for (int64_t k = 0; k < i; k++) x[k] = v_sub(x[k], v_mul(cells->factor[i * m + k], x[i]));
+    for (int64_t i = 0; i < m; i++) x[i] = v_mul(x[i], factor[i * m + i]);
+    for (int64_t i = m - 1; i >= 0; i--) {
+        V known = x[i];
+        for (int64_t k = 0; k < i; k++) x[k] = v_fnma(factor[i * m + k], known, x[k]);
+    }
     row = 0;
     for (int64_t i = 0; i < n; i++) sum[i * n + i] = v_set(0);
     for (int64_t a = 0; a < n; a++)
@@ -242,7 +337,7 @@ static void solve_cells(const Cells *cells, V *sum) {
             sum[a * n + b] = x[row];
             sum[b * n + a] = v_sub(v_set(0), x[row]);
         }
-    product(cells->gamma, sum, made, n);
+    product(cells->gamma, sum, made, n, 0);
     for (int64_t i = 0; i < n; i++)
         for (int64_t j = 0; j <= i; j++) {
             V w = cells->weight[i * n + j];
@@ -252,46 +347,55 @@ static void solve_cells(const Cells *cells, V *sum) {
         }
 }
 
-/* sums of the products of matrices and their transposes into `into`: + sign (A + A^T), or - sign (A - A^T) where odd. */
-INLINE void gather(const V *a, V *into, double sign, int odd, int64_t n) {
-    V s = v_set(sign);
+/* Add A + A^T, or A - A^T where odd. */
+static NOINLINE void gather(const V *a, V *into, int odd, int64_t n) {
     for (int64_t i = 0; i < n; i++)
         for (int64_t j = 0; j < n; j++) {
-            V pair = odd ? v_sub(a[i * n + j], a[j * n + i]) : v_add(a[i * n + j], a[j * n + i]);
-            into[i * n + j] = v_fma(s, pair, into[i * n + j]);
+            V other = a[j * n + i];
+            into[i * n + j] = v_add(into[i * n + j], v_add(a[i * n + j], odd ? v_sub(v_set(0), other) : other));
         }
 }
 
 /* Laws of networks of n nodes with capacitances, conductances and (where `stiff`) inductances between them.
 
-   Targets are lower triangles row by row of C, G, S (what white noise adds: (G V C + C V G) / 1), where stiff of the
-   inverse inductances, and where biased the currents (n,). Written are covariances and means of the probes, and an
-   estimate of their largest relative error, not a number where there is no law or where this does not tell.
-   `room` is scratch: (10 + n) n n + (pairs + 1) pairs + 4 n + targets + slots vectors. */
-KERNEL(void, laws_of_cells, (const Assembly *made, int64_t n, int64_t stiff, int64_t biased, const double *factors,
-                             const int64_t *probes, double *covariance, double *mean, double *error, double *room,
-                             int64_t draws, int64_t elements, int64_t p, int64_t size)) {
+   Targets are lower triangles row by row of C, G, S, where stiff of the inverse inductances, and where biased the
+   currents (n,). `places` says where each of the four matrices has entries: the columns of every row, and -1. `basis` is
+   a matrix Y such that Y C Y^T is near 1 and Y G Y^T near a diagonal one. Written are covariances and means of the
+   probes, and an estimate of their relative error, not a number where there is no law or where this does not tell.
+   `room` is scratch. */
+KERNEL(void, laws_of_cells, (const Assembly *made, int64_t stiff, int64_t biased, const double *design,
+                             const int64_t *places, const double *basis, const int64_t *probes, double *room,
+                             const double *factors, double *mean, double *covariance, double *error, int64_t elements,
+                             int64_t n, int64_t p, int64_t size, int64_t draws)) {
     (void)size;
     int64_t square = n * n, triangle = n * (n + 1) / 2, pairs = stiff ? n * (n - 1) / 2 : 0;
+    const int64_t *of_C = places, *of_G = of_C + n * (n + 1), *of_S = of_G + n * (n + 1), *of_Gamma = of_S + n * (n + 1);
     V *targets = (V *)room, *slots = targets + made->targets, *C = slots + made->slots, *G = C + square;
     V *S = G + square, *Gamma = S + square, *Y = Gamma + square, *T = Y + square, *Z = T + square;
     V *one = Z + square, *two = one + square, *three = two + square, *four = three + square, *modal = four + square;
-    V *weight = modal + square, *shared = weight + square, *factor = shared + n * square;
-    V *unknown = factor + pairs * pairs, *rates = unknown + (pairs ? pairs : 1), *rest = rates + n, *push = rest + n;
-    V *spread = push + n, zero = v_set(0), unit = v_set(1), half = v_set(0.5);
+    V *weight = modal + square, *start = weight + square, *across = start + square, *shared = across + square;
+    V *factor = shared + n * square, *unknown = factor + pairs * pairs, *rates = unknown + 4 * pairs;
+    V *rest = rates + n, *push = rest + n, *spread = push + n;
+    V zero = v_set(0), unit = v_set(1), half = v_set(0.5);
     Cells cells = {n, pairs, stiff ? modal : 0, weight, factor, unknown, one, two};
+    for (int64_t i = 0; i < square; i++) start[i] = v_set(basis[i]);
+    transpose(start, across, n);
     for (int64_t done = 0; done < draws; done += VL) {
         int64_t count = draws - done < VL ? draws - done : VL;
-        assemble(made, factors + done * elements, elements, count, slots, targets);
+        assemble(made, factors + done * elements, design, elements, count, slots, targets);
         unfold(targets, C, n);
         unfold(targets + triangle, G, n);
         unfold(targets + 2 * triangle, S, n);
         if (stiff) unfold(targets + 3 * triangle, Gamma, n);
-        memcpy(one, C, (size_t)square * sizeof(V));
-        inverse_factor(one, Y, n);
+        /* the basis in which C is 1 and G diagonal */
+        congruence(start, across, of_C, C, one, two, n);
+        cholesky(one, n);
+        memcpy(Y, start, (size_t)square * sizeof(V));
+        solve_rows(one, Y, n);
         transpose(Y, T, n);
-        congruence(Y, T, G, three, two, n);
-        diagonalise(three, Y, n);
+        congruence(Y, T, of_G, G, three, two, n);
+        if (n == 8) diagonalise_8(three, Y);
+        else diagonalise_any(three, Y, n);
         transpose(Y, T, n);
         V least = three[0];
         for (int64_t i = 0; i < n; i++) {
@@ -302,51 +406,58 @@ KERNEL(void, laws_of_cells, (const Assembly *made, int64_t n, int64_t stiff, int
             for (int64_t j = 0; j <= i; j++)
                 weight[i * n + j] = weight[j * n + i] = v_div(unit, v_add(rates[i], rates[j]));
         if (stiff) {
-            congruence(Y, T, Gamma, modal, two, n);
-            for (int64_t i = 0; i < n; i++)
-                for (int64_t j = 0; j < i; j++) modal[i * n + j] = modal[j * n + i];
-            /* positive inductances, all of them: else there is no rest */
+            congruence(Y, T, of_Gamma, Gamma, modal, two, n);
             memcpy(one, modal, (size_t)square * sizeof(V));
-            inverse_factor(one, two, n);
-            for (int64_t i = 0; i < n; i++) least = v_pick(zero, two[i * n + i], least, v_sub(zero, unit));
-            prepare_pairs(&cells, rates, shared);
+            cholesky(one, n); /* flux is held everywhere, or there is no rest */
+            for (int64_t i = 0; i < n; i++) least = v_pick(zero, one[i * n + i], least, v_sub(zero, unit));
+            prepare_pairs(&cells, rates, shared, one);
         }
-        congruence(Y, T, S, four, two, n);
+        congruence(Y, T, of_S, S, four, two, n);
         solve_cells(&cells, four);
-        congruence(T, Y, four, Z, two, n); /* V + X */
-        V *V_ = three, *X = four;
+        product(T, four, two, n, 0);
+        product(two, Y, Z, n, 0); /* V + X */
+        V *even = three, *X = four;
         for (int64_t i = 0; i < n; i++)
             for (int64_t j = 0; j < n; j++) {
-                V_[i * n + j] = v_mul(half, v_add(Z[i * n + j], Z[j * n + i]));
+                even[i * n + j] = v_mul(half, v_add(Z[i * n + j], Z[j * n + i]));
                 X[i * n + j] = v_mul(half, v_sub(Z[i * n + j], Z[j * n + i]));
             }
-        /* what is left of both equations, of the circuit's own matrices */
+        /* what is left of both equations, of the circuit's own matrices: Z's even part of the one, its odd part of the other */
         memcpy(Z, S, (size_t)square * sizeof(V));
-        product(V_, C, one, n);
-        product(G, one, two, n);
-        gather(two, Z, -1, 0, n);
+        sparse_product(of_G, G, even, one, n);
         if (stiff) {
-            product(Gamma, one, two, n);
-            gather(two, Z, -1, 1, n);
-            product(X, C, one, n);
-            product(Gamma, one, two, n);
-            gather(two, Z, 1, 0, n);
-            product(X, Gamma, one, n);
-            product(G, one, two, n);
-            gather(two, Z, -1, 1, n);
+            sparse_product(of_Gamma, Gamma, X, two, n);
+            transpose(two, four, n); /* X Gamma, negative */
+            sparse_product(of_G, G, four, two, n);
+            gather(two, Z, 1, n); /* - (G X Gamma + Gamma X G) */
+            for (int64_t i = 0; i < n; i++)
+                for (int64_t j = 0; j < n; j++) four[i * n + j] = v_sub(four[i * n + j], one[j * n + i]);
+        } else {
+            for (int64_t i = 0; i < n; i++)
+                for (int64_t j = 0; j < n; j++) four[i * n + j] = v_sub(zero, one[j * n + i]);
         }
-        congruence(Y, T, Z, four, two, n);
+        sparse_product(of_C, C, four, two, n);
+        gather(two, Z, 0, n); /* Gamma X C - C X Gamma - (G V C + C V G) */
+        if (stiff) {
+            sparse_product(of_Gamma, Gamma, even, one, n);
+            transpose(one, four, n);
+            sparse_product(of_C, C, four, two, n);
+            gather(two, Z, 1, n); /* C V Gamma - Gamma V C */
+        }
+        product(Y, Z, one, n, 0);
+        product(one, T, four, n, 0);
         solve_cells(&cells, four);
-        congruence(T, Y, four, Z, two, n);
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t j = 0; j <= i; j++)
+                four[i * n + j] = four[j * n + i] = v_mul(half, v_add(four[i * n + j], four[j * n + i]));
+        product(T, four, two, n, 0);
+        product(two, Y, Z, n, 1);
         V worst = zero;
-        for (int64_t i = 0; i < n; i++) {
-            V_[i * n + i] = v_add(V_[i * n + i], Z[i * n + i]);
-            spread[i] = v_div(unit, v_sqrt(V_[i * n + i]));
-        }
+        for (int64_t i = 0; i < n; i++) spread[i] = v_div(unit, v_sqrt(v_add(even[i * n + i], Z[i * n + i])));
         for (int64_t i = 0; i < n; i++)
             for (int64_t j = 0; j <= i; j++) {
-                V change = v_mul(half, v_add(Z[i * n + j], Z[j * n + i]));
-                if (i != j) V_[i * n + j] = V_[j * n + i] = v_add(V_[i * n + j], change);
+                V change = Z[i * n + j];
+                even[i * n + j] = even[j * n + i] = v_add(even[i * n + j], change);
                 V share = v_mul(v_abs(change), v_mul(spread[i], spread[j]));
                 worst = v_fma(share, share, worst);
             }
@@ -355,7 +466,7 @@ KERNEL(void, laws_of_cells, (const Assembly *made, int64_t n, int64_t stiff, int
             const V *currents = targets + 3 * triangle;
             for (int64_t i = 0; i < n; i++) {
                 push[i] = currents[i];
-                for (int64_t j = 0; j < n; j++) push[i] = v_sub(push[i], v_mul(G[i * n + j], rest[j]));
+                for (int64_t j = 0; j < n; j++) push[i] = v_fnma(G[i * n + j], rest[j], push[i]);
             }
             for (int64_t i = 0; i < n; i++) {
                 V sum = zero;
@@ -380,7 +491,7 @@ KERNEL(void, laws_of_cells, (const Assembly *made, int64_t n, int64_t stiff, int
             v_store(lanes, rest[probes[i]]);
             for (int64_t lane = 0; lane < count; lane++) mean[(done + lane) * p + i] = lanes[lane];
             for (int64_t j = 0; j < p; j++) {
-                v_store(lanes, V_[probes[i] * n + probes[j]]);
+                v_store(lanes, even[probes[i] * n + probes[j]]);
                 for (int64_t lane = 0; lane < count; lane++) covariance[((done + lane) * p + i) * p + j] = lanes[lane];
             }
         }

@@ -34,6 +34,7 @@ INLINE V v_sub(V a, V b) { return _mm512_sub_pd(a, b); }
 INLINE V v_mul(V a, V b) { return _mm512_mul_pd(a, b); }
 INLINE V v_div(V a, V b) { return _mm512_div_pd(a, b); }
 INLINE V v_fma(V a, V b, V c) { return _mm512_fmadd_pd(a, b, c); }
+INLINE V v_fnma(V a, V b, V c) { return _mm512_fnmadd_pd(a, b, c); }
 INLINE V v_sqrt(V a) { return _mm512_sqrt_pd(a); }
 INLINE V v_abs(V a) { return _mm512_abs_pd(a); }
 INLINE V v_max(V a, V b) { return _mm512_max_pd(a, b); }
@@ -97,6 +98,7 @@ INLINE V v_sub(V a, V b) { return _mm256_sub_pd(a, b); }
 INLINE V v_mul(V a, V b) { return _mm256_mul_pd(a, b); }
 INLINE V v_div(V a, V b) { return _mm256_div_pd(a, b); }
 INLINE V v_fma(V a, V b, V c) { return _mm256_fmadd_pd(a, b, c); }
+INLINE V v_fnma(V a, V b, V c) { return _mm256_fnmadd_pd(a, b, c); }
 INLINE V v_sqrt(V a) { return _mm256_sqrt_pd(a); }
 INLINE V v_abs(V a) { return _mm256_andnot_pd(_mm256_set1_pd(-0.0), a); }
 INLINE V v_max(V a, V b) { return _mm256_max_pd(a, b); }
@@ -159,6 +161,7 @@ INLINE V v_sub(V a, V b) { return vsubq_f64(a, b); }
 INLINE V v_mul(V a, V b) { return vmulq_f64(a, b); }
 INLINE V v_div(V a, V b) { return vdivq_f64(a, b); }
 INLINE V v_fma(V a, V b, V c) { return vfmaq_f64(c, a, b); }
+INLINE V v_fnma(V a, V b, V c) { return vfmsq_f64(c, a, b); }
 INLINE V v_sqrt(V a) { return vsqrtq_f64(a); }
 INLINE V v_abs(V a) { return vabsq_f64(a); }
 INLINE V v_max(V a, V b) { return vbslq_f64(vcgtq_f64(a, b), a, b); } /* b where they do not compare, as x86 */
@@ -220,6 +223,7 @@ INLINE V v_sub(V a, V b) { return a - b; }
 INLINE V v_mul(V a, V b) { return a * b; }
 INLINE V v_div(V a, V b) { return a / b; }
 INLINE V v_fma(V a, V b, V c) { return fma(a, b, c); }
+INLINE V v_fnma(V a, V b, V c) { return fma(-a, b, c); } /* c - a b */
 INLINE V v_sqrt(V a) { return sqrt(a); }
 INLINE V v_abs(V a) { return fabs(a); }
 INLINE V v_max(V a, V b) { return a > b ? a : b; }
