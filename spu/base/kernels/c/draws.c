@@ -497,3 +497,5 @@ KERNEL(void, laws_of_cells, (const Assembly *made, int64_t stiff, int64_t biased
         }
     }
 }
+
+#undef TALL
