@@ -95,6 +95,9 @@ if TYPE_CHECKING:
     from spu.studies.learning.replay import replay_learned
     from spu.studies.learning.sweep import hardware_sweep
     from spu.studies.stability import Stability, decay_rate, stability
+    from spu.studies.yields.characterisation import Characterisation, characterise
+    from spu.studies.yields.corner_study import Corners, corners
+    from spu.studies.yields.specification import Requirement, Specification, load_specification
     from spu.studies.yields.yield_study import Yield, yields
 
 
@@ -106,6 +109,7 @@ __all__ = [
     "Budget",
     "Calibration",
     "Cell",
+    "Characterisation",
     "Check",
     "Checks",
     "CircuitError",
@@ -113,6 +117,7 @@ __all__ = [
     "Compilation",
     "ConditionalGaussian",
     "ConditionalSystem",
+    "Corners",
     "Coupler",
     "DeckError",
     "Detail",
@@ -153,11 +158,13 @@ __all__ = [
     "Readout",
     "Relaxation",
     "Report",
+    "Requirement",
     "SampledRelaxation",
     "Scaling",
     "SharedNoise",
     "Simulation",
     "Solution",
+    "Specification",
     "Spectrum",
     "Spread",
     "SpuError",
@@ -171,6 +178,7 @@ __all__ = [
     "anneal",
     "answer",
     "calibrate",
+    "characterise",
     "check",
     "check_many",
     "classify",
@@ -178,6 +186,7 @@ __all__ = [
     "compile_network",
     "compile_problem",
     "conditional",
+    "corners",
     "cost_scaling",
     "decay_rate",
     "digital_samplers",
@@ -198,6 +207,7 @@ __all__ = [
     "load_hardware",
     "load_network",
     "load_problem",
+    "load_specification",
     "load_trained",
     "log_determinant",
     "logdet",
@@ -228,6 +238,11 @@ __all__ = [
 
 
 _HOME = {
+    "Characterisation": "spu.studies.yields.characterisation",
+    "characterise": "spu.studies.yields.characterisation",
+    "Requirement": "spu.studies.yields.specification",
+    "Specification": "spu.studies.yields.specification",
+    "load_specification": "spu.studies.yields.specification",
     "Spread": "spu.device.tolerance",
     "Tolerance": "spu.device.tolerance",
     "Elements": "spu.device.variation",
@@ -253,6 +268,8 @@ _HOME = {
     "Compilation": "spu.compiler.compilation",
     "ConditionalGaussian": "spu.problems.conditional",
     "ConditionalSystem": "spu.problems.conditional",
+    "Corners": "spu.studies.yields.corner_study",
+    "corners": "spu.studies.yields.corner_study",
     "Coupler": "spu.device.device",
     "DeckError": "spu.base.errors",
     "Detail": "spu.device.imperfections",

@@ -47,6 +47,7 @@ from spu.reports.wording import (
     moved_tables,
     sureness_table,
 )
+from spu.reports.yields import corners_text, yield_text
 from spu.studies.activation import UnitActivation
 from spu.studies.algebra.determinant import LogDeterminant
 from spu.studies.algebra.planning import Plan
@@ -65,6 +66,8 @@ from spu.studies.learning.natural import NaturalGradient, OneStep
 from spu.studies.learning.replay import ReplayedNetwork
 from spu.studies.learning.sweep import HardwareSweep
 from spu.studies.stability import Stability
+from spu.studies.yields.corner_study import Corners
+from spu.studies.yields.yield_study import Yield
 
 _MOST_EDITS = 20
 """Lines of an edited netlist that are listed."""
@@ -514,6 +517,8 @@ TEXTS: dict[type, Callable[[Any], str]] = {
     Calibration: calibration_text,
     Scaling: scaling_text,
     HardwareSweep: hardware_sweep_text,
+    Corners: corners_text,
+    Yield: yield_text,
     LogDeterminant: log_determinant_text,
     NaturalGradient: natural_text,
     NetworkPrediction: network_prediction_text,
