@@ -96,7 +96,9 @@ if TYPE_CHECKING:
     from spu.studies.learning.replay import replay_learned
     from spu.studies.learning.sweep import hardware_sweep
     from spu.studies.stability import Stability, decay_rate, stability
+    from spu.studies.yields.characterisation import Characterisation, characterise
     from spu.studies.yields.corner_study import Corners, corners
+    from spu.studies.yields.specification import Requirement, Specification, load_specification
     from spu.studies.yields.yield_study import Yield, yields
 
 
@@ -108,6 +110,7 @@ __all__ = [
     "Budget",
     "Calibration",
     "Cell",
+    "Characterisation",
     "Check",
     "Checks",
     "CircuitError",
@@ -158,11 +161,13 @@ __all__ = [
     "Readout",
     "Relaxation",
     "Report",
+    "Requirement",
     "SampledRelaxation",
     "Scaling",
     "SharedNoise",
     "Simulation",
     "Solution",
+    "Specification",
     "Spectrum",
     "Spread",
     "SpuError",
@@ -176,6 +181,7 @@ __all__ = [
     "anneal",
     "answer",
     "calibrate",
+    "characterise",
     "check",
     "check_many",
     "classify",
@@ -206,6 +212,7 @@ __all__ = [
     "load_hardware",
     "load_network",
     "load_problem",
+    "load_specification",
     "load_trained",
     "log_determinant",
     "logdet",
@@ -236,6 +243,11 @@ __all__ = [
 
 
 _HOME = {
+    "Characterisation": "spu.studies.yields.characterisation",
+    "characterise": "spu.studies.yields.characterisation",
+    "Requirement": "spu.studies.yields.specification",
+    "Specification": "spu.studies.yields.specification",
+    "load_specification": "spu.studies.yields.specification",
     "Spread": "spu.device.tolerance",
     "Tolerance": "spu.device.tolerance",
     "Elements": "spu.device.variation",
