@@ -18,20 +18,12 @@ from spu.device.variation import Elements, called, elements_of, varied
 from spu.studies.calibration.fit import Fit, fit
 from spu.studies.calibration.grid import Grid, grid_of
 from spu.studies.calibration.identified import combinations
-from spu.studies.calibration.likelihood import (
-    Filtered,
-    Likelihood,
-    Matrices,
-    OfDensities,
-    OfSamples,
-    OfSpectra,
-    Paths,
-    refuse_short,
-)
+from spu.studies.calibration.judged import difference, errors_of, goodness, prior_of
+from spu.studies.calibration.likelihood import Likelihood, Matrices, OfDensities, OfSamples, OfSpectra, refuse_short
 from spu.studies.calibration.model import READOUT, Model, Point, Reading, Sought, matrix_of
+from spu.studies.calibration.paths import Filtered, Paths
 from spu.studies.calibration.records import VOLTS, Record, record_of
 from spu.studies.calibration.result import Calibrated, Calibration, Heard
-from spu.studies.calibration.judged import difference, errors_of, goodness, prior_of
 from spu.studies.calibration.whittle import spectra_of
 
 __all__ = ["LONG", "METHODS", "calibrate"]
@@ -247,13 +239,13 @@ def _calibrated(
         covariance=found.covariance,
         unidentified=combinations(sought, found.held),
         goodness=goodness(found, whitened),
-        differs=difference(device, sought, design, found, design.value, prior),
+        differs=difference(device, sought, design, found, prior) if e else None,
         board=board,
         kind=record.kind,
         method=used,
         prior=prior,
         channels=sought.channels,
-        samples=record.samples or int(np.sum(record.averages)),
+        samples=record.samples if record.averages is None else int(record.averages.sum()),
         interval=record.interval,
         steps=found.steps,
         heard=_heard(record, model, likelihood, found.point, start),

@@ -126,5 +126,5 @@ def fit(model: Model, likelihood: Likelihood, prior: FloatArray, start: FloatArr
                 "design may be of different boards"
             )
     raise NumericalFailure(
-        f"after {MOST_STEPS} steps the likelihood still rises: fit fewer elements (--fit), or state tolerances (--prior)"
+        f"after {MOST_STEPS} steps the likelihood still rises: seek fewer elements (fit), or take tolerances as prior"
     )

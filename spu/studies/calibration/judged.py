@@ -1,4 +1,4 @@
-"""Whether a record is what the fitted model says, whether it is what the design says, and whether tolerances explain it.
+"""Whether a record is what the fitted model says, or what the design says, and whether tolerances explain it.
 
 All rest on the information of the record, so that they count neither what was fitted nor what is not told: residuals
 at the estimate have the covariance ``1 - J I^-1 J^T``, where J is what they move by with the unknowns.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import chdtrc
 
-from spu.base.arrays import FloatArray
+from spu.base.arrays import FloatArray, IntArray
 from spu.device.device import Device
 from spu.studies.calibration.fit import Fit
 from spu.studies.calibration.likelihood import Terms
@@ -62,6 +62,7 @@ class Goodness:
 
     @property
     def fits(self) -> bool | None:
+        """Whether it does."""
         if not self.tests:
             return None
         return min(test.p_value for test in self.tests) * len(self.tests) >= ALARM
@@ -115,10 +116,12 @@ class Difference:
 
     @property
     def differs(self) -> bool:
+        """Whether the p-value is below `ALARM`."""
         return self.p_value < ALARM
 
     @property
     def within_tolerance(self) -> bool | None:
+        """Whether that of the tolerance is not; None without one."""
         return None if self.within is None else self.within >= ALARM
 
 
@@ -150,7 +153,7 @@ def goodness(found: Fit, innovations: list[FloatArray]) -> Goodness:
     return Goodness(tuple(tests))
 
 
-def difference(device: Device, sought: Sought, design: Terms, found: Fit, null_value: float, prior: bool) -> Difference:
+def difference(device: Device, sought: Sought, design: Terms, found: Fit, prior: bool) -> Difference:
     """Hold the record against the design.
 
     Parameters
@@ -159,8 +162,6 @@ def difference(device: Device, sought: Sought, design: Terms, found: Fit, null_v
         Of the record where elements are as designed and the readout's values at their likeliest.
     found:
         The estimate.
-    null_value:
-        The logarithm of the likelihood that goes with ``design``.
     prior:
         Whether a prior drew the estimate to the design.
     """
@@ -171,7 +172,7 @@ def difference(device: Device, sought: Sought, design: Terms, found: Fit, null_v
         test = "score"
     else:
         _, freedom = _quadratic(score, information)
-        statistic, test = 2.0 * (found.terms.value - null_value), "likelihood ratio"
+        statistic, test = float(2.0 * (found.terms.value - design.value)), "likelihood ratio"
     told = found.information @ found.theta  # the fit's own normal equations: I theta of the likeliest, prior or not
     own, fisher = _without_readout(told, found.terms.fisher, e)
     spread = spread_of(device, sought)
@@ -210,7 +211,7 @@ def _without_readout(score: FloatArray, information: FloatArray, e: int) -> tupl
     return _rest_free(score, information, np.arange(e))
 
 
-def _rest_free(h: FloatArray, information: FloatArray, where: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _rest_free(h: FloatArray, information: FloatArray, where: IntArray) -> tuple[FloatArray, FloatArray]:
     """Of some unknowns, where the others are at their likeliest."""
     rest = np.setdiff1d(np.arange(len(h)), where)
     across = information[np.ix_(where, rest)]
@@ -219,7 +220,7 @@ def _rest_free(h: FloatArray, information: FloatArray, where: FloatArray) -> tup
 
 
 def _rest_spread(
-    h: FloatArray, information: FloatArray, spread: FloatArray, where: FloatArray
+    h: FloatArray, information: FloatArray, spread: FloatArray, where: IntArray
 ) -> tuple[FloatArray, FloatArray]:
     """Of some unknowns, where the others are as their spread allows; those without one are at their likeliest."""
     k = len(h)

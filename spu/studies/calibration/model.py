@@ -169,10 +169,10 @@ class Point:
     def densities(self, frequencies: FloatArray) -> tuple[ComplexArray, ComplexArray]:
         """One-sided cross-densities (f, c, c), per Hz, without noise of samples, and their changes (f, k, c, c)."""
         points = 2j * np.pi * frequencies[:, None, None] * self.time
-        inverse = np.linalg.inv(points * np.eye(len(self.A)) - self.A)
-        left, g = self.G @ inverse, self.P @ self.G.T
-        right = inverse @ g
-        half = self.G @ right
+        inverse: ComplexArray = np.linalg.inv(points * np.eye(len(self.A)) - self.A)
+        left, g = np.asarray(self.G @ inverse), self.P @ self.G.T
+        right = np.asarray(inverse @ g)
+        half = np.asarray(self.G @ right)
         moved = _moved(self, left, right, self.dA)
         two = 2.0 * self.time
         return two * (half + _adjoint(half)), two * (moved + _adjoint(moved))
