@@ -226,10 +226,10 @@ def _calibrated(
     at[len(sought.numbers) :] = null
     design_point = model.at(at)
     design = likelihood.terms(design_point)
-    whitened = []
+    filtered = None
     if record.kind == "samples in time":
         paths = likelihood.paths if isinstance(likelihood, Paths) else _paths(record, model)
-        whitened = Filtered(found.point.sampled(_interval(record)), paths).innovations
+        filtered = Filtered(found.point.sampled(_interval(record)), paths)
     board = varied(device, sought.factors(found.theta), sought.elements)
     values = _values(device, sought, reading, found)
     e = len(sought.numbers)
@@ -238,7 +238,7 @@ def _calibrated(
         readout=values[e:],
         covariance=found.covariance,
         unidentified=combinations(sought, found.held),
-        goodness=goodness(found, whitened),
+        goodness=goodness(found, filtered),
         differs=difference(device, sought, design, found, prior) if e else None,
         board=board,
         kind=record.kind,

@@ -16,9 +16,13 @@ from spu.device.device import Device
 from spu.studies.calibration.fit import Fit
 from spu.studies.calibration.likelihood import Terms
 from spu.studies.calibration.model import Sought
+from spu.studies.calibration.paths import Filtered
 
 ALARM = 0.01
 """Of p-values: below it the answer is no. One of a hundred boards that are as they should be is told otherwise."""
+
+LEAST_NORMAL = 100
+"""Samples for a test of their distribution (D'Agostino and Pearson, Biometrika 60:613, 1973)."""
 
 _LOST = 0.05
 """Of a residual's variance: what the fit leaves of those that it all but takes away; they are no test."""
@@ -130,8 +134,8 @@ def chance(statistic: float, freedom: int) -> float:
     return float(chdtrc(freedom, max(statistic, 0.0))) if freedom else 1.0
 
 
-def goodness(found: Fit, innovations: list[FloatArray]) -> Goodness:
-    """Test what is left of a record; ``innovations`` (s, T, c) are whitened samples in time, where there are any."""
+def goodness(found: Fit, filtered: Filtered | None) -> Goodness:
+    """Test what is left of a record; ``filtered`` are its samples in time, where it has these."""
     tests = []
     J, r = found.terms.sensitivity, found.terms.residual
     covariance = np.eye(len(r)) - J @ found.covariance @ J.T
@@ -142,15 +146,54 @@ def goodness(found: Fit, innovations: list[FloatArray]) -> Goodness:
         statistic = float((left**2 / values[kept]).sum())
         meaning = "variances and correlations of what the model leaves, in bands of frequency"
         tests.append(Test("spectrum", meaning, statistic, int(kept.sum()), chance(statistic, int(kept.sum()))))
-    if innovations:
+    innovations = [] if filtered is None else filtered.innovations
+    if filtered is not None and sum(each.shape[0] * each.shape[1] for each in innovations) >= LEAST_NORMAL:
+        from scipy.stats import kurtosistest, skewtest  # few ask, and it takes a while to import
+
         statistic, count = 0.0, innovations[0].shape[2]
         for channel in range(count):
             u = np.concatenate([each[..., channel].ravel() for each in innovations])
-            third, fourth = float((u**3 - 3 * u).sum()), float((u**4 - 6 * u**2 + 3).sum())
-            statistic += third**2 / (6 * len(u)) + fourth**2 / (24 * len(u))
+            statistic += float(skewtest(u).statistic ** 2 + kurtosistest(u).statistic ** 2)
         meaning = "skewness and kurtosis of each channel, whitened"
         tests.append(Test("normality", meaning, statistic, 2 * count, chance(statistic, 2 * count)))
+        tests.append(_distribution(filtered))
     return Goodness(tuple(tests))
+
+
+def _distribution(filtered: Filtered) -> Test:
+    """Third and fourth moments of samples as they are, which limits of a readout change most.
+
+    Hermite polynomials of normal samples have the correlations of these to the power of their degree.
+    """
+    law, paths = filtered.law, filtered.paths
+    point, size = law.point, np.sqrt(law.point.covariance.diagonal())
+    longest, total = max(each.shape[1] for each in paths), sum(each.shape[0] * each.shape[1] for each in paths)
+    sums, spread = np.zeros((2, len(size))), np.zeros((2, len(size), len(size)))
+    for each in paths:
+        u = (each - filtered.offset) / size
+        sums += np.array([(u**3 - 3 * u).sum(axis=(0, 1)), (u**4 - 6 * u**2 + 3).sum(axis=(0, 1))])
+    state, first = point.P @ point.G.T, point.covariance / np.outer(size, size)
+    for lag in range(min(longest, _MOST_LAGS)):
+        pairs = sum(each.shape[0] * max(each.shape[1] - lag, 0) for each in paths)
+        correlation = first if lag == 0 else point.G @ state / np.outer(size, size)
+        for row, power in enumerate((3, 4)):
+            moved = pairs * correlation**power
+            spread[row] += moved if lag == 0 else moved + moved.T
+        if lag and np.abs(correlation).max() < _FORGOTTEN:
+            break
+        state = law.F @ state
+    statistic, freedom = 0.0, 0
+    for row, count in enumerate((6.0, 24.0)):
+        values, vectors = np.linalg.eigh(count * spread[row])
+        kept = values > _LOST * count * total
+        statistic += float(((vectors[:, kept].T @ sums[row]) ** 2 / values[kept]).sum())
+        freedom += int(kept.sum())
+    meaning = "third and fourth moments of the samples of each channel"
+    return Test("distribution", meaning, statistic, freedom, chance(statistic, freedom))
+
+
+_MOST_LAGS, _FORGOTTEN = 20_000, 1e-3
+"""Of correlations: how many lags are taken, and below what they are nothing to the power of three."""
 
 
 def difference(device: Device, sought: Sought, design: Terms, found: Fit, prior: bool) -> Difference:
