@@ -46,8 +46,8 @@ _PARAMETER = ("metric", "minimum", "typical", "maximum", "unit")
 
 _PREFIXES = {
     "": 1.0,
-    **{"a": 1e-18, "f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "m": 1e-3},
-    **{"k": 1e3, "M": 1e6, "G": 1e9},
+    "a": 1e-18, "f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "m": 1e-3,
+    "k": 1e3, "M": 1e6, "G": 1e9,
 }
 
 
@@ -305,7 +305,9 @@ def _temperatures(given: Any) -> tuple[float | None, tuple[float, ...]]:
     if not low < high or (typical is not None and not low <= typical <= high):
         raise KeyFault("temperatures rise from minimum by typical to maximum", *path)
     if isinstance(steps, bool) or not isinstance(steps, int) or not 2 <= steps <= MOST_TEMPERATURES:
-        raise KeyFault(f"steps is {shorten(steps)}: from 2 to {MOST_TEMPERATURES} temperatures are wanted", *path, "steps")
+        raise KeyFault(
+            f"steps is {shorten(steps)}: from 2 to {MOST_TEMPERATURES} temperatures are wanted", *path, "steps"
+        )
     kelvins = {low + (high - low) * k / (steps - 1) for k in range(steps)}
     kelvins |= set() if typical is None else {typical}
     return typical, tuple(sorted(kelvins))
