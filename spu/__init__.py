@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from spu.emulator.laws.gradients import LawJacobian, gradient, jacobian
     from spu.emulator.laws.many import ManyLaws, laws_of_draws
     from spu.emulator.laws.spectra import Spectrum
-    from spu.emulator.predict import NetworkPrediction, Prediction, predict, predict_network
+    from spu.emulator.predict import LinearisedPrediction, NetworkPrediction, Prediction, predict, predict_network
     from spu.emulator.relaxation import Relaxation, relaxation
     from spu.emulator.runs.kicked import SampledRelaxation
     from spu.emulator.runs.relaxation import NetworkSimulation
@@ -82,6 +82,8 @@ if TYPE_CHECKING:
     from spu.studies.algebra.tasks import expm, invert, logdet, lstsq, lyapunov, solve
     from spu.studies.annealing import Annealing, anneal
     from spu.studies.budget import Budget, error_budget
+    from spu.studies.calibration import Calibration, calibrate
+    from spu.studies.checks import Checks, check_many
     from spu.studies.energy import Assumptions, Ledger, digital_samplers, energy_ledger, energy_of, load_energy
     from spu.studies.gaussian_process import GaussianProcess, gaussian_process
     from spu.studies.learning.classifier import train_classifier
@@ -93,6 +95,11 @@ if TYPE_CHECKING:
     from spu.studies.learning.natural import NaturalGradient, natural_gradient
     from spu.studies.learning.replay import replay_learned
     from spu.studies.learning.sweep import hardware_sweep
+    from spu.studies.stability import Stability, decay_rate, stability
+    from spu.studies.yields.characterisation import Characterisation, characterise
+    from spu.studies.yields.corner_study import Corners, corners
+    from spu.studies.yields.specification import Requirement, Specification, load_specification
+    from spu.studies.yields.yield_study import Yield, yields
 
 
 __all__ = [
@@ -101,13 +108,17 @@ __all__ = [
     "Assumptions",
     "BoundedQuadratic",
     "Budget",
+    "Calibration",
     "Cell",
+    "Characterisation",
     "Check",
+    "Checks",
     "CircuitError",
     "Classification",
     "Compilation",
     "ConditionalGaussian",
     "ConditionalSystem",
+    "Corners",
     "Coupler",
     "DeckError",
     "Detail",
@@ -129,6 +140,7 @@ __all__ = [
     "LeastSquares",
     "Ledger",
     "LinearSystem",
+    "LinearisedPrediction",
     "LogDeterminant",
     "LyapunovEquation",
     "ManyLaws",
@@ -149,28 +161,37 @@ __all__ = [
     "Readout",
     "Relaxation",
     "Report",
+    "Requirement",
     "SampledRelaxation",
     "Scaling",
     "SharedNoise",
     "Simulation",
     "Solution",
+    "Specification",
     "Spectrum",
     "Spread",
     "SpuError",
+    "Stability",
     "ThermodynamicNetwork",
     "Tolerance",
     "TrainedNetwork",
     "Unrealizable",
+    "Yield",
     "__version__",
     "anneal",
     "answer",
+    "calibrate",
+    "characterise",
     "check",
+    "check_many",
     "classify",
     "compile",
     "compile_network",
     "compile_problem",
     "conditional",
+    "corners",
     "cost_scaling",
+    "decay_rate",
     "digital_samplers",
     "draw_factors",
     "elements_of",
@@ -191,6 +212,7 @@ __all__ = [
     "load_hardware",
     "load_network",
     "load_problem",
+    "load_specification",
     "load_trained",
     "log_determinant",
     "logdet",
@@ -211,14 +233,21 @@ __all__ = [
     "simulate_network",
     "solve",
     "spectrum",
+    "stability",
     "train_classifier",
     "train_generative",
     "unit_law",
     "varied",
+    "yields",
 ]
 
 
 _HOME = {
+    "Characterisation": "spu.studies.yields.characterisation",
+    "characterise": "spu.studies.yields.characterisation",
+    "Requirement": "spu.studies.yields.specification",
+    "Specification": "spu.studies.yields.specification",
+    "load_specification": "spu.studies.yields.specification",
     "Spread": "spu.device.tolerance",
     "Tolerance": "spu.device.tolerance",
     "Elements": "spu.device.variation",
@@ -234,14 +263,21 @@ _HOME = {
     "Assumptions": "spu.studies.energy",
     "BoundedQuadratic": "spu.problems.ising",
     "Budget": "spu.studies.budget",
+    "Stability": "spu.studies.stability",
+    "decay_rate": "spu.studies.stability",
+    "stability": "spu.studies.stability",
+    "Calibration": "spu.studies.calibration",
     "Cell": "spu.device.device",
     "SharedNoise": "spu.device.noises",
     "Check": "spu.crosscheck",
+    "Checks": "spu.studies.checks",
     "CircuitError": "spu.base.errors",
     "Classification": "spu.studies.learning.classify",
     "Compilation": "spu.compiler.compilation",
     "ConditionalGaussian": "spu.problems.conditional",
     "ConditionalSystem": "spu.problems.conditional",
+    "Corners": "spu.studies.yields.corner_study",
+    "corners": "spu.studies.yields.corner_study",
     "Coupler": "spu.device.device",
     "DeckError": "spu.base.errors",
     "Detail": "spu.device.imperfections",
@@ -268,6 +304,7 @@ _HOME = {
     "MatrixInverse": "spu.problems.gaussian",
     "NaturalGradient": "spu.studies.learning.natural",
     "NetworkCompilation": "spu.compiler.polynomial",
+    "LinearisedPrediction": "spu.emulator.predict",
     "NetworkPrediction": "spu.emulator.predict",
     "NetworkSimulation": "spu.emulator.runs.relaxation",
     "NgspiceFailed": "spu.base.errors",
@@ -291,9 +328,13 @@ _HOME = {
     "ThermodynamicNetwork": "spu.problems.network",
     "TrainedNetwork": "spu.problems.trained",
     "Unrealizable": "spu.base.errors",
+    "Yield": "spu.studies.yields.yield_study",
+    "yields": "spu.studies.yields.yield_study",
     "anneal": "spu.studies.annealing",
     "answer": "spu.studies.algebra.solution",
+    "calibrate": "spu.studies.calibration",
     "check": "spu.crosscheck",
+    "check_many": "spu.studies.checks",
     "classify": "spu.studies.learning.classify",
     "compile": "spu.compiler",
     "compile_network": "spu.compiler",

@@ -664,3 +664,5 @@ KERNEL(void, laws_of_states, (const Assembly *made, int64_t n, int64_t all, doub
         hand_out(worst, rest, P, n, probes, p, count, error + done, mean + done * p, covariance + done * p * p);
     }
 }
+
+#undef TALL
