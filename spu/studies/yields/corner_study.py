@@ -216,7 +216,9 @@ def corners(
     factors = _factors(elements, meant, quantities, ends)
     found: list[Corner] = []
     for kelvin in kelvins:
-        values = measured(device if kelvin == device.temperature else device.at_temperature(kelvin), elements, factors, judged)
+        values = measured(
+            device if kelvin == device.temperature else device.at_temperature(kelvin), elements, factors, judged
+        )
         found += [
             Corner({name: sigma for name, sigma in zip(quantities, end, strict=True) if sigma}, kelvin, tuple(row))
             for end, row in zip(ends, values.tolist(), strict=True)
