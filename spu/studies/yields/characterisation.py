@@ -293,7 +293,9 @@ def characterise(
         for each_one in parameters:
             good &= _within(each_one.requirement, each_one.boards).all(axis=0)
         rate = rate_of(good, wanted.method, wanted.confidence)
-    verdict = _worst([*(each_one.verdict for each_one in parameters), *([] if rate is None else [_judged(rate, wanted)])])
+    verdict = _worst(
+        [*(each_one.verdict for each_one in parameters), *([] if rate is None else [_judged(rate, wanted)])]
+    )
     return Characterisation(
         wanted,
         device.hash,
