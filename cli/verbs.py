@@ -19,6 +19,7 @@ VERBS = (
     "anneal",
     "check",
     "calibrate",
+    "characterise",
     "report",
     "inspect",
     "program",

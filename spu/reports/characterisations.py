@@ -58,6 +58,8 @@ def _facts(found: Characterisation) -> list[tuple[str, str]]:
     ]
     if any(each.process for each in found.conditions):
         pairs.append(("corners", f"the process at {wanted.process:g} standard deviations"))
+    elif wanted.process:
+        pairs.append(("corners", "none: the tolerance states no process"))
     if found.rate is not None:
         rate = found.rate
         ends = f"{share(rate.low)} to {share(rate.high)} with {share(wanted.confidence)}"
