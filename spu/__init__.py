@@ -48,9 +48,10 @@ if TYPE_CHECKING:
     from spu.device.imperfections import Detail
     from spu.device.tolerance import Spread, Tolerance
     from spu.device.variation import Elements, draw_factors, elements_of, varied
+    from spu.emulator.laws.gradients import LawJacobian, gradient, jacobian
     from spu.emulator.laws.many import ManyLaws, laws_of_draws
     from spu.emulator.laws.spectra import Spectrum
-    from spu.emulator.predict import NetworkPrediction, Prediction, predict, predict_network
+    from spu.emulator.predict import LinearisedPrediction, NetworkPrediction, Prediction, predict, predict_network
     from spu.emulator.relaxation import Relaxation, relaxation
     from spu.emulator.runs.kicked import SampledRelaxation
     from spu.emulator.runs.relaxation import NetworkSimulation
@@ -135,9 +136,11 @@ __all__ = [
     "InputError",
     "InternalError",
     "Ising",
+    "LawJacobian",
     "LeastSquares",
     "Ledger",
     "LinearSystem",
+    "LinearisedPrediction",
     "LogDeterminant",
     "LyapunovEquation",
     "ManyLaws",
@@ -199,8 +202,10 @@ __all__ = [
     "expm",
     "gaussian_process",
     "generate",
+    "gradient",
     "hardware_sweep",
     "invert",
+    "jacobian",
     "kullback_leibler",
     "laws_of_draws",
     "load_energy",
@@ -251,6 +256,9 @@ _HOME = {
     "varied": "spu.device.variation",
     "ManyLaws": "spu.emulator.laws.many",
     "laws_of_draws": "spu.emulator.laws.many",
+    "LawJacobian": "spu.emulator.laws.gradients",
+    "gradient": "spu.emulator.laws.gradients",
+    "jacobian": "spu.emulator.laws.gradients",
     "Annealing": "spu.studies.annealing",
     "Assumptions": "spu.studies.energy",
     "BoundedQuadratic": "spu.problems.ising",
@@ -296,6 +304,7 @@ _HOME = {
     "MatrixInverse": "spu.problems.gaussian",
     "NaturalGradient": "spu.studies.learning.natural",
     "NetworkCompilation": "spu.compiler.polynomial",
+    "LinearisedPrediction": "spu.emulator.predict",
     "NetworkPrediction": "spu.emulator.predict",
     "NetworkSimulation": "spu.emulator.runs.relaxation",
     "NgspiceFailed": "spu.base.errors",

@@ -15,7 +15,7 @@ from spu.crosscheck.result import Check
 from spu.device.imperfections import key_of
 from spu.emulator.laws.entropy import EntropyProduction
 from spu.emulator.laws.spectra import Spectrum
-from spu.emulator.predict import NetworkPrediction, Prediction
+from spu.emulator.predict import LinearisedPrediction, NetworkPrediction, Prediction
 from spu.emulator.relaxation import Relaxation
 from spu.emulator.results import CommonMode, Statistics
 from spu.emulator.runs.kicked import SampledRelaxation
@@ -43,6 +43,7 @@ from spu.reports.wording import (
     SURENESS_NOTE,
     corner_table,
     level_table,
+    linearised_lines,
     messages,
     moments_table,
     moved_tables,
@@ -119,6 +120,12 @@ def prediction_text(prediction: Prediction) -> str:
     else:
         lines.append("in a band there is no target to compare with")
     return "\n".join(lines)
+
+
+def linearised_text(prediction: LinearisedPrediction) -> str:
+    """The same, and what is approximate about it."""
+    said = prediction_text(prediction).replace(", exact, ", ", ", 1)
+    return "\n".join([said, *linearised_lines(prediction)])
 
 
 def _predicted_variables(stats: Statistics, *, targets: bool) -> str:
@@ -529,6 +536,7 @@ TEXTS: dict[type, Callable[[Any], str]] = {
     Plan: plan_text,
     OneStep: one_step_text,
     Prediction: prediction_text,
+    LinearisedPrediction: linearised_text,
     Relaxation: relaxation_text,
     ReplayedNetwork: replayed_text,
     SampledRelaxation: sampled_relaxation_text,

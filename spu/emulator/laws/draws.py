@@ -207,8 +207,8 @@ class Cells(Family):
     products of n by n, 26 of n^3, 13000. With the step of refinement: 27000, where Schur's form of 16 states and what
     follows takes some 25 (2 n)^3 = 100,000 that depend on each other, and doubling 8 times 2.5 (2 n)^3 = 82,000.
 
-    The residual of the circuit's own matrices is solved for once more. How far that moves the covariance is the error of
-    what was there before, and the estimate.
+    The residual of the circuit's own matrices is solved for once more. How far that moves the covariance is the error
+    of what was there before, and the estimate.
     """
 
     MOST = 16
@@ -270,6 +270,7 @@ class Cells(Family):
         )
 
     def solver(self) -> Solver:
+        """As `Family.solver`."""
         room = aligned((cell_room(self.made, len(self.basis)) * WIDEST,))
         shape = (int(self.stiff), int(self.biased), np.ones(self.elements))
         return laws_of_cells.bind(self.made, *shape, self.places, self.basis, self.probes, room)
@@ -368,13 +369,13 @@ laws_of_states = Kernel(
 class States(Family):
     """``E x' = F x + s + noise`` of n states with a symmetric definite E, and unknowns without derivative.
 
-    Those are eliminated. Then, in coordinates of stored energy, ``A P + P A^T + Q = 0`` becomes ``P = J P J^T + P_0`` with
-    ``J = (1 + A / r) (1 - A / r)^-1`` (Cayley), and that is summed by doubling (Smith, SIAM J. Appl. Math. 16:198, 1968):
-    no poles, no pivots, and what does not decay does not converge.
+    Those are eliminated. Then, in coordinates of stored energy, ``A P + P A^T + Q = 0`` becomes ``P = J P J^T + P_0``
+    with ``J = (1 + A / r) (1 - A / r)^-1`` (Cayley), and that is summed by doubling (Smith, SIAM J. Appl. Math. 16:198,
+    1968): no poles, no pivots, and what does not decay does not converge.
 
-    Operations of a board of n states: some 8 doublings of 2.5 n^3 and 10 n^3 besides, 120,000 for n = 16. The error that
-    is told is a bound: the residual, with what rounding of its terms may hide, times the variance that unit noise in all
-    coordinates would make of a probe as designed.
+    Operations of a board of n states: some 8 doublings of 2.5 n^3 and 10 n^3 besides, 120,000 for n = 16. The error
+    that is told is a bound: the residual, with what rounding of its terms may hide, times the variance that unit noise
+    in all coordinates would make of a probe as designed.
     """
 
     MOST = 40
@@ -418,6 +419,7 @@ class States(Family):
         return None if made is None or scales is None else cls(made, found.elements, n, whole, *scales, probes)
 
     def solver(self) -> Solver:
+        """As `Family.solver`."""
         room = aligned((state_room(self.made, self.n, self.whole) * WIDEST,))
         shape = (self.n, self.whole, self.rate, np.ones(self.elements), self.bound, self.probes)
         return laws_of_states.bind(self.made, *shape, room)

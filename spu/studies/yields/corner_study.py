@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -217,7 +216,9 @@ def corners(
     factors = _factors(elements, meant, quantities, ends)
     found: list[Corner] = []
     for kelvin in kelvins:
-        values = measured(_at(device, kelvin), elements, factors, judged)
+        values = measured(
+            device if kelvin == device.temperature else device.at_temperature(kelvin), elements, factors, judged
+        )
         found += [
             Corner({name: sigma for name, sigma in zip(quantities, end, strict=True) if sigma}, kelvin, tuple(row))
             for end, row in zip(ends, values.tolist(), strict=True)
@@ -240,15 +241,6 @@ def _temperatures(device: Device, given: Sequence[float] | float | None) -> list
     if not kelvins or not all(is_number(kelvin) and 0 <= kelvin < np.inf for kelvin in kelvins):
         raise OptionError("temperatures", f"are {shorten(given)}: numbers of kelvin are wanted")
     return sorted({float(kelvin) for kelvin in kelvins})
-
-
-def _at(device: Device, kelvin: float) -> Device:
-    """The device at another temperature."""
-    if kelvin == device.temperature:
-        return device
-    found = copy(device)
-    found.temperature = kelvin
-    return found
 
 
 def _metrics(device: Device, names: str | Sequence[str] | None) -> list[Metric]:

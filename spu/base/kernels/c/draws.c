@@ -38,15 +38,15 @@ static NOINLINE void assemble(const Assembly *made, const double *factors, const
 }
 
 #if VL == 4 || VL == 1
-#define TALL 2 /* rows of a tile: there are 16 registers */
+#define TILE_ROWS 2 /* rows of a tile: there are 16 registers */
 #else
-#define TALL 4
+#define TILE_ROWS 4
 #endif
 
 /* A tile of C = A B, n by n each: rows from i, columns from j. */
 INLINE void product_tile(const V *a, const V *b, V *c, const int64_t n, int64_t i, int64_t j, const int rows,
                          const int columns) {
-    V sums[TALL][4];
+    V sums[TILE_ROWS][4];
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int q = 0; q < columns; q++) sums[r][q] = v_set(0);
     for (int64_t k = 0; k < n; k++) {
@@ -62,11 +62,11 @@ INLINE void product_tile(const V *a, const V *b, V *c, const int64_t n, int64_t 
 }
 
 INLINE void product_of(const V *a, const V *b, V *c, const int64_t n, int half) {
-    for (int64_t i = 0; i < n; i += TALL)
-        for (int64_t j = 0; j < (half && i + TALL < n ? i + TALL : n); j += 4) {
-            if (n - i >= TALL && n - j >= 4) product_tile(a, b, c, n, i, j, TALL, 4);
+    for (int64_t i = 0; i < n; i += TILE_ROWS)
+        for (int64_t j = 0; j < (half && i + TILE_ROWS < n ? i + TILE_ROWS : n); j += 4) {
+            if (n - i >= TILE_ROWS && n - j >= 4) product_tile(a, b, c, n, i, j, TILE_ROWS, 4);
             else
-                for (int64_t r = i; r < i + TALL && r < n; r++) {
+                for (int64_t r = i; r < i + TILE_ROWS && r < n; r++) {
                     if (n - j >= 4) product_tile(a, b, c, n, r, j, 1, 4);
                     else
                         for (int64_t q = j; q < n; q++) product_tile(a, b, c, n, r, q, 1, 1);
