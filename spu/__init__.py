@@ -80,7 +80,7 @@ if TYPE_CHECKING:
     from spu.studies.algebra.tasks import expm, invert, logdet, lstsq, lyapunov, solve
     from spu.studies.annealing import Annealing, anneal
     from spu.studies.budget import Budget, error_budget
-    from spu.studies.calibration import Calibration, calibrate
+    from spu.studies.calibration import Calibration, calibrate, compensate
     from spu.studies.energy import Assumptions, Ledger, digital_samplers, energy_ledger, energy_of, load_energy
     from spu.studies.gaussian_process import GaussianProcess, gaussian_process
     from spu.studies.learning.classifier import train_classifier
@@ -165,6 +165,7 @@ __all__ = [
     "calibrate",
     "check",
     "classify",
+    "compensate",
     "compile",
     "compile_network",
     "compile_problem",
@@ -288,6 +289,7 @@ _HOME = {
     "calibrate": "spu.studies.calibration",
     "check": "spu.crosscheck",
     "classify": "spu.studies.learning.classify",
+    "compensate": "spu.studies.calibration",
     "compile": "spu.compiler",
     "compile_network": "spu.compiler",
     "compile_problem": "spu.compiler",

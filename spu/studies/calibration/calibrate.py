@@ -250,6 +250,22 @@ def _calibrated(
         steps=found.steps,
         heard=_heard(record, model, likelihood, found.point, start),
         device_hash=device.hash,
+        warnings=_warnings(record, start),
+    )
+
+
+def _warnings(record: Record, design: Point) -> tuple[str, ...]:
+    """Of samples that are too slow for what rings."""
+    if record.kind != "samples in time":
+        return ()
+    slowly = -design.poles.real < np.abs(design.poles.imag)
+    ringing = float(np.abs(design.poles.imag)[slowly].max(initial=0.0)) / (2.0 * np.pi)
+    rate = 1.0 / _interval(record)
+    if 2.0 * ringing <= rate:
+        return ()
+    return (
+        f"the design rings at {ringing:.3g} Hz, and samples come at {rate:.3g} Hz: a resonance that is a multiple of "
+        "the rate away looks the same, and the likeliest values may be of the wrong one",
     )
 
 
