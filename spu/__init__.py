@@ -48,8 +48,10 @@ if TYPE_CHECKING:
     from spu.device.imperfections import Detail
     from spu.device.tolerance import Spread, Tolerance
     from spu.device.variation import Elements, draw_factors, elements_of, varied
+    from spu.emulator.laws.gradients import LawJacobian, gradient, jacobian
+    from spu.emulator.laws.many import ManyLaws, laws_of_draws
     from spu.emulator.laws.spectra import Spectrum
-    from spu.emulator.predict import NetworkPrediction, Prediction, predict, predict_network
+    from spu.emulator.predict import LinearisedPrediction, NetworkPrediction, Prediction, predict, predict_network
     from spu.emulator.relaxation import Relaxation, relaxation
     from spu.emulator.runs.kicked import SampledRelaxation
     from spu.emulator.runs.relaxation import NetworkSimulation
@@ -81,6 +83,7 @@ if TYPE_CHECKING:
     from spu.studies.annealing import Annealing, anneal
     from spu.studies.budget import Budget, error_budget
     from spu.studies.calibration import Calibration, calibrate, compensate
+    from spu.studies.checks import Checks, check_many
     from spu.studies.energy import Assumptions, Ledger, digital_samplers, energy_ledger, energy_of, load_energy
     from spu.studies.gaussian_process import GaussianProcess, gaussian_process
     from spu.studies.learning.classifier import train_classifier
@@ -92,6 +95,11 @@ if TYPE_CHECKING:
     from spu.studies.learning.natural import NaturalGradient, natural_gradient
     from spu.studies.learning.replay import replay_learned
     from spu.studies.learning.sweep import hardware_sweep
+    from spu.studies.stability import Stability, decay_rate, stability
+    from spu.studies.yields.characterisation import Characterisation, characterise
+    from spu.studies.yields.corner_study import Corners, corners
+    from spu.studies.yields.specification import Requirement, Specification, load_specification
+    from spu.studies.yields.yield_study import Yield, yields
 
 
 __all__ = [
@@ -102,12 +110,15 @@ __all__ = [
     "Budget",
     "Calibration",
     "Cell",
+    "Characterisation",
     "Check",
+    "Checks",
     "CircuitError",
     "Classification",
     "Compilation",
     "ConditionalGaussian",
     "ConditionalSystem",
+    "Corners",
     "Coupler",
     "DeckError",
     "Detail",
@@ -125,11 +136,14 @@ __all__ = [
     "InputError",
     "InternalError",
     "Ising",
+    "LawJacobian",
     "LeastSquares",
     "Ledger",
     "LinearSystem",
+    "LinearisedPrediction",
     "LogDeterminant",
     "LyapunovEquation",
+    "ManyLaws",
     "MatrixExponential",
     "MatrixInverse",
     "NaturalGradient",
@@ -147,30 +161,38 @@ __all__ = [
     "Readout",
     "Relaxation",
     "Report",
+    "Requirement",
     "SampledRelaxation",
     "Scaling",
     "SharedNoise",
     "Simulation",
     "Solution",
+    "Specification",
     "Spectrum",
     "Spread",
     "SpuError",
+    "Stability",
     "ThermodynamicNetwork",
     "Tolerance",
     "TrainedNetwork",
     "Unrealizable",
+    "Yield",
     "__version__",
     "anneal",
     "answer",
     "calibrate",
+    "characterise",
     "check",
+    "check_many",
     "classify",
     "compensate",
     "compile",
     "compile_network",
     "compile_problem",
     "conditional",
+    "corners",
     "cost_scaling",
+    "decay_rate",
     "digital_samplers",
     "draw_factors",
     "elements_of",
@@ -181,13 +203,17 @@ __all__ = [
     "expm",
     "gaussian_process",
     "generate",
+    "gradient",
     "hardware_sweep",
     "invert",
+    "jacobian",
     "kullback_leibler",
+    "laws_of_draws",
     "load_energy",
     "load_hardware",
     "load_network",
     "load_problem",
+    "load_specification",
     "load_trained",
     "log_determinant",
     "logdet",
@@ -208,33 +234,51 @@ __all__ = [
     "simulate_network",
     "solve",
     "spectrum",
+    "stability",
     "train_classifier",
     "train_generative",
     "unit_law",
     "varied",
+    "yields",
 ]
 
 
 _HOME = {
+    "Characterisation": "spu.studies.yields.characterisation",
+    "characterise": "spu.studies.yields.characterisation",
+    "Requirement": "spu.studies.yields.specification",
+    "Specification": "spu.studies.yields.specification",
+    "load_specification": "spu.studies.yields.specification",
     "Spread": "spu.device.tolerance",
     "Tolerance": "spu.device.tolerance",
     "Elements": "spu.device.variation",
     "draw_factors": "spu.device.variation",
     "elements_of": "spu.device.variation",
     "varied": "spu.device.variation",
+    "ManyLaws": "spu.emulator.laws.many",
+    "laws_of_draws": "spu.emulator.laws.many",
+    "LawJacobian": "spu.emulator.laws.gradients",
+    "gradient": "spu.emulator.laws.gradients",
+    "jacobian": "spu.emulator.laws.gradients",
     "Annealing": "spu.studies.annealing",
     "Assumptions": "spu.studies.energy",
     "BoundedQuadratic": "spu.problems.ising",
     "Budget": "spu.studies.budget",
+    "Stability": "spu.studies.stability",
+    "decay_rate": "spu.studies.stability",
+    "stability": "spu.studies.stability",
     "Calibration": "spu.studies.calibration",
     "Cell": "spu.device.device",
     "SharedNoise": "spu.device.noises",
     "Check": "spu.crosscheck",
+    "Checks": "spu.studies.checks",
     "CircuitError": "spu.base.errors",
     "Classification": "spu.studies.learning.classify",
     "Compilation": "spu.compiler.compilation",
     "ConditionalGaussian": "spu.problems.conditional",
     "ConditionalSystem": "spu.problems.conditional",
+    "Corners": "spu.studies.yields.corner_study",
+    "corners": "spu.studies.yields.corner_study",
     "Coupler": "spu.device.device",
     "DeckError": "spu.base.errors",
     "Detail": "spu.device.imperfections",
@@ -261,6 +305,7 @@ _HOME = {
     "MatrixInverse": "spu.problems.gaussian",
     "NaturalGradient": "spu.studies.learning.natural",
     "NetworkCompilation": "spu.compiler.polynomial",
+    "LinearisedPrediction": "spu.emulator.predict",
     "NetworkPrediction": "spu.emulator.predict",
     "NetworkSimulation": "spu.emulator.runs.relaxation",
     "NgspiceFailed": "spu.base.errors",
@@ -284,10 +329,13 @@ _HOME = {
     "ThermodynamicNetwork": "spu.problems.network",
     "TrainedNetwork": "spu.problems.trained",
     "Unrealizable": "spu.base.errors",
+    "Yield": "spu.studies.yields.yield_study",
+    "yields": "spu.studies.yields.yield_study",
     "anneal": "spu.studies.annealing",
     "answer": "spu.studies.algebra.solution",
     "calibrate": "spu.studies.calibration",
     "check": "spu.crosscheck",
+    "check_many": "spu.studies.checks",
     "classify": "spu.studies.learning.classify",
     "compensate": "spu.studies.calibration",
     "compile": "spu.compiler",

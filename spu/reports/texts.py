@@ -12,10 +12,10 @@ from spu.base.layout import MAX_TABLE_ROWS, facts, table
 from spu.base.numbers import engineering, number, plural, share, small
 from spu.crosscheck.decks.changes import Changes
 from spu.crosscheck.result import Check
-from spu.device.imperfections import TABLES
+from spu.device.imperfections import key_of
 from spu.emulator.laws.entropy import EntropyProduction
 from spu.emulator.laws.spectra import Spectrum
-from spu.emulator.predict import NetworkPrediction, Prediction
+from spu.emulator.predict import LinearisedPrediction, NetworkPrediction, Prediction
 from spu.emulator.relaxation import Relaxation
 from spu.emulator.results import CommonMode, Statistics
 from spu.emulator.runs.kicked import SampledRelaxation
@@ -24,6 +24,7 @@ from spu.emulator.runs.sampling import Simulation
 from spu.reports.annealings import annealing_text
 from spu.reports.answers import plan_text, solution_text
 from spu.reports.calibrations import calibration_text
+from spu.reports.checks import checks_text
 from spu.reports.classification import classification_text
 from spu.reports.determinants import log_determinant_text
 from spu.reports.evolution import evolution_text
@@ -33,6 +34,7 @@ from spu.reports.ledgers import ledger_text
 from spu.reports.natural import natural_text, one_step_text
 from spu.reports.relaxations import relaxation_text, sampled_relaxation_text
 from spu.reports.scalings import scaling_text
+from spu.reports.stabilities import stability_text
 from spu.reports.wording import (
     CORNERS_NOTE,
     IN_WORDS,
@@ -40,11 +42,13 @@ from spu.reports.wording import (
     SURENESS_NOTE,
     corner_table,
     level_table,
+    linearised_lines,
     messages,
     moments_table,
     moved_tables,
     sureness_table,
 )
+from spu.reports.yields import corners_text, yield_text
 from spu.studies.activation import UnitActivation
 from spu.studies.algebra.determinant import LogDeterminant
 from spu.studies.algebra.planning import Plan
@@ -53,6 +57,7 @@ from spu.studies.algebra.solution import Solution
 from spu.studies.annealing import Annealing
 from spu.studies.budget import Budget
 from spu.studies.calibration import Calibration
+from spu.studies.checks import Checks
 from spu.studies.energy import Ledger
 from spu.studies.gaussian_process import GaussianProcess
 from spu.studies.learning.classify import Classification
@@ -61,6 +66,9 @@ from spu.studies.learning.generate import Generation
 from spu.studies.learning.natural import NaturalGradient, OneStep
 from spu.studies.learning.replay import ReplayedNetwork
 from spu.studies.learning.sweep import HardwareSweep
+from spu.studies.stability import Stability
+from spu.studies.yields.corner_study import Corners
+from spu.studies.yields.yield_study import Yield
 
 _MOST_EDITS = 20
 """Lines of an edited netlist that are listed."""
@@ -110,6 +118,12 @@ def prediction_text(prediction: Prediction) -> str:
     else:
         lines.append("in a band there is no target to compare with")
     return "\n".join(lines)
+
+
+def linearised_text(prediction: LinearisedPrediction) -> str:
+    """The same, and what is approximate about it."""
+    said = prediction_text(prediction).replace(", exact, ", ", ", 1)
+    return "\n".join([said, *linearised_lines(prediction)])
 
 
 def _predicted_variables(stats: Statistics, *, targets: bool) -> str:
@@ -410,10 +424,9 @@ def _corners(result: Check) -> list[str]:
 
 def budget_text(budget: Budget) -> str:
     """The lines of a budget, with what they add up to."""
-    units = {f"{name}.{key}": unit for name, keys in TABLES.items() for key, unit in keys.items()}
     rows: list[Sequence[str]] = []
     for line in budget.lines:
-        value = "-" if line.value is None else engineering(line.value, units[line.effect])
+        value = "-" if line.value is None else key_of(line.effect).shown(line.value)
         rows.append([line.meaning, value, f"{line.norm:.2e}", f"{line.share:+.2e}"])
     rows += [
         ["sum of these", "-", "-", f"{budget.sum:+.2e}"],
@@ -500,7 +513,9 @@ def hardware_sweep_text(found: HardwareSweep) -> str:
 TEXTS: dict[type, Callable[[Any], str]] = {
     Annealing: annealing_text,
     Budget: budget_text,
+    Stability: stability_text,
     Check: check_text,
+    Checks: checks_text,
     Evolution: evolution_text,
     Generation: generation_text,
     Classification: classification_text,
@@ -509,6 +524,8 @@ TEXTS: dict[type, Callable[[Any], str]] = {
     Calibration: calibration_text,
     Scaling: scaling_text,
     HardwareSweep: hardware_sweep_text,
+    Corners: corners_text,
+    Yield: yield_text,
     LogDeterminant: log_determinant_text,
     NaturalGradient: natural_text,
     NetworkPrediction: network_prediction_text,
@@ -516,6 +533,7 @@ TEXTS: dict[type, Callable[[Any], str]] = {
     Plan: plan_text,
     OneStep: one_step_text,
     Prediction: prediction_text,
+    LinearisedPrediction: linearised_text,
     Relaxation: relaxation_text,
     ReplayedNetwork: replayed_text,
     SampledRelaxation: sampled_relaxation_text,

@@ -21,12 +21,14 @@ from spu.base.sparse import row_numbers, with_data
 from spu.base.threads import blas_threads_for
 from spu.emulator.dynamics import LinearDynamics, slowest
 from spu.emulator.labelled import SQUARES, UNITS, inference_data
+from spu.emulator.laws.clocked import ClockedLaw
 from spu.emulator.laws.equilibrium import Equilibrium
 from spu.emulator.laws.estimate import SamplingError, about_sample_mean, independent_error, trajectory_error
 from spu.emulator.laws.large import Midpoint, SparseLaw
 from spu.emulator.laws.law import Law
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.results import Statistics, compare, lag_of, lagged_covariance, merge
+from spu.emulator.runs.clocked_run import ClockedRun, Grid
 from spu.emulator.runs.guard import Claims, Memory, hold, hold_large, memory_of_midpoint
 from spu.emulator.runs.large_run import PatternSums, run_large
 from spu.emulator.runs.run import Method, choose_method, from_rest, independent_method, run
@@ -72,7 +74,7 @@ class Simulation(Statistics):
     trajectories, seed:
         As used. Of an ensemble the trajectories of all programmings, one programming after another.
     method, method_reason:
-        How samples were drawn (``modal``, ``dense``, ``midpoint``, ``independent``), and why so.
+        How samples were drawn (``modal``, ``dense``, ``midpoint``, ``clocked``, ``independent``), and why so.
     time_step:
         s, of the implicit midpoint; None where steps are exact.
     precision, precision_error:
@@ -290,13 +292,18 @@ def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulatio
     """Draw from one circuit."""
     started = time.perf_counter()
     interval, trajectories, trace = how.interval, how.trajectories, how.trace
-    chosen = _chosen(interval, trajectories, how.duration)
+    chosen = chosen_settings(interval, trajectories, how.duration)
     law.voltage_covariance  # noqa: B018 - refuses a probe that sees white noise directly
     lag, back = lag_of(law, problem), 0
     wholes = {"samples": how.samples, "trajectories": trajectories, "threads": how.threads}
     _positive(interval=interval, duration=how.duration, step=how.step, **wholes)
     _not_negative(trace=trace or 0, lags=how.lags, seed=how.seed)
     if how.independent:
+        if isinstance(law, ClockedLaw):
+            raise OptionError(
+                "independent",
+                "held noise has no one law to draw from: that hangs on the phase of the clock; leave it out",
+            )
         if any(given is not None for given in (interval, trajectories, how.duration, how.method, how.step)) or how.lags:
             raise UsageError("independent samples have no interval, trajectories, duration, lags, method or step")
         if lag is not None:
@@ -305,8 +312,12 @@ def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulatio
     else:
         if lag is not None:
             interval, back = dividing(lag, interval, law.slowest)
-        trajectories, interval, steps = _plan(law, how.samples, interval, trajectories, how.duration, back)
-    trace = _thinned(trace, steps, trajectories, len(law.sde.readout.variables))
+        if isinstance(law, ClockedLaw):
+            _refuse_clocked(how, lag)
+            wanted = max(law.slowest, law.clocked.period) if interval is None else interval
+            interval = Grid.near(law, wanted).interval
+        trajectories, interval, steps = plan(law, how.samples, interval, trajectories, how.duration, back)
+    trace = thinned(trace, steps, trajectories, len(law.sde.readout.variables))
     with Interrupt() as interrupt:
         common = {
             "trajectories": trajectories,
@@ -326,7 +337,10 @@ def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulatio
         else:
             if how.step is not None:
                 raise UsageError("steps are exact here: a step is only for large sparse networks")
-            drawn = _draw(law, interval, how, common, back)
+            if isinstance(law, ClockedLaw):
+                drawn = _draw_clocked(law, interval, how, common)
+            else:
+                drawn = _draw(law, interval, how, common, back)
     readout = law.sde.readout
     found = compare(law, problem, drawn.voltage_mean, drawn.voltage_covariance, lagged=drawn.lagged)
     kept = None
@@ -339,7 +353,9 @@ def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulatio
         time_constants=law.time_constants,
         samples=drawn.samples,
         effective_samples=drawn.effective_samples,
-        expected_relative_error=_expected(problem, found, drawn.mean_error, drawn.covariance_error, drawn.lagged_error),
+        expected_relative_error=expected_error(
+            problem, found, drawn.mean_error, drawn.covariance_error, drawn.lagged_error
+        ),
         covariance_error=drawn.covariance_error,
         mean_error=drawn.mean_error,
         seconds=time.perf_counter() - started,
@@ -367,7 +383,7 @@ def _passed(steps: int, interval: float, burn_in: float | None) -> float:
     return steps * interval if burn_in is None else burn_in + (steps - 1) * interval
 
 
-def _expected(
+def expected_error(
     problem: LinearProblem | None,
     found: dict[str, Any],
     mean_error: FloatArray,
@@ -401,7 +417,7 @@ def _simulate_ensemble(found: Sequence[LinearDynamics], problem: LinearProblem |
     _positive(samples=how.samples)
     samples, interval, trace, progress = how.samples, how.interval, how.trace, how.progress
     laws = [each.law for each in found]
-    chosen = _chosen(interval, how.trajectories, how.duration)
+    chosen = chosen_settings(interval, how.trajectories, how.duration)
     if interval is None and not how.independent:  # one for all: their readouts are merged
         interval = slowest(laws).slowest
         lag = lag_of(laws[0], problem)
@@ -440,7 +456,7 @@ def _simulate_ensemble(found: Sequence[LinearDynamics], problem: LinearProblem |
         time_constants=slowest(laws).time_constants,
         samples=sum(run.samples for run in runs),
         effective_samples=sum(run.effective_samples for run in runs),
-        expected_relative_error=_expected(problem, merged, mean_error, covariance_error, lagged_error),
+        expected_relative_error=expected_error(problem, merged, mean_error, covariance_error, lagged_error),
         covariance_error=covariance_error,
         mean_error=mean_error,
         lagged_error=lagged_error,
@@ -568,6 +584,52 @@ def _draw(law: Stationary, interval: float, asked: Sampling, common: dict[str, A
     )
 
 
+def _refuse_clocked(how: Sampling, lag: float | None) -> None:
+    """Refuse what runs under held noise do not do."""
+    words = "is not for held noise (noise.clock): leave it out"
+    if how.method is not None:
+        raise OptionError("method", words)
+    if how.precision == "single":
+        raise OptionError("precision", "single is not for held noise (noise.clock): leave it out")
+    if lag is not None:
+        raise UsageError("lagged covariances under held noise (noise.clock) are predicted, not sampled")
+    if how.burn_in is not None:
+        raise UsageError("runs under held noise (noise.clock) begin stationary, not from rest: leave noise.clock out")
+
+
+def _draw_clocked(law: ClockedLaw, interval: float, asked: Sampling, common: dict[str, Any]) -> _Drawn:
+    """Draw under noise that a clock makes: exact steps between its edges, and errors known in advance."""
+    grid = Grid.near(law, interval)
+    made = ClockedRun(law, grid, common["trajectories"], common["steps"], asked.seed)
+    if (asked.lags + 1) * len(law.dense.H) ** 2 * 16 > _MOST_PRODUCTS:
+        raise UsageError(f"autocovariances of {len(law.dense.H)} variables at {asked.lags} lags do not fit into memory")
+    taken = {key: common[key] for key in ("every", "progress", "interrupted")}
+    sums = made.count(lags=asked.lags, **taken)
+    made.hold(sums).judge()
+    transform = law.sde.readout.matrix.toarray()
+    error = made.error(transform, sums.readouts)
+    # What the phases that were read make of it, and the mean that is taken from the same samples.
+    left = transform @ law.dense.H
+    off = left @ (made.expected(sums.readouts) - law.covariance) @ left.T
+    squares = error.covariance_variance + off**2 + error.mean_covariance**2
+    correlations = sums.autocovariance
+    why = f"exact steps between the edges of the clock, read at {grid.phases} phases of it: {law.clocked.words()}"
+    if made.repeats(sums.readouts) > 1:
+        why += f"; the register came around {made.repeats(sums.readouts):.3g} times, after once nothing new is learnt"
+    return _Drawn(
+        method="clocked",
+        why=why,
+        samples=sums.samples,
+        voltage_mean=law.voltage_mean + sums.mean,
+        voltage_covariance=correlations[0],
+        kept=sums.kept,
+        effective_samples=error.effective_samples,
+        covariance_error=np.sqrt(squares),
+        mean_error=np.sqrt(np.maximum(error.mean_variance, 0.0)),
+        autocovariance=transform @ correlations @ transform.T if asked.lags else None,
+    )
+
+
 def _draw_large(law: SparseLaw, interval: float, step: float | None, common: dict[str, Any]) -> _Drawn:
     """Draw from a large sparse network: independently, or by the implicit midpoint, and see how far it scatters."""
     midpoint, substeps, time_step = None, 1, None
@@ -641,7 +703,7 @@ def _honest(sums: PatternSums, memory: Memory, law: SparseLaw) -> PatternSums:
     )
 
 
-def _thinned(trace: int | None, steps: int, trajectories: int, width: int) -> int:
+def thinned(trace: int | None, steps: int, trajectories: int, width: int) -> int:
     """Which readouts to keep: as asked, or as many as do not hurt."""
     if trace is None:
         return max(1, -(-steps * trajectories * width // FEW_NUMBERS))
@@ -676,7 +738,7 @@ def _not_negative(**numbers: int) -> None:
             raise UsageError(f"{name} must not be negative, not {number!r}")
 
 
-def _chosen(interval: float | None, trajectories: int | None, duration: float | None) -> tuple[str, ...]:
+def chosen_settings(interval: float | None, trajectories: int | None, duration: float | None) -> tuple[str, ...]:
     """Which settings are ours to choose."""
     return ("interval",) * (interval is None) + ("trajectories",) * (trajectories is None and duration is None)
 
@@ -717,7 +779,7 @@ def dividing(lag: float, interval: float | None, slowest: float) -> tuple[float,
     return lag / back, back
 
 
-def _plan(
+def plan(
     law: Law, samples: int | None, interval: float | None, count: int | None, duration: float | None, back: int = 0
 ) -> tuple[int, float, int]:
     """Trajectories, interval (s) and readouts a trajectory, of which pairs are ``back`` apart."""

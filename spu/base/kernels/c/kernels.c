@@ -40,3 +40,5 @@ int processor_features(void) {
 #include "response.c"
 #include "sparse.c"
 #include "supernodes.c"
+
+#include "draws.c"
