@@ -46,8 +46,16 @@ _PARAMETER = ("metric", "minimum", "typical", "maximum", "unit")
 
 _PREFIXES = {
     "": 1.0,
-    "a": 1e-18, "f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "m": 1e-3,
-    "k": 1e3, "M": 1e6, "G": 1e9,
+    "a": 1e-18,
+    "f": 1e-15,
+    "p": 1e-12,
+    "n": 1e-9,
+    "u": 1e-6,
+    "µ": 1e-6,
+    "m": 1e-3,
+    "k": 1e3,
+    "M": 1e6,
+    "G": 1e9,
 }
 
 
