@@ -82,7 +82,7 @@ if TYPE_CHECKING:
     from spu.studies.algebra.tasks import expm, invert, logdet, lstsq, lyapunov, solve
     from spu.studies.annealing import Annealing, anneal
     from spu.studies.budget import Budget, error_budget
-    from spu.studies.calibration import Calibration, calibrate
+    from spu.studies.calibration import Calibration, calibrate, compensate
     from spu.studies.checks import Checks, check_many
     from spu.studies.energy import Assumptions, Ledger, digital_samplers, energy_ledger, energy_of, load_energy
     from spu.studies.gaussian_process import GaussianProcess, gaussian_process
@@ -185,6 +185,7 @@ __all__ = [
     "check",
     "check_many",
     "classify",
+    "compensate",
     "compile",
     "compile_network",
     "compile_problem",
@@ -336,6 +337,7 @@ _HOME = {
     "check": "spu.crosscheck",
     "check_many": "spu.studies.checks",
     "classify": "spu.studies.learning.classify",
+    "compensate": "spu.studies.calibration",
     "compile": "spu.compiler",
     "compile_network": "spu.compiler",
     "compile_problem": "spu.compiler",
