@@ -72,7 +72,9 @@ class Element(ABC):
     role:
         What a model of a noise source is built of, whose powers are none of the circuit's: ``signal``, or ``flicker``
         for the sources of its 1/f noise; ``noise`` for what drives its signal into the circuit; ``series`` for a white
-        voltage in series with a resistor, which it gives power without limit. Empty for all else.
+        voltage in series with a resistor, which it gives power without limit. Of what an amplifier is built of
+        ``buffer``, for what drives its first pole, and ``output``, for the conductance of its output. Empty for all
+        else.
     """
 
     name: str
@@ -340,6 +342,35 @@ class SharedNoiseCurrent(NoiseCurrent):
     def spice(self, dialect: Language) -> list[str]:
         assert self.noise_port is not None
         return [dialect.element(self.name, (*self.nodes, self.noise_port, "0"), f"{self.value}/en")]
+
+
+class AmplifierNoise(NoiseCurrent):
+    """Thermal noise current of an amplifier's output, ``4kT g`` (A^2/Hz one-sided) of a conductance g (S).
+
+    Its g is the excess factor times the amplifier's transconductance. No resistor makes it: in netlists it is a source
+    of its own, which ``.noise`` hears as it hears injected ones.
+    """
+
+    def at(self, values: FloatArray, factor: float) -> FloatArray:
+        raise CircuitError(f"{self.name}: the noise of an amplifier follows no ramp")
+
+    def ramped(self) -> list[str]:
+        raise CircuitError(f"{self.name} follows no ramp")
+
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
+        assert noise is not None
+        stamps.noise_current(nodes[0], nodes[1], noise, np.sqrt(4.0 * BOLTZMANN * stamps.temperature * values))
+
+    def spice(self, dialect: Language) -> list[str]:
+        assert self.noise_port is not None
+        return [dialect.element(self.name, (*self.nodes, self.noise_port, "0"), f"sqrt(kt4*{self.value})/en")]
 
 
 class MutualInductance(Element):

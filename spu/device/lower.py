@@ -16,13 +16,14 @@ from spu.base.errors import InputError
 from spu.base.names import shorten
 from spu.base.sequences import Lazy
 from spu.circuit.circuit import Circuit, Instances, NoiseSource, Subcircuit, mapped
-from spu.circuit.elements import NoiseCurrent, NoiseVoltage, SharedNoiseCurrent
+from spu.circuit.elements import AmplifierNoise, NoiseCurrent, NoiseVoltage, SharedNoiseCurrent
 from spu.circuit.ramp import Ramp
 from spu.device.build import Realisation, code_of, error_of, node_parasitics, realise, switched
 from spu.device.columns import Columns
 from spu.device.device import Device
 from spu.device.heat import at_heat, heat, heated
 from spu.device.imperfections import Detail
+from spu.device.noise_clock import clocked_of, refuse_clocked
 from spu.device.noise_shaping import in_series, shaped, shapes
 
 
@@ -83,6 +84,9 @@ def _lowered(device: Device) -> Circuit:
         found, sources = _shared(device, sources)
         groups += found
     start = _start(device, groups)
+    clocked = clocked_of(detail)
+    if clocked is not None:
+        refuse_clocked(groups, ramp)
     for group in groups:
         for array in (group.nodes, *group.parameters.values(), *(group.settings or {}).values()):
             array.flags.writeable = False
@@ -101,6 +105,7 @@ def _lowered(device: Device) -> Circuit:
         scales=device.scales,
         ramp=ramp,
         start=start,
+        clocked=clocked,
     )
 
 
@@ -136,12 +141,13 @@ def _ramped(template: Subcircuit, detail: Detail) -> Subcircuit:
     coupler = template.name.startswith("coupler")
     elements = []
     for element in template.elements:
-        injected = isinstance(element, (NoiseCurrent, NoiseVoltage))
+        injected = isinstance(element, (NoiseCurrent, NoiseVoltage)) and not isinstance(element, AmplifierNoise)
         factor = "noise" if injected else "couplers" if coupler and element.value not in template.constants else ""
-        if factor == "couplers" and (detail.switch or detail.inductor):
+        if factor == "couplers" and (detail.switch or detail.inductor or detail.transconductor):
             raise InputError(
-                "a ramp multiplies what a coupler is, which has no meaning for one of switched units or of inductors "
-                "with parasitics: set device.ramp = None, or device.detail = spu.Detail()"
+                "a ramp multiplies what a coupler is, which has no meaning for one of switched units, of inductors "
+                "with parasitics or of transconductors that are not ideal: set device.ramp = None, or device.detail = "
+                "spu.Detail()"
             )
         elements.append(replace(element, factor=factor))
     return replace(template, elements=tuple(elements))
@@ -245,12 +251,13 @@ def _group(
         values |= {code_of(key): np.array(codes[rows]) for key, codes in columns.codes.items()}
         values |= {error_of(key): np.array(errors[rows]) for key, errors in columns.errors.items()}
         ports: list[IntArray] = []
+        injected = {part.injected_port for part in held}
         for port, is_thermal in (entry for each in made for entry in each.ports.items()):
             if port in ramped:  # no resistor makes it: a current that follows the ramp does
                 is_thermal = False
             prefix = port if kind == "cell" else f"{port}c"  # tc_a_b: no cell's t_NAME can read the same
             ports.append(np.arange(len(sources), len(sources) + count))
-            sources += _noise_sources(prefix, own, is_thermal)
+            sources += _noise_sources(prefix, own, is_thermal, port in injected)
         settings = {name: convert(values) for each in made for name, convert in each.parameters.items()}
         parameters = _resolved(template, settings, count)
         instance_names = mapped(f"x{kind}_{{}}" if kind == "cell" else f"x{kind}_{letters}_{{}}", own)
@@ -287,7 +294,7 @@ def _shared(device: Device, sources: Lazy[NoiseSource]) -> tuple[list[Instances]
     columns = [cells]
     for port in made.ports:
         columns.append(len(sources) + numbers)
-        sources += _noise_sources(f"w{port[1:]}", Lazy.of(list(shared.names)), False)
+        sources += _noise_sources(f"w{port[1:]}", Lazy.of(list(shared.names)), False, port == "n")
     settings: dict[str, FloatArray | IntArray] = {"an": shared.amplitudes * louder}
     parameters = _resolved(template, settings, len(numbers))
     return [Instances(template, names, np.column_stack(columns), parameters, settings)], sources
@@ -302,12 +309,12 @@ def _resolved(template: Subcircuit, settings: dict[str, Any], count: int) -> dic
     return {name: np.broadcast_to(np.asarray(known[name], dtype=np.float64), (count,)) for name in needed}
 
 
-def _noise_sources(prefix: str, names: Lazy[str], thermal: bool) -> Lazy[NoiseSource]:
-    return Lazy((len(names), partial(_noise_source, prefix, names, thermal)))
+def _noise_sources(prefix: str, names: Lazy[str], thermal: bool, clocked: bool) -> Lazy[NoiseSource]:
+    return Lazy((len(names), partial(_noise_source, prefix, names, thermal, clocked)))
 
 
-def _noise_source(prefix: str, names: Lazy[str], thermal: bool, k: int) -> NoiseSource:
-    return NoiseSource(f"{prefix}_{names[k]}", thermal)
+def _noise_source(prefix: str, names: Lazy[str], thermal: bool, clocked: bool, k: int) -> NoiseSource:
+    return NoiseSource(f"{prefix}_{names[k]}", thermal, clocked=clocked)
 
 
 def _pair_name(cells: list[str], ends: IntArray, k: int) -> str:

@@ -26,6 +26,7 @@ from spu.base.arrays import FloatArray
 from spu.base.errors import InputError, KeyFault
 from spu.base.expressions import Expression, parameter, root
 from spu.circuit.elements import (
+    AmplifierNoise,
     Capacitor,
     Element,
     NoiseCurrent,
@@ -125,7 +126,8 @@ def shaped(made: Realisation, detail: Detail) -> Realisation:
     """The same with its injected noise as a detail has it; parts that inject none come back as they are."""
     if not shapes(detail):
         return made
-    injected = [element for element in made.elements if isinstance(element, (NoiseCurrent, NoiseVoltage))]
+    kinds, amplifiers = (NoiseCurrent, NoiseVoltage), AmplifierNoise  # whose own noise no generator's band limits
+    injected = [each for each in made.elements if isinstance(each, kinds) and not isinstance(each, amplifiers)]
     if not injected:
         return made
     found = Realisation(

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Annotated, Any
 from zlib import crc32
@@ -113,6 +113,16 @@ class Spread:
 
     def __bool__(self) -> bool:
         return bool(self.mismatch or self.process)
+
+    def scaled(self, factor: float) -> Spread:
+        """The same with both standard deviations multiplied.
+
+        Raises
+        ------
+        InputError
+            If one is beyond `LARGEST` then.
+        """
+        return replace(self, mismatch=factor * self.mismatch, process=factor * self.process)
 
     def sigmas(self, values: Annotated[ArrayLike, "k"]) -> Annotated[FloatArray, "k"]:
         """(k,) standard deviations of the mismatch of elements with these values (SI, of either sign).
@@ -212,6 +222,18 @@ class Tolerance:
 
     def __bool__(self) -> bool:
         return any(spread for part in TABLES_OF for spread in getattr(self, part).values())
+
+    def scaled(self, factor: float) -> Tolerance:
+        """The same with all standard deviations multiplied.
+
+        Raises
+        ------
+        InputError
+            If one is beyond `LARGEST` then.
+        """
+        return Tolerance(
+            **{part: {name: each.scaled(factor) for name, each in getattr(self, part).items()} for part in TABLES_OF}
+        )
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """The tables that are given, as hardware files hold them."""

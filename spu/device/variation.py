@@ -250,7 +250,7 @@ def varied(device: Device, factors: Annotated[ArrayLike, "e"], elements: Element
 
 
 def draw_factors(
-    elements: Elements, tolerance: Tolerance, draws: int, seed: int = 0, method: str = "plain"
+    elements: Elements, tolerance: Tolerance, draws: int, seed: int = 0, method: str = "plain", *, first: int = 0
 ) -> Annotated[FloatArray, "draws e"]:
     """Draw many boards: factors for `varied`.
 
@@ -266,6 +266,8 @@ def draw_factors(
         0 or more. The same seed gives the same boards; of ``plain`` ones the first are the same whatever their number.
     method:
         One of `METHODS`.
+    first:
+        Number of the first one: of ``plain`` boards, which may be drawn piece by piece.
 
     Returns
     -------
@@ -275,7 +277,7 @@ def draw_factors(
     Raises
     ------
     InputError
-        For a method that is none, or as `Spread.sigmas`.
+        For a method that is none, pieces of a hypercube, or as `Spread.sigmas`.
 
     Examples
     --------
@@ -288,25 +290,28 @@ def draw_factors(
     """
     if method not in METHODS:
         raise InputError(f"method {shorten(method)}; {suggest(method, METHODS)}")
+    if method != "plain" and first:
+        raise InputError(f"the boards of a {method} sample are drawn together: first is 0")
     seed = checked_draw(seed)
     factors = np.ones((draws, len(elements)))
     spreads = elements.spreads(tolerance)
     quantities = sorted(
         {group.quantity for group, spread in zip(elements.groups, spreads, strict=True) if spread.process}
     )
-    shared = dict(zip(quantities, _uniforms(draws, len(quantities), seed, 0, method).T, strict=True))
+    shared = dict(zip(quantities, _uniforms(draws, len(quantities), seed, 0, method, first).T, strict=True))
     for number, (group, where, spread) in enumerate(zip(elements.groups, elements.slices, spreads, strict=True)):
         if spread.mismatch:
-            u = _uniforms(draws, len(group), seed, number + 1, method)
+            u = _uniforms(draws, len(group), seed, number + 1, method, first)
             factors[:, where] *= 1.0 + spread.errors(u, spread.sigmas(elements.values[where]))
         if spread.process:
             factors[:, where] *= 1.0 + spread.errors(shared[group.quantity], spread.process)[:, None]
     return factors
 
 
-def _uniforms(draws: int, count: int, seed: int, number: int, method: str) -> FloatArray:
+def _uniforms(draws: int, count: int, seed: int, number: int, method: str, first: int) -> FloatArray:
     """(draws, count) in (0, 1)."""
-    made = np.random.default_rng([seed, number])
+    stream = np.random.PCG64(np.random.SeedSequence([seed, number]))  # as default_rng has it
+    made = np.random.Generator(stream.advance(first * count))
     u = made.random((draws, count))
     if method == "latin":
         strata = made.permuted(np.tile(np.arange(draws), (count, 1)), axis=1).T
