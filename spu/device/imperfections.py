@@ -126,15 +126,15 @@ TABLES: dict[str, dict[str, Key]] = {
 
 ``switch``: of one unit of a bank; a branch of k units has k switches in parallel. ``inductor``: of each
 inductor, in cells and couplers. ``node``: from each cell's node to ground. ``buffer``: the first-order
-buffer (-3 dB) at each input of a coupling transconductor. ``transconductor``: of each coupling transconductor and active
-conductance; noise of the output current over 4kT times the transconductance, output conductance over transconductance,
-and the voltage that adds to that at the input.
+buffer (-3 dB) at each input of a coupling transconductor. ``transconductor``: of each coupling transconductor and
+active conductance; noise of the output current over 4kT times the transconductance, output conductance over
+transconductance, and the voltage that adds to that at the input.
 
 ``noise``: of each injected source, its first-order bandwidth (-3 dB); the frequency at which its 1/f noise is as strong
 as its white noise, the band in which it is 1/f, and the poles a decade that make it (1). ``source`` is for compilers:
 whether noise is a ``current`` into the cell or a ``voltage`` in series with its conductance; cells of devices have
-``noise`` or ``noise_voltage``. ``clock``, ``kind``, ``register``, ``summed``, ``bits``, ``crest``: it is made by an FPGA or
-a converter (`spu.circuit.clocked.Clocked`).
+``noise`` or ``noise_voltage``. ``clock``, ``kind``, ``register``, ``summed``, ``bits``, ``crest``: it is made by an
+FPGA or a converter (`spu.circuit.clocked.Clocked`).
 
 ``temperature``: relative change of values (of noise: of its density) for each kelvin above the reference
 (`spu.base.constants.ROOM_TEMPERATURE` unless given), in cells and couplers; of a device at 0 K, which makes no thermal
