@@ -222,6 +222,17 @@ class LinearDynamics(Dynamics):
         """Time scales of its spectra."""
         return timing(self.white)
 
+    def require_white(self, what: str) -> None:
+        """Refuse a circuit whose noise a clock makes, for whoever takes its noise as white; ``what`` says what is done.
+
+        Raises
+        ------
+        UsageError
+            Naming the key.
+        """
+        if self.circuit.clocked is not None:
+            raise UsageError(f"{what}: worked out for white noise only, not for held noise; leave noise.clock out")
+
     def require(self) -> None:
         self.law.voltage_covariance  # noqa: B018 - refuses a probe that sees white noise directly
 
