@@ -461,7 +461,15 @@ def linear(circuit: Circuit) -> LinearDynamics:
 
 
 def langevin_of(circuit: Circuit) -> LangevinDynamics:
-    """The dynamics of a circuit by its Langevin equation, which linear ones of first order have, too."""
+    """The dynamics of a circuit by its Langevin equation, which linear ones of first order have, too.
+
+    Raises
+    ------
+    UsageError
+        If a clock makes its noise.
+    """
+    if circuit.clocked is not None:
+        raise UsageError("a Langevin equation is of white noise, not of held noise: leave noise.clock out")
     found = dynamics(circuit)
     if isinstance(found, LangevinDynamics):
         return found
