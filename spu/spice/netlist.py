@@ -30,7 +30,7 @@ from spu.circuit.ramp import NODES, PORTS
 from spu.device.device import Device
 from spu.device.lower import lower
 from spu.device.subject import Subject, opened, subject_of
-from spu.emulator.dynamics import Dynamics, LangevinDynamics, LinearDynamics, dynamics
+from spu.emulator.dynamics import Dynamics, LangevinDynamics, LinearDynamics, SaturatingDynamics, dynamics
 from spu.emulator.equations.linear import stochastic_ode
 from spu.emulator.laws.clocked import normal_samples, under_white_noise
 from spu.emulator.laws.law import Law
@@ -213,10 +213,15 @@ class Around(ABC):
 
 class _AroundLinear(Around):
     def __init__(self, device: Device, does: Dynamics, law: Law | None, seed: int, dialect: Dialect) -> None:
+        self.refuse(dialect)
         law = cast(LinearDynamics, does).law if law is None else law
-        _hold_law(does.circuit, law)
+        _hold_law(self._linear(does), law)
         self._given = (does.circuit, law, timing(under_white_noise(law)), seed, dialect)
         self._device = device
+
+    def _linear(self, does: Dynamics) -> Circuit:
+        """Whose law it is."""
+        return does.circuit
 
     def before(self) -> Iterator[str]:
         yield from header(self._device, *self._given)
@@ -224,6 +229,18 @@ class _AroundLinear(Around):
 
     def after(self) -> Iterator[str]:
         yield from _analysis(*self._given)
+
+
+class _AroundSaturating(_AroundLinear):
+    only_ngspice = "transconductors of finite linear range"
+
+    def _linear(self, does: Dynamics) -> Circuit:
+        return cast(SaturatingDynamics, does).linearised.circuit
+
+    def before(self) -> Iterator[str]:
+        yield from super().before()
+        yield "* Transconductors saturate: what is expected of means and variances is by statistical linearisation, and"
+        yield "* .noise and .ac are of small signals about the operating point."
 
 
 class _AroundLangevin(Around):
@@ -241,7 +258,11 @@ class _AroundLangevin(Around):
         yield from closing(self._device, self._does, self._prediction)
 
 
-AROUND: dict[str, type[Around]] = {"linear": _AroundLinear, "langevin": _AroundLangevin}
+AROUND: dict[str, type[Around]] = {
+    "linear": _AroundLinear,
+    "saturating": _AroundSaturating,
+    "langevin": _AroundLangevin,
+}
 """The register: what stands around the elements, by the kind of dynamics."""
 
 

@@ -198,7 +198,7 @@ COEFFICIENT_WAY = Way(
 
 LEVEL = LevelKind(
     "ideal",
-    {"linear": Way(run, large=True), "langevin": COEFFICIENT_WAY},
+    {"linear": Way(run, large=True), "saturating": Way(run), "langevin": COEFFICIENT_WAY},
     compares="emulator against the exact answer",
     failing="the device is not the one that was compiled, or answers the problem less well than was promised",
     netlist=False,

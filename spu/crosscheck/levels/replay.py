@@ -46,7 +46,7 @@ LIMITS = (8, 32, 128, 512)
 the third where the error is still above the tolerance (ngspice's own error control may rule the
 first two), the last where it then still falls."""
 
-TOLERANCES = {"linear": 2e-3, "langevin": 1e-3}
+TOLERANCES = {"linear": 2e-3, "saturating": 2e-3, "langevin": 1e-3}
 """Path error at the finest limit, relative to the path's norm, by kind of dynamics."""
 
 SENSITIVE = {"linear": smallest_change_of_path}
