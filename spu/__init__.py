@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         SpuError,
         Unrealizable,
     )
+    from spu.circuit.clocked import Clocked
     from spu.circuit.ramp import Ramp
     from spu.circuit.readout import Readout
     from spu.compiler import compile, compile_network, compile_problem
@@ -115,6 +116,7 @@ __all__ = [
     "Checks",
     "CircuitError",
     "Classification",
+    "Clocked",
     "Compilation",
     "ConditionalGaussian",
     "ConditionalSystem",
@@ -274,6 +276,7 @@ _HOME = {
     "Checks": "spu.studies.checks",
     "CircuitError": "spu.base.errors",
     "Classification": "spu.studies.learning.classify",
+    "Clocked": "spu.circuit.clocked",
     "Compilation": "spu.compiler.compilation",
     "ConditionalGaussian": "spu.problems.conditional",
     "ConditionalSystem": "spu.problems.conditional",

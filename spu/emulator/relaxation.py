@@ -176,6 +176,7 @@ def relaxed(found: Sequence[LinearDynamics], start: ArrayLike | str | None, time
         raise OptionError("start", "needs times at which it is read")
     if start is None and does.circuit.start is None:
         raise OptionError("times", 'are of a relaxation from a start: values, "rest" or "stationary"')
+    does.require_white("a relaxation from a start")
     law = does.dense
     law.voltage_covariance  # noqa: B018 - refuses a probe that sees white noise directly
     seconds = _instants(times, does.second)
