@@ -102,9 +102,9 @@ TABLES: dict[str, dict[str, Key]] = {
 inductor, in cells and couplers. ``node``: from each cell's node to ground. ``buffer``: the first-order
 buffer (-3 dB) at each input of a coupling transconductor. ``transconductor``: of each coupling transconductor and
 active conductance; noise of the output current over 4kT times the transconductance, output conductance over
-transconductance, the voltage that adds to that at the input, and V of a current ``g V tanh(v/V)``. ``noise``: of each injected source, its first-order
-bandwidth (-3 dB); the frequency at which its 1/f noise is as strong as its white noise, the band in which it is 1/f,
-and the poles a decade that make it (1).
+transconductance, the voltage that adds to that at the input, and V of a current ``g V tanh(v/V)``. ``noise``: of each
+injected source, its first-order bandwidth (-3 dB); the frequency at which its 1/f noise is as strong as its white
+noise, the band in which it is 1/f, and the poles a decade that make it (1).
 """
 
 
