@@ -454,7 +454,8 @@ class SaturatingDynamics(LinearDynamics):
     @cached_property
     def linearised(self) -> Linearised:
         """Its statistical linearisation."""
-        return statistically(self.circuit)
+        with blas_threads_for(len(self.circuit.nodes)):
+            return statistically(self.circuit)
 
     @cached_property
     def equation(self) -> saturating.Saturating:
