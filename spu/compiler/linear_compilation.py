@@ -17,7 +17,7 @@ from spu.compiler.compilation import Compilation, Pass
 from spu.compiler.explain import divergence, refused_passes, with_errors
 from spu.compiler.headroom import Levels
 from spu.compiler.layout import Matrix, Realization
-from spu.device.imperfections import MEANINGS, TABLES, Detail
+from spu.device.imperfections import Detail, key_of
 from spu.emulator.laws.law import Law
 from spu.emulator.predict import Prediction, predict_linear
 from spu.problems.problem import LinearProblem, QuadraticProblem
@@ -131,7 +131,7 @@ class LinearCompilation(Compilation):
         detail, prediction = self.device.detail, self.prediction
         if not detail:
             return []
-        did = ", ".join(MEANINGS[effect] for effect in detail.effects)
+        did = ", ".join(key_of(effect).meaning for effect in detail.effects if not key_of(effect).setting)
         error = prediction.covariance_relative_error
         return [Pass("detail", did, detail.to_dict(), error, divergence(self.problem, prediction))]
 
@@ -214,9 +214,8 @@ class LinearCompilation(Compilation):
         detail = self.device.detail
         if not detail:
             return []
-        units = {f"{table}.{key}": unit for table, keys in TABLES.items() for key, unit in keys.items()}
         said = ", ".join(
-            f"{MEANINGS[effect]} {engineering(detail[effect], units[effect])}" for effect in detail.effects
+            f"{key_of(effect).meaning} {key_of(effect).shown(detail[effect])}" for effect in detail.effects
         )
         error = self.ideal.relative_error
         return [("detail", f"{said}; without any of it the error would be {small(error)}")]

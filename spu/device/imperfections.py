@@ -11,40 +11,97 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from numbers import Real
-from typing import Any
+from typing import Any, Literal
 
 from spu.base.errors import InputError, KeyFault
 from spu.base.names import shorten, suggest
+from spu.base.numbers import engineering, number
 
-__all__ = ["MEANINGS", "TABLES", "Detail", "detail_from_dict"]
+__all__ = ["TABLES", "Detail", "Key", "Value", "detail_from_dict", "key_of", "known_effects"]
 
-TABLES: dict[str, dict[str, str]] = {
-    "switch": {"on_resistance": "ohm", "off_resistance": "ohm", "off_capacitance": "F"},
-    "inductor": {"series_resistance": "ohm", "capacitance": "F"},
-    "node": {"capacitance": "F", "conductance": "S"},
-    "buffer": {"bandwidth": "Hz"},
+Value = float | int | str
+"""Of a key: a number, a whole number or a word."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """What may stand behind a key of a table.
+
+    Attributes
+    ----------
+    unit:
+        Of its value; empty for bare numbers and words.
+    meaning:
+        In words, for messages, budgets and reports.
+    kind:
+        ``positive``, ``signed`` (zero, too), ``fraction`` (above 0, at most 1), ``whole`` (1 or more) or ``word``.
+    choices:
+        Of a word.
+    needs:
+        Keys of the same table, without any of which it means nothing.
+    setting:
+        Whether it only says how what it needs is, and has no effect of its own: it is kept wherever that is kept.
+    """
+
+    unit: str
+    meaning: str
+    kind: Literal["positive", "signed", "fraction", "whole", "word"] = "positive"
+    choices: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    setting: bool = False
+
+    @property
+    def varies(self) -> bool:
+        """Whether its value can be a little larger: boards differ in it."""
+        return self.kind in ("positive", "signed", "fraction")
+
+    def shown(self, value: Value | None) -> str:
+        """The value for people."""
+        if isinstance(value, str):
+            return value
+        return engineering(value, self.unit) if self.unit else number(value)
+
+
+TABLES: dict[str, dict[str, Key]] = {
+    "switch": {
+        "on_resistance": Key("ohm", "on-resistance of the switches"),
+        "off_resistance": Key("ohm", "off-resistance of the switches", needs=("on_resistance",)),
+        "off_capacitance": Key("F", "off-capacitance of the switches", needs=("on_resistance",)),
+    },
+    "inductor": {
+        "series_resistance": Key("ohm", "series resistance of the inductors"),
+        "capacitance": Key("F", "self-capacitance of the inductors"),
+    },
+    "node": {
+        "capacitance": Key("F", "capacitance of the nodes to ground"),
+        "conductance": Key("S", "leakage of the nodes to ground"),
+    },
+    "buffer": {
+        "bandwidth": Key("Hz", "bandwidth of the buffers"),
+    },
     "transconductor": {},
     "noise": {},
     "readout": {},
+    "temperature": {},
 }
-"""Tables and keys of ``[detail.TABLE]``, with their units; ``[noise]`` and ``[readout]`` stand in hardware files by
-themselves, too.
+"""Tables and keys of ``[detail.TABLE]``; ``[noise]`` and ``[readout]`` stand in hardware files by themselves, too.
 
 ``switch``: of one unit of a bank; a branch of k units has k switches in parallel. ``inductor``: of each
 inductor, in cells and couplers. ``node``: from each cell's node to ground. ``buffer``: the first-order
 buffer (-3 dB) at each input of a coupling transconductor.
 """
 
-MEANINGS = {
-    "switch.on_resistance": "on-resistance of the switches",
-    "switch.off_resistance": "off-resistance of the switches",
-    "switch.off_capacitance": "off-capacitance of the switches",
-    "inductor.series_resistance": "series resistance of the inductors",
-    "inductor.capacitance": "self-capacitance of the inductors",
-    "node.capacitance": "capacitance of the nodes to ground",
-    "node.conductance": "leakage of the nodes to ground",
-    "buffer.bandwidth": "bandwidth of the buffers",
-}
+
+def key_of(effect: str) -> Key:
+    """The key that ``table.key`` names."""
+    table, _, key = effect.partition(".")
+    return TABLES[table][key]
+
+
+def known_effects() -> tuple[str, ...]:
+    """All keys of all tables, as ``table.key``."""
+    return tuple(f"{table}.{key}" for table, keys in TABLES.items() for key in keys)
+
 
 OPEN = 1e12
 """ohm: an open switch whose off-resistance is not given. Without any leak the charge behind it would be anybody's."""
@@ -56,14 +113,14 @@ class Detail:
 
     Parameters
     ----------
-    switch, inductor, node, buffer, transconductor, noise, readout:
-        ``{key: value}`` with the keys and units of `TABLES`, all positive. An empty one means ideal.
+    switch, inductor, node, buffer, transconductor, noise, readout, temperature:
+        ``{key: value}`` with the keys and units of `TABLES`. An empty one means ideal.
 
     Raises
     ------
     InputError
-        For an unknown key, a value that is not positive and finite, switches without on-resistance, or an
-        off-resistance that is not between the on-resistance and `OPEN`.
+        For an unknown key, a value that its key (`Key.kind`) does not take, a key without those that it needs, switches
+        without on-resistance, or an off-resistance that is not between the on-resistance and `OPEN`.
 
     Examples
     --------
@@ -75,13 +132,14 @@ class Detail:
     {'node': {'capacitance': 1e-11}}
     """
 
-    switch: Mapping[str, float] = field(default_factory=dict)
-    inductor: Mapping[str, float] = field(default_factory=dict)
-    node: Mapping[str, float] = field(default_factory=dict)
-    buffer: Mapping[str, float] = field(default_factory=dict)
-    transconductor: Mapping[str, float] = field(default_factory=dict)
-    noise: Mapping[str, float] = field(default_factory=dict)
-    readout: Mapping[str, float] = field(default_factory=dict)
+    switch: Mapping[str, Any] = field(default_factory=dict)
+    inductor: Mapping[str, Any] = field(default_factory=dict)
+    node: Mapping[str, Any] = field(default_factory=dict)
+    buffer: Mapping[str, Any] = field(default_factory=dict)
+    transconductor: Mapping[str, Any] = field(default_factory=dict)
+    noise: Mapping[str, Any] = field(default_factory=dict)
+    readout: Mapping[str, Any] = field(default_factory=dict)
+    temperature: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for table, keys in TABLES.items():
@@ -92,7 +150,7 @@ class Detail:
                 if key not in keys:
                     message = f"detail.{table} has no key {shorten(key)}; {suggest(key, keys)}"
                     raise KeyFault(message, table, str(key))
-            values = {key: _positive(given[key], table, key) for key in keys if key in given}
+            values = {key: _checked(given[key], table, key) for key in keys if key in given}
             object.__setattr__(self, table, values)
         if self.switch and "on_resistance" not in self.switch:
             raise KeyFault("detail.switch needs an on_resistance (ohm): that of a closed switch", "switch")
@@ -106,12 +164,18 @@ class Detail:
                     *("switch", key),
                 )
 
+        for effect in self.effects:
+            table, _, key = effect.partition(".")
+            needs = key_of(effect).needs
+            if needs and not any(need in getattr(self, table) for need in needs):
+                raise KeyFault(f"detail.{effect} means nothing without {' or '.join(needs)}", table, key)
+
     def __bool__(self) -> bool:
         return any(getattr(self, table) for table in TABLES)
 
     @property
     def effects(self) -> tuple[str, ...]:
-        """What is given, as ``table.key``."""
+        """What is given, as ``table.key``; settings of others (`Key.setting`), too."""
         return tuple(f"{table}.{key}" for table in TABLES for key in getattr(self, table))
 
     def only(self, names: Iterable[str]) -> Detail:
@@ -131,45 +195,69 @@ class Detail:
         valid = [*(table for table in TABLES if getattr(self, table)), *self.effects]
         for name in names:
             if name not in valid:
-                known = name in TABLES or name in MEANINGS
+                known = name in TABLES or name in known_effects()
                 why = "this hardware says nothing of it" if known else "there is no such detail"
                 raise InputError(f"detail {shorten(name)}: {why}; {suggest(name, [*valid, 'all', 'none'])}")
             wanted |= {effect for effect in self.effects if effect == name or effect.startswith(f"{name}.")}
+        for effect in self.effects:
+            table, key = effect.partition(".")[0], key_of(effect)
+            if key.setting and any(f"{table}.{need}" in wanted for need in key.needs):
+                wanted.add(effect)
         return Detail(**_nested({effect: self[effect] for effect in self.effects if effect in wanted}))
 
-    def __getitem__(self, effect: str) -> float:
+    def __getitem__(self, effect: str) -> Value:
         table, _, key = effect.partition(".")
-        return float(getattr(self, table)[key])
+        found: Value = getattr(self, table)[key]
+        return found
+
+    def number(self, effect: str) -> float:
+        """The value of a key that is a number."""
+        return float(self[effect])
 
     def scaled(self, effect: str, factor: float) -> Detail:
-        """The same with one value multiplied."""
+        """The same with one value, a number, multiplied."""
         table, _, key = effect.partition(".")
-        return replace(self, **{table: {**getattr(self, table), key: self[effect] * factor}})
+        return replace(self, **{table: {**getattr(self, table), key: self.number(effect) * factor}})
 
-    def to_dict(self) -> dict[str, dict[str, float]]:
+    def to_dict(self) -> dict[str, dict[str, Value]]:
         """The tables that are given, as hardware and device files hold them."""
         return {table: dict(getattr(self, table)) for table in TABLES if getattr(self, table)}
 
 
-def _nested(values: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {}
+def _nested(values: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
+    found: dict[str, dict[str, Value]] = {}
     for effect, value in values.items():
         table, _, key = effect.partition(".")
         found.setdefault(table, {})[key] = value
     return found
 
 
-def _positive(value: Any, table: str, key: str) -> float:
-    where, unit = f"detail.{table}.{key}", TABLES[table][key]
+def _checked(value: Any, table: str, name: str) -> Value:
+    key, where = TABLES[table][name], f"detail.{table}.{name}"
+    if key.kind == "word":
+        if value not in key.choices:
+            message = f"{where} is {shorten(value)}: {suggest(str(value), key.choices)}"
+            raise KeyFault(message, table, name)
+        return str(value)
+    unit = f" in {key.unit}" if key.unit else ""
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise KeyFault(f"{where} must be a number in {unit}, not {shorten(value)}", table, key)
+        raise KeyFault(f"{where} must be a number{unit}, not {shorten(value)}", table, name)
     try:
-        number = float(value)
+        found = float(value)
     except OverflowError:
-        number = math.inf
-    if not 1e-60 < number < 1e60:
-        raise KeyFault(f"{where} is {number:g}: it must be positive ({unit}), and finite", table, key)
-    return number
+        found = math.inf
+    if key.kind == "whole":
+        if not (found >= 1 and found.is_integer()):
+            raise KeyFault(f"{where} is {found:g}: it must be a whole number, 1 or more", table, name)
+        return int(found)
+    size = abs(found) if key.kind == "signed" else found
+    if not 1e-60 < size < 1e60 and not (key.kind == "signed" and found == 0):
+        unit = f" ({key.unit})" if key.unit else ""
+        sign = "zero or a number of either sign" if key.kind == "signed" else "positive"
+        raise KeyFault(f"{where} is {found:g}: it must be {sign}{unit}, and finite", table, name)
+    if key.kind == "fraction" and found > 1:
+        raise KeyFault(f"{where} is {found:g}: it must be at most 1", table, name)
+    return found
 
 
 def detail_from_dict(data: Any) -> Detail:

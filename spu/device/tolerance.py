@@ -26,7 +26,7 @@ from scipy.special import ndtri
 from spu.base.arrays import FloatArray
 from spu.base.errors import InputError, KeyFault
 from spu.base.names import shorten, suggest
-from spu.device.imperfections import MEANINGS, TABLES
+from spu.device.imperfections import TABLES, key_of, known_effects
 from spu.device.quantities import PARTS
 
 __all__ = ["DISTRIBUTIONS", "INPUTS", "LARGEST", "Spread", "Tolerance", "errors", "tolerance_from_dict"]
@@ -147,7 +147,7 @@ class Spread:
 
 def _known(part: str) -> tuple[str, ...]:
     if part == "detail":
-        return tuple(MEANINGS)
+        return tuple(effect for effect in known_effects() if key_of(effect).varies)
     return INPUTS if part == "input" else tuple(PARTS[part])
 
 
@@ -165,7 +165,7 @@ class Tolerance:
         element: its coefficients err together. A reciprocal pair of transconductors is two elements, so that it
         becomes slightly non-reciprocal.
     detail:
-        The same of imperfections, by ``table.key`` (`spu.device.imperfections.MEANINGS`): one value is all instances',
+        The same of imperfections, by ``table.key`` (`spu.device.imperfections.TABLES`): one value is all instances',
         so that only ``process`` has a meaning.
 
     Raises

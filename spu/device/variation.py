@@ -20,6 +20,7 @@ from spu.base.arrays import FloatArray, IntArray
 from spu.base.errors import InputError
 from spu.base.names import shorten, suggest
 from spu.device.device import Device
+from spu.device.imperfections import key_of
 from spu.device.tolerance import Spread, Tolerance, checked_draw
 
 __all__ = ["METHODS", "Elements", "draw_factors", "elements_of", "varied"]
@@ -168,7 +169,9 @@ def elements_of(device: Device) -> Elements:
                 first = (table[:, rows] != 0).argmax(axis=0)
                 values.append(table[first, rows])
     for effect in device.detail.effects:
-        value = device.detail[effect]
+        if not key_of(effect).varies:
+            continue
+        value = device.detail.number(effect)
         groups.append(Group("detail", effect, (effect,), np.empty(0, dtype=np.int64)))
         names.append(effect)
         values.append(np.array([value]))

@@ -12,7 +12,7 @@ from spu.base.layout import MAX_TABLE_ROWS, facts, table
 from spu.base.numbers import engineering, number, plural, share, small
 from spu.crosscheck.decks.changes import Changes
 from spu.crosscheck.result import Check
-from spu.device.imperfections import TABLES
+from spu.device.imperfections import key_of
 from spu.emulator.laws.entropy import EntropyProduction
 from spu.emulator.laws.spectra import Spectrum
 from spu.emulator.predict import NetworkPrediction, Prediction
@@ -408,10 +408,9 @@ def _corners(result: Check) -> list[str]:
 
 def budget_text(budget: Budget) -> str:
     """The lines of a budget, with what they add up to."""
-    units = {f"{name}.{key}": unit for name, keys in TABLES.items() for key, unit in keys.items()}
     rows: list[Sequence[str]] = []
     for line in budget.lines:
-        value = "-" if line.value is None else engineering(line.value, units[line.effect])
+        value = "-" if line.value is None else key_of(line.effect).shown(line.value)
         rows.append([line.meaning, value, f"{line.norm:.2e}", f"{line.share:+.2e}"])
     rows += [
         ["sum of these", "-", "-", f"{budget.sum:+.2e}"],

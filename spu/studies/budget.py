@@ -30,15 +30,12 @@ from spu.base.arrays import FloatArray
 from spu.base.display import Result
 from spu.base.errors import UsageError
 from spu.device.device import Device
-from spu.device.imperfections import MEANINGS, Detail
+from spu.device.imperfections import Detail, Value, key_of
 from spu.emulator.predict import predict_linear
 from spu.problems.answers import COVARIANCE, Answer
 from spu.problems.problem import linear_problem
 
 __all__ = ["Budget", "BudgetLine", "error_budget"]
-
-
-_OFF_STATE = ("switch.off_resistance", "switch.off_capacitance")
 
 
 @dataclass(frozen=True)
@@ -52,14 +49,14 @@ class BudgetLine:
     meaning:
         In words.
     value:
-        Of the detail, SI; None for the others.
+        Of the detail, SI, or its word; None for the others.
     norm, share:
         See above, relative to the size of the wanted answer.
     """
 
     effect: str
     meaning: str
-    value: float | None
+    value: Value | None
     norm: float
     share: float
 
@@ -144,7 +141,7 @@ def error_budget(device: Device) -> Budget:
     answer = _answer_of(wanted)
     bare = device.at_detail(Detail())
     ideal, whole = answer(bare), answer(device)
-    found: list[tuple[str, str, float | None, FloatArray]] = []
+    found: list[tuple[str, str, Value | None, FloatArray]] = []
     if problem is None:
         target = ideal
     else:
@@ -157,17 +154,21 @@ def error_budget(device: Device) -> Budget:
         if device.temperature > 0:
             found.append(("thermal", "thermal noise of cells and couplers, beyond a gain", None, ideal - cold))
     for effect in detail.effects:
-        beside = ["switch.on_resistance"] if effect in _OFF_STATE else []
+        key = key_of(effect)
+        if key.setting:
+            continue
+        table = effect.partition(".")[0]
+        beside = [f"{table}.{need}" for need in key.needs if f"{table}.{need}" in detail.effects]
         alone = answer(device.at_detail(detail.only([*beside, effect])))
         without = answer(device.at_detail(detail.only(beside))) if beside else ideal
-        found.append((effect, MEANINGS[effect], detail[effect], alone - without))
+        found.append((effect, key.meaning, detail[effect], alone - without))
     error = whole - target
     rest = error - sum(difference for *_, difference in found)
     size, length = float(np.linalg.norm(target)), float(np.linalg.norm(error))
     if size == 0:
         raise UsageError("the wanted answer is zero: no error is relative to it")
 
-    def line(effect: str, meaning: str, value: float | None, difference: FloatArray) -> BudgetLine:
+    def line(effect: str, meaning: str, value: Value | None, difference: FloatArray) -> BudgetLine:
         along = float(np.vdot(difference, error)) / length if length > 0 else 0.0
         return BudgetLine(effect, meaning, value, float(np.linalg.norm(difference)) / size, along / size)
 
