@@ -81,14 +81,25 @@ TABLES: dict[str, dict[str, Key]] = {
     },
     "transconductor": {},
     "noise": {},
-    "readout": {},
+    "readout": {
+        "bandwidth": Key("Hz", "bandwidth of the readouts"),
+        "noise": Key("V/rtHz", "noise of the readouts", needs=("bandwidth",)),
+        "offset": Key("V", "offset of the readouts", "signed"),
+        "gain_error": Key("", "gain error of the readouts", "signed"),
+        "crosstalk": Key("", "crosstalk of neighbouring readouts", "signed"),
+        "sampling_rate": Key("Hz", "sampling of the readouts"),
+        "jitter": Key("s", "jitter of the sampling", needs=("sampling_rate",)),
+        "sample_noise": Key("V", "noise of each sample"),
+        "full_scale": Key("V", "clipping of the readouts"),
+        "bits": Key("", "quantisation of the readouts", "whole", needs=("full_scale",)),
+    },
     "temperature": {},
 }
 """Tables and keys of ``[detail.TABLE]``; ``[noise]`` and ``[readout]`` stand in hardware files by themselves, too.
 
 ``switch``: of one unit of a bank; a branch of k units has k switches in parallel. ``inductor``: of each
 inductor, in cells and couplers. ``node``: from each cell's node to ground. ``buffer``: the first-order
-buffer (-3 dB) at each input of a coupling transconductor.
+buffer (-3 dB) at each input of a coupling transconductor. ``readout``: see `spu.device.readout_chain`.
 """
 
 

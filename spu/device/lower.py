@@ -21,6 +21,7 @@ from spu.device.build import Realisation, code_of, error_of, node_parasitics, re
 from spu.device.columns import Columns
 from spu.device.device import Device
 from spu.device.imperfections import Detail
+from spu.device.readout_chain import acquisition_of, chain, chained
 
 
 def lower(device: Device) -> Circuit:
@@ -71,6 +72,19 @@ def _lowered(device: Device) -> Circuit:
         found, sources = _shared(device, sources)
         groups += found
     start = _start(device, groups)
+    probed = _probed(groups, count)
+    if detail.readout:
+        _refuse_nonlinear_readouts(groups)
+    if chained(detail):
+        if start is not None:
+            raise InputError(
+                "a start says where cells are, and readouts with a bandwidth, offset, gain error or crosstalk are "
+                "elsewhere: set_start(None), or leave these out of device.detail"
+            )
+        amplifiers, sources = chain(detail, cells, probed, sources)
+        groups.append(amplifiers)
+        probed = count + sum(len(group.names) * len(group.subcircuit.internal_nodes) for group in groups[:-1])
+        probed = probed + np.arange(count)
     for group in groups:
         for array in (group.nodes, *group.parameters.values(), *(group.settings or {}).values()):
             array.flags.writeable = False
@@ -81,7 +95,7 @@ def _lowered(device: Device) -> Circuit:
         instances=groups,
         sources=sources,
         probes=cells,
-        probe_nodes=np.column_stack([_probed(groups, count), np.full(count, GROUND)]),
+        probe_nodes=np.column_stack([probed, np.full(count, GROUND)]),
         readout=device.readout.copy(),
         hash=content.split()[0],
         problem=device.problem,
@@ -89,7 +103,15 @@ def _lowered(device: Device) -> Circuit:
         scales=device.scales,
         ramp=ramp,
         start=start,
+        acquisition=acquisition_of(detail),
     )
+
+
+def _refuse_nonlinear_readouts(groups: list[Instances]) -> None:
+    if any(not element.linear for group in groups for element in group.subcircuit.elements):
+        raise InputError(
+            "what [readout] says of amplifiers and converters is of linear cells: leave detail.readout out of a network"
+        )
 
 
 def _start(device: Device, groups: list[Instances]) -> FloatArray | None:

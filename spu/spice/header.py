@@ -41,7 +41,7 @@ def header(device: Device, circuit: Circuit, law: Law, times: Timing, seed: int,
         f"Written by spu {__version__} for device {device.hash}; seed {seed}.",
         *(line.format(file=f"device{dialect.ending}") for line in dialect.run),
         "Units: SI (V, A, s, F, ohm, H, S); noise densities are one-sided (A^2/Hz, V/sqrt(Hz)).",
-        *_nodes(device, dialect),
+        *_nodes(device, circuit, dialect),
         "",
         "---- what it computes ----",
     ]
@@ -78,7 +78,7 @@ def header(device: Device, circuit: Circuit, law: Law, times: Timing, seed: int,
     return [*dialect.title(title), *(dialect.comment(line) for line in lines)]
 
 
-def _nodes(device: Device, dialect: Dialect) -> list[str]:
+def _nodes(device: Device, circuit: Circuit, dialect: Dialect) -> list[str]:
     lines = ["Node cell_NAME is the voltage of cell NAME; n_NAME carries its injected noise."]
     if dialect.thermal_sources:
         lines = [
@@ -89,6 +89,11 @@ def _nodes(device: Device, dialect: Dialect) -> list[str]:
         lines += [
             "Node w_SOURCE carries noise that several cells share, so that it is correlated: xnoise_SOURCE_CELL",
             "drives an= A/rtHz of it into a cell, of either sign; two cells have the cross-density an1 * an2.",
+        ]
+    if circuit.reads_inside:
+        lines += [
+            "What is read of cell NAME is the output of its readout, node xreadout_NAME.out: v below, and everything",
+            "that is expected of cell voltages, is of these.",
         ]
     return lines
 

@@ -29,6 +29,7 @@ from spu.circuit.elements import SharedNoiseCurrent, unit_noise_resistance
 from spu.circuit.ramp import NODES, PORTS
 from spu.device.device import Device
 from spu.device.lower import lower
+from spu.device.readout_chain import READOUT
 from spu.device.subject import Subject, opened, subject_of
 from spu.emulator.dynamics import Dynamics, LangevinDynamics, LinearDynamics, dynamics
 from spu.emulator.equations.linear import stochastic_ode
@@ -38,7 +39,7 @@ from spu.emulator.predict import NetworkPrediction, network_prediction
 from spu.spice.dialects import NGSPICE, find_dialect
 from spu.spice.dialects.dialect import Dialect, Measurement, noise_element, number
 from spu.spice.header import HEADER_ROWS, SHOWN, header, opening
-from spu.spice.names import cell_node, probe_vectors
+from spu.spice.names import cell_node, probe_vectors, probed_nodes
 from spu.spice.reader import ReadNetlist
 from spu.spice.settings import method, tolerances
 
@@ -118,6 +119,11 @@ def refuse_dialect(circuit: Circuit, dialect: Dialect) -> None:
         raise InputError(
             f"netlists of a ramp are written for ngspice only, not for {dialect.name}: set device.ramp = None for the "
             "device as it stands, with all factors 1"
+        )
+    if dialect is not NGSPICE and (circuit.acquisition or circuit.reads_inside):
+        raise InputError(
+            f"netlists of readouts that are not ideal are written for ngspice only, not for {dialect.name}: leave "
+            "readout out of device.detail"
         )
 
 
@@ -323,6 +329,8 @@ def _port_names(group: Instances, shown: list[int]) -> list[str]:
     meaning = {"a": "node", "b": "second node", "n": "injected noise", "t": "thermal noise"}
     if any(isinstance(element, SharedNoiseCurrent) for element in group.subcircuit.elements):
         meaning["n"] = "source"
+    if group.subcircuit.name == READOUT:
+        meaning["n"] = "noise"
     resistors = {element.noise_port: element.name for element in group.subcircuit.elements}
     names, noises = ["name"], False
     for port in (group.subcircuit.ports[k] for k in shown):
@@ -335,7 +343,7 @@ def _port_names(group: Instances, shown: list[int]) -> list[str]:
 
 
 def _instance_lines(circuit: Circuit, group: Instances, shown: list[int], dialect: Dialect) -> Iterator[str]:
-    electrical = {"a", "b"}
+    noises = {element.noise_port for element in group.subcircuit.elements}
     nodes = [cell_node(name) for name in circuit.nodes]
     settings = group.parameters if group.settings is None else group.settings
     followed = [NODES[name] for name in _factors(circuit, group)]
@@ -345,7 +353,7 @@ def _instance_lines(circuit: Circuit, group: Instances, shown: list[int], dialec
         columns = []
         for k in shown:
             numbers = group.nodes[rows, k].tolist()
-            if group.subcircuit.ports[k] in electrical:
+            if group.subcircuit.ports[k] not in noises:
                 columns.append([nodes[node] if node != GROUND else "0" for node in numbers])
             else:
                 columns.append([circuit.sources[source].name for source in numbers])
@@ -399,7 +407,7 @@ def _analysis(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dia
     yield from dialect.analysis(
         Measurement(
             probes=probes,
-            nodes=[cell_node(probe) for probe in probes],
+            nodes=probed_nodes(circuit)[:shown],
             variance=law.voltage_covariance.diagonal()[:shown].tolist(),
             mean=law.voltage_mean[:shown].tolist(),
             source=noise_element(circuit.sources[0].name),

@@ -40,7 +40,7 @@ from spu.emulator.laws.stationary import Stationary
 from spu.emulator.laws.timing import timing
 from spu.emulator.results import lag_of, lagged_covariance
 from spu.problems.problem import LinearProblem, linear_problem
-from spu.spice.names import cell_node, netlist_size
+from spu.spice.names import netlist_size, probed_nodes
 from spu.spice.reader import Choices, read_netlist
 from spu.spice.reader.limits import MAX_INSTANCES
 
@@ -200,11 +200,12 @@ def _read_again(context: Context) -> Edited:
     """The netlist as the emulator reads it, with the readout of the device."""
     assert context.deck is not None
     deck, choices = context.deck, context.choices or Choices()
+    nodes = probed_nodes(context.circuit)
 
     def circuit(heard: str = "") -> Circuit:
         read = read_netlist(
             deck.file,
-            probes=[f"{name}={cell_node(name)}" for name in context.circuit.probes],
+            probes=[f"{name}={node}" for name, node in zip(context.circuit.probes, nodes, strict=True)],
             silent=choices.silent,
             densities=choices.densities,
             max_instances=max(MAX_INSTANCES, 2 * netlist_size(context.circuit)),

@@ -81,7 +81,7 @@ class Staircase:
             low, high, step = self.low, self.high, self.step
             mean = self.clipped_mean
             square = float(_clipped_square(low, high))
-            # Euler and Maclaurin: sum f = integral - step^2/24 [f'], f the probability above a threshold t, or 2 t of it
+            # Euler and Maclaurin, sum f = integral - step^2/24 [f']: f is the probability above a threshold, or 2 t of it
             mean += step**2 / 24.0 * (_density(high) - _density(low))
             square += step**2 / 12.0 * self.within + step**2 / 12.0 * (_times(high) - _times(low))
             return mean, square - mean**2
@@ -210,7 +210,7 @@ def covariances(
 
 
 def _integrals(values: Callable[[float], FloatArray], rho: FloatArray) -> FloatArray:
-    """(k, w): ``int_0^{asin rho} values(g) dg`` of a function of one angle with w values, for each of k correlations."""
+    """(k, w): ``int_0^{asin rho} values(g) dg`` of a function with w values, for each correlation."""
     angles = np.arcsin(rho)
     points, _ = legendre.leggauss(_NODES)
     fit = np.linalg.inv(legendre.legvander(points, _NODES - 1))
@@ -298,14 +298,14 @@ def _fine(
 
     def values(angle: float) -> FloatArray:
         r, c2 = np.sin(angle), np.cos(angle) ** 2
-        total = 0.0
+        total: float = 0.0
         for a, b, sign in corners:
             if max(abs(a), abs(b)) < 40.0:
                 total += sign * float(np.exp(-0.5 * min(a * a + (b - r * a) ** 2 / c2, 2000.0)))
         return np.array([total, r * total]) / (2.0 * np.pi)
 
     whole = _integrals(values, rho)
-    found = rho * first.within * second.within + rho * whole[:, 0] - whole[:, 1]
+    found: FloatArray = rho * first.within * second.within + rho * whole[:, 0] - whole[:, 1]
     if not step:
         return np.asarray(found)
     # step^2/24 (delta(u - high) - delta(u - low)) of one with the line of the other, both ways

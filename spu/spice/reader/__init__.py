@@ -17,6 +17,7 @@ from spu.base.display import Shown
 from spu.base.errors import UsageError
 from spu.circuit.circuit import Circuit
 from spu.circuit.elements import CurrentSource, VoltageSource
+from spu.device.readout_chain import OUTPUT, READOUT
 from spu.problems.problem import Problem
 from spu.spice.reader.build import build, live_nodes
 from spu.spice.reader.elaborate import Elaborated, elaborate
@@ -232,7 +233,8 @@ def read_netlist(
 def _conventional(circuit: Circuit, probes: Sequence[Probe], program: Program) -> bool:
     sources = {statement.name for statement in program.top.statements if statement.name[0] == "v"}
     return all(f"v{source.name}".lower() in sources for source in circuit.sources) and all(
-        probe.minus == "0" and probe.plus == f"cell_{probe.name}".lower() for probe in probes
+        probe.minus == "0" and probe.plus in (f"cell_{probe.name}".lower(), f"x{READOUT}_{probe.name}.{OUTPUT}".lower())
+        for probe in probes
     )
 
 
