@@ -83,8 +83,8 @@ def _lowered(device: Device) -> Circuit:
             )
         amplifiers, sources = chain(detail, cells, probed, sources)
         groups.append(amplifiers)
-        probed = count + sum(len(group.names) * len(group.subcircuit.internal_nodes) for group in groups[:-1])
-        probed = probed + np.arange(count)
+        inside = sum(len(group.names) * len(group.subcircuit.internal_nodes) for group in groups[:-1])
+        probed = count + inside + np.arange(count)
     for group in groups:
         for array in (group.nodes, *group.parameters.values(), *(group.settings or {}).values()):
             array.flags.writeable = False

@@ -81,18 +81,17 @@ class Staircase:
             low, high, step = self.low, self.high, self.step
             mean = self.clipped_mean
             square = float(_clipped_square(low, high))
-            # Euler and Maclaurin, sum f = integral - step^2/24 [f']: f is the probability above a threshold, or 2 t of it
+            # Euler and Maclaurin, sum f = integral - step^2/24 [f']: f is the probability above t, or 2 t times that
             mean += step**2 / 24.0 * (_density(high) - _density(low))
             square += step**2 / 12.0 * self.within + step**2 / 12.0 * (_times(high) - _times(low))
             return mean, square - mean**2
         above = ndtr(-self.thresholds)
-        mean = self.below + self.step * float(above.sum())
         # About the median, so that nothing cancels: one step up for each threshold passed, one down for each not.
         start = int(np.searchsorted(self.thresholds, 0.0))
         up, down = above[start:], ndtr(self.thresholds[:start])[::-1]
         squares = sum(float(((2.0 * np.arange(len(p)) + 1.0) * p).sum()) for p in (up, down))
         shift = float(up.sum() - down.sum())
-        return mean, self.step**2 * max(squares - shift**2, 0.0)
+        return self.below + self.step * (start + shift), self.step**2 * max(squares - shift**2, 0.0)
 
 
 def _density(x: float) -> float:
@@ -108,7 +107,7 @@ def _between(low: float, high: float) -> float:
     return float(ndtr(-low) - ndtr(-high)) if low >= 0 else float(ndtr(high) - ndtr(low))
 
 
-def _clipped_mean(mean: FloatArray, sd: float, low: float, high: float) -> FloatArray:
+def _clipped_mean(mean: FloatArray, sd: FloatArray | float, low: float, high: float) -> FloatArray:
     """Of a normal clipped to an interval: ``low + int_low^high P(u > t) dt``."""
 
     def part(t: float) -> FloatArray:  # int_t^inf P(u > s) ds
@@ -309,18 +308,13 @@ def _fine(
     if not step:
         return np.asarray(found)
     # step^2/24 (delta(u - high) - delta(u - low)) of one with the line of the other, both ways
-    for mine, its in (both, both[::-1]):
+    for mine, its in (both, (second, first)):
         centre = its.clipped_mean
-        for end, sign in ((mine.high, 1.0), (mine.low, -1.0)):
+        for end, side in ((mine.high, 1.0), (mine.low, -1.0)):
             if abs(end) < FAR + 3.0:
                 spread = np.sqrt(np.maximum(1.0 - rho**2, 1e-30))
-                there = np.array(
-                    [
-                        float(_clipped_mean(np.array(r * end), float(s), its.low, its.high))
-                        for r, s in zip(rho, spread, strict=True)
-                    ]
-                )
-                found = found + sign * mine.step**2 / 24.0 * _density(end) * (there - centre)
+                there = _clipped_mean(rho * end, spread, its.low, its.high)
+                found = found + side * mine.step**2 / 24.0 * _density(end) * (there - centre)
     # the sawtooth sum_m (step / pi m) sin(2 pi m u / step) of both, where the difference of their phases is known
     sign = np.where(rho < 0, -1.0, 1.0)
     apart = (sd_i**2 + sd_j**2 - 2.0 * np.abs(rho) * sd_i * sd_j) / step**2
