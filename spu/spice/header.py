@@ -18,6 +18,7 @@ from spu.emulator.laws.law import Law
 from spu.emulator.laws.timing import Timing
 from spu.emulator.predict import NetworkPrediction
 from spu.problems.problem import linear_problem
+from spu.spice.converters import header_lines
 from spu.spice.dialects.dialect import Dialect, number
 from spu.spice.names import UNIT_TIME
 from spu.spice.settings import parameters
@@ -95,7 +96,7 @@ def _nodes(device: Device, circuit: Circuit, dialect: Dialect) -> list[str]:
             "What is read of cell NAME is the output of its readout, node xreadout_NAME.out: v below, and everything",
             "that is expected of cell voltages, is of these.",
         ]
-    return lines
+    return [*lines, *header_lines(circuit.acquisition)]
 
 
 def _mapping(circuit: Circuit) -> list[str]:

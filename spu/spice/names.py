@@ -15,6 +15,12 @@ UNIT_TIME = "A unit of the problem's time takes"
 """In the head of a netlist, before a number of seconds, where a problem has a time."""
 
 
+SAMPLED = "Samples are taken with"
+"""In the head of a netlist, before what its elements do not tell of an acquisition."""
+
+SAMPLED_KEYS = ("sampling_rate", "jitter", "noise")
+
+
 def cell_node(name: str) -> str:
     """The netlist's node of a cell: prefixed, so that no name collides with ground or a noise node."""
     return f"cell_{name}"

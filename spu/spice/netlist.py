@@ -36,6 +36,7 @@ from spu.emulator.equations.linear import stochastic_ode
 from spu.emulator.laws.law import Law
 from spu.emulator.laws.timing import Timing, timing
 from spu.emulator.predict import NetworkPrediction, network_prediction
+from spu.spice.converters import converters
 from spu.spice.dialects import NGSPICE, find_dialect
 from spu.spice.dialects.dialect import Dialect, Measurement, noise_element, number
 from spu.spice.header import HEADER_ROWS, SHOWN, header, opening
@@ -145,6 +146,7 @@ def _lines(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iter
     yield from _instances(circuit, dialect)
     yield from _sources(circuit, seed, dialect)
     yield from ramp_sources(does)
+    yield from converters(circuit)
     yield from _starts(circuit, dialect)
     yield from around.after()
     yield from dialect.end()
