@@ -16,6 +16,7 @@ from typing import Any, Literal
 from spu.base.errors import InputError, KeyFault
 from spu.base.names import shorten, suggest
 from spu.base.numbers import engineering, number
+from spu.circuit.acquisition import MOST_BITS
 
 __all__ = ["TABLES", "Detail", "Key", "Value", "detail_from_dict", "key_of", "known_effects"]
 
@@ -175,6 +176,15 @@ class Detail:
                     *("switch", key),
                 )
 
+        if self.readout.get("bits", 1) > MOST_BITS:
+            raise KeyFault(
+                f"detail.readout.bits is {self.readout['bits']}: converters have at most {MOST_BITS}", "readout", "bits"
+            )
+        if not self.readout.get("gain_error", 0.0) > -1.0:
+            raise KeyFault(
+                f"detail.readout.gain_error is {self.readout['gain_error']:g}: no gain is left, it is above -1",
+                *("readout", "gain_error"),
+            )
         for effect in self.effects:
             table, _, key = effect.partition(".")
             needs = key_of(effect).needs

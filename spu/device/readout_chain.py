@@ -19,7 +19,6 @@ import numpy as np
 
 from spu.base.arrays import FloatArray, IntArray
 from spu.base.constants import GROUND
-from spu.base.errors import InputError
 from spu.base.expressions import Expression, parameter
 from spu.base.sequences import Lazy
 from spu.circuit.acquisition import Acquisition
@@ -69,16 +68,8 @@ def chained(detail: Detail) -> bool:
 def chain(
     detail: Detail, cells: Lazy[str], probed: IntArray, sources: Lazy[NoiseSource]
 ) -> tuple[Instances, Lazy[NoiseSource]]:
-    """Amplifiers of all cells, whose nodes are (n,); the sources with theirs added.
-
-    Raises
-    ------
-    InputError
-        If a gain is none.
-    """
+    """Amplifiers of all cells, whose nodes are (n,); the sources with theirs added."""
     given, count = detail.readout, len(cells)
-    if not given.get("gain_error", 0.0) > -1.0:
-        raise InputError(f"detail.readout.gain_error is {given['gain_error']:g}: no gain is left, it is above -1")
     constants: dict[str, float] = {"gro": _CONDUCTANCE, "rro": 1.0 / _CONDUCTANCE}
     derived: dict[str, Expression] = {}
     elements: list[Element] = [
