@@ -26,11 +26,18 @@ MOST_LISTED = 2000
 @folder_argument
 @file_option("--plot", metavar="FILE", help="Draw the graph and the predicted covariance (.png, .svg or .pdf).")
 @click.option("--budget", is_flag=True, help="Say what makes up the error of the answer, one line an effect.")
+@click.option("--stability", is_flag=True, help="Say how far it is from instability: gain, delay, mismatch.")
 @file_option("--schematic", metavar="FILE", help="Draw a cell, its couplers and the graph (.svg, .png or .pdf).")
 @click.option("--cell", metavar="NAME", help="The cell in the schematic [default: a typical one].")
 @json_option
 def command(
-    directory: Path, plot: Path | None, budget: bool, schematic: Path | None, cell: str | None, as_json: bool
+    directory: Path,
+    plot: Path | None,
+    budget: bool,
+    stability: bool,
+    schematic: Path | None,
+    cell: str | None,
+    as_json: bool,
 ) -> int:
     """Show the cells and couplers of DIR, and its time constants.
 
@@ -47,6 +54,7 @@ def command(
     from spu.reports.inspected import inspected
     from spu.reports.inspection import look_at, time_constants
     from spu.studies.budget import error_budget
+    from spu.studies.stability import stability as margins_of
 
     if cell is not None and schematic is None:
         raise UsageError("--cell is of the schematic: give --schematic FILE, too")
@@ -58,11 +66,11 @@ def command(
     folder = read_folder(directory)
     if folder.read is not None:
         refuse_options("netlists: they have no device", {"plot": plot, "schematic": schematic, "budget": budget})
-        return _inspect_netlist(folder, as_json)
+        return _inspect_netlist(folder, stability, as_json)
     device = folder.device
     kind = inspected(device)
     if not kind.budgets:
-        refuse_options(kind.words, {"budget": budget})
+        refuse_options(kind.words, {"budget": budget, "stability": stability})
     if schematic is not None:
         from spu.reports.pictures.figures import save
         from spu.reports.schematic import draw_schematic
@@ -73,6 +81,9 @@ def command(
         look = look_at(device, (MOST_LISTED if as_json or plot is not None else MAX_TABLE_ROWS) if large else None)
     if not as_json:  # before what may fail: a device without a stationary law is worth a look, too
         click.echo(_describe(folder, look))
+    margins = margins_of(device) if stability else None
+    if margins is not None and not as_json:  # before what needs a stationary law
+        click.echo(f"\n{margins}")
     prediction = predict(device)
     made = error_budget(device) if budget else None
     if plot is not None:
@@ -81,6 +92,7 @@ def command(
         save(kind.draw(device, look, prediction), plot)
     if as_json:
         more = {} if made is None else {"budget": made.to_dict()}
+        more |= {} if margins is None else {"stability": margins.to_dict()}
         found = {**kind.report(prediction), "plot": plot, "schematic": schematic, **more}
         print_result({**_report(folder, look), **found}, folder, "inspect")
     else:
@@ -94,19 +106,24 @@ def command(
     return 0
 
 
-def _inspect_netlist(folder: Folder, as_json: bool) -> int:
+def _inspect_netlist(folder: Folder, stability: bool, as_json: bool) -> int:
     """Show what `spu import` shows, and the time constants."""
     from spu.emulator.predict import predict_linear
     from spu.reports.inspection import time_constants
+    from spu.studies.stability import stability as margins_of
 
     from .import_netlist import describe, report
 
     assert folder.read is not None
     if not as_json:
         click.echo(describe(folder.read))
+    margins = margins_of(folder.subject) if stability else None
+    if margins is not None and not as_json:
+        click.echo(f"\n{margins}")
     prediction = predict_linear(folder.subject)
     if as_json:
-        more = {"time_constants": prediction.time_constants, "covariance": prediction.covariance}
+        more = {} if margins is None else {"stability": margins.to_dict()}
+        more |= {"time_constants": prediction.time_constants, "covariance": prediction.covariance}
         print_result({**report(folder.read), **more}, folder, "inspect")
     else:
         click.echo(f"\n{time_constants(prediction)}")

@@ -18,6 +18,7 @@ VERBS = (
     "simulate",
     "anneal",
     "check",
+    "calibrate",
     "report",
     "inspect",
     "program",
@@ -116,6 +117,7 @@ def cli() -> None:
       spu simulate out                 samples, with error bars
       spu anneal ising.toml            low states of an Ising energy, a QUBO, a programme within bounds
       spu check out                    ideal model, emulator and ngspice side by side
+      spu calibrate out measured.npz   what a board's parts measure, from what it was seen to do
       spu report out                   all of it in one file to show
       spu inspect out                  cells, couplers, a picture
       spu program out codes.csv        set the banks of quantised hardware

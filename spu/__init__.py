@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from spu.device.imperfections import Detail
     from spu.device.tolerance import Spread, Tolerance
     from spu.device.variation import Elements, draw_factors, elements_of, varied
+    from spu.emulator.laws.many import ManyLaws, laws_of_draws
     from spu.emulator.laws.spectra import Spectrum
     from spu.emulator.predict import NetworkPrediction, Prediction, predict, predict_network
     from spu.emulator.relaxation import Relaxation, relaxation
@@ -81,6 +82,8 @@ if TYPE_CHECKING:
     from spu.studies.algebra.tasks import expm, invert, logdet, lstsq, lyapunov, solve
     from spu.studies.annealing import Annealing, anneal
     from spu.studies.budget import Budget, error_budget
+    from spu.studies.calibration import Calibration, calibrate
+    from spu.studies.checks import Checks, check_many
     from spu.studies.energy import Assumptions, Ledger, digital_samplers, energy_ledger, energy_of, load_energy
     from spu.studies.gaussian_process import GaussianProcess, gaussian_process
     from spu.studies.learning.classifier import train_classifier
@@ -92,6 +95,8 @@ if TYPE_CHECKING:
     from spu.studies.learning.natural import NaturalGradient, natural_gradient
     from spu.studies.learning.replay import replay_learned
     from spu.studies.learning.sweep import hardware_sweep
+    from spu.studies.stability import Stability, decay_rate, stability
+    from spu.studies.yields.yield_study import Yield, yields
 
 
 __all__ = [
@@ -101,8 +106,10 @@ __all__ = [
     "Assumptions",
     "BoundedQuadratic",
     "Budget",
+    "Calibration",
     "Cell",
     "Check",
+    "Checks",
     "CircuitError",
     "Classification",
     "Compilation",
@@ -130,6 +137,7 @@ __all__ = [
     "LinearSystem",
     "LogDeterminant",
     "LyapunovEquation",
+    "ManyLaws",
     "MatrixExponential",
     "MatrixInverse",
     "NaturalGradient",
@@ -155,20 +163,25 @@ __all__ = [
     "Spectrum",
     "Spread",
     "SpuError",
+    "Stability",
     "ThermodynamicNetwork",
     "Tolerance",
     "TrainedNetwork",
     "Unrealizable",
+    "Yield",
     "__version__",
     "anneal",
     "answer",
+    "calibrate",
     "check",
+    "check_many",
     "classify",
     "compile",
     "compile_network",
     "compile_problem",
     "conditional",
     "cost_scaling",
+    "decay_rate",
     "digital_samplers",
     "draw_factors",
     "elements_of",
@@ -182,6 +195,7 @@ __all__ = [
     "hardware_sweep",
     "invert",
     "kullback_leibler",
+    "laws_of_draws",
     "load_energy",
     "load_hardware",
     "load_network",
@@ -206,10 +220,12 @@ __all__ = [
     "simulate_network",
     "solve",
     "spectrum",
+    "stability",
     "train_classifier",
     "train_generative",
     "unit_law",
     "varied",
+    "yields",
 ]
 
 
@@ -220,13 +236,20 @@ _HOME = {
     "draw_factors": "spu.device.variation",
     "elements_of": "spu.device.variation",
     "varied": "spu.device.variation",
+    "ManyLaws": "spu.emulator.laws.many",
+    "laws_of_draws": "spu.emulator.laws.many",
     "Annealing": "spu.studies.annealing",
     "Assumptions": "spu.studies.energy",
     "BoundedQuadratic": "spu.problems.ising",
     "Budget": "spu.studies.budget",
+    "Stability": "spu.studies.stability",
+    "decay_rate": "spu.studies.stability",
+    "stability": "spu.studies.stability",
+    "Calibration": "spu.studies.calibration",
     "Cell": "spu.device.device",
     "SharedNoise": "spu.device.noises",
     "Check": "spu.crosscheck",
+    "Checks": "spu.studies.checks",
     "CircuitError": "spu.base.errors",
     "Classification": "spu.studies.learning.classify",
     "Compilation": "spu.compiler.compilation",
@@ -282,9 +305,13 @@ _HOME = {
     "ThermodynamicNetwork": "spu.problems.network",
     "TrainedNetwork": "spu.problems.trained",
     "Unrealizable": "spu.base.errors",
+    "Yield": "spu.studies.yields.yield_study",
+    "yields": "spu.studies.yields.yield_study",
     "anneal": "spu.studies.annealing",
     "answer": "spu.studies.algebra.solution",
+    "calibrate": "spu.studies.calibration",
     "check": "spu.crosscheck",
+    "check_many": "spu.studies.checks",
     "classify": "spu.studies.learning.classify",
     "compile": "spu.compiler",
     "compile_network": "spu.compiler",

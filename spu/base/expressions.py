@@ -2,7 +2,7 @@
 
 What follows from other parameters (the value of a bank from its code, the resistance of a switch from
 the bit that closes it) is written once, with Python's operators on `Expression`. Only sums, products,
-``floor``, ``abs`` and ``max`` are used, which every SPICE has; there are no conditionals.
+``floor``, ``abs``, ``max`` and ``sqrt`` are used, which every SPICE has; there are no conditionals.
 
 >>> code = parameter("code")
 >>> bit = whole(code / 4) - 2 * whole(code / 8)
@@ -115,6 +115,11 @@ def whole(value: Expression) -> Expression:
 def size(value: Expression) -> Expression:
     """The absolute value."""
     return Expression(f"abs({value.text})", partial(_applied, np.abs, value))
+
+
+def root(value: Expression) -> Expression:
+    """The square root."""
+    return Expression(f"sqrt({value.text})", partial(_applied, np.sqrt, value))
 
 
 def at_least(least: float, value: Expression) -> Expression:

@@ -22,6 +22,7 @@ from spu.base.errors import CircuitError
 from spu.base.expressions import Expression
 from spu.base.sequences import Lazy
 from spu.circuit.acquisition import Acquisition
+from spu.circuit.clocked import Clocked
 from spu.circuit.elements import Element, Inductor, MutualInductance
 from spu.circuit.ramp import Ramp
 from spu.circuit.readout import Readout
@@ -138,13 +139,14 @@ class Origin:
 class NoiseSource:
     """An independent white noise voltage of unit density (`UNIT_NOISE_DENSITY`).
 
-    ``thermal`` ones carry the noise of a resistor that ``.noise`` already knows about. Those of a netlist that was
-    read know their ``origin``.
+    ``thermal`` ones carry the noise of a resistor that ``.noise`` already knows about; ``clocked`` ones are white no
+    more where the circuit has a clock (`Circuit.clocked`). Those of a netlist that was read know their ``origin``.
     """
 
     name: str
     thermal: bool
     origin: Origin | None = None
+    clocked: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,6 +175,8 @@ class Circuit:
         What it is meant to compute, where that is known.
     scales:
         How it holds that problem's units, where it is a thermodynamic network.
+    clocked:
+        What makes its injected noise (`NoiseSource.clocked`); None where that is white.
     start:
         (p,) V of the probes at time zero, where transients begin; None where that is not said.
     ramp:
@@ -197,6 +201,7 @@ class Circuit:
     ramp: Ramp | None = None
     start: FloatArray | None = None
     acquisition: Acquisition | None = None
+    clocked: Clocked | None = None
 
     def frozen(self, couplers: float = 1.0, noise: float = 1.0) -> Circuit:
         """The circuit as it stands while the factors of its ramp have these values; kept with it.

@@ -69,6 +69,12 @@ class Element(ABC):
     factor:
         Which factor of a ramp (`spu.circuit.ramp.Ramp`) its strength is multiplied by: ``couplers`` or ``noise``; none
         where that is empty.
+    role:
+        What a model of a noise source is built of, whose powers are none of the circuit's: ``signal``, or ``flicker``
+        for the sources of its 1/f noise; ``noise`` for what drives its signal into the circuit; ``series`` for a white
+        voltage in series with a resistor, which it gives power without limit. Of what an amplifier is built of
+        ``buffer``, for what drives its first pole, and ``output``, for the conductance of its output. Empty for all
+        else.
     """
 
     name: str
@@ -77,6 +83,7 @@ class Element(ABC):
     noise_port: str | None = None
     branches: tuple[str, ...] = ()
     factor: str = ""
+    role: str = ""
 
     has_branch: ClassVar[bool] = False
     """Whether it has a current of its own among the unknowns."""
@@ -337,6 +344,35 @@ class SharedNoiseCurrent(NoiseCurrent):
         return [dialect.element(self.name, (*self.nodes, self.noise_port, "0"), f"{self.value}/en")]
 
 
+class AmplifierNoise(NoiseCurrent):
+    """Thermal noise current of an amplifier's output, ``4kT g`` (A^2/Hz one-sided) of a conductance g (S).
+
+    Its g is the excess factor times the amplifier's transconductance. No resistor makes it: in netlists it is a source
+    of its own, which ``.noise`` hears as it hears injected ones.
+    """
+
+    def at(self, values: FloatArray, factor: float) -> FloatArray:
+        raise CircuitError(f"{self.name}: the noise of an amplifier follows no ramp")
+
+    def ramped(self) -> list[str]:
+        raise CircuitError(f"{self.name} follows no ramp")
+
+    def stamp(
+        self,
+        stamps: Stamps,
+        nodes: list[IntArray],
+        noise: IntArray | None,
+        values: FloatArray,
+        branches: list[IntArray],
+    ) -> None:
+        assert noise is not None
+        stamps.noise_current(nodes[0], nodes[1], noise, np.sqrt(4.0 * BOLTZMANN * stamps.temperature * values))
+
+    def spice(self, dialect: Language) -> list[str]:
+        assert self.noise_port is not None
+        return [dialect.element(self.name, (*self.nodes, self.noise_port, "0"), f"sqrt(kt4*{self.value})/en")]
+
+
 class MutualInductance(Element):
     """Coupling coefficient k of two inductors, ``M = k sqrt(l1 l2)``; |k| = 1 is an ideal transformer's."""
 
@@ -420,6 +456,13 @@ class NoiseVoltage(Element):
     """White noise voltage of one-sided density (V^2/Hz) of the first node over the second; no impedance."""
 
     has_branch = True
+
+    def at(self, values: FloatArray, factor: float) -> FloatArray:
+        return values * factor**2  # a density: the factor is of amplitudes
+
+    def ramped(self) -> list[str]:
+        p, n = self.nodes
+        return [f"b{self.name} {p} {n} v={self.times}*v({self.noise_port})*{{sqrt({self.value})/en}}"]
 
     def stamp(
         self,

@@ -11,9 +11,13 @@ capacitor, resistor       branch k: units ``c0``, ``c1``... (``r0``...) from the
                           ``rc0``... (``rr0``...) to the second: its on-resistance where bit k of the
                           code is 1; its off-resistance, and beside it its off-capacitance, where it is 0
 transconductor            branch k: the input of 2^k unit transconductors, tied by one switch to the
-                          controlling node and by another to ground; bit k says which one is closed
+                          controlling node and by another to ground; bit k says which one is closed.
+                          Units whose input is grounded work on: they make noise and have their offset
 inductor                  series resistance inside, self-capacitance across both
-input of a transconductor a buffer of unit gain and first order: ``rbuf`` and ``cbuf``, without noise
+input of a transconductor a buffer of unit gain and first order: ``rbuf`` and ``cbuf``, without noise;
+                          its offset is a current into ``rbuf``
+output of one             ``gn``: noise current ``4kT gamma |g|``, a source of its own; ``go``: output
+                          conductance, whose noise is in gamma; ``io``: the current that its offset makes
 node of a cell            capacitance ``cpar`` and leakage ``rpar`` to ground
 ========================  ==========================================================================
 """
@@ -22,13 +26,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any
 
 from spu.base.errors import InputError
 from spu.base.expressions import Expression, at_least, bit, parameter, size
-from spu.circuit.elements import Capacitor, Element, Inductor, Resistor, Transconductor, silent
+from spu.circuit.elements import (
+    AmplifierNoise,
+    Capacitor,
+    CurrentSource,
+    Element,
+    Inductor,
+    Resistor,
+    Transconductor,
+    silent,
+)
 from spu.device.banks import Bank
 from spu.device.imperfections import OPEN, Detail
 from spu.device.quantities import Part
@@ -79,10 +92,23 @@ class Realisation:
         self.ports[port] = True
 
     def silenced(self) -> Realisation:
-        """The same without thermal noise."""
+        """The same without thermal noise: resistors go on without it, the noise of amplifiers is not there."""
+        gone = [element for element in self.elements if isinstance(element, AmplifierNoise)]
         elements = [silent(e) if self.ports.get(e.noise_port or "", False) else e for e in self.elements]
-        ports: dict[str, bool] = {port: thermal for port, thermal in self.ports.items() if not thermal}
-        return Realisation(elements, self.parameters, self.constants, self.derived, ports, self.meaning, self.codes)
+        unused = {each.value for each in gone}
+        derived = {key: value for key, value in self.derived.items() if key not in unused}
+        constants = {key: value for key, value in self.constants.items() if not (gone and key == "gamma")}
+        quiet = {each.noise_port for each in gone}
+        ports: dict[str, bool] = {port: hot for port, hot in self.ports.items() if not hot and port not in quiet}
+        return Realisation(
+            [element for element in elements if not isinstance(element, AmplifierNoise)],
+            self.parameters,
+            constants,
+            derived,
+            ports,
+            self.meaning,
+            self.codes,
+        )
 
 
 def code_of(key: str) -> str:
@@ -119,8 +145,9 @@ def realise(part: Part, bank: Bank | None, detail: Detail, tag: str = "", *, err
     made = Realisation(meaning=part.meaning)
     if bank is not None:
         _add_bank(made, part, bank, tag)
-    if erring and switched(bank, detail):
-        raise InputError(f"{part.quantity}: errors are those of whole banks, not of each switched unit of one")
+    if bank is not None and erring:
+        made.parameters |= {name: itemgetter(error_of(key)) for key, name in _error_names(part, tag).items()}
+        made.meaning += ", times 1 + error"
     if switched(bank, detail):
         assert bank is not None
         made.constants["ron"] = detail.switch["on_resistance"]
@@ -136,10 +163,7 @@ def realise(part: Part, bank: Bank | None, detail: Detail, tag: str = "", *, err
     if bank is not None:
         values = _bank_values(part, bank, tag)
         if erring:
-            for key, name in _error_names(part, tag).items():
-                made.parameters[name] = itemgetter(error_of(key))
-                values[key] = values[key] * (1 + parameter(name))
-            made.meaning += ", times 1 + error"
+            values = {key: values[key] * (1 + parameter(name)) for key, name in _error_names(part, tag).items()}
         made.derived |= {name: convert(values) for name, convert in part.parameters.items()}
         made.meaning += f" (code {bank.least} to {bank.most})"
     else:
@@ -180,10 +204,39 @@ def _add_element(made: Realisation, element: Element, detail: Detail) -> None:
             made.capacitor("cself", p, n, "cself")
         made.elements.insert(0, Inductor(element.name, (p, inner), element.value))
         return
-    if isinstance(element, Transconductor) and detail.buffer:
-        p, n, control, _ = element.nodes
-        element = Transconductor(element.name, (p, n, _buffer(made, control, detail), "0"), element.value)
+    if isinstance(element, Transconductor):
+        p, n, control, low = element.nodes
+        if detail.buffer:
+            control, low = _buffer(made, control, detail), "0"
+        made.elements.append(replace(element, nodes=(p, n, control, low)))
+        _add_output(made, element.name[1:], (p, n), (parameter(element.value),), detail)
+        return
     made.elements.append(element)
+
+
+def _add_output(
+    made: Realisation, way: str, nodes: tuple[str, str], values: tuple[Expression, ...], detail: Detail
+) -> None:
+    """What is not ideal at the output of transconductors of these values (S); ``way`` ends its names."""
+    given = detail.transconductor
+    p, n = nodes
+    value, magnitude = sum(values[1:], values[0]), sum(map(size, values[1:]), size(values[0]))
+    if "noise_gamma" in given:
+        made.meaning = made.meaning.replace(", without noise", "")
+        made.constants["gamma"] = detail.number("transconductor.noise_gamma")
+        made.derived[f"n{way}"] = parameter("gamma") * magnitude
+        made.elements.append(AmplifierNoise(f"gn{way}", (n, p), f"n{way}", f"amp{way}"))
+        made.ports[f"amp{way}"] = False
+    if "output_conductance" in given:
+        made.constants["gout"] = detail.number("transconductor.output_conductance")
+        made.derived[f"o{way}"] = parameter("gout") * magnitude
+        made.elements.append(
+            Transconductor(f"go{way}", (p, n, p, n), f"o{way}", role="output")
+        )  # any value, zero as well
+    if "offset" in given:
+        made.constants["vos"] = detail.number("transconductor.offset")
+        made.derived[f"i{way}"] = parameter("vos") * value
+        made.elements.append(CurrentSource(f"io{way}", (p, n), f"i{way}"))
 
 
 def _buffer(made: Realisation, node: str, detail: Detail) -> str:
@@ -192,10 +245,14 @@ def _buffer(made: Realisation, node: str, detail: Detail) -> str:
     made.constants |= {"bw": detail.buffer["bandwidth"], "gbuf": _BUFFER_CONDUCTANCE, "rbuf": 1 / _BUFFER_CONDUCTANCE}
     made.derived["cbuf"] = parameter("gbuf") / (2 * math.pi * parameter("bw"))
     made.elements += [
-        Transconductor(f"gbuf{node}", ("0", out, node, "0"), "gbuf"),
+        Transconductor(f"gbuf{node}", ("0", out, node, "0"), "gbuf", role="buffer"),
         Resistor(f"rbuf{node}", (out, "0"), "rbuf"),
         Capacitor(f"cbuf{node}", (out, "0"), "cbuf"),
     ]
+    if "offset" in detail.buffer:
+        made.constants["vbuf"] = detail.number("buffer.offset")
+        made.derived["ibuf"] = parameter("gbuf") * parameter("vbuf")
+        made.elements.append(CurrentSource(f"ibuf{node}", ("0", out), "ibuf"))
     return out
 
 
@@ -233,6 +290,20 @@ def _bank_values(part: Part, bank: Bank, tag: str) -> dict[str, Expression]:
     return found
 
 
+def _unit(made: Realisation, bank: Bank, tag: str, error: str, way: str = "") -> tuple[str, str]:
+    """Parameters that are the value of one unit and that of what is always there, with the bank's error if it has one.
+
+    A bank errs as a whole: all its units, and what is always there, by the same factor.
+    """
+    unit, offset = f"lsb{tag}", f"offset{tag}"
+    if error not in made.parameters:
+        return unit, offset
+    made.derived[f"unit{way}{tag}"] = parameter(unit) * (1 + parameter(error))
+    if bank.offset:
+        made.derived[f"fixed{way}{tag}"] = parameter(offset) * (1 + parameter(error))
+    return f"unit{way}{tag}", f"fixed{way}{tag}"
+
+
 def _switch(
     made: Realisation, name: str, p: str, n: str, closed: Expression, units: int, port: str, detail: Detail
 ) -> None:
@@ -247,38 +318,41 @@ def _switch(
 def _switched_passive(made: Realisation, part: Part, bank: Bank, detail: Detail, tag: str) -> None:
     """A bank of capacitors or resistors."""
     (element,) = part.elements
+    unit, offset = _unit(made, bank, tag, *_error_names(part, tag).values())
     letter = element.name.rstrip("1")  # r of r1; all of a name that says more, which keeps several banks apart
     mark = letter[1:]
     p, n = element.nodes
     resistive = isinstance(element, Resistor)
     if bank.offset:
         if resistive:
-            made.derived[f"{letter}fix"] = 1.0 / parameter(f"offset{tag}")
+            made.derived[f"{letter}fix"] = 1.0 / parameter(offset)
             made.resistor(f"{letter}fix", p, n, f"{letter}fix", f"tfix{mark}")
         else:
-            made.capacitor(f"{letter}fix", p, n, f"offset{tag}")
+            made.capacitor(f"{letter}fix", p, n, offset)
     code = parameter(f"code{tag}")
     for k in range(bank.bits):
         closed, inner = f"bit{k}{tag}", f"m{letter}{k}"
         made.derived[closed] = bit(code, k)
         if resistive:
-            made.derived[f"{letter}{k}"] = 1.0 / (2**k * parameter(f"lsb{tag}"))
+            made.derived[f"{letter}{k}"] = 1.0 / (2**k * parameter(unit))
             made.resistor(f"{letter}{k}", p, inner, f"{letter}{k}", f"tu{mark}{k}")
         else:
-            made.derived[f"{letter}{k}"] = 2**k * parameter(f"lsb{tag}")
+            made.derived[f"{letter}{k}"] = 2**k * parameter(unit)
             made.capacitor(f"{letter}{k}", p, inner, f"{letter}{k}")
         _switch(made, f"{letter}{k}", inner, n, parameter(closed), 2**k, f"t{letter}{k}", detail)
 
 
 def _switched_transconductor(made: Realisation, part: Part, bank: Bank, detail: Detail, tag: str) -> None:
     """A bank of transconductors for each direction; the sign of the code is that of all its units."""
-    for element, code_name in zip(part.elements, _code_names(part, tag).values(), strict=True):
+    names = zip(part.elements, _code_names(part, tag).values(), _error_names(part, tag).values(), strict=True)
+    for element, code_name, error_name in names:
         way = element.value[1:]  # ab or ba
         p, n, control, _ = element.nodes
+        unit, offset = _unit(made, bank, tag, error_name, way)
         if detail.buffer:
             control = _buffer(made, control, detail)
         if bank.offset:
-            made.elements.append(Transconductor(f"gfix{way}", (p, n, control, "0"), f"offset{tag}"))
+            made.elements.append(Transconductor(f"gfix{way}", (p, n, control, "0"), offset))
         code = parameter(code_name)
         made.derived[f"sign{way}"] = code / at_least(1, size(code))
         for k in range(bank.bits):
@@ -287,8 +361,12 @@ def _switched_transconductor(made: Realisation, part: Part, bank: Bank, detail: 
             closed = parameter(f"bit{mark}")
             _switch(made, f"h{mark}", control, inner, closed, 2**k, f"th{mark}", detail)
             _switch(made, f"l{mark}", inner, "0", 1 - closed, 2**k, f"tl{mark}", detail)
-            made.derived[f"g{mark}"] = 2**k * parameter(f"lsb{tag}") * parameter(f"sign{way}")
+            made.derived[f"g{mark}"] = 2**k * parameter(unit) * parameter(f"sign{way}")
             made.elements.append(Transconductor(f"g{mark}", (p, n, inner, "0"), f"g{mark}"))
+        if detail.transconductor:
+            made.derived[f"g{way}"] = bank.most * parameter(unit) * parameter(f"sign{way}")
+            fixed = (parameter(offset),) if bank.offset else ()
+            _add_output(made, way, (p, n), (parameter(f"g{way}"), *fixed), detail)
 
 
 BANKS: dict[str, Callable[[Realisation, Part, Bank, Detail, str], None]] = {

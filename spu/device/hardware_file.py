@@ -29,7 +29,17 @@ from spu.device.tolerance import INPUTS, Tolerance, tolerance_from_dict
 __all__ = ["PRESETS", "hardware_from_dict", "load_hardware"]
 
 
-PRESETS = ("ideal", "spu8", "spu8-4bit", "spu8-8bit", "spu8-12bit", "spu8-switched", "neurons", "neurons-6bit")
+PRESETS = (
+    "ideal",
+    "spu8",
+    "spu8-4bit",
+    "spu8-8bit",
+    "spu8-12bit",
+    "spu8-switched",
+    "spu8-board",
+    "neurons",
+    "neurons-6bit",
+)
 
 _KEYS = (
     "name",

@@ -53,13 +53,15 @@ class Key:
 
     @property
     def varies(self) -> bool:
-        """Whether its value can be a little larger: boards differ in it."""
-        return self.kind in ("positive", "signed", "fraction")
+        """Whether boards differ in it: it is a number that can be a little larger, and no setting."""
+        return not self.setting and self.kind in ("positive", "signed", "fraction")
 
     def shown(self, value: Value | None) -> str:
         """The value for people."""
         if isinstance(value, str):
             return value
+        if self.unit.startswith("1/"):
+            return f"{number(value)} {self.unit[1:]}"
         return engineering(value, self.unit) if self.unit else number(value)
 
 
@@ -79,9 +81,27 @@ TABLES: dict[str, dict[str, Key]] = {
     },
     "buffer": {
         "bandwidth": Key("Hz", "bandwidth of the buffers"),
+        "offset": Key("V", "offset of the buffers", "signed", needs=("bandwidth",)),
     },
-    "transconductor": {},
-    "noise": {},
+    "transconductor": {
+        "noise_gamma": Key("", "noise of the transconductors"),
+        "output_conductance": Key("", "output conductance of the transconductors"),
+        "offset": Key("V", "offset of the transconductors", "signed"),
+    },
+    "noise": {
+        "bandwidth": Key("Hz", "bandwidth of the noise sources"),
+        "flicker_corner": Key("Hz", "1/f corner of the noise sources"),
+        "flicker_low": Key("Hz", "from", needs=("flicker_corner",), setting=True),
+        "flicker_high": Key("Hz", "to", needs=("flicker_corner",), setting=True),
+        "flicker_poles": Key("", "poles a decade", "whole", needs=("flicker_corner",), setting=True),
+        "source": Key("", "noise is a", "word", choices=("current", "voltage")),
+        "clock": Key("Hz", "clock of the injected noise's samples, which are held for its period"),
+        "kind": Key("", "law of the samples", "word", ("gaussian", "binary"), needs=("clock",), setting=True),
+        "register": Key("", "bits of the register that binary noise comes from", "whole", needs=("clock",)),
+        "summed": Key("", "bits that a sample of binary noise is the sum of", "whole", needs=("clock",)),
+        "bits": Key("", "bits of the converter that makes the samples", "whole", needs=("clock",)),
+        "crest": Key("", "full scale of that converter over the rms of the samples", needs=("bits",), setting=True),
+    },
     "readout": {
         "bandwidth": Key("Hz", "bandwidth of the readouts"),
         "noise": Key("V/rtHz", "noise of the readouts", needs=("bandwidth",)),
@@ -94,13 +114,45 @@ TABLES: dict[str, dict[str, Key]] = {
         "full_scale": Key("V", "clipping of the readouts"),
         "bits": Key("", "quantisation of the readouts", "whole", needs=("full_scale",)),
     },
-    "temperature": {},
+    "temperature": {
+        **{
+            quantity: Key("1/K", f"temperature coefficient of {words}", "signed")
+            for quantity, words in (
+                ("capacitance", "capacitances"),
+                ("conductance", "conductances"),
+                ("inductance", "inductances"),
+                ("transconductance", "transconductances"),
+                ("noise", "injected noise"),
+                ("bias", "bias currents"),
+            )
+        },
+        "reference": Key(
+            "K",
+            "from",
+            needs=("capacitance", "conductance", "inductance", "transconductance", "noise", "bias"),
+            setting=True,
+        ),
+    },
 }
 """Tables and keys of ``[detail.TABLE]``; ``[noise]`` and ``[readout]`` stand in hardware files by themselves, too.
 
 ``switch``: of one unit of a bank; a branch of k units has k switches in parallel. ``inductor``: of each
 inductor, in cells and couplers. ``node``: from each cell's node to ground. ``buffer``: the first-order
-buffer (-3 dB) at each input of a coupling transconductor. ``readout``: see `spu.device.readout_chain`.
+buffer (-3 dB) at each input of a coupling transconductor. ``transconductor``: of each coupling transconductor and active
+conductance; noise of the output current over 4kT times the transconductance, output conductance over transconductance,
+and the voltage that adds to that at the input.
+
+``readout``: see `spu.device.readout_chain`.
+
+``noise``: of each injected source, its first-order bandwidth (-3 dB); the frequency at which its 1/f noise is as strong
+as its white noise, the band in which it is 1/f, and the poles a decade that make it (1); and whether it is a ``current``
+into the cell or a ``voltage`` in series with its conductance, which is for the compiler: cells of devices have ``noise``
+or ``noise_voltage``. ``clock``, ``kind``, ``register``, ``summed``, ``bits``, ``crest``: it is made by an FPGA or a
+converter (`spu.circuit.clocked.Clocked`).
+
+``temperature``: relative change of values (of noise: of its density) for each kelvin above the reference
+(`spu.base.constants.ROOM_TEMPERATURE` unless given), in cells and couplers; of a device at 0 K, which makes no thermal
+noise, values are those at the reference.
 """
 
 
@@ -185,11 +237,27 @@ class Detail:
                 f"detail.readout.gain_error is {self.readout['gain_error']:g}: no gain is left, it is above -1",
                 *("readout", "gain_error"),
             )
+        self._check_flicker()
         for effect in self.effects:
             table, _, key = effect.partition(".")
             needs = key_of(effect).needs
             if needs and not any(need in getattr(self, table) for need in needs):
                 raise KeyFault(f"detail.{effect} means nothing without {' or '.join(needs)}", table, key)
+
+    def _check_flicker(self) -> None:
+        if "flicker_corner" not in self.noise:
+            return
+        low, high = (self.noise.get(f"flicker_{end}") for end in ("low", "high"))
+        if low is None or high is None:
+            raise KeyFault(
+                "detail.noise.flicker_corner needs flicker_low and flicker_high (Hz): the band in which noise is 1/f",
+                *("noise", "flicker_corner"),
+            )
+        if not low < high:
+            raise KeyFault(
+                f"detail.noise.flicker_high is {high:g} Hz: it must be above flicker_low, {low:g} Hz",
+                *("noise", "flicker_high"),
+            )
 
     def __bool__(self) -> bool:
         return any(getattr(self, table) for table in TABLES)

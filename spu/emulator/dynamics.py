@@ -26,6 +26,7 @@ from spu.emulator.equations.langevin import Langevin, has_rest, langevin
 from spu.emulator.equations.linear import StochasticODE, stochastic_ode
 from spu.emulator.laws import propagate, ramps
 from spu.emulator.laws.boltzmann import as_network
+from spu.emulator.laws.clocked import clocked_law
 from spu.emulator.laws.large import LARGE
 from spu.emulator.laws.law import Law, solve
 from spu.emulator.laws.rest import rest_state, typical_states
@@ -193,10 +194,17 @@ class LinearDynamics(Dynamics):
         return stochastic_ode(self.circuit)
 
     @cached_property
-    def law(self) -> Law:
-        """The stationary law."""
+    def white(self) -> Law:
+        """The stationary law under white noise: what transfer functions and densities give."""
         with blas_threads_for(self.states):
             return solve(self.sde)
+
+    @cached_property
+    def law(self) -> Law:
+        """The stationary law; under noise of a clock that on average over its phase (`ClockedLaw`)."""
+        if self.circuit.clocked is None:
+            return self.white
+        return clocked_law(self.white, self.circuit)
 
     @cached_property
     def dense(self) -> Stationary:
@@ -212,7 +220,7 @@ class LinearDynamics(Dynamics):
     @cached_property
     def timing(self) -> Timing:
         """Time scales of its spectra."""
-        return timing(self.law)
+        return timing(self.white)
 
     def require(self) -> None:
         self.law.voltage_covariance  # noqa: B018 - refuses a probe that sees white noise directly
@@ -227,7 +235,7 @@ class LinearDynamics(Dynamics):
 
     @property
     def rest(self) -> FloatArray:
-        return self.law.voltage_mean
+        return self.white.voltage_mean
 
     @property
     def has_rest(self) -> bool:

@@ -14,7 +14,7 @@ from spu.base.errors import InputError
 from spu.device.subject import Subject
 from spu.emulator.dynamics import all_linear
 from spu.emulator.laws.acquired import Acquired, acquired
-from spu.emulator.laws.spectra import PEAKS, Spectrum, densities, hold_integral, spectrum_frequencies
+from spu.emulator.laws.spectra import PEAKS, Spectrum, densities, frequencies_of, hold_integral
 
 __all__ = ["noise_densities", "spectrum"]
 
@@ -37,7 +37,7 @@ def spectrum(
     subject:
         Whatever has a device (of an ensemble the average of its programmings) or a circuit: see `subject_of`.
     frequencies:
-        (f,) Hz, not negative; chosen from the poles unless given (`spectrum_frequencies`).
+        (f,) Hz, not negative; chosen from the poles unless given (`frequencies_of`).
     variables:
         Names (or one) of those wanted; all unless given.
 
@@ -70,7 +70,7 @@ def spectrum(
         if name not in names:
             raise InputError(f"no variable {name!r}; there are {', '.join(names[:6])}{'...' if len(names) > 6 else ''}")
     if frequencies is None:
-        points = spectrum_frequencies(np.concatenate([law.poles for law in laws]))
+        points = frequencies_of(laws)
     else:
         points = np.atleast_1d(numbers(frequencies, FREQUENCIES))
         if points.ndim != 1 or not (np.isfinite(points) & (points >= 0)).all():
@@ -114,7 +114,7 @@ def noise_densities(subject: Subject) -> tuple[tuple[str, ...], FloatArray, Floa
         If the circuit is not linear, is too large for its modes to be known, or all its spectra are flat.
     """
     law = all_linear(subject, "there are no spectra")[0].dense
-    frequencies = spectrum_frequencies(law.poles)
+    frequencies = frequencies_of([law])
     # A few at a time: each brings a whole matrix, of which only the diagonal is kept.
     parts = np.array_split(frequencies, max(1, len(frequencies) // 32))
     densities = np.concatenate([np.einsum("kii->ki", law.spectrum(part)).real for part in parts])

@@ -24,6 +24,7 @@ from spu.emulator.results import Statistics
 from spu.emulator.runs.relaxation import NetworkSimulation
 from spu.emulator.runs.sampling import Simulation
 from spu.reports import langevin, linear
+from spu.reports.calibrations import kind_table, value_table, verdicts
 from spu.reports.devices import left_out
 from spu.reports.document import Block, Bullets, Facts, Gallery, Listing, Picture, Table, Text
 from spu.reports.html import fragment
@@ -38,10 +39,12 @@ from spu.reports.inspection import (
     readout_table,
     shared_table,
 )
+from spu.reports.pictures.calibrations import draw_calibration
 from spu.reports.pictures.covariances import draw_matrix
 from spu.reports.pictures.networks import draw_trajectories
 from spu.reports.sections import levels_block, moments_block, verdict
 from spu.spice.reader import ReadNetlist
+from spu.studies.calibration import Calibration
 
 MOST_ROWS = 12
 """Of a table."""
@@ -188,6 +191,18 @@ def check_blocks(check: Check) -> Iterable[Block]:
     yield levels_block(check)
     if check.covariances:
         yield moments_block(check)
+
+
+@shown(Calibration)
+def calibration_blocks(found: Calibration) -> Iterable[Block]:
+    """The first values, the verdicts, where the board differs, and the picture."""
+    headers, rows = value_table(found)
+    yield Table("Values", headers, rows[:MOST_ROWS], note=_rest(len(rows)))
+    yield Facts(verdicts(found))
+    if found.differs.kinds:
+        yield Table("Where it differs, p-values", *kind_table(found))
+    words = "Deviations of the values on bands of tolerance, and spectra of the channels"
+    yield Picture("calibration", draw_calibration(found), "", words, wide=True)
 
 
 def _statistics(found: Statistics, what: str) -> Iterable[Block]:

@@ -24,6 +24,8 @@ from spu.emulator.runs.relaxation import NetworkSimulation, averaged
 from spu.emulator.runs.sampling import Simulation
 from spu.reports.annealings import annealing_text
 from spu.reports.answers import plan_text, solution_text
+from spu.reports.calibrations import calibration_text
+from spu.reports.checks import checks_text
 from spu.reports.classification import classification_text
 from spu.reports.determinants import log_determinant_text
 from spu.reports.evolution import evolution_text
@@ -33,6 +35,7 @@ from spu.reports.ledgers import ledger_text
 from spu.reports.natural import natural_text, one_step_text
 from spu.reports.relaxations import relaxation_text, sampled_relaxation_text
 from spu.reports.scalings import scaling_text
+from spu.reports.stabilities import stability_text
 from spu.reports.wording import (
     CORNERS_NOTE,
     IN_WORDS,
@@ -52,6 +55,8 @@ from spu.studies.algebra.scaling import Scaling
 from spu.studies.algebra.solution import Solution
 from spu.studies.annealing import Annealing
 from spu.studies.budget import Budget
+from spu.studies.calibration import Calibration
+from spu.studies.checks import Checks
 from spu.studies.energy import Ledger
 from spu.studies.gaussian_process import GaussianProcess
 from spu.studies.learning.classify import Classification
@@ -60,6 +65,7 @@ from spu.studies.learning.generate import Generation
 from spu.studies.learning.natural import NaturalGradient, OneStep
 from spu.studies.learning.replay import ReplayedNetwork
 from spu.studies.learning.sweep import HardwareSweep
+from spu.studies.stability import Stability
 
 _MOST_EDITS = 20
 """Lines of an edited netlist that are listed."""
@@ -550,12 +556,15 @@ def hardware_sweep_text(found: HardwareSweep) -> str:
 TEXTS: dict[type, Callable[[Any], str]] = {
     Annealing: annealing_text,
     Budget: budget_text,
+    Stability: stability_text,
     Check: check_text,
+    Checks: checks_text,
     Evolution: evolution_text,
     Generation: generation_text,
     Classification: classification_text,
     GaussianProcess: gaussian_process_text,
     Ledger: ledger_text,
+    Calibration: calibration_text,
     Scaling: scaling_text,
     HardwareSweep: hardware_sweep_text,
     LogDeterminant: log_determinant_text,

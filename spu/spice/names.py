@@ -11,6 +11,9 @@ MAX_INSTANCES = 2_000_000
 """Most instances and noise sources of a netlist; ngspice itself would take hours to set up more."""
 
 
+SWITCH = "montecarlo"
+"""The parameter that makes a netlist of ours draw a board, at 1; at 0 it is the nominal circuit."""
+
 UNIT_TIME = "A unit of the problem's time takes"
 """In the head of a netlist, before a number of seconds, where a problem has a time."""
 

@@ -13,19 +13,19 @@ noisy in ``.tran``, too, go without them.)
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import BinaryIO, ClassVar, cast
 
 import numpy as np
 
-from spu.base.arguments import SIMULATORS_SEEDS, Seed, seed_of
+from spu.base.arguments import SIMULATORS_SEEDS, Seed, seed_of, whole
 from spu.base.arrays import FloatArray
 from spu.base.choice import ROUNDING
 from spu.base.constants import BOLTZMANN, GROUND, ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
-from spu.base.errors import InputError, InternalError, UsageError
+from spu.base.errors import InputError, InternalError, OptionError, UsageError, refuse_options
 from spu.circuit.circuit import Circuit, Instances
-from spu.circuit.elements import SharedNoiseCurrent, unit_noise_resistance
+from spu.circuit.elements import AmplifierNoise, SharedNoiseCurrent, unit_noise_resistance
 from spu.circuit.ramp import NODES, PORTS
 from spu.device.device import Device
 from spu.device.lower import lower
@@ -40,6 +40,7 @@ from spu.spice.converters import converters
 from spu.spice.dialects import NGSPICE, find_dialect
 from spu.spice.dialects.dialect import Dialect, Measurement, noise_element, number
 from spu.spice.header import HEADER_ROWS, SHOWN, header, opening
+from spu.spice.monte_carlo import BoardsDialect, MonteCarlo
 from spu.spice.names import cell_node, probe_vectors, probed_nodes
 from spu.spice.reader import ReadNetlist
 from spu.spice.settings import method, tolerances
@@ -57,7 +58,14 @@ SAMPLES = 4000
 """Noise samples in the transient of a netlist run by itself."""
 
 
-def netlist(subject: Subject, *, seed: Seed = 0, law: Law | None = None, dialect: str = "ngspice") -> str:
+def netlist(
+    subject: Subject,
+    *,
+    seed: Seed = 0,
+    law: Law | None = None,
+    dialect: str = "ngspice",
+    monte_carlo: int | None = None,
+) -> str:
     """The complete netlist of a device; of a netlist that was read, its text.
 
     Parameters
@@ -72,6 +80,9 @@ def netlist(subject: Subject, *, seed: Seed = 0, law: Law | None = None, dialect
         The device's stationary law, where it is known already.
     dialect:
         ``ngspice``, ``ltspice``, ``xyce`` or ``spectre``.
+    monte_carlo:
+        How many boards the netlist draws and measures when it is run by itself, with the device's tolerance
+        (`spu.spice.monte_carlo`): number ``seed`` + 1 and those after it. None: it is of the nominal circuit alone.
 
     Raises
     ------
@@ -79,6 +90,8 @@ def netlist(subject: Subject, *, seed: Seed = 0, law: Law | None = None, dialect
         If the circuit has no stationary law: the header states what to expect.
     InputError
         If there is no such dialect, or none of nonlinear cells.
+    OptionError
+        For boards of a netlist that was read, in another dialect than ngspice's, or not from 1 to `MOST_BOARDS`.
     UsageError
         Of a bare circuit, or a netlist in another dialect than its own.
 
@@ -98,19 +111,42 @@ def netlist(subject: Subject, *, seed: Seed = 0, law: Law | None = None, dialect
     if isinstance(read, ReadNetlist):
         if chosen is not NGSPICE:
             raise UsageError(f"a netlist that was read is ngspice's: only devices are written for {dialect}")
+        refuse_options("a netlist that was read: it is a device's", {"monte_carlo": monte_carlo})
         return read.text
     device = subject_of(held)
     if not isinstance(device, Device):
         raise UsageError("a bare circuit has no netlist: pass the device, or the netlist that was read")
-    return "".join(_pieces(device, number, law, chosen))
+    return "".join(_pieces(device, number, law, _boards(monte_carlo, number, chosen)))
 
 
 def write_netlist(
-    device: Device, stream: BinaryIO, *, seed: int = 0, law: Law | None = None, dialect: Dialect = NGSPICE
+    device: Device,
+    stream: BinaryIO,
+    *,
+    seed: int = 0,
+    law: Law | None = None,
+    dialect: Dialect = NGSPICE,
+    monte_carlo: int | None = None,
 ) -> None:
     """Write what `netlist` gives to an open binary stream, piece by piece."""
-    for piece in _pieces(device, seed, law, dialect):
+    for piece in _pieces(device, seed, law, _boards(monte_carlo, seed, dialect)):
         stream.write(piece.encode())
+
+
+MOST_BOARDS = 100_000
+"""That a netlist draws by itself."""
+
+
+def _boards(count: int | None, seed: int, dialect: Dialect) -> Dialect:
+    """The dialect of a netlist that draws boards by itself."""
+    count = whole("monte_carlo", count)
+    if count is None:
+        return dialect
+    if dialect is not NGSPICE:
+        raise OptionError("monte_carlo", f"is not for {dialect.name}: ngspice's language has the draws")
+    if not 1 <= count <= MOST_BOARDS:
+        raise OptionError("monte_carlo", f"is a number of boards from 1 to {MOST_BOARDS}, not {count}")
+    return BoardsDialect(count, seed)
 
 
 def refuse_dialect(circuit: Circuit, dialect: Dialect) -> None:
@@ -139,11 +175,14 @@ def _lines(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iter
     device = device.members()[0]  # a netlist is of one programming
     circuit = lower(device)
     does = dynamics(circuit)
+    boards = MonteCarlo(device) if isinstance(dialect, BoardsDialect) else None
     refuse_dialect(circuit, dialect)
     around = AROUND[does.name](device, does, law, seed, dialect)
     yield from around.before()
-    yield from _subcircuits(circuit, dialect)
-    yield from _instances(circuit, dialect)
+    if boards is not None:
+        yield from boards.before(dialect)
+    yield from _subcircuits(circuit, dialect, boards)
+    yield from _instances(circuit, dialect, boards)
     yield from _sources(circuit, seed, dialect)
     yield from ramp_sources(does)
     yield from converters(circuit)
@@ -234,13 +273,16 @@ def _hold_law(circuit: Circuit, law: Law) -> None:
 
 def _parameters(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dialect) -> list[str]:
     hot = circuit.temperature > 0
+    elements = (each for group in circuit.instances for each in group.subcircuit.elements)
+    amplified = any(isinstance(each, AmplifierNoise) for each in elements)
+    johnson = hot and (dialect.thermal_sources or amplified)
     temperature = circuit.temperature if hot else ROOM_TEMPERATURE
     chosen = tolerances(temperature, law, times, seed)
     silent = [f"The device is at 0 K: its resistors are silent ({dialect.silence})."] if not hot else []
     words = [
         *silent,
         "en: density of every noise source, V/sqrt(Hz); ts: its sample time in .tran, s; vn: its rms then, V;",
-        "rn: resistor with 4kT*rn = en^2, ohm" + ("; kt4: 4kT, J." if hot and dialect.thermal_sources else "."),
+        "rn: resistor with 4kT*rn = en^2, ohm" + ("; kt4: 4kT, J." if johnson else "."),
     ]
     lines = [
         *dialect.section("parameters"),
@@ -250,13 +292,13 @@ def _parameters(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: D
         dialect.parameter("vn", "en/sqrt(2*ts)"),
         dialect.parameter("rn", unit_noise_resistance(temperature)),
     ]
-    if hot and dialect.thermal_sources:
+    if hot and (dialect.thermal_sources or amplified):
         lines.append(dialect.parameter("kt4", 4.0 * BOLTZMANN * temperature))
     lines += dialect.options(chosen)
     return [*lines, *dialect.conserved()] if law.sde.conserved else lines
 
 
-def _subcircuits(circuit: Circuit, dialect: Dialect) -> Iterator[str]:
+def _subcircuits(circuit: Circuit, dialect: Dialect, boards: MonteCarlo | None) -> Iterator[str]:
     yield from dialect.section("subcircuits: one for each kind of cell and coupler")
     for group in circuit.instances:
         template = group.subcircuit
@@ -264,14 +306,17 @@ def _subcircuits(circuit: Circuit, dialect: Dialect) -> Iterator[str]:
         yield dialect.comment(template.meaning)
         ports = [template.ports[k] for k in _shown_ports(circuit, group, dialect)]
         ports += [PORTS[factor] for factor in _factors(circuit, group)]
-        defaults = {**dict.fromkeys(template.parameters, 0), **template.constants}
+        own = template.parameters if boards is None else (*template.parameters, *boards.settings(group))
+        defaults = {**dict.fromkeys(own, 0), **template.constants}
         yield from dialect.subcircuit(template.name, ports, defaults)
         for name, expression in template.derived.items():
             yield f"  {dialect.derived(name, expression.text)}"
+        if boards is not None:
+            yield from (f"  {line}" for line in boards.derived(group, dialect))
         followed = _factors(circuit, group)
         for element in template.elements:
             lines = element.ramped() if element.factor in followed else element.spice(dialect)
-            yield from (f"  {line}" for line in lines)
+            yield from (f"  {line if boards is None else boards.element(group, line)}" for line in lines)
         yield dialect.ends(template.name)
 
 
@@ -319,12 +364,13 @@ def _first_source(group: Instances, port: str) -> int:
     return int(group.nodes[0, group.subcircuit.ports.index(port)])
 
 
-def _instances(circuit: Circuit, dialect: Dialect) -> Iterator[str]:
+def _instances(circuit: Circuit, dialect: Dialect, boards: MonteCarlo | None) -> Iterator[str]:
     for group in circuit.instances:
         shown = _shown_ports(circuit, group, dialect)
         names = [*_port_names(group, shown), *(f"factor of {name}" for name in _factors(circuit, group))]
         yield from dialect.section(f"{group.subcircuit.name}: {', '.join(names)}, values")
-        yield from _instance_lines(circuit, group, shown, dialect)
+        more = {} if boards is None else boards.settings(group)
+        yield from _instance_lines(circuit, group, shown, dialect, more)
 
 
 def _port_names(group: Instances, shown: list[int]) -> list[str]:
@@ -344,10 +390,12 @@ def _port_names(group: Instances, shown: list[int]) -> list[str]:
     return names
 
 
-def _instance_lines(circuit: Circuit, group: Instances, shown: list[int], dialect: Dialect) -> Iterator[str]:
+def _instance_lines(
+    circuit: Circuit, group: Instances, shown: list[int], dialect: Dialect, more: Mapping[str, FloatArray]
+) -> Iterator[str]:
     noises = {element.noise_port for element in group.subcircuit.elements}
     nodes = [cell_node(name) for name in circuit.nodes]
-    settings = group.parameters if group.settings is None else group.settings
+    settings = {**(group.parameters if group.settings is None else group.settings), **more}
     followed = [NODES[name] for name in _factors(circuit, group)]
     line = dialect.instance(len(shown) + len(followed), group.subcircuit.name, list(settings)).format
     for first in range(0, len(group.names), 10_000):

@@ -246,7 +246,7 @@ def test_hidden_time_constants_do_not_set_the_pace():
         ("[detail.switch]\non_resistance = 9.0\noff_resistance = 8.0", "6: detail.switch.off_resistance is 8: an open"),
         ("[detail.switch]\non_resistance = 9.0\noff_resistance = 1e13", "6: detail.switch.off_resistance is 1e+13"),
         ("[detail.node]\ncapacitance = inf", "5: detail.node.capacitance is inf: it must be positive (F), and finite"),
-        ("[detail]\nbuffer = 3", "5: detail.buffer must be a table of bandwidth, not 3"),
+        ("[detail]\nbuffer = 3", "5: detail.buffer must be a table of bandwidth, offset, not 3"),
     ],
 )
 def test_bad_details_are_refused_with_their_line(tmp_path, table, says):

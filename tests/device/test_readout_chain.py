@@ -121,7 +121,7 @@ def test_what_has_no_meaning_is_refused_by_name():
     with pytest.raises(InputError, match="of linear cells"):
         lower(network)
     with pytest.raises(InputError, match="a start says where cells are"):
-        lower(device(start={"a": 1.0}, bandwidth=1e5))
+        lower(device(start=[1.0], bandwidth=1e5))
     with pytest.raises(OptionError, match="is followed by voltages as they are"):
         spu.relaxation(device(bits=8, full_scale=1.0), start=[1e-3], times=[1e-6])
     with pytest.raises(OptionError, match="behind amplifiers"):
@@ -129,6 +129,10 @@ def test_what_has_no_meaning_is_refused_by_name():
     assert spu.relaxation(device(bandwidth=1e5), start="rest", times=[1e-6]).variance[0, 0] > 0
     with pytest.raises(CircuitError, match="no Langevin equation"):
         spu.predict_network(device(bits=8, full_scale=1.0))
+    held = device(bits=8, full_scale=1.0)
+    held.detail = spu.Detail(readout={"bits": 8, "full_scale": 1.0}, noise={"clock": 1e7})
+    with pytest.raises(InputError, match="under held noise"):
+        lower(held)
     with pytest.raises(InputError, match="written for ngspice only"):
         spu.netlist(device(bandwidth=1e5), dialect="xyce")
 

@@ -23,7 +23,6 @@ from numpy.typing import ArrayLike
 
 from spu.base.arrays import ComplexArray, FloatArray
 from spu.base.choice import first_largest, first_smallest, stable_order
-from spu.base.constants import UNIT_NOISE_DENSITY
 from spu.base.display import Result
 from spu.base.errors import InternalError, UsageError
 from spu.emulator.labelled import SQUARES, Labels
@@ -137,9 +136,9 @@ def densities(law: Stationary, frequencies: FloatArray, lift: FloatArray) -> Com
     parts = np.array_split(frequencies, max(1, min(len(frequencies), size * len(frequencies) // _BLOCK)))
     found = []
     for part in parts:
-        h = lift @ law.transfer(part)
+        h = lift @ law.noise_transfer(part)
         found.append(h @ np.conj(np.swapaxes(h, 1, 2)))
-    return np.concatenate(found) * UNIT_NOISE_DENSITY**2
+    return np.concatenate(found)
 
 
 def autocovariance(law: Stationary | Acquired, lags: ArrayLike, lift: FloatArray) -> FloatArray:
@@ -178,6 +177,12 @@ def spectrum_frequencies(poles: ComplexArray) -> FloatArray:
         grids.append(centre + width * np.sinh(np.linspace(-reach, reach, 2 * round(3 * reach) + 1)))
     grid = np.unique(np.concatenate(grids))
     return grid[(grid >= low) & (grid <= high)]
+
+
+def frequencies_of(laws: Sequence[Stationary]) -> FloatArray:
+    """Choose frequencies (Hz) for the spectra of some laws: of their poles, and of what else their noise shows."""
+    poles = spectrum_frequencies(np.concatenate([law.poles for law in laws]))
+    return np.unique(np.concatenate([poles, *(law.frequencies for law in laws)]))
 
 
 def telling(covariance: FloatArray, most: int = 4) -> tuple[list[int], list[tuple[int, int]]]:
@@ -327,7 +332,7 @@ def _scatter(R: FloatArray, count: int, readouts: int) -> FloatArray:
 
 def exact_spectra(law: Stationary) -> Spectra:
     """The exact spectra of a few telling cells."""
-    frequencies = spectrum_frequencies(law.poles)  # refuses what has none, first
+    frequencies = frequencies_of([law])  # refuses what has none, first
     cells, pairs = telling(law.voltage_covariance if not law.sde.D.nnz else law.band_covariance(0.0, _edge(law)))
     lift = np.eye(len(law.sde.probes))[cells]
     exact = densities(law, frequencies, lift)

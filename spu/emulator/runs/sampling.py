@@ -23,6 +23,7 @@ from spu.circuit.acquisition import Acquisition
 from spu.emulator.dynamics import LinearDynamics, slowest
 from spu.emulator.labelled import SQUARES, UNITS, inference_data
 from spu.emulator.laws.acquired import Acquired, acquired
+from spu.emulator.laws.clocked import ClockedLaw
 from spu.emulator.laws.equilibrium import Equilibrium
 from spu.emulator.laws.estimate import SamplingError, about_sample_mean, independent_error, trajectory_error
 from spu.emulator.laws.large import Midpoint, SparseLaw
@@ -30,6 +31,7 @@ from spu.emulator.laws.law import Law
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.results import Statistics, compare, lag_of, lagged_covariance, merge
 from spu.emulator.runs.acquiring import counted, hold_acquired, jittered_paths, on_clock, readings
+from spu.emulator.runs.clocked_run import ClockedRun, Grid
 from spu.emulator.runs.guard import Claims, Memory, hold, hold_large, memory_of_midpoint
 from spu.emulator.runs.large_run import PatternSums, run_large
 from spu.emulator.runs.run import Method, choose_method, from_rest, independent_method, run
@@ -75,7 +77,7 @@ class Simulation(Statistics):
     trajectories, seed:
         As used. Of an ensemble the trajectories of all programmings, one programming after another.
     method, method_reason:
-        How samples were drawn (``modal``, ``dense``, ``midpoint``, ``independent``), and why so.
+        How samples were drawn (``modal``, ``dense``, ``midpoint``, ``clocked``, ``independent``), and why so.
     time_step:
         s, of the implicit midpoint; None where steps are exact.
     precision, precision_error:
@@ -308,6 +310,11 @@ def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulatio
     _positive(interval=interval, duration=how.duration, step=how.step, **wholes)
     _not_negative(trace=trace or 0, lags=how.lags, seed=how.seed)
     if how.independent:
+        if isinstance(law, ClockedLaw):
+            raise OptionError(
+                "independent",
+                "held noise has no one law to draw from: that hangs on the phase of the clock; leave it out",
+            )
         if any(given is not None for given in (interval, trajectories, how.duration, how.method, how.step)) or how.lags:
             raise UsageError("independent samples have no interval, trajectories, duration, lags, method or step")
         if lag is not None:
@@ -316,6 +323,10 @@ def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulatio
     else:
         if lag is not None:
             interval, back = dividing(lag, interval, law.slowest)
+        if isinstance(law, ClockedLaw):
+            _refuse_clocked(how, lag)
+            wanted = max(law.slowest, law.clocked.period) if interval is None else interval
+            interval = Grid.near(law, wanted).interval
         trajectories, interval, steps = _plan(law, how.samples, interval, trajectories, how.duration, back)
     trace = _thinned(trace, steps, trajectories, len(law.sde.readout.variables))
     with Interrupt() as interrupt:
@@ -339,7 +350,9 @@ def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulatio
         else:
             if how.step is not None:
                 raise UsageError("steps are exact here: a step is only for large sparse networks")
-            if read is not None and (read.acquisition.converts or (read.acquisition.jitter and interval)):
+            if isinstance(law, ClockedLaw):
+                drawn = _draw_clocked(law, interval, how, common)
+            elif read is not None and (read.acquisition.converts or (read.acquisition.jitter and interval)):
                 drawn = _draw_acquired(read, interval, how, common, back)
             else:
                 drawn = _draw(law, interval, how, common, back)
@@ -628,6 +641,52 @@ def _draw_acquired(read: Acquired, interval: float, asked: Sampling, common: dic
         autocovariance=transform @ found.covariances[: asked.lags + 1] @ transform.T if asked.lags else None,
         lagged=transform @ found.covariances[place] @ transform.T if back else None,
         lagged_error=errors[place] if back else None,
+    )
+
+
+def _refuse_clocked(how: Sampling, lag: float | None) -> None:
+    """Refuse what runs under held noise do not do."""
+    words = "is not for held noise (noise.clock): leave it out"
+    if how.method is not None:
+        raise OptionError("method", words)
+    if how.precision == "single":
+        raise OptionError("precision", "single is not for held noise (noise.clock): leave it out")
+    if lag is not None:
+        raise UsageError("lagged covariances under held noise (noise.clock) are predicted, not sampled")
+    if how.burn_in is not None:
+        raise UsageError("runs under held noise (noise.clock) begin stationary, not from rest: leave noise.clock out")
+
+
+def _draw_clocked(law: ClockedLaw, interval: float, asked: Sampling, common: dict[str, Any]) -> _Drawn:
+    """Draw under noise that a clock makes: exact steps between its edges, and errors known in advance."""
+    grid = Grid.near(law, interval)
+    made = ClockedRun(law, grid, common["trajectories"], common["steps"], asked.seed)
+    if (asked.lags + 1) * len(law.dense.H) ** 2 * 16 > _MOST_PRODUCTS:
+        raise UsageError(f"autocovariances of {len(law.dense.H)} variables at {asked.lags} lags do not fit into memory")
+    taken = {key: common[key] for key in ("every", "progress", "interrupted")}
+    sums = made.count(lags=asked.lags, **taken)
+    made.hold(sums).judge()
+    transform = law.sde.readout.matrix.toarray()
+    error = made.error(transform, sums.readouts)
+    # What the phases that were read make of it, and the mean that is taken from the same samples.
+    left = transform @ law.dense.H
+    off = left @ (made.expected(sums.readouts) - law.covariance) @ left.T
+    squares = error.covariance_variance + off**2 + error.mean_covariance**2
+    correlations = sums.autocovariance
+    why = f"exact steps between the edges of the clock, read at {grid.phases} phases of it: {law.clocked.words()}"
+    if made.repeats(sums.readouts) > 1:
+        why += f"; the register came around {made.repeats(sums.readouts):.3g} times, after once nothing new is learnt"
+    return _Drawn(
+        method="clocked",
+        why=why,
+        samples=sums.samples,
+        voltage_mean=law.voltage_mean + sums.mean,
+        voltage_covariance=correlations[0],
+        kept=sums.kept,
+        effective_samples=error.effective_samples,
+        covariance_error=np.sqrt(squares),
+        mean_error=np.sqrt(np.maximum(error.mean_variance, 0.0)),
+        autocovariance=transform @ correlations @ transform.T if asked.lags else None,
     )
 
 

@@ -16,6 +16,8 @@ from spu.emulator.runs.relaxation import NetworkSimulation
 from spu.emulator.runs.sampling import Simulation
 from spu.reports.pictures.annealing import draw_annealing
 from spu.reports.pictures.budgets import draw_budget
+from spu.reports.pictures.calibrations import draw_calibration
+from spu.reports.pictures.checks import draw_checks
 from spu.reports.pictures.covariances import draw_check, draw_prediction, draw_simulation
 from spu.reports.pictures.energy import draw_ledger
 from spu.reports.pictures.gaussian_process import draw_gaussian_process
@@ -37,6 +39,8 @@ from spu.studies.algebra.scaling import Scaling
 from spu.studies.algebra.solution import Solution
 from spu.studies.annealing import Annealing
 from spu.studies.budget import Budget
+from spu.studies.calibration import Calibration
+from spu.studies.checks import Checks
 from spu.studies.energy import Ledger
 from spu.studies.gaussian_process import GaussianProcess
 from spu.studies.learning.classify import Classification
@@ -87,7 +91,9 @@ def _spectrum(found: Spectrum) -> Figure:
 PICTURES: dict[type, Callable[[Any], Figure]] = {
     Annealing: draw_annealing,
     Budget: draw_budget,
+    Calibration: draw_calibration,
     Check: _check,
+    Checks: draw_checks,
     Evolution: draw_evolution,
     Generation: draw_generation,
     Classification: draw_classification,

@@ -187,11 +187,14 @@ def _listed(circuit: Circuit) -> tuple[ElementPower, ...]:
 
 
 def _noise_sources(circuit: Circuit) -> int:
-    """Sources of noise that is no resistor's; one that several cells share is one."""
+    """Sources of noise that is no resistor's; one that several cells share is one, and so is one with 1/f noise."""
     used = [
         flat.noise[flat.values != 0]
         for flat in circuit.flatten()
-        if flat.noise is not None and flat.values.ndim == 1 and flat.element.name[0].lower() != "r"
+        if flat.noise is not None
+        and flat.element.role != "flicker"
+        and flat.values.ndim == 1
+        and flat.element.name[0].lower() != "r"
     ]
     return len(np.unique(np.concatenate(used))) if used else 0
 

@@ -1,0 +1,127 @@
+"""Derivatives of metrics, and what they say of the spread: which element makes how much of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+
+from spu.base.arrays import FloatArray
+from spu.device.device import Device
+from spu.studies.yields.boards import Boards
+from spu.studies.yields.metrics import Metric, Norm
+from spu.studies.yields.spread import Variables
+
+__all__ = ["Contribution", "Spreads", "contributions", "derivatives"]
+
+_STEP = 2e-3
+"""Of differences of fourth order, in logarithms: their error is about 1e-11, their rounding 1e-12."""
+
+
+def derivatives(
+    device: Device, elements: Variables, at: Annotated[FloatArray, "e"], values: Callable[[Boards], FloatArray]
+) -> Annotated[FloatArray, "e ..."]:
+    """(e, ...) derivatives of numbers of a board by the logarithms of its elements; zero of those that do not vary.
+
+    Parameters
+    ----------
+    at:
+        (e,) factors of the board.
+    values:
+        Of d boards, (d, ...).
+    """
+    which = elements.varying
+    moved = np.repeat(at[None], 4 * len(which), axis=0).reshape(4, len(which), -1)
+    for row, steps in enumerate((1.0, -1.0, 2.0, -2.0)):
+        moved[row, np.arange(len(which)), which] *= math.exp(steps * _STEP)
+    found = values(Boards(device, elements.elements, moved.reshape(4 * len(which), -1)))
+    near_up, near_down, far_up, far_down = found.reshape(4, len(which), *found.shape[1:])
+    out = np.zeros((len(at), *found.shape[1:]))
+    out[which] = (8.0 * (near_up - near_down) - (far_up - far_down)) / (12.0 * _STEP)
+    return out
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What one source of variation does.
+
+    Attributes
+    ----------
+    element:
+        ``capacitance of x1``, or ``process capacitance`` of what all capacitances share.
+    share:
+        Of the variance of the metric; of one that is a norm, of the mean of its square (of a divergence: of its mean).
+    effect:
+        What one standard deviation does to the metric, with a sign; of a norm the size of the error it makes.
+    """
+
+    element: str
+    share: float
+    effect: float
+
+
+@dataclass(frozen=True)
+class Spreads:
+    """How far a metric spreads, by first-order sensitivities.
+
+    Attributes
+    ----------
+    what:
+        ``standard deviation``; of a norm ``root mean square``, of a divergence ``mean``.
+    first_order:
+        What sensitivities and standard deviations give.
+    systematic:
+        What of it is the device's as it is made for: of norms.
+    contributions:
+        Sources of variation, the largest first.
+    """
+
+    what: str
+    first_order: float
+    systematic: float
+    contributions: tuple[Contribution, ...]
+
+    def of(self, values: Annotated[FloatArray, "d"]) -> tuple[float, float] | None:
+        """The same of values (d,) that were drawn, with its standard error; None of too few."""
+        good = values[np.isfinite(values)]
+        if len(good) < 3:
+            return None
+        if self.what == "mean":
+            return float(good.mean()), float(good.std(ddof=1) / math.sqrt(len(good)))
+        centre = 0.0 if self.what == "root mean square" else good.mean()
+        squares = (good - centre) ** 2
+        size = math.sqrt(squares.mean() if self.what == "root mean square" else squares.sum() / (len(good) - 1))
+        error = float(squares.std(ddof=1)) / math.sqrt(len(good)) / (2.0 * size) if size else 0.0
+        return size, error
+
+
+def contributions(device: Device, metric: Metric, variables: Variables) -> Spreads:
+    """Shares of all sources of variation in the spread of a metric, to first order.
+
+    Of a norm, whose slope is zero or none where the error vanishes, shares are those of ``E|r|^2``, to second order:
+    ``|r0|^2 + sum_v |dr/dv|^2``, r0 being that of the device itself.
+    """
+    here = np.ones(len(variables.elements))
+    boards = Boards(device, variables.elements, here[None])
+    if isinstance(metric, Norm):
+        by_element = derivatives(device, variables, here, metric.residuals)
+        parts = ((variables.sigmas @ by_element) ** 2).sum(axis=1)
+        start = float((metric.residuals(boards)[0] ** 2).sum())
+        total = start + float(parts.sum())
+        what, size = ("root mean square", math.sqrt(total)) if metric.power == 1 else ("mean", total)
+        effects = np.sqrt(parts) if metric.power == 1 else parts
+        systematic = math.sqrt(start) if metric.power == 1 else start
+    else:
+        signed = variables.sigmas @ derivatives(device, variables, here, metric.values)
+        effects, parts, systematic = signed, signed**2, 0.0
+        what, size = "standard deviation", math.sqrt(float(parts.sum()))
+    whole = float(parts.sum())
+    shares = parts / whole if whole else parts
+    found = [
+        Contribution(name, float(share), float(effect))
+        for name, share, effect in zip(variables.names, shares, effects, strict=True)
+    ]
+    return Spreads(what, size, systematic, tuple(sorted(found, key=lambda each: -each.share)))
