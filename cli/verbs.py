@@ -36,9 +36,11 @@ VERBS = (
     "lstsq",
     "plan",
     "scaling",
+    "corners",
+    "yield",
 )
-_MODULES = {"import": "import_netlist"}
-"""Modules that are not called like their verb: ``import`` is a word of Python."""
+_MODULES = {"import": "import_netlist", "yield": "yield_boards"}
+"""Modules that are not called like their verb: ``import`` and ``yield`` are words of Python."""
 
 _FLOATING_POINT = r"(overflow|divide by zero|invalid value) encountered"
 """What numpy warns of where no code has said that it is expected: no result is given then."""
@@ -124,6 +126,8 @@ def cli() -> None:
       spu export out --dialect xyce    the netlist for LTspice, Xyce or Spectre
       spu import other.cir -o out      a netlist drawn elsewhere, for predict, simulate, check, inspect
       spu scaling inverse              what an answer costs, against dimension and condition
+      spu corners out                  at the ends of the process, and at other temperatures
+      spu yield out --limit 3%         how many boards are good, and what makes the others bad
       spu train evolve cosine -o net   a network that learns; spu compile takes its folder
       spu regress data.csv             a Gaussian process, whose posterior a device samples
 

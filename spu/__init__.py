@@ -49,9 +49,10 @@ if TYPE_CHECKING:
     from spu.device.imperfections import Detail
     from spu.device.tolerance import Spread, Tolerance
     from spu.device.variation import Elements, draw_factors, elements_of, varied
+    from spu.emulator.laws.gradients import LawJacobian, gradient, jacobian
     from spu.emulator.laws.many import ManyLaws, laws_of_draws
     from spu.emulator.laws.spectra import Spectrum
-    from spu.emulator.predict import NetworkPrediction, Prediction, predict, predict_network
+    from spu.emulator.predict import LinearisedPrediction, NetworkPrediction, Prediction, predict, predict_network
     from spu.emulator.relaxation import Relaxation, relaxation
     from spu.emulator.runs.kicked import SampledRelaxation
     from spu.emulator.runs.relaxation import NetworkSimulation
@@ -96,6 +97,9 @@ if TYPE_CHECKING:
     from spu.studies.learning.replay import replay_learned
     from spu.studies.learning.sweep import hardware_sweep
     from spu.studies.stability import Stability, decay_rate, stability
+    from spu.studies.yields.characterisation import Characterisation, characterise
+    from spu.studies.yields.corner_study import Corners, corners
+    from spu.studies.yields.specification import Requirement, Specification, load_specification
     from spu.studies.yields.yield_study import Yield, yields
 
 
@@ -108,6 +112,7 @@ __all__ = [
     "Budget",
     "Calibration",
     "Cell",
+    "Characterisation",
     "Check",
     "Checks",
     "CircuitError",
@@ -115,6 +120,7 @@ __all__ = [
     "Compilation",
     "ConditionalGaussian",
     "ConditionalSystem",
+    "Corners",
     "Coupler",
     "DeckError",
     "Detail",
@@ -132,9 +138,11 @@ __all__ = [
     "InputError",
     "InternalError",
     "Ising",
+    "LawJacobian",
     "LeastSquares",
     "Ledger",
     "LinearSystem",
+    "LinearisedPrediction",
     "LogDeterminant",
     "LyapunovEquation",
     "ManyLaws",
@@ -155,11 +163,13 @@ __all__ = [
     "Readout",
     "Relaxation",
     "Report",
+    "Requirement",
     "SampledRelaxation",
     "Scaling",
     "SharedNoise",
     "Simulation",
     "Solution",
+    "Specification",
     "Spectrum",
     "Spread",
     "SpuError",
@@ -173,6 +183,7 @@ __all__ = [
     "anneal",
     "answer",
     "calibrate",
+    "characterise",
     "check",
     "check_many",
     "classify",
@@ -180,6 +191,7 @@ __all__ = [
     "compile_network",
     "compile_problem",
     "conditional",
+    "corners",
     "cost_scaling",
     "decay_rate",
     "digital_samplers",
@@ -192,14 +204,17 @@ __all__ = [
     "expm",
     "gaussian_process",
     "generate",
+    "gradient",
     "hardware_sweep",
     "invert",
+    "jacobian",
     "kullback_leibler",
     "laws_of_draws",
     "load_energy",
     "load_hardware",
     "load_network",
     "load_problem",
+    "load_specification",
     "load_trained",
     "log_determinant",
     "logdet",
@@ -230,6 +245,11 @@ __all__ = [
 
 
 _HOME = {
+    "Characterisation": "spu.studies.yields.characterisation",
+    "characterise": "spu.studies.yields.characterisation",
+    "Requirement": "spu.studies.yields.specification",
+    "Specification": "spu.studies.yields.specification",
+    "load_specification": "spu.studies.yields.specification",
     "Spread": "spu.device.tolerance",
     "Tolerance": "spu.device.tolerance",
     "Elements": "spu.device.variation",
@@ -238,6 +258,9 @@ _HOME = {
     "varied": "spu.device.variation",
     "ManyLaws": "spu.emulator.laws.many",
     "laws_of_draws": "spu.emulator.laws.many",
+    "LawJacobian": "spu.emulator.laws.gradients",
+    "gradient": "spu.emulator.laws.gradients",
+    "jacobian": "spu.emulator.laws.gradients",
     "Annealing": "spu.studies.annealing",
     "Assumptions": "spu.studies.energy",
     "BoundedQuadratic": "spu.problems.ising",
@@ -255,6 +278,8 @@ _HOME = {
     "Compilation": "spu.compiler.compilation",
     "ConditionalGaussian": "spu.problems.conditional",
     "ConditionalSystem": "spu.problems.conditional",
+    "Corners": "spu.studies.yields.corner_study",
+    "corners": "spu.studies.yields.corner_study",
     "Coupler": "spu.device.device",
     "DeckError": "spu.base.errors",
     "Detail": "spu.device.imperfections",
@@ -281,6 +306,7 @@ _HOME = {
     "MatrixInverse": "spu.problems.gaussian",
     "NaturalGradient": "spu.studies.learning.natural",
     "NetworkCompilation": "spu.compiler.polynomial",
+    "LinearisedPrediction": "spu.emulator.predict",
     "NetworkPrediction": "spu.emulator.predict",
     "NetworkSimulation": "spu.emulator.runs.relaxation",
     "NgspiceFailed": "spu.base.errors",

@@ -44,6 +44,10 @@ def draw_board(device: Device, tolerance: Tolerance, seed: int) -> None:
             else:
                 for key, error in found.items():
                     columns.arrays[key] = columns.arrays[key] * (1.0 + error)
+    for effect in device.detail.effects:
+        spread = tolerance.detail.get(effect, Spread())
+        if spread:
+            device.detail = device.detail.scaled(effect, 1.0 + float(errors(spread, seed, f"detail.{effect}", (1,))[0]))
     spread = tolerance.shared.get("amplitude", Spread())
     if spread and device.shared:
         sources, cells = device.shared.taps.T

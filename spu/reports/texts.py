@@ -16,7 +16,7 @@ from spu.crosscheck.result import Check
 from spu.device.imperfections import key_of
 from spu.emulator.laws.entropy import EntropyProduction
 from spu.emulator.laws.spectra import Spectrum
-from spu.emulator.predict import NetworkPrediction, Prediction
+from spu.emulator.predict import LinearisedPrediction, NetworkPrediction, Prediction
 from spu.emulator.relaxation import Relaxation
 from spu.emulator.results import CommonMode, Statistics
 from spu.emulator.runs.kicked import SampledRelaxation
@@ -43,11 +43,13 @@ from spu.reports.wording import (
     SURENESS_NOTE,
     corner_table,
     level_table,
+    linearised_lines,
     messages,
     moments_table,
     moved_tables,
     sureness_table,
 )
+from spu.reports.yields import corners_text, yield_text
 from spu.studies.activation import UnitActivation
 from spu.studies.algebra.determinant import LogDeterminant
 from spu.studies.algebra.planning import Plan
@@ -66,6 +68,8 @@ from spu.studies.learning.natural import NaturalGradient, OneStep
 from spu.studies.learning.replay import ReplayedNetwork
 from spu.studies.learning.sweep import HardwareSweep
 from spu.studies.stability import Stability
+from spu.studies.yields.corner_study import Corners
+from spu.studies.yields.yield_study import Yield
 
 _MOST_EDITS = 20
 """Lines of an edited netlist that are listed."""
@@ -159,6 +163,12 @@ def acquisition_words(acquisition: Acquisition) -> str:
         step = f" (step {engineering(acquisition.step, 'V')})" if bits else ""
         words.append(f"{bits}+-{engineering(acquisition.full_scale, 'V')}{step}")
     return f"read: {', '.join(words)}"
+
+
+def linearised_text(prediction: LinearisedPrediction) -> str:
+    """The same, and what is approximate about it."""
+    said = prediction_text(prediction).replace(", exact, ", ", ", 1)
+    return "\n".join([said, *linearised_lines(prediction)])
 
 
 def _predicted_variables(stats: Statistics, *, targets: bool) -> str:
@@ -567,6 +577,8 @@ TEXTS: dict[type, Callable[[Any], str]] = {
     Calibration: calibration_text,
     Scaling: scaling_text,
     HardwareSweep: hardware_sweep_text,
+    Corners: corners_text,
+    Yield: yield_text,
     LogDeterminant: log_determinant_text,
     NaturalGradient: natural_text,
     NetworkPrediction: network_prediction_text,
@@ -574,6 +586,7 @@ TEXTS: dict[type, Callable[[Any], str]] = {
     Plan: plan_text,
     OneStep: one_step_text,
     Prediction: prediction_text,
+    LinearisedPrediction: linearised_text,
     Relaxation: relaxation_text,
     ReplayedNetwork: replayed_text,
     SampledRelaxation: sampled_relaxation_text,

@@ -40,7 +40,7 @@ class Terms:
 
 @dataclass(frozen=True, eq=False)
 class FactoredCircuit:
-    """A circuit with its stamps, the number of its device's elements, and of ``E``, ``F``, ``K`` and ``s`` the terms."""
+    """A circuit with its stamps, how many elements its device has, and of ``E``, ``F``, ``K`` and ``s`` the terms."""
 
     circuit: Circuit
     elements: int
@@ -53,7 +53,7 @@ def factored(device: Device, elements: Elements) -> FactoredCircuit | None:
     count = len(elements)
     circuit = lower(device)
     stamps = stamp_circuit(circuit)[0]
-    drawn = np.random.default_rng(20261129).uniform(-0.1, 0.1, (2, count))
+    drawn = _drawn(count)
     boards = [stamp_circuit(lower(varied(device, np.exp(each), elements)))[0] for each in drawn]
     found = {}
     for name in "EFKs":
@@ -61,18 +61,50 @@ def factored(device: Device, elements: Elements) -> FactoredCircuit | None:
         others = [board.entries(name) for board in boards]
         if any(not (np.array_equal(rows, a) and np.array_equal(columns, b)) for a, b, _ in others):
             return None
-        ratios = [np.divide(c, values, out=np.ones_like(values), where=values != 0) for _, _, c in others]
-        if any((ratio <= 0).any() for ratio in ratios) or any(c[values == 0].any() for *_, c in others):
-            return None
-        first, second = np.log(ratios)
-        monomials = _monomials(first, drawn[0])
+        monomials = _read(values, [c for *_, c in others], drawn)
         if monomials is None:
-            return None
-        meant = np.array([sum(power * drawn[1][e] for e, power in each) for each in monomials])
-        if not (np.abs(meant - second) <= _SAME).all():
             return None
         found[name] = Terms(rows, columns, values, monomials)
     return FactoredCircuit(circuit, count, stamps, found)
+
+
+def powers_of_parameters(device: Device, elements: Elements) -> list[dict[tuple[int, str], FloatArray]] | None:
+    """For each element its powers in the parameters of the device's circuit: by number of the group and key, (k,).
+
+    None where parameters are no products of powers.
+    """
+    drawn = _drawn(len(elements))
+    boards = [lower(varied(device, np.exp(each), elements)) for each in drawn]
+    found: list[dict[tuple[int, str], FloatArray]] = [{} for _ in elements.names]
+    for number, group in enumerate(lower(device).instances):
+        for key, values in group.parameters.items():
+            monomials = _read(values, [board.instances[number].parameters[key] for board in boards], drawn)
+            if monomials is None:
+                return None
+            for k, monomial in enumerate(monomials):
+                for element, power in monomial:
+                    found[element].setdefault((number, key), np.zeros(len(values)))[k] = power
+    return found
+
+
+def _drawn(count: int) -> FloatArray:
+    """(2, count) logarithms of the factors of two boards."""
+    return np.random.default_rng(20261129).uniform(-0.1, 0.1, (2, count))
+
+
+def _read(values: FloatArray, others: list[FloatArray], drawn: FloatArray) -> list[Monomial] | None:
+    """The monomials of numbers (k,), from what they are on two boards; None where they are none."""
+    if any((each[values == 0] != 0).any() for each in others):
+        return None
+    ratios = [np.divide(each, values, out=np.ones(len(values)), where=values != 0) for each in others]
+    if any((ratio <= 0).any() for ratio in ratios):
+        return None
+    first, second = np.log(ratios)
+    monomials = _monomials(first, drawn[0])
+    if monomials is None:
+        return None
+    meant = np.array([sum(power * drawn[1][e] for e, power in each) for each in monomials])
+    return monomials if (np.abs(meant - second) <= _SAME).all() else None
 
 
 def _monomials(logs: FloatArray, drawn: FloatArray) -> list[Monomial] | None:

@@ -207,8 +207,8 @@ class Cells(Family):
     products of n by n, 26 of n^3, 13000. With the step of refinement: 27000, where Schur's form of 16 states and what
     follows takes some 25 (2 n)^3 = 100,000 that depend on each other, and doubling 8 times 2.5 (2 n)^3 = 82,000.
 
-    The residual of the circuit's own matrices is solved for once more. How far that moves the covariance is the error of
-    what was there before, and the estimate.
+    The residual of the circuit's own matrices is solved for once more. How far that moves the covariance is the error
+    of what was there before, and the estimate.
     """
 
     MOST = 16
@@ -270,6 +270,7 @@ class Cells(Family):
         )
 
     def solver(self) -> Solver:
+        """As `Family.solver`."""
         room = aligned((cell_room(self.made, len(self.basis)) * WIDEST,))
         shape = (int(self.stiff), int(self.biased), np.ones(self.elements))
         return laws_of_cells.bind(self.made, *shape, self.places, self.basis, self.probes, room)
@@ -316,5 +317,132 @@ def _stiffness(found: FactoredCircuit, start: int, scale: float) -> list[Term]:
     return made
 
 
-FAMILIES = (Cells,)
+def _unfit(
+    made: Assembly,
+    n: int,
+    whole: int,
+    rate: float,  # noqa: ARG001
+    design: FloatArray,
+    bound: FloatArray,  # noqa: ARG001
+    probes: IntArray,
+    room: FloatArray,
+    *_: object,
+) -> str | None:
+    if len(made.begin) != state_targets(n, whole) + 1 or not 0 < n <= whole:
+        return f"{len(made.begin) - 1} entries for {n} states of {whole} unknowns"
+    if len(room) < state_room(made, n, whole) * WIDEST or room.ctypes.data % CACHE_LINE:
+        return "the room must begin where a cache line does, and be large enough"
+    if ((probes < 0) | (probes >= n)).any():
+        return f"probes of {n} states"
+    return astray(made, len(design))
+
+
+def state_targets(n: int, whole: int) -> int:
+    """Entries that `laws_of_states` asks for."""
+    return n * (n + 1) // 2 + whole * whole + whole * (whole + 1) // 2 + whole
+
+
+def state_room(made: Assembly, n: int, whole: int) -> int:
+    """Vectors of scratch of `laws_of_states`."""
+    return 7 * n * n + 2 * whole * whole + 3 * whole + len(made.begin) + len(made.element)
+
+
+laws_of_states = Kernel(
+    "laws_of_states",
+    None,
+    _unfit,
+    made=Assembly,
+    n=int,
+    all=int,
+    rate=float,
+    design=floats("elements"),
+    bound=floats("p"),
+    probes=integers("p"),
+    room=floats("size", written=True),
+    factors=floats("draws", "elements"),
+    mean=floats("draws", "p", written=True),
+    covariance=floats("draws", "p", "p", written=True),
+    error=floats("draws", written=True),
+)
+
+
+class States(Family):
+    """``E x' = F x + s + noise`` of n states with a symmetric definite E, and unknowns without derivative.
+
+    Those are eliminated. Then, in coordinates of stored energy, ``A P + P A^T + Q = 0`` becomes ``P = J P J^T + P_0``
+    with ``J = (1 + A / r) (1 - A / r)^-1`` (Cayley), and that is summed by doubling (Smith, SIAM J. Appl. Math. 16:198,
+    1968): no poles, no pivots, and what does not decay does not converge.
+
+    Operations of a board of n states: some 8 doublings of 2.5 n^3 and 10 n^3 besides, 120,000 for n = 16. The error
+    that is told is a bound: the residual, with what rounding of its terms may hide, times the variance that unit noise
+    in all coordinates would make of a probe as designed.
+    """
+
+    MOST = 40
+    """Unknowns up to which the loop's matrices stay in a processor's second cache."""
+
+    def __init__(
+        self, made: Assembly, elements: int, n: int, whole: int, rate: float, bound: FloatArray, probes: IntArray
+    ) -> None:
+        self.made, self.elements, self.n, self.whole = made, elements, n, whole
+        self.rate, self.bound, self.probes = rate, bound, probes
+
+    @classmethod
+    def of(cls, found: FactoredCircuit) -> States | None:
+        """Of a circuit; None where it is none of these."""
+        circuit, stamps, terms = found.circuit, found.stamps, found.terms
+        ends, whole = circuit.probe_nodes, stamps.size
+        if whole > cls.MOST or (ends[:, 0] == GROUND).any() or (ends[:, 1] != GROUND).any():
+            return None
+        E, F = stamps.dense("E"), stamps.dense("F")
+        moving = E.any(axis=1)
+        order = np.append(np.flatnonzero(moving), np.flatnonzero(~moving))
+        place = np.argsort(order)
+        n, probes = int(moving.sum()), place[ends[:, 0]]
+        if not n or (probes >= n).any() or np.abs(E - E.T).max() > 0:
+            return None
+        moved = {
+            name: Terms(
+                place[each.rows], place[each.columns] if name in "EF" else each.columns, each.values, each.monomials
+            )
+            for name, each in terms.items()
+        }
+        start = n * (n + 1) // 2
+        entries = lower(moved["E"], 0)
+        where = start + moved["F"].rows * whole + moved["F"].columns
+        entries += list(zip(where.tolist(), moved["F"].values.tolist(), moved["F"].monomials, strict=True))
+        entries += noise_terms(moved["K"], start + whole * whole)
+        where = start + whole * whole + whole * (whole + 1) // 2 + moved["s"].rows
+        entries += list(zip(where.tolist(), moved["s"].values.tolist(), moved["s"].monomials, strict=True))
+        made = assembly(entries, state_targets(n, whole))
+        scales = _scales(E[np.ix_(order, order)][:n, :n], F[np.ix_(order, order)], probes)
+        return None if made is None or scales is None else cls(made, found.elements, n, whole, *scales, probes)
+
+    def solver(self) -> Solver:
+        """As `Family.solver`."""
+        room = aligned((state_room(self.made, self.n, self.whole) * WIDEST,))
+        shape = (self.n, self.whole, self.rate, np.ones(self.elements), self.bound, self.probes)
+        return laws_of_states.bind(self.made, *shape, room)
+
+
+def _scales(E: FloatArray, F: FloatArray, probes: IntArray) -> tuple[float, FloatArray] | None:
+    """A rate between the slowest and the fastest, and what unit noise makes of the probes; None of what has no law."""
+    n = len(E)
+    try:
+        if len(F) > n:
+            F = F[:n, :n] - F[:n, n:] @ np.linalg.solve(F[n:, n:], F[n:, :n])
+        back = la.solve_triangular(np.linalg.cholesky(E), np.eye(n), lower=True)
+    except np.linalg.LinAlgError:
+        return None
+    A = back @ F @ back.T
+    values = np.linalg.eigvals(A) if np.isfinite(A).all() else np.zeros(1)
+    if not (values.real < 0).all():
+        return None
+    rate = float(np.sqrt(np.abs(values).max() * np.abs(values).min()))
+    unit = la.solve_continuous_lyapunov(A, -np.eye(n))
+    rows = back.T[probes]
+    return rate, np.einsum("pi,ij,pj->p", rows, unit, rows)
+
+
+FAMILIES = (Cells, States)
 """The kinds, in the order in which they are tried."""

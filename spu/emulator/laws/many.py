@@ -164,15 +164,17 @@ _PIECE = 256
 """Boards that a thread takes at once."""
 
 _CANCELS = 1e-5
-"""Share of its terms that is left of a variance, below which it is read off the law in more digits than voltages have."""
+"""Share of its terms that is left of a variance, below which voltages have too few digits to read it off."""
 
 
-_SAID = ("temperature", "nodes", "instances", "sources", "probes", "probe_nodes", "readout", "hash", "problem")
-_SAID += ("content", "scales", "ramp", "start")
+_SAID = (
+    *("temperature", "nodes", "instances", "sources", "probes", "probe_nodes", "readout", "hash", "problem"),
+    *("content", "scales", "ramp", "start"),
+)
 """What of a circuit stationary laws are known to hang on, or not to."""
 
 
-def _plain(circuit: Circuit) -> bool:
+def plain(circuit: Circuit) -> bool:
     """Whether a circuit is its elements, and nothing more is said of it."""
     said = all(each.name in _SAID or getattr(circuit, each.name) in (None, (), "") for each in fields(circuit))
     return said and not circuit.ramped and type(dynamics(circuit)) is LinearDynamics
@@ -188,7 +190,7 @@ def family_of(device: Device, elements: Elements) -> Family | None:
 
 
 def _family(device: Device, elements: Elements) -> Family | None:
-    if device.programmings or not len(elements) or not _plain(lower(device)):
+    if device.programmings or not len(elements) or not plain(lower(device)):
         return None
     terms = factored(device, elements)
     if terms is None:

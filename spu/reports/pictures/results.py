@@ -32,6 +32,7 @@ from spu.reports.pictures.ramps import draw_work
 from spu.reports.pictures.relaxations import draw_relaxation, draw_sampled_relaxation
 from spu.reports.pictures.scalings import draw_scaling
 from spu.reports.pictures.spectra import draw_spectra
+from spu.reports.pictures.yields import draw_corners, draw_yield
 from spu.studies.activation import UnitActivation, activation_of
 from spu.studies.algebra.determinant import LogDeterminant
 from spu.studies.algebra.planning import Plan
@@ -49,6 +50,8 @@ from spu.studies.learning.generate import Generation
 from spu.studies.learning.natural import NaturalGradient, OneStep
 from spu.studies.learning.replay import ReplayedNetwork
 from spu.studies.learning.sweep import HardwareSweep
+from spu.studies.yields.corner_study import Corners
+from spu.studies.yields.yield_study import Yield
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -101,6 +104,8 @@ PICTURES: dict[type, Callable[[Any], Figure]] = {
     Ledger: draw_ledger,
     Scaling: draw_scaling,
     HardwareSweep: draw_hardware_sweep,
+    Corners: draw_corners,
+    Yield: draw_yield,
     LogDeterminant: draw_work,
     NaturalGradient: draw_natural,
     NetworkPrediction: lambda found: _activation(activation_of(found.dynamics)),

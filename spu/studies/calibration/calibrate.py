@@ -19,17 +19,9 @@ from spu.studies.calibration.fit import Fit, fit
 from spu.studies.calibration.grid import Grid, grid_of
 from spu.studies.calibration.identified import combinations
 from spu.studies.calibration.judged import difference, errors_of, goodness, prior_of
-from spu.studies.calibration.likelihood import (
-    Filtered,
-    Likelihood,
-    Matrices,
-    OfDensities,
-    OfSamples,
-    OfSpectra,
-    Paths,
-    refuse_short,
-)
+from spu.studies.calibration.likelihood import Likelihood, Matrices, OfDensities, OfSamples, OfSpectra, refuse_short
 from spu.studies.calibration.model import READOUT, Model, Point, Reading, Sought, matrix_of
+from spu.studies.calibration.paths import Filtered, Paths
 from spu.studies.calibration.records import VOLTS, Record, record_of
 from spu.studies.calibration.result import Calibrated, Calibration, Heard
 from spu.studies.calibration.whittle import spectra_of
@@ -234,10 +226,10 @@ def _calibrated(
     at[len(sought.numbers) :] = null
     design_point = model.at(at)
     design = likelihood.terms(design_point)
-    whitened = []
+    filtered = None
     if record.kind == "samples in time":
         paths = likelihood.paths if isinstance(likelihood, Paths) else _paths(record, model)
-        whitened = Filtered(found.point.sampled(_interval(record)), paths).innovations
+        filtered = Filtered(found.point.sampled(_interval(record)), paths)
     board = varied(device, sought.factors(found.theta), sought.elements)
     values = _values(device, sought, reading, found)
     e = len(sought.numbers)
@@ -246,14 +238,14 @@ def _calibrated(
         readout=values[e:],
         covariance=found.covariance,
         unidentified=combinations(sought, found.held),
-        goodness=goodness(found, whitened),
-        differs=difference(device, sought, design, found, design.value, prior),
+        goodness=goodness(found, filtered),
+        differs=difference(device, sought, design, found, prior) if e else None,
         board=board,
         kind=record.kind,
         method=used,
         prior=prior,
         channels=sought.channels,
-        samples=record.samples or int(np.sum(record.averages)),
+        samples=record.samples if record.averages is None else int(record.averages.sum()),
         interval=record.interval,
         steps=found.steps,
         heard=_heard(record, model, likelihood, found.point, start),

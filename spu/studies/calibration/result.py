@@ -88,7 +88,8 @@ class Calibration(Result):
     goodness:
         Whether the fitted model explains the record.
     differs:
-        Whether the board differs from its design, where, and whether its tolerance explains it.
+        Whether the board differs from its design, where, and whether its tolerance explains it; None where no element
+        was sought.
     board:
         The device with these values.
     kind, method, prior:
@@ -121,7 +122,7 @@ class Calibration(Result):
     covariance: Annotated[FloatArray, "k k"]
     unidentified: tuple[Combination, ...]
     goodness: Goodness
-    differs: Difference
+    differs: Difference | None
     board: Device
     kind: str
     method: str
@@ -154,7 +155,9 @@ class Calibration(Result):
                     for test in self.goodness.tests
                 ],
             },
-            "differs": {
+            "differs": None
+            if differs is None
+            else {
                 "differs": differs.differs,
                 **{key: getattr(differs, key) for key in ("test", "statistic", "freedom", "p_value")},
                 "within_tolerance": differs.within_tolerance,

@@ -84,6 +84,11 @@ class Spreads:
     systematic: float
     contributions: tuple[Contribution, ...]
 
+    @property
+    def of_what(self) -> str:
+        """What shares are shares of."""
+        return {"root mean square": "mean square"}.get(self.what, "mean" if self.what == "mean" else "variance")
+
     def of(self, values: Annotated[FloatArray, "d"]) -> tuple[float, float] | None:
         """The same of values (d,) that were drawn, with its standard error; None of too few."""
         good = values[np.isfinite(values)]

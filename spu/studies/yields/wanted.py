@@ -13,7 +13,7 @@ from spu.compiler.quantise import quantised
 from spu.device.banks import MOST_BITS
 from spu.device.device import Device
 from spu.device.hardware import Hardware
-from spu.device.tolerance import LARGEST, Tolerance
+from spu.device.tolerance import LARGEST, TABLES_OF, Tolerance
 from spu.device.variation import elements_of
 from spu.problems.problem import Problem
 
@@ -107,7 +107,7 @@ class Wanted:
 def largest_scale(tolerance: Tolerance, sigma: float) -> int:
     """The largest factor, in parts of `UNIT`, that leaves every standard deviation valid; ``sigma`` is the largest."""
     known = [sigma]
-    for part in ("cell", "coupler", "input", "detail"):
+    for part in TABLES_OF:
         known += [value for spread in getattr(tolerance, part).values() for value in (spread.mismatch, spread.process)]
     return min(math.floor(LARGEST / max(known) * UNIT * (1 - 1e-12)), _MOST_SCALE)
 

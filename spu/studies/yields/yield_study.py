@@ -118,7 +118,7 @@ class Yield(Result):
     --------
     >>> import spu
     >>> device = spu.compile([[2.0, -0.5], [-0.5, 1.0]])
-    >>> found = spu.yields(device, 0.05, tolerance="cell.capacitance=2%,coupler.capacitance=2%", draws=200)
+    >>> found = spu.yields(device, 0.04, tolerance="cell.capacitance=2%,coupler.capacitance=2%", draws=200)
     >>> found.draws, 0.8 < found.rate < 1.0, found.interval[0] < found.rate < found.interval[1]
     (200, True, True)
     >>> [each.element for each in found.spreads.contributions][:2]
@@ -394,7 +394,7 @@ def yields(
         assert directory is not None  # refused above
         boards = _written(Path(directory), device, meant, plan, found, int(netlists))
         if check:
-            boards = _checked(boards, Path(directory), cluster, threads, progress)
+            boards = _checked(boards, Path(directory), cluster, threads, restart, progress)
         object.__setattr__(found, "netlists", boards)
     return found
 
@@ -540,11 +540,16 @@ def _checked(
     directory: Path,
     cluster: str | None,
     threads: int | None,
+    restart: bool,
     progress: Callable[[str], None] | None,
 ) -> tuple[WorstBoard, ...]:
-    checks_in = directory / "checks"
     checks = check_many(
-        [board.folder for board in boards], directory=checks_in, cluster=cluster, threads=threads, progress=progress
+        [board.folder for board in boards],
+        directory=directory / "checks",
+        cluster=cluster,
+        threads=threads,
+        restart=restart,
+        progress=progress,
     )
     return tuple(
         WorstBoard(

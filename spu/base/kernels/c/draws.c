@@ -38,15 +38,15 @@ static NOINLINE void assemble(const Assembly *made, const double *factors, const
 }
 
 #if VL == 4 || VL == 1
-#define TALL 2 /* rows of a tile: there are 16 registers */
+#define TILE_ROWS 2 /* rows of a tile: there are 16 registers */
 #else
-#define TALL 4
+#define TILE_ROWS 4
 #endif
 
 /* A tile of C = A B, n by n each: rows from i, columns from j. */
 INLINE void product_tile(const V *a, const V *b, V *c, const int64_t n, int64_t i, int64_t j, const int rows,
                          const int columns) {
-    V sums[TALL][4];
+    V sums[TILE_ROWS][4];
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int q = 0; q < columns; q++) sums[r][q] = v_set(0);
     for (int64_t k = 0; k < n; k++) {
@@ -62,11 +62,11 @@ INLINE void product_tile(const V *a, const V *b, V *c, const int64_t n, int64_t 
 }
 
 INLINE void product_of(const V *a, const V *b, V *c, const int64_t n, int half) {
-    for (int64_t i = 0; i < n; i += TALL)
-        for (int64_t j = 0; j < (half && i + TALL < n ? i + TALL : n); j += 4) {
-            if (n - i >= TALL && n - j >= 4) product_tile(a, b, c, n, i, j, TALL, 4);
+    for (int64_t i = 0; i < n; i += TILE_ROWS)
+        for (int64_t j = 0; j < (half && i + TILE_ROWS < n ? i + TILE_ROWS : n); j += 4) {
+            if (n - i >= TILE_ROWS && n - j >= 4) product_tile(a, b, c, n, i, j, TILE_ROWS, 4);
             else
-                for (int64_t r = i; r < i + TALL && r < n; r++) {
+                for (int64_t r = i; r < i + TILE_ROWS && r < n; r++) {
                     if (n - j >= 4) product_tile(a, b, c, n, r, j, 1, 4);
                     else
                         for (int64_t q = j; q < n; q++) product_tile(a, b, c, n, r, q, 1, 1);
@@ -172,30 +172,42 @@ INLINE int any_above(V a, double limit) {
         second = v_fma(s, old, v_mul(c, other));                                                                       \
     } while (0)
 
-/* Jacobi's rotations: symmetric A, of which the upper triangle is read, becomes diagonal; rows of Y turn with its own. */
+/* Jacobi's rotations: symmetric A, of which the upper triangle is read, becomes diagonal; rows of Y turn with its own.
+   Pairs of rows as teams of a tournament: those of a round have no row in common, and their angles are found together. */
 INLINE void diagonalise(V *a, V *y, const int64_t n) {
-    V zero = v_set(0), one = v_set(1), open = one, row[MOST_NODES];
+    const int64_t teams = n + n % 2;
+    V zero = v_set(0), one = v_set(1), open = one, cosine[MOST_NODES / 2], sine[MOST_NODES / 2];
     for (int sweep = 0; sweep < SWEEPS && any_above(open, 0); sweep++) {
         V moving = zero;
-        for (int64_t p = 0; p < n; p++) {
-            for (int64_t k = 0; k < n; k++) row[k] = y[p * n + k];
-            for (int64_t q = p + 1; q < n; q++) {
+        for (int64_t round = 0; round < teams - 1; round++) {
+            int64_t rows[MOST_NODES / 2][2], pairs = 0;
+            for (int64_t k = 0; k < teams / 2; k++) {
+                int64_t p = k ? (round + k) % (teams - 1) : teams - 1, q = (round + teams - 1 - k) % (teams - 1);
+                if (p >= n || q >= n) continue;
+                rows[pairs][0] = p < q ? p : q, rows[pairs][1] = p < q ? q : p;
+                pairs++;
+            }
+            for (int64_t k = 0; k < pairs; k++) {
+                int64_t p = rows[k][0], q = rows[k][1];
                 V off = a[p * n + q], twice = v_add(off, off), square = v_mul(off, off);
                 V first = a[p * n + p], second = a[q * n + q], apart = v_sub(second, first);
                 moving = v_pick(v_mul(v_set(SETTLED), v_abs(v_mul(first, second))), square, one, moving);
                 V length = v_sqrt(v_fma(apart, apart, v_mul(twice, twice)));
                 V t = v_div(v_pick(apart, zero, v_sub(zero, twice), twice), v_add(v_abs(apart), length));
                 t = v_pick(zero, open, v_pick(zero, square, t, zero), zero);
-                V c = v_div(one, v_sqrt(v_fma(t, t, one))), s = v_mul(t, c);
+                cosine[k] = v_div(one, v_sqrt(v_fma(t, t, one))), sine[k] = v_mul(t, cosine[k]);
                 a[p * n + p] = v_fnma(t, off, first);
                 a[q * n + q] = v_fma(t, off, second);
                 a[p * n + q] = v_pick(zero, open, zero, off);
+            }
+            for (int64_t each = 0; each < pairs; each++) {
+                int64_t p = rows[each][0], q = rows[each][1];
+                V c = cosine[each], s = sine[each];
                 for (int64_t k = 0; k < p; k++) TURN(a[k * n + p], a[k * n + q]);
                 for (int64_t k = p + 1; k < q; k++) TURN(a[p * n + k], a[k * n + q]);
                 for (int64_t k = q + 1; k < n; k++) TURN(a[p * n + k], a[q * n + k]);
-                for (int64_t k = 0; k < n; k++) TURN(row[k], y[q * n + k]);
+                for (int64_t k = 0; k < n; k++) TURN(y[p * n + k], y[q * n + k]);
             }
-            for (int64_t k = 0; k < n; k++) y[p * n + k] = row[k];
         }
         open = v_pick(zero, moving, open, zero);
     }
@@ -356,6 +368,22 @@ static NOINLINE void gather(const V *a, V *into, int odd, int64_t n) {
         }
 }
 
+/* What a block of boards found, of the n unknowns those that are probed. */
+static NOINLINE void hand_out(V worst, const V *rest, const V *P, int64_t n, const int64_t *probes, int64_t p,
+                              int64_t count, double *error, double *mean, double *covariance) {
+    double lanes[VL];
+    v_store(lanes, worst);
+    for (int64_t lane = 0; lane < count; lane++) error[lane] = lanes[lane];
+    for (int64_t i = 0; i < p; i++) {
+        v_store(lanes, rest[probes[i]]);
+        for (int64_t lane = 0; lane < count; lane++) mean[lane * p + i] = lanes[lane];
+        for (int64_t j = 0; j < p; j++) {
+            v_store(lanes, P[probes[i] * n + probes[j]]);
+            for (int64_t lane = 0; lane < count; lane++) covariance[(lane * p + i) * p + j] = lanes[lane];
+        }
+    }
+}
+
 /* Laws of networks of n nodes with capacitances, conductances and (where `stiff`) inductances between them.
 
    Targets are lower triangles row by row of C, G, S, where stiff of the inverse inductances, and where biased the
@@ -484,17 +512,156 @@ KERNEL(void, laws_of_cells, (const Assembly *made, int64_t stiff, int64_t biased
             }
         }
         worst = v_pick(zero, least, v_sqrt(worst), v_div(zero, zero)); /* a rate that is not positive: somebody else decides */
-        double lanes[VL];
-        v_store(lanes, worst);
-        for (int64_t lane = 0; lane < count; lane++) error[done + lane] = lanes[lane];
-        for (int64_t i = 0; i < p; i++) {
-            v_store(lanes, rest[probes[i]]);
-            for (int64_t lane = 0; lane < count; lane++) mean[(done + lane) * p + i] = lanes[lane];
-            for (int64_t j = 0; j < p; j++) {
-                v_store(lanes, even[probes[i] * n + probes[j]]);
-                for (int64_t lane = 0; lane < count; lane++) covariance[((done + lane) * p + i) * p + j] = lanes[lane];
+        hand_out(worst, rest, even, n, probes, p, count, error + done, mean + done * p, covariance + done * p * p);
+    }
+}
+
+/* M becomes its inverse, by elimination without pivots: infinite or not a number where that does not go. */
+static NOINLINE void invert(V *m, int64_t n) {
+    for (int64_t k = 0; k < n; k++) {
+        V back = v_div(v_set(1), m[k * n + k]);
+        m[k * n + k] = v_set(1);
+        for (int64_t j = 0; j < n; j++) m[k * n + j] = v_mul(m[k * n + j], back);
+        for (int64_t i = 0; i < n; i++) {
+            if (i == k) continue;
+            V factor = m[i * n + k];
+            m[i * n + k] = v_set(0);
+            for (int64_t j = 0; j < n; j++) m[i * n + j] = v_fnma(factor, m[k * n + j], m[i * n + j]);
+        }
+    }
+}
+
+/* The unknowns behind the first n of `all` have no derivative: their equations are put into the others. */
+static NOINLINE void eliminate(V *F, V *Q, V *s, int64_t n, int64_t all) {
+    for (int64_t k = all - 1; k >= n; k--) {
+        V back = v_div(v_set(1), F[k * all + k]);
+        for (int64_t i = 0; i < k; i++) {
+            V factor = v_mul(F[i * all + k], back);
+            for (int64_t j = 0; j < k; j++) F[i * all + j] = v_fnma(factor, F[k * all + j], F[i * all + j]);
+            s[i] = v_fnma(factor, s[k], s[i]);
+            for (int64_t j = 0; j <= k; j++) Q[i * all + j] = v_fnma(factor, Q[k * all + j], Q[i * all + j]);
+        }
+        for (int64_t j = 0; j < k; j++) { /* the same of its columns */
+            V factor = v_mul(F[j * all + k], back);
+            for (int64_t i = 0; i < k; i++) Q[i * all + j] = v_fnma(Q[i * all + k], factor, Q[i * all + j]);
+        }
+    }
+}
+
+/* A becomes L^-1 A L^-T; `room` is one matrix more. */
+static void both_sides(const V *factor, V *a, V *room, int64_t n) {
+    solve_rows(factor, a, n);
+    transpose(a, room, n);
+    solve_rows(factor, room, n);
+    transpose(room, a, n);
+}
+
+static V length_of(const V *a, int64_t count) {
+    V sum = v_set(0);
+    for (int64_t k = 0; k < count; k++) sum = v_fma(a[k], a[k], sum);
+    return v_sqrt(sum);
+}
+
+#define DOUBLINGS 60
+#define ADDED 1e-12 /* share that a doubling adds, of which the next one adds less than rounding */
+#define ROUNDING 2e-15
+
+/* Laws of E x' = F x + s + noise with n states and algebraic unknowns behind them, `all` in all.
+
+   Targets are the lower triangle row by row of E (n), F (all, all) row by row, the lower triangle of the noise's
+   intensity, and s (all,). `rate` is about the geometric mean of rates; `bound` what a variance of each probe is at most
+   per unit of noise in every energy coordinate. Written as laws_of_cells does. */
+KERNEL(void, laws_of_states, (const Assembly *made, int64_t n, int64_t all, double rate, const double *design,
+                              const double *bound, const int64_t *probes, double *room, const double *factors,
+                              double *mean, double *covariance, double *error, int64_t elements, int64_t p, int64_t size,
+                              int64_t draws)) {
+    (void)size;
+    int64_t square = n * n, whole = all * all, triangle = n * (n + 1) / 2;
+    V *targets = (V *)room, *slots = targets + made->targets, *F = slots + made->slots, *Q = F + whole, *L = Q + whole;
+    V *A = L + square, *P = A + square, *S = P + square, *J = S + square, *one = J + square, *two = one + square;
+    V *rest = two + square, *push = rest + all, *step = push + all;
+    V zero = v_set(0), unit = v_set(1), back = v_set(1 / rate);
+    for (int64_t done = 0; done < draws; done += VL) {
+        int64_t count = draws - done < VL ? draws - done : VL;
+        assemble(made, factors + done * elements, design, elements, count, slots, targets);
+        unfold(targets, L, n);
+        memcpy(F, targets + triangle, (size_t)whole * sizeof(V));
+        unfold(targets + triangle + whole, Q, all);
+        V *s = targets + triangle + whole + all * (all + 1) / 2;
+        eliminate(F, Q, s, n, all);
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t j = 0; j < n; j++) A[i * n + j] = F[i * all + j], S[i * n + j] = Q[i * all + j];
+        /* where the mean lies */
+        memcpy(J, A, (size_t)square * sizeof(V));
+        V worst = zero;
+        int moved = 0;
+        for (int64_t i = 0; i < n; i++) rest[i] = zero, moved |= any_above(v_abs(s[i]), 0);
+        if (moved) {
+            invert(J, n);
+            for (int turn = 0; turn < 2; turn++) {
+                for (int64_t i = 0; i < n; i++) {
+                    push[i] = s[i];
+                    for (int64_t j = 0; j < n; j++) push[i] = v_fma(A[i * n + j], rest[j], push[i]);
+                }
+                for (int64_t i = 0; i < n; i++) {
+                    step[i] = zero;
+                    for (int64_t j = 0; j < n; j++) step[i] = v_fma(J[i * n + j], push[j], step[i]);
+                }
+                for (int64_t i = 0; i < n; i++) rest[i] = v_sub(rest[i], step[i]);
             }
         }
+        cholesky(L, n);
+        both_sides(L, A, one, n);
+        both_sides(L, S, one, n);
+        for (int64_t i = 0; i < square; i++) J[i] = v_mul(v_sub(zero, back), A[i]);
+        for (int64_t i = 0; i < n; i++) J[i * n + i] = v_add(J[i * n + i], unit);
+        invert(J, n); /* (1 - A / rate)^-1 */
+        product(J, S, one, n, 0);
+        transpose(J, two, n);
+        product(one, two, P, n, 0);
+        for (int64_t i = 0; i < square; i++) P[i] = v_mul(v_add(back, back), P[i]), J[i] = v_add(J[i], J[i]);
+        for (int64_t i = 0; i < n; i++) J[i * n + i] = v_sub(J[i * n + i], unit);
+        V open = unit;
+        for (int turn = 0; turn < DOUBLINGS && any_above(open, 0); turn++) {
+            product(J, P, one, n, 0);
+            transpose(J, two, n);
+            product(one, two, Q, n, 1);
+            V moving = v_pick(v_set(0.5), length_of(J, square), unit, zero); /* a mode that no noise reaches decays, too */
+            for (int64_t i = 0; i < n; i++) {
+                moving = v_pick(v_mul(v_set(ADDED), P[i * n + i]), Q[i * n + i], unit, moving);
+                for (int64_t j = 0; j <= i; j++)
+                    P[i * n + j] = P[j * n + i] = v_add(P[i * n + j], v_pick(zero, open, Q[i * n + j], zero));
+            }
+            open = v_pick(zero, moving, open, zero);
+            if (!any_above(open, 0)) break;
+            product(J, J, two, n, 0);
+            memcpy(J, two, (size_t)square * sizeof(V));
+        }
+        /* what is left of the equation */
+        product(A, P, one, n, 0);
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t j = 0; j < n; j++) S[i * n + j] = v_add(S[i * n + j], v_add(one[i * n + j], one[j * n + i]));
+        V left = v_fma(v_mul(length_of(A, square), length_of(P, square)), v_set(ROUNDING), length_of(S, square));
+        /* back to states: L^-T P L^-1, by the inverse of L */
+        for (int64_t i = 0; i < square; i++) two[i] = zero;
+        for (int64_t i = 0; i < n; i++) two[i * n + i] = unit;
+        solve_rows(L, two, n);
+        transpose(two, one, n);
+        product(one, P, J, n, 0);
+        product(J, two, P, n, 1);
+        mirror(P, n);
+        for (int64_t i = 0; i < p; i++) {
+            V variance = P[probes[i] * n + probes[i]];
+            V share = v_div(v_mul(left, v_set(bound[i])), variance);
+            worst = v_fma(share, share, worst);
+            if (moved) {
+                V size_of = v_add(v_abs(rest[probes[i]]), v_sqrt(variance));
+                share = v_div(v_abs(step[probes[i]]), size_of);
+                worst = v_fma(share, share, worst);
+            }
+        }
+        worst = v_pick(zero, open, v_div(zero, zero), v_sqrt(worst));
+        hand_out(worst, rest, P, n, probes, p, count, error + done, mean + done * p, covariance + done * p * p);
     }
 }
 

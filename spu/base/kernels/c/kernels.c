@@ -18,7 +18,6 @@ int processor_features(void) {
 }
 
 #include "counting.c"
-#include "draws.c"
 
 #include "real.h"
 
@@ -41,3 +40,5 @@ int processor_features(void) {
 #include "response.c"
 #include "sparse.c"
 #include "supernodes.c"
+
+#include "draws.c"
