@@ -283,4 +283,23 @@ def test_each_effect_has_its_line_in_the_budget():
     assert lines["readout.sample_noise"].norm == pytest.approx(np.sqrt(3) * 1e-8 / size, rel=1e-6)
     assert lines["readout.bits"].norm == pytest.approx(np.sqrt(3) * (12e-3 / 64) ** 2 / 12 / size, rel=1e-2)
     assert lines["readout.sampling_rate"].norm == lines["readout.jitter"].norm == 0
-    assert 0 < lines["readout.full_scale"].norm < 1e-6 < lines["readout.bandwidth"].norm
+    assert 0 < lines["readout.full_scale"].norm < 1e-4 < lines["readout.bandwidth"].norm
+
+
+@pytest.mark.parametrize("bits", [2, 8, 14])
+def test_what_a_filter_needs_to_know(bits):
+    """The slope is the covariance with the voltage; of fine steps the noise is a twelfth of one squared, and more."""
+    made = device(bits=bits, full_scale=3e-3, sample_noise=1e-6)
+    read = acquired(device_law(made))
+    seen = read.observation
+    variance = read.law.voltage_covariance.diagonal()
+    rng = np.random.default_rng(7)
+    draws = 400_000
+    volts = np.sqrt(variance[0]) * rng.standard_normal(draws)
+    found = read.acquisition.read(volts + 1e-6 * rng.standard_normal(draws))
+    products = found * volts
+    assert abs(products.mean() - seen.gain[0] * variance[0]) < 6 * products.std() / np.sqrt(draws)
+    assert np.allclose(seen.gain**2 * variance + seen.noise**2, read.voltage_covariance.diagonal(), rtol=1e-12)
+    if bits == 14:
+        wide = acquired(device_law(device(bits=bits, full_scale=2e-2, sample_noise=1e-6))).observation
+        assert np.allclose(wide.noise**2, 1e-12 + (4e-2 / 2**14) ** 2 / 12, rtol=1e-6)

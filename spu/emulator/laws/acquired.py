@@ -43,6 +43,26 @@ _MOST_LAGS, _MOST_POINTS = 200_000, 100_000
 
 
 @dataclass(frozen=True, eq=False)
+class Observation:
+    """What a reading is of the circuit's voltage, as far as second moments tell: ``gain (v - mean) + offset + e``.
+
+    Attributes
+    ----------
+    gain, offset:
+        (p,) a factor, and V: the mean of what is read. The gain is the expected slope of the converter, so that e has
+        no covariance with any voltage of the circuit at the same instant.
+    noise:
+        (p,) V rms of e: of the converter's noise, of its steps and of its clipping. It is white as far as samples
+        differ by more than a step, and independent of other channels; where they do not, `Acquired.autocovariance` is
+        exact.
+    """
+
+    gain: FloatArray
+    offset: FloatArray
+    noise: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
 class Acquired:
     """What an acquisition makes of a stationary law.
 
@@ -105,6 +125,15 @@ class Acquired:
         """(p,) probability that a reading is beyond full scale."""
         mean, covariance, _ = self._input
         return converted.clipping(self.acquisition, mean, covariance.diagonal())
+
+    @cached_property
+    def observation(self) -> Observation:
+        """What a filter needs to know of the converters; amplifiers and their noise are states of the law."""
+        mean, covariance, _ = self._input
+        variance = np.maximum(covariance.diagonal(), 0.0)
+        gain = converted.slopes(self.acquisition, mean, variance)
+        read, squares = self._moments
+        return Observation(gain, read, np.sqrt(np.maximum(squares - gain**2 * variance, 0.0)))
 
     def _converted(self, covariances: FloatArray) -> FloatArray:
         """(k, p, p) covariances of what is read of two samples, out of those at the converter."""

@@ -75,6 +75,13 @@ class Staircase:
         """Of the line."""
         return float(_clipped_mean(np.array(0.0), 1.0, self.low, self.high))
 
+    @property
+    def slope(self) -> float:
+        """Expected slope of what is read: its covariance with the voltage, of variance one (Stein's lemma)."""
+        if self.thresholds is not None:
+            return self.step * float(np.exp(-0.5 * self.thresholds**2).sum()) / float(_ROOT)
+        return self.within + self.step**2 / 24.0 * (_times(self.high) - _times(self.low))
+
     def moments(self) -> tuple[float, float]:
         """Mean and variance of what is read."""
         if self.thresholds is None:
@@ -158,6 +165,15 @@ def moments(converter: Acquisition, mean: FloatArray, variance: FloatArray) -> t
         centre, spread = staircase(converter, float(mean[k]), sd).moments()
         found[k], squares[k] = mean[k] + sd * centre, sd**2 * spread
     return found, squares
+
+
+def slopes(converter: Acquisition, mean: FloatArray, variance: FloatArray) -> FloatArray:
+    """(p,) covariance of a reading with its voltage over the latter's variance, of voltages as in `moments`."""
+    sd = np.sqrt(np.maximum(variance, 0.0) + converter.noise**2)
+    if converter.full_scale is None:
+        return np.ones(len(mean))
+    each = zip(mean.tolist(), sd.tolist(), strict=True)
+    return np.array([staircase(converter, m, s).slope if s > 0 else 0.0 for m, s in each])
 
 
 def clipping(converter: Acquisition, mean: FloatArray, variance: FloatArray) -> FloatArray:
@@ -303,7 +319,8 @@ def _fine(
                 total += sign * float(np.exp(-0.5 * min(a * a + (b - r * a) ** 2 / c2, 2000.0)))
         return np.array([total, r * total]) / (2.0 * np.pi)
 
-    whole = _integrals(values, rho)
+    out_of_reach = min(abs(end) for each in both for end in (each.low, each.high)) > FAR
+    whole = np.zeros((len(rho), 2)) if out_of_reach else _integrals(values, rho)
     found: FloatArray = rho * first.within * second.within + rho * whole[:, 0] - whole[:, 1]
     if not step:
         return np.asarray(found)
