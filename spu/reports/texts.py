@@ -25,6 +25,7 @@ from spu.emulator.runs.sampling import Simulation
 from spu.reports.annealings import annealing_text
 from spu.reports.answers import plan_text, solution_text
 from spu.reports.calibrations import calibration_text
+from spu.reports.characterisations import characterisation_text
 from spu.reports.checks import checks_text
 from spu.reports.classification import classification_text
 from spu.reports.determinants import log_determinant_text
@@ -68,6 +69,7 @@ from spu.studies.learning.natural import NaturalGradient, OneStep
 from spu.studies.learning.replay import ReplayedNetwork
 from spu.studies.learning.sweep import HardwareSweep
 from spu.studies.stability import Stability
+from spu.studies.yields.characterisation import Characterisation
 from spu.studies.yields.corner_study import Corners
 from spu.studies.yields.yield_study import Yield
 
@@ -564,6 +566,7 @@ def hardware_sweep_text(found: HardwareSweep) -> str:
 
 
 TEXTS: dict[type, Callable[[Any], str]] = {
+    Characterisation: characterisation_text,
     Annealing: annealing_text,
     Budget: budget_text,
     Stability: stability_text,
