@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         SpuError,
         Unrealizable,
     )
+    from spu.circuit.acquisition import Acquisition
     from spu.circuit.clocked import Clocked
     from spu.circuit.ramp import Ramp
     from spu.circuit.readout import Readout
@@ -105,6 +106,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "QUBO",
+    "Acquisition",
     "Annealing",
     "Assumptions",
     "BoundedQuadratic",
@@ -318,6 +320,7 @@ _HOME = {
     "Prediction": "spu.emulator.predict",
     "Problem": "spu.problems.problem",
     "QUBO": "spu.problems.ising",
+    "Acquisition": "spu.circuit.acquisition",
     "Ramp": "spu.circuit.ramp",
     "ReadNetlist": "spu.spice.reader",
     "Readout": "spu.circuit.readout",

@@ -527,6 +527,8 @@ def langevin_of(circuit: Circuit) -> LangevinDynamics:
     found = dynamics(circuit)
     if isinstance(found, LangevinDynamics):
         return found
+    if circuit.acquisition:
+        raise CircuitError("what a converter reads has no Langevin equation: leave detail.readout out of the device")
     if "langevin" not in circuit.kept:
         circuit.kept["langevin"] = LangevinDynamics(circuit)
     return cast(LangevinDynamics, circuit.kept["langevin"])
