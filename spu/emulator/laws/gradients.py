@@ -225,16 +225,24 @@ def _derived(device: Device, elements: Elements) -> _Derivatives:
         if terms is None:
             return nothing
         reduced = Reduced(law)
-        changed = {name: _by_element(each, len(elements)) for name, each in terms.terms.items()}
-        stamped = [{name: each[k] for name, each in changed.items()} for k in range(len(elements))]
-        return _Derivatives(law, solver, [reduced.derived(each) for each in stamped], steps)
-    powers = powers_of_parameters(device, elements)
-    if powers is None:
+        changed = {name: _by_element(each, terms.factors.slopes) for name, each in terms.terms.items()}
+        known = terms.factors.known.tolist()
+        return _Derivatives(
+            law,
+            solver,
+            [
+                reduced.derived({name: each[k] for name, each in changed.items()}) if known[k] else None
+                for k in range(len(elements))
+            ],
+            steps,
+        )
+    read = powers_of_parameters(device, elements)
+    if read is None:
         return nothing
-    rederived = Rederived(law)
+    rederived, factors = Rederived(law), read[1]
     made = [
-        _or_none(rederived, Perturbed(name, _Changed(circuit, each), (0, "", 0)))
-        for name, each in zip(elements.names, powers, strict=True)
+        _or_none(rederived, Perturbed(name, _Changed(circuit, each, float(slope)), (0, "", 0))) if known else None
+        for name, each, slope, known in zip(elements.names, read[0], factors.slopes, factors.known, strict=True)
     ]
     return _Derivatives(law, solver, made, steps)
 
@@ -247,14 +255,14 @@ def _or_none(rederived: Rederived, parameter: Perturbed) -> Derivative | None:
         return None
 
 
-def _by_element(terms: Terms, count: int) -> list[Entries]:
+def _by_element(terms: Terms, slopes: FloatArray) -> list[Entries]:
     """Derivatives of a matrix by the logarithm of each element: rows, columns and values of entries."""
-    places: list[list[int]] = [[] for _ in range(count)]
-    powers: list[list[float]] = [[] for _ in range(count)]
+    places: list[list[int]] = [[] for _ in slopes]
+    powers: list[list[float]] = [[] for _ in slopes]
     for term, monomial in enumerate(terms.monomials):
         for element, power in monomial:
             places[element].append(term)
-            powers[element].append(power)
+            powers[element].append(power * slopes[element])
     where = [np.array(each, dtype=np.int64) for each in places]
     return [
         (terms.rows[at], terms.columns[at], terms.values[at] * np.array(power))
@@ -283,17 +291,19 @@ def _difference(device: Device, elements: Elements, k: int) -> tuple[FloatArray,
 class _Changed:
     """A circuit with one element multiplied by a factor, which may be complex.
 
-    ``powers`` are those of the factor in each parameter: by number of the group and key, (k,) over its instances.
+    ``powers`` are those of the factor in each parameter: by number of the group and key, (k,) over its instances;
+    ``slope`` as of `spu.emulator.equations.monomials.Factors`.
     """
 
     circuit: Circuit
     powers: dict[tuple[int, str], FloatArray]
+    slope: float
 
     def __call__(self, factor: complex) -> Circuit:
         instances = list(self.circuit.instances)
         for (number, key), powers in self.powers.items():
             group = instances[number]
             # To first order in what is far below rounding.
-            values = group.parameters[key] * (1.0 + powers * (factor - 1.0))
+            values = group.parameters[key] * (1.0 + powers * self.slope * (factor - 1.0))
             instances[number] = replace(group, parameters={**group.parameters, key: values})
         return replace(self.circuit, instances=instances)

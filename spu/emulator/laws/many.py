@@ -25,7 +25,7 @@ from spu.device.device import Device
 from spu.device.lower import lower
 from spu.device.variation import Elements, elements_of, varied
 from spu.emulator.dynamics import LinearDynamics, dynamics
-from spu.emulator.equations.monomials import factored
+from spu.emulator.equations.monomials import Factors, factored
 from spu.emulator.laws.converted import even
 from spu.emulator.laws.draws import FAMILIES, Family
 from spu.emulator.laws.large import LARGE
@@ -125,14 +125,14 @@ def laws_of_draws(device: Device, factors: Annotated[ArrayLike, "d e"], elements
     given = np.ascontiguousarray(factors, dtype=np.float64)
     if given.ndim != 2 or given.shape[1] != len(elements) or not (given > 0).all() or not np.isfinite(given).all():
         raise InputError(f"factors of many boards are positive numbers, a row of {len(elements)} for each board")
-    family = family_of(device, elements)
+    known = family_of(device, elements)
     count, cells = len(given), len(device.cell_names)
     found = ManyLaws(
         np.empty((count, cells)), np.empty((count, cells, cells)), np.zeros(count, dtype=bool), device.readout.copy()
     )
-    left = np.arange(count) if family is None else _side_by_side(family, given, found)
+    left = np.arange(count) if known is None else _side_by_side(*known, given, found)
     acquisition = lower(device).acquisition
-    if family is not None and acquisition is not None and acquisition.converts:
+    if known is not None and acquisition is not None and acquisition.converts:
         read, sure = even(acquisition, found.voltage_mean, found.voltage_covariance)
         found.voltage_covariance[:] = read
         sure &= (given[:, _of_converters(elements)] == 1.0).all(axis=1)
@@ -196,16 +196,16 @@ def plain(circuit: Circuit) -> bool:
     return said and not circuit.ramped and type(dynamics(circuit)) is LinearDynamics
 
 
-def family_of(device: Device, elements: Elements) -> Family | None:
-    """The kind of a device's circuit for the compiled loops, kept with it; None where it is of none."""
+def family_of(device: Device, elements: Elements) -> tuple[Family, Factors] | None:
+    """The kind of a device's circuit for the compiled loops, and what enters them, kept; None where it is of none."""
     kept = device.kept
     if "family" not in kept:
         kept["family"] = _family(device, elements)
-    found: Family | None = kept["family"]
+    found: tuple[Family, Factors] | None = kept["family"]
     return found
 
 
-def _family(device: Device, elements: Elements) -> Family | None:
+def _family(device: Device, elements: Elements) -> tuple[Family, Factors] | None:
     if device.programmings or not len(elements) or not plain(lower(device)):
         return None
     terms = factored(device, elements)
@@ -214,7 +214,7 @@ def _family(device: Device, elements: Elements) -> Family | None:
     for kind in FAMILIES:
         family = kind.of(terms)
         if family is not None and _agrees(device, family, len(elements)):
-            return family
+            return family, terms.factors
     return None
 
 
@@ -239,9 +239,9 @@ def _agrees(device: Device, family: Family, count: int) -> bool:
     return bool(near.all() and (np.abs(mean[0] - law.voltage_mean) <= 1e-9 * (np.abs(mean[0]) + spread)).all())
 
 
-def _side_by_side(family: Family, factors: FloatArray, into: ManyLaws) -> IntArray:
+def _side_by_side(family: Family, factors: Factors, given: FloatArray, into: ManyLaws) -> IntArray:
     """Fill in the laws in volts; returns the numbers of boards of which this way does not tell enough."""
-    count = len(factors)
+    count, entering = len(given), factors.of(given)
     starts = iter(range(0, count, _PIECE))
     error = np.empty(count)
     mean, covariance = into.voltage_mean, into.voltage_covariance
@@ -250,7 +250,7 @@ def _side_by_side(family: Family, factors: FloatArray, into: ManyLaws) -> IntArr
         solve = family.solver()
         for start in starts:  # shared: who is done takes the next
             piece = slice(start, start + _PIECE)
-            solve(factors[piece], mean[piece], covariance[piece], error[piece])
+            solve(entering[piece], mean[piece], covariance[piece], error[piece])
 
     threads = min(available_threads(), -(-count // _PIECE))
     if threads > 1:
@@ -259,7 +259,7 @@ def _side_by_side(family: Family, factors: FloatArray, into: ManyLaws) -> IntArr
                 each.result()
     else:
         work()
-    known = error <= CERTAIN
+    known = (error <= CERTAIN) & (given[:, ~factors.known] == 1.0).all(axis=1)
     T = into.readout.matrix
     if (np.diff(T.indptr) > 1).any():  # differences of large voltages may be small
         rows = T.toarray()
