@@ -454,7 +454,8 @@ class SaturatingDynamics(LinearDynamics):
     @cached_property
     def linearised(self) -> Linearised:
         """Its statistical linearisation."""
-        return statistically(self.circuit)
+        with blas_threads_for(len(self.circuit.nodes)):
+            return statistically(self.circuit)
 
     @cached_property
     def equation(self) -> saturating.Saturating:
@@ -526,6 +527,8 @@ def langevin_of(circuit: Circuit) -> LangevinDynamics:
     found = dynamics(circuit)
     if isinstance(found, LangevinDynamics):
         return found
+    if circuit.acquisition:
+        raise CircuitError("what a converter reads has no Langevin equation: leave detail.readout out of the device")
     if "langevin" not in circuit.kept:
         circuit.kept["langevin"] = LangevinDynamics(circuit)
     return cast(LangevinDynamics, circuit.kept["langevin"])
