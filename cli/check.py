@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from spu.base.errors import UsageError
+from spu.base.errors import UsageError, refuse_options
 
 from .common import (
     clamp_option,
     file_option,
-    folder_argument,
     json_option,
     plan_options,
+    print_json,
     print_result,
     progress_words,
     seed_option,
+    study_options,
+    study_words,
     warn,
 )
 
 
 @click.command("check")
-@folder_argument
+@click.argument("directories", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @file_option("--netlist", metavar="FILE", help="Run this netlist, an edited DIR/device.cir, and say what it changed.")
 @click.option(
     "--level",
@@ -54,10 +57,12 @@ from .common import (
 @click.option("--include-outside", is_flag=True, help="Read includes that lie outside the netlist's folder.")
 @click.option("--ignore-control", is_flag=True, help="Leave out control blocks that do more than analyses.")
 @click.option("--simulator", metavar="NAME", default="ngspice", show_default=True, help="What runs the netlist.")
-@file_option("--plot", metavar="FILE", help="Draw covariances and spectra (.png, .svg or .pdf).")
+@file_option("-o", "--output", metavar="KEEP", help="Keep finished checks there; the same command goes on with them.")
+@study_options
+@file_option("--plot", metavar="FILE", help="Draw covariances and spectra (.png, .svg or .pdf); of many, all errors.")
 @json_option
 def command(
-    directory: Path,
+    directories: tuple[Path, ...],
     netlist: Path | None,
     levels: tuple[str, ...],
     accuracy: float | None,
@@ -70,10 +75,14 @@ def command(
     include_outside: bool,
     ignore_control: bool,
     simulator: str,
+    output: Path | None,
+    cluster: str | None,
+    threads: int | None,
+    restart: bool,
     plot: Path | None,
     as_json: bool,
 ) -> int:
-    """Set ideal model, emulator and ngspice side by side.
+    """Set ideal model, emulator and ngspice side by side; of many folders one after the other, or on many machines.
 
     What ngspice runs is DIR/device.cir as it lies on disk. Levels, cheap and sharp first:
 
@@ -90,6 +99,8 @@ def command(
     says what moved. Where the netlist holds parts that only ngspice knows (transistors, op-amp models), ngspice
     linearises them at the operating point; that, and what changes with time, is named, and the verdict inconclusive.
     Of networks level answer names the lines that are not as the program writes them; op, replay and noise judge them.
+
+    Several DIR, or --cluster or -o, make it a study: each folder is a piece, done by whoever --cluster names.
 
     Exit status 1: a level failed. 3: ngspice is missing (levels that need none still run).
     """  # noqa: D301 - click wants the control character
@@ -110,10 +121,29 @@ def command(
         from spu.reports.pictures.figures import refuse_picture
 
         refuse_picture(plot)
+    if len(directories) > 1 or cluster is not None or output is not None:
+        refuse_options(
+            "many folders: check each by itself",
+            {"netlist": netlist, "clamp": clamp, "include_outside": include_outside or None},
+        )
+        given = {
+            "levels": levels or None,
+            "accuracy": accuracy,
+            "seed": seed,
+            "time_limit": 300.0 if time_limit is None else time_limit,
+            "detect": detect,
+            "budget": budget,
+            "combinations": combinations,
+            "ignore_control": ignore_control,
+            "simulator": simulator,
+        }
+        where = {"directory": output, "cluster": cluster, "threads": threads, "restart": restart}
+        return _many(directories, plot, as_json, **given, **where)
+    refuse_options("one folder: give several, --cluster or -o", {"threads": threads, "restart": restart or None})
     from spu.crosscheck import check
     from spu.folder import read_folder
 
-    folder = read_folder(directory)
+    folder = read_folder(directories[0])
     progress = progress_words(detect is not None or budget is not None)
     result = check(
         folder if clamp is None else folder.device.clamped(clamp),
@@ -144,3 +174,23 @@ def command(
         if plot is not None:
             click.echo(f"picture: {plot}")
     return result.exit_status
+
+
+def _many(directories: tuple[Path, ...], plot: Path | None, as_json: bool, **given: Any) -> int:
+    """Check folders as pieces of a study."""
+    from spu.studies.checks import check_many
+
+    if given["directory"] is None and given["restart"]:
+        raise UsageError("--restart is for checks that are kept: give -o KEEP")
+    found = check_many(directories, progress=study_words(as_json), **given)
+    if plot is not None:
+        from spu.reports.pictures.figures import save
+
+        save(found.plot(), plot)
+    if as_json:
+        print_json({**found.to_dict(), "output": given["directory"], "plot": plot})
+    else:
+        click.echo(str(found))
+        if plot is not None:
+            click.echo(f"\npicture: {plot}")
+    return found.exit_status

@@ -107,6 +107,46 @@ def relative_error(option: str, text: str) -> float:
     return found
 
 
+def share_of(option: str, text: str) -> float:
+    """A share of a whole, with or without a per cent sign."""
+    found = _parsed(text, option, "95% or 0.95", {"%": 0.01})
+    assert found is not None
+    return found
+
+
+def limits(option: str, text: str) -> float | tuple[float | None, float | None]:
+    """One limit, or two with a colon between, of which one may be missing; with or without per cent signs."""
+    ends = text.split(":")
+    try:
+        if len(ends) > 2:
+            raise ValueError
+        numbers = [
+            None
+            if len(ends) == 2 and not word.strip()
+            else float(word.removesuffix("%")) * (0.01 if "%" in word else 1)
+            for word in map(str.strip, ends)
+        ]
+    except ValueError:
+        raise UsageError(f"{option} takes a number or two, as in {option} 3% or 0.9:1.1, not {text!r}") from None
+    if len(numbers) == 2:
+        return numbers[0], numbers[1]
+    assert numbers[0] is not None
+    return numbers[0]
+
+
+def tolerance_options(function: AnyFunction) -> AnyFunction:
+    """``--tolerance`` and ``--hardware``: how elements spread."""
+    tolerance = click.option(
+        "--tolerance",
+        metavar="WORDS",
+        help="As cell.capacitance=1%,cell.capacitance.process=5% [default: what DIR states].",
+    )
+    hardware = click.option(
+        "--hardware", metavar="NAME|FILE", help="Whose [tolerance] it is, unless --tolerance is given."
+    )
+    return tolerance(hardware(function))
+
+
 def number_list(option: str, text: str) -> list[float]:
     """Numbers between commas or blanks, ``0:1:11`` for eleven from 0 to 1; not a number where there is none."""
     found: list[float] = []

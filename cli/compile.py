@@ -68,7 +68,7 @@ _LARGEST_SEED = 2**31 - 2  # ngspice keeps it, plus one, in a C int
     "--draw",
     type=int,
     metavar="N",
-    help="Of a network: board number N, its elements drawn by the hardware's [tolerance] [default: none errs].",
+    help="Board number N, its elements drawn by the hardware's [tolerance] [default: none errs].",
 )
 @dialect_option(multiple=True, help="Write the netlist for this simulator, too: ltspice, xyce or spectre; repeatable.")
 @seed_option("the netlist's noise sources", _LARGEST_SEED)

@@ -26,10 +26,23 @@ from .common import (
 @file_option("-o", "--output", help="File to write [default: stdout].")
 @click.option("--programming", type=int, default=1, metavar="K", help="Of an ensemble, the one to export [default: 1].")
 @click.option("--force", is_flag=True, help="Over a file that is there.")
-@seed_option("the noise sources")
+@seed_option("the noise sources; of --monte-carlo the boards are numbers N + 1 and on")
+@click.option(
+    "--monte-carlo",
+    type=int,
+    metavar="BOARDS",
+    help="A netlist that draws so many boards by the device's tolerance when ngspice runs it, and measures them.",
+)
 @json_option
 def command(
-    directory: Path, dialect: str, output: Path | None, programming: int, force: bool, seed: int, as_json: bool
+    directory: Path,
+    dialect: str,
+    output: Path | None,
+    programming: int,
+    force: bool,
+    seed: int,
+    monte_carlo: int | None,
+    as_json: bool,
 ) -> int:
     """Write the netlist of DIR as the device in it makes it, for one simulator.
 
@@ -38,6 +51,7 @@ def command(
     \b
       spu export out --dialect ltspice -o device.ltspice.cir
       spu export out --dialect spectre > device.scs
+      spu export out --monte-carlo 100 > boards.cir       (ngspice -b boards.cir: 100 boards, their variances)
     """  # noqa: D301 - click wants the control character
     from spu.base.errors import OutputError
     from spu.base.files import write_with
@@ -55,12 +69,14 @@ def command(
     device = members[programming - 1]
     refuse_length(device)
     if output is not None:
-        write_with(output, lambda stream: write_netlist(device, stream, seed=seed, dialect=chosen))
+        write_with(
+            output, lambda stream: write_netlist(device, stream, seed=seed, dialect=chosen, monte_carlo=monte_carlo)
+        )
     if as_json:
-        text = None if output is not None else netlist(device, seed=seed, dialect=dialect)
+        text = None if output is not None else netlist(device, seed=seed, dialect=dialect, monte_carlo=monte_carlo)
         print_json({"dialect": dialect, "device_hash": device.hash, "file": output, "netlist": text})
     elif output is not None:
         click.echo(f"wrote {output}")
     else:
-        write_netlist(device, sys.stdout.buffer, seed=seed, dialect=chosen)
+        write_netlist(device, sys.stdout.buffer, seed=seed, dialect=chosen, monte_carlo=monte_carlo)
     return 0

@@ -18,6 +18,8 @@ VERBS = (
     "simulate",
     "anneal",
     "check",
+    "calibrate",
+    "characterise",
     "report",
     "inspect",
     "program",
@@ -35,9 +37,11 @@ VERBS = (
     "lstsq",
     "plan",
     "scaling",
+    "corners",
+    "yield",
 )
-_MODULES = {"import": "import_netlist"}
-"""Modules that are not called like their verb: ``import`` is a word of Python."""
+_MODULES = {"import": "import_netlist", "yield": "yield_boards"}
+"""Modules that are not called like their verb: ``import`` and ``yield`` are words of Python."""
 
 _FLOATING_POINT = r"(overflow|divide by zero|invalid value) encountered"
 """What numpy warns of where no code has said that it is expected: no result is given then."""
@@ -116,12 +120,16 @@ def cli() -> None:
       spu simulate out                 samples, with error bars
       spu anneal ising.toml            low states of an Ising energy, a QUBO, a programme within bounds
       spu check out                    ideal model, emulator and ngspice side by side
+      spu calibrate out measured.npz   what a board's parts measure, from what it was seen to do
+      spu characterise out limits.toml limits, conditions and boards: a data sheet
       spu report out                   all of it in one file to show
       spu inspect out                  cells, couplers, a picture
       spu program out codes.csv        set the banks of quantised hardware
       spu export out --dialect xyce    the netlist for LTspice, Xyce or Spectre
       spu import other.cir -o out      a netlist drawn elsewhere, for predict, simulate, check, inspect
       spu scaling inverse              what an answer costs, against dimension and condition
+      spu corners out                  at the ends of the process, and at other temperatures
+      spu yield out --limit 3%         how many boards are good, and what makes the others bad
       spu train evolve cosine -o net   a network that learns; spu compile takes its folder
       spu regress data.csv             a Gaussian process, whose posterior a device samples
 

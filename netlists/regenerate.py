@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import runpy
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import spu
@@ -15,7 +16,7 @@ from spu.spice.dialects import DIALECTS
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parent / "examples"
 
-IN_ALL_DIALECTS = ("club8", "fin", "shared_noise", "wine")
+IN_ALL_DIALECTS = ("club8", "coloured_noise", "fin", "shared_noise", "wine")
 
 
 def devices() -> dict[str, spu.Device]:
@@ -31,6 +32,9 @@ def devices() -> dict[str, spu.Device]:
     given = spu.load_network(EXAMPLES / "neurons.toml")
     found["neurons"] = spu.compile(given.network, given.hardware or "ideal")
     problem, hardware = spu.load_problem(EXAMPLES / "petersen.toml")
+    noise = {"bandwidth": 1e7, "flicker_corner": 1e5, "flicker_low": 1e3, "flicker_high": 1e6}
+    board = replace(spu.load_hardware("spu8-board"), detail=spu.Detail(noise=noise))
+    found["coloured_noise"] = spu.compile([[2.0, -0.5], [-0.5, 1.0]], board)
     found["annealing"] = spu.compile(problem, hardware)
     return found
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
         SpuError,
         Unrealizable,
     )
+    from spu.circuit.acquisition import Acquisition
+    from spu.circuit.clocked import Clocked
     from spu.circuit.ramp import Ramp
     from spu.circuit.readout import Readout
     from spu.compiler import compile, compile_network, compile_problem
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
     from spu.device.imperfections import Detail
     from spu.device.tolerance import Spread, Tolerance
     from spu.device.variation import Elements, draw_factors, elements_of, varied
+    from spu.emulator.laws.gradients import LawJacobian, gradient, jacobian
+    from spu.emulator.laws.many import ManyLaws, laws_of_draws
     from spu.emulator.laws.spectra import Spectrum
     from spu.emulator.predict import LinearisedPrediction, NetworkPrediction, Prediction, predict, predict_network
     from spu.emulator.relaxation import Relaxation, relaxation
@@ -80,6 +84,8 @@ if TYPE_CHECKING:
     from spu.studies.algebra.tasks import expm, invert, logdet, lstsq, lyapunov, solve
     from spu.studies.annealing import Annealing, anneal
     from spu.studies.budget import Budget, error_budget
+    from spu.studies.calibration import Calibration, calibrate, compensate
+    from spu.studies.checks import Checks, check_many
     from spu.studies.energy import Assumptions, Ledger, digital_samplers, energy_ledger, energy_of, load_energy
     from spu.studies.gaussian_process import GaussianProcess, gaussian_process
     from spu.studies.learning.classifier import train_classifier
@@ -92,21 +98,31 @@ if TYPE_CHECKING:
     from spu.studies.learning.replay import replay_learned
     from spu.studies.learning.sweep import hardware_sweep
     from spu.studies.stability import Stability, decay_rate, stability
+    from spu.studies.yields.characterisation import Characterisation, characterise
+    from spu.studies.yields.corner_study import Corners, corners
+    from spu.studies.yields.specification import Requirement, Specification, load_specification
+    from spu.studies.yields.yield_study import Yield, yields
 
 
 __all__ = [
     "QUBO",
+    "Acquisition",
     "Annealing",
     "Assumptions",
     "BoundedQuadratic",
     "Budget",
+    "Calibration",
     "Cell",
+    "Characterisation",
     "Check",
+    "Checks",
     "CircuitError",
     "Classification",
+    "Clocked",
     "Compilation",
     "ConditionalGaussian",
     "ConditionalSystem",
+    "Corners",
     "Coupler",
     "DeckError",
     "Detail",
@@ -124,12 +140,14 @@ __all__ = [
     "InputError",
     "InternalError",
     "Ising",
+    "LawJacobian",
     "LeastSquares",
     "Ledger",
     "LinearSystem",
     "LinearisedPrediction",
     "LogDeterminant",
     "LyapunovEquation",
+    "ManyLaws",
     "MatrixExponential",
     "MatrixInverse",
     "NaturalGradient",
@@ -147,11 +165,13 @@ __all__ = [
     "Readout",
     "Relaxation",
     "Report",
+    "Requirement",
     "SampledRelaxation",
     "Scaling",
     "SharedNoise",
     "Simulation",
     "Solution",
+    "Specification",
     "Spectrum",
     "Spread",
     "SpuError",
@@ -160,15 +180,21 @@ __all__ = [
     "Tolerance",
     "TrainedNetwork",
     "Unrealizable",
+    "Yield",
     "__version__",
     "anneal",
     "answer",
+    "calibrate",
+    "characterise",
     "check",
+    "check_many",
     "classify",
+    "compensate",
     "compile",
     "compile_network",
     "compile_problem",
     "conditional",
+    "corners",
     "cost_scaling",
     "decay_rate",
     "digital_samplers",
@@ -181,13 +207,17 @@ __all__ = [
     "expm",
     "gaussian_process",
     "generate",
+    "gradient",
     "hardware_sweep",
     "invert",
+    "jacobian",
     "kullback_leibler",
+    "laws_of_draws",
     "load_energy",
     "load_hardware",
     "load_network",
     "load_problem",
+    "load_specification",
     "load_trained",
     "log_determinant",
     "logdet",
@@ -213,16 +243,27 @@ __all__ = [
     "train_generative",
     "unit_law",
     "varied",
+    "yields",
 ]
 
 
 _HOME = {
+    "Characterisation": "spu.studies.yields.characterisation",
+    "characterise": "spu.studies.yields.characterisation",
+    "Requirement": "spu.studies.yields.specification",
+    "Specification": "spu.studies.yields.specification",
+    "load_specification": "spu.studies.yields.specification",
     "Spread": "spu.device.tolerance",
     "Tolerance": "spu.device.tolerance",
     "Elements": "spu.device.variation",
     "draw_factors": "spu.device.variation",
     "elements_of": "spu.device.variation",
     "varied": "spu.device.variation",
+    "ManyLaws": "spu.emulator.laws.many",
+    "laws_of_draws": "spu.emulator.laws.many",
+    "LawJacobian": "spu.emulator.laws.gradients",
+    "gradient": "spu.emulator.laws.gradients",
+    "jacobian": "spu.emulator.laws.gradients",
     "Annealing": "spu.studies.annealing",
     "Assumptions": "spu.studies.energy",
     "BoundedQuadratic": "spu.problems.ising",
@@ -230,14 +271,19 @@ _HOME = {
     "Stability": "spu.studies.stability",
     "decay_rate": "spu.studies.stability",
     "stability": "spu.studies.stability",
+    "Calibration": "spu.studies.calibration",
     "Cell": "spu.device.device",
     "SharedNoise": "spu.device.noises",
     "Check": "spu.crosscheck",
+    "Checks": "spu.studies.checks",
     "CircuitError": "spu.base.errors",
     "Classification": "spu.studies.learning.classify",
+    "Clocked": "spu.circuit.clocked",
     "Compilation": "spu.compiler.compilation",
     "ConditionalGaussian": "spu.problems.conditional",
     "ConditionalSystem": "spu.problems.conditional",
+    "Corners": "spu.studies.yields.corner_study",
+    "corners": "spu.studies.yields.corner_study",
     "Coupler": "spu.device.device",
     "DeckError": "spu.base.errors",
     "Detail": "spu.device.imperfections",
@@ -274,6 +320,7 @@ _HOME = {
     "Prediction": "spu.emulator.predict",
     "Problem": "spu.problems.problem",
     "QUBO": "spu.problems.ising",
+    "Acquisition": "spu.circuit.acquisition",
     "Ramp": "spu.circuit.ramp",
     "ReadNetlist": "spu.spice.reader",
     "Readout": "spu.circuit.readout",
@@ -288,10 +335,15 @@ _HOME = {
     "ThermodynamicNetwork": "spu.problems.network",
     "TrainedNetwork": "spu.problems.trained",
     "Unrealizable": "spu.base.errors",
+    "Yield": "spu.studies.yields.yield_study",
+    "yields": "spu.studies.yields.yield_study",
     "anneal": "spu.studies.annealing",
     "answer": "spu.studies.algebra.solution",
+    "calibrate": "spu.studies.calibration",
     "check": "spu.crosscheck",
+    "check_many": "spu.studies.checks",
     "classify": "spu.studies.learning.classify",
+    "compensate": "spu.studies.calibration",
     "compile": "spu.compiler",
     "compile_network": "spu.compiler",
     "compile_problem": "spu.compiler",

@@ -21,6 +21,8 @@ from spu.base.constants import GROUND
 from spu.base.errors import CircuitError
 from spu.base.expressions import Expression
 from spu.base.sequences import Lazy
+from spu.circuit.acquisition import Acquisition
+from spu.circuit.clocked import Clocked
 from spu.circuit.elements import Element, Inductor, MutualInductance
 from spu.circuit.ramp import Ramp
 from spu.circuit.readout import Readout
@@ -137,13 +139,14 @@ class Origin:
 class NoiseSource:
     """An independent white noise voltage of unit density (`UNIT_NOISE_DENSITY`).
 
-    ``thermal`` ones carry the noise of a resistor that ``.noise`` already knows about. Those of a netlist that was
-    read know their ``origin``.
+    ``thermal`` ones carry the noise of a resistor that ``.noise`` already knows about; ``clocked`` ones are white no
+    more where the circuit has a clock (`Circuit.clocked`). Those of a netlist that was read know their ``origin``.
     """
 
     name: str
     thermal: bool
     origin: Origin | None = None
+    clocked: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,11 +175,16 @@ class Circuit:
         What it is meant to compute, where that is known.
     scales:
         How it holds that problem's units, where it is a thermodynamic network.
+    clocked:
+        What makes its injected noise (`NoiseSource.clocked`); None where that is white.
     start:
         (p,) V of the probes at time zero, where transients begin; None where that is not said.
     ramp:
         Factors in time of its elements that have one (`Element.factor`). All that is said of the circuit as it stands
         (`flatten`, the equations, the laws) is at its end; `frozen` gives the others.
+    acquisition:
+        How its readouts are taken; None of whoever reads voltages as they are. The equations and laws are of the
+        voltages at the converter.
     """
 
     temperature: float
@@ -192,6 +200,8 @@ class Circuit:
     scales: Scales | None = None
     ramp: Ramp | None = None
     start: FloatArray | None = None
+    acquisition: Acquisition | None = None
+    clocked: Clocked | None = None
 
     def frozen(self, couplers: float = 1.0, noise: float = 1.0) -> Circuit:
         """The circuit as it stands while the factors of its ramp have these values; kept with it.
@@ -229,6 +239,11 @@ class Circuit:
     def members(self) -> list[Circuit]:
         """Itself: a circuit has one programming (as `Device.members`, for whoever takes either)."""
         return [self]
+
+    @property
+    def reads_inside(self) -> bool:
+        """Whether what is read are nodes inside instances: sense nodes, or outputs of readouts."""
+        return bool((self.probe_nodes >= len(self.nodes)).any())
 
     @property
     def nonlinear(self) -> bool:

@@ -71,9 +71,10 @@ class Element(ABC):
         where that is empty.
     role:
         What a model of a noise source is built of, whose powers are none of the circuit's: ``signal``, or ``flicker``
-        for the sources of its 1/f noise; ``noise`` for what drives its signal into the circuit. Of what an amplifier is
-        built of ``buffer``, for what drives its first pole, and ``output``, for the conductance of its output. Empty
-        for all else.
+        for the sources of its 1/f noise; ``noise`` for what drives its signal into the circuit; ``series`` for a white
+        voltage in series with a resistor, which it gives power without limit. Of what an amplifier is built of
+        ``buffer``, for what drives its first pole, and ``output``, for the conductance of its output. Empty for all
+        else.
     """
 
     name: str
@@ -455,6 +456,13 @@ class NoiseVoltage(Element):
     """White noise voltage of one-sided density (V^2/Hz) of the first node over the second; no impedance."""
 
     has_branch = True
+
+    def at(self, values: FloatArray, factor: float) -> FloatArray:
+        return values * factor**2  # a density: the factor is of amplitudes
+
+    def ramped(self) -> list[str]:
+        p, n = self.nodes
+        return [f"b{self.name} {p} {n} v={self.times}*v({self.noise_port})*{{sqrt({self.value})/en}}"]
 
     def stamp(
         self,

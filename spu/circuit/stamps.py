@@ -264,6 +264,17 @@ class Stamps:
                     total[row, column] += Decimal(value)
         return total
 
+    def entries(self, name: str) -> Entries:
+        """All terms of ``E``, ``F``, ``K`` or ``s`` (as a column) one by one, (k,) each; several may be in one place.
+
+        Circuits that differ in values only have them in the same order.
+        """
+        parts = [[np.ravel(each) for each in part] for part in self._parts(name)]
+        empty: list[NDArray[Any]] = [np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)]
+        rows, cols, values = (np.concatenate(each) for each in zip(*parts, empty, strict=True))
+        keep = (rows != GROUND) & (cols != GROUND)
+        return rows[keep], cols[keep], values[keep]
+
     def imaginary(self, name: str, instance: int) -> tuple[IntArray, IntArray, FloatArray]:
         """The imaginary part of what one instance adds to ``E``, ``F``, ``K`` or ``s`` (as a column).
 

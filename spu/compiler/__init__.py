@@ -11,10 +11,11 @@ Linear problems (`spu.compiler.linear`):
 6. `spu.compiler.headroom`: the injected noise that suits the readout.
 7. `spu.compiler.quantise`: codes, where the hardware's components are banks.
 8. `spu.compiler.imperfections`: what is not ideal about the parts.
-9. `spu.compiler.conditional`: voltage sources at the cells of what is held.
+9. `spu.compiler.boards`: the errors of one board, where one is asked for.
+10. `spu.compiler.conditional`: voltage sources at the cells of what is held.
 
-Problems of a drift and a diffusion (`spu.compiler.drift`) have the third pass, the sixth, codes to the nearest and the
-eighth.
+Problems of a drift and a diffusion (`spu.compiler.drift`) have the third pass, the sixth, codes to the nearest, the
+eighth and the ninth.
 
 `spu.compiler.explain` says what each did, `spu.compiler.advice` what would help where all refuse.
 
@@ -117,8 +118,7 @@ def compile_problem(
     speedup:
         Of a network: factor on energies and noise together, the same answers, sooner by that factor.
     draw:
-        Of a network: the number of a board, whose elements are drawn by the hardware's tolerance; None for one
-        without errors.
+        The number of a board, whose elements are drawn by the hardware's tolerance; None for one without errors.
 
     Raises
     ------

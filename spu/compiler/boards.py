@@ -8,7 +8,7 @@ from spu.base.arrays import FloatArray
 from spu.base.errors import InputError
 from spu.device.device import Device
 from spu.device.quantities import Part
-from spu.device.tolerance import Tolerance, errors
+from spu.device.tolerance import Spread, Tolerance, errors
 
 __all__ = ["draw_board"]
 
@@ -44,6 +44,15 @@ def draw_board(device: Device, tolerance: Tolerance, seed: int) -> None:
             else:
                 for key, error in found.items():
                     columns.arrays[key] = columns.arrays[key] * (1.0 + error)
+    for effect in device.detail.effects:
+        spread = tolerance.detail.get(effect, Spread())
+        if spread:
+            device.detail = device.detail.scaled(effect, 1.0 + float(errors(spread, seed, f"detail.{effect}", (1,))[0]))
+    spread = tolerance.shared.get("amplitude", Spread())
+    if spread and device.shared:
+        sources, cells = device.shared.taps.T
+        drawn = errors(spread, seed, "shared.amplitude", (len(device.shared), n))
+        device.shared.amplitudes = device.shared.amplitudes * (1.0 + drawn[sources, cells])
 
 
 def _of_couplers(part: Part, drawn: FloatArray, a: FloatArray, b: FloatArray) -> dict[str, FloatArray]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
 from typing import TypeVar
 
-from spu.base.errors import InputError, Unrealizable
+from spu.base.errors import CircuitError, InputError, OptionError, Unrealizable
 from spu.base.names import suggest
+from spu.compiler.boards import draw_board
 from spu.compiler.chains import too_few_cells
 from spu.compiler.embedding import EmbeddingOptions, Placer
 from spu.compiler.imperfections import chosen_detail
@@ -15,6 +18,7 @@ from spu.compiler.source import source_of
 from spu.device.device import Device
 from spu.device.hardware import Hardware
 from spu.device.wiring import load_wiring
+from spu.emulator.predict import predict_linear
 from spu.problems.problem import LinearProblem
 
 __all__ = ["CellPasses", "reason_of", "reasons"]
@@ -39,10 +43,13 @@ class CellPasses(Passes[P, C]):
         super().__init__(problem, hardware, options)
         if options.rounding not in self.roundings:
             raise InputError(f"no rounding {options.rounding!r}; {suggest(options.rounding, self.roundings)}")
+        if options.draw is not None and not hardware.tolerance:
+            raise OptionError("draw", f"means nothing of {hardware.name}, which states no [tolerance]")
         self.detail = chosen_detail(hardware, options.detail)
         chains = self.chains()
         self.placer = Placer(load_wiring(hardware.wiring), chains)
-        chosen = (options.architecture, options.rounding, options.ensemble, *vars(chains).values())
+        board = () if options.draw is None else (options.draw,)
+        chosen = (options.architecture, options.rounding, options.ensemble, *vars(chains).values(), *board)
         self.source: str | None = source_of(problem, hardware, self.placer.wiring, *chosen)
         """Digest of what the device is compiled from; None leaves it a device like one made by hand."""
 
@@ -73,6 +80,27 @@ class CellPasses(Passes[P, C]):
                 f"{needed - hardware.max_cells} missing",
                 details={"cells_needed": needed, "cells": hardware.max_cells},
             )
+
+    def _drawn(self, made: C) -> C:
+        """The board that was asked for; where none was the device keeps how boards of it spread.
+
+        Raises
+        ------
+        Unrealizable
+            If that board has no stationary law.
+        """
+        device, draw = made.device, self.options.draw
+        if draw is None:
+            device.tolerance = self.hardware.tolerance
+            return made
+        board = copy(device)
+        draw_board(board, self.hardware.tolerance, draw)
+        self._mark(board)
+        try:
+            prediction = predict_linear(board)
+        except CircuitError as error:
+            raise Unrealizable(f"board {draw} has no stationary law: {error.message}", details={"draw": draw}) from None
+        return replace(made, device=board, prediction=prediction, draw=draw, meant=made.prediction, undrawn=device)
 
     def _mark(self, device: Device) -> None:
         if self.source is not None:

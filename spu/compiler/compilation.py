@@ -26,7 +26,7 @@ class Pass:
     ----------
     name:
         ``polarity``, ``scaling``, ``architecture``, ``embedding`` (where there are chains), ``fit``, ``levels``,
-        ``device`` or ``detail`` (where parts are not ideal).
+        ``device``, ``detail`` (where parts are not ideal) or ``board`` (where its elements err).
     did:
         What it did, in words.
     data:

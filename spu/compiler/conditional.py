@@ -85,11 +85,19 @@ class ConditionalPasses(LinearPasses):
         device = free.device.clamped(self.conditional.held)
         device.problem = self.conditional
         prediction = predict_linear(device)
+        undrawn = None if free.undrawn is None else free.undrawn.clamped(self.conditional.held)
+        meant = None
+        if undrawn is not None:
+            undrawn.problem = self.conditional
+            meant = predict_linear(undrawn)
         known = {each.name: getattr(free, each.name) for each in fields(free)}
         mean = free.mean
         if device.cell_columns.holds("inductance") and self.conditional.target_mean.any():
             mean = "offset"
-        found = ConditionalCompilation(**known | {"device": device, "prediction": prediction, "mean": mean}, free=free)
+        found = ConditionalCompilation(
+            **known | {"device": device, "prediction": prediction, "mean": mean, "undrawn": undrawn, "meant": meant},
+            free=free,
+        )
         return replace(found, warnings=(*free.warnings, *self._clipped(found)))
 
     def _clipped(self, made: ConditionalCompilation) -> list[str]:

@@ -92,7 +92,6 @@ class DriftPasses(CellPasses[DriftProblem, DriftCompilation]):
     problems = "problems of a drift and a diffusion"
     roundings = ("answer", "nearest")
     meaningless: ClassVar = {
-        "draw": 'is for networks (task = "network"): of linear cells no tolerance is drawn; leave it out',
         "speedup": 'is for networks (task = "network"): what sets the speed of linear cells is the hardware\'s '
         "nominal values; leave it out",
         "ensemble": "is not for problems of a drift: each value goes to its nearest code, none is chosen anew; leave "
@@ -162,7 +161,6 @@ class DriftPasses(CellPasses[DriftProblem, DriftCompilation]):
             banks = to_nearest(device, made.hardware)
             made = replace(made, rounding=self.options.rounding, banks=banks)
         put_detail(device, self.detail, self.placer.wiring)
-        device.tolerance = self.hardware.tolerance
         self._mark(device)
         try:
             prediction = predict_linear(device)
@@ -174,7 +172,7 @@ class DriftPasses(CellPasses[DriftProblem, DriftCompilation]):
                 "law: more bits are needed",
                 details={"banks": made.banks},
             ) from error
-        return replace(made, prediction=prediction)
+        return self._drawn(replace(made, prediction=prediction))
 
     def refusal(self, refused: Refused) -> Unrealizable:
         """Why nothing could be built."""

@@ -15,6 +15,7 @@ from spu.base.arrays import IntArray
 from spu.device.device import Device
 from spu.device.hardware import Hardware
 from spu.device.imperfections import Detail
+from spu.device.noise_shaping import series_sources
 from spu.device.wiring import Wiring
 
 
@@ -40,10 +41,16 @@ def chosen_detail(hardware: Hardware, names: Iterable[str] | None) -> Detail:
 def put_detail(device: Device, detail: Detail, wiring: Wiring | None) -> None:
     """Set the level of detail of a device; with switches, couplers at code 0 are there and are added.
 
+    Noise that is to be a voltage becomes one (`spu.device.noise_shaping.series_sources`).
+
     Between cells of the device the hardware has a coupler wherever its wiring does, used or not: the open
     switches of an unused one couple, too.
     """
     device.detail = detail
+    if "source" in detail.noise:  # of it the device keeps what its cells are
+        if detail.noise["source"] == "voltage":
+            series_sources(device)
+        device.detail = replace(detail, noise={key: value for key, value in detail.noise.items() if key != "source"})
     banks = device.coupler_columns.banks
     if detail.switch and banks and not any(bank.offset for bank in banks.values()):
         _add_idle(device, _idle(device, wiring))

@@ -41,7 +41,6 @@ class LinearPasses(CellPasses[QuadraticProblem, QuadraticCompilation]):
 
     problems = "problems of a matrix"
     meaningless: ClassVar = {
-        "draw": 'is for networks (task = "network"): of linear cells no tolerance is drawn; leave it out',
         "speedup": 'is for networks (task = "network"): what sets the speed of linear cells is the hardware\'s '
         "nominal values; leave it out",
     }
@@ -105,7 +104,6 @@ class LinearPasses(CellPasses[QuadraticProblem, QuadraticCompilation]):
             warnings.append(_STOPPED)
         device = made.device
         put_detail(device, self.detail, self.placer.wiring)
-        device.tolerance = self.hardware.tolerance
         if self.problem.ramped and len(device.coupler_ends):
             device.ramp = Ramp([0.0, 1.0], couplers=[0.0, 1.0])
             device.ramp = gentle_ramp(lower(device.members()[0]))
@@ -113,7 +111,8 @@ class LinearPasses(CellPasses[QuadraticProblem, QuadraticCompilation]):
         prediction = predict_linear(device)
         if placed is not None and placed.embedding is not None and costs is None:  # the device is as it was placed
             costs = self._with_costs(placed.embedding, made, prediction.covariance_relative_error)
-        return replace(made, warnings=tuple(warnings), embedding=costs, prediction=prediction)
+        made = replace(made, warnings=tuple(warnings), embedding=costs, prediction=prediction)
+        return self._drawn(made)
 
     def _with_costs(self, embedding: Embedding, made: QuadraticCompilation, error: float | None) -> Embedding:
         """What was placed where, with the covariance's ``error``, and without correction, by the circuits' own laws."""

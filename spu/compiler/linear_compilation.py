@@ -17,6 +17,7 @@ from spu.compiler.compilation import Compilation, Pass
 from spu.compiler.explain import divergence, refused_passes, with_errors
 from spu.compiler.headroom import Levels
 from spu.compiler.layout import Matrix, Realization
+from spu.device.device import Device
 from spu.device.imperfections import Detail, key_of
 from spu.emulator.laws.law import Law
 from spu.emulator.predict import Prediction, predict_linear
@@ -63,6 +64,10 @@ class LinearCompilation(Compilation):
         Number of quantised components.
     prediction:
         Exact statistics of the device against the problem; the last pass gives them.
+    draw:
+        Number of the board whose elements err; None where none does.
+    undrawn, meant:
+        Of a board the device without its errors, and the statistics of that.
     """
 
     mean: str
@@ -70,6 +75,9 @@ class LinearCompilation(Compilation):
     rounding: str | None = None
     banks: int = 0
     prediction: Prediction = field(default=cast(Prediction, None), repr=False)
+    draw: int | None = None
+    undrawn: Device | None = field(default=None, repr=False)
+    meant: Prediction | None = field(default=None, repr=False)
 
     @property
     def problem(self) -> LinearProblem:
@@ -80,8 +88,10 @@ class LinearCompilation(Compilation):
 
     @cached_property
     def ideal(self) -> Prediction:
-        """Those of the device without what is not ideal about its parts."""
-        return predict_linear(self.device.at_detail(Detail())) if self.device.detail else self.prediction
+        """Those of the device without what is not ideal about its parts, errors of a board among that."""
+        if self.device.detail:
+            return predict_linear((self.undrawn or self.device).at_detail(Detail()))
+        return self.meant or self.prediction
 
     @property
     def laws(self) -> tuple[Law, ...]:
@@ -106,6 +116,7 @@ class LinearCompilation(Compilation):
             "levels": None if self.levels is None else asdict(self.levels),
             "mean": self.mean,
             **quantised,
+            **({} if self.draw is None else {"draw": self.draw}),
         }
 
     def _codes(self) -> dict[str, Any]:
@@ -128,7 +139,16 @@ class LinearCompilation(Compilation):
 
     def _detail_passes(self) -> list[Pass]:
         """What is not ideal about them costs."""
-        detail, prediction = self.device.detail, self.prediction
+        return [*self._of_detail(), *self._board_pass()]
+
+    def _board_pass(self) -> list[Pass]:
+        if self.draw is None:
+            return []
+        error, lost = self.prediction.covariance_relative_error, divergence(self.problem, self.prediction)
+        return [Pass("board", f"number {self.draw}: {_BOARD}", {"draw": self.draw}, error, lost)]
+
+    def _of_detail(self) -> list[Pass]:
+        detail, prediction = self.device.detail, self.meant or self.prediction
         if not detail:
             return []
         did = ", ".join(key_of(effect).meaning for effect in detail.effects if not key_of(effect).setting)
@@ -171,6 +191,7 @@ class LinearCompilation(Compilation):
             *self._common_mode(),
             *self._rounding(),
             *self._detail(),
+            *self._board(),
             ("predicted error", f"{', '.join(errors) or '-'} (relative, Frobenius; without sampling)"),
         ]
 
@@ -209,6 +230,12 @@ class LinearCompilation(Compilation):
         "nearest": "each value to its nearest code",
     }
     """What each way of choosing codes does, in words."""
+
+    def _board(self) -> list[tuple[str, str]]:
+        if self.meant is None:
+            return []
+        error = small(self.meant.relative_error)
+        return [("board", f"number {self.draw}: {_BOARD}; without any the error would be {error}")]
 
     def _detail(self) -> list[tuple[str, str]]:
         detail = self.device.detail
@@ -351,6 +378,8 @@ class QuadraticCompilation(LinearCompilation):
             *self._held_facts(),
         ]
 
+
+_BOARD = "every element has an error of its own"
 
 _MEANS = {
     "zero": "zero: nothing to hold",

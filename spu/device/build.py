@@ -101,9 +101,7 @@ class Realisation:
         derived = {key: value for key, value in self.derived.items() if key not in unused}
         constants = {key: value for key, value in self.constants.items() if not (gone and key == "gamma")}
         quiet = {each.noise_port for each in gone}
-        ports: dict[str, bool] = {
-            port: thermal for port, thermal in self.ports.items() if not thermal and port not in quiet
-        }
+        ports: dict[str, bool] = {port: hot for port, hot in self.ports.items() if not hot and port not in quiet}
         return Realisation(
             [element for element in elements if not isinstance(element, AmplifierNoise)],
             self.parameters,

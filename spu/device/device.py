@@ -8,9 +8,11 @@ one wiring can take many programmings.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -523,6 +525,34 @@ class Device(Shown):
                 _ = member.kept
             kept["members"] = found
         return [copy(member) for member in kept["members"]]
+
+    def at_temperature(self, kelvin: float) -> Device:
+        """The device at another temperature: its resistors' noise, and its values where their coefficients are known.
+
+        Parameters
+        ----------
+        kelvin:
+            0 or more; at 0 no resistor makes noise, and values are those at the reference.
+
+        Raises
+        ------
+        InputError
+            If it is no such number.
+
+        Examples
+        --------
+        >>> import spu
+        >>> device = spu.Device(detail=spu.Detail(temperature={"capacitance": 1e-3, "reference": 300.0}))
+        >>> device.add_cell("a", capacitance=1e-9, conductance=1e-3)
+        >>> colder, warmer = (device.at_temperature(kelvin) for kelvin in (300.0, 400.0))
+        >>> round(float((spu.predict(warmer).covariance / spu.predict(colder).covariance)[0, 0]), 6)  # kT / C
+        1.212121
+        """
+        if isinstance(kelvin, bool) or not isinstance(kelvin, Real) or not 0 <= float(kelvin) < math.inf:
+            raise InputError(f"temperature is {shorten(kelvin)}: it must be a number of kelvins, 0 or more")
+        device = copy(self)
+        device.temperature = float(kelvin)
+        return device
 
     # Copies, and what is kept
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from spu.base.errors import InputError, KeyFault
 from spu.base.names import shorten, suggest
 from spu.base.numbers import engineering, number
+from spu.circuit.acquisition import MOST_BITS
 
 __all__ = ["TABLES", "Detail", "Key", "Value", "detail_from_dict", "key_of", "known_effects"]
 
@@ -52,13 +53,15 @@ class Key:
 
     @property
     def varies(self) -> bool:
-        """Whether its value can be a little larger: boards differ in it."""
-        return self.kind in ("positive", "signed", "fraction")
+        """Whether boards differ in it: it is a number that can be a little larger, and no setting."""
+        return not self.setting and self.kind in ("positive", "signed", "fraction")
 
     def shown(self, value: Value | None) -> str:
         """The value for people."""
         if isinstance(value, str):
             return value
+        if self.unit.startswith("1/"):
+            return f"{number(value)} {self.unit[1:]}"
         return engineering(value, self.unit) if self.unit else number(value)
 
 
@@ -89,12 +92,48 @@ TABLES: dict[str, dict[str, Key]] = {
     "noise": {
         "bandwidth": Key("Hz", "bandwidth of the noise sources"),
         "flicker_corner": Key("Hz", "1/f corner of the noise sources"),
-        "flicker_low": Key("Hz", "from", needs=("flicker_corner",), setting=True),
-        "flicker_high": Key("Hz", "to", needs=("flicker_corner",), setting=True),
-        "flicker_poles": Key("", "poles a decade", "whole", needs=("flicker_corner",), setting=True),
+        "flicker_low": Key("Hz", "1/f noise from", needs=("flicker_corner",), setting=True),
+        "flicker_high": Key("Hz", "1/f noise to", needs=("flicker_corner",), setting=True),
+        "flicker_poles": Key("", "1/f noise: poles a decade", "whole", needs=("flicker_corner",), setting=True),
+        "source": Key("", "noise is a", "word", choices=("current", "voltage")),
+        "clock": Key("Hz", "clock of the injected noise's samples, which are held for its period"),
+        "kind": Key("", "law of the samples", "word", ("gaussian", "binary"), needs=("clock",), setting=True),
+        "register": Key("", "bits of the register that binary noise comes from", "whole", needs=("clock",)),
+        "summed": Key("", "bits that a sample of binary noise is the sum of", "whole", needs=("clock",)),
+        "bits": Key("", "bits of the converter that makes the samples", "whole", needs=("clock",)),
+        "crest": Key("", "full scale of that converter over the rms of the samples", needs=("bits",), setting=True),
     },
-    "readout": {},
-    "temperature": {},
+    "readout": {
+        "bandwidth": Key("Hz", "bandwidth of the readouts"),
+        "noise": Key("V/rtHz", "noise of the readouts", needs=("bandwidth",)),
+        "offset": Key("V", "offset of the readouts", "signed"),
+        "gain_error": Key("", "gain error of the readouts", "signed"),
+        "crosstalk": Key("", "crosstalk of neighbouring readouts", "signed"),
+        "sampling_rate": Key("Hz", "sampling of the readouts"),
+        "jitter": Key("s", "jitter of the sampling", needs=("sampling_rate",)),
+        "sample_noise": Key("V", "noise of each sample"),
+        "full_scale": Key("V", "clipping of the readouts"),
+        "bits": Key("", "quantisation of the readouts", "whole", needs=("full_scale",)),
+    },
+    "temperature": {
+        **{
+            quantity: Key("1/K", f"temperature coefficient of {words}", "signed")
+            for quantity, words in (
+                ("capacitance", "capacitances"),
+                ("conductance", "conductances"),
+                ("inductance", "inductances"),
+                ("transconductance", "transconductances"),
+                ("noise", "injected noise"),
+                ("bias", "bias currents"),
+            )
+        },
+        "reference": Key(
+            "K",
+            "temperature coefficients from",
+            needs=("capacitance", "conductance", "inductance", "transconductance", "noise", "bias"),
+            setting=True,
+        ),
+    },
 }
 """Tables and keys of ``[detail.TABLE]``; ``[noise]`` and ``[readout]`` stand in hardware files by themselves, too.
 
@@ -102,9 +141,19 @@ TABLES: dict[str, dict[str, Key]] = {
 inductor, in cells and couplers. ``node``: from each cell's node to ground. ``buffer``: the first-order
 buffer (-3 dB) at each input of a coupling transconductor. ``transconductor``: of each coupling transconductor and
 active conductance; noise of the output current over 4kT times the transconductance, output conductance over
-transconductance, the voltage that adds to that at the input, and V of a current ``g V tanh(v/V)``. ``noise``: of each
-injected source, its first-order bandwidth (-3 dB); the frequency at which its 1/f noise is as strong as its white
-noise, the band in which it is 1/f, and the poles a decade that make it (1).
+transconductance, the voltage that adds to that at the input, and V of a current ``g V tanh(v/V)``.
+
+``readout``: see `spu.device.readout_chain`.
+
+``noise``: of each injected source, its first-order bandwidth (-3 dB); the frequency at which its 1/f noise is as strong
+as its white noise, the band in which it is 1/f, and the poles a decade that make it (1). ``source`` is for compilers:
+whether noise is a ``current`` into the cell or a ``voltage`` in series with its conductance; cells of devices have
+``noise`` or ``noise_voltage``. ``clock``, ``kind``, ``register``, ``summed``, ``bits``, ``crest``: it is made by an
+FPGA or a converter (`spu.circuit.clocked.Clocked`).
+
+``temperature``: relative change of values (of noise: of its density) for each kelvin above the reference
+(`spu.base.constants.ROOM_TEMPERATURE` unless given), in cells and couplers; of a device at 0 K, which makes no thermal
+noise, values are those at the reference.
 """
 
 
@@ -180,6 +229,15 @@ class Detail:
                     *("switch", key),
                 )
 
+        if self.readout.get("bits", 1) > MOST_BITS:
+            raise KeyFault(
+                f"detail.readout.bits is {self.readout['bits']}: converters have at most {MOST_BITS}", "readout", "bits"
+            )
+        if not self.readout.get("gain_error", 0.0) > -1.0:
+            raise KeyFault(
+                f"detail.readout.gain_error is {self.readout['gain_error']:g}: no gain is left, it is above -1",
+                *("readout", "gain_error"),
+            )
         self._check_flicker()
         for effect in self.effects:
             table, _, key = effect.partition(".")

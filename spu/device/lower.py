@@ -16,13 +16,16 @@ from spu.base.errors import InputError
 from spu.base.names import shorten
 from spu.base.sequences import Lazy
 from spu.circuit.circuit import Circuit, Instances, NoiseSource, Subcircuit, mapped
-from spu.circuit.elements import AmplifierNoise, NoiseCurrent, SharedNoiseCurrent
+from spu.circuit.elements import AmplifierNoise, NoiseCurrent, NoiseVoltage, SharedNoiseCurrent
 from spu.circuit.ramp import Ramp
 from spu.device.build import Realisation, code_of, error_of, node_parasitics, realise, switched
 from spu.device.columns import Columns
 from spu.device.device import Device
+from spu.device.heat import at_heat, heat, heated
 from spu.device.imperfections import Detail
-from spu.device.noise_shaping import shaped
+from spu.device.noise_clock import clocked_of, refuse_clocked
+from spu.device.noise_shaping import in_series, shaped, shapes
+from spu.device.readout_chain import acquisition_of, chain, chained
 
 
 def lower(device: Device) -> Circuit:
@@ -48,7 +51,7 @@ def _lowered(device: Device) -> Circuit:
     if not device.cell_names:
         raise InputError("the device has no cells")
     sources: Lazy[NoiseSource] = Lazy()
-    thermal = device.temperature > 0
+    kelvin = float(device.temperature)
     count = len(device.cell_names)
     cells = Lazy.of(list(device.cell_names))
     detail, ramp = device.detail, device.ramp
@@ -61,29 +64,59 @@ def _lowered(device: Device) -> Circuit:
             "a ramp begins where the circuit rests, and the device has a start of its own: set device.ramp or "
             "device.start to None"
         )
+    if "source" in detail.noise:
+        raise InputError(
+            "detail.noise.source is what a compiler builds: cells of a device have noise, a current, or noise_voltage"
+        )
     itself = np.arange(count)[:, None]
-    groups, sources = _group("cell", device.cell_columns, itself, cells, detail, thermal, sources, ramp)
+    groups, sources = _group("cell", device.cell_columns, itself, cells, detail, kelvin, sources, ramp)
     for part in device.coupler_columns.parts.values():
         columns = device.coupler_columns.of(part)
         if not columns.held() and not columns.banks:
             continue
-        found, sources = _group("coupler", columns, ends, names, detail, thermal, sources, ramp)
+        found, sources = _group("coupler", columns, ends, names, detail, kelvin, sources, ramp)
         groups += found
+    if shapes(detail) and any(not element.linear for group in groups for element in group.subcircuit.elements):
+        raise InputError(
+            "noise of nonlinear cells is white: bandwidth and 1/f noise are of linear cells; leave them out of "
+            "device.detail.noise"
+        )
     if device.shared:
         found, sources = _shared(device, sources)
         groups += found
     start = _start(device, groups)
+    probed = _probed(groups, count)
+    if detail.readout:
+        _refuse_nonlinear_readouts(groups)
+    if chained(detail):
+        if start is not None:
+            raise InputError(
+                "a start says where cells are, and readouts with a bandwidth, offset, gain error or crosstalk are "
+                "elsewhere: set_start(None), or leave these out of device.detail"
+            )
+        amplifiers, sources = chain(detail, cells, probed, sources)
+        groups.append(amplifiers)
+        inside = sum(len(group.names) * len(group.subcircuit.internal_nodes) for group in groups[:-1])
+        probed = count + inside + np.arange(count)
+    clocked = clocked_of(detail)
+    if clocked is not None:
+        refuse_clocked(groups, ramp)
+        if acquisition_of(detail):
+            raise InputError(
+                "what a converter reads under held noise (noise.clock) is no Gaussian law's: leave noise.clock out of "
+                "device.detail, or sampling_rate, jitter, sample_noise, full_scale and bits of its readout"
+            )
     for group in groups:
         for array in (group.nodes, *group.parameters.values(), *(group.settings or {}).values()):
             array.flags.writeable = False
     content = device.content
     return Circuit(
-        temperature=float(device.temperature),
+        temperature=kelvin,
         nodes=cells,
         instances=groups,
         sources=sources,
         probes=cells,
-        probe_nodes=np.column_stack([_probed(groups, count), np.full(count, GROUND)]),
+        probe_nodes=np.column_stack([probed, np.full(count, GROUND)]),
         readout=device.readout.copy(),
         hash=content.split()[0],
         problem=device.problem,
@@ -91,7 +124,16 @@ def _lowered(device: Device) -> Circuit:
         scales=device.scales,
         ramp=ramp,
         start=start,
+        clocked=clocked,
+        acquisition=acquisition_of(detail),
     )
+
+
+def _refuse_nonlinear_readouts(groups: list[Instances]) -> None:
+    if any(not element.linear for group in groups for element in group.subcircuit.elements):
+        raise InputError(
+            "what [readout] says of amplifiers and converters is of linear cells, and these are not: leave detail.readout out"
+        )
 
 
 def _start(device: Device, groups: list[Instances]) -> FloatArray | None:
@@ -126,13 +168,13 @@ def _ramped(template: Subcircuit, detail: Detail) -> Subcircuit:
     coupler = template.name.startswith("coupler")
     elements = []
     for element in template.elements:
-        injected = isinstance(element, NoiseCurrent) and not isinstance(element, AmplifierNoise)
+        injected = isinstance(element, (NoiseCurrent, NoiseVoltage)) and not isinstance(element, AmplifierNoise)
         factor = "noise" if injected else "couplers" if coupler and element.value not in template.constants else ""
         if factor == "couplers" and (detail.switch or detail.inductor or detail.transconductor):
             raise InputError(
                 "a ramp multiplies what a coupler is, which has no meaning for one of switched units, of inductors "
-                "with parasitics or of transconductors that are not ideal: set device.ramp = None, or device.detail "
-                "= spu.Detail()"
+                "with parasitics or of transconductors that are not ideal: set device.ramp = None, or device.detail = "
+                "spu.Detail()"
             )
         elements.append(replace(element, factor=factor))
     return replace(template, elements=tuple(elements))
@@ -180,12 +222,12 @@ def _group(
     ends: IntArray,
     names: Lazy[str],
     detail: Detail,
-    thermal: bool,
+    kelvin: float,
     sources: Lazy[NoiseSource],
     ramp: Ramp | None,
 ) -> tuple[list[Instances], Lazy[NoiseSource]]:
     """Instances of one subcircuit for each combination of parts that occurs; the sources with theirs added."""
-    parts = list(columns.parts.values())
+    parts, thermal = list(columns.parts.values()), kelvin > 0
     parasitics = node_parasitics(detail) if kind == "cell" else None
     # One bit a part, the first one highest.
     code = np.zeros(len(ends), dtype=np.int64)
@@ -197,6 +239,8 @@ def _group(
         elif part.keys[0] in arrays:
             code += ~np.isnan(arrays[part.keys[0]])
     groups: list[Instances] = []
+    heats = {quantity: heat(detail, quantity, kelvin) for quantity in columns.parts}
+    banks = {quantity: heated(bank, heats[quantity]) for quantity, bank in columns.banks.items()}
     for combination in np.flatnonzero(np.bincount(code, minlength=1)):
         held = [part for k, part in enumerate(reversed(parts)) if combination >> k & 1][::-1]
         if not held:
@@ -208,14 +252,17 @@ def _group(
         made = [
             realise(
                 part,
-                columns.banks.get(part.quantity),
+                banks.get(part.quantity),
                 detail,
                 f"_{part.letter}" if several else "",
                 erring=part.keys[0] in columns.errors,
             )
             for part in held
         ]
-        made = [shaped(each, detail) for each in made]
+        for part, each in zip(held, made, strict=True):
+            if heats[part.quantity] != 1:
+                each.meaning += at_heat(kelvin, heats[part.quantity])
+        made = [shaped(each, detail) for each in in_series(held, made, own)]
         made = [each if thermal else each.silenced() for each in (*made, *([parasitics] if parasitics else []))]
         letters = "".join(part.letter for part in held)
         template = _subcircuit(f"{kind}_{letters}", made, ends.shape[1])
@@ -224,17 +271,20 @@ def _group(
         ramped = {e.noise_port for e in template.elements if e.factor and ramp is not None and ramp.counts(e.factor)}
         absent = np.broadcast_to(np.nan, count)
         values: dict[str, FloatArray | IntArray] = {
-            key: np.array(arrays[key][rows]) if key in arrays else absent for key in columns.keys
+            key: np.array(arrays[key][rows]) * heats[part.quantity] if key in arrays else absent
+            for part in parts
+            for key in part.keys
         }
         values |= {code_of(key): np.array(codes[rows]) for key, codes in columns.codes.items()}
         values |= {error_of(key): np.array(errors[rows]) for key, errors in columns.errors.items()}
         ports: list[IntArray] = []
+        injected = {part.injected_port for part in held}
         for port, is_thermal in (entry for each in made for entry in each.ports.items()):
             if port in ramped:  # no resistor makes it: a current that follows the ramp does
                 is_thermal = False
             prefix = port if kind == "cell" else f"{port}c"  # tc_a_b: no cell's t_NAME can read the same
             ports.append(np.arange(len(sources), len(sources) + count))
-            sources += _noise_sources(prefix, own, is_thermal)
+            sources += _noise_sources(prefix, own, is_thermal, port in injected)
         settings = {name: convert(values) for each in made for name, convert in each.parameters.items()}
         parameters = _resolved(template, settings, count)
         instance_names = mapped(f"x{kind}_{{}}" if kind == "cell" else f"x{kind}_{letters}_{{}}", own)
@@ -259,16 +309,20 @@ def _shared(device: Device, sources: Lazy[NoiseSource]) -> tuple[list[Instances]
     """Instances for each place where a shared source drives a cell; the sources with these added."""
     shared = device.shared
     numbers, cells = shared.taps.T
+    kelvin = float(device.temperature)
+    louder = heat(device.detail, "noise", kelvin) ** 0.5
     made = shaped(Realisation(list(SHARED.elements), {"an": itemgetter("an")}, ports={"n": False}), device.detail)
     template = replace(_subcircuit(SHARED.name, [made], 1), meaning=f"{SHARED.meaning}{made.meaning}")
+    if louder != 1:
+        template = replace(template, meaning=f"{template.meaning}{at_heat(kelvin, louder)}")
     template = template if device.ramp is None else _ramped(template, device.detail)
     pairs = [(shared.names[source], device.cell_names[cell]) for source, cell in shared.taps.tolist()]
     names = mapped("xnoise_{}", Lazy.of(_apart(pairs)))
     columns = [cells]
     for port in made.ports:
         columns.append(len(sources) + numbers)
-        sources += _noise_sources(f"w{port[1:]}", Lazy.of(list(shared.names)), False)
-    settings: dict[str, FloatArray | IntArray] = {"an": shared.amplitudes.copy()}
+        sources += _noise_sources(f"w{port[1:]}", Lazy.of(list(shared.names)), False, port == "n")
+    settings: dict[str, FloatArray | IntArray] = {"an": shared.amplitudes * louder}
     parameters = _resolved(template, settings, len(numbers))
     return [Instances(template, names, np.column_stack(columns), parameters, settings)], sources
 
@@ -282,12 +336,12 @@ def _resolved(template: Subcircuit, settings: dict[str, Any], count: int) -> dic
     return {name: np.broadcast_to(np.asarray(known[name], dtype=np.float64), (count,)) for name in needed}
 
 
-def _noise_sources(prefix: str, names: Lazy[str], thermal: bool) -> Lazy[NoiseSource]:
-    return Lazy((len(names), partial(_noise_source, prefix, names, thermal)))
+def _noise_sources(prefix: str, names: Lazy[str], thermal: bool, clocked: bool) -> Lazy[NoiseSource]:
+    return Lazy((len(names), partial(_noise_source, prefix, names, thermal, clocked)))
 
 
-def _noise_source(prefix: str, names: Lazy[str], thermal: bool, k: int) -> NoiseSource:
-    return NoiseSource(f"{prefix}_{names[k]}", thermal)
+def _noise_source(prefix: str, names: Lazy[str], thermal: bool, clocked: bool, k: int) -> NoiseSource:
+    return NoiseSource(f"{prefix}_{names[k]}", thermal, clocked=clocked)
 
 
 def _pair_name(cells: list[str], ends: IntArray, k: int) -> str:

@@ -16,13 +16,14 @@ The nodes of these are signals: their resistors stand for no loss (`spu.circuit.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
 
 from spu.base.arrays import FloatArray
-from spu.base.errors import KeyFault
+from spu.base.errors import InputError, KeyFault
 from spu.base.expressions import Expression, parameter, root
 from spu.circuit.elements import (
     AmplifierNoise,
@@ -36,9 +37,11 @@ from spu.circuit.elements import (
     VoltageControlledVoltageSource,
 )
 from spu.device.build import Realisation
+from spu.device.device import Device
 from spu.device.imperfections import Detail
+from spu.device.quantities import Part
 
-__all__ = ["MOST_POLES", "flicker_poles", "flicker_ripple", "shaped"]
+__all__ = ["MOST_POLES", "flicker_poles", "flicker_ripple", "in_series", "series_sources", "shaped", "shapes"]
 
 MOST_POLES = 100
 """States that a cell gets of its 1/f noise at most."""
@@ -105,7 +108,7 @@ def flicker_ripple(detail: Detail) -> tuple[float, float]:
     >>> from spu.device.noise_shaping import flicker_ripple
     >>> detail = spu.Detail(noise={"flicker_corner": 1e5, "flicker_low": 1e3, "flicker_high": 1e6})
     >>> [f"{error:+.3f}" for error in flicker_ripple(detail)]
-    ['-0.059', '+0.052']
+    ['-0.059', '+0.056']
     """
     frequencies, weights = flicker_poles(detail)
     low, high = (detail.number(f"noise.flicker_{end}") for end in ("low", "high"))
@@ -114,9 +117,14 @@ def flicker_ripple(detail: Detail) -> tuple[float, float]:
     return float(errors.min()), float(errors.max())
 
 
+def shapes(detail: Detail) -> bool:
+    """Whether injected noise has a spectrum of its own."""
+    return "bandwidth" in detail.noise or "flicker_corner" in detail.noise
+
+
 def shaped(made: Realisation, detail: Detail) -> Realisation:
     """The same with its injected noise as a detail has it; parts that inject none come back as they are."""
-    if "bandwidth" not in detail.noise and "flicker_corner" not in detail.noise:
+    if not shapes(detail):
         return made
     kinds, amplifiers = (NoiseCurrent, NoiseVoltage), AmplifierNoise  # whose own noise no generator's band limits
     injected = [each for each in made.elements if isinstance(each, kinds) and not isinstance(each, amplifiers)]
@@ -134,6 +142,67 @@ def shaped(made: Realisation, detail: Detail) -> Realisation:
     for element in injected:
         _Shaping(found, element, detail).build()
     return found
+
+
+def in_series(parts: Sequence[Part], made: Sequence[Realisation], cells: Sequence[str]) -> list[Realisation]:
+    """What parts are built of, with a noise voltage in series with the conductance where there is one.
+
+    Raises
+    ------
+    InputError
+        If cells have such a voltage and no conductance.
+    """
+    quantities = [part.quantity for part in parts]
+    if "noise_voltage" not in quantities:
+        return list(made)
+    if "conductance" not in quantities:
+        raise InputError(
+            f"cell {cells[0]} has a noise voltage and no conductance: that voltage is in series with one; give it a "
+            "conductance, or noise, the current"
+        )
+    resistor, source = (made[quantities.index(quantity)] for quantity in ("conductance", "noise_voltage"))
+    behind = [
+        replace(element, nodes=tuple("rv" if node == "a" else node for node in element.nodes))
+        for element in resistor.elements
+    ]
+    together = Realisation(
+        [*behind, *source.elements],
+        resistor.parameters | source.parameters,
+        resistor.constants | source.constants,
+        resistor.derived | source.derived,
+        resistor.ports | source.ports,
+        f"{resistor.meaning}, {source.meaning}",
+        resistor.codes | source.codes,
+    )
+    return [together if each is resistor else each for each in made if each is not source]
+
+
+def series_sources(device: Device) -> None:
+    """Turn the injected noise currents of a device, which is changed, into voltages in series with conductances.
+
+    Their densities are those of the currents over the square of the conductance (Norton's theorem): nothing changes as
+    long as no conductance does. On boards whose conductances scatter, or drift, the voltages stay.
+
+    Raises
+    ------
+    InputError
+        If cells have noise and no conductance, or programmings of an ensemble differ in conductances.
+    """
+    columns = device.cell_columns
+    noise, conductance = columns.arrays["noise"], columns.arrays["conductance"]
+    bare = np.flatnonzero(~np.isnan(noise) & np.isnan(conductance))
+    if len(bare):
+        raise InputError(
+            f"noise source = 'voltage' is in series with each cell's conductance, and {device.cell_names[bare[0]]} has "
+            "none: 'current' is for such cells"
+        )
+    if device.programmings and "conductance" in columns.banks:
+        raise InputError(
+            "noise source = 'voltage' has one density, and programmings of this ensemble have conductances of their "
+            "own: compile with ensemble = 1, or with 'current'"
+        )
+    columns.arrays["noise_voltage"] = noise / conductance**2
+    columns.arrays["noise"] = np.full(len(noise), np.nan)
 
 
 class _Shaping:
@@ -191,7 +260,12 @@ class _Shaping:
             else:
                 name = f"go{node}"
                 self.made.elements.append(Transconductor(name, ("0", into, node, "0"), f"gs{self.stem}", role="signal"))
-        self.made.meaning += f"; 1/f noise below fc{self.stem} (Hz), a sum of first-order poles"
+        least, most = flicker_ripple(self.detail)
+        low, high = (self.detail.number(f"noise.flicker_{end}") for end in ("low", "high"))
+        self.made.meaning += (
+            f"; 1/f noise below fc{self.stem} (Hz), a sum of first-order poles that is {least:+.2%} to {most:+.2%} off "
+            f"1/f between {low:g} and {high:g} Hz"
+        )
 
     def _source(self, name: str, node: str, value: str, port: str | None, role: str = "signal") -> None:
         kind = SharedNoiseCurrent if isinstance(self.element, SharedNoiseCurrent) else NoiseCurrent

@@ -3,7 +3,8 @@
 Every physical element has a relative error, of two parts that multiply. ``process`` is one draw that all elements of
 a quantity share, in cells and couplers alike: capacitors of one batch are all too large. ``mismatch`` is a draw of
 each element's own. Both are standard deviations, with a distribution that is stated (``[tolerance.cell]``,
-``[tolerance.coupler]``, ``[tolerance.input]``, ``[tolerance.detail.TABLE]`` of a hardware file).
+``[tolerance.coupler]``, ``[tolerance.shared]``, ``[tolerance.input]``, ``[tolerance.detail.TABLE]`` of a hardware
+file).
 
 A board that has a number (`errors`) hangs on the seed, on the quantity and on where the element stands among all that
 the hardware could have there, not on what else a device uses: the coupler of two cells is the same part whatever
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Annotated, Any
 from zlib import crc32
@@ -113,6 +114,16 @@ class Spread:
     def __bool__(self) -> bool:
         return bool(self.mismatch or self.process)
 
+    def scaled(self, factor: float) -> Spread:
+        """The same with both standard deviations multiplied.
+
+        Raises
+        ------
+        InputError
+            If one is beyond `LARGEST` then.
+        """
+        return replace(self, mismatch=factor * self.mismatch, process=factor * self.process)
+
     def sigmas(self, values: Annotated[ArrayLike, "k"]) -> Annotated[FloatArray, "k"]:
         """(k,) standard deviations of the mismatch of elements with these values (SI, of either sign).
 
@@ -148,10 +159,12 @@ class Spread:
 def _known(part: str) -> tuple[str, ...]:
     if part == "detail":
         return tuple(effect for effect in known_effects() if key_of(effect).varies)
+    if part == "shared":
+        return ("amplitude",)
     return INPUTS if part == "input" else tuple(PARTS[part])
 
 
-TABLES_OF = ("cell", "coupler", "input", "detail")
+TABLES_OF = ("cell", "coupler", "input", "detail", "shared")
 
 
 @dataclass(frozen=True)
@@ -167,6 +180,8 @@ class Tolerance:
     detail:
         The same of imperfections, by ``table.key`` (`spu.device.imperfections.TABLES`): one value is all instances',
         so that only ``process`` has a meaning.
+    shared:
+        The same of noise that cells share: its ``amplitude`` into each of them.
 
     Raises
     ------
@@ -185,6 +200,7 @@ class Tolerance:
     coupler: Mapping[str, Spread] = field(default_factory=dict)
     input: Mapping[str, Spread] = field(default_factory=dict)
     detail: Mapping[str, Spread] = field(default_factory=dict)
+    shared: Mapping[str, Spread] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for part in TABLES_OF:
@@ -206,6 +222,18 @@ class Tolerance:
 
     def __bool__(self) -> bool:
         return any(spread for part in TABLES_OF for spread in getattr(self, part).values())
+
+    def scaled(self, factor: float) -> Tolerance:
+        """The same with all standard deviations multiplied.
+
+        Raises
+        ------
+        InputError
+            If one is beyond `LARGEST` then.
+        """
+        return Tolerance(
+            **{part: {name: each.scaled(factor) for name, each in getattr(self, part).items()} for part in TABLES_OF}
+        )
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """The tables that are given, as hardware files hold them."""

@@ -37,11 +37,12 @@ class Group:
     Attributes
     ----------
     kind, quantity:
-        ``cell``, ``coupler`` or ``detail``, and what it is there (``table.key`` of a detail).
+        ``cell``, ``coupler``, ``shared`` (amplitudes of noise that cells share) or ``detail``, and what it is there
+        (``table.key`` of a detail).
     keys:
         Columns that one element is: several of a polynomial quantity.
     rows:
-        (k,) numbers of the cells or couplers; empty for a detail.
+        (k,) numbers of the cells, couplers or places where shared noise drives a cell; empty for a detail.
     """
 
     kind: str
@@ -60,7 +61,7 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Elements:
-    """All elements of a device, in a fixed order: of cells by quantity, of couplers by quantity, details.
+    """All elements of a device, in a fixed order: of cells by quantity, of couplers by quantity, shared noise, details.
 
     Attributes
     ----------
@@ -103,7 +104,7 @@ class Elements:
 
     def spreads(self, tolerance: Tolerance) -> list[Spread]:
         """(g,) what is stated for each group."""
-        tables = {part: getattr(tolerance, part) for part in ("cell", "coupler", "detail")}
+        tables = {part: getattr(tolerance, part) for part in ("cell", "coupler", "shared", "detail")}
         return [tables[group.kind].get(group.quantity, Spread()) for group in self.groups]
 
     def sigmas(self, tolerance: Tolerance) -> tuple[Annotated[FloatArray, "e"], Annotated[FloatArray, "e"]]:
@@ -168,6 +169,12 @@ def elements_of(device: Device) -> Elements:
                 names += [f"{called} of {labels[row]}" for row in rows.tolist()]
                 first = (table[:, rows] != 0).argmax(axis=0)
                 values.append(table[first, rows])
+    if device.shared:
+        shared = device.shared
+        groups.append(Group("shared", "amplitude", ("amplitude",), np.arange(len(shared.taps))))
+        pairs = shared.taps.tolist()
+        names += [f"amplitude of {shared.names[source]} into {device.cell_names[cell]}" for source, cell in pairs]
+        values.append(shared.amplitudes.copy())
     for effect in device.detail.effects:
         if not key_of(effect).varies:
             continue
@@ -220,6 +227,9 @@ def varied(device: Device, factors: Annotated[ArrayLike, "e"], elements: Element
         if group.kind == "detail":
             detail = detail.scaled(group.quantity, float(factor[0]))
             continue
+        if group.kind == "shared":
+            made.shared.amplitudes *= factor
+            continue
         columns = made.cell_columns if group.kind == "cell" else made.coupler_columns
         for key in group.keys:
             if group.quantity in columns.banks:
@@ -240,7 +250,7 @@ def varied(device: Device, factors: Annotated[ArrayLike, "e"], elements: Element
 
 
 def draw_factors(
-    elements: Elements, tolerance: Tolerance, draws: int, seed: int = 0, method: str = "plain"
+    elements: Elements, tolerance: Tolerance, draws: int, seed: int = 0, method: str = "plain", *, first: int = 0
 ) -> Annotated[FloatArray, "draws e"]:
     """Draw many boards: factors for `varied`.
 
@@ -256,6 +266,8 @@ def draw_factors(
         0 or more. The same seed gives the same boards; of ``plain`` ones the first are the same whatever their number.
     method:
         One of `METHODS`.
+    first:
+        Number of the first one: of ``plain`` boards, which may be drawn piece by piece.
 
     Returns
     -------
@@ -265,7 +277,7 @@ def draw_factors(
     Raises
     ------
     InputError
-        For a method that is none, or as `Spread.sigmas`.
+        For a method that is none, pieces of a hypercube, or as `Spread.sigmas`.
 
     Examples
     --------
@@ -278,25 +290,28 @@ def draw_factors(
     """
     if method not in METHODS:
         raise InputError(f"method {shorten(method)}; {suggest(method, METHODS)}")
+    if method != "plain" and first:
+        raise InputError(f"the boards of a {method} sample are drawn together: first is 0")
     seed = checked_draw(seed)
     factors = np.ones((draws, len(elements)))
     spreads = elements.spreads(tolerance)
     quantities = sorted(
         {group.quantity for group, spread in zip(elements.groups, spreads, strict=True) if spread.process}
     )
-    shared = dict(zip(quantities, _uniforms(draws, len(quantities), seed, 0, method).T, strict=True))
+    shared = dict(zip(quantities, _uniforms(draws, len(quantities), seed, 0, method, first).T, strict=True))
     for number, (group, where, spread) in enumerate(zip(elements.groups, elements.slices, spreads, strict=True)):
         if spread.mismatch:
-            u = _uniforms(draws, len(group), seed, number + 1, method)
+            u = _uniforms(draws, len(group), seed, number + 1, method, first)
             factors[:, where] *= 1.0 + spread.errors(u, spread.sigmas(elements.values[where]))
         if spread.process:
             factors[:, where] *= 1.0 + spread.errors(shared[group.quantity], spread.process)[:, None]
     return factors
 
 
-def _uniforms(draws: int, count: int, seed: int, number: int, method: str) -> FloatArray:
+def _uniforms(draws: int, count: int, seed: int, number: int, method: str, first: int) -> FloatArray:
     """(draws, count) in (0, 1)."""
-    made = np.random.default_rng([seed, number])
+    stream = np.random.PCG64(np.random.SeedSequence([seed, number]))  # as default_rng has it
+    made = np.random.Generator(stream.advance(first * count))
     u = made.random((draws, count))
     if method == "latin":
         strata = made.permuted(np.tile(np.arange(draws), (count, 1)), axis=1).T

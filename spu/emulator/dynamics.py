@@ -28,6 +28,7 @@ from spu.emulator.equations.langevin import Langevin, has_rest, langevin
 from spu.emulator.equations.linear import StochasticODE, stochastic_ode
 from spu.emulator.laws import propagate, ramps
 from spu.emulator.laws.boltzmann import as_network
+from spu.emulator.laws.clocked import clocked_law
 from spu.emulator.laws.large import LARGE
 from spu.emulator.laws.law import Law, solve
 from spu.emulator.laws.linearised import Linearised, statistically
@@ -196,10 +197,17 @@ class LinearDynamics(Dynamics):
         return stochastic_ode(self.circuit)
 
     @cached_property
-    def law(self) -> Law:
-        """The stationary law."""
+    def white(self) -> Law:
+        """The stationary law under white noise: what transfer functions and densities give."""
         with blas_threads_for(self.states):
             return solve(self.sde)
+
+    @cached_property
+    def law(self) -> Law:
+        """The stationary law; under noise of a clock that on average over its phase (`ClockedLaw`)."""
+        if self.circuit.clocked is None:
+            return self.white
+        return clocked_law(self.white, self.circuit)
 
     @cached_property
     def dense(self) -> Stationary:
@@ -215,7 +223,18 @@ class LinearDynamics(Dynamics):
     @cached_property
     def timing(self) -> Timing:
         """Time scales of its spectra."""
-        return timing(self.law)
+        return timing(self.white)
+
+    def require_white(self, what: str) -> None:
+        """Refuse a circuit whose noise a clock makes, for whoever takes its noise as white; ``what`` says what is done.
+
+        Raises
+        ------
+        UsageError
+            Naming the key.
+        """
+        if self.circuit.clocked is not None:
+            raise UsageError(f"{what}: worked out for white noise only, not for held noise; leave noise.clock out")
 
     def require(self) -> None:
         self.law.voltage_covariance  # noqa: B018 - refuses a probe that sees white noise directly
@@ -230,7 +249,7 @@ class LinearDynamics(Dynamics):
 
     @property
     def rest(self) -> FloatArray:
-        return self.law.voltage_mean
+        return self.white.voltage_mean
 
     @property
     def has_rest(self) -> bool:
@@ -496,10 +515,20 @@ def linear(circuit: Circuit) -> LinearDynamics:
 
 
 def langevin_of(circuit: Circuit) -> LangevinDynamics:
-    """The dynamics of a circuit by its Langevin equation, which linear ones of first order have, too."""
+    """The dynamics of a circuit by its Langevin equation, which linear ones of first order have, too.
+
+    Raises
+    ------
+    UsageError
+        If a clock makes its noise.
+    """
+    if circuit.clocked is not None:
+        raise UsageError("a Langevin equation is of white noise, not of held noise: leave noise.clock out")
     found = dynamics(circuit)
     if isinstance(found, LangevinDynamics):
         return found
+    if circuit.acquisition:
+        raise CircuitError("what a converter reads has no Langevin equation: leave detail.readout out of the device")
     if "langevin" not in circuit.kept:
         circuit.kept["langevin"] = LangevinDynamics(circuit)
     return cast(LangevinDynamics, circuit.kept["langevin"])

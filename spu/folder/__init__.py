@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from itertools import islice
 from math import inf
@@ -50,7 +50,7 @@ from spu.device.lower import lower
 from spu.emulator.dynamics import langevin_of
 from spu.emulator.laws.boltzmann import deviations
 from spu.emulator.laws.law import Law
-from spu.emulator.predict import Prediction
+from spu.emulator.predict import Prediction, predict_linear
 from spu.folder.arrays import ARRAYS, real_array, recall
 from spu.folder.atomic import failing_as, files_of_ours, put, recover, settled, sha256, stored_hashes
 from spu.folder.contents import Imported, device_contents
@@ -76,7 +76,16 @@ from spu.spice.dialects.dialect import Dialect
 from spu.spice.netlist import refuse_dialect
 from spu.spice.reader import ReadNetlist, read_netlist
 
-__all__ = ["Folder", "plain", "read_folder", "refuse_folder", "rewrite_folder", "write_folder", "write_import"]
+__all__ = [
+    "Folder",
+    "plain",
+    "read_folder",
+    "refuse_folder",
+    "rewrite_folder",
+    "write_device",
+    "write_folder",
+    "write_import",
+]
 
 
 def dialects_present(directory: Path) -> list[str]:
@@ -332,6 +341,40 @@ def write_folder(
             trained=compilation.learnt,
         ),
     )
+
+
+def write_device(directory: str | Path, device: Device, *, seed: int = 0) -> tuple[Path, ...]:
+    """Write a device as it is, one of many boards say, with its netlist, its problem and what is predicted of it.
+
+    Parameters
+    ----------
+    directory:
+        Made if missing; a folder that holds this device already is left as it is.
+    device:
+        Of linear cells; one without a problem is device and netlist alone.
+    seed:
+        Of the netlist's noise sources.
+
+    Raises
+    ------
+    OutputError
+        If there is something else, or writing fails.
+    CircuitError
+        If the device has no stationary law.
+    """
+    directory = Path(directory)
+    if (directory / DEVICE).is_file() and (directory / DECK).is_file():
+        with suppress(InputError):
+            if Device.read(directory / DEVICE).hash == device.hash:
+                return tuple(directory / name for name in files_of_ours(directory))
+    refuse_folder(directory)
+    prediction = predict_linear(device)
+    scales = {} if device.scales is None else {"scales": device.scales.to_dict()}
+    decided = {"device_hash": device.hash, "architecture": device.architecture, **predicted(prediction), **scales}
+    contents = device_contents(
+        device, decided, statistics_of(prediction), prediction.laws, seed=seed, dialects=_dialects(device, ())
+    )
+    return put(directory, contents)
 
 
 def _dialects(device: Device, names: Iterable[str]) -> list[Dialect]:

@@ -39,18 +39,25 @@ _Writer = Callable[[BinaryIO], None]
 
 
 class Contents:
-    """What is to be written: `names` of the files, and `write_all` that writes them into a folder."""
+    """What is to be written: `names` of the files, and `write_all` that writes them into a folder.
+
+    Without a problem (``posed``) there is no problem file.
+    """
 
     def __init__(
-        self, streamed: dict[str, _Writer], posed: dict[str, Any], statistics: dict[str, Any], decided: dict[str, Any]
+        self,
+        streamed: dict[str, _Writer],
+        posed: dict[str, Any] | None,
+        statistics: dict[str, Any],
+        decided: dict[str, Any],
     ) -> None:
         self._decided, self._streamed = decided, streamed
         self._statistics, large_statistics = spill(statistics, STATISTICS)
-        self._posed, large_matrices = spill(posed, MATRICES)
-        large = {MATRICES: large_matrices, STATISTICS: large_statistics}
+        self._posed, large_matrices = spill(posed or {}, MATRICES)
+        large = {MATRICES: large_matrices, STATISTICS: large_statistics if posed is not None else {}}
         self._large = {name: arrays for name, arrays in large.items() if arrays}
         # The problem last, so that its hashes never promise what is not there yet.
-        self.names = (*self._streamed, *self._large, PROBLEM)
+        self.names = (*self._streamed, *self._large, *(() if posed is None else (PROBLEM,)))
 
     def write_all(self, directory: Path) -> None:
         """Write all files into a folder."""
@@ -65,6 +72,8 @@ class Contents:
         for name, arrays in self._large.items():
             with (directory / name).open("wb") as file:
                 np.savez(file, **arrays)  # type: ignore[arg-type]  # the stubs take the arrays for allow_pickle
+        if not self._posed:
+            return
         compiled = {
             **self._decided,
             "statistics": self._statistics,
@@ -129,7 +138,7 @@ def device_contents(
     Parameters
     ----------
     device:
-        With its problem.
+        With its problem; one without is device and netlists alone.
     decided, statistics:
         What the compiler decided, and predicts.
     laws:
@@ -141,7 +150,6 @@ def device_contents(
     trained:
         What was learnt, with the input weights that the device has.
     """
-    assert device.problem is not None  # the compiler has set it
     streamed: dict[str, _Writer] = {DEVICE: device.write_to}
     if names.netlist_size(lower(device)) <= names.MAX_INSTANCES:
         for dialect in dialects:
@@ -149,7 +157,8 @@ def device_contents(
                 streamed[deck_name(k, dialect.ending)] = partial(_write_deck, member, law, seed, dialect)
     if trained is not None:
         streamed[TRAINED] = trained.write_to
-    return Contents(streamed, device.problem.posed(), statistics, decided)
+    posed = None if device.problem is None else device.problem.posed()
+    return Contents(streamed, posed, statistics, decided)
 
 
 def _write_deck(device: Device, law: Law | None, seed: int, dialect: Dialect, stream: BinaryIO) -> None:

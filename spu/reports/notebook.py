@@ -23,7 +23,8 @@ from spu.emulator.predict import NetworkPrediction, Prediction
 from spu.emulator.results import Statistics
 from spu.emulator.runs.relaxation import NetworkSimulation
 from spu.emulator.runs.sampling import Simulation
-from spu.reports import langevin, linear
+from spu.reports import langevin, linear, yields
+from spu.reports.calibrations import kind_table, value_table, verdicts
 from spu.reports.devices import left_out
 from spu.reports.document import Block, Bullets, Facts, Gallery, Listing, Picture, Table, Text
 from spu.reports.html import fragment
@@ -38,10 +39,14 @@ from spu.reports.inspection import (
     readout_table,
     shared_table,
 )
+from spu.reports.pictures.calibrations import draw_calibration
 from spu.reports.pictures.covariances import draw_matrix
 from spu.reports.pictures.networks import draw_trajectories
 from spu.reports.sections import levels_block, moments_block, verdict
 from spu.spice.reader import ReadNetlist
+from spu.studies.calibration import Calibration
+from spu.studies.yields.corner_study import Corners
+from spu.studies.yields.yield_study import Yield
 
 MOST_ROWS = 12
 """Of a table."""
@@ -181,6 +186,30 @@ def result_blocks(result: Result) -> Iterable[Block]:
     yield Listing("", str(result))
 
 
+@shown(Yield)
+def yield_blocks(found: Yield) -> Iterable[Block]:
+    """The yield, what makes the spread, and both drawn."""
+    yield Facts(yields.yield_facts(found))
+    headers, rows = yields.contribution_rows(found)
+    if rows:
+        yield Table("Contributions", headers, rows[:MOST_ROWS], note=_rest(len(rows)))
+    if found.scan:
+        yield Table("Yield elsewhere", *yields.scan_table(found.scan, found.bits))
+    if found.netlists:
+        yield Table("Worst boards", *yields.netlist_table(found), left=2)
+    said = f"Histogram of {found.metric} of {plural(found.draws, 'board')} with its limit, and contributions"
+    yield Picture("yield", found.plot(), "", said)
+
+
+@shown(Corners)
+def corners_blocks(found: Corners) -> Iterable[Block]:
+    """Metrics at all corners."""
+    headers, rows = yields.corner_rows(found)
+    yield Table("Corners", headers, rows[:MOST_ROWS], note=_rest(len(rows)))
+    names = ", ".join(name for name, _, _ in found.metrics)
+    yield Picture("corners", found.plot(), "", f"{names} at {plural(len(rows), 'corner')}")
+
+
 @shown(Check)
 def check_blocks(check: Check) -> Iterable[Block]:
     """The verdict, the levels and the corners."""
@@ -188,6 +217,18 @@ def check_blocks(check: Check) -> Iterable[Block]:
     yield levels_block(check)
     if check.covariances:
         yield moments_block(check)
+
+
+@shown(Calibration)
+def calibration_blocks(found: Calibration) -> Iterable[Block]:
+    """The first values, the verdicts, where the board differs, and the picture."""
+    headers, rows = value_table(found)
+    yield Table("Values", headers, rows[:MOST_ROWS], note=_rest(len(rows)))
+    yield Facts(verdicts(found))
+    if found.differs is not None:
+        yield Table("Where it differs, p-values", *kind_table(found))
+    words = "Deviations of the values on bands of tolerance, and spectra of the channels"
+    yield Picture("calibration", draw_calibration(found), "", words, wide=True)
 
 
 def _statistics(found: Statistics, what: str) -> Iterable[Block]:

@@ -13,40 +13,47 @@ noisy in ``.tran``, too, go without them.)
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import BinaryIO, ClassVar, cast
 
 import numpy as np
 
-from spu.base.arguments import SIMULATORS_SEEDS, Seed, seed_of
+from spu.base.arguments import SIMULATORS_SEEDS, Seed, seed_of, whole
 from spu.base.arrays import FloatArray
 from spu.base.choice import ROUNDING
 from spu.base.constants import BOLTZMANN, GROUND, ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
-from spu.base.errors import InputError, InternalError, UsageError
+from spu.base.errors import InputError, InternalError, OptionError, UsageError, refuse_options
 from spu.circuit.circuit import Circuit, Instances
 from spu.circuit.elements import AmplifierNoise, SharedNoiseCurrent, unit_noise_resistance
 from spu.circuit.ramp import NODES, PORTS
 from spu.device.device import Device
 from spu.device.lower import lower
+from spu.device.readout_chain import READOUT
 from spu.device.subject import Subject, opened, subject_of
 from spu.emulator.dynamics import Dynamics, LangevinDynamics, LinearDynamics, SaturatingDynamics, dynamics
 from spu.emulator.equations.linear import stochastic_ode
+from spu.emulator.laws.clocked import normal_samples, under_white_noise
 from spu.emulator.laws.law import Law
 from spu.emulator.laws.timing import Timing, timing
 from spu.emulator.predict import NetworkPrediction, network_prediction
+from spu.spice.converters import converters
 from spu.spice.dialects import NGSPICE, find_dialect
 from spu.spice.dialects.dialect import Dialect, Measurement, noise_element, number
 from spu.spice.header import HEADER_ROWS, SHOWN, header, opening
-from spu.spice.names import cell_node, probe_vectors
+from spu.spice.monte_carlo import BoardsDialect, MonteCarlo
+from spu.spice.names import cell_node, probe_vectors, probed_nodes
 from spu.spice.reader import ReadNetlist
-from spu.spice.settings import method, tolerances
+from spu.spice.settings import method, sample_time, tolerances
 
 _STANDALONE_SAMPLES = 4000
 """In the transient of a netlist run by itself; fewer where there are more than eight cells."""
 
 _MOST_ANALYSED, _ANALYSED = 64, 16
 """With more cells than the first, a netlist run by itself measures only as many as the second."""
+
+_PERIODS = 200
+"""Of a clock, at least, in the same."""
 
 EDGE = 1e-3
 """What a jump of a ramp takes in a netlist, in units of the fastest time in which the circuit moves."""
@@ -55,7 +62,14 @@ SAMPLES = 4000
 """Noise samples in the transient of a netlist run by itself."""
 
 
-def netlist(subject: Subject, *, seed: Seed = 0, law: Law | None = None, dialect: str = "ngspice") -> str:
+def netlist(
+    subject: Subject,
+    *,
+    seed: Seed = 0,
+    law: Law | None = None,
+    dialect: str = "ngspice",
+    monte_carlo: int | None = None,
+) -> str:
     """The complete netlist of a device; of a netlist that was read, its text.
 
     Parameters
@@ -70,6 +84,9 @@ def netlist(subject: Subject, *, seed: Seed = 0, law: Law | None = None, dialect
         The device's stationary law, where it is known already.
     dialect:
         ``ngspice``, ``ltspice``, ``xyce`` or ``spectre``.
+    monte_carlo:
+        How many boards the netlist draws and measures when it is run by itself, with the device's tolerance
+        (`spu.spice.monte_carlo`): number ``seed`` + 1 and those after it. None: it is of the nominal circuit alone.
 
     Raises
     ------
@@ -77,6 +94,8 @@ def netlist(subject: Subject, *, seed: Seed = 0, law: Law | None = None, dialect
         If the circuit has no stationary law: the header states what to expect.
     InputError
         If there is no such dialect, or none of nonlinear cells.
+    OptionError
+        For boards of a netlist that was read, in another dialect than ngspice's, or not from 1 to `MOST_BOARDS`.
     UsageError
         Of a bare circuit, or a netlist in another dialect than its own.
 
@@ -96,19 +115,42 @@ def netlist(subject: Subject, *, seed: Seed = 0, law: Law | None = None, dialect
     if isinstance(read, ReadNetlist):
         if chosen is not NGSPICE:
             raise UsageError(f"a netlist that was read is ngspice's: only devices are written for {dialect}")
+        refuse_options("a netlist that was read: it is a device's", {"monte_carlo": monte_carlo})
         return read.text
     device = subject_of(held)
     if not isinstance(device, Device):
         raise UsageError("a bare circuit has no netlist: pass the device, or the netlist that was read")
-    return "".join(_pieces(device, number, law, chosen))
+    return "".join(_pieces(device, number, law, _boards(monte_carlo, number, chosen)))
 
 
 def write_netlist(
-    device: Device, stream: BinaryIO, *, seed: int = 0, law: Law | None = None, dialect: Dialect = NGSPICE
+    device: Device,
+    stream: BinaryIO,
+    *,
+    seed: int = 0,
+    law: Law | None = None,
+    dialect: Dialect = NGSPICE,
+    monte_carlo: int | None = None,
 ) -> None:
     """Write what `netlist` gives to an open binary stream, piece by piece."""
-    for piece in _pieces(device, seed, law, dialect):
+    for piece in _pieces(device, seed, law, _boards(monte_carlo, seed, dialect)):
         stream.write(piece.encode())
+
+
+MOST_BOARDS = 100_000
+"""That a netlist draws by itself."""
+
+
+def _boards(count: int | None, seed: int, dialect: Dialect) -> Dialect:
+    """The dialect of a netlist that draws boards by itself."""
+    count = whole("monte_carlo", count)
+    if count is None:
+        return dialect
+    if dialect is not NGSPICE:
+        raise OptionError("monte_carlo", f"is not for {dialect.name}: ngspice's language has the draws")
+    if not 1 <= count <= MOST_BOARDS:
+        raise OptionError("monte_carlo", f"is a number of boards from 1 to {MOST_BOARDS}, not {count}")
+    return BoardsDialect(count, seed)
 
 
 def refuse_dialect(circuit: Circuit, dialect: Dialect) -> None:
@@ -118,6 +160,11 @@ def refuse_dialect(circuit: Circuit, dialect: Dialect) -> None:
         raise InputError(
             f"netlists of a ramp are written for ngspice only, not for {dialect.name}: set device.ramp = None for the "
             "device as it stands, with all factors 1"
+        )
+    if dialect is not NGSPICE and (circuit.acquisition or circuit.reads_inside):
+        raise InputError(
+            f"netlists of readouts that are not ideal are written for ngspice only, not for {dialect.name}: leave "
+            "readout out of device.detail"
         )
 
 
@@ -132,13 +179,17 @@ def _lines(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iter
     device = device.members()[0]  # a netlist is of one programming
     circuit = lower(device)
     does = dynamics(circuit)
+    boards = MonteCarlo(device) if isinstance(dialect, BoardsDialect) else None
     refuse_dialect(circuit, dialect)
     around = AROUND[does.name](device, does, law, seed, dialect)
     yield from around.before()
-    yield from _subcircuits(circuit, dialect)
-    yield from _instances(circuit, dialect)
+    if boards is not None:
+        yield from boards.before(dialect)
+    yield from _subcircuits(circuit, dialect, boards)
+    yield from _instances(circuit, dialect, boards)
     yield from _sources(circuit, seed, dialect)
     yield from ramp_sources(does)
+    yield from converters(circuit)
     yield from _starts(circuit, dialect)
     yield from around.after()
     yield from dialect.end()
@@ -173,7 +224,7 @@ class _AroundLinear(Around):
         self.refuse(dialect)
         law = cast(LinearDynamics, does).law if law is None else law
         _hold_law(self._linear(does), law)
-        self._given = (does.circuit, law, timing(law), seed, dialect)
+        self._given = (does.circuit, law, timing(under_white_noise(law)), seed, dialect)
         self._device = device
 
     def _linear(self, does: Dynamics) -> Circuit:
@@ -247,24 +298,29 @@ def _hold_law(circuit: Circuit, law: Law) -> None:
 
 def _parameters(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dialect) -> list[str]:
     hot = circuit.temperature > 0
-    amplified = any(
-        isinstance(each, AmplifierNoise) for group in circuit.instances for each in group.subcircuit.elements
-    )
+    elements = (each for group in circuit.instances for each in group.subcircuit.elements)
+    amplified = any(isinstance(each, AmplifierNoise) for each in elements)
+    johnson = hot and (dialect.thermal_sources or amplified)
     temperature = circuit.temperature if hot else ROOM_TEMPERATURE
     chosen = tolerances(temperature, law, times, seed)
     silent = [f"The device is at 0 K: its resistors are silent ({dialect.silence})."] if not hot else []
     words = [
         *silent,
         "en: density of every noise source, V/sqrt(Hz); ts: its sample time in .tran, s; vn: its rms then, V;",
-        "rn: resistor with 4kT*rn = en^2, ohm"
-        + ("; kt4: 4kT, J." if hot and (dialect.thermal_sources or amplified) else "."),
+        "rn: resistor with 4kT*rn = en^2, ohm" + ("; kt4: 4kT, J." if johnson else "."),
     ]
+    clock = []
+    if circuit.clocked is not None:
+        words.append("tc, vc: the same of injected noise.")
+        words += dialect.clocked(circuit.clocked)
+        clock = [dialect.parameter("tc", circuit.clocked.period), dialect.parameter("vc", "en/sqrt(2*tc)")]
     lines = [
         *dialect.section("parameters"),
         *(dialect.comment(line) for line in words),
         dialect.parameter("en", UNIT_NOISE_DENSITY),
-        dialect.parameter("ts", times.sample_time),
+        dialect.parameter("ts", sample_time(circuit, times)),
         dialect.parameter("vn", "en/sqrt(2*ts)"),
+        *clock,
         dialect.parameter("rn", unit_noise_resistance(temperature)),
     ]
     if hot and (dialect.thermal_sources or amplified):
@@ -273,7 +329,7 @@ def _parameters(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: D
     return [*lines, *dialect.conserved()] if law.sde.conserved else lines
 
 
-def _subcircuits(circuit: Circuit, dialect: Dialect) -> Iterator[str]:
+def _subcircuits(circuit: Circuit, dialect: Dialect, boards: MonteCarlo | None) -> Iterator[str]:
     yield from dialect.section("subcircuits: one for each kind of cell and coupler")
     for group in circuit.instances:
         template = group.subcircuit
@@ -281,14 +337,17 @@ def _subcircuits(circuit: Circuit, dialect: Dialect) -> Iterator[str]:
         yield dialect.comment(template.meaning)
         ports = [template.ports[k] for k in _shown_ports(circuit, group, dialect)]
         ports += [PORTS[factor] for factor in _factors(circuit, group)]
-        defaults = {**dict.fromkeys(template.parameters, 0), **template.constants}
+        own = template.parameters if boards is None else (*template.parameters, *boards.settings(group))
+        defaults = {**dict.fromkeys(own, 0), **template.constants}
         yield from dialect.subcircuit(template.name, ports, defaults)
         for name, expression in template.derived.items():
             yield f"  {dialect.derived(name, expression.text)}"
+        if boards is not None:
+            yield from (f"  {line}" for line in boards.derived(group, dialect))
         followed = _factors(circuit, group)
         for element in template.elements:
             lines = element.ramped() if element.factor in followed else element.spice(dialect)
-            yield from (f"  {line}" for line in lines)
+            yield from (f"  {line if boards is None else boards.element(group, line)}" for line in lines)
         yield dialect.ends(template.name)
 
 
@@ -336,18 +395,21 @@ def _first_source(group: Instances, port: str) -> int:
     return int(group.nodes[0, group.subcircuit.ports.index(port)])
 
 
-def _instances(circuit: Circuit, dialect: Dialect) -> Iterator[str]:
+def _instances(circuit: Circuit, dialect: Dialect, boards: MonteCarlo | None) -> Iterator[str]:
     for group in circuit.instances:
         shown = _shown_ports(circuit, group, dialect)
         names = [*_port_names(group, shown), *(f"factor of {name}" for name in _factors(circuit, group))]
         yield from dialect.section(f"{group.subcircuit.name}: {', '.join(names)}, values")
-        yield from _instance_lines(circuit, group, shown, dialect)
+        more = {} if boards is None else boards.settings(group)
+        yield from _instance_lines(circuit, group, shown, dialect, more)
 
 
 def _port_names(group: Instances, shown: list[int]) -> list[str]:
     meaning = {"a": "node", "b": "second node", "n": "injected noise", "t": "thermal noise"}
     if any(isinstance(element, SharedNoiseCurrent) for element in group.subcircuit.elements):
         meaning["n"] = "source"
+    if group.subcircuit.name == READOUT:
+        meaning["n"] = "noise"
     resistors = {element.noise_port: element.name for element in group.subcircuit.elements}
     names, noises = ["name"], False
     for port in (group.subcircuit.ports[k] for k in shown):
@@ -359,10 +421,12 @@ def _port_names(group: Instances, shown: list[int]) -> list[str]:
     return names
 
 
-def _instance_lines(circuit: Circuit, group: Instances, shown: list[int], dialect: Dialect) -> Iterator[str]:
-    electrical = {"a", "b"}
+def _instance_lines(
+    circuit: Circuit, group: Instances, shown: list[int], dialect: Dialect, more: Mapping[str, FloatArray]
+) -> Iterator[str]:
+    noises = {element.noise_port for element in group.subcircuit.elements}
     nodes = [cell_node(name) for name in circuit.nodes]
-    settings = group.parameters if group.settings is None else group.settings
+    settings = {**(group.parameters if group.settings is None else group.settings), **more}
     followed = [NODES[name] for name in _factors(circuit, group)]
     line = dialect.instance(len(shown) + len(followed), group.subcircuit.name, list(settings)).format
     for first in range(0, len(group.names), 10_000):
@@ -370,7 +434,7 @@ def _instance_lines(circuit: Circuit, group: Instances, shown: list[int], dialec
         columns = []
         for k in shown:
             numbers = group.nodes[rows, k].tolist()
-            if group.subcircuit.ports[k] in electrical:
+            if group.subcircuit.ports[k] not in noises:
                 columns.append([nodes[node] if node != GROUND else "0" for node in numbers])
             else:
                 columns.append([circuit.sources[source].name for source in numbers])
@@ -386,7 +450,7 @@ def _sources(circuit: Circuit, seed: int, dialect: Dialect) -> Iterator[str]:
         return
     yield from dialect.section(dialect.noise_headline())
     for k, source in enumerate(printed):
-        yield from dialect.noise_source(source, k, seed)
+        yield from dialect.noise_source(source, k, seed, held=circuit.clocked is not None and source.clocked)
 
 
 def _starts(circuit: Circuit, dialect: Dialect) -> Iterator[str]:
@@ -418,22 +482,27 @@ def _analysis(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dia
     settle = (5 + _kicked(law, circuit.start)) * times.slowest
     settle += 0.0 if circuit.ramp is None else circuit.ramp.duration
     samples = _STANDALONE_SAMPLES * 8 / max(8, count)
+    step, stop = sample_time(circuit, times), max(samples * times.sample_time, 20 * times.slowest)
+    white = under_white_noise(law)
+    if circuit.clocked is not None:
+        stop = max(stop, _PERIODS * circuit.clocked.period)
     yield from dialect.section("analysis when run by itself; a tool that checks this netlist runs its own")
     if shown < count:
         yield dialect.comment(f"It measures the first {shown} of {count} cells.")
     yield from dialect.analysis(
         Measurement(
             probes=probes,
-            nodes=[cell_node(probe) for probe in probes],
-            variance=law.voltage_covariance.diagonal()[:shown].tolist(),
-            mean=law.voltage_mean[:shown].tolist(),
+            nodes=probed_nodes(circuit)[:shown],
+            variance=white.voltage_covariance.diagonal()[:shown].tolist(),
+            mean=white.voltage_mean[:shown].tolist(),
+            held=normal_samples(law).voltage_covariance.diagonal()[:shown].tolist(),
             source=noise_element(circuit.sources[0].name),
             low=times.low,
             high=times.high,
             per_decade=max(times.per_decade, 50),
-            sample_time=times.sample_time,
+            sample_time=step,
             settle=settle,
-            stop=settle + max(samples * times.sample_time, 20 * times.slowest),
+            stop=settle + stop,
             seed=seed,
             method=method(law, times),
             from_start=bool(law.sde.conserved) or circuit.start is not None,

@@ -77,6 +77,6 @@ def test_only_what_can_be_a_little_larger_varies():
     device = Device(detail=detail)
     device.add_cell("a", capacitance=1e-9, conductance=1e-3, noise=4e-20)
     names = spu.elements_of(device).names
-    assert [name for name in names if name.startswith("readout")] == ["readout.offset", "readout.swing"]
+    assert [name for name in names if name.startswith("readout")] == ["readout.offset"]
     with pytest.raises(InputError, match=r"tolerance\.detail has no quantity 'readout\.bits'"):
         spu.Tolerance(detail={"readout.bits": spu.Spread(process=0.1)})

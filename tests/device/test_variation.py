@@ -138,3 +138,31 @@ def test_files_keep_a_tolerance():
     again = spu.Device.from_dict(device.to_dict())
     assert again.tolerance == tolerance
     assert again.hash == two_cells().hash  # it changes nothing of what the device is
+
+
+def test_boards_are_drawn_piece_by_piece():
+    elements = elements_of(two_cells())
+    tolerance = spu.Tolerance(
+        cell={"conductance": 0.02, "capacitance": spu.Spread(0.01, 0.05, "uniform")},
+        coupler={"capacitance": spu.Spread(0.01, 0.05)},
+    )
+    whole = draw_factors(elements, tolerance, 20, 7)
+    assert (draw_factors(elements, tolerance, 6, 7, first=11) == whole[11:17]).all()
+    with pytest.raises(spu.InputError, match="the boards of a latin sample are drawn together: first is 0"):
+        draw_factors(elements, tolerance, 6, 7, "latin", first=11)
+
+
+def test_tolerances_are_scaled():
+    given = spu.Tolerance(
+        cell={"conductance": 0.02, "capacitance": spu.Spread(0.01, 0.05, "uniform", at=1e-12)},
+        detail={"node.capacitance": spu.Spread(process=0.1)},
+    )
+    assert given.scaled(2.0).to_dict() == {
+        "cell": {
+            "conductance": 0.04,
+            "capacitance": {"mismatch": 0.02, "process": 0.1, "distribution": "uniform", "at": 1e-12},
+        },
+        "detail": {"node": {"capacitance": {"process": 0.2}}},
+    }
+    with pytest.raises(spu.InputError, match="must be a relative standard deviation from 0 to"):
+        given.scaled(3.0)

@@ -169,7 +169,7 @@ def test_refusals(tmp_path):
     trained = learnt()
     with pytest.raises(OptionError, match="draw means nothing of neurons, which states no"):
         compile_problem(trained, "neurons", draw=1)
-    with pytest.raises(OptionError, match="draw is for networks"):
+    with pytest.raises(OptionError, match="draw means nothing of ideal, which states no"):
         compile_problem([[1.0]], draw=1)
     with pytest.raises(InputError, match="draw is -1"):
         compile_problem(trained, SIX, draw=-1)

@@ -36,7 +36,7 @@ SLACK = 1.05
 
 def run(context: Context) -> Level:
     """*Consistency* of device file and stored statistics; *accuracy* of the device against its problem."""
-    laws: Sequence[Law] = context.ensemble or (context.any_law,)
+    laws: Sequence[Law] = context.ensemble or (context.linear.law,)
     problem = linear_problem(context.problem)
     found = prediction(laws[0], problem) if len(laws) == 1 else merged_prediction(laws, problem)
     compiled = context.compiled

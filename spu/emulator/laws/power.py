@@ -10,6 +10,9 @@ and each term is a sum over elements, of which each writes its own stamps (`spu.
 ``tr(K_e^T E^-1 K) / 2``, however strong the others are. In thermal equilibrium each resistor takes up what its own
 noise puts in, on the average over all of them.
 
+What a noise source is modelled with (`Element.role`) takes up nothing and delivers nothing; what drives its signal into
+the circuit delivers what the source does.
+
 Unknowns that no capacitance and no inductance holds follow noise at once: of their white part, whose power grows with
 the bandwidth without limit, and goes from resistor to resistor, nothing is counted on either side.
 
@@ -151,8 +154,8 @@ def mean_power(law: Law) -> PowerBalance:
     Raises
     ------
     CircuitError
-        If doubles do not resolve the law, or of a large network a covariance is not known that an element has a
-        product in.
+        If doubles do not resolve the law, of a large network a covariance is not known that an element has a product
+        in, or a white noise voltage is in series with a resistor.
     """
     sde = law.sde
     if sde.origin is None:
@@ -161,14 +164,20 @@ def mean_power(law: Law) -> PowerBalance:
     covariance, inverse = _covariance(law), _inverse_energy(sde)
     X, N, mean = unknowns.right, unknowns.noise, unknowns.mean
     found: list[ElementPower] = []
-    white, hidden = False, 0
+    white, hidden = False, list[FlatElements]()
     for flat in sde.origin.circuit.flatten():
+        role = flat.element.role
         stamps = unknowns.alone(flat)
         kind = _kind(stamps)
-        if kind is None:
+        if kind is None or role in ("signal", "flicker"):
             continue
+        if role == "series":
+            raise CircuitError(
+                "a white noise voltage in series with a resistor gives it power without limit: say how wide it is, "
+                "as the bandwidth of noise"
+            )
         if unknowns.hides(flat):
-            hidden += len(flat.group.names)
+            hidden.append(flat)
             continue
         F, K, s = stamps.F, sp.csr_array(stamps.K * np.sqrt(0.5)), stamps.s
         taken, injected = -float(s @ mean), 0.0
@@ -180,6 +189,8 @@ def mean_power(law: Law) -> PowerBalance:
                 white = white or bool(abs(N.T @ both @ N).sum() > 0)
         if K.nnz:
             injected = 0.5 * inverse(canonical(sde.K @ K.T @ X))
+        if role == "noise":  # what its signal drives in is the noise source's
+            kind, taken, injected = "noise source", 0.0, injected - taken
         count, amount = counted(flat)
         found.append(ElementPower(flat.group.subcircuit.name, flat.element.name, kind, count, amount, taken, injected))
     balance = PowerBalance(tuple(found), white)
@@ -187,7 +198,12 @@ def mean_power(law: Law) -> PowerBalance:
         # Of equations that are reduced in general nobody solves for the currents of voltage sources: what these and
         # whatever their currents control deliver is what is left.
         rest = balance.losses - balance.thermal - balance.noise - balance.sources - balance.active
-        return PowerBalance((*found, ElementPower("", "voltage sources", "source", hidden, 0.0, -rest)), white)
+        count = sum(len(flat.group.names) for flat in hidden)
+        if all(flat.element.role == "noise" for flat in hidden):
+            return PowerBalance(
+                (*found, ElementPower("", "noise voltages", "noise source", count, 0.0, 0.0, rest)), white
+            )
+        return PowerBalance((*found, ElementPower("", "voltage sources", "source", count, 0.0, -rest)), white)
     if not balance.imbalance <= _HELD:
         raise CircuitError(
             f"powers of the circuit do not balance, by {balance.imbalance:.1g}: doubles do not resolve its law"

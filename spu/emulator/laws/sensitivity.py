@@ -2,7 +2,7 @@
 
 The equations ``E x' = F x + s + K n`` as they are stamped are differentiated by giving a parameter an imaginary part
 that is far below rounding (`spu.emulator.equations.descriptor.STEP`); what that makes of the reduced ones follows from
-how these were reduced (`_Reduced`), or from reducing them with it. The law is not solved again. In the energy
+how these were reduced (`Reduced`), or from reducing them with it. The law is not solved again. In the energy
 coordinates of `DenseSDE`, ``A P + P A^T + B B^T = 0``, its change solves the same equation with another right-hand
 side, ``A dP + dP A^T + dA P + P dA^T + dB B^T + B dB^T = 0``: one decomposition of A serves all parameters. So do
 transfer functions, ``d(R B) = R (dA R B + dB)`` with ``R = (j w - A)^-1``: one resolvent a frequency.
@@ -26,7 +26,7 @@ import scipy.sparse as sp
 from spu.base.arrays import FloatArray
 from spu.base.errors import SpuError
 from spu.circuit.circuit import Circuit, stamp_circuit
-from spu.circuit.stamps import Stamps
+from spu.circuit.stamps import Entries, Stamps
 from spu.emulator.equations.descriptor import STEP, Coincidence
 from spu.emulator.equations.linear import probe_matrix, stochastic_ode
 from spu.emulator.laws.law import solve
@@ -228,12 +228,12 @@ def sensitivities(law: Stationary, parameters: list[Perturbed]) -> Sensitivities
     """Derivatives of a law by some parameters of its circuit; those with which it has no law are left out."""
     names: list[str] = []
     derivatives, again = [], parameters
-    solver = None if law.precise is not None or law.unresolved is not None else _Lyapunov.of(law)
+    solver = None if law.precise is not None or law.unresolved is not None else Lyapunov.of(law)
     if solver is not None:
         again = []
         origin = law.sde.origin
         reduced = origin is not None and origin.elimination is not None
-        differentiate = _Reduced(law) if reduced else _Rederived(law)
+        differentiate = Reduced(law) if reduced else Rederived(law)
         for parameter in parameters:
             try:
                 found = differentiate(parameter)
@@ -252,7 +252,7 @@ def sensitivities(law: Stationary, parameters: list[Perturbed]) -> Sensitivities
             continue
         solved.append(parameter.law)
         names.append(parameter.name)
-    moved = [] if solver is None else [_moments(law, solver, each) for each in derivatives]
+    moved = [] if solver is None else [changes(law, solver, each) for each in derivatives]
     for other in solved:
         same = len(other.sde.mean) == len(law.sde.mean)
         variance = other.state_variance - law.state_variance if same else np.full(len(law.sde.mean), np.inf)
@@ -294,10 +294,11 @@ class _Differentiate(ABC):
         return np.asarray(-la.lu_solve(self.factors, self.scale * push))
 
 
-class _Rederived(_Differentiate):
+class Rederived(_Differentiate):
     """By reducing the circuit's equations once more for each parameter, with its imaginary part."""
 
     def __call__(self, parameter: Perturbed) -> Derivative:
+        """As `_Differentiate`."""
         dense, sde = self.law.dense, self.law.sde
         changed = stochastic_ode(parameter.circuit(1.0 + 1j * STEP))
         if not (_alike(changed.E.real, sde.E) and _alike(changed.F.real, sde.F)) or changed.D.nnz:
@@ -315,7 +316,7 @@ class _Rederived(_Differentiate):
         return Derivative(self.left[:, rows], A, B, H @ dense.to_state, la.solve(dense.to_state, state), voltage_mean)
 
 
-class _Reduced(_Differentiate):
+class Reduced(_Differentiate):
     """From the elimination by the graph, which a small change of values leaves as it is.
 
     With dE, dF, ds and dK as they are stamped, the unknowns change by ``right dy + dropped g + free f``. What is
@@ -343,21 +344,26 @@ class _Reduced(_Differentiate):
         self.steps = -la.solve(conserved @ self.E, conserved) if len(conserved) else conserved
 
     def __call__(self, parameter: Perturbed) -> Derivative:
-        dense, sde, size = self.law.dense, self.law.sde, len(self.rest)
+        """As `_Differentiate`."""
         number, key, instance = parameter.place
         if (number, key) not in self.stamps:  # of all instances at once
             self.stamps[number, key] = stamp_circuit(_perturbed(self.circuit, number, key).circuit(1.0 + 1j * STEP))[0]
         stamped = {name: self.stamps[number, key].imaginary(name, instance) for name in "EFKs"}
+        return self.derived({name: (row, column, value / STEP) for name, (row, column, value) in stamped.items()})
+
+    def derived(self, stamped: dict[str, Entries]) -> Derivative:
+        """From the derivatives of the entries of ``E``, ``F``, ``K`` and ``s`` (as a column)."""
+        dense, sde, size = self.law.dense, self.law.sde, len(self.rest)
         G = np.zeros((len(self.steps), size))
         if len(G):
             row, column, value = stamped["E"]
-            np.add.at(G.T, column, (self.steps[:, row] * (value / STEP)).T)
+            np.add.at(G.T, column, (self.steps[:, row] * value).T)
         rows = np.unique(np.concatenate([row for row, _, _ in stamped.values()] + [self.shared] * bool(G.any())))
 
         def block(name: str, columns: int) -> FloatArray:
             row, column, value = stamped[name]
             out = np.zeros((len(rows), columns))
-            np.add.at(out, (np.searchsorted(rows, row), column), value / STEP)
+            np.add.at(out, (np.searchsorted(rows, row), column), value)
             return out
 
         E = block("E", size) + self.E[rows] @ G
@@ -379,7 +385,7 @@ def _alike(found: sp.csr_array, known: sp.csr_array) -> bool:
     return found.shape == known.shape and bool(abs(found - known).max() <= 1e-9 * abs(known).max())
 
 
-def _moments(law: Stationary, solver: _Lyapunov, each: Derivative) -> tuple[FloatArray, FloatArray, FloatArray]:
+def changes(law: Stationary, solver: Lyapunov, each: Derivative) -> tuple[FloatArray, FloatArray, FloatArray]:
     """What becomes of the variances (n,) of the states, and of mean (p,) and covariance (p, p) of the probes."""
     dense, P = law.dense, solver.covariance
     half = each.rows @ (each.A @ P + each.B @ dense.B.T)
@@ -389,7 +395,7 @@ def _moments(law: Stationary, solver: _Lyapunov, each: Derivative) -> tuple[Floa
     return variance, each.voltage_mean, dense.H @ change @ dense.H.T + half + half.T
 
 
-class _Lyapunov:
+class Lyapunov:
     """``A X + X A^T + Q = 0`` for one A of a law and symmetric Q, (n, n), many times.
 
     Attributes
@@ -416,11 +422,18 @@ class _Lyapunov:
         self.covariance = hushed(given, self.quiet)
 
     @classmethod
-    def of(cls, law: Stationary) -> _Lyapunov | None:
+    def of(cls, law: Stationary) -> Lyapunov | None:
         """For a law; None where its laws are found faster than a decomposition."""
         A = law.dense.A
         symmetric = bool(np.abs(A - A.T).max() <= 1e-13 * np.abs(A).max())
         return cls(law, A, symmetric) if symmetric or len(A) <= EXTENDED else None
+
+    def adjoint(self, M: FloatArray) -> FloatArray:
+        """Y of ``A^T Y + Y A + M = 0``, so that ``<M, X> = <Y, Q>``, (n, n) each."""
+        scale = np.outer(self.size, self.size)
+        if self.form is not None:
+            return np.asarray(self.form.adjoint(M * scale) / scale)
+        return self.solve(M)
 
     def solve(self, Q: FloatArray) -> FloatArray:
         """X for Q, (n, n) each."""

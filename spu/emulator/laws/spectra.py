@@ -23,10 +23,10 @@ from numpy.typing import ArrayLike
 
 from spu.base.arrays import ComplexArray, FloatArray
 from spu.base.choice import first_largest, first_smallest, stable_order
-from spu.base.constants import UNIT_NOISE_DENSITY
 from spu.base.display import Result
 from spu.base.errors import InternalError, UsageError
 from spu.emulator.labelled import SQUARES, Labels
+from spu.emulator.laws.acquired import Acquired
 from spu.emulator.laws.large import LARGE
 from spu.emulator.laws.law import Law
 from spu.emulator.laws.stationary import Stationary
@@ -72,7 +72,7 @@ class Spectrum(Result):
     variables: tuple[str, ...]
     frequencies: Annotated[FloatArray, "f"]
     density: Annotated[ComplexArray, "f p p"]
-    _laws: tuple[Stationary, ...]
+    _laws: tuple[Stationary | Acquired, ...]
     _maps: tuple[FloatArray, ...]
 
     in_short = ("variables",)
@@ -136,13 +136,15 @@ def densities(law: Stationary, frequencies: FloatArray, lift: FloatArray) -> Com
     parts = np.array_split(frequencies, max(1, min(len(frequencies), size * len(frequencies) // _BLOCK)))
     found = []
     for part in parts:
-        h = lift @ law.transfer(part)
+        h = lift @ law.noise_transfer(part)
         found.append(h @ np.conj(np.swapaxes(h, 1, 2)))
-    return np.concatenate(found) * UNIT_NOISE_DENSITY**2
+    return np.concatenate(found)
 
 
-def autocovariance(law: Stationary, lags: ArrayLike, lift: FloatArray) -> FloatArray:
+def autocovariance(law: Stationary | Acquired, lags: ArrayLike, lift: FloatArray) -> FloatArray:
     """(k, q, q) autocovariance of ``lift @ probes`` at lags (k,) in s."""
+    if isinstance(law, Acquired):
+        return np.asarray(lift @ law.autocovariance(np.atleast_1d(np.asarray(lags, dtype=np.float64))) @ lift.T)
     if law.modes is not None:
         modes = law.modes
         shapes = lift @ modes.probes
@@ -175,6 +177,12 @@ def spectrum_frequencies(poles: ComplexArray) -> FloatArray:
         grids.append(centre + width * np.sinh(np.linspace(-reach, reach, 2 * round(3 * reach) + 1)))
     grid = np.unique(np.concatenate(grids))
     return grid[(grid >= low) & (grid <= high)]
+
+
+def frequencies_of(laws: Sequence[Stationary]) -> FloatArray:
+    """Choose frequencies (Hz) for the spectra of some laws: of their poles, and of what else their noise shows."""
+    poles = spectrum_frequencies(np.concatenate([law.poles for law in laws]))
+    return np.unique(np.concatenate([poles, *(law.frequencies for law in laws)]))
 
 
 def telling(covariance: FloatArray, most: int = 4) -> tuple[list[int], list[tuple[int, int]]]:
@@ -324,7 +332,7 @@ def _scatter(R: FloatArray, count: int, readouts: int) -> FloatArray:
 
 def exact_spectra(law: Stationary) -> Spectra:
     """The exact spectra of a few telling cells."""
-    frequencies = spectrum_frequencies(law.poles)  # refuses what has none, first
+    frequencies = frequencies_of([law])  # refuses what has none, first
     cells, pairs = telling(law.voltage_covariance if not law.sde.D.nnz else law.band_covariance(0.0, _edge(law)))
     lift = np.eye(len(law.sde.probes))[cells]
     exact = densities(law, frequencies, lift)

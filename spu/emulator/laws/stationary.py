@@ -304,6 +304,15 @@ class Stationary:
         """
         return _transfer(self.dense, np.atleast_1d(np.asarray(frequencies, dtype=np.float64)))
 
+    @property
+    def frequencies(self) -> FloatArray:
+        """(k,) Hz at which its noise has something to show, beside its poles."""
+        return np.empty(0)
+
+    def noise_transfer(self, frequencies: ArrayLike) -> ComplexArray:
+        """(k, p, m) V/sqrt(Hz): what each noise source makes of the probes at (k,) Hz, with its own density."""
+        return self.transfer(frequencies) * UNIT_NOISE_DENSITY
+
     def spectrum(self, frequencies: ArrayLike) -> ComplexArray:
         """One-sided cross-spectral density matrices of the probes.
 
@@ -316,7 +325,7 @@ class Stationary:
         -------
         (k, p, p) Hermitian, V^2/Hz; its real part integrates over f > 0 to the covariance.
         """
-        h = self.transfer(frequencies) * UNIT_NOISE_DENSITY
+        h = self.noise_transfer(frequencies)
         return np.asarray(h @ np.conj(np.swapaxes(h, 1, 2)))
 
     def band_covariance(self, low: float, high: float) -> FloatArray:

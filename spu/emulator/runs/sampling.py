@@ -19,14 +19,19 @@ from spu.base.kernels.door import Precision
 from spu.base.numbers import plural
 from spu.base.sparse import row_numbers, with_data
 from spu.base.threads import blas_threads_for
+from spu.circuit.acquisition import Acquisition
 from spu.emulator.dynamics import LinearDynamics, slowest
 from spu.emulator.labelled import SQUARES, UNITS, inference_data
+from spu.emulator.laws.acquired import Acquired, acquired
+from spu.emulator.laws.clocked import ClockedLaw
 from spu.emulator.laws.equilibrium import Equilibrium
 from spu.emulator.laws.estimate import SamplingError, about_sample_mean, independent_error, trajectory_error
 from spu.emulator.laws.large import Midpoint, SparseLaw
 from spu.emulator.laws.law import Law
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.results import Statistics, compare, lag_of, lagged_covariance, merge
+from spu.emulator.runs.acquiring import counted, hold_acquired, jittered_paths, on_clock, readings
+from spu.emulator.runs.clocked_run import ClockedRun, Grid
 from spu.emulator.runs.guard import Claims, Memory, hold, hold_large, memory_of_midpoint
 from spu.emulator.runs.large_run import PatternSums, run_large
 from spu.emulator.runs.run import Method, choose_method, from_rest, independent_method, run
@@ -72,7 +77,7 @@ class Simulation(Statistics):
     trajectories, seed:
         As used. Of an ensemble the trajectories of all programmings, one programming after another.
     method, method_reason:
-        How samples were drawn (``modal``, ``dense``, ``midpoint``, ``independent``), and why so.
+        How samples were drawn (``modal``, ``dense``, ``midpoint``, ``clocked``, ``independent``), and why so.
     time_step:
         s, of the implicit midpoint; None where steps are exact.
     precision, precision_error:
@@ -97,6 +102,8 @@ class Simulation(Statistics):
         Those of ``interval`` and ``trajectories`` that were not given.
     warnings:
         What should be known of the result.
+    acquisition:
+        How readouts are taken, and then all is of what is read; None where they are taken as they are.
 
     Examples
     --------
@@ -133,6 +140,7 @@ class Simulation(Statistics):
     laws: tuple[Law, ...] = ()
     chosen: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    acquisition: Acquisition | None = None
 
     in_short = ("variables", "samples", "trajectories", "seed", "relative_error", "complete")
 
@@ -159,7 +167,8 @@ class Simulation(Statistics):
             *("method", "method_reason", "time_step", "precision", "precision_error"),
             *("trace", "autocovariance", "time_constants", "warnings"),
         )
-        return {**super().to_dict(), **{key: getattr(self, key) for key in keys}}
+        read = {} if self.acquisition is None else {"acquisition": self.acquisition.to_dict()}
+        return {**super().to_dict(), **{key: getattr(self, key) for key in keys}, **read}
 
     def arrays(self) -> dict[str, Any]:
         """What ``samples.npz`` holds of it, by key; ``samples`` are the ``readouts`` one trajectory after another.
@@ -293,10 +302,19 @@ def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulatio
     chosen = chosen_settings(interval, trajectories, how.duration)
     law.voltage_covariance  # noqa: B018 - refuses a probe that sees white noise directly
     lag, back = lag_of(law, problem), 0
+    read = acquired(law)
+    if read is not None and not how.independent:
+        _positive(interval=interval)
+        interval = on_clock(read.acquisition, interval)
     wholes = {"samples": how.samples, "trajectories": trajectories, "threads": how.threads}
     _positive(interval=interval, duration=how.duration, step=how.step, **wholes)
     _not_negative(trace=trace or 0, lags=how.lags, seed=how.seed)
     if how.independent:
+        if isinstance(law, ClockedLaw):
+            raise OptionError(
+                "independent",
+                "held noise has no one law to draw from: that hangs on the phase of the clock; leave it out",
+            )
         if any(given is not None for given in (interval, trajectories, how.duration, how.method, how.step)) or how.lags:
             raise UsageError("independent samples have no interval, trajectories, duration, lags, method or step")
         if lag is not None:
@@ -305,6 +323,10 @@ def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulatio
     else:
         if lag is not None:
             interval, back = dividing(lag, interval, law.slowest)
+        if isinstance(law, ClockedLaw):
+            _refuse_clocked(how, lag)
+            wanted = max(law.slowest, law.clocked.period) if interval is None else interval
+            interval = Grid.near(law, wanted).interval
         trajectories, interval, steps = plan(law, how.samples, interval, trajectories, how.duration, back)
     trace = thinned(trace, steps, trajectories, len(law.sde.readout.variables))
     with Interrupt() as interrupt:
@@ -322,11 +344,18 @@ def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulatio
                 raise UsageError("lags and methods are for networks small enough for dense matrices")
             if how.precision == "single":
                 raise OptionError("precision", "single is for networks small enough for dense matrices: leave it out")
+            if read is not None and (read.acquisition.converts or read.acquisition.jitter):
+                read.dense  # noqa: B018 - refuses so large a network
             drawn = _draw_large(law, interval, how.step, common)
         else:
             if how.step is not None:
                 raise UsageError("steps are exact here: a step is only for large sparse networks")
-            drawn = _draw(law, interval, how, common, back)
+            if isinstance(law, ClockedLaw):
+                drawn = _draw_clocked(law, interval, how, common)
+            elif read is not None and (read.acquisition.converts or (read.acquisition.jitter and interval)):
+                drawn = _draw_acquired(read, interval, how, common, back)
+            else:
+                drawn = _draw(law, interval, how, common, back)
     readout = law.sde.readout
     found = compare(law, problem, drawn.voltage_mean, drawn.voltage_covariance, lagged=drawn.lagged)
     kept = None
@@ -361,6 +390,7 @@ def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulatio
         complete=drawn.samples == steps * trajectories,
         laws=(law,),
         chosen=chosen,
+        acquisition=None if read is None else read.acquisition,
     )
 
 
@@ -405,9 +435,11 @@ def _simulate_ensemble(found: Sequence[LinearDynamics], problem: LinearProblem |
     laws = [each.law for each in found]
     chosen = chosen_settings(interval, how.trajectories, how.duration)
     if interval is None and not how.independent:  # one for all: their readouts are merged
-        interval = slowest(laws).slowest
+        read = acquired(laws[0])
+        interval = (None if read is None else read.acquisition.interval) or slowest(laws).slowest
         lag = lag_of(laws[0], problem)
-        interval = interval if lag is None else dividing(lag, None, interval)[0]
+        clocked = read is not None and read.acquisition.interval is not None
+        interval = interval if lag is None or clocked else dividing(lag, None, interval)[0]
     if how.duration is None:
         samples = -(-(samples or DEFAULT_SAMPLES) // len(laws))
     if trace is None:  # as many as all of them may keep together
@@ -567,6 +599,96 @@ def _draw(law: Stationary, interval: float, asked: Sampling, common: dict[str, A
         precision_error=precision_error,
         lagged=transform @ correlations[place] @ transform.T if back else None,
         lagged_error=None if claimed.lagged_variance is None else np.sqrt(claimed.lagged_variance + off_lagged**2),
+    )
+
+
+def _draw_acquired(read: Acquired, interval: float, asked: Sampling, common: dict[str, Any], back: int) -> _Drawn:
+    """Draw voltages at the converters, read them, and hold what is read against its law, too."""
+    law, acquisition = read.dense, read.acquisition
+    if asked.precision == "single":
+        raise OptionError("precision", "single is of voltages as they are, not of what a converter reads")
+    numbers = common["trajectories"] * common["steps"] * len(law.sde.probes)
+    if numbers > FEW_NUMBERS:
+        raise UsageError(
+            f"{numbers:.3g} readings are too many to keep, at most {FEW_NUMBERS:.0e}: what a converter reads is "
+            "counted when all is there; take fewer samples, several times with other seeds"
+        )
+    if acquisition.jitter and interval:
+        if asked.burn_in is not None or asked.method is not None:
+            raise UsageError("samples with jitter are drawn from the stationary law, by steps of their own")
+        taken = {key: common[key] for key in ("trajectories", "steps", "seed", "interrupted")}
+        method, kept = "jittered", jittered_paths(read, interval=interval, **taken)
+        why = "exact steps of the times between samples, in their order"
+    else:
+        analog = _draw(law, interval, replace(asked, lags=0), {**common, "every": 1}, back)
+        method, why, kept = analog.method, analog.why, analog.kept
+    readouts = readings(read, kept, asked.seed)
+    hold_acquired(read, readouts, interval)
+    transform = law.sde.readout.matrix.toarray()
+    lags = sorted({0, back, *range(asked.lags + 1)})
+    found = counted(readouts, transform, lags)
+    P, errors = transform @ found.covariances[0] @ transform.T, found.covariance_errors
+    scatter = float((errors[0] ** 2).sum())
+    place = lags.index(back)
+    return _Drawn(
+        method=method,
+        why=why,
+        samples=readouts.shape[0] * readouts.shape[1],
+        voltage_mean=found.mean,
+        voltage_covariance=found.covariances[0],
+        kept=readouts[:, :: common["every"]] - law.voltage_mean if common["every"] else readouts[:, :0],
+        effective_samples=float(np.trace(P) ** 2 + (P**2).sum()) / scatter if scatter > 0 else np.inf,
+        covariance_error=errors[0],
+        mean_error=found.mean_error,
+        autocovariance=transform @ found.covariances[: asked.lags + 1] @ transform.T if asked.lags else None,
+        lagged=transform @ found.covariances[place] @ transform.T if back else None,
+        lagged_error=errors[place] if back else None,
+    )
+
+
+def _refuse_clocked(how: Sampling, lag: float | None) -> None:
+    """Refuse what runs under held noise do not do."""
+    words = "is not for held noise (noise.clock): leave it out"
+    if how.method is not None:
+        raise OptionError("method", words)
+    if how.precision == "single":
+        raise OptionError("precision", "single is not for held noise (noise.clock): leave it out")
+    if lag is not None:
+        raise UsageError("lagged covariances under held noise (noise.clock) are predicted, not sampled")
+    if how.burn_in is not None:
+        raise UsageError("runs under held noise (noise.clock) begin stationary, not from rest: leave noise.clock out")
+
+
+def _draw_clocked(law: ClockedLaw, interval: float, asked: Sampling, common: dict[str, Any]) -> _Drawn:
+    """Draw under noise that a clock makes: exact steps between its edges, and errors known in advance."""
+    grid = Grid.near(law, interval)
+    made = ClockedRun(law, grid, common["trajectories"], common["steps"], asked.seed)
+    if (asked.lags + 1) * len(law.dense.H) ** 2 * 16 > _MOST_PRODUCTS:
+        raise UsageError(f"autocovariances of {len(law.dense.H)} variables at {asked.lags} lags do not fit into memory")
+    taken = {key: common[key] for key in ("every", "progress", "interrupted")}
+    sums = made.count(lags=asked.lags, **taken)
+    made.hold(sums).judge()
+    transform = law.sde.readout.matrix.toarray()
+    error = made.error(transform, sums.readouts)
+    # What the phases that were read make of it, and the mean that is taken from the same samples.
+    left = transform @ law.dense.H
+    off = left @ (made.expected(sums.readouts) - law.covariance) @ left.T
+    squares = error.covariance_variance + off**2 + error.mean_covariance**2
+    correlations = sums.autocovariance
+    why = f"exact steps between the edges of the clock, read at {grid.phases} phases of it: {law.clocked.words()}"
+    if made.repeats(sums.readouts) > 1:
+        why += f"; the register came around {made.repeats(sums.readouts):.3g} times, after once nothing new is learnt"
+    return _Drawn(
+        method="clocked",
+        why=why,
+        samples=sums.samples,
+        voltage_mean=law.voltage_mean + sums.mean,
+        voltage_covariance=correlations[0],
+        kept=sums.kept,
+        effective_samples=error.effective_samples,
+        covariance_error=np.sqrt(squares),
+        mean_error=np.sqrt(np.maximum(error.mean_variance, 0.0)),
+        autocovariance=transform @ correlations @ transform.T if asked.lags else None,
     )
 
 

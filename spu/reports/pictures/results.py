@@ -16,6 +16,9 @@ from spu.emulator.runs.relaxation import NetworkSimulation
 from spu.emulator.runs.sampling import Simulation
 from spu.reports.pictures.annealing import draw_annealing
 from spu.reports.pictures.budgets import draw_budget
+from spu.reports.pictures.calibrations import draw_calibration
+from spu.reports.pictures.characterisations import draw_characterisation
+from spu.reports.pictures.checks import draw_checks
 from spu.reports.pictures.covariances import draw_check, draw_prediction, draw_simulation
 from spu.reports.pictures.energy import draw_ledger
 from spu.reports.pictures.gaussian_process import draw_gaussian_process
@@ -30,6 +33,7 @@ from spu.reports.pictures.ramps import draw_work
 from spu.reports.pictures.relaxations import draw_relaxation, draw_sampled_relaxation
 from spu.reports.pictures.scalings import draw_scaling
 from spu.reports.pictures.spectra import draw_spectra
+from spu.reports.pictures.yields import draw_corners, draw_yield
 from spu.studies.activation import UnitActivation, activation_of
 from spu.studies.algebra.determinant import LogDeterminant
 from spu.studies.algebra.planning import Plan
@@ -37,6 +41,8 @@ from spu.studies.algebra.scaling import Scaling
 from spu.studies.algebra.solution import Solution
 from spu.studies.annealing import Annealing
 from spu.studies.budget import Budget
+from spu.studies.calibration import Calibration
+from spu.studies.checks import Checks
 from spu.studies.energy import Ledger
 from spu.studies.gaussian_process import GaussianProcess
 from spu.studies.learning.classify import Classification
@@ -45,6 +51,9 @@ from spu.studies.learning.generate import Generation
 from spu.studies.learning.natural import NaturalGradient, OneStep
 from spu.studies.learning.replay import ReplayedNetwork
 from spu.studies.learning.sweep import HardwareSweep
+from spu.studies.yields.characterisation import Characterisation
+from spu.studies.yields.corner_study import Corners
+from spu.studies.yields.yield_study import Yield
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,9 +94,12 @@ def _spectrum(found: Spectrum) -> Figure:
 
 
 PICTURES: dict[type, Callable[[Any], Figure]] = {
+    Characterisation: draw_characterisation,
     Annealing: draw_annealing,
     Budget: draw_budget,
+    Calibration: draw_calibration,
     Check: _check,
+    Checks: draw_checks,
     Evolution: draw_evolution,
     Generation: draw_generation,
     Classification: draw_classification,
@@ -95,6 +107,8 @@ PICTURES: dict[type, Callable[[Any], Figure]] = {
     Ledger: draw_ledger,
     Scaling: draw_scaling,
     HardwareSweep: draw_hardware_sweep,
+    Corners: draw_corners,
+    Yield: draw_yield,
     LogDeterminant: draw_work,
     NaturalGradient: draw_natural,
     NetworkPrediction: lambda found: _activation(activation_of(found.dynamics)),

@@ -18,6 +18,7 @@ int processor_features(void) {
 }
 
 #include "counting.c"
+#include "draws.c"
 
 #include "real.h"
 

@@ -34,9 +34,11 @@ INLINE V v_sub(V a, V b) { return _mm512_sub_pd(a, b); }
 INLINE V v_mul(V a, V b) { return _mm512_mul_pd(a, b); }
 INLINE V v_div(V a, V b) { return _mm512_div_pd(a, b); }
 INLINE V v_fma(V a, V b, V c) { return _mm512_fmadd_pd(a, b, c); }
+INLINE V v_fnma(V a, V b, V c) { return _mm512_fnmadd_pd(a, b, c); }
 INLINE V v_sqrt(V a) { return _mm512_sqrt_pd(a); }
 INLINE V v_abs(V a) { return _mm512_abs_pd(a); }
 INLINE V v_max(V a, V b) { return _mm512_max_pd(a, b); }
+INLINE V v_pick(V a, V b, V x, V y) { return _mm512_mask_blend_pd(_mm512_cmp_pd_mask(a, b, _CMP_LT_OQ), y, x); }
 INLINE F f_load(const float *p) { return _mm512_loadu_ps(p); }
 INLINE void f_store(float *p, F a) { _mm512_storeu_ps(p, a); }
 INLINE F f_set(float a) { return _mm512_set1_ps(a); }
@@ -96,9 +98,11 @@ INLINE V v_sub(V a, V b) { return _mm256_sub_pd(a, b); }
 INLINE V v_mul(V a, V b) { return _mm256_mul_pd(a, b); }
 INLINE V v_div(V a, V b) { return _mm256_div_pd(a, b); }
 INLINE V v_fma(V a, V b, V c) { return _mm256_fmadd_pd(a, b, c); }
+INLINE V v_fnma(V a, V b, V c) { return _mm256_fnmadd_pd(a, b, c); }
 INLINE V v_sqrt(V a) { return _mm256_sqrt_pd(a); }
 INLINE V v_abs(V a) { return _mm256_andnot_pd(_mm256_set1_pd(-0.0), a); }
 INLINE V v_max(V a, V b) { return _mm256_max_pd(a, b); }
+INLINE V v_pick(V a, V b, V x, V y) { return _mm256_blendv_pd(y, x, _mm256_cmp_pd(a, b, _CMP_LT_OQ)); }
 INLINE F f_load(const float *p) { return _mm256_loadu_ps(p); }
 INLINE void f_store(float *p, F a) { _mm256_storeu_ps(p, a); }
 INLINE F f_set(float a) { return _mm256_set1_ps(a); }
@@ -157,9 +161,11 @@ INLINE V v_sub(V a, V b) { return vsubq_f64(a, b); }
 INLINE V v_mul(V a, V b) { return vmulq_f64(a, b); }
 INLINE V v_div(V a, V b) { return vdivq_f64(a, b); }
 INLINE V v_fma(V a, V b, V c) { return vfmaq_f64(c, a, b); }
+INLINE V v_fnma(V a, V b, V c) { return vfmsq_f64(c, a, b); }
 INLINE V v_sqrt(V a) { return vsqrtq_f64(a); }
 INLINE V v_abs(V a) { return vabsq_f64(a); }
 INLINE V v_max(V a, V b) { return vbslq_f64(vcgtq_f64(a, b), a, b); } /* b where they do not compare, as x86 */
+INLINE V v_pick(V a, V b, V x, V y) { return vbslq_f64(vcltq_f64(a, b), x, y); }
 INLINE F f_load(const float *p) { return vld1q_f32(p); }
 INLINE void f_store(float *p, F a) { vst1q_f32(p, a); }
 INLINE F f_set(float a) { return vdupq_n_f32(a); }
@@ -217,9 +223,11 @@ INLINE V v_sub(V a, V b) { return a - b; }
 INLINE V v_mul(V a, V b) { return a * b; }
 INLINE V v_div(V a, V b) { return a / b; }
 INLINE V v_fma(V a, V b, V c) { return fma(a, b, c); }
+INLINE V v_fnma(V a, V b, V c) { return fma(-a, b, c); } /* c - a b */
 INLINE V v_sqrt(V a) { return sqrt(a); }
 INLINE V v_abs(V a) { return fabs(a); }
 INLINE V v_max(V a, V b) { return a > b ? a : b; }
+INLINE V v_pick(V a, V b, V x, V y) { return a < b ? x : y; } /* x where a < b, else y, also where they do not compare */
 INLINE F f_load(const float *p) { return *p; }
 INLINE void f_store(float *p, F a) { *p = a; }
 INLINE F f_set(float a) { return a; }

@@ -1,0 +1,49 @@
+"""Intervals of a yield: what so many boards tell of it.
+
+Of independent boards the interval is Clopper's and Pearson's (Biometrika 26, 404, 1934): exact, so that it holds the
+truth at least as often as is said. Those of a Latin hypercube are not independent, and usually tell more; how much is
+seen from several hypercubes that are drawn independently. From their scatter follows how many independent boards tell
+as much, and with that number the interval is Clopper's and Pearson's again (Korn and Graubard, Survey Methodology 24,
+193, 1998).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import betaincinv, stdtrit
+
+__all__ = ["WORDS", "clopper_pearson", "korn_graubard"]
+
+WORDS = {
+    "plain": "Clopper-Pearson: exact, holds the truth at least that often",
+    "latin": "Korn-Graubard, from the scatter of independent hypercubes: approximate",
+}
+"""By the method of drawing."""
+
+
+def clopper_pearson(good: float, draws: float, confidence: float) -> tuple[float, float]:
+    """Limits of a probability, of which ``good`` of so many ``draws`` came true; both may be broken numbers."""
+    tail = (1.0 - confidence) / 2.0
+    low = float(betaincinv(good, draws - good + 1.0, tail)) if good > 0 else 0.0
+    high = float(betaincinv(good + 1.0, draws - good, 1.0 - tail)) if good < draws else 1.0
+    return low, high
+
+
+def korn_graubard(good: Sequence[int], size: int, confidence: float) -> tuple[float, float]:
+    """The same of independent hypercubes of ``size`` boards each, of which so many are ``good``.
+
+    The variance of their numbers is taken to be 1/4 at least: a hypercube that holds its share as well as whole numbers
+    can is still off by the rounding, which scatter of a few may not show.
+    """
+    counts = np.asarray(good, dtype=np.float64)
+    cubes = len(counts)
+    draws = float(cubes * size)
+    found = float(counts.mean()) / size
+    if found in (0.0, 1.0):
+        return clopper_pearson(found * draws, draws, confidence)
+    variance = max(float(counts.var(ddof=1)), 0.25) / (cubes * size**2)
+    tail = 0.5 + confidence / 2.0
+    worth = found * (1.0 - found) / variance * float(stdtrit(draws - 1, tail) / stdtrit(cubes - 1, tail)) ** 2
+    return clopper_pearson(found * worth, worth, confidence)
