@@ -245,7 +245,7 @@ def _gives(element: Element) -> bool:
         kinds.CurrentControlledCurrentSource,
         kinds.CurrentControlledVoltageSource,
     )
-    return isinstance(element, active) and element.role not in ("signal", "noise", "flicker", "series")
+    return isinstance(element, active) and element.role not in ("signal", "noise", "flicker", "series", "readout")
 
 
 def _shares(loops: Loops, vector: NDArray[np.complex128]) -> tuple[tuple[str, float], ...]:
