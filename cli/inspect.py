@@ -122,7 +122,7 @@ def _inspect_netlist(folder: Folder, stability: bool, as_json: bool) -> int:
         click.echo(f"\n{margins}")
     prediction = predict_linear(folder.subject)
     if as_json:
-        more = {} if margins is None else {"stability": margins.to_dict()}
+        more: dict[str, Any] = {} if margins is None else {"stability": margins.to_dict()}
         more |= {"time_constants": prediction.time_constants, "covariance": prediction.covariance}
         print_result({**report(folder.read), **more}, folder, "inspect")
     else:
@@ -145,6 +145,7 @@ def _report(folder: Folder, look: Look) -> dict[str, Any]:
         "cell_table": [_flat(asdict(cell)) for cell in look.cells],
         "coupler_table": [_flat(asdict(coupler)) for coupler in look.couplers],
         "shared_noise": [asdict(noise) for noise in look.noises],
+        "detail": device.detail.to_dict(),
         "ramp": None if device.ramp is None else device.ramp.to_dict(),
     }
 
@@ -155,7 +156,14 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _describe(folder: Folder, look: Look) -> str:
-    from spu.reports.inspection import about_problem, cell_table, coupler_table, ramp_table, shared_table
+    from spu.reports.inspection import (
+        about_problem,
+        cell_table,
+        coupler_table,
+        imperfections,
+        ramp_table,
+        shared_table,
+    )
 
     device = folder.device
     lines = [
@@ -172,6 +180,9 @@ def _describe(folder: Folder, look: Look) -> str:
         lines += ["", table(*shown, left=2, limit=MAX_TABLE_ROWS, count=look.coupler_count, rest=rest)]
     if look.noises:
         lines += ["", table(*shared_table(look.noises), left=2, limit=MAX_TABLE_ROWS, rest=rest)]
+    parts = imperfections(device)
+    if parts:
+        lines += ["", "not ideal:", *(f"  {words} {value}" for words, value in parts)]
     if device.ramp is not None:
         lines += ["", f"ramp, {engineering(device.ramp.duration, 's')}; all above is of its end:"]
         lines.append(table(*ramp_table(device.ramp), left=0, limit=MAX_TABLE_ROWS, rest=rest))

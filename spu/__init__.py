@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from spu.emulator.laws.gradients import LawJacobian, gradient, jacobian
     from spu.emulator.laws.many import ManyLaws, laws_of_draws
     from spu.emulator.laws.spectra import Spectrum
-    from spu.emulator.predict import NetworkPrediction, Prediction, predict, predict_network
+    from spu.emulator.predict import LinearisedPrediction, NetworkPrediction, Prediction, predict, predict_network
     from spu.emulator.relaxation import Relaxation, relaxation
     from spu.emulator.runs.kicked import SampledRelaxation
     from spu.emulator.runs.relaxation import NetworkSimulation
@@ -82,7 +82,7 @@ if TYPE_CHECKING:
     from spu.studies.algebra.tasks import expm, invert, logdet, lstsq, lyapunov, solve
     from spu.studies.annealing import Annealing, anneal
     from spu.studies.budget import Budget, error_budget
-    from spu.studies.calibration import Calibration, calibrate
+    from spu.studies.calibration import Calibration, calibrate, compensate
     from spu.studies.checks import Checks, check_many
     from spu.studies.energy import Assumptions, Ledger, digital_samplers, energy_ledger, energy_of, load_energy
     from spu.studies.gaussian_process import GaussianProcess, gaussian_process
@@ -96,7 +96,9 @@ if TYPE_CHECKING:
     from spu.studies.learning.replay import replay_learned
     from spu.studies.learning.sweep import hardware_sweep
     from spu.studies.stability import Stability, decay_rate, stability
+    from spu.studies.yields.characterisation import Characterisation, characterise
     from spu.studies.yields.corner_study import Corners, corners
+    from spu.studies.yields.specification import Requirement, Specification, load_specification
     from spu.studies.yields.yield_study import Yield, yields
 
 
@@ -108,6 +110,7 @@ __all__ = [
     "Budget",
     "Calibration",
     "Cell",
+    "Characterisation",
     "Check",
     "Checks",
     "CircuitError",
@@ -137,6 +140,7 @@ __all__ = [
     "LeastSquares",
     "Ledger",
     "LinearSystem",
+    "LinearisedPrediction",
     "LogDeterminant",
     "LyapunovEquation",
     "ManyLaws",
@@ -157,11 +161,13 @@ __all__ = [
     "Readout",
     "Relaxation",
     "Report",
+    "Requirement",
     "SampledRelaxation",
     "Scaling",
     "SharedNoise",
     "Simulation",
     "Solution",
+    "Specification",
     "Spectrum",
     "Spread",
     "SpuError",
@@ -175,9 +181,11 @@ __all__ = [
     "anneal",
     "answer",
     "calibrate",
+    "characterise",
     "check",
     "check_many",
     "classify",
+    "compensate",
     "compile",
     "compile_network",
     "compile_problem",
@@ -205,6 +213,7 @@ __all__ = [
     "load_hardware",
     "load_network",
     "load_problem",
+    "load_specification",
     "load_trained",
     "log_determinant",
     "logdet",
@@ -235,6 +244,11 @@ __all__ = [
 
 
 _HOME = {
+    "Characterisation": "spu.studies.yields.characterisation",
+    "characterise": "spu.studies.yields.characterisation",
+    "Requirement": "spu.studies.yields.specification",
+    "Specification": "spu.studies.yields.specification",
+    "load_specification": "spu.studies.yields.specification",
     "Spread": "spu.device.tolerance",
     "Tolerance": "spu.device.tolerance",
     "Elements": "spu.device.variation",
@@ -291,6 +305,7 @@ _HOME = {
     "MatrixInverse": "spu.problems.gaussian",
     "NaturalGradient": "spu.studies.learning.natural",
     "NetworkCompilation": "spu.compiler.polynomial",
+    "LinearisedPrediction": "spu.emulator.predict",
     "NetworkPrediction": "spu.emulator.predict",
     "NetworkSimulation": "spu.emulator.runs.relaxation",
     "NgspiceFailed": "spu.base.errors",
@@ -322,6 +337,7 @@ _HOME = {
     "check": "spu.crosscheck",
     "check_many": "spu.studies.checks",
     "classify": "spu.studies.learning.classify",
+    "compensate": "spu.studies.calibration",
     "compile": "spu.compiler",
     "compile_network": "spu.compiler",
     "compile_problem": "spu.compiler",

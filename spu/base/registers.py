@@ -44,7 +44,7 @@ def sequence(bits: int, start: int, count: int) -> NDArray[np.int8]:
         state = _times_x(state, polynomial)
     known, reach = bits, 1
     while known < count:
-        # The recurrence of the polynomial, and by squaring it that of its powers of two: b(n + 2^i k) = sum b(n + 2^i e).
+        # The recurrence of the polynomial, and of its powers of two: b(n + 2^i k) = sum b(n + 2^i e), e its exponents.
         while 2 * reach * bits <= known:
             reach *= 2
         lags = [reach * (bits - each) for each in exponents[1:]]

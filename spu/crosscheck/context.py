@@ -22,7 +22,7 @@ from spu.device.device import Device
 from spu.emulator.dynamics import Dynamics, LangevinDynamics, LinearDynamics, dynamics, langevin_of, linear
 from spu.emulator.laws.law import Law
 from spu.emulator.laws.sensitivity import Perturbed, Sensitivities, perturbed, sensitivities
-from spu.emulator.laws.spectra import telling
+from spu.emulator.laws.spectra import known_modes, telling
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.laws.timing import Timing
 from spu.emulator.laws.welch import Estimate
@@ -309,15 +309,15 @@ class Context:
 
     @cached_property
     def any_law(self) -> Law:
-        """The stationary law of a linear circuit of any size; raises as `require`."""
+        """The stationary law of a linear circuit of any size, under white noise; raises as `require`."""
         self.linear.require()
-        return self.linear.law
+        return self.linear.white
 
     @cached_property
     def law(self) -> Stationary:
         """The same with all its modes; raises `UsageError` of a circuit that is too large for them."""
         self.linear.require()
-        return self.linear.dense
+        return known_modes(self.linear.white)
 
     @cached_property
     def nodal(self) -> Nodal:

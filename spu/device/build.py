@@ -17,7 +17,8 @@ inductor                  series resistance inside, self-capacitance across both
 input of a transconductor a buffer of unit gain and first order: ``rbuf`` and ``cbuf``, without noise;
                           its offset is a current into ``rbuf``
 output of one             ``gn``: noise current ``4kT gamma |g|``, a source of its own; ``go``: output
-                          conductance, whose noise is in gamma; ``io``: the current that its offset makes
+                          conductance, whose noise is in gamma; ``io``: the current that its offset makes.
+                          Of finite linear range its current is ``g V tanh((v + offset)/V)``
 node of a cell            capacitance ``cpar`` and leakage ``rpar`` to ground
 ========================  ==========================================================================
 """
@@ -26,7 +27,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
@@ -42,6 +43,7 @@ from spu.circuit.elements import (
     Transconductor,
     silent,
 )
+from spu.circuit.saturation import SaturatingTransconductor
 from spu.device.banks import Bank
 from spu.device.imperfections import OPEN, Detail
 from spu.device.quantities import Part
@@ -208,10 +210,19 @@ def _add_element(made: Realisation, element: Element, detail: Detail) -> None:
         p, n, control, low = element.nodes
         if detail.buffer:
             control, low = _buffer(made, control, detail), "0"
-        made.elements.append(replace(element, nodes=(p, n, control, low)))
+        made.elements.append(_amplifier(made, element.name, (p, n, control, low), element.value, detail))
         _add_output(made, element.name[1:], (p, n), (parameter(element.value),), detail)
         return
     made.elements.append(element)
+
+
+def _amplifier(made: Realisation, name: str, nodes: tuple[str, ...], value: str, detail: Detail) -> Element:
+    """A transconductor; of finite linear range it has its offset inside."""
+    if "linear_range" not in detail.transconductor:
+        return Transconductor(name, nodes, value)
+    made.constants["vlin"] = detail.number("transconductor.linear_range")
+    made.constants["vos"] = detail.number("transconductor.offset") if "offset" in detail.transconductor else 0.0
+    return SaturatingTransconductor(name, nodes, value, further=("vlin", "vos"))
 
 
 def _add_output(
@@ -233,7 +244,7 @@ def _add_output(
         made.elements.append(
             Transconductor(f"go{way}", (p, n, p, n), f"o{way}", role="output")
         )  # any value, zero as well
-    if "offset" in given:
+    if "offset" in given and "linear_range" not in given:
         made.constants["vos"] = detail.number("transconductor.offset")
         made.derived[f"i{way}"] = parameter("vos") * value
         made.elements.append(CurrentSource(f"io{way}", (p, n), f"i{way}"))
@@ -352,7 +363,7 @@ def _switched_transconductor(made: Realisation, part: Part, bank: Bank, detail: 
         if detail.buffer:
             control = _buffer(made, control, detail)
         if bank.offset:
-            made.elements.append(Transconductor(f"gfix{way}", (p, n, control, "0"), offset))
+            made.elements.append(_amplifier(made, f"gfix{way}", (p, n, control, "0"), offset, detail))
         code = parameter(code_name)
         made.derived[f"sign{way}"] = code / at_least(1, size(code))
         for k in range(bank.bits):
@@ -362,7 +373,7 @@ def _switched_transconductor(made: Realisation, part: Part, bank: Bank, detail: 
             _switch(made, f"h{mark}", control, inner, closed, 2**k, f"th{mark}", detail)
             _switch(made, f"l{mark}", inner, "0", 1 - closed, 2**k, f"tl{mark}", detail)
             made.derived[f"g{mark}"] = 2**k * parameter(unit) * parameter(f"sign{way}")
-            made.elements.append(Transconductor(f"g{mark}", (p, n, inner, "0"), f"g{mark}"))
+            made.elements.append(_amplifier(made, f"g{mark}", (p, n, inner, "0"), f"g{mark}", detail))
         if detail.transconductor:
             made.derived[f"g{way}"] = bank.most * parameter(unit) * parameter(f"sign{way}")
             fixed = (parameter(offset),) if bank.offset else ()

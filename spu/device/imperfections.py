@@ -86,13 +86,14 @@ TABLES: dict[str, dict[str, Key]] = {
         "noise_gamma": Key("", "noise of the transconductors"),
         "output_conductance": Key("", "output conductance of the transconductors"),
         "offset": Key("V", "offset of the transconductors", "signed"),
+        "linear_range": Key("V", "linear range of the transconductors"),
     },
     "noise": {
         "bandwidth": Key("Hz", "bandwidth of the noise sources"),
         "flicker_corner": Key("Hz", "1/f corner of the noise sources"),
-        "flicker_low": Key("Hz", "from", needs=("flicker_corner",), setting=True),
-        "flicker_high": Key("Hz", "to", needs=("flicker_corner",), setting=True),
-        "flicker_poles": Key("", "poles a decade", "whole", needs=("flicker_corner",), setting=True),
+        "flicker_low": Key("Hz", "1/f noise from", needs=("flicker_corner",), setting=True),
+        "flicker_high": Key("Hz", "1/f noise to", needs=("flicker_corner",), setting=True),
+        "flicker_poles": Key("", "1/f noise: poles a decade", "whole", needs=("flicker_corner",), setting=True),
         "source": Key("", "noise is a", "word", choices=("current", "voltage")),
         "clock": Key("Hz", "clock of the injected noise's samples, which are held for its period"),
         "kind": Key("", "law of the samples", "word", ("gaussian", "binary"), needs=("clock",), setting=True),
@@ -116,7 +117,7 @@ TABLES: dict[str, dict[str, Key]] = {
         },
         "reference": Key(
             "K",
-            "from",
+            "temperature coefficients from",
             needs=("capacitance", "conductance", "inductance", "transconductance", "noise", "bias"),
             setting=True,
         ),
@@ -126,15 +127,15 @@ TABLES: dict[str, dict[str, Key]] = {
 
 ``switch``: of one unit of a bank; a branch of k units has k switches in parallel. ``inductor``: of each
 inductor, in cells and couplers. ``node``: from each cell's node to ground. ``buffer``: the first-order
-buffer (-3 dB) at each input of a coupling transconductor. ``transconductor``: of each coupling transconductor and active
-conductance; noise of the output current over 4kT times the transconductance, output conductance over transconductance,
-and the voltage that adds to that at the input.
+buffer (-3 dB) at each input of a coupling transconductor. ``transconductor``: of each coupling transconductor and
+active conductance; noise of the output current over 4kT times the transconductance, output conductance over
+transconductance, the voltage that adds to that at the input, and V of a current ``g V tanh(v/V)``.
 
 ``noise``: of each injected source, its first-order bandwidth (-3 dB); the frequency at which its 1/f noise is as strong
-as its white noise, the band in which it is 1/f, and the poles a decade that make it (1); and whether it is a ``current``
-into the cell or a ``voltage`` in series with its conductance, which is for the compiler: cells of devices have ``noise``
-or ``noise_voltage``. ``clock``, ``kind``, ``register``, ``summed``, ``bits``, ``crest``: it is made by an FPGA or a
-converter (`spu.circuit.clocked.Clocked`).
+as its white noise, the band in which it is 1/f, and the poles a decade that make it (1). ``source`` is for compilers:
+whether noise is a ``current`` into the cell or a ``voltage`` in series with its conductance; cells of devices have
+``noise`` or ``noise_voltage``. ``clock``, ``kind``, ``register``, ``summed``, ``bits``, ``crest``: it is made by an
+FPGA or a converter (`spu.circuit.clocked.Clocked`).
 
 ``temperature``: relative change of values (of noise: of its density) for each kelvin above the reference
 (`spu.base.constants.ROOM_TEMPERATURE` unless given), in cells and couplers; of a device at 0 K, which makes no thermal

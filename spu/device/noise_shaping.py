@@ -108,7 +108,7 @@ def flicker_ripple(detail: Detail) -> tuple[float, float]:
     >>> from spu.device.noise_shaping import flicker_ripple
     >>> detail = spu.Detail(noise={"flicker_corner": 1e5, "flicker_low": 1e3, "flicker_high": 1e6})
     >>> [f"{error:+.3f}" for error in flicker_ripple(detail)]
-    ['-0.059', '+0.052']
+    ['-0.059', '+0.056']
     """
     frequencies, weights = flicker_poles(detail)
     low, high = (detail.number(f"noise.flicker_{end}") for end in ("low", "high"))
@@ -260,7 +260,12 @@ class _Shaping:
             else:
                 name = f"go{node}"
                 self.made.elements.append(Transconductor(name, ("0", into, node, "0"), f"gs{self.stem}", role="signal"))
-        self.made.meaning += f"; 1/f noise below fc{self.stem} (Hz), a sum of first-order poles"
+        least, most = flicker_ripple(self.detail)
+        low, high = (self.detail.number(f"noise.flicker_{end}") for end in ("low", "high"))
+        self.made.meaning += (
+            f"; 1/f noise below fc{self.stem} (Hz), a sum of first-order poles that is {least:+.2%} to {most:+.2%} off "
+            f"1/f between {low:g} and {high:g} Hz"
+        )
 
     def _source(self, name: str, node: str, value: str, port: str | None, role: str = "signal") -> None:
         kind = SharedNoiseCurrent if isinstance(self.element, SharedNoiseCurrent) else NoiseCurrent

@@ -20,8 +20,10 @@ from spu.base.threads import blas_threads_for
 from spu.circuit.circuit import Circuit
 from spu.circuit.elements import Inductor
 from spu.circuit.readout import Readout
+from spu.circuit.saturation import SaturatingTransconductor
 from spu.circuit.scales import NetworkScales, Scales
 from spu.device.subject import Subject, circuits
+from spu.emulator.equations import saturating
 from spu.emulator.equations.langevin import Langevin, has_rest, langevin
 from spu.emulator.equations.linear import StochasticODE, stochastic_ode
 from spu.emulator.laws import propagate, ramps
@@ -29,6 +31,7 @@ from spu.emulator.laws.boltzmann import as_network
 from spu.emulator.laws.clocked import clocked_law
 from spu.emulator.laws.large import LARGE
 from spu.emulator.laws.law import Law, solve
+from spu.emulator.laws.linearised import Linearised, statistically
 from spu.emulator.laws.rest import rest_state, typical_states
 from spu.emulator.laws.spectra import known_modes
 from spu.emulator.laws.stationary import Stationary
@@ -420,7 +423,57 @@ class LangevinDynamics(Dynamics):
         return np.asarray(path @ self.equation.sense.T)
 
 
-KINDS: list[type[Dynamics]] = [LinearDynamics, LangevinDynamics]
+class SaturatingDynamics(LinearDynamics):
+    """Of linear cells with transconductors of finite linear range: `spu.emulator.equations.saturating`.
+
+    The law is that of statistical linearisation; `rest` and `respond` are those of the circuit itself.
+    """
+
+    name = "saturating"
+    words = "devices whose transconductors have a finite linear range"
+    exact = False
+    additive = False
+
+    @classmethod
+    def takes(cls, circuit: Circuit) -> bool:
+        elements = [element for group in circuit.instances for element in group.subcircuit.elements]
+        found = [element for element in elements if not element.linear]
+        return bool(found) and all(isinstance(element, SaturatingTransconductor) for element in found)
+
+    @cached_property
+    def linearised(self) -> Linearised:
+        """Its statistical linearisation."""
+        return statistically(self.circuit)
+
+    @cached_property
+    def equation(self) -> saturating.Saturating:
+        """The equation itself."""
+        return saturating.Saturating.of(self.circuit)
+
+    @cached_property
+    def sde(self) -> StochasticODE:
+        """The linear equation that its statistics are those of."""
+        return stochastic_ode(self.linearised.circuit)
+
+    @cached_property
+    def rest(self) -> FloatArray:
+        """(p,) V without noise."""
+        sde = stochastic_ode(saturating.at_rest(self.circuit))
+        return np.asarray(sde.H @ sde.mean + sde.y0)
+
+    def respond(
+        self, waveform: FloatArray, interval: float, *, hold: bool, start: FloatArray | None = None, finer: float = 1.0
+    ) -> FloatArray:
+        if start is not None:
+            raise CircuitError(f"{self.words} start at rest: no start of their own is followed")
+        if self.from_zero:
+            raise CircuitError(f"{self.words}: conserved fluxes or charges are not followed in them")
+        with blas_threads_for(self.states):
+            begin = self.equation.rest(self.circuit)
+            return saturating.respond(self.equation, begin, waveform, interval, hold=hold, finer=finer)
+
+
+KINDS: list[type[Dynamics]] = [LinearDynamics, SaturatingDynamics, LangevinDynamics]
 """The register, in the order in which they are asked."""
 
 

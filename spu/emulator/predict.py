@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import numpy as np
@@ -16,6 +16,7 @@ from spu.emulator.dynamics import (
     Dynamics,
     LangevinDynamics,
     LinearDynamics,
+    SaturatingDynamics,
     all_linear,
     compared_with,
     dynamics,
@@ -34,7 +35,7 @@ from spu.problems.problem import LinearProblem, Problem, linear_problem
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["NetworkPrediction", "Prediction", "predict", "predict_network"]
+__all__ = ["LinearisedPrediction", "NetworkPrediction", "Prediction", "predict", "predict_network"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -171,6 +172,18 @@ def predicted(
     return merged_prediction(laws, problem, band=band)
 
 
+def _predict_saturating(
+    found: Sequence[Dynamics], problem: Problem | None, band: tuple[float, float] | None
+) -> LinearisedPrediction:
+    exact = _predict_linear(found, problem, band)
+    lines = [cast(SaturatingDynamics, each).linearised for each in found]
+    return LinearisedPrediction(
+        **{each.name: getattr(exact, each.name) for each in fields(exact)},
+        distortion=max(line.distortion for line in lines),
+        compression=min(line.compression for line in lines),
+    )
+
+
 def _predict_langevin(
     found: Sequence[Dynamics],
     problem: Problem | None,  # noqa: ARG001 - whose the moments are is the equation's matter
@@ -182,7 +195,7 @@ def _predict_langevin(
 
 PREDICTED: dict[
     str, Callable[[Sequence[Dynamics], Problem | None, tuple[float, float] | None], Prediction | NetworkPrediction]
-] = {"linear": _predict_linear, "langevin": _predict_langevin}
+] = {"linear": _predict_linear, "saturating": _predict_saturating, "langevin": _predict_langevin}
 """The register: what predicts each kind of dynamics."""
 
 
@@ -209,6 +222,36 @@ def prediction(law: Law, problem: LinearProblem | None, *, band: tuple[float, fl
         covariance = cast(Stationary, law).band_covariance(*band)
         found = compare(law, problem, law.voltage_mean, covariance, against_target=False)
     return Prediction(**found, law=law, band=band, laws=(law,))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LinearisedPrediction(Prediction):
+    """Statistics by statistical linearisation (`spu.emulator.equations.saturating`): of finite linear ranges.
+
+    Attributes
+    ----------
+    distortion:
+        The largest share of a transconductor's current power that is left out: what covariances may be off by, in
+        order of magnitude.
+    compression:
+        The least slope, over that of small signals, that a transconductor has for the noise at its input.
+
+    Examples
+    --------
+    >>> import spu
+    >>> device = spu.Device(temperature=300.0, detail=spu.Detail(transconductor={"linear_range": 2e-5}))
+    >>> device.add_cell("a", capacitance=1e-12, conductance=1e-6, active_conductance=-5e-7)
+    >>> found = spu.predict(device)
+    >>> type(found).__name__, 0.5 < found.compression < 1, 0 < found.distortion < 0.1
+    ('LinearisedPrediction', True, True)
+    """
+
+    distortion: float = 0.0
+    compression: float = 1.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``--json`` prints, but for names of files: arrays stay arrays."""
+        return {**super().to_dict(), "distortion": self.distortion, "compression": self.compression}
 
 
 @dataclass(frozen=True, eq=False, repr=False)

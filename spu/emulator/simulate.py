@@ -9,14 +9,23 @@ from typing import Annotated, Any, cast
 from numpy.typing import ArrayLike
 
 from spu.base.arguments import Seed, positive, precision_of, seed_of, whole
-from spu.base.errors import OptionError, refuse_options
+from spu.base.errors import OptionError, UsageError, refuse_options
 from spu.device.device import Device
 from spu.device.subject import Subject, circuits, subject_of
-from spu.emulator.dynamics import Dynamics, LangevinDynamics, LinearDynamics, compared_with, dynamics, langevin_of
+from spu.emulator.dynamics import (
+    Dynamics,
+    LangevinDynamics,
+    LinearDynamics,
+    SaturatingDynamics,
+    compared_with,
+    dynamics,
+    langevin_of,
+)
 from spu.emulator.relaxation import relaxed
 from spu.emulator.runs.kicked import SampledRelaxation, simulate_relaxation
 from spu.emulator.runs.relaxation import NetworkSimulation, simulate_langevin
 from spu.emulator.runs.sampling import SAVES_NOTHING, Sampling, Simulation, simulate_linear
+from spu.emulator.runs.saturating import simulate_saturating
 from spu.problems.problem import Problem, linear_problem
 
 __all__ = ["simulate", "simulate_network"]
@@ -251,6 +260,21 @@ def _simulate_linear(
     return simulate_linear(cast("Sequence[LinearDynamics]", found), linear_problem(problem), how)
 
 
+def _simulate_saturating(
+    found: Sequence[Dynamics], problem: Problem | None, options: dict[str, Any], common: dict[str, Any]
+) -> Simulation:
+    if len(found) > 1:
+        raise UsageError(f"ensembles of {found[0].words} are not simulated: take one programming")
+    refused = (*_LANGEVIN, "independent", "lags", "method")
+    refuse_options(
+        f"{found[0].words} (see samples, interval and duration)", {name: options.pop(name) for name in refused}
+    )
+    if common.pop("precision") == "single":
+        raise OptionError("precision", f"single is not for {found[0].words}")
+    common.pop("threads")  # one does it
+    return simulate_saturating(cast(SaturatingDynamics, found[0]), linear_problem(problem), **options, **common)
+
+
 def _simulate_relaxation(
     found: Sequence[LinearDynamics], options: dict[str, Any], common: dict[str, Any]
 ) -> SampledRelaxation:
@@ -287,6 +311,7 @@ TRAJECTORIES = 1000
 
 SIMULATED: dict[str, Callable[..., Simulation | NetworkSimulation | SampledRelaxation]] = {
     "linear": _simulate_linear,
+    "saturating": _simulate_saturating,
     "langevin": _simulate_langevin,
 }
 """The register: what simulates each kind of dynamics."""

@@ -25,7 +25,7 @@ def calibration_text(found: Calibration) -> str:
     """The values, what is not told, whether the model explains the record, and whether it is the design's."""
     lines = [_record(found), "", table(*value_table(found), left=1, limit=MAX_TABLE_ROWS), ""]
     lines += [facts(verdicts(found))]
-    if found.differs.kinds:
+    if found.differs is not None:
         lines += ["", table(*kind_table(found), left=1)]
         lines += ["  p-values: what speaks for a change of this kind alone; what is left where all others may change;"]
         lines += ["  and values as far from the design under the stated tolerance"]
@@ -66,7 +66,8 @@ def verdicts(found: Calibration) -> list[tuple[str, str]]:
     """Labelled lines: what is not told, goodness, difference, tolerance."""
     said = [("not told", each.words) for each in found.unidentified]
     for test in found.goodness.tests:
-        said.append((test.name, f"{_square(test.statistic, test.freedom, test.p_value)}: {test.meaning}"))
+        square = _square(test.statistic, test.freedom, test.p_value)
+        said += [(test.name, f"{square}: {test.meaning}")]
     fits = found.goodness.fits
     if fits is None:
         said.append(("model", "nothing is left to test it by"))
@@ -75,6 +76,8 @@ def verdicts(found: Calibration) -> list[tuple[str, str]]:
             ("model", "explains the record" if fits else "does NOT explain the record: do not believe the values")
         )
     differs = found.differs
+    if differs is None:
+        return said
     which = "differs from its design" if differs.differs else "does not differ from its design"
     said.append(("board", f"{which} ({differs.test}, {_square(differs.statistic, differs.freedom, differs.p_value)})"))
     if differs.within is not None:
@@ -93,6 +96,7 @@ def _chance(p: float) -> str:
 
 def kind_table(found: Calibration) -> tuple[list[str], list[list[str]]]:
     """Headers and rows: where the board differs."""
+    differs = () if found.differs is None else found.differs.kinds
     rows = [
         [
             each.kind,
@@ -101,6 +105,6 @@ def kind_table(found: Calibration) -> tuple[list[str], list[list[str]]]:
             "-" if each.needed is None else _chance(each.needed),
             "-" if each.within is None else _chance(each.within),
         ]
-        for each in found.differs.kinds
+        for each in differs
     ]
     return ["kind", "elements", "alone", "needed", "tolerance"], rows

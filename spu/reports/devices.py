@@ -16,6 +16,7 @@ from spu.reports.inspection import (
     cell_table,
     coupler_table,
     element_count,
+    imperfections,
     input_table,
     look_at,
     noise_table,
@@ -76,6 +77,7 @@ def _(device: Device, compiled: Mapping[str, Any]) -> Iterator[Block]:
         pairs.append(("why this one", str(reason)))
     if device.programmings:
         pairs.append(("programmings", f"{len(device.programmings) + 1}; values below are of the first"))
+    pairs += imperfections(device)
     yield Facts(pairs)
     cells, couplers = len(device.cell_names), len(device.coupler_ends)
     with np.errstate(all="ignore"):

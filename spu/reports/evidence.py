@@ -209,7 +209,10 @@ def gather(subject: Subject, settings: Settings, progress: Callable[[str], None]
     given = held(subject)
     folder = given if isinstance(given, Folder) else None
     meant = given.subject if isinstance(given, Folder) else given
-    kind = KINDS[dynamics(circuits(meant)[0]).name]
+    does = dynamics(circuits(meant)[0])
+    if does.name not in KINDS:
+        raise UsageError(f"there are no reports on {does.words}: check, predict and simulate take them")
+    kind = KINDS[does.name]
     checked = check(
         given,
         netlist=settings.netlist,

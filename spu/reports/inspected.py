@@ -10,11 +10,12 @@ import numpy as np
 from spu.base.errors import UsageError
 from spu.device.device import Device
 from spu.device.subject import circuits
-from spu.emulator.dynamics import LangevinDynamics, LinearDynamics, dynamics
-from spu.emulator.predict import NetworkPrediction, Prediction
+from spu.emulator.dynamics import LangevinDynamics, LinearDynamics, SaturatingDynamics, dynamics
+from spu.emulator.predict import LinearisedPrediction, NetworkPrediction, Prediction
 from spu.reports.inspection import Look
 from spu.reports.pictures.devices import draw_device
 from spu.reports.pictures.networks import draw_potentials
+from spu.reports.wording import linearised_lines
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,6 +65,13 @@ class _Linear(Inspected):
         return draw_device(look, graph, prediction.variables, prediction.covariance)
 
 
+class _Saturating(_Linear):
+    words = SaturatingDynamics.words
+
+    def say(self, prediction: Prediction) -> list[str]:
+        return linearised_lines(cast(LinearisedPrediction, prediction))
+
+
 class _Langevin(Inspected):
     words = LangevinDynamics.words
 
@@ -82,7 +90,7 @@ class _Langevin(Inspected):
         return draw_potentials(device.network or cast(LangevinDynamics, dynamics(circuits(device)[0])).network)
 
 
-INSPECTED: dict[str, Inspected] = {"linear": _Linear(), "langevin": _Langevin()}
+INSPECTED: dict[str, Inspected] = {"linear": _Linear(), "saturating": _Saturating(), "langevin": _Langevin()}
 """The register, by the name of the dynamics."""
 
 

@@ -210,6 +210,21 @@ def _figures(c: float, g: float, k: float) -> tuple[float | None, float | None, 
     return float(time), float(resonance), float(quality)
 
 
+def imperfections(device: Device) -> list[tuple[str, str]]:
+    """What of a device's parts is not ideal: its words, and its value."""
+    from spu.device.imperfections import key_of
+    from spu.device.noise_shaping import flicker_poles, flicker_ripple
+
+    found = [(key_of(effect).meaning, key_of(effect).shown(device.detail[effect])) for effect in device.detail.effects]
+    if "flicker_corner" in device.detail.noise:
+        least, most = flicker_ripple(device.detail)
+        count = len(flicker_poles(device.detail)[0])
+        found.append(
+            ("1/f noise is", f"{count} first-order poles a source, {least:+.2%} to {most:+.2%} off 1/f in the band")
+        )
+    return found
+
+
 def cell_table(cells: Sequence[CellLook]) -> tuple[list[str], list[list[str]]]:
     """Headers and rows, without the columns in which no cell has anything."""
     headers, rows = _values(CELL_PARTS, cells)

@@ -225,7 +225,7 @@ def calibration_blocks(found: Calibration) -> Iterable[Block]:
     headers, rows = value_table(found)
     yield Table("Values", headers, rows[:MOST_ROWS], note=_rest(len(rows)))
     yield Facts(verdicts(found))
-    if found.differs.kinds:
+    if found.differs is not None:
         yield Table("Where it differs, p-values", *kind_table(found))
     words = "Deviations of the values on bands of tolerance, and spectra of the channels"
     yield Picture("calibration", draw_calibration(found), "", words, wide=True)

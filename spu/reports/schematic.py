@@ -559,7 +559,10 @@ def _notes(
     drawn = {type(element) for group in (*cells, *couplers) for element in group.subcircuit.elements}
     sounds = []
     if Resistor in drawn:
-        thermal = f"Resistors make thermal noise 4kT/R at {device.temperature:g} K"
+        elements = [element for group in (*cells, *couplers) for element in group.subcircuit.elements]
+        silent = {e.name.upper() for e in elements if isinstance(e, Resistor) and e.role == "signal"}
+        but = f" (but not {', '.join(sorted(silent))}, of models of noise sources)" if silent else ""
+        thermal = f"Resistors make thermal noise 4kT/R at {device.temperature:g} K{but}"
         sounds.append(thermal if device.temperature > 0 else "Resistors are noiseless (0 K)")
     if {NoiseCurrent, SharedNoiseCurrent} & drawn:
         sounds.append("noise: injected white current, root of the one-sided density")

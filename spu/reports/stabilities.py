@@ -30,9 +30,9 @@ def stability_text(found: Stability) -> str:
     if found.worst_case is not None:
         said = share(found.worst_case)
         lines.append(
-            f"mismatch: errors of {said} of all elements at once, each in its worst direction, would do so (first order)"
+            f"mismatch: errors of {said} of all elements at once, each in its worst direction, do so (first order)"
         )
-        rows = [(name, f"{engineering(value, '1/s')}") for name, value in found.sensitivities[:6]]
+        rows = [(name, f"{number(value)} /s") for name, value in found.sensitivities[:6]]
         lines += ["", table(["element", "decay changes, per relative change"], rows, left=1)]
     if found.distance is not None:
         lines.append(f"to the axis: {number(found.distance)} standard deviations of the tolerance (first order)")

@@ -15,7 +15,7 @@ from spu.crosscheck.result import Check
 from spu.device.imperfections import key_of
 from spu.emulator.laws.entropy import EntropyProduction
 from spu.emulator.laws.spectra import Spectrum
-from spu.emulator.predict import NetworkPrediction, Prediction
+from spu.emulator.predict import LinearisedPrediction, NetworkPrediction, Prediction
 from spu.emulator.relaxation import Relaxation
 from spu.emulator.results import CommonMode, Statistics
 from spu.emulator.runs.kicked import SampledRelaxation
@@ -24,6 +24,7 @@ from spu.emulator.runs.sampling import Simulation
 from spu.reports.annealings import annealing_text
 from spu.reports.answers import plan_text, solution_text
 from spu.reports.calibrations import calibration_text
+from spu.reports.characterisations import characterisation_text
 from spu.reports.checks import checks_text
 from spu.reports.classification import classification_text
 from spu.reports.determinants import log_determinant_text
@@ -42,6 +43,7 @@ from spu.reports.wording import (
     SURENESS_NOTE,
     corner_table,
     level_table,
+    linearised_lines,
     messages,
     moments_table,
     moved_tables,
@@ -66,6 +68,7 @@ from spu.studies.learning.natural import NaturalGradient, OneStep
 from spu.studies.learning.replay import ReplayedNetwork
 from spu.studies.learning.sweep import HardwareSweep
 from spu.studies.stability import Stability
+from spu.studies.yields.characterisation import Characterisation
 from spu.studies.yields.corner_study import Corners
 from spu.studies.yields.yield_study import Yield
 
@@ -117,6 +120,12 @@ def prediction_text(prediction: Prediction) -> str:
     else:
         lines.append("in a band there is no target to compare with")
     return "\n".join(lines)
+
+
+def linearised_text(prediction: LinearisedPrediction) -> str:
+    """The same, and what is approximate about it."""
+    said = prediction_text(prediction).replace(", exact, ", ", ", 1)
+    return "\n".join([said, *linearised_lines(prediction)])
 
 
 def _predicted_variables(stats: Statistics, *, targets: bool) -> str:
@@ -504,6 +513,7 @@ def hardware_sweep_text(found: HardwareSweep) -> str:
 
 
 TEXTS: dict[type, Callable[[Any], str]] = {
+    Characterisation: characterisation_text,
     Annealing: annealing_text,
     Budget: budget_text,
     Stability: stability_text,
@@ -526,6 +536,7 @@ TEXTS: dict[type, Callable[[Any], str]] = {
     Plan: plan_text,
     OneStep: one_step_text,
     Prediction: prediction_text,
+    LinearisedPrediction: linearised_text,
     Relaxation: relaxation_text,
     ReplayedNetwork: replayed_text,
     SampledRelaxation: sampled_relaxation_text,

@@ -10,6 +10,7 @@ from spu.base.numbers import number, share, small
 if TYPE_CHECKING:
     from spu.crosscheck.decks.changes import Changes, Moved
     from spu.crosscheck.result import Check
+    from spu.emulator.predict import LinearisedPrediction
 
 Rows = tuple[list[str], Sequence[tuple[str, ...]]]
 
@@ -161,3 +162,11 @@ def moved_tables(changes: Changes) -> list[Rows]:
 def _above(value: float, moved: Moved) -> str:
     """A number, or 0 where rounding is all that is left of it beside the change."""
     return number(value if abs(value) > _ROUNDING * abs(moved.after - moved.before) else 0.0)
+
+
+def linearised_lines(prediction: LinearisedPrediction) -> list[str]:
+    """What is approximate where transconductors saturate, and by how much."""
+    return [
+        f"by statistical linearisation: the most driven transconductor keeps {share(prediction.compression)} of its g",
+        f"left out: {share(prediction.distortion)} of the power of its current, which no line has",
+    ]

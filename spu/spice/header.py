@@ -20,7 +20,7 @@ from spu.emulator.predict import NetworkPrediction
 from spu.problems.problem import linear_problem
 from spu.spice.dialects.dialect import Dialect, number
 from spu.spice.names import UNIT_TIME
-from spu.spice.settings import parameters
+from spu.spice.settings import parameters, sample_time
 
 HEADER_ROWS = 16
 """Matrices in the header stop here; larger ones stand in problem.json."""
@@ -69,11 +69,11 @@ def header(device: Device, circuit: Circuit, law: Law, times: Timing, seed: int,
     spread = float(np.sqrt(covariance.diagonal().max(initial=0.0)))
     lines.append("Expected mean of the cell voltages, V:")
     lines += _limited(mean, max(spread, float(np.abs(mean).max(initial=0.0))))
-    lines.append("Expected covariance of the cell voltages with white noise, V^2:")
+    how = "with white noise" if circuit.clocked is None else "on average over the phase of the noise's clock"
+    lines.append(f"Expected covariance of the cell voltages {how}, V^2:")
     lines += _limited(covariance, spread**2)
-    lines.append(
-        f"Slowest time constant {times.slowest:.4g} s; samples every ts = {number(times.sample_time)} s in .tran."
-    )
+    every = number(sample_time(circuit, times))
+    lines.append(f"Slowest time constant {times.slowest:.4g} s; samples every ts = {every} s in .tran.")
     title = f"SPU: {n} cells, {m} couplers, {kind}"
     return [*dialect.title(title), *(dialect.comment(line) for line in lines)]
 

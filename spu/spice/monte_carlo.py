@@ -211,8 +211,8 @@ class MonteCarlo:
             for key, power in each.powers.items():
                 words = "*".join(factors)
                 moved.setdefault(key, []).extend(_powered(words, power))
-        for key, words in moved.items():
-            yield dialect.derived(_drifted(key), key + "".join(words))
+        for key, multiplied in moved.items():
+            yield dialect.derived(_drifted(key), key + "".join(multiplied))
 
     def element(self, group: Instances, line: str) -> str:
         """A line of an element with the values that result in place of the nominal ones."""

@@ -30,8 +30,9 @@ from spu.circuit.ramp import NODES, PORTS
 from spu.device.device import Device
 from spu.device.lower import lower
 from spu.device.subject import Subject, opened, subject_of
-from spu.emulator.dynamics import Dynamics, LangevinDynamics, LinearDynamics, dynamics
+from spu.emulator.dynamics import Dynamics, LangevinDynamics, LinearDynamics, SaturatingDynamics, dynamics
 from spu.emulator.equations.linear import stochastic_ode
+from spu.emulator.laws.clocked import normal_samples, under_white_noise
 from spu.emulator.laws.law import Law
 from spu.emulator.laws.timing import Timing, timing
 from spu.emulator.predict import NetworkPrediction, network_prediction
@@ -41,13 +42,16 @@ from spu.spice.header import HEADER_ROWS, SHOWN, header, opening
 from spu.spice.monte_carlo import BoardsDialect, MonteCarlo
 from spu.spice.names import cell_node, probe_vectors
 from spu.spice.reader import ReadNetlist
-from spu.spice.settings import method, tolerances
+from spu.spice.settings import method, sample_time, tolerances
 
 _STANDALONE_SAMPLES = 4000
 """In the transient of a netlist run by itself; fewer where there are more than eight cells."""
 
 _MOST_ANALYSED, _ANALYSED = 64, 16
 """With more cells than the first, a netlist run by itself measures only as many as the second."""
+
+_PERIODS = 200
+"""Of a clock, at least, in the same."""
 
 EDGE = 1e-3
 """What a jump of a ramp takes in a netlist, in units of the fastest time in which the circuit moves."""
@@ -209,10 +213,15 @@ class Around(ABC):
 
 class _AroundLinear(Around):
     def __init__(self, device: Device, does: Dynamics, law: Law | None, seed: int, dialect: Dialect) -> None:
+        self.refuse(dialect)
         law = cast(LinearDynamics, does).law if law is None else law
-        _hold_law(does.circuit, law)
-        self._given = (does.circuit, law, timing(law), seed, dialect)
+        _hold_law(self._linear(does), law)
+        self._given = (does.circuit, law, timing(under_white_noise(law)), seed, dialect)
         self._device = device
+
+    def _linear(self, does: Dynamics) -> Circuit:
+        """Whose law it is."""
+        return does.circuit
 
     def before(self) -> Iterator[str]:
         yield from header(self._device, *self._given)
@@ -220,6 +229,18 @@ class _AroundLinear(Around):
 
     def after(self) -> Iterator[str]:
         yield from _analysis(*self._given)
+
+
+class _AroundSaturating(_AroundLinear):
+    only_ngspice = "transconductors of finite linear range"
+
+    def _linear(self, does: Dynamics) -> Circuit:
+        return cast(SaturatingDynamics, does).linearised.circuit
+
+    def before(self) -> Iterator[str]:
+        yield from super().before()
+        yield "* Transconductors saturate: what is expected of means and variances is by statistical linearisation, and"
+        yield "* .noise and .ac are of small signals about the operating point."
 
 
 class _AroundLangevin(Around):
@@ -237,7 +258,11 @@ class _AroundLangevin(Around):
         yield from closing(self._device, self._does, self._prediction)
 
 
-AROUND: dict[str, type[Around]] = {"linear": _AroundLinear, "langevin": _AroundLangevin}
+AROUND: dict[str, type[Around]] = {
+    "linear": _AroundLinear,
+    "saturating": _AroundSaturating,
+    "langevin": _AroundLangevin,
+}
 """The register: what stands around the elements, by the kind of dynamics."""
 
 
@@ -276,12 +301,18 @@ def _parameters(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: D
         "en: density of every noise source, V/sqrt(Hz); ts: its sample time in .tran, s; vn: its rms then, V;",
         "rn: resistor with 4kT*rn = en^2, ohm" + ("; kt4: 4kT, J." if johnson else "."),
     ]
+    clock = []
+    if circuit.clocked is not None:
+        words.append("tc, vc: the same of injected noise.")
+        words += dialect.clocked(circuit.clocked)
+        clock = [dialect.parameter("tc", circuit.clocked.period), dialect.parameter("vc", "en/sqrt(2*tc)")]
     lines = [
         *dialect.section("parameters"),
         *(dialect.comment(line) for line in words),
         dialect.parameter("en", UNIT_NOISE_DENSITY),
-        dialect.parameter("ts", times.sample_time),
+        dialect.parameter("ts", sample_time(circuit, times)),
         dialect.parameter("vn", "en/sqrt(2*ts)"),
+        *clock,
         dialect.parameter("rn", unit_noise_resistance(temperature)),
     ]
     if hot and (dialect.thermal_sources or amplified):
@@ -409,7 +440,7 @@ def _sources(circuit: Circuit, seed: int, dialect: Dialect) -> Iterator[str]:
         return
     yield from dialect.section(dialect.noise_headline())
     for k, source in enumerate(printed):
-        yield from dialect.noise_source(source, k, seed)
+        yield from dialect.noise_source(source, k, seed, held=circuit.clocked is not None and source.clocked)
 
 
 def _starts(circuit: Circuit, dialect: Dialect) -> Iterator[str]:
@@ -441,6 +472,10 @@ def _analysis(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dia
     settle = (5 + _kicked(law, circuit.start)) * times.slowest
     settle += 0.0 if circuit.ramp is None else circuit.ramp.duration
     samples = _STANDALONE_SAMPLES * 8 / max(8, count)
+    step, stop = sample_time(circuit, times), max(samples * times.sample_time, 20 * times.slowest)
+    white = under_white_noise(law)
+    if circuit.clocked is not None:
+        stop = max(stop, _PERIODS * circuit.clocked.period)
     yield from dialect.section("analysis when run by itself; a tool that checks this netlist runs its own")
     if shown < count:
         yield dialect.comment(f"It measures the first {shown} of {count} cells.")
@@ -448,15 +483,16 @@ def _analysis(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dia
         Measurement(
             probes=probes,
             nodes=[cell_node(probe) for probe in probes],
-            variance=law.voltage_covariance.diagonal()[:shown].tolist(),
-            mean=law.voltage_mean[:shown].tolist(),
+            variance=white.voltage_covariance.diagonal()[:shown].tolist(),
+            mean=white.voltage_mean[:shown].tolist(),
+            held=normal_samples(law).voltage_covariance.diagonal()[:shown].tolist(),
             source=noise_element(circuit.sources[0].name),
             low=times.low,
             high=times.high,
             per_decade=max(times.per_decade, 50),
-            sample_time=times.sample_time,
+            sample_time=step,
             settle=settle,
-            stop=settle + max(samples * times.sample_time, 20 * times.slowest),
+            stop=settle + stop,
             seed=seed,
             method=method(law, times),
             from_start=bool(law.sde.conserved) or circuit.start is not None,

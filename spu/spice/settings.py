@@ -6,6 +6,7 @@ import numpy as np
 
 from spu.base.arrays import FloatArray
 from spu.base.constants import BOLTZMANN, ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
+from spu.circuit.circuit import Circuit
 from spu.circuit.elements import unit_noise_resistance
 from spu.emulator.dynamics import LangevinDynamics
 from spu.emulator.equations.langevin import Langevin
@@ -32,6 +33,14 @@ def tolerances(temperature: float, law: Law, times: Timing, seed: int) -> Tolera
         current=current * 1e-6,
         charge=voltage * capacitance * 1e-8,
     )
+
+
+def sample_time(circuit: Circuit, times: Timing) -> float:
+    """Of white sources in a transient, s: where injected noise has a clock, a whole part of its period."""
+    if circuit.clocked is None:
+        return times.sample_time
+    period = circuit.clocked.period
+    return float(period / np.ceil(period / times.sample_time * (1 - 1e-9)))
 
 
 def method(law: Law, times: Timing) -> str:

@@ -14,6 +14,7 @@ power, so that gains, delays and mismatch matter. Four answers:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -24,12 +25,15 @@ from scipy.special import betaincinv
 from spu.base.arrays import FloatArray
 from spu.base.display import Result
 from spu.base.errors import CircuitError, UsageError
+from spu.base.threads import blas_threads_for
 from spu.circuit.circuit import Circuit
 from spu.circuit.elements import Element
 from spu.device.device import Device
 from spu.device.subject import Subject, circuits, subject_of
 from spu.device.variation import Elements, draw_factors, elements_of, varied
+from spu.emulator.dynamics import SaturatingDynamics
 from spu.emulator.equations.linear import StochasticODE, stochastic_ode
+from spu.emulator.equations.saturating import at_rest
 from spu.emulator.laws.margins import Crossing, Loops, amplifiers, delay_crossing, gain_crossings, loops_of
 
 __all__ = ["Stability", "decay_rate", "stability"]
@@ -150,7 +154,8 @@ def stability(subject: Subject, *, draws: int = DRAWS, seed: int = 0, method: st
     CircuitError
         If the circuit has no equation.
     UsageError
-        If its cells are not linear, or draws are no positive number.
+        If its cells are not linear (of transconductors of finite range it is about rest), or draws are no positive
+        number.
 
     Examples
     --------
@@ -165,10 +170,13 @@ def stability(subject: Subject, *, draws: int = DRAWS, seed: int = 0, method: st
     if isinstance(draws, bool) or not isinstance(draws, (int, np.integer)) or draws < 1:
         raise UsageError(f"draws is {draws!r}: it must be a whole number, 1 or more")
     meant = subject_of(subject)
-    members = circuits(meant)
-    for circuit in members:
-        if circuit.nonlinear:
-            raise UsageError("margins of stability are of linear devices: networks of nonlinear cells have none")
+    members = [_small(circuit) for circuit in circuits(meant)]
+    states = max(len(circuit.nodes) for circuit in members)
+    with blas_threads_for(states):
+        return _stability(meant, members, draws, seed, method)
+
+
+def _stability(meant: Device | Circuit, members: Sequence[Circuit], draws: int, seed: int, method: str) -> Stability:
     opened = [loops_of(circuit) for circuit in members]
     abscissas = [float(loops.dense.modes[0].real.max()) / loops.time for loops in opened]
     chosen = int(np.argmax(abscissas))
@@ -195,6 +203,15 @@ def stability(subject: Subject, *, draws: int = DRAWS, seed: int = 0, method: st
     )
 
 
+def _small(circuit: Circuit) -> Circuit:
+    """What small signals about rest see of a circuit."""
+    if SaturatingDynamics.takes(circuit):
+        return at_rest(circuit)
+    if circuit.nonlinear:
+        raise UsageError("margins of stability are of linear devices: networks of nonlinear cells have none")
+    return circuit
+
+
 def decay_rate(subject: Subject) -> float:
     """How fast the slowest mode of a linear device decays, 1/s; negative where one grows.
 
@@ -206,7 +223,7 @@ def decay_rate(subject: Subject) -> float:
     >>> f"{spu.decay_rate(device):.4g}"
     '-1e+06'
     """
-    return min(-_abscissa(stochastic_ode(circuit)) for circuit in circuits(subject))
+    return min(-_abscissa(stochastic_ode(_small(circuit))) for circuit in circuits(subject))
 
 
 def _abscissa(sde: StochasticODE) -> float:
@@ -304,14 +321,14 @@ def _derivatives(
     values, vectors = sde.dense.modes
     values = values / sde.dense.time
     right = sde.dense.to_state @ vectors
-    left = np.linalg.inv(sde.E @ right)
+    left = np.linalg.inv(np.asarray(sde.E @ right))
     changes = np.zeros((len(elements), len(values)), dtype=np.complex128)
     for k in range(len(elements)):
         ends = []
         for sign in (1.0, -1.0):
             factors = np.ones(len(elements))
             factors[k] += sign * _CHANGE
-            ends.append(stochastic_ode(circuits(varied(device, factors, elements))[0]))
+            ends.append(stochastic_ode(_small(circuits(varied(device, factors, elements))[0])))
         dE, dF = ((high - low) / (2 * _CHANGE) for high, low in ((ends[0].E, ends[1].E), (ends[0].F, ends[1].F)))
         moved = dF @ right - (dE @ right) * values
         changes[k] = (left * moved.T).sum(axis=1)

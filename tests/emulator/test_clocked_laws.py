@@ -1,5 +1,7 @@
 """Laws under noise that a clock makes, against sums and products that are written out here."""
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.linalg as la
@@ -133,7 +135,7 @@ def test_a_long_register_is_as_good_as_independent_bits():
 def test_lags_of_held_samples():
     """Within a period and beyond it, against the average of covariances between two instants."""
     law = law_of(device("rlc", clock=4e5))
-    A, b, h = parts(law)
+    A, _b, h = parts(law)
     n = len(A)
 
     def between(phase, lag):
@@ -169,7 +171,7 @@ def test_variance_of_converters(keys):
         ends = np.sort(np.concatenate([np.linspace(-12, 12, 301), [-limit, limit]]))
     x, w = np.polynomial.legendre.leggauss(20)
     found = 0.0
-    for low, high in zip(ends[:-1], ends[1:], strict=True):
+    for low, high in itertools.pairwise(ends):
         for a, b in ((low, (low + high) / 2), ((low + high) / 2, high)):
             points = a + (b - a) * (x + 1) / 2
             values = noise.shaped(points[:, None])

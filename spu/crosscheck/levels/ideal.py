@@ -36,7 +36,7 @@ SLACK = 1.05
 
 def run(context: Context) -> Level:
     """*Consistency* of device file and stored statistics; *accuracy* of the device against its problem."""
-    laws: Sequence[Law] = context.ensemble or (context.any_law,)
+    laws: Sequence[Law] = context.ensemble or (context.linear.law,)
     problem = linear_problem(context.problem)
     found = prediction(laws[0], problem) if len(laws) == 1 else merged_prediction(laws, problem)
     compiled = context.compiled
@@ -198,7 +198,7 @@ COEFFICIENT_WAY = Way(
 
 LEVEL = LevelKind(
     "ideal",
-    {"linear": Way(run, large=True), "langevin": COEFFICIENT_WAY},
+    {"linear": Way(run, large=True), "saturating": Way(run), "langevin": COEFFICIENT_WAY},
     compares="emulator against the exact answer",
     failing="the device is not the one that was compiled, or answers the problem less well than was promised",
     netlist=False,

@@ -94,7 +94,9 @@ class ExactTest(MomentTest):
 
     def __init__(self, context: Context, source: Declared, burn: int) -> None:
         super().__init__(context, source, burn)
-        self.law = SampledLaw(context.law.dense, source.interval, source.rms, context.timing.slowest)
+        self.law = SampledLaw(
+            context.law.dense, source.interval, source.rms, context.timing.slowest, source.finer, source.parts
+        )
         self.shown = context.shown[0]
 
     def samples_for(self, change: float, rate: float) -> int:

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from spu.base.arrays import FloatArray
 from spu.base.errors import UsageError
 from spu.crosscheck.context import FALSE_ALARM, Context
 from spu.crosscheck.levels.kind import LevelKind, Way
@@ -55,6 +56,9 @@ KINDS = 18
 PILOT = 512
 """Noise samples of the run that finds ngspice's speed."""
 
+_FEWEST = 256
+"""Samples of a slow clock, at least: while one is held there is as much to step as in many of white sources."""
+
 MOST_SAMPLES = 10**9
 """Of a check: beyond this it would run for days."""
 
@@ -81,7 +85,7 @@ def run(context: Context) -> Level:
     expected = moment_test(context, source, recorder.burn)
     plan = _plan(context, recorder, expected, started, startup)
     expected.begin(plan.count)
-    found = _Found(len(circuit.probes), len(circuit.sources), source.rms)
+    found = _Found(len(circuit.probes), len(circuit.sources), source.sizes)
     for recording in _runs(context, recorder, plan, started):
         found.add(recording)
         expected.add(recording)
@@ -140,7 +144,7 @@ def run(context: Context) -> Level:
     if failed == ["path"] and verdict == "fail" and (reason := excuse(context, path, recorder.points, recorder.step)):
         verdict = "inconclusive"
         message += f"; {reason}"
-    planned = context.dynamics.sample_time
+    planned = context.dynamics.sample_time if circuit.clocked is None else circuit.clocked.period
     if verdict == "pass" and source.interval > COARSER * planned and moments.sampling_bias > FAITHLESS:
         verdict = "inconclusive"
         message = (
@@ -158,7 +162,12 @@ def run(context: Context) -> Level:
     }
     if context.dynamics.name in SENSITIVE and not context.circuit.ramped:
         seen |= SENSITIVE[context.dynamics.name](
-            context, found.first, source.interval, hold=True, every=1, allowed=allowed + min(path, allowed)
+            context,
+            found.first,
+            source.interval / source.parts,
+            hold=True,
+            every=1,
+            allowed=allowed + min(path, allowed),
         )
     return Level(
         "noise",
@@ -215,7 +224,8 @@ class _Plan:
 def _plan(context: Context, recorder: Recorder, expected: MomentTest, started: float, startup: float) -> _Plan:
     """As many samples as what is to be detected needs, or as the budget buys; else the usual number."""
     if context.detect is None and context.budget is None:
-        return _Plan(TRANSIENT_SAMPLES, 1)
+        slow = 1.0 if context.circuit.clocked is None else recorder.interval / context.dynamics.sample_time
+        return _Plan(int(max(TRANSIENT_SAMPLES / max(slow, 1.0), min(_FEWEST, TRANSIENT_SAMPLES))), 1)
     limit = FALSE_ALARM / KINDS
     wanted = 0
     if context.detect is not None:
@@ -282,14 +292,14 @@ def _runs(context: Context, recorder: Recorder, plan: _Plan, started: float) -> 
 class _Found:
     """What is kept of the runs but for the voltages' moments: sums, no samples."""
 
-    def __init__(self, probes: int, sources: int, rms: float) -> None:
+    def __init__(self, probes: int, sources: int, rms: FloatArray | float) -> None:
         self.rms, self.held, self.runs = rms, 0.0, 0
         self.errors, self.white = np.zeros(probes), Sums(sources)
 
     def add(self, recording: Recording) -> None:
         """Add a run."""
         if not self.runs:
-            self.first = recording.noise[:FIRST]
+            self.first = recording.whole[:FIRST]
         self.runs += 1
         self.held = max(self.held, recording.held)
         self.errors = np.maximum(self.errors, recording.errors)
@@ -298,8 +308,9 @@ class _Found:
 
 LEVEL = LevelKind(
     "noise",
-    Way(run, (DeclaredNoise, Transient)),
+    dict.fromkeys(("linear", "langevin"), Way(run, (DeclaredNoise, Transient))),
     compares="{} with its own noise against the prediction",
     planned=True,
     failing="with ngspice's own noise the circuit does not have the statistics of the device",
+    without="no law of transconductors of finite range is exact: they are compared at op, ac and replay",
 )

@@ -10,6 +10,7 @@ from spu.crosscheck.context import Context, Curve
 from spu.crosscheck.levels.kind import LevelKind, Way
 from spu.crosscheck.levels.paths import ROUNDING, TOLERANCE, scale
 from spu.crosscheck.levels.power import CHANGED, smallest, smallest_change
+from spu.crosscheck.levels.small_signal import about_rest
 from spu.crosscheck.result import Level
 from spu.emulator.laws.rest import steps_to_rest
 from spu.spice.names import cell_node
@@ -124,7 +125,11 @@ CURVES = Way(
 
 LEVEL = LevelKind(
     "op",
-    {"linear": Way(run, (OperatingPoint,), large=True), "langevin": CURVES},
+    {
+        "linear": Way(run, (OperatingPoint,), large=True),
+        "saturating": about_rest(run, (OperatingPoint,), "{} operating point against the rest without noise"),
+        "langevin": CURVES,
+    },
     compares="{} operating point against the mean",
     failing="the circuit that ngspice ran has another operating point than the device: its mean is off",
 )

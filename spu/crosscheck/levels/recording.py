@@ -29,12 +29,23 @@ FORGOTTEN = 1e4
 
 @dataclass(frozen=True)
 class Declared:
-    """What the deck's sources say of themselves: V and s, the worst error and whose it is."""
+    """What the deck's sources say of themselves: V and s, the worst error and whose it is.
+
+    Where injected noise has a clock, ``rms`` and ``interval`` are those of its samples; white sources, which are
+    ``finer``, (m,), have ``parts`` samples in each, of so many times the variance.
+    """
 
     rms: float
     interval: float
     error: float
     worst: int
+    finer: NDArray[np.bool_] | None = None
+    parts: int = 1
+
+    @property
+    def sizes(self) -> FloatArray | float:
+        """(m,) or one rms for all, V."""
+        return self.rms if self.finer is None else self.rms * np.where(self.finer, np.sqrt(self.parts), 1.0)
 
 
 def declared(context: Context) -> Declared:
@@ -43,12 +54,24 @@ def declared(context: Context) -> Declared:
     functions = ("trrandom",) * len(context.elements)
     (found,) = context.run(context.deck.text(), DeclaredNoise(context.elements, functions))
     table = np.stack([found[element] for element in context.elements])
-    interval = float(np.median(table[:, 1]))
-    rms = UNIT_NOISE_DENSITY / np.sqrt(2.0 * interval) if interval > 0 else np.inf
-    expected = np.array([2.0, interval, 0.0, rms, 0.0])
-    error = np.abs(table - expected) / np.array([1.0, interval or 1.0, interval or 1.0, rms, rms])
+    finer, parts = None, 1
+    if context.circuit.clocked is None:
+        interval = float(np.median(table[:, 1]))
+        each = np.full(len(table), interval)
+    else:
+        interval = context.circuit.clocked.period
+        finer = np.array([not source.clocked for source in context.circuit.sources])
+        if finer.any():
+            parts = max(1, round(interval / float(np.median(table[finer, 1]) or interval)))
+        each = np.where(finer, interval / parts, interval)
+    held = np.where(each > 0, each, 1.0)
+    rms = np.where(each > 0, UNIT_NOISE_DENSITY / np.sqrt(2.0 * held), np.inf)
+    none = np.zeros(len(table))
+    expected = np.column_stack([none + 2.0, each, none, rms, none])
+    error = np.abs(table - expected) / np.column_stack([none + 1.0, held, held, rms, rms])
     worst = int(np.argmax(error.max(axis=1)))
-    return Declared(float(rms), interval, float(error.max()), worst)
+    coarsest = UNIT_NOISE_DENSITY / np.sqrt(2.0 * interval) if interval > 0 else np.inf
+    return Declared(float(coarsest), interval, float(error.max()), worst, finer, parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +83,9 @@ class Recording:
     voltages, exact:
         (k, p) V at the sample instants after the burn-in: ngspice's, and the emulator's response to the same noise.
     noise:
-        (burn-in + k, m) samples of the sources, V.
+        (burn-in + k, m) samples of the sources, V; of finer ones those at the beginning of an interval.
+    whole:
+        The same with all samples of the finer ones.
     held:
         How far a source strays from its sample while it holds it, over its rms.
     errors:
@@ -74,6 +99,7 @@ class Recording:
     voltages: FloatArray
     exact: FloatArray
     noise: FloatArray
+    whole: FloatArray
     held: float
     errors: FloatArray
     points: float
@@ -96,7 +122,7 @@ class Recorder:
     def __init__(self, context: Context, source: Declared, allowed: float) -> None:
         assert context.deck is not None
         lines = context.deck.top_level()
-        self.context, self.interval, self.allowed = context, source.interval, allowed
+        self.context, self.interval, self.allowed, self.parts = context, source.interval, allowed, source.parts
         self.nodes = [lines[element].words[1] for element in context.elements]
         settle = SETTLE
         self.charged = context.charged
@@ -112,7 +138,7 @@ class Recorder:
     @property
     def step(self) -> float:
         """Step limit, s."""
-        return self.context.step(self.interval, self.limit or STEP_LIMITS[0])
+        return self.context.step(self.interval / self.parts, self.limit or STEP_LIMITS[0])
 
     @cached_property
     def _saved(self) -> tuple[str, ...]:
@@ -139,7 +165,7 @@ class Recorder:
         return found
 
     def _record(self, count: int, run: int, limit: int) -> Recording:
-        context, interval, steps = self.context, self.interval, self.burn + count
+        context, interval, steps = self.context, self.interval / self.parts, (self.burn + count) * self.parts
         assert context.deck is not None
         transient = Transient(
             stop=steps * interval,
@@ -154,11 +180,12 @@ class Recorder:
         seconds = time.perf_counter() - started
         voltages, noise, held = sampled_and_held(found, list(context.vectors), self.nodes, interval, steps)
         exact = context.dynamics.respond(np.vstack([noise, noise[-1:]]), interval, hold=True)
-        after = slice(self.burn + 1, None)
-        judged = after if self.charged else slice(None)
+        after = slice((self.burn + 1) * self.parts, None, self.parts)
+        judged = slice(after.start, None) if self.charged else slice(None)
         errors = path_errors(context, voltages[judged], exact[judged])
         self.points = max(self.points, float(len(found["time"])))
-        return Recording(voltages[after], exact[after], noise, held, errors, len(found["time"]) / steps, seconds)
+        points = len(found["time"]) * self.parts / steps
+        return Recording(voltages[after], exact[after], noise[:: self.parts], noise, held, errors, points, seconds)
 
 
 def run_seed(seed: int, run: int) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from scipy.interpolate import CubicSpline
@@ -16,12 +16,15 @@ from spu.base.arrays import FloatArray
 from spu.base.constants import UNIT_NOISE_DENSITY
 from spu.base.errors import NgspiceFailed
 from spu.base.process import scratch_folder
+from spu.circuit.clocked import Clocked
 from spu.crosscheck.context import Context, ReplayedPath
 from spu.crosscheck.levels.kind import LevelKind, Way
 from spu.crosscheck.levels.paths import excuse, path_errors, relative_distances
 from spu.crosscheck.levels.power import smallest_change_of_path
 from spu.crosscheck.result import Level
+from spu.emulator.laws.clocked import ClockedLaw
 from spu.emulator.laws.transient import state_at
+from spu.emulator.runs.clocked_run import Samples
 from spu.emulator.runs.noise import REPLAY, normals
 from spu.spice.simulators.analyses import Transient, Waveforms
 
@@ -43,7 +46,7 @@ LIMITS = (8, 32, 128, 512)
 the third where the error is still above the tolerance (ngspice's own error control may rule the
 first two), the last where it then still falls."""
 
-TOLERANCES = {"linear": 2e-3, "langevin": 1e-3}
+TOLERANCES = {"linear": 2e-3, "saturating": 2e-3, "langevin": 1e-3}
 """Path error at the finest limit, relative to the path's norm, by kind of dynamics."""
 
 SENSITIVE = {"linear": smallest_change_of_path}
@@ -160,6 +163,8 @@ def _noise(context: Context) -> Level:
     tolerance = TOLERANCES.get(does.name, min(TOLERANCES.values()))
     interval = max(does.fastest, 3.0 * does.slowest / SAMPLES)
     samples, interval = covering(context, interval)
+    if context.circuit.clocked is not None:
+        samples, interval = on_the_clock(context.circuit.clocked, samples, interval)
     waveform = noise_waveform(context, interval, samples)
     piece = interval / OVERSAMPLING
     # From zero the constant sources charge the circuit first, which may drown the noise: what they do is run, too,
@@ -260,7 +265,27 @@ def noise_waveform(context: Context, interval: float, samples: int = SAMPLES) ->
     noise = rms * normals(context.seed, samples + 1, len(context.circuit.sources), purpose=REPLAY)
     noise[0] = 0.0  # so that the start is the operating point
     pieces = np.arange(samples * OVERSAMPLING + 1) / OVERSAMPLING
-    return np.asarray(CubicSpline(np.arange(samples + 1), noise)(pieces))
+    found = np.asarray(CubicSpline(np.arange(samples + 1), noise)(pieces))
+    if context.circuit.clocked is not None:
+        law = cast(ClockedLaw, context.linear.law)
+        found[:, law.held] = _held(law, context.seed, interval, samples)
+    return found
+
+
+def on_the_clock(clocked: Clocked, samples: int, interval: float) -> tuple[int, float]:
+    """The same for held noise: a whole part of the clock's period, or the period and more of them."""
+    if clocked.period >= interval:
+        return samples, clocked.period / np.ceil(clocked.period / interval * (1 - 1e-9))
+    return min(int(np.ceil(samples * interval / clocked.period)), MOST_SAMPLES), clocked.period
+
+
+def _held(law: ClockedLaw, seed: int, interval: float, samples: int) -> FloatArray:
+    """(k + 1, h) V: samples of the clock's sources, each reached within a piece of its period and held from then on."""
+    pieces = np.arange(samples * OVERSAMPLING + 1)
+    every = OVERSAMPLING * round(law.clocked.period / interval)
+    drawn = Samples(law, seed, 1).of(0, int(pieces[-1]) // every + 1)[:, :, 0]
+    rms = UNIT_NOISE_DENSITY / np.sqrt(2.0 * law.clocked.period)
+    return np.vstack([np.zeros(drawn.shape[1]), rms * drawn[(pieces[1:] - 1) // every]])
 
 
 def replay_deck(context: Context, waveform: FloatArray, interval: float, folder: Path) -> str:

@@ -19,6 +19,7 @@ from spu.crosscheck.context import Context, Sweep
 from spu.crosscheck.levels import combined
 from spu.crosscheck.levels.kind import LevelKind, Way
 from spu.crosscheck.levels.power import smallest_change
+from spu.crosscheck.levels.small_signal import about_rest
 from spu.crosscheck.levels.sweeps import AUDIBLE, BLURRED, COVARIANCE, DENSITY, POINTWISE, ROUNDINGS, decisive
 from spu.crosscheck.levels.sweeps import densities as densities_of
 from spu.crosscheck.result import Level
@@ -321,7 +322,10 @@ def _covariance(frequencies: FloatArray, transfer: ComplexArray, densities: Floa
 
 LEVEL = LevelKind(
     "ac",
-    {"linear": Way(run, (Ac, Noise), large=True)},  # of a netlist from elsewhere it may need more
+    {
+        "linear": Way(run, (Ac, Noise), large=True),  # of a netlist from elsewhere it may need more
+        "saturating": about_rest(run, (Ac, Noise), "{} transfer functions of small signals against the emulator's"),
+    },
     compares="{} transfer functions against the emulator's",
     failing="the circuit that ngspice ran is not the device: a transfer function or a noise source is off",
     without="nonlinear cells have no transfer function; their curves are compared at op and replay",

@@ -50,17 +50,29 @@ class SampledLaw:
         s and V: of the unit sources' samples.
     slowest:
         s, the longest time constant.
+    finer:
+        Sources (m,) that have as many samples in an interval as ``parts`` says, of so many times the variance.
     """
 
     dense: DenseSDE
     interval: float
     rms: float
     slowest: float
+    finer: NDArray[np.bool_] | None = None
+    parts: int = 1
 
     @cached_property
     def _response(self) -> tuple[FloatArray, FloatArray]:
         transition, flat, _ = input_response(self.dense, self.interval)
-        return transition, flat @ self.dense.B * (source_gain(self.dense) * self.rms)
+        push = flat @ self.dense.B * (source_gain(self.dense) * self.rms)
+        if self.finer is None or self.parts == 1:
+            return transition, push
+        part, flat, _ = input_response(self.dense, self.interval / self.parts)
+        one = flat @ self.dense.B[:, self.finer] * (source_gain(self.dense) * self.rms * np.sqrt(self.parts))
+        many = [one]
+        for _ in range(self.parts - 1):
+            many.append(part @ many[-1])
+        return transition, np.hstack([push[:, ~self.finer], *many])
 
     @property
     def transition(self) -> FloatArray:
@@ -69,7 +81,7 @@ class SampledLaw:
 
     @property
     def push(self) -> FloatArray:
-        """(n, m): what one sample of each source, a standard normal, adds to the state."""
+        """(n, m): what one sample of each source, a standard normal, adds to the state; of finer ones all of them."""
         return self._response[1]
 
     @cached_property

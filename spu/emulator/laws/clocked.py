@@ -161,7 +161,7 @@ class ClockedLaw(Stationary):
         for many, columns in seen.items():
             stacked = np.column_stack(columns)
             found += gathered(self.period, stacked @ stacked.T, many)
-        return (1.0 + 1.0 / cycle) * (found + found.T) / 2
+        return np.asarray((1.0 + 1.0 / cycle) * (found + found.T) / 2)
 
     @cached_property
     def shift(self) -> FloatArray:
@@ -336,3 +336,15 @@ def clocked_law(law: Law, circuit: Circuit) -> ClockedLaw:
     return ClockedLaw(
         law.sde, general=law.general, unresolved=law.unresolved, white=law, clocked=circuit.clocked, held=held
     )
+
+
+def under_white_noise(law: Law) -> Law:
+    """The law of the same circuit under white noise, whatever its own noise is."""
+    return law.white if isinstance(law, ClockedLaw) else law
+
+
+def normal_samples(law: Law) -> Law:
+    """That under normal samples that are independent, of the same hold, where it is under those of a clock."""
+    if not isinstance(law, ClockedLaw) or law.clocked.normal:
+        return law
+    return replace(law, clocked=Clocked(law.clocked.clock))

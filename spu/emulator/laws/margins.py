@@ -11,31 +11,29 @@ Both margins are eigenvalues, not points of a grid. On the axis :math:`\lambda` 
 .. math:: X = -s \, L^{-1}(B U + U^T B^T), \quad U = C X, \quad L(X) = A X + X A^T,
 
 an eigenvalue problem for ``1/s`` of r n unknowns, as L can be inverted where the circuit is stable: its smallest
-positive s is where the first mode reaches the axis. With :math:`M = A + (z - 1) B C`, :math:`z = e^{-j \omega \tau}`, it
-is a pencil in z of 2 r n unknowns (U and ``W = X C^T / z``): all z on the unit circle, with the frequencies that they
-have there, are all crossings for any delay (Chen, Gu and Nett, Systems & Control Letters 26, 21, 1995, have the pencil
-of 2 n^2; its unknowns are reduced here to the r ports). What is found is refined on the eigenvalues of M themselves.
+positive s is where the first mode reaches the axis. With :math:`M = A + (z - 1) B C`, :math:`z = e^{-j \omega \tau}`,
+it is a pencil in z of 2 r n unknowns (U and ``W = X C^T / z``): all z on the unit circle, with the frequencies that
+they have there, are all crossings for any delay (Chen, Gu and Nett, Systems & Control Letters 26, 21, 1995, have the
+pencil of 2 n^2; its unknowns are reduced here to the r ports). What is found is refined on the eigenvalues of M.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import scipy.linalg as la
-import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dtrsyl
 
 from spu.base.arrays import FloatArray, IntArray
 from spu.base.errors import CircuitError
-from spu.base.sequences import Lazy
-from spu.circuit.circuit import Circuit, Instances, NoiseSource, Subcircuit
-from spu.circuit.elements import SharedNoiseCurrent, Transconductor
-from spu.circuit.readout import Readout
-from spu.emulator.equations.linear import DenseSDE, StochasticODE, stochastic_ode
+from spu.circuit.circuit import Circuit
+from spu.circuit.elements import Transconductor
+from spu.emulator.equations.linear import DenseSDE, StochasticODE
+from spu.emulator.equations.ports import with_ports
 
 __all__ = ["MOST_UNKNOWNS", "Crossing", "Loops", "amplifiers", "delay_crossing", "gain_crossings", "loops_of"]
 
@@ -96,9 +94,6 @@ class Loops:
         return self.B.size
 
 
-_PORT = Subcircuit("port", ("a", "b", "n"), ("an",), (SharedNoiseCurrent("gs", ("a", "b"), "an", "n"),))
-
-
 def amplifiers(circuit: Circuit) -> Iterator[tuple[str, list[IntArray], FloatArray]]:
     """Transconductors of couplers, cells and netlists: name, four (k,) nodes, (k,) S; without those of zero.
 
@@ -129,37 +124,16 @@ def loops_of(circuit: Circuit) -> Loops:
     inputs, of = np.unique(ends[2:].T, axis=0, return_inverse=True)
     gains = np.zeros((len(outputs), len(inputs)))
     np.add.at(gains, (into.ravel(), of.ravel()), values)
-    first = len(circuit.sources)
-    numbers = np.arange(first, first + len(outputs))
-    sources = Lazy.of([NoiseSource(f"port {k}", False) for k in range(len(outputs))])
-    names = Lazy.of([f"xport_{k}" for k in range(len(outputs))])
-    ports = Instances(_PORT, names, np.column_stack([outputs, numbers]), {"an": np.ones(len(outputs))})
-    probes = tuple(f"input {k}" for k in range(len(inputs)))
-    opened = replace(
-        circuit,
-        instances=[*circuit.instances, ports] if len(outputs) else circuit.instances,
-        sources=circuit.sources + sources,
-        probes=Lazy.of(list(probes)),
-        probe_nodes=inputs,
-        readout=Readout(probes, sp.csr_array(sp.eye(len(inputs))), np.zeros(len(inputs))),
-        hash=f"{circuit.hash} opened",
-        content="",
-        start=None,
-    )
-    sde = stochastic_ode(opened)
-    dense = sde.dense
-    if len(outputs) and abs(sde.D[:, first:]).max() > 0:
+    sde, B, direct = with_ports(circuit, outputs, inputs)
+    if direct.any():
         raise CircuitError(
             "a transconductor drives a node without capacitance, whose voltage a transconductor sees at once: margins "
             "need capacitance there (detail node.capacitance, or buffer.bandwidth)"
         )
-    # A unit source enters with density 1, as sqrt(1/2) of white noise, and B is per root of the unit of time.
-    B, H = dense.B[:, first:] * np.sqrt(2.0 * dense.time), dense.H
+    H = sde.dense.H[: len(inputs)]
     if len(outputs) <= len(inputs):
-        B, C = B, gains @ H
-    else:
-        B, C = B @ gains, H
-    return Loops(dense.A, B, C, sde, dense)
+        return Loops(sde.dense.A, B, gains @ H, sde, sde.dense)
+    return Loops(sde.dense.A, B @ gains, H, sde, sde.dense)
 
 
 class _Lyapunov:
@@ -191,39 +165,53 @@ def gain_crossings(loops: Loops) -> tuple[Crossing | None, Crossing | None]:
             Q = np.zeros((n, n))
             Q[:, column] = B[:, row]
             operator[:, row * n + column] = (C @ inverse(Q + Q.T)).ravel()
-    inverses = la.eigvals(operator)
+    inverses = np.asarray(la.eigvals(operator))
     size = np.abs(inverses).max(initial=0.0)
-    real = inverses[(np.abs(inverses.imag) <= _REAL * np.abs(inverses)) & (np.abs(inverses) > 1e-12 * size)].real
+    real = inverses[(np.abs(inverses.imag) <= _REAL * np.abs(inverses)) & (np.abs(inverses) > 1e-9 * size)].real
     found = np.sort(1.0 - 1.0 / real)
-    above, below = found[found > 1.0], found[(found < 1.0) & (found >= 0.0)]
-    return (
-        _refined_gain(loops, float(below[-1])) if len(below) else None,
-        _refined_gain(loops, float(above[0])) if len(above) else None,
-    )
+    above, below = found[found > 1.0], found[(found < 1.0) & (found >= 0.0)][::-1]
+    return _first(loops, below), _first(loops, above)
 
 
-def _refined_gain(loops: Loops, gain: float) -> Crossing:
-    """The crossing near a gain, by Newton's method on the eigenvalue that is nearest to the axis."""
+def _first(loops: Loops, gains: FloatArray) -> Crossing | None:
+    """The first of these gains at which a mode lies on the axis indeed."""
+    tried = (_refined_gain(loops, float(gain)) for gain in gains)
+    return next((each for each in tried if each is not None), None)
+
+
+def _refined_gain(loops: Loops, gain: float) -> Crossing | None:
+    """The crossing near a gain, by Newton's method on the eigenvalue that is nearest to the axis; None where none is.
+
+    An eigenvalue of many times the others in ``1/s`` may be rounding.
+    """
     BC = loops.B @ loops.C
     s = gain - 1.0
     for _ in range(20):
         value, left, right = _nearest(loops.A + s * BC)
         slope = ((left @ BC @ right) / (left @ right)).real
-        step = -value.real / slope if slope else 0.0
+        step = float(-value.real / slope) if slope else 0.0
         if not abs(step) < 1e-3 * max(abs(s), 1e-3):
             break
         s += step
         if abs(step) <= 1e-15 * max(abs(s), 1e-3):
             break
     value, _, _ = _nearest(loops.A + s * BC)
+    if abs(value.real) > 1e-2 * _ON_AXIS * np.linalg.norm(loops.A + s * BC):
+        return None
     return Crossing(float(1.0 + s), abs(float(value.imag)) / (2 * np.pi * loops.time))
 
 
 def _nearest(M: NDArray[Any]) -> tuple[complex, ComplexArray, ComplexArray]:
     """The eigenvalue nearest to the axis, with its left (conjugate) and right vector."""
-    values, left, right = la.eig(M, left=True)
+    values, left, right = _eigen(M)
     k = int(np.argmin(np.abs(values.real)))
     return complex(values[k]), left[:, k].conj(), right[:, k]
+
+
+def _eigen(M: NDArray[Any]) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
+    """Eigenvalues, left and right vectors."""
+    found: Any = la.eig(M, left=True)
+    return found[0], found[1], found[2]
 
 
 def delay_crossing(loops: Loops) -> Crossing | None:
@@ -267,15 +255,15 @@ def _refined_delays(loops: Loops, angle: float) -> Iterator[Crossing]:
     def matrix(angle: float) -> ComplexArray:
         return np.asarray(loops.A + (np.exp(-1j * angle) - 1.0) * BC)
 
-    values = la.eigvals(matrix(angle))
+    values = np.asarray(la.eigvals(matrix(angle)), dtype=np.complex128)
     for start in values[(np.abs(values.real) <= 1e-2 * size) & (values.imag > _ON_AXIS * size)]:
         value, phase = complex(start), angle
         for _ in range(30):
-            every, lefts, rights = la.eig(matrix(phase), left=True)
+            every, lefts, rights = _eigen(matrix(phase))
             k = int(np.argmin(np.abs(every - value)))
             value, left, right = complex(every[k]), lefts[:, k].conj(), rights[:, k]
             slope = ((left @ (-1j * np.exp(-1j * phase) * BC) @ right) / (left @ right)).real
-            step = -value.real / slope if slope else 0.0
+            step = float(-value.real / slope) if slope else 0.0
             if abs(value.real) <= 1e-15 * size or abs(step) <= 1e-15 or not abs(phase + step - angle) < 0.05:
                 break
             phase += step

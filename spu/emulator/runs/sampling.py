@@ -292,7 +292,7 @@ def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulatio
     """Draw from one circuit."""
     started = time.perf_counter()
     interval, trajectories, trace = how.interval, how.trajectories, how.trace
-    chosen = _chosen(interval, trajectories, how.duration)
+    chosen = chosen_settings(interval, trajectories, how.duration)
     law.voltage_covariance  # noqa: B018 - refuses a probe that sees white noise directly
     lag, back = lag_of(law, problem), 0
     wholes = {"samples": how.samples, "trajectories": trajectories, "threads": how.threads}
@@ -316,8 +316,8 @@ def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulatio
             _refuse_clocked(how, lag)
             wanted = max(law.slowest, law.clocked.period) if interval is None else interval
             interval = Grid.near(law, wanted).interval
-        trajectories, interval, steps = _plan(law, how.samples, interval, trajectories, how.duration, back)
-    trace = _thinned(trace, steps, trajectories, len(law.sde.readout.variables))
+        trajectories, interval, steps = plan(law, how.samples, interval, trajectories, how.duration, back)
+    trace = thinned(trace, steps, trajectories, len(law.sde.readout.variables))
     with Interrupt() as interrupt:
         common = {
             "trajectories": trajectories,
@@ -353,7 +353,9 @@ def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulatio
         time_constants=law.time_constants,
         samples=drawn.samples,
         effective_samples=drawn.effective_samples,
-        expected_relative_error=_expected(problem, found, drawn.mean_error, drawn.covariance_error, drawn.lagged_error),
+        expected_relative_error=expected_error(
+            problem, found, drawn.mean_error, drawn.covariance_error, drawn.lagged_error
+        ),
         covariance_error=drawn.covariance_error,
         mean_error=drawn.mean_error,
         seconds=time.perf_counter() - started,
@@ -381,7 +383,7 @@ def _passed(steps: int, interval: float, burn_in: float | None) -> float:
     return steps * interval if burn_in is None else burn_in + (steps - 1) * interval
 
 
-def _expected(
+def expected_error(
     problem: LinearProblem | None,
     found: dict[str, Any],
     mean_error: FloatArray,
@@ -415,7 +417,7 @@ def _simulate_ensemble(found: Sequence[LinearDynamics], problem: LinearProblem |
     _positive(samples=how.samples)
     samples, interval, trace, progress = how.samples, how.interval, how.trace, how.progress
     laws = [each.law for each in found]
-    chosen = _chosen(interval, how.trajectories, how.duration)
+    chosen = chosen_settings(interval, how.trajectories, how.duration)
     if interval is None and not how.independent:  # one for all: their readouts are merged
         interval = slowest(laws).slowest
         lag = lag_of(laws[0], problem)
@@ -454,7 +456,7 @@ def _simulate_ensemble(found: Sequence[LinearDynamics], problem: LinearProblem |
         time_constants=slowest(laws).time_constants,
         samples=sum(run.samples for run in runs),
         effective_samples=sum(run.effective_samples for run in runs),
-        expected_relative_error=_expected(problem, merged, mean_error, covariance_error, lagged_error),
+        expected_relative_error=expected_error(problem, merged, mean_error, covariance_error, lagged_error),
         covariance_error=covariance_error,
         mean_error=mean_error,
         lagged_error=lagged_error,
@@ -701,7 +703,7 @@ def _honest(sums: PatternSums, memory: Memory, law: SparseLaw) -> PatternSums:
     )
 
 
-def _thinned(trace: int | None, steps: int, trajectories: int, width: int) -> int:
+def thinned(trace: int | None, steps: int, trajectories: int, width: int) -> int:
     """Which readouts to keep: as asked, or as many as do not hurt."""
     if trace is None:
         return max(1, -(-steps * trajectories * width // FEW_NUMBERS))
@@ -736,7 +738,7 @@ def _not_negative(**numbers: int) -> None:
             raise UsageError(f"{name} must not be negative, not {number!r}")
 
 
-def _chosen(interval: float | None, trajectories: int | None, duration: float | None) -> tuple[str, ...]:
+def chosen_settings(interval: float | None, trajectories: int | None, duration: float | None) -> tuple[str, ...]:
     """Which settings are ours to choose."""
     return ("interval",) * (interval is None) + ("trajectories",) * (trajectories is None and duration is None)
 
@@ -777,7 +779,7 @@ def dividing(lag: float, interval: float | None, slowest: float) -> tuple[float,
     return lag / back, back
 
 
-def _plan(
+def plan(
     law: Law, samples: int | None, interval: float | None, count: int | None, duration: float | None, back: int = 0
 ) -> tuple[int, float, int]:
     """Trajectories, interval (s) and readouts a trajectory, of which pairs are ``back`` apart."""

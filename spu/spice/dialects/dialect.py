@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from spu.circuit.circuit import NoiseSource
+    from spu.circuit.clocked import Clocked
 
 
 def number(value: float) -> str:
@@ -29,7 +30,9 @@ class Measurement:
     probes, nodes:
         Cells measured and their nodes.
     variance, mean:
-        Expected, V^2 and V.
+        Expected, V^2 and V; of .noise, and where noise is held
+    held:
+        in .tran, V^2.
     source:
         Name of an independent voltage source, which ``.noise`` wants.
     low, high, per_decade:
@@ -46,6 +49,7 @@ class Measurement:
     nodes: Sequence[str]
     variance: Sequence[float]
     mean: Sequence[float]
+    held: Sequence[float]
     source: str
     low: float
     high: float
@@ -176,10 +180,10 @@ class Dialect:
         """A resistor that makes no noise."""
         return f"{self.element(name, nodes, value)} {self.silence}"
 
-    def noise_source(self, source: NoiseSource, number_of_it: int, seed: int) -> list[str]:
-        """A unit noise voltage on the node that bears the source's name."""
+    def noise_source(self, source: NoiseSource, number_of_it: int, seed: int, *, held: bool = False) -> list[str]:
+        """A unit noise voltage on the node that bears the source's name; ``held`` ones have the period of a clock."""
         element, node = noise_element(source.name), source.name
-        wave = "dc 0 ac 0 trrandom(2 {ts} 0 {vn} 0)"
+        wave = f"dc 0 ac 0 trrandom(2 {'{tc} 0 {vc}' if held else '{ts} 0 {vn}'} 0)"
         if source.thermal:
             return [f"{element} {node} 0 {wave}"]
         return [f"{element} s_{node} 0 {wave}", f"r{node} s_{node} {node} {{rn}}"]
@@ -187,6 +191,15 @@ class Dialect:
     def noise_headline(self) -> str:
         """What the noise sources do."""
         return "noise sources: sampled and held every ts in .tran; rn makes the same density in .noise"
+
+    def clocked(self, clocked: Clocked) -> list[str]:
+        """What the noise of a clock is, and what of it there is not here, beside parameters ``tc`` and ``vc``."""
+        words = [f"Injected noise is held for tc: {clocked.words()}; .noise is of the white noise of the same density."]
+        if not clocked.normal:
+            words.append(
+                "In .tran samples are normal, independent, of the same hold and rms; spu check replays the others."
+            )
+        return words
 
     def start(self, node: str, volts: float) -> str:
         """Where a node is at time zero."""
@@ -241,9 +254,7 @@ class Dialect:
         start = " uic" if wanted.from_start else ""
         yield f"tran {step} {number(wanted.stop)} {number(wanted.settle)} {number(wanted.sample_time / 8)}{start}"
         yield "linearize"
-        for probe, node, variance, centre in zip(
-            wanted.probes, wanted.nodes, wanted.variance, wanted.mean, strict=True
-        ):
+        for probe, node, variance, centre in zip(wanted.probes, wanted.nodes, wanted.held, wanted.mean, strict=True):
             yield f"let deviation = v({node}) - mean(v({node}))"
             yield "let found = mean(deviation * deviation)"
             yield f"let centre = mean(v({node}))"

@@ -17,6 +17,7 @@ from spu.spice.dialects.dialect import (
 
 if TYPE_CHECKING:
     from spu.circuit.circuit import NoiseSource
+    from spu.circuit.clocked import Clocked
 
 
 class LTspice(Stepped):
@@ -45,13 +46,20 @@ class LTspice(Stepped):
         line = super().element(name, nodes, value, branches)
         return f"{line} Rser=0 Rpar=1e15" if name[0].lower() == "l" else line
 
-    def noise_source(self, source: NoiseSource, number_of_it: int, seed: int) -> list[str]:
+    def clocked(self, clocked: Clocked) -> list[str]:
+        return [
+            f"Injected noise is held for tc: {clocked.words()}; .noise is of the white noise of the same density.",
+            "In .tran samples are uniform, of the same hold and rms.",
+        ]
+
+    def noise_source(self, source: NoiseSource, number_of_it: int, seed: int, *, held: bool = False) -> list[str]:
         """``rand()`` sampled and held; a source of its own for ``.ac`` and ``.noise`` in series."""
         element, node = noise_element(source.name), source.name
         offset = (number_of_it + 1) * STRIDE + seed % STRIDE
+        rms, hold = ("vc", "tc") if held else ("vn", "ts")
         behind = node if source.thermal else f"s_{node}"
         lines = [
-            f"b{node} b_{node} 0 V={{vn*sqrt({self.amplitude:g})}}*(rand(time/{{ts}}+{offset})-0.5)",
+            f"b{node} b_{node} 0 V={{{rms}*sqrt({self.amplitude:g})}}*(rand(time/{{{hold}}}+{offset})-0.5)",
             f"{element} {behind} b_{node} dc 0 ac 0",
         ]
         return lines if source.thermal else [*lines, f"r{node} s_{node} {node} {{rn}}"]

@@ -17,6 +17,7 @@ from spu.spice.dialects.dialect import (
 
 if TYPE_CHECKING:
     from spu.circuit.circuit import NoiseSource
+    from spu.circuit.clocked import Clocked
 
 
 _MASTERS: Mapping[str, tuple[str, str]] = {
@@ -91,7 +92,13 @@ class Spectre(Dialect):
     def noise_headline(self) -> str:
         return "noise sources: rn makes the noise in noise and tran; the voltage source is for ac"
 
-    def noise_source(self, source: NoiseSource, number_of_it: int, seed: int) -> list[str]:
+    def clocked(self, clocked: Clocked) -> list[str]:
+        return [
+            f"Injected noise is held for tc: {clocked.words()}; noise and tran are of the white noise of the same",
+            "density: for held noise give the voltage sources type=pwl and files of samples of rms vc, one every tc.",
+        ]
+
+    def noise_source(self, source: NoiseSource, number_of_it: int, seed: int, *, held: bool = False) -> list[str]:
         element, node = noise_element(source.name), source.name
         return [f"{element} (s_{node} 0) vsource dc=0 mag=0", f"r{node} (s_{node} {node}) resistor r=rn"]
 

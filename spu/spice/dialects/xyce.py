@@ -9,6 +9,7 @@ from spu.spice.dialects.dialect import TOLERANCES, Measurement, Stepped, Toleran
 
 if TYPE_CHECKING:
     from spu.circuit.circuit import NoiseSource
+    from spu.circuit.clocked import Clocked
 
 
 class Xyce(Stepped):
@@ -35,7 +36,13 @@ class Xyce(Stepped):
     def noise_headline(self) -> str:
         return "noise sources: rn makes the noise in .noise; for .tran, replay samples (see the end)"
 
-    def noise_source(self, source: NoiseSource, number_of_it: int, seed: int) -> list[str]:
+    def clocked(self, clocked: Clocked) -> list[str]:
+        return [
+            f"Injected noise is held for tc: {clocked.words()}; .noise is of the white noise of the same density.",
+            "For .tran replay such samples, of rms vc, one every tc (see the end).",
+        ]
+
+    def noise_source(self, source: NoiseSource, number_of_it: int, seed: int, *, held: bool = False) -> list[str]:
         element, node = noise_element(source.name), source.name
         if source.thermal:
             return [f"{element} {node} 0 dc 0 ac 0"]

@@ -13,23 +13,16 @@ from spu.base.errors import InputError, OptionError, UsageError
 from spu.base.names import shorten, suggest
 from spu.base.threads import blas_threads_for
 from spu.device.device import Device
+from spu.device.lower import lower
 from spu.device.subject import Subject, subject_of
 from spu.device.variation import Elements, called, elements_of, varied
 from spu.studies.calibration.fit import Fit, fit
 from spu.studies.calibration.grid import Grid, grid_of
 from spu.studies.calibration.identified import combinations
 from spu.studies.calibration.judged import difference, errors_of, goodness, prior_of
-from spu.studies.calibration.likelihood import (
-    Filtered,
-    Likelihood,
-    Matrices,
-    OfDensities,
-    OfSamples,
-    OfSpectra,
-    Paths,
-    refuse_short,
-)
+from spu.studies.calibration.likelihood import Likelihood, Matrices, OfDensities, OfSamples, OfSpectra, refuse_short
 from spu.studies.calibration.model import READOUT, Model, Point, Reading, Sought, matrix_of
+from spu.studies.calibration.paths import Filtered, Paths
 from spu.studies.calibration.records import VOLTS, Record, record_of
 from spu.studies.calibration.result import Calibrated, Calibration, Heard
 from spu.studies.calibration.whittle import spectra_of
@@ -141,6 +134,11 @@ def _device(given: Subject) -> Device:
         raise UsageError("an ensemble is several programmings: calibrate one of device.members()")
     if found.ramp is not None:
         raise UsageError("a device with a ramp has no stationary record: set device.ramp = None")
+    if lower(found).clocked is not None:
+        raise UsageError(
+            "noise of a clock has another law at each phase of it, and this likelihood knows none: calibrate the device "
+            "without its clock"
+        )
     return found
 
 
@@ -234,10 +232,10 @@ def _calibrated(
     at[len(sought.numbers) :] = null
     design_point = model.at(at)
     design = likelihood.terms(design_point)
-    whitened = []
+    filtered = None
     if record.kind == "samples in time":
         paths = likelihood.paths if isinstance(likelihood, Paths) else _paths(record, model)
-        whitened = Filtered(found.point.sampled(_interval(record)), paths).innovations
+        filtered = Filtered(found.point.sampled(_interval(record)), paths)
     board = varied(device, sought.factors(found.theta), sought.elements)
     values = _values(device, sought, reading, found)
     e = len(sought.numbers)
@@ -246,18 +244,34 @@ def _calibrated(
         readout=values[e:],
         covariance=found.covariance,
         unidentified=combinations(sought, found.held),
-        goodness=goodness(found, whitened),
-        differs=difference(device, sought, design, found, design.value, prior),
+        goodness=goodness(found, filtered),
+        differs=difference(device, sought, design, found, prior) if e else None,
         board=board,
         kind=record.kind,
         method=used,
         prior=prior,
         channels=sought.channels,
-        samples=record.samples or int(np.sum(record.averages)),
+        samples=record.samples if record.averages is None else int(record.averages.sum()),
         interval=record.interval,
         steps=found.steps,
         heard=_heard(record, model, likelihood, found.point, start),
         device_hash=device.hash,
+        warnings=_warnings(record, start),
+    )
+
+
+def _warnings(record: Record, design: Point) -> tuple[str, ...]:
+    """Of samples that are too slow for what rings."""
+    if record.kind != "samples in time":
+        return ()
+    slowly = -design.poles.real < np.abs(design.poles.imag)
+    ringing = float(np.abs(design.poles.imag)[slowly].max(initial=0.0)) / (2.0 * np.pi)
+    rate = 1.0 / _interval(record)
+    if 2.0 * ringing <= rate:
+        return ()
+    return (
+        f"the design rings at {ringing:.3g} Hz, and samples come at {rate:.3g} Hz: a resonance that is a multiple of "
+        "the rate away looks the same, and the likeliest values may be of the wrong one",
     )
 
 

@@ -15,6 +15,9 @@ from spu.studies.calibration.model import Model, Point
 TOLD = 1.0
 """Of a logarithm: a standard error beyond which a combination of unknowns counts as not told by the record."""
 
+LOUD = 4.0
+"""Standard deviations of a slope that is no chance."""
+
 LONGEST = 0.3
 """Of a logarithm: what a step moves at most."""
 
@@ -39,7 +42,7 @@ class Fit:
     information:
         (k, k) Fisher's, with that of the prior.
     held:
-        (k, h) orthonormal directions of which nothing is told: there theta has no part.
+        (k, h) orthonormal directions of which nothing is told: there theta stays where it began.
     steps:
         How many were taken.
     """
@@ -57,10 +60,15 @@ class Fit:
         return inverse_of(self.information, self.held)
 
 
-def directions(information: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Eigenvectors of an information (k, t) and (k, h): of what is told, and of what is not."""
+def directions(information: FloatArray, slope: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Eigenvectors of an information (k, t) and (k, h): of what is told, and of what is not.
+
+    A slope (k,) that is more than chance tells of a direction, too: noise that was taken for far too small.
+    """
     values, vectors = la.eigh(information)
-    return vectors[:, values >= TOLD**-2], vectors[:, values < TOLD**-2]
+    loud = (vectors.T @ slope) ** 2 > LOUD**2 * np.maximum(values, 1e-12 * max(float(values[-1]), 1.0))
+    told = (values >= TOLD**-2) | loud
+    return vectors[:, told], vectors[:, ~told]
 
 
 def inverse_of(information: FloatArray, held: FloatArray) -> FloatArray:
@@ -96,16 +104,14 @@ def fit(model: Model, likelihood: Likelihood, prior: FloatArray, start: FloatArr
     terms = likelihood.terms(point)
     for step in range(MOST_STEPS):
         information = terms.fisher + prior
-        told, held = directions(information)
         slope = terms.score - prior @ theta
-        along = told.T @ slope
-        move = told @ la.solve(told.T @ information @ told, along, assume_a="pos") if told.shape[1] else np.zeros(k)
+        told, held = directions(information, slope)
+        inner = told.T @ information @ told
+        inner += 1e-12 * float(np.abs(inner).max(initial=1.0)) * np.eye(len(inner))
+        move = told @ la.solve(inner, told.T @ slope, assume_a="pos") if len(inner) else np.zeros(k)
         rise = float(slope @ move)
-        astray = held @ (held.T @ theta)
-        if rise <= DONE and float(np.abs(astray).max(initial=0.0)) <= 1e-6:
+        if rise <= DONE:
             return Fit(theta, point, terms, information, held, step)
-        lost = 0.5 * float(astray @ information @ astray) + float(np.abs(slope @ astray))
-        move = move - astray
         move *= min(1.0, LONGEST / max(float(np.abs(move).max()), 1e-300))
         height = terms.value - 0.5 * float(theta @ prior @ theta)
         for _ in range(_HALVINGS):
@@ -116,7 +122,7 @@ def fit(model: Model, likelihood: Likelihood, prior: FloatArray, start: FloatArr
             except SpuError:
                 move = move / 2
                 continue
-            if told_there.value - 0.5 * float(trial @ prior @ trial) >= height - lost - 1e-9 * abs(height):
+            if told_there.value - 0.5 * float(trial @ prior @ trial) >= height - 1e-9 * abs(height):
                 theta, point, terms = trial, there, told_there
                 break
             move = move / 2
@@ -126,5 +132,5 @@ def fit(model: Model, likelihood: Likelihood, prior: FloatArray, start: FloatArr
                 "design may be of different boards"
             )
     raise NumericalFailure(
-        f"after {MOST_STEPS} steps the likelihood still rises: fit fewer elements (--fit), or state tolerances (--prior)"
+        f"after {MOST_STEPS} steps the likelihood still rises: seek fewer elements (fit), or take tolerances as prior"
     )

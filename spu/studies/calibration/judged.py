@@ -1,4 +1,4 @@
-"""Whether a record is what the fitted model says, whether it is what the design says, and whether tolerances explain it.
+"""Whether a record is what the fitted model says, or what the design says, and whether tolerances explain it.
 
 All rest on the information of the record, so that they count neither what was fitted nor what is not told: residuals
 at the estimate have the covariance ``1 - J I^-1 J^T``, where J is what they move by with the unknowns.
@@ -11,14 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import chdtrc
 
-from spu.base.arrays import FloatArray
+from spu.base.arrays import FloatArray, IntArray
 from spu.device.device import Device
 from spu.studies.calibration.fit import Fit
 from spu.studies.calibration.likelihood import Terms
 from spu.studies.calibration.model import Sought
+from spu.studies.calibration.paths import Filtered
 
 ALARM = 0.01
 """Of p-values: below it the answer is no. One of a hundred boards that are as they should be is told otherwise."""
+
+LEAST_NORMAL = 100
+"""Samples for a test of their distribution (D'Agostino and Pearson, Biometrika 60:613, 1973)."""
 
 _LOST = 0.05
 """Of a residual's variance: what the fit leaves of those that it all but takes away; they are no test."""
@@ -62,6 +66,7 @@ class Goodness:
 
     @property
     def fits(self) -> bool | None:
+        """Whether it does."""
         if not self.tests:
             return None
         return min(test.p_value for test in self.tests) * len(self.tests) >= ALARM
@@ -115,10 +120,12 @@ class Difference:
 
     @property
     def differs(self) -> bool:
+        """Whether the p-value is below `ALARM`."""
         return self.p_value < ALARM
 
     @property
     def within_tolerance(self) -> bool | None:
+        """Whether that of the tolerance is not; None without one."""
         return None if self.within is None else self.within >= ALARM
 
 
@@ -127,8 +134,8 @@ def chance(statistic: float, freedom: int) -> float:
     return float(chdtrc(freedom, max(statistic, 0.0))) if freedom else 1.0
 
 
-def goodness(found: Fit, innovations: list[FloatArray]) -> Goodness:
-    """Test what is left of a record; ``innovations`` (s, T, c) are whitened samples in time, where there are any."""
+def goodness(found: Fit, filtered: Filtered | None) -> Goodness:
+    """Test what is left of a record; ``filtered`` are its samples in time, where it has these."""
     tests = []
     J, r = found.terms.sensitivity, found.terms.residual
     covariance = np.eye(len(r)) - J @ found.covariance @ J.T
@@ -139,18 +146,57 @@ def goodness(found: Fit, innovations: list[FloatArray]) -> Goodness:
         statistic = float((left**2 / values[kept]).sum())
         meaning = "variances and correlations of what the model leaves, in bands of frequency"
         tests.append(Test("spectrum", meaning, statistic, int(kept.sum()), chance(statistic, int(kept.sum()))))
-    if innovations:
+    innovations = [] if filtered is None else filtered.innovations
+    if filtered is not None and sum(each.shape[0] * each.shape[1] for each in innovations) >= LEAST_NORMAL:
+        from scipy.stats import kurtosistest, skewtest  # few ask, and it takes a while to import
+
         statistic, count = 0.0, innovations[0].shape[2]
         for channel in range(count):
             u = np.concatenate([each[..., channel].ravel() for each in innovations])
-            third, fourth = float((u**3 - 3 * u).sum()), float((u**4 - 6 * u**2 + 3).sum())
-            statistic += third**2 / (6 * len(u)) + fourth**2 / (24 * len(u))
+            statistic += float(skewtest(u).statistic ** 2 + kurtosistest(u).statistic ** 2)
         meaning = "skewness and kurtosis of each channel, whitened"
         tests.append(Test("normality", meaning, statistic, 2 * count, chance(statistic, 2 * count)))
+        tests.append(_distribution(filtered))
     return Goodness(tuple(tests))
 
 
-def difference(device: Device, sought: Sought, design: Terms, found: Fit, null_value: float, prior: bool) -> Difference:
+def _distribution(filtered: Filtered) -> Test:
+    """Third and fourth moments of samples as they are, which limits of a readout change most.
+
+    Hermite polynomials of normal samples have the correlations of these to the power of their degree.
+    """
+    law, paths = filtered.law, filtered.paths
+    point, size = law.point, np.sqrt(law.point.covariance.diagonal())
+    longest, total = max(each.shape[1] for each in paths), sum(each.shape[0] * each.shape[1] for each in paths)
+    sums, spread = np.zeros((2, len(size))), np.zeros((2, len(size), len(size)))
+    for each in paths:
+        u = (each - filtered.offset) / size
+        sums += np.array([(u**3 - 3 * u).sum(axis=(0, 1)), (u**4 - 6 * u**2 + 3).sum(axis=(0, 1))])
+    state, first = point.P @ point.G.T, point.covariance / np.outer(size, size)
+    for lag in range(min(longest, _MOST_LAGS)):
+        pairs = sum(each.shape[0] * max(each.shape[1] - lag, 0) for each in paths)
+        correlation = first if lag == 0 else point.G @ state / np.outer(size, size)
+        for row, power in enumerate((3, 4)):
+            moved = pairs * correlation**power
+            spread[row] += moved if lag == 0 else moved + moved.T
+        if lag and np.abs(correlation).max() < _FORGOTTEN:
+            break
+        state = law.F @ state
+    statistic, freedom = 0.0, 0
+    for row, count in enumerate((6.0, 24.0)):
+        values, vectors = np.linalg.eigh(count * spread[row])
+        kept = values > _LOST * count * total
+        statistic += float(((vectors[:, kept].T @ sums[row]) ** 2 / values[kept]).sum())
+        freedom += int(kept.sum())
+    meaning = "third and fourth moments of the samples of each channel"
+    return Test("distribution", meaning, statistic, freedom, chance(statistic, freedom))
+
+
+_MOST_LAGS, _FORGOTTEN = 20_000, 1e-3
+"""Of correlations: how many lags are taken, and below what they are nothing to the power of three."""
+
+
+def difference(device: Device, sought: Sought, design: Terms, found: Fit, prior: bool) -> Difference:
     """Hold the record against the design.
 
     Parameters
@@ -159,8 +205,6 @@ def difference(device: Device, sought: Sought, design: Terms, found: Fit, null_v
         Of the record where elements are as designed and the readout's values at their likeliest.
     found:
         The estimate.
-    null_value:
-        The logarithm of the likelihood that goes with ``design``.
     prior:
         Whether a prior drew the estimate to the design.
     """
@@ -171,7 +215,7 @@ def difference(device: Device, sought: Sought, design: Terms, found: Fit, null_v
         test = "score"
     else:
         _, freedom = _quadratic(score, information)
-        statistic, test = 2.0 * (found.terms.value - null_value), "likelihood ratio"
+        statistic, test = float(2.0 * (found.terms.value - design.value)), "likelihood ratio"
     told = found.information @ found.theta  # the fit's own normal equations: I theta of the likeliest, prior or not
     own, fisher = _without_readout(told, found.terms.fisher, e)
     spread = spread_of(device, sought)
@@ -210,7 +254,7 @@ def _without_readout(score: FloatArray, information: FloatArray, e: int) -> tupl
     return _rest_free(score, information, np.arange(e))
 
 
-def _rest_free(h: FloatArray, information: FloatArray, where: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _rest_free(h: FloatArray, information: FloatArray, where: IntArray) -> tuple[FloatArray, FloatArray]:
     """Of some unknowns, where the others are at their likeliest."""
     rest = np.setdiff1d(np.arange(len(h)), where)
     across = information[np.ix_(where, rest)]
@@ -219,7 +263,7 @@ def _rest_free(h: FloatArray, information: FloatArray, where: FloatArray) -> tup
 
 
 def _rest_spread(
-    h: FloatArray, information: FloatArray, spread: FloatArray, where: FloatArray
+    h: FloatArray, information: FloatArray, spread: FloatArray, where: IntArray
 ) -> tuple[FloatArray, FloatArray]:
     """Of some unknowns, where the others are as their spread allows; those without one are at their likeliest."""
     k = len(h)

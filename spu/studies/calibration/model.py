@@ -5,9 +5,8 @@ A linear device is ``z' = A z + B w`` in energy coordinates, with the stationary
 A readout of finite bandwidth adds a state a channel, a pole behind what it sees. All that any likelihood of such a
 record needs is in (A, P, G, R), R the variances of e, and in their derivatives (`Point`).
 
-The matrices of the circuit's equation are differentiated by central differences of what is stamped: they are sums of
-values, or of their roots, so that a step of `STEP` is off by `STEP` squared. What follows from them, such as
-``A dP + dP A^T + dA P + P dA^T + d(B B^T) = 0``, is exact.
+The matrices of the circuit's equation are differentiated by an imaginary part of values that is far below rounding;
+what follows from them, such as ``A dP + dP A^T + dA P + P dA^T + d(B B^T) = 0``, is exact.
 """
 
 from __future__ import annotations
@@ -21,15 +20,17 @@ import scipy.linalg as la
 
 from spu.base.arrays import ComplexArray, FloatArray, IntArray
 from spu.base.errors import InputError
+from spu.circuit.circuit import Circuit
 from spu.device.device import Device
 from spu.device.lower import lower
 from spu.device.variation import Elements, elements_of, varied
 from spu.emulator.dynamics import linear
+from spu.emulator.equations.descriptor import STEP as TINY
 from spu.emulator.equations.linear import StochasticODE, stochastic_ode
 from spu.emulator.laws.stationary import SchurForm, refuse_white
 
 STEP = 1e-5
-"""Of the logarithm of a value, where the equation's matrices are differentiated."""
+"""Of the logarithm of a value that circuits hold in no plain power: then differences serve, off by its square."""
 
 READOUT = ("readout.gain", "readout.band", "readout.noise")
 """What may be sought beside a device's elements, of each channel: V per V, Hz, V rms a sample."""
@@ -169,10 +170,10 @@ class Point:
     def densities(self, frequencies: FloatArray) -> tuple[ComplexArray, ComplexArray]:
         """One-sided cross-densities (f, c, c), per Hz, without noise of samples, and their changes (f, k, c, c)."""
         points = 2j * np.pi * frequencies[:, None, None] * self.time
-        inverse = np.linalg.inv(points * np.eye(len(self.A)) - self.A)
-        left, g = self.G @ inverse, self.P @ self.G.T
-        right = inverse @ g
-        half = self.G @ right
+        inverse: ComplexArray = np.linalg.inv(points * np.eye(len(self.A)) - self.A)
+        left, g = np.asarray(self.G @ inverse), self.P @ self.G.T
+        right = np.asarray(inverse @ g)
+        half = np.asarray(self.G @ right)
         moved = _moved(self, left, right, self.dA)
         two = 2.0 * self.time
         return two * (half + _adjoint(half)), two * (moved + _adjoint(moved))
@@ -249,6 +250,7 @@ class Model:
         if silent:
             raise InputError(f"channel {silent[0]} is silent in the design: nothing is learnt of it, leave it out")
         self.unit = np.sqrt(variance)
+        self.powers = Powers.found(device, sought.elements, sought.numbers)
         self.joule = float(np.trace(law.covariance)) / len(law.covariance) or 1.0
 
     def at(self, theta: FloatArray) -> Point:
@@ -268,7 +270,7 @@ class Model:
         dA, dQ, dH = np.zeros((k, n, n)), np.zeros((k, n, n)), np.zeros((k, len(dense.H), n))
         left = dense.to_state.T if dense.energetic else la.inv(sde.E @ dense.to_state)
         for number, element in enumerate(sought.numbers.tolist()):
-            E, F, K, H = _changes(device, here, element, sde)
+            E, F, K, H = self.powers.changes(device, here, number, element, sde)
             moved = left @ E @ dense.to_state
             dA[number] = dense.time * (left @ F @ dense.to_state) - moved @ dense.A
             half = (np.sqrt(dense.time) * (left @ K) - moved @ dense.B) @ dense.B.T
@@ -329,18 +331,75 @@ def _behind_poles(
     return A, Q, seen, dA, dQ, np.zeros((k, c, n + c))
 
 
-def _changes(device: Device, elements: Elements, element: int, sde: StochasticODE) -> tuple[FloatArray, ...]:
-    """Derivatives of E, F, K and H, dense, by the logarithm of one element."""
+@dataclass(frozen=True, eq=False)
+class Powers:
+    """What parameters of a circuit are as powers of a device's elements: values, their inverses, their roots.
+
+    Attributes
+    ----------
+    of:
+        For each element that is sought: ``(group of instances, parameter, (k,) powers)``; None of one that is in some
+        parameter no plain power.
+    """
+
+    of: tuple[tuple[tuple[int, str, FloatArray], ...] | None, ...]
+
+    @classmethod
+    def found(cls, device: Device, elements: Elements, numbers: IntArray) -> Powers:
+        """Of some elements, by lowering the device with each of them a little larger and a little smaller."""
+        here = lower(device).instances
+        every = []
+        for element in numbers.tolist():
+            up, down = (_lowered(device, elements, element, sign * _MOVED).instances for sign in (1.0, -1.0))
+            powers: list[tuple[int, str, FloatArray]] | None = []
+            for group, instances in enumerate(here):
+                for key, values in instances.parameters.items():
+                    pair = up[group].parameters[key], down[group].parameters[key]
+                    if np.array_equal(pair[0], values):
+                        continue
+                    with np.errstate(divide="ignore", invalid="ignore"):
+                        ratio = [np.log(np.where(values == other, 1.0, other / values)) for other in pair]
+                    if powers is None or not np.abs(ratio[0] + ratio[1]).max() <= 1e-9 * _MOVED:
+                        powers = None
+                        break
+                    powers.append((group, key, ratio[0] / _MOVED))
+            every.append(None if powers is None else tuple(powers))
+        return cls(tuple(every))
+
+    def changes(
+        self, device: Device, elements: Elements, number: int, element: int, sde: StochasticODE
+    ) -> tuple[FloatArray, ...]:
+        """Derivatives of E, F, K and H, dense, by the logarithm of an element."""
+        powers = self.of[number]
+        if powers is None:
+            found = [stochastic_ode(_lowered(device, elements, element, sign * STEP)) for sign in (1.0, -1.0)]
+            pairs = [(getattr(found[0], key) - getattr(found[1], key)).toarray() / (2.0 * STEP) for key in "EFKH"]
+            _same_states(sde, found[0], elements.names[element])
+            return tuple(pairs)
+        circuit = lower(device)
+        instances = list(circuit.instances)
+        for group, key, power in powers:
+            known = instances[group].parameters
+            moved = {**known, key: known[key] * (1.0 + 1j * TINY * power)}
+            instances[group] = replace(instances[group], parameters=moved)
+        changed = stochastic_ode(replace(circuit, instances=instances))
+        _same_states(sde, changed, elements.names[element])
+        return tuple(np.imag(getattr(changed, key).toarray()) / TINY for key in "EFKH")
+
+
+_MOVED = 1e-2
+"""Of a logarithm: far enough to tell a power from what is none."""
+
+
+def _lowered(device: Device, elements: Elements, element: int, step: float) -> Circuit:
     factors = np.ones(len(elements))
-    found: list[StochasticODE] = []
-    for sign in (1.0, -1.0):
-        factors[element] = np.exp(sign * STEP)
-        found.append(stochastic_ode(lower(varied(device, factors, elements))))
-    up, down = found
-    if up.E.shape != sde.E.shape or down.E.shape != sde.E.shape:
-        raise InputError(f"{elements.names[element]} cannot be fitted: the states of the circuit hang on its value")
-    pairs = ((up.E, down.E), (up.F, down.F), (up.K, down.K), (up.H, down.H))
-    return tuple((a - b).toarray() / (2.0 * STEP) for a, b in pairs)
+    factors[element] = np.exp(step)
+    return lower(varied(device, factors, elements))
+
+
+def _same_states(sde: StochasticODE, changed: StochasticODE, name: str) -> None:
+    if changed.E.shape != sde.E.shape:
+        raise InputError(f"{name} cannot be fitted: the states of the circuit hang on its value")
 
 
 def matrix_of(channels: Sequence[str], names: Sequence[str], rows: FloatArray, what: str) -> FloatArray:

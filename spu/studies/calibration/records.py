@@ -6,8 +6,8 @@ file                what it holds
 ``samples.npz``     of ``spu simulate``: readouts of trajectories, in problem units
 ``.npz``            ``voltages`` (N, c) or (segments, N, c), with ``interval`` (s), ``rate`` (Hz) or ``times`` (N,);
                     ``names`` (c,) of channels unless all cells are there in order
-``.npz``            ``frequencies`` (f,) Hz, ``density`` (f, c, c) one-sided and complex, ``averages``; with ``interval``
-                    or ``rate`` of what was sampled without a filter, so that it has aliases
+``.npz``            ``frequencies`` (f,) Hz, ``density`` (f, c, c) one-sided and complex, ``averages``; with
+                    ``interval`` or ``rate`` of what was sampled without a filter, so that it has aliases
 ``.csv``            a column for each channel under its name; ``time`` (s) unless the rate is given; ``segment`` where
                     samples do not follow one another
 ==================  ========================================================================================
@@ -76,6 +76,7 @@ class Record:
 
     @property
     def channels(self) -> int:
+        """How many."""
         return self.density.shape[2] if self.density is not None else self.paths[0].shape[2]
 
     @property
@@ -125,8 +126,9 @@ def record_of(
 def _assembled(
     arrays: dict[str, Any], rate: float | None, independent: bool, unit: str | None, names: Sequence[str] | None
 ) -> Record:
-    if names is None and ("names" in arrays or "variables" in arrays):
-        names = [str(name) for name in np.atleast_1d(arrays.get("names", arrays.get("variables")))]
+    key = next((each for each in ("names", "variables") if each in arrays), None)
+    if names is None and key is not None:
+        names = [str(name) for name in np.atleast_1d(arrays[key])]
     called = None if names is None else tuple(names)
     interval = _interval(arrays, rate)
     if "density" in arrays or "frequencies" in arrays:

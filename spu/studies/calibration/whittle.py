@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spu.base.arrays import FloatArray
+from spu.base.arrays import ComplexArray, FloatArray, IntArray
 from spu.base.errors import InputError
 from spu.studies.calibration.grid import Grid
 from spu.studies.calibration.likelihood import Matrices, OfSpectra
@@ -67,8 +67,9 @@ def spectra_of(paths: tuple[FloatArray, ...], interval: float, grid: Grid, slowe
             sums[bin_] += (y.T @ np.conj(y)) / loss
             weights[bin_] += len(y) / loss
     good = weights > 0
-    kept = Grid(edges[:-1][good], edges[1:][good])
-    return Matrices(sums[good] / weights[good, None, None], weights[good], OfSpectra(kept, interval))
+    kept = Grid(np.asarray(edges[:-1][good]), np.asarray(edges[1:][good]))
+    measured: ComplexArray = sums[good] / weights[good, None, None]
+    return Matrices(measured, weights[good], OfSpectra(kept, interval))
 
 
 def _cut(path: FloatArray) -> list[FloatArray]:
@@ -84,7 +85,7 @@ def _taper(n: int, share: float) -> tuple[FloatArray, float]:
     return window, float(n * (window**4).sum() / (window**2).sum() ** 2)
 
 
-def _runs(place: FloatArray, rows: FloatArray) -> list[tuple[int, slice]]:
+def _runs(place: IntArray, rows: IntArray) -> list[tuple[int, slice]]:
     """Bins and the consecutive rows that are in each."""
     if not len(place):
         return []

@@ -1,0 +1,131 @@
+"""Trajectories of circuits whose transconductors have a finite linear range, in plain numpy.
+
+Heun's steps on ``de = (A e + B n(C e)) dt + noise`` (`spu.emulator.equations.saturating`): of weak order 2 and strong
+order 1, as the noise is additive (Kloeden and Platen, 1992, 15.1). Steps are a share of the fastest time (`SHARE`):
+what they put a variance off by is below a thousandth. No exact law is known that a run could be held against; error
+bars are those of the statistical linearisation.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from spu.base.errors import UsageError
+from spu.base.interrupt import Interrupt
+from spu.emulator.dynamics import SaturatingDynamics
+from spu.emulator.laws.estimate import about_sample_mean, trajectory_error
+from spu.emulator.results import compare
+from spu.emulator.runs.sampling import Simulation, chosen_settings, expected_error, plan, thinned
+from spu.problems.problem import LinearProblem
+
+SHARE = 0.05
+"""Of the fastest time, a step at most."""
+
+SETTLED = 12.0
+"""Slowest time constants from the start, at rest, to the first readout."""
+
+MOST_STEPS = 20_000_000
+
+
+def simulate_saturating(
+    does: SaturatingDynamics,
+    problem: LinearProblem | None,
+    *,
+    samples: int | None,
+    interval: float | None,
+    trajectories: int | None,
+    duration: float | None,
+    step: float | None,
+    trace: int | None,
+    seed: int,
+    progress: Callable[[int, int], None] | None,
+) -> Simulation:
+    """Sample a device, as `spu.simulate` samples linear ones.
+
+    Raises
+    ------
+    UsageError
+        For more than `MOST_STEPS`, or a step beyond the fastest time.
+    """
+    started = time.perf_counter()
+    law, equation = does.dense, does.equation
+    settings = chosen_settings(interval, trajectories, duration)
+    count, interval, readings = plan(law, samples, interval, trajectories, duration)
+    unit = equation.sde.dense.time
+    longest = SHARE / equation.rate * unit if step is None else step
+    if longest > unit / equation.rate:
+        raise UsageError(f"a step of {longest:.3g} s is beyond the fastest time, {unit / equation.rate:.3g} s")
+    within = max(1, int(np.ceil(interval / longest * (1 - 1e-9))))
+    before = max(1, int(np.ceil(SETTLED * law.slowest / longest)))
+    if before + readings * within > MOST_STEPS:
+        raise UsageError(f"{before + readings * within} steps of {longest:.3g} s are too many: {MOST_STEPS} at most")
+    kept_every = thinned(trace, readings, count, len(law.sde.readout.variables))
+    made = np.random.default_rng([seed, 17])
+    e = np.tile(equation.rest(does.circuit), (count, 1))
+    sizes = (SETTLED * law.slowest / unit / before, interval / unit / within)
+    p = len(law.voltage_mean)
+    total, squares = np.zeros(p), np.zeros((p, p))
+    kept: list[Any] = []
+    done = 0
+
+    def advance(h: float, steps: int) -> None:
+        nonlocal e
+        for _ in range(steps):
+            kick = made.standard_normal((count, equation.noise.shape[1])) @ equation.noise.T * np.sqrt(h)
+            first = equation.drift(e)
+            e = e + h / 2 * (first + equation.drift(e + h * first + kick)) + kick
+
+    with Interrupt() as interrupt:
+        advance(sizes[0], before)
+        for reading in range(readings):
+            if interrupt.seen and done:
+                break
+            advance(sizes[1], within)
+            volts = equation.seen(e) - law.voltage_mean
+            total += volts.sum(axis=0)
+            squares += volts.T @ volts
+            done += 1
+            if kept_every and reading % kept_every == 0:
+                kept.append(volts)
+            if progress is not None:
+                progress(reading + 1, readings)
+    number = done * count
+    mean = total / number
+    covariance = squares / number - np.outer(mean, mean)
+    transform = law.sde.readout.matrix.toarray()
+    exact = transform @ law.voltage_covariance @ transform.T
+    taken: dict[str, Any] = {"steps": done, "interval": interval, "count": count, "transform": transform}
+    error = trajectory_error(law, **taken)
+    claimed = about_sample_mean(law, error, exact, **taken)
+    found = compare(law, problem, law.voltage_mean + mean, covariance)
+    readouts = None
+    if kept:
+        volts = np.swapaxes(np.array(kept), 0, 1) + law.voltage_mean
+        readouts = volts @ transform.T + law.sde.readout.offset
+    mean_error, covariance_error = np.sqrt(claimed.mean_variance), np.sqrt(claimed.covariance_variance)
+    return Simulation(
+        **found,
+        time_constants=law.time_constants,
+        samples=number,
+        effective_samples=error.effective_samples,
+        expected_relative_error=expected_error(problem, found, mean_error, covariance_error, None),
+        covariance_error=covariance_error,
+        mean_error=mean_error,
+        seconds=time.perf_counter() - started,
+        device_time=SETTLED * law.slowest + done * interval,
+        interval=interval,
+        trajectories=count,
+        seed=seed,
+        method="heun",
+        method_reason="transconductors saturate: Heun's steps, of weak order 2",
+        time_step=sizes[1] * unit,
+        trace=kept_every,
+        readouts=readouts,
+        complete=done == readings,
+        laws=(law,),
+        chosen=settings,
+    )
