@@ -36,8 +36,8 @@ def test_the_yield_is_that_of_the_function(folder, tmp_path):
     assert data["worst_case_distance"] == found.worst_case.distance
     assert (tmp_path / "yield.png").stat().st_size > 10_000
     shown = run(*words)
-    assert shown.exit_code == 0 and shown.output.startswith(f"yield              {100 * found.rate:.4g} % (95 %: ")
-    assert max(map(len, shown.output.splitlines())) <= 100
+    assert shown.exit_code == 0 and shown.stdout.startswith(f"yield              {100 * found.rate:.4g} % (95 %: ")
+    assert max(map(len, shown.stdout.splitlines())) <= 100
 
 
 def test_limits_on_both_sides_and_what_is_wanted(folder):
