@@ -302,3 +302,25 @@ def test_the_command_line(tmp_path):
     assert run().exit_code == 1
     assert "--restart is for a study" in run("--restart").stderr
     assert run("--sheet", tmp_path / "a.txt").exit_code == 2
+
+
+def test_a_report_holds_the_device_against_its_specification(tmp_path):
+    compilation = spu.compile_problem(spu.GaussianSampling(A), "spu8")
+    compilation.device.tolerance = spu.Tolerance(cell={"capacitance": 0.02})
+    write_folder(tmp_path / "out", compilation)
+    limits = tmp_path / "limits.toml"
+    limits.write_text("draws = 20\n[parameter.error]\nmetric = 'relative-error'\nmaximum = 20\nunit = '%'\n")
+    words = ["report", tmp_path / "out", "--level", "ideal", "--samples", 100, "--specification", limits]
+    done = CliRunner().invoke(cli, [str(word) for word in words])
+    assert done.exit_code == 0, done.output
+    assert "PASS: the device meets its specification." in done.stdout
+    page = (tmp_path / "out/report.html").read_text()
+    assert "Its specification" in page and "Limits, and what was found" in page
+    assert f"--specification {limits}" in page
+    limits.write_text(limits.read_text().replace("maximum = 20", "maximum = 0.001"))
+    done = CliRunner().invoke(cli, [str(word) for word in (*words, "--json")])
+    said = json.loads(done.stdout)
+    assert done.exit_code == 1 and said["verdict"] == "pass" and said["specification"] == "fail"
+    limits.write_text("draws = 'a'\n[parameter.error]\nmetric = 'kl'\n")
+    done = CliRunner().invoke(cli, [str(word) for word in words])
+    assert done.exit_code == 2 and f"{limits}:1" in done.stderr
