@@ -8,7 +8,7 @@ import click
 
 from spu.base.errors import OutputError, UsageError
 
-from .common import file_option, folder_argument, json_option, number_list, print_result
+from .common import file_option, folder_argument, json_option, number_list, print_result, warn
 
 
 @click.command("calibrate")
@@ -84,6 +84,8 @@ def command(
         unit=unit,
         **{name: values[0] if len(values) == 1 else values for name, values in readout.items()},  # type: ignore[arg-type]
     )
+    for warning in found.warnings:
+        warn(warning)
     if output is not None:
         found.board.write(output)
     if plot is not None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @folder_argument
 @click.argument("codes", metavar="[CODES.csv]", required=False, type=click.Path(path_type=Path))
 @file_option("--export", metavar="CODES.csv", help="Write the codes that DIR has now.")
+@file_option("--board", metavar="BOARD.json", help="Of spu calibrate --json: codes for that board, as it is.")
 @click.option(
     "--start",
     metavar="X",
@@ -29,7 +30,13 @@ if TYPE_CHECKING:
 @click.option("--force", is_flag=True, help="Over a device or netlist that was edited by hand.")
 @json_option
 def command(
-    directory: Path, codes: Path | None, export: Path | None, start: str | None, force: bool, as_json: bool
+    directory: Path,
+    codes: Path | None,
+    export: Path | None,
+    board: Path | None,
+    start: str | None,
+    force: bool,
+    as_json: bool,
 ) -> int:
     """Set the banks of DIR to the codes of a table, or write the table of its codes.
 
@@ -37,9 +44,13 @@ def command(
     a-b), quantity and code; what it does not name stays as it is. Device, netlist and stored statistics of DIR
     are written anew; a device.json that stands alone is written itself. The readout stays.
 
+    With --board the device of DIR becomes that board: its values and errors, with the codes and the gains of the
+    readout that answer best there.
+
     \b
       spu program out --export codes.csv
       spu program out codes.csv
+      spu program out --board board.json
       spu program out --start 1,0,0
     """  # noqa: D301 - click wants the control character
     from spu.base.files import read_text, write_text
@@ -47,8 +58,10 @@ def command(
     from spu.emulator.predict import predict_linear
     from spu.folder import coefficient_errors, read_folder, rewrite_folder
 
-    if sum(each is not None for each in (codes, export, start)) != 1:
-        raise UsageError("give a table of codes to set, --export one to write, or a --start: exactly one of them")
+    if sum(each is not None for each in (codes, export, board, start)) != 1:
+        raise UsageError(
+            "give a table of codes to set, --export one to write, a --board or a --start: exactly one of them"
+        )
     folder = read_folder(directory)
     if export is not None:
         write_text(export, codes_table(folder.device))
@@ -57,7 +70,11 @@ def command(
         else:
             click.echo(f"wrote {export}")
         return 0
-    if start is None:
+    if board is not None:
+        from spu.studies.calibration import compensate
+
+        device = compensate(folder, board)
+    elif start is None:
         assert codes is not None
         device = program(folder.device, read_text(codes), codes)
     else:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
         SpuError,
         Unrealizable,
     )
+    from spu.circuit.acquisition import Acquisition
+    from spu.circuit.clocked import Clocked
     from spu.circuit.ramp import Ramp
     from spu.circuit.readout import Readout
     from spu.compiler import compile, compile_network, compile_problem
@@ -82,7 +84,7 @@ if TYPE_CHECKING:
     from spu.studies.algebra.tasks import expm, invert, logdet, lstsq, lyapunov, solve
     from spu.studies.annealing import Annealing, anneal
     from spu.studies.budget import Budget, error_budget
-    from spu.studies.calibration import Calibration, calibrate
+    from spu.studies.calibration import Calibration, calibrate, compensate
     from spu.studies.checks import Checks, check_many
     from spu.studies.energy import Assumptions, Ledger, digital_samplers, energy_ledger, energy_of, load_energy
     from spu.studies.gaussian_process import GaussianProcess, gaussian_process
@@ -104,6 +106,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "QUBO",
+    "Acquisition",
     "Annealing",
     "Assumptions",
     "BoundedQuadratic",
@@ -115,6 +118,7 @@ __all__ = [
     "Checks",
     "CircuitError",
     "Classification",
+    "Clocked",
     "Compilation",
     "ConditionalGaussian",
     "ConditionalSystem",
@@ -185,6 +189,7 @@ __all__ = [
     "check",
     "check_many",
     "classify",
+    "compensate",
     "compile",
     "compile_network",
     "compile_problem",
@@ -273,6 +278,7 @@ _HOME = {
     "Checks": "spu.studies.checks",
     "CircuitError": "spu.base.errors",
     "Classification": "spu.studies.learning.classify",
+    "Clocked": "spu.circuit.clocked",
     "Compilation": "spu.compiler.compilation",
     "ConditionalGaussian": "spu.problems.conditional",
     "ConditionalSystem": "spu.problems.conditional",
@@ -314,6 +320,7 @@ _HOME = {
     "Prediction": "spu.emulator.predict",
     "Problem": "spu.problems.problem",
     "QUBO": "spu.problems.ising",
+    "Acquisition": "spu.circuit.acquisition",
     "Ramp": "spu.circuit.ramp",
     "ReadNetlist": "spu.spice.reader",
     "Readout": "spu.circuit.readout",
@@ -336,6 +343,7 @@ _HOME = {
     "check": "spu.crosscheck",
     "check_many": "spu.studies.checks",
     "classify": "spu.studies.learning.classify",
+    "compensate": "spu.studies.calibration",
     "compile": "spu.compiler",
     "compile_network": "spu.compiler",
     "compile_problem": "spu.compiler",

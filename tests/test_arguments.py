@@ -20,6 +20,7 @@ def subjects():
 
 
 BOTH, LINEAR, NETWORK = ("linear", "network"), ("linear",), ("network",)
+RECORD = {"voltages": np.zeros((9, 2)), "interval": 1e-7}
 OTHER = spu.GaussianSampling(precision=np.eye(3))
 
 REFUSED = [
@@ -43,6 +44,13 @@ REFUSED = [
     (BOTH, "simulate", {"threads": 1.5}, "threads must be a whole number"),
     (BOTH, "predict", {"problem": A}, "problem must be one, such as spu.GaussianSampling"),
     (LINEAR, "simulate", {"interval": "x"}, "interval must be positive"),
+    (LINEAR, "calibrate", {"record": RECORD, "gain": "x"}, "gain must be a positive number, or 2 of them, not 'x'"),
+    (LINEAR, "calibrate", {"record": RECORD, "noise": -1}, "noise must be a number from 0 on"),
+    (LINEAR, "calibrate", {"record": RECORD, "method": 3}, "method 3; "),
+    (LINEAR, "calibrate", {"record": RECORD, "unit": "mV"}, "volts or in problem units"),
+    (LINEAR, "calibrate", {"record": RECORD, "rate": "fast"}, "rate must be a positive number"),
+    (LINEAR, "calibrate", {"record": "nowhere"}, "a record is a .npz or a .csv file"),
+    (NETWORK, "calibrate", {"record": RECORD}, "calibrate is not for networks"),
     (LINEAR, "simulate", {"problem": OTHER}, "problem has 3 variables, and the device 2"),
     (LINEAR, "predict", {"problem": OTHER}, "problem has 3 variables, and the device 2"),
     (LINEAR, "predict", {"problem": spu.ThermodynamicNetwork(units=2)}, "compared with the problem of a matrix"),

@@ -21,7 +21,14 @@ from spu.cli import cli
 DOCS = Path(__file__).parents[1] / "docs"
 EXAMPLES = DOCS.parent / "examples"
 
-PAGES = ("characterisation.md", "cost.md", "linear_algebra.md", "nonidealities.md", "optimisation.md")
+PAGES = (
+    "calibration.md",
+    "characterisation.md",
+    "cost.md",
+    "linear_algebra.md",
+    "nonidealities.md",
+    "optimisation.md",
+)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -13,6 +13,7 @@ from spu.base.errors import InputError, OptionError, UsageError
 from spu.base.names import shorten, suggest
 from spu.base.threads import blas_threads_for
 from spu.device.device import Device
+from spu.device.lower import lower
 from spu.device.subject import Subject, subject_of
 from spu.device.variation import Elements, called, elements_of, varied
 from spu.studies.calibration.fit import Fit, fit
@@ -133,6 +134,11 @@ def _device(given: Subject) -> Device:
         raise UsageError("an ensemble is several programmings: calibrate one of device.members()")
     if found.ramp is not None:
         raise UsageError("a device with a ramp has no stationary record: set device.ramp = None")
+    if lower(found).clocked is not None:
+        raise UsageError(
+            "noise of a clock has another law at each phase of it, and this likelihood knows none: calibrate the device "
+            "without its clock"
+        )
     return found
 
 
@@ -250,6 +256,22 @@ def _calibrated(
         steps=found.steps,
         heard=_heard(record, model, likelihood, found.point, start),
         device_hash=device.hash,
+        warnings=_warnings(record, start),
+    )
+
+
+def _warnings(record: Record, design: Point) -> tuple[str, ...]:
+    """Of samples that are too slow for what rings."""
+    if record.kind != "samples in time":
+        return ()
+    slowly = -design.poles.real < np.abs(design.poles.imag)
+    ringing = float(np.abs(design.poles.imag)[slowly].max(initial=0.0)) / (2.0 * np.pi)
+    rate = 1.0 / _interval(record)
+    if 2.0 * ringing <= rate:
+        return ()
+    return (
+        f"the design rings at {ringing:.3g} Hz, and samples come at {rate:.3g} Hz: a resonance that is a multiple of "
+        "the rate away looks the same, and the likeliest values may be of the wrong one",
     )
 
 

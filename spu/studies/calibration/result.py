@@ -102,6 +102,8 @@ class Calibration(Result):
         Spectra for a picture; None of independent samples.
     device_hash:
         Of the design.
+    warnings:
+        What should be known of the record.
 
     Examples
     --------
@@ -111,8 +113,9 @@ class Calibration(Result):
     >>> board = spu.varied(device, [1.05, 0.9])
     >>> run = spu.simulate(board, samples=20_000, interval=3e-7, seed=1)
     >>> found = spu.calibrate(device, run)
-    >>> [(each.name, round(each.deviation, 2)) for each in found.elements]
-    [('capacitance of out', 0.06), ('conductance of out', -0.1)]
+    >>> [(each.name, abs(each.value - true) < 4 * each.standard_error) for each, true in zip(
+    ...     found.elements, (1.05e-9, 0.9e-3))]
+    [('capacitance of out', True), ('conductance of out', True)]
     >>> found.goodness.fits, found.differs.differs, found.unidentified
     (True, True, ())
     """
@@ -133,6 +136,7 @@ class Calibration(Result):
     steps: int
     heard: Heard | None
     device_hash: str
+    warnings: tuple[str, ...] = ()
 
     in_short = ("kind", "method", "samples", "steps")
 
@@ -168,7 +172,7 @@ class Calibration(Result):
                 ],
             },
             **{key: getattr(self, key) for key in ("kind", "method", "prior", "channels", "samples", "interval")},
-            **{key: getattr(self, key) for key in ("steps", "covariance", "device_hash")},
+            **{key: getattr(self, key) for key in ("steps", "covariance", "device_hash", "warnings")},
         }
 
 
