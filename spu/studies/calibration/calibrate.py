@@ -136,8 +136,8 @@ def _device(given: Subject) -> Device:
         raise UsageError("a device with a ramp has no stationary record: set device.ramp = None")
     if lower(found).clocked is not None:
         raise UsageError(
-            "noise of a clock has another law at each phase of it, and this likelihood knows none: calibrate the device "
-            "without its clock"
+            "noise of a clock has another law at each phase of it, and this likelihood knows none: calibrate with the "
+            "clock off"
         )
     return found
 
