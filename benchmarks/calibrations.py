@@ -141,9 +141,8 @@ def large() -> bool:
         found = spu.calibrate(made, record, method=method)
         seconds = time.perf_counter() - begun
         slow |= seconds > 60
-        print(
-            f"  {method:8s} {len(found.elements)} values, {seconds:5.1f} s, {found.steps} steps, fits {found.goodness.fits}"
-        )
+        how = f"{seconds:5.1f} s, {found.steps} steps, fits {found.goodness.fits}"
+        print(f"  {method:8s} {len(found.elements)} values, {how}")
     return slow
 
 
