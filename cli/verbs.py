@@ -19,6 +19,7 @@ VERBS = (
     "anneal",
     "check",
     "calibrate",
+    "characterise",
     "report",
     "inspect",
     "program",
@@ -120,6 +121,7 @@ def cli() -> None:
       spu anneal ising.toml            low states of an Ising energy, a QUBO, a programme within bounds
       spu check out                    ideal model, emulator and ngspice side by side
       spu calibrate out measured.npz   what a board's parts measure, from what it was seen to do
+      spu characterise out limits.toml limits, conditions and boards: a data sheet
       spu report out                   all of it in one file to show
       spu inspect out                  cells, couplers, a picture
       spu program out codes.csv        set the banks of quantised hardware

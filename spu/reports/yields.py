@@ -106,7 +106,7 @@ def _worst(found: Yield) -> str:
     elements = ", ".join(f"{name} {sigmas:+.2f}" for name, sigmas in worst.direction[:2])
     more = f", {len(worst.direction) - 2} more" if len(worst.direction) > 2 else ""
     whose = "" if worst.distance >= 0 else " on the good side"
-    return f"{abs(worst.distance):.2f} standard deviations away{whose}: {elements}{more}"
+    return f"{abs(worst.distance):.2f} sigmas away{whose}: {elements}{more}"
 
 
 def contribution_rows(found: Yield) -> tuple[list[str], list[list[str]]]:

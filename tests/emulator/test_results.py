@@ -222,6 +222,7 @@ def results(made, runs) -> dict[str, object]:
         spu.simulate(made / "linear", start="rest", times=[0.0, 1e-6], trajectories=9),
         spu.check(made / "linear", levels=["ideal"]),
         spu.check_many([made / "linear"], levels=["ideal"]),
+        spu.characterise(made / "linear", spu.Specification([spu.Requirement("error", "relative-error", maximum=1.0)])),
         spu.error_budget(device.at_detail(Detail(node={"capacitance": 1e-12}))),
         spu.answer(made / "linear", error=0.5, compare=True),
         spu.plan(made / "linear", error=0.5),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spu.base.arrays import FloatArray, IntArray
+from spu.base.errors import InputError
 from spu.circuit.circuit import Circuit, stamp_circuit
 from spu.circuit.stamps import Stamps
 from spu.device.device import Device
@@ -54,7 +55,10 @@ def factored(device: Device, elements: Elements) -> FactoredCircuit | None:
     circuit = lower(device)
     stamps = stamp_circuit(circuit)[0]
     drawn = _drawn(count)
-    boards = [stamp_circuit(lower(varied(device, np.exp(each), elements)))[0] for each in drawn]
+    try:
+        boards = [stamp_circuit(lower(varied(device, np.exp(each), elements)))[0] for each in drawn]
+    except InputError:  # not all of its elements can be varied
+        return None
     found = {}
     for name in "EFKs":
         rows, columns, values = stamps.entries(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from itertools import product
+from itertools import combinations, product
 from typing import NamedTuple
 
 import numpy as np
@@ -256,9 +256,8 @@ class Cells(Family):
         if made is None:
             return None
         nominal = [_folded(made, k * size, n) for k in range(3 + stiff)]
-        try:
-            basis = la.eigh(nominal[1], nominal[0])[1].T
-        except la.LinAlgError:
+        basis = _basis(nominal[0], nominal[1])
+        if not np.isfinite(basis).all():
             return None
         places = np.full((4, n, n + 1), -1, dtype=np.int64)
         for where, matrix in zip(places, nominal, strict=False):
@@ -282,6 +281,41 @@ def _folded(made: Assembly, start: int, n: int) -> FloatArray:
     matrix = np.zeros((n, n))
     matrix[np.tril_indices(n)] = sums[start : start + n * (n + 1) // 2]
     return matrix + np.tril(matrix, -1).T
+
+
+def _basis(C: FloatArray, G: FloatArray) -> FloatArray:
+    """(n, n) Y with ``Y C Y^T = 1`` and ``Y G Y^T`` diagonal; not finite where C is not definite.
+
+    Entry by entry: LAPACK's last bits are not those of another machine, and boards would inherit them.
+    """
+    n = len(C)
+    C, G, Y = C.copy(), G.copy(), np.eye(n)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        for k in range(n):
+            for i in range(k + 1, n):
+                factor = C[i, k] / C[k, k]
+                for matrix in (C, G):
+                    matrix[i] -= factor * matrix[k]
+                    matrix[:, i] -= factor * matrix[:, k]
+                Y[i] -= factor * Y[k]
+        scale = 1.0 / np.sqrt(C.diagonal())
+        G *= scale[:, None] * scale
+        Y *= scale[:, None]
+        for _ in range(_SWEEPS):
+            for p, q in combinations(range(n), 2):
+                apart, off = G[q, q] - G[p, p], 2.0 * G[p, q]
+                if off == 0.0:
+                    continue
+                t = np.copysign(off, off * apart) / (abs(apart) + np.sqrt(apart * apart + off * off))
+                c = 1.0 / np.sqrt(1.0 + t * t)
+                for rows in (G, G.T, Y):
+                    first, second = rows[p].copy(), rows[q].copy()
+                    rows[p], rows[q] = c * first - t * c * second, t * c * first + c * second
+    return Y
+
+
+_SWEEPS = 6
+"""Of rotations: boards are turned further, each as far as it takes."""
 
 
 def _among(terms: Terms, n: int) -> Terms:
@@ -438,7 +472,7 @@ def _scales(E: FloatArray, F: FloatArray, probes: IntArray) -> tuple[float, Floa
     values = np.linalg.eigvals(A) if np.isfinite(A).all() else np.zeros(1)
     if not (values.real < 0).all():
         return None
-    rate = float(np.sqrt(np.abs(values).max() * np.abs(values).min()))
+    rate = float(2.0 ** np.round(0.5 * np.log2(np.abs(values).max() * np.abs(values).min())))
     unit = la.solve_continuous_lyapunov(A, -np.eye(n))
     rows = back.T[probes]
     return rate, np.einsum("pi,ij,pj->p", rows, unit, rows)

@@ -219,13 +219,19 @@ def _derived(device: Device, elements: Elements) -> _Derivatives:
     if powers is None:
         return nothing
     rederived = Rederived(law)
-    made: list[Derivative | None] = []
-    for k, name in enumerate(elements.names):
-        try:
-            made.append(rederived(Perturbed(name, _Changed(circuit, powers[k]), (0, "", 0))))
-        except Coincidence:
-            made.append(None)
+    made = [
+        _or_none(rederived, Perturbed(name, _Changed(circuit, each), (0, "", 0)))
+        for name, each in zip(elements.names, powers, strict=True)
+    ]
     return _Derivatives(law, solver, made)
+
+
+def _or_none(rederived: Rederived, parameter: Perturbed) -> Derivative | None:
+    """A derivative, where there is one."""
+    try:
+        return rederived(parameter)
+    except Coincidence:
+        return None
 
 
 def _by_element(terms: Terms, count: int) -> list[Entries]:

@@ -17,6 +17,7 @@ from spu.emulator.runs.sampling import Simulation
 from spu.reports.pictures.annealing import draw_annealing
 from spu.reports.pictures.budgets import draw_budget
 from spu.reports.pictures.calibrations import draw_calibration
+from spu.reports.pictures.characterisations import draw_characterisation
 from spu.reports.pictures.checks import draw_checks
 from spu.reports.pictures.covariances import draw_check, draw_prediction, draw_simulation
 from spu.reports.pictures.energy import draw_ledger
@@ -50,6 +51,7 @@ from spu.studies.learning.generate import Generation
 from spu.studies.learning.natural import NaturalGradient, OneStep
 from spu.studies.learning.replay import ReplayedNetwork
 from spu.studies.learning.sweep import HardwareSweep
+from spu.studies.yields.characterisation import Characterisation
 from spu.studies.yields.corner_study import Corners
 from spu.studies.yields.yield_study import Yield
 
@@ -92,6 +94,7 @@ def _spectrum(found: Spectrum) -> Figure:
 
 
 PICTURES: dict[type, Callable[[Any], Figure]] = {
+    Characterisation: draw_characterisation,
     Annealing: draw_annealing,
     Budget: draw_budget,
     Calibration: draw_calibration,

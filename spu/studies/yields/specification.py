@@ -44,19 +44,8 @@ _CONDITIONS = ("temperature", "process")
 _TEMPERATURE = ("minimum", "typical", "maximum", "steps")
 _PARAMETER = ("metric", "minimum", "typical", "maximum", "unit")
 
-_PREFIXES = {
-    "": 1.0,
-    "a": 1e-18,
-    "f": 1e-15,
-    "p": 1e-12,
-    "n": 1e-9,
-    "u": 1e-6,
-    "µ": 1e-6,
-    "m": 1e-3,
-    "k": 1e3,
-    "M": 1e6,
-    "G": 1e9,
-}
+_POWERS = {"": 0, "a": -18, "f": -15, "p": -12, "n": -9, "u": -6, "µ": -6, "m": -3, "k": 3, "M": 6, "G": 9}
+"""Of ten, by the prefix of a unit."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +208,8 @@ def load_specification(file: str | Path | Specification) -> Specification:
     --------
     >>> import spu
     >>> from pathlib import Path
-    >>> _ = Path("limits.toml").write_text('draws = 20\\n[parameter.error]\\nmetric = "relative-error"\\nmaximum = 0.1')
+    >>> lines = ["[parameter.error]", "metric = 'relative-error'", "maximum = 0.1"]
+    >>> _ = Path("limits.toml").write_text(chr(10).join(lines))
     >>> spu.load_specification("limits.toml").requirements[0].maximum
     0.1
     """
@@ -348,8 +338,8 @@ def unit_factor(requirement: Requirement, metric: Metric) -> float:
     if base and found is not None and given is not None:
         prefix, rest = given[2], given[3]
         same = (given[1], rest, given[4]) == (found[1], found[2], found[3])
-        if same and prefix in _PREFIXES:
-            size = _PREFIXES[prefix] ** (2 if given[4] else 1)
-            return 1.0 / size if given[1] else size
+        if same and prefix in _POWERS:
+            power = _POWERS[prefix] * (2 if given[4] else 1)
+            return float(f"1e{-power if given[1] else power}")
     wanted = f"{base!r} with or without a prefix, such as m" if base else "'%', or none"
     raise InputError(f"{shorten(requirement.name)}: {metric.name} is in no unit {shorten(unit)}; {wanted}, would do")

@@ -20,7 +20,7 @@ from spu.base.arrays import FloatArray
 from spu.device.device import Device
 from spu.studies.yields.boards import Boards
 from spu.studies.yields.metrics import Metric, Norm, value_of
-from spu.studies.yields.slopes import derivatives
+from spu.studies.yields.slopes import derivatives, differences
 from spu.studies.yields.spread import Variables
 
 __all__ = ["FARTHEST", "WorstCase", "worst_case"]
@@ -75,7 +75,7 @@ class _Search:
     def slope(self, point: FloatArray) -> FloatArray:
         """(v,) of the metric."""
         factors = self.variables.factors(point[None])[0]
-        by_element = derivatives(self.device, self.variables, factors, self.metric.values)
+        by_element = derivatives(self.device, self.metric, self.variables, factors)
         return np.asarray(self.variables.slopes(point) @ by_element)
 
     def starts(self, side: float) -> list[FloatArray]:
@@ -84,7 +84,7 @@ class _Search:
         if not isinstance(self.metric, Norm):
             slope = side * self.slope(np.zeros(len(self.variables)))
             return [_unit(slope)] if np.isfinite(slope).all() and slope.any() else []
-        by_variable = self.variables.sigmas @ derivatives(self.device, self.variables, here, self.metric.residuals)
+        by_variable = self.variables.sigmas @ differences(self.device, self.variables, here, self.metric.residuals)
         values, vectors = np.linalg.eigh(by_variable @ by_variable.T)
         last = [k for k in range(1, min(_STARTS, len(values)) + 1) if values[-k] > 1e-12 * values[-1]]
         return [sign * vectors[:, -k] for k in last for sign in (1.0, -1.0)]

@@ -18,6 +18,7 @@ int processor_features(void) {
 }
 
 #include "counting.c"
+#include "draws.c"
 
 #include "real.h"
 
@@ -40,5 +41,3 @@ int processor_features(void) {
 #include "response.c"
 #include "sparse.c"
 #include "supernodes.c"
-
-#include "draws.c"
