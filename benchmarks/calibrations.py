@@ -134,7 +134,7 @@ SCATTERS, DRAWN, READ = (0.05, 0.1, 0.2, 0.5), 300, 12_000
 
 
 def published() -> bool:
-    """The error that scatter leaves, after the best rescaling, in 8 cells coupled all to all; and what samples leave."""
+    """The error that scatter leaves, after the best rescaling, in 8 cells coupled all to all; what samples leave."""
     made = spu.Device(temperature=300.0)
     for k in range(8):
         made.add_cell(f"x{k}", capacitance=1e-9, conductance=5e-4, inductance=1e-5, noise=4e-20)
