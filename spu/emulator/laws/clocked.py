@@ -157,7 +157,7 @@ class ClockedLaw(Stationary):
         start = np.linalg.solve(np.eye(n) - whole, once(np.zeros(n), {}))
         seen: dict[int, list[FloatArray]] = {}
         once(start, seen)
-        found = np.zeros((2 * n, 2 * n))
+        found: FloatArray = np.zeros((2 * n, 2 * n))
         for many, columns in seen.items():
             stacked = np.column_stack(columns)
             found += gathered(self.period, stacked @ stacked.T, many)
