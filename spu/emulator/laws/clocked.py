@@ -166,7 +166,7 @@ class ClockedLaw(Stationary):
     @cached_property
     def shift(self) -> FloatArray:
         """(n,) by how much the mean of a register moves that of the state."""
-        return -np.linalg.solve(self.dense.A, self._offset)
+        return np.asarray(-np.linalg.solve(self.dense.A, self._offset), dtype=np.float64)
 
     # --- what readouts see -----------------------------------------------------------------
 
