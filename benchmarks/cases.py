@@ -785,7 +785,7 @@ def case_17(session: Session) -> None:
         problem = Path(__file__).parent.parent / "examples" / "club8.toml"
         command(spu_command("compile", str(problem), "-o", str(folder)))
         words = ["yield", str(folder), "--limit", "1e-9:1", "--metric", "time-constant"]
-        words += ["--tolerance", "cell.conductance=5%", "--draws", str(draws), "--threads", "1", "--json"]
+        words += ["--tolerance", "cell.conductance=5%", "--draws", str(draws), "--json"]
         said, taken = {}, {}
         for workers in (1, 2, 1, 2)[: session.pick(4, 2)]:
             kept = Path(scratch) / f"kept{len(list(Path(scratch).iterdir()))}"
