@@ -161,7 +161,8 @@ class ClockedLaw(Stationary):
         for many, columns in seen.items():
             stacked = np.column_stack(columns)
             found += gathered(self.period, stacked @ stacked.T, many)
-        return np.asarray((1.0 + 1.0 / cycle) * (found + found.T) / 2)
+        found *= 0.5 + 0.5 / cycle
+        return found + found.T
 
     @cached_property
     def shift(self) -> FloatArray:

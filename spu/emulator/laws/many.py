@@ -26,6 +26,7 @@ from spu.device.lower import lower
 from spu.device.variation import Elements, elements_of, varied
 from spu.emulator.dynamics import LinearDynamics, dynamics
 from spu.emulator.equations.monomials import Factors, factored
+from spu.emulator.laws.converted import even
 from spu.emulator.laws.draws import FAMILIES, Family
 from spu.emulator.laws.large import LARGE
 from spu.emulator.predict import predict_linear
@@ -130,6 +131,12 @@ def laws_of_draws(device: Device, factors: Annotated[ArrayLike, "d e"], elements
         np.empty((count, cells)), np.empty((count, cells, cells)), np.zeros(count, dtype=bool), device.readout.copy()
     )
     left = np.arange(count) if known is None else _side_by_side(*known, given, found)
+    acquisition = lower(device).acquisition
+    if known is not None and acquisition is not None and acquisition.converts:
+        read, sure = even(acquisition, found.voltage_mean, found.voltage_covariance)
+        found.voltage_covariance[:] = read
+        sure &= (given[:, _of_converters(elements)] == 1.0).all(axis=1)
+        left = np.union1d(left, np.flatnonzero(~sure))
     for k in left.tolist():
         try:
             law = predict_linear(varied(device, given[k], elements))
@@ -167,6 +174,14 @@ _CANCELS = 1e-5
 """Share of its terms that is left of a variance, below which voltages have too few digits to read it off."""
 
 
+def _of_converters(elements: Elements) -> IntArray:
+    """Numbers of the elements that are the converters' own."""
+    return np.array([k for k, name in enumerate(elements.names) if name in CONVERTERS], dtype=np.int64)
+
+
+CONVERTERS = ("readout.full_scale", "readout.sample_noise")
+"""Elements on which readings at one instant hang, and no element of the circuit."""
+
 _SAID = (
     *("temperature", "nodes", "instances", "sources", "probes", "probe_nodes", "readout", "hash", "problem"),
     *("content", "scales", "ramp", "start"),
@@ -175,8 +190,9 @@ _SAID = (
 
 
 def plain(circuit: Circuit) -> bool:
-    """Whether a circuit is its elements, and nothing more is said of it."""
-    said = all(each.name in _SAID or getattr(circuit, each.name) in (None, (), "") for each in fields(circuit))
+    """Whether a circuit is its elements, and nothing more is said of it than how readouts are sampled."""
+    known = (*_SAID, "acquisition")
+    said = all(each.name in known or getattr(circuit, each.name) in (None, (), "") for each in fields(circuit))
     return said and not circuit.ramped and type(dynamics(circuit)) is LinearDynamics
 
 
@@ -213,6 +229,11 @@ def _agrees(device: Device, family: Family, count: int) -> bool:
     family.solver()(np.ones((1, count)), mean, covariance, error)
     if not error[0] <= CERTAIN:
         return False
+    acquisition = lower(device).acquisition
+    if acquisition is not None and acquisition.converts:
+        covariance, sure = even(acquisition, mean, covariance)
+        if not sure[0]:
+            return False
     spread = np.sqrt(law.voltage_covariance.diagonal())
     near = np.abs(covariance[0] - law.voltage_covariance) <= 1e-9 * np.outer(spread, spread)
     return bool(near.all() and (np.abs(mean[0] - law.voltage_mean) <= 1e-9 * (np.abs(mean[0]) + spread)).all())
