@@ -35,6 +35,8 @@ if TYPE_CHECKING:
         SpuError,
         Unrealizable,
     )
+    from spu.circuit.acquisition import Acquisition
+    from spu.circuit.clocked import Clocked
     from spu.circuit.ramp import Ramp
     from spu.circuit.readout import Readout
     from spu.compiler import compile, compile_network, compile_problem
@@ -104,6 +106,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "QUBO",
+    "Acquisition",
     "Annealing",
     "Assumptions",
     "BoundedQuadratic",
@@ -115,6 +118,7 @@ __all__ = [
     "Checks",
     "CircuitError",
     "Classification",
+    "Clocked",
     "Compilation",
     "ConditionalGaussian",
     "ConditionalSystem",
@@ -274,6 +278,7 @@ _HOME = {
     "Checks": "spu.studies.checks",
     "CircuitError": "spu.base.errors",
     "Classification": "spu.studies.learning.classify",
+    "Clocked": "spu.circuit.clocked",
     "Compilation": "spu.compiler.compilation",
     "ConditionalGaussian": "spu.problems.conditional",
     "ConditionalSystem": "spu.problems.conditional",
@@ -315,6 +320,7 @@ _HOME = {
     "Prediction": "spu.emulator.predict",
     "Problem": "spu.problems.problem",
     "QUBO": "spu.problems.ising",
+    "Acquisition": "spu.circuit.acquisition",
     "Ramp": "spu.circuit.ramp",
     "ReadNetlist": "spu.spice.reader",
     "Readout": "spu.circuit.readout",

@@ -21,6 +21,7 @@ from spu.base.constants import GROUND
 from spu.base.errors import CircuitError
 from spu.base.expressions import Expression
 from spu.base.sequences import Lazy
+from spu.circuit.acquisition import Acquisition
 from spu.circuit.clocked import Clocked
 from spu.circuit.elements import Element, Inductor, MutualInductance
 from spu.circuit.ramp import Ramp
@@ -181,6 +182,9 @@ class Circuit:
     ramp:
         Factors in time of its elements that have one (`Element.factor`). All that is said of the circuit as it stands
         (`flatten`, the equations, the laws) is at its end; `frozen` gives the others.
+    acquisition:
+        How its readouts are taken; None of whoever reads voltages as they are. The equations and laws are of the
+        voltages at the converter.
     """
 
     temperature: float
@@ -196,6 +200,7 @@ class Circuit:
     scales: Scales | None = None
     ramp: Ramp | None = None
     start: FloatArray | None = None
+    acquisition: Acquisition | None = None
     clocked: Clocked | None = None
 
     def frozen(self, couplers: float = 1.0, noise: float = 1.0) -> Circuit:
@@ -234,6 +239,11 @@ class Circuit:
     def members(self) -> list[Circuit]:
         """Itself: a circuit has one programming (as `Device.members`, for whoever takes either)."""
         return [self]
+
+    @property
+    def reads_inside(self) -> bool:
+        """Whether what is read are nodes inside instances: sense nodes, or outputs of readouts."""
+        return bool((self.probe_nodes >= len(self.nodes)).any())
 
     @property
     def nonlinear(self) -> bool:

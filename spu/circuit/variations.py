@@ -23,7 +23,7 @@ def _with_group(circuit: Circuit, group: int, changed: Instances) -> Circuit:
 
 def _probed(circuit: Circuit, changed: Circuit) -> Circuit:
     """A changed circuit that is read out at the nodes of the same names: internal ones may have other numbers."""
-    if (circuit.probe_nodes < len(circuit.nodes)).all():
+    if not circuit.reads_inside:
         return changed
     names, numbers = circuit.node_names(), dict[str, int]()
     for k, name in enumerate(changed.node_names()):

@@ -366,7 +366,8 @@ class Context:
             return self.fixture.vectors
         if self.device is not None:
             return probe_vectors(self.circuit)
-        return tuple(cell_node(name).lower() for name in self.circuit.probes)
+        names = self.circuit.node_names()
+        return tuple(names[k].lower() for k in self.circuit.probe_nodes[:, 0].tolist())
 
     @cached_property
     def node_vectors(self) -> tuple[str, ...]:

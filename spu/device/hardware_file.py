@@ -37,6 +37,7 @@ PRESETS = (
     "spu8-12bit",
     "spu8-switched",
     "spu8-board",
+    "ota8",
     "neurons",
     "neurons-6bit",
 )
@@ -176,10 +177,10 @@ def _parse_detail(d: Mapping[str, Any]) -> Detail:
     detail = dict(table) if isinstance(table, Mapping) else table
     beside = {name: d[name] for name in ("noise", "readout") if name in d}
     for name, given in beside.items():
-        if isinstance(detail, dict) and name in detail:
-            raise KeyFault(f"[{name}] and [detail.{name}] are the same table: give one of them", "detail", name)
         if isinstance(detail, dict) and isinstance(given, Mapping):
             beyond = {key: value for key, value in given.items() if name != "readout" or key not in READOUT_KEYS}
+            if name in detail and (beyond or name == "noise"):
+                raise KeyFault(f"[{name}] and [detail.{name}] are the same table: give one of them", "detail", name)
             if beyond or name == "noise":
                 detail[name] = beyond
     try:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from spu.base.errors import InputError, KeyFault
 from spu.base.names import shorten, suggest
 from spu.base.numbers import engineering, number
+from spu.circuit.acquisition import MOST_BITS
 
 __all__ = ["TABLES", "Detail", "Key", "Value", "detail_from_dict", "key_of", "known_effects"]
 
@@ -102,7 +103,18 @@ TABLES: dict[str, dict[str, Key]] = {
         "bits": Key("", "bits of the converter that makes the samples", "whole", needs=("clock",)),
         "crest": Key("", "full scale of that converter over the rms of the samples", needs=("bits",), setting=True),
     },
-    "readout": {},
+    "readout": {
+        "bandwidth": Key("Hz", "bandwidth of the readouts"),
+        "noise": Key("V/rtHz", "noise of the readouts", needs=("bandwidth",)),
+        "offset": Key("V", "offset of the readouts", "signed"),
+        "gain_error": Key("", "gain error of the readouts", "signed"),
+        "crosstalk": Key("", "crosstalk of neighbouring readouts", "signed"),
+        "sampling_rate": Key("Hz", "sampling of the readouts"),
+        "jitter": Key("s", "jitter of the sampling", needs=("sampling_rate",)),
+        "sample_noise": Key("V", "noise of each sample"),
+        "full_scale": Key("V", "clipping of the readouts"),
+        "bits": Key("", "quantisation of the readouts", "whole", needs=("full_scale",)),
+    },
     "temperature": {
         **{
             quantity: Key("1/K", f"temperature coefficient of {words}", "signed")
@@ -130,6 +142,8 @@ inductor, in cells and couplers. ``node``: from each cell's node to ground. ``bu
 buffer (-3 dB) at each input of a coupling transconductor. ``transconductor``: of each coupling transconductor and
 active conductance; noise of the output current over 4kT times the transconductance, output conductance over
 transconductance, the voltage that adds to that at the input, and V of a current ``g V tanh(v/V)``.
+
+``readout``: see `spu.device.readout_chain`.
 
 ``noise``: of each injected source, its first-order bandwidth (-3 dB); the frequency at which its 1/f noise is as strong
 as its white noise, the band in which it is 1/f, and the poles a decade that make it (1). ``source`` is for compilers:
@@ -215,6 +229,15 @@ class Detail:
                     *("switch", key),
                 )
 
+        if self.readout.get("bits", 1) > MOST_BITS:
+            raise KeyFault(
+                f"detail.readout.bits is {self.readout['bits']}: converters have at most {MOST_BITS}", "readout", "bits"
+            )
+        if not self.readout.get("gain_error", 0.0) > -1.0:
+            raise KeyFault(
+                f"detail.readout.gain_error is {self.readout['gain_error']:g}: no gain is left, it is above -1",
+                *("readout", "gain_error"),
+            )
         self._check_flicker()
         for effect in self.effects:
             table, _, key = effect.partition(".")

@@ -25,6 +25,7 @@ from spu.device.heat import at_heat, heat, heated
 from spu.device.imperfections import Detail
 from spu.device.noise_clock import clocked_of, refuse_clocked
 from spu.device.noise_shaping import in_series, shaped, shapes
+from spu.device.readout_chain import acquisition_of, chain, chained
 
 
 def lower(device: Device) -> Circuit:
@@ -84,9 +85,27 @@ def _lowered(device: Device) -> Circuit:
         found, sources = _shared(device, sources)
         groups += found
     start = _start(device, groups)
+    probed = _probed(groups, count)
+    if detail.readout:
+        _refuse_nonlinear_readouts(groups)
+    if chained(detail):
+        if start is not None:
+            raise InputError(
+                "a start says where cells are, and readouts with a bandwidth, offset, gain error or crosstalk are "
+                "elsewhere: set_start(None), or leave these out of device.detail"
+            )
+        amplifiers, sources = chain(detail, cells, probed, sources)
+        groups.append(amplifiers)
+        inside = sum(len(group.names) * len(group.subcircuit.internal_nodes) for group in groups[:-1])
+        probed = count + inside + np.arange(count)
     clocked = clocked_of(detail)
     if clocked is not None:
         refuse_clocked(groups, ramp)
+        if acquisition_of(detail):
+            raise InputError(
+                "what a converter reads under held noise (noise.clock) is no Gaussian law's: leave noise.clock out of "
+                "device.detail, or sampling_rate, jitter, sample_noise, full_scale and bits of its readout"
+            )
     for group in groups:
         for array in (group.nodes, *group.parameters.values(), *(group.settings or {}).values()):
             array.flags.writeable = False
@@ -97,7 +116,7 @@ def _lowered(device: Device) -> Circuit:
         instances=groups,
         sources=sources,
         probes=cells,
-        probe_nodes=np.column_stack([_probed(groups, count), np.full(count, GROUND)]),
+        probe_nodes=np.column_stack([probed, np.full(count, GROUND)]),
         readout=device.readout.copy(),
         hash=content.split()[0],
         problem=device.problem,
@@ -106,7 +125,15 @@ def _lowered(device: Device) -> Circuit:
         ramp=ramp,
         start=start,
         clocked=clocked,
+        acquisition=acquisition_of(detail),
     )
+
+
+def _refuse_nonlinear_readouts(groups: list[Instances]) -> None:
+    if any(not element.linear for group in groups for element in group.subcircuit.elements):
+        raise InputError(
+            "what [readout] says of amplifiers and converters is of linear cells, and these are not: leave detail.readout out"
+        )
 
 
 def _start(device: Device, groups: list[Instances]) -> FloatArray | None:

@@ -225,6 +225,17 @@ class LinearDynamics(Dynamics):
         """Time scales of its spectra."""
         return timing(self.white)
 
+    def require_white(self, what: str) -> None:
+        """Refuse a circuit whose noise a clock makes, for whoever takes its noise as white; ``what`` says what is done.
+
+        Raises
+        ------
+        UsageError
+            Naming the key.
+        """
+        if self.circuit.clocked is not None:
+            raise UsageError(f"{what}: worked out for white noise only, not for held noise; leave noise.clock out")
+
     def require(self) -> None:
         self.law.voltage_covariance  # noqa: B018 - refuses a probe that sees white noise directly
 
@@ -443,7 +454,8 @@ class SaturatingDynamics(LinearDynamics):
     @cached_property
     def linearised(self) -> Linearised:
         """Its statistical linearisation."""
-        return statistically(self.circuit)
+        with blas_threads_for(len(self.circuit.nodes)):
+            return statistically(self.circuit)
 
     @cached_property
     def equation(self) -> saturating.Saturating:
@@ -503,10 +515,20 @@ def linear(circuit: Circuit) -> LinearDynamics:
 
 
 def langevin_of(circuit: Circuit) -> LangevinDynamics:
-    """The dynamics of a circuit by its Langevin equation, which linear ones of first order have, too."""
+    """The dynamics of a circuit by its Langevin equation, which linear ones of first order have, too.
+
+    Raises
+    ------
+    UsageError
+        If a clock makes its noise.
+    """
+    if circuit.clocked is not None:
+        raise UsageError("a Langevin equation is of white noise, not of held noise: leave noise.clock out")
     found = dynamics(circuit)
     if isinstance(found, LangevinDynamics):
         return found
+    if circuit.acquisition:
+        raise CircuitError("what a converter reads has no Langevin equation: leave detail.readout out of the device")
     if "langevin" not in circuit.kept:
         circuit.kept["langevin"] = LangevinDynamics(circuit)
     return cast(LangevinDynamics, circuit.kept["langevin"])

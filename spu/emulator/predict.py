@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import numpy as np
 
 from spu.base.arrays import FloatArray
 from spu.base.display import Result
-from spu.base.errors import UsageError, refuse_options
+from spu.base.errors import OptionError, UsageError, refuse_options
+from spu.circuit.acquisition import Acquisition
 from spu.device.subject import Subject, circuits, subject_of
 from spu.emulator.dynamics import (
     Dynamics,
@@ -25,6 +26,7 @@ from spu.emulator.dynamics import (
 )
 from spu.emulator.equations.langevin import Langevin
 from spu.emulator.labelled import SQUARES, UNITS, Labels
+from spu.emulator.laws.acquired import Acquired, acquired
 from spu.emulator.laws.large import LARGE, SparseLaw
 from spu.emulator.laws.law import Law
 from spu.emulator.laws.rest import time_constants
@@ -50,6 +52,12 @@ class Prediction(Statistics):
         (F1, F2) in Hz if band-limited, else None.
     laws:
         Of each programming of an ensemble; of other devices the one.
+    acquisition:
+        How readouts are taken, and then moments and errors are of what is read; None where they are taken as they are.
+    circuit:
+        The same of the voltages at the converter; None likewise, and of ensembles.
+    clipping:
+        (n,) probability that a reading of a cell is beyond full scale; None likewise.
 
     Examples
     --------
@@ -65,6 +73,9 @@ class Prediction(Statistics):
     law: Law
     band: tuple[float, float] | None = None
     laws: tuple[Law, ...] = ()
+    acquisition: Acquisition | None = None
+    circuit: Prediction | None = None
+    clipping: Annotated[FloatArray, "n"] | None = None
 
     in_short = ("variables", "relative_error", "band")
 
@@ -94,7 +105,16 @@ class Prediction(Statistics):
             "time_constants": self.time_constants,
             "poles": np.column_stack([poles.real, poles.imag]).tolist(),
             "band": self.band,
+            **self._acquired(),
         }
+
+    def _acquired(self) -> dict[str, Any]:
+        """What an acquisition adds: how, how often it clips, and what the circuit has at the converter."""
+        if self.acquisition is None:
+            return {}
+        keys = ("mean", "covariance", "voltage_mean", "voltage_covariance", "relative_error")
+        circuit = None if self.circuit is None else {key: getattr(self.circuit, key) for key in keys}
+        return {"acquisition": self.acquisition.to_dict(), "clipping": self.clipping, "circuit": circuit}
 
     def to_xarray(self) -> xarray.Dataset:
         """Means, covariances and time constants as labelled arrays (`spu.emulator.labelled`).
@@ -206,22 +226,49 @@ def merged_prediction(
     parts = [prediction(law, problem, band=band) for law in laws]
     weights = np.full(len(parts), 1.0 / len(parts))
     found = merge(problem, parts, weights, against_target=band is None)
-    return Prediction(**found, law=laws[0], band=band, laws=tuple(laws))
+    return Prediction(**found, law=laws[0], band=band, laws=tuple(laws), acquisition=laws[0].sde.acquisition)
 
 
 def prediction(law: Law, problem: LinearProblem | None, *, band: tuple[float, float] | None = None) -> Prediction:
     """`predict` for a device whose law is known already."""
+    read = acquired(law)
+    if read is not None:
+        return _acquired_prediction(read, problem, band)
     if band is not None and isinstance(law, SparseLaw):
         raise UsageError(f"a band needs all modes: more than {LARGE} states are too many")
     if band is None:
-        lag = lag_of(law, problem)
-        lagged = None if lag is None else lagged_covariance(law, lag)
-        exact = law.readout_moments
-        found = compare(law, problem, law.voltage_mean, law.voltage_covariance, moments=exact, lagged=lagged)
+        found = _of_circuit(law, problem)
     else:
         covariance = cast(Stationary, law).band_covariance(*band)
         found = compare(law, problem, law.voltage_mean, covariance, against_target=False)
     return Prediction(**found, law=law, band=band, laws=(law,))
+
+
+def _of_circuit(law: Law, problem: LinearProblem | None) -> dict[str, Any]:
+    lag = lag_of(law, problem)
+    lagged = None if lag is None else lagged_covariance(law, lag)
+    exact = law.readout_moments
+    return compare(law, problem, law.voltage_mean, law.voltage_covariance, moments=exact, lagged=lagged)
+
+
+def _acquired_prediction(read: Acquired, problem: LinearProblem | None, band: tuple[float, float] | None) -> Prediction:
+    law, acquisition = read.law, read.acquisition
+    if band is not None:
+        raise OptionError(
+            "band",
+            "is of readouts that are continuous in time: samples fold what lies beyond it, and a converter adds to it; "
+            "leave sampling_rate, jitter, sample_noise, full_scale and bits out of detail.readout",
+        )
+    own = _of_circuit(law, problem)
+    circuit = Prediction(**own, law=law, laws=(law,))
+    if not (acquisition.converts or (acquisition.jitter and circuit.lagged is not None)):
+        return replace(circuit, acquisition=acquisition, circuit=circuit)
+    lag = lag_of(law, problem)
+    T = law.sde.readout.matrix
+    lagged = None if lag is None else np.asarray(T @ read.autocovariance(np.array([lag]))[0] @ T.T)
+    found = compare(law, problem, read.voltage_mean, read.voltage_covariance, lagged=lagged)
+    clipping = read.clipping if acquisition.full_scale is not None else None
+    return Prediction(**found, law=law, laws=(law,), acquisition=acquisition, circuit=circuit, clipping=clipping)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -172,10 +172,17 @@ def relaxed(found: Sequence[LinearDynamics], start: ArrayLike | str | None, time
     (does,) = found
     if does.circuit.ramped:
         raise OptionError("start", "is of a device that stays as it is: while a ramp runs it has no one law")
+    if does.circuit.acquisition:
+        raise OptionError(
+            "start",
+            "is followed by voltages as they are, not by what is read of them: leave sampling_rate, jitter, "
+            "sample_noise, full_scale and bits out of detail.readout",
+        )
     if times is None:
         raise OptionError("start", "needs times at which it is read")
     if start is None and does.circuit.start is None:
         raise OptionError("times", 'are of a relaxation from a start: values, "rest" or "stationary"')
+    does.require_white("a relaxation from a start")
     law = does.dense
     law.voltage_covariance  # noqa: B018 - refuses a probe that sees white noise directly
     seconds = _instants(times, does.second)
@@ -217,6 +224,12 @@ def _start(does: LinearDynamics, start: ArrayLike | str | None) -> tuple[FloatAr
         if start != REST:
             raise OptionError("start", f'is numbers, "{REST}" or "{STATIONARY}", not {start!r}')
         return np.asarray(readout.matrix @ sde.y0 + readout.offset), np.zeros(sde.E.shape[0])
+    if does.circuit.reads_inside:
+        raise OptionError(
+            "start",
+            f'in numbers says where cells are, and what is read is behind amplifiers: give "{REST}" or "{STATIONARY}", '
+            "or leave bandwidth, noise, offset, gain_error and crosstalk out of detail.readout",
+        )
     problem = f"start must be finite, one number a variable ({len(readout.variables)}) or one for all"
     given = numbers(start, problem)
     if given.shape not in ((), readout.offset.shape) or not np.isfinite(given).all():

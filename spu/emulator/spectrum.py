@@ -13,6 +13,7 @@ from spu.base.arrays import FloatArray
 from spu.base.errors import InputError
 from spu.device.subject import Subject
 from spu.emulator.dynamics import all_linear
+from spu.emulator.laws.acquired import Acquired, acquired
 from spu.emulator.laws.spectra import PEAKS, Spectrum, densities, frequencies_of, hold_integral
 
 __all__ = ["noise_densities", "spectrum"]
@@ -27,6 +28,9 @@ def spectrum(
     variables: str | Sequence[str] | None = None,
 ) -> Spectrum:
     """Exact one-sided cross-spectra of what a device or circuit reads out.
+
+    Where readouts are sampled (``sampling_rate``) they are those of the samples, up to half that rate: what lies beyond
+    is folded back, and what a converter and its clock add is in them.
 
     Parameters
     ----------
@@ -73,11 +77,30 @@ def spectrum(
             raise InputError(FREQUENCIES)
     rows = [names.index(name) for name in chosen]
     maps = tuple(law.sde.readout.matrix[rows].toarray() for law in laws)
+    read = [each for each in map(acquired, laws) if each is not None]
+    if read:
+        return _sampled(read, points, maps, chosen, given=frequencies is not None)
     spectra = [densities(law, points, T) for law, T in zip(laws, maps, strict=True)]
     if frequencies is None and sum(len(law.poles) for law in laws) <= PEAKS:
         for law, T, density in zip(laws, maps, spectra, strict=True):
             hold_integral(law, points, density, T)
     return Spectrum(chosen, points, np.asarray(np.mean(spectra, axis=0)), laws, maps)
+
+
+def _sampled(
+    read: Sequence[Acquired],
+    points: Annotated[FloatArray, "f"],
+    maps: tuple[Annotated[FloatArray, "q p"], ...],
+    names: tuple[str, ...],
+    *,
+    given: bool,
+) -> Spectrum:
+    """Of samples: up to half their rate, with all images of the circuit's own."""
+    rate = read[0].acquisition.sampling_rate
+    if rate is not None and not given:
+        points = np.append(points[points < rate / 2], rate / 2)
+    spectra = [each.spectrum(points, T) for each, T in zip(read, maps, strict=True)]
+    return Spectrum(names, points, np.asarray(np.mean(spectra, axis=0)), tuple(read), maps)
 
 
 def noise_densities(subject: Subject) -> tuple[tuple[str, ...], FloatArray, FloatArray]:

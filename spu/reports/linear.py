@@ -252,6 +252,8 @@ def _autocovariances(given: Gathering, prediction: Prediction, samples: int) -> 
         return None
     if not len(prediction.time_constants):  # no time passes
         return None
+    if prediction.acquisition is not None:  # samples are as far apart as their clock says
+        return None
     interval = float(prediction.time_constants[0]) / LAGS
     # As many readouts as the other has, and so a sixteenth of its device time.
     # Of no problem: the lag of a lagged answer need not be a multiple of that interval.

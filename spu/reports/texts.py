@@ -10,9 +10,11 @@ import numpy as np
 from spu.base.arrays import FloatArray
 from spu.base.layout import MAX_TABLE_ROWS, facts, table
 from spu.base.numbers import engineering, number, plural, share, small
+from spu.circuit.acquisition import Acquisition
 from spu.crosscheck.decks.changes import Changes
 from spu.crosscheck.result import Check
 from spu.device.imperfections import key_of
+from spu.emulator.laws.clocked import ClockedLaw
 from spu.emulator.laws.entropy import EntropyProduction
 from spu.emulator.laws.spectra import Spectrum
 from spu.emulator.predict import LinearisedPrediction, NetworkPrediction, Prediction
@@ -89,6 +91,8 @@ def prediction_text(prediction: Prediction) -> str:
     where = "over all frequencies"
     if prediction.band is not None:
         where = f"from {engineering(prediction.band[0], 'Hz')} to {engineering(prediction.band[1], 'Hz')}"
+    if isinstance(prediction.law, ClockedLaw):
+        where += ", on average over the phase of the noise's clock"
     cells = plural(len(prediction.cells), "cell")
     lines = [f"{plural(len(prediction.variables), 'variable')} on {cells}, exact, {where}", ""]
     lines += [_predicted_variables(prediction, targets=prediction.band is None), ""]
@@ -104,6 +108,7 @@ def prediction_text(prediction: Prediction) -> str:
             lines[-1] += f", of the {prediction.looked_at} modes that were looked at"
     else:
         lines.append("no time constants: no capacitor and no inductor")
+    lines += _acquired(prediction)
     if not isinstance(prediction.covariance, np.ndarray):
         lines.append("a large sparse network: covariances of coupled cells only, and two time constants")
     if prediction.target_covariance is None:
@@ -120,6 +125,49 @@ def prediction_text(prediction: Prediction) -> str:
     else:
         lines.append("in a band there is no target to compare with")
     return "\n".join(lines)
+
+
+CLIPS = 1e-4
+"""Share of readings beyond full scale that is worth a warning: four standard deviations leave 6e-5."""
+
+
+def _acquired(prediction: Prediction) -> list[str]:
+    """How readouts are taken, what that does, and whether it clips."""
+    if prediction.acquisition is None:
+        return []
+    lines = [acquisition_words(prediction.acquisition)]
+    circuit = prediction.circuit
+    if circuit is not None and prediction.acquisition.converts:
+        before, after = (np.sqrt(each.voltage_covariance.diagonal().clip(0)) for each in (circuit, prediction))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(before > 0, after / before, 1.0)
+        lines.append(
+            f"rms of what is read over that at the converter: {number(ratio.min(), 6)} to {number(ratio.max(), 6)}"
+            + ("" if circuit.relative_error is None else f"; off target there by {small(circuit.relative_error)}")
+        )
+    if prediction.clipping is not None and prediction.clipping.max(initial=0.0) > CLIPS:
+        worst = int(prediction.clipping.argmax())
+        lines.append(
+            f"warning: {share(float(prediction.clipping[worst]))} of the readings of {prediction.cells[worst]} are "
+            "beyond full scale; less noise, or a larger full_scale, would clip fewer"
+        )
+    return lines
+
+
+def acquisition_words(acquisition: Acquisition) -> str:
+    """How readouts are taken."""
+    words = []
+    if acquisition.sampling_rate is not None:
+        words.append(f"sampled at {engineering(acquisition.sampling_rate, 'Hz')}")
+    if acquisition.jitter:
+        words.append(f"jitter {engineering(acquisition.jitter, 's')} rms")
+    if acquisition.noise:
+        words.append(f"noise of each sample {engineering(acquisition.noise, 'V')} rms")
+    if acquisition.full_scale is not None:
+        bits = "" if acquisition.bits is None else f"{acquisition.bits} bits of "
+        step = f" (step {engineering(acquisition.step, 'V')})" if bits else ""
+        words.append(f"{bits}+-{engineering(acquisition.full_scale, 'V')}{step}")
+    return f"read: {', '.join(words)}"
 
 
 def linearised_text(prediction: LinearisedPrediction) -> str:
@@ -206,6 +254,12 @@ def simulation_text(run: Simulation) -> str:
     return "\n".join([*_how(run), "", _sampled_variables(run), "", *_worth(run)])
 
 
+def _default_interval(run: Simulation) -> str:
+    if run.acquisition is not None and run.acquisition.sampling_rate is not None:
+        return "the sampling rate's"
+    return "the longest time constant" if run.lag is None else _lag_of(run)
+
+
 def _lag_of(run: Simulation) -> str:
     assert run.lag is not None
     back = round(run.lag / run.interval)
@@ -218,7 +272,7 @@ def _how(run: Simulation) -> list[str]:
         return [f"{plural(run.samples, 'independent sample')} of the stationary law; {took}"]
     every = f"one every {engineering(run.interval, 's')}"
     if "interval" in run.chosen:
-        every += f" (default: {'the longest time constant' if run.lag is None else _lag_of(run)})"
+        every += f" (default: {_default_interval(run)})"
     across = f"{run.trajectories} trajectories" if run.trajectories > 1 else "one trajectory"
     across += " (default)" if "trajectories" in run.chosen else ""
     lines = [
@@ -228,6 +282,8 @@ def _how(run: Simulation) -> list[str]:
     ]
     if run.time_step is not None:
         lines.append(f"time step {engineering(run.time_step, 's')}")
+    if run.acquisition is not None:
+        lines.append(acquisition_words(run.acquisition))
     if run.precision_error is not None:
         lines.append(f"{run.precision} precision: covariances off by at most {run.precision_error:.1e} of their size")
     if run.trace > 1:

@@ -18,6 +18,7 @@ from spu.emulator.laws.law import Law
 from spu.emulator.laws.timing import Timing
 from spu.emulator.predict import NetworkPrediction
 from spu.problems.problem import linear_problem
+from spu.spice.converters import header_lines
 from spu.spice.dialects.dialect import Dialect, number
 from spu.spice.names import UNIT_TIME
 from spu.spice.settings import parameters, sample_time
@@ -41,7 +42,7 @@ def header(device: Device, circuit: Circuit, law: Law, times: Timing, seed: int,
         f"Written by spu {__version__} for device {device.hash}; seed {seed}.",
         *(line.format(file=f"device{dialect.ending}") for line in dialect.run),
         "Units: SI (V, A, s, F, ohm, H, S); noise densities are one-sided (A^2/Hz, V/sqrt(Hz)).",
-        *_nodes(device, dialect),
+        *_nodes(device, circuit, dialect),
         "",
         "---- what it computes ----",
     ]
@@ -78,7 +79,7 @@ def header(device: Device, circuit: Circuit, law: Law, times: Timing, seed: int,
     return [*dialect.title(title), *(dialect.comment(line) for line in lines)]
 
 
-def _nodes(device: Device, dialect: Dialect) -> list[str]:
+def _nodes(device: Device, circuit: Circuit, dialect: Dialect) -> list[str]:
     lines = ["Node cell_NAME is the voltage of cell NAME; n_NAME carries its injected noise."]
     if dialect.thermal_sources:
         lines = [
@@ -90,7 +91,12 @@ def _nodes(device: Device, dialect: Dialect) -> list[str]:
             "Node w_SOURCE carries noise that several cells share, so that it is correlated: xnoise_SOURCE_CELL",
             "drives an= A/rtHz of it into a cell, of either sign; two cells have the cross-density an1 * an2.",
         ]
-    return lines
+    if circuit.reads_inside:
+        lines += [
+            "What is read of cell NAME is the output of its readout, node xreadout_NAME.out: v below, and everything",
+            "that is expected of cell voltages, is of these.",
+        ]
+    return [*lines, *header_lines(circuit.acquisition)]
 
 
 def _mapping(circuit: Circuit) -> list[str]:

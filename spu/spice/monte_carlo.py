@@ -230,9 +230,14 @@ def _of_instances(device: Device, instances: Instances, group: Group, values: Fl
     """(k,) for each instance the value of its element, out of those of a group; NaN where it has none."""
     if group.kind == "detail":
         return np.broadcast_to(values, len(instances.names))
+    if group.kind == "shared":  # one instance for each place where a source drives a cell, in their order
+        return np.asarray(values)
     if group.kind == "cell":
         by_row = np.full(len(device.cell_names), np.nan)
         rows = instances.nodes[:, 0]
+    elif group.kind == "shared":  # its places are listed as the device lists them
+        by_row = np.full(len(instances.names), np.nan)
+        rows = np.arange(len(instances.names))
     else:
         by_row = np.full(len(device.coupler_ends), np.nan)
         numbers = {pair: row for row, pair in enumerate(map(tuple, device.coupler_ends.tolist()))}

@@ -18,6 +18,12 @@ UNIT_TIME = "A unit of the problem's time takes"
 """In the head of a netlist, before a number of seconds, where a problem has a time."""
 
 
+SAMPLED = "Samples are taken with"
+"""In the head of a netlist, before what its elements do not tell of an acquisition."""
+
+SAMPLED_KEYS = ("sampling_rate", "jitter", "noise")
+
+
 def cell_node(name: str) -> str:
     """The netlist's node of a cell: prefixed, so that no name collides with ground or a noise node."""
     return f"cell_{name}"
@@ -47,7 +53,12 @@ def refuse_length(device: Device) -> None:
         raise InputError(f"a netlist of {size} instances is more than a simulator takes: at most {MAX_INSTANCES}")
 
 
-def probe_vectors(circuit: Circuit) -> tuple[str, ...]:
-    """Names in ngspice of the probe voltages: cells' nodes, and sense nodes inside their instances."""
+def probed_nodes(circuit: Circuit) -> tuple[str, ...]:
+    """The netlist's nodes that are read out: cells' nodes, and nodes inside instances."""
     names, own = circuit.node_names(), len(circuit.nodes)
-    return tuple((cell_node(names[k]) if k < own else names[k]).lower() for k in circuit.probe_nodes[:, 0].tolist())
+    return tuple(cell_node(names[k]) if k < own else names[k] for k in circuit.probe_nodes[:, 0].tolist())
+
+
+def probe_vectors(circuit: Circuit) -> tuple[str, ...]:
+    """The same as ngspice calls their voltages."""
+    return tuple(name.lower() for name in probed_nodes(circuit))

@@ -29,6 +29,7 @@ from spu.circuit.elements import AmplifierNoise, SharedNoiseCurrent, unit_noise_
 from spu.circuit.ramp import NODES, PORTS
 from spu.device.device import Device
 from spu.device.lower import lower
+from spu.device.readout_chain import READOUT
 from spu.device.subject import Subject, opened, subject_of
 from spu.emulator.dynamics import Dynamics, LangevinDynamics, LinearDynamics, SaturatingDynamics, dynamics
 from spu.emulator.equations.linear import stochastic_ode
@@ -36,11 +37,12 @@ from spu.emulator.laws.clocked import normal_samples, under_white_noise
 from spu.emulator.laws.law import Law
 from spu.emulator.laws.timing import Timing, timing
 from spu.emulator.predict import NetworkPrediction, network_prediction
+from spu.spice.converters import converters
 from spu.spice.dialects import NGSPICE, find_dialect
 from spu.spice.dialects.dialect import Dialect, Measurement, noise_element, number
 from spu.spice.header import HEADER_ROWS, SHOWN, header, opening
 from spu.spice.monte_carlo import BoardsDialect, MonteCarlo
-from spu.spice.names import cell_node, probe_vectors
+from spu.spice.names import cell_node, probe_vectors, probed_nodes
 from spu.spice.reader import ReadNetlist
 from spu.spice.settings import method, sample_time, tolerances
 
@@ -159,6 +161,11 @@ def refuse_dialect(circuit: Circuit, dialect: Dialect) -> None:
             f"netlists of a ramp are written for ngspice only, not for {dialect.name}: set device.ramp = None for the "
             "device as it stands, with all factors 1"
         )
+    if dialect is not NGSPICE and (circuit.acquisition or circuit.reads_inside):
+        raise InputError(
+            f"netlists of readouts that are not ideal are written for ngspice only, not for {dialect.name}: leave "
+            "readout out of device.detail"
+        )
 
 
 def _pieces(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iterator[str]:
@@ -182,6 +189,7 @@ def _lines(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iter
     yield from _instances(circuit, dialect, boards)
     yield from _sources(circuit, seed, dialect)
     yield from ramp_sources(does)
+    yield from converters(circuit)
     yield from _starts(circuit, dialect)
     yield from around.after()
     yield from dialect.end()
@@ -400,6 +408,8 @@ def _port_names(group: Instances, shown: list[int]) -> list[str]:
     meaning = {"a": "node", "b": "second node", "n": "injected noise", "t": "thermal noise"}
     if any(isinstance(element, SharedNoiseCurrent) for element in group.subcircuit.elements):
         meaning["n"] = "source"
+    if group.subcircuit.name == READOUT:
+        meaning["n"] = "noise"
     resistors = {element.noise_port: element.name for element in group.subcircuit.elements}
     names, noises = ["name"], False
     for port in (group.subcircuit.ports[k] for k in shown):
@@ -414,7 +424,7 @@ def _port_names(group: Instances, shown: list[int]) -> list[str]:
 def _instance_lines(
     circuit: Circuit, group: Instances, shown: list[int], dialect: Dialect, more: Mapping[str, FloatArray]
 ) -> Iterator[str]:
-    electrical = {"a", "b"}
+    noises = {element.noise_port for element in group.subcircuit.elements}
     nodes = [cell_node(name) for name in circuit.nodes]
     settings = {**(group.parameters if group.settings is None else group.settings), **more}
     followed = [NODES[name] for name in _factors(circuit, group)]
@@ -424,7 +434,7 @@ def _instance_lines(
         columns = []
         for k in shown:
             numbers = group.nodes[rows, k].tolist()
-            if group.subcircuit.ports[k] in electrical:
+            if group.subcircuit.ports[k] not in noises:
                 columns.append([nodes[node] if node != GROUND else "0" for node in numbers])
             else:
                 columns.append([circuit.sources[source].name for source in numbers])
@@ -482,7 +492,7 @@ def _analysis(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dia
     yield from dialect.analysis(
         Measurement(
             probes=probes,
-            nodes=[cell_node(probe) for probe in probes],
+            nodes=probed_nodes(circuit)[:shown],
             variance=white.voltage_covariance.diagonal()[:shown].tolist(),
             mean=white.voltage_mean[:shown].tolist(),
             held=normal_samples(law).voltage_covariance.diagonal()[:shown].tolist(),

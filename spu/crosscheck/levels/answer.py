@@ -15,7 +15,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from spu.base.arrays import FloatArray
-from spu.base.errors import CircuitError, NgspiceMissing, NotServed, SpuError
+from spu.base.errors import CircuitError, DeckError, NgspiceMissing, NotServed, SpuError
+from spu.circuit.acquisition import Acquisition
 from spu.circuit.circuit import Circuit
 from spu.crosscheck.context import Context
 from spu.crosscheck.decks.changes import (
@@ -40,8 +41,9 @@ from spu.emulator.laws.stationary import Stationary
 from spu.emulator.laws.timing import timing
 from spu.emulator.results import lag_of, lagged_covariance
 from spu.problems.problem import LinearProblem, linear_problem
-from spu.spice.names import cell_node, netlist_size
+from spu.spice.names import netlist_size, probed_nodes
 from spu.spice.reader import Choices, read_netlist
+from spu.spice.reader.converters import without_converters
 from spu.spice.reader.limits import MAX_INSTANCES
 
 SAME = 1e-4
@@ -93,6 +95,9 @@ def run(context: Context) -> Level:
     assert context.deck is not None
     if context.own and context.choices is not None:
         return Level("answer", "skipped", "the emulator's circuit is this very netlist, as import reads it")
+    changed = _converters(context)
+    if changed:
+        return Level("answer", "fail", changed, false_alarm_rate=0.0)
     edited = _read_again(context)
     if not context.whole:
         return _large(context, edited)
@@ -140,6 +145,32 @@ def run(context: Context) -> Level:
         detects={"answer": found.parts["answer"][1], **({"spectrum": SPECTRA} if "spectra" in found.parts else {})},
         data=found.data,
     )
+
+
+def _converters(context: Context) -> str:
+    """What of the converters in the deck is not the device's; empty where nothing is."""
+    assert context.deck is not None
+    wanted: dict[str, Acquisition] = {}
+    own = context.circuit.acquisition
+    if own is not None and own.full_scale is not None:
+        alone = Acquisition(bits=own.bits, full_scale=own.full_scale)
+        wanted = {node.lower(): alone for node in probed_nodes(context.circuit)}
+    try:
+        _, found = without_converters(context.deck.lines)
+    except DeckError as error:
+        return str(error)
+    off = [node for node in {**wanted, **found} if wanted.get(node) != found.get(node)]
+    if not off:
+        return ""
+    there, meant = (_converter_words(each.get(off[0])) for each in (found, wanted))
+    return f"the converter of v({off[0]}) is {there} in the netlist, {meant} in the device"
+
+
+def _converter_words(converter: Acquisition | None) -> str:
+    if converter is None:
+        return "none"
+    bits = "clipping" if converter.bits is None else f"{converter.bits} bits"
+    return f"{bits} of +-{converter.full_scale:.9g} V"
 
 
 def _large(context: Context, edited: Edited) -> Level:
@@ -200,11 +231,12 @@ def _read_again(context: Context) -> Edited:
     """The netlist as the emulator reads it, with the readout of the device."""
     assert context.deck is not None
     deck, choices = context.deck, context.choices or Choices()
+    nodes = probed_nodes(context.circuit)
 
     def circuit(heard: str = "") -> Circuit:
         read = read_netlist(
             deck.file,
-            probes=[f"{name}={cell_node(name)}" for name in context.circuit.probes],
+            probes=[f"{name}={node}" for name, node in zip(context.circuit.probes, nodes, strict=True)],
             silent=choices.silent,
             densities=choices.densities,
             max_instances=max(MAX_INSTANCES, 2 * netlist_size(context.circuit)),

@@ -26,6 +26,7 @@ from spu.base.arrays import FloatArray, IntArray
 from spu.base.constants import GROUND
 from spu.base.errors import CircuitError
 from spu.base.sequences import Lazy
+from spu.circuit.acquisition import Acquisition
 from spu.circuit.circuit import Circuit, NoiseSource, stamp_circuit
 from spu.circuit.readout import Readout
 from spu.circuit.stamps import Stamps, listed, node_names
@@ -74,6 +75,8 @@ class StochasticODE:
     conserved:
         Whether a flux (inductor loop) or charge (nodes behind capacitors) is conserved, taken as
         zero and eliminated. A simulator's operating point is undetermined then.
+    acquisition:
+        How the probes are read; the equation is of their voltages before that.
     origin:
         The circuit that it was derived from, for those who need more digits than a double has.
     """
@@ -91,6 +94,7 @@ class StochasticODE:
     readout: Readout
     unit_time: float | None = None
     conserved: bool = False
+    acquisition: Acquisition | None = None
     origin: Origin | None = field(default=None, repr=False)
 
     @cached_property
@@ -574,6 +578,7 @@ def _stochastic_ode(
         probes=circuit.probes,
         readout=circuit.readout,
         unit_time=None if circuit.scales is None else circuit.scales.second,
+        acquisition=circuit.acquisition,
     )
 
 

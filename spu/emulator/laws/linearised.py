@@ -15,15 +15,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.linalg as la
 
 from spu.base.arrays import FloatArray
 from spu.base.errors import CircuitError
 from spu.circuit.circuit import Circuit
-from spu.emulator.equations.ports import with_ports
-from spu.emulator.equations.saturating import Amplifiers, linearised
-from spu.emulator.laws.law import solve
+from spu.emulator.equations.saturating import Saturating, linearised
 
-_STEPS = 500
+_STEPS, _DEPTH = 300, 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,40 +50,71 @@ def statistically(circuit: Circuit) -> Linearised:
     Raises
     ------
     CircuitError
-        As `spu.emulator.laws.law.solve`; where no lines and law are found that agree.
+        As `Saturating.of`; where no lines and law are found that agree.
     """
-    amplifiers = Amplifiers.of(circuit)
-    none = np.zeros((0, 2), dtype=np.int64)
+    equation = Saturating.of(circuit)
+    amplifiers = equation.amplifiers
     g, width, _ = amplifiers.values.T
-    k = len(g)
+    for begin in (0.0, 1.0, 3.0, 10.0, 30.0):  # what is unstable at rest may be limited by its range
+        found = _agreed(equation, begin)
+        if found is not None:
+            mean, deviation = found
+            currents, slopes, left = amplifiers.expected(mean, deviation)
+            line = linearised(circuit, slopes, currents - slopes * mean)
+            return Linearised(line, float(left.max(initial=0.0)), float((slopes / g).min(initial=1.0)))
+    raise CircuitError(
+        "statistical linearisation finds no law: the circuit is unstable, or noise is far beyond the transconductors' "
+        f"linear range ({width.min():.3g} V)"
+    )
 
-    def moments(currents: FloatArray, slopes: FloatArray, mean: FloatArray) -> tuple[FloatArray, FloatArray]:
-        line = linearised(circuit, slopes, currents - slopes * mean)
-        law = solve(with_ports(line, none, amplifiers.inputs)[0])
-        variance = np.asarray(law.voltage_covariance.diagonal())[:k]
-        return np.asarray(law.voltage_mean)[:k], np.sqrt(np.maximum(variance, 0.0))
 
-    problem: CircuitError | None = None
-    for begin in (0.0, 1.0, 3.0, 10.0):  # a circuit that is unstable at rest may be limited by its range
-        mean, deviation = np.zeros(k), begin * width
-        share, before = 1.0, np.inf
-        try:
-            for _ in range(_STEPS):
-                currents, slopes, _ = amplifiers.expected(mean, deviation)
-                new_mean, new_deviation = moments(currents, slopes, mean)
-                gap = float(np.maximum(np.abs(new_mean - mean), np.abs(new_deviation - deviation)).max(initial=0.0))
-                if gap <= 1e-12 * float(np.hypot(new_mean, new_deviation).max(initial=0.0)):
-                    currents, slopes, left = amplifiers.expected(new_mean, new_deviation)
-                    line = linearised(circuit, slopes, currents - slopes * new_mean)
-                    return Linearised(line, float(left.max(initial=0.0)), float((slopes / g).min(initial=1.0)))
-                share = share if gap < before else max(share / 2, 2.0**-6)
-                before = gap
-                mean, deviation = mean + share * (new_mean - mean), deviation + share * (new_deviation - deviation)
-        except CircuitError as error:
-            problem = problem or error
+def _agreed(equation: Saturating, begin: float) -> tuple[FloatArray, FloatArray] | None:
+    """Means and deviations of inputs that the lines for them have, (k,) V; None where none are found.
+
+    By Anderson's mixing of fixed-point iterations (Journal of the ACM 12, 547, 1965), on the scale of the ranges.
+    """
+    k = len(equation.amplifiers.values)
+    scale = np.concatenate([equation.amplifiers.values[:, 1]] * 2)
+    x = np.concatenate([np.zeros(k), np.full(k, begin)])
+    points: list[FloatArray] = []
+    gaps: list[FloatArray] = []
+    for _ in range(_STEPS):
+        law = _law_of_lines(equation, x[:k] * scale[:k], np.abs(x[k:]) * scale[k:])
+        if law is None:
+            if not points:
+                return None
+            x = 0.5 * (x + points[-1])  # stable there
+            if np.abs(x - points[-1]).max() < 1e-12:
+                return None
             continue
-        problem = problem or CircuitError(
-            "statistical linearisation does not settle: noise is far beyond the transconductors' linear range"
-        )
-    assert problem is not None
-    raise problem
+        gap = np.concatenate(law) / scale - x
+        if np.abs(gap).max(initial=0.0) <= 1e-13 * (1.0 + np.abs(x).max(initial=0.0)):
+            found = (x + gap) * scale
+            return found[:k], found[k:]
+        points, gaps = [*points, x][-_DEPTH:], [*gaps, gap][-_DEPTH:]
+        if len(points) < 2:
+            x = x + 0.5 * gap
+            continue
+        moves, turns = np.diff(points, axis=0).T, np.diff(gaps, axis=0).T
+        weights = np.linalg.lstsq(turns, gap, rcond=1e-10)[0]
+        x = x + gap - (moves + turns) @ weights
+        x[k:] = np.abs(x[k:])
+    return None
+
+
+def _law_of_lines(
+    equation: Saturating, mean: FloatArray, deviation: FloatArray
+) -> tuple[FloatArray, FloatArray] | None:
+    """Means and deviations of inputs, (k,) V, with the lines for given ones; None where a mode grows."""
+    k = len(mean)
+    currents, slopes, _ = equation.amplifiers.expected(mean, deviation)
+    turn = slopes - equation.amplifiers.values[:, 0]
+    A = equation.sde.dense.A + (equation.B * turn) @ equation.C
+    if not np.linalg.eigvals(A).real.max() < 0:
+        return None
+    push = equation.B @ (currents - slopes * mean + turn * equation.centre[:k])
+    rest = -np.linalg.solve(A, push)
+    noise = equation.noise
+    P = la.solve_continuous_lyapunov(A, -noise @ noise.T)
+    variance = np.einsum("ij,jk,ik->i", equation.C, P, equation.C)
+    return equation.C @ rest + equation.centre[:k], np.sqrt(np.maximum(variance, 0.0))

@@ -26,6 +26,7 @@ from spu.base.choice import first_largest, first_smallest, stable_order
 from spu.base.display import Result
 from spu.base.errors import InternalError, UsageError
 from spu.emulator.labelled import SQUARES, Labels
+from spu.emulator.laws.acquired import Acquired
 from spu.emulator.laws.large import LARGE
 from spu.emulator.laws.law import Law
 from spu.emulator.laws.stationary import Stationary
@@ -71,7 +72,7 @@ class Spectrum(Result):
     variables: tuple[str, ...]
     frequencies: Annotated[FloatArray, "f"]
     density: Annotated[ComplexArray, "f p p"]
-    _laws: tuple[Stationary, ...]
+    _laws: tuple[Stationary | Acquired, ...]
     _maps: tuple[FloatArray, ...]
 
     in_short = ("variables",)
@@ -140,8 +141,10 @@ def densities(law: Stationary, frequencies: FloatArray, lift: FloatArray) -> Com
     return np.concatenate(found)
 
 
-def autocovariance(law: Stationary, lags: ArrayLike, lift: FloatArray) -> FloatArray:
+def autocovariance(law: Stationary | Acquired, lags: ArrayLike, lift: FloatArray) -> FloatArray:
     """(k, q, q) autocovariance of ``lift @ probes`` at lags (k,) in s."""
+    if isinstance(law, Acquired):
+        return np.asarray(lift @ law.autocovariance(np.atleast_1d(np.asarray(lags, dtype=np.float64))) @ lift.T)
     if law.modes is not None:
         modes = law.modes
         shapes = lift @ modes.probes

@@ -19,8 +19,10 @@ from spu.base.kernels.door import Precision
 from spu.base.numbers import plural
 from spu.base.sparse import row_numbers, with_data
 from spu.base.threads import blas_threads_for
+from spu.circuit.acquisition import Acquisition
 from spu.emulator.dynamics import LinearDynamics, slowest
 from spu.emulator.labelled import SQUARES, UNITS, inference_data
+from spu.emulator.laws.acquired import Acquired, acquired
 from spu.emulator.laws.clocked import ClockedLaw
 from spu.emulator.laws.equilibrium import Equilibrium
 from spu.emulator.laws.estimate import SamplingError, about_sample_mean, independent_error, trajectory_error
@@ -28,6 +30,7 @@ from spu.emulator.laws.large import Midpoint, SparseLaw
 from spu.emulator.laws.law import Law
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.results import Statistics, compare, lag_of, lagged_covariance, merge
+from spu.emulator.runs.acquiring import counted, hold_acquired, jittered_paths, on_clock, readings
 from spu.emulator.runs.clocked_run import ClockedRun, Grid
 from spu.emulator.runs.guard import Claims, Memory, hold, hold_large, memory_of_midpoint
 from spu.emulator.runs.large_run import PatternSums, run_large
@@ -99,6 +102,8 @@ class Simulation(Statistics):
         Those of ``interval`` and ``trajectories`` that were not given.
     warnings:
         What should be known of the result.
+    acquisition:
+        How readouts are taken, and then all is of what is read; None where they are taken as they are.
 
     Examples
     --------
@@ -135,6 +140,7 @@ class Simulation(Statistics):
     laws: tuple[Law, ...] = ()
     chosen: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    acquisition: Acquisition | None = None
 
     in_short = ("variables", "samples", "trajectories", "seed", "relative_error", "complete")
 
@@ -161,7 +167,8 @@ class Simulation(Statistics):
             *("method", "method_reason", "time_step", "precision", "precision_error"),
             *("trace", "autocovariance", "time_constants", "warnings"),
         )
-        return {**super().to_dict(), **{key: getattr(self, key) for key in keys}}
+        read = {} if self.acquisition is None else {"acquisition": self.acquisition.to_dict()}
+        return {**super().to_dict(), **{key: getattr(self, key) for key in keys}, **read}
 
     def arrays(self) -> dict[str, Any]:
         """What ``samples.npz`` holds of it, by key; ``samples`` are the ``readouts`` one trajectory after another.
@@ -295,6 +302,10 @@ def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulatio
     chosen = chosen_settings(interval, trajectories, how.duration)
     law.voltage_covariance  # noqa: B018 - refuses a probe that sees white noise directly
     lag, back = lag_of(law, problem), 0
+    read = acquired(law)
+    if read is not None and not how.independent:
+        _positive(interval=interval)
+        interval = on_clock(read.acquisition, interval)
     wholes = {"samples": how.samples, "trajectories": trajectories, "threads": how.threads}
     _positive(interval=interval, duration=how.duration, step=how.step, **wholes)
     _not_negative(trace=trace or 0, lags=how.lags, seed=how.seed)
@@ -333,12 +344,16 @@ def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulatio
                 raise UsageError("lags and methods are for networks small enough for dense matrices")
             if how.precision == "single":
                 raise OptionError("precision", "single is for networks small enough for dense matrices: leave it out")
+            if read is not None and (read.acquisition.converts or read.acquisition.jitter):
+                read.dense  # noqa: B018 - refuses so large a network
             drawn = _draw_large(law, interval, how.step, common)
         else:
             if how.step is not None:
                 raise UsageError("steps are exact here: a step is only for large sparse networks")
             if isinstance(law, ClockedLaw):
                 drawn = _draw_clocked(law, interval, how, common)
+            elif read is not None and (read.acquisition.converts or (read.acquisition.jitter and interval)):
+                drawn = _draw_acquired(read, interval, how, common, back)
             else:
                 drawn = _draw(law, interval, how, common, back)
     readout = law.sde.readout
@@ -375,6 +390,7 @@ def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulatio
         complete=drawn.samples == steps * trajectories,
         laws=(law,),
         chosen=chosen,
+        acquisition=None if read is None else read.acquisition,
     )
 
 
@@ -419,9 +435,11 @@ def _simulate_ensemble(found: Sequence[LinearDynamics], problem: LinearProblem |
     laws = [each.law for each in found]
     chosen = chosen_settings(interval, how.trajectories, how.duration)
     if interval is None and not how.independent:  # one for all: their readouts are merged
-        interval = slowest(laws).slowest
+        read = acquired(laws[0])
+        interval = (None if read is None else read.acquisition.interval) or slowest(laws).slowest
         lag = lag_of(laws[0], problem)
-        interval = interval if lag is None else dividing(lag, None, interval)[0]
+        clocked = read is not None and read.acquisition.interval is not None
+        interval = interval if lag is None or clocked else dividing(lag, None, interval)[0]
     if how.duration is None:
         samples = -(-(samples or DEFAULT_SAMPLES) // len(laws))
     if trace is None:  # as many as all of them may keep together
@@ -581,6 +599,50 @@ def _draw(law: Stationary, interval: float, asked: Sampling, common: dict[str, A
         precision_error=precision_error,
         lagged=transform @ correlations[place] @ transform.T if back else None,
         lagged_error=None if claimed.lagged_variance is None else np.sqrt(claimed.lagged_variance + off_lagged**2),
+    )
+
+
+def _draw_acquired(read: Acquired, interval: float, asked: Sampling, common: dict[str, Any], back: int) -> _Drawn:
+    """Draw voltages at the converters, read them, and hold what is read against its law, too."""
+    law, acquisition = read.dense, read.acquisition
+    if asked.precision == "single":
+        raise OptionError("precision", "single is of voltages as they are, not of what a converter reads")
+    numbers = common["trajectories"] * common["steps"] * len(law.sde.probes)
+    if numbers > FEW_NUMBERS:
+        raise UsageError(
+            f"{numbers:.3g} readings are too many to keep, at most {FEW_NUMBERS:.0e}: what a converter reads is "
+            "counted when all is there; take fewer samples, several times with other seeds"
+        )
+    if acquisition.jitter and interval:
+        if asked.burn_in is not None or asked.method is not None:
+            raise UsageError("samples with jitter are drawn from the stationary law, by steps of their own")
+        taken = {key: common[key] for key in ("trajectories", "steps", "seed", "interrupted")}
+        method, kept = "jittered", jittered_paths(read, interval=interval, **taken)
+        why = "exact steps of the times between samples, in their order"
+    else:
+        analog = _draw(law, interval, replace(asked, lags=0), {**common, "every": 1}, back)
+        method, why, kept = analog.method, analog.why, analog.kept
+    readouts = readings(read, kept, asked.seed)
+    hold_acquired(read, readouts, interval)
+    transform = law.sde.readout.matrix.toarray()
+    lags = sorted({0, back, *range(asked.lags + 1)})
+    found = counted(readouts, transform, lags)
+    P, errors = transform @ found.covariances[0] @ transform.T, found.covariance_errors
+    scatter = float((errors[0] ** 2).sum())
+    place = lags.index(back)
+    return _Drawn(
+        method=method,
+        why=why,
+        samples=readouts.shape[0] * readouts.shape[1],
+        voltage_mean=found.mean,
+        voltage_covariance=found.covariances[0],
+        kept=readouts[:, :: common["every"]] - law.voltage_mean if common["every"] else readouts[:, :0],
+        effective_samples=float(np.trace(P) ** 2 + (P**2).sum()) / scatter if scatter > 0 else np.inf,
+        covariance_error=errors[0],
+        mean_error=found.mean_error,
+        autocovariance=transform @ found.covariances[: asked.lags + 1] @ transform.T if asked.lags else None,
+        lagged=transform @ found.covariances[place] @ transform.T if back else None,
+        lagged_error=errors[place] if back else None,
     )
 
 

@@ -14,11 +14,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from spu.base.display import Shown
-from spu.base.errors import UsageError
+from spu.base.errors import InputError, UsageError
 from spu.circuit.circuit import Circuit
 from spu.circuit.elements import CurrentSource, VoltageSource
+from spu.device.readout_chain import OUTPUT, READOUT
 from spu.problems.problem import Problem
 from spu.spice.reader.build import build, live_nodes
+from spu.spice.reader.converters import acquisition_read, without_converters
 from spu.spice.reader.elaborate import Elaborated, elaborate
 from spu.spice.reader.limits import MAX_INSTANCES, bytes_for
 from spu.spice.reader.lines import Source, read_source
@@ -198,7 +200,8 @@ def read_netlist(
         ignore_control=ignore_control,
         max_bytes=bytes_for(max_instances),
     )
-    program = read_program(source.lines, str(path))
+    lines, read = without_converters(source.lines)
+    program = read_program(lines, str(path))
     deck = elaborate(program, max_instances)
     noisy = find_noise(deck, choices.silent, choices.densities, at_start=at_start, heard=heard)
     nodes = [deck.node_names[k] for k in live_nodes(deck, noisy)]
@@ -212,6 +215,11 @@ def read_netlist(
     circuit = build(deck, noisy, chosen, _hash(text, choices), problem)
     start = start_of(source.lines, chosen.probes)
     circuit = circuit if start is None else replace(circuit, start=start)
+    try:
+        acquisition = acquisition_read(source.comments, read, [probe.plus for probe in chosen.probes])
+    except InputError as error:
+        raise InputError(error.message, file=str(path)) from None
+    circuit = circuit if acquisition is None else replace(circuit, acquisition=acquisition)
     return ReadNetlist(
         path=Path(path),
         files=tuple(source.files),
@@ -232,7 +240,8 @@ def read_netlist(
 def _conventional(circuit: Circuit, probes: Sequence[Probe], program: Program) -> bool:
     sources = {statement.name for statement in program.top.statements if statement.name[0] == "v"}
     return all(f"v{source.name}".lower() in sources for source in circuit.sources) and all(
-        probe.minus == "0" and probe.plus == f"cell_{probe.name}".lower() for probe in probes
+        probe.minus == "0" and probe.plus in (f"cell_{probe.name}".lower(), f"x{READOUT}_{probe.name}.{OUTPUT}".lower())
+        for probe in probes
     )
 
 

@@ -1,6 +1,7 @@
 """What is read out of a netlist: by option, by convention, or by its output lines.
 
-In this order: probes that the user names; nodes ``cell_NAME``, as in our own netlists; nodes on ``.save``,
+In this order: probes that the user names; nodes ``cell_NAME``, as in our own netlists, or what reads these
+(``xreadout_NAME.out``); nodes on ``.save``,
 ``.print``, ``.plot``, ``.probe`` and ``.noise`` lines, as ``v(a)``, ``v(a,b)``, ``vdb(a)``, ``vp(a)``... Our own
 netlists also say in their header how voltages map to variables.
 """
@@ -8,8 +9,8 @@ netlists also say in their header how voltages map to variables.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,6 +19,7 @@ from spu.base.errors import InputError
 from spu.base.names import shorten
 from spu.circuit.readout import Readout
 from spu.circuit.scales import Scales
+from spu.device.readout_chain import OUTPUT, READOUT
 from spu.spice.names import UNIT_TIME
 from spu.spice.reader.lines import Line, Source
 from spu.spice.reader.placed import node_name
@@ -78,7 +80,7 @@ def choose_probes(source: Source, nodes: Sequence[str], asked: Sequence[str], fi
         return Chosen(probes, "asked for", _volts(probes))
     cells = [node for node in nodes if node.startswith(_CELL) and "." not in node and len(node) > len(_CELL)]
     if cells:
-        return _cells(source, cells)
+        return _read_behind(_cells(source, cells), there)
     found: list[Probe] = []
     for line in source.output:
         found += _saved(line, there)
@@ -91,6 +93,15 @@ def choose_probes(source: Source, nodes: Sequence[str], asked: Sequence[str], fi
         f"--probe NAME=NODE1,NODE2, to spu import; nodes: {_listed(nodes)}",
         file=file,
     )
+
+
+def _read_behind(chosen: Chosen, there: Container[str]) -> Chosen:
+    """The same at the outputs of the cells' readouts, where all have one."""
+    outputs = [f"x{READOUT}_{probe.plus.removeprefix(_CELL)}.{OUTPUT}" for probe in chosen.probes]
+    if not all(output in there for output in outputs):
+        return chosen
+    probes = tuple(Probe(probe.name, output) for probe, output in zip(chosen.probes, outputs, strict=True))
+    return replace(chosen, probes=probes, why=chosen.why.replace("nodes cell_NAME", "outputs of xreadout_NAME"))
 
 
 def _asked(text: str, there: set[str]) -> Probe:

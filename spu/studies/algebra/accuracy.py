@@ -147,6 +147,7 @@ class Accuracy:
     """
 
     def __init__(self, dynamics: LinearDynamics, problem: LinearProblem) -> None:
+        dynamics.require_white("errors in time")
         law, self.dynamics = dynamics.law, dynamics
         if not isinstance(law, Stationary) or problem.sparse:
             raise UsageError(

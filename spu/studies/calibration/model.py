@@ -242,7 +242,9 @@ class Model:
 
     def __init__(self, device: Device, sought: Sought, reading: Reading) -> None:
         self.device, self.sought, self.reading = device, sought, reading
-        law = linear(lower(device)).dense
+        does = linear(lower(device))
+        does.require_white("calibration")
+        law = does.dense
         refuse_white(law.sde)
         seen = np.asarray(reading.matrix @ law.voltage_covariance @ reading.matrix.T)
         variance = reading.gain**2 * seen.diagonal() + reading.noise**2
