@@ -27,6 +27,7 @@ from .common import file_option, folder_argument, json_option, plan_options, pri
 @seed_option("the check's noise and of the simulation")
 @click.option("--time-limit", type=float, metavar="S", help="Seconds that each ngspice run may take.")
 @plan_options
+@file_option("--specification", metavar="SPEC", help="Hold the device against this file, as spu characterise does.")
 @click.option("--include-outside", is_flag=True, help="Read includes outside the netlist's folder, as for check.")
 @click.option("--ignore-control", is_flag=True, help="Leave control blocks out, as for check.")
 @json_option
@@ -42,6 +43,7 @@ def command(
     time_limit: float | None,
     detect: float | None,
     budget: float | None,
+    specification: Path | None,
     include_outside: bool,
     ignore_control: bool,
     as_json: bool,
@@ -53,7 +55,7 @@ def command(
     Markdown for a merge request, its pictures as SVG files beside it.
 
     Prints what spu check prints. Exit status as of spu check. 1: a level failed. 3: ngspice is missing (the report
-    says what needs none).
+    says what needs none). 1, too, if the specification is missed.
     """
     from spu.reports import report
 
@@ -75,10 +77,11 @@ def command(
         budget=budget,
         include_outside=include_outside,
         ignore_control=ignore_control,
+        specification=specification,
         progress=progress_words(detect is not None or budget is not None),
         **{key: value for key, value in given.items() if value is not None},
     )
-    check = result.check
+    check, characterised = result.check, result.evidence.characterisation
     if as_json:
         print_json(
             {
@@ -87,9 +90,12 @@ def command(
                 "pictures": result.pictures,
                 "verdict": result.verdict,
                 "levels": {name: level.verdict for name, level in check.levels.items()},
+                "specification": None if characterised is None else characterised.verdict,
             }
         )
     else:
         click.echo(str(check))
+        if characterised is not None:
+            click.echo(f"\n{characterised}\n")
         click.echo(f"report: {result.file}")
-    return check.exit_status
+    return result.exit_status

@@ -21,13 +21,22 @@ from spu.cli import cli
 DOCS = Path(__file__).parents[1] / "docs"
 EXAMPLES = DOCS.parent / "examples"
 
-PAGES = ("calibration.md", "cost.md", "linear_algebra.md", "nonidealities.md", "optimisation.md")
+PAGES = ("calibration.md", "cost.md", "yield.md", "linear_algebra.md", "nonidealities.md", "optimisation.md")
+PAGES = (
+    "calibration.md",
+    "characterisation.md",
+    "cost.md",
+    "linear_algebra.md",
+    "nonidealities.md",
+    "optimisation.md",
+)
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    shutil.copy(EXAMPLES / "petersen.toml", tmp_path)
+    for name in ("petersen.toml", "club8.toml", "club8.csv", "board8.toml"):
+        shutil.copy(EXAMPLES / name, tmp_path)
     text = (DOCS / page).read_text(encoding="utf-8")
     blocks = re.findall(r"^```(python|sh)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
     assert blocks

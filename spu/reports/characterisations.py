@@ -24,7 +24,7 @@ FORMATS = (".md", ".html", ".csv", ".json")
 
 _HEADS = ("parameter", "unit", "min", "typ", "max", "found min", "found typ", "found max", "worst condition", "yield")
 
-_IN_WORDS = {
+IN_WORDS_OF_SHEETS = {
     "pass": "PASS: the device meets its specification.",
     "fail": "FAIL: the device misses its specification.",
     "inconclusive": "INCONCLUSIVE: nothing is missed, but so few boards do not tell whether the wanted share is met.",
@@ -83,7 +83,7 @@ def characterisation_text(found: Characterisation) -> str:
             table([*_HEADS, "verdict"], rows, left=2),
             *_unstable(found),
             "",
-            _IN_WORDS[found.verdict],
+            IN_WORDS_OF_SHEETS[found.verdict],
         ]
     )
 
@@ -122,7 +122,7 @@ def document(found: Characterisation) -> Document:
     levels = [
         (each.requirement.name, "pass" if each.verdict == "recorded" else each.verdict) for each in found.parameters
     ]
-    lead = [Verdict(found.verdict, _IN_WORDS[found.verdict], [*_unstable(found)], levels)]
+    lead = [Verdict(found.verdict, IN_WORDS_OF_SHEETS[found.verdict], [*_unstable(found)], levels)]
     return Document(
         f"Data sheet: {title}", f"device {found.hash}", lead, [Section("Parameters", characterisation_blocks(found))]
     )

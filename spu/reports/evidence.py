@@ -32,6 +32,8 @@ from spu.reports.document import Section
 from spu.spice.netlist import netlist as written
 from spu.spice.reader import ReadNetlist
 from spu.spice.simulators import find_simulator
+from spu.studies.yields.characterisation import Characterisation, characterise
+from spu.studies.yields.specification import Specification
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Settings:
     budget: float | None = None
     include_outside: bool = False
     ignore_control: bool = False
+    specification: Specification | Path | None = None
 
     def options(self, of: str) -> list[str]:
         """Those that differ from the defaults, for the command line of ``check`` or ``report``."""
@@ -60,6 +63,8 @@ class Settings:
         words += ["--include-outside"] * self.include_outside + ["--ignore-control"] * self.ignore_control
         if of == "report" and self.samples is not None:
             words += ["--samples", str(self.samples)]
+        if of == "report" and isinstance(self.specification, Path):
+            words += ["--specification", str(self.specification)]
         return [*words, "--seed", str(self.seed)]
 
 
@@ -90,6 +95,8 @@ class Evidence(ABC):
         Text of the netlist that was run, and what it is called; None where there is none.
     versions, hashes:
         By what they are of.
+    characterisation:
+        Against the specification that was given; None where there is none.
     """
 
     name: str
@@ -103,6 +110,7 @@ class Evidence(ABC):
     versions: dict[str, str] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
     date: str = ""
+    characterisation: Characterisation | None = None
 
     @classmethod
     @abstractmethod
@@ -213,6 +221,8 @@ def gather(subject: Subject, settings: Settings, progress: Callable[[str], None]
     if does.name not in KINDS:
         raise UsageError(f"there are no reports on {does.words}: check, predict and simulate take them")
     kind = KINDS[does.name]
+    specification = settings.specification
+    characterised = None if specification is None else characterise(given, specification, progress=progress)
     checked = check(
         given,
         netlist=settings.netlist,
@@ -236,6 +246,7 @@ def gather(subject: Subject, settings: Settings, progress: Callable[[str], None]
         versions=_versions(),
         hashes=_hashes(folder, meant, settings),
         date=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        characterisation=characterised,
         **kind.found(Gathering(meant, settings, progress or (lambda _: None))),
     )
 

@@ -17,6 +17,7 @@ from spu.reports import html, langevin, linear, markdown  # noqa: F401 - each re
 from spu.reports.document import Document
 from spu.reports.evidence import Evidence, Settings, gather, held
 from spu.reports.sections import document as laid_out
+from spu.studies.yields.specification import Specification, load_specification
 
 __all__ = ["FORMATS", "Evidence", "Report", "report"]
 
@@ -55,6 +56,12 @@ class Report:
         """The verdict of the check."""
         return self.check.verdict
 
+    @property
+    def exit_status(self) -> int:
+        """That of the check; 1 if the specification is missed."""
+        found = self.evidence.characterisation
+        return 1 if found is not None and found.exit_status else self.check.exit_status
+
 
 def report(
     subject: Subject,
@@ -71,6 +78,7 @@ def report(
     budget: float | None = None,
     include_outside: bool = False,
     ignore_control: bool = False,
+    specification: str | Path | Specification | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Report:
     """Check, predict and simulate a device, and write down what came out: the verdict first, then the evidence.
@@ -92,6 +100,8 @@ def report(
     samples:
         Of the simulation: of linear devices readouts, by default 10,000; of networks trajectories, by default 1000
         (of large ones fewer).
+    specification:
+        A `spu.Specification` or its file: the device is held against it (`spu.characterise`), with its own tolerance.
     progress:
         Called with a few words before each part.
 
@@ -103,7 +113,7 @@ def report(
         For an unknown format, a device that lies in no folder and has no file named for its report, or numbers that
         make no sense.
     SpuError
-        As `spu.check`, `spu.predict` and `spu.simulate`.
+        As `spu.check`, `spu.predict`, `spu.simulate` and `spu.characterise`.
 
     Examples
     --------
@@ -115,6 +125,8 @@ def report(
     """
     given = held(subject)
     where, kind = destination(given, file, format)
+    if specification is not None:
+        load_specification(specification)
     count = whole("samples", samples)
     if count is not None and count < 1:
         raise OptionError("samples", f"must be 1 or more, not {count}")
@@ -132,6 +144,7 @@ def report(
         budget,
         include_outside,
         ignore_control,
+        Path(specification) if isinstance(specification, str) else specification,
     )
     evidence = gather(given, settings, progress)
     pictures = write(laid_out(evidence), where, kind)

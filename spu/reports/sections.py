@@ -11,6 +11,7 @@ from spu.base.numbers import engineering, number, plural, small
 from spu.crosscheck import Check, Level
 from spu.crosscheck.decks.changes import Changes
 from spu.crosscheck.result import Diagnosis
+from spu.reports.characterisations import IN_WORDS_OF_SHEETS, characterisation_blocks
 from spu.reports.devices import about, left_out, subject_blocks
 from spu.reports.document import (
     Block,
@@ -51,7 +52,7 @@ _UNITS = "problem units squared"
 
 def document(evidence: Evidence) -> Document:
     """Lay out all that was gathered."""
-    before = (_levels, _difference, _corners, _covariances)
+    before = (_levels, _specification, _difference, _corners, _covariances)
     after = (_problem, _device, _netlist, _reproduction)
     said = about(evidence.described)
     problem = evidence.subject.problem
@@ -126,6 +127,13 @@ def levels_block(check: Check) -> Table:
     """Each level with what it compares and its figures."""
     note = "Errors are relative; a level that is skipped has nothing to say about this device."
     return Table("Levels, cheap and sharp first", *level_table(check), left=3, note=note)
+
+
+def _specification(evidence: Evidence) -> Section | None:
+    found = evidence.characterisation
+    if found is None:
+        return None
+    return Section("Its specification", [Text(IN_WORDS_OF_SHEETS[found.verdict]), *characterisation_blocks(found)])
 
 
 def sentence(words: str) -> str:

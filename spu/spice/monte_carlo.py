@@ -235,6 +235,9 @@ def _of_instances(device: Device, instances: Instances, group: Group, values: Fl
     if group.kind == "cell":
         by_row = np.full(len(device.cell_names), np.nan)
         rows = instances.nodes[:, 0]
+    elif group.kind == "shared":  # its places are listed as the device lists them
+        by_row = np.full(len(instances.names), np.nan)
+        rows = np.arange(len(instances.names))
     else:
         by_row = np.full(len(device.coupler_ends), np.nan)
         numbers = {pair: row for row, pair in enumerate(map(tuple, device.coupler_ends.tolist()))}

@@ -24,7 +24,7 @@ from spu.studies.yields.specification import specification_from_dict, unit_facto
 
 A = [[2.0, -0.5], [-0.5, 1.0]]
 CAPACITANCE = "cell.capacitance=2%,cell.capacitance.process=3%,coupler.capacitance=2%,coupler.capacitance.process=3%"
-EXAMPLE = Path(__file__).parents[2] / "examples/board8.toml"
+EXAMPLE = Path(__file__).parents[3] / "examples/board8.toml"
 
 
 def device():
@@ -189,7 +189,7 @@ def as_file(found):
             2,
             "steps is 1: from 2 to 200",
         ),
-        ("[condition]\n[parameter.a]\nmetric = 'kl'", 1, "unknown key 'condition'; did you mean conditions?"),
+        ("[condition]\n[parameter.a]\nmetric = 'kl'", 1, "unknown key 'condition'; did you mean 'conditions'?"),
         ("parameter = 3", 1, "parameter is 3: a table is wanted"),
         ("name = 3\n[parameter.a]\nmetric = 'kl'", 1, "name is 3: a text is wanted"),
     ],
@@ -229,11 +229,11 @@ def test_units_that_are_none_of_a_metric(metric, unit):
 
 
 def test_what_is_refused_before_any_work():
-    with pytest.raises(UsageError, match="no metric 'relative-eror'; did you mean relative-error"):
+    with pytest.raises(UsageError, match="no metric 'relative-eror'; did you mean 'relative-error'"):
         spu.characterise(device(), limited(("x", "relative-eror", {})))
     with pytest.raises(UsageError, match="no tolerance is stated"):
         spu.characterise(device(), limited(("x", "relative-error", {}), draws=10))
-    with pytest.raises(InputError, match="give a spu.Specification, or the path"):
+    with pytest.raises(InputError, match=r"give a spu\.Specification, or the path"):
         spu.characterise(device(), 3)
 
 
@@ -267,7 +267,7 @@ def test_a_sheet_in_every_format_says_the_same(sheet, tmp_path):
     for file in files[:2]:
         text = file.read_text()
         for parameter in sheet.parameters:
-            assert f"{parameter.maximum:.4g}" in text and parameter.verdict in text
+            assert f"{parameter.maximum:.4g}" in text and parameter.verdict in text.lower()
         assert "280 K, capacitance -3" in text and "a board" in text
     page = files[0].read_text()
     assert "decay &lt;1&gt;" in page and "<1>" not in page and "<svg" in page
@@ -302,3 +302,25 @@ def test_the_command_line(tmp_path):
     assert run().exit_code == 1
     assert "--restart is for a study" in run("--restart").stderr
     assert run("--sheet", tmp_path / "a.txt").exit_code == 2
+
+
+def test_a_report_holds_the_device_against_its_specification(tmp_path):
+    compilation = spu.compile_problem(spu.GaussianSampling(A), "spu8")
+    compilation.device.tolerance = spu.Tolerance(cell={"capacitance": 0.02})
+    write_folder(tmp_path / "out", compilation)
+    limits = tmp_path / "limits.toml"
+    limits.write_text("draws = 20\n[parameter.error]\nmetric = 'relative-error'\nmaximum = 20\nunit = '%'\n")
+    words = ["report", tmp_path / "out", "--level", "ideal", "--samples", 100, "--specification", limits]
+    done = CliRunner().invoke(cli, [str(word) for word in words])
+    assert done.exit_code == 0, done.output
+    assert "PASS: the device meets its specification." in done.stdout
+    page = (tmp_path / "out/report.html").read_text()
+    assert "Its specification" in page and "Limits, and what was found" in page
+    assert f"--specification {limits}" in page
+    limits.write_text(limits.read_text().replace("maximum = 20", "maximum = 0.001"))
+    done = CliRunner().invoke(cli, [str(word) for word in (*words, "--json")])
+    said = json.loads(done.stdout)
+    assert done.exit_code == 1 and said["verdict"] == "pass" and said["specification"] == "fail"
+    limits.write_text("draws = 'a'\n[parameter.error]\nmetric = 'kl'\n")
+    done = CliRunner().invoke(cli, [str(word) for word in words])
+    assert done.exit_code == 2 and f"{limits}:1" in done.stderr
