@@ -109,9 +109,9 @@ def relative_error(option: str, text: str) -> float:
 
 def share_of(option: str, text: str) -> float:
     """A share of a whole, with or without a per cent sign."""
-    found = _parsed(text, option, "95% or 0.95", {"%": 0.01})
+    found = _parsed(text, option, "95% or 0.95", {"%": 1.0})
     assert found is not None
-    return found
+    return found / 100.0 if "%" in text else found
 
 
 def limits(option: str, text: str) -> float | tuple[float | None, float | None]:
@@ -123,7 +123,7 @@ def limits(option: str, text: str) -> float | tuple[float | None, float | None]:
         numbers = [
             None
             if len(ends) == 2 and not word.strip()
-            else float(word.removesuffix("%")) * (0.01 if "%" in word else 1)
+            else float(word.removesuffix("%")) / (100.0 if "%" in word else 1.0)
             for word in map(str.strip, ends)
         ]
     except ValueError:

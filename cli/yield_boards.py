@@ -36,8 +36,8 @@ from .common import (
     metavar="NAME",
     default="relative-error",
     show_default=True,
-    help='rescaled-error, kl, time-constant, stability-margin, or of variables by name, as "variance x1": mean, '
-    "variance, deviation, covariance, correlation.",
+    help="rescaled-error, kl, time-constant, stability-margin, gain-margin, delay-margin; of variables by name, as "
+    '"variance x1": mean, variance, deviation, covariance, correlation.',
 )
 @tolerance_options
 @click.option("--draws", type=int, metavar="N", default=1000, show_default=True, help="Boards.")

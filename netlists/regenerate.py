@@ -33,7 +33,7 @@ def devices() -> dict[str, spu.Device]:
     found["neurons"] = spu.compile(given.network, given.hardware or "ideal")
     problem, hardware = spu.load_problem(EXAMPLES / "petersen.toml")
     noise = {"bandwidth": 1e7, "flicker_corner": 1e5, "flicker_low": 1e3, "flicker_high": 1e6}
-    board = replace(spu.load_hardware("spu8-board"), detail=spu.Detail(noise=noise))
+    board = replace(spu.load_hardware("spu8"), detail=spu.Detail(noise=noise))
     found["coloured_noise"] = spu.compile([[2.0, -0.5], [-0.5, 1.0]], board)
     found["annealing"] = spu.compile(problem, hardware)
     return found

@@ -103,6 +103,17 @@ REFUSED = [
         "clamps that differ by trajectory go with no envelope",
     ),
     (NETWORK, "simulate", {"coarse": "x"}, "coarse must be a whole number"),
+    (NETWORK, "yields", {"limit": 0.1}, "boards of nonlinear cells have no exact law"),
+    (NETWORK, "corners", {}, "boards of nonlinear cells have no exact law"),
+    (LINEAR, "yields", {"limit": "x"}, "limit is 'x': a number is wanted, or (low, high)"),
+    (LINEAR, "yields", {"limit": 0.1, "draws": "a"}, "draws must be a whole number"),
+    (LINEAR, "yields", {"limit": 0.1, "seed": "a"}, "seed must be a whole number"),
+    (LINEAR, "yields", {"limit": 0.1, "netlists": "a"}, "netlists must be a whole number"),
+    (LINEAR, "yields", {"limit": 0.1, "confidence": "a"}, "confidence is 'a': a share between 0 and 1"),
+    (LINEAR, "yields", {"limit": 0.1, "tolerance": 0.01}, "tolerance is 0.01: it must have the tables"),
+    (LINEAR, "yields", {"limit": 0.1, "metric": 3}, "no metric"),
+    (LINEAR, "corners", {"sigmas": "a"}, "sigmas is 'a': a number of standard deviations"),
+    (LINEAR, "corners", {"temperatures": "a"}, "temperatures are 'a': numbers of kelvin"),
 ]
 
 

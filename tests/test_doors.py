@@ -144,6 +144,8 @@ DOORS = {
     "calibrate": lambda given, _: calibrated(given),
     "plan": lambda given, _: spu.plan(given, error=0.3),
     "answer": lambda given, _: spu.answer(given, error=0.3),
+    "yields": lambda given, _: spu.yields(given, 0.1, tolerance="cell.capacitance=1%", draws=4, distance=False),
+    "corners": lambda given, _: spu.corners(given, tolerance="cell.capacitance.process=1%", temperatures=[300.0]),
 }
 
 WORKS = {
@@ -159,6 +161,8 @@ WORKS = {
     "calibrate": [name for name in LINEAR if name not in RAMPED],
     "plan": [*LINEAR, *POSED],
     "answer": [*LINEAR, *POSED],
+    "yields": LINEAR,
+    "corners": LINEAR,
 }
 """What each door takes; the rest it refuses."""
 
@@ -203,7 +207,12 @@ VERBS = {
     "report": ["--level", "ideal"],
     "inspect": [],
     "export": [],
+    "yield": ["--limit", "10%", "--tolerance", "cell.capacitance=1%", "--draws", "4"],
+    "corners": ["--tolerance", "cell.capacitance.process=1%"],
 }
+
+BOARDS = ("yield", "corners")
+"""Verbs of boards, which nonlinear cells and netlists have none of."""
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -211,12 +220,12 @@ VERBS = {
     "kind", ["linear", "drift", "exponential", "system", "determinant", "held", "network", "imported"]
 )
 def test_verbs(verb, kind, subjects, tmp_path):
-    """The command line takes the same: of imported netlists only export is refused, as they are netlists already."""
+    """The command line takes the same: of imported netlists export is refused, as they are netlists already."""
     path = subjects["imported folder path" if kind == "imported" else f"{kind} folder path"]
     options = [*VERBS[verb], *(["-o", str(tmp_path / "r.html")] if verb == "report" else [])]
     done = CliRunner().invoke(cli, [verb, str(path), *options, "--json"])
     found = json.loads(done.stdout)
-    if (verb, kind) == ("export", "imported"):
+    if (verb, kind) == ("export", "imported") or (verb in BOARDS and kind in ("network", "imported")):
         assert done.exit_code == 2 and found["error"]["kind"] == "usage"
     else:
         assert done.exit_code == 0, found

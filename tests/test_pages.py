@@ -21,6 +21,7 @@ from spu.cli import cli
 DOCS = Path(__file__).parents[1] / "docs"
 EXAMPLES = DOCS.parent / "examples"
 
+PAGES = ("calibration.md", "cost.md", "yield.md", "linear_algebra.md", "nonidealities.md", "optimisation.md")
 PAGES = (
     "calibration.md",
     "characterisation.md",

@@ -58,8 +58,8 @@ class Clocked:
     Examples
     --------
     >>> import spu
-    >>> spu.Clocked(1e8, bits=8, crest=3.0).variance.__round__(4)
-    0.9926
+    >>> round(spu.Clocked(1e8, bits=8, crest=3.0).variance, 4)
+    0.9951
     >>> spu.Clocked(1e8, kind="binary", register=5).cycle
     31
     """
@@ -134,7 +134,7 @@ class Clocked:
         chances = np.diff(np.append(ndtr(-(levels - step / 2)), 0.0)) * -1.0
         return float(2.0 * (levels**2 @ chances))
 
-    def shaped(self, normals: FloatArray) -> FloatArray:
+    def shaped(self, normals: Annotated[FloatArray, "... width"]) -> Annotated[FloatArray, "..."]:
         """Samples (...) out of standard normals (..., width)."""
         limit = self.full_scale
         if self.kind == "binary":

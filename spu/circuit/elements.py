@@ -73,8 +73,8 @@ class Element(ABC):
         What a model of a noise source is built of, whose powers are none of the circuit's: ``signal``, or ``flicker``
         for the sources of its 1/f noise; ``noise`` for what drives its signal into the circuit; ``series`` for a white
         voltage in series with a resistor, which it gives power without limit. Of what an amplifier is built of
-        ``buffer``, for what drives its first pole, and ``output``, for the conductance of its output. Empty for all
-        else.
+        ``buffer``, for what drives its first pole, and ``output``, for the conductance of its output; ``readout`` of
+        what reads a cell. Empty for all else.
     """
 
     name: str
@@ -350,6 +350,8 @@ class AmplifierNoise(NoiseCurrent):
     Its g is the excess factor times the amplifier's transconductance. No resistor makes it: in netlists it is a source
     of its own, which ``.noise`` hears as it hears injected ones.
     """
+
+    units = ("S",)
 
     def at(self, values: FloatArray, factor: float) -> FloatArray:
         raise CircuitError(f"{self.name}: the noise of an amplifier follows no ramp")

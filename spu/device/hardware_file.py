@@ -37,6 +37,7 @@ PRESETS = (
     "spu8-12bit",
     "spu8-switched",
     "spu8-board",
+    "ota8",
     "neurons",
     "neurons-6bit",
 )

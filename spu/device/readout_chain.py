@@ -73,7 +73,7 @@ def chain(
     constants: dict[str, float] = {"gro": _CONDUCTANCE, "rro": 1.0 / _CONDUCTANCE}
     derived: dict[str, Expression] = {}
     elements: list[Element] = [
-        Transconductor("gin", ("0", OUTPUT, "a", "0"), "gro"),
+        Transconductor("gin", ("0", OUTPUT, "a", "0"), "gro", role="readout"),
         Resistor("rro", (OUTPUT, "0"), "rro"),
     ]
     ports, nodes = ["a"], [probed]
@@ -81,7 +81,7 @@ def chain(
     if "gain_error" in given:
         constants["gerr"] = given["gain_error"]
         derived["ga"] = parameter("gro") * (1 + parameter("gerr"))
-        elements[0] = Transconductor("gin", ("0", OUTPUT, "a", "0"), "ga")
+        elements[0] = Transconductor("gin", ("0", OUTPUT, "a", "0"), "ga", role="readout")
         words.append("times 1 + gerr")
     if "crosstalk" in given:
         constants["xt"] = given["crosstalk"]
@@ -89,7 +89,7 @@ def chain(
         for side, neighbours in (("before", (GROUND, probed[:-1])), ("after", (probed[1:], GROUND))):
             ports.append(side)
             nodes.append(np.concatenate([np.atleast_1d(part) for part in neighbours]))
-            elements.append(Transconductor(f"gx{side}", ("0", OUTPUT, side, "0"), "gx"))
+            elements.append(Transconductor(f"gx{side}", ("0", OUTPUT, side, "0"), "gx", role="readout"))
         words.append("plus xt of its neighbours'")
     if "offset" in given:
         constants["voff"] = given["offset"]

@@ -65,6 +65,8 @@ def _row(each: Calibrated) -> list[str]:
 def verdicts(found: Calibration) -> list[tuple[str, str]]:
     """Labelled lines: what is not told, goodness, difference, tolerance."""
     said = [("not told", each.words) for each in found.unidentified]
+    if said and not found.prior and any(each.tolerance for each in found.elements):
+        said += [("", "with --prior the stated tolerances say it, or --fit less")]
     for test in found.goodness.tests:
         square = _square(test.statistic, test.freedom, test.p_value)
         said += [(test.name, f"{square}: {test.meaning}")]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
-from spu.circuit.elements import NoiseCurrent
+from spu.circuit.elements import AmplifierNoise, NoiseCurrent
 from spu.circuit.polynomial import (
     CrossedInductor,
     PolynomialCapacitor,
@@ -328,6 +328,7 @@ def _crossed() -> Any:
 
 _SYMBOLS: dict[type[Any], Callable[[], Any]] = {
     NoiseCurrent: _noise,
+    AmplifierNoise: _noise,
     PolynomialConductance: _nonlinear("ResistorIEC", 0.5),
     PolynomialInductor: _nonlinear("Inductor2", 0.5),
     PolynomialCapacitor: _nonlinear("Capacitor", 0.09),

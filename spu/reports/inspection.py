@@ -171,16 +171,17 @@ def _at_rest(device: Device) -> dict[str, FloatArray]:
     from spu.base.errors import CircuitError
     from spu.circuit.circuit import stamp_circuit
     from spu.device.lower import lower
-    from spu.emulator.dynamics import langevin_of
+    from spu.emulator.dynamics import LangevinDynamics, dynamics
 
     if not device.cell_names:
         return {}
     circuit = lower(device)
-    polynomials = stamp_circuit(circuit)[0].polynomials if circuit.nonlinear else []
-    if not polynomials:
+    does = dynamics(circuit)
+    polynomials = stamp_circuit(circuit)[0].polynomials if isinstance(does, LangevinDynamics) else []
+    if not isinstance(does, LangevinDynamics) or not polynomials:
         return {}
     try:
-        x = langevin_of(circuit).rest_state
+        x = does.rest_state
     except CircuitError:  # it does not come to rest, or has no equation: it is worth a look all the same
         return {}
     found: dict[str, FloatArray] = {}

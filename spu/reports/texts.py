@@ -14,6 +14,7 @@ from spu.circuit.acquisition import Acquisition
 from spu.crosscheck.decks.changes import Changes
 from spu.crosscheck.result import Check
 from spu.device.imperfections import key_of
+from spu.emulator.laws.clocked import ClockedLaw
 from spu.emulator.laws.entropy import EntropyProduction
 from spu.emulator.laws.spectra import Spectrum
 from spu.emulator.predict import LinearisedPrediction, NetworkPrediction, Prediction
@@ -90,6 +91,8 @@ def prediction_text(prediction: Prediction) -> str:
     where = "over all frequencies"
     if prediction.band is not None:
         where = f"from {engineering(prediction.band[0], 'Hz')} to {engineering(prediction.band[1], 'Hz')}"
+    if isinstance(prediction.law, ClockedLaw):
+        where += ", on average over the phase of the noise's clock"
     cells = plural(len(prediction.cells), "cell")
     lines = [f"{plural(len(prediction.variables), 'variable')} on {cells}, exact, {where}", ""]
     lines += [_predicted_variables(prediction, targets=prediction.band is None), ""]

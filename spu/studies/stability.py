@@ -9,7 +9,7 @@ power, so that gains, delays and mismatch matter. Four answers:
 - ``worst_case``: the relative error that all elements have at once, each in its worst direction, at which the first
   mode reaches the axis; to first order, by exact derivatives of all eigenvalues.
 - ``distance``: the same in standard deviations of the device's tolerance, along the most likely direction.
-- ``probability``: that a board which is drawn is unstable, by the eigenvalues of boards.
+- ``probability``: that a board which is drawn is unstable: has a mode that grows, and no stationary law.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ from spu.device.variation import Elements, draw_factors, elements_of, varied
 from spu.emulator.dynamics import SaturatingDynamics
 from spu.emulator.equations.linear import StochasticODE, stochastic_ode
 from spu.emulator.equations.saturating import at_rest
+from spu.emulator.laws.many import laws_of_draws
 from spu.emulator.laws.margins import Crossing, Loops, amplifiers, delay_crossing, gain_crossings, loops_of
 
 __all__ = ["Stability", "decay_rate", "stability"]
 
-DRAWS = 400
+DRAWS = 1000
 """Boards that are drawn where nothing else is said."""
 
 _CHANGE = 1e-4
@@ -245,7 +246,7 @@ def _gives(element: Element) -> bool:
         kinds.CurrentControlledCurrentSource,
         kinds.CurrentControlledVoltageSource,
     )
-    return isinstance(element, active) and element.role not in ("signal", "noise", "flicker", "series")
+    return isinstance(element, active) and element.role not in ("signal", "noise", "flicker", "series", "readout")
 
 
 def _shares(loops: Loops, vector: NDArray[np.complex128]) -> tuple[tuple[str, float], ...]:
@@ -339,7 +340,10 @@ def _drawn(device: Device, draws: int, seed: int, method: str) -> dict[str, Any]
     """How many boards are unstable."""
     elements = elements_of(device)
     factors = draw_factors(elements, device.tolerance, draws, seed, method)
-    bad = sum(decay_rate(varied(device, row, elements)) <= 0 for row in factors)
+    if any(SaturatingDynamics.takes(circuit) for circuit in circuits(device)):  # about rest, whatever law there is
+        bad = sum(decay_rate(varied(device, row, elements)) <= 0 for row in factors)
+    else:
+        bad = int((~laws_of_draws(device, factors, elements).stable).sum())
     rest = (1 - _CONFIDENCE) / 2
     low = float(betaincinv(bad, draws - bad + 1, rest)) if bad else 0.0
     high = float(betaincinv(bad + 1, draws - bad, 1 - rest)) if bad < draws else 1.0

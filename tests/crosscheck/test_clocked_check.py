@@ -120,7 +120,9 @@ def test_netlist_says_what_it_is(tmp_path):
     assert np.allclose(read.voltage_covariance, law_of(made).white.voltage_covariance, rtol=1e-9)
 
 
-@pytest.mark.parametrize(("dialect", "words"), [("ltspice", "rand(time/{tc}"), ("xyce", "rms vc"), ("spectre", "type=pwl")])
+@pytest.mark.parametrize(
+    ("dialect", "words"), [("ltspice", "rand(time/{tc}"), ("xyce", "rms vc"), ("spectre", "type=pwl")]
+)
 def test_other_dialects(dialect, words):
     text = spu.netlist(device(0.3, kind="binary"), dialect=dialect)
     assert words in text

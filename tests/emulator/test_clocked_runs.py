@@ -146,7 +146,9 @@ def test_the_guard_sees_another_law(change, kind, monkeypatch):
     law = law_of(where)
     if change == "push":
         plain = ClockedRun._part
-        monkeypatch.setattr(ClockedRun, "_part", lambda self, share: (plain(self, share)[0], 1.3 * plain(self, share)[1]))
+        monkeypatch.setattr(
+            ClockedRun, "_part", lambda self, share: (plain(self, share)[0], 1.3 * plain(self, share)[1])
+        )
     elif change == "transition":
         monkeypatch.setattr(ClockedRun, "_transition", property(lambda self: 0.9 * np.eye(len(law.dense.A))))
     else:

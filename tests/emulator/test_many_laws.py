@@ -75,7 +75,7 @@ def agree(device, factors, within=1e-9):
 def test_every_architecture(architecture, detail):
     device = spu.compile(spu.GaussianSampling(precision=A, mean=[0.1, -0.2, 0.3]), architecture=architecture)
     device.temperature, device.detail = 300.0, spu.Detail(**detail)
-    family = many.family_of(device, spu.elements_of(device))
+    family, _ = many.family_of(device, spu.elements_of(device))
     states = architecture == "rc-transconductor" or ("inductor" in detail and architecture.startswith("rlc"))
     assert type(family) is (States if states else Cells)
     assert agree(device, drawn(device, 9)) == 9
@@ -104,8 +104,9 @@ def test_devices_of_the_whole_domain():
         if not isinstance(device, spu.Device) or len(device.cell_names) > 10 or "switch" in device.detail.to_dict():
             continue
         fast += agree(device, drawn(device, 2, seed=seed))
-        kinds.add(type(many.family_of(device, spu.elements_of(device))))
-    assert kinds == {Cells, States, type(None)} and fast > 30
+        found = many.family_of(device, spu.elements_of(device))
+        kinds.add(type(found and found[0]))
+    assert kinds >= {Cells, States} and fast > 30
 
 
 def test_large_scatter_keeps_its_digits():
@@ -194,7 +195,7 @@ def test_switched_units_are_varied_where_a_device_can_be():
     hardware = spu.load_hardware("spu8-switched")
     device = spu.compile(A, hardware=hardware)
     count = len(spu.elements_of(device))
-    assert agree(device, np.ones((1, count))) == 0
+    assert agree(device, np.ones((1, count))) == 1
     with pytest.raises(InputError, match="whole banks"):
         spu.laws_of_draws(device, np.full((1, count), 1.01))
 
@@ -207,7 +208,7 @@ def test_a_law_that_hangs_on_more_than_elements_goes_the_ordinary_way(monkeypatc
 
 def test_the_loop_refuses_what_does_not_fit():
     device = scattered(2)
-    family = many.family_of(device, spu.elements_of(device))
+    family, _ = many.family_of(device, spu.elements_of(device))
     room = np.zeros(10)
     with pytest.raises(InternalError, match="room"):
         laws_of_cells.bind(

@@ -107,36 +107,30 @@ def test_trajectories_have_the_exact_law():
     active, width, offset = -6e-4, RMS, 0.4 * RMS
     run = spu.simulate(one_cell(active, width, offset), samples=40_000, trajectories=200, seed=5)
     mean, variance = exact_moments(active, width, offset)
-    # Six standard errors: 2 false alarms in 1e9, each; the linearised law is further away than that.
+    # Six standard errors: 2 false alarms in 1e9, each. Without the range the variance would be 1.7 times as large.
     assert abs(run.mean[0] - mean) < 6 * run.mean_error[0]
-    assert abs(run.covariance[0, 0] - variance) < 6 * run.covariance_error[0, 0]
-    assert (
-        abs(spu.predict(one_cell(active, width, offset)).covariance[0, 0] - variance) > 6 * run.covariance_error[0, 0]
-    )
+    assert abs(run.covariance[0, 0] - variance) < 6 * run.covariance_error[0, 0] < 0.1 * variance
     assert run.complete
     assert run.readouts.shape[2] == 1
-    again = spu.simulate(one_cell(active, width, offset), samples=400, trajectories=4, seed=5)
-    assert (
-        again.covariance
-        == spu.simulate(one_cell(active, width, offset), samples=400, trajectories=4, seed=5).covariance
-    ).all()
+    again = [spu.simulate(one_cell(active, width, offset), samples=400, seed=5).covariance for _ in range(2)]
+    assert (again[0] == again[1]).all()
 
 
 def test_responses_are_of_fourth_order():
     device = pair(width=3e-5)
     does = dynamics(lower(device))
     assert isinstance(does, SaturatingDynamics)
-    interval = 2.0 * does.equation.sde.dense.time
-    waveform = 2e-4 * normals(1, 40, len(does.circuit.sources))
+    interval = 1.0 / does.equation.rate * does.equation.sde.dense.time
+    waveform = 1e-7 * normals(1, 40, len(does.circuit.sources))
     start = does.equation.rest(does.circuit)
 
     def path(finer):
         return respond(does.equation, start, waveform, interval, hold=False, finer=finer)
 
     exact = path(4.0)
-    errors = [np.abs(path(finer) - exact).max() for finer in (0.05, 0.1)]
+    errors = [np.abs(path(finer) - exact).max() for finer in (0.2, 0.4)]
     assert 10 < errors[0] / errors[1] < 24
-    assert np.abs(path(1.0) - exact).max() < 1e-6 * np.abs(exact).max()
+    assert np.abs(path(1.0) - exact).max() < 1e-5 * np.abs(exact).max()
 
 
 def test_small_signals_see_the_tangent():
@@ -190,6 +184,7 @@ def test_a_wrong_element_in_the_netlist_fails(tmp_path, old, new, level):
 
 def test_the_command_line_takes_it(tmp_path):
     pair().write(tmp_path / "device.json")
+    (tmp_path / "device.cir").write_text(netlist(pair()))
 
     def run(*words):
         found = CliRunner().invoke(cli, [words[0], str(tmp_path), *words[1:]])
@@ -200,9 +195,9 @@ def test_the_command_line_takes_it(tmp_path):
     assert ", exact," not in run("predict")
     data = json.loads(run("predict", "--json"))
     assert 0 < data["distortion"] < 0.1 < data["compression"] < 1
-    assert json.loads(run("simulate", "--samples", "300", "--json"))["method"] == "heun"
+    assert json.loads(run("simulate", "--samples", "300", "--json"))["method"] == "exponential-heun"
     assert "by statistical linearisation" in run("inspect")
-    check = json.loads(run("check", "--levels", "op,ac,noise", "--json"))["levels"]
+    check = json.loads(run("check", "--level", "op", "--level", "ac", "--level", "noise", "--json"))["levels"]
     assert [check[name]["verdict"] for name in ("op", "ac", "noise")] == ["pass", "pass", "skipped"]
 
 
@@ -230,7 +225,7 @@ def test_what_has_no_meaning_is_refused_by_name(tmp_path):
             spu.netlist(device, dialect=dialect)
     with pytest.raises((UsageError, OptionError), match="lags"):
         spu.simulate(device, lags=3)
-    with pytest.raises(UsageError, match="beyond the fastest time"):
+    with pytest.raises(UsageError, match="beyond the time in which"):
         spu.simulate(device, step=1e-3)
     with pytest.raises(UsageError, match="no reports on devices whose transconductors have a finite linear range"):
         spu.report(device, tmp_path / "report.html")

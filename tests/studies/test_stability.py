@@ -16,7 +16,7 @@ from spu.cli import cli
 from spu.device.device import Device
 from spu.device.imperfections import Detail
 from spu.device.lower import lower
-from spu.device.variation import elements_of, varied
+from spu.device.variation import draw_factors, elements_of, varied
 from spu.emulator.laws.margins import Loops, delay_crossing, gain_crossings, loops_of
 
 C, G = 1e-9, 1e-3
@@ -244,6 +244,16 @@ def test_distance_and_boards_of_one_cell():
     low, high = found.interval
     assert low < found.probability < high
     assert high - low == near(2 * 1.96 * np.sqrt(expected * (1 - expected) / 2000), 0.1)
+
+
+def test_boards_are_counted_by_their_modes():
+    device = spu.compile([[2.0, 0.9, -0.7], [0.9, 1.0, 0.2], [-0.7, 0.2, 1.0]], architecture="rc-transconductor")
+    device.tolerance = spu.Tolerance(cell={"conductance": 0.2}, coupler={"transconductance": 0.2})
+    elements = elements_of(device)
+    factors = draw_factors(elements, device.tolerance, 40, 5)
+    grow = [spu.decay_rate(varied(device, row, elements)) <= 0 for row in factors]
+    assert 0 < sum(grow) < 40
+    assert spu.stability(device, draws=40, seed=5).probability == sum(grow) / 40
 
 
 def test_process_moves_all_of_a_quantity():

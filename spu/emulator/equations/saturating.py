@@ -12,6 +12,7 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
+import scipy.linalg as la
 
 from spu.base.arrays import FloatArray, IntArray
 from spu.base.constants import UNIT_NOISE_DENSITY
@@ -189,16 +190,14 @@ class Saturating:
 
     @cached_property
     def rate(self) -> float:
-        """A bound of the fastest rate: slopes lie between zero and g."""
-        A, g = self.sde.dense.A, self.amplifiers.values[:, 0]
-        return max(
-            float(np.abs(np.linalg.eigvals(A - share * (self.B * g) @ self.C)).max()) for share in (0.0, 0.5, 1.0)
-        )
+        """A bound of the rates, per unit of time, that transconductors alone make: their currents turn no faster."""
+        g = self.amplifiers.values[:, 0]
+        return float(np.linalg.norm((self.B * g) @ self.C, 2))
 
-    def drift(self, e: FloatArray) -> FloatArray:
-        """At coordinates (..., n)."""
+    def push(self, e: FloatArray) -> FloatArray:
+        """What is not linear, at coordinates (..., n)."""
         volts = e @ self.C.T + self.centre[: len(self.C)]
-        return np.asarray(e @ self.sde.dense.A.T + self.amplifiers.excess(volts) @ self.B.T)
+        return np.asarray(self.amplifiers.excess(volts) @ self.B.T)
 
     def seen(self, e: FloatArray) -> FloatArray:
         """(..., p) V of the circuit's probes."""
@@ -213,27 +212,48 @@ class Saturating:
         return np.asarray(state)
 
 
+def phi(A: FloatArray, h: float, count: int) -> list[FloatArray]:
+    """``e^(A h)`` and h times ``phi_j(A h)``, j up to ``count``, (n, n) each: what exponential steps are made of.
+
+    ``phi_1(z) = (e^z - 1)/z``, and ``phi_(j+1)(z) = (phi_j(z) - 1/j!)/z``.
+    """
+    n = len(A)
+    whole = np.zeros(((count + 1) * n,) * 2)
+    whole[:n, :n] = A * h
+    for k in range(count):
+        whole[k * n : (k + 1) * n, (k + 1) * n : (k + 2) * n] = np.eye(n)
+    found = la.expm(whole)[:n]
+    return [found[:, :n], *(h * found[:, k * n : (k + 1) * n] for k in range(1, count + 1))]
+
+
 def respond(
     equation: Saturating, start: FloatArray, waveform: FloatArray, interval: float, *, hold: bool, finer: float = 1.0
 ) -> FloatArray:
-    """(k + 1, p) V of the probes under voltages (k + 1, m) of the sources, by Runge and Kutta's steps of fourth order.
+    """(k + 1, p) V of the probes under voltages (k + 1, m) of the sources.
 
-    A sample is held until the next one, or joined to it by a straight line; steps are a twentieth of the fastest time,
-    ``finer`` times shorter.
+    A sample is held until the next one, or joined to it by a straight line. The linear part is exact, so that fast
+    time constants cost nothing; what transconductors add goes by exponential Runge and Kutta's steps of fourth order
+    (Cox and Matthews, Journal of Computational Physics 176, 430, 2002), ten in the time in which that can turn,
+    ``finer`` times as many.
     """
     tau = interval / equation.sde.dense.time
-    steps = max(1, int(np.ceil(finer * 20.0 * tau * equation.rate)))
+    steps = max(1, int(np.ceil(finer * 10.0 * tau * equation.rate)))
     h = tau / steps
+    A = equation.sde.dense.A
+    half, over_half = phi(A, h / 2, 1)
+    whole, one, two, three = phi(A, h, 3)
+    first, middle, last = one - 3 * two + 4 * three, 2 * two - 4 * three, 4 * three - two
     drives = waveform @ equation.per_volt.T
     path = [start]
     for begin, following in pairwise(drives):
         e, end = path[-1], begin if hold else following
         for k in range(steps):
-            low, middle, high = (begin + (k + share) / steps * (end - begin) for share in (0.0, 0.5, 1.0))
-            first = equation.drift(e) + low
-            second = equation.drift(e + h / 2 * first) + middle
-            third = equation.drift(e + h / 2 * second) + middle
-            fourth = equation.drift(e + h * third) + high
-            e = e + h / 6 * (first + 2 * second + 2 * third + fourth)
+            low, mid, high = (begin + (k + share) / steps * (end - begin) for share in (0.0, 0.5, 1.0))
+            here = equation.push(e) + low
+            a = half @ e + over_half @ here
+            at_a = equation.push(a) + mid
+            at_b = equation.push(half @ e + over_half @ at_a) + mid
+            at_c = equation.push(half @ a + over_half @ (2 * at_b - here)) + high
+            e = whole @ e + first @ here + middle @ (at_a + at_b) + last @ at_c
         path.append(e)
     return equation.seen(np.array(path))

@@ -157,16 +157,18 @@ class ClockedLaw(Stationary):
         start = np.linalg.solve(np.eye(n) - whole, once(np.zeros(n), {}))
         seen: dict[int, list[FloatArray]] = {}
         once(start, seen)
-        found = np.zeros((2 * n, 2 * n))
+        found: FloatArray = np.zeros((2 * n, 2 * n))
         for many, columns in seen.items():
             stacked = np.column_stack(columns)
             found += gathered(self.period, stacked @ stacked.T, many)
-        return np.asarray((1.0 + 1.0 / cycle) * (found + found.T) / 2)
+        found *= 0.5 + 0.5 / cycle
+        return found + found.T
 
     @cached_property
     def shift(self) -> FloatArray:
         """(n,) by how much the mean of a register moves that of the state."""
-        return -np.linalg.solve(self.dense.A, self._offset)
+        both: FloatArray = found + found.T
+        return both
 
     # --- what readouts see -----------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.polynomial import legendre
+from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from spu.base.arrays import FloatArray
@@ -165,6 +166,44 @@ def moments(converter: Acquisition, mean: FloatArray, variance: FloatArray) -> t
         centre, spread = staircase(converter, float(mean[k]), sd).moments()
         found[k], squares[k] = mean[k] + sd * centre, sd**2 * spread
     return found, squares
+
+
+LEFT = 40.0
+"""Exponent of what a converter's steps leave of a sawtooth's covariance, beyond which doubles hold nothing of it."""
+
+
+def even(converter: Acquisition, mean: FloatArray, covariance: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Covariances of readings (d, p, p), V^2, of many laws whose steps are far below their deviations and ends far out.
+
+    Steps then add their own variance, ``step^2 / 12``, to each channel and nothing to any pair: what is left is
+    ``exp(-2 pi^2 var(v_i -+ v_j) / step^2)`` of a sawtooth (Widrow and Kollar, Quantization Noise, 2008, chapter 9).
+    Means are those of the voltages.
+
+    Parameters
+    ----------
+    mean, covariance:
+        (d, p) V, (d, p, p) V^2 at the converter.
+
+    Returns
+    -------
+    covariances, sure:
+        Of what is read, and (d,) whether that holds in all digits; of other laws `moments` and `covariances` tell.
+    """
+    rows = np.arange(mean.shape[1])
+    found = np.array(covariance)
+    found[:, rows, rows] += converter.noise**2
+    variance = found[:, rows, rows]
+    low, high = converter.limits
+    with np.errstate(divide="ignore", invalid="ignore"):
+        room = np.minimum(high - mean, mean - low) / np.sqrt(variance)
+    sure = np.asarray((room >= 8.0).all(axis=1))
+    if converter.step:
+        both = variance[:, :, None] + variance[:, None, :]
+        apart = both - 2.0 * np.abs(found)
+        apart[:, rows, rows] = variance
+        sure = sure & np.asarray((2.0 * np.pi**2 * apart >= LEFT * converter.step**2).all(axis=(1, 2)))
+        found[:, rows, rows] += converter.step**2 / 12.0
+    return found, sure
 
 
 def slopes(converter: Acquisition, mean: FloatArray, variance: FloatArray) -> FloatArray:

@@ -28,51 +28,59 @@ class Assembly(NamedTuple):
 
     Attributes
     ----------
-    element, power:
-        (slots,) a factor, and the number of its power in `POWERS`.
+    element, power, times:
+        (slots,) a factor, the number of its power in `POWERS`, and a slot before this one: their product is the slot.
+        The first one is 1.
     begin:
         (targets + 1,) the first term of each entry.
-    base, first, second:
-        (terms,) a number and two slots: their product is the term.
+    base, slot:
+        (terms,) a number and a slot: their product is the term.
     """
 
     element: IntArray
     power: IntArray
+    times: IntArray
     begin: IntArray
     base: FloatArray
-    first: IntArray
-    second: IntArray
+    slot: IntArray
 
 
 declare(
     Assembly,
     element=integers("slots"),
     power=integers("slots"),
+    times=integers("slots"),
     begin=integers("targets+1"),
     base=floats("terms"),
-    first=integers("terms"),
-    second=integers("terms"),
+    slot=integers("terms"),
 )
 
 
 def assembly(terms: Iterable[Term], targets: int) -> Assembly | None:
-    """The assembly of so many targets; None where a term has more factors than two, or other powers."""
-    slots: dict[tuple[int, float], int] = {(0, 0.0): 0}
-    rows: list[tuple[int, float, int, int]] = []
+    """The assembly of so many targets; None where a term has other powers than `POWERS`."""
+    slots: dict[Monomial, int] = {(): 0}
+    made: list[tuple[int, int, int]] = [(0, 0, 0)]
+    rows: list[tuple[int, float, int]] = []
     for target, value, monomial in terms:
-        if len(monomial) > 2 or any(power not in POWERS for _, power in monomial):
-            return None
-        first, second = ([slots.setdefault(each, len(slots)) for each in monomial] + [0, 0])[:2]
-        rows.append((target, value, first, second))
+        for length in range(1, len(monomial) + 1):
+            part = monomial[:length]
+            if part not in slots:
+                element, power = part[-1]
+                if power not in POWERS:
+                    return None
+                slots[part] = len(made)
+                made.append((element, POWERS.index(power), slots[part[:-1]]))
+        rows.append((target, value, slots[monomial]))
     rows.sort(key=lambda row: row[0])
     where = np.array([row[0] for row in rows], dtype=np.int64)
+    element, power, times = np.array(made, dtype=np.int64).T.copy()
     return Assembly(
-        np.array([element for element, _ in slots], dtype=np.int64),
-        np.array([POWERS.index(power) for _, power in slots], dtype=np.int64),
+        element,
+        power,
+        times,
         np.searchsorted(where, np.arange(targets + 1)).astype(np.int64),
         np.array([row[1] for row in rows]),
         np.array([row[2] for row in rows], dtype=np.int64),
-        np.array([row[3] for row in rows], dtype=np.int64),
     )
 
 
@@ -149,8 +157,9 @@ def astray(made: Assembly, elements: int) -> str | None:
     limits = (
         (made.element, elements),
         (made.power, len(POWERS)),
-        (made.first, slots),
-        (made.second, slots),
+        (made.times[1:], np.arange(1, slots)),
+        (made.times[:1], 1),
+        (made.slot, slots),
         (made.begin, terms + 1),
     )
     if any(((array < 0) | (array >= limit)).any() for array, limit in limits) or (np.diff(made.begin) < 0).any():
@@ -265,7 +274,13 @@ class Cells(Family):
                 columns = np.flatnonzero(entries_there)
                 row[: len(columns)] = columns
         return cls(
-            made, found.elements, stiff, biased, places, np.ascontiguousarray(basis), np.ascontiguousarray(probes[:, 0])
+            made,
+            len(found.factors.known),
+            stiff,
+            biased,
+            places,
+            np.ascontiguousarray(basis),
+            np.ascontiguousarray(probes[:, 0]),
         )
 
     def solver(self) -> Solver:
@@ -357,12 +372,11 @@ def _unfit(
     whole: int,
     rate: float,  # noqa: ARG001
     design: FloatArray,
-    bound: FloatArray,  # noqa: ARG001
     probes: IntArray,
     room: FloatArray,
     *_: object,
 ) -> str | None:
-    if len(made.begin) != state_targets(n, whole) + 1 or not 0 < n <= whole:
+    if len(made.begin) != state_targets(n, whole) + 1 or not 0 < n <= whole <= States.MOST:
         return f"{len(made.begin) - 1} entries for {n} states of {whole} unknowns"
     if len(room) < state_room(made, n, whole) * WIDEST or room.ctypes.data % CACHE_LINE:
         return "the room must begin where a cache line does, and be large enough"
@@ -378,7 +392,11 @@ def state_targets(n: int, whole: int) -> int:
 
 def state_room(made: Assembly, n: int, whole: int) -> int:
     """Vectors of scratch of `laws_of_states`."""
-    return 7 * n * n + 2 * whole * whole + 3 * whole + len(made.begin) + len(made.element)
+    return (_DOUBLINGS + 7) * n * n + 2 * whole * whole + 3 * whole + len(made.begin) + len(made.element)
+
+
+_DOUBLINGS = 24
+"""At most, as in the loop: time constants may spread by more than a million."""
 
 
 laws_of_states = Kernel(
@@ -390,7 +408,6 @@ laws_of_states = Kernel(
     all=int,
     rate=float,
     design=floats("elements"),
-    bound=floats("p"),
     probes=integers("p"),
     room=floats("size", written=True),
     factors=floats("draws", "elements"),
@@ -407,19 +424,17 @@ class States(Family):
     with ``J = (1 + A / r) (1 - A / r)^-1`` (Cayley), and that is summed by doubling (Smith, SIAM J. Appl. Math. 16:198,
     1968): no poles, no pivots, and what does not decay does not converge.
 
-    Operations of a board of n states: some 8 doublings of 2.5 n^3 and 10 n^3 besides, 120,000 for n = 16. The error
-    that is told is a bound: the residual, with what rounding of its terms may hide, times the variance that unit noise
-    in all coordinates would make of a probe as designed.
+    Operations of a board of n states: some 8 doublings of 2.5 n^3, and 1.5 n^3 once more, and 20 n^3 besides: 210,000
+    for n = 16. Once more because the residual is solved for: how far that moves the covariance is the estimate of the
+    error.
     """
 
-    MOST = 40
-    """Unknowns up to which the loop's matrices stay in a processor's second cache."""
+    MOST = 100
+    """Unknowns up to which this takes far less time than a law on its own, and the loop has room."""
 
-    def __init__(
-        self, made: Assembly, elements: int, n: int, whole: int, rate: float, bound: FloatArray, probes: IntArray
-    ) -> None:
+    def __init__(self, made: Assembly, elements: int, n: int, whole: int, rate: float, probes: IntArray) -> None:
         self.made, self.elements, self.n, self.whole = made, elements, n, whole
-        self.rate, self.bound, self.probes = rate, bound, probes
+        self.rate, self.probes = rate, probes
 
     @classmethod
     def of(cls, found: FactoredCircuit) -> States | None:
@@ -435,9 +450,11 @@ class States(Family):
         n, probes = int(moving.sum()), place[ends[:, 0]]
         if not n or (probes >= n).any() or np.abs(E - E.T).max() > 0:
             return None
+        rows = np.append(order[:n], _equations(F, order[n:]))
+        row_of = np.argsort(rows)
         moved = {
             name: Terms(
-                place[each.rows], place[each.columns] if name in "EF" else each.columns, each.values, each.monomials
+                row_of[each.rows], place[each.columns] if name in "EF" else each.columns, each.values, each.monomials
             )
             for name, each in terms.items()
         }
@@ -449,33 +466,37 @@ class States(Family):
         where = start + whole * whole + whole * (whole + 1) // 2 + moved["s"].rows
         entries += list(zip(where.tolist(), moved["s"].values.tolist(), moved["s"].monomials, strict=True))
         made = assembly(entries, state_targets(n, whole))
-        scales = _scales(E[np.ix_(order, order)][:n, :n], F[np.ix_(order, order)], probes)
-        return None if made is None or scales is None else cls(made, found.elements, n, whole, *scales, probes)
+        rate = _rate(E[np.ix_(order, order)][:n, :n], F[np.ix_(rows, order)])
+        if made is None or rate is None:
+            return None
+        return cls(made, len(found.factors.known), n, whole, rate, probes)
 
     def solver(self) -> Solver:
         """As `Family.solver`."""
         room = aligned((state_room(self.made, self.n, self.whole) * WIDEST,))
-        shape = (self.n, self.whole, self.rate, np.ones(self.elements), self.bound, self.probes)
+        shape = (self.n, self.whole, self.rate, np.ones(self.elements), self.probes)
         return laws_of_states.bind(self.made, *shape, room)
 
 
-def _scales(E: FloatArray, F: FloatArray, probes: IntArray) -> tuple[float, FloatArray] | None:
-    """A rate between the slowest and the fastest, and what unit noise makes of the probes; None of what has no law."""
+def _equations(F: FloatArray, unknowns: IntArray) -> IntArray:
+    """Equations of unknowns without derivative, in an order in which elimination from the last one needs no pivots."""
+    backwards = unknowns[::-1]
+    rows = la.lu(F[np.ix_(backwards, backwards)], p_indices=True)[0] if len(unknowns) else np.empty(0, np.int64)
+    order = np.argsort(rows)  # F[order] = L U
+    return np.asarray(backwards[order][::-1])
+
+
+def _rate(E: FloatArray, F: FloatArray) -> float | None:
+    """A rate between the slowest and the fastest, a power of two; None of what has no law."""
     n = len(E)
     try:
         if len(F) > n:
             F = F[:n, :n] - F[:n, n:] @ np.linalg.solve(F[n:, n:], F[n:, :n])
-        back = la.solve_triangular(np.linalg.cholesky(E), np.eye(n), lower=True)
+        A = np.linalg.solve(E, F)
     except np.linalg.LinAlgError:
         return None
-    A = back @ F @ back.T
-    values = np.linalg.eigvals(A) if np.isfinite(A).all() else np.zeros(1)
-    if not (values.real < 0).all():
-        return None
-    rate = float(2.0 ** np.round(0.5 * np.log2(np.abs(values).max() * np.abs(values).min())))
-    unit = la.solve_continuous_lyapunov(A, -np.eye(n))
-    rows = back.T[probes]
-    return rate, np.einsum("pi,ij,pj->p", rows, unit, rows)
+    sizes = np.abs(np.linalg.eigvals(A)) if np.isfinite(A).all() else np.zeros(1)
+    return float(2.0 ** np.round(0.5 * np.log2(sizes.max() * sizes.min()))) if sizes.min() > 0 else None
 
 
 FAMILIES = (Cells, States)

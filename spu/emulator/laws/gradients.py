@@ -12,7 +12,8 @@ the error is of the fourth order.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 import numpy as np
@@ -28,7 +29,8 @@ from spu.device.variation import Elements, elements_of, varied
 from spu.emulator.dynamics import LinearDynamics, dynamics
 from spu.emulator.equations.descriptor import Coincidence
 from spu.emulator.equations.monomials import Terms, factored, powers_of_parameters
-from spu.emulator.laws.many import plain
+from spu.emulator.laws.converted import even
+from spu.emulator.laws.many import CONVERTERS, plain
 from spu.emulator.laws.reach import hushed
 from spu.emulator.laws.sensitivity import Derivative, Lyapunov, Perturbed, Rederived, Reduced, changes
 from spu.emulator.laws.stationary import Stationary
@@ -104,6 +106,7 @@ def jacobian(device: Device, elements: Elements | None = None) -> LawJacobian:
         else:
             assert made.law is not None and made.solver is not None
             _, mean[k], covariance[k] = changes(made.law, made.solver, each)
+            covariance[k] += np.eye(n) * made.steps.get(elements.names[k], 0.0)
     return LawJacobian(elements.names, mean, covariance)
 
 
@@ -171,6 +174,7 @@ def gradient(
         # <Y, N> of N = rows (A P + B B_0^T) and its transpose
         change = ((each.rows.T @ YP) * each.A).sum() + ((each.rows.T @ YB) * each.B).sum()
         found[k] = w @ each.voltage_mean + 2.0 * (change + (each.H * seen.T).sum())
+        found[k] += float(np.trace(W)) * made.steps.get(elements.names[k], 0.0)
     return found
 
 
@@ -181,6 +185,8 @@ class _Derivatives:
     law: Stationary | None
     solver: Lyapunov | None
     found: list[Derivative | None]
+    steps: Mapping[str, float] = field(default_factory=dict)
+    """V^2, of the variance that converters add to each reading, by the logarithm of an element's value, by its name."""
 
 
 def _derivatives(device: Device, elements: Elements) -> _Derivatives:
@@ -206,24 +212,39 @@ def _derived(device: Device, elements: Elements) -> _Derivatives:
     solver = Lyapunov.of(law)
     if solver is None:
         return nothing
+    steps: dict[str, float] = {}
+    converter = circuit.acquisition
+    if converter is not None and converter.converts:
+        if not even(converter, law.voltage_mean[None], np.asarray(law.voltage_covariance)[None])[1][0]:
+            return nothing
+        added = (converter.step**2 / 6.0, 2.0 * converter.noise**2)
+        steps = dict(zip(CONVERTERS, added, strict=True))
     origin = law.sde.origin
     if origin is not None and origin.elimination is not None:
         terms = factored(device, elements)
         if terms is None:
             return nothing
         reduced = Reduced(law)
-        changed = {name: _by_element(each, len(elements)) for name, each in terms.terms.items()}
-        stamped = [{name: each[k] for name, each in changed.items()} for k in range(len(elements))]
-        return _Derivatives(law, solver, [reduced.derived(each) for each in stamped])
-    powers = powers_of_parameters(device, elements)
-    if powers is None:
+        changed = {name: _by_element(each, terms.factors.slopes) for name, each in terms.terms.items()}
+        known = terms.factors.known.tolist()
+        return _Derivatives(
+            law,
+            solver,
+            [
+                reduced.derived({name: each[k] for name, each in changed.items()}) if known[k] else None
+                for k in range(len(elements))
+            ],
+            steps,
+        )
+    read = powers_of_parameters(device, elements)
+    if read is None:
         return nothing
-    rederived = Rederived(law)
+    rederived, factors = Rederived(law), read[1]
     made = [
-        _or_none(rederived, Perturbed(name, _Changed(circuit, each), (0, "", 0)))
-        for name, each in zip(elements.names, powers, strict=True)
+        _or_none(rederived, Perturbed(name, _Changed(circuit, each, float(slope)), (0, "", 0))) if known else None
+        for name, each, slope, known in zip(elements.names, read[0], factors.slopes, factors.known, strict=True)
     ]
-    return _Derivatives(law, solver, made)
+    return _Derivatives(law, solver, made, steps)
 
 
 def _or_none(rederived: Rederived, parameter: Perturbed) -> Derivative | None:
@@ -234,14 +255,14 @@ def _or_none(rederived: Rederived, parameter: Perturbed) -> Derivative | None:
         return None
 
 
-def _by_element(terms: Terms, count: int) -> list[Entries]:
+def _by_element(terms: Terms, slopes: FloatArray) -> list[Entries]:
     """Derivatives of a matrix by the logarithm of each element: rows, columns and values of entries."""
-    places: list[list[int]] = [[] for _ in range(count)]
-    powers: list[list[float]] = [[] for _ in range(count)]
+    places: list[list[int]] = [[] for _ in slopes]
+    powers: list[list[float]] = [[] for _ in slopes]
     for term, monomial in enumerate(terms.monomials):
         for element, power in monomial:
             places[element].append(term)
-            powers[element].append(power)
+            powers[element].append(power * slopes[element])
     where = [np.array(each, dtype=np.int64) for each in places]
     return [
         (terms.rows[at], terms.columns[at], terms.values[at] * np.array(power))
@@ -270,17 +291,19 @@ def _difference(device: Device, elements: Elements, k: int) -> tuple[FloatArray,
 class _Changed:
     """A circuit with one element multiplied by a factor, which may be complex.
 
-    ``powers`` are those of the factor in each parameter: by number of the group and key, (k,) over its instances.
+    ``powers`` are those of the factor in each parameter: by number of the group and key, (k,) over its instances;
+    ``slope`` as of `spu.emulator.equations.monomials.Factors`.
     """
 
     circuit: Circuit
     powers: dict[tuple[int, str], FloatArray]
+    slope: float
 
     def __call__(self, factor: complex) -> Circuit:
         instances = list(self.circuit.instances)
         for (number, key), powers in self.powers.items():
             group = instances[number]
             # To first order in what is far below rounding.
-            values = group.parameters[key] * (1.0 + powers * (factor - 1.0))
+            values = group.parameters[key] * (1.0 + powers * self.slope * (factor - 1.0))
             instances[number] = replace(group, parameters={**group.parameters, key: values})
         return replace(self.circuit, instances=instances)

@@ -25,7 +25,8 @@ from spu.device.device import Device
 from spu.device.lower import lower
 from spu.device.variation import Elements, elements_of, varied
 from spu.emulator.dynamics import LinearDynamics, dynamics
-from spu.emulator.equations.monomials import factored
+from spu.emulator.equations.monomials import Factors, factored
+from spu.emulator.laws.converted import even
 from spu.emulator.laws.draws import FAMILIES, Family
 from spu.emulator.laws.large import LARGE
 from spu.emulator.predict import predict_linear
@@ -124,12 +125,18 @@ def laws_of_draws(device: Device, factors: Annotated[ArrayLike, "d e"], elements
     given = np.ascontiguousarray(factors, dtype=np.float64)
     if given.ndim != 2 or given.shape[1] != len(elements) or not (given > 0).all() or not np.isfinite(given).all():
         raise InputError(f"factors of many boards are positive numbers, a row of {len(elements)} for each board")
-    family = family_of(device, elements)
+    known = family_of(device, elements)
     count, cells = len(given), len(device.cell_names)
     found = ManyLaws(
         np.empty((count, cells)), np.empty((count, cells, cells)), np.zeros(count, dtype=bool), device.readout.copy()
     )
-    left = np.arange(count) if family is None else _side_by_side(family, given, found)
+    left = np.arange(count) if known is None else _side_by_side(*known, given, found)
+    acquisition = lower(device).acquisition
+    if known is not None and acquisition is not None and acquisition.converts:
+        read, sure = even(acquisition, found.voltage_mean, found.voltage_covariance)
+        found.voltage_covariance[:] = read
+        sure &= (given[:, _of_converters(elements)] == 1.0).all(axis=1)
+        left = np.union1d(left, np.flatnonzero(~sure))
     for k in left.tolist():
         try:
             law = predict_linear(varied(device, given[k], elements))
@@ -167,6 +174,14 @@ _CANCELS = 1e-5
 """Share of its terms that is left of a variance, below which voltages have too few digits to read it off."""
 
 
+def _of_converters(elements: Elements) -> IntArray:
+    """Numbers of the elements that are the converters' own."""
+    return np.array([k for k, name in enumerate(elements.names) if name in CONVERTERS], dtype=np.int64)
+
+
+CONVERTERS = ("readout.full_scale", "readout.sample_noise")
+"""Elements on which readings at one instant hang, and no element of the circuit."""
+
 _SAID = (
     *("temperature", "nodes", "instances", "sources", "probes", "probe_nodes", "readout", "hash", "problem"),
     *("content", "scales", "ramp", "start"),
@@ -175,21 +190,22 @@ _SAID = (
 
 
 def plain(circuit: Circuit) -> bool:
-    """Whether a circuit is its elements, and nothing more is said of it."""
-    said = all(each.name in _SAID or getattr(circuit, each.name) in (None, (), "") for each in fields(circuit))
+    """Whether a circuit is its elements, and nothing more is said of it than how readouts are sampled."""
+    known = (*_SAID, "acquisition")
+    said = all(each.name in known or getattr(circuit, each.name) in (None, (), "") for each in fields(circuit))
     return said and not circuit.ramped and type(dynamics(circuit)) is LinearDynamics
 
 
-def family_of(device: Device, elements: Elements) -> Family | None:
-    """The kind of a device's circuit for the compiled loops, kept with it; None where it is of none."""
+def family_of(device: Device, elements: Elements) -> tuple[Family, Factors] | None:
+    """The kind of a device's circuit for the compiled loops, and what enters them, kept; None where it is of none."""
     kept = device.kept
     if "family" not in kept:
         kept["family"] = _family(device, elements)
-    found: Family | None = kept["family"]
+    found: tuple[Family, Factors] | None = kept["family"]
     return found
 
 
-def _family(device: Device, elements: Elements) -> Family | None:
+def _family(device: Device, elements: Elements) -> tuple[Family, Factors] | None:
     if device.programmings or not len(elements) or not plain(lower(device)):
         return None
     terms = factored(device, elements)
@@ -198,7 +214,7 @@ def _family(device: Device, elements: Elements) -> Family | None:
     for kind in FAMILIES:
         family = kind.of(terms)
         if family is not None and _agrees(device, family, len(elements)):
-            return family
+            return family, terms.factors
     return None
 
 
@@ -213,14 +229,19 @@ def _agrees(device: Device, family: Family, count: int) -> bool:
     family.solver()(np.ones((1, count)), mean, covariance, error)
     if not error[0] <= CERTAIN:
         return False
+    acquisition = lower(device).acquisition
+    if acquisition is not None and acquisition.converts:
+        covariance, sure = even(acquisition, mean, covariance)
+        if not sure[0]:
+            return False
     spread = np.sqrt(law.voltage_covariance.diagonal())
     near = np.abs(covariance[0] - law.voltage_covariance) <= 1e-9 * np.outer(spread, spread)
     return bool(near.all() and (np.abs(mean[0] - law.voltage_mean) <= 1e-9 * (np.abs(mean[0]) + spread)).all())
 
 
-def _side_by_side(family: Family, factors: FloatArray, into: ManyLaws) -> IntArray:
+def _side_by_side(family: Family, factors: Factors, given: FloatArray, into: ManyLaws) -> IntArray:
     """Fill in the laws in volts; returns the numbers of boards of which this way does not tell enough."""
-    count = len(factors)
+    count, entering = len(given), factors.of(given)
     starts = iter(range(0, count, _PIECE))
     error = np.empty(count)
     mean, covariance = into.voltage_mean, into.voltage_covariance
@@ -229,7 +250,7 @@ def _side_by_side(family: Family, factors: FloatArray, into: ManyLaws) -> IntArr
         solve = family.solver()
         for start in starts:  # shared: who is done takes the next
             piece = slice(start, start + _PIECE)
-            solve(factors[piece], mean[piece], covariance[piece], error[piece])
+            solve(entering[piece], mean[piece], covariance[piece], error[piece])
 
     threads = min(available_threads(), -(-count // _PIECE))
     if threads > 1:
@@ -238,7 +259,7 @@ def _side_by_side(family: Family, factors: FloatArray, into: ManyLaws) -> IntArr
                 each.result()
     else:
         work()
-    known = error <= CERTAIN
+    known = (error <= CERTAIN) & (given[:, ~factors.known] == 1.0).all(axis=1)
     T = into.readout.matrix
     if (np.diff(T.indptr) > 1).any():  # differences of large voltages may be small
         rows = T.toarray()

@@ -16,6 +16,7 @@ from spu.device.device import Device
 from spu.device.lower import lower
 from spu.device.subject import Subject, subject_of
 from spu.device.variation import Elements, called, elements_of, varied
+from spu.emulator.dynamics import linear
 from spu.studies.calibration.fit import Fit, fit
 from spu.studies.calibration.grid import Grid, grid_of
 from spu.studies.calibration.identified import combinations
@@ -52,7 +53,7 @@ def calibrate(
     names: Sequence[str] | None = None,
     gain: float | Annotated[ArrayLike, "c"] = 1.0,
     band: float | Annotated[ArrayLike, "c"] | None = None,
-    noise: float | Annotated[ArrayLike, "c"] = 0.0,
+    noise: float | Annotated[ArrayLike, "c"] | None = None,
 ) -> Calibration:
     """Find the values of a board's parts from what was measured of it.
 
@@ -85,7 +86,8 @@ def calibrate(
         Of channels, where the record has none and they are not all.
     gain, band, noise:
         Of the readout, one or one a channel: factor, Hz of one pole (None: wide), and rms noise of a sample in units
-        of the record. What is sought starts there.
+        of the record; that of the device's converter, if it has one, unless given (its steps counted as white noise).
+        What is sought starts there.
 
     Raises
     ------
@@ -114,9 +116,8 @@ def calibrate(
     if method is not None and known.kind != "samples in time":
         raise OptionError("method", f"has no meaning for {known.kind}: it is of samples in time")
     channels, matrix = _channels(design, known)
-    reading = Reading(
-        matrix, *(_of_channels(value, name, len(channels)) for value, name in ((gain, "gain"), (noise, "noise")))
-    )
+    rms = _converted(design, matrix) if noise is None else _of_channels(noise, "noise", len(channels))
+    reading = Reading(matrix, _of_channels(gain, "gain", len(channels)), rms)
     if band is not None:
         reading = Reading(matrix, reading.gain, reading.noise, _of_channels(band, "band", len(channels)))
     sought = _sought(design, fit, channels, reading, known)
@@ -134,11 +135,7 @@ def _device(given: Subject) -> Device:
         raise UsageError("an ensemble is several programmings: calibrate one of device.members()")
     if found.ramp is not None:
         raise UsageError("a device with a ramp has no stationary record: set device.ramp = None")
-    if lower(found).clocked is not None:
-        raise UsageError(
-            "noise of a clock has another law at each phase of it, and this likelihood knows none: calibrate the device "
-            "without its clock"
-        )
+    linear(lower(found)).require_white("a board is calibrated")
     return found
 
 
@@ -157,6 +154,13 @@ def _channels(device: Device, record: Record) -> tuple[tuple[str, ...], FloatArr
             )
         channels = names
     return channels, matrix_of(channels, names, rows, what)
+
+
+def _converted(device: Device, matrix: FloatArray) -> FloatArray:
+    """(c,) rms of the white noise that the device's converter adds to a sample of each channel."""
+    converter = lower(device).acquisition
+    volts = 0.0 if converter is None else float(np.hypot(converter.noise, converter.step / np.sqrt(12.0)))
+    return np.asarray(volts * np.sqrt((matrix**2).sum(axis=1)))
 
 
 def _of_channels(value: Any, name: str, count: int) -> FloatArray:

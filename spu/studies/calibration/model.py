@@ -170,7 +170,7 @@ class Point:
     def densities(self, frequencies: FloatArray) -> tuple[ComplexArray, ComplexArray]:
         """One-sided cross-densities (f, c, c), per Hz, without noise of samples, and their changes (f, k, c, c)."""
         points = 2j * np.pi * frequencies[:, None, None] * self.time
-        inverse: ComplexArray = np.linalg.inv(points * np.eye(len(self.A)) - self.A)
+        inverse = np.asarray(np.linalg.inv(points * np.eye(len(self.A)) - self.A), dtype=np.complex128)
         left, g = np.asarray(self.G @ inverse), self.P @ self.G.T
         right = np.asarray(inverse @ g)
         half = np.asarray(self.G @ right)
@@ -192,7 +192,7 @@ class Sampled:
         """``sum_l C_l exp(-j w l)`` (f, c, c), aliases and all, at w (f,) a sample, and its changes (f, k, c, c)."""
         point = self.point
         turned = np.exp(-1j * angles)[:, None, None]
-        inverse = np.linalg.inv(np.eye(len(self.F)) - self.F * turned)
+        inverse = np.asarray(np.linalg.inv(np.eye(len(self.F)) - self.F * turned), dtype=np.complex128)
         left, g = point.G @ inverse, point.P @ point.G.T
         right = inverse @ g
         half = point.G @ right

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spu.base.arrays import ComplexArray, FloatArray, IntArray
+from spu.base.arrays import FloatArray, IntArray
 from spu.base.errors import InputError
 from spu.studies.calibration.grid import Grid
 from spu.studies.calibration.likelihood import Matrices, OfSpectra
@@ -68,7 +68,7 @@ def spectra_of(paths: tuple[FloatArray, ...], interval: float, grid: Grid, slowe
             weights[bin_] += len(y) / loss
     good = weights > 0
     kept = Grid(np.asarray(edges[:-1][good]), np.asarray(edges[1:][good]))
-    measured: ComplexArray = sums[good] / weights[good, None, None]
+    measured = np.asarray(sums[good] / weights[good, None, None], dtype=np.complex128)
     return Matrices(measured, weights[good], OfSpectra(kept, interval))
 
 

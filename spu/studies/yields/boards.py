@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, cast
@@ -16,6 +17,7 @@ from spu.device.subject import Subject, subject_of
 from spu.device.variation import Elements, varied
 from spu.emulator.equations.linear import stochastic_ode
 from spu.emulator.laws.many import ManyLaws, laws_of_draws
+from spu.emulator.laws.margins import Crossing, Loops, loops_of
 from spu.emulator.predict import predict_linear
 from spu.problems.problem import linear_problem
 
@@ -96,14 +98,27 @@ class Boards:
             found.append(sde.dense.eigen[0] / sde.dense.time)
         return np.concatenate(found)
 
+    def crossings(self, crossing: Callable[[Loops], Crossing | None]) -> Annotated[FloatArray, "d"]:
+        """Where each board becomes unstable, by gain or delay of its transconductors (`spu.emulator.laws.margins`).
+
+        Infinite where it never does, not a number where it is unstable already.
+        """
+        return np.array([self._crossing(number, crossing) for number in range(len(self))])
+
+    def _crossing(self, number: int, crossing: Callable[[Loops], Crossing | None]) -> float:
+        if self.poles[number].real.max(initial=-np.inf) >= 0:
+            return float("nan")
+        found = [crossing(loops_of(lower(member))) for member in self.device_of(number).members()]
+        return min(float("inf") if each is None else each.at for each in found)
+
     @cached_property
     def slowest(self) -> Annotated[FloatArray, "d"]:
-        """s, the longest time constant that the probes see; infinite where a board has no law."""
+        """s, the longest time constant that the probes see; not a number where a board has no law."""
         return np.array([self._slowest(number) for number in range(len(self))])
 
     def _slowest(self, number: int) -> float:
         try:
             laws = predict_linear(self.device_of(number)).laws
         except SpuError:
-            return float("inf")
+            return float("nan")
         return max(cast(float, getattr(law, "slowest", law.time_constants[0])) for law in laws)

@@ -25,6 +25,7 @@ from spu.base.names import shorten, suggest
 from spu.device.device import Device
 from spu.device.variation import elements_of
 from spu.emulator.laws.large import SparseLaw
+from spu.emulator.laws.margins import Crossing, Loops, delay_crossing, gain_crossings
 from spu.emulator.predict import Prediction, predict_linear
 from spu.problems.answers import Answer
 from spu.problems.problem import LinearProblem, linear_problem
@@ -317,6 +318,36 @@ class _StabilityMargin(Quantity):
         return np.array([-float(poles.real.max(initial=-np.inf)) for poles in boards.poles])
 
 
+@dataclass(frozen=True, eq=False)
+class _Crossing(Quantity):
+    """How much stronger or later transconductors may be, all alike, until a mode no longer decays."""
+
+    crossing: Callable[[Loops], Crossing | None]
+    name: str
+    unit: str
+    words: str
+    fails: ClassVar[str] = "below"
+
+    def values(self, boards: Boards) -> FloatArray:
+        return boards.crossings(self.crossing)
+
+
+def _gain(loops: Loops) -> Crossing | None:
+    return gain_crossings(loops)[1]
+
+
+def _crossing(
+    crossing: Callable[[Loops], Crossing | None], name: str, unit: str, words: str
+) -> Callable[[Nominal, Sequence[str]], Metric]:
+    def made(nominal: Nominal, _: Sequence[str]) -> Metric:
+        found = _Crossing(crossing, name, unit, words)
+        if not math.isfinite(value_of(nominal.device, found)):
+            raise UsageError(f"{name} has no meaning here: no {words.split()[0]} of transconductors makes it unstable")
+        return found
+
+    return made
+
+
 # --- the register --------------------------------------------------------------------------
 
 
@@ -439,6 +470,14 @@ METRICS: dict[str, Entry] = {
     "time-constant": Entry("longest time constant that the probes see, s", lambda _n, _w: _TimeConstant()),
     "stability-margin": Entry(
         "decay rate of the slowest mode, 1/s; less than zero of an unstable board", lambda _n, _w: _StabilityMargin()
+    ),
+    "gain-margin": Entry(
+        "common factor on all transconductors at which a board becomes unstable",
+        _crossing(_gain, "gain-margin", "", "gain at which all transconductors together make it unstable"),
+    ),
+    "delay-margin": Entry(
+        "common delay of all transconductors at which a board becomes unstable, s",
+        _crossing(delay_crossing, "delay-margin", "s", "delay at which all transconductors together make it unstable"),
     ),
 }
 """By the first word of their names."""

@@ -97,7 +97,7 @@ def _tables(words: str) -> dict[str, Any]:
 def _number(value: str, word: str) -> float:
     text = value.strip()
     try:
-        return float(text.removesuffix("%")) * (0.01 if text.endswith("%") else 1.0)
+        return float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
     except ValueError:
         raise InputError(f"tolerance {shorten(word.strip())}: {shorten(text)} is no number, as 1% or 0.01") from None
 

@@ -381,7 +381,7 @@ def yields(
         confidence=float(confidence),
         nominal=value_of(device, judged),
         values=values,
-        unstable=tuple(np.flatnonzero(~np.isfinite(values)).tolist()),
+        unstable=tuple(np.flatnonzero(np.isnan(values)).tolist()),
         spreads=contributions(device, judged, variables),
         worst_case=worst_case(device, judged, variables, low, high) if distance else None,
         wanted=needed,

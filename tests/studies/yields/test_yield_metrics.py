@@ -145,7 +145,24 @@ def test_an_unstable_board_has_a_margin_and_nothing_else():
     for name in ("relative-error", "rescaled-error", "kl", "variance x1"):
         found = metric_of(device, name).values(boards)
         assert np.isfinite(found[0]) and np.isnan(found[1]), name
-    assert metric_of(device, "time-constant").values(boards)[1] == np.inf
+    assert np.isnan(metric_of(device, "time-constant").values(boards)[1])
+
+
+def test_margins_of_gain_and_delay():
+    device = spu.compile([[1.0, 0.8], [0.8, 1.0]], architecture="rc-transconductor")
+    elements = spu.elements_of(device)
+    factors = np.ones((3, len(elements)))
+    coupled = [k for k, kind in enumerate(elements.kinds) if kind.startswith("coupler.")]
+    factors[1, coupled], factors[2, coupled] = 1.1, 1.5
+    boards = Boards(device, elements, factors)
+    gains = metric_of(device, "gain-margin").values(boards)
+    assert gains == pytest.approx([1 / 0.8, 1 / 0.88, np.nan], nan_ok=True)
+    device = spu.compile(spu.LyapunovEquation([[1.0, 4.0], [-4.0, 1.0]], np.eye(2)))
+    elements = spu.elements_of(device)
+    boards = Boards(device, elements, np.ones((1, len(elements))))
+    assert metric_of(device, "delay-margin").values(boards)[0] == pytest.approx(spu.stability(device).delay.at)
+    with pytest.raises(spu.SpuError, match="gain-margin has no meaning here: no gain of transconductors makes it"):
+        metric_of(spu.compile(A), "gain-margin")
 
 
 @pytest.mark.parametrize(

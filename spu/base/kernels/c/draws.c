@@ -4,11 +4,11 @@
    multiplied by. Nothing depends on what lies in other lanes: a loop that some lanes are done with leaves them as they are.
    spu/emulator/laws/many.py says what is solved and how many operations it takes. */
 
-/* Slot k is a power of a factor; terms begin[t] to begin[t + 1] are those of target t. */
 #define NOINLINE __attribute__((noinline))
 
-STRUCT(Assembly, const int64_t *element; const int64_t *power; const int64_t *begin; const double *base;
-       const int64_t *first; const int64_t *second; int64_t slots; int64_t targets; int64_t terms;)
+/* Slot k is a power of a factor times a slot before it; terms begin[t] to begin[t + 1] are those of target t. */
+STRUCT(Assembly, const int64_t *element; const int64_t *power; const int64_t *times; const int64_t *begin;
+       const double *base; const int64_t *slot; int64_t slots; int64_t targets; int64_t terms;)
 
 enum { ONE, SAME, INVERSE, ROOT, INVERSE_ROOT, SQUARE, INVERSE_SQUARE };
 
@@ -28,11 +28,12 @@ static NOINLINE void assemble(const Assembly *made, const double *factors, const
         for (int64_t lane = 0; lane < VL; lane++)
             lanes[lane] = (lane < count ? factors + lane * elements : design)[made->element[k]];
         slots[k] = power_of(v_load(lanes), made->power[k]);
+        if (made->times[k]) slots[k] = v_mul(slots[k], slots[made->times[k]]);
     }
     for (int64_t t = 0; t < made->targets; t++) {
         V sum = v_set(0);
         for (int64_t k = made->begin[t]; k < made->begin[t + 1]; k++)
-            sum = v_fma(v_mul(slots[made->first[k]], slots[made->second[k]]), v_set(made->base[k]), sum);
+            sum = v_fma(slots[made->slot[k]], v_set(made->base[k]), sum);
         into[t] = sum;
     }
 }
@@ -74,9 +75,36 @@ INLINE void product_of(const V *a, const V *b, V *c, const int64_t n, int half) 
         }
 }
 
+#define MOST_STATES 100
+
+/* The same of larger matrices: columns of B are copied side by side first, as rows of it may fall on one set of a cache. */
+static NOINLINE void wide_product(const V *a, const V *b, V *c, int64_t n, int half) {
+    V panel[4 * MOST_STATES];
+    for (int64_t j = 0; j < n; j += 4) {
+        int64_t columns = n - j < 4 ? n - j : 4;
+        for (int64_t k = 0; k < n; k++)
+            for (int64_t q = 0; q < 4; q++) panel[4 * k + q] = b[k * n + j + (q < columns ? q : 0)];
+        for (int64_t i = half ? j / TILE_ROWS * TILE_ROWS : 0; i < n; i += TILE_ROWS) {
+            int64_t rows = n - i < TILE_ROWS ? n - i : TILE_ROWS;
+            const V *left[TILE_ROWS];
+            V sums[TILE_ROWS][4];
+            UNROLL for (int r = 0; r < TILE_ROWS; r++) left[r] = a + (i + (r < rows ? r : 0)) * n;
+            UNROLL for (int r = 0; r < TILE_ROWS; r++)
+                UNROLL for (int q = 0; q < 4; q++) sums[r][q] = v_set(0);
+            for (int64_t k = 0; k < n; k++)
+                UNROLL for (int r = 0; r < TILE_ROWS; r++)
+                    UNROLL for (int q = 0; q < 4; q++) sums[r][q] = v_fma(left[r][k], panel[4 * k + q], sums[r][q]);
+            UNROLL for (int r = 0; r < TILE_ROWS; r++)
+                UNROLL for (int q = 0; q < 4; q++)
+                    if (r < rows && q < columns) c[(i + r) * n + j + q] = sums[r][q];
+        }
+    }
+}
+
 /* C = A B, n by n each; where `half` only what is on the diagonal and below it, and a little more. */
 static NOINLINE void product(const V *a, const V *b, V *c, int64_t n, int half) {
     if (n == 8) product_of(a, b, c, 8, half);
+    else if (n > 16) wide_product(a, b, c, n, half);
     else product_of(a, b, c, n, half);
 }
 
@@ -562,24 +590,48 @@ static V length_of(const V *a, int64_t count) {
     return v_sqrt(sum);
 }
 
-#define DOUBLINGS 60
+#define DOUBLINGS 24
 #define ADDED 1e-12 /* share that a doubling adds, of which the next one adds less than rounding */
-#define ROUNDING 2e-15
+
+/* P + J P J^T of a symmetric P in its place, in lanes that are open; where `grown`, what it added to the diagonal decides
+   which lanes stay so. `one` and `two` are room. */
+static NOINLINE V doubled(const V *J, V *P, V *one, V *two, V *three, V open, int64_t n) {
+    V zero = v_set(0), unit = v_set(1), moving = zero;
+    product(J, P, one, n, 0);
+    transpose(J, two, n);
+    product(one, two, three, n, 1);
+    for (int64_t i = 0; i < n; i++) {
+        moving = v_pick(v_mul(v_set(ADDED), P[i * n + i]), three[i * n + i], unit, moving);
+        for (int64_t j = 0; j <= i; j++)
+            P[i * n + j] = P[j * n + i] = v_add(P[i * n + j], v_pick(zero, open, three[i * n + j], zero));
+    }
+    return moving;
+}
+
+/* What noise of intensity S is to begin with: (2 / rate) M S M^T with M = (1 + J) / 2, in P. */
+static NOINLINE void begin_with(const V *J, const V *S, V *P, V *one, V *two, double rate, int64_t n) {
+    for (int64_t i = 0; i < n * n; i++) two[i] = J[i];
+    for (int64_t i = 0; i < n; i++) two[i * n + i] = v_add(two[i * n + i], v_set(1));
+    product(two, S, one, n, 0);
+    transpose(two, P, n);
+    product(one, P, two, n, 1);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j <= i; j++) P[i * n + j] = P[j * n + i] = v_mul(v_set(0.5 / rate), two[i * n + j]);
+}
 
 /* Laws of E x' = F x + s + noise with n states and algebraic unknowns behind them, `all` in all.
 
    Targets are the lower triangle row by row of E (n), F (all, all) row by row, the lower triangle of the noise's
-   intensity, and s (all,). `rate` is about the geometric mean of rates; `bound` what a variance of each probe is at most
-   per unit of noise in every energy coordinate. Written as laws_of_cells does. */
+   intensity, and s (all,). `rate` is about the geometric mean of rates. Written as laws_of_cells does. */
 KERNEL(void, laws_of_states, (const Assembly *made, int64_t n, int64_t all, double rate, const double *design,
-                              const double *bound, const int64_t *probes, double *room, const double *factors,
-                              double *mean, double *covariance, double *error, int64_t elements, int64_t p, int64_t size,
+                              const int64_t *probes, double *room, const double *factors, double *mean,
+                              double *covariance, double *error, int64_t elements, int64_t p, int64_t size,
                               int64_t draws)) {
     (void)size;
     int64_t square = n * n, whole = all * all, triangle = n * (n + 1) / 2;
     V *targets = (V *)room, *slots = targets + made->targets, *F = slots + made->slots, *Q = F + whole, *L = Q + whole;
-    V *A = L + square, *P = A + square, *S = P + square, *J = S + square, *one = J + square, *two = one + square;
-    V *rest = two + square, *push = rest + all, *step = push + all;
+    V *A = L + square, *P = A + square, *S = P + square, *one = S + square, *two = one + square, *J = two + square;
+    V *rest = J + (DOUBLINGS + 1) * square, *push = rest + all, *step = push + all;
     V zero = v_set(0), unit = v_set(1), back = v_set(1 / rate);
     for (int64_t done = 0; done < draws; done += VL) {
         int64_t count = draws - done < VL ? draws - done : VL;
@@ -616,33 +668,28 @@ KERNEL(void, laws_of_states, (const Assembly *made, int64_t n, int64_t all, doub
         for (int64_t i = 0; i < square; i++) J[i] = v_mul(v_sub(zero, back), A[i]);
         for (int64_t i = 0; i < n; i++) J[i * n + i] = v_add(J[i * n + i], unit);
         invert(J, n); /* (1 - A / rate)^-1 */
-        product(J, S, one, n, 0);
-        transpose(J, two, n);
-        product(one, two, P, n, 0);
-        for (int64_t i = 0; i < square; i++) P[i] = v_mul(v_add(back, back), P[i]), J[i] = v_add(J[i], J[i]);
+        for (int64_t i = 0; i < square; i++) J[i] = v_add(J[i], J[i]);
         for (int64_t i = 0; i < n; i++) J[i * n + i] = v_sub(J[i * n + i], unit);
-        V open = unit;
-        for (int turn = 0; turn < DOUBLINGS && any_above(open, 0); turn++) {
-            product(J, P, one, n, 0);
-            transpose(J, two, n);
-            product(one, two, Q, n, 1);
-            V moving = v_pick(v_set(0.5), length_of(J, square), unit, zero); /* a mode that no noise reaches decays, too */
-            for (int64_t i = 0; i < n; i++) {
-                moving = v_pick(v_mul(v_set(ADDED), P[i * n + i]), Q[i * n + i], unit, moving);
-                for (int64_t j = 0; j <= i; j++)
-                    P[i * n + j] = P[j * n + i] = v_add(P[i * n + j], v_pick(zero, open, Q[i * n + j], zero));
-            }
+        begin_with(J, S, P, one, two, rate, n);
+        V open = unit, opens[DOUBLINGS];
+        int64_t turns = 0;
+        while (turns < DOUBLINGS) {
+            opens[turns] = open;
+            V *now = J + turns++ * square;
+            V moving = doubled(now, P, one, two, Q, open, n);
+            moving = v_pick(v_set(0.5), length_of(now, square), unit, moving); /* a mode that no noise reaches decays, too */
             open = v_pick(zero, moving, open, zero);
             if (!any_above(open, 0)) break;
-            product(J, J, two, n, 0);
-            memcpy(J, two, (size_t)square * sizeof(V));
+            product(now, now, J + turns * square, n, 0);
         }
-        /* what is left of the equation */
+        /* what is left of the equation, solved for once more, each lane in as many turns as before */
         product(A, P, one, n, 0);
         for (int64_t i = 0; i < n; i++)
             for (int64_t j = 0; j < n; j++) S[i * n + j] = v_add(S[i * n + j], v_add(one[i * n + j], one[j * n + i]));
-        V left = v_fma(v_mul(length_of(A, square), length_of(P, square)), v_set(ROUNDING), length_of(S, square));
-        /* back to states: L^-T P L^-1, by the inverse of L */
+        begin_with(J, S, A, one, two, rate, n);
+        for (int64_t turn = 0; turn < turns; turn++) doubled(J + turn * square, A, one, two, Q, opens[turn], n);
+        for (int64_t i = 0; i < square; i++) P[i] = v_add(P[i], A[i]);
+        /* back to states: L^-T P L^-1, and the same of the change */
         for (int64_t i = 0; i < square; i++) two[i] = zero;
         for (int64_t i = 0; i < n; i++) two[i * n + i] = unit;
         solve_rows(L, two, n);
@@ -650,13 +697,18 @@ KERNEL(void, laws_of_states, (const Assembly *made, int64_t n, int64_t all, doub
         product(one, P, J, n, 0);
         product(J, two, P, n, 1);
         mirror(P, n);
+        product(one, A, J, n, 0);
+        product(J, two, A, n, 1);
         for (int64_t i = 0; i < p; i++) {
-            V variance = P[probes[i] * n + probes[i]];
-            V share = v_div(v_mul(left, v_set(bound[i])), variance);
-            worst = v_fma(share, share, worst);
+            V spread = v_sqrt(P[probes[i] * n + probes[i]]);
+            for (int64_t j = 0; j <= i; j++) {
+                int64_t row = probes[i] > probes[j] ? probes[i] : probes[j], column = probes[i] + probes[j] - row;
+                V other = v_sqrt(P[probes[j] * n + probes[j]]);
+                V share = v_div(v_abs(A[row * n + column]), v_mul(spread, other));
+                worst = v_fma(share, share, worst);
+            }
             if (moved) {
-                V size_of = v_add(v_abs(rest[probes[i]]), v_sqrt(variance));
-                share = v_div(v_abs(step[probes[i]]), size_of);
+                V share = v_div(v_abs(step[probes[i]]), v_add(v_abs(rest[probes[i]]), spread));
                 worst = v_fma(share, share, worst);
             }
         }
