@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spu.base.arrays import FloatArray, IntArray
+from spu.base.arrays import ComplexArray, FloatArray, IntArray
 from spu.base.errors import InputError
 from spu.studies.calibration.grid import Grid
 from spu.studies.calibration.likelihood import Matrices, OfSpectra
