@@ -2,7 +2,7 @@
 
    Entries of a circuit's matrices are sums of terms, each a number times powers of what a board's elements are
    multiplied by. Nothing depends on what lies in other lanes: a loop that some lanes are done with leaves them as they are.
-   spu/emulator/laws/many.py says what is solved and how many operations it takes. */
+   spu/emulator/laws/draws.py says what is solved and how many operations it takes. */
 
 #define NOINLINE __attribute__((noinline))
 
