@@ -157,18 +157,16 @@ class ClockedLaw(Stationary):
         start = np.linalg.solve(np.eye(n) - whole, once(np.zeros(n), {}))
         seen: dict[int, list[FloatArray]] = {}
         once(start, seen)
-        found: FloatArray = np.zeros((2 * n, 2 * n))
+        found = np.zeros((2 * n, 2 * n))
         for many, columns in seen.items():
             stacked = np.column_stack(columns)
             found += gathered(self.period, stacked @ stacked.T, many)
-        found *= 0.5 + 0.5 / cycle
-        return found + found.T
+        return (1.0 + 1.0 / cycle) * (found + found.T) / 2
 
     @cached_property
     def shift(self) -> FloatArray:
         """(n,) by how much the mean of a register moves that of the state."""
-        both: FloatArray = found + found.T
-        return both
+        return -np.asarray(np.linalg.solve(self.dense.A, self._offset), dtype=np.float64)
 
     # --- what readouts see -----------------------------------------------------------------
 
