@@ -132,7 +132,8 @@ def _lowered(device: Device) -> Circuit:
 def _refuse_nonlinear_readouts(groups: list[Instances]) -> None:
     if any(not element.linear for group in groups for element in group.subcircuit.elements):
         raise InputError(
-            "what [readout] says of amplifiers and converters is of linear cells, and these are not: leave detail.readout out"
+            "what [readout] says of amplifiers and converters is of linear cells, and these are not: leave "
+            "detail.readout out"
         )
 
 

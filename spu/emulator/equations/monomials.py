@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -186,7 +187,7 @@ def _decode(
         return None
     read = [tuple(sorted(own.items())) for own in powers]
     ends = np.cumsum([0, *map(len, given)]).tolist()
-    return [read[first:end] for first, end in zip(ends, ends[1:], strict=False)], factors
+    return [read[first:end] for first, end in pairwise(ends)], factors
 
 
 def _only(logs: FloatArray, where: slice) -> FloatArray:

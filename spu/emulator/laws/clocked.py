@@ -161,12 +161,12 @@ class ClockedLaw(Stationary):
         for many, columns in seen.items():
             stacked = np.column_stack(columns)
             found += gathered(self.period, stacked @ stacked.T, many)
-        return np.asarray((1.0 + 1.0 / cycle) * (found + found.T) / 2)
+        return (1.0 + 1.0 / cycle) * (found + found.T) / 2
 
     @cached_property
     def shift(self) -> FloatArray:
         """(n,) by how much the mean of a register moves that of the state."""
-        return -np.linalg.solve(self.dense.A, self._offset)
+        return -np.asarray(np.linalg.solve(self.dense.A, self._offset), dtype=np.float64)
 
     # --- what readouts see -----------------------------------------------------------------
 

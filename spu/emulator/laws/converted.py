@@ -169,7 +169,7 @@ def moments(converter: Acquisition, mean: FloatArray, variance: FloatArray) -> t
 
 
 LEFT = 40.0
-"""Exponent of what a converter's steps leave of a sawtooth's covariance, beyond which nothing is left of it in doubles."""
+"""Exponent of what a converter's steps leave of a sawtooth's covariance, beyond which doubles hold nothing of it."""
 
 
 def even(converter: Acquisition, mean: FloatArray, covariance: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
@@ -196,12 +196,12 @@ def even(converter: Acquisition, mean: FloatArray, covariance: FloatArray) -> tu
     low, high = converter.limits
     with np.errstate(divide="ignore", invalid="ignore"):
         room = np.minimum(high - mean, mean - low) / np.sqrt(variance)
-    sure = (room >= 8.0).all(axis=1)
+    sure = np.asarray((room >= 8.0).all(axis=1))
     if converter.step:
         both = variance[:, :, None] + variance[:, None, :]
         apart = both - 2.0 * np.abs(found)
         apart[:, rows, rows] = variance
-        sure &= (2.0 * np.pi**2 * apart >= LEFT * converter.step**2).all(axis=(1, 2))
+        sure = sure & np.asarray((2.0 * np.pi**2 * apart >= LEFT * converter.step**2).all(axis=(1, 2)))
         found[:, rows, rows] += converter.step**2 / 12.0
     return found, sure
 
