@@ -12,9 +12,10 @@ Both margins are eigenvalues, not points of a grid. On the axis :math:`\lambda` 
 
 an eigenvalue problem for ``1/s`` of r n unknowns, as L can be inverted where the circuit is stable: its smallest
 positive s is where the first mode reaches the axis. With :math:`M = A + (z - 1) B C`, :math:`z = e^{-j \omega \tau}`,
-it is a pencil in z of 2 r n unknowns (U and ``W = X C^T / z``): all z on the unit circle, with the frequencies that
-they have there, are all crossings for any delay (Chen, Gu and Nett, Systems & Control Letters 26, 21, 1995, have the
-pencil of 2 n^2; its unknowns are reduced here to the r ports). What is found is refined on the eigenvalues of M.
+it is one for ``1/(1 - z)`` of 2 r n unknowns (U and ``W = X C^T / z``): all z on the unit circle, with the
+frequencies that they have there, are all crossings for any delay (Chen, Gu and Nett, Systems & Control Letters 26, 21,
+1995, have a pencil of 2 n^2; its unknowns are reduced here to the r ports). What is found is refined on the
+eigenvalues of M.
 """
 
 from __future__ import annotations
@@ -229,11 +230,10 @@ def delay_crossing(loops: Loops) -> Crossing | None:
             k = row * n + column  # entry (row, column) of U, or (column, row) of V
             L[0, 0, :, k], L[1, 0, :, k] = (C @ X).ravel(), (C @ X.T).ravel()
             L[0, 1, :, k], L[1, 1, :, k] = (C @ X.T).ravel(), (C @ X).ravel()
-    one = np.eye(r * n)
-    P = np.block([[one - L[0, 0], L[0, 1]], [-L[1, 0], L[1, 1]]])
-    Q = np.block([[L[0, 0], -L[0, 1]], [L[1, 0], one - L[1, 1]]])
+    # The pencil is 1 + (z - 1) Q.
+    Q = np.block([[L[0, 0], -L[0, 1]], [L[1, 0], np.eye(r * n) - L[1, 1]]])
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = la.eigvals(P, -Q)
+        found = 1.0 - 1.0 / np.linalg.eigvals(Q)
     found = found[np.isfinite(found)]
     crossings = []
     for z in found[np.abs(np.abs(found) - 1.0) <= 1e3 * _REAL]:
