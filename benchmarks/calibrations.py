@@ -165,6 +165,11 @@ def published() -> bool:
             factors[:, which] = np.exp(sigma * rng.standard_normal((DRAWN, len(which))))
             means.append(errors(np.asarray(spu.laws_of_draws(made, factors).voltage_covariance)).mean())
         print(f"  {part + ' ' + quantity:22s}" + "".join(f"{100 * each:8.1f} %" for each in means))
+    means = []
+    for sigma in SCATTERS:
+        offsets = sigma * np.sqrt(target.diagonal()) * rng.standard_normal((DRAWN, 8))
+        means.append(errors(target + offsets[:, :, None] * offsets[:, None]).mean())
+    print(f"  {'offsets not taken off':22s}" + "".join(f"{100 * each:8.1f} %" for each in means))
     return False
 
 

@@ -43,6 +43,8 @@ from problems import (
 from shares import of_command
 
 import spu
+from spu.base.constants import BOLTZMANN
+from spu.base.kernels import library
 from spu.emulator.laws.estimate import trajectory_error
 
 COMMON = "8 lossy RLC cells, d = 16"
@@ -715,6 +717,103 @@ def case_15(session: Session) -> None:
             session.rows.append(Row("15", what, peer.name, peer.version, f"{peer.settings}; {note}", **more, key=key))
 
 
+def case_16(session: Session) -> None:
+    """Exact laws of many boards against a loop over scipy's Lyapunov solver."""
+    boards, few = session.pick((10_000, 1000), (40, 4))
+    device = scattered(8)
+    elements = spu.elements_of(device)
+    factors = np.exp(0.05 * np.random.default_rng(0).standard_normal((boards, len(elements))))
+    A, Q = cell_equations(elements, factors[:few])
+    own = Contestant(lambda: spu.laws_of_draws(device, factors, elements), float(boards))
+    peer = Contestant(lambda: [la.solve_continuous_lyapunov(a, -q) for a, q in zip(A, Q, strict=True)], float(few))
+    found, wanted = spu.laws_of_draws(device, factors[:few], elements), np.array(peer.work())[:, :8, :8]
+    off = float(np.abs(found.voltage_covariance / wanted - 1.0).max())
+    if not off < 1e-8:
+        raise Failed(f"the laws differ by {off:.1e}")
+    times = alternate(session, {"spu": own, "peer": peer}, rounds=9, budget=30.0)
+    row = Row(
+        "16",
+        f"exact law of a board of 8 RLC cells, 16 states, all {len(elements)} values of each drawn; {boards:,} boards",
+        "scipy",
+        version("scipy"),
+        f"solve_continuous_lyapunov in a loop, matrices given (the project makes its own of the factors); they differ "
+        f"by {off:.0e}; least times: {times['spu'].min() * 1e6:.3g} and {times['peer'].min() * 1e6:.3g} us a board; "
+        f"loops of class {library.text('processor_class')}, {session.threads} threads",
+        **ratio(times["spu"], times["peer"]),
+        goal=50.0,
+        reach=100.0,
+        where=where(session, own),
+        key="laws of boards",
+    )
+    session.rows.append(row)
+
+
+def cell_equations(elements: spu.Elements, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Drift and noise of boards of cells with injected noise, at 300.15 K, (d, 2 n, 2 n): no code of the project.
+
+    States are voltages, and currents of inductors in a unit that makes both alike.
+    """
+    values = dict.fromkeys(elements.kinds)
+    for kind, where_it_is in zip([group.name for group in elements.groups], elements.slices, strict=True):
+        values[kind] = elements.values[where_it_is] * factors[:, where_it_is]
+    cells, count = values["cell.capacitance"].shape[1], len(factors)
+    C = np.zeros((count, cells, cells))
+    C[:, range(cells), range(cells)] = values["cell.capacitance"]
+    names = [name.removeprefix("capacitance of ") for name in elements.names[:cells]]
+    ends = [name.split(" of ")[1] for name in elements.names if name.startswith("capacitance of ")][cells:]
+    for k, pair in enumerate(ends):
+        a, b = next((a, b) for a in range(cells) for b in range(cells) if pair == f"{names[a]}-{names[b]}")
+        value = values["coupler.capacitance"][:, k]
+        for i, j, sign in ((a, a, 1), (b, b, 1), (a, b, -1), (b, a, -1)):
+            C[:, i, j] += sign * value
+    back = np.linalg.inv(C)
+    noise = values["cell.noise"] + 4.0 * BOLTZMANN * 300.15 * values["cell.conductance"]
+    unit = float(np.sqrt(values["cell.inductance"].mean() / values["cell.capacitance"].mean()))
+    A, Q = np.zeros((2, count, 2 * cells, 2 * cells))
+    A[:, :cells, :cells] = -back * values["cell.conductance"][:, None, :]
+    A[:, :cells, cells:] = -back / unit
+    A[:, range(cells, 2 * cells), range(cells)] = unit / values["cell.inductance"]
+    Q[:, :cells, :cells] = (back * (0.5 * noise)[:, None, :]) @ back
+    return A, Q
+
+
+def case_17(session: Session) -> None:
+    """Two workers of one thread against one, on a yield whose boards are solved one at a time."""
+    draws = session.pick(20_000, 12)
+    with TemporaryDirectory(prefix="spu-bench-") as scratch:
+        folder = Path(scratch) / "eight"
+        problem = Path(__file__).parent.parent / "examples" / "club8.toml"
+        command(spu_command("compile", str(problem), "-o", str(folder)))
+        words = ["yield", str(folder), "--limit", "1e-9:1", "--metric", "time-constant"]
+        words += ["--tolerance", "cell.conductance=5%", "--draws", str(draws), "--json"]
+        said, taken = {}, {}
+        for workers in (1, 2, 1, 2)[: session.pick(4, 2)]:
+            kept = Path(scratch) / f"kept{len(list(Path(scratch).iterdir()))}"
+            before = time.perf_counter()
+            text = command(spu_command(*words, "--cluster", f"local:{workers}", "-o", str(kept)), limit=600.0)
+            taken.setdefault(workers, []).append(time.perf_counter() - before)
+            said.setdefault(workers, json.loads(text)["yield"])
+    if said[1] != said[2]:
+        raise Failed(f"two workers found {said[2]}, one {said[1]}")
+    session.rows.append(
+        Row(
+            "17",
+            f"yield of {draws:,} boards by their time constants: two workers of one thread",
+            "one worker",
+            "",
+            f"--cluster local:2 against local:1, whole commands, least of {len(taken[1])}; the same yield",
+            value=min(taken[1]) / min(taken[2]),
+            low=min(taken[1]) / max(taken[2]),
+            high=max(taken[1]) / min(taken[2]),
+            own=min(taken[2]),
+            other=min(taken[1]),
+            goal=1.7,
+            reach=1.9,
+            key="two workers",
+        )
+    )
+
+
 CASES: dict[str, Callable[[Session], None]] = {
     "1": case_1,
     "2": case_2,
@@ -732,12 +831,14 @@ CASES: dict[str, Callable[[Session], None]] = {
     "13": case_13,
     "14": case_14,
     "15": case_15,
+    "16": case_16,
+    "17": case_17,
 }
 
 SAMPLING = frozenset({"1", "2", "3", "3b", "4", "5", "6", "10", "11", "12", "14", "15"})
 """Cases whose figures rest on the project's samplers, and count as zero where those are wrong."""
 
-FORKING = frozenset({"4", "9", "12", "13"})
+FORKING = frozenset({"4", "9", "12", "13", "17"})
 """Cases that start processes: run first, since forking a process that holds JAX's threads may deadlock."""
 
 LIMITED = frozenset({"1", "2", "3", "5", "11", "14"})

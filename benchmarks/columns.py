@@ -74,6 +74,11 @@ LINES = (
         ("chain predict", "chain check"),
         " s",
     ),
+    Line(
+        "exact laws of 10,000 boards of 8 cells: a loop over `scipy.linalg.solve_continuous_lyapunov`",
+        ("laws of boards",),
+    ),
+    Line("a yield of boards solved one at a time, two workers of one thread: one worker", ("two workers",)),
 )
 
 

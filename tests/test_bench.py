@@ -29,11 +29,11 @@ def modules(monkeypatch):
 
 MODULES = ("columns", "commands", "correctness", "harness", "machine", "peers", "problems", "shares")
 
-CASES = ("1", "2", "3", "3b", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15")
+CASES = ("1", "2", "3", "3b", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16", "17")
 
 
 @pytest.mark.parametrize(
-    "cases", [("1", "10", "14", "15"), pytest.param(CASES, marks=pytest.mark.long)], ids=["some", "all"]
+    "cases", [("1", "10", "14", "15", "16"), pytest.param(CASES, marks=pytest.mark.long)], ids=["some", "all"]
 )
 def test_quick_run_without_peers(cases, tmp_path, modules):
     path = tmp_path / "found.json"

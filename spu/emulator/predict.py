@@ -286,7 +286,7 @@ class LinearisedPrediction(Prediction):
     Examples
     --------
     >>> import spu
-    >>> device = spu.Device(temperature=300.0, detail=spu.Detail(transconductor={"linear_range": 2e-5}))
+    >>> device = spu.Device(temperature=300.0, detail=spu.Detail(transconductor={"linear_range": 2e-4}))
     >>> device.add_cell("a", capacitance=1e-12, conductance=1e-6, active_conductance=-5e-7)
     >>> found = spu.predict(device)
     >>> type(found).__name__, 0.5 < found.compression < 1, 0 < found.distortion < 0.1

@@ -1,1 +1,1 @@
-"""Many devices, or many runs of one: budgets of error, activation curves."""
+"""Many devices, or many runs of one: budgets of error, activation curves, margins of stability."""

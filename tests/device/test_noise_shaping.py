@@ -192,6 +192,18 @@ def test_ngspice_agrees_with_its_own_noise():
     assert found.levels["noise"].verdict == "pass", found.levels
 
 
+def test_a_clocked_source_has_a_spectrum_too():
+    """What a converter holds passes the pole: both are there, in both."""
+    device = pair(NOISES["bandwidth"] | {"clock": 5e6}, shared=False)
+    found = spu.check(device, levels=["ac", "replay"])
+    assert found.verdict == "pass", found.levels
+    slow, held = (
+        law_of(pair(noise, shared=False)).voltage_covariance for noise in (NOISES["bandwidth"], {"clock": 5e6})
+    )
+    both = spu.predict(device).covariance
+    assert difference(both, slow) < 0.01 < difference(held, slow)
+
+
 @pytest.mark.parametrize("series", [False, True])
 @pytest.mark.sampled(2)
 def test_a_ramp_of_noise_with_a_spectrum(series):

@@ -14,6 +14,7 @@ from spu.base.errors import InputError, InternalError, UsageError
 from spu.base.kernels.library import ENVIRONMENT, available
 from spu.base.threads import at_most
 from spu.device.hardware import LINEAR_ARCHITECTURES
+from spu.emulator.equations import monomials
 from spu.emulator.laws import many
 from spu.emulator.laws.draws import Cells, States, laws_of_cells
 
@@ -191,13 +192,31 @@ def test_of_no_boards_and_of_wrong_factors():
         spu.laws_of_draws(network, np.ones((1, len(spu.elements_of(network)))))
 
 
-def test_switched_units_are_varied_where_a_device_can_be():
-    hardware = spu.load_hardware("spu8-switched")
-    device = spu.compile(A, hardware=hardware)
-    count = len(spu.elements_of(device))
-    assert agree(device, np.ones((1, count))) == 1
-    with pytest.raises(InputError, match="whole banks"):
-        spu.laws_of_draws(device, np.full((1, count), 1.01))
+def test_switched_units():
+    """So far apart are their rates that each board is solved by itself, in more digits."""
+    device = spu.compile(A, hardware=spu.load_hardware("spu8-switched"))
+    assert agree(device, drawn(device, 2)) == 0
+
+
+def test_coefficients_of_temperature_and_filters_of_noise():
+    """Factors that enter as ``1 + a (f - 1)``, and states that are no cells'."""
+    device = scattered(3)
+    device.detail = spu.Detail(
+        noise={"bandwidth": 2e7, "flicker_corner": 1e4, "flicker_low": 1e3, "flicker_high": 1e5},
+        temperature={"capacitance": 3e-3, "conductance": -1e-3, "noise": 2e-3, "reference": 290.0},
+    )
+    _, factors = many.family_of(device, spu.elements_of(device))
+    assert (factors.slopes != 1).sum() == 3 and factors.known.all()
+    assert agree(device, drawn(device, 3, sigma=0.2)) == 3
+
+
+def test_an_element_that_enters_otherwise_makes_its_boards_go_the_ordinary_way(monkeypatch):
+    device = scattered(2)
+    device.detail = spu.Detail(node={"capacitance": 1e-11})
+    monkeypatch.setattr(monomials, "_alone", lambda *_: None)
+    factors = drawn(device, 4)
+    factors[:2, -1] = 1.0
+    assert agree(device, factors) == 2
 
 
 def test_a_law_that_hangs_on_more_than_elements_goes_the_ordinary_way(monkeypatch):

@@ -272,3 +272,27 @@ def test_the_command_line(device, tmp_path):
     assert CliRunner().invoke(cli, words).stdout == text
     refused = CliRunner().invoke(cli, [*words, "--dialect", "ltspice"])
     assert refused.exit_code == 2 and "--monte-carlo is not for ltspice" in refused.stderr
+
+
+def test_noise_that_cells_share_errs_place_by_place(tmp_path):
+    device = spu.Device(tolerance=spu.Tolerance(shared={"amplitude": spu.Spread(0.05, process=0.1)}))
+    for name in ("a", "b"):
+        device.add_cell(name, capacitance=1e-9, conductance=1e-3)
+    device.add_noise("n1", {"a": 2e-10, "b": -1e-10})
+    text = spu.netlist(device, monte_carlo=2)
+    asked = [(f"g.{line.split()[0]}.gs", "gain") for line in text.splitlines() if line.startswith("xnoise")]
+    found = values_of_boards(text, asked, tmp_path) / values_of_boards(text, asked, tmp_path, boards=1, switch=0)
+    assert found.shape == (BOARDS, 2)
+    assert np.allclose(found.std(axis=0), np.hypot(0.1, 0.05), rtol=SIGMAS)
+    assert np.isclose(np.cov(found.T)[0, 1], 0.1**2, rtol=2 * SIGMAS)
+
+
+def test_a_value_that_is_no_power_of_its_factor_is_refused():
+    """The temperature's coefficients of a detail, say: `1 + alpha (T - T0)` of alpha."""
+    detail = spu.Detail(temperature={"capacitance": 1e-3, "reference": 200.0})
+    device = spu.compile(A, "spu8").at_detail(detail)
+    device.tolerance = spu.Tolerance(detail={"temperature.capacitance": spu.Spread(process=0.1)})
+    with pytest.raises(
+        InputError, match=r"temperature\.capacitance: the netlist's parameter \w+ of \w+ is no power of it"
+    ):
+        spu.netlist(device, monte_carlo=2)

@@ -299,7 +299,7 @@ class _Found:
     def add(self, recording: Recording) -> None:
         """Add a run."""
         if not self.runs:
-            self.first = recording.whole[:FIRST]
+            self.first = (recording.noise if recording.whole is None else recording.whole)[:FIRST]
         self.runs += 1
         self.held = max(self.held, recording.held)
         self.errors = np.maximum(self.errors, recording.errors)

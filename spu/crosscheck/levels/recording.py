@@ -84,8 +84,6 @@ class Recording:
         (k, p) V at the sample instants after the burn-in: ngspice's, and the emulator's response to the same noise.
     noise:
         (burn-in + k, m) samples of the sources, V; of finer ones those at the beginning of an interval.
-    whole:
-        The same with all samples of the finer ones.
     held:
         How far a source strays from its sample while it holds it, over its rms.
     errors:
@@ -94,16 +92,18 @@ class Recording:
         Time points that ngspice made of a sample.
     seconds:
         Wall time of ngspice.
+    whole:
+        ``noise`` with all samples of the finer ones; None where no source is finer.
     """
 
     voltages: FloatArray
     exact: FloatArray
     noise: FloatArray
-    whole: FloatArray
     held: float
     errors: FloatArray
     points: float
     seconds: float
+    whole: FloatArray | None = None
 
 
 class Recorder:
@@ -185,7 +185,8 @@ class Recorder:
         errors = path_errors(context, voltages[judged], exact[judged])
         self.points = max(self.points, float(len(found["time"])))
         points = len(found["time"]) * self.parts / steps
-        return Recording(voltages[after], exact[after], noise[:: self.parts], noise, held, errors, points, seconds)
+        whole = None if self.parts == 1 else noise
+        return Recording(voltages[after], exact[after], noise[:: self.parts], held, errors, points, seconds, whole)
 
 
 def run_seed(seed: int, run: int) -> int:

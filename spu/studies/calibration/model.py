@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import scipy.linalg as la
@@ -170,10 +171,8 @@ class Point:
     def densities(self, frequencies: FloatArray) -> tuple[ComplexArray, ComplexArray]:
         """One-sided cross-densities (f, c, c), per Hz, without noise of samples, and their changes (f, k, c, c)."""
         points = 2j * np.pi * frequencies[:, None, None] * self.time
-        inverse = np.asarray(np.linalg.inv(points * np.eye(len(self.A)) - self.A), dtype=np.complex128)
-        left, g = np.asarray(self.G @ inverse), self.P @ self.G.T
-        right = np.asarray(inverse @ g)
-        half = np.asarray(self.G @ right)
+        inverse = np.linalg.inv(points * np.eye(len(self.A)) - self.A)
+        left, right, half = _through(self.G, inverse, self.P @ self.G.T)
         moved = _moved(self, left, right, self.dA)
         two = 2.0 * self.time
         return two * (half + _adjoint(half)), two * (moved + _adjoint(moved))
@@ -191,15 +190,20 @@ class Sampled:
     def spectra(self, angles: FloatArray) -> tuple[ComplexArray, ComplexArray]:
         """``sum_l C_l exp(-j w l)`` (f, c, c), aliases and all, at w (f,) a sample, and its changes (f, k, c, c)."""
         point = self.point
-        turned = np.exp(-1j * angles)[:, None, None]
-        inverse = np.asarray(np.linalg.inv(np.eye(len(self.F)) - self.F * turned), dtype=np.complex128)
-        left, g = point.G @ inverse, point.P @ point.G.T
-        right = inverse @ g
-        half = point.G @ right
+        turned: ComplexArray = np.exp(-1j * angles.astype(np.complex128))[:, None, None]
+        inverse = np.linalg.inv(np.eye(len(self.F)) - self.F * turned)
+        g = point.P @ point.G.T
+        left, right, half = _through(point.G, inverse, g)
         found = half + _adjoint(half) + (np.diag(point.R) - point.G @ g)
         moved = _moved(point, left, right, self.dF, turned)
         constant = point.covariance_change
         return found, moved + _adjoint(moved) + (2.0 * _diagonal(point.dR) - constant)
+
+
+def _through(G: FloatArray, inverse: Any, g: FloatArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
+    """(f, c, n), (f, n, c) and (f, c, c): ``G R``, ``R g`` and ``G R g``, R the resolvents (f, n, n)."""
+    left, right = G @ inverse, inverse @ g
+    return np.asarray(left), np.asarray(right), np.asarray(G @ right)
 
 
 def _moved(

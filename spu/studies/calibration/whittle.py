@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spu.base.arrays import FloatArray, IntArray
+from spu.base.arrays import ComplexArray, FloatArray, IntArray
 from spu.base.errors import InputError
 from spu.studies.calibration.grid import Grid
 from spu.studies.calibration.likelihood import Matrices, OfSpectra
@@ -55,7 +55,7 @@ def spectra_of(paths: tuple[FloatArray, ...], interval: float, grid: Grid, slowe
     edges = (cuts + 0.5) * step
     count = len(cuts) - 1
     c = pieces[0].shape[1]
-    sums, weights = np.zeros((count, c, c), dtype=complex), np.zeros(count)
+    sums, weights = np.zeros((count, c, c), dtype=np.complex128), np.zeros(count)
     for piece in pieces:
         n = len(piece)
         window, loss = _taper(n, min(TAPERED, REACH * slowest / (n * interval)))
@@ -68,7 +68,7 @@ def spectra_of(paths: tuple[FloatArray, ...], interval: float, grid: Grid, slowe
             weights[bin_] += len(y) / loss
     good = weights > 0
     kept = Grid(np.asarray(edges[:-1][good]), np.asarray(edges[1:][good]))
-    measured = np.asarray(sums[good] / weights[good, None, None], dtype=np.complex128)
+    measured: ComplexArray = np.asarray(sums[good] / weights[good, None, None], dtype=np.complex128)
     return Matrices(measured, weights[good], OfSpectra(kept, interval))
 
 

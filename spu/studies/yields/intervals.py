@@ -23,6 +23,9 @@ WORDS = {
 """By the method of drawing."""
 
 
+_ROUNDING = 0.125
+
+
 def clopper_pearson(good: float, draws: float, confidence: float) -> tuple[float, float]:
     """Limits of a probability, of which ``good`` of so many ``draws`` came true; both may be broken numbers."""
     tail = (1.0 - confidence) / 2.0
@@ -34,8 +37,9 @@ def clopper_pearson(good: float, draws: float, confidence: float) -> tuple[float
 def korn_graubard(good: Sequence[int], size: int, confidence: float) -> tuple[float, float]:
     """The same of independent hypercubes of ``size`` boards each, of which so many are ``good``.
 
-    The variance of their numbers is taken to be 1/4 at least: a hypercube that holds its share as well as whole numbers
-    can is still off by the rounding, which scatter of a few may not show.
+    Where all hypercubes agree their share is still off by the rounding to whole boards, which scatter of a few may not
+    show: of 20 that agree each may differ by one board with a probability of 0.17. So the variance of their numbers is
+    taken to be `_ROUNDING` at least, which spans that, or that of independent boards where it is less.
     """
     counts = np.asarray(good, dtype=np.float64)
     cubes = len(counts)
@@ -43,7 +47,8 @@ def korn_graubard(good: Sequence[int], size: int, confidence: float) -> tuple[fl
     found = float(counts.mean()) / size
     if found in (0.0, 1.0):
         return clopper_pearson(found * draws, draws, confidence)
-    variance = max(float(counts.var(ddof=1)), 0.25) / (cubes * size**2)
+    least = min(_ROUNDING, size * found * (1.0 - found))
+    variance = max(float(counts.var(ddof=1)), least) / (cubes * size**2)
     tail = 0.5 + confidence / 2.0
     worth = found * (1.0 - found) / variance * float(stdtrit(draws - 1, tail) / stdtrit(cubes - 1, tail)) ** 2
     return clopper_pearson(found * worth, worth, confidence)

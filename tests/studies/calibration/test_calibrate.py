@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from scipy.special import chdtrc
 
 import spu
-from spu.base.errors import InputError, OptionError, UsageError
+from spu.base.errors import InputError, NumericalFailure, OptionError, UsageError
 from spu.cli import cli
 from spu.studies.calibration.records import record_of
 
@@ -314,3 +314,37 @@ def test_the_verb(tmp_path):
     done = CliRunner().invoke(cli, [*base, "-o", str(tmp_path / "measured.npz")])
     assert done.exit_code == 2 and "a device is written as .json" in done.output
     assert str(expected) and expected.plot() and "capacitance of a" in expected._repr_html_()
+
+
+def test_a_fit_that_does_not_come_to_rest_is_named(monkeypatch):
+    monkeypatch.setattr("spu.studies.calibration.fit.MOST_STEPS", 1)
+    design = device()
+    with pytest.raises(NumericalFailure, match="after 1 steps the likelihood still rises: seek fewer elements"):
+        spu.calibrate(design, record(drawn(design, 1)[0], 400, 1))
+
+
+def test_samples_slower_than_the_ringing_are_warned_of():
+    design = device(resonant=True)
+    for interval, warned in ((1e-7, False), (2e-6, True)):
+        found = spu.calibrate(design, record(design, 400, 1, interval), fit=["conductance"])
+        assert bool(found.warnings) is warned
+    assert "rings at 1.5" in found.warnings[0] or "rings at 1.6" in found.warnings[0]
+
+
+def test_a_converter_says_its_noise():
+    """Samples of 4 bits of a device whose converter has them: steps are noise that the model knows."""
+    design = device().at_detail(spu.Detail(readout={"full_scale": 4e-4, "bits": 4, "sample_noise": 2e-5}))
+    v = np.asarray(record(device(), 5000, 5).readouts[0])
+    step, rng = 8e-4 / 16, np.random.default_rng(2)
+    y = (np.floor((v + 2e-5 * rng.standard_normal(v.shape)) / step) + 0.5) * step
+    found = spu.calibrate(design, {"voltages": y, "interval": INTERVAL}, fit=["capacitance", "readout.noise"])
+    for each in found.readout:
+        assert each.nominal == pytest.approx(np.hypot(2e-5, step / np.sqrt(12)))
+        assert abs(each.value - each.nominal) < 4 * each.standard_error < each.nominal
+    assert found.goodness.fits
+
+
+def test_noise_of_a_clock_is_refused():
+    held = device().at_detail(spu.Detail(noise={"clock": 1e7}))
+    with pytest.raises(UsageError, match="a board is calibrated: worked out for white noise only"):
+        spu.calibrate(held, {"voltages": np.zeros((9, 2)), "interval": 1e-7})

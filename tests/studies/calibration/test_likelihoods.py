@@ -167,3 +167,16 @@ def test_blocks_of_a_recursion_are_the_recursion():
         for t in range(count):
             states.append(states[-1] @ M.T + pushes[:, t])
         np.testing.assert_allclose(scan(M, pushes, start), np.stack(states, axis=1), atol=1e-12)
+
+
+def test_elements_that_are_no_powers_are_differentiated_too():
+    """A gain error e makes a gain of 1 + e; a bandwidth is a power of what the circuit holds."""
+    made = device().at_detail(spu.Detail(readout={"gain_error": 0.2, "bandwidth": 3e6}))
+    elements = spu.elements_of(made)
+    numbers = np.array([elements.number(name) for name in ("readout.gain_error", "readout.bandwidth", "noise of a")])
+    sought = Sought(elements, numbers, (), ("a", "b"))
+    model = Model(made, sought, Reading(np.eye(2), np.ones(2), np.zeros(2)))
+    assert [each is None for each in model.powers.of] == [True, False, False]
+    theta = np.zeros(3)
+    found, expected = model.at(theta).covariance_change, slopes(model, theta, lambda at: at.covariance)
+    np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max())
