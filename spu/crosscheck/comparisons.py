@@ -15,6 +15,7 @@ from spu.crosscheck.decks.changes import SCATTERS
 from spu.crosscheck.levels import operating_point
 from spu.crosscheck.levels.ideal import CONSISTENCY
 from spu.crosscheck.result import Corner, Level
+from spu.emulator.predict import Prediction, prediction
 from spu.emulator.results import lag_of, lagged_covariance
 from spu.problems.problem import Problem, linear_problem
 
@@ -110,6 +111,8 @@ def comparisons(context: Context, levels: dict[str, Level], problem: Problem | N
         law = context.any_law
         emulated["lagged"] = lagged_covariance(law, cast(float, lag_of(law, linear)))
     parts, silent = _from_ideal(problem, context.compiled, emulated, levels.get("ideal")), False
+    if context.circuit.acquisition is not None and context.dynamics.exact:
+        _converted(parts, prediction(context.linear.law, linear), emulated)
     noise = float(np.sqrt(np.trace(emulated["covariance"])))
     if "ac" in context.covariances:
         difference = matrix(context.covariances["ac"]) - emulated["covariance"]
@@ -160,17 +163,21 @@ def ensemble_comparisons(
     compiled: dict[str, Any] | None,
     emulated: dict[str, FloatArray],
     ideal: Level | None,
+    read: Prediction | None = None,
 ) -> tuple[Corner, ...]:
     """Pairs of an ensemble: the ideal against merged samples, and of other pairs the worst programming.
 
-    ``emulated`` holds ``covariance`` and ``mean`` (``lagged``, too) of merged samples, in problem units.
+    ``emulated`` holds ``covariance`` and ``mean`` (``lagged``, too) of merged samples, in problem units;
+    ``read`` is what the programmings' converters make of them.
     """
     worst: dict[tuple[str, tuple[str, str]], Corner] = {}
     for row in (row for rows in each for row in rows):
         other = worst.setdefault((row.quantity, row.between), row)
         if (not row.within, row.unexplained) > (not other.within, other.unexplained):
             worst[row.quantity, row.between] = row
-    return (*_rows(_from_ideal(problem, compiled, emulated, ideal), problem, emulated), *worst.values())
+    parts = _from_ideal(problem, compiled, emulated, ideal)
+    _converted(parts, read, emulated)
+    return (*_rows(parts, problem, emulated), *worst.values())
 
 
 def _from_ideal(
@@ -204,6 +211,16 @@ def _from_ideal(
         else:  # not what it was compiled for: nothing is promised of it
             part.predicted["compilation"] = part.difference
     return parts
+
+
+def _converted(parts: dict[tuple[str, str], _Part], read: Prediction | None, emulated: dict[str, FloatArray]) -> None:
+    """What converters change: stored statistics are of what is read, a check's of the voltages before them."""
+    if read is None or read.acquisition is None:
+        return
+    for (quantity, far), part in parts.items():
+        values = getattr(read, quantity)
+        if far == "emulator" and values is not None and part.predicted.get("compilation") is not part.difference:
+            part.predicted["converters"] = emulated[quantity] - _dense(values)
 
 
 def _rows(

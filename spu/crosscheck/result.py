@@ -87,8 +87,8 @@ class Corner:
         How far the two are apart.
     predicted:
         What of it is known in advance or follows from what was measured on the same noise: ``compilation`` (codes,
-        ranges, the resistors' own noise), ``sampled noise``, ``finite steps`` of ngspice. Parts are matrices: their
-        sizes need not add up.
+        ranges, the resistors' own noise), ``converters``, ``white noise`` in place of a clock's, ``sampled noise``,
+        ``finite steps`` of ngspice. Parts are matrices: their sizes need not add up.
     scatter:
         Expected size of what few samples leave; 0 where nothing is sampled.
     unexplained:

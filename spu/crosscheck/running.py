@@ -138,7 +138,7 @@ def _merged(first: Context, checks: list[Check], chosen: Sequence[LevelKind]) ->
     if merged is not None and merged.lagged is not None:
         emulated["lagged"] = merged.lagged
     pairs = ensemble_comparisons(
-        [found.comparisons for found in checks], first.problem, first.compiled, emulated, levels.get("ideal")
+        [found.comparisons for found in checks], first.problem, first.compiled, emulated, levels.get("ideal"), merged
     )
     return Check(
         levels,

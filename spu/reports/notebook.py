@@ -205,7 +205,8 @@ def yield_blocks(found: Yield) -> Iterable[Block]:
 def corners_blocks(found: Corners) -> Iterable[Block]:
     """Metrics at all corners."""
     headers, rows = yields.corner_rows(found)
-    yield Table("Corners", headers, rows[:MOST_ROWS], note=_rest(len(rows)))
+    note = ". ".join(each for each in (yields.signs_of(found), _rest(len(rows))) if each)
+    yield Table("Corners", headers, rows[:MOST_ROWS], note=note)
     names = ", ".join(name for name, _, _ in found.metrics)
     yield Picture("corners", found.plot(), "", f"{names} at {plural(len(rows), 'corner')}")
 

@@ -32,6 +32,7 @@ IN_WORDS = {
 
 _ROUNDING = 1e-12
 _PREDICTED = ("compilation", "sampled noise", "finite steps")
+_OF_SOME = ("converters", "white noise")
 
 _SEES = {
     "answer": "the answer off",
@@ -104,19 +105,20 @@ def corner_table(check: Check) -> Rows:
 
     Of sampled ones the tests of level ``noise`` decide: the scatter that such samples have stands for what is allowed.
     """
+    parts = [*_PREDICTED, *(part for part in _OF_SOME if any(part in corner.predicted for corner in check.comparisons))]
     rows = [
         (
             corner.quantity,
             " - ".join(corner.between),
             share(corner.found),
-            *(share(corner.predicted[part]) if part in corner.predicted else "" for part in _PREDICTED),
+            *(share(corner.predicted[part]) if part in corner.predicted else "" for part in parts),
             share(corner.unexplained),
             share(corner.scatter) + " rms scatter" if corner.scatter else share(corner.limit),
             "yes" if corner.within else "NO",
         )
         for corner in check.comparisons
     ]
-    return ["", "compared", "apart by", *_PREDICTED, "left over", "allowed", "within"], rows
+    return ["", "compared", "apart by", *parts, "left over", "allowed", "within"], rows
 
 
 def moments_table(check: Check, limit: int) -> Rows:

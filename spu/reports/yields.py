@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from textwrap import fill
 
 from spu.base.layout import facts, table
 from spu.base.numbers import engineering, number, plural, share
-from spu.studies.yields.corner_study import Corners
+from spu.studies.yields.corner_study import Corner, Corners
 from spu.studies.yields.wanted import ScanPoint, Wanted
 from spu.studies.yields.worst_case import FARTHEST
 from spu.studies.yields.yield_study import Yield
@@ -19,6 +20,9 @@ _MOST_NAMED = 5
 """Unstable boards, and elements of a direction, that are named."""
 
 _MOST_CORNERS = 40
+
+_NAMED = 2
+"""Quantities that are named in every row of a table of corners."""
 
 
 def shown_value(value: float | None, unit: str, relative: bool = False) -> str:
@@ -171,20 +175,42 @@ def corners_text(found: Corners) -> str:
     headers, rows = corner_rows(found)
     lines = [
         f"{found.conditions}; metrics of the exact law",
+        *fill(signs_of(found), 100).splitlines(),
         "",
         table(headers, rows, left=1, limit=_MOST_CORNERS),
         "",
     ]
-    lines += [f"worst {name}: {corner.name} at {corner.temperature:g} K" for name, corner in found.worst.items()]
+    lines += [
+        f"worst {name}: {_corner_name(found, corner)} at {corner.temperature:g} K"
+        for name, corner in found.worst.items()
+    ]
     return "\n".join(lines)
 
 
+def signs_of(found: Corners) -> str:
+    """What the signs in `corner_rows` are of; empty where there are none."""
+    several = _quantities(found)
+    return f"signs in this order: {', '.join(several)}" if several else ""
+
+
+def _quantities(found: Corners) -> tuple[str, ...]:
+    """Quantities that are all at an end together, where their names would make rows too long: of three or more."""
+    together = next((tuple(corner.process) for corner in found.corners if len(corner.process) > _NAMED), ())
+    return together if found.combined else ()
+
+
+def _corner_name(found: Corners, corner: Corner) -> str:
+    if _quantities(found) and corner.process:
+        return " ".join("+" if sigmas > 0 else "-" for sigmas in corner.process.values())
+    return corner.name
+
+
 def corner_rows(found: Corners) -> tuple[list[str], list[list[str]]]:
-    """Headers and rows."""
+    """Headers and rows; of many quantities a corner is named by signs (`signs_of`)."""
     relative = [name in ("relative-error", "rescaled-error") for name, _, _ in found.metrics]
     rows = [
         [
-            corner.name,
+            _corner_name(found, corner),
             f"{corner.temperature:g}",
             *(
                 shown_value(value, unit, is_relative)

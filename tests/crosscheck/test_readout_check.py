@@ -9,9 +9,12 @@ import pytest
 import spu
 from spu.base.errors import DeckError, InputError
 from spu.circuit.acquisition import Acquisition
+from spu.compiler import compile_problem
 from spu.crosscheck.gathering import gathered, take_netlist
 from spu.crosscheck.levels.replay import OVERSAMPLING, noise_waveform, replay_deck
 from spu.device.lower import lower
+from spu.folder import write_folder
+from spu.reports.wording import corner_table
 from spu.spice.simulators.analyses import Transient
 from spu.spice.simulators.simulator import find_simulator
 
@@ -148,3 +151,19 @@ def test_the_acquired_waveform_code_by_code(tmp_path: Path):
         compared += int(clear.sum())
         assert len(np.unique(converter.codes(ours[clear]))) > 5
     assert compared > 10_000
+
+
+@pytest.mark.parametrize("ensemble", [1, 2])
+def test_what_converters_change_is_named_beside_what_compiling_leaves(ensemble, tmp_path):
+    """Stored statistics are of what is read, the emulator's are of the voltages before converters."""
+    write_folder(
+        tmp_path / "out", compile_problem([[2.0, -0.5], [-0.5, 1.5]], hardware="spu8-board", ensemble=ensemble)
+    )
+    found = spu.check(tmp_path / "out", levels=["ideal"])
+    assert found.verdict == "pass"
+    assert found.comparisons
+    for row in found.comparisons:
+        assert row.within, row
+        assert row.unexplained < 1e-9
+    assert next(row for row in found.comparisons if row.quantity == "covariance").predicted["converters"] > 1e-7
+    assert "converters" in corner_table(found)[0]

@@ -406,7 +406,7 @@ def _check_options(confidence: object, wanted: object, netlists: object, check: 
     if (whole("netlists", netlists) or 0) < 0:  # type: ignore[arg-type]
         raise OptionError("netlists", f"is {shorten(netlists)}: it must be 0 or more")
     if check and not netlists:
-        raise OptionError("check", "is of netlists that are written: say how many with netlists")
+        raise OptionError("check", "is of netlists that are written: say how many by netlists (--netlists K)")
     if netlists and directory is None:
         raise OptionError("netlists", "are written into a folder: give one")
 

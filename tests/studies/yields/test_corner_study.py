@@ -120,3 +120,12 @@ def test_what_is_refused(options, message):
 def test_networks_have_none():
     with pytest.raises(UsageError, match="boards of nonlinear cells have no exact law"):
         spu.corners(spu.compile(spu.ThermodynamicNetwork(units=2, J4=1.0)))
+
+
+def test_corners_of_many_quantities_stay_within_a_line():
+    device = spu.compile(spu.GaussianSampling(precision=A), "ota8")
+    said = str(spu.corners(device))
+    assert max(map(len, said.splitlines())) <= 100
+    assert "transconductance, transconductor.noise_gamma, transconductor.output_conductance" in said
+    assert "- + -" in said
+    assert "worst relative-error: + + -" in said
