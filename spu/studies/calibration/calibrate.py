@@ -260,6 +260,7 @@ def _calibrated(
         steps=found.steps,
         heard=_heard(record, model, likelihood, found.point, start),
         device_hash=device.hash,
+        architecture=device.architecture,
         warnings=_warnings(record, start),
     )
 

@@ -62,7 +62,8 @@ def compensate(device: Subject, board: Calibration | Mapping[str, float] | str |
     InputError
         If the board names no element of the device, or the file is no calibration.
     UsageError
-        If the device was compiled for no problem whose answer is a covariance.
+        If the device was compiled for no problem whose answer is a covariance; if it is of another architecture than
+        the device that was calibrated, or a board with errors of its own already.
 
     Examples
     --------
@@ -83,7 +84,7 @@ def compensate(device: Subject, board: Calibration | Mapping[str, float] | str |
     if problem is None or problem.kind.answer is not COVARIANCE:
         raise UsageError("codes for a board are chosen for a problem whose answer is a covariance: the device has none")
     elements = elements_of(found)
-    made = varied(found, _factors(elements, board), elements)
+    made = varied(found, _factors(found, elements, board), elements)
     made.problem = found.problem
     target = np.asarray(problem.target_covariance)
     best, error = _with_gains(made, target)
@@ -100,11 +101,14 @@ def compensate(device: Subject, board: Calibration | Mapping[str, float] | str |
     return best
 
 
-def _factors(elements: Elements, board: Any) -> FloatArray:
+def _factors(device: Device, elements: Elements, board: Any) -> FloatArray:
     if isinstance(board, Calibration):
         known = {each.name: each.value / each.nominal for each in board.elements}
+        _refuse_other(device, board.device_hash, board.architecture)
     elif isinstance(board, (str, Path)):
-        known = _read(Path(board))
+        data = read_json(Path(board))
+        known = _read(data, Path(board))
+        _refuse_other(device, data.get("device_hash"), data.get("architecture"))
     else:
         known = dict(board)
     found = np.ones(len(elements))
@@ -116,9 +120,24 @@ def _factors(elements: Elements, board: Any) -> FloatArray:
     return found
 
 
-def _read(path: Path) -> dict[str, float]:
+def _refuse_other(device: Device, calibrated: str | None, architecture: str | None) -> None:
+    """Values are relative to those of the design: a device of other parts has others, and a board has its own."""
+    if calibrated is None or calibrated == device.hash:
+        return
+    if architecture != device.architecture:
+        raise UsageError(
+            f"the board that was calibrated is {architecture}, and the device {device.architecture}: compile for the "
+            "board's hardware"
+        )
+    if device.cell_columns.errors or device.coupler_columns.errors:
+        raise UsageError(
+            "the device is a board with errors of its own, and what was calibrated is relative to another device: "
+            "compile it anew, or calibrate it as it is"
+        )
+
+
+def _read(data: dict[str, Any], path: Path) -> dict[str, float]:
     """Factors of the elements of a calibration's JSON."""
-    data = read_json(path)
     try:
         return {str(each["name"]): float(each["value"]) / float(each["nominal"]) for each in data["elements"]}
     except (TypeError, KeyError, ValueError, ZeroDivisionError):

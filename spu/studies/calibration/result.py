@@ -98,7 +98,7 @@ class Calibration(Result):
         Of the fit.
     heard:
         Spectra for a picture; None of independent samples.
-    device_hash:
+    device_hash, architecture:
         Of the design.
     warnings:
         What should be known of the record.
@@ -134,6 +134,7 @@ class Calibration(Result):
     steps: int
     heard: Heard | None
     device_hash: str
+    architecture: str | None
     warnings: tuple[str, ...] = ()
 
     in_short = ("kind", "method", "samples", "steps")
@@ -170,5 +171,5 @@ class Calibration(Result):
                 ],
             },
             **{key: getattr(self, key) for key in ("kind", "method", "prior", "channels", "samples", "interval")},
-            **{key: getattr(self, key) for key in ("steps", "covariance", "device_hash", "warnings")},
+            **{key: getattr(self, key) for key in ("steps", "covariance", "device_hash", "architecture", "warnings")},
         }

@@ -86,6 +86,21 @@ def test_the_verb_programs_the_folder(compiled, board, tmp_path):
     assert done.exit_code == 2 and "exactly one of them" in done.output
 
 
+def test_values_relative_to_another_device_are_refused(compiled, board, tmp_path):
+    """Given twice, errors would count twice; and other hardware has other parts of the same names."""
+    factors, _ = board
+    elements = [{"name": name, "value": value, "nominal": 1.0} for name, value in factors.items()]
+    file = tmp_path / "board.json"
+    device = compiled.device
+    known = {"elements": elements, "device_hash": device.hash, "architecture": device.architecture}
+    file.write_text(json.dumps(known))
+    once = spu.compensate(device, file)
+    with pytest.raises(UsageError, match="a board with errors of its own"):
+        spu.compensate(once, file)
+    with pytest.raises(UsageError, match="is rlc-capacitive, and the device rc-transconductor"):
+        spu.compensate(spu.compile(PROBLEM, hardware="ota8"), file)
+
+
 def test_what_has_no_answer_to_better_is_refused(compiled):
     with pytest.raises(InputError, match="the board says nothing of this device"):
         spu.compensate(compiled.device, {"capacitance of y": 1.0})
