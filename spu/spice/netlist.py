@@ -161,7 +161,7 @@ def refuse_dialect(circuit: Circuit, dialect: Dialect) -> None:
             f"netlists of a ramp are written for ngspice only, not for {dialect.name}: set device.ramp = None for the "
             "device as it stands, with all factors 1"
         )
-    if dialect is not NGSPICE and (circuit.acquisition or circuit.reads_inside):
+    if dialect.name != NGSPICE.name and (circuit.acquisition or circuit.reads_inside):
         raise InputError(
             f"netlists of readouts that are not ideal are written for ngspice only, not for {dialect.name}: leave "
             "readout out of device.detail"
