@@ -169,9 +169,8 @@ def netlist_table(found: Yield) -> tuple[list[str], list[list[str]]]:
 def corners_text(found: Corners) -> str:
     """Every metric at every corner, and the worst of each."""
     headers, rows = corner_rows(found)
-    how = "all combinations" if found.combined else "each by itself"
     lines = [
-        f"process at {found.sigmas:g} standard deviations, {how}; metrics of the exact law",
+        f"{found.conditions}; metrics of the exact law",
         "",
         table(headers, rows, left=1, limit=_MOST_CORNERS),
         "",

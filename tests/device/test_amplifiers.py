@@ -247,3 +247,29 @@ def test_a_file_keeps_them(tmp_path):
     device.write(tmp_path / "device.json")
     assert json.loads((tmp_path / "device.json").read_text())["detail"]["transconductor"] == AMPLIFIER
     assert Device.read(tmp_path / "device.json").hash == device.hash
+
+
+@pytest.mark.parametrize("name", ["buffered", "switched"])
+def test_many_boards_at_once_have_the_same_laws(name):
+    device = DEVICES[name]()
+    elements = elements_of(device)
+    factors = np.exp(0.05 * np.random.default_rng(0).standard_normal((2, len(elements))))
+    laws = spu.laws_of_draws(device, factors, elements)
+    for row, mean, covariance in zip(factors, laws.voltage_mean, laws.voltage_covariance, strict=True):
+        alone = spu.predict(varied(device, row, elements))
+        assert difference(covariance, alone.voltage_covariance) < 1e-9
+        assert difference(mean, alone.voltage_mean) < 1e-9
+
+
+def test_the_board_of_amplifiers_that_one_can_buy():
+    """Its offsets, output conductances, buffers and noise are in what it predicts; ngspice has the same circuit."""
+    device = spu.compile([[2.0, 0.4, -0.3], [0.4, 1.0, 0.2], [-0.3, 0.2, 1.0]], hardware="ota8")
+    assert device.detail.transconductor["noise_gamma"] == 2.0
+    assert np.abs(spu.predict(device).voltage_mean).max() > 1e-5
+    lines = {line.effect: line.norm for line in spu.error_budget(device).lines}
+    assert lines["transconductor.output_conductance"] > lines["transconductor.noise_gamma"] > 0
+    assert spu.check(device, levels=["op", "ac"]).verdict == "pass"
+    found = spu.stability(device, draws=20)
+    assert found.stable
+    assert found.gain.at > 1
+    assert found.distance > 0

@@ -175,3 +175,19 @@ def test_the_command_line_says_it(tmp_path):
         assert said.exit_code == 0, said.output
     refused = run.invoke(cli, ["predict", str(tmp_path / "device.json"), "--band", "1", "2"])
     assert refused.exit_code == 2 and "--band is of readouts that are continuous" in refused.stderr
+
+
+def test_boards_that_a_netlist_draws_itself():
+    """The bandwidth that all readouts share is drawn once a board."""
+    made = device("ab", bandwidth=1e6, bits=4, full_scale=1e-2)
+    made.tolerance = spu.Tolerance(detail={"readout.bandwidth": spu.Spread(process=0.05)})
+    text = spu.netlist(made, monte_carlo=5)
+    assert ".param cro_mc={cro/(process_detail_readout_bandwidth)}" in text and "bcode_a" in text
+
+
+def test_answers_are_read_on_the_clock():
+    """Readouts of a task are a whole number of samples apart, and what is read has the task's error."""
+    hardware = hardware_from_dict({**TOML, "readout": {"sampling_rate": 1e7, "bits": 12, "full_scale": 1e-2}})
+    A = np.array([[2.0, -0.5], [-0.5, 1.0]])
+    found = spu.answer(spu.MatrixInverse(A), hardware=hardware, time=1e-3, seed=1)
+    assert (np.abs(found.answer - np.linalg.inv(A)) < 6 * found.standard_error).all()

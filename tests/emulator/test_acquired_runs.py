@@ -86,7 +86,9 @@ def test_the_clock_is_kept():
 
 def test_jitter_may_change_the_order_of_samples():
     """With errors of ten intervals, samples are drawn in the order of time, and put where they belong."""
-    made = device(sampling_rate=RATE, jitter=10 / RATE)
+    made = spu.Device(detail=spu.Detail(readout={"sampling_rate": RATE, "jitter": 10 / RATE}))
+    for name in "ab":
+        made.add_cell(name, capacitance=2e-9, conductance=1e-3, noise=4e-18)
     law = acquired(device_law(made))
     path = acquiring.jittered_paths(law, interval=1 / RATE, trajectories=400, steps=30, seed=3)
     assert path.shape == (400, 30, 2)

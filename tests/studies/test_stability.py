@@ -95,6 +95,27 @@ def test_cells_that_drive_one_another_in_turn():
     assert found.frequency == near(g / C / (2 * np.pi), 1e-10)
 
 
+@pytest.mark.parametrize("g", [0.3 * G, -0.3 * G, 2.0 * G])
+def test_modes_that_are_alike(g):
+    """Four alike cells, all to all: modes ``G + g * 3`` and, three times, ``G - g``, of which no eigenvector is one."""
+    device = Device(temperature=300.0)
+    for name in "abcd":
+        device.add_cell(name, capacitance=C, conductance=G, noise=4e-20, active_conductance=2.0 * G if g > G else 0.0)
+    for pair in ("ab", "ac", "ad", "bc", "bd", "cd"):
+        device.add_coupler(*pair, transconductance=g)
+    found = spu.stability(device)
+    own = 2.0 * G if g > G else 0.0
+    limits = [-G / each for each in (own + 3 * g, own - g) if each < 0]
+    assert (found.gain is None) == (not limits)
+    if limits:
+        assert found.gain.at == near(min(limits), 1e-9)
+    late = [each for each in (own + 3 * g, own - g) if abs(each) > G]
+    assert (found.delay is None) == (not late)
+    if late:
+        w = np.sqrt(max(late) ** 2 - G**2) / C
+        assert found.delay.at == near(np.arccos(-G / max(late)) / w, 1e-8)
+
+
 def test_gains_have_a_lower_limit_where_too_little_is_unstable():
     """Matrices that are stable with nothing, unstable with half, and stable with all of what is active."""
     rng = np.random.default_rng(5)

@@ -12,7 +12,7 @@ many steps it is the integral, with the terms of Euler and Maclaurin at its ends
 turn, where neighbouring thresholds come apart one scale after another; in each the integrand is a polynomial, so that
 one pair of channels costs the same for one correlation as for many (`covariances`).
 
-Where a standard deviation is thousands of steps (`FINE`), a staircase is the line that it follows, clipped; the
+Where there are more steps within reach than `FINE`, a staircase is the line that it follows, clipped; the
 first term of Euler and Maclaurin at the ends; and a sawtooth of which only what is the same in both channels is left
 (Widrow and Kollar, Quantization Noise, 2008). Clipped lines have ``d2 Cov / d rho^2`` in closed form.
 
@@ -36,7 +36,7 @@ from spu.circuit.acquisition import Acquisition
 FAR = 9.5
 """Standard deviations beyond which no threshold is reached."""
 
-FINE = 4096
+FINE = 1024
 """Thresholds within reach, beyond which steps are fine."""
 
 _NODES, _PANELS, _SMOOTH = 24, 30, 4.0

@@ -211,10 +211,11 @@ class Cells(Family):
     Gamma X - X Gamma`` they are ``(ad^T W ad + M) X = -ad^T W S``, where ``<X, M X> = 2 tr(X^T D X Gamma)``: symmetric
     and positive definite, so that they are solved without pivots and stability needs no poles.
 
-    Operations (multiply and add as one) of a board of n = 8: the basis by Jacobi's rotations, n (n - 1) / 2 of 4 n each
-    and five to six sweeps of them, 5000 with 300 divisions and roots; the matrix and its factor, 4500 + m^3 / 6 = 3700;
-    products of n by n, 26 of n^3, 13000. With the step of refinement: 27000, where Schur's form of 16 states and what
-    follows takes some 25 (2 n)^3 = 100,000 that depend on each other, and doubling 8 times 2.5 (2 n)^3 = 82,000.
+    Operations (multiply and add as one) of a board of n = 8: the basis by Jacobi's rotations, n (n - 1) / 2 of 7 n each
+    in a sweep, and from the basis of the board as designed some four sweeps, 6000 with 450 divisions and roots;
+    products of n by n, 22 of n^3, 11,000; the matrix of X, 2500, its factor, m^3 / 6 = 3700, and two solutions, 1600.
+    With the step of refinement 26,000, where Schur's form of 16 states and what follows takes some 25 (2 n)^3 =
+    100,000 that depend on each other, and doubling 8 times 2.5 (2 n)^3 = 82,000.
 
     The residual of the circuit's own matrices is solved for once more. How far that moves the covariance is the error
     of what was there before, and the estimate.

@@ -67,7 +67,9 @@ class ManyLaws:
     stable: Annotated[NDArray[np.bool_], "d"]
     readout: Readout
     why: dict[int, str] = field(default_factory=dict)
-    read: dict[int, tuple[FloatArray, FloatArray]] = field(default_factory=dict, repr=False)
+    read: dict[int, tuple[Annotated[FloatArray, "p"], Annotated[FloatArray, "p p"]]] = field(
+        default_factory=dict, repr=False
+    )
 
     @cached_property
     def mean(self) -> Annotated[FloatArray, "d p"]:

@@ -12,21 +12,23 @@ Both margins are eigenvalues, not points of a grid. On the axis :math:`\lambda` 
 
 an eigenvalue problem for ``1/s`` of r n unknowns, as L can be inverted where the circuit is stable: its smallest
 positive s is where the first mode reaches the axis. With :math:`M = A + (z - 1) B C`, :math:`z = e^{-j \omega \tau}`,
-it is a pencil in z of 2 r n unknowns (U and ``W = X C^T / z``): all z on the unit circle, with the frequencies that
-they have there, are all crossings for any delay (Chen, Gu and Nett, Systems & Control Letters 26, 21, 1995, have the
-pencil of 2 n^2; its unknowns are reduced here to the r ports). What is found is refined on the eigenvalues of M.
+it is one for ``1/(1 - z)`` of 2 r n unknowns (U and ``W = X C^T / z``): all z on the unit circle, with the
+frequencies that they have there, are all crossings for any delay (Chen, Gu and Nett, Systems & Control Letters 26, 21,
+1995, have a pencil of 2 n^2; its unknowns are reduced here to the r ports). What is found is refined on the
+eigenvalues of M.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 import scipy.linalg as la
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dtrsyl
+from scipy.optimize import brentq
 
 from spu.base.arrays import FloatArray, IntArray
 from spu.base.errors import CircuitError
@@ -180,38 +182,31 @@ def _first(loops: Loops, gains: FloatArray) -> Crossing | None:
 
 
 def _refined_gain(loops: Loops, gain: float) -> Crossing | None:
-    """The crossing near a gain, by Newton's method on the eigenvalue that is nearest to the axis; None where none is.
+    """The crossing near a gain, where the largest real part changes its sign, or is nothing; None where none is.
 
-    An eigenvalue of many times the others in ``1/s`` may be rounding.
+    An eigenvalue of many times the others in ``1/s`` may be rounding. Modes may be alike: no derivative is taken.
     """
     BC = loops.B @ loops.C
     s = gain - 1.0
-    for _ in range(20):
-        value, left, right = _nearest(loops.A + s * BC)
-        slope = ((left @ BC @ right) / (left @ right)).real
-        step = float(-value.real / slope) if slope else 0.0
-        if not abs(step) < 1e-3 * max(abs(s), 1e-3):
-            break
-        s += step
-        if abs(step) <= 1e-15 * max(abs(s), 1e-3):
-            break
-    value, _, _ = _nearest(loops.A + s * BC)
+
+    def largest(s: float) -> float:
+        return float(np.linalg.eigvals(loops.A + s * BC).real.max())
+
+    s = _root(largest, s, [share * abs(s) for share in (1e-8, 1e-6, 1e-4)])
+    values = np.linalg.eigvals(loops.A + s * BC)
+    value = values[np.argmin(np.abs(values.real))]
     if abs(value.real) > 1e-2 * _ON_AXIS * np.linalg.norm(loops.A + s * BC):
         return None
     return Crossing(float(1.0 + s), abs(float(value.imag)) / (2 * np.pi * loops.time))
 
 
-def _nearest(M: NDArray[Any]) -> tuple[complex, ComplexArray, ComplexArray]:
-    """The eigenvalue nearest to the axis, with its left (conjugate) and right vector."""
-    values, left, right = _eigen(M)
-    k = int(np.argmin(np.abs(values.real)))
-    return complex(values[k]), left[:, k].conj(), right[:, k]
-
-
-def _eigen(M: NDArray[Any]) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
-    """Eigenvalues, left and right vectors."""
-    found: Any = la.eig(M, left=True)
-    return found[0], found[1], found[2]
+def _root(function: Callable[[float], float], x: float, widths: list[float]) -> float:
+    """Where a function changes its sign, within one of these widths of x; x itself where it does not."""
+    for width in widths:
+        low, high = x - width, x + width
+        if function(low) * function(high) < 0:
+            return float(brentq(function, low, high, xtol=1e-16 * max(abs(x), width), rtol=4 * np.finfo(float).eps))
+    return x
 
 
 def delay_crossing(loops: Loops) -> Crossing | None:
@@ -235,11 +230,10 @@ def delay_crossing(loops: Loops) -> Crossing | None:
             k = row * n + column  # entry (row, column) of U, or (column, row) of V
             L[0, 0, :, k], L[1, 0, :, k] = (C @ X).ravel(), (C @ X.T).ravel()
             L[0, 1, :, k], L[1, 1, :, k] = (C @ X.T).ravel(), (C @ X).ravel()
-    one = np.eye(r * n)
-    P = np.block([[one - L[0, 0], L[0, 1]], [-L[1, 0], L[1, 1]]])
-    Q = np.block([[L[0, 0], -L[0, 1]], [L[1, 0], one - L[1, 1]]])
+    # The pencil is 1 + (z - 1) Q.
+    Q = np.block([[L[0, 0], -L[0, 1]], [L[1, 0], np.eye(r * n) - L[1, 1]]])
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = la.eigvals(P, -Q)
+        found = 1.0 - 1.0 / np.linalg.eigvals(Q)
     found = found[np.isfinite(found)]
     crossings = []
     for z in found[np.abs(np.abs(found) - 1.0) <= 1e3 * _REAL]:
@@ -248,27 +242,26 @@ def delay_crossing(loops: Loops) -> Crossing | None:
 
 
 def _refined_delays(loops: Loops, angle: float) -> Iterator[Crossing]:
-    """Crossings with a phase near an angle, by Newton's method on eigenvalues of ``A + (e^(-j angle) - 1) B C``."""
+    """Crossings with a phase near an angle: real parts of eigenvalues of ``A + (e^(-j angle) - 1) B C`` vanish."""
     BC = loops.B @ loops.C
     size = float(np.linalg.norm(loops.A))
 
     def matrix(angle: float) -> ComplexArray:
         return np.asarray(loops.A + (np.exp(-1j * angle) - 1.0) * BC)
 
-    values = np.asarray(la.eigvals(matrix(angle)), dtype=np.complex128)
+    values = np.linalg.eigvals(matrix(angle))
     for start in values[(np.abs(values.real) <= 1e-2 * size) & (values.imag > _ON_AXIS * size)]:
-        value, phase = complex(start), angle
-        for _ in range(30):
-            every, lefts, rights = _eigen(matrix(phase))
-            k = int(np.argmin(np.abs(every - value)))
-            value, left, right = complex(every[k]), lefts[:, k].conj(), rights[:, k]
-            slope = ((left @ (-1j * np.exp(-1j * phase) * BC) @ right) / (left @ right)).real
-            step = float(-value.real / slope) if slope else 0.0
-            if abs(value.real) <= 1e-15 * size or abs(step) <= 1e-15 or not abs(phase + step - angle) < 0.05:
-                break
-            phase += step
+        near = partial(_nearest, matrix, complex(start))
+        phase = _root(lambda each: near(each).real, angle, [1e-9, 1e-7, 1e-5, 1e-3])  # noqa: B023 - taken at once
+        value = near(phase)
         if abs(value.real) <= _ON_AXIS * size and value.imag > 0 and phase > 0:
             yield Crossing(float(phase / value.imag) * loops.time, value.imag / (2 * np.pi * loops.time))
+
+
+def _nearest(matrix: Callable[[float], ComplexArray], value: complex, angle: float) -> complex:
+    """The eigenvalue at an angle that is nearest to a value."""
+    values = np.linalg.eigvals(matrix(angle))
+    return complex(values[np.argmin(np.abs(values - value))])
 
 
 def _refuse_large(unknowns: int) -> None:

@@ -123,5 +123,5 @@ def draw_corners(found: Corners) -> Figure:
         axes.set_visible(False)
     if len(found.temperatures) > 1 and len(found.curve(found.metrics[0][0])) <= _MOST_BARS:
         places[0].legend(fontsize="small")
-    figure.suptitle(f"process at {found.sigmas:g} standard deviations")
+    figure.suptitle(found.conditions)
     return figure

@@ -256,6 +256,9 @@ class Accuracy:
             interval = float(f"{4.0 * self.slowest * 2.0 ** (-k / 6):.1e}")
             if self._asymptotic(interval) <= (1.0 + WASTE) * continuous:
                 break
+        read = self.law.sde.acquisition
+        if read is not None and read.interval is not None:  # a whole number of samples
+            interval = max(1, round(interval / read.interval)) * read.interval
         return interval
 
     def readouts_for(self, error: float, burn_in: float, interval: float) -> int:

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -285,6 +285,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-Samples = Annotated[FloatArray, "n c"]

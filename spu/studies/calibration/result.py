@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import numpy as np
-
 from spu.base.arrays import FloatArray
 from spu.base.display import Result
 from spu.device.device import Device
@@ -174,10 +172,3 @@ class Calibration(Result):
             **{key: getattr(self, key) for key in ("kind", "method", "prior", "channels", "samples", "interval")},
             **{key: getattr(self, key) for key in ("steps", "covariance", "device_hash", "warnings")},
         }
-
-
-def deviations(found: Calibration) -> tuple[FloatArray, FloatArray]:
-    """Relative deviations of all values and their standard errors."""
-    values = found.values
-    sizes = np.array([each.standard_error / each.nominal for each in values])
-    return np.array([each.deviation for each in values]), sizes

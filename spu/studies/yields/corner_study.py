@@ -100,6 +100,14 @@ class Corners(Result):
     in_short = ("metrics", "sigmas")
 
     @property
+    def conditions(self) -> str:
+        """What the corners are, in words."""
+        if not any(corner.process for corner in self.corners):
+            return "no process stated: temperatures only"
+        how = "all combinations" if self.combined else "each by itself"
+        return f"process at {self.sigmas:g} standard deviations, {how}"
+
+    @property
     def values(self) -> Annotated[FloatArray, "k m"]:
         """(k, m) of each corner and metric."""
         return np.array([corner.values for corner in self.corners])

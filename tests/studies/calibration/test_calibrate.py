@@ -348,3 +348,17 @@ def test_noise_of_a_clock_is_refused():
     held = device().at_detail(spu.Detail(noise={"clock": 1e7}))
     with pytest.raises(UsageError, match="a board is calibrated: worked out for white noise only"):
         spu.calibrate(held, {"voltages": np.zeros((9, 2)), "interval": 1e-7})
+
+
+def test_noise_that_was_taken_for_far_too_small_is_found():
+    """Where the search begins the record tells nothing of so little noise; its slope does."""
+    design = device()
+    v = np.asarray(record(design, 1500, 5).readouts[0])
+    noise = 0.3 * v.std()
+    y = v + noise * np.random.default_rng(3).standard_normal(v.shape)
+    found = spu.calibrate(
+        design, {"voltages": y, "interval": INTERVAL}, fit=["readout.noise"], noise=1e-4 * float(v.std())
+    )
+    assert found.differs is None and not found.unidentified
+    for each in found.readout:
+        assert abs(each.value - noise) < 4 * each.standard_error < 0.5 * noise

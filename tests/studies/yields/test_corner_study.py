@@ -73,9 +73,11 @@ def test_temperatures():
         law = spu.predict(device.at_temperature(corner.temperature))
         assert corner.values[0] == pytest.approx(np.sqrt(law.covariance[0, 0]), rel=1e-9)
     assert found.curve("deviation out")["nominal"][0] == [250.0, 300.0, 350.0]
+    assert str(found).startswith("no process stated: temperatures only; ")
     # With a process all corners are at each temperature.
     both = spu.corners(device, "deviation out", temperatures=[250.0, 300.0], tolerance="cell.capacitance.process=5%")
     assert len(both.corners) == 6
+    assert str(both).startswith("process at 3 standard deviations, all combinations; ")
     assert both.worst["deviation out"].name == "capacitance -3" and both.worst["deviation out"].temperature == 300.0
 
 

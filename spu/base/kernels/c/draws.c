@@ -2,7 +2,7 @@
 
    Entries of a circuit's matrices are sums of terms, each a number times powers of what a board's elements are
    multiplied by. Nothing depends on what lies in other lanes: a loop that some lanes are done with leaves them as they are.
-   spu/emulator/laws/many.py says what is solved and how many operations it takes. */
+   spu/emulator/laws/draws.py says what is solved and how many operations it takes. */
 
 #define NOINLINE __attribute__((noinline))
 
@@ -304,7 +304,7 @@ static NOINLINE void factorise(V *m, V *panel, int64_t count) {
 static NOINLINE void prepare_pairs(Cells *cells, const V *rates, V *shared, V *room) {
     int64_t n = cells->n, m = cells->pairs, row = 0;
     const V *gamma = cells->gamma, *w = cells->weight;
-    /* shared[b][a][c] = sum_p w_bp gamma_pa gamma_pc + rate_b gamma_ac */
+    /* of pairs (a, b) and (c, d) with c <= a < b; shared[b][a][c] = sum_p w_bp gamma_pa gamma_pc + rate_b gamma_ac */
     for (int64_t b = 0; b < n; b++) {
         V *own = shared + b * n * n;
         for (int64_t a = 0; a < n; a++)
@@ -324,7 +324,6 @@ static NOINLINE void prepare_pairs(Cells *cells, const V *rates, V *shared, V *r
                     V sum = v_mul(v_mul(gamma_a[d], bc), v_add(w_b[d], wac));
                     sum = v_fnma(v_mul(ac, gamma_b[d]), v_add(wbc, w_a[d]), sum);
                     if (b == d) sum = v_add(sum, by_b[c]);
-                    if (b == c) sum = v_sub(sum, by_b[d]);
                     if (a == d) sum = v_sub(sum, by_a[c]);
                     if (a == c) sum = v_add(sum, by_a[d]);
                     *into = sum;
