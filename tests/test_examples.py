@@ -38,7 +38,7 @@ def test_grid_finds_the_predicted_variances_twice(capsys):
 
 
 def test_three_boards_are_told_apart(capsys):
-    """What samples leave, what scatter and offsets leave, and the boards behind them; as docs/calibration.md shows it."""
+    """What samples, scatter and offsets leave, and the boards behind them; as docs/calibration.md shows it."""
     runpy.run_path(str(EXAMPLES / "three_boards.py"))["main"]()
     printed = capsys.readouterr().out
     rows = [line for line in printed.splitlines() if not line.startswith("    ")]
