@@ -37,6 +37,20 @@ def test_grid_finds_the_predicted_variances_twice(capsys):
         assert abs(found / expected - 1) < 0.3
 
 
+def test_three_boards_are_told_apart(capsys):
+    """What samples, scatter and offsets leave, and the boards behind them; as docs/calibration.md shows it."""
+    runpy.run_path(str(EXAMPLES / "three_boards.py"))["main"]()
+    printed = capsys.readouterr().out
+    rows = [line for line in printed.splitlines() if not line.startswith("    ")]
+    errors = [[float(word.rstrip("%")) for word in line.split()[-3:]] for line in rows[1:]]
+    assert errors[0] == [27.4, 8.7, 2.7]
+    assert errors[1][2] < 10 and errors[2][2] > 10 and errors[3][2] > 15
+    assert printed.count("the model explains the record") == 3
+    assert printed.count("within its tolerance") == 3
+    page = (ROOT / "docs" / "calibration.md").read_text()
+    assert all(line in page for line in printed.splitlines())
+
+
 def test_fin_solves_the_system_and_approaches_the_analytic_solution(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["fin.py", str(tmp_path)])
     fin = runpy.run_path(str(EXAMPLES / "fin.py"))

@@ -146,7 +146,7 @@ def _boards(count: int | None, seed: int, dialect: Dialect) -> Dialect:
     count = whole("monte_carlo", count)
     if count is None:
         return dialect
-    if dialect is not NGSPICE:
+    if dialect.name != NGSPICE.name:
         raise OptionError("monte_carlo", f"is not for {dialect.name}: ngspice's language has the draws")
     if not 1 <= count <= MOST_BOARDS:
         raise OptionError("monte_carlo", f"is a number of boards from 1 to {MOST_BOARDS}, not {count}")
@@ -156,7 +156,7 @@ def _boards(count: int | None, seed: int, dialect: Dialect) -> Dialect:
 def refuse_dialect(circuit: Circuit, dialect: Dialect) -> None:
     """Raise `InputError` for a dialect that cannot say what the circuit holds: before any work."""
     AROUND[dynamics(circuit).name].refuse(dialect)
-    if circuit.ramp is not None and dialect is not NGSPICE:
+    if circuit.ramp is not None and dialect.name != NGSPICE.name:
         raise InputError(
             f"netlists of a ramp are written for ngspice only, not for {dialect.name}: set device.ramp = None for the "
             "device as it stands, with all factors 1"
@@ -207,7 +207,7 @@ class Around(ABC):
     @classmethod
     def refuse(cls, dialect: Dialect) -> None:
         """Raise `InputError` for a dialect that cannot say what such a circuit holds."""
-        if cls.only_ngspice and dialect is not NGSPICE:
+        if cls.only_ngspice and dialect.name != NGSPICE.name:
             raise InputError(f"netlists of {cls.only_ngspice} are written for ngspice only")
 
     @abstractmethod

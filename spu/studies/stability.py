@@ -171,7 +171,7 @@ def stability(subject: Subject, *, draws: int = DRAWS, seed: int = 0, method: st
     if isinstance(draws, bool) or not isinstance(draws, (int, np.integer)) or draws < 1:
         raise UsageError(f"draws is {draws!r}: it must be a whole number, 1 or more")
     meant = subject_of(subject)
-    members = [_small(circuit) for circuit in circuits(meant)]
+    members = [small_signals(circuit) for circuit in circuits(meant)]
     states = max(len(circuit.nodes) for circuit in members)
     with blas_threads_for(states):
         return _stability(meant, members, draws, seed, method)
@@ -204,7 +204,7 @@ def _stability(meant: Device | Circuit, members: Sequence[Circuit], draws: int, 
     )
 
 
-def _small(circuit: Circuit) -> Circuit:
+def small_signals(circuit: Circuit) -> Circuit:
     """What small signals about rest see of a circuit."""
     if SaturatingDynamics.takes(circuit):
         return at_rest(circuit)
@@ -224,7 +224,7 @@ def decay_rate(subject: Subject) -> float:
     >>> f"{spu.decay_rate(device):.4g}"
     '-1e+06'
     """
-    return min(-_abscissa(stochastic_ode(_small(circuit))) for circuit in circuits(subject))
+    return min(-_abscissa(stochastic_ode(small_signals(circuit))) for circuit in circuits(subject))
 
 
 def _abscissa(sde: StochasticODE) -> float:
@@ -329,7 +329,7 @@ def _derivatives(
         for sign in (1.0, -1.0):
             factors = np.ones(len(elements))
             factors[k] += sign * _CHANGE
-            ends.append(stochastic_ode(_small(circuits(varied(device, factors, elements))[0])))
+            ends.append(stochastic_ode(small_signals(circuits(varied(device, factors, elements))[0])))
         dE, dF = ((high - low) / (2 * _CHANGE) for high, low in ((ends[0].E, ends[1].E), (ends[0].F, ends[1].F)))
         moved = dF @ right - (dE @ right) * values
         changes[k] = (left * moved.T).sum(axis=1)

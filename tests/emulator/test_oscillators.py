@@ -18,7 +18,7 @@ from spu.emulator.laws import stationary as stationary_module
 from spu.emulator.laws.modes import well_heard
 from spu.emulator.laws.oscillators import Oscillators, oscillators
 from spu.emulator.laws.precise import MOST
-from spu.emulator.laws.sensitivity import _Lyapunov
+from spu.emulator.laws.sensitivity import Lyapunov
 from spu.emulator.laws.stationary import EXTENDED, SchurForm, lyapunov, stationary
 
 
@@ -149,7 +149,7 @@ def test_a_law_of_middling_size(cells, taken):
     law = stationary(sde)
     assert (law.cells is not None) == taken
     assert apart(law.covariance, refined(sde)) < 1e-12
-    solver = _Lyapunov.of(law)
+    solver = Lyapunov.of(law)
     assert solver is not None and np.array_equal(solver.covariance, law.covariance)
 
 

@@ -210,6 +210,15 @@ def of_learning():
     ]
 
 
+def feedback(**transconductor) -> spu.Device:
+    """Two cells that amplifiers couple."""
+    device = spu.Device(temperature=300.0, detail=Detail(transconductor=transconductor))
+    for name in ("a", "b"):
+        device.add_cell(name, capacitance=1e-12, conductance=1e-6)
+    device.add_coupler("a", "b", transconductance=5e-7)
+    return device
+
+
 def results(made, runs) -> dict[str, object]:
     """One of every kind, by its name."""
     device = spu.Device()
@@ -230,6 +239,11 @@ def results(made, runs) -> dict[str, object]:
         spu.log_determinant(spu.compile(spu.Determinant([[2.0, -0.5], [-0.5, 1.0]])), 20),
         spu.anneal(spu.Ising([[0, 1], [1, 0]]), runs=3),
         spu.gaussian_process((np.arange(5.0), np.arange(5.0) ** 2), points=3, samples=200),
+        spu.stability(feedback()),
+        spu.yields(made / "linear", 0.1, draws=20, tolerance="cell.conductance=1%"),
+        spu.corners(made / "linear", tolerance="cell.conductance=1%", temperatures=[300.0]),
+        spu.calibrate(device, spu.simulate(device, samples=300, trajectories=1, seed=1), fit=["conductance"]),
+        spu.predict(feedback(linear_range=1e-3)),
         activation_curve(made / "network", unit="x2", times=[0.1]),
         *of_learning(),
     ]

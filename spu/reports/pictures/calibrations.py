@@ -60,5 +60,9 @@ def _spectra(axes: Axes, heard: Heard, channels: tuple[str, ...]) -> None:
         axes.loglog(heard.frequencies, heard.measured[:, k], ".", color=colour, markersize=2.5, alpha=0.5, label=name)
         axes.loglog(heard.frequencies, heard.fitted[:, k], color=colour, linewidth=1.2)
         axes.loglog(heard.frequencies, heard.designed[:, k], color=colour, linewidth=0.8, linestyle="dashed")
-    axes.set(xlabel="frequency, Hz", ylabel="density", title="measured (dots), fitted, designed (dashed)")
+    axes.set(
+        xlabel="frequency, Hz",
+        ylabel="density, square of the record's unit per Hz",
+        title="measured (dots), fitted, designed (dashed)",
+    )
     axes.legend()

@@ -9,7 +9,7 @@ from spu.base.errors import UsageError
 from spu.base.extras import needed
 from spu.crosscheck.result import Check
 from spu.emulator.laws.spectra import Spectra, Spectrum, telling
-from spu.emulator.predict import NetworkPrediction, Prediction, predicted
+from spu.emulator.predict import LinearisedPrediction, NetworkPrediction, Prediction, predicted
 from spu.emulator.relaxation import Relaxation
 from spu.emulator.runs.kicked import SampledRelaxation
 from spu.emulator.runs.relaxation import NetworkSimulation
@@ -33,6 +33,7 @@ from spu.reports.pictures.ramps import draw_work
 from spu.reports.pictures.relaxations import draw_relaxation, draw_sampled_relaxation
 from spu.reports.pictures.scalings import draw_scaling
 from spu.reports.pictures.spectra import draw_spectra
+from spu.reports.pictures.stabilities import draw_stability
 from spu.reports.pictures.yields import draw_corners, draw_yield
 from spu.studies.activation import UnitActivation, activation_of
 from spu.studies.algebra.determinant import LogDeterminant
@@ -51,6 +52,7 @@ from spu.studies.learning.generate import Generation
 from spu.studies.learning.natural import NaturalGradient, OneStep
 from spu.studies.learning.replay import ReplayedNetwork
 from spu.studies.learning.sweep import HardwareSweep
+from spu.studies.stability import Stability
 from spu.studies.yields.characterisation import Characterisation
 from spu.studies.yields.corner_study import Corners
 from spu.studies.yields.yield_study import Yield
@@ -109,6 +111,7 @@ PICTURES: dict[type, Callable[[Any], Figure]] = {
     HardwareSweep: draw_hardware_sweep,
     Corners: draw_corners,
     Yield: draw_yield,
+    LinearisedPrediction: draw_prediction,
     LogDeterminant: draw_work,
     NaturalGradient: draw_natural,
     NetworkPrediction: lambda found: _activation(activation_of(found.dynamics)),
@@ -122,6 +125,7 @@ PICTURES: dict[type, Callable[[Any], Figure]] = {
     SampledRelaxation: draw_sampled_relaxation,
     Simulation: lambda run: draw_simulation(run, predicted(run.laws, None)),
     Spectrum: _spectrum,
+    Stability: draw_stability,
     UnitActivation: _activation,
 }
 """The register: what draws each kind of result."""

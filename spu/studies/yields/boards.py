@@ -20,6 +20,7 @@ from spu.emulator.laws.many import ManyLaws, laws_of_draws
 from spu.emulator.laws.margins import Crossing, Loops, loops_of
 from spu.emulator.predict import predict_linear
 from spu.problems.problem import linear_problem
+from spu.studies.stability import small_signals
 
 __all__ = ["Boards", "device_of"]
 
@@ -94,7 +95,7 @@ class Boards:
     def _poles(self, number: int) -> ComplexArray:
         found = []
         for member in self.device_of(number).members():
-            sde = stochastic_ode(lower(member))
+            sde = stochastic_ode(small_signals(lower(member)))
             found.append(sde.dense.eigen[0] / sde.dense.time)
         return np.concatenate(found)
 
@@ -108,7 +109,7 @@ class Boards:
     def _crossing(self, number: int, crossing: Callable[[Loops], Crossing | None]) -> float:
         if self.poles[number].real.max(initial=-np.inf) >= 0:
             return float("nan")
-        found = [crossing(loops_of(lower(member))) for member in self.device_of(number).members()]
+        found = [crossing(loops_of(small_signals(lower(member)))) for member in self.device_of(number).members()]
         return min(float("inf") if each is None else each.at for each in found)
 
     @cached_property
