@@ -63,7 +63,7 @@ def compensate(device: Subject, board: Calibration | Mapping[str, float] | str |
         If the board names no element of the device, or the file is no calibration.
     UsageError
         If the device was compiled for no problem whose answer is a covariance; if it is of another architecture than
-        the device that was calibrated, or a board with errors of its own already.
+        the device that was calibrated, or a board with values of its own already.
 
     Examples
     --------
@@ -129,9 +129,10 @@ def _refuse_other(device: Device, calibrated: str | None, architecture: str | No
             f"the board that was calibrated is {architecture}, and the device {device.architecture}: compile for the "
             "board's hardware"
         )
-    if device.cell_columns.errors or device.coupler_columns.errors:
+    changed = device.origin is not None and not device.as_compiled
+    if changed or device.cell_columns.errors or device.coupler_columns.errors:
         raise UsageError(
-            "the device is a board with errors of its own, and what was calibrated is relative to another device: "
+            "the device is a board with values of its own, and what was calibrated is relative to another device: "
             "compile it anew, or calibrate it as it is"
         )
 

@@ -132,5 +132,6 @@ def fit(model: Model, likelihood: Likelihood, prior: FloatArray, start: FloatArr
                 "design may be of different boards"
             )
     raise NumericalFailure(
-        f"after {MOST_STEPS} steps the likelihood still rises: seek fewer elements (fit), or take tolerances as prior"
+        f"after {MOST_STEPS} steps the likelihood still rises: seek fewer elements (--fit, fit=), or take the "
+        "tolerance for what was known before (--prior, prior=True)"
     )

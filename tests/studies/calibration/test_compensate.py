@@ -95,8 +95,14 @@ def test_values_relative_to_another_device_are_refused(compiled, board, tmp_path
     known = {"elements": elements, "device_hash": device.hash, "architecture": device.architecture}
     file.write_text(json.dumps(known))
     once = spu.compensate(device, file)
-    with pytest.raises(UsageError, match="a board with errors of its own"):
+    with pytest.raises(UsageError, match="a board with values of its own"):
         spu.compensate(once, file)
+    plain = spu.compile(PROBLEM, hardware="ideal")  # of no banks: values themselves are the board's
+    known = {"elements": elements, "device_hash": plain.hash, "architecture": plain.architecture}
+    file.write_text(json.dumps(known))
+    with pytest.raises(UsageError, match="a board with values of its own"):
+        spu.compensate(spu.compensate(plain, file), file)
+    file.write_text(json.dumps({**known, "device_hash": device.hash}))
     with pytest.raises(UsageError, match="is rlc-capacitive, and the device rc-transconductor"):
         spu.compensate(spu.compile(PROBLEM, hardware="ota8"), file)
 
