@@ -180,9 +180,8 @@ def test_noise_of_nonlinear_cells_is_white():
 @pytest.mark.parametrize("name", NOISES)
 @pytest.mark.sampled(2)
 def test_ngspice_agrees(name, series):
-    found = spu.check(
-        pair(NOISES[name], inductance=L if series else None, series=series), levels=["op", "ac", "replay"]
-    )
+    levels = ["ac", "replay"] if series else ["op", "ac", "replay"]  # at DC inductors short the cells
+    found = spu.check(pair(NOISES[name], inductance=L if series else None, series=series), levels=levels)
     assert found.verdict == "pass", found.levels
     assert all(level.verdict == "pass" for level in found.levels.values())
 
