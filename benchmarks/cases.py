@@ -779,7 +779,7 @@ def cell_equations(elements: spu.Elements, factors: np.ndarray) -> tuple[np.ndar
 
 def case_17(session: Session) -> None:
     """Two workers of one thread against one, on a yield whose boards are solved one at a time."""
-    draws = session.pick(20_000, 12)
+    draws = session.pick(8_000, 12)
     with TemporaryDirectory(prefix="spu-bench-") as scratch:
         folder = Path(scratch) / "eight"
         problem = Path(__file__).parent.parent / "examples" / "club8.toml"
