@@ -311,6 +311,20 @@ def refuse_npz(file: Path, marker: str) -> None:
 # --- for people ----------------------------------------------------------------------------
 
 
+def print_found(found: Any, as_json: bool, plot: Path | None, **more: Any) -> None:
+    """Draw what a study found, where that is asked for, and print it, for programs or for people."""
+    if plot is not None:
+        from spu.reports.pictures.figures import save
+
+        save(found.plot(), plot)
+    if as_json:
+        print_json({**found.to_dict(), **more, "plot": plot})
+    else:
+        click.echo(str(found))
+        if plot is not None:
+            click.echo(f"\npicture: {plot}")
+
+
 @contextmanager
 def progress_bar(label: str) -> Iterator[Callable[[int, int], None] | None]:
     """A bar of what is done and wanted, on a terminal."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .common import file_option, folder_argument, json_option, number_list, print_json, tolerance_options
+from .common import file_option, folder_argument, json_option, number_list, print_found, tolerance_options
 
 
 @click.command("corners")
@@ -44,14 +44,5 @@ def command(
         refuse_picture(plot)
     temperatures = None if temperature is None else number_list("--temperature", temperature)
     found = corners(directory, list(metrics) or None, temperatures=temperatures, **given)
-    if plot is not None:
-        from spu.reports.pictures.figures import save
-
-        save(found.plot(), plot)
-    if as_json:
-        print_json({**found.to_dict(), "plot": plot})
-    else:
-        click.echo(str(found))
-        if plot is not None:
-            click.echo(f"\npicture: {plot}")
+    print_found(found, as_json, plot)
     return 0

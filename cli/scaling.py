@@ -14,7 +14,7 @@ from .common import (
     file_option,
     json_option,
     number_list,
-    print_json,
+    print_found,
     relative_error,
     seed_option,
     study_options,
@@ -70,14 +70,5 @@ def command(
         progress=study_words(as_json),
         **given,
     )
-    if plot is not None:
-        from spu.reports.pictures.figures import save
-
-        save(found.plot(), plot)
-    if as_json:
-        print_json({**found.to_dict(), "output": output, "plot": plot})
-    else:
-        click.echo(str(found))
-        if plot is not None:
-            click.echo(f"\npicture: {plot}")
+    print_found(found, as_json, plot, output=output)
     return 0

@@ -14,7 +14,7 @@ from .common import (
     folder_argument,
     json_option,
     limits,
-    print_json,
+    print_found,
     seed_option,
     share_of,
     study_options,
@@ -95,14 +95,5 @@ def command(
         progress=study_words(as_json),
         **given,
     )
-    if plot is not None:
-        from spu.reports.pictures.figures import save
-
-        save(found.plot(), plot)
-    if as_json:
-        print_json({**found.to_dict(), "output": output, "plot": plot})
-    else:
-        click.echo(str(found))
-        if plot is not None:
-            click.echo(f"\npicture: {plot}")
+    print_found(found, as_json, plot, output=output)
     return 1 if found.confirmed is False else 0

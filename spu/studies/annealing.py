@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import numpy as np
-from scipy.special import betaincinv
 
 from spu.base.arguments import Seed, positive, precision_of, seed_of, whole
 from spu.base.arrays import FloatArray
@@ -26,6 +25,7 @@ from spu.base.display import Result
 from spu.base.errors import OptionError, UsageError
 from spu.base.extras import needed
 from spu.base.names import suggest
+from spu.base.proportions import clopper_pearson
 from spu.circuit.ramp import Ramp
 from spu.compiler import compile_problem
 from spu.device.device import Device
@@ -197,10 +197,7 @@ def _finite(value: Any) -> Any:
 
 def interval_of(successes: int, runs: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """The exact interval of a probability (Clopper and Pearson): it holds the true one at least that often."""
-    tail = (1 - confidence) / 2
-    low = 0.0 if successes == 0 else float(betaincinv(successes, runs - successes + 1, tail))
-    high = 1.0 if successes == runs else float(betaincinv(successes + 1, runs - successes, 1 - tail))
-    return low, high
+    return clopper_pearson(successes, runs, confidence)
 
 
 def runs_to_solution(probability: float) -> float:

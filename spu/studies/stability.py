@@ -20,11 +20,11 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
 
 from spu.base.arrays import FloatArray
 from spu.base.display import Result
 from spu.base.errors import CircuitError, UsageError
+from spu.base.proportions import clopper_pearson
 from spu.base.threads import blas_threads_for
 from spu.circuit.circuit import Circuit
 from spu.circuit.elements import Element
@@ -344,7 +344,4 @@ def _drawn(device: Device, draws: int, seed: int, method: str) -> dict[str, Any]
         bad = sum(decay_rate(varied(device, row, elements)) <= 0 for row in factors)
     else:
         bad = int((~laws_of_draws(device, factors, elements).stable).sum())
-    rest = (1 - _CONFIDENCE) / 2
-    low = float(betaincinv(bad, draws - bad + 1, rest)) if bad else 0.0
-    high = float(betaincinv(bad + 1, draws - bad, 1 - rest)) if bad < draws else 1.0
-    return {"probability": bad / draws, "interval": (low, high), "draws": draws}
+    return {"probability": bad / draws, "interval": clopper_pearson(bad, draws, _CONFIDENCE), "draws": draws}

@@ -12,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import betaincinv, stdtrit
+from scipy.special import stdtrit
 
-__all__ = ["WORDS", "clopper_pearson", "korn_graubard"]
+from spu.base.proportions import clopper_pearson
+
+__all__ = ["WORDS", "korn_graubard"]
 
 WORDS = {
     "plain": "Clopper-Pearson: exact, holds the truth at least that often",
@@ -24,14 +26,6 @@ WORDS = {
 
 
 _ROUNDING = 0.125
-
-
-def clopper_pearson(good: float, draws: float, confidence: float) -> tuple[float, float]:
-    """Limits of a probability, of which ``good`` of so many ``draws`` came true; both may be broken numbers."""
-    tail = (1.0 - confidence) / 2.0
-    low = float(betaincinv(good, draws - good + 1.0, tail)) if good > 0 else 0.0
-    high = float(betaincinv(good + 1.0, draws - good, 1.0 - tail)) if good < draws else 1.0
-    return low, high
 
 
 def korn_graubard(good: Sequence[int], size: int, confidence: float) -> tuple[float, float]:

@@ -19,6 +19,7 @@ from spu.base.display import Result
 from spu.base.errors import OptionError, Unrealizable
 from spu.base.files import write_text
 from spu.base.names import shorten
+from spu.base.proportions import clopper_pearson
 from spu.device.device import Device
 from spu.device.hardware import Hardware
 from spu.device.hardware_file import load_hardware
@@ -29,7 +30,7 @@ from spu.folder import write_device
 from spu.studies.campaign import Study, open_study
 from spu.studies.checks import check_many
 from spu.studies.yields.boards import device_of
-from spu.studies.yields.intervals import WORDS, clopper_pearson, korn_graubard
+from spu.studies.yields.intervals import WORDS, korn_graubard
 from spu.studies.yields.metrics import Metric, metric_of, nominal_of, value_of
 from spu.studies.yields.sampling import HYPERCUBES, Plan, about, checked_plan, sampled
 from spu.studies.yields.slopes import Spreads, contributions

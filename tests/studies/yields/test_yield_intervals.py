@@ -7,7 +7,8 @@ import pytest
 from scipy.stats import binom, norm
 
 import spu
-from spu.studies.yields.intervals import clopper_pearson, korn_graubard
+from spu.base.proportions import clopper_pearson
+from spu.studies.yields.intervals import korn_graubard
 from spu.studies.yields.sampling import HYPERCUBES, Plan
 from spu.studies.yields.yield_study import rate_of
 
