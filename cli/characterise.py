@@ -46,7 +46,7 @@ def command(
 ) -> int:
     """Hold the device in DIR against the specification SPEC: limits, conditions, boards that are drawn.
 
-    SPEC is a .toml file (docs/characterisation.md): numbers with minimum, typical and maximum, temperatures, corners
+    SPEC is a .toml file (docs/howto/characterisation.md): numbers with minimum, typical and maximum, temperatures, corners
     of the process, how many boards to draw and which share of them has to meet all limits.
 
     \b

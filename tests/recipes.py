@@ -1,4 +1,4 @@
-"""The recipes of docs/extending.md as modules: the code of the page is what the tests run."""
+"""The recipes of docs/howto/extending.md as modules: the code of the page is what the tests run."""
 
 import importlib
 import re
@@ -6,7 +6,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
+PAGE = Path(__file__).parents[1] / "docs" / "howto" / "extending.md"
 
 
 def sections():

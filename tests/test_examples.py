@@ -38,7 +38,7 @@ def test_grid_finds_the_predicted_variances_twice(capsys):
 
 
 def test_three_boards_are_told_apart(capsys):
-    """What samples, scatter and offsets leave, and the boards behind them; as docs/calibration.md shows it."""
+    """What samples, scatter and offsets leave, and the boards behind them; as docs/howto/calibration.md shows it."""
     runpy.run_path(str(EXAMPLES / "three_boards.py"))["main"]()
     printed = capsys.readouterr().out
     rows = [line for line in printed.splitlines() if not line.startswith("    ")]
@@ -47,7 +47,7 @@ def test_three_boards_are_told_apart(capsys):
     assert errors[1][2] < 10 and errors[2][2] > 10 and errors[3][2] > 15
     assert printed.count("the model explains the record") == 3
     assert printed.count("within its tolerance") == 3
-    page = (ROOT / "docs" / "calibration.md").read_text()
+    page = (ROOT / "docs" / "howto" / "calibration.md").read_text()
     assert all(line in page for line in printed.splitlines())
 
 

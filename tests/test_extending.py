@@ -1,4 +1,4 @@
-"""The recipes of docs/extending.md run as they stand there, and what each adds is used by the doors."""
+"""The recipes of docs/howto/extending.md run as they stand there, and what each adds is used by the doors."""
 
 import json
 

@@ -21,14 +21,14 @@ from spu.cli import cli
 DOCS = Path(__file__).parents[1] / "docs"
 EXAMPLES = DOCS.parent / "examples"
 
-PAGES = ("calibration.md", "cost.md", "yield.md", "linear_algebra.md", "nonidealities.md", "optimisation.md")
 PAGES = (
-    "calibration.md",
-    "characterisation.md",
-    "cost.md",
-    "linear_algebra.md",
-    "nonidealities.md",
-    "optimisation.md",
+    "explanation/cost.md",
+    "explanation/nonidealities.md",
+    "howto/calibration.md",
+    "howto/characterisation.md",
+    "howto/linear_algebra.md",
+    "howto/optimisation.md",
+    "howto/yield.md",
 )
 
 

@@ -231,7 +231,7 @@ def test_the_command_line(tmp_path):
 
 
 def test_the_page(tmp_path, monkeypatch):
-    text = (ROOT / "docs" / "conditional.md").read_text()
+    text = (ROOT / "docs" / "howto" / "conditional.md").read_text()
     namespace: dict = {}
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         exec(compile(block, "conditional.md", "exec"), namespace)

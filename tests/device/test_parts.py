@@ -1,4 +1,4 @@
-"""Couplers, parts of cells and a nonlinear element from outside of the package: the recipes of docs/extending.md.
+"""Couplers, parts of cells and a nonlinear element from outside of the package: the recipes of docs/howto/extending.md.
 
 Expected values come from closed forms and from equations written out here, never from what the recipes stamp.
 """

@@ -151,7 +151,7 @@ def test_wrong_use_is_one_line(given, options, message):
 @pytest.mark.parametrize("page", ["gaussian_process.md", "natural_gradient.md"])
 def test_the_pages_code_runs(page, monkeypatch):
     monkeypatch.chdir(ROOT)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "howto" / page).read_text(), re.DOTALL)
     assert blocks
     for block in blocks:
         exec(compile(block, page, "exec"), {"spu": spu})

@@ -1,4 +1,4 @@
-"""The SLURM script of docs/clusters.md, as it stands there, against a queue that runs each job at once."""
+"""The SLURM script of docs/howto/clusters.md, as it stands there, against a queue that runs each job at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 import spu
 from spu.folder import write_folder
 
-PAGE = (Path(__file__).parents[2] / "docs/clusters.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs/howto/clusters.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(?:python)?\n(.*?)^```$", PAGE.partition("## On SLURM")[2], re.MULTILINE | re.DOTALL)
 
 SPU = (sys.executable, "-c", "from spu.cli import main; main()")
