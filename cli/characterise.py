@@ -46,8 +46,8 @@ def command(
 ) -> int:
     """Hold the device in DIR against the specification SPEC: limits, conditions, boards that are drawn.
 
-    SPEC is a .toml file (docs/howto/characterisation.md): numbers with minimum, typical and maximum, temperatures, corners
-    of the process, how many boards to draw and which share of them has to meet all limits.
+    SPEC is a .toml file (docs/howto/characterisation.md): numbers with minimum, typical and maximum, temperatures,
+    corners of the process, how many boards to draw and which share of them has to meet all limits.
 
     \b
       spu characterise out limits.toml

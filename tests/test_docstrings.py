@@ -14,6 +14,8 @@ WITHOUT = {
     "InternalError": "there is no input that raises it on purpose",
     "NgspiceFailed": "there is no input that raises it on purpose",
     "NgspiceMissing": "raised where ngspice is not installed",
+    "SimulatorFailed": "there is no input that raises it on purpose",
+    "SimulatorMissing": "raised where a simulator is not installed",
     "Report": "what `report` returns, whose example shows it",
 }
 """Public names without an example, and why."""

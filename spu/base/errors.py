@@ -240,14 +240,26 @@ class NonlinearNetlist(DeckError):
     kind = "nonlinear"
 
 
-class NgspiceMissing(SpuError):
-    """ngspice is needed and not installed."""
+class SimulatorMissing(SpuError):
+    """A simulator is needed and not installed."""
 
-    kind = "ngspice-missing"
+    kind = "simulator-missing"
     exit_status = 3
 
 
-class NgspiceFailed(SpuError):
+class SimulatorFailed(SpuError):
+    """A simulator crashed, hung, or refused an analysis."""
+
+    kind = "simulator"
+
+
+class NgspiceMissing(SimulatorMissing):
+    """ngspice is needed and not installed."""
+
+    kind = "ngspice-missing"
+
+
+class NgspiceFailed(SimulatorFailed):
     """ngspice crashed, hung, or refused an analysis."""
 
     kind = "ngspice"

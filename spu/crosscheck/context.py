@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spu.base.arrays import FloatArray
-from spu.base.errors import NgspiceFailed
+from spu.base.errors import SimulatorFailed
 from spu.circuit.circuit import Circuit
 from spu.circuit.elements import VoltageSource
 from spu.crosscheck.decks.changes import Changes
@@ -386,7 +386,7 @@ class Context:
             return frozenset()
         try:
             (found,) = self.run(self.deck.text(), OperatingPoint())
-        except NgspiceFailed:
+        except SimulatorFailed:
             return frozenset()
         return frozenset(found)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from spu.base.arrays import FloatArray
-from spu.base.errors import DeckError, NgspiceFailed, NgspiceMissing, NotServed, UsageError
+from spu.base.errors import DeckError, NotServed, SimulatorFailed, SimulatorMissing, UsageError
 from spu.crosscheck.comparisons import comparisons, ensemble_comparisons, moments
 from spu.crosscheck.context import Context
 from spu.crosscheck.diagnosis import diagnose, without_source
@@ -116,9 +116,9 @@ def _run(kind: LevelKind, context: Context) -> Level:
         level = way.run(context)
     except NotServed as reason:
         return Level(kind.name, "skipped", str(reason))
-    except NgspiceMissing as error:
+    except SimulatorMissing as error:
         return Level(kind.name, "error", str(error), exit_status=error.exit_status, data={"kind": error.kind})
-    except (NgspiceFailed, DeckError) as error:
+    except (SimulatorFailed, DeckError) as error:
         return Level(kind.name, "error", str(error), exit_status=2, data={"kind": error.kind})
     if not isinstance(level, Level):
         raise UsageError(f"level {kind.name} must give a Level, not {level!r}")

@@ -18,7 +18,7 @@ import numpy as np
 
 from spu.base.arguments import SIMULATORS_SEEDS, Seed, seed_of
 from spu.base.display import Result
-from spu.base.errors import NgspiceMissing, OptionError, SpuError, UsageError
+from spu.base.errors import NgspiceMissing, OptionError, SimulatorMissing, SpuError, UsageError
 from spu.base.files import plain
 from spu.base.names import shorten
 from spu.base.process import scratch_folder
@@ -111,7 +111,7 @@ def check_many(
     ------
     InputError, CircuitError, OptionError, UsageError
         As `spu.check`, with the folder's name.
-    NgspiceMissing
+    SimulatorMissing
         If ngspice is missing where it is to run: the worker is named.
     OutputError, SystemFailure
         As of all studies.
@@ -192,9 +192,10 @@ def _checked(item: Mapping[str, Any]) -> dict[str, Any]:
             error.message = f"{given}: {error.message.replace(here, given)}"
             error.file = None
             raise
-    missing = [each for each in found.levels.values() if each.data.get("kind") == NgspiceMissing.kind]
+    missing = [each for each in found.levels.values() if each.exit_status == SimulatorMissing.exit_status]
     if missing:  # nothing that is to be kept: another worker, or this one tomorrow, has it
-        raise NgspiceMissing(f"{_whereabouts()}: {missing[0].message}")
+        lacking = NgspiceMissing if missing[0].data.get("kind") == NgspiceMissing.kind else SimulatorMissing
+        raise lacking(f"{_whereabouts()}: {missing[0].message}")
     return _apart(found, here, given)
 
 

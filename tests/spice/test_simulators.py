@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 import spu
-from spu.base.errors import NgspiceFailed, NotServed, UsageError
+from spu.base.errors import NotServed, SimulatorFailed, UsageError
 from spu.cli import cli
 from spu.compiler import compile_network
 from spu.crosscheck import LEVELS, check
@@ -286,7 +286,7 @@ def test_every_kind_of_analysis_is_looked_at(tmp_path):
         assert complete(solver, [analysis], [given]) == [given]
         last = [*given][-1]
         for wrong in ({}, {**given, last: np.zeros(3)}):
-            with pytest.raises(NgspiceFailed, match=f"simulator solver, asked for {analysis.called}, gave"):
+            with pytest.raises(SimulatorFailed, match=f"simulator solver, asked for {analysis.called}, gave"):
                 complete(solver, [analysis], [wrong])
 
 

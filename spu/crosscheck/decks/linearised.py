@@ -90,7 +90,7 @@ def measure(
 
     Raises
     ------
-    DeckError, NgspiceFailed, NgspiceMissing, NotServed
+    DeckError, SimulatorFailed, SimulatorMissing, NotServed
         As `Simulator.run`.
     """
     pairs = list(combinations(range(len(vectors)), 2))

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from spu.base.arrays import FloatArray
-from spu.base.errors import CircuitError, DeckError, NgspiceMissing, NotServed, SpuError
+from spu.base.errors import CircuitError, DeckError, NotServed, SimulatorMissing, SpuError
 from spu.circuit.acquisition import Acquisition
 from spu.circuit.circuit import Circuit
 from spu.crosscheck.context import Context
@@ -422,7 +422,7 @@ def _changes(context: Context, edited: Edited, read: Stationary | None, confirm:
                 time_limit=context.time_limit,
                 most_pairs=most,
             )
-        except (NgspiceMissing, NotServed):
+        except (SimulatorMissing, NotServed):
             if read is None:
                 raise
     mean: FloatArray | None

@@ -14,7 +14,7 @@ from scipy.interpolate import CubicSpline
 
 from spu.base.arrays import FloatArray
 from spu.base.constants import UNIT_NOISE_DENSITY
-from spu.base.errors import NgspiceFailed
+from spu.base.errors import SimulatorFailed
 from spu.base.process import scratch_folder
 from spu.circuit.clocked import Clocked
 from spu.crosscheck.context import Context, ReplayedPath
@@ -120,7 +120,7 @@ class Converging:
                 break
             try:
                 paths.append(path(limit))
-            except NgspiceFailed as failure:  # what ran says what it can
+            except SimulatorFailed as failure:  # what ran says what it can
                 unfinished = str(failure)
                 break
             errors.append(error(paths[-1]))

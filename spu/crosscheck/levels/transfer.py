@@ -12,7 +12,7 @@ from scipy.sparse.linalg import splu
 
 from spu.base.arrays import ComplexArray, FloatArray
 from spu.base.constants import UNIT_NOISE_DENSITY
-from spu.base.errors import NgspiceFailed
+from spu.base.errors import SimulatorFailed
 from spu.circuit.circuit import stamp_circuit
 from spu.circuit.ramp import NODES
 from spu.crosscheck.context import Context, Sweep
@@ -265,7 +265,7 @@ def _heard(
     """Sort what ``.noise`` found at frequencies (f,), where the power gains (f, p, m) of the sources were measured."""
     swept = runs[0]["frequency"]
     if len(swept) != len(frequencies) or np.abs(swept / frequencies - 1.0).max() > 1e-8:
-        raise NgspiceFailed(f"{context.simulator.name}'s .noise and .ac did not sweep the same frequencies")
+        raise SimulatorFailed(f"{context.simulator.name}'s .noise and .ac did not sweep the same frequencies")
     silenced = frozenset[str]() if context.fixture is None else context.fixture.silenced
     heard = np.zeros_like(gain)
     total, meant = np.zeros(gain.shape[:2]), np.zeros(gain.shape[:2])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spu.base.errors import NgspiceFailed, NotServed, UsageError
+from spu.base.errors import NotServed, SimulatorFailed, UsageError
 from spu.base.names import shorten, suggest
 from spu.spice.simulators.analyses import (
     Ac,
@@ -69,11 +69,11 @@ class Simulator(ABC):
 
         Raises
         ------
-        NgspiceMissing
+        SimulatorMissing
             If the simulator is not there.
         DeckError
             If it does not take the netlist.
-        NgspiceFailed
+        SimulatorFailed
             If it failed, or took too long.
         NotServed
             For an analysis that it has not.
@@ -154,22 +154,22 @@ def complete(
 
     Raises
     ------
-    NgspiceFailed
+    SimulatorFailed
         Naming the simulator, the analysis, and what is amiss: a dict too few or too many, a node that is missing, an
         array of another shape.
     """
     if not isinstance(found, list) or len(found) != len(analyses) or not all(isinstance(one, dict) for one in found):
-        raise NgspiceFailed(f"simulator {simulator.name} must give a list of {len(analyses)} dicts: one an analysis")
+        raise SimulatorFailed(f"simulator {simulator.name} must give a list of {len(analyses)} dicts: one an analysis")
     for analysis, vectors in zip(analyses, found, strict=True):
         names, points = _promised(analysis)
         asked = f"the simulator {simulator.name}, asked for {analysis.called}, gave"
         for name in names:
             values = vectors.get(name, vectors.get(name.lower()))
             if values is None:
-                raise NgspiceFailed(f"{asked} no {name}")
+                raise SimulatorFailed(f"{asked} no {name}")
             points = np.size(values) if points is None else points
             if np.shape(values) != (points,):
-                raise NgspiceFailed(f"{asked} {name} of shape {np.shape(values)}, not {(points,)}")
+                raise SimulatorFailed(f"{asked} {name} of shape {np.shape(values)}, not {(points,)}")
     return found
 
 

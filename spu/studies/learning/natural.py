@@ -28,7 +28,7 @@ from scipy.stats import chi2
 from spu.base.arguments import SIMULATORS_SEEDS, Seed, is_number, numbers, seed_of, whole
 from spu.base.arrays import FloatArray, IntArray
 from spu.base.display import Result
-from spu.base.errors import InputError, NgspiceMissing, OptionError, UsageError
+from spu.base.errors import InputError, OptionError, SimulatorMissing, UsageError
 from spu.base.files import write_text
 from spu.base.process import scratch_folder
 from spu.compiler import compile_problem
@@ -510,7 +510,7 @@ def _first_step(
         try:
             simulated, coarse, fine = _simulated(device, chosen, seconds, exact, seed, time_limit)
             name = chosen.name
-        except NgspiceMissing:
+        except SimulatorMissing:
             if progress is not None:
                 progress("ngspice is not installed: the first step is not run in it")
     return OneStep(
