@@ -21,6 +21,18 @@ def noise_element(source: str) -> str:
     return f"v{source}"
 
 
+@dataclass(frozen=True)
+class Tolerances:
+    """Simulator options: temperature (degrees Celsius), seed, integration method, absolute tolerances (V, A, C)."""
+
+    temperature: float
+    seed: int
+    method: str
+    voltage: float
+    current: float
+    charge: float
+
+
 @dataclass(frozen=True, eq=False)
 class Measurement:
     """What a netlist run by itself measures, and what is expected.
@@ -43,6 +55,8 @@ class Measurement:
         Of the transient: its noise, and the integration method (``trap`` or ``gear``).
     from_start:
         Whether it starts from where nodes are said to be, or from zero: not from an operating point.
+    tolerances:
+        Simulator options, for dialects in which they stand with the analyses.
     """
 
     probes: Sequence[str]
@@ -60,18 +74,7 @@ class Measurement:
     seed: int
     method: str
     from_start: bool
-
-
-@dataclass(frozen=True)
-class Tolerances:
-    """Simulator options: temperature (degrees Celsius), seed, integration method, absolute tolerances (V, A, C)."""
-
-    temperature: float
-    seed: int
-    method: str
-    voltage: float
-    current: float
-    charge: float
+    tolerances: Tolerances
 
 
 TOLERANCES = "Tolerances below the signals, which are far smaller than the defaults expect."
