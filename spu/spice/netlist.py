@@ -551,6 +551,7 @@ def _analysis(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dia
             seed=seed,
             method=method(law, times),
             from_start=bool(law.sde.conserved) or circuit.start is not None,
+            tolerances=tolerances(circuit.temperature or ROOM_TEMPERATURE, law, times, seed),
         )
     )
 

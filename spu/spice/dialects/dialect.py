@@ -24,6 +24,19 @@ def noise_element(source: str) -> str:
     return f"v{source}"
 
 
+@dataclass(frozen=True)
+class Tolerances:
+    """Simulator options: temperature (degrees Celsius), seed, integration method, absolute tolerances (V, A, C)."""
+
+    temperature: float
+    seed: int
+    method: str
+    voltage: float
+    current: float
+    charge: float
+    relative: str = "1e-4"
+
+
 @dataclass(frozen=True, eq=False)
 class Measurement:
     """What a netlist run by itself measures, and what is expected.
@@ -46,6 +59,8 @@ class Measurement:
         Of the transient: its noise, and the integration method (``trap`` or ``gear``).
     from_start:
         Whether it starts from where nodes are said to be, or from zero: not from an operating point.
+    tolerances:
+        Simulator options, for dialects in which they stand with the analyses.
     """
 
     probes: Sequence[str]
@@ -63,6 +78,7 @@ class Measurement:
     seed: int
     method: str
     from_start: bool
+    tolerances: Tolerances
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,19 +116,6 @@ class NetworkMeasurement:
         for k, (variable, vector) in enumerate(zip(self.variables, self.vectors, strict=True)):
             known = "" if self.mean[k] is None else f", mean {self.mean[k]:.6e}, variance {self.variance[k]:.6e}"
             yield f"{variable} = {number(self.gain[k])} * v({vector}) + {number(self.offset[k])}{known}"
-
-
-@dataclass(frozen=True)
-class Tolerances:
-    """Simulator options: temperature (degrees Celsius), seed, integration method, absolute tolerances (V, A, C)."""
-
-    temperature: float
-    seed: int
-    method: str
-    voltage: float
-    current: float
-    charge: float
-    relative: str = "1e-4"
 
 
 TOLERANCES = "Tolerances below the signals, which are far smaller than the defaults expect."
