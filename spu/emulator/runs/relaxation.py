@@ -162,12 +162,15 @@ class NetworkSimulation(OverTrajectories):
 
     @cached_property
     def mean_error(self) -> Annotated[FloatArray, "k p"]:
-        """(k, p) standard errors of ``mean``: trajectories are independent."""
-        return np.asarray(np.sqrt(self.variance / max(1, self.trajectories)))
+        """(k, p) standard errors of ``mean``: trajectories are independent. NaN of a single one."""
+        scatter = self.variance if self.trajectories > 1 else np.full_like(self.variance, np.nan)
+        return np.asarray(np.sqrt(scatter / self.trajectories))
 
     @cached_property
     def variance_error(self) -> Annotated[FloatArray, "k p"]:
-        """(k, p) standard errors of ``variance``, from the fourth moments found."""
+        """(k, p) standard errors of ``variance``, from the fourth moments found; NaN of a single trajectory."""
+        if self.trajectories == 1:
+            return np.full_like(self.variance, np.nan)
         fourth = ((self.states - self.mean[:, None, :]) ** 4).mean(axis=1)
         return np.asarray(np.sqrt(np.maximum(fourth - self.variance**2, 0.0) / max(1, self.trajectories)))
 
