@@ -332,6 +332,11 @@ def _worth(run: Simulation) -> list[str]:
     return lines
 
 
+def _errors(values: FloatArray) -> list[str]:
+    """Standard errors; dashes where a single trajectory tells none."""
+    return [number(None if np.isnan(value) else float(value), 2) for value in values]
+
+
 def network_simulation_text(run: NetworkSimulation) -> str:
     """How trajectories were run, their means at a few times, and what they booked."""
     unit = "" if run.time_unit is not None else " s"
@@ -348,9 +353,10 @@ def network_simulation_text(run: NetworkSimulation) -> str:
     shown = range(len(run.times)) if len(run.times) <= 4 else [0, len(run.times) // 2, len(run.times) - 1]
     for k in shown:
         headers += [f"mean at {run.times[k]:.4g}", "+-"]
-        columns += [[number(v) for v in run.mean[k]], [number(v, 2) for v in run.mean_error[k]]]
-    headers += ["variance", "+-"]
-    columns += [[number(v) for v in run.variance[-1]], [number(v, 2) for v in run.variance_error[-1]]]
+        columns += [[number(v) for v in run.mean[k]], _errors(run.mean_error[k])]
+    if run.trajectories > 1:
+        headers += ["variance", "+-"]
+        columns += [[number(v) for v in run.variance[-1]], _errors(run.variance_error[-1])]
     lines.append(table(headers, list(zip(run.variables, *columns, strict=True)), limit=MAX_TABLE_ROWS))
     if run.heat is not None and run.work is not None:
         root = run.trajectories**0.5
