@@ -41,8 +41,8 @@ def available() -> tuple[str, ...]:
     built = [name for name in CLASSES if path_of(name) is not None]
     if not built:
         raise UsageError(
-            "spu's compiled loops are not built: install the package (in a checkout: python -m pip install --editable .); "
-            "that takes a C compiler, unless from a wheel"
+            "spu's compiled loops are not built: install the package (in a checkout: python -m pip install --editable "
+            ".), which takes a C compiler unless it is a wheel"
         )
     features = ctypes.CDLL(str(path_of(built[-1]))).processor_features()
     return tuple(name for name in built if features & {"avx512": 2, "avx2": 1}.get(name, ~0))
