@@ -15,13 +15,13 @@ from spu.base.process import scratch_folder
 from spu.crosscheck import levels as kinds
 from spu.crosscheck.gathering import edited_file, gathered
 from spu.crosscheck.levels.combined import MOST_COMBINATIONS
-from spu.crosscheck.result import LEVELS, VERDICTS, Check, Corner, Diagnosis, Level
+from spu.crosscheck.result import LEVELS, VERDICTS, Check, Comparison, Diagnosis, Level
 from spu.crosscheck.running import run_all
 from spu.device.subject import Subject
 from spu.spice.dialects import NGSPICE
 from spu.spice.simulators.simulator import Simulator, find_simulator
 
-__all__ = ["LEVELS", "VERDICTS", "Check", "Corner", "Diagnosis", "Level", "check"]
+__all__ = ["LEVELS", "VERDICTS", "Check", "Comparison", "Diagnosis", "Level", "check"]
 
 
 def check(

@@ -39,11 +39,11 @@ from spu.reports.relaxations import relaxation_text, sampled_relaxation_text
 from spu.reports.scalings import scaling_text
 from spu.reports.stabilities import stability_text
 from spu.reports.wording import (
-    CORNERS_NOTE,
+    COMPARISONS_NOTE,
     IN_WORDS,
     MOST_VARIABLES,
     SURENESS_NOTE,
-    corner_table,
+    comparison_table,
     level_table,
     linearised_lines,
     messages,
@@ -409,7 +409,7 @@ def spectrum_text(found: Spectrum) -> str:
 
 
 def check_text(result: Check) -> str:
-    """Notes, levels, corners, verdict."""
+    """Notes, levels, comparisons, verdict."""
     lines = [f"note: {note}" for note in result.notes]
     if lines:
         lines.append("")
@@ -419,7 +419,7 @@ def check_text(result: Check) -> str:
     if result.changes is not None:
         lines += ["", *_changes(result.changes, result.simulator)]
     if result.covariances:
-        lines += ["", *_corners(result)]
+        lines += ["", *_comparisons(result)]
     if result.diagnosis is not None:
         lines += ["", *(f"diagnosis: {line}" for line in result.diagnosis.lines)]
     lines += ["", IN_WORDS[result.verdict]]
@@ -466,14 +466,14 @@ def _extremes(constants: FloatArray) -> str:
     return f"{engineering(float(constants[0]), 's')} and {engineering(float(constants[-1]), 's')}"
 
 
-def _corners(result: Check) -> list[str]:
-    """Means and variances of the corners side by side, and how far apart these are."""
+def _comparisons(result: Check) -> list[str]:
+    """Means and variances of ideal model, emulator and simulator side by side, and how far apart these are."""
     lines = [table(*moments_table(result, MOST_VARIABLES))]
     if len(result.variables) > MOST_VARIABLES:
         lines.append(f"  (the {MOST_VARIABLES} of {len(result.variables)} variables that differ most)")
-    headers, rows = corner_table(result)
+    headers, rows = comparison_table(result)
     if rows:
-        lines += ["", table(headers, rows, left=2), f"  ({CORNERS_NOTE})"]
+        lines += ["", table(headers, rows, left=2), f"  ({COMPARISONS_NOTE})"]
     return lines
 
 

@@ -11,7 +11,7 @@ from spu.base.arrays import FloatArray
 from spu.base.choice import ROUNDING
 from spu.base.sparse import is_diagonal
 from spu.circuit.circuit import Circuit
-from spu.circuit.polynomial import CHARGE_UNIT, FLUX_UNIT
+from spu.circuit.elements import CHARGE_UNIT, FLUX_UNIT
 from spu.device.device import Device
 from spu.emulator.dynamics import LangevinDynamics
 from spu.emulator.laws.law import Law

@@ -346,7 +346,7 @@ def _subcircuits(circuit: Circuit, dialect: Dialect, boards: MonteCarlo | None) 
             yield from (f"  {line}" for line in boards.derived(group, dialect))
         followed = _factors(circuit, group)
         for element in template.elements:
-            lines = element.ramped() if element.factor in followed else element.spice(dialect)
+            lines = element.ramped(dialect) if element.factor in followed else element.spice(dialect)
             yield from (f"  {line if boards is None else boards.element(group, line)}" for line in lines)
         yield dialect.ends(template.name)
 

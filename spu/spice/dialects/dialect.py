@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from spu.spice.modules import EXPRESSIONS
+
 if TYPE_CHECKING:
     from spu.circuit.circuit import NoiseSource
     from spu.circuit.clocked import Clocked
@@ -174,7 +176,15 @@ class Dialect:
             Elements whose currents it uses: of F and H the one that controls it, of K the two it couples.
         """
         kind = "dc " if name[0].lower() in "iv" else ""
-        return " ".join([name, *nodes, *branches, kind + self.expression(value)])
+        return " ".join([name, *nodes, *branches, kind + self._value(value)])
+
+    def _value(self, text: str) -> str:
+        """A value; a number needs no braces."""
+        return text if text.isdecimal() else self.expression(text)
+
+    def module(self, name: str, module: str, nodes: Sequence[str], values: Mapping[str, str]) -> list[str]:
+        """What SPICE has no element for, an instance of one of `spu.spice.modules`: its values are expressions."""
+        return EXPRESSIONS[module](name, nodes, values)
 
     def silent_resistor(self, name: str, nodes: Sequence[str], value: str) -> str:
         """A resistor that makes no noise."""
