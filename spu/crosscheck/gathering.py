@@ -23,7 +23,7 @@ from spu.problems.problem import Problem
 from spu.spice.deck import Deck
 from spu.spice.dialects import DIALECTS, NGSPICE
 from spu.spice.languages import read_in
-from spu.spice.names import cell_node
+from spu.spice.names import cell_node, probe_vectors
 from spu.spice.netlist import netlist as written
 from spu.spice.reader import ReadNetlist, read_netlist
 
@@ -261,7 +261,7 @@ def _refuse_lost_cells(context: Context, deck: Deck) -> None:
             f"there is no node {', '.join(lost[:4])}{every}; check reads the cells there, so keep these names",
             file=deck.file,
         )
-    inside = [vector.partition(".")[0] for vector in context.vectors if "." in vector]
+    inside = [vector.partition(".")[0] for vector in probe_vectors(context.circuit) if "." in vector]
     gone = [instance for instance in inside if instance not in there]
     if gone:
         raise InputError(

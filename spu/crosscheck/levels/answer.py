@@ -122,6 +122,13 @@ def run(context: Context) -> Level:
             f"only {context.simulator.name} reads it ({edited.why}) and linearised it at its operating point: neither "
             f"its modes nor what it does below {times.low:.2g} and above {times.high:.2g} Hz were looked at"
         )
+    deaf = _deaf(context) if found.law is None else []
+    if deaf:
+        verdict = "inconclusive"
+        messages.append(
+            f"{context.simulator.name} does not hear in it what was said to be noise, or not to be: "
+            f"{', '.join(deaf[:_NAMED])}"
+        )
     if edited.moving:
         more = f" and {len(edited.moving) - _NAMED} more" if len(edited.moving) > _NAMED else ""
         messages.append(f"{', '.join(map(str, edited.moving[:_NAMED]))}{more}: looked at as it is at the start")
@@ -262,7 +269,19 @@ def _read_again(context: Context) -> Edited:
         found = circuit()
     except SpuError as refusal:
         why = str(refusal)
-    return Edited(found, why, context.original, context.own, moving_lines(deck, context.circuit), apart)
+    silent = {name.lower().rpartition(".")[2] for name in choices.silent}
+    moving = tuple(line for line in moving_lines(deck, context.circuit) if line.name not in silent)
+    return Edited(found, why, context.original, context.own, moving, apart)
+
+
+def _deaf(context: Context) -> list[str]:
+    """Noise of an imported netlist that no analysis hears in one that only the simulator reads, or hears against it."""
+    if context.read is None:
+        return []
+    declared = [
+        source.name for source in context.circuit.sources if source.origin is not None and not source.origin.resistor
+    ]
+    return [*declared, *context.read.choices.silent]
 
 
 def _probes(context: Context) -> list[str]:
