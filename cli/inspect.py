@@ -66,8 +66,8 @@ def command(
             refuse_picture(picture)
     folder = read_folder(directory)
     if folder.read is not None:
-        refuse_options("netlists: they have no device", {"plot": plot, "schematic": schematic, "budget": budget})
-        return _inspect_netlist(folder, stability, as_json)
+        refuse_options("netlists: they have no device", {"budget": budget, "cell": cell})
+        return _inspect_netlist(folder, stability, plot, schematic, as_json)
     device = folder.device
     kind = inspected(device)
     if not kind.budgets:
@@ -108,8 +108,8 @@ def command(
     return 0
 
 
-def _inspect_netlist(folder: Folder, stability: bool, as_json: bool) -> int:
-    """Show what `spu import` shows, and the time constants."""
+def _inspect_netlist(folder: Folder, stability: bool, plot: Path | None, schematic: Path | None, as_json: bool) -> int:
+    """Show what `spu import` shows, and the time constants; draw the netlist as a circuit."""
     from spu.emulator.predict import predict_linear
     from spu.reports.inspection import time_constants
     from spu.studies.stability import stability as margins_of
@@ -122,13 +122,21 @@ def _inspect_netlist(folder: Folder, stability: bool, as_json: bool) -> int:
     margins = margins_of(folder.subject) if stability else None
     if margins is not None and not as_json:
         click.echo(f"\n{margins}")
+    pictures = tuple(dict.fromkeys(each for each in (plot, schematic) if each is not None))
+    for picture in pictures:
+        from spu.reports.pictures.figures import save
+        from spu.reports.schematic import draw_netlist
+
+        save(draw_netlist(folder.read), picture)
     prediction = predict_linear(folder.subject)
     if as_json:
         more: dict[str, Any] = {} if margins is None else {"stability": margins.to_dict()}
         more |= {"time_constants": prediction.time_constants, "covariance": prediction.covariance}
-        print_result({**report(folder.read), **more}, folder, "inspect")
+        print_result({**report(folder.read), **more, "plot": plot, "schematic": schematic}, folder, "inspect")
     else:
         say(f"\n{time_constants(prediction)}")
+        for picture in pictures:
+            click.echo(f"schematic: {picture}")
     return 0
 
 

@@ -25,7 +25,7 @@ from spu.reports.inspection import (
     shared_table,
 )
 from spu.reports.pictures.ramps import draw_ramp
-from spu.reports.schematic import draw_schematic
+from spu.reports.schematic import draw_netlist, draw_schematic
 from spu.spice.reader import ReadNetlist
 
 MOST_ROWS = 40
@@ -122,6 +122,14 @@ def _(read: ReadNetlist, compiled: Mapping[str, Any]) -> Iterator[Block]:  # noq
             ("hash", read.circuit.hash),
             *(("note", note) for note in read.notes),
         ]
+    )
+    yield Picture(
+        "schematic",
+        draw_netlist(read),
+        "The netlist as a circuit: its top level, its kinds of subcircuits, and all of it as a graph.",
+        f"Circuit diagram of the netlist and of its subcircuits, and how {plural(len(read.circuit.nodes), 'node')} are "
+        "joined",
+        wide=True,
     )
     for caption, (headers, rows), left, note in (
         ("Noise", noise_table(read), 2, ""),
