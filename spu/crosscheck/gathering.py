@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from spu.base.errors import DeckError, InputError, UsageError
 from spu.base.files import plain, write_text
@@ -110,12 +110,14 @@ def _of_folder(folder: Folder, settings: dict[str, Any], scratch: Path) -> Gathe
     if dialect is not NGSPICE:
         there = [folder.path.parent / deck_name(k, dialect.ending) for k in range(len(members))]
         decks = [
-            path if path.is_file() else _written(member, k, settings, scratch)
+            path if path.is_file() else _written(cast(Device, member), k, settings, scratch)
             for k, (path, member) in enumerate(zip(there, members, strict=True))
         ]
         anew = [path.name for path, deck in zip(there, decks, strict=True) if path != deck]
         if anew:
-            notes.append(f"there is no {', '.join(anew[:4])} in the folder: it was written anew from the device, and run")
+            notes.append(
+                f"there is no {', '.join(anew[:4])} in the folder: it was written anew from the device, and run"
+            )
     others = [name for name in dialects_present(folder.path.parent) if name not in ("ngspice", dialect.name)]
     if read is None and others:
         notes.append(f"the netlists for {', '.join(others)} were not looked at: spu export writes them anew")

@@ -54,7 +54,9 @@ from spu.spice.dialects.spectre import Spectre
 from spu.spice.dialects.vacask import Vacask
 from spu.spice.dialects.xyce import Xyce
 
-DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in (Dialect(), LTspice(), Xyce(), Spectre(), Vacask())}
+DIALECTS: Mapping[str, Dialect] = {
+    dialect.name: dialect for dialect in (Dialect(), LTspice(), Xyce(), Spectre(), Vacask())
+}
 """Dialects by name; ngspice is what ``device.cir`` is written in and `spu.check` runs."""
 
 NGSPICE = DIALECTS["ngspice"]

@@ -100,6 +100,8 @@ class Dialect:
         Whether a resistor is silent in ``.tran``, so that a source must make its noise there.
     silence:
         What silences a resistor.
+    reaches_inside:
+        Whether an element outside of an instance can be joined to a node inside it.
     remark, behind:
         What begins a comment, on a line of its own and behind a statement.
     """
@@ -116,6 +118,7 @@ class Dialect:
     )
     thermal_sources = True
     silence = "noisy=0"
+    reaches_inside = True
     remark = "*"
     behind = ";"
 

@@ -56,6 +56,7 @@ class Vacask(Dialect):
         "             spu check DIR --simulator vacask --netlist COPY.vacask.sim     (DIR: what spu compile wrote)",
     )
     silence = "noisy=0"
+    reaches_inside = False
     remark = behind = "//"
 
     def title(self, text: str) -> list[str]:
@@ -79,7 +80,7 @@ class Vacask(Dialect):
     def parameter(self, name: str, value: float | str) -> str:
         return f"parameters {name}={value if isinstance(value, str) else number(value)}"
 
-    def options(self, chosen: Tolerances) -> list[str]:  # noqa: ARG002
+    def options(self, chosen: Tolerances) -> list[str]:
         """What elements are made of. Temperature and tolerances are commands, and stand with the analyses."""
         return [*self.section("models"), *self.models()]
 
@@ -126,7 +127,7 @@ class Vacask(Dialect):
         declared = [f"  parameters {' '.join(self._defaults(parameters))}"] if parameters else []
         return [f"subckt {name} ({' '.join(ports)})", *declared]
 
-    def ends(self, name: str) -> str:  # noqa: ARG002
+    def ends(self, name: str) -> str:
         return "ends"
 
     def instance(self, ports: int, template: str, parameters: Sequence[str]) -> str:
@@ -145,7 +146,9 @@ class Vacask(Dialect):
         for probe, node, variance, mean in zip(wanted.probes, wanted.nodes, wanted.variance, wanted.mean, strict=True):
             yield self.comment(f"    {expected(probe, variance, mean)}")
             yield f'  analysis noise_{probe} noise out="{node}" in="{wanted.source}" {sweep}'
-        yield self.comment("  Noise of all resistors up to 1/(2 ts), as of samples every ts: it scatters by a few per cent.")
+        yield self.comment(
+            "  Noise of all resistors up to 1/(2 ts), as of samples every ts: it scatters by a few per cent."
+        )
         step = wanted.sample_time
         yield f"  save {' '.join(f'v({node})' for node in wanted.nodes)}"
         start = ' icmode="uic"' if wanted.from_start else ""

@@ -34,11 +34,7 @@ def read_raw(path: Path, names: set[str] | None = None) -> dict[str, NDArray[Any
     if shape[0] == 0 or path.stat().st_size < start + size:
         raise SimulatorFailed(f"the result {path.name} is cut short")
     table = np.memmap(path, dtype=kind, mode="r", offset=start, shape=shape)
-    return {
-        name: np.array(table[:, k])
-        for k, name in enumerate(header["variables"])
-        if names is None or name in names
-    }
+    return {name: np.array(table[:, k]) for k, name in enumerate(header["variables"]) if names is None or name in names}
 
 
 def _header(file: Any, path: Path) -> dict[str, Any]:
@@ -55,7 +51,9 @@ def _header(file: Any, path: Path) -> dict[str, Any]:
                 return found
             break
         if key == "variables":
-            rows = [file.readline(_HEADER).decode("utf-8", "replace").split() for _ in range(int(found["no. variables"]))]
+            rows = [
+                file.readline(_HEADER).decode("utf-8", "replace").split() for _ in range(int(found["no. variables"]))
+            ]
             found[key] = [row[1] for row in rows]
         else:
             found[key] = value.strip()

@@ -53,9 +53,15 @@ INSTALL = (
 
 _MEMORY_LIMIT = 6 * 2**30
 
-KINK = 0.05
+KINK = 0.1
 """Of a straight piece of a waveform: the longest step. VACASK begins anew at each kink, by a rule of first order, whose
 error is that of one such step."""
+
+SHARE = 0.2
+"""Of the step limit: what steps between two kinks are held to."""
+
+FIRST = 0.1
+"""Of the step limit: the very first step, which is of first order, too."""
 
 _EVERY = "// waveforms have kinks every"
 
@@ -66,12 +72,18 @@ class Vacask(Simulator):
     name = "vacask"
     dialect = "vacask"
     analyses = (OperatingPoint, DcSweep, Ac, AcTogether, Noise, Transient, Waveforms)
+    floating = False
     reasons: ClassVar[dict[type[Analysis], str]] = {
-        DeclaredNoise: "in a transient it makes the noise of resistors, not that of sources, whose samples one could see"
+        DeclaredNoise: "in a transient it makes the noise of resistors, whose samples no netlist declares"
     }
 
     def run(
-        self, deck: str, analyses: Sequence[Analysis], *, time_limit: float, folder: str | Path | None = None
+        self,
+        deck: str,
+        analyses: Sequence[Analysis],
+        *,
+        time_limit: float,
+        folder: str | Path | None = None,  # noqa: ARG002
     ) -> list[dict[str, NDArray[Any]]]:
         """Run a netlist; as `Simulator.run`."""
         self.require(*map(type, analyses))
@@ -176,7 +188,9 @@ class _Asked:
                 before = f'sweep swept instance="{self._spelled(source)}" parameter="dc" values={values}'
                 return {"": self._ask("op", self._voltages(vectors), before=before)}
             case Ac(source, sweep, vectors):
-                same = [each for each in every if isinstance(each, Ac) and (each.sweep, each.vectors) == (sweep, vectors)]
+                same = [
+                    each for each in every if isinstance(each, Ac) and (each.sweep, each.vectors) == (sweep, vectors)
+                ]
                 if len(vectors) <= len(same):
                     return self._together(same, sweep, vectors)
                 return {"": self._driven((source,), (1.0,), sweep, vectors)}
@@ -229,13 +243,13 @@ class _Asked:
     def _transient(self, wanted: Transient) -> str:
         """Steps of a fixed length, but at kinks: what they leave is for the limit to show."""
         kinks = re.search(rf"^{_EVERY} (\S+) s$", self.deck, re.MULTILINE)
-        share = KINK if kinks is None else KINK * min(1.0, wanted.limit / float(kinks[1]))
+        share = KINK if kinks is None else min(KINK, SHARE * wanted.limit / float(kinks[1]))
         self.commands.append(f"options tran_lteratio=1e6 tran_fbr={share!r}")
         starts = re.findall(r"^// start: (\S+) (\S+)$", self.deck, re.MULTILINE)
         pairs = ", ".join(f'"{node}", {volts}' for node, volts in starts)
         start = f" ic={{{pairs}}}" if pairs else ""
         mode = f' icmode="uic"{start}' if wanted.from_zero else ""
-        what = f"tran step={KINK * wanted.limit!r} stop={wanted.stop!r} maxstep={wanted.limit!r}{mode}"
+        what = f"tran step={FIRST * wanted.limit!r} stop={wanted.stop!r} maxstep={wanted.limit!r}{mode}"
         return self._ask(what, self._voltages(wanted.vectors))
 
 
