@@ -53,12 +53,9 @@ INSTALL = (
 
 _MEMORY_LIMIT = 6 * 2**30
 
-KINK = 0.1
-"""Of a straight piece of a waveform: the longest step. VACASK begins anew at each kink, by a rule of first order, whose
-error is that of one such step."""
-
-SHARE = 0.2
-"""Of the step limit: what steps between two kinks are held to."""
+SHARE = 0.15
+"""Of the step limit: the longest step between two kinks of a waveform. VACASK begins anew at each, by a rule of first
+order, whose error is that of one such step."""
 
 FIRST = 0.1
 """Of the step limit: the very first step, which is of first order, too."""
@@ -243,7 +240,7 @@ class _Asked:
     def _transient(self, wanted: Transient) -> str:
         """Steps of a fixed length, but at kinks: what they leave is for the limit to show."""
         kinks = re.search(rf"^{_EVERY} (\S+) s$", self.deck, re.MULTILINE)
-        share = KINK if kinks is None else min(KINK, SHARE * wanted.limit / float(kinks[1]))
+        share = SHARE * (1.0 if kinks is None else min(1.0, wanted.limit / float(kinks[1])))
         self.commands.append(f"options tran_lteratio=1e6 tran_fbr={share!r}")
         starts = re.findall(r"^// start: (\S+) (\S+)$", self.deck, re.MULTILINE)
         pairs = ", ".join(f'"{node}", {volts}' for node, volts in starts)
