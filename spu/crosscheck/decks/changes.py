@@ -348,7 +348,7 @@ def moving_lines(deck: Deck, circuit: Circuit) -> tuple[MovingLine, ...]:
         spoken = " ".join([*re.findall(r"\{[^}]*\}|'[^']*'|\"[^\"]*\"", text), text.partition("=")[2]])
         words = {match[1] for match in _MOVES.finditer(spoken)}
         wave = _WAVES.search(text) or _TYPES.search(text) if name[0] in "vi" else None
-        if name[0] in "sw":
+        if name[0] in "sw" and deck.dialect == "ngspice":
             found.append(MovingLine(line.number, name, "is a switch", True))
         elif words:
             found.append(MovingLine(line.number, name, f"depends on {', '.join(sorted(words))}", words != {"temper"}))

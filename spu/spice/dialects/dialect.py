@@ -61,6 +61,8 @@ class Measurement:
         Whether it starts from where nodes are said to be, or from zero: not from an operating point.
     tolerances:
         Simulator options, for dialects in which they stand with the analyses.
+    starts:
+        Nodes and the V at which they are at time zero, for such dialects, too.
     """
 
     probes: Sequence[str]
@@ -79,6 +81,7 @@ class Measurement:
     method: str
     from_start: bool
     tolerances: Tolerances
+    starts: Sequence[tuple[str, float]]
 
 
 @dataclass(frozen=True, eq=False)

@@ -93,7 +93,7 @@ class Vacask(Dialect):
         ]
 
     def start(self, node: str, volts: float) -> str:
-        return self.comment(f"{node} {number(volts)}")
+        return self.comment(f"{node}: {volts:.6g} V, in the list ic= of the transient")
 
     def element(self, name: str, nodes: Sequence[str], value: str, branches: Sequence[str] = ()) -> str:
         letter = name[0].lower()
@@ -147,11 +147,14 @@ class Vacask(Dialect):
             yield self.comment(f"    {expected(probe, variance, mean)}")
             yield f'  analysis noise_{probe} noise out="{node}" in="{wanted.source}" {sweep}'
         yield self.comment(
-            "  Noise of all resistors up to 1/(2 ts), as of samples every ts: it scatters by a few per cent."
+            "  Noise of all resistors up to 1/(2 ts), as of samples every ts: it scatters by a few per cent, or more."
         )
+        yield self.comment("  Steps of ts/8: noise has no smooth path, by which an error could be estimated.")
+        yield "  options tran_lteratio=1e6"
         step = wanted.sample_time
         yield f"  save {' '.join(f'v({node})' for node in wanted.nodes)}"
-        start = ' icmode="uic"' if wanted.from_start else ""
+        pairs = ", ".join(f'"{node}", {number(volts)}' for node, volts in wanted.starts)
+        start = f' icmode="uic"{f" ic={{{pairs}}}" if pairs else ""}' if wanted.from_start else ""
         yield (
             f"  analysis transient tran step={number(step)} stop={number(wanted.stop)} start={number(wanted.settle)} "
             f"maxstep={number(step / 8)} noisefmax={number(1 / (2 * step))} noiseseed={wanted.seed + 1}{start}"
