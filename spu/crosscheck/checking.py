@@ -45,10 +45,11 @@ def check(
     Parameters
     ----------
     subject:
-        A compiled folder (or its path, or a ``device.json``), whose netlist in the simulator's language, ``device.cir``
-        or ``device.vacask.sim``, is run as it lies on disk, or written where there is none; or a `Device`, or what ``compile`` gave, whose netlist is then written to a temporary file first;
-        or a netlist that was read, its path or an imported folder: lines are added to it where it is not laid out as
-        our own (`spu.crosscheck.decks.taps`).
+        A compiled folder (or its path, or a ``device.json``), whose netlist in the simulator's language
+        (``device.cir``, ``device.vacask.sim``) is run as it lies on disk, or written to a temporary file where there is
+        none; or a `Device`, or what ``compile`` gave, whose netlist is written so, too; or a netlist that was read, its
+        path or an imported folder: lines are added to it where it is not laid out as our own, see
+        `spu.crosscheck.decks.taps`.
     netlist:
         A netlist that somebody edited, to be run in place of the device's own. Level ``answer`` then says whether it
         still samples the same, and ``changes`` what is different.

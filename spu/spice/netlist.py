@@ -509,8 +509,14 @@ def _starts(circuit: Circuit, dialect: Dialect) -> Iterator[str]:
     if circuit.start is None:
         return
     yield from dialect.section("start: where cells are at time zero, V; no current flows in inductors then")
-    for name, volts in zip(circuit.probes, circuit.start.tolist(), strict=True):
-        yield dialect.start(cell_node(name), volts)
+    for node, volts in _started(circuit):
+        yield dialect.start(node, volts)
+
+
+def _started(circuit: Circuit) -> list[tuple[str, float]]:
+    """Nodes of the cells, and where they start (V)."""
+    assert circuit.start is not None
+    return [(cell_node(name), volts) for name, volts in zip(circuit.probes, circuit.start.tolist(), strict=True)]
 
 
 def _kicked(law: Law, start: FloatArray | None) -> float:
@@ -559,6 +565,7 @@ def _analysis(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dia
             moving=_moving(circuit),
             from_start=bool(law.sde.conserved) or circuit.start is not None,
             tolerances=tolerances(circuit.temperature or ROOM_TEMPERATURE, law, times, seed),
+            starts=[] if circuit.start is None else _started(circuit),
         )
     )
 

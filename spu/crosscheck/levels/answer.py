@@ -41,6 +41,7 @@ from spu.emulator.laws.stationary import Stationary
 from spu.emulator.laws.timing import timing
 from spu.emulator.results import lag_of, lagged_covariance
 from spu.problems.problem import LinearProblem, linear_problem
+from spu.spice.dialects import NGSPICE
 from spu.spice.names import netlist_size, probed_nodes
 from spu.spice.reader import Choices, read_netlist
 from spu.spice.reader.converters import without_converters
@@ -95,7 +96,10 @@ def run(context: Context) -> Level:
     assert context.deck is not None
     if context.own and context.choices is not None:
         return Level("answer", "skipped", "the emulator's circuit is this very netlist, as import reads it")
-    changed = _converters(context)
+    foreign = _foreign(context)
+    if foreign and (context.own or not context.whole):
+        return Level("answer", "skipped", f"{foreign}; op, ac and replay judge what the netlist is")
+    changed = "" if foreign else _converters(context)
     if changed:
         return Level("answer", "fail", changed, false_alarm_rate=0.0)
     edited = _read_again(context)
@@ -145,6 +149,13 @@ def run(context: Context) -> Level:
         detects={"answer": found.parts["answer"][1], **({"spectrum": SPECTRA} if "spectra" in found.parts else {})},
         data=found.data,
     )
+
+
+def _foreign(context: Context) -> str:
+    """Why the emulator cannot read the deck, where that is for its language."""
+    if context.language is NGSPICE:
+        return ""
+    return f"the emulator reads ngspice's language, not {context.language.name}'s"
 
 
 def _converters(context: Context) -> str:
@@ -253,7 +264,10 @@ def _read_again(context: Context) -> Edited:
         except SpuError:
             return ()
 
-    found, why = None, ""
+    found, why = None, _foreign(context)
+    if why:
+        context.require_rest()
+        return Edited(None, why, context.original, context.own, moving_lines(deck, context.circuit))
     try:
         found = circuit()
     except SpuError as refusal:

@@ -63,6 +63,8 @@ class Measurement:
         Simulator options, for dialects in which they stand with the analyses.
     moving:
         Sources that follow a ramp.
+    starts:
+        Nodes and the V at which they are at time zero, for such dialects, too.
     """
 
     probes: Sequence[str]
@@ -82,6 +84,7 @@ class Measurement:
     from_start: bool
     tolerances: Tolerances
     moving: Sequence[str]
+    starts: Sequence[tuple[str, float]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +151,8 @@ class Dialect:
         Whether a resistor is silent in ``.tran``, so that a source must make its noise there.
     silence:
         What silences a resistor.
+    reaches_inside:
+        Whether an element outside of an instance can be joined to a node inside it.
     remark, behind:
         What begins a comment, on a line of its own and behind a statement.
     says_all:
@@ -169,6 +174,7 @@ class Dialect:
     )
     thermal_sources = True
     silence = "noisy=0"
+    reaches_inside = True
     remark = "*"
     behind = ";"
     says_all = True

@@ -41,12 +41,15 @@ class Simulator(ABC):
         Kinds of analysis that it can serve.
     reasons:
         Why it does not serve others, where that is worth saying: the end of a sentence.
+    floating:
+        Whether it has sweeps of small signals of circuits that have no single operating point.
     """
 
     name: str
     dialect: str = "ngspice"
     analyses: tuple[type[Analysis], ...]
     reasons: ClassVar[dict[type[Analysis], str]] = {}
+    floating: bool = True
 
     @abstractmethod
     def run(
