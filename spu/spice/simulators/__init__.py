@@ -1,8 +1,10 @@
 """Ways to run a netlist, one file a simulator; the check asks them for analyses as data."""
 
 from spu.spice.simulators.ngspice import Ngspice
+from spu.spice.simulators.ngspice_wasm import NgspiceWasm
 from spu.spice.simulators.simulator import SIMULATORS, Simulator, find_simulator, register
 
 __all__ = ["SIMULATORS", "Simulator", "find_simulator", "register"]
 
 register(Ngspice())
+register(NgspiceWasm())
