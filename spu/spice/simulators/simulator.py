@@ -126,7 +126,7 @@ class Simulator(ABC):
 SIMULATORS: dict[str, Simulator] = {}
 """Simulators by name; `register` adds one."""
 
-CORNERS = ("ideal", "emulator", "samples")
+TAKEN = ("ideal", "emulator", "samples")
 """What a simulator cannot be called: results stand under its name beside these."""
 
 
@@ -136,7 +136,7 @@ def register(simulator: Simulator) -> Simulator:
     Raises
     ------
     UsageError
-        If it is no `Simulator`, has no name or no kinds of analysis, or is called like another corner of a check.
+        If it is no `Simulator`, has no name or no kinds of analysis, or is called like something else in a check.
     """
     if not isinstance(simulator, Simulator):
         raise UsageError(f"a simulator is an instance of a class that derives from Simulator, not {simulator!r}")
@@ -146,7 +146,7 @@ def register(simulator: Simulator) -> Simulator:
     kinds = getattr(simulator, "analyses", None)
     if not isinstance(kinds, tuple) or not all(isinstance(kind, type) and issubclass(kind, Analysis) for kind in kinds):
         raise UsageError(f"simulator {said}: analyses is a tuple of kinds of analysis, not {kinds!r}")
-    if simulator.name in CORNERS:
+    if simulator.name in TAKEN:
         raise UsageError(f"a simulator cannot be called {simulator.name}: a check calls something else so")
     SIMULATORS[simulator.name] = simulator
     return simulator
