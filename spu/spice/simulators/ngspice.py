@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,13 +131,18 @@ class Ngspice(Simulator):
         program = shutil.which("ngspice")
         if program is None:
             return "no program of that name (the library is what is used)"
-        try:
-            done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False)
-        except (OSError, subprocess.TimeoutExpired):
-            return super().version()
-        words = done.stdout.replace("*", " ").split()
-        said = (word.removeprefix("ngspice-") for word in words if word.startswith("ngspice-"))
-        return next(said, super().version())
+        return _said(program) or super().version()
+
+
+@cache
+def _said(program: str) -> str:
+    """The version that a program called ngspice says; empty where it says none."""
+    try:
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    words = done.stdout.replace("*", " ").split()
+    return next((word.removeprefix("ngspice-") for word in words if word.startswith("ngspice-")), "")
 
 
 def _long(deck: str) -> bool:
