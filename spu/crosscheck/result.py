@@ -278,7 +278,7 @@ class Check(Result):
         n = len(self.variables)
         if n <= limit:
             return list(range(n))
-        exact = [name for name in ("ideal", "emulator", self.simulator) if name in self.covariances]
+        exact = [name for name in ("ideal", "emulator", *self.simulators) if name in self.covariances]
         variances = np.array([self.covariances[name].diagonal() for name in exact])
         means = np.array([self.means[name] for name in exact if name in self.means]).reshape(-1, n)
         scale = np.maximum(np.abs(variances).max(axis=0), np.finfo(float).tiny)
