@@ -327,6 +327,6 @@ LEVEL = LevelKind(
         "saturating": about_rest(run, (Ac, Noise), "{} transfer functions of small signals against the emulator's"),
     },
     compares="{} transfer functions against the emulator's",
-    failing="the circuit that ngspice ran is not the device: a transfer function or a noise source is off",
+    failing="the circuit that {} ran is not the device: a transfer function or a noise source is off",
     without="nonlinear cells have no transfer function; their curves are compared at op and replay",
 )

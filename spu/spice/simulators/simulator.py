@@ -196,6 +196,22 @@ def _promised(analysis: Analysis) -> tuple[tuple[str, ...], int | None]:
     return (), None
 
 
+def require_dialect(simulator: Simulator, dialect: str, what: str) -> None:
+    """Refuse a simulator that takes another language than the one that something is written in for it.
+
+    Raises
+    ------
+    UsageError
+        Naming both.
+    """
+    if simulator.dialect != dialect:
+        able = [name for name, each in SIMULATORS.items() if each.dialect == dialect]
+        raise UsageError(
+            f"the simulator {simulator.name} takes {simulator.dialect}'s language, and {what} is written in {dialect}'s: "
+            f"{', '.join(able)} take that"
+        )
+
+
 def find_simulators(given: str | Simulator | Sequence[str | Simulator]) -> tuple[Simulator, ...]:
     """The simulators of a name or of several, in their order.
 
