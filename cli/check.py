@@ -18,6 +18,7 @@ from .common import (
     print_result,
     progress_words,
     seed_option,
+    simulators_option,
     study_options,
     study_words,
     warn,
@@ -56,7 +57,7 @@ from .common import (
 @clamp_option("Hold a variable there: what is checked is that device, whose netlist is made for it")
 @click.option("--include-outside", is_flag=True, help="Read includes that lie outside the netlist's folder.")
 @click.option("--ignore-control", is_flag=True, help="Leave out control blocks that do more than analyses.")
-@click.option("--simulator", metavar="NAME", default="ngspice", show_default=True, help="What runs the netlist.")
+@simulators_option
 @file_option("-o", "--output", metavar="KEEP", help="Keep finished checks there; the same command goes on with them.")
 @study_options
 @file_option("--plot", metavar="FILE", help="Draw covariances and spectra (.png, .svg or .pdf); of many, all errors.")
@@ -74,7 +75,7 @@ def command(
     clamp: dict[str, float] | None,
     include_outside: bool,
     ignore_control: bool,
-    simulator: str,
+    simulators: tuple[str, ...],
     output: Path | None,
     cluster: str | None,
     threads: int | None,
@@ -84,7 +85,8 @@ def command(
 ) -> int:
     """Set ideal model, emulator and ngspice side by side; of many folders one after the other, or on many machines.
 
-    What ngspice runs is DIR/device.cir as it lies on disk. Levels, cheap and sharp first:
+    What ngspice runs is DIR/device.cir as it lies on disk; each --simulator runs the netlist in its own language, and
+    of several the table says how far they are from one another. Levels, cheap and sharp first:
 
     \b
       ideal    emulator against the exact answer (needs no ngspice)
@@ -102,16 +104,17 @@ def command(
 
     Several DIR, or --cluster or -o, make it a study: each folder is a piece, done by whoever --cluster names.
 
-    Exit status 1: a level failed. 3: ngspice is missing (levels that need none still run).
+    Exit status 1: a level failed, or two simulators disagree. 3: a simulator is missing (levels that need none, and
+    other simulators, still run).
     """  # noqa: D301 - click wants the control character
     from spu.base.names import suggest
     from spu.crosscheck.levels import LEVELS
-    from spu.spice.simulators import find_simulator
+    from spu.spice.simulators import find_simulators
 
     for name in levels:
         if name not in LEVELS:
             raise UsageError(f"no level {name!r}; {suggest(name, list(LEVELS))}")
-    find_simulator(simulator)
+    find_simulators(simulators or "ngspice")
     for option, value in (("--accuracy", accuracy), ("--time-limit", time_limit)):
         if value is not None and not 0 < value < float("inf"):
             raise UsageError(f"{option} must be a positive number, not {value!r}")
@@ -135,7 +138,7 @@ def command(
             "budget": budget,
             "combinations": combinations,
             "ignore_control": ignore_control,
-            "simulator": simulator,
+            "simulator": simulators or "ngspice",
         }
         where = {"directory": output, "cluster": cluster, "threads": threads, "restart": restart}
         return _many(directories, plot, as_json, **given, **where)
@@ -157,7 +160,7 @@ def command(
         combinations=combinations,
         include_outside=include_outside,
         ignore_control=ignore_control,
-        simulator=simulator,
+        simulator=simulators or "ngspice",
         progress=progress,
     )
     if plot is not None and not result.covariances:

@@ -45,7 +45,9 @@ class Gathered:
     notes: tuple[str, ...] = ()
 
 
-def gathered(subject: Subject, settings: dict[str, Any], scratch: Path) -> Gathered:
+def gathered(
+    subject: Subject, settings: dict[str, Any], scratch: Path, others: frozenset[str] = frozenset()
+) -> Gathered:
     """What a subject has to check.
 
     Parameters
@@ -56,6 +58,8 @@ def gathered(subject: Subject, settings: dict[str, Any], scratch: Path) -> Gathe
         Of every `Context`.
     scratch:
         Folder for the netlists of what has none yet.
+    others:
+        Languages whose netlists other simulators run.
 
     Raises
     ------
@@ -66,7 +70,7 @@ def gathered(subject: Subject, settings: dict[str, Any], scratch: Path) -> Gathe
     if isinstance(held, ReadNetlist):
         held = Folder(held.path, None, held.circuit, None, None, held.path, read=held)
     if isinstance(held, Folder):
-        return _of_folder(held, settings, scratch)
+        return _of_folder(held, settings, scratch, others)
     device = subject_of(held)
     if isinstance(device, Circuit):
         raise UsageError(
@@ -90,7 +94,7 @@ def _written(member: Device, number: int, settings: dict[str, Any], scratch: Pat
     return path
 
 
-def _of_folder(folder: Folder, settings: dict[str, Any], scratch: Path) -> Gathered:
+def _of_folder(folder: Folder, settings: dict[str, Any], scratch: Path, looked: frozenset[str]) -> Gathered:
     read, simulator = folder.read, settings["simulator"]
     dialect = DIALECTS[simulator.dialect]
     if read is not None and dialect is not NGSPICE:
@@ -118,7 +122,7 @@ def _of_folder(folder: Folder, settings: dict[str, Any], scratch: Path) -> Gathe
             notes.append(
                 f"there is no {', '.join(anew[:4])} in the folder: it was written anew from the device, and run"
             )
-    others = [name for name in dialects_present(folder.path.parent) if name not in ("ngspice", dialect.name)]
+    others = [name for name in dialects_present(folder.path.parent) if name not in {"ngspice", dialect.name, *looked}]
     if read is None and others:
         notes.append(f"the netlists for {', '.join(others)} were not looked at: spu export writes them anew")
     return Gathered(contexts, decks, tuple(notes))

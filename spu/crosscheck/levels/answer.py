@@ -424,7 +424,7 @@ def _changes(context: Context, edited: Edited, read: Stationary | None, confirm:
     grid = Grid(times.low, times.high, times.per_decade, exact=read is not None)
     most = MOST_PAIRS if read is None else _CONFIRMED
     assert context.deck is not None
-    measured, error = None, None
+    measured, error, missing = None, None, False
     if read is None or (confirm and not edited.own):  # of the folder's own netlist level ac is the confirmation
         try:
             measured = measure(
@@ -436,9 +436,10 @@ def _changes(context: Context, edited: Edited, read: Stationary | None, confirm:
                 time_limit=context.time_limit,
                 most_pairs=most,
             )
-        except (SimulatorMissing, NotServed):
+        except (SimulatorMissing, NotServed) as reason:
             if read is None:
                 raise
+            missing = isinstance(reason, SimulatorMissing)
     mean: FloatArray | None
     if read is not None:
         voltages, mean = read.voltage_covariance, read.voltage_mean
@@ -467,6 +468,7 @@ def _changes(context: Context, edited: Edited, read: Stationary | None, confirm:
         time_constants_before=law.time_constants,
         time_constants=None if read is None else read.time_constants,
         reading_error=error,
+        missing=missing,
         lagged_before=None if lagged is None else lagged[0],
         lagged=None if lagged is None else lagged[1],
         remarks=codes_out_of_range(context.circuit, context.deck),
