@@ -20,7 +20,8 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
-from spu.base.errors import InputError, OutputError
+from spu.base.errors import InputError, OptionError, OutputError
+from spu.base.names import shorten
 from spu.base.numbers import compact, plural
 from spu.base.process import aside_folder
 from spu.base.version import __version__
@@ -71,9 +72,13 @@ def kicad_project(device: Device, name: str, sheets: str = KIND) -> dict[str, st
 
     Raises
     ------
+    OptionError
+        For another word in ``sheets``.
     InputError
         If the device has more sheets than a schematic holds, or the project is called as a kind of its sheets is.
     """
+    if sheets not in SHEETS:
+        raise OptionError("sheets", f"is kind or each, not {shorten(sheets)}")
     laid = board(device)
     if len(laid.sheets) > MOST_SHEETS:
         raise InputError(
