@@ -82,7 +82,8 @@ class Item:
         """Of the nearest value from the value, relative."""
         if self.nearest is None or not self.value:
             return None
-        return self.nearest / self.value - 1
+        off = self.nearest / self.value - 1
+        return off if abs(off) > 1e-12 else 0.0  # rounding
 
     def to_dict(self) -> dict[str, Any]:
         """As ``--json`` has it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spu.base.layout import MAX_TABLE_ROWS, table
-from spu.base.numbers import plural, share
+from spu.base.numbers import compact, engineering, plural, share
 from spu.export.materials import Item, Materials
 
 
@@ -33,9 +33,7 @@ def cost_lines(found: Materials) -> list[str]:
 
 
 def _values(item: Item) -> list[str]:
-    from spu.base.numbers import compact
-
-    value = item.text if item.value is None else f"{item.text} {item.unit}"
+    value = item.text if item.value is None else engineering(item.value, item.unit, 7)
     if item.nearest is None:
         return [value, "-", "-"]
     return [value, compact(item.nearest), f"{100 * (item.deviation or 0.0):+.2f} %"]
