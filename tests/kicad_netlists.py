@@ -132,3 +132,40 @@ def read_kicad(root: Path) -> list[Part]:
         Part(reference, symbol, fields, tuple(called[nets.root(each)] for each in where), place)
         for reference, symbol, fields, where, place in parts
     ]
+
+
+def read_own(file: Path) -> list[Part]:
+    """The components of a netlist that KiCad itself has written, in its own format."""
+    tree = _parsed(file.read_text())
+    (components,) = (each for each in tree if each[0] == "components")
+    (nets,) = (each for each in tree if each[0] == "nets")
+    on: dict[str, dict[str, str]] = defaultdict(dict)
+    for net in nets[1:]:
+        fields = {each[0]: each[1] for each in net[1:] if each[0] != "node"}
+        for node in (each for each in net[1:] if each[0] == "node"):
+            where = {each[0]: each[1] for each in node[1:]}
+            on[where["ref"]][where["pin"]] = "0" if fields["name"] == "GND" else fields["name"]
+    parts = []
+    for component in components[1:]:
+        held = {each[0]: each[1:] for each in component[1:] if each[0] != "property"}
+        fields = {each[1][1]: each[2] for each in held.get("fields", [])}
+        source = {each[0]: each[1] for each in held["libsource"]}
+        sheet = {each[0]: each[1] for each in held["sheetpath"]}
+        (reference,), (value,) = held["ref"], held["value"]
+        pins = on[reference]
+        nets_of = tuple(pins[key] for key in sorted(pins, key=int))
+        parts.append(Part(reference, source["part"], {**fields, "Value": value}, nets_of, sheet["names"]))
+    return parts
+
+
+def _parsed(text: str) -> Any:
+    stack: list[list[Any]] = [[]]
+    for token in re.findall(r'"(?:[^"\\]|\\.)*"|[()]|[^\s()"]+', text):
+        if token == "(":
+            stack.append([])
+        elif token == ")":
+            done = stack.pop()
+            stack[-1].append(done)
+        else:
+            stack[-1].append(token[1:-1] if token[0] == '"' else token)
+    return stack[0][0]

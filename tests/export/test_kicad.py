@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from kicad_netlists import number, read_kicad
+from kicad_netlists import number, read_kicad, read_own
 from kiutils.schematic import Schematic
+from open_in_kicad import missing, opened
 
 import spu
 from spu.base.constants import BOLTZMANN
@@ -33,6 +34,7 @@ from spu.device.lower import lower
 from spu.export.kicad import MOST_SHEETS, kicad_project, write_kicad
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+DECKS = Path(__file__).parents[1] / "decks"
 
 
 def devices():
@@ -114,14 +116,8 @@ def expected(device):
     return found
 
 
-@pytest.mark.parametrize("sheets", ["kind", "each"])
-@pytest.mark.parametrize("name", ["club8", "wine", "board", "by_hand", "karate", "shared", "real"])
-def test_a_second_reader_finds_the_circuit(name, sheets, made, tmp_path):
-    device = made[name]
-    files = write_kicad(device, tmp_path / "out", sheets=sheets)
-    assert {file.name for file in files} == {file.name for file in (tmp_path / "out").iterdir()}
-    parts = read_kicad(tmp_path / "out" / "out.kicad_sch")
-    assert len({part.reference for part in parts}) == len(parts)
+def compare(parts, device):
+    """Hold components of a schematic against all elements of the device: kinds, names, nets and values."""
     found = defaultdict(list)
     for part in parts:
         if part.sheet != "/":
@@ -130,6 +126,17 @@ def test_a_second_reader_finds_the_circuit(name, sheets, made, tmp_path):
     assert found.keys() == wanted.keys()
     for key, values in wanted.items():
         assert sorted(found[key]) == pytest.approx(sorted(values), rel=1e-6, abs=0), key
+
+
+@pytest.mark.parametrize("sheets", ["kind", "each"])
+@pytest.mark.parametrize("name", ["club8", "wine", "board", "by_hand", "karate", "shared", "real"])
+def test_a_second_reader_finds_the_circuit(name, sheets, made, tmp_path):
+    device = made[name]
+    files = write_kicad(device, tmp_path / "out", sheets=sheets)
+    assert {file.name for file in files} == {file.name for file in (tmp_path / "out").iterdir()}
+    parts = read_kicad(tmp_path / "out" / "out.kicad_sch")
+    assert len({part.reference for part in parts}) == len(parts)
+    compare(parts, device)
     sources = [part for part in parts if part.sheet == "/"]
     assert [(part.nets, part.value) for part in sources] == ([(("/w_common", "0"), 1e-9)] if name == "shared" else [])
 
@@ -302,3 +309,43 @@ def test_what_nobody_could_read_is_refused():
         device.add_cell(f"x{k}", capacitance=1e-9, conductance=1e-3, noise=4e-20)
     with pytest.raises(spu.InputError, match="a schematic of 501 sheets is none that anyone reads"):
         kicad_project(device, "a")
+
+
+needs_kicad = pytest.mark.skipif(
+    bool(missing()), reason=f"not installed: {', '.join(missing())}: schematics are not opened in KiCad"
+)
+
+
+@needs_kicad
+@pytest.mark.parametrize(
+    "name", ["club8", *(pytest.param(each, marks=pytest.mark.long) for each in ("board", "shared", "real"))]
+)
+def test_kicad_itself_finds_the_circuit(name, made, tmp_path):
+    """Sheets of one kind share a file, and each has its own values."""
+    write_kicad(made[name], tmp_path / "out")
+    before = {file.name: file.read_text() for file in (tmp_path / "out").iterdir()}
+    with opened(tmp_path / "out" / "out.kicad_sch") as editor:
+        editor.export(tmp_path / "a.net")
+        assert len(editor.windows()) == 1  # no complaint
+    compare(read_own(tmp_path / "a.net"), made[name])
+    assert {name: (tmp_path / "out" / name).read_text() for name in before if name != "out.kicad_pro"} == {
+        name: text for name, text in before.items() if name != "out.kicad_pro"
+    }
+
+
+@needs_kicad
+@pytest.mark.long
+def test_the_spice_netlist_that_kicad_writes_is_the_device(made, tmp_path):
+    write_kicad(made["club8"], tmp_path / "out", sheets="each")
+    with opened(tmp_path / "out" / "out.kicad_sch") as editor:
+        editor.export(tmp_path / "a.cir", spice=True)
+    own = (DECKS / "kicad6_club8.cir").read_text()  # which tests of imports read
+    assert (tmp_path / "a.cir").read_text() == own
+
+
+def test_an_imported_netlist_of_kicad_is_the_device(made):
+    """Of the file that KiCad has written cells are found, and thermal noise, random sources and values are the same."""
+    read = spu.read_netlist(DECKS / "kicad6_club8.cir")
+    found, exact = spu.predict(read), spu.predict(made["club8"])
+    assert found.variables == tuple(made["club8"].cell_names)
+    assert found.voltage_covariance == pytest.approx(exact.voltage_covariance, rel=1e-6, abs=0)
