@@ -54,6 +54,13 @@ class Opened:
         """What is on the screen."""
         self._run("import", "-window", "root", str(file))
 
+    def enter(self, x: int, y: int) -> None:
+        """Open the sheet at a place of the screen."""
+        self._run("xdotool", "mousemove", str(x), str(y), "click", "--repeat", "2", "--delay", "80", "1")
+        time.sleep(3.0)
+        self._run("xdotool", "mousemove", str(SIZE[0] - 400), str(SIZE[1] - 200))
+        time.sleep(1.0)
+
     def click(self, window: str, x: int, y: int) -> None:
         """Click into a window, at a place from its upper left corner."""
         (found, *_) = self._run("xdotool", "search", "--onlyvisible", "--name", window).split()
@@ -131,12 +138,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("schematic", type=Path)
     parser.add_argument("--picture", type=Path, help="of the editor's window (.png)")
+    parser.add_argument("--enter", type=int, nargs=2, metavar=("X", "Y"), help="first open the sheet there, pixels")
     parser.add_argument("--netlist", type=Path, help="KiCad's own")
     parser.add_argument("--spice", type=Path, help="SPICE's")
     given = parser.parse_args()
     if missing():
         parser.error(f"needs {', '.join(missing())}")
     with opened(given.schematic) as editor:
+        if given.enter is not None:
+            editor.enter(*given.enter)
         if given.picture is not None:
             editor.picture(given.picture)
         if given.netlist is not None:

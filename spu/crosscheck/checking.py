@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +38,7 @@ def check(
     include_outside: bool = False,
     ignore_control: bool = False,
     simulator: str | Simulator = "ngspice",
+    map: Mapping[str, str] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Check:
     """Compare ideal model, emulator and ngspice, or another simulator.
@@ -77,6 +78,9 @@ def check(
     simulator:
         What runs the netlist: a name out of `spu.spice.simulators.SIMULATORS`, or an object. Levels that need an
         analysis that it has not are ``skipped``.
+    map:
+        For cells that ``netlist`` calls otherwise, its nodes by their names. Local labels of KiCad's, ``/cell_x``, are
+        found without.
     progress:
         Called with a few words before each level.
 
@@ -136,7 +140,7 @@ def check(
         does = of.contexts[0].dynamics
         if accuracy is not None and does.compared is None:
             raise OptionError("accuracy", f"is not for {does.words}: level ideal compares their very equation")
-        found = run_all(of, chosen, progress, edited_file(netlist, of))
+        found = run_all(of, chosen, progress, edited_file(netlist, of, scratch, map))
     return replace(found, notes=(*found.notes, *of.notes))
 
 
