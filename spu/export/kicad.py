@@ -513,6 +513,8 @@ def _root(laid: Board, children: Mapping[str, _Drawing]) -> str:
     width = max(box.width for box in boxes)
     boxes = [replace(box, width=width) for box in boxes]
     label = max(len(net) for sheet in laid.sheets for net in sheet.nets.values()) * _CHARACTER + 5.08
+    if any(GROUND_NET in sheet.nets.values() for sheet in laid.sheets):
+        label += 7.62
     heading = max(len(sheet.name) for sheet in laid.sheets) * _CHARACTER - label
     pitch = _snapped(label + max(width, heading) + 3.81)
     places, columns, height = _places(laid, boxes, pitch)
@@ -599,6 +601,7 @@ def _sheet(drawing: _Drawing, sheet: Sheet, page: str, box: _Box, x: float, y: f
         place = at(x + box.width - 1.27, level, 0)
         lines.append("  " + prop(name, text, k + 2, place, effects(justify="right")))
         drawing.text(name, x + _inset(sheet), level + 0.635, name=f"{name} of {sheet.name}")
+    longest = _CHARACTER * max(len(net) for net in sheet.nets.values())
     for k, (port, net) in enumerate(sheet.nets.items()):
         level = y + _ROW * (k + 1)
         pin = uuid("sheet", sheet.name, "pin", port)
@@ -606,8 +609,10 @@ def _sheet(drawing: _Drawing, sheet: Sheet, page: str, box: _Box, x: float, y: f
             f"  (pin {quoted(port)} bidirectional {at(x, level, 180)}\n"
             f"    {effects(justify='left')}\n    (uuid {pin})\n  )"
         )
-        drawing.wire((x, level), (x - 2.54, level))
-        drawing.label(net, x - 2.54, level, left=True)
+        # A global label is a box: it stands to the left of its neighbours' names.
+        end = x - _snapped(2.54 + (longest if net == GROUND_NET else 0.0))
+        drawing.wire((x, level), (end, level))
+        drawing.label(net, end, level, left=True)
     drawing.lines.append("\n".join([*lines, ")"]))
 
 
