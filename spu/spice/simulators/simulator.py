@@ -210,8 +210,8 @@ def require_dialect(simulator: Simulator, dialect: str, what: str) -> None:
     if simulator.dialect != dialect:
         able = [name for name, each in SIMULATORS.items() if each.dialect == dialect]
         raise UsageError(
-            f"the simulator {simulator.name} takes {simulator.dialect}'s language, and {what} is written in {dialect}'s: "
-            f"{', '.join(able)} take that"
+            f"the simulator {simulator.name} takes {simulator.dialect}'s language, and {what} is written in "
+            f"{dialect}'s: {', '.join(able)} take that"
         )
 
 
