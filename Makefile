@@ -47,7 +47,7 @@ netlists: $(VENV)/installed
 	$(BIN)/python netlists/regenerate.py
 
 # -W: a link to nowhere ends it. Nothing is fetched.
-docs: $(VENV)/docs-installed
+docs: $(VENV)/installed
 	$(BIN)/python -m sphinx -W --keep-going --nitpicky -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
@@ -61,15 +61,11 @@ system:
 $(VENV)/installed: pyproject.toml setup.py tools/system_packages.sh $(wildcard spu/base/kernels/c/*)
 	@sh tools/system_packages.sh
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,docs]"
 	touch $@
 
 $(VENV)/bench-installed: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,bench]"
-	touch $@
-
-$(VENV)/docs-installed: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,docs]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,docs,bench]"
 	touch $@
 
 clean:
