@@ -3,6 +3,7 @@
 # make test-long   the tests that take long by nature: random walks, long statistics, campaigns
 # make bench  the project and its peers, alternately: a table of ratios (installs the peers; some minutes)
 # make docs   the site of docs/, in docs/_build/html: no warning is let pass (a minute)
+# make dist   wheel and source distribution, into dist/
 # make gallery   the pictures of docs/gallery.md, by the commands beside them (some minutes)
 # All first install what is missing: system packages (with sudo unless root), Python packages into .venv.
 
@@ -10,7 +11,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-long lint bench netlists docs gallery system clean
+.PHONY: demo test test-long lint bench netlists docs gallery dist system clean
 
 demo: $(VENV)/installed
 	$(BIN)/spu compile examples/club8.toml -o demo --force
@@ -55,12 +56,21 @@ docs: $(VENV)/installed
 gallery: $(VENV)/installed
 	$(BIN)/python docs/make_gallery.py
 
+dist: $(VENV)/installed
+	rm -rf build dist
+	$(BIN)/python -m build
+
 system:
 	@sh tools/system_packages.sh
+
+# The distribution is spu-emulator. One called spu, which this one used to be, gives a package spu, too: it goes first.
+DROP_SPU = ! ls -d $(VENV)/lib/python3*/site-packages/spu-*.dist-info >/dev/null 2>&1 || \
+	$(BIN)/python -m pip uninstall --quiet --yes spu; rm -rf spu.egg-info
 
 $(VENV)/installed: pyproject.toml setup.py tools/system_packages.sh $(wildcard spu/base/kernels/c/*)
 	@sh tools/system_packages.sh
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(DROP_SPU)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,docs]"
 	touch $@
 
@@ -69,4 +79,4 @@ $(VENV)/bench-installed: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo gallery docs/_build docs/reference/api/generated .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) build dist demo gallery docs/_build docs/reference/api/generated .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
