@@ -15,6 +15,7 @@ import click
 from spu.base.errors import OutputError, UsageError, clip
 from spu.base.layout import MAX_TABLE_ROWS as MAX_TABLE_ROWS
 from spu.base.layout import facts as facts
+from spu.base.layout import folded, in_full
 from spu.base.layout import table as table
 
 from .ending import print_object
@@ -33,8 +34,25 @@ def folder_argument(function: AnyFunction) -> AnyFunction:
 
 
 def json_option(function: AnyFunction) -> AnyFunction:
-    """``--json``."""
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object (SI units).")(function)
+    """``--json``, and ``--verbose``, which every verb has that prints anything."""
+    option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object (SI units).")
+    return verbose_option(option(function))
+
+
+def verbose_option(function: AnyFunction) -> AnyFunction:
+    """``--verbose``: nothing is left out of tables, and no name shortened."""
+
+    def chosen(context: click.Context, _option: click.Parameter, value: bool) -> None:
+        if value:
+            context.with_resource(in_full())
+
+    return click.option(
+        "--verbose",
+        is_flag=True,
+        expose_value=False,
+        callback=chosen,
+        help="Print tables with all rows and columns, names in full.",
+    )(function)
 
 
 def seed_option(what: str, largest: int | None = None) -> Callable[[AnyFunction], AnyFunction]:
@@ -309,6 +327,11 @@ def refuse_npz(file: Path, marker: str) -> None:
 
 
 # --- for people ----------------------------------------------------------------------------
+
+
+def say(text: str) -> None:
+    """Print for people, lines that are too long folded."""
+    click.echo(folded(text))
 
 
 def print_found(found: Any, as_json: bool, plot: Path | None, **more: Any) -> None:

@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 
 import click
 
+from spu.base.version import DISTRIBUTION, __version__
+
 from . import ending
 
 VERBS = (
@@ -107,7 +109,7 @@ def _as_usage(error: click.ClickException) -> Exception:
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="spu", message="spu %(version)s")
+@click.version_option(__version__, message=f"{DISTRIBUTION} %(version)s")
 def cli() -> None:
     """Emulate a stochastic processing unit (SPU): a network of cells whose voltages sample a Gaussian.
 

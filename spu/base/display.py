@@ -41,8 +41,17 @@ class Result(Shown):
 
     def __str__(self) -> str:
         """What the command line prints of it."""
+        from spu.base.layout import folded
+
         said = None if say is None else say(self)
-        return repr(self) if said is None else said
+        return repr(self) if said is None else folded(said)
+
+    def in_full(self) -> str:
+        """What the command line prints of it with ``--verbose``: every row and column, lines as long as they are."""
+        from spu.base.layout import in_full
+
+        with in_full():
+            return str(self)
 
     def __repr__(self) -> str:
         from reprlib import repr as brief

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spu.crosscheck.checking import check
-    from spu.crosscheck.result import LEVELS, VERDICTS, Check, Corner, Diagnosis, Level
+    from spu.crosscheck.result import LEVELS, VERDICTS, Check, Comparison, Corner, Diagnosis, Level
 
-__all__ = ["LEVELS", "VERDICTS", "Check", "Corner", "Diagnosis", "Level", "check"]
+__all__ = ["LEVELS", "VERDICTS", "Check", "Comparison", "Corner", "Diagnosis", "Level", "check"]
 
 
 def __getattr__(name: str) -> Any:

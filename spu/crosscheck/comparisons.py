@@ -14,7 +14,7 @@ from spu.crosscheck.context import Context
 from spu.crosscheck.decks.changes import SCATTERS
 from spu.crosscheck.levels import operating_point
 from spu.crosscheck.levels.ideal import CONSISTENCY
-from spu.crosscheck.result import Corner, Level
+from spu.crosscheck.result import Comparison, Level
 from spu.emulator.predict import Prediction, prediction
 from spu.emulator.results import lag_of, lagged_covariance
 from spu.problems.problem import Problem, linear_problem
@@ -22,7 +22,7 @@ from spu.problems.problem import Problem, linear_problem
 
 @dataclass(eq=False)
 class _Part:
-    """A quantity of one corner less that of another, and what is predicted of it."""
+    """A quantity of one less that of the other, and what is predicted of it."""
 
     difference: FloatArray
     predicted: dict[str, FloatArray] = field(default_factory=dict)
@@ -82,7 +82,7 @@ def _at_end(context: Context, problem: Problem | None) -> Problem | None:
     return problem if ramp is None or ramp.end == (1.0, 1.0) else None
 
 
-def comparisons(context: Context, levels: dict[str, Level], problem: Problem | None) -> tuple[Corner, ...]:
+def comparisons(context: Context, levels: dict[str, Level], problem: Problem | None) -> tuple[Comparison, ...]:
     """Every pair that the levels run allow, in problem units; what is solved for first.
 
     Parameters
@@ -158,19 +158,19 @@ def comparisons(context: Context, levels: dict[str, Level], problem: Problem | N
 
 
 def ensemble_comparisons(
-    each: Sequence[tuple[Corner, ...]],
+    each: Sequence[tuple[Comparison, ...]],
     problem: Problem | None,
     compiled: dict[str, Any] | None,
     emulated: dict[str, FloatArray],
     ideal: Level | None,
     read: Prediction | None = None,
-) -> tuple[Corner, ...]:
+) -> tuple[Comparison, ...]:
     """Pairs of an ensemble: the ideal against merged samples, and of other pairs the worst programming.
 
     ``emulated`` holds ``covariance`` and ``mean`` (``lagged``, too) of merged samples, in problem units;
     ``read`` is what the programmings' converters make of them.
     """
-    worst: dict[tuple[str, tuple[str, str]], Corner] = {}
+    worst: dict[tuple[str, tuple[str, str]], Comparison] = {}
     for row in (row for rows in each for row in rows):
         other = worst.setdefault((row.quantity, row.between), row)
         if (not row.within, row.unexplained) > (not other.within, other.unexplained):
@@ -228,12 +228,12 @@ def _rows(
     problem: Problem | None,
     emulated: dict[str, FloatArray],
     silent: bool = False,
-) -> tuple[Corner, ...]:
+) -> tuple[Comparison, ...]:
     noise = float(np.sqrt(np.trace(emulated["covariance"])))
     first = "covariance" if problem is None else problem.kind.answer.moment
     quantities = sorted(("covariance", "mean"), key=lambda quantity: quantity != first)
     quantities = [*(each for each in emulated if each not in quantities), *quantities]
-    found: list[Corner] = []
+    found: list[Comparison] = []
     for quantity in quantities:
         size = float(np.linalg.norm(emulated[quantity])) or noise
         if silent and quantity == "mean":
@@ -241,11 +241,11 @@ def _rows(
         near, ideal_size = parts.get((quantity, "emulator")), 0.0
         if near is not None:
             ideal_size = float(np.linalg.norm(emulated[quantity] - near.difference)) or noise
-            found.append(_corner(("ideal", "emulator"), quantity, near, ideal_size))
+            found.append(_comparison(("ideal", "emulator"), quantity, near, ideal_size))
         for (of, far), beyond in parts.items():
             if of != quantity or far == "emulator":
                 continue
-            found.append(_corner(("emulator", far), quantity, beyond, size))
+            found.append(_comparison(("emulator", far), quantity, beyond, size))
             if near is not None:
                 # Against the ideal, all that compilation leaves is predicted by the emulator.
                 chain = _Part(
@@ -255,18 +255,18 @@ def _rows(
                     beyond.limit,
                     beyond.within,
                 )
-                found.append(_corner(("ideal", far), quantity, chain, ideal_size))
+                found.append(_comparison(("ideal", far), quantity, chain, ideal_size))
     return tuple(found)
 
 
-def _corner(between: tuple[str, str], quantity: str, part: _Part, size: float) -> Corner:
+def _comparison(between: tuple[str, str], quantity: str, part: _Part, size: float) -> Comparison:
     def share(values: FloatArray) -> float:
         return float(np.linalg.norm(values)) / size if size > 0 else float(np.linalg.norm(values))
 
     left = part.difference - sum(part.predicted.values(), np.zeros_like(part.difference))
     unexplained = share(left)
     within = part.within if part.within is not None else part.limit is None or unexplained <= part.limit
-    return Corner(
+    return Comparison(
         between,
         quantity,
         share(part.difference),

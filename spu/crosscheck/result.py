@@ -73,7 +73,7 @@ class Level:
 
 
 @dataclass(frozen=True)
-class Corner:
+class Comparison:
     """One pair of what a check compares, one quantity; all sizes are Frobenius norms, relative to the first one's.
 
     Attributes
@@ -94,7 +94,7 @@ class Corner:
     unexplained:
         Size of the difference less all predicted parts.
     limit:
-        What is allowed of that; for sampled corners the verdict of the statistical tests decides, and this is None.
+        What is allowed of that; of what is sampled the verdict of the statistical tests decides, and this is None.
     within:
         Whether it is.
     """
@@ -107,6 +107,10 @@ class Corner:
     unexplained: float
     limit: float | None
     within: bool
+
+
+Corner = Comparison
+"""The old name: a corner is one of the process (`spu.corners`)."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -122,7 +126,7 @@ class Check(Result):
     variables:
         Names for the arrays below.
     means, covariances:
-        In problem units, (p,) and (p, p), by corner: ``ideal`` (absent without a problem whose moments are known),
+        In problem units, (p,) and (p, p), by name: ``ideal`` (absent without a problem whose moments are known),
         ``emulator``, ``ngspice`` (mean from ``op``, covariance from ``ac``) and ``ngspice
         transient`` (both from ``noise``, with its scatter); absent unless their levels ran. Of nonlinear cells
         ``emulator`` is the exact law, or where none is known its own runs, and ``ngspice`` what ``noise`` found.
@@ -155,7 +159,7 @@ class Check(Result):
     means: dict[str, Annotated[FloatArray, "p"]]
     covariances: dict[str, Annotated[FloatArray, "p p"]]
     notes: tuple[str, ...] = ()
-    comparisons: tuple[Corner, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
     changes: Changes | None = None
     diagnosis: Diagnosis | None = None
     spectra: Spectra | None = None
@@ -164,8 +168,8 @@ class Check(Result):
     in_short = ("verdict", "variables")
 
     @property
-    def corners(self) -> tuple[Corner, ...]:
-        """`comparisons`."""
+    def corners(self) -> tuple[Comparison, ...]:
+        """`comparisons`, by their old name."""
         return self.comparisons
 
     @property
@@ -205,12 +209,12 @@ class Check(Result):
             "covariances": self.covariances,
             "diagnosis": None if self.diagnosis is None else self.diagnosis.to_dict(),
             "comparisons": (pairs := [asdict(pair) for pair in self.comparisons]),
-            "corners": pairs,
+            "corners": pairs,  # the old name
             "changes": None if self.changes is None else self.changes.to_dict(),
         }
 
     def worst_variables(self, limit: int) -> list[int]:
-        """Indices of the variables: all in order, or the ``limit`` of them where the corners differ most."""
+        """Indices of the variables: all in order, or the ``limit`` that differ most, exact ones compared."""
         n = len(self.variables)
         if n <= limit:
             return list(range(n))

@@ -175,7 +175,7 @@ def _worst_of(levels: list[Level]) -> Level:
 
 
 def _merged_moments(checks: list[Check]) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
-    """Means and covariances of merged samples, for the corners that every programming has."""
+    """Means and covariances of merged samples, for the comparisons that every programming has."""
     means: dict[str, FloatArray] = {}
     covariances: dict[str, FloatArray] = {}
     for name in checks[0].covariances:

@@ -267,7 +267,7 @@ def whole(run: AnyRun) -> AnyRun:
 
 
 def gap(check: Check, a: str, b: str) -> float:
-    """How far two corners' covariances lie apart, relative to the first's size."""
+    """How far two covariances lie apart, relative to the first's size."""
     first, second = check.covariances[a], check.covariances[b]
     size = float(np.linalg.norm(first))
     apart = float(np.linalg.norm(second - first))

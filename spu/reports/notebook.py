@@ -213,7 +213,7 @@ def corners_blocks(found: Corners) -> Iterable[Block]:
 
 @shown(Check)
 def check_blocks(check: Check) -> Iterable[Block]:
-    """The verdict, the levels and the corners."""
+    """The verdict, the levels and the comparisons."""
     yield verdict(check)
     yield levels_block(check)
     if check.covariances:

@@ -30,11 +30,11 @@ from spu.reports.evidence import Evidence, gap
 from spu.reports.pictures.covariances import draw_matrix
 from spu.reports.problems import problem_blocks
 from spu.reports.wording import (
-    CORNERS_NOTE,
+    COMPARISONS_NOTE,
     IN_WORDS,
     MOST_VARIABLES,
     SURENESS_NOTE,
-    corner_table,
+    comparison_table,
     level_table,
     moments_table,
     moved_tables,
@@ -52,7 +52,7 @@ _UNITS = "problem units squared"
 
 def document(evidence: Evidence) -> Document:
     """Lay out all that was gathered."""
-    before = (_levels, _specification, _difference, _corners, _covariances)
+    before = (_levels, _specification, _difference, _comparisons, _covariances)
     after = (_problem, _device, _netlist, _reproduction)
     said = about(evidence.described)
     problem = evidence.subject.problem
@@ -213,13 +213,13 @@ def _changes(changes: Changes) -> Iterator[Block]:
     yield Facts(pairs)
 
 
-def _corners(evidence: Evidence) -> Section | None:
+def _comparisons(evidence: Evidence) -> Section | None:
     check = evidence.check
-    headers, rows = corner_table(check)
+    headers, rows = comparison_table(check)
     blocks: list[Block] = []
     if rows:
-        note = sentence(CORNERS_NOTE)
-        blocks.append(Table("How far the corners lie apart", headers, rows, left=2, note=note))
+        note = sentence(COMPARISONS_NOTE)
+        blocks.append(Table("How far they lie apart", headers, rows, left=2, note=note))
     if check.covariances:
         blocks.append(moments_block(check))
     title = f"Ideal, emulator and {check.simulator}" + (", pairwise" if rows else "")
@@ -227,7 +227,7 @@ def _corners(evidence: Evidence) -> Section | None:
 
 
 def moments_block(check: Check) -> Table:
-    """Mean and variance of each variable in the exact corners, or of those that differ most."""
+    """Mean and variance of each variable in ideal model, emulator and simulator, or of those that differ most."""
     note = ""
     if len(check.variables) > MOST_VARIABLES:
         note = f"The {MOST_VARIABLES} of {len(check.variables)} variables that differ most."
@@ -267,10 +267,10 @@ def _covariances(evidence: Evidence) -> Section | None:
             )
         )
     return Section(
-        "The covariance, corner by corner",
+        "The covariance, side by side",
         [
             Text(
-                "First the corners, all on one scale, then their differences, each on its own. Numbers, or a minus "
+                "First the covariances, all on one scale, then their differences, each on its own. Numbers, or a minus "
                 "sign on negative entries, where there is room."
             ),
             Gallery([*pictures, *differences]),

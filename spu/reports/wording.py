@@ -18,7 +18,8 @@ MOST_VARIABLES = 12
 """Whose means and variances are listed."""
 
 SURENESS_NOTE = "surely; where there is chance with 99 %"
-CORNERS_NOTE = "relative, Frobenius; predicted parts in between need not add up"
+COMPARISONS_NOTE = "relative, Frobenius; predicted parts in between need not add up"
+SHORT_COMPARISONS_NOTE = "relative, Frobenius; left over: beyond what is predicted, whose parts --verbose lists"
 """What goes with the tables."""
 
 IN_WORDS = {
@@ -100,38 +101,40 @@ def _sees(detects: dict[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
-def corner_table(check: Check) -> Rows:
+def comparison_table(check: Check, *, parts: bool = True) -> Rows:
     """Ideal model, emulator and simulator pairwise: how far apart, what of that was predicted, and what is allowed.
+
+    The predicted parts have a column each, or none.
 
     Of sampled ones the tests of level ``noise`` decide: the scatter that such samples have stands for what is allowed.
     """
-    parts = [*_PREDICTED, *(part for part in _OF_SOME if any(part in corner.predicted for corner in check.comparisons))]
+    listed = [*_PREDICTED, *(part for part in _OF_SOME if any(part in pair.predicted for pair in check.comparisons))]
     rows = [
         (
-            corner.quantity,
-            " - ".join(corner.between),
-            share(corner.found),
-            *(share(corner.predicted[part]) if part in corner.predicted else "" for part in parts),
-            share(corner.unexplained),
-            share(corner.scatter) + " rms scatter" if corner.scatter else share(corner.limit),
-            "yes" if corner.within else "NO",
+            pair.quantity,
+            " - ".join(pair.between),
+            share(pair.found),
+            *(share(pair.predicted[part]) if part in pair.predicted else "" for part in listed if parts),
+            share(pair.unexplained),
+            share(pair.scatter) + " rms scatter" if pair.scatter else share(pair.limit),
+            "yes" if pair.within else "NO",
         )
-        for corner in check.comparisons
+        for pair in check.comparisons
     ]
-    return ["", "compared", "apart by", *parts, "left over", "allowed", "within"], rows
+    return ["", "compared", "apart by", *(listed if parts else ()), "left over", "allowed", "within"], rows
 
 
 def moments_table(check: Check, limit: int) -> Rows:
-    """Means and variances of the exact corners side by side: of all variables, or of ``limit`` that differ most."""
-    corners = ("ideal", "emulator", check.simulator)
-    variances = {name: check.covariances[name].diagonal() for name in corners if name in check.covariances}
+    """Means and variances as ideal model, emulator and simulator have them: all, or the ``limit`` that differ most."""
+    sides = ("ideal", "emulator", check.simulator)
+    variances = {name: check.covariances[name].diagonal() for name in sides if name in check.covariances}
     headers = ["variable"]
-    headers += [f"mean: {name}" if name == corners[0] else name for name in corners]
-    headers += [f"variance: {name}" if name == corners[0] else name for name in corners]
+    headers += [f"mean: {name}" if name == sides[0] else name for name in sides]
+    headers += [f"variance: {name}" if name == sides[0] else name for name in sides]
     rows = []
     for k in check.worst_variables(limit):
-        means = [number(float(check.means[name][k])) if name in check.means else "-" for name in corners]
-        spread = [number(float(variances[name][k])) if name in variances else "-" for name in corners]
+        means = [number(float(check.means[name][k])) if name in check.means else "-" for name in sides]
+        spread = [number(float(variances[name][k])) if name in variances else "-" for name in sides]
         rows.append((check.variables[k], *means, *spread))
     return headers, rows
 

@@ -23,7 +23,7 @@ from spu.base.files import plain
 from spu.base.names import shorten
 from spu.base.process import scratch_folder
 from spu.crosscheck.checking import check
-from spu.crosscheck.result import VERDICTS, Check, Corner, Diagnosis, Explanation, Level
+from spu.crosscheck.result import VERDICTS, Check, Comparison, Diagnosis, Explanation, Level
 from spu.folder import read_folder
 from spu.folder.atomic import files_of_ours
 from spu.spice.deck import Line, read_deck
@@ -232,8 +232,8 @@ def _apart(found: Check, here: str, given: str) -> dict[str, Any]:
         "diagnosis": None if found.diagnosis is None else asdict(found.diagnosis),
         "simulator": found.simulator,
     }
-    arrays = {f"mean {corner}": array for corner, array in found.means.items()}
-    arrays |= {f"covariance {corner}": array for corner, array in found.covariances.items()}
+    arrays = {f"mean {name}": array for name, array in found.means.items()}
+    arrays |= {f"covariance {name}": array for name, array in found.covariances.items()}
     return {**named(plain(plainly)), **arrays}
 
 
@@ -250,7 +250,7 @@ def _whole(piece: Mapping[str, Any]) -> Check:
         arrays("mean "),
         arrays("covariance "),
         tuple(piece["notes"]),
-        tuple(Corner(**{**pair, "between": tuple(pair["between"])}) for pair in piece["comparisons"]),
+        tuple(Comparison(**{**pair, "between": tuple(pair["between"])}) for pair in piece["comparisons"]),
         diagnosis=None
         if diagnosis is None
         else Diagnosis(

@@ -20,7 +20,7 @@ import spu
 from spu.base.layout import table
 from spu.base.numbers import _PREFIXES, engineering
 from spu.cli import cli
-from spu.crosscheck.result import Check, Corner, Level
+from spu.crosscheck.result import Check, Comparison, Level
 from spu.reports.texts import check_text as describe
 
 MATRIX = [[2.0, -0.5, 0.3], [-0.5, 1.5, 0.2], [0.3, 0.2, 1.0]]
@@ -258,7 +258,7 @@ def test_help():
     for verb in ("compile", "predict", "simulate", "check", "inspect"):
         assert "--json" in ok(verb, "--help").stdout
         assert verb in ok("--help").stdout
-    assert ok("--version").stdout == f"spu {spu.__version__}\n"
+    assert ok("--version").stdout == f"spu-emulator {spu.__version__}\n"
 
 
 # --- refusals ------------------------------------------------------------------------------
@@ -502,11 +502,11 @@ def a_check(n=3, ngspice=True):
         "op": Level("op", "skipped", "says nothing here"),
         "ac": Level("ac", "fail", "worst at x3", 0.1, 1e-3, 2.0, {"frequencies": 7}, exit_status=1),
     }
-    corners = [Corner(("ideal", "emulator"), "covariance", 0.0, {"compilation": 0.0}, 0.0, 0.0, 1e-9, True)]
+    pairs = [Comparison(("ideal", "emulator"), "covariance", 0.0, {"compilation": 0.0}, 0.0, 0.0, 1e-9, True)]
     if ngspice:
-        corners.append(Corner(("emulator", "ngspice"), "covariance", 0.1, {}, 0.0, 0.1, 1e-4, False))
+        pairs.append(Comparison(("emulator", "ngspice"), "covariance", 0.1, {}, 0.0, 0.1, 1e-4, False))
     names = tuple(f"x{k + 1}" for k in range(n))
-    return Check(levels, names, means, covariances, ("a note",), tuple(corners))
+    return Check(levels, names, means, covariances, ("a note",), tuple(pairs))
 
 
 def test_check_for_people():

@@ -102,8 +102,8 @@ def test_a_compiled_device_passes_every_level(folders, name):
     assert (found.verdict, found.exit_status, found.notes) == ("pass", 0, ()), said
     assert list(found.levels) == list(spu.crosscheck.LEVELS)
     assert said["op"][0] == ("skipped" if name == "rlc" else "pass")
-    for corner in ("emulator", "ngspice"):
-        assert np.linalg.norm(found.covariances[corner] - found.covariances["ideal"]) < 1e-5 * np.linalg.norm(
+    for name in ("emulator", "ngspice"):
+        assert np.linalg.norm(found.covariances[name] - found.covariances["ideal"]) < 1e-5 * np.linalg.norm(
             found.covariances["ideal"]
         )
     errors = list(found.levels["replay"].data["path_errors"].values())

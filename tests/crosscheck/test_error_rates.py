@@ -381,7 +381,7 @@ def test_other_sample_times_are_predicted_and_pass(copy, name, factor):
     found = spu.check(folder, levels=["noise"])
     assert found.verdict == "pass", found.levels["noise"].message
     row = next(
-        c for c in found.corners if c.between == ("emulator", "ngspice transient") and c.quantity == "covariance"
+        c for c in found.comparisons if c.between == ("emulator", "ngspice transient") and c.quantity == "covariance"
     )
     assert row.within
     # To first order the bias goes with the square of w ts.
@@ -408,7 +408,7 @@ def test_finite_steps_fall_with_the_step_limit_and_are_told_from_the_rest(folder
         monkeypatch.setattr(recording, "STEP_LIMITS", (limit,))
         found = spu.check(folders / "rlc", levels=["noise"])
         assert found.verdict == "pass"
-        rows = [c for c in found.corners if c.between[1] == "ngspice transient" and c.quantity == "covariance"]
+        rows = [c for c in found.comparisons if c.between[1] == "ngspice transient" and c.quantity == "covariance"]
         assert [row.between[0] for row in rows] == ["emulator", "ideal"]
         steps.append(rows[0].predicted["finite steps"])
         assert rows[0].unexplained == pytest.approx(rows[1].unexplained, rel=1e-6)
@@ -445,7 +445,7 @@ def test_detect_and_budget_exclude_one_another(folders):
         assert result.exit_code == 2, result.output
 
 
-def test_json_states_the_error_rates_and_the_corners(folders):
+def test_json_states_the_error_rates_and_the_comparisons(folders):
     result = CliRunner().invoke(cli, ["check", str(folders / "resistive"), "--json"])
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
@@ -454,17 +454,17 @@ def test_json_states_the_error_rates_and_the_corners(folders):
     detects = {name: level["detects"] for name, level in found["levels"].items()}
     assert detects.pop("answer")["spectrum"] == 1e-5
     assert all(found["element"] < 0.05 for found in detects.values())
-    pairs = [(row["quantity"], *row["between"]) for row in found["corners"]]
+    pairs = [(row["quantity"], *row["between"]) for row in found["comparisons"]]
     # A linear system's answer is the mean: it comes first.
     assert pairs[:3] == [("mean", "ideal", "emulator"), ("mean", "emulator", "ngspice"), ("mean", "ideal", "ngspice")]
     assert {pair[0] for pair in pairs[5:]} == {"covariance"} and len(pairs) == 10
-    assert all(row["within"] for row in found["corners"])
+    assert all(row["within"] for row in found["comparisons"])
 
 
-def test_a_changed_deck_shows_in_the_corner_that_it_touches(copy):
+def test_a_changed_deck_shows_in_the_comparison_that_it_touches(copy):
     folder = copy("rlc")
     deck = (folder / "device.cir").read_text()
     (folder / "device.cir").write_text(re.sub(r"(xcell_x2 .* c=)(\S+)", r"\1{1.03*\2}", deck))
     found = spu.check(folder, levels=["ideal", "ac"])
-    within = {row.between: row.within for row in found.corners if row.quantity == "covariance"}
+    within = {row.between: row.within for row in found.comparisons if row.quantity == "covariance"}
     assert within == {("ideal", "emulator"): True, ("emulator", "ngspice"): False, ("ideal", "ngspice"): False}

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from scipy.stats import binom
 
 import spu
+from spu import crosscheck
 from spu.base.constants import UNIT_NOISE_DENSITY
 from spu.cli import cli
 from spu.crosscheck import LEVELS, check, levels
@@ -73,7 +74,9 @@ def test_what_each_level_says_of_each_kind_of_circuit(name, tmp_path):
     between = {pair.between for pair in found.comparisons}
     assert any("ngspice" in pair[1] for pair in between)
     assert all(pair.within for pair in found.comparisons)
-    assert found.comparisons == found.corners
+    assert found.comparisons == found.corners and crosscheck.Corner is crosscheck.Comparison  # the old names
+    assert found.to_dict()["comparisons"] == found.to_dict()["corners"]
+    assert "corner" not in str(found)
 
 
 # --- a level from outside --------------------------------------------------------------------
@@ -282,7 +285,7 @@ def test_a_mean_that_is_only_scatter_is_measured_by_the_noise():
     assert pairs["mean"].found < 5 * pairs["mean"].scatter < 1
 
 
-def test_a_simulator_of_any_name_has_its_corner(tmp_path):
+def test_a_simulator_of_any_name_has_its_comparison(tmp_path):
     other = find_simulator("ngspice")
 
     class Named(type(other)):

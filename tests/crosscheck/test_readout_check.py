@@ -14,7 +14,7 @@ from spu.crosscheck.gathering import gathered, take_netlist
 from spu.crosscheck.levels.replay import OVERSAMPLING, noise_waveform, replay_deck
 from spu.device.lower import lower
 from spu.folder import write_folder
-from spu.reports.wording import corner_table
+from spu.reports.wording import comparison_table
 from spu.spice.simulators.analyses import Transient
 from spu.spice.simulators.simulator import find_simulator
 
@@ -166,4 +166,4 @@ def test_what_converters_change_is_named_beside_what_compiling_leaves(ensemble, 
         assert row.within, row
         assert row.unexplained < 1e-9
     assert next(row for row in found.comparisons if row.quantity == "covariance").predicted["converters"] > 1e-7
-    assert "converters" in corner_table(found)[0]
+    assert "converters" in comparison_table(found)[0]

@@ -212,11 +212,11 @@ def test_figures_are_those_of_check(folder, reported):
     for name, level in found["levels"].items():
         row = next(row for row in page.rows if row[0] == name and len(row) == 6)
         assert row[2:5] == [level["verdict"], small(level["error"]), small(level["tolerance"])]
-    for corner in found["corners"]:
-        row = page.row(corner["quantity"], " - ".join(corner["between"]))
-        assert row[2] == share(corner["found"]) and row[6] == share(corner["unexplained"])
+    for pair in found["comparisons"]:
+        row = page.row(pair["quantity"], " - ".join(pair["between"]))
+        assert row[2] == share(pair["found"]) and row[6] == share(pair["unexplained"])
     for k, name in enumerate(found["variables"]):
-        variances = [f"{found['covariances'][corner][k][k]:.4g}" for corner in ("ideal", "emulator", "ngspice")]
+        variances = [f"{found['covariances'][name][k][k]:.4g}" for name in ("ideal", "emulator", "ngspice")]
         assert any(row[0] == name and row[-3:] == variances for row in page.rows)
 
 
@@ -225,7 +225,7 @@ def test_it_comes_in_the_order_in_which_it_is_asked_for(reported):
     assert titles == [
         "What was compared",
         "Ideal, emulator and ngspice, pairwise",
-        "The covariance, corner by corner",
+        "The covariance, side by side",
         "Spectra and autocorrelations",
         "Error against number of samples",
         "The problem",
@@ -307,7 +307,7 @@ def test_page_of_a_network_is_whole_and_in_order(networked):
     assert re.findall(r"<h2[^>]*>(.*?)</h2>", text) == [
         "What was compared",
         "Ideal, emulator and ngspice, pairwise",
-        "The covariance, corner by corner",
+        "The covariance, side by side",
         "Relaxation, and the law that it leads to",
         "The units by themselves, and their couplings",
         "The problem",

@@ -213,7 +213,7 @@ def test_levels_that_a_simulator_does_not_serve_are_skipped_with_the_reason(devi
     assert found.verdict == "pass" and found.exit_status == 0 and found.simulator == "solver"
     # What it found stands under its own name.
     assert set(found.means) == {"ideal", "emulator", "solver"}
-    assert ("emulator", "solver") in {corner.between for corner in found.corners}
+    assert ("emulator", "solver") in {pair.between for pair in found.comparisons}
     assert not any("ngspice" in name for name in (*found.means, *found.covariances))
 
 

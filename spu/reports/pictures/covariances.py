@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from spu.emulator.runs.sampling import Simulation
 
 
-def _corners(covariances: Mapping[str, FloatArray]) -> dict[str, str]:
+def _exact(covariances: Mapping[str, FloatArray]) -> dict[str, str]:
     """Those that do not scatter, with what they are called in titles."""
     exact = (name for name in covariances if not name.endswith(" transient"))
     return {name: "ideal model" if name == "ideal" else name for name in exact}
@@ -36,8 +36,8 @@ _MOST_READOUTS = 100  # of a trace
 
 
 def draw_covariances(variables: Sequence[str], covariances: Mapping[str, FloatArray]) -> Figure:
-    """Draw the covariances of the corners on one scale; beneath, how they differ from the first."""
-    figure = new_figure(4.2 * len(_corners(covariances)) + 1.2, 8.4)
+    """Draw covariances on one scale; beneath, how they differ from the first."""
+    figure = new_figure(4.2 * len(_exact(covariances)) + 1.2, 8.4)
     _covariances(figure, variables, covariances)
     return figure
 
@@ -45,7 +45,7 @@ def draw_covariances(variables: Sequence[str], covariances: Mapping[str, FloatAr
 def _covariances(figure: Figure | SubFigure, variables: Sequence[str], covariances: Mapping[str, FloatArray]) -> None:
     import numpy as np
 
-    titles = _corners(covariances)
+    titles = _exact(covariances)
     shown = list(titles)
     axes: Any = np.array(figure.subplots(2, len(shown), squeeze=False))
     reference = covariances[shown[0]]
@@ -77,11 +77,11 @@ def _covariances(figure: Figure | SubFigure, variables: Sequence[str], covarianc
 
 
 def draw_check(variables: Sequence[str], covariances: Mapping[str, FloatArray], spectra: Spectra | None) -> Figure:
-    """Draw what a check found: the covariances of the corners, and beneath the spectra of a few cells."""
+    """Draw what a check found: the covariances, and beneath the spectra of a few cells."""
     if spectra is None:
         return draw_covariances(variables, covariances)
     rows = 2 if panel_count(spectra) > 3 else 1
-    figure = new_figure(4.2 * max(3, len(_corners(covariances))) + 1.2, 9.0 + 4.0 * rows)
+    figure = new_figure(4.2 * max(3, len(_exact(covariances))) + 1.2, 9.0 + 4.0 * rows)
     parts: Any = figure.subfigures(2, 1, height_ratios=[8.4, 0.6 + 4.0 * rows])
     _covariances(parts[0], variables, covariances)
     spectra_panels(parts[1], spectra)
@@ -132,13 +132,13 @@ def draw_simulation(run: Simulation, prediction: Prediction) -> Figure:
 
     covariances: dict[str, FloatArray] = {}
     names: Sequence[str] = run.variables
-    for corner, found in (
+    for name, found in (
         ("ideal", run.target_covariance),
         ("emulator", prediction.covariance),
         ("samples", run.covariance),
     ):
         if found is not None:
-            covariances[corner], names, _ = _drawable(run.variables, found)
+            covariances[name], names, _ = _drawable(run.variables, found)
     heights, parts = [8.4], []
     if run.autocovariance is not None and run.interval > 0:
         laws = prediction.laws or (prediction.law,)
