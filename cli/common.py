@@ -368,6 +368,15 @@ def warn(message: str) -> None:
     click.echo(f"warning: {clip(message)}", err=True)
 
 
+simulators_option = click.option(
+    "--simulator",
+    "simulators",
+    metavar="NAME",
+    multiple=True,
+    help="What runs the netlist: ngspice, vacask or ngspice-wasm (ngspice 45); repeatable [default: ngspice].",
+)
+
+
 def progress_words(always: bool = False) -> Callable[[str], None] | None:
     """Where long work says what it is doing: on stderr, if that is a terminal, or always."""
     return (lambda message: click.echo(message, err=True)) if always or sys.stderr.isatty() else None

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spu.base.arrays import FloatArray
-from spu.base.errors import SimulatorFailed
+from spu.base.errors import NotServed, SimulatorFailed
 from spu.circuit.circuit import Circuit
 from spu.circuit.elements import VoltageSource
 from spu.crosscheck.decks.changes import Changes
@@ -28,7 +28,8 @@ from spu.emulator.laws.timing import Timing
 from spu.emulator.laws.welch import Estimate
 from spu.problems.problem import Problem, linear_problem
 from spu.spice.deck import Deck, Line
-from spu.spice.dialects.dialect import noise_element
+from spu.spice.dialects import DIALECTS
+from spu.spice.dialects.dialect import Dialect, noise_element
 from spu.spice.names import node_of, noise_resistor, probe_vectors
 from spu.spice.reader import Choices, ReadNetlist
 from spu.spice.reader.noise import plain_path
@@ -275,6 +276,25 @@ class Context:
     notes: list[str] = field(default_factory=list)
     nodes_seen: frozenset[str] = frozenset()
     together: Together | None = None
+
+    @property
+    def language(self) -> Dialect:
+        """The language of the deck."""
+        return DIALECTS[self.simulator.dialect]
+
+    def require_rest(self) -> None:
+        """Refuse sweeps of a circuit without a single operating point where the simulator has none for it.
+
+        Raises
+        ------
+        NotServed
+            Saying so.
+        """
+        if not self.dynamics.has_rest and not self.simulator.floating:
+            raise NotServed(
+                f"a charge or the flux of a loop is conserved, and the simulator {self.simulator.name} has no sweeps "
+                "without a single operating point"
+            )
 
     @property
     def dynamics(self) -> Dynamics:

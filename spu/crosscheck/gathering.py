@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from spu.base.errors import CircuitError, DeckError, InputError, UsageError
+from spu.base.errors import CircuitError, DeckError, InputError, OptionError, UsageError
 from spu.base.files import plain, write_text
 from spu.circuit.circuit import Circuit
 from spu.compiler.polynomial import NetworkCompilation
 from spu.crosscheck.context import Context
+from spu.crosscheck.decks.renamed import renamed
 from spu.crosscheck.decks.taps import fit, only_tapped, without_starts
 from spu.crosscheck.result import Level
 from spu.device.device import Device
@@ -45,7 +47,9 @@ class Gathered:
     notes: tuple[str, ...] = ()
 
 
-def gathered(subject: Subject, settings: dict[str, Any], scratch: Path) -> Gathered:
+def gathered(
+    subject: Subject, settings: dict[str, Any], scratch: Path, others: frozenset[str] = frozenset()
+) -> Gathered:
     """What a subject has to check.
 
     Parameters
@@ -56,6 +60,8 @@ def gathered(subject: Subject, settings: dict[str, Any], scratch: Path) -> Gathe
         Of every `Context`.
     scratch:
         Folder for the netlists of what has none yet.
+    others:
+        Languages whose netlists other simulators run.
 
     Raises
     ------
@@ -66,7 +72,7 @@ def gathered(subject: Subject, settings: dict[str, Any], scratch: Path) -> Gathe
     if isinstance(held, ReadNetlist):
         held = Folder(held.path, None, held.circuit, None, None, held.path, read=held)
     if isinstance(held, Folder):
-        return _of_folder(held, settings, scratch)
+        return _of_folder(held, settings, scratch, others)
     device = subject_of(held)
     if isinstance(device, Circuit):
         raise UsageError(
@@ -90,7 +96,7 @@ def _written(member: Device, number: int, settings: dict[str, Any], scratch: Pat
     return path
 
 
-def _of_folder(folder: Folder, settings: dict[str, Any], scratch: Path) -> Gathered:
+def _of_folder(folder: Folder, settings: dict[str, Any], scratch: Path, looked: frozenset[str]) -> Gathered:
     read, simulator = folder.read, settings["simulator"]
     dialect = DIALECTS[simulator.dialect]
     if read is not None and dialect is not NGSPICE:
@@ -118,7 +124,7 @@ def _of_folder(folder: Folder, settings: dict[str, Any], scratch: Path) -> Gathe
             notes.append(
                 f"there is no {', '.join(anew[:4])} in the folder: it was written anew from the device, and run"
             )
-    others = [name for name in dialects_present(folder.path.parent) if name not in ("ngspice", dialect.name)]
+    others = [name for name in dialects_present(folder.path.parent) if name not in {"ngspice", dialect.name, *looked}]
     if read is None and others:
         notes.append(f"the netlists for {', '.join(others)} were not looked at: spu export writes them anew")
     return Gathered(contexts, decks, tuple(notes))
@@ -130,9 +136,16 @@ def _context(member: Device | Circuit, problem: Problem | None, settings: dict[s
     return Context(circuit, problem, **{"compiled": None, "deck": None, **settings}, device=device)
 
 
-def edited_file(netlist: str | Path | None, of: Gathered) -> Path | None:
-    """The netlist that is to be run in place of the device's own, refused where it cannot stand for it."""
+def edited_file(
+    netlist: str | Path | None, of: Gathered, scratch: Path, nodes: Mapping[str, str] | None = None
+) -> Path | None:
+    """The netlist that is to be run in place of the device's own, refused where it cannot stand for it.
+
+    One whose cells are called otherwise, as KiCad does or ``nodes`` says, is copied to ``scratch`` under their names.
+    """
     if netlist is None:
+        if nodes:
+            raise OptionError("map", "is of an edited netlist: give it as netlist")
         return None
     contexts = of.contexts
     if len(contexts) > 1:
@@ -144,7 +157,21 @@ def edited_file(netlist: str | Path | None, of: Gathered) -> Path | None:
         raise InputError("is a folder; the netlist in it is meant, such as device.cir", file=netlist)
     if not Path(netlist).is_file():
         raise InputError("there is no such netlist", file=netlist)
-    return Path(netlist)
+    device, dialect = contexts[0].device, contexts[0].simulator.dialect
+    if device is None or dialect != NGSPICE.name:
+        if nodes:
+            raise OptionError("map", f"names cells of a device in a netlist for {NGSPICE.name}, and of nothing else")
+        return Path(netlist)
+    path, notes = renamed(
+        Path(netlist),
+        list(device.cell_names),
+        nodes,
+        scratch,
+        include_outside=contexts[0].include_outside,
+        ignore_control=contexts[0].ignore_control,
+    )
+    contexts[0].notes += notes
+    return path
 
 
 def take_netlist(context: Context, path: Path | None, edited: Path | None) -> Level | None:
@@ -274,6 +301,14 @@ def _lacking(context: Context, deck: Deck) -> Level | None:
     """A deck without one of the device's noise sources is another circuit, whatever the rest says."""
     there = deck.top_level()
     missing = [element for element in context.elements if element not in there]
+    others = [line.words[0] for line in there.values() if re.search(r"\btr(noise|random)\b", line.text.lower())]
+    if len(missing) == len(context.elements) and others and not context.own:
+        return Level(
+            "",
+            "skipped",
+            f"drives the device's noise sources, {missing[0]} and so on, and this netlist makes noise by others of its "
+            f"own, {others[0]} and so on: spu import takes it as it is, and spu check what that wrote",
+        )
     if missing:
         return Level(
             "", "fail", f"the deck lacks the noise source {', '.join(missing[:4])}", data={"missing_sources": missing}

@@ -125,8 +125,7 @@ def vector_names(subject: Subject) -> tuple[str, ...]:
     circuit = circuits(subject)[0]
     between = circuit.probe_nodes[:, 1] >= 0
     names = [
-        str(circuit.probes[k]).lower() if between[k] else f"v({name})"
-        for k, name in enumerate(probe_vectors(circuit))
+        str(circuit.probes[k]).lower() if between[k] else f"v({name})" for k, name in enumerate(probe_vectors(circuit))
     ]
     found = {"time": None}
     for name in names:

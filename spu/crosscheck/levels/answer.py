@@ -41,6 +41,7 @@ from spu.emulator.laws.stationary import Stationary
 from spu.emulator.laws.timing import timing
 from spu.emulator.results import lag_of, lagged_covariance
 from spu.problems.problem import LinearProblem, linear_problem
+from spu.spice.dialects import NGSPICE
 from spu.spice.names import netlist_size, probed_nodes
 from spu.spice.reader import Choices, read_netlist
 from spu.spice.reader.converters import without_converters
@@ -95,7 +96,10 @@ def run(context: Context) -> Level:
     assert context.deck is not None
     if context.own and context.choices is not None:
         return Level("answer", "skipped", "the emulator's circuit is this very netlist, as import reads it")
-    changed = _converters(context)
+    foreign = _foreign(context)
+    if foreign and (context.own or not context.whole):
+        return Level("answer", "skipped", f"{foreign}; op, ac and replay judge what the netlist is")
+    changed = "" if foreign else _converters(context)
     if changed:
         return Level("answer", "fail", changed, false_alarm_rate=0.0)
     edited = _read_again(context)
@@ -153,6 +157,13 @@ def run(context: Context) -> Level:
         detects={"answer": found.parts["answer"][1], **({"spectrum": SPECTRA} if "spectra" in found.parts else {})},
         data=found.data,
     )
+
+
+def _foreign(context: Context) -> str:
+    """Why the emulator cannot read the deck, where that is for its language."""
+    if context.language is NGSPICE:
+        return ""
+    return f"the emulator reads ngspice's language, not {context.language.name}'s"
 
 
 def _converters(context: Context) -> str:
@@ -264,7 +275,10 @@ def _read_again(context: Context) -> Edited:
         # One that hears nothing is no form of the noise: a netlist of resistors alone is silent in .tran.
         return forms if all(len(form.sources) for form in forms) else ()
 
-    found, why = None, ""
+    found, why = None, _foreign(context)
+    if why:
+        context.require_rest()
+        return Edited(None, why, context.original, context.own, moving_lines(deck, context.circuit))
     try:
         found = circuit()
     except SpuError as refusal:
@@ -442,7 +456,7 @@ def _changes(context: Context, edited: Edited, read: Stationary | None, confirm:
     most = MOST_PAIRS if read is None else _CONFIRMED
     deck, bare = context.audible_deck, context.bare_deck
     assert deck is not None and bare is not None
-    measured, error = None, None
+    measured, error, missing = None, None, False
     # Of the folder's own netlist level ac is the confirmation, and what is silenced the simulator hears.
     if read is None or (confirm and not edited.own and not silenced):
         try:
@@ -455,9 +469,10 @@ def _changes(context: Context, edited: Edited, read: Stationary | None, confirm:
                 time_limit=context.time_limit,
                 most_pairs=most,
             )
-        except (SimulatorMissing, NotServed):
+        except (SimulatorMissing, NotServed) as reason:
             if read is None:
                 raise
+            missing = isinstance(reason, SimulatorMissing)
     mean: FloatArray | None
     if read is not None:
         voltages, mean = read.voltage_covariance, read.voltage_mean
@@ -486,6 +501,7 @@ def _changes(context: Context, edited: Edited, read: Stationary | None, confirm:
         time_constants_before=law.time_constants,
         time_constants=None if read is None else read.time_constants,
         reading_error=error,
+        missing=missing,
         lagged_before=None if lagged is None else lagged[0],
         lagged=None if lagged is None else lagged[1],
         remarks=codes_out_of_range(context.circuit, bare),

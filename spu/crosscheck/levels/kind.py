@@ -51,7 +51,7 @@ class LevelKind:
     compares:
         What it sets side by side, for people; ``{}`` stands for the simulator's name.
     failing:
-        What it means that it fails, in words: the end of a sentence.
+        What it means that it fails, in words: the end of a sentence; ``{}`` stands for the simulator's name.
     without:
         Why it is skipped for dynamics that it has no way for.
     netlist:
@@ -85,8 +85,10 @@ class LevelKind:
         """An outcome with what was compared, and what it means that it fails."""
         way = self.way(context.dynamics)
         compares, failing = (way.compares, way.failing) if way is not None else ("", "")
-        words = (compares or self.compares).format(context.simulator.name)
-        return replace(level, name=self.name, compares=words, failing=failing or self.failing)
+        compares, failing = (
+            words.format(context.simulator.name) for words in (compares or self.compares, failing or self.failing)
+        )
+        return replace(level, name=self.name, compares=compares, failing=failing)
 
     def skipped(self, dynamics: Dynamics) -> Level:
         """The outcome where it has nothing to say."""

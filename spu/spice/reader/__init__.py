@@ -214,7 +214,7 @@ def read_netlist(
             f"the problem's variables are {', '.join(problem.variables[:6])}, what is read out is "
             f"{', '.join(chosen.readout.variables[:6])}: name probes with spu import --probe NAME=NODE"
         )
-    text = _text(source, Path(path))
+    text = self_contained(source, Path(path))
     circuit = build(deck, noisy, chosen, _hash(text, choices), problem)
     start = start_of(source.lines, chosen.probes)
     circuit = circuit if start is None else replace(circuit, start=start)
@@ -288,7 +288,7 @@ def _hash(text: str, choices: Choices) -> str:
     return hashlib.sha256(f"{said}\n{text}".encode()).hexdigest()[:12]
 
 
-def _text(source: Source, path: Path) -> str:
+def self_contained(source: Source, path: Path) -> str:
     """The deck by itself: as it lies there if it is one plain file, else its logical lines."""
     if source.verbatim is not None:
         return source.verbatim
