@@ -20,7 +20,7 @@ from spu.spice.reader.readout import Probe, choose_probes
 TAKEN = "import, inspect, check and report"
 """Verbs that take such a netlist."""
 
-ALONE = f"ngspice alone answers for it, in spu {TAKEN}; nothing else takes it"
+ALONE = f"spu {TAKEN} take it, and nothing else does"
 """What can be had of one: the end of every refusal."""
 
 _KINDS = {
