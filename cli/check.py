@@ -22,6 +22,7 @@ from .common import (
     study_words,
     warn,
 )
+from .names import LEVELS, SIMULATORS
 
 
 @click.command("check")
@@ -32,6 +33,7 @@ from .common import (
     "levels",
     multiple=True,
     metavar="NAME",
+    shell_complete=LEVELS,
     help="Only this level (repeat for more): ideal, answer, op, ac, replay, noise [default: all].",
 )
 @click.option(
@@ -56,7 +58,14 @@ from .common import (
 @clamp_option("Hold a variable there: what is checked is that device, whose netlist is made for it")
 @click.option("--include-outside", is_flag=True, help="Read includes that lie outside the netlist's folder.")
 @click.option("--ignore-control", is_flag=True, help="Leave out control blocks that do more than analyses.")
-@click.option("--simulator", metavar="NAME", default="ngspice", show_default=True, help="What runs the netlist.")
+@click.option(
+    "--simulator",
+    metavar="NAME",
+    shell_complete=SIMULATORS,
+    default="ngspice",
+    show_default=True,
+    help="What runs the netlist.",
+)
 @file_option("-o", "--output", metavar="KEEP", help="Keep finished checks there; the same command goes on with them.")
 @study_options
 @file_option("--plot", metavar="FILE", help="Draw covariances and spectra (.png, .svg or .pdf); of many, all errors.")

@@ -19,6 +19,7 @@ from spu.base.layout import in_full
 from spu.base.layout import table as table
 
 from .ending import print_object
+from .names import DIALECTS, HARDWARE
 
 if TYPE_CHECKING:
     from spu.base.arrays import FloatArray
@@ -70,8 +71,10 @@ def seed_option(what: str, largest: int | None = None) -> Callable[[AnyFunction]
 def dialect_option(*, multiple: bool = False, help: str) -> Callable[[AnyFunction], AnyFunction]:
     """``--dialect``; whether there is such a one is for the verb to say."""
     if multiple:
-        return click.option("--dialect", "dialects", metavar="NAME", multiple=True, help=help)
-    return click.option("--dialect", metavar="NAME", default="ngspice", show_default=True, help=help)
+        return click.option("--dialect", "dialects", metavar="NAME", shell_complete=DIALECTS, multiple=True, help=help)
+    return click.option(
+        "--dialect", metavar="NAME", shell_complete=DIALECTS, default="ngspice", show_default=True, help=help
+    )
 
 
 def plan_options(function: AnyFunction) -> AnyFunction:
@@ -160,7 +163,10 @@ def tolerance_options(function: AnyFunction) -> AnyFunction:
         help="As cell.capacitance=1%,cell.capacitance.process=5% [default: what DIR states].",
     )
     hardware = click.option(
-        "--hardware", metavar="NAME|FILE", help="Whose [tolerance] it is, unless --tolerance is given."
+        "--hardware",
+        metavar="NAME|FILE",
+        shell_complete=HARDWARE,
+        help="Whose [tolerance] it is, unless --tolerance is given.",
     )
     return tolerance(hardware(function))
 

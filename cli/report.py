@@ -9,14 +9,28 @@ import click
 from spu.base.errors import UsageError
 
 from .common import file_option, folder_argument, json_option, plan_options, print_json, progress_words, seed_option
+from .names import LEVELS, names
 
 
 @click.command("report")
 @folder_argument
 @file_option("-o", "--output", metavar="FILE", help="Where to [default: DIR/report.html, or .md].")
-@click.option("--format", "kind", metavar="NAME", help="html or md [default: what FILE's name says, or html].")
+@click.option(
+    "--format",
+    "kind",
+    metavar="NAME",
+    shell_complete=names("spu.reports.reporting:FORMATS"),
+    help="html or md [default: what FILE's name says, or html].",
+)
 @file_option("--netlist", metavar="FILE", help="Run this netlist, an edited DIR/device.cir, and say what it changed.")
-@click.option("--level", "levels", multiple=True, metavar="NAME", help="Only this level of check (repeat for more).")
+@click.option(
+    "--level",
+    "levels",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=LEVELS,
+    help="Only this level of check (repeat for more).",
+)
 @click.option("--accuracy", type=float, metavar="X", help="Error of the answer allowed, as for check.")
 @click.option(
     "--samples",

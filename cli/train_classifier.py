@@ -7,13 +7,21 @@ from pathlib import Path
 import click
 
 from .common import facts, file_option, json_option, print_json, seed_option, study_options, study_words
+from .names import names
 
 
 @click.command("classifier")
 @click.argument("images", type=click.Path(path_type=Path))
 @click.argument("labels", type=click.Path(path_type=Path), required=False)
 @file_option("-o", "--output", metavar="DIR", help="Folder for the trained network and its checkpoints.")
-@click.option("--method", metavar="NAME", default="pathwise", show_default=True, help="pathwise or guide.")
+@click.option(
+    "--method",
+    metavar="NAME",
+    shell_complete=names("spu.studies.learning.classifier:METHODS"),
+    default="pathwise",
+    show_default=True,
+    help="pathwise or guide.",
+)
 @click.option("--hidden", type=click.IntRange(1), default=64, show_default=True, metavar="N", help="Hidden units.")
 @click.option("--epochs", type=click.IntRange(1), metavar="N", help="Passes over the images [default: 16; guides 4].")
 @click.option("--batch", type=click.IntRange(1), default=200, show_default=True, metavar="N", help="Images a step.")

@@ -10,6 +10,7 @@ import click
 from spu.base.errors import UsageError
 
 from .common import facts, file_option, json_option, print_json, seed_option, study_options, study_words
+from .names import names
 
 
 @click.command("generative")
@@ -33,6 +34,7 @@ from .common import facts, file_option, json_option, print_json, seed_option, st
     default="symmetric",
     show_default=True,
     metavar="NAME",
+    shell_complete=names("spu.studies.learning.generative:SCALINGS"),
     help="Levels of pixels: symmetric (-1 to 1), grey (0 to 1), unit (mean 0, variance 1).",
 )
 @click.option(
@@ -40,13 +42,22 @@ from .common import facts, file_option, json_option, print_json, seed_option, st
     default="repeat",
     show_default=True,
     metavar="NAME",
+    shell_complete=names("spu.studies.learning.generative:DRIVES"),
     help="Levels of hidden units: repeat (pixel k mod m), projection (fixed random ones of all pixels).",
 )
 @click.option("--visible-bias", is_flag=True, help="Biases of visible units, too: fewer images come out inverted.")
-@click.option("--method", default="solve", show_default=True, metavar="NAME", help="solve, or descent (Adam).")
+@click.option(
+    "--method",
+    default="solve",
+    show_default=True,
+    metavar="NAME",
+    shell_complete=names("spu.studies.learning.generative:METHODS"),
+    help="solve, or descent (Adam).",
+)
 @click.option(
     "--sums",
     metavar="NAME",
+    shell_complete=names("spu.studies.learning.generative:SUMS"),
     help="For solve: expected (over all noise, no path is drawn), sampled [default: expected].",
 )
 @click.option("--trajectories", type=click.IntRange(1), metavar="N", help="Of an image: sampled, or a cycle's [8].")

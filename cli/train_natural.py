@@ -9,6 +9,7 @@ import click
 from spu.base.errors import UsageError
 
 from .common import file_option, json_option, number_list, print_json, progress_words, seed_option
+from .names import HARDWARE, names
 
 
 @click.command("natural")
@@ -27,9 +28,23 @@ from .common import file_option, json_option, number_list, print_json, progress_
 @click.option(
     "--trajectories", type=click.IntRange(1, 100_000), default=100, show_default=True, metavar="N", help="Averaged."
 )
-@click.option("--hardware", metavar="NAME|FILE", default="ideal", show_default=True, help="What can be built.")
+@click.option(
+    "--hardware",
+    metavar="NAME|FILE",
+    shell_complete=HARDWARE,
+    default="ideal",
+    show_default=True,
+    help="What can be built.",
+)
 @seed_option("the noise", 2**31 - 2)
-@click.option("--simulator", metavar="NAME", default="ngspice", show_default=True, help="Runs the first step; or none.")
+@click.option(
+    "--simulator",
+    metavar="NAME",
+    shell_complete=names("spu.spice.simulators:SIMULATORS", more=("none",)),
+    default="ngspice",
+    show_default=True,
+    help="Runs the first step; or none.",
+)
 @file_option("--plot", metavar="FILE", help="Draw losses over steps, and the first step (.png, .svg or .pdf).")
 @json_option
 def command(
