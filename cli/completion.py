@@ -29,11 +29,9 @@ def command(shell: str, as_json: bool) -> int:
       eval "$(spu completion zsh)"                  in ~/.zshrc, below compinit
       spu completion fish | source                  in ~/.config/fish/completions/spu.fish
     """  # noqa: D301 - click wants the control character
-    from .verbs import cli
-
     kind = get_completion_class(shell)
     assert kind is not None
-    script = kind(cli, {}, "spu", VARIABLE).source().rstrip()
+    script = kind(click.get_current_context().find_root().command, {}, "spu", VARIABLE).source().rstrip()
     where, line = SHELLS[shell]
     if as_json:
         print_json({"shell": shell, "script": script, "file": where, "line": line})
