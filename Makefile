@@ -2,6 +2,7 @@
 # make test   linters and tests (ngspice included): some minutes
 # make test-long   the tests that take long by nature: random walks, long statistics, campaigns
 # make bench  the project and its peers, alternately: a table of ratios (installs the peers; some minutes)
+# make docs   the site of docs/, in docs/_build/html: no warning is let pass (a minute)
 # make dist   wheel and source distribution, into dist/
 # make gallery   the pictures of docs/gallery.md, by the commands beside them (some minutes)
 # All first install what is missing: system packages (with sudo unless root), Python packages into .venv.
@@ -10,7 +11,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-long lint bench netlists gallery dist system clean
+.PHONY: demo test test-long lint bench netlists docs gallery dist system clean
 
 demo: $(VENV)/installed
 	$(BIN)/spu compile examples/club8.toml -o demo --force
@@ -46,6 +47,11 @@ bench: $(VENV)/bench-installed
 netlists: $(VENV)/installed
 	$(BIN)/python netlists/regenerate.py
 
+# -W: a link to nowhere ends it. Nothing is fetched.
+docs: $(VENV)/docs-installed
+	$(BIN)/python -m sphinx -W --keep-going --nitpicky -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 # docs/gallery.md and its pictures, by the commands that it shows.
 gallery: $(VENV)/installed
 	$(BIN)/python docs/make_gallery.py
@@ -72,5 +78,9 @@ $(VENV)/bench-installed: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,bench]"
 	touch $@
 
+$(VENV)/docs-installed: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,docs]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist demo gallery .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) build dist demo gallery docs/_build docs/reference/api/generated .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -15,7 +15,7 @@ import click
 from spu.base.errors import OutputError, UsageError, clip
 from spu.base.layout import MAX_TABLE_ROWS as MAX_TABLE_ROWS
 from spu.base.layout import facts as facts
-from spu.base.layout import in_full
+from spu.base.layout import folded, in_full
 from spu.base.layout import table as table
 
 from .ending import print_object
@@ -333,6 +333,11 @@ def refuse_npz(file: Path, marker: str) -> None:
 
 
 # --- for people ----------------------------------------------------------------------------
+
+
+def say(text: str) -> None:
+    """Print for people, lines that are too long folded."""
+    click.echo(folded(text))
 
 
 def print_found(found: Any, as_json: bool, plot: Path | None, **more: Any) -> None:

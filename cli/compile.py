@@ -12,7 +12,7 @@ import click
 from spu.base.errors import UsageError
 from spu.base.numbers import small
 
-from .common import clamp_option, dialect_option, facts, file_option, json_option, print_json, seed_option, warn
+from .common import clamp_option, dialect_option, facts, file_option, json_option, print_json, say, seed_option, warn
 from .names import ARCHITECTURES, HARDWARE, TASKS, names
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def command(
     wrote = ("wrote", ", ".join(str(file) for file in files))
     click.echo(facts([(label, f"{problem}: {posed_as}"), *decided, wrote]))
     if explain:
-        click.echo(f"\n{_explain(compilation)}")
+        say(f"\n{_explain(compilation)}")
     first, *others = compilation.verbs
     click.echo(f"\nnext: spu {first} {shlex.quote(str(output))}    (or {', '.join(others)})")
     return 0

@@ -11,7 +11,7 @@ import click
 from spu.base.errors import InputError, UsageError
 from spu.base.numbers import plural
 
-from .common import MAX_TABLE_ROWS, file_option, json_option, print_json, table
+from .common import MAX_TABLE_ROWS, file_option, json_option, print_json, say, table
 
 if TYPE_CHECKING:
     from spu.problems.problem import LinearProblem
@@ -89,7 +89,7 @@ def command(
     if as_json:
         print_json({**report(read), "files": files})
     else:
-        click.echo(describe(read))
+        say(describe(read))
         for file in files:
             click.echo(f"{'' if file != files[0] else chr(10)}wrote {file}")
     return 0

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spu.base.errors import UsageError, refuse_options
+from spu.base.layout import REST, is_full
 from spu.base.numbers import engineering, plural
 
-from .common import MAX_TABLE_ROWS, file_option, folder_argument, json_option, print_result, table
+from .common import MAX_TABLE_ROWS, file_option, folder_argument, json_option, print_result, say, table
 
 if TYPE_CHECKING:
     from spu.folder import Folder
@@ -78,9 +79,10 @@ def command(
         save(draw_schematic(device, cell), schematic)
     with np.errstate(all="ignore"):  # figures of absurd values may well be infinite
         large = max(len(device.cell_names), len(device.coupler_ends)) > MOST_LISTED
-        look = look_at(device, (MOST_LISTED if as_json or plot is not None else MAX_TABLE_ROWS) if large else None)
+        few = None if is_full() else MAX_TABLE_ROWS
+        look = look_at(device, (MOST_LISTED if as_json or plot is not None else few) if large else None)
     if not as_json:  # before what may fail: a device without a stationary law is worth a look, too
-        click.echo(_describe(folder, look))
+        say(_describe(folder, look))
     margins = margins_of(device) if stability else None
     if margins is not None and not as_json:  # before what needs a stationary law
         click.echo(f"\n{margins}")
@@ -96,7 +98,7 @@ def command(
         found = {**kind.report(prediction), "plot": plot, "schematic": schematic, **more}
         print_result({**_report(folder, look), **found}, folder, "inspect")
     else:
-        click.echo("\n" + "\n".join([*kind.say(prediction), time_constants(prediction)]))
+        say("\n" + "\n".join([*kind.say(prediction), time_constants(prediction)]))
         if made is not None:
             click.echo(f"\n{made}")
         if plot is not None:
@@ -116,7 +118,7 @@ def _inspect_netlist(folder: Folder, stability: bool, as_json: bool) -> int:
 
     assert folder.read is not None
     if not as_json:
-        click.echo(describe(folder.read))
+        say(describe(folder.read))
     margins = margins_of(folder.subject) if stability else None
     if margins is not None and not as_json:
         click.echo(f"\n{margins}")
@@ -126,7 +128,7 @@ def _inspect_netlist(folder: Folder, stability: bool, as_json: bool) -> int:
         more |= {"time_constants": prediction.time_constants, "covariance": prediction.covariance}
         print_result({**report(folder.read), **more}, folder, "inspect")
     else:
-        click.echo(f"\n{time_constants(prediction)}")
+        say(f"\n{time_constants(prediction)}")
     return 0
 
 
@@ -172,7 +174,7 @@ def _describe(folder: Folder, look: Look) -> str:
     ]
     if folder.posed is not None:
         lines.append(f"problem: {about_problem(folder.posed)}")
-    rest = "all with --json" if look.complete else f"all in {folder.path}"
+    rest = f"all in {folder.path}" if is_full() else REST
     cells = table(*cell_table(look.cells), limit=MAX_TABLE_ROWS, count=look.cell_count, rest=rest)
     lines += ["", cells]
     if look.couplers:

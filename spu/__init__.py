@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from spu.problems.trained import TrainedNetwork, load_trained
     from spu.reports import Report, report
     from spu.spice.netlist import netlist
+    from spu.spice.rawfile import write_raw
     from spu.spice.reader import ReadNetlist, read_netlist
     from spu.studies.algebra.determinant import LogDeterminant, log_determinant
     from spu.studies.algebra.planning import Plan, plan
@@ -247,6 +248,7 @@ __all__ = [
     "train_generative",
     "unit_law",
     "varied",
+    "write_raw",
     "yields",
 ]
 
@@ -342,6 +344,7 @@ _HOME = {
     "TrainedNetwork": "spu.problems.trained",
     "Unrealizable": "spu.base.errors",
     "Yield": "spu.studies.yields.yield_study",
+    "write_raw": "spu.spice.rawfile",
     "yields": "spu.studies.yields.yield_study",
     "anneal": "spu.studies.annealing",
     "answer": "spu.studies.algebra.solution",

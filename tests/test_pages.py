@@ -28,6 +28,7 @@ PAGES = (
     "howto/characterisation.md",
     "howto/linear_algebra.md",
     "howto/optimisation.md",
+    "howto/waveforms.md",
     "howto/yield.md",
 )
 

@@ -67,7 +67,7 @@ def _fold(line: str, hang: int) -> str:
     return "\n".join(f"{margin}{' ' * hang if k else ''}{piece}" for k, piece in enumerate(pieces))
 
 
-def _wrapped(text: str, first: int, others: int | None = None) -> list[str]:
+def _wrapped(text: str, first: int, others: int | None = None, *, hyphens: bool = False) -> list[str]:
     """The pieces of a text; words are never broken: paths are copied."""
     others = first if others is None else others
     pad = " " * max(others - first, 0), " " * max(first - others, 0)
@@ -77,7 +77,7 @@ def _wrapped(text: str, first: int, others: int | None = None) -> list[str]:
         initial_indent=pad[0],
         subsequent_indent=pad[1],
         break_long_words=False,
-        break_on_hyphens=False,
+        break_on_hyphens=hyphens,
     )
     return [piece.strip() for piece in pieces] or [""]
 
@@ -130,8 +130,11 @@ def _narrowed(columns: list[list[str]], left: int) -> tuple[list[list[str]], boo
     """Columns with words folded and names shortened, as far as it takes; whether names are shortened."""
     columns = [list(column) for column in columns]
     for k, (header, *cells) in enumerate(columns):  # headers of more than one word, over narrow columns
-        if " " in header and _width(columns) > WIDTH:
-            columns[k][0] = "\n".join(_wrapped(header, max([6, *map(len, cells)])))
+        too_much = _width(columns) - WIDTH
+        if too_much > 0 and set(header) & set(" -"):
+            columns[k][0] = "\n".join(
+                _wrapped(header, max([6, *map(len, cells), len(header) - too_much]), hyphens=True)
+            )
     for k in sorted(range(len(columns)), key=lambda k: -_widest(columns[k])):
         too_much = _width(columns) - WIDTH
         if too_much > 0 and any(" " in cell for cell in columns[k][1:]) and _widest(columns[k]) > _LEAST_TEXT:

@@ -18,7 +18,7 @@ from spu.crosscheck.levels.combined import MOST_COMBINATIONS
 from spu.crosscheck.result import LEVELS, VERDICTS, Check, Comparison, Diagnosis, Level
 from spu.crosscheck.running import run_all
 from spu.device.subject import Subject
-from spu.spice.dialects import NGSPICE
+from spu.spice.languages import READERS
 from spu.spice.simulators.simulator import Simulator, find_simulator
 
 __all__ = ["LEVELS", "VERDICTS", "Check", "Comparison", "Diagnosis", "Level", "check"]
@@ -45,8 +45,8 @@ def check(
     Parameters
     ----------
     subject:
-        A compiled folder (or its path, or a ``device.json``), whose ``device.cir`` is run as it
-        lies on disk; or a `Device`, or what ``compile`` gave, whose netlist is then written to a temporary file first;
+        A compiled folder (or its path, or a ``device.json``), whose netlist in the simulator's language, ``device.cir``
+        or ``device.vacask.sim``, is run as it lies on disk, or written where there is none; or a `Device`, or what ``compile`` gave, whose netlist is then written to a temporary file first;
         or a netlist that was read, its path or an imported folder: lines are added to it where it is not laid out as
         our own (`spu.crosscheck.decks.taps`).
     netlist:
@@ -89,7 +89,8 @@ def check(
         If an edited netlist cannot be read, may not be, or lacks the node of a cell.
     UsageError
         For a level or a simulator that does not exist; for an edited netlist of an ensemble, which has one
-        for each programming; for a simulator that reads another dialect than ngspice's; for a bare circuit.
+        for each programming, or in another language than the simulator's; for a netlist that was read (they are
+        ngspice's) and a simulator of another language; for a bare circuit.
 
     Examples
     --------
@@ -100,10 +101,10 @@ def check(
     """
     chosen = _chosen(levels, netlist is not None and accuracy is not None)
     simulator = find_simulator(simulator)
-    if simulator.dialect != NGSPICE.name:
+    if simulator.dialect not in READERS:
         raise UsageError(
-            f"the simulator {simulator.name} reads the dialect {simulator.dialect}, and check runs device.cir, written "
-            f"in {NGSPICE.name}'s: a simulator that check can use takes that in run()"
+            f"the simulator {simulator.name} takes the dialect {simulator.dialect}, and netlists are read in "
+            f"{' and '.join(READERS)}'s only"
         )
     if accuracy is not None and not (is_number(accuracy) and accuracy >= 0):
         raise UsageError(f"accuracy must be a relative error >= 0, not {accuracy!r}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from spu.base.errors import DeckError, InputError, UsageError
 from spu.base.files import plain, write_text
@@ -18,8 +18,11 @@ from spu.device.device import Device
 from spu.device.lower import lower
 from spu.device.subject import Subject, opened, subject_of
 from spu.folder import Folder, dialects_present
+from spu.folder.names import deck_name
 from spu.problems.problem import Problem
-from spu.spice.deck import Deck, read_deck
+from spu.spice.deck import Deck
+from spu.spice.dialects import DIALECTS, NGSPICE
+from spu.spice.languages import read_in
 from spu.spice.names import cell_node
 from spu.spice.netlist import netlist as written
 from spu.spice.reader import ReadNetlist
@@ -63,7 +66,7 @@ def gathered(subject: Subject, settings: dict[str, Any], scratch: Path) -> Gathe
     if isinstance(held, ReadNetlist):
         held = Folder(held.path, None, held.circuit, None, None, held.path, read=held)
     if isinstance(held, Folder):
-        return _of_folder(held, settings)
+        return _of_folder(held, settings, scratch)
     device = subject_of(held)
     if isinstance(device, Circuit):
         raise UsageError(
@@ -74,14 +77,27 @@ def gathered(subject: Subject, settings: dict[str, Any], scratch: Path) -> Gathe
     if isinstance(held, NetworkCompilation):
         settings = {**settings, "compiled": plain(held.decided())}
     for k, member in enumerate(device.members()):
-        netlists.append(scratch / f"device.{k}.cir")
-        write_text(netlists[-1], written(member, seed=settings["seed"]))
+        netlists.append(_written(member, k, settings, scratch))
         contexts.append(_context(member, device.problem, settings))
     return Gathered(contexts, list(netlists))
 
 
-def _of_folder(folder: Folder, settings: dict[str, Any]) -> Gathered:
-    read = folder.read
+def _written(member: Device, number: int, settings: dict[str, Any], scratch: Path) -> Path:
+    """The netlist of a programming in the simulator's language, written to a file."""
+    dialect = DIALECTS[settings["simulator"].dialect]
+    path = scratch / deck_name(number, dialect.ending)
+    write_text(path, written(member, seed=settings["seed"], dialect=dialect.name))
+    return path
+
+
+def _of_folder(folder: Folder, settings: dict[str, Any], scratch: Path) -> Gathered:
+    read, simulator = folder.read, settings["simulator"]
+    dialect = DIALECTS[simulator.dialect]
+    if read is not None and dialect is not NGSPICE:
+        raise UsageError(
+            f"{folder.path} is ngspice's language, as netlists from elsewhere are, and the simulator {simulator.name} "
+            f"takes {dialect.name}'s"
+        )
     more = {
         "compiled": folder.compiled,
         "read": None if read is None or read.conventional else read,
@@ -90,9 +106,22 @@ def _of_folder(folder: Folder, settings: dict[str, Any]) -> Gathered:
     members = folder.subject.members()
     decks = [folder.netlist, *folder.further, *[None] * len(members)][: len(members)]
     contexts = [_context(member, folder.posed, {**settings, **more}) for member in members]
-    others = [name for name in dialects_present(folder.path.parent) if name != "ngspice"]
-    unseen = f"the netlists for {', '.join(others)} were not looked at: spu export writes them anew"
-    return Gathered(contexts, decks, (unseen,) if read is None and others else ())
+    notes = []
+    if dialect is not NGSPICE:
+        there = [folder.path.parent / deck_name(k, dialect.ending) for k in range(len(members))]
+        decks = [
+            path if path.is_file() else _written(cast(Device, member), k, settings, scratch)
+            for k, (path, member) in enumerate(zip(there, members, strict=True))
+        ]
+        anew = [path.name for path, deck in zip(there, decks, strict=True) if path != deck]
+        if anew:
+            notes.append(
+                f"there is no {', '.join(anew[:4])} in the folder: it was written anew from the device, and run"
+            )
+    others = [name for name in dialects_present(folder.path.parent) if name not in ("ngspice", dialect.name)]
+    if read is None and others:
+        notes.append(f"the netlists for {', '.join(others)} were not looked at: spu export writes them anew")
+    return Gathered(contexts, decks, tuple(notes))
 
 
 def _context(member: Device | Circuit, problem: Problem | None, settings: dict[str, Any]) -> Context:
@@ -146,7 +175,12 @@ def take_netlist(context: Context, path: Path | None, edited: Path | None) -> Le
     if chosen is None:
         return Level("", "error", "there is no device.cir beside the device", exit_status=2)
     try:
-        deck = read_deck(chosen, include_outside=context.include_outside, ignore_control=context.ignore_control)
+        deck = read_in(
+            context.simulator.dialect,
+            chosen,
+            include_outside=context.include_outside,
+            ignore_control=context.ignore_control,
+        )
         if context.circuit.start is not None:
             context.starts = tuple(line for line in deck.lines if line.words[0] == ".ic")
             deck = replace(deck, lines=tuple(line for line in deck.lines if line not in context.starts))
@@ -163,7 +197,8 @@ def take_netlist(context: Context, path: Path | None, edited: Path | None) -> Le
         return Level("", "error", str(error), exit_status=2)
     if edited is not None:
         _refuse_lost_cells(context, context.deck)
-        context.own, context.original = False, None if path is None else read_deck(path)
+        original = None if path is None else read_in(context.simulator.dialect, path)
+        context.own, context.original = False, original
     context.notes += _stale(context, context.deck)
     return _lacking(context, context.deck)
 

@@ -90,7 +90,7 @@ def _states(found: Annealing) -> str:
         for cost, k, count in zip(costs[:_MOST_LEVELS], first, counts, strict=False)
     ]
     headers = ["cost", "runs", "a state"]
-    return table(headers, levels, left=0, limit=_MOST_LEVELS, count=len(costs), rest="all with --json")
+    return table(headers, levels, left=0, limit=_MOST_LEVELS, count=len(costs))
 
 
 def _word(found: Annealing, run: int) -> str:

@@ -11,6 +11,7 @@ from functools import singledispatch
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
+from spu.base.layout import is_full
 from spu.base.numbers import engineering, number
 from spu.device.quantities import CELL_PARTS, COUPLER_PARTS
 from spu.problems.conditional import ConditionalProblem
@@ -322,7 +323,9 @@ def time_constant(value: float) -> str:
 def time_constants(prediction: Prediction | NetworkPrediction) -> str:
     """Those of the whole device, the slowest and the fastest of many."""
     times = [time_constant(float(t)) for t in prediction.time_constants]
-    listed = ", ".join(times) if len(times) <= 12 else f"{', '.join(times[:6])} ... {', '.join(times[-3:])}"
+    listed = (
+        ", ".join(times) if len(times) <= 12 or is_full() else f"{', '.join(times[:6])} ... {', '.join(times[-3:])}"
+    )
     return f"time constants of the whole device ({len(times)}): {listed}"
 
 

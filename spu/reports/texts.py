@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from spu.base.arrays import FloatArray
-from spu.base.layout import MAX_TABLE_ROWS, facts, table
+from spu.base.choice import ROUNDING
+from spu.base.layout import MAX_TABLE_ROWS, REST, facts, is_full, table
 from spu.base.numbers import engineering, number, plural, share, small
 from spu.circuit.acquisition import Acquisition
 from spu.crosscheck.decks.changes import Changes
@@ -42,6 +43,7 @@ from spu.reports.wording import (
     COMPARISONS_NOTE,
     IN_WORDS,
     MOST_VARIABLES,
+    SHORT_COMPARISONS_NOTE,
     SURENESS_NOTE,
     comparison_table,
     level_table,
@@ -180,7 +182,8 @@ def _predicted_variables(stats: Statistics, *, targets: bool) -> str:
     """Lay out the variables, and their voltages where each variable is one cell of its own name."""
     deviations = np.sqrt(stats.covariance.diagonal().clip(0))
     headers = ["variable", "mean", "std dev"]
-    columns = [[number(m) for m in stats.mean], [number(s) for s in deviations]]
+    mean = np.where(abs(stats.mean) > ROUNDING * deviations, stats.mean, 0.0)
+    columns = [[number(m) for m in mean], [number(s) for s in deviations]]
     if targets and stats.target_mean is not None and stats.target_covariance is not None:
         headers[2:2] = ["(target)"]
         columns[1:1] = [[f"({number(m)})" for m in stats.target_mean]]
@@ -194,7 +197,8 @@ def _predicted_variables(stats: Statistics, *, targets: bool) -> str:
 
 def _voltages(stats: Statistics) -> list[list[str]]:
     rms = np.sqrt(stats.voltage_covariance.diagonal().clip(0))
-    return [[engineering(float(v), "V") for v in values] for values in (stats.voltage_mean, rms)]
+    mean = np.where(abs(stats.voltage_mean) > ROUNDING * rms, stats.voltage_mean, 0.0)
+    return [[engineering(float(v), "V") for v in values] for values in (mean, rms)]
 
 
 def _common_mode(common: CommonMode) -> str:
@@ -332,6 +336,11 @@ def _worth(run: Simulation) -> list[str]:
     return lines
 
 
+def _errors(values: FloatArray) -> list[str]:
+    """Standard errors; dashes where a single trajectory tells none."""
+    return [number(None if np.isnan(value) else float(value), 2) for value in values]
+
+
 def network_simulation_text(run: NetworkSimulation) -> str:
     """How trajectories were run, their means at a few times, and what they booked."""
     unit = "" if run.time_unit is not None else " s"
@@ -348,9 +357,10 @@ def network_simulation_text(run: NetworkSimulation) -> str:
     shown = range(len(run.times)) if len(run.times) <= 4 else [0, len(run.times) // 2, len(run.times) - 1]
     for k in shown:
         headers += [f"mean at {run.times[k]:.4g}", "+-"]
-        columns += [[number(v) for v in run.mean[k]], [number(v, 2) for v in run.mean_error[k]]]
-    headers += ["variance", "+-"]
-    columns += [[number(v) for v in run.variance[-1]], [number(v, 2) for v in run.variance_error[-1]]]
+        columns += [[number(v) for v in run.mean[k]], _errors(run.mean_error[k])]
+    if run.trajectories > 1:
+        headers += ["variance", "+-"]
+        columns += [[number(v) for v in run.variance[-1]], _errors(run.variance_error[-1])]
     lines.append(table(headers, list(zip(run.variables, *columns, strict=True)), limit=MAX_TABLE_ROWS))
     if run.heat is not None and run.work is not None:
         root = run.trajectories**0.5
@@ -429,6 +439,8 @@ def check_text(result: Check) -> str:
 def _sureness(result: Check) -> list[str]:
     """How often each level cries wolf, and what it sees."""
     headers, rows = sureness_table(result)
+    if rows and not is_full():
+        return ["", "(how often each level fails by chance, and what it surely finds: --verbose)"]
     return ["", table(headers, rows, left=4), f"  ({SURENESS_NOTE})"] if rows else []
 
 
@@ -468,12 +480,15 @@ def _extremes(constants: FloatArray) -> str:
 
 def _comparisons(result: Check) -> list[str]:
     """Means and variances of ideal model, emulator and simulator side by side, and how far apart these are."""
-    lines = [table(*moments_table(result, MOST_VARIABLES))]
-    if len(result.variables) > MOST_VARIABLES:
-        lines.append(f"  (the {MOST_VARIABLES} of {len(result.variables)} variables that differ most)")
-    headers, rows = comparison_table(result)
+    count = len(result.variables)
+    most = count if is_full() else MOST_VARIABLES
+    lines = [table(*moments_table(result, most))]
+    if count > most:
+        lines.append(f"  (the {most} of {count} variables that differ most; {REST})")
+    headers, rows = comparison_table(result, parts=is_full())
     if rows:
-        lines += ["", table(headers, rows, left=2), f"  ({COMPARISONS_NOTE})"]
+        note = COMPARISONS_NOTE if is_full() else SHORT_COMPARISONS_NOTE
+        lines += ["", table(headers, rows, left=2), f"  ({note})"]
     return lines
 
 

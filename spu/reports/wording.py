@@ -19,6 +19,7 @@ MOST_VARIABLES = 12
 
 SURENESS_NOTE = "surely; where there is chance with 99 %"
 COMPARISONS_NOTE = "relative, Frobenius; predicted parts in between need not add up"
+SHORT_COMPARISONS_NOTE = "relative, Frobenius; left over: beyond what is predicted, whose parts --verbose lists"
 """What goes with the tables."""
 
 IN_WORDS = {
@@ -100,25 +101,27 @@ def _sees(detects: dict[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
-def comparison_table(check: Check) -> Rows:
+def comparison_table(check: Check, *, parts: bool = True) -> Rows:
     """Ideal model, emulator and simulator pairwise: how far apart, what of that was predicted, and what is allowed.
+
+    The predicted parts have a column each, or none.
 
     Of sampled ones the tests of level ``noise`` decide: the scatter that such samples have stands for what is allowed.
     """
-    parts = [*_PREDICTED, *(part for part in _OF_SOME if any(part in pair.predicted for pair in check.comparisons))]
+    listed = [*_PREDICTED, *(part for part in _OF_SOME if any(part in pair.predicted for pair in check.comparisons))]
     rows = [
         (
             pair.quantity,
             " - ".join(pair.between),
             share(pair.found),
-            *(share(pair.predicted[part]) if part in pair.predicted else "" for part in parts),
+            *(share(pair.predicted[part]) if part in pair.predicted else "" for part in listed if parts),
             share(pair.unexplained),
             share(pair.scatter) + " rms scatter" if pair.scatter else share(pair.limit),
             "yes" if pair.within else "NO",
         )
         for pair in check.comparisons
     ]
-    return ["", "compared", "apart by", *parts, "left over", "allowed", "within"], rows
+    return ["", "compared", "apart by", *(listed if parts else ()), "left over", "allowed", "within"], rows
 
 
 def moments_table(check: Check, limit: int) -> Rows:

@@ -462,7 +462,7 @@ def _changes(context: Context, edited: Edited, read: Stationary | None, confirm:
 LEVEL = LevelKind(
     "answer",
     {"linear": Way(run, large=True), "langevin": lines.WAY},
-    compares="the netlist as read against the device: answer, modes, spectra",
+    compares="the netlist as read: answer, modes, spectra",
     failing="the netlist, as import reads it, is another circuit than the device or samples something else",
     incomplete=True,
     judges=True,

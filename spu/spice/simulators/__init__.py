@@ -2,7 +2,9 @@
 
 from spu.spice.simulators.ngspice import Ngspice
 from spu.spice.simulators.simulator import SIMULATORS, Simulator, find_simulator, register
+from spu.spice.simulators.vacask import Vacask
 
 __all__ = ["SIMULATORS", "Simulator", "find_simulator", "register"]
 
 register(Ngspice())
+register(Vacask())

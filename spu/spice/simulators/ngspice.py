@@ -40,10 +40,11 @@ if TYPE_CHECKING:
 INSTALL = "install the packages ngspice and libngspice0 (Debian, Ubuntu: apt-get install ngspice libngspice0)"
 
 _MEMORY_LIMIT = 6 * 2**30
-_LONGEST = 1e6  # s: more than that the system's clocks do not take
+LONGEST = 1e6  # s: more than that the system's clocks do not take
 
 _WORKER = str(Path(__file__).with_name("worker.py"))
-"""Run by its path: as a module it would bring all that stands around it, many times in a check."""
+CONFINED = str(Path(__file__).with_name("confined.py"))
+"""Run by their paths: as modules they would bring all that stands around them, many times in a check."""
 
 
 LONG = 3000
@@ -323,7 +324,7 @@ def run(
                 }
             )
         )
-        patience = min(time_limit, _LONGEST)
+        patience = min(time_limit, LONGEST)
         # The child confines itself: Python code between fork and exec is not safe where there are threads.
         limits = (str(os.getpid()), str(int(patience) + 10), str(_MEMORY_LIMIT))
         with child(
@@ -372,12 +373,17 @@ _PASSED_ON = re.compile(
 
 
 def _environment() -> dict[str, str]:
+    """The variables of ngspice's child."""
+    return {**environment(), "NGSPICE_LIBRARY_PATH": library()}
+
+
+def environment() -> dict[str, str]:
     """The variables of a child: nothing of the user's ngspice set-up may change what is measured."""
     passed = {name: value for name, value in os.environ.items() if _PASSED_ON.fullmatch(name)}
     # An empty one is not the same as none: ngspice then looks in a folder that it was built with.
     own = {"HOME": os.devnull, "SPICE_USERINIT_DIR": os.devnull, "NGSPICE_INPUT_DIR": os.devnull}
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    return {**passed, **own, **threads, "NGSPICE_LIBRARY_PATH": library()}
+    return {**passed, **own, **threads}
 
 
 def _died(status: int, complaint: str) -> NgspiceFailed | NgspiceMissing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,11 +39,14 @@ class Simulator(ABC):
         Name of the dialect whose netlists `run` takes.
     analyses:
         Kinds of analysis that it can serve.
+    reasons:
+        Why it does not serve others, where that is worth saying: the end of a sentence.
     """
 
     name: str
     dialect: str = "ngspice"
     analyses: tuple[type[Analysis], ...]
+    reasons: ClassVar[dict[type[Analysis], str]] = {}
 
     @abstractmethod
     def run(
@@ -104,7 +107,9 @@ class Simulator(ABC):
     def lacks(self, *analyses: type[Analysis]) -> str:
         """Say which of some kinds of analysis it has not; empty if it has them all."""
         missing = [analysis.called for analysis in analyses if not self.serves(analysis)]
-        return f"the simulator {self.name} has no {' and no '.join(missing)}" if missing else ""
+        known = [self.reasons[each] for each in analyses if each in self.reasons and not self.serves(each)]
+        why = "".join(f": {reason}" for reason in known)
+        return f"the simulator {self.name} has no {' and no '.join(missing)}{why}" if missing else ""
 
     def require(self, *analyses: type[Analysis]) -> None:
         """Refuse what it has not.
