@@ -75,7 +75,7 @@ def command(
         tolerance=tolerance,
         hardware=hardware,
         directory=output,
-        progress=study_words(as_json),
+        progress=study_words(),
         **given,
     )
     files = [file for sheet in sheets for file in write_datasheet(found, sheet)]

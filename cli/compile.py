@@ -12,7 +12,18 @@ import click
 from spu.base.errors import UsageError
 from spu.base.numbers import small
 
-from .common import clamp_option, dialect_option, facts, file_option, json_option, print_json, say, seed_option, warn
+from .common import (
+    clamp_option,
+    dialect_option,
+    facts,
+    file_option,
+    hint,
+    json_option,
+    print_json,
+    say,
+    seed_option,
+    warn,
+)
 from .names import ARCHITECTURES, HARDWARE, TASKS, names
 
 if TYPE_CHECKING:
@@ -189,7 +200,7 @@ def command(
     if explain:
         say(f"\n{_explain(compilation)}")
     first, *others = compilation.verbs
-    click.echo(f"\nnext: spu {first} {shlex.quote(str(output))}    (or {', '.join(others)})")
+    hint(f"\nnext: spu {first} {shlex.quote(str(output))}    (or {', '.join(others)})")
     return 0
 
 

@@ -79,22 +79,23 @@ def command(
     if detect is not None and budget is not None:
         raise UsageError("--detect and --budget exclude one another: one follows from the other")
     given = {"samples": samples, "time_limit": time_limit}
-    result = report(
-        directory,
-        output,
-        format=kind,
-        netlist=netlist,
-        levels=levels or None,
-        accuracy=accuracy,
-        seed=seed,
-        detect=detect,
-        budget=budget,
-        include_outside=include_outside,
-        ignore_control=ignore_control,
-        specification=specification,
-        progress=progress_words(detect is not None or budget is not None),
-        **{key: value for key, value in given.items() if value is not None},
-    )
+    with progress_words(detect is not None or budget is not None) as progress:
+        result = report(
+            directory,
+            output,
+            format=kind,
+            netlist=netlist,
+            levels=levels or None,
+            accuracy=accuracy,
+            seed=seed,
+            detect=detect,
+            budget=budget,
+            include_outside=include_outside,
+            ignore_control=ignore_control,
+            specification=specification,
+            progress=progress,
+            **{key: value for key, value in given.items() if value is not None},
+        )
     check, characterised = result.check, result.evidence.characterisation
     if as_json:
         print_json(

@@ -80,7 +80,7 @@ def command(
         number_list("--conditions", conditions),
         relative_error("--error", error),
         directory=output,
-        progress=study_words(as_json),
+        progress=study_words(),
         **given,
     )
     print_found(found, as_json, plot, output=output)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
-from .common import facts, file_option, json_option, print_json, seed_option, study_options, study_words
+from .common import facts, file_option, hint, json_option, print_json, seed_option, study_options, study_words
 from .names import names
 
 
@@ -91,7 +92,7 @@ def command(
         cluster=cluster,
         threads=threads,
         restart=restart,
-        progress=study_words(as_json),
+        progress=study_words(),
     )
     if as_json:
         print_json({"output": output, "units": found.network.n, "settings": found.settings, **found.measured})
@@ -105,5 +106,6 @@ def command(
         rows.append(("teacher", f"{100 * measured['teacher_accuracy_in_training']:.2f} % of what it was taught"))
     rows.append(("time", f"{measured['seconds']:.4g} s"))
     click.echo(facts(rows))
-    click.echo(f"\nwrote {output / 'trained.npz'}; then: spu classify {output} IMAGES --labels LABELS")
+    click.echo(f"\nwrote {output / 'trained.npz'}")
+    hint(f"\nnext: spu classify {shlex.quote(str(output))} IMAGES --labels LABELS")
     return 0

@@ -9,7 +9,7 @@ import click
 
 from spu.base.errors import UsageError
 
-from .common import file_option, json_option, print_json, progress_words, seed_option, study_options
+from .common import file_option, json_option, print_json, seed_option, study_options, study_words
 from .names import PRECISIONS, names
 
 
@@ -96,7 +96,7 @@ def command(
         cluster=cluster,
         threads=threads,
         restart=restart,
-        progress=progress_words(),
+        progress=study_words(),
         **({} if layers is None else {"layers": _whole_numbers("--layers", layers)}),
         **{name: value for name, value in given.items() if value is not None},
     )

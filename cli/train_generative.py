@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import click
 
 from spu.base.errors import UsageError
 
-from .common import facts, file_option, json_option, print_json, seed_option, study_options, study_words
+from .common import facts, file_option, hint, json_option, print_json, seed_option, study_options, study_words
 from .names import names
 
 
@@ -136,7 +137,7 @@ def command(
         cluster=cluster,
         threads=threads,
         restart=restart,
-        progress=study_words(as_json),
+        progress=study_words(),
         **{key: value for key, value in given.items() if value is not None},
     )
     measured = trained.measured
@@ -155,7 +156,8 @@ def command(
         ("residual", f"{measured['residual']:.2g} of stationarity, after {measured['iterations']} iterations"),
     ]
     click.echo(facts(lines))
-    click.echo(f"\nwrote {output}: spu generate {output} -o sheet.png")
+    click.echo(f"\nwrote {output}")
+    hint(f"\nnext: spu generate {shlex.quote(str(output))} -o sheet.png")
     return 0
 
 

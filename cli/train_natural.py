@@ -80,20 +80,21 @@ def command(
         from spu.reports.pictures.figures import refuse_picture
 
         refuse_picture(plot)
-    found = natural_gradient(
-        read_images(images, labels),
-        classes=None if classes is None else _labels(classes),
-        times=None if times is None else number_list("--times", times),
-        steps=steps,
-        rate=rate,
-        damping=damping,
-        trajectories=trajectories,
-        hardware=hardware,
-        seed=seed,
-        simulator=None if simulator == "none" else simulator,
-        progress=progress_words(),
-        **({} if noise is None else {"noise": noise}),
-    )
+    with progress_words() as progress:
+        found = natural_gradient(
+            read_images(images, labels),
+            classes=None if classes is None else _labels(classes),
+            times=None if times is None else number_list("--times", times),
+            steps=steps,
+            rate=rate,
+            damping=damping,
+            trajectories=trajectories,
+            hardware=hardware,
+            seed=seed,
+            simulator=None if simulator == "none" else simulator,
+            progress=progress,
+            **({} if noise is None else {"noise": noise}),
+        )
     if plot is not None:
         from spu.reports.pictures.figures import save
 

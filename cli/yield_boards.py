@@ -101,7 +101,7 @@ def command(
         confidence=share_of("--confidence", confidence),
         wanted=None if wanted is None else share_of("--wanted", wanted),
         directory=output,
-        progress=study_words(as_json),
+        progress=study_words(),
         **given,
     )
     print_found(found, as_json, plot, output=output)

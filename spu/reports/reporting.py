@@ -147,6 +147,8 @@ def report(
         Path(specification) if isinstance(specification, str) else specification,
     )
     evidence = gather(given, settings, progress)
+    if progress is not None:
+        progress("pictures")
     pictures = write(laid_out(evidence), where, kind)
     return Report(where, kind, pictures, evidence)
 
