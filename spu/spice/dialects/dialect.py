@@ -61,6 +61,8 @@ class Measurement:
         Whether it starts from where nodes are said to be, or from zero: not from an operating point.
     tolerances:
         Simulator options, for dialects in which they stand with the analyses.
+    moving:
+        Sources that follow a ramp.
     """
 
     probes: Sequence[str]
@@ -79,6 +81,7 @@ class Measurement:
     method: str
     from_start: bool
     tolerances: Tolerances
+    moving: Sequence[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +100,10 @@ class NetworkMeasurement:
         s: between noise samples, until the start is forgotten, the end, and the largest step.
     seed:
         Of its noise.
+    tolerances:
+        Of the simulator, for languages in which these stand with the analyses.
+    moving:
+        Sources that follow a ramp.
     """
 
     variables: Sequence[str]
@@ -110,6 +117,8 @@ class NetworkMeasurement:
     stop: float
     limit: float
     seed: int
+    tolerances: Tolerances
+    moving: Sequence[str]
 
     def expected(self) -> Iterator[str]:
         """One line a variable: where it is read, and what to expect there."""
