@@ -303,8 +303,7 @@ def _figures(held: Sequence[Part], values: Mapping[str, FloatArray | IntArray]) 
     found = []
     for part in held:
         for key, figure in zip(part.keys, part.table, strict=False):
-            value, error = np.asarray(values[key], dtype=np.float64), values.get(error_of(key))
-            found.append((figure, value if error is None else value * (1 + error)))
+            found.append((figure, np.asarray(values[key], dtype=np.float64)))
     return found
 
 
