@@ -2,9 +2,9 @@
 
 A block of Python runs statement by statement; what a line prints is what the comment behind it says. A block of shell
 runs in a folder that has the examples; ``# exit status 1`` behind a command says that it ends so. A block of text
-behind either is what a reader sees: each of its lines is one of those printed, in their order; columns at its end may be left
-out, and ``...`` stands for anything. Numbers agree to 2 %; those written with an exponent are errors that hang on
-rounding, and agree to a factor of three.
+behind either is what a reader sees: each of its lines is one of those printed, in their order; columns at its end may
+be left out, and ``...`` stands for anything. Numbers agree to 2 %; those written with an exponent are errors that
+hang on rounding, and agree to a factor of three.
 """
 
 from __future__ import annotations
