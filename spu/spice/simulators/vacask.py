@@ -282,6 +282,12 @@ def _execute(scratch: Path, time_limit: float) -> None:
         raise SimulatorFailed(f"VACASK ended with signal {-worker.returncode}: {_complaint(said)}")
     if worker.returncode:
         words = _complaint(said)
+        pivot = re.search(r"zero pivot @ node '([^']*)'", said)
+        if pivot is not None:
+            raise SimulatorFailed(
+                f"VACASK finds no operating point: zero pivot at {pivot[1]}, as of a loop of inductors or a node behind "
+                "capacitors"
+            )
         if re.search(r"^\d+:\d+ \(0x[0-9a-f]+\) in ", said, re.MULTILINE):
             raise DeckError(f"VACASK does not take the deck: {words}")
         raise SimulatorFailed(f"VACASK failed: {words}")
