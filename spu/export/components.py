@@ -400,7 +400,9 @@ def _values(element: Element, temperature: float) -> tuple[Value, ...]:
         return (Value(element.value, "V/rtHz" if isinstance(element, NoiseVoltage) else "A/rtHz", sqrt),)
     names = element.parameters
     units = element.units or (_UNITS.get(_symbol(element)[0], ""),) * len(names)
-    return tuple(Value(name, unit.replace("²", "^2").replace("³", "^3")) for name, unit in zip(names, units, strict=True))
+    return tuple(
+        Value(name, unit.replace("²", "^2").replace("³", "^3")) for name, unit in zip(names, units, strict=True)
+    )
 
 
 def _thermal(temperature: float, conductance: float) -> float:

@@ -343,9 +343,7 @@ def _text_of(kind: Kind, value: Value) -> str:
     return f"{compact(value.shown(kind.fixed[value.parameter]))}{unit}"
 
 
-def _put(
-    kind: Kind, drawing: _Drawing, component: Component, x: float, y: float, orientation: str = ""
-) -> None:
+def _put(kind: Kind, drawing: _Drawing, component: Component, x: float, y: float, orientation: str = "") -> None:
     """A component with its fields beside it."""
     fields = _fields(kind, component)
     half = symbol_of(component.symbol).half_width
@@ -531,7 +529,8 @@ def _sheet(drawing: _Drawing, sheet: Sheet, box: _Box, x: float, y: float) -> No
         "  (fill (color 0 0 0 0.0000))",
         f"  (uuid {mark})",
         "  " + prop("Sheet name", sheet.name, 0, at(x, y - 0.635, 0), effects(justify="left bottom")),
-        "  " + prop("Sheet file", f"{sheet.kind.name}.kicad_sch", 1, at(x, y, 0), effects(justify="left top", hide=True)),
+        "  "
+        + prop("Sheet file", f"{sheet.kind.name}.kicad_sch", 1, at(x, y, 0), effects(justify="left top", hide=True)),
     ]
     for k, (name, text) in enumerate(box.rows):
         level = y + _ROW * (k + 1)

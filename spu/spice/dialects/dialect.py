@@ -63,6 +63,8 @@ class Measurement:
         Simulator options, for dialects in which they stand with the analyses.
     starts:
         Nodes and the V at which they are at time zero, for such dialects, too.
+    moving:
+        Sources that follow a ramp.
     """
 
     probes: Sequence[str]
@@ -82,6 +84,7 @@ class Measurement:
     from_start: bool
     tolerances: Tolerances
     starts: Sequence[tuple[str, float]]
+    moving: Sequence[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +103,10 @@ class NetworkMeasurement:
         s: between noise samples, until the start is forgotten, the end, and the largest step.
     seed:
         Of its noise.
+    tolerances:
+        Of the simulator, for languages in which these stand with the analyses.
+    moving:
+        Sources that follow a ramp.
     """
 
     variables: Sequence[str]
@@ -113,6 +120,8 @@ class NetworkMeasurement:
     stop: float
     limit: float
     seed: int
+    tolerances: Tolerances
+    moving: Sequence[str]
 
     def expected(self) -> Iterator[str]:
         """One line a variable: where it is read, and what to expect there."""

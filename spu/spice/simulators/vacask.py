@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 
 from spu.base.errors import DeckError, NotServed, SimulatorFailed, SimulatorMissing
 from spu.base.process import child, scratch_folder
+from spu.spice.dialects.vacask import moving
+from spu.spice.modules import files
 from spu.spice.simulators.analyses import (
     Ac,
     AcTogether,
@@ -88,6 +90,9 @@ class Vacask(Simulator):
         results = [asked.analysis(analysis, analyses) for analysis in analyses]
         with scratch_folder("vacask") as scratch:
             (scratch / "deck.sim").write_text(asked.text, encoding="utf-8")
+            for file in set(files().values()):
+                if f'load "{file.name}"' in deck:
+                    (scratch / file.name).write_bytes(file.read_bytes())
             _execute(scratch, time_limit)
             return [_given(analysis, result, scratch) for analysis, result in zip(analyses, results, strict=True)]
 
@@ -242,12 +247,16 @@ class _Asked:
         kinks = re.search(rf"^{_EVERY} (\S+) s$", self.deck, re.MULTILINE)
         share = SHARE * (1.0 if kinks is None else min(1.0, wanted.limit / float(kinks[1])))
         self.commands.append(f"options tran_lteratio=1e6 tran_fbr={share!r}")
+        sources = re.findall(r'^(\w+) \([^()]*\) vsource [^"\n]*type="dc" wave=', self.deck, re.MULTILINE)
+        self.commands += map(moving, sources)
         starts = re.findall(r"^// start: (\S+) (\S+)$", self.deck, re.MULTILINE)
         pairs = ", ".join(f'"{node}", {volts}' for node, volts in starts)
         start = f" ic={{{pairs}}}" if pairs else ""
         mode = f' icmode="uic"{start}' if wanted.from_zero else ""
         what = f"tran step={FIRST * wanted.limit!r} stop={wanted.stop!r} maxstep={wanted.limit!r}{mode}"
-        return self._ask(what, self._voltages(wanted.vectors))
+        file = self._ask(what, self._voltages(wanted.vectors))
+        self.commands += [f'alter instance("{name}") type="dc"' for name in sources]
+        return file
 
 
 def _frequencies(sweep: Decades) -> str:
