@@ -124,6 +124,8 @@ class Changes:
     covariance_error: FloatArray | None = None
     lagged_before: FloatArray | None = None
     lagged: FloatArray | None = None
+    missing: bool = False
+    """Whether the simulator that was to confirm it is not there."""
 
     @property
     def lagged_change(self) -> float | None:
@@ -150,7 +152,7 @@ class Changes:
 
     @property
     def unconfirmed(self) -> bool:
-        """Whether the emulator alone found it, for want of ngspice."""
+        """Whether the emulator alone found it, for want of a simulator."""
         return self.source == "emulator" and self.reading_error is None
 
     @property

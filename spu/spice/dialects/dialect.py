@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spu.spice.modules import EXPRESSIONS
+from spu.spice.names import HELD
 
 if TYPE_CHECKING:
     from spu.circuit.circuit import NoiseSource
@@ -61,10 +62,10 @@ class Measurement:
         Whether it starts from where nodes are said to be, or from zero: not from an operating point.
     tolerances:
         Simulator options, for dialects in which they stand with the analyses.
-    starts:
-        Nodes and the V at which they are at time zero, for such dialects, too.
     moving:
         Sources that follow a ramp.
+    starts:
+        Nodes and the V at which they are at time zero, for such dialects, too.
     """
 
     probes: Sequence[str]
@@ -83,8 +84,8 @@ class Measurement:
     method: str
     from_start: bool
     tolerances: Tolerances
-    starts: Sequence[tuple[str, float]]
     moving: Sequence[str]
+    starts: Sequence[tuple[str, float]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -279,7 +280,7 @@ class Dialect:
 
     def clocked(self, clocked: Clocked) -> list[str]:
         """What the noise of a clock is, and what of it there is not here, beside parameters ``tc`` and ``vc``."""
-        words = [f"Injected noise is held for tc: {clocked.words()}; .noise is of the white noise of the same density."]
+        words = [f"{HELD} {clocked.words()}; .noise is of the white noise of the same density."]
         if not clocked.normal:
             words.append(
                 "In .tran samples are normal, independent, of the same hold and rms; spu check replays the others."

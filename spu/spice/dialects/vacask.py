@@ -169,8 +169,6 @@ class Vacask(Dialect):
         yield self.comment(
             "  Noise of all resistors up to 1/(2 ts), as of samples every ts: it scatters by a few per cent, or more."
         )
-        yield self.comment("  Steps of ts/8: noise has no smooth path, by which an error could be estimated.")
-        yield "  options tran_lteratio=1e6"
         step = wanted.sample_time
         yield from (f"  {moving(source)}" for source in wanted.moving)
         yield f"  save {' '.join(_saved(node) for node in wanted.nodes)}"
@@ -202,7 +200,7 @@ class Vacask(Dialect):
             f"  options temp={number(chosen.temperature)} reltol={chosen.relative} vntol={chosen.voltage:.0e} "
             f'abstol={chosen.current:.0e} chgtol={chosen.charge:.0e} tran_method="{METHODS[chosen.method]}"'
         )
-        yield self.comment("  White noise has no truncation error that shorter steps would lower: maxstep is the step.")
+        yield self.comment("  Steps are maxstep: noise has no smooth path, by which an error could be estimated.")
         yield "  options tran_lteratio=1e6"
 
 
