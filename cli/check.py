@@ -29,6 +29,13 @@ from .common import (
 @click.argument("directories", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @file_option("--netlist", metavar="FILE", help="Run this netlist, an edited DIR/device.cir, and say what it changed.")
 @click.option(
+    "--map",
+    "mapped",
+    multiple=True,
+    metavar="CELL=NODE",
+    help="With --netlist: this cell is that node there (repeatable) [default: cell_NAME, or KiCad's label /cell_NAME].",
+)
+@click.option(
     "--level",
     "levels",
     multiple=True,
@@ -65,6 +72,7 @@ from .common import (
 def command(
     directories: tuple[Path, ...],
     netlist: Path | None,
+    mapped: tuple[str, ...],
     levels: tuple[str, ...],
     accuracy: float | None,
     seed: int,
@@ -127,7 +135,7 @@ def command(
     if len(directories) > 1 or cluster is not None or output is not None:
         refuse_options(
             "many folders: check each by itself",
-            {"netlist": netlist, "clamp": clamp, "include_outside": include_outside or None},
+            {"netlist": netlist, "map": mapped or None, "clamp": clamp, "include_outside": include_outside or None},
         )
         given = {
             "levels": levels or None,
@@ -161,6 +169,7 @@ def command(
         include_outside=include_outside,
         ignore_control=ignore_control,
         simulator=simulators or "ngspice",
+        map=_nodes(mapped),
         progress=progress,
     )
     if plot is not None and not result.covariances:
@@ -177,6 +186,18 @@ def command(
         if plot is not None:
             click.echo(f"picture: {plot}")
     return result.exit_status
+
+
+def _nodes(given: tuple[str, ...]) -> dict[str, str] | None:
+    found: dict[str, str] = {}
+    for text in given:
+        cell, equals, node = text.partition("=")
+        if not (cell and equals and node):
+            raise UsageError(f"--map {text!r}: write CELL=NODE, as in x1=/out")
+        if cell in found:
+            raise UsageError(f"--map {text!r}: {cell} is {found[cell]} already")
+        found[cell] = node
+    return found or None
 
 
 def _many(directories: tuple[Path, ...], plot: Path | None, as_json: bool, **given: Any) -> int:

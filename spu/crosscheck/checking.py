@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,7 @@ def check(
     include_outside: bool = False,
     ignore_control: bool = False,
     simulator: str | Simulator | Sequence[str | Simulator] = "ngspice",
+    map: Mapping[str, str] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Check:
     """Compare ideal model, emulator and ngspice, or another simulator.
@@ -81,6 +82,9 @@ def check(
         What runs the netlist: a name out of `spu.spice.simulators.SIMULATORS`, an object, or several. Levels that
         need an analysis that it has not are ``skipped``. Several are also set beside one another; levels that need
         none are run once.
+    map:
+        For cells that ``netlist`` calls otherwise, its nodes by their names. Local labels of KiCad's, ``/cell_x``, are
+        found without.
     progress:
         Called with a few words before each level.
 
@@ -143,7 +147,7 @@ def check(
             does = of.contexts[0].dynamics
             if accuracy is not None and does.compared is None:
                 raise OptionError("accuracy", f"is not for {does.words}: level ideal compares their very equation")
-            edited = edited_file(netlist, of)
+            edited = edited_file(netlist, of, scratch, map)
             if number:
                 read = any(each.dialect == before.dialect for before in simulators[:number])
                 own = further(chosen, of, read=read, edited=edited)

@@ -24,6 +24,7 @@ from spu.emulator.results import CommonMode, Statistics
 from spu.emulator.runs.kicked import SampledRelaxation
 from spu.emulator.runs.relaxation import NetworkSimulation, averaged
 from spu.emulator.runs.sampling import Simulation
+from spu.export.materials import Materials
 from spu.reports.annealings import annealing_text
 from spu.reports.answers import plan_text, solution_text
 from spu.reports.calibrations import calibration_text
@@ -35,6 +36,7 @@ from spu.reports.evolution import evolution_text
 from spu.reports.gaussian_process import gaussian_process_text
 from spu.reports.inspection import time_constant
 from spu.reports.ledgers import ledger_text
+from spu.reports.materials import materials_text
 from spu.reports.natural import natural_text, one_step_text
 from spu.reports.relaxations import relaxation_text, sampled_relaxation_text
 from spu.reports.scalings import scaling_text
@@ -598,6 +600,7 @@ TEXTS: dict[type, Callable[[Any], str]] = {
     Classification: classification_text,
     GaussianProcess: gaussian_process_text,
     Ledger: ledger_text,
+    Materials: materials_text,
     Calibration: calibration_text,
     Scaling: scaling_text,
     HardwareSweep: hardware_sweep_text,

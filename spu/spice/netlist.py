@@ -46,7 +46,7 @@ from spu.spice.modules import needed
 from spu.spice.monte_carlo import BoardsDialect, MonteCarlo
 from spu.spice.names import cell_node, probe_vectors, probed_nodes
 from spu.spice.reader import ReadNetlist
-from spu.spice.settings import method, sample_time, tolerances
+from spu.spice.settings import method, network_tolerances, sample_time, tolerances
 
 _STANDALONE_SAMPLES = 4000
 """In the transient of a netlist run by itself; fewer where there are more than eight cells."""
@@ -166,9 +166,9 @@ def refuse_dialect(circuit: Circuit, dialect: Dialect) -> None:
             f"netlists of a ramp are written for {_SAY_ALL} only, not for {dialect.name}: set device.ramp = None for "
             "the device as it stands, with all factors 1"
         )
-    if dialect.name != NGSPICE.name and (circuit.acquisition or circuit.reads_inside):
+    if not dialect.says_all and (circuit.acquisition or circuit.reads_inside):
         raise InputError(
-            f"netlists of readouts that are not ideal are written for ngspice only, not for {dialect.name}: leave "
+            f"netlists of readouts that are not ideal are written for {_SAY_ALL} only, not for {dialect.name}: leave "
             "readout out of device.detail"
         )
 
@@ -423,6 +423,12 @@ def ramp_sources(does: Dynamics, dialect: Dialect = NGSPICE) -> Iterator[str]:
             yield from dialect.waveform(f"v{node}", node, float(factors[-1]), times.tolist(), factors.tolist())
 
 
+def _moving(circuit: Circuit) -> list[str]:
+    """The sources of a ramp's factors."""
+    ramp = circuit.ramp
+    return [] if ramp is None else [f"v{node}" for name, node in NODES.items() if ramp.counts(name)]
+
+
 def _shown_ports(circuit: Circuit, group: Instances, dialect: Dialect) -> list[int]:
     """Ports that a dialect prints: without those of thermal noise where resistors make it themselves."""
     ports = range(len(group.subcircuit.ports))
@@ -503,8 +509,14 @@ def _starts(circuit: Circuit, dialect: Dialect) -> Iterator[str]:
     if circuit.start is None:
         return
     yield from dialect.section("start: where cells are at time zero, V; no current flows in inductors then")
-    for name, volts in zip(circuit.probes, circuit.start.tolist(), strict=True):
-        yield dialect.start(cell_node(name), volts)
+    for node, volts in _started(circuit):
+        yield dialect.start(node, volts)
+
+
+def _started(circuit: Circuit) -> list[tuple[str, float]]:
+    """Nodes of the cells, and where they start (V)."""
+    assert circuit.start is not None
+    return [(cell_node(name), volts) for name, volts in zip(circuit.probes, circuit.start.tolist(), strict=True)]
 
 
 def _kicked(law: Law, start: FloatArray | None) -> float:
@@ -550,8 +562,10 @@ def _analysis(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dia
             stop=settle + stop,
             seed=seed,
             method=method(law, times),
+            moving=_moving(circuit),
             from_start=bool(law.sde.conserved) or circuit.start is not None,
             tolerances=tolerances(circuit.temperature or ROOM_TEMPERATURE, law, times, seed),
+            starts=[] if circuit.start is None else _started(circuit),
         )
     )
 
@@ -585,5 +599,7 @@ def closing(
             stop=settle + SAMPLES * times.sample_time,
             limit=times.sample_time / 4,
             seed=seed,
+            tolerances=network_tolerances(does, seed),
+            moving=_moving(does.circuit),
         )
     )

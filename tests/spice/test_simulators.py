@@ -316,7 +316,7 @@ def test_an_unknown_name_is_refused_before_any_work(device):
 def test_simulators_that_check_cannot_use_are_refused(device, tmp_path):
     other = Solver(NODES, tmp_path)
     other.dialect = "xyce"
-    with pytest.raises(UsageError, match="reads the dialect xyce"):
+    with pytest.raises(UsageError, match="takes the dialect xyce"):
         check(device, simulator=other)
     other.name = "emulator"
     with pytest.raises(UsageError, match="cannot be called emulator"):

@@ -62,6 +62,7 @@ def _standing(context: Context) -> Level:
     circuit, times = context.circuit, context.timing
     if not circuit.sources:
         return Level("ac", "skipped", "the device has no noise source")
+    context.require_rest()
     # The sweep of .noise is every so-manieth frequency of the other, whose gains it is weighed by.
     coarse = min(times.per_decade, NOISE_POINTS)
     stride = -(-times.per_decade // coarse)

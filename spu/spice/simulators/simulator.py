@@ -41,12 +41,15 @@ class Simulator(ABC):
         Kinds of analysis that it can serve.
     reasons:
         Why it does not serve others, where that is worth saying: the end of a sentence.
+    floating:
+        Whether it has sweeps of small signals of circuits that have no single operating point.
     """
 
     name: str
     dialect: str = "ngspice"
     analyses: tuple[type[Analysis], ...]
     reasons: ClassVar[dict[type[Analysis], str]] = {}
+    floating: bool = True
 
     @abstractmethod
     def run(
@@ -207,8 +210,8 @@ def require_dialect(simulator: Simulator, dialect: str, what: str) -> None:
     if simulator.dialect != dialect:
         able = [name for name, each in SIMULATORS.items() if each.dialect == dialect]
         raise UsageError(
-            f"the simulator {simulator.name} takes {simulator.dialect}'s language, and {what} is written in {dialect}'s: "
-            f"{', '.join(able)} take that"
+            f"the simulator {simulator.name} takes {simulator.dialect}'s language, and {what} is written in "
+            f"{dialect}'s: {', '.join(able)} take that"
         )
 
 
