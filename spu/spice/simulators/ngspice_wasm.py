@@ -99,7 +99,7 @@ class NgspiceWasm(Ngspice):
     def driven(self, deck: Deck, waveforms: Waveforms, folder: Path) -> str:  # noqa: ARG002
         """Put the waveforms into the netlist: behavioural sources that look time up in a table, without breakpoints."""
         lines = deck.top_level()
-        instants = np.arange(len(waveforms.values)) * waveforms.interval
+        instants = np.arange(len(waveforms.values), dtype=np.float64) * waveforms.interval
         replaced: dict[str, str] = {}
         for number, (element, values) in enumerate(zip(waveforms.elements, waveforms.values.T, strict=True)):
             p, n = lines[element].text.split()[1:3]
@@ -150,7 +150,7 @@ def _sources(
     beyond = 2.0 * float(instants[-1]) + 1.0
     for k, first in enumerate(starts):
         part = slice(first, first + MOST_POINTS + 1)
-        times, volts = instants[part], values[part] - (values[first] if k else 0.0)
+        times, volts = instants[part], np.asarray(values[part] - (values[first] if k else 0.0))
         inside = zip(times.tolist(), volts.tolist(), strict=True)
         pairs = [(-1.0, float(volts[0])), *inside, (beyond, float(volts[-1]))]
         words = [f"{t!r},{v!r}" for t, v in pairs]
