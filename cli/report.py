@@ -9,6 +9,7 @@ import click
 from spu.base.errors import UsageError
 
 from .common import (
+    accuracy_option,
     file_option,
     folder_argument,
     json_option,
@@ -26,7 +27,7 @@ from .common import (
 @click.option("--format", "kind", metavar="NAME", help="html or md [default: what FILE's name says, or html].")
 @file_option("--netlist", metavar="FILE", help="Run this netlist, an edited DIR/device.cir, and say what it changed.")
 @click.option("--level", "levels", multiple=True, metavar="NAME", help="Only this level of check (repeat for more).")
-@click.option("--accuracy", type=float, metavar="X", help="Error of the answer allowed, as for check.")
+@accuracy_option("Error of the answer allowed (5% or 0.05), as for check.")
 @click.option(
     "--samples",
     type=click.IntRange(1, 10**9),
