@@ -24,6 +24,7 @@ from .common import (
     study_words,
     warn,
 )
+from .names import LEVELS
 
 
 @click.command("check")
@@ -41,6 +42,7 @@ from .common import (
     "levels",
     multiple=True,
     metavar="NAME",
+    shell_complete=LEVELS,
     help="Only this level (repeat for more): ideal, answer, op, ac, replay, noise [default: all].",
 )
 @accuracy_option(
@@ -153,23 +155,23 @@ def command(
     from spu.folder import read_folder
 
     folder = read_folder(directories[0])
-    progress = progress_words(detect is not None or budget is not None)
-    result = check(
-        folder if clamp is None else folder.device.clamped(clamp),
-        netlist=netlist,
-        levels=levels or None,
-        accuracy=accuracy,
-        seed=seed,
-        time_limit=300.0 if time_limit is None else time_limit,
-        detect=detect,
-        budget=budget,
-        combinations=combinations,
-        include_outside=include_outside,
-        ignore_control=ignore_control,
-        simulator=simulators or "ngspice",
-        map=_nodes(mapped),
-        progress=progress,
-    )
+    with progress_words(detect is not None or budget is not None) as progress:
+        result = check(
+            folder if clamp is None else folder.device.clamped(clamp),
+            netlist=netlist,
+            levels=levels or None,
+            accuracy=accuracy,
+            seed=seed,
+            time_limit=300.0 if time_limit is None else time_limit,
+            detect=detect,
+            budget=budget,
+            combinations=combinations,
+            include_outside=include_outside,
+            ignore_control=ignore_control,
+            simulator=simulators or "ngspice",
+            map=_nodes(mapped),
+            progress=progress,
+        )
     if plot is not None and not result.covariances:
         warn("no picture: no level that ran gives a covariance")
         plot = None
@@ -204,7 +206,7 @@ def _many(directories: tuple[Path, ...], plot: Path | None, as_json: bool, **giv
 
     if given["directory"] is None and given["restart"]:
         raise UsageError("--restart is for checks that are kept: give -o KEEP")
-    found = check_many(directories, progress=study_words(as_json), **given)
+    found = check_many(directories, progress=study_words(), **given)
     if plot is not None:
         from spu.reports.pictures.figures import save
 

@@ -19,14 +19,28 @@ from .common import (
     seed_option,
     simulators_option,
 )
+from .names import LEVELS, names
 
 
 @click.command("report")
 @folder_argument
 @file_option("-o", "--output", metavar="FILE", help="Where to [default: DIR/report.html, or .md].")
-@click.option("--format", "kind", metavar="NAME", help="html or md [default: what FILE's name says, or html].")
+@click.option(
+    "--format",
+    "kind",
+    metavar="NAME",
+    shell_complete=names("spu.reports.reporting:FORMATS"),
+    help="html or md [default: what FILE's name says, or html].",
+)
 @file_option("--netlist", metavar="FILE", help="Run this netlist, an edited DIR/device.cir, and say what it changed.")
-@click.option("--level", "levels", multiple=True, metavar="NAME", help="Only this level of check (repeat for more).")
+@click.option(
+    "--level",
+    "levels",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=LEVELS,
+    help="Only this level of check (repeat for more).",
+)
 @accuracy_option("Error of the answer allowed (5% or 0.05), as for check.")
 @click.option(
     "--samples",
@@ -77,23 +91,24 @@ def command(
     if detect is not None and budget is not None:
         raise UsageError("--detect and --budget exclude one another: one follows from the other")
     given = {"samples": samples, "time_limit": time_limit}
-    result = report(
-        directory,
-        output,
-        format=kind,
-        netlist=netlist,
-        levels=levels or None,
-        accuracy=accuracy,
-        seed=seed,
-        detect=detect,
-        budget=budget,
-        include_outside=include_outside,
-        ignore_control=ignore_control,
-        specification=specification,
-        simulator=simulators or "ngspice",
-        progress=progress_words(detect is not None or budget is not None),
-        **{key: value for key, value in given.items() if value is not None},
-    )
+    with progress_words(detect is not None or budget is not None) as progress:
+        result = report(
+            directory,
+            output,
+            format=kind,
+            netlist=netlist,
+            levels=levels or None,
+            accuracy=accuracy,
+            seed=seed,
+            detect=detect,
+            budget=budget,
+            include_outside=include_outside,
+            ignore_control=ignore_control,
+            specification=specification,
+            simulator=simulators or "ngspice",
+            progress=progress,
+            **{key: value for key, value in given.items() if value is not None},
+        )
     check, characterised = result.check, result.evidence.characterisation
     if as_json:
         print_json(

@@ -151,6 +151,8 @@ def report(
         tuple(each.name if SIMULATORS.get(each.name) is each else each for each in simulators),
     )
     evidence = gather(given, settings, progress)
+    if progress is not None:
+        progress("pictures")
     pictures = write(laid_out(evidence), where, kind)
     return Report(where, kind, pictures, evidence)
 

@@ -37,7 +37,7 @@ def folders(tmp_path_factory):
 
 @pytest.fixture
 def changed(folders, tmp_path):
-    """``changed(name, pattern, replacement)``: a folder of one's own, whose netlist for VACASK has one thing changed."""
+    """``changed(name, pattern, replacement)``: one's own folder, whose netlist for VACASK has one thing changed."""
 
     def make(name, pattern, replacement):
         folder = shutil.copytree(folders / name, tmp_path / name)

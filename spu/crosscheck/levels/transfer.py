@@ -13,6 +13,7 @@ from scipy.sparse.linalg import splu
 from spu.base.arrays import ComplexArray, FloatArray
 from spu.base.constants import UNIT_NOISE_DENSITY
 from spu.base.errors import SimulatorFailed
+from spu.base.numbers import in_words
 from spu.circuit.circuit import stamp_circuit
 from spu.circuit.ramp import NODES
 from spu.crosscheck.context import Context, Sweep
@@ -73,6 +74,9 @@ def _standing(context: Context) -> Level:
     together = combined.chosen(context, every, sweep)
     if together:
         return combined.run(context, together, _stated(context))
+    if len(circuit.sources) > combined.COMBINATIONS:
+        seconds = in_words(combined.one_by_one(context, every, sweep))
+        context.progress(f"ac: {len(circuit.sources)} sweeps, one a noise source, {seconds}")
     law, stated = context.law, _stated(context)
     reference = context.elements[0]
     gains = [Ac(element, every, context.vectors) for element in context.elements]
