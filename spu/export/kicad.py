@@ -49,7 +49,7 @@ _CHARACTER = 1.15
 _ROW = 2.54
 _SMALL = ("A5", 210, 148)
 _PAPERS = (("A4", 297, 210), ("A3", 420, 297), ("A2", 594, 420), ("A1", 841, 594), ("A0", 1189, 841))
-_MARGIN, _TITLE_BLOCK = 20.32, 38.1
+_MARGIN, _TITLE_BLOCK = 15.24, 38.1
 _VERSION = "20211123"
 
 
@@ -512,15 +512,15 @@ def _root(laid: Board, children: Mapping[str, _Drawing]) -> str:
     boxes = [_box(sheet) for sheet in laid.sheets]
     width = max(box.width for box in boxes)
     boxes = [replace(box, width=width) for box in boxes]
-    label = max(len(net) for sheet in laid.sheets for net in sheet.nets.values()) * _CHARACTER + 5.08
+    label = max(len(net) for sheet in laid.sheets for net in sheet.nets.values()) * _CHARACTER + 3.81
     if any(GROUND_NET in sheet.nets.values() for sheet in laid.sheets):
         label += 7.62
     heading = max(len(sheet.name) for sheet in laid.sheets) * _CHARACTER
-    pitch = _snapped(label + max(width, heading - label) + 3.81)
+    pitch = _snapped(label + max(width, heading - label) + 2.54)
     places, columns, height = _places(laid, boxes, pitch)
     notes = _notes(laid, as_matrix=columns == len(laid.circuit.nodes))
     below = max(_TITLE_BLOCK, 2.54 * len(notes) + 7.62 * bool(laid.sources) + 15.24)
-    need_x = columns * pitch + 2 * _MARGIN + max(min(heading - width, label), 0.0)
+    need_x = 2 * _MARGIN + (columns - 1) * pitch + label + max(width, heading) + GRID
     need_y = height + _MARGIN + below + 10.16
     paper, page = _paper(need_x, need_y)
     for sheet, box, (x, y) in zip(laid.sheets, boxes, places, strict=True):
