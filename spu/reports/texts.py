@@ -48,11 +48,13 @@ from spu.reports.wording import (
     SHORT_COMPARISONS_NOTE,
     SURENESS_NOTE,
     comparison_table,
+    diagnoses,
     level_table,
     linearised_lines,
     messages,
-    moments_table,
+    moments_tables,
     moved_tables,
+    noted,
     sureness_table,
 )
 from spu.reports.yields import corners_text, yield_text
@@ -422,18 +424,19 @@ def spectrum_text(found: Spectrum) -> str:
 
 def check_text(result: Check) -> str:
     """Notes, levels, comparisons, verdict."""
-    lines = [f"note: {note}" for note in result.notes]
+    lines = [f"note: {note}" for note in noted(result)]
     if lines:
         lines.append("")
     lines += [table(*level_table(result), left=3), ""]
     lines += messages(result)
     lines += _sureness(result)
-    if result.changes is not None:
-        lines += ["", *_changes(result.changes, result.simulator)]
+    for found in result.each:
+        if found.changes is not None:
+            lines += ["", *_changes(found.changes, found.simulator)]
     if result.covariances:
         lines += ["", *_comparisons(result)]
-    if result.diagnosis is not None:
-        lines += ["", *(f"diagnosis: {line}" for line in result.diagnosis.lines)]
+    for name, diagnosis in diagnoses(result):
+        lines += ["", *(f"diagnosis{name}: {line}" for line in diagnosis.lines)]
     lines += ["", IN_WORDS[result.verdict]]
     return "\n".join(lines)
 
@@ -450,7 +453,7 @@ def _changes(changes: Changes, simulator: str) -> list[str]:
     """What was edited, and what that did to the answer."""
     how = changes.how
     if changes.unconfirmed:
-        how += f"; {simulator} {'is missing and ' if simulator == 'ngspice' else ''}has not confirmed it"
+        how += f"; {simulator} {'is missing and ' if changes.missing else ''}has not confirmed it"
     if changes.reading_error is not None:
         how += f"; {simulator} differs by {small(changes.reading_error)}"
     lines = [f"what {changes.netlist} changed ({how}):"]
@@ -484,7 +487,7 @@ def _comparisons(result: Check) -> list[str]:
     """Means and variances of ideal model, emulator and simulator side by side, and how far apart these are."""
     count = len(result.variables)
     most = count if is_full() else MOST_VARIABLES
-    lines = [table(*moments_table(result, most))]
+    lines = ["\n\n".join(table(*rows) for rows in moments_tables(result, most))]
     if count > most:
         lines.append(f"  (the {most} of {count} variables that differ most; {REST})")
     headers, rows = comparison_table(result, parts=is_full())
