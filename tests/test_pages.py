@@ -34,6 +34,7 @@ ELSEWHERE = {
 NOT_RUN = {
     "howto/evolve.md": "minutes a run: the page has a smaller one",
     "howto/generate.md": "MNIST, and a network of 1,296 units: the page has a smaller one",
+    "howto/kicad.md": "pictures that KiCad draws",
     "howto/optimisation.md": "a benchmark of minutes",
 }
 """Pages with commands in blocks called ``console``, which nothing runs, and why not."""
