@@ -25,6 +25,7 @@ from .common import (
     write_npz,
 )
 from .ending import INTERRUPTED
+from .names import PRECISIONS, names
 
 if TYPE_CHECKING:
     from spu.folder import Folder
@@ -74,7 +75,12 @@ _MARKER = "spu_samples"
     metavar="T1,T2...|FIRST:LAST:COUNT",
     help="Of a thermodynamic network, or with --start: when to read, in its own time (s where it has none).",
 )
-@click.option("--scheme", metavar="NAME", help="Of a network: heun, euler-maruyama, leimkuhler-matthews or baoab.")
+@click.option(
+    "--scheme",
+    metavar="NAME",
+    shell_complete=names("spu.emulator.runs.langevin_run:SCHEMES"),
+    help="Of a network: heun, euler-maruyama, leimkuhler-matthews or baoab.",
+)
 @click.option(
     "--start",
     metavar="X",
@@ -91,10 +97,16 @@ _MARKER = "spu_samples"
 )
 @clamp_option("Hold a variable there (of a network, a unit)")
 @click.option("--heat", is_flag=True, help="Of a network: book heat, work and entropy production.")
-@click.option("--method", metavar="NAME", help="Force a way to step: modal or dense [default: the best].")
+@click.option(
+    "--method",
+    metavar="NAME",
+    shell_complete=names("spu.emulator.runs.sampling:METHODS"),
+    help="Force a way to step: modal or dense [default: the best].",
+)
 @click.option(
     "--precision",
     metavar="NAME",
+    shell_complete=PRECISIONS,
     default="double",
     help="double or single (dense steps, networks: faster) [default: double].",
 )

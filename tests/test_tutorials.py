@@ -1,10 +1,10 @@
 """README.md and the tutorials: their code runs as it stands, and prints what they say it prints.
 
 A block of Python runs statement by statement; what a line prints is what the comment behind it says. A block of shell
-runs in a folder that has the examples; ``# exit status 1`` behind a command says that it ends so. A block of text behind
-either is what a reader sees: each of its lines is one of those printed, in their order; columns at its end may be left
-out, and ``...`` stands for anything. Numbers agree to 2 %; those written with an exponent are errors that hang on
-rounding, and agree to a factor of three.
+runs in a folder that has the examples; ``# exit status 1`` behind a command says that it ends so. A block of text
+behind either is what a reader sees: each of its lines is one of those printed, in their order; columns at its end may
+be left out, and ``...`` stands for anything. Numbers agree to 2 %; those written with an exponent are errors that
+hang on rounding, and agree to a factor of three.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, ClassVar, cast
+from typing import Any, BinaryIO, ClassVar, cast
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from spu.base.arrays import FloatArray
 from spu.base.choice import ROUNDING
 from spu.base.constants import BOLTZMANN, GROUND, ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
 from spu.base.errors import InputError, InternalError, OptionError, UsageError, refuse_options
+from spu.base.numbers import engineering
 from spu.circuit.circuit import Circuit, Instances
 from spu.circuit.elements import AmplifierNoise, SharedNoiseCurrent, unit_noise_resistance
 from spu.circuit.ramp import NODES, PORTS
@@ -46,7 +47,7 @@ from spu.spice.modules import needed
 from spu.spice.monte_carlo import BoardsDialect, MonteCarlo
 from spu.spice.names import cell_node, probe_vectors, probed_nodes
 from spu.spice.reader import ReadNetlist
-from spu.spice.settings import method, sample_time, tolerances
+from spu.spice.settings import method, network_tolerances, sample_time, tolerances
 
 _STANDALONE_SAMPLES = 4000
 """In the transient of a netlist run by itself; fewer where there are more than eight cells."""
@@ -166,9 +167,9 @@ def refuse_dialect(circuit: Circuit, dialect: Dialect) -> None:
             f"netlists of a ramp are written for {_SAY_ALL} only, not for {dialect.name}: set device.ramp = None for "
             "the device as it stands, with all factors 1"
         )
-    if dialect.name != NGSPICE.name and (circuit.acquisition or circuit.reads_inside):
+    if not dialect.says_all and (circuit.acquisition or circuit.reads_inside):
         raise InputError(
-            f"netlists of readouts that are not ideal are written for ngspice only, not for {dialect.name}: leave "
+            f"netlists of readouts that are not ideal are written for {_SAY_ALL} only, not for {dialect.name}: leave "
             "readout out of device.detail"
         )
 
@@ -423,6 +424,12 @@ def ramp_sources(does: Dynamics, dialect: Dialect = NGSPICE) -> Iterator[str]:
             yield from dialect.waveform(f"v{node}", node, float(factors[-1]), times.tolist(), factors.tolist())
 
 
+def _moving(circuit: Circuit) -> list[str]:
+    """The sources of a ramp's factors."""
+    ramp = circuit.ramp
+    return [] if ramp is None else [f"v{node}" for name, node in NODES.items() if ramp.counts(name)]
+
+
 def _shown_ports(circuit: Circuit, group: Instances, dialect: Dialect) -> list[int]:
     """Ports that a dialect prints: without those of thermal noise where resistors make it themselves."""
     ports = range(len(group.subcircuit.ports))
@@ -444,7 +451,8 @@ def _instances(circuit: Circuit, dialect: Dialect, boards: MonteCarlo | None) ->
     for group in circuit.instances:
         shown = _shown_ports(circuit, group, dialect)
         names = [*_port_names(group, shown), *(f"factor of {name}" for name in _factors(circuit, group))]
-        yield from dialect.section(f"{group.subcircuit.name}: {', '.join(names)}, values")
+        values = "values; behind them in engineering notation" if group.figures and dialect.behind else "values"
+        yield from dialect.section(f"{group.subcircuit.name}: {', '.join(names)}, {values}")
         more = {} if boards is None else boards.settings(group)
         yield from _instance_lines(circuit, group, shown, dialect, more)
 
@@ -473,7 +481,9 @@ def _instance_lines(
     nodes = [cell_node(name) for name in circuit.nodes]
     settings = {**(group.parameters if group.settings is None else group.settings), **more}
     followed = [NODES[name] for name in _factors(circuit, group)]
-    line = dialect.instance(len(shown) + len(followed), group.subcircuit.name, list(settings)).format
+    explained = bool(group.figures and dialect.behind)
+    template = dialect.instance(len(shown) + len(followed), group.subcircuit.name, list(settings))
+    line = (f"{template}{{}}" if explained else template).format
     for first in range(0, len(group.names), 10_000):
         rows = slice(first, first + 10_000)
         columns = []
@@ -485,8 +495,26 @@ def _instance_lines(
                 columns.append([circuit.sources[source].name for source in numbers])
         columns += [[node] * len(group.names[rows]) for node in followed]
         # Floats or codes: their repr is `number`.
-        values = (array[rows].tolist() for array in settings.values())
+        values: list[list[Any]] = [array[rows].tolist() for array in settings.values()]
+        if explained:
+            values.append(_in_words(group, rows, dialect))
         yield from map(line, group.names[rows], *columns, *values)
+
+
+def _in_words(group: Instances, rows: slice, dialect: Dialect) -> list[str]:
+    """What instances are, in engineering notation, as comments behind their lines; without parts that are not there."""
+    columns = []
+    for figure, values in group.figures:
+        each, place = np.unique(values[rows], return_inverse=True)
+        texts = [
+            f"{figure.heading} {engineering(figure.shown(value), figure.unit, figure.digits)}"
+            if value and not np.isnan(value)
+            else ""
+            for value in each.tolist()
+        ]
+        columns.append([texts[k] for k in place.ravel().tolist()])
+    said = [", ".join(filter(None, row)) for row in zip(*columns, strict=True)]
+    return [f" {dialect.behind} {text or 'off'}" for text in said]
 
 
 def _sources(circuit: Circuit, seed: int, dialect: Dialect) -> Iterator[str]:
@@ -503,8 +531,14 @@ def _starts(circuit: Circuit, dialect: Dialect) -> Iterator[str]:
     if circuit.start is None:
         return
     yield from dialect.section("start: where cells are at time zero, V; no current flows in inductors then")
-    for name, volts in zip(circuit.probes, circuit.start.tolist(), strict=True):
-        yield dialect.start(cell_node(name), volts)
+    for node, volts in _started(circuit):
+        yield dialect.start(node, volts)
+
+
+def _started(circuit: Circuit) -> list[tuple[str, float]]:
+    """Nodes of the cells, and where they start (V)."""
+    assert circuit.start is not None
+    return [(cell_node(name), volts) for name, volts in zip(circuit.probes, circuit.start.tolist(), strict=True)]
 
 
 def _kicked(law: Law, start: FloatArray | None) -> float:
@@ -550,8 +584,10 @@ def _analysis(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dia
             stop=settle + stop,
             seed=seed,
             method=method(law, times),
+            moving=_moving(circuit),
             from_start=bool(law.sde.conserved) or circuit.start is not None,
             tolerances=tolerances(circuit.temperature or ROOM_TEMPERATURE, law, times, seed),
+            starts=[] if circuit.start is None else _started(circuit),
         )
     )
 
@@ -585,5 +621,7 @@ def closing(
             stop=settle + SAMPLES * times.sample_time,
             limit=times.sample_time / 4,
             seed=seed,
+            tolerances=network_tolerances(does, seed),
+            moving=_moving(does.circuit),
         )
     )

@@ -62,19 +62,17 @@ def _scales(law: Law) -> tuple[float, float, float]:
     return voltage, current, float(law.sde.E.diagonal()[is_voltage].max(initial=0.0))
 
 
-def parameters(does: LangevinDynamics, seed: int, dialect: Dialect) -> list[str]:
-    """The parameters of a netlist of nonlinear cells."""
-    circuit, equation, times, size = does.circuit, does.equation, does.timing, does.size
-    hot = circuit.temperature > 0
-    temperature = circuit.temperature if hot else ROOM_TEMPERATURE
+def network_tolerances(does: LangevinDynamics, seed: int) -> Tolerances:
+    """Options with which a simulator resolves what a network does."""
+    equation, times, size = does.equation, does.timing, does.size
     volts = np.abs(equation.sense).max(axis=0) * size
     node = _node_voltage(equation, times, size)
     smallest = 1e-6 * min(float(volts.min()), node, UNIT_NOISE_DENSITY / np.sqrt(2 * times.sample_time) * 1e2)
     force = float(np.abs(np.diag(equation.stiffness) * size).max())
     current = force if equation.coordinate != "charge" else force * float(equation.mobility.max())
     charge = node * (float(equation.mass.max()) if equation.mass is not None else current * times.fastest / node)
-    chosen = Tolerances(
-        temperature=round(temperature - 273.15, 9),
+    return Tolerances(
+        temperature=round(_temperature(does) - 273.15, 9),
         seed=seed + 1,
         method="gear",
         voltage=smallest,
@@ -82,6 +80,16 @@ def parameters(does: LangevinDynamics, seed: int, dialect: Dialect) -> list[str]
         charge=max(charge * 1e-7, 1e-34),
         relative="1e-5",
     )
+
+
+def _temperature(does: LangevinDynamics) -> float:
+    return does.circuit.temperature if does.circuit.temperature > 0 else ROOM_TEMPERATURE
+
+
+def parameters(does: LangevinDynamics, seed: int, dialect: Dialect) -> list[str]:
+    """The parameters of a netlist of nonlinear cells."""
+    times, temperature = does.timing, _temperature(does)
+    hot = does.circuit.temperature > 0
     words = [
         "en: density of every noise source, V/sqrt(Hz); ts: its sample time in .tran, s; vn: its rms then, V;",
         "rn: resistor with 4kT*rn = en^2, ohm" + ("; kt4: 4kT, J." if hot else "."),
@@ -94,7 +102,7 @@ def parameters(does: LangevinDynamics, seed: int, dialect: Dialect) -> list[str]
         dialect.parameter("vn", "en/sqrt(2*ts)"),
         dialect.parameter("rn", unit_noise_resistance(temperature)),
         *([dialect.parameter("kt4", 4.0 * BOLTZMANN * temperature)] if hot else []),
-        *dialect.options(chosen),
+        *dialect.options(network_tolerances(does, seed)),
     ]
     return lines if does.has_rest else [*lines, *dialect.conserved()]
 

@@ -1,16 +1,16 @@
 """A netlist on disk in VACASK's language: read as it lies there, kept from doing harm.
 
-Of VACASK's statements those pass that describe a linear circuit: its own models, parameters, subcircuits and
-instances. Of the block of commands the options stay, analyses and output are left out. All else is refused by name:
-files (``embed``, ``include``, models that are not VACASK's own), conditions, sweeps, commands that change the circuit
-or run programs, and behavioural instances.
+Of VACASK's statements those pass that describe a circuit: its own models, parameters, subcircuits and instances, and
+our own modules of Verilog-A, which the netlist holds word for word. Of the block of commands the options stay, analyses
+and output are left out. All else is refused by name: other files (``embed``, ``include``, models), conditions, sweeps,
+commands that change the circuit or run programs, and behavioural instances.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from spu.base.files import read_bytes
 from spu.base.names import shorten
 from spu.spice.deck import MAX_BYTES, Deck, header_hash, refuse_explosion
 from spu.spice.dialects.vacask import MASTERS, MODULES
+from spu.spice.modules import files
 from spu.spice.reader.limits import MAX_STATEMENT
 from spu.spice.reader.lines import Line
 
@@ -32,7 +33,12 @@ _PLAIN = ("parameters", "model", "ground", "subckt", "ends", "load", "include")
 _LEFT_OUT = ("analysis", "save", "abort", "clear", "print")
 """Commands that change nothing of what is run."""
 
+_MOVING = re.compile(r'alter\s+instance\("\w+"\)\s+type="pwl"')
+"""What a netlist with a ramp does before its own transient."""
+
 _START = re.compile(r"\bic\s*=\s*\{([^{}]*)\}")
+
+_EMBED = re.compile(r'embed\s+"([^"]*)"\s*<<<(\w+)')
 
 _STRINGS = ("ind1", "ind2", "ctlinst", "type")
 """Parameters whose values stand in quotes."""
@@ -166,6 +172,12 @@ def read_vacask(path: Path, *, include_outside: bool = False, ignore_control: bo
 class _Reading:
     file: str
     ignore_control: bool
+    embedded: set[str] = field(default_factory=set)
+
+    @property
+    def modules(self) -> list[str]:
+        """Models of the files that are embedded."""
+        return [f"spu_{name}" for name, file in files().items() if file.stem in self.embedded]
 
     def statements(self, text: str) -> Iterator[Statement]:
         """Statements that describe the circuit, then options, and where nodes start."""
@@ -191,9 +203,13 @@ class _Reading:
     def _logical(self, text: str) -> Iterator[Statement]:
         """Lines without comments; those that end within brackets go on in the next one. The first one is a title."""
         pieces: list[str] = []
-        begun = depth = 0
-        for number, physical in enumerate(text.splitlines(), start=1):
-            if number == 1:
+        begun = depth = until = 0
+        every = text.splitlines()
+        for number, physical in enumerate(every, start=1):
+            if number == 1 or number <= until:
+                continue
+            if not pieces and (found := _EMBED.fullmatch(physical.strip())) is not None:
+                until = self._embedded(found, every, number)
                 continue
             if any(ord(letter) < 32 and letter != "\t" for letter in physical):
                 raise DeckError("a character that is no text", file=self.file, line=number)
@@ -213,13 +229,32 @@ class _Reading:
         if pieces:
             raise DeckError("a bracket that is opened here is never closed", file=self.file, line=begun)
 
+    def _embedded(self, begun: re.Match[str], every: Sequence[str], number: int) -> int:
+        """The last line of a file within the netlist, which has to be one of our own, word for word."""
+        name, mark = begun[1], begun[2]
+        end = next((k for k in range(number, len(every)) if every[k].strip() == f">>>{mark}"), None)
+        own = next((file for file in files().values() if file.name == name), None)
+        if end is None or own is None or every[number:end] != own.read_text(encoding="utf-8").splitlines():
+            ours = " and ".join(sorted({file.name for file in files().values()}))
+            raise DeckError(
+                f"embeds the file {shorten(name)}: only {ours} are, word for word as spu export writes them",
+                file=self.file,
+                line=number,
+            )
+        self.embedded.add(own.stem)
+        return end + 1
+
     def _look_at(self, line: Statement, first: str) -> None:
         """Refuse a statement that is none of a linear circuit."""
         text = line.text
         if first == "load":
-            found = re.fullmatch(r'load\s+"(\w+)\.osdi"', text)
-            if found is None or found[1] not in MODULES:
-                raise line.refuse(f"only {', '.join(MODULES)} of VACASK's own models are loaded: {shorten(text)}")
+            found = re.fullmatch(r'load\s+"(\w+)\.(osdi|va)"', text)
+            known = MODULES if found is None or found[2] == "osdi" else self.embedded
+            if found is None or found[1] not in known:
+                raise line.refuse(
+                    f"only {', '.join(MODULES)} of VACASK's own models, and files that are embedded, are loaded: "
+                    f"{shorten(text)}"
+                )
         elif first == "include":
             if text.split() != ["include", '"builtins.inc"']:
                 raise line.refuse(f"only builtins.inc is included: {shorten(text)}")
@@ -228,8 +263,8 @@ class _Reading:
                 raise line.refuse(f"ground is node 0 here: {shorten(text)}")
         elif first == "model":
             found = re.fullmatch(rf"model\s+{_NAME}\s+({_NAME})\b(.*)", text)
-            if found is None or found[1] not in _KNOWN:
-                raise line.refuse(f"a model is of {', '.join(_KNOWN)}: {shorten(text)}")
+            if found is None or found[1] not in (*_KNOWN, *self.modules):
+                raise line.refuse(f"a model is of {', '.join((*_KNOWN, *self.modules))}: {shorten(text)}")
             self._settings(line, found[2])
         elif first == "parameters":
             self._settings(line, text[len("parameters") :], strings=())
@@ -258,7 +293,7 @@ class _Reading:
         if first == "options":
             self._settings(line, line.text[len("options") :], strings=_TEXTS)
             return [line]
-        if first in _LEFT_OUT:
+        if first in _LEFT_OUT or _MOVING.fullmatch(line.text):
             return self._starts(line) if re.match(r"analysis\s+\S+\s+tran\b", line.text) else []
         if self.ignore_control:
             return []

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spu.spice.modules import EXPRESSIONS
+from spu.spice.names import HELD
 
 if TYPE_CHECKING:
     from spu.circuit.circuit import NoiseSource
@@ -61,6 +62,10 @@ class Measurement:
         Whether it starts from where nodes are said to be, or from zero: not from an operating point.
     tolerances:
         Simulator options, for dialects in which they stand with the analyses.
+    moving:
+        Sources that follow a ramp.
+    starts:
+        Nodes and the V at which they are at time zero, for such dialects, too.
     """
 
     probes: Sequence[str]
@@ -79,6 +84,8 @@ class Measurement:
     method: str
     from_start: bool
     tolerances: Tolerances
+    moving: Sequence[str]
+    starts: Sequence[tuple[str, float]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +104,10 @@ class NetworkMeasurement:
         s: between noise samples, until the start is forgotten, the end, and the largest step.
     seed:
         Of its noise.
+    tolerances:
+        Of the simulator, for languages in which these stand with the analyses.
+    moving:
+        Sources that follow a ramp.
     """
 
     variables: Sequence[str]
@@ -110,6 +121,8 @@ class NetworkMeasurement:
     stop: float
     limit: float
     seed: int
+    tolerances: Tolerances
+    moving: Sequence[str]
 
     def expected(self) -> Iterator[str]:
         """One line a variable: where it is read, and what to expect there."""
@@ -139,6 +152,8 @@ class Dialect:
         Whether a resistor is silent in ``.tran``, so that a source must make its noise there.
     silence:
         What silences a resistor.
+    reaches_inside:
+        Whether an element outside of an instance can be joined to a node inside it.
     remark, behind:
         What begins a comment, on a line of its own and behind a statement.
     says_all:
@@ -160,6 +175,7 @@ class Dialect:
     )
     thermal_sources = True
     silence = "noisy=0"
+    reaches_inside = True
     remark = "*"
     behind = ";"
     says_all = True
@@ -264,7 +280,7 @@ class Dialect:
 
     def clocked(self, clocked: Clocked) -> list[str]:
         """What the noise of a clock is, and what of it there is not here, beside parameters ``tc`` and ``vc``."""
-        words = [f"Injected noise is held for tc: {clocked.words()}; .noise is of the white noise of the same density."]
+        words = [f"{HELD} {clocked.words()}; .noise is of the white noise of the same density."]
         if not clocked.normal:
             words.append(
                 "In .tran samples are normal, independent, of the same hold and rms; spu check replays the others."

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spu.spice.dialects.dialect import (
     TOLERANCES,
     Dialect,
     Measurement,
+    NetworkMeasurement,
     Tolerances,
     expected,
     noise_element,
     number,
 )
+from spu.spice.modules import files as module_files
 
 if TYPE_CHECKING:
     from spu.circuit.circuit import NoiseSource
@@ -37,6 +40,9 @@ MASTERS: Mapping[str, tuple[str, str]] = {
 }
 """VACASK's masters of SPICE's element letters, and the parameter that holds the value."""
 
+EMBEDDED = "VERILOG_A"
+"""What marks the end of a file within a netlist."""
+
 METHODS: Mapping[str, str] = {"trap": "trap", "gear": "gear2"}
 """What VACASK calls integration methods."""
 
@@ -56,6 +62,7 @@ class Vacask(Dialect):
         "             spu check DIR --simulator vacask --netlist COPY.vacask.sim     (DIR: what spu compile wrote)",
     )
     silence = "noisy=0"
+    reaches_inside = False
     remark = behind = "//"
 
     def title(self, text: str) -> list[str]:
@@ -92,7 +99,7 @@ class Vacask(Dialect):
         ]
 
     def start(self, node: str, volts: float) -> str:
-        return self.comment(f"{node} {number(volts)}")
+        return self.comment(f"{node}: {volts:.6g} V, in the list ic= of the transient")
 
     def element(self, name: str, nodes: Sequence[str], value: str, branches: Sequence[str] = ()) -> str:
         letter = name[0].lower()
@@ -103,6 +110,24 @@ class Vacask(Dialect):
         else:
             words += [f'ctlinst="{branch}"' for branch in branches]
         return " ".join(words)
+
+    def module(self, name: str, module: str, nodes: Sequence[str], values: Mapping[str, str]) -> list[str]:
+        settings = (f"{key}={value}" for key, value in values.items())
+        return [" ".join([f"m{name}", f"({' '.join(nodes)})", f"spu_{module}", *settings])]
+
+    def modules(self, files: Sequence[Path]) -> list[str]:
+        """The files themselves: a netlist needs no other."""
+        lines = self.section("modules of Verilog-A, compiled when the netlist is run")
+        for file in files:
+            lines += [f'embed "{file.name}" <<<{EMBEDDED}', *file.read_text(encoding="utf-8").splitlines()]
+            lines += [f">>>{EMBEDDED}", f'load "{file.name}"']
+        inside = (name for name, file in module_files().items() if file in files)
+        return [*lines, *(f"model spu_{name} spu_{name}" for name in inside)]
+
+    def waveform(self, name: str, node: str, at_dc: float, times: Sequence[float], volts: Sequence[float]) -> list[str]:
+        wave = ", ".join(f"{number(t)}, {number(value)}" for t, value in zip(times, volts, strict=True))
+        # At DC a source of type pwl is where its wave begins: it is made one for transients only.
+        return [f'{name} ({node} 0) vsource dc={number(at_dc)} type="dc" wave=[{wave}]']
 
     def noise_headline(self) -> str:
         return "noise sources: rn makes the noise in noise and tran; the voltage source is for acxf, or for a waveform"
@@ -134,25 +159,60 @@ class Vacask(Dialect):
 
     def analysis(self, wanted: Measurement) -> Iterator[str]:
         sweep = f'from={wanted.low:.6g} to={wanted.high:.6g} mode="dec" points={wanted.per_decade}'
-        chosen = wanted.tolerances
         yield "control"
         yield self.comment(f"  {TOLERANCES}")
-        yield (
-            f"  options temp={number(chosen.temperature)} reltol=1e-4 vntol={chosen.voltage:.0e} "
-            f'abstol={chosen.current:.0e} chgtol={chosen.charge:.0e} tran_method="{METHODS[chosen.method]}"'
-        )
+        yield from self._options(wanted.tolerances)
         yield self.comment("  Expected of each cell: onoise (V^2/Hz) integrated over frequency")
         for probe, node, variance, mean in zip(wanted.probes, wanted.nodes, wanted.variance, wanted.mean, strict=True):
             yield self.comment(f"    {expected(probe, variance, mean)}")
-            yield f'  analysis noise_{probe} noise out="{node}" in="{wanted.source}" {sweep}'
+            yield f'  analysis noise_{probe} noise out="{_inside(node)}" in="{wanted.source}" {sweep}'
         yield self.comment(
-            "  Noise of all resistors up to 1/(2 ts), as of samples every ts: it scatters by a few per cent."
+            "  Noise of all resistors up to 1/(2 ts), as of samples every ts: it scatters by a few per cent, or more."
         )
         step = wanted.sample_time
-        yield f"  save {' '.join(f'v({node})' for node in wanted.nodes)}"
-        start = ' icmode="uic"' if wanted.from_start else ""
+        yield from (f"  {moving(source)}" for source in wanted.moving)
+        yield f"  save {' '.join(_saved(node) for node in wanted.nodes)}"
+        pairs = ", ".join(f'"{node}", {number(volts)}' for node, volts in wanted.starts)
+        start = f' icmode="uic"{f" ic={{{pairs}}}" if pairs else ""}' if wanted.from_start else ""
         yield (
             f"  analysis transient tran step={number(step)} stop={number(wanted.stop)} start={number(wanted.settle)} "
             f"maxstep={number(step / 8)} noisefmax={number(1 / (2 * step))} noiseseed={wanted.seed + 1}{start}"
         )
         yield "endc"
+
+    def network_analysis(self, wanted: NetworkMeasurement) -> Iterator[str]:
+        yield "control"
+        yield from self._options(wanted.tolerances)
+        yield self.comment("  Expected of the transient's waveforms, with the noise of all resistors up to 1/(2 ts):")
+        yield from (self.comment(f"    {line}") for line in wanted.expected())
+        yield f"  save {' '.join(_saved(vector) for vector in wanted.vectors)}"
+        step = wanted.sample_time
+        yield from (f"  {moving(source)}" for source in wanted.moving)
+        yield (
+            f"  analysis transient tran step={number(step)} stop={number(wanted.stop)} start={number(wanted.settle)} "
+            f"maxstep={number(wanted.limit)} noisefmax={number(1 / (2 * step))} noiseseed={wanted.seed + 1} "
+            'icmode="uic"'
+        )
+        yield "endc"
+
+    def _options(self, chosen: Tolerances) -> Iterator[str]:
+        yield (
+            f"  options temp={number(chosen.temperature)} reltol={chosen.relative} vntol={chosen.voltage:.0e} "
+            f'abstol={chosen.current:.0e} chgtol={chosen.charge:.0e} tran_method="{METHODS[chosen.method]}"'
+        )
+        yield self.comment("  Steps are maxstep: noise has no smooth path, by which an error could be estimated.")
+        yield "  options tran_lteratio=1e6"
+
+
+def moving(source: str) -> str:
+    """The command that has a source follow its wave."""
+    return f'alter instance("{source}") type="pwl"'
+
+
+def _inside(node: str) -> str:
+    """A node inside an instance, ``x1.n2``, as VACASK has it."""
+    return node.replace(".", ":")
+
+
+def _saved(node: str) -> str:
+    return f'v("{_inside(node)}")' if "." in node else f"v({node})"
