@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from click.testing import CliRunner
 
 import spu
-from spu.cli import cli
+from spu.cli import cli, ending
 from spu.cli.verbs import VERBS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -221,6 +221,14 @@ def test_every_public_name_stands_in_one_group():
         for name in re.findall(r"^   (\w+)$", block, re.MULTILINE)
     ]
     assert sorted(listed) == sorted(set(spu.__all__) - {"__version__"})
+
+
+def test_every_exit_status_is_in_the_table(reference):
+    text = (REFERENCE / "exit_status.md").read_text(encoding="utf-8")
+    listed = [int(number) for number in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)]
+    of_errors = {each.exit_status for each in reference.kinds_of_errors().values()}
+    of_signals = {ending.INTERRUPTED, ending.TERMINATED, ending.BROKEN_PIPE}
+    assert listed == sorted({0, 1} | of_errors | of_signals)
 
 
 SET_BY_US = {"NGSPICE_INPUT_DIR", "SPU_BENCH_SAMPLES"}
