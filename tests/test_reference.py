@@ -164,8 +164,11 @@ def printed(folder, tmp_path_factory):
     np.savetxt(apart / "A.csv", [[2.0, -0.5], [-0.5, 1.0]], delimiter=",")
     np.savetxt(apart / "b.csv", [1.0, 2.0])
     tolerance = ("--tolerance", "cell.capacitance=1%")
+    net = apart / "net"
     return {
-        "compile": [compiled, run("compile", EXAMPLES / "neurons.toml", "-o", apart / "net")],
+        "compile": [compiled, run("compile", EXAMPLES / "neurons.toml", "-o", net)],
+        "predict-network": [run("predict", net)],
+        "simulate-network": [run("simulate", net, "--trajectories", 8, "--times", "0.1,0.2")],
         "predict": [run("predict", where), run("predict", where, "--band", "1e5", "1e6")],
         "simulate": [run("simulate", where, "--samples", 500, "--lags", 2), run("simulate", where, "--independent")],
         "check": [run("check", where, "--level", "ideal", "--level", "op", "--level", "answer")],
@@ -179,7 +182,7 @@ def printed(folder, tmp_path_factory):
     }
 
 
-OUTPUTS = ("compile", "predict", "simulate", "check", "yield", "solve", "error")
+OUTPUTS = ("compile", "predict", "predict-network", "simulate", "simulate-network", "check", "yield", "solve", "error")
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
