@@ -48,7 +48,7 @@ netlists: $(VENV)/installed
 	$(BIN)/python netlists/regenerate.py
 
 # -W: a link to nowhere ends it. Nothing is fetched.
-docs: $(VENV)/docs-installed
+docs: $(VENV)/installed
 	$(BIN)/python -m sphinx -W --keep-going --nitpicky -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
@@ -77,15 +77,13 @@ $(VENV)/demo-installed: pyproject.toml setup.py tools/system_packages.sh $(wildc
 
 $(VENV)/installed: $(VENV)/demo-installed
 	@sh tools/system_packages.sh browser
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,docs]"
+	@npm install --silent --no-audit --no-fund --prefix $(VENV)/node eecircuit-engine@^1.8 2>/dev/null \
+	|| echo "no --simulator ngspice-wasm, and no tests of it: npm (of node) or its package is missing"
 	touch $@
 
 $(VENV)/bench-installed: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,bench]"
-	touch $@
-
-$(VENV)/docs-installed: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,docs]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,docs,bench]"
 	touch $@
 
 clean:

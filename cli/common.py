@@ -21,7 +21,7 @@ from spu.base.layout import table as table
 from spu.base.progress import Heartbeat, Progress
 
 from .ending import print_object
-from .names import DIALECTS, HARDWARE
+from .names import DIALECTS, HARDWARE, SIMULATORS
 
 if TYPE_CHECKING:
     from spu.base.arrays import FloatArray
@@ -425,6 +425,16 @@ PATIENCE, RARELY = 10.0, 30.0
 def warn(message: str) -> None:
     """Say on stderr what does not stop the work."""
     click.echo(f"warning: {clip(message)}", err=True)
+
+
+simulators_option = click.option(
+    "--simulator",
+    "simulators",
+    metavar="NAME",
+    multiple=True,
+    shell_complete=SIMULATORS,
+    help="What runs the netlist: ngspice, vacask or ngspice-wasm (ngspice 45); repeatable [default: ngspice].",
+)
 
 
 @contextmanager

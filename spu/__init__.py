@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from spu.emulator.runs.sampling import Simulation
     from spu.emulator.simulate import simulate, simulate_network
     from spu.emulator.spectrum import spectrum
+    from spu.export.materials import Materials, bill_of_materials
     from spu.problems.conditional import ConditionalGaussian, ConditionalSystem, conditional
     from spu.problems.determinant import Determinant
     from spu.problems.exponential import MatrixExponential
@@ -151,6 +152,7 @@ __all__ = [
     "LogDeterminant",
     "LyapunovEquation",
     "ManyLaws",
+    "Materials",
     "MatrixExponential",
     "MatrixInverse",
     "NaturalGradient",
@@ -189,6 +191,7 @@ __all__ = [
     "__version__",
     "anneal",
     "answer",
+    "bill_of_materials",
     "calibrate",
     "characterise",
     "check",
@@ -312,6 +315,8 @@ _HOME = {
     "log_determinant": "spu.studies.algebra.determinant",
     "LinearSystem": "spu.problems.gaussian",
     "LyapunovEquation": "spu.problems.lyapunov",
+    "Materials": "spu.export.materials",
+    "bill_of_materials": "spu.export.materials",
     "MatrixExponential": "spu.problems.exponential",
     "MatrixInverse": "spu.problems.gaussian",
     "NaturalGradient": "spu.studies.learning.natural",

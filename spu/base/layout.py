@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import zip_longest
@@ -17,8 +18,17 @@ MAX_TABLE_ROWS = 20
 REST = "all with --verbose"
 """Where what is left out is to be had."""
 
-_LEAST_NAME, _LEAST_TEXT, _MOST_NAME = 12, 20, 24
+_LEAST_NAME, _LEAST_TEXT, _MOST_NAME = 12, 30, 16
 """Characters that names and sentences in tables keep at least; and names where a table is too wide all the same."""
+
+_PLAIN = 24
+"""Letters of the longest plain word."""
+
+_WITH_UNIT = re.compile(r"(?<=\d) (?=(?:[afpnumkMGT]?(?:s|Hz|V|A|F|H|S|J|W|K|C|Wb|ohm)|%)(?![A-Za-z]))")
+"""The blank between a number and its unit, where no line is to end."""
+
+_NAME = re.compile(r"[^\W\d]\S*")
+"""Of what may be shortened."""
 
 _full: ContextVar[bool] = ContextVar("full", default=False)
 
@@ -45,7 +55,12 @@ def shortened(names: Sequence[str], most: int) -> list[str]:
         found = [_cut(name, most, tail) for name in names]
         if len(set(found)) == len(set(names)):
             return found
-    return list(names)
+    taken: dict[str, str] = {}
+    for number, name in enumerate(dict.fromkeys(names)):  # here for one, there for another; else they are numbered
+        ways = [_cut(name, most, tail) for tail in tails]
+        free = next((way for way in ways if way not in taken.values()), None)
+        taken[name] = free or f"{ways[0][: most - 1 - len(str(number))]}~{number}"
+    return [taken[name] for name in names]
 
 
 def _cut(name: str, most: int, tail: int) -> str:
@@ -62,7 +77,7 @@ def folded(text: str, hang: int = 2) -> str:
 def _fold(line: str, hang: int) -> str:
     if len(line) <= WIDTH:
         return line
-    margin = " " * (len(line) - len(line.lstrip()))
+    margin = " " * min(len(line) - len(line.lstrip()), WIDTH // 2)
     pieces = _wrapped(line.strip(), WIDTH - len(margin), WIDTH - len(margin) - hang)
     return "\n".join(f"{margin}{' ' * hang if k else ''}{piece}" for k, piece in enumerate(pieces))
 
@@ -72,14 +87,14 @@ def _wrapped(text: str, first: int, others: int | None = None, *, hyphens: bool 
     others = first if others is None else others
     pad = " " * max(others - first, 0), " " * max(first - others, 0)
     pieces = textwrap.wrap(
-        text,
+        _WITH_UNIT.sub("\0", text),
         max(first, others),
         initial_indent=pad[0],
         subsequent_indent=pad[1],
         break_long_words=False,
         break_on_hyphens=hyphens,
     )
-    return [piece.strip() for piece in pieces] or [""]
+    return [piece.strip().replace("\0", " ") for piece in pieces] or [""]
 
 
 def table(
@@ -103,7 +118,7 @@ def table(
     lines: list[str] = []
     notes: list[str] = []
     if not is_full() and _width(columns) > WIDTH:
-        columns, short = _narrowed(columns, left)
+        columns, short = _narrowed(columns)
         if short:
             notes.append("names shortened: in full with --verbose")
     blocks = [columns] if is_full() else _blocks(columns, left)
@@ -126,7 +141,7 @@ def _widest(cells: Sequence[str]) -> int:
     return max(len(piece) for cell in cells for piece in cell.split("\n"))
 
 
-def _narrowed(columns: list[list[str]], left: int) -> tuple[list[list[str]], bool]:
+def _narrowed(columns: list[list[str]]) -> tuple[list[list[str]], bool]:
     """Columns with words folded and names shortened, as far as it takes; whether names are shortened."""
     columns = [list(column) for column in columns]
     for k, (header, *cells) in enumerate(columns):  # headers of more than one word, over narrow columns
@@ -137,20 +152,27 @@ def _narrowed(columns: list[list[str]], left: int) -> tuple[list[list[str]], boo
             )
     for k in sorted(range(len(columns)), key=lambda k: -_widest(columns[k])):
         too_much = _width(columns) - WIDTH
-        if too_much > 0 and any(" " in cell for cell in columns[k][1:]) and _widest(columns[k]) > _LEAST_TEXT:
+        if too_much > 0 and any(" " in cell and len(cell) > _LEAST_TEXT for cell in columns[k][1:]):
             wide = max(_widest(columns[k]) - too_much, _LEAST_TEXT)
             columns[k][1:] = ["\n".join(_wrapped(cell, wide)) for cell in columns[k][1:]]
     given = [list(column) for column in columns]
-    named = [k for k in range(len(columns)) if k < left or _widest(columns[k][:1]) > _LEAST_NAME]
-    names = list(dict.fromkeys(name for k in named for name in (columns[k] if k < left else columns[k][:1])))
-    names = [name for name in names if not set(name) & set(" \n")]
+    names = list(dict.fromkeys(name for column in columns for cell in column for name in _names(cell)))
     for most in (*range(max(map(len, names), default=0) - 1, _LEAST_NAME - 1, -1), _MOST_NAME):
         if _width(columns) <= WIDTH:
             break
         short = dict(zip(names, shortened(names, most), strict=True))
-        for k in named:
-            columns[k][:] = [short.get(cell, cell) for cell in given[k]]
-    return columns, any(cell in names and cell not in column for k, column in enumerate(columns) for cell in given[k])
+        columns = [[_renamed(cell, short) for cell in column] for column in given]
+    return columns, columns != given
+
+
+def _names(cell: str) -> list[str]:
+    """What of it may be shortened: all, or in a sentence words that are no plain words."""
+    words = _NAME.findall(cell)
+    return [word for word in words if len(word) > (_LEAST_NAME if len(word) == len(cell) else _PLAIN)]
+
+
+def _renamed(cell: str, names: Mapping[str, str]) -> str:
+    return _NAME.sub(lambda word: names.get(word[0], word[0]), cell)
 
 
 def _blocks(columns: list[list[str]], left: int) -> list[list[list[str]]]:
@@ -166,13 +188,14 @@ def _blocks(columns: list[list[str]], left: int) -> list[list[list[str]]]:
 
 def _laid_out(columns: list[list[str]], left: int) -> list[str]:
     widths = [_widest(column) for column in columns]
+    texts = [k < left or any("\n" in cell for cell in cells) for k, (_, *cells) in enumerate(columns)]
 
     def row(cells: Sequence[str], up: int = 1) -> Iterator[str]:
         # Headers stand on the line below them.
         for pieces in list(zip_longest(*(cell.split("\n")[::up] for cell in cells), fillvalue=""))[::up]:
             padded = (
-                piece.ljust(width) if k < left else piece.rjust(width)
-                for k, (piece, width) in enumerate(zip(pieces, widths, strict=True))
+                piece.ljust(width) if text else piece.rjust(width)
+                for text, piece, width in zip(texts, pieces, widths, strict=True)
             )
             yield ("  " + "  ".join(padded)).rstrip()
 

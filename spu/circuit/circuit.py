@@ -9,10 +9,10 @@ couplers cost arrays.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -92,12 +92,29 @@ class Subcircuit:
         return tuple(found)
 
 
+class Shown(Protocol):
+    """How a value is shown: under which heading, in which unit, by how many digits, and what of it."""
+
+    @property
+    def heading(self) -> str: ...
+
+    @property
+    def unit(self) -> str: ...
+
+    @property
+    def digits(self) -> int: ...
+
+    @property
+    def shown(self) -> Callable[[float], float]: ...
+
+
 @dataclass(frozen=True, eq=False)
 class Instances:
     """All instances of one subcircuit: k names, (k, ports) nodes, ``{parameter: (k,)}`` values.
 
     ``parameters`` has the values of all elements; ``settings`` what stands in a netlist, a line each: the
     subcircuit's ``parameters``, of which its constants and derived ones make the rest. None where these are the same.
+    ``figures`` says for people what codes stand for: how a value is shown, and (k,) values.
 
     ``nodes`` holds numbers of circuit nodes for electrical ports (-1 is ground) and numbers of
     noise sources for noise ports.
@@ -108,6 +125,7 @@ class Instances:
     nodes: IntArray
     parameters: dict[str, FloatArray]
     settings: dict[str, FloatArray | IntArray] | None = None
+    figures: Sequence[tuple[Shown, FloatArray]] = ()
 
 
 @dataclass(frozen=True)
@@ -185,6 +203,8 @@ class Circuit:
     acquisition:
         How its readouts are taken; None of whoever reads voltages as they are. The equations and laws are of the
         voltages at the converter.
+    from_netlist:
+        Whether it was read from a netlist, and nodes are called as there; those of a device are called as its cells.
     """
 
     temperature: float
@@ -202,6 +222,7 @@ class Circuit:
     start: FloatArray | None = None
     acquisition: Acquisition | None = None
     clocked: Clocked | None = None
+    from_netlist: bool = False
 
     def frozen(self, couplers: float = 1.0, noise: float = 1.0) -> Circuit:
         """The circuit as it stands while the factors of its ramp have these values; kept with it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from operator import itemgetter
@@ -25,6 +25,7 @@ from spu.device.heat import at_heat, heat, heated
 from spu.device.imperfections import Detail
 from spu.device.noise_clock import clocked_of, refuse_clocked
 from spu.device.noise_shaping import in_series, shaped, shapes
+from spu.device.quantities import Figure, Part
 from spu.device.readout_chain import acquisition_of, chain, chained
 
 
@@ -292,8 +293,18 @@ def _group(
         nodes = np.array(ends[rows])
         if ports:
             nodes = np.column_stack([nodes, *ports])
-        groups.append(Instances(template, instance_names, nodes, parameters, settings))
+        figures = _figures(held, values) if template.codes else ()
+        groups.append(Instances(template, instance_names, nodes, parameters, settings, figures))
     return groups, sources
+
+
+def _figures(held: Sequence[Part], values: Mapping[str, FloatArray | IntArray]) -> list[tuple[Figure, FloatArray]]:
+    """What instances are, for people: each part's figures, and the values that they show."""
+    found = []
+    for part in held:
+        for key, figure in zip(part.keys, part.table, strict=False):
+            found.append((figure, np.asarray(values[key], dtype=np.float64)))
+    return found
 
 
 SHARED = Subcircuit(

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from math import sqrt
@@ -211,7 +212,10 @@ GROUND_NET = "GND"
 
 
 def board(device: Device) -> Board:
-    """Lay a device, of one programming, out as sheets."""
+    """Lay a device, of one programming, out as sheets; values are those at the temperature that they are stated for."""
+    if device.detail.temperature:
+        device = copy(device)
+        device.detail = replace(device.detail, temperature={})
     circuit = lower(device)
     kinds = tuple(_kind(device, circuit, group) for group in circuit.instances)
     sheets = tuple(_sheets(circuit, kinds))
@@ -369,7 +373,7 @@ _SYMBOLS: dict[type, tuple[str, str]] = {
     Resistor: ("R", "R"),
     Capacitor: ("C", "C"),
     Inductor: ("L", "L"),
-    CrossedInductor: ("L_CROSSED", "L"),
+    CrossedInductor: ("L_CROSSED", "T"),
     CurrentSource: ("I", "I"),
     VoltageSource: ("V", "V"),
     NoiseCurrent: ("I_NOISE", "I"),

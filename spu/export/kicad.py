@@ -1,4 +1,4 @@
-"""A device as a KiCad project: one schematic file for each kind of cell and coupler, and a sheet of it for each of them.
+"""A device as a KiCad project: a schematic file for each kind of cell and coupler, and a sheet of it for each of them.
 
 The format is that of KiCad 6, which later versions read. Sheets of one kind share a file, as instances of a
 subcircuit share its lines, and what differs between them are fields of the *sheet* (``c``, ``code``, ``r``...), which
@@ -16,17 +16,26 @@ import math
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
-from spu.base.errors import InputError, OutputError
+from spu.base.errors import InputError, OptionError, OutputError
+from spu.base.names import shorten
 from spu.base.numbers import compact, plural
 from spu.base.process import aside_folder
 from spu.base.version import __version__
 from spu.device.device import Device
+from spu.emulator.dynamics import LinearDynamics, dynamics
+from spu.emulator.laws.clocked import under_white_noise
+from spu.emulator.laws.timing import timing
 from spu.export.components import GROUND_NET, Board, Component, Kind, Sheet, Value, board
 from spu.export.sexpr import at, effects, indented, mm, prop, quoted, uuid
 from spu.export.symbols import LIBRARY, definition, symbol_of
+from spu.spice.settings import sample_time
+
+KIND, EACH = SHEETS = ("kind", "each")
+"""Whether sheets of one kind share a file, or each has its own."""
 
 MOST_SHEETS = 500
 """Of a schematic that anyone can find something in."""
@@ -38,12 +47,13 @@ _CHARACTER = 1.15
 """mm that a character takes at the usual size of text."""
 
 _ROW = 2.54
+_SMALL = ("A5", 210, 148)
 _PAPERS = (("A4", 297, 210), ("A3", 420, 297), ("A2", 594, 420), ("A1", 841, 594), ("A0", 1189, 841))
 _MARGIN, _TITLE_BLOCK = 20.32, 38.1
 _VERSION = "20211123"
 
 
-def kicad_project(device: Device, name: str) -> dict[str, str]:
+def kicad_project(device: Device, name: str, sheets: str = KIND) -> dict[str, str]:
     """All files of a KiCad project of a device.
 
     Parameters
@@ -52,30 +62,39 @@ def kicad_project(device: Device, name: str) -> dict[str, str]:
         Of one programming.
     name:
         Of the project.
+    sheets:
+        ``kind``: sheets of one kind share a file. ``each``: every one has its own, with its values in its components.
 
     Returns
     -------
-        Text by the name of the file: ``name.kicad_pro``, ``name.kicad_sch`` (the root), ``KIND.kicad_sch``, the
-        library of symbols and its table.
+        Text by the name of the file: ``name.kicad_pro``, ``name.kicad_sch`` (the root), a ``.kicad_sch`` for each kind
+        or sheet, the library of symbols and its table.
 
     Raises
     ------
+    OptionError
+        For another word in ``sheets``.
     InputError
         If the device has more sheets than a schematic holds, or the project is called as a kind of its sheets is.
     """
+    if sheets not in SHEETS:
+        raise OptionError("sheets", f"is kind or each, not {shorten(sheets)}")
     laid = board(device)
     if len(laid.sheets) > MOST_SHEETS:
         raise InputError(
             f"a schematic of {len(laid.sheets):,} sheets is none that anyone reads: at most {MOST_SHEETS}; "
             "spu inspect --schematic draws a typical cell and its couplers"
         )
-    if name in {kind.name for kind in laid.kinds}:
+    sampled = _sample_time(laid) if sheets == EACH else None
+    pages: dict[str, tuple[Sheet, _Drawing]] = {}
+    for sheet in laid.sheets:
+        own = sheet.name if sheets == EACH else sheet.kind.name
+        pages.setdefault(own, (sheet, _Drawing(f"sheet {own}", None if sheets == KIND else sheet, sampled)))
+    if name in pages:
         raise InputError(f"a project called {name} would have two schematics of that name: call the folder otherwise")
-    children = {kind.name: _Drawing(f"kind {kind.name}") for kind in laid.kinds}
-    files = {f"{name}.kicad_pro": _project(name)}
-    files[f"{name}.kicad_sch"] = ""
-    for kind in laid.kinds:
-        files[f"{kind.name}.kicad_sch"] = _child(kind, children[kind.name])
+    children = {own: drawing for own, (_, drawing) in pages.items()}
+    files = {f"{name}.kicad_pro": _project(name), f"{name}.kicad_sch": ""}
+    files |= {f"{own}.kicad_sch": _child(sheet.kind, drawing) for own, (sheet, drawing) in pages.items()}
     files[f"{name}.kicad_sch"] = _root(laid, children)
     used = sorted({each for drawing in children.values() for each in drawing.symbols} | {"GND", "PWR_FLAG"})
     files[f"{LIBRARY}.kicad_sym"] = (
@@ -89,7 +108,7 @@ def kicad_project(device: Device, name: str) -> dict[str, str]:
     return files
 
 
-def write_kicad(device: Device, folder: Path, *, force: bool = False) -> tuple[Path, ...]:
+def write_kicad(device: Device, folder: Path, *, sheets: str = KIND, force: bool = False) -> tuple[Path, ...]:
     """Write a KiCad project, whole or not at all, and give the paths of its files.
 
     Into a folder that is there its files are put beside the others, such as a board's layout.
@@ -101,7 +120,7 @@ def write_kicad(device: Device, folder: Path, *, force: bool = False) -> tuple[P
     InputError
         As `kicad_project`.
     """
-    files = kicad_project(device, folder.name)
+    files = kicad_project(device, folder.name, sheets)
     there = [name for name in files if (folder / name).exists()]
     if folder.exists() and not folder.is_dir():
         raise OutputError("is a file, and a KiCad project is a folder of several: name a folder", file=folder)
@@ -145,9 +164,15 @@ def shown(sheet: Sheet, value: Value) -> str:
 
 @dataclass
 class _Drawing:
-    """What is drawn on one page: lines of its file, and the symbols that need a designator of their own."""
+    """What is drawn on one page: lines of its file, and the symbols that need a designator of their own.
+
+    ``sheet`` is the only one that is of this page, where there is one; ``sampled`` the time (s) for which its noise
+    sources hold their samples when KiCad's SPICE netlist is run.
+    """
 
     name: str
+    sheet: Sheet | None = None
+    sampled: float | None = None
     lines: list[str] = field(default_factory=list)
     placed: list[tuple[str, Component | None]] = field(default_factory=list)
     """Identifiers of symbols, with their component; None for ground."""
@@ -160,7 +185,7 @@ class _Drawing:
 
     def wire(self, *points: tuple[float, float]) -> None:
         """Wires from point to point."""
-        for (x, y), (to_x, to_y) in zip(points, points[1:], strict=False):
+        for (x, y), (to_x, to_y) in pairwise(points):
             mark = self.fresh("wire", mm(x), mm(y), mm(to_x), mm(to_y))
             self.lines.append(
                 f"(wire (pts (xy {mm(x)} {mm(y)}) (xy {mm(to_x)} {mm(to_y)}))\n"
@@ -266,17 +291,17 @@ def _page(drawing: _Drawing, paper: str, title: str, comments: Sequence[str], mo
 
 # ---- sheets of one kind ----
 
-_PITCH, _HANGING = 43.18, 35.56
-_CROSSING, _AMPLIFIER = 20.32, 35.56
-_LEFT, _TOP = 50.8, 40.64
+_PITCH, _HANGING = 38.1, 27.94
+_CROSSING, _AMPLIFIER = 20.32, 30.48
+_LEFT, _TOP = 25.4, 25.4
 _ACROSS = 4
 
 
 def _child(kind: Kind, drawing: _Drawing) -> str:
     """The schematic of all cells or couplers of a kind."""
-    words = textwrap.wrap(kind.template.meaning, 110)
+    words = textwrap.wrap(kind.template.meaning, 120)
     for k, line in enumerate(words):
-        drawing.text(line, 25.4, 25.4 + 2.54 * k, name=f"meaning {k}")
+        drawing.text(line, 20.32, 20.32 + 2.54 * k, name=f"meaning {k}")
     y = _TOP + _snapped(2.54 * len(words))
     hanging: dict[str, list[Component]] = {}
     crossing, others = [], []
@@ -293,28 +318,31 @@ def _child(kind: Kind, drawing: _Drawing) -> str:
             _hang(kind, drawing, net, components[first : first + _ACROSS], y)
             y += _HANGING
     for k, each in enumerate(crossing):
-        _cross(kind, drawing, each, _LEFT + 25.4 + (k % 2) * 2 * _PITCH, y + 5.08)
+        _cross(kind, drawing, each, _LEFT + 30.48 + (k % 2) * 2 * _PITCH, y + 5.08)
         if k % 2 or k == len(crossing) - 1:
             y += _CROSSING
     for k, each in enumerate(others):
-        _stand(kind, drawing, each, _LEFT + 12.7 + (k % 3) * 1.5 * _PITCH, y + 10.16)
+        _stand(kind, drawing, each, _LEFT + 17.78 + (k % 3) * 1.5 * _PITCH, y + 7.62)
         if k % 3 == 2 or k == len(others) - 1:
             y += max(_AMPLIFIER, 2.54 * len(each.nodes) + 12.7)
     height = y + _TITLE_BLOCK
-    paper = next((name for name, _, most in _PAPERS if height <= most), "A0")
-    return _page(drawing, quoted(paper), kind.name, [f"Written by spu {__version__}"])
+    comment = [f"Written by spu {__version__}"]
+    paper = next((name for name, _, most in (_SMALL, *_PAPERS) if height <= most), "A0")
+    return _page(drawing, quoted(paper), kind.name if drawing.sheet is None else drawing.sheet.name, comment)
 
 
-def _fields(kind: Kind, component: Component) -> list[tuple[str, str, bool]]:
+def _fields(
+    kind: Kind, component: Component, sheet: Sheet | None, sampled: float | None = None
+) -> list[tuple[str, str, bool]]:
     """Fields of a component: name, text, whether hidden. Values that differ from sheet to sheet are names of theirs."""
-    texts = [_text_of(kind, value) for value in component.values]
+    texts = [_text_of(kind, value, sheet) for value in component.values]
     value = texts[0]
     if component.symbol == "B":
         value = " ".join(f"{each.parameter}={text}" for each, text in zip(component.values, texts, strict=True))
     found = [("Reference", f"{component.letter}?", False), ("Value", value, False)]
     bank = component.bank
     if bank is not None:
-        found.append(("Bank code", f"${{{bank.code}}}", False))
+        found.append(("Bank code", f"${{{bank.code}}}" if sheet is None else str(sheet.code(bank.code)), False))
     found.append(("Element", component.element, True))
     if bank is not None:
         resistive = component.symbol.startswith("R")
@@ -333,19 +361,45 @@ def _fields(kind: Kind, component: Component) -> list[tuple[str, str, bool]]:
         found.append(("Noise", "none", True))
     if component.role:
         found.append(("Model", component.role, True))
+    if sheet is None:
+        # KiCad 6 takes the values of whatever sheet is open for all that share its file.
+        found.append(("Spice_Netlist_Enabled", "N", True))
+    elif component.symbol.endswith("NOISE") and sampled is not None:
+        rms = _level(kind, component.values[0], sheet) / math.sqrt(2 * sampled)
+        found += [
+            ("Spice_Primitive", component.letter, True),
+            ("Spice_Model", f"dc 0 ac 0 trrandom(2 {compact(sampled)} 0 {compact(rms)} 0)", True),
+            ("Spice_Netlist_Enabled", "Y", True),
+        ]
     return found
 
 
-def _text_of(kind: Kind, value: Value) -> str:
+def _level(kind: Kind, value: Value, sheet: Sheet) -> float:
+    """What is shown of a value, whether it is the same in all sheets of a kind or not."""
+    fixed = kind.fixed.get(value.parameter)
+    return sheet.value(value) if fixed is None else value.shown(fixed)
+
+
+def _sample_time(laid: Board) -> float | None:
+    """For how long noise sources hold a sample in KiCad's SPICE netlist: a round number of s, which seldom moves."""
+    does = dynamics(laid.circuit)
+    if not isinstance(does, LinearDynamics):
+        return None
+    exact = sample_time(laid.circuit, timing(under_white_noise(does.law)))
+    decade = 10.0 ** math.floor(math.log10(exact))
+    return max(step * decade for step in (1, 2, 5) if step * decade <= exact * (1 + 1e-9))
+
+
+def _text_of(kind: Kind, value: Value, sheet: Sheet | None) -> str:
     if value.parameter not in kind.fixed:
-        return f"${{{value.parameter}}}"
+        return f"${{{value.parameter}}}" if sheet is None else shown(sheet, value)
     unit = value.unit if value.unit.endswith("rtHz") else ""
     return f"{compact(value.shown(kind.fixed[value.parameter]))}{unit}"
 
 
 def _put(kind: Kind, drawing: _Drawing, component: Component, x: float, y: float, orientation: str = "") -> None:
     """A component with its fields beside it."""
-    fields = _fields(kind, component)
+    fields = _fields(kind, component, drawing.sheet, drawing.sampled)
     half = symbol_of(component.symbol).half_width
     if orientation == "across":
         places = [(0.0, -5.08), (0.0, 5.08), (0.0, 0.0), (0.0, 0.0), (0.0, 7.62)]
@@ -456,8 +510,11 @@ def _box(sheet: Sheet) -> _Box:
 def _root(laid: Board, children: Mapping[str, _Drawing]) -> str:
     drawing = _Drawing("root")
     boxes = [_box(sheet) for sheet in laid.sheets]
-    label = max(len(net) for sheet in laid.sheets for net in sheet.nets.values()) * _CHARACTER + 5.08
     width = max(box.width for box in boxes)
+    boxes = [replace(box, width=width) for box in boxes]
+    label = max(len(net) for sheet in laid.sheets for net in sheet.nets.values()) * _CHARACTER + 5.08
+    if any(GROUND_NET in sheet.nets.values() for sheet in laid.sheets):
+        label += 7.62
     heading = max(len(sheet.name) for sheet in laid.sheets) * _CHARACTER - label
     pitch = _snapped(label + max(width, heading) + 3.81)
     places, columns, height = _places(laid, boxes, pitch)
@@ -469,7 +526,7 @@ def _root(laid: Board, children: Mapping[str, _Drawing]) -> str:
     if not paper:
         paper = f'"User" {mm(max(need_x, 297))} {mm(max(need_y, 210))}'
     for sheet, box, (x, y) in zip(laid.sheets, boxes, places, strict=True):
-        _sheet(drawing, sheet, box, _MARGIN + _snapped(label) + x, _MARGIN + 5.08 + y)
+        _sheet(drawing, sheet, _page_of(sheet, children), box, _MARGIN + _snapped(label) + x, _MARGIN + 5.08 + y)
     bottom = math.floor((page - below) / GRID) * GRID
     _legend(drawing, laid, notes, bottom)
     sheets = [("/", "0"), *((f"/{_identity(sheet)}", str(sheet.number)) for sheet in laid.sheets)]
@@ -483,6 +540,10 @@ def _root(laid: Board, children: Mapping[str, _Drawing]) -> str:
         f"(symbol_instances\n{indented(_designators(laid, drawing, children))}\n)",
     ]
     return _page(drawing, paper, title, [f"Written by spu {__version__}"], more)
+
+
+def _page_of(sheet: Sheet, children: Mapping[str, _Drawing]) -> str:
+    return sheet.name if sheet.name in children else sheet.kind.name
 
 
 def _identity(sheet: Sheet) -> str:
@@ -519,24 +580,28 @@ def _places(laid: Board, boxes: Sequence[_Box], pitch: float) -> tuple[list[tupl
     return found, columns, -(-len(boxes) // columns) * row
 
 
-def _sheet(drawing: _Drawing, sheet: Sheet, box: _Box, x: float, y: float) -> None:
+_COLOURS, _OTHERS = {"cell": "232 240 250", "coupler": "250 244 226"}, "236 244 232"
+"""Red, green and blue of sheets; those that are neither cells nor couplers have the last."""
+
+
+def _sheet(drawing: _Drawing, sheet: Sheet, page: str, box: _Box, x: float, y: float) -> None:
     """A sheet's symbol, with labels at its pins and its values inside."""
     mark = _identity(sheet)
     x, y = round(x / GRID) * GRID, round(y / GRID) * GRID
     lines = [
         f"(sheet {at(x, y)} (size {mm(box.width)} {mm(box.height)}) (fields_autoplaced)",
         "  (stroke (width 0.1524) (type solid) (color 0 0 0 0))",
-        "  (fill (color 0 0 0 0.0000))",
+        f"  (fill (color {_COLOURS.get(sheet.kind.name.partition('_')[0], _OTHERS)} 1.0000))",
         f"  (uuid {mark})",
         "  " + prop("Sheet name", sheet.name, 0, at(x, y - 0.635, 0), effects(justify="left bottom")),
-        "  "
-        + prop("Sheet file", f"{sheet.kind.name}.kicad_sch", 1, at(x, y, 0), effects(justify="left top", hide=True)),
+        "  " + prop("Sheet file", f"{page}.kicad_sch", 1, at(x, y, 0), effects(justify="left top", hide=True)),
     ]
     for k, (name, text) in enumerate(box.rows):
         level = y + _ROW * (k + 1)
         place = at(x + box.width - 1.27, level, 0)
         lines.append("  " + prop(name, text, k + 2, place, effects(justify="right")))
         drawing.text(name, x + _inset(sheet), level + 0.635, name=f"{name} of {sheet.name}")
+    longest = _CHARACTER * max(len(net) for net in sheet.nets.values())
     for k, (port, net) in enumerate(sheet.nets.items()):
         level = y + _ROW * (k + 1)
         pin = uuid("sheet", sheet.name, "pin", port)
@@ -544,8 +609,10 @@ def _sheet(drawing: _Drawing, sheet: Sheet, box: _Box, x: float, y: float) -> No
             f"  (pin {quoted(port)} bidirectional {at(x, level, 180)}\n"
             f"    {effects(justify='left')}\n    (uuid {pin})\n  )"
         )
-        drawing.wire((x, level), (x - 2.54, level))
-        drawing.label(net, x - 2.54, level, left=True)
+        # A global label is a box: it stands to the left of its neighbours' names.
+        end = x - _snapped(2.54 + (longest if net == GROUND_NET else 0.0))
+        drawing.wire((x, level), (end, level))
+        drawing.label(net, end, level, left=True)
     drawing.lines.append("\n".join([*lines, ")"]))
 
 
@@ -556,9 +623,9 @@ def _inset(sheet: Sheet) -> float:
 def _notes(laid: Board) -> list[str]:
     circuit = laid.circuit
     found = [
-        "Each sheet is an instance of a subcircuit of the netlist: its fields are the values there (SI), code that of a",
-        "bank. Numbers of sheets are those of their cells: a coupler of cells 3 and 7 is sheet 37 or 307, its first",
-        "capacitor C3701 or C30701.",
+        "Each sheet is an instance of a subcircuit of the netlist, its fields are the values there; code is a bank's.",
+        "Sheets stand where the matrix has its entries, and have the numbers of their cells: the first capacitor of",
+        "cell 3 is C301, that of the coupler of cells 3 and 7 is C3701 (C30701 of ten cells or more).",
         f"Temperature {circuit.temperature:g} K.",
     ]
     if circuit.ramped:
@@ -617,10 +684,11 @@ def _designators(laid: Board, root: _Drawing, children: Mapping[str, _Drawing]) 
     grounds: Counter[int] = Counter()  # by the number of the sheet, which two may share
     for sheet in laid.sheets:
         place = f"/{_identity(sheet)}"
-        for mark, component in children[sheet.kind.name].placed:
+        page = children[_page_of(sheet, children)]
+        for mark, component in page.placed:
             if component is None:
                 grounds[sheet.number] += 1
                 yield line(f"{place}/{mark}", f"#PWR{sheet.number}{grounds[sheet.number]:02d}", "GND")
             else:
-                value = dict((name, text) for name, text, _ in _fields(sheet.kind, component))["Value"]
+                value = _fields(sheet.kind, component, page.sheet)[1][1]
                 yield line(f"{place}/{mark}", sheet.designator(component), value)

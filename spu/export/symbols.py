@@ -125,7 +125,7 @@ SYMBOLS: dict[str, Symbol] = {
     ),
     "L_CROSSED": Symbol(
         "Inductor behind an ideal transformer 1 : -1",
-        "L",
+        "T",
         _TWO,
         (*_coil(2.54, 4, 1.27), _circle(-0.762, 2.286, 0.254), _circle(-0.762, -2.286, 0.254)),
     ),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from spu.base.arrays import FloatArray
-from spu.base.layout import facts, table
+from spu.base.layout import REST, facts, is_full, table
 from spu.base.numbers import engineering, plural, share
 from spu.problems.kinds import kind_of
 from spu.studies.algebra.planning import Plan
@@ -66,16 +66,18 @@ def _answer(found: Solution) -> str:
 
 def _matrix(title: str, names: list[str], value: FloatArray, error: FloatArray | None) -> str:
     """A matrix with its errors, its first rows and columns where it is large."""
-    columns = min(value.shape[1], _COLUMNS)
-    digits = None if error is None else _digits(error[:_ROWS, :columns])
+    rows, columns = value.shape if is_full() else (min(len(value), _ROWS), min(value.shape[1], _COLUMNS))
+    digits = None if error is None else _digits(error[:rows, :columns])
 
     def cell(i: int, j: int) -> str:
         return f"{value[i, j]:.6g}" if error is None else " +- ".join(_split(value[i, j], error[i, j], digits))
 
-    rows = [[names[i], *(cell(i, j) for j in range(columns))] for i in range(min(len(value), _ROWS))]
-    shown = table([title, *names[:columns]], rows, limit=_ROWS, count=len(value))
+    cells = [[names[i], *(cell(i, j) for j in range(columns))] for i in range(rows)]
+    shown = table([title, *names[:columns]], cells, limit=_ROWS, count=len(value))
     return (
-        shown if columns == value.shape[1] else f"{shown}\n  ... and {plural(value.shape[1] - columns, 'column')} more"
+        shown
+        if columns == value.shape[1]
+        else f"{shown}\n  ... and {plural(value.shape[1] - columns, 'column')} more ({REST})"
     )
 
 

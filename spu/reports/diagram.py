@@ -7,7 +7,7 @@ So any subcircuit has a picture: nothing here knows an architecture.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,7 +28,7 @@ COLUMN, DROP, ROW, REACH = 3.3, 2.5, 2.0, 4.0
 """Drawing units: between hanging elements, their length, between parallel rows, length of a lying element."""
 
 _WIDE = 5.0
-"""In place of `COLUMN` for an element with several values."""
+"""In place of `COLUMN` for an element with several values, or long ones."""
 
 _STUB, _GROUND, _TRANSFORMER = 0.9, 1.1, 2.0
 
@@ -77,6 +77,7 @@ class Layout:
     width: float = 0.0
     above: float = 0.0
     below: float = 0.0
+    wide: Container[str] = ()
 
 
 def electrical_ports(template: Subcircuit) -> list[str]:
@@ -85,8 +86,8 @@ def electrical_ports(template: Subcircuit) -> list[str]:
     return [port for port in template.ports if port not in noise]
 
 
-def lay_out(template: Subcircuit) -> Layout:
-    """Place the elements of a subcircuit."""
+def lay_out(template: Subcircuit, wide: Container[str] = ()) -> Layout:
+    """Place the elements of a subcircuit; those named in ``wide`` have much written beside them."""
     ports = electrical_ports(template)
     chains = [Chain(e.nodes[0], e.nodes[1], [(e, True)]) for e in template.elements if len(e.nodes) >= 2]
     kept = {*ports, GROUND, *(node for e in template.elements for node in e.nodes[2:])}
@@ -106,7 +107,7 @@ def lay_out(template: Subcircuit) -> Layout:
         if k:
             spans = [len(c.elements) for c in between if (c.start, c.end) == (order[k - 1], node)]
             x += REACH * max(spans, default=1)
-        rails[node] = (x, x + sum(map(_column, hanging[node][:-1])))
+        rails[node] = (x, x + sum(_column(chain, wide) for chain in hanging[node][:-1]))
         x = rails[node][1]
     rows: list[list[tuple[float, float]]] = []
     lying: list[tuple[Chain, float]] = []
@@ -126,15 +127,17 @@ def lay_out(template: Subcircuit) -> Layout:
         lying=lying,
         ends=ports,
         notes=[element for element in template.elements if len(element.nodes) < 2],
-        width=x + (_column(hanging[order[-1]][-1]) * 0.9 if hanging[order[-1]] else _STUB),
+        width=x + (_column(hanging[order[-1]][-1], wide) * 0.9 if hanging[order[-1]] else _STUB),
         above=(len(rows) - 1) * ROW + 1.3 if rows else 0.6,
+        wide=wide,
         below=max(depth * DROP + _GROUND if depth else 0.5, _TRANSFORMER if crossed else 0.0),
     )
 
 
-def _column(chain: Chain) -> float:
-    """The room of what hangs: wider where several values stand beside an element."""
-    return _WIDE if any(len(element.parameters) > 1 for element, _ in chain.elements) else COLUMN
+def _column(chain: Chain, wide: Container[str]) -> float:
+    """The room of what hangs: wider where much stands beside an element."""
+    several = any(len(element.parameters) > 1 or element.name in wide for element, _ in chain.elements)
+    return _WIDE if several else COLUMN
 
 
 def _is_crossed(chain: Chain) -> bool:
@@ -181,6 +184,7 @@ def draw(
     origin: tuple[float, float],
     terminals: Sequence[str],
     label: Callable[[Element], str],
+    adjustable: Container[str] = (),
 ) -> list[Text]:
     """Draw a laid-out subcircuit; what is to be written beside it is returned.
 
@@ -194,6 +198,8 @@ def draw(
         What to write at its ports.
     label:
         The text beside an element.
+    adjustable:
+        Names of elements whose values are set by codes: an arrow stands across them.
     """
     from schemdraw import elements as symbols
 
@@ -214,7 +220,7 @@ def draw(
     def component(element: Element, forwards: bool, a: tuple[float, float], b: tuple[float, float]) -> None:
         ends = [(x0 + a[0], y0 + a[1]), (x0 + b[0], y0 + b[1])]
         upright = forwards or isinstance(element, CrossedInductor)  # which looks alike from both ends
-        drawing.add(_symbol(element).endpoints(*(ends if upright else ends[::-1])))
+        drawing.add(_symbol(element, element.name in adjustable).endpoints(*(ends if upright else ends[::-1])))
         if a[0] == b[0]:
             write(a[0] + 0.8, (a[1] + b[1]) / 2, label(element), "left", "center")
         else:
@@ -225,7 +231,7 @@ def draw(
         wire((left, 0.0), (right, 0.0))
         chains = layout.hanging[node]
         for k, chain in enumerate(chains):
-            x = left + sum(map(_column, chains[:k]))
+            x = left + sum(_column(each, layout.wide) for each in chains[:k])
             for k_th, (element, forwards) in enumerate(chain.elements):
                 component(element, forwards, (x, -k_th * DROP), (x, -(k_th + 1) * DROP))
             wire((x, -len(chain.elements) * DROP), (x, -deepest * DROP))
@@ -254,7 +260,7 @@ def draw(
     return texts
 
 
-def _symbol(element: Element) -> Any:
+def _symbol(element: Element, adjustable: bool = False) -> Any:
     """The symbol of an element: its letter is its kind, as in SPICE, unless its class has a symbol of its own."""
     from schemdraw import elements as symbols
 
@@ -272,6 +278,8 @@ def _symbol(element: Element) -> Any:
         "e": symbols.SourceControlledV,
         "h": symbols.SourceControlledV,
     }
+    if adjustable and element.name[0].lower() in "rc":
+        return symbols.ResistorVar() if element.name[0].lower() == "r" else symbols.CapacitorVar()
     if element.symbol:
         return getattr(symbols, element.symbol)()
     return kinds.get(element.name[0].lower(), symbols.RBox)()

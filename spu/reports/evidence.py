@@ -31,7 +31,7 @@ from spu.folder import Folder
 from spu.reports.document import Section
 from spu.spice.netlist import netlist as written
 from spu.spice.reader import ReadNetlist
-from spu.spice.simulators import find_simulator
+from spu.spice.simulators import Simulator
 from spu.studies.yields.characterisation import Characterisation, characterise
 from spu.studies.yields.specification import Specification
 
@@ -51,11 +51,15 @@ class Settings:
     include_outside: bool = False
     ignore_control: bool = False
     specification: Specification | Path | None = None
+    simulators: tuple[str | Simulator, ...] = ("ngspice",)
 
     def options(self, of: str) -> list[str]:
         """Those that differ from the defaults, for the command line of ``check`` or ``report``."""
         words = ["--netlist", str(self.netlist)] if self.netlist is not None else []
         words += [word for level in self.levels or () for word in ("--level", level)]
+        if self.simulators != Settings.simulators:
+            names = [each if isinstance(each, str) else each.name for each in self.simulators]
+            words += [word for name in names for word in ("--simulator", name)]
         numbers = {"--accuracy": self.accuracy, "--detect": self.detect, "--budget": self.budget}
         if self.time_limit != Settings.time_limit:
             numbers["--time-limit"] = self.time_limit
@@ -124,12 +128,12 @@ class Evidence(ABC):
 
     def figures(self) -> Iterator[tuple[str, str]]:
         """What stands above the first heading: labels and texts."""
-        name = self.check.simulator
-        if name in self.check.covariances and "emulator" in self.check.covariances:
-            text = f"covariance {small(gap(self.check, 'emulator', name))} off the emulator's"
-            if "ideal" in self.check.covariances:
-                text += f", {small(gap(self.check, 'ideal', name))} off the exact one"
-            yield name, text
+        for name in self.check.simulators:
+            if name in self.check.covariances and "emulator" in self.check.covariances:
+                text = f"covariance {small(gap(self.check, 'emulator', name))} off the emulator's"
+                if "ideal" in self.check.covariances:
+                    text += f", {small(gap(self.check, 'ideal', name))} off the exact one"
+                yield name, text
 
     @abstractmethod
     def sections(self) -> Iterator[Section]:
@@ -234,6 +238,7 @@ def gather(subject: Subject, settings: Settings, progress: Callable[[str], None]
         budget=settings.budget,
         include_outside=settings.include_outside,
         ignore_control=settings.ignore_control,
+        simulator=settings.simulators,
         progress=progress,
     )
     return kind(
@@ -243,7 +248,7 @@ def gather(subject: Subject, settings: Settings, progress: Callable[[str], None]
         check=checked,
         netlist=_netlist(folder, meant, settings),
         settings=settings,
-        versions=_versions(),
+        versions=_versions(checked),
         hashes=_hashes(folder, meant, settings),
         date=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         characterisation=characterised,
@@ -287,10 +292,10 @@ def _netlist(folder: Folder | None, subject: Device | Circuit, settings: Setting
     return None if folder is not None else ("device.cir", written(subject, seed=settings.seed))
 
 
-def _versions() -> dict[str, str]:
+def _versions(checked: Check) -> dict[str, str]:
     return {
         "spu": __version__,
-        "ngspice": find_simulator("ngspice").version(),
+        **{each.simulator: each.version for each in checked.each},
         "numpy": np.__version__,
         "scipy": scipy.__version__,
         "Python": platform.python_version(),

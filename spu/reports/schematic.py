@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from spu.base.errors import InputError
 from spu.base.names import suggest
 from spu.base.numbers import engineering, plural
-from spu.circuit.elements import CurrentSource, NoiseCurrent, Resistor, SharedNoiseCurrent
+from spu.circuit.elements import AmplifierNoise, CurrentSource, NoiseCurrent, Resistor, SharedNoiseCurrent
 from spu.reports.diagram import Layout, Text, draw, electrical_ports, lay_out
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from spu.base.arrays import FloatArray
-    from spu.circuit.circuit import Circuit, Instances
+    from spu.circuit.circuit import Circuit, Instances, Subcircuit
     from spu.circuit.elements import Element
     from spu.device.device import Device
     from spu.device.quantities import Part
@@ -29,7 +30,13 @@ MOST_CELLS = 60
 
 _SURROUNDINGS = 30
 
-_LONGEST_NAME = 16
+_LONGEST_NAME, _LONGEST_TERMINAL = 16, 12
+
+_SHORT_LINE = 12
+"""Letters beside an element for which there is room in any case."""
+
+_TITLE_LETTER = 0.24
+"""Drawing units."""
 
 _MOST_ON_A_CIRCLE = 12
 
@@ -59,11 +66,12 @@ def draw_schematic(device: Device, cell: str | None = None) -> Figure:
     from spu.device.lower import lower
 
     device = device.members()[0]
-    circuit = lower(device)
+    circuit = lower(_without_switches(device))  # a bank is one part with its code, not a switch a bit
     cells, couplers, taps = _groups(circuit)
     chosen = _chosen(circuit, cells, cell)
     panels = [*_panels(circuit, cells, couplers, chosen), *_shared_panels(circuit, taps, chosen)]
-    graph, abridged = _graph(circuit, cells, couplers, chosen)
+    parts = _coupling(device, couplers)
+    graph, abridged = _graph(circuit, cells, couplers, chosen, parts)
     _write_shared(circuit, taps, graph)
     rows = _wrapped(panels)
     width = max(max(sum(p.width for p in row) for row in rows) * _INCHES_PER_UNIT, 7.0)
@@ -71,6 +79,8 @@ def draw_schematic(device: Device, cell: str | None = None) -> Figure:
     side = 6.5 if len(graph) <= _MOST_ON_A_CIRCLE else min(7.0 + 0.22 * len(graph), 18.0)
     width = max(width, side * 1.25)
     notes = _notes(circuit, device, cells, [*couplers, *taps], abridged)
+    left_out = len(device.coupler_ends) - sum(len(group.names) for group in couplers)
+    notes[1:1] = _bank_notes(device, circuit.instances, left_out)
     foot = 0.19 * len(notes) + 0.25
     head = 0.55
     height = head + tall + 0.35 + side + foot
@@ -83,10 +93,63 @@ def draw_schematic(device: Device, cell: str | None = None) -> Figure:
     top = 1 - (head + tall) / height
     _draw_panels(figure.add_axes((0.0, top, 1.0, tall / height)), rows, width / _INCHES_PER_UNIT)
     axes = figure.add_axes((0.02, foot / height, 0.96, side / height))
-    _draw_graph(axes, graph, _coupling(device, couplers))
+    _draw_graph(axes, graph, parts)
     for k, line in enumerate(notes):
         figure.text(0.3 / width, (foot - 0.12 - 0.19 * k) / height, line, fontsize=8.5, va="top")
     return figure
+
+
+# --- banks ---------------------------------------------------------------------------------
+
+
+def _without_switches(device: Device) -> Device:
+    if not device.detail.switch:
+        return device
+    return device.at_detail(device.detail.only(e for e in device.detail.effects if not e.startswith("switch.")))
+
+
+def _banks(template: Subcircuit) -> dict[str, str]:
+    """Elements whose values codes set: name -> the parameter that is the code."""
+    found = {}
+    for element in template.elements:
+        for key in element.parameters[:1]:
+            code = _code_behind(template, key)
+            if code is not None:
+                found[element.name] = code
+    return found
+
+
+def _code_behind(template: Subcircuit, key: str) -> str | None:
+    if key in template.codes:
+        return key
+    made = template.derived.get(key)
+    names = [] if made is None else re.findall(r"[A-Za-z_]\w*", made.text)
+    codes = (_code_behind(template, name) for name in names if name != key)
+    return next((code for code in codes if code is not None), None)
+
+
+def _bits(template: Subcircuit, code: str, value: int) -> str:
+    """A code in binary, in as many digits as its bank has units."""
+    least, most = template.codes[code]
+    digits = max(abs(least), most).bit_length()
+    return f"bank {'-' if value < 0 else ''}{abs(value):0{digits}b}"
+
+
+def _bank_notes(device: Device, groups: Sequence[Instances], left_out: int) -> list[str]:
+    """What banks are made of."""
+    if not any(group.subcircuit.codes for group in groups):
+        return []
+    switch = device.detail.switch
+    made = "An arrow is across what a code sets: a bank of binary weighted units, the code in binary beside it"
+    if switch:
+        given = [key for key in ("resistance", "capacitance") if f"off_{key}" in switch]
+        off = [_pretty(switch[f"off_{key}"], _UNITS[key[0]]) for key in given]
+        figures = f"closed {_pretty(switch['on_resistance'], 'Ω')}, open {' and '.join(off) or 'ideal'}"
+        made += f". Each unit has a switch ({figures}), which is not drawn"
+    lines = [f"{made}."]
+    if left_out:
+        lines.append(f"Not drawn: {plural(left_out, 'coupler')} whose switches are all open (code 0).")
+    return lines
 
 
 # --- what there is -------------------------------------------------------------------------
@@ -174,10 +237,11 @@ class _Panel:
     width: float
 
 
-def _cell_name(circuit: Circuit, node: int) -> str:
+def _cell_name(circuit: Circuit, node: int, most: int = _LONGEST_NAME) -> str:
     """A cell's name, or its two ends where it is too long for its place."""
     name = str(circuit.nodes[node]) if node >= 0 else "0"
-    return name if len(name) <= _LONGEST_NAME else f"{name[:9]}…{name[-6:]}"
+    tail = (most - 1) // 2
+    return name if len(name) <= most else f"{name[: most - 1 - tail]}…{name[-tail:]}"
 
 
 def _panels(circuit: Circuit, cells: Sequence[Instances], couplers: Sequence[Instances], chosen: int) -> list[_Panel]:
@@ -229,11 +293,14 @@ def _twins(circuit: Circuit, group: Instances, k: int) -> list[int]:
 def _panel(title: str, circuit: Circuit, shown: Sequence[tuple[Instances, int]]) -> _Panel:
     parts = []
     for group, k in shown:
-        layout = lay_out(group.subcircuit)
         count = len(electrical_ports(group.subcircuit))
-        terminals = [_cell_name(circuit, int(node)) for node in group.nodes[k, :count]]
+        terminals = [_cell_name(circuit, int(node), _LONGEST_TERMINAL) for node in group.nodes[k, :count]]
+        label = _labels(group, k, terminals)
+        wide = {e.name for e in group.subcircuit.elements if max(map(len, label(e).split("\n"))) > _SHORT_LINE}
+        layout = lay_out(group.subcircuit, wide)
         parts.append((group, k, layout, terminals))
     width = sum(part[2].width for part in parts) + 0.8 * (len(parts) + 1)
+    width = max(width, 0.8 + _TITLE_LETTER * len(title))
     return _Panel(title, parts, width)
 
 
@@ -270,7 +337,9 @@ def _draw_panels(axes: Axes, rows: Sequence[Sequence[_Panel]], width: float) -> 
             titles.append((x + 0.4, y - 0.45, panel.title))
             left = x + 0.8
             for group, k, layout, terminals in panel.parts:
-                texts += draw(drawing, layout, (left, y - 1.0 - _above(row)), terminals, _labels(group, k, terminals))
+                place = (left, y - 1.0 - _above(row))
+                label, banks = _labels(group, k, terminals), _banks(group.subcircuit)
+                texts += draw(drawing, layout, place, terminals, label, banks)
                 left += layout.width + 0.8
             x += panel.width + spare
         y -= _height(row)
@@ -287,9 +356,14 @@ def _draw_panels(axes: Axes, rows: Sequence[Sequence[_Panel]], width: float) -> 
 
 def _labels(group: Instances, k: int, terminals: Sequence[str]) -> Callable[[Element], str]:
     names = dict(zip(electrical_ports(group.subcircuit), terminals, strict=True))
+    banks, settings = _banks(group.subcircuit), group.settings or {}
 
     def label(element: Element) -> str:
         control = [f"× {_control(element, names)}"] if len(element.nodes) == 4 else []
+        bank = []
+        if element.name in banks:
+            code = banks[element.name]
+            bank = [_bits(group.subcircuit, code, int(settings[code][k]))]
         lines: list[list[str]] = []
         for key in element.parameters:
             values = group.parameters[key]
@@ -301,9 +375,9 @@ def _labels(group: Instances, k: int, terminals: Sequence[str]) -> Callable[[Ele
             lines += [[" ".join(bounds)]] if name or _lies(element) else [[bound] for bound in bounds]
         if _lies(element):  # there is room beside, and none below
             (first,), *rest = lines
-            lines = [[" ".join([_name(element), first, *control])], *rest]
+            lines = [bank, [" ".join([_name(element), first, *control])], *rest]
         else:
-            lines = [[_name(element)], lines[0], control, *lines[1:]]
+            lines = [[_name(element)], bank, lines[0], control, *lines[1:]]
         return "\n".join(text for line in lines for text in line if text)
 
     return label
@@ -336,8 +410,10 @@ def _control(element: Element, names: Mapping[str, str]) -> str:
 
 def _quantity(element: Element, value: float, key: str = "") -> str:
     """A value in engineering units, of one of several the one of that name; a noise density as its root."""
-    if element.units:
+    if element.units and not isinstance(element, AmplifierNoise):
         return _pretty(value, element.units[element.parameters.index(key) if key else 0])
+    if isinstance(element, AmplifierNoise):
+        return f"4kT·{_pretty(value, 'S')}"
     if isinstance(element, SharedNoiseCurrent):
         return _pretty(value, "A/√Hz")
     if element.noise_port is not None and element.name[0].lower() != "r":
@@ -367,7 +443,11 @@ def _letter(group: Instances) -> str:
 
 
 def _graph(
-    circuit: Circuit, cells: Sequence[Instances], couplers: Sequence[Instances], chosen: int
+    circuit: Circuit,
+    cells: Sequence[Instances],
+    couplers: Sequence[Instances],
+    chosen: int,
+    kinds: Mapping[str, Part],
 ) -> tuple[nx.MultiGraph, bool]:
     """Cells and couplers with what is written at them; the surroundings of one cell, if there are too many."""
     import networkx as nx
@@ -386,7 +466,7 @@ def _graph(
                 lines = [f"{_short(e, group, key)} {_quantity(e, _rounded(vary[key], k), key)}" for e, key in parts]
                 graph.add_node(node, text="\n".join([_cell_name(circuit, node), *lines]), chosen=node == chosen)
     for group in couplers:
-        written = _programmed(group)
+        written = _programmed(group, kinds.get(_letter(group)))
         for k, (a, b) in enumerate(group.nodes[:, :2].tolist()):
             if a in kept and b in kept:
                 texts = dict.fromkeys(_quantity(e, float(group.parameters[e.value][k])) for e in written)
@@ -394,9 +474,12 @@ def _graph(
     return graph, len(kept) < len(circuit.nodes)
 
 
-def _programmed(group: Instances) -> list[Element]:
-    """Elements of a coupler whose values stand in the graph: of its own kind, few, rather those that differ."""
-    own = [e for e in group.subcircuit.elements if e.name[0].lower() == _letter(group)] or group.subcircuit.elements
+def _programmed(group: Instances, part: Part | None) -> list[Element]:
+    """Elements of a coupler whose values stand in the graph: what is programmed, few, rather those that differ."""
+    names = {element.name for element in part.elements} if part is not None else set()
+    elements = list(group.subcircuit.elements)
+    own = [e for e in elements if e.name in names]
+    own = own or [e for e in elements if e.name[0].lower() == _letter(group)] or elements
     differ = [e for e in own if _varies([group], e.value)]
     return list(differ if len(own) > 3 and differ else own)[:3]
 

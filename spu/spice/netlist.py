@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, ClassVar, cast
+from typing import Any, BinaryIO, ClassVar, cast
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from spu.base.arrays import FloatArray
 from spu.base.choice import ROUNDING
 from spu.base.constants import BOLTZMANN, GROUND, ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
 from spu.base.errors import InputError, InternalError, OptionError, UsageError, refuse_options
+from spu.base.numbers import engineering
 from spu.circuit.circuit import Circuit, Instances
 from spu.circuit.elements import AmplifierNoise, SharedNoiseCurrent, unit_noise_resistance
 from spu.circuit.ramp import NODES, PORTS
@@ -450,7 +451,8 @@ def _instances(circuit: Circuit, dialect: Dialect, boards: MonteCarlo | None) ->
     for group in circuit.instances:
         shown = _shown_ports(circuit, group, dialect)
         names = [*_port_names(group, shown), *(f"factor of {name}" for name in _factors(circuit, group))]
-        yield from dialect.section(f"{group.subcircuit.name}: {', '.join(names)}, values")
+        values = "values; behind them in engineering notation" if group.figures and dialect.behind else "values"
+        yield from dialect.section(f"{group.subcircuit.name}: {', '.join(names)}, {values}")
         more = {} if boards is None else boards.settings(group)
         yield from _instance_lines(circuit, group, shown, dialect, more)
 
@@ -479,7 +481,9 @@ def _instance_lines(
     nodes = [cell_node(name) for name in circuit.nodes]
     settings = {**(group.parameters if group.settings is None else group.settings), **more}
     followed = [NODES[name] for name in _factors(circuit, group)]
-    line = dialect.instance(len(shown) + len(followed), group.subcircuit.name, list(settings)).format
+    explained = bool(group.figures and dialect.behind)
+    template = dialect.instance(len(shown) + len(followed), group.subcircuit.name, list(settings))
+    line = (f"{template}{{}}" if explained else template).format
     for first in range(0, len(group.names), 10_000):
         rows = slice(first, first + 10_000)
         columns = []
@@ -491,8 +495,26 @@ def _instance_lines(
                 columns.append([circuit.sources[source].name for source in numbers])
         columns += [[node] * len(group.names[rows]) for node in followed]
         # Floats or codes: their repr is `number`.
-        values = (array[rows].tolist() for array in settings.values())
+        values: list[list[Any]] = [array[rows].tolist() for array in settings.values()]
+        if explained:
+            values.append(_in_words(group, rows, dialect))
         yield from map(line, group.names[rows], *columns, *values)
+
+
+def _in_words(group: Instances, rows: slice, dialect: Dialect) -> list[str]:
+    """What instances are, in engineering notation, as comments behind their lines; without parts that are not there."""
+    columns = []
+    for figure, values in group.figures:
+        each, place = np.unique(values[rows], return_inverse=True)
+        texts = [
+            f"{figure.heading} {engineering(figure.shown(value), figure.unit, figure.digits)}"
+            if value and not np.isnan(value)
+            else ""
+            for value in each.tolist()
+        ]
+        columns.append([texts[k] for k in place.ravel().tolist()])
+    said = [", ".join(filter(None, row)) for row in zip(*columns, strict=True)]
+    return [f" {dialect.behind} {text or 'off'}" for text in said]
 
 
 def _sources(circuit: Circuit, seed: int, dialect: Dialect) -> Iterator[str]:
@@ -509,8 +531,14 @@ def _starts(circuit: Circuit, dialect: Dialect) -> Iterator[str]:
     if circuit.start is None:
         return
     yield from dialect.section("start: where cells are at time zero, V; no current flows in inductors then")
-    for name, volts in zip(circuit.probes, circuit.start.tolist(), strict=True):
-        yield dialect.start(cell_node(name), volts)
+    for node, volts in _started(circuit):
+        yield dialect.start(node, volts)
+
+
+def _started(circuit: Circuit) -> list[tuple[str, float]]:
+    """Nodes of the cells, and where they start (V)."""
+    assert circuit.start is not None
+    return [(cell_node(name), volts) for name, volts in zip(circuit.probes, circuit.start.tolist(), strict=True)]
 
 
 def _kicked(law: Law, start: FloatArray | None) -> float:
@@ -559,6 +587,7 @@ def _analysis(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dia
             moving=_moving(circuit),
             from_start=bool(law.sde.conserved) or circuit.start is not None,
             tolerances=tolerances(circuit.temperature or ROOM_TEMPERATURE, law, times, seed),
+            starts=[] if circuit.start is None else _started(circuit),
         )
     )
 

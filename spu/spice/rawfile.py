@@ -16,15 +16,11 @@ from spu.base.arrays import FloatArray
 from spu.base.errors import OutputError, UsageError
 from spu.base.files import write_with
 from spu.base.version import __version__
-from spu.circuit.circuit import Circuit
-from spu.device.device import Device
-from spu.device.lower import lower
-from spu.device.subject import Subject, opened, subject_of
+from spu.device.subject import Subject, circuits, opened, subject_of
 from spu.emulator.runs.kicked import SampledRelaxation
 from spu.emulator.runs.relaxation import NetworkSimulation
 from spu.emulator.runs.sampling import Simulation
 from spu.spice.names import probe_vectors
-from spu.spice.reader import ReadNetlist
 
 __all__ = ["write_raw"]
 
@@ -126,29 +122,17 @@ def _blocks(times: FloatArray, voltages: FloatArray) -> Iterator[FloatArray]:
 
 def vector_names(subject: Subject) -> tuple[str, ...]:
     """What the netlist of a subject calls the voltages that are read, lower case as ngspice has them."""
-    held = opened(subject)
-    read = held if isinstance(held, ReadNetlist) else getattr(held, "read", None)
-    meant = subject_of(held)
-    if isinstance(read, ReadNetlist):
-        names = [f"v({probe.plus})" if probe.minus == "0" else probe.name.lower() for probe in read.probes]
-    elif isinstance(meant, Device):
-        names = [f"v({name})" for name in probe_vectors(lower(meant.members()[0]))]
-    else:
-        names = _of_circuit(meant)
+    circuit = circuits(subject)[0]
+    between = circuit.probe_nodes[:, 1] >= 0
+    names = [
+        str(circuit.probes[k]).lower() if between[k] else f"v({name})" for k, name in enumerate(probe_vectors(circuit))
+    ]
     found = {"time": None}
     for name in names:
         while name in found:
             name += "_"
         found[name] = None
     return tuple(found)[1:]
-
-
-def _of_circuit(circuit: Circuit) -> list[str]:
-    names = circuit.node_names()
-    return [
-        f"v({names[plus].lower()})" if minus < 0 else str(circuit.probes[k]).lower()
-        for k, (plus, minus) in enumerate(circuit.probe_nodes.tolist())
-    ]
 
 
 def refuse_raw(file: Path) -> None:

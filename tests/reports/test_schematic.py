@@ -167,6 +167,29 @@ def test_what_is_written():
     assert "GAB\n10 µS\n× v(two)" in said and "GBA\n-20 µS\n× v(one)" in said and "10 µS / -20 µS" in said
 
 
+def test_a_bank_is_one_part_with_its_code():
+    """Units and switches of a bank are one part; couplers whose switches are all open are counted, not drawn."""
+    problem, _ = spu.load_problem(Path(__file__).parents[2] / "examples" / "club8.toml")
+    figure = draw_schematic(spu.compile(problem, "spu8-switched"))
+    said = written(figure)
+    assert "bank 101010\nC1 1.34 nF" in said and "C1\nbank 00000111\n352 pF" in said
+    assert "RC0" not in said and "CC0" not in said and "C1 320 pF" in said
+    assert "closed 1 Ω, open 1 GΩ and 100 fF" in said and "13 couplers whose switches are all open" in said
+    assert len(figure.axes[1].lines) == 15
+    said = written(draw_schematic(spu.compile(problem, "spu8")))
+    assert "bank 101010\nC1 1.34 nF" in said and "closed" not in said
+
+
+def test_long_names_and_values_stand_clear_of_the_next_part():
+    names = [f"pressure_at_the_outlet_of_stage_{k}" for k in range(3)]
+    problem = spu.GaussianSampling(precision=m_matrix(np.random.default_rng(0), 3), variables=names)
+    figure = draw_schematic(spu.compile(problem, "ota8"))
+    assert "-182 µS / " not in written(figure) and "noise\n4kT·" in written(figure)
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    for a, b in itertools.combinations(boxes, 2):
+        assert not a.overlaps(b)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_nonlinear_cells_are_drawn_with_all_their_values(name):
     """Every coefficient of the cell that is drawn, with its unit; those that differ in the graph, too, or else once."""

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import spu
 from spu.base.errors import DeckError, InputError
+from spu.base.numbers import engineering
 from spu.device.device import Device
 from spu.device.lower import lower
 from spu.spice.deck import read_deck
@@ -445,3 +446,36 @@ def test_continuation_of_what_is_dropped(tmp_path):
 def test_comment_before_a_continuation(tmp_path, comment):
     read = deck(tmp_path, f"t\nr1 a 0 {comment}\n+ 1k\n.end\n")
     assert read.lines[0].text.split() == ["r1", "a", "0", "1k"]
+
+
+# --- what lines say for people ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dialect", "behind"), [("ngspice", " ; "), ("ltspice", " ; "), ("xyce", " ; "), ("spectre", " // ")]
+)
+@pytest.mark.parametrize("hardware", ["spu8", "spu8-switched"])
+def test_behind_a_code_stands_what_it_stands_for(hardware, dialect, behind):
+    device = spu.compile([[2.0, -0.5, 0.0], [-0.5, 1.5, -0.25], [0.0, -0.25, 1.0]], hardware)
+    lines = [line for line in spu.netlist(device, dialect=dialect).splitlines() if line.startswith("xc")]
+    said = [line.rpartition(behind)[2] for line in lines]
+    cells = device.first_cells(3)
+    assert said[:3] == [
+        f"C {engineering(cell.values['capacitance'], 'F', 4)}, R 1 kohm, L 10 uH, noise 200 pA/rtHz" for cell in cells
+    ]
+    couplers = [coupler.values.get("capacitance") for coupler in device.first_couplers(3)]
+    assert said[3:] == [f"C {engineering(value, 'F', 4)}" if value else "off" for value in couplers]
+
+
+def test_of_a_drawn_board_it_is_what_the_board_has():
+    given = spu.compile([[2.0, -0.5], [-0.5, 1.5]], "spu8")
+    board = spu.varied(given, np.linspace(0.9, 1.1, len(spu.elements_of(given))))
+    line = next(line for line in spu.netlist(board).splitlines() if line.startswith("xcell_x1"))
+    found = float(lower(board).instances[0].parameters["c"][0])
+    assert f"; C {engineering(found, 'F', 4)}," in line and found != given.first_cells(1)[0].values["capacitance"]
+
+
+def test_numbers_without_codes_speak_for_themselves():
+    assert not any(
+        ";" in line for line in spu.netlist(spu.compile([[2.0, -0.5], [-0.5, 1.0]])).splitlines() if line[:1] == "x"
+    )

@@ -436,6 +436,8 @@ def _noise(
     silenced = frozenset[str]() if context.fixture is None else context.fixture.silenced
     deaf = np.array([not resistor for resistor in context.resistors])
     weights = _signs(context, len(watched.vectors), LISTENED) / watched.scale[:, None] * watched.scale.max()
+    if not context.language.reaches_inside:
+        weights[["." in vector for vector in watched.vectors]] = 0.0
     lines, sums = _summing(context, watched, weights)
     reference = context.elements[0]
     listening = [Noise((node,), reference, sparse, contributions=True) for node in sums]
@@ -501,11 +503,13 @@ def _summing(context: Context, watched: _Watched, weights: FloatArray) -> tuple[
     assert context.deck is not None
     prefix = free_prefix(context.deck)
     sums = [f"{prefix}_sum{i}" for i in range(weights.shape[1])]
-    lines = [f"r{node} {node} 0 1 noisy=0" for node in sums]
+    deck, dialect = context.deck, context.language
+    lines = [dialect.silent_resistor(f"r{node}", (node, "0"), "1") for node in sums]
     for i, node in enumerate(sums):
         lines += [
-            f"g{node}_{k} 0 {node} {vector} 0 {number(weight)}"
+            dialect.element(f"g{node}_{k}", ("0", node, deck.spelled(vector), "0"), number(weight))
             for k, (vector, weight) in enumerate(zip(watched.vectors, weights[:, i], strict=True))
+            if weight
         ]
     return tuple(lines), sums
 

@@ -312,6 +312,6 @@ LEVEL = LevelKind(
     dict.fromkeys(("linear", "langevin"), Way(run, (DeclaredNoise, Transient))),
     compares="{} with its own noise against the prediction",
     planned=True,
-    failing="with ngspice's own noise the circuit does not have the statistics of the device",
+    failing="with {}'s own noise the circuit does not have the statistics of the device",
     without="no law of transconductors of finite range is exact: they are compared at op, ac and replay",
 )

@@ -122,7 +122,7 @@ CURVES = Way(
     curves,
     (DcSweep,),
     compares="{} transfer curves against where the cells come to rest",
-    failing="the circuit that ngspice ran comes to rest elsewhere than the device",
+    failing="the circuit that {} ran comes to rest elsewhere than the device",
 )
 
 LEVEL = LevelKind(
@@ -133,5 +133,5 @@ LEVEL = LevelKind(
         "langevin": CURVES,
     },
     compares="{} operating point against the mean",
-    failing="the circuit that ngspice ran has another operating point than the device: its mean is off",
+    failing="the circuit that {} ran has another operating point than the device: its mean is off",
 )

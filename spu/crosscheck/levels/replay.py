@@ -337,5 +337,5 @@ LEVEL = LevelKind(
     "replay",
     Way(run, (Transient, Waveforms)),
     compares="the same noise waveform through both",
-    failing="given the same noise, the circuit that ngspice ran takes another path than the device",
+    failing="given the same noise, the circuit that {} ran takes another path than the device",
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spu.spice.modules import EXPRESSIONS
+from spu.spice.names import HELD
 
 if TYPE_CHECKING:
     from spu.circuit.circuit import NoiseSource
@@ -63,6 +64,8 @@ class Measurement:
         Simulator options, for dialects in which they stand with the analyses.
     moving:
         Sources that follow a ramp.
+    starts:
+        Nodes and the V at which they are at time zero, for such dialects, too.
     """
 
     probes: Sequence[str]
@@ -82,6 +85,7 @@ class Measurement:
     from_start: bool
     tolerances: Tolerances
     moving: Sequence[str]
+    starts: Sequence[tuple[str, float]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +152,8 @@ class Dialect:
         Whether a resistor is silent in ``.tran``, so that a source must make its noise there.
     silence:
         What silences a resistor.
+    reaches_inside:
+        Whether an element outside of an instance can be joined to a node inside it.
     remark, behind:
         What begins a comment, on a line of its own and behind a statement.
     says_all:
@@ -169,6 +175,7 @@ class Dialect:
     )
     thermal_sources = True
     silence = "noisy=0"
+    reaches_inside = True
     remark = "*"
     behind = ";"
     says_all = True
@@ -273,7 +280,7 @@ class Dialect:
 
     def clocked(self, clocked: Clocked) -> list[str]:
         """What the noise of a clock is, and what of it there is not here, beside parameters ``tc`` and ``vc``."""
-        words = [f"Injected noise is held for tc: {clocked.words()}; .noise is of the white noise of the same density."]
+        words = [f"{HELD} {clocked.words()}; .noise is of the white noise of the same density."]
         if not clocked.normal:
             words.append(
                 "In .tran samples are normal, independent, of the same hold and rms; spu check replays the others."

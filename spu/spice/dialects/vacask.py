@@ -62,6 +62,7 @@ class Vacask(Dialect):
         "             spu check DIR --simulator vacask --netlist COPY.vacask.sim     (DIR: what spu compile wrote)",
     )
     silence = "noisy=0"
+    reaches_inside = False
     remark = behind = "//"
 
     def title(self, text: str) -> list[str]:
@@ -98,7 +99,7 @@ class Vacask(Dialect):
         ]
 
     def start(self, node: str, volts: float) -> str:
-        return self.comment(f"{node} {number(volts)}")
+        return self.comment(f"{node}: {volts:.6g} V, in the list ic= of the transient")
 
     def element(self, name: str, nodes: Sequence[str], value: str, branches: Sequence[str] = ()) -> str:
         letter = name[0].lower()
@@ -166,12 +167,13 @@ class Vacask(Dialect):
             yield self.comment(f"    {expected(probe, variance, mean)}")
             yield f'  analysis noise_{probe} noise out="{_inside(node)}" in="{wanted.source}" {sweep}'
         yield self.comment(
-            "  Noise of all resistors up to 1/(2 ts), as of samples every ts: it scatters by a few per cent."
+            "  Noise of all resistors up to 1/(2 ts), as of samples every ts: it scatters by a few per cent, or more."
         )
         step = wanted.sample_time
         yield from (f"  {moving(source)}" for source in wanted.moving)
         yield f"  save {' '.join(_saved(node) for node in wanted.nodes)}"
-        start = ' icmode="uic"' if wanted.from_start else ""
+        pairs = ", ".join(f'"{node}", {number(volts)}' for node, volts in wanted.starts)
+        start = f' icmode="uic"{f" ic={{{pairs}}}" if pairs else ""}' if wanted.from_start else ""
         yield (
             f"  analysis transient tran step={number(step)} stop={number(wanted.stop)} start={number(wanted.settle)} "
             f"maxstep={number(step / 8)} noisefmax={number(1 / (2 * step))} noiseseed={wanted.seed + 1}{start}"
@@ -198,7 +200,7 @@ class Vacask(Dialect):
             f"  options temp={number(chosen.temperature)} reltol={chosen.relative} vntol={chosen.voltage:.0e} "
             f'abstol={chosen.current:.0e} chgtol={chosen.charge:.0e} tran_method="{METHODS[chosen.method]}"'
         )
-        yield self.comment("  White noise has no truncation error that shorter steps would lower: maxstep is the step.")
+        yield self.comment("  Steps are maxstep: noise has no smooth path, by which an error could be estimated.")
         yield "  options tran_lteratio=1e6"
 
 

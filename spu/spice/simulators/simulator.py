@@ -41,12 +41,15 @@ class Simulator(ABC):
         Kinds of analysis that it can serve.
     reasons:
         Why it does not serve others, where that is worth saying: the end of a sentence.
+    floating:
+        Whether it has sweeps of small signals of circuits that have no single operating point.
     """
 
     name: str
     dialect: str = "ngspice"
     analyses: tuple[type[Analysis], ...]
     reasons: ClassVar[dict[type[Analysis], str]] = {}
+    floating: bool = True
 
     @abstractmethod
     def run(
@@ -194,6 +197,39 @@ def _promised(analysis: Analysis) -> tuple[tuple[str, ...], int | None]:
         case DeclaredNoise(elements):
             return elements, 5
     return (), None
+
+
+def require_dialect(simulator: Simulator, dialect: str, what: str) -> None:
+    """Refuse a simulator that takes another language than the one that something is written in for it.
+
+    Raises
+    ------
+    UsageError
+        Naming both.
+    """
+    if simulator.dialect != dialect:
+        able = [name for name, each in SIMULATORS.items() if each.dialect == dialect]
+        raise UsageError(
+            f"the simulator {simulator.name} takes {simulator.dialect}'s language, and {what} is written in "
+            f"{dialect}'s: {', '.join(able)} take that"
+        )
+
+
+def find_simulators(given: str | Simulator | Sequence[str | Simulator]) -> tuple[Simulator, ...]:
+    """The simulators of a name or of several, in their order.
+
+    Raises
+    ------
+    UsageError
+        If there is none of a name, if there is no name, or if one is there twice.
+    """
+    found = tuple(find_simulator(each) for each in ([given] if isinstance(given, (str, Simulator)) else given))
+    if not found:
+        raise UsageError("no simulator is named: give one, or several")
+    names = [each.name for each in found]
+    if len(set(names)) < len(names):
+        raise UsageError(f"the simulator {next(name for name in names if names.count(name) > 1)} is there twice")
+    return found
 
 
 def find_simulator(given: str | Simulator) -> Simulator:

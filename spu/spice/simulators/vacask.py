@@ -55,9 +55,12 @@ INSTALL = (
 
 _MEMORY_LIMIT = 6 * 2**30
 
-KINK = 0.05
-"""Of a straight piece of a waveform: the longest step. VACASK begins anew at each kink, by a rule of first order, whose
-error is that of one such step."""
+SHARE = 0.15
+"""Of the step limit: the longest step between two kinks of a waveform. VACASK begins anew at each, by a rule of first
+order, whose error is that of one such step."""
+
+FIRST = 0.1
+"""Of the step limit: the very first step, which is of first order, too."""
 
 _EVERY = "// waveforms have kinks every"
 
@@ -68,12 +71,18 @@ class Vacask(Simulator):
     name = "vacask"
     dialect = "vacask"
     analyses = (OperatingPoint, DcSweep, Ac, AcTogether, Noise, Transient, Waveforms)
+    floating = False
     reasons: ClassVar[dict[type[Analysis], str]] = {
-        DeclaredNoise: "in a transient it makes the noise of resistors, not that of sources, whose samples one could see"
+        DeclaredNoise: "in a transient it makes the noise of resistors, whose samples no netlist declares"
     }
 
     def run(
-        self, deck: str, analyses: Sequence[Analysis], *, time_limit: float, folder: str | Path | None = None
+        self,
+        deck: str,
+        analyses: Sequence[Analysis],
+        *,
+        time_limit: float,
+        folder: str | Path | None = None,  # noqa: ARG002
     ) -> list[dict[str, NDArray[Any]]]:
         """Run a netlist; as `Simulator.run`."""
         self.require(*map(type, analyses))
@@ -236,7 +245,7 @@ class _Asked:
     def _transient(self, wanted: Transient) -> str:
         """Steps of a fixed length, but at kinks: what they leave is for the limit to show."""
         kinks = re.search(rf"^{_EVERY} (\S+) s$", self.deck, re.MULTILINE)
-        share = KINK if kinks is None else KINK * min(1.0, wanted.limit / float(kinks[1]))
+        share = SHARE * (1.0 if kinks is None else min(1.0, wanted.limit / float(kinks[1])))
         self.commands.append(f"options tran_lteratio=1e6 tran_fbr={share!r}")
         sources = re.findall(r'^(\w+) \([^()]*\) vsource [^"\n]*type="dc" wave=', self.deck, re.MULTILINE)
         self.commands += map(moving, sources)
@@ -244,7 +253,7 @@ class _Asked:
         pairs = ", ".join(f'"{node}", {volts}' for node, volts in starts)
         start = f" ic={{{pairs}}}" if pairs else ""
         mode = f' icmode="uic"{start}' if wanted.from_zero else ""
-        what = f"tran step={KINK * wanted.limit!r} stop={wanted.stop!r} maxstep={wanted.limit!r}{mode}"
+        what = f"tran step={FIRST * wanted.limit!r} stop={wanted.stop!r} maxstep={wanted.limit!r}{mode}"
         file = self._ask(what, self._voltages(wanted.vectors))
         self.commands += [f'alter instance("{name}") type="dc"' for name in sources]
         return file
