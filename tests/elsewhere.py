@@ -10,6 +10,7 @@ import importlib
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 POSIX_MODULES = ("fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty")
@@ -38,10 +39,8 @@ def load_others() -> None:
     gone = {name for modules, _, _ in LACKING.values() for name in modules}
     for name in sorted(names):
         if name.partition(".")[0] not in ("spu", *gone):
-            try:
+            with suppress(ImportError):  # an extra that is not here, or of another Python
                 importlib.import_module(name)
-            except ImportError:
-                pass  # an extra that is not here, or of another Python
 
 
 def become(platform: str) -> None:

@@ -45,7 +45,7 @@ def test_hints_name_extras_that_there_are():
                 continue
             text = file.read_text(encoding="utf-8")
             assert not re.search(r"(?<![\w.-])spu\[[a-z]", text), file
-            for extra in re.findall(r"installation\(.([a-z]+).\)|spu-emulator\\?\[([a-z]+)", text):
+            for extra in re.findall(r"""installation\(["']([a-z]+)["']\)|spu-emulator\\?\[([a-z]+)""", text):
                 assert "".join(extra) in known, (file, extra)
 
 
@@ -152,10 +152,8 @@ def test_the_wheel_runs_far_from_the_checkout(built, tmp_path):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    where = "import spu, spu.cli.verbs as v; print(spu.__file__, v.__file__)"
-    done = subprocess.run(
-        [python, "-c", where], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
-    )
+    where = [python, "-c", "import spu, spu.cli.verbs as v; print(spu.__file__, v.__file__)"]
+    done = subprocess.run(where, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert all(place.startswith(str(tmp_path)) for place in done.stdout.split())
     assert run("--version") == f"spu-emulator {spu.__version__}\n"
     (tmp_path / "a.csv").write_text("2,-0.5\n-0.5,1\n")
