@@ -126,7 +126,8 @@ def comparison_table(check: Check, *, parts: bool = True) -> Rows:
 
 def moments_table(check: Check, limit: int) -> Rows:
     """Means and variances as ideal model, emulator and simulator have them: all, or the ``limit`` that differ most."""
-    sides = ("ideal", "emulator", check.simulator)
+    laws: list[str] = [name for name in ("as compiled", "as edited") if name in check.covariances] or ["emulator"]
+    sides = ("ideal", *laws, check.simulator)
     variances = {name: check.covariances[name].diagonal() for name in sides if name in check.covariances}
     headers = ["variable"]
     headers += [f"mean: {name}" if name == sides[0] else name for name in sides]
