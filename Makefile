@@ -2,6 +2,8 @@
 # make test   linters and tests (ngspice included): some minutes
 # make test-long   the tests that take long by nature: random walks, long statistics, campaigns
 # make bench  the project and its peers, alternately: a table of ratios (installs the peers; some minutes)
+# make docs   the site of docs/, in docs/_build/html: no warning is let pass (a minute)
+# make dist   wheel and source distribution, into dist/
 # make gallery   the pictures of docs/gallery.md, by the commands beside them (some minutes)
 # All first install what is missing: system packages (with sudo unless root), Python packages into .venv.
 
@@ -9,7 +11,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-long lint bench netlists gallery system clean
+.PHONY: demo test test-long lint bench netlists docs gallery dist system clean
 
 demo: $(VENV)/installed
 	$(BIN)/spu compile examples/club8.toml -o demo --force
@@ -45,22 +47,38 @@ bench: $(VENV)/bench-installed
 netlists: $(VENV)/installed
 	$(BIN)/python netlists/regenerate.py
 
+# -W: a link to nowhere ends it. Nothing is fetched.
+docs: $(VENV)/installed
+	$(BIN)/python -m sphinx -W --keep-going --nitpicky -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 # docs/gallery.md and its pictures, by the commands that it shows.
 gallery: $(VENV)/installed
 	$(BIN)/python docs/make_gallery.py
 
+dist: $(VENV)/installed
+	rm -rf build dist
+	$(BIN)/python -m build
+
 system:
 	@sh tools/system_packages.sh
+
+# The distribution is spu-emulator. One called spu, which this one used to be, gives a package spu, too: it goes first.
+DROP_SPU = ! ls -d $(VENV)/lib/python3*/site-packages/spu-*.dist-info >/dev/null 2>&1 || \
+	$(BIN)/python -m pip uninstall --quiet --yes spu; rm -rf spu.egg-info
 
 $(VENV)/installed: pyproject.toml setup.py tools/system_packages.sh $(wildcard spu/base/kernels/c/*)
 	@sh tools/system_packages.sh
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	$(DROP_SPU)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,docs]"
+	@npm install --silent --no-audit --no-fund --prefix $(VENV)/node eecircuit-engine@^1.8 2>/dev/null \
+	|| echo "no --simulator ngspice-wasm, and no tests of it: npm (of node) or its package is missing"
 	touch $@
 
 $(VENV)/bench-installed: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,bench]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,docs,bench]"
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo gallery .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) build dist demo gallery docs/_build docs/reference/api/generated .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

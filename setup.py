@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import sys
 from copy import copy
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 SOURCES, PLACE = Path("spu/base/kernels/c"), Path("spu/base/kernels/lib")
@@ -55,10 +58,22 @@ class Build(build_ext):
         """None: sources say what they show."""
         return []
 
+    def get_ext_filename(self, fullname: str) -> str:
+        """Without the tag of one Python: they know nothing of it."""
+        return str(Path(*fullname.split("."))) + EXTENSION_SUFFIXES[-1]
+
+
+class Wheel(bdist_wheel):
+    """One for all Pythons on a platform."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        """Any Python 3, no binary interface of its own, this platform."""
+        return "py3", "none", super().get_tag()[2]
+
 
 machine = platform.machine().lower()
 setup(
-    cmdclass={"build_ext": Build},
+    cmdclass={"build_ext": Build, "bdist_wheel": Wheel},
     ext_modules=[
         Extension(
             f"spu.base.kernels.lib.{name}",
@@ -66,6 +81,8 @@ setup(
             depends=[str(path) for path in sorted(SOURCES.iterdir())],
             define_macros=[("SOURCES", f'"{digest()}"')],
             extra_compile_args=FLAGS + WARNINGS + flags,
+            # Without them what is exact still runs; what needs them says so. Elsewhere a compiler is required.
+            optional=sys.platform == "win32",
         )
         for name, flags in CLASSES.get(ALIKE.get(machine, machine), {"plain": []}).items()
     ],

@@ -2,7 +2,7 @@
 
     make bench                               installs the peers into .venv and runs everything (some minutes)
     python benchmarks/bench.py --only 2,3    some cases; --quick to see whether it runs at all
-    make bench BENCH="--column zen4"         everything, kept as a column of the README's table (columns.py)
+    make bench BENCH="--column zen4"         everything, kept as a column of docs/benchmarks.md (columns.py)
 
 Where things are: cases.py says what is compared, peers.py how each peer is used, adapter.py how the project is,
 problems.py the devices, commands.py how commands are run, correctness.py who samples the right law, harness.py times
@@ -38,7 +38,9 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="tiny sizes: whether it runs, not how fast")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write; benchmarks/results/ unless given")
     parser.add_argument(
-        "--column", metavar="NAME", help="write benchmarks/measured/NAME.json, a column of the README's table, and that"
+        "--column",
+        metavar="NAME",
+        help="write benchmarks/measured/NAME.json, a column of docs/benchmarks.md, and that",
     )
     given = parser.parse_args(words)
     if given.column and (given.quick or given.only or given.no_checks or given.peers or given.json):

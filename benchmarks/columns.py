@@ -1,4 +1,4 @@
-"""The README's table of figures: a column for each class of processor that was measured.
+"""The table of docs/benchmarks.md: a column for each class of processor that was measured.
 
     make bench BENCH="--column NAME"   runs everything, writes benchmarks/measured/NAME.json and the table
     python benchmarks/columns.py       writes the table anew from what lies in benchmarks/measured/
@@ -16,7 +16,7 @@ from typing import Any
 
 MEASURED = Path(__file__).parent / "measured"
 
-README = Path(__file__).parent.parent / "README.md"
+PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
 BEGIN, END = "<!-- written by benchmarks/columns.py -->\n", "<!-- end -->\n"
 
@@ -113,11 +113,11 @@ def table() -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-def write(readme: Path = README) -> None:
-    """Put the table in its place in the README."""
-    before, _, rest = readme.read_text().partition(BEGIN)
+def write(page: Path = PAGE) -> None:
+    """Put the table in its place on the page."""
+    before, _, rest = page.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
-    readme.write_text(before + BEGIN + table() + END + after)
+    page.write_text(before + BEGIN + table() + END + after)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from .common import (
     write_npz,
 )
 from .ending import INTERRUPTED
+from .names import ARCHITECTURES, HARDWARE
 
 if TYPE_CHECKING:
     from spu.problems.problem import Problem
@@ -51,9 +52,17 @@ def accuracy_options(function: AnyFunction) -> AnyFunction:
         quantity_option(
             "--time", "T", "1ms, 2us or 1e-3", _SECONDS, "Device time in place of an error (1ms, 2us, 1e-3 s)."
         ),
-        click.option("--hardware", metavar="NAME|FILE", help="ideal, spu8... or a .toml file [default: ideal]."),
         click.option(
-            "--architecture", metavar="NAME", help="As of spu compile [default: the most passive that can hold it]."
+            "--hardware",
+            metavar="NAME|FILE",
+            shell_complete=HARDWARE,
+            help="ideal, spu8... or a .toml file [default: ideal].",
+        ),
+        click.option(
+            "--architecture",
+            metavar="NAME",
+            shell_complete=ARCHITECTURES,
+            help="As of spu compile [default: the most passive that can hold it].",
         ),
     )
     for option in reversed(options):

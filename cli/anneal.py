@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from .common import file_option, json_option, print_json, seed_option
+from .names import ARCHITECTURES, HARDWARE
 
 
 @click.command("anneal")
@@ -21,8 +22,13 @@ from .common import file_option, json_option, print_json, seed_option
     help="What is ramped: noise to nothing, or couplings from nothing [default: the problem's own].",
 )
 @click.option("--task", type=click.Choice(["ising", "qubo"]), help="Of a matrix file [default: ising].")
-@click.option("--hardware", metavar="NAME", help="Of a problem: a preset or a .toml file [default: ideal].")
-@click.option("--architecture", metavar="NAME", help="Of a problem: how cells are built.")
+@click.option(
+    "--hardware",
+    metavar="NAME",
+    shell_complete=HARDWARE,
+    help="Of a problem: a preset or a .toml file [default: ideal].",
+)
+@click.option("--architecture", metavar="NAME", shell_complete=ARCHITECTURES, help="Of a problem: how cells are built.")
 @click.option("--compare", is_flag=True, help="Set a digital annealer (dwave-samplers) beside.")
 @click.option(
     "--precision",

@@ -9,6 +9,7 @@ import click
 from spu.base.errors import OutputError, UsageError
 
 from .common import file_option, folder_argument, json_option, number_list, print_result, warn
+from .names import names
 
 
 @click.command("calibrate")
@@ -21,10 +22,20 @@ from .common import file_option, folder_argument, json_option, number_list, prin
     "readout.band, readout.noise [default: what the device's tolerance states, else all elements].",
 )
 @click.option("--prior", is_flag=True, help="Take the stated tolerances for what is known before.")
-@click.option("--method", metavar="NAME", help="exact, or whittle: by spectra [default: exact to 2 million samples].")
+@click.option(
+    "--method",
+    metavar="NAME",
+    shell_complete=names("spu.studies.calibration.calibrate:METHODS"),
+    help="exact, or whittle: by spectra [default: exact to 2 million samples].",
+)
 @click.option("--rate", type=float, metavar="HZ", help="Samples a second, where RECORD has no times.")
 @click.option("--independent", is_flag=True, help="Samples are independent: only their covariance counts.")
-@click.option("--unit", metavar="NAME", help="volts or problem [default: volts; samples.npz of simulate: problem].")
+@click.option(
+    "--unit",
+    metavar="NAME",
+    shell_complete=names(more=("volts", "problem")),
+    help="volts or problem [default: volts; samples.npz of simulate: problem].",
+)
 @click.option("--gain", metavar="X1,X2...", help="Of the readout, one or one a channel [default: 1].")
 @click.option("--band", metavar="HZ1,HZ2...", help="One pole of the readout, one or one a channel [default: none].")
 @click.option("--noise", metavar="X1,X2...", help="White rms noise of a sample, units of RECORD [default: 0].")

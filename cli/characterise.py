@@ -10,6 +10,7 @@ import click
 from spu.base.errors import UsageError
 
 from .common import file_option, folder_argument, json_option, print_json, study_options, study_words
+from .names import HARDWARE
 
 
 @click.command("characterise")
@@ -20,7 +21,9 @@ from .common import file_option, folder_argument, json_option, print_json, study
     metavar="WORDS",
     help="How elements spread, cell.capacitance=1%,cell.capacitance.process=5% [default: the device's own].",
 )
-@click.option("--hardware", metavar="NAME", help="Take the tolerance of this preset or .toml file.")
+@click.option(
+    "--hardware", metavar="NAME", shell_complete=HARDWARE, help="Take the tolerance of this preset or .toml file."
+)
 @click.option(
     "--sheet",
     "sheets",
@@ -72,7 +75,7 @@ def command(
         tolerance=tolerance,
         hardware=hardware,
         directory=output,
-        progress=study_words(as_json),
+        progress=study_words(),
         **given,
     )
     files = [file for sheet in sheets for file in write_datasheet(found, sheet)]

@@ -18,20 +18,30 @@ from .common import (
     print_result,
     progress_words,
     seed_option,
+    simulators_option,
     study_options,
     study_words,
     warn,
 )
+from .names import LEVELS
 
 
 @click.command("check")
 @click.argument("directories", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @file_option("--netlist", metavar="FILE", help="Run this netlist, an edited DIR/device.cir, and say what it changed.")
 @click.option(
+    "--map",
+    "mapped",
+    multiple=True,
+    metavar="CELL=NODE",
+    help="With --netlist: this cell is that node there (repeatable) [default: cell_NAME, or KiCad's label /cell_NAME].",
+)
+@click.option(
     "--level",
     "levels",
     multiple=True,
     metavar="NAME",
+    shell_complete=LEVELS,
     help="Only this level (repeat for more): ideal, answer, op, ac, replay, noise [default: all].",
 )
 @click.option(
@@ -56,7 +66,7 @@ from .common import (
 @clamp_option("Hold a variable there: what is checked is that device, whose netlist is made for it")
 @click.option("--include-outside", is_flag=True, help="Read includes that lie outside the netlist's folder.")
 @click.option("--ignore-control", is_flag=True, help="Leave out control blocks that do more than analyses.")
-@click.option("--simulator", metavar="NAME", default="ngspice", show_default=True, help="What runs the netlist.")
+@simulators_option
 @file_option("-o", "--output", metavar="KEEP", help="Keep finished checks there; the same command goes on with them.")
 @study_options
 @file_option("--plot", metavar="FILE", help="Draw covariances and spectra (.png, .svg or .pdf); of many, all errors.")
@@ -64,6 +74,7 @@ from .common import (
 def command(
     directories: tuple[Path, ...],
     netlist: Path | None,
+    mapped: tuple[str, ...],
     levels: tuple[str, ...],
     accuracy: float | None,
     seed: int,
@@ -74,7 +85,7 @@ def command(
     clamp: dict[str, float] | None,
     include_outside: bool,
     ignore_control: bool,
-    simulator: str,
+    simulators: tuple[str, ...],
     output: Path | None,
     cluster: str | None,
     threads: int | None,
@@ -84,7 +95,8 @@ def command(
 ) -> int:
     """Set ideal model, emulator and ngspice side by side; of many folders one after the other, or on many machines.
 
-    What ngspice runs is DIR/device.cir as it lies on disk. Levels, cheap and sharp first:
+    What ngspice runs is DIR/device.cir as it lies on disk; each --simulator runs the netlist in its own language, and
+    of several the table says how far they are from one another. Levels, cheap and sharp first:
 
     \b
       ideal    emulator against the exact answer (needs no ngspice)
@@ -102,16 +114,17 @@ def command(
 
     Several DIR, or --cluster or -o, make it a study: each folder is a piece, done by whoever --cluster names.
 
-    Exit status 1: a level failed. 3: ngspice is missing (levels that need none still run).
+    Exit status 1: a level failed, or two simulators disagree. 3: a simulator is missing (levels that need none, and
+    other simulators, still run).
     """  # noqa: D301 - click wants the control character
     from spu.base.names import suggest
     from spu.crosscheck.levels import LEVELS
-    from spu.spice.simulators import find_simulator
+    from spu.spice.simulators import find_simulators
 
     for name in levels:
         if name not in LEVELS:
             raise UsageError(f"no level {name!r}; {suggest(name, list(LEVELS))}")
-    find_simulator(simulator)
+    find_simulators(simulators or "ngspice")
     for option, value in (("--accuracy", accuracy), ("--time-limit", time_limit)):
         if value is not None and not 0 < value < float("inf"):
             raise UsageError(f"{option} must be a positive number, not {value!r}")
@@ -124,7 +137,7 @@ def command(
     if len(directories) > 1 or cluster is not None or output is not None:
         refuse_options(
             "many folders: check each by itself",
-            {"netlist": netlist, "clamp": clamp, "include_outside": include_outside or None},
+            {"netlist": netlist, "map": mapped or None, "clamp": clamp, "include_outside": include_outside or None},
         )
         given = {
             "levels": levels or None,
@@ -135,7 +148,7 @@ def command(
             "budget": budget,
             "combinations": combinations,
             "ignore_control": ignore_control,
-            "simulator": simulator,
+            "simulator": simulators or "ngspice",
         }
         where = {"directory": output, "cluster": cluster, "threads": threads, "restart": restart}
         return _many(directories, plot, as_json, **given, **where)
@@ -144,22 +157,23 @@ def command(
     from spu.folder import read_folder
 
     folder = read_folder(directories[0])
-    progress = progress_words(detect is not None or budget is not None)
-    result = check(
-        folder if clamp is None else folder.device.clamped(clamp),
-        netlist=netlist,
-        levels=levels or None,
-        accuracy=accuracy,
-        seed=seed,
-        time_limit=300.0 if time_limit is None else time_limit,
-        detect=detect,
-        budget=budget,
-        combinations=combinations,
-        include_outside=include_outside,
-        ignore_control=ignore_control,
-        simulator=simulator,
-        progress=progress,
-    )
+    with progress_words(detect is not None or budget is not None) as progress:
+        result = check(
+            folder if clamp is None else folder.device.clamped(clamp),
+            netlist=netlist,
+            levels=levels or None,
+            accuracy=accuracy,
+            seed=seed,
+            time_limit=300.0 if time_limit is None else time_limit,
+            detect=detect,
+            budget=budget,
+            combinations=combinations,
+            include_outside=include_outside,
+            ignore_control=ignore_control,
+            simulator=simulators or "ngspice",
+            map=_nodes(mapped),
+            progress=progress,
+        )
     if plot is not None and not result.covariances:
         warn("no picture: no level that ran gives a covariance")
         plot = None
@@ -176,13 +190,25 @@ def command(
     return result.exit_status
 
 
+def _nodes(given: tuple[str, ...]) -> dict[str, str] | None:
+    found: dict[str, str] = {}
+    for text in given:
+        cell, equals, node = text.partition("=")
+        if not (cell and equals and node):
+            raise UsageError(f"--map {text!r}: write CELL=NODE, as in x1=/out")
+        if cell in found:
+            raise UsageError(f"--map {text!r}: {cell} is {found[cell]} already")
+        found[cell] = node
+    return found or None
+
+
 def _many(directories: tuple[Path, ...], plot: Path | None, as_json: bool, **given: Any) -> int:
     """Check folders as pieces of a study."""
     from spu.studies.checks import check_many
 
     if given["directory"] is None and given["restart"]:
         raise UsageError("--restart is for checks that are kept: give -o KEEP")
-    found = check_many(directories, progress=study_words(as_json), **given)
+    found = check_many(directories, progress=study_words(), **given)
     if plot is not None:
         from spu.reports.pictures.figures import save
 

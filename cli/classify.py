@@ -8,7 +8,7 @@ import click
 
 from spu.base.errors import UsageError
 
-from .common import file_option, folder_argument, json_option, number_list, print_json, seed_option
+from .common import file_option, folder_argument, json_option, number_list, print_json, progress_bar, seed_option
 
 
 @click.command("classify")
@@ -59,20 +59,22 @@ def command(
         refuse_picture(plot)
     if output is not None and output.suffix != ".csv":
         raise UsageError(f"answers are written as .csv, not {str(output)!r}")
-    found = classify(
-        directory,
-        images,
-        labels,
-        times=None if times is None else number_list("--times", times),
-        average=[_whole(each, "--average") for each in number_list("--average", average)],
-        kT=None if temperatures is None else number_list("--kT", temperatures),
-        bits=None if bits is None else [_whole(each, "--bits") for each in number_list("--bits", bits)],
-        mismatch=0.0 if mismatch is None else number_list("--mismatch", mismatch),
-        draws=draws,
-        step=step,
-        seed=seed,
-        threads=threads,
-    )
+    with progress_bar("classifying") as progress:
+        found = classify(
+            directory,
+            images,
+            labels,
+            times=None if times is None else number_list("--times", times),
+            average=[_whole(each, "--average") for each in number_list("--average", average)],
+            kT=None if temperatures is None else number_list("--kT", temperatures),
+            bits=None if bits is None else [_whole(each, "--bits") for each in number_list("--bits", bits)],
+            mismatch=0.0 if mismatch is None else number_list("--mismatch", mismatch),
+            draws=draws,
+            step=step,
+            seed=seed,
+            threads=threads,
+            progress=progress,
+        )
     if output is not None:
         from spu.base.files import write_text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -17,13 +18,14 @@ from spu.base.layout import MAX_TABLE_ROWS as MAX_TABLE_ROWS
 from spu.base.layout import facts as facts
 from spu.base.layout import folded, in_full
 from spu.base.layout import table as table
+from spu.base.progress import Heartbeat, Progress
 
 from .ending import print_object
+from .names import DIALECTS, HARDWARE, SIMULATORS
 
 if TYPE_CHECKING:
     from spu.base.arrays import FloatArray
     from spu.folder import Folder
-    from spu.studies.campaign import Progress
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
@@ -36,7 +38,26 @@ def folder_argument(function: AnyFunction) -> AnyFunction:
 def json_option(function: AnyFunction) -> AnyFunction:
     """``--json``, and ``--verbose``, which every verb has that prints anything."""
     option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object (SI units).")
-    return verbose_option(option(function))
+    return verbose_option(quiet_option(option(function)))
+
+
+def quiet_option(function: AnyFunction) -> AnyFunction:
+    """``--quiet``: what is found and what went wrong is said, and nothing else."""
+
+    def chosen(context: click.Context, _option: click.Parameter, value: bool) -> None:
+        context.meta[_QUIET] = value
+
+    return click.option(
+        "-q",
+        "--quiet",
+        is_flag=True,
+        expose_value=False,
+        callback=chosen,
+        help="No progress and no hints; results, warnings and errors stay.",
+    )(function)
+
+
+_QUIET = "spu.quiet"
 
 
 def verbose_option(function: AnyFunction) -> AnyFunction:
@@ -70,8 +91,10 @@ def seed_option(what: str, largest: int | None = None) -> Callable[[AnyFunction]
 def dialect_option(*, multiple: bool = False, help: str) -> Callable[[AnyFunction], AnyFunction]:
     """``--dialect``; whether there is such a one is for the verb to say."""
     if multiple:
-        return click.option("--dialect", "dialects", metavar="NAME", multiple=True, help=help)
-    return click.option("--dialect", metavar="NAME", default="ngspice", show_default=True, help=help)
+        return click.option("--dialect", "dialects", metavar="NAME", shell_complete=DIALECTS, multiple=True, help=help)
+    return click.option(
+        "--dialect", metavar="NAME", shell_complete=DIALECTS, default="ngspice", show_default=True, help=help
+    )
 
 
 def plan_options(function: AnyFunction) -> AnyFunction:
@@ -160,7 +183,10 @@ def tolerance_options(function: AnyFunction) -> AnyFunction:
         help="As cell.capacitance=1%,cell.capacitance.process=5% [default: what DIR states].",
     )
     hardware = click.option(
-        "--hardware", metavar="NAME|FILE", help="Whose [tolerance] it is, unless --tolerance is given."
+        "--hardware",
+        metavar="NAME|FILE",
+        shell_complete=HARDWARE,
+        help="Whose [tolerance] it is, unless --tolerance is given.",
     )
     return tolerance(hardware(function))
 
@@ -348,11 +374,40 @@ def print_found(found: Any, as_json: bool, plot: Path | None, **more: Any) -> No
             click.echo(f"\npicture: {plot}")
 
 
+def hint(words: str) -> None:
+    """Say what could be done next, unless that is not wanted."""
+    if not _quiet():
+        say(words)
+
+
+def _quiet() -> bool:
+    return bool(click.get_current_context().meta.get(_QUIET))
+
+
+def _lively() -> bool:
+    """Whether somebody looks at stderr, on a terminal that can more than write on."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _silent() -> bool:
+    """Whether nobody wants to know how far work is: not with --quiet, nor with --json where nobody looks."""
+    as_json = bool(click.get_current_context().params.get("as_json"))
+    return _quiet() or (as_json and not sys.stderr.isatty())
+
+
+def _on_stderr(words: str) -> None:
+    click.echo(words, err=True)
+
+
 @contextmanager
 def progress_bar(label: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar of what is done and wanted, on a terminal."""
-    if not sys.stderr.isatty():
+    """A bar of what is done and wanted, on a terminal; elsewhere a line now and then."""
+    if _silent():
         yield None
+        return
+    if not _lively():
+        progress = Progress(_on_stderr, every=RARELY, patience=PATIENCE)
+        yield lambda done, total: progress.step(done, total, of_what=label)
         return
     with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
 
@@ -363,20 +418,43 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None] | None]:
         yield show
 
 
+PATIENCE, RARELY = 10.0, 30.0
+"""Seconds before anything is said of work, and between two lines, where stderr is no terminal."""
+
+
 def warn(message: str) -> None:
     """Say on stderr what does not stop the work."""
     click.echo(f"warning: {clip(message)}", err=True)
 
 
-def progress_words(always: bool = False) -> Callable[[str], None] | None:
-    """Where long work says what it is doing: on stderr, if that is a terminal, or always."""
-    return (lambda message: click.echo(message, err=True)) if always or sys.stderr.isatty() else None
+simulators_option = click.option(
+    "--simulator",
+    "simulators",
+    metavar="NAME",
+    multiple=True,
+    shell_complete=SIMULATORS,
+    help="What runs the netlist: ngspice, vacask or ngspice-wasm (ngspice 45); repeatable [default: ngspice].",
+)
 
 
-def study_words(as_json: bool) -> Progress | None:
+@contextmanager
+def progress_words(always: bool = False) -> Iterator[Callable[[str], None] | None]:
+    """Where long work says what it is doing: on stderr, on a terminal at once, elsewhere now and then.
+
+    Parameters
+    ----------
+    always:
+        Say it at once everywhere: a plan that the user has to know of.
+    """
+    if _quiet() or (_silent() and not always):
+        yield None
+        return
+    with Heartbeat(_on_stderr, RARELY, 0.0 if always or sys.stderr.isatty() else PATIENCE) as words:
+        yield words
+
+
+def study_words() -> Progress | None:
     """Where a study says how far it is: on stderr, now and then, and rarely where that is no terminal."""
-    if as_json:
+    if _silent():
         return None
-    from spu.studies.campaign import Progress
-
-    return Progress(lambda words: click.echo(words, err=True), every=2.0 if sys.stderr.isatty() else 60.0)
+    return Progress(_on_stderr, every=2.0 if sys.stderr.isatty() else 60.0)

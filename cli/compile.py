@@ -12,7 +12,19 @@ import click
 from spu.base.errors import UsageError
 from spu.base.numbers import small
 
-from .common import clamp_option, dialect_option, facts, file_option, json_option, print_json, say, seed_option, warn
+from .common import (
+    clamp_option,
+    dialect_option,
+    facts,
+    file_option,
+    hint,
+    json_option,
+    print_json,
+    say,
+    seed_option,
+    warn,
+)
+from .names import ARCHITECTURES, HARDWARE, TASKS, names
 
 if TYPE_CHECKING:
     from spu.compiler.compilation import Compilation
@@ -24,24 +36,29 @@ _LARGEST_SEED = 2**31 - 2  # ngspice keeps it, plus one, in a C int
 @click.argument("problem", metavar="PROBLEM", type=click.Path(path_type=Path))
 @file_option("-o", "--output", metavar="DIR", help="Folder to write; made if missing.")
 @click.option(
-    "--hardware", metavar="NAME|FILE", help="ideal, spu8... or a .toml file [default: the problem's, or ideal]."
+    "--hardware",
+    metavar="NAME|FILE",
+    shell_complete=HARDWARE,
+    help="ideal, spu8... or a .toml file [default: the problem's, or ideal].",
 )
 @click.option(
     "--architecture",
     metavar="NAME",
+    shell_complete=ARCHITECTURES,
     help="Force rlc-capacitive, rc-resistive, either with -dual, or rc-transconductor; of a network rc-conductance, "
     "rlc-flux or rc-charge [default: the most passive that can; of a network the hardware's first].",
 )
 @click.option(
     "--rounding",
     metavar="NAME",
+    shell_complete=names("spu.compiler.quantise:ROUNDINGS"),
     default="answer",
     help="Of quantised hardware: answer, codes or nearest [default: answer, the least error of the covariance].",
 )
 @click.option(
     "--ensemble", type=int, default=1, metavar="K", help="K programmings whose samples are merged: errors cancel."
 )
-@click.option("--task", metavar="NAME", help="gaussian, inverse or linear [default: the file's].")
+@click.option("--task", metavar="NAME", shell_complete=TASKS, help="gaussian, inverse or linear [default: the file's].")
 @click.option("--covariance", is_flag=True, help="The matrix is a covariance, not a precision.")
 @file_option("--vector", help="Right-hand side of a linear system (.npy, .csv, .mtx).")
 @clamp_option("Hold a variable there, by a voltage source at its cell: the task is the conditional one")
@@ -50,10 +67,17 @@ _LARGEST_SEED = 2**31 - 2  # ngspice keeps it, plus one, in a C int
 @click.option(
     "--chain-strength", type=float, metavar="K", help="Of chains on wired hardware [default: the hardware's]."
 )
-@click.option("--correction", metavar="NAME", default="auto", help="For finite chains; see below [default: the best].")
+@click.option(
+    "--correction",
+    metavar="NAME",
+    shell_complete=names("spu.compiler.embedding:CORRECTIONS"),
+    default="auto",
+    help="For finite chains; see below [default: the best].",
+)
 @click.option(
     "--detail",
     metavar="NAMES",
+    shell_complete=names("spu.device.imperfections:TABLES", more=("all", "none")),
     default="all",
     help="Which of the hardware's details to model: all, none, or e.g. switch,node.capacitance [default: all].",
 )
@@ -176,7 +200,7 @@ def command(
     if explain:
         say(f"\n{_explain(compilation)}")
     first, *others = compilation.verbs
-    click.echo(f"\nnext: spu {first} {shlex.quote(str(output))}    (or {', '.join(others)})")
+    hint(f"\nnext: spu {first} {shlex.quote(str(output))}    (or {', '.join(others)})")
     return 0
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from .common import file_option, folder_argument, json_option, number_list, print_found, tolerance_options
+from .names import METRICS
 
 
 @click.command("corners")
@@ -16,6 +17,7 @@ from .common import file_option, folder_argument, json_option, number_list, prin
     "--metric",
     "metrics",
     metavar="NAME",
+    shell_complete=METRICS,
     multiple=True,
     help="As of spu yield; repeatable [default: relative-error, rescaled-error, time-constant, stability-margin].",
 )

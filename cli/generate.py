@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .common import energy_option, file_option, json_option, print_json, seed_option
+from .common import energy_option, file_option, json_option, print_json, progress_bar, seed_option
 
 
 @click.command("generate")
@@ -54,16 +54,18 @@ def command(
         from spu.reports.pictures.figures import refuse_picture
 
         refuse_picture(output)
-    found = generate(
-        directory,
-        images=images,
-        duration=duration,
-        step=step,
-        precision=cast(Precision, precision),
-        energy=energy,
-        seed=seed,
-        threads=threads,
-    )
+    with progress_bar("generating") as progress:
+        found = generate(
+            directory,
+            images=images,
+            duration=duration,
+            step=step,
+            precision=cast(Precision, precision),
+            energy=energy,
+            seed=seed,
+            threads=threads,
+            progress=progress,
+        )
     if output is not None:
         from spu.reports.pictures.figures import save
 

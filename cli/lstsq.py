@@ -8,12 +8,18 @@ from typing import Any
 import click
 
 from .algebra import answer_options, give, matrix_argument
+from .names import names
 
 
 @click.command("lstsq")
 @matrix_argument("A")
 @matrix_argument("B")
-@click.option("--method", metavar="NAME", help="normal or embedding [default: normal].")
+@click.option(
+    "--method",
+    metavar="NAME",
+    shell_complete=names(more=("normal", "embedding")),
+    help="normal or embedding [default: normal].",
+)
 @answer_options
 def command(a: Path, b: Path, method: str | None, **options: Any) -> int:
     """Solve A x = b in the sense of least squares on a device, with error bars; A has full column rank.

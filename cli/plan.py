@@ -11,12 +11,15 @@ from spu.base.errors import UsageError
 
 from .algebra import accuracy_options
 from .common import file_option, json_option, print_json, progress_bar, seed_option, warn
+from .names import TASKS
 
 
 @click.command("plan")
 @click.argument("problem", metavar="PROBLEM", type=click.Path(path_type=Path))
 @accuracy_options
-@click.option("--task", metavar="NAME", help="Of a matrix file: what to do with it [default: gaussian].")
+@click.option(
+    "--task", metavar="NAME", shell_complete=TASKS, help="Of a matrix file: what to do with it [default: gaussian]."
+)
 @file_option("--vector", help="Right-hand side of a linear system (.npy, .csv, .mtx).")
 @click.option(
     "--interval", type=float, metavar="S", help="Seconds between readouts [default: the longest that wastes no time]."

@@ -7,18 +7,35 @@ from pathlib import Path
 import click
 
 from .common import file_option, json_option, number_list, print_json, seed_option
+from .names import ARCHITECTURES, HARDWARE, names
 
 
 @click.command("regress")
 @click.argument("data", metavar="DATA.csv", type=click.Path(path_type=Path))
 @click.option("--at", metavar="X1,X2...", help="Where the function is sampled [default: --points at equal distances].")
 @click.option("--points", type=int, default=24, show_default=True, metavar="N", help="How many places.")
-@click.option("--kernel", metavar="NAME", default="matern-32", show_default=True, help="Or squared-exponential.")
+@click.option(
+    "--kernel",
+    metavar="NAME",
+    shell_complete=names("spu.studies.gaussian_process:KERNELS"),
+    default="matern-32",
+    show_default=True,
+    help="Or squared-exponential.",
+)
 @click.option("--signal", type=float, metavar="S", help="Standard deviation of the function [default: fitted].")
 @click.option("--length", type=float, metavar="L", help="Over which it keeps its value [default: fitted].")
 @click.option("--noise", type=float, metavar="S", help="Standard deviation of an observation [default: fitted].")
-@click.option("--hardware", metavar="NAME|FILE", default="ideal", show_default=True, help="What can be built.")
-@click.option("--architecture", metavar="NAME", help="Take this one [default: the first that can].")
+@click.option(
+    "--hardware",
+    metavar="NAME|FILE",
+    shell_complete=HARDWARE,
+    default="ideal",
+    show_default=True,
+    help="What can be built.",
+)
+@click.option(
+    "--architecture", metavar="NAME", shell_complete=ARCHITECTURES, help="Take this one [default: the first that can]."
+)
 @click.option(
     "--samples", type=click.IntRange(1, 10**9), default=20_000, show_default=True, metavar="N", help="Readouts in all."
 )

@@ -20,17 +20,30 @@ from .common import (
     study_options,
     study_words,
 )
+from .names import ARCHITECTURES, HARDWARE, names
 
 
 @click.command("scaling")
-@click.argument("task", metavar="TASK")
+@click.argument("task", metavar="TASK", shell_complete=names("spu.studies.algebra.scaling:POSED"))
 @click.option("--dimensions", metavar="N1,N2...", default="4,8,16,32", show_default=True, help="Sizes of the matrices.")
 @click.option("--conditions", metavar="K1,K2...", default="10", show_default=True, help="Their condition numbers.")
 @click.option("--error", metavar="X", default="1%", show_default=True, help="Relative error of each answer.")
-@click.option("--family", metavar="NAME", default="uniform", show_default=True, help="uniform, geometric or wishart.")
+@click.option(
+    "--family",
+    metavar="NAME",
+    shell_complete=names("spu.studies.algebra.scaling:FAMILIES"),
+    default="uniform",
+    show_default=True,
+    help="uniform, geometric or wishart.",
+)
 @click.option("--draws", type=int, metavar="N", default=3, show_default=True, help="Matrices of each kind.")
-@click.option("--hardware", metavar="NAME", help="A preset, or a .toml file [default: ideal].")
-@click.option("--architecture", metavar="NAME", help="Of all devices [default: what the largest matrix takes].")
+@click.option("--hardware", metavar="NAME", shell_complete=HARDWARE, help="A preset, or a .toml file [default: ideal].")
+@click.option(
+    "--architecture",
+    metavar="NAME",
+    shell_complete=ARCHITECTURES,
+    help="Of all devices [default: what the largest matrix takes].",
+)
 @energy_option
 @seed_option("the matrices")
 @file_option("-o", "--output", metavar="DIR", help="Keep finished matrices there; the same command goes on with them.")
@@ -67,7 +80,7 @@ def command(
         number_list("--conditions", conditions),
         relative_error("--error", error),
         directory=output,
-        progress=study_words(as_json),
+        progress=study_words(),
         **given,
     )
     print_found(found, as_json, plot, output=output)

@@ -25,6 +25,7 @@ from .common import (
     write_npz,
 )
 from .ending import INTERRUPTED
+from .names import PRECISIONS, names
 
 if TYPE_CHECKING:
     from spu.folder import Folder
@@ -64,9 +65,12 @@ _MARKER = "spu_samples"
 )
 @click.option(
     "--trace",
-    type=click.IntRange(0),
-    metavar="N",
-    help="Keep every Nth readout of each trajectory [default: all, or what makes 0.4 GB].",
+    "traces",
+    multiple=True,
+    metavar="N|FILE.raw",
+    help="Keep every Nth readout of each trajectory [default: all, or what makes 0.4 GB]; FILE.raw: write the voltages "
+    "over time there, for ngspice, gaw and other viewers (by default then one trajectory, readouts close together). "
+    "Each may be given.",
 )
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="At most N [default: all]; changes no bit.")
 @click.option(
@@ -80,7 +84,12 @@ _MARKER = "spu_samples"
     metavar="T1,T2...|FIRST:LAST:COUNT",
     help="Of a thermodynamic network, or with --start: when to read, in its own time (s where it has none).",
 )
-@click.option("--scheme", metavar="NAME", help="Of a network: heun, euler-maruyama, leimkuhler-matthews or baoab.")
+@click.option(
+    "--scheme",
+    metavar="NAME",
+    shell_complete=names("spu.emulator.runs.langevin_run:SCHEMES"),
+    help="Of a network: heun, euler-maruyama, leimkuhler-matthews or baoab.",
+)
 @click.option(
     "--start",
     metavar="X",
@@ -97,10 +106,16 @@ _MARKER = "spu_samples"
 )
 @clamp_option("Hold a variable there (of a network, a unit)")
 @click.option("--heat", is_flag=True, help="Of a network: book heat, work and entropy production.")
-@click.option("--method", metavar="NAME", help="Force a way to step: modal or dense [default: the best].")
+@click.option(
+    "--method",
+    metavar="NAME",
+    shell_complete=names("spu.emulator.runs.sampling:METHODS"),
+    help="Force a way to step: modal or dense [default: the best].",
+)
 @click.option(
     "--precision",
     metavar="NAME",
+    shell_complete=PRECISIONS,
     default="double",
     help="double or single (dense steps, networks: faster) [default: double].",
 )
@@ -119,7 +134,7 @@ def command(
     independent: bool,
     seed: int,
     lags: int,
-    trace: int | None,
+    traces: tuple[str, ...],
     threads: int | None,
     step: float | None,
     times: str | None,
@@ -143,7 +158,8 @@ def command(
     --trace N, every Nth) and the same as samples (one trajectory after another), times,
     time_step (nan where steps are exact), variables, interval, trace, seed, trajectories,
     complete, and with --lags autocovariance (N + 1, p, p). For a device.json that stands
-    alone samples are written only with -o. Variables may be held (--clamp), which makes the
+    alone samples are written only with -o. --trace FILE.raw also writes the voltages over time
+    as ngspice's viewers read them. Variables may be held (--clamp), which makes the
     target the conditional one.
 
     Of a thermodynamic network independent trajectories start at --start and are read at --times
@@ -158,12 +174,21 @@ def command(
     from spu.emulator.simulate import simulate
     from spu.folder import read_folder
 
+    trace, raw = _traces(traces)
     if samples is not None and duration is not None:
         raise UsageError("give --samples or --duration, not both")
     if output is not None and no_output:
         raise UsageError("give -o or --no-output, not both")
-    if trace and no_output:
+    if trace and no_output and raw is None:
         raise UsageError("give --trace or --no-output, not both")
+    if raw is not None:
+        from spu.spice.rawfile import refuse_raw
+
+        if independent:
+            raise UsageError(f"--trace {raw} is of voltages over time, and --independent draws have none")
+        if trace == 0:
+            raise UsageError("--trace 0 keeps no readouts, and a .raw file is of those that are kept")
+        refuse_raw(raw)
     for name, value in (("--interval", interval), ("--duration", duration), ("--step", step)):
         if value is not None and not 0 < value < float("inf"):
             raise UsageError(f"{name} must be a positive number of seconds, not {value!r}")
@@ -189,7 +214,7 @@ def command(
             independent=independent,
             seed=seed,
             lags=lags,
-            trace=trace if file is not None else 0,
+            trace=trace if file is not None or raw is not None else 0,
             threads=threads,
             method=method,
             step=step,
@@ -201,11 +226,16 @@ def command(
             clamp=clamp,
             heat=heat,
             precision=precision,
+            voltages=raw is not None,
             progress=progress,
         )
     arrays = run.arrays()
     if file is not None:
         write_npz(file, {**arrays, "device_hash": folder.subject.hash}, _MARKER)
+    if raw is not None:
+        from spu.spice.rawfile import write_raw
+
+        vectors = write_raw(raw, folder, run)
     if not run.complete:
         warn(f"interrupted: the result below is of the first {plural(run.samples, 'readout')}")
     for warning in run.warnings:
@@ -220,13 +250,28 @@ def command(
             key: None if file is None or key not in arrays else {"npz": file, "key": key}
             for key in ("readouts", "times")
         }
-        print_result({**kept, **run.to_dict(), "output": file, "plot": plot}, folder, "simulate")
+        waves = {} if raw is None else {"waveforms": {"raw": raw, "vectors": vectors}}
+        print_result({**kept, **run.to_dict(), "output": file, "plot": plot, **waves}, folder, "simulate")
     else:
         click.echo(str(run))
         click.echo(f"\nwrote {file}" if file else "\nsamples not written (-o FILE.npz writes them)")
+        if raw is not None:
+            shown = ", ".join(vectors[:6]) + (f" ... ({len(vectors)})" if len(vectors) > 6 else "")
+            click.echo(f"waveforms: {raw} ({shown})")
         if plot is not None:
             click.echo(f"picture: {plot}")
     return 0 if run.complete else INTERRUPTED
+
+
+def _traces(given: tuple[str, ...]) -> tuple[int | None, Path | None]:
+    """What ``--trace`` says: every so-manieth readout, and a file of waveforms; None where it does not."""
+    counts = [int(word) for word in given if word.isdecimal()]
+    files = [Path(word) for word in given if not word.isdecimal()]
+    if len(counts) > 1 or len(files) > 1:
+        raise UsageError("--trace takes a number and a file once each, as in --trace 10 --trace waves.raw")
+    if files and files[0].suffix.lower() != ".raw":
+        raise UsageError(f"--trace takes a whole number, 0 or more, or a file .raw, not {str(files[0])!r}")
+    return (counts[0] if counts else None), (files[0] if files else None)
 
 
 def _default_file(folder: Folder) -> Path | None:

@@ -8,12 +8,18 @@ from typing import Any
 import click
 
 from .algebra import answer_options, give, matrix_argument
+from .names import names
 
 
 @click.command("solve")
 @matrix_argument("A")
 @matrix_argument("B")
-@click.option("--method", metavar="NAME", help="symmetric, direct, embedding or normal [default: the first that does].")
+@click.option(
+    "--method",
+    metavar="NAME",
+    shell_complete=names("spu.studies.algebra.tasks:METHODS"),
+    help="symmetric, direct, embedding or normal [default: the first that does].",
+)
 @answer_options
 def command(a: Path, b: Path, method: str | None, **options: Any) -> int:
     """Solve A x = b on a device, with error bars.

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
-from .common import facts, file_option, json_option, print_json, seed_option, study_options, study_words
+from .common import facts, file_option, hint, json_option, print_json, seed_option, study_options, study_words
+from .names import names
 
 
 @click.command("classifier")
 @click.argument("images", type=click.Path(path_type=Path))
 @click.argument("labels", type=click.Path(path_type=Path), required=False)
 @file_option("-o", "--output", metavar="DIR", help="Folder for the trained network and its checkpoints.")
-@click.option("--method", metavar="NAME", default="pathwise", show_default=True, help="pathwise or guide.")
+@click.option(
+    "--method",
+    metavar="NAME",
+    shell_complete=names("spu.studies.learning.classifier:METHODS"),
+    default="pathwise",
+    show_default=True,
+    help="pathwise or guide.",
+)
 @click.option("--hidden", type=click.IntRange(1), default=64, show_default=True, metavar="N", help="Hidden units.")
 @click.option("--epochs", type=click.IntRange(1), metavar="N", help="Passes over the images [default: 16; guides 4].")
 @click.option("--batch", type=click.IntRange(1), default=200, show_default=True, metavar="N", help="Images a step.")
@@ -83,7 +92,7 @@ def command(
         cluster=cluster,
         threads=threads,
         restart=restart,
-        progress=study_words(as_json),
+        progress=study_words(),
     )
     if as_json:
         print_json({"output": output, "units": found.network.n, "settings": found.settings, **found.measured})
@@ -97,5 +106,6 @@ def command(
         rows.append(("teacher", f"{100 * measured['teacher_accuracy_in_training']:.2f} % of what it was taught"))
     rows.append(("time", f"{measured['seconds']:.4g} s"))
     click.echo(facts(rows))
-    click.echo(f"\nwrote {output / 'trained.npz'}; then: spu classify {output} IMAGES --labels LABELS")
+    click.echo(f"\nwrote {output / 'trained.npz'}")
+    hint(f"\nnext: spu classify {shlex.quote(str(output))} IMAGES --labels LABELS")
     return 0

@@ -9,11 +9,12 @@ import click
 
 from spu.base.errors import UsageError
 
-from .common import file_option, json_option, print_json, progress_words, seed_option, study_options
+from .common import file_option, json_option, print_json, seed_option, study_options, study_words
+from .names import PRECISIONS, names
 
 
 @click.command("evolve")
-@click.argument("target", metavar="TARGET")
+@click.argument("target", metavar="TARGET", shell_complete=names("spu.studies.learning.evolve:TARGETS"))
 @file_option("-o", "--output", metavar="DIR", help="Folder of the trained network; made if it is not there.")
 @click.option(
     "--published",
@@ -23,7 +24,12 @@ from .common import file_option, json_option, print_json, progress_words, seed_o
 @click.option("--layers", metavar="N1,N2...", help="Units of each layer [default: 8,8; published 8,8,8,8].")
 @click.option("--duration", type=float, metavar="T", help="When the network is read [default: 1].")
 @click.option("--step", type=float, metavar="H", help="Time step of evolution [default: 0.01; published 0.001].")
-@click.option("--scheme", metavar="NAME", help="euler-maruyama or heun [default: euler-maruyama].")
+@click.option(
+    "--scheme",
+    metavar="NAME",
+    shell_complete=names(more=("euler-maruyama", "heun")),
+    help="euler-maruyama or heun [default: euler-maruyama].",
+)
 @click.option("--beta", type=float, metavar="X", help="1/kT [default: 10].")
 @click.option("--population", type=int, metavar="N", help="Individuals of a generation [default: 50].")
 @click.option("--keep", type=int, metavar="N", help="How many of them are cloned [default: 5].")
@@ -32,7 +38,12 @@ from .common import file_option, json_option, print_json, progress_words, seed_o
 @click.option("--points", type=int, metavar="N", help="z of a target by name [default: 12; published 250].")
 @click.option("--trajectories", type=int, metavar="N", help="At each point, at first [default: 32; published 1000].")
 @click.option("--most-trajectories", type=int, metavar="N", help="The same, at most [default: 256; published 1000].")
-@click.option("--precision", metavar="NAME", help="double or single, of evolution's runs [default: double].")
+@click.option(
+    "--precision",
+    metavar="NAME",
+    shell_complete=PRECISIONS,
+    help="double or single, of evolution's runs [default: double].",
+)
 @click.option("--generations", type=int, default=1000, show_default=True, metavar="N", help="At most so many.")
 @click.option(
     "--until",
@@ -85,7 +96,7 @@ def command(
         cluster=cluster,
         threads=threads,
         restart=restart,
-        progress=progress_words(),
+        progress=study_words(),
         **({} if layers is None else {"layers": _whole_numbers("--layers", layers)}),
         **{name: value for name, value in given.items() if value is not None},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import click
 
 from spu.base.errors import UsageError
 
-from .common import facts, file_option, json_option, print_json, seed_option, study_options, study_words
+from .common import facts, file_option, hint, json_option, print_json, seed_option, study_options, study_words
+from .names import names
 
 
 @click.command("generative")
@@ -33,6 +35,7 @@ from .common import facts, file_option, json_option, print_json, seed_option, st
     default="symmetric",
     show_default=True,
     metavar="NAME",
+    shell_complete=names("spu.studies.learning.generative:SCALINGS"),
     help="Levels of pixels: symmetric (-1 to 1), grey (0 to 1), unit (mean 0, variance 1).",
 )
 @click.option(
@@ -40,13 +43,22 @@ from .common import facts, file_option, json_option, print_json, seed_option, st
     default="repeat",
     show_default=True,
     metavar="NAME",
+    shell_complete=names("spu.studies.learning.generative:DRIVES"),
     help="Levels of hidden units: repeat (pixel k mod m), projection (fixed random ones of all pixels).",
 )
 @click.option("--visible-bias", is_flag=True, help="Biases of visible units, too: fewer images come out inverted.")
-@click.option("--method", default="solve", show_default=True, metavar="NAME", help="solve, or descent (Adam).")
+@click.option(
+    "--method",
+    default="solve",
+    show_default=True,
+    metavar="NAME",
+    shell_complete=names("spu.studies.learning.generative:METHODS"),
+    help="solve, or descent (Adam).",
+)
 @click.option(
     "--sums",
     metavar="NAME",
+    shell_complete=names("spu.studies.learning.generative:SUMS"),
     help="For solve: expected (over all noise, no path is drawn), sampled [default: expected].",
 )
 @click.option("--trajectories", type=click.IntRange(1), metavar="N", help="Of an image: sampled, or a cycle's [8].")
@@ -125,7 +137,7 @@ def command(
         cluster=cluster,
         threads=threads,
         restart=restart,
-        progress=study_words(as_json),
+        progress=study_words(),
         **{key: value for key, value in given.items() if value is not None},
     )
     measured = trained.measured
@@ -144,7 +156,8 @@ def command(
         ("residual", f"{measured['residual']:.2g} of stationarity, after {measured['iterations']} iterations"),
     ]
     click.echo(facts(lines))
-    click.echo(f"\nwrote {output}: spu generate {output} -o sheet.png")
+    click.echo(f"\nwrote {output}")
+    hint(f"\nnext: spu generate {shlex.quote(str(output))} -o sheet.png")
     return 0
 
 

@@ -9,6 +9,7 @@ import click
 from spu.base.errors import UsageError
 
 from .common import file_option, json_option, number_list, print_json, progress_words, seed_option
+from .names import HARDWARE, names
 
 
 @click.command("natural")
@@ -27,9 +28,23 @@ from .common import file_option, json_option, number_list, print_json, progress_
 @click.option(
     "--trajectories", type=click.IntRange(1, 100_000), default=100, show_default=True, metavar="N", help="Averaged."
 )
-@click.option("--hardware", metavar="NAME|FILE", default="ideal", show_default=True, help="What can be built.")
+@click.option(
+    "--hardware",
+    metavar="NAME|FILE",
+    shell_complete=HARDWARE,
+    default="ideal",
+    show_default=True,
+    help="What can be built.",
+)
 @seed_option("the noise", 2**31 - 2)
-@click.option("--simulator", metavar="NAME", default="ngspice", show_default=True, help="Runs the first step; or none.")
+@click.option(
+    "--simulator",
+    metavar="NAME",
+    shell_complete=names("spu.spice.simulators:SIMULATORS", more=("none",)),
+    default="ngspice",
+    show_default=True,
+    help="Runs the first step; or none.",
+)
 @file_option("--plot", metavar="FILE", help="Draw losses over steps, and the first step (.png, .svg or .pdf).")
 @json_option
 def command(
@@ -65,20 +80,21 @@ def command(
         from spu.reports.pictures.figures import refuse_picture
 
         refuse_picture(plot)
-    found = natural_gradient(
-        read_images(images, labels),
-        classes=None if classes is None else _labels(classes),
-        times=None if times is None else number_list("--times", times),
-        steps=steps,
-        rate=rate,
-        damping=damping,
-        trajectories=trajectories,
-        hardware=hardware,
-        seed=seed,
-        simulator=None if simulator == "none" else simulator,
-        progress=progress_words(),
-        **({} if noise is None else {"noise": noise}),
-    )
+    with progress_words() as progress:
+        found = natural_gradient(
+            read_images(images, labels),
+            classes=None if classes is None else _labels(classes),
+            times=None if times is None else number_list("--times", times),
+            steps=steps,
+            rate=rate,
+            damping=damping,
+            trajectories=trajectories,
+            hardware=hardware,
+            seed=seed,
+            simulator=None if simulator == "none" else simulator,
+            progress=progress,
+            **({} if noise is None else {"noise": noise}),
+        )
     if plot is not None:
         from spu.reports.pictures.figures import save
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,10 @@ from typing import Any, NoReturn
 
 import click
 
+from spu.base.version import DISTRIBUTION, __version__
+
 from . import ending
+from .names import VARIABLE
 
 VERBS = (
     "compile",
@@ -39,6 +43,7 @@ VERBS = (
     "scaling",
     "corners",
     "yield",
+    "completion",
 )
 _MODULES = {"import": "import_netlist", "yield": "yield_boards"}
 """Modules that are not called like their verb: ``import`` and ``yield`` are words of Python."""
@@ -66,6 +71,10 @@ class Verbs(click.Group):
         Click's own way out prints usage errors in its own form and exits 1 for a broken pipe,
         which here would mean that a check found a mismatch.
         """
+        if args is None and (asked := os.environ.get(VARIABLE)):
+            from .completion import answer
+
+            sys.exit(answer(self, asked))
         arguments = list(sys.argv[1:] if args is None else args)
         extra.pop("standalone_mode", None)
         ending.begin("--json" in arguments)
@@ -107,7 +116,7 @@ def _as_usage(error: click.ClickException) -> Exception:
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="spu", message="spu %(version)s")
+@click.version_option(__version__, message=f"{DISTRIBUTION} %(version)s")
 def cli() -> None:
     """Emulate a stochastic processing unit (SPU): a network of cells whose voltages sample a Gaussian.
 
@@ -136,6 +145,9 @@ def cli() -> None:
     \b
       spu solve A.csv b.csv            A x = b on a device in one line; also invert, logdet, expm, lyapunov, lstsq
       spu plan A.csv --error 1%        how long that takes, how many readouts, what it costs
+
+    \b
+      eval "$(spu completion bash)"    verbs, options and names completed by the shell; also zsh, fish
 
     Every verb takes --json: then stdout is exactly one JSON object (SI units).
 

@@ -21,6 +21,7 @@ from .common import (
     study_words,
     tolerance_options,
 )
+from .names import METRICS, names
 
 
 @click.command("yield")
@@ -34,6 +35,7 @@ from .common import (
 @click.option(
     "--metric",
     metavar="NAME",
+    shell_complete=METRICS,
     default="relative-error",
     show_default=True,
     help="rescaled-error, kl, time-constant, stability-margin, gain-margin, delay-margin; of variables by name, as "
@@ -41,7 +43,14 @@ from .common import (
 )
 @tolerance_options
 @click.option("--draws", type=int, metavar="N", default=1000, show_default=True, help="Boards.")
-@click.option("--method", metavar="NAME", default="plain", show_default=True, help="plain, or latin: hypercubes.")
+@click.option(
+    "--method",
+    metavar="NAME",
+    shell_complete=names("spu.device.variation:METHODS"),
+    default="plain",
+    show_default=True,
+    help="plain, or latin: hypercubes.",
+)
 @click.option("--confidence", metavar="X", default="95%", show_default=True, help="Of the yield's interval.")
 @click.option("--wanted", metavar="X", help="A yield (99%): say which tolerance and which bits it needs.")
 @click.option("--scan", is_flag=True, help="Find the yield at other tolerances, and with --hardware other bits.")
@@ -92,7 +101,7 @@ def command(
         confidence=share_of("--confidence", confidence),
         wanted=None if wanted is None else share_of("--wanted", wanted),
         directory=output,
-        progress=study_words(as_json),
+        progress=study_words(),
         **given,
     )
     print_found(found, as_json, plot, output=output)

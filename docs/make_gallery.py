@@ -142,7 +142,7 @@ HEAD = """\
 # Gallery
 
 Every picture with the commands that made it, run from the repository's root by `make gallery` (some minutes on two
-cores). The digits are those in `examples/` ([where they come from](../examples/DATA.md)). All random numbers have
+cores). The digits are those in `examples/` ([where they come from](reference/data.md)). All random numbers have
 seeds: the same commands give the same pictures.
 
 """

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from spu.emulator.runs.sampling import Simulation
     from spu.emulator.simulate import simulate, simulate_network
     from spu.emulator.spectrum import spectrum
+    from spu.export.materials import Materials, bill_of_materials
     from spu.problems.conditional import ConditionalGaussian, ConditionalSystem, conditional
     from spu.problems.determinant import Determinant
     from spu.problems.exponential import MatrixExponential
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     from spu.problems.trained import TrainedNetwork, load_trained
     from spu.reports import Report, report
     from spu.spice.netlist import netlist
+    from spu.spice.rawfile import write_raw
     from spu.spice.reader import ReadNetlist, read_netlist
     from spu.studies.algebra.determinant import LogDeterminant, log_determinant
     from spu.studies.algebra.planning import Plan, plan
@@ -150,6 +152,7 @@ __all__ = [
     "LogDeterminant",
     "LyapunovEquation",
     "ManyLaws",
+    "Materials",
     "MatrixExponential",
     "MatrixInverse",
     "NaturalGradient",
@@ -188,6 +191,7 @@ __all__ = [
     "__version__",
     "anneal",
     "answer",
+    "bill_of_materials",
     "calibrate",
     "characterise",
     "check",
@@ -247,6 +251,7 @@ __all__ = [
     "train_generative",
     "unit_law",
     "varied",
+    "write_raw",
     "yields",
 ]
 
@@ -310,6 +315,8 @@ _HOME = {
     "log_determinant": "spu.studies.algebra.determinant",
     "LinearSystem": "spu.problems.gaussian",
     "LyapunovEquation": "spu.problems.lyapunov",
+    "Materials": "spu.export.materials",
+    "bill_of_materials": "spu.export.materials",
     "MatrixExponential": "spu.problems.exponential",
     "MatrixInverse": "spu.problems.gaussian",
     "NaturalGradient": "spu.studies.learning.natural",
@@ -342,6 +349,7 @@ _HOME = {
     "TrainedNetwork": "spu.problems.trained",
     "Unrealizable": "spu.base.errors",
     "Yield": "spu.studies.yields.yield_study",
+    "write_raw": "spu.spice.rawfile",
     "yields": "spu.studies.yields.yield_study",
     "anneal": "spu.studies.annealing",
     "answer": "spu.studies.algebra.solution",

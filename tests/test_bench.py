@@ -251,11 +251,11 @@ def test_class_of_an_arm_processor(modules, monkeypatch):
     assert (found["level"], machine.label(found, 2)) == ("aarch64", "2 cores, NEON")
 
 
-def test_the_table_of_the_readme_is_what_was_measured(modules, tmp_path):
+def test_the_table_of_the_page_is_what_was_measured(modules, tmp_path):
     columns = modules["columns"]
-    text = columns.README.read_text()
+    text = columns.PAGE.read_text()
     assert columns.BEGIN + columns.table() + columns.END in text
-    copy = tmp_path / "README.md"
+    copy = tmp_path / "benchmarks.md"
     copy.write_text(text)
     columns.write(copy)
     assert copy.read_text() == text

@@ -17,6 +17,7 @@ FLOORS = (
     "device",
     "emulator",
     "spice",
+    "export",
     "compiler",
     "folder",
     "crosscheck",

@@ -250,7 +250,7 @@ def test_a_wrong_length_is_seen(dual):
 def test_a_wrong_shape_of_any_attribute_is_seen(dual, name):
     lagged = "lagged" in name  # which only some answers are
     device = spu.compile_problem(spu.MatrixExponential(-np.eye(3), 1.0)).device if lagged else dual
-    run = copy.copy(spu.simulate(device, samples=40, trajectories=4, lags=2))
+    run = copy.copy(spu.simulate(device, samples=40, trajectories=4, lags=2, voltages=name == "voltages"))
     if isinstance(getattr(spu.Simulation, name, None), (property, cached_property)):
         object.__setattr__(run, "readouts", run.readouts[:, 1:])  # these two follow from it
         assert wrong(run, p=3, kept=10, samples=40) == ["readouts", "times", "samples_kept"]

@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 from spu.base.errors import UsageError
+from spu.base.version import installation
 
 
 def needed(package: str, what: str, extra: str | None = None) -> Any:
@@ -20,5 +21,5 @@ def needed(package: str, what: str, extra: str | None = None) -> Any:
         return importlib.import_module(package)
     except ImportError as error:
         missing = error.name or package
-        install = f"spu[{extra}]" if extra else missing
-        raise UsageError(f"{what} needs {missing}, which is not installed: pip install '{install}'") from None
+        install = installation(extra) if extra else f"pip install {missing}"
+        raise UsageError(f"{what} needs {missing}, which is not installed: {install}") from None

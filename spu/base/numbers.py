@@ -21,6 +21,20 @@ def engineering(value: float | None, unit: str, digits: int = 3) -> str:
     return f"{rounded / 10.0**exponent:.{digits}g} {_PREFIXES[exponent]}{unit}"
 
 
+_SPICE = {**_PREFIXES, 6: "Meg"}
+
+
+def compact(value: float, digits: int = 7) -> str:
+    """Write a number as parts of circuits have it, with SPICE's letters: ``1.344n``, ``10u``, ``2Meg``."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    rounded = float(f"{value:.{digits - 1}e}")
+    exponent = 3 * math.floor(math.log10(abs(rounded)) / 3 + 1e-12)
+    if exponent not in _SPICE:
+        return f"{rounded:.{digits}g}"
+    return f"{rounded / 10.0**exponent:.{digits}g}{_SPICE[exponent]}"
+
+
 def number(value: float | None, digits: int = 4) -> str:
     """Write a number without unit, or a dash for none."""
     return "-" if value is None else f"{value:.{digits}g}"

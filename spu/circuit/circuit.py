@@ -203,6 +203,8 @@ class Circuit:
     acquisition:
         How its readouts are taken; None of whoever reads voltages as they are. The equations and laws are of the
         voltages at the converter.
+    from_netlist:
+        Whether it was read from a netlist, and nodes are called as there; those of a device are called as its cells.
     """
 
     temperature: float
@@ -220,6 +222,7 @@ class Circuit:
     start: FloatArray | None = None
     acquisition: Acquisition | None = None
     clocked: Clocked | None = None
+    from_netlist: bool = False
 
     def frozen(self, couplers: float = 1.0, noise: float = 1.0) -> Circuit:
         """The circuit as it stands while the factors of its ramp have these values; kept with it.

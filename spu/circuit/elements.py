@@ -17,7 +17,7 @@ current of another name that one, as SPICE does.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
@@ -32,9 +32,6 @@ from spu.circuit.stamps import Stamps
 FLUX_UNIT = CHARGE_UNIT = 1e-6
 """Wb and C that one volt at the sense node of a nonlinear inductor or capacitor stands for."""
 
-_SMALLEST = "1e-30"
-"""Factor of thermal noise below which it is none."""
-
 
 class Language(Protocol):
     """What an element asks of the language of a netlist; the dialects of `spu.spice` are such."""
@@ -48,6 +45,9 @@ class Language(Protocol):
 
     def silent_resistor(self, name: str, nodes: Sequence[str], value: str) -> str:
         """A resistor that makes no noise."""
+
+    def module(self, name: str, module: str, nodes: Sequence[str], values: Mapping[str, str]) -> list[str]:
+        """What SPICE has no element for: an instance of one of `spu.spice.modules`, its nodes, its values as above."""
 
 
 @dataclass(frozen=True)
@@ -152,14 +152,20 @@ class Element(ABC):
         """Lines inside the subcircuit: one element of SPICE, unless it needs more."""
         return [dialect.element(self.name, self.nodes, self.value, self.branches)]
 
-    def ramped(self) -> list[str]:
-        """The same lines where its strength is multiplied by the voltage of a node, `times`; in ngspice's language."""
+    def ramped(self, dialect: Language) -> list[str]:
+        """The same lines where its strength is multiplied by the voltage of a node, `times`."""
         raise CircuitError(f"{self.name} follows no ramp")
 
     @property
     def times(self) -> str:
-        """The voltage of the node that bears the factor of its ramp."""
-        return f"v({PORTS[self.factor]})"
+        """The node that bears the factor of its ramp."""
+        return PORTS[self.factor]
+
+    @property
+    def _driven(self) -> tuple[str, ...]:
+        """Its nodes where noise drives it along a ramp."""
+        assert self.noise_port is not None
+        return (*self.nodes, self.noise_port, self.times)
 
 
 class Resistor(Element):
@@ -182,14 +188,14 @@ class Resistor(Element):
             density = 4.0 * BOLTZMANN * stamps.temperature * conductance
             stamps.noise_current(nodes[0], nodes[1], noise, np.sqrt(density))
 
-    def ramped(self) -> list[str]:
-        p, n = self.nodes
-        lines = [f"b{self.name} {p} {n} i={self.times}*v({p},{n})*{{1/{self.value}}}"]
-        if self.noise_port is not None:  # the root has a slope at zero, too
-            root = f"sqrt(max({self.times},{_SMALLEST}))"
-            noise = f"v({self.noise_port})*{{sqrt(kt4/{self.value})/en}}"
-            lines.append(f"bt{self.name} {p} {n} i={root}*{noise}")
-        return lines
+    def ramped(self, dialect: Language) -> list[str]:
+        nodes = (*self.nodes, self.times)
+        lines = dialect.module(self.name, "ramped_conductance", nodes, {"g": f"1/{self.value}"})
+        if self.noise_port is None:
+            return lines
+        driven = (*self.nodes, self.noise_port, self.times)
+        gain = {"gain": f"sqrt(kt4/{self.value})/en"}
+        return [*lines, *dialect.module(f"t{self.name}", "ramped_thermal", driven, gain)]
 
     def spice(self, dialect: Language) -> list[str]:
         if self.noise_port is None:
@@ -209,10 +215,8 @@ class Capacitor(Element):
     def at(self, values: FloatArray, factor: float) -> FloatArray:
         return values * factor
 
-    def ramped(self) -> list[str]:
-        # By its charge: the current has the part that a change of the capacitance makes, and charge is conserved.
-        p, n = self.nodes
-        return [f"{self.name} {p} {n} q='{self.value}*{self.times}*v({p},{n})'"]
+    def ramped(self, dialect: Language) -> list[str]:
+        return dialect.module(self.name, "ramped_capacitor", (*self.nodes, self.times), {"c": self.value})
 
     def stamp(
         self,
@@ -233,14 +237,8 @@ class Inductor(Element):
     def at(self, values: FloatArray, factor: float) -> FloatArray:
         return values / factor if factor else np.full_like(values, np.inf)
 
-    def ramped(self) -> list[str]:
-        # By its flux, which is the charge of a capacitor: it is conserved.
-        p, n = self.nodes
-        return [
-            f"c{self.name} {self.name}f 0 {FLUX_UNIT!r}",
-            f"g{self.name} 0 {self.name}f {p} {n} 1",
-            f"b{self.name} {p} {n} i={self.times}*v({self.name}f)*{{{FLUX_UNIT!r}/{self.value}}}",
-        ]
+    def ramped(self, dialect: Language) -> list[str]:
+        return dialect.module(self.name, "ramped_inductor", (*self.nodes, self.times), {"l": self.value})
 
     def stamp(
         self,
@@ -273,10 +271,8 @@ class Transconductor(Element):
     def at(self, values: FloatArray, factor: float) -> FloatArray:
         return values * factor
 
-    def ramped(self) -> list[str]:
-        p, n, first, second = self.nodes
-        control = f"v({first})" if second == "0" else f"v({first},{second})"
-        return [f"b{self.name} {p} {n} i={self.times}*{{{self.value}}}*{control}"]
+    def ramped(self, dialect: Language) -> list[str]:
+        return dialect.module(self.name, "ramped_transconductor", (*self.nodes, self.times), {"g": self.value})
 
     def stamp(
         self,
@@ -295,9 +291,8 @@ class NoiseCurrent(Element):
     def at(self, values: FloatArray, factor: float) -> FloatArray:
         return values * factor**2  # a density: the factor is of amplitudes
 
-    def ramped(self) -> list[str]:
-        p, n = self.nodes
-        return [f"b{self.name} {p} {n} i={self.times}*v({self.noise_port})*{{sqrt({self.value})/en}}"]
+    def ramped(self, dialect: Language) -> list[str]:
+        return dialect.module(self.name, "ramped_current", self._driven, {"gain": f"sqrt({self.value})/en"})
 
     def stamp(
         self,
@@ -324,9 +319,8 @@ class SharedNoiseCurrent(NoiseCurrent):
     def at(self, values: FloatArray, factor: float) -> FloatArray:
         return values * factor
 
-    def ramped(self) -> list[str]:
-        p, n = self.nodes
-        return [f"b{self.name} {p} {n} i={self.times}*v({self.noise_port})*{{{self.value}/en}}"]
+    def ramped(self, dialect: Language) -> list[str]:
+        return dialect.module(self.name, "ramped_current", self._driven, {"gain": f"{self.value}/en"})
 
     def stamp(
         self,
@@ -356,7 +350,7 @@ class AmplifierNoise(NoiseCurrent):
     def at(self, values: FloatArray, factor: float) -> FloatArray:
         raise CircuitError(f"{self.name}: the noise of an amplifier follows no ramp")
 
-    def ramped(self) -> list[str]:
+    def ramped(self, dialect: Language) -> list[str]:
         raise CircuitError(f"{self.name} follows no ramp")
 
     def stamp(
@@ -462,9 +456,8 @@ class NoiseVoltage(Element):
     def at(self, values: FloatArray, factor: float) -> FloatArray:
         return values * factor**2  # a density: the factor is of amplitudes
 
-    def ramped(self) -> list[str]:
-        p, n = self.nodes
-        return [f"b{self.name} {p} {n} v={self.times}*v({self.noise_port})*{{sqrt({self.value})/en}}"]
+    def ramped(self, dialect: Language) -> list[str]:
+        return dialect.module(self.name, "ramped_voltage", self._driven, {"gain": f"sqrt({self.value})/en"})
 
     def stamp(
         self,

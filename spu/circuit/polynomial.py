@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from spu.base.arrays import FloatArray, IntArray
-from spu.circuit.elements import CHARGE_UNIT, FLUX_UNIT, Element, Language
+from spu.circuit.elements import Element, Language
 from spu.circuit.stamps import Stamps
 
 
@@ -75,10 +75,10 @@ class PolynomialElement(Element):
     ) -> None:
         stamps.polynomial(self.coordinate, nodes, values)
 
-    def _horner(self, x: str) -> str:
-        """The law as ngspice computes it."""
-        one, two, three = (f"{{{name}}}" for name in self.parameters)
-        return f"{x}*({one}+{x}*({two}+{x}*{three}))"
+    @property
+    def _values(self) -> dict[str, str]:
+        """Of a module's parameters."""
+        return dict(zip(("c1", "c2", "c3"), self.parameters, strict=True))
 
 
 class PolynomialConductance(PolynomialElement):
@@ -95,13 +95,11 @@ class PolynomialConductance(PolynomialElement):
     def at(self, values: FloatArray, factor: float) -> FloatArray:
         return values * factor
 
-    def ramped(self) -> list[str]:
-        p, n = self.nodes
-        return [f"b{self.name} {p} {n} i={self.times}*{self._horner(f'v({p},{n})')}"]
+    def ramped(self, dialect: Language) -> list[str]:
+        return dialect.module(self.name, "ramped_polynomial", (*self.nodes, self.times), self._values)
 
     def spice(self, dialect: Language) -> list[str]:
-        p, n = self.nodes
-        return [f"b{self.name} {p} {n} i={self._horner(f'v({p},{n})')}"]
+        return dialect.module(self.name, "conductance", self.nodes, self._values)
 
 
 class PolynomialInductor(PolynomialElement):
@@ -116,13 +114,7 @@ class PolynomialInductor(PolynomialElement):
     words = "Inductors with a mark across: i = {} φ + {} φ² + {} φ³ of the flux φ"
 
     def spice(self, dialect: Language) -> list[str]:
-        p, n, sense = self.nodes
-        flux = f"({FLUX_UNIT!r}*v({sense}))"
-        return [
-            f"c{self.name} {sense} 0 {FLUX_UNIT!r}",
-            f"g{self.name} 0 {sense} {p} {n} 1",
-            f"b{self.name} {p} {n} i={self._horner(flux)}",
-        ]
+        return dialect.module(self.name, "inductor", self.nodes, self._values)
 
 
 class PolynomialCapacitor(PolynomialElement):
@@ -185,10 +177,8 @@ class InverseCapacitor(PolynomialElement):
         stamps.polynomial(self.coordinate, nodes, np.stack(coefficients, axis=1))
 
     def spice(self, dialect: Language) -> list[str]:
-        p, n, sense = self.nodes
-        qs, vs, vc, qh = (f"{{{name}}}" for name in self.parameters)
-        charge = f"{qs}*sinh(asinh((v({p},{n})-{vc})/{vs})/3)-{qh}"
-        return [f"c{self.name} {p} {n} q='{charge}'", f"b{self.name} {sense} 0 v=({charge})/{CHARGE_UNIT!r}"]
+        values = dict(zip(("qs", "vs", "vc", "qh"), self.parameters, strict=True))
+        return dialect.module(self.name, "capacitor", self.nodes, values)
 
 
 class CrossedInductor(Element):
@@ -203,16 +193,8 @@ class CrossedInductor(Element):
     def at(self, values: FloatArray, factor: float) -> FloatArray:
         return values / factor if factor else np.full_like(values, np.inf)
 
-    def ramped(self) -> list[str]:
-        p, q = self.nodes
-        current = f"{self.times}*v({self.name}f)*{{{FLUX_UNIT!r}/{self.value}}}"
-        return [
-            f"c{self.name} {self.name}f 0 {FLUX_UNIT!r}",
-            f"g{self.name} 0 {self.name}f {p} 0 1",
-            f"gq{self.name} 0 {self.name}f {q} 0 1",
-            f"b{self.name} {p} 0 i={current}",
-            f"bq{self.name} {q} 0 i={current}",
-        ]
+    def ramped(self, dialect: Language) -> list[str]:
+        return dialect.module(self.name, "ramped_crossed_inductor", (*self.nodes, self.times), {"l": self.value})
 
     def stamp(
         self,
@@ -228,8 +210,8 @@ class CrossedInductor(Element):
         p, q = self.nodes
         name = self.name
         return [
-            f"{name} {p} {name}m {{{self.value}}}",
-            f"e{name} {name}s 0 0 {q} 1",  # the transformer: voltage here, current there
-            f"v{name} {name}m {name}s 0",
-            f"f{name} {q} 0 v{name} 1",
+            dialect.element(name, (p, f"{name}m"), self.value),
+            dialect.element(f"e{name}", (f"{name}s", "0", "0", q), "1"),  # the transformer: voltage here, current there
+            dialect.element(f"v{name}", (f"{name}m", f"{name}s"), "0"),
+            dialect.element(f"f{name}", (q, "0"), "1", (f"v{name}",)),
         ]

@@ -62,7 +62,5 @@ class SaturatingTransconductor(Element):
         )
 
     def spice(self, dialect: Language) -> list[str]:
-        p, n, first, second = self.nodes
-        control = f"v({first})" if second == "0" else f"v({first},{second})"
-        g, width, offset = (f"{{{name}}}" for name in self.parameters)
-        return [f"b{self.name} {p} {n} i={g}*{width}*tanh(({control}+{offset})/{width})"]
+        values = dict(zip(("g", "width", "offset"), self.parameters, strict=True))
+        return dialect.module(self.name, "transconductor", self.nodes, values)

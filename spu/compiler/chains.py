@@ -14,6 +14,7 @@ from spu.base.arrays import FloatArray, IntArray
 from spu.base.choice import ROUNDING
 from spu.base.errors import Unrealizable
 from spu.base.sparse import row_numbers, without_small
+from spu.base.version import installation
 from spu.device.wiring import Wiring
 
 __all__ = ["Embedding", "Placed"]
@@ -248,7 +249,7 @@ class Search:
         missing = (
             "the couplings do not fit the wiring cell by cell (none of: by number, by name, as a subgraph within "
             f"{_STEPS} steps), and chains of cells are found by minorminer, which is not installed: "
-            "pip install 'spu[embedding]', or pip install minorminer"
+            f"{installation('embedding')}, or pip install minorminer"
         )
         if self.n > _EMBEDDED:
             raise Unrealizable(

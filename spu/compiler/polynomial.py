@@ -192,7 +192,6 @@ class PolynomialPasses(Passes[ThermodynamicNetwork, NetworkCompilation]):
         "embedding": "is not for networks: hardware with all couplers needs no chains; leave it out",
         "detail": "is not for networks: details are not modelled in nonlinear cells; leave it out",
         "explain": "is not for networks: reason and scales are in what is printed without it; leave it out",
-        "dialect": "is not for networks: netlists of nonlinear cells are written for ngspice only; leave it out",
     }
 
     def require_size(self) -> None:

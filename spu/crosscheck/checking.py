@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,14 @@ from spu.base.errors import OptionError, UsageError, refuse_options
 from spu.base.names import suggest
 from spu.base.process import scratch_folder
 from spu.crosscheck import levels as kinds
-from spu.crosscheck.gathering import edited_file, gathered
+from spu.crosscheck.gathering import Gathered, edited_file, gathered
 from spu.crosscheck.levels.combined import MOST_COMBINATIONS
 from spu.crosscheck.result import LEVELS, VERDICTS, Check, Comparison, Diagnosis, Level
 from spu.crosscheck.running import run_all
+from spu.crosscheck.several import further, put_together
 from spu.device.subject import Subject
-from spu.spice.dialects import NGSPICE
-from spu.spice.simulators.simulator import Simulator, find_simulator
+from spu.spice.languages import READERS
+from spu.spice.simulators.simulator import Simulator, find_simulators
 
 __all__ = ["LEVELS", "VERDICTS", "Check", "Comparison", "Diagnosis", "Level", "check"]
 
@@ -37,7 +39,8 @@ def check(
     combinations: int | None = None,
     include_outside: bool = False,
     ignore_control: bool = False,
-    simulator: str | Simulator = "ngspice",
+    simulator: str | Simulator | Sequence[str | Simulator] = "ngspice",
+    map: Mapping[str, str] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Check:
     """Compare ideal model, emulator and ngspice, or another simulator.
@@ -45,10 +48,11 @@ def check(
     Parameters
     ----------
     subject:
-        A compiled folder (or its path, or a ``device.json``), whose ``device.cir`` is run as it
-        lies on disk; or a `Device`, or what ``compile`` gave, whose netlist is then written to a temporary file first;
-        or a netlist that was read, its path or an imported folder: lines are added to it where it is not laid out as
-        our own (`spu.crosscheck.decks.taps`).
+        A compiled folder (or its path, or a ``device.json``), whose netlist in the simulator's language, ``device.cir``
+        or ``device.vacask.sim``, is run as it lies on disk, or written where there is none; or a `Device`, or what
+        ``compile`` gave, whose netlist is then written to a temporary file first; or a netlist that was read, its path
+        or an imported folder: lines are added to it where it is not laid out as our own
+        (`spu.crosscheck.decks.taps`).
     netlist:
         A netlist that somebody edited, to be run in place of the device's own. Level ``answer`` then says whether it
         still samples the same, and ``changes`` what is different.
@@ -75,8 +79,12 @@ def check(
     include_outside, ignore_control:
         Follow includes out of the netlist's folder; go on without control blocks that do more than analyses.
     simulator:
-        What runs the netlist: a name out of `spu.spice.simulators.SIMULATORS`, or an object. Levels that need an
-        analysis that it has not are ``skipped``.
+        What runs the netlist: a name out of `spu.spice.simulators.SIMULATORS`, an object, or several. Levels that
+        need an analysis that it has not are ``skipped``. Several are also set beside one another; levels that need
+        none are run once.
+    map:
+        For cells that ``netlist`` calls otherwise, its nodes by their names. Local labels of KiCad's, ``/cell_x``, are
+        found without.
     progress:
         Called with a few words before each level.
 
@@ -89,7 +97,8 @@ def check(
         If an edited netlist cannot be read, may not be, or lacks the node of a cell.
     UsageError
         For a level or a simulator that does not exist; for an edited netlist of an ensemble, which has one
-        for each programming; for a simulator that reads another dialect than ngspice's; for a bare circuit.
+        for each programming, or in another language than the simulator's; for a netlist that was read (they are
+        ngspice's) and a simulator of another language; for a bare circuit.
 
     Examples
     --------
@@ -99,12 +108,13 @@ def check(
     'pass'
     """
     chosen = _chosen(levels, netlist is not None and accuracy is not None)
-    simulator = find_simulator(simulator)
-    if simulator.dialect != NGSPICE.name:
-        raise UsageError(
-            f"the simulator {simulator.name} reads the dialect {simulator.dialect}, and check runs device.cir, written "
-            f"in {NGSPICE.name}'s: a simulator that check can use takes that in run()"
-        )
+    simulators = find_simulators(simulator)
+    for each in simulators:
+        if each.dialect not in READERS:
+            raise UsageError(
+                f"the simulator {each.name} takes the dialect {each.dialect}, and netlists are read in "
+                f"{' and '.join(READERS)}'s only"
+            )
     if accuracy is not None and not (is_number(accuracy) and accuracy >= 0):
         raise UsageError(f"accuracy must be a relative error >= 0, not {accuracy!r}")
     seed = seed_of(seed, SIMULATORS_SEEDS)
@@ -128,15 +138,35 @@ def check(
         "combinations": combinations,
         "include_outside": include_outside,
         "ignore_control": ignore_control,
-        "simulator": simulator,
     }
+    runs: list[tuple[Gathered, Check]] = []
+    dialects = frozenset(each.dialect for each in simulators)
     with scratch_folder("check") as scratch:
-        of = gathered(subject, settings, scratch)
-        does = of.contexts[0].dynamics
-        if accuracy is not None and does.compared is None:
-            raise OptionError("accuracy", f"is not for {does.words}: level ideal compares their very equation")
-        found = run_all(of, chosen, progress, edited_file(netlist, of))
-    return replace(found, notes=(*found.notes, *of.notes))
+        for number, each in enumerate(simulators):
+            of = gathered(subject, {**settings, "simulator": each}, scratch, dialects)
+            does = of.contexts[0].dynamics
+            if accuracy is not None and does.compared is None:
+                raise OptionError("accuracy", f"is not for {does.words}: level ideal compares their very equation")
+            edited = edited_file(netlist, of, scratch, map)
+            if number:
+                read = any(each.dialect == before.dialect for before in simulators[:number])
+                own = further(chosen, of, read=read, edited=edited)
+            told = progress if len(simulators) == 1 or progress is None else partial(_told, progress, each.name)
+            found = run_all(of, own if number else chosen, told, edited)
+            ran = edited or of.netlists[0]
+            found = replace(
+                found,
+                notes=(*found.notes, *of.notes),
+                version=each.version(),
+                dialect=each.dialect,
+                netlist=None if ran is None or ran.parent == scratch else str(ran),
+            )
+            runs.append((of, found))
+        return put_together(runs)
+
+
+def _told(progress: Callable[[str], None], simulator: str, words: str) -> None:
+    progress(f"{simulator}: {words}")
 
 
 def _chosen(levels: str | Sequence[str] | None, judged: bool) -> list[kinds.LevelKind]:

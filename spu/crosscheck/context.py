@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spu.base.arrays import FloatArray
-from spu.base.errors import SimulatorFailed
+from spu.base.errors import NotServed, SimulatorFailed
 from spu.circuit.circuit import Circuit
 from spu.circuit.elements import VoltageSource
 from spu.crosscheck.decks.changes import Changes
@@ -28,8 +28,9 @@ from spu.emulator.laws.timing import Timing
 from spu.emulator.laws.welch import Estimate
 from spu.problems.problem import Problem, linear_problem
 from spu.spice.deck import Deck, Line
-from spu.spice.dialects.dialect import noise_element
-from spu.spice.names import cell_node, noise_resistor, probe_vectors
+from spu.spice.dialects import DIALECTS
+from spu.spice.dialects.dialect import Dialect, noise_element
+from spu.spice.names import node_of, noise_resistor, probe_vectors
 from spu.spice.reader import Choices, ReadNetlist
 from spu.spice.reader.noise import plain_path
 from spu.spice.simulators.analyses import Analysis, OperatingPoint
@@ -277,6 +278,25 @@ class Context:
     together: Together | None = None
 
     @property
+    def language(self) -> Dialect:
+        """The language of the deck."""
+        return DIALECTS[self.simulator.dialect]
+
+    def require_rest(self) -> None:
+        """Refuse sweeps of a circuit without a single operating point where the simulator has none for it.
+
+        Raises
+        ------
+        NotServed
+            Saying so.
+        """
+        if not self.dynamics.has_rest and not self.simulator.floating:
+            raise NotServed(
+                f"a charge or the flux of a loop is conserved, and the simulator {self.simulator.name} has no sweeps "
+                "without a single operating point"
+            )
+
+    @property
     def dynamics(self) -> Dynamics:
         """What the circuit does in time."""
         return dynamics(self.circuit)
@@ -355,6 +375,16 @@ class Context:
         return self.linear.timing
 
     @property
+    def bare_deck(self) -> Deck | None:
+        """The deck as it lies on disk, without what the check adds to it."""
+        return self.deck if self.fixture is None else self.fixture.bare
+
+    @property
+    def audible_deck(self) -> Deck | None:
+        """The deck in which ``.noise`` hears all noise of the circuit."""
+        return self.deck if self.fixture is None else self.fixture.audible
+
+    @property
     def own_deck(self) -> Deck | None:
         """The deck with its own sources, where ``deck`` has others in their place."""
         return self.deck if self.fixture is None else self.fixture.tapped
@@ -364,18 +394,13 @@ class Context:
         """Names of the probe voltages in the flattened netlist."""
         if self.fixture is not None:
             return self.fixture.vectors
-        if self.device is not None:
-            return probe_vectors(self.circuit)
-        names = self.circuit.node_names()
-        return tuple(names[k].lower() for k in self.circuit.probe_nodes[:, 0].tolist())
+        return probe_vectors(self.circuit)
 
     @cached_property
     def node_vectors(self) -> tuple[str, ...]:
         """Names of all nodes of the circuit in the flattened netlist, as far as it names them alike."""
         names, own = self.circuit.node_names(), len(self.circuit.nodes)
-        if self.device is None:
-            return tuple(name.lower() for name in names)
-        return tuple((cell_node(name) if k < own else name).lower() for k, name in enumerate(names))
+        return tuple((node_of(self.circuit, name) if k < own else name).lower() for k, name in enumerate(names))
 
     @cached_property
     def simulator_nodes(self) -> frozenset[str]:

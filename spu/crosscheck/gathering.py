@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from spu.base.errors import DeckError, InputError, UsageError
+from spu.base.errors import CircuitError, DeckError, InputError, OptionError, UsageError
 from spu.base.files import plain, write_text
 from spu.circuit.circuit import Circuit
 from spu.compiler.polynomial import NetworkCompilation
 from spu.crosscheck.context import Context
-from spu.crosscheck.decks.taps import fit, without_starts
+from spu.crosscheck.decks.renamed import renamed
+from spu.crosscheck.decks.taps import fit, only_tapped, without_starts
 from spu.crosscheck.result import Level
 from spu.device.device import Device
 from spu.device.lower import lower
 from spu.device.subject import Subject, opened, subject_of
 from spu.folder import Folder, dialects_present
+from spu.folder.names import deck_name
 from spu.problems.problem import Problem
-from spu.spice.deck import Deck, read_deck
-from spu.spice.names import cell_node
+from spu.spice.deck import Deck
+from spu.spice.dialects import DIALECTS, NGSPICE
+from spu.spice.languages import read_in
+from spu.spice.names import cell_node, probe_vectors
 from spu.spice.netlist import netlist as written
-from spu.spice.reader import ReadNetlist
+from spu.spice.reader import ReadNetlist, read_netlist
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +47,9 @@ class Gathered:
     notes: tuple[str, ...] = ()
 
 
-def gathered(subject: Subject, settings: dict[str, Any], scratch: Path) -> Gathered:
+def gathered(
+    subject: Subject, settings: dict[str, Any], scratch: Path, others: frozenset[str] = frozenset()
+) -> Gathered:
     """What a subject has to check.
 
     Parameters
@@ -53,6 +60,8 @@ def gathered(subject: Subject, settings: dict[str, Any], scratch: Path) -> Gathe
         Of every `Context`.
     scratch:
         Folder for the netlists of what has none yet.
+    others:
+        Languages whose netlists other simulators run.
 
     Raises
     ------
@@ -63,7 +72,7 @@ def gathered(subject: Subject, settings: dict[str, Any], scratch: Path) -> Gathe
     if isinstance(held, ReadNetlist):
         held = Folder(held.path, None, held.circuit, None, None, held.path, read=held)
     if isinstance(held, Folder):
-        return _of_folder(held, settings)
+        return _of_folder(held, settings, scratch, others)
     device = subject_of(held)
     if isinstance(device, Circuit):
         raise UsageError(
@@ -74,14 +83,27 @@ def gathered(subject: Subject, settings: dict[str, Any], scratch: Path) -> Gathe
     if isinstance(held, NetworkCompilation):
         settings = {**settings, "compiled": plain(held.decided())}
     for k, member in enumerate(device.members()):
-        netlists.append(scratch / f"device.{k}.cir")
-        write_text(netlists[-1], written(member, seed=settings["seed"]))
+        netlists.append(_written(member, k, settings, scratch))
         contexts.append(_context(member, device.problem, settings))
     return Gathered(contexts, list(netlists))
 
 
-def _of_folder(folder: Folder, settings: dict[str, Any]) -> Gathered:
-    read = folder.read
+def _written(member: Device, number: int, settings: dict[str, Any], scratch: Path) -> Path:
+    """The netlist of a programming in the simulator's language, written to a file."""
+    dialect = DIALECTS[settings["simulator"].dialect]
+    path = scratch / deck_name(number, dialect.ending)
+    write_text(path, written(member, seed=settings["seed"], dialect=dialect.name))
+    return path
+
+
+def _of_folder(folder: Folder, settings: dict[str, Any], scratch: Path, looked: frozenset[str]) -> Gathered:
+    read, simulator = folder.read, settings["simulator"]
+    dialect = DIALECTS[simulator.dialect]
+    if read is not None and dialect is not NGSPICE:
+        raise UsageError(
+            f"{folder.path} is ngspice's language, as netlists from elsewhere are, and the simulator {simulator.name} "
+            f"takes {dialect.name}'s"
+        )
     more = {
         "compiled": folder.compiled,
         "read": None if read is None or read.conventional else read,
@@ -90,9 +112,22 @@ def _of_folder(folder: Folder, settings: dict[str, Any]) -> Gathered:
     members = folder.subject.members()
     decks = [folder.netlist, *folder.further, *[None] * len(members)][: len(members)]
     contexts = [_context(member, folder.posed, {**settings, **more}) for member in members]
-    others = [name for name in dialects_present(folder.path.parent) if name != "ngspice"]
-    unseen = f"the netlists for {', '.join(others)} were not looked at: spu export writes them anew"
-    return Gathered(contexts, decks, (unseen,) if read is None and others else ())
+    notes = []
+    if dialect is not NGSPICE:
+        there = [folder.path.parent / deck_name(k, dialect.ending) for k in range(len(members))]
+        decks = [
+            path if path.is_file() else _written(cast(Device, member), k, settings, scratch)
+            for k, (path, member) in enumerate(zip(there, members, strict=True))
+        ]
+        anew = [path.name for path, deck in zip(there, decks, strict=True) if path != deck]
+        if anew:
+            notes.append(
+                f"there is no {', '.join(anew[:4])} in the folder: it was written anew from the device, and run"
+            )
+    others = [name for name in dialects_present(folder.path.parent) if name not in {"ngspice", dialect.name, *looked}]
+    if read is None and others:
+        notes.append(f"the netlists for {', '.join(others)} were not looked at: spu export writes them anew")
+    return Gathered(contexts, decks, tuple(notes))
 
 
 def _context(member: Device | Circuit, problem: Problem | None, settings: dict[str, Any]) -> Context:
@@ -101,15 +136,18 @@ def _context(member: Device | Circuit, problem: Problem | None, settings: dict[s
     return Context(circuit, problem, **{"compiled": None, "deck": None, **settings}, device=device)
 
 
-def edited_file(netlist: str | Path | None, of: Gathered) -> Path | None:
-    """The netlist that is to be run in place of the device's own, refused where it cannot stand for it."""
+def edited_file(
+    netlist: str | Path | None, of: Gathered, scratch: Path, nodes: Mapping[str, str] | None = None
+) -> Path | None:
+    """The netlist that is to be run in place of the device's own, refused where it cannot stand for it.
+
+    One whose cells are called otherwise, as KiCad does or ``nodes`` says, is copied to ``scratch`` under their names.
+    """
     if netlist is None:
+        if nodes:
+            raise OptionError("map", "is of an edited netlist: give it as netlist")
         return None
     contexts = of.contexts
-    if contexts[0].read is not None:
-        raise UsageError(
-            f"{of.netlists[0]} is itself a netlist from elsewhere: import the edited one, too, and check each by itself"
-        )
     if len(contexts) > 1:
         raise UsageError(
             f"an ensemble has {len(contexts)} netlists, one a programming, and an edited one cannot stand for all: "
@@ -119,7 +157,21 @@ def edited_file(netlist: str | Path | None, of: Gathered) -> Path | None:
         raise InputError("is a folder; the netlist in it is meant, such as device.cir", file=netlist)
     if not Path(netlist).is_file():
         raise InputError("there is no such netlist", file=netlist)
-    return Path(netlist)
+    device, dialect = contexts[0].device, contexts[0].simulator.dialect
+    if device is None or dialect != NGSPICE.name:
+        if nodes:
+            raise OptionError("map", f"names cells of a device in a netlist for {NGSPICE.name}, and of nothing else")
+        return Path(netlist)
+    path, notes = renamed(
+        Path(netlist),
+        list(device.cell_names),
+        nodes,
+        scratch,
+        include_outside=contexts[0].include_outside,
+        ignore_control=contexts[0].ignore_control,
+    )
+    contexts[0].notes += notes
+    return path
 
 
 def take_netlist(context: Context, path: Path | None, edited: Path | None) -> Level | None:
@@ -146,15 +198,26 @@ def take_netlist(context: Context, path: Path | None, edited: Path | None) -> Le
     if chosen is None:
         return Level("", "error", "there is no device.cir beside the device", exit_status=2)
     try:
-        deck = read_deck(chosen, include_outside=context.include_outside, ignore_control=context.ignore_control)
+        deck = read_in(
+            context.simulator.dialect,
+            chosen,
+            include_outside=context.include_outside,
+            ignore_control=context.ignore_control,
+        )
         if context.circuit.start is not None:
             context.starts = tuple(line for line in deck.lines if line.words[0] == ".ic")
             deck = replace(deck, lines=tuple(line for line in deck.lines if line not in context.starts))
         deck, starts = without_starts(deck, context.from_zero)
         context.notes += [starts] if starts else []
-        context.deck = deck
+        context.deck, other = deck, ""
+        if edited is not None:
+            _refuse_lost_cells(context, deck)
         if context.read is not None:
-            context.fixture = fit(deck, context.read, context.any_law, context.timing, context.seed)
+            read, other = (context.read, "") if edited is None else _edited_read(context, edited)
+            if read is None:
+                context.fixture = only_tapped(deck, context.read)
+            else:
+                context.fixture = fit(deck, read, context.any_law, context.timing, context.seed)
             context.deck = context.fixture.deck
             context.notes += context.fixture.notes
     except (DeckError, InputError) as error:
@@ -162,13 +225,45 @@ def take_netlist(context: Context, path: Path | None, edited: Path | None) -> Le
             raise
         return Level("", "error", str(error), exit_status=2)
     if edited is not None:
-        _refuse_lost_cells(context, context.deck)
-        context.own, context.original = False, None if path is None else read_deck(path)
+        original = None if path is None else read_in(context.simulator.dialect, path)
+        context.own, context.original = False, original
     context.notes += _stale(context, context.deck)
-    return _lacking(context, context.deck)
+    return Level("", "skipped", other) if other else _lacking(context, context.deck)
+
+
+def _edited_read(context: Context, edited: Path) -> tuple[ReadNetlist | None, str]:
+    """An edited netlist from elsewhere, read as the one that was imported; or None, and why not all levels run it.
+
+    Raises
+    ------
+    InputError
+        If what is read out, or what a choice names, is not there.
+    """
+    assert context.read is not None
+    choices = context.read.choices
+    probes = [f"{probe.name}={probe.plus},{probe.minus}" for probe in context.read.probes]
+    try:
+        found = read_netlist(
+            edited,
+            probes=probes,
+            silent=choices.silent,
+            densities=choices.densities,
+            max_instances=choices.max_instances,
+            include_outside=context.include_outside,
+            ignore_control=context.ignore_control,
+        )
+    except (DeckError, CircuitError) as refusal:
+        return None, f"compares with the netlist that was imported, and the edited one is not read like it: {refusal}"
+    names = [{source.name for source in read.circuit.sources} for read in (context.read, found)]
+    if names[0] != names[1]:
+        apart = ", ".join(sorted(names[0] ^ names[1])[:3])
+        return None, f"drives the noise sources of the imported netlist, which the edited one has not alike: {apart}"
+    return found, ""
 
 
 def _stale(context: Context, deck: Deck) -> list[str]:
+    if context.device is None:  # the netlist itself is what is checked, whatever it was written for
+        return []
     if deck.device_hash is not None and deck.device_hash != context.circuit.hash:
         return [
             f"{Path(deck.file).name} was written for another device ({deck.device_hash}) than device.json holds "
@@ -181,7 +276,11 @@ def _refuse_lost_cells(context: Context, deck: Deck) -> None:
     """Refuse an edited deck that has no node for one of the cells: their voltages are what is compared."""
     there = deck.top_level()
     words = {word for line in there.values() for word in line.words}
-    nodes = [cell_node(name) for name in context.circuit.probes]
+    if context.read is None:
+        nodes = [cell_node(name) for name in context.circuit.probes]
+    else:
+        ends = (node for probe in context.read.probes for node in (probe.plus, probe.minus))
+        nodes = [node for node in ends if node != "0" and "." not in node]
     lost = [node for node in nodes if node.lower() not in words]
     if lost:
         every = " (nor any other cell's: is it a netlist of this device?)" if lost == nodes else ""
@@ -189,7 +288,7 @@ def _refuse_lost_cells(context: Context, deck: Deck) -> None:
             f"there is no node {', '.join(lost[:4])}{every}; check reads the cells there, so keep these names",
             file=deck.file,
         )
-    inside = [vector.partition(".")[0] for vector in context.vectors if "." in vector]
+    inside = [vector.partition(".")[0] for vector in probe_vectors(context.circuit) if "." in vector]
     gone = [instance for instance in inside if instance not in there]
     if gone:
         raise InputError(
@@ -202,6 +301,14 @@ def _lacking(context: Context, deck: Deck) -> Level | None:
     """A deck without one of the device's noise sources is another circuit, whatever the rest says."""
     there = deck.top_level()
     missing = [element for element in context.elements if element not in there]
+    others = [line.words[0] for line in there.values() if re.search(r"\btr(noise|random)\b", line.text.lower())]
+    if len(missing) == len(context.elements) and others and not context.own:
+        return Level(
+            "",
+            "skipped",
+            f"drives the device's noise sources, {missing[0]} and so on, and this netlist makes noise by others of its "
+            f"own, {others[0]} and so on: spu import takes it as it is, and spu check what that wrote",
+        )
     if missing:
         return Level(
             "", "fail", f"the deck lacks the noise source {', '.join(missing[:4])}", data={"missing_sources": missing}

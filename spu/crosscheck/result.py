@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -79,10 +80,12 @@ class Comparison:
     Attributes
     ----------
     between:
-        Two of ``ideal``, ``emulator``, ``ngspice`` and ``ngspice transient``.
+        Two of ``ideal``, ``emulator``, ``ngspice`` and ``ngspice transient``; or two simulators.
     quantity:
         ``covariance``, ``mean`` or, where that is the answer, ``lagged`` (covariance). A mean is measured against the
-        noise (the root of the covariance's trace) where it is zero.
+        noise (the root of the covariance's trace) where it is zero. Two simulators are also set side by side by their
+        ``transfer functions`` (the worst, over its peak) and the ``path`` that the same noise makes (the worst, over
+        its norm); their covariances and means are relative to the emulator's.
     found:
         How far the two are apart.
     predicted:
@@ -143,6 +146,13 @@ class Check(Result):
         Of a few telling cells, by emulator and ngspice; of an ensemble those of the first programming.
     simulator:
         What ran the netlist. Where it is another, its name stands for ``ngspice`` in the names above.
+    version, dialect, netlist:
+        What it says of its version, the language that it takes, and the file that it ran; None of one that was written
+        for the check.
+    parts:
+        Of a check by several simulators that of each by itself, in the order in which they were asked for; levels that
+        need none are the first one's. Then ``levels``, ``notes``, ``changes``, ``diagnosis`` and ``spectra`` are the
+        first one's, too; ``means``, ``covariances`` and ``comparisons`` are of all, and the verdict is the worst.
 
     Examples
     --------
@@ -164,8 +174,40 @@ class Check(Result):
     diagnosis: Diagnosis | None = None
     spectra: Spectra | None = None
     simulator: str = "ngspice"
+    version: str = ""
+    dialect: str = "ngspice"
+    netlist: str | None = None
+    parts: tuple[Check, ...] = ()
 
     in_short = ("verdict", "variables")
+
+    @property
+    def each(self) -> tuple[Check, ...]:
+        """One check a simulator."""
+        return self.parts or (self,)
+
+    @property
+    def simulators(self) -> tuple[str, ...]:
+        """Names of the simulators."""
+        return tuple(found.simulator for found in self.each)
+
+    @property
+    def shown(self) -> list[tuple[str, Level]]:
+        """All levels in the order in which they ran, with the simulator that ran each; "" where only one was asked."""
+        found = [
+            (name, check.simulator, check.levels[name])
+            for name in self.levels
+            for check in self.each
+            if name in check.levels
+        ]
+        asked = Counter(name for name, _, _ in found)
+        return [(simulator if asked[name] > 1 else "", level) for name, simulator, level in found]
+
+    @property
+    def disagreements(self) -> tuple[Comparison, ...]:
+        """Comparisons of two simulators that are farther apart than is allowed."""
+        both = set(self.simulators)
+        return tuple(row for row in self.comparisons if set(row.between) <= both and not row.within)
 
     @property
     def corners(self) -> tuple[Comparison, ...]:
@@ -174,35 +216,53 @@ class Check(Result):
 
     @property
     def verdict(self) -> str:
-        """The worst verdict of the levels that ran."""
-        verdicts = [level.verdict for level in self.levels.values() if level.verdict != "skipped"]
-        return max(verdicts, key=VERDICTS.index, default="skipped")
+        """The worst verdict of the levels that ran, of all simulators; ``fail`` if two of these disagree."""
+        verdicts = [level.verdict for _, level in self.shown if level.verdict != "skipped"]
+        return "fail" if self.disagreements else max(verdicts, key=VERDICTS.index, default="skipped")
 
     @property
     def exit_status(self) -> int:
-        """1 if any level failed, else 3 or 2 if one could not run, else 0."""
-        if any(level.verdict == "fail" for level in self.levels.values()):
+        """1 if any level failed or two simulators disagree, else 3 or 2 if a level could not run, else 0."""
+        if self.verdict == "fail":
             return 1
-        return max((level.exit_status for level in self.levels.values()), default=0)
+        return max((level.exit_status for _, level in self.shown), default=0)
+
+    @property
+    def levels_dict(self) -> dict[str, dict[str, Any]]:
+        """The levels for ``--json``, by name."""
+        return {
+            name: {
+                **level.data,
+                "verdict": level.verdict,
+                "error": level.error,
+                "tolerance": level.tolerance,
+                "false_alarm_rate": level.false_alarm_rate,
+                "detects": level.detects,
+                "seconds": level.seconds,
+                "message": level.message,
+            }
+            for name, level in self.levels.items()
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """What ``--json`` prints, but for names of files: arrays stay arrays."""
         return {
             "verdict": self.verdict,
             "simulator": self.simulator,
-            "levels": {
-                name: {
-                    **level.data,
-                    "verdict": level.verdict,
-                    "error": level.error,
-                    "tolerance": level.tolerance,
-                    "false_alarm_rate": level.false_alarm_rate,
-                    "detects": level.detects,
-                    "seconds": level.seconds,
-                    "message": level.message,
+            "simulators": [
+                {
+                    "name": found.simulator,
+                    "version": found.version,
+                    "dialect": found.dialect,
+                    "netlist": found.netlist,
+                    "verdict": found.verdict,
+                    "levels": found.levels_dict,
+                    "notes": found.notes,
+                    "diagnosis": None if found.diagnosis is None else found.diagnosis.to_dict(),
                 }
-                for name, level in self.levels.items()
-            },
+                for found in self.each
+            ],
+            "levels": self.levels_dict,
             "notes": self.notes,
             "variables": self.variables,
             "means": self.means,
@@ -218,7 +278,7 @@ class Check(Result):
         n = len(self.variables)
         if n <= limit:
             return list(range(n))
-        exact = [name for name in ("ideal", "emulator", self.simulator) if name in self.covariances]
+        exact = [name for name in ("ideal", "emulator", *self.simulators) if name in self.covariances]
         variances = np.array([self.covariances[name].diagonal() for name in exact])
         means = np.array([self.means[name] for name in exact if name in self.means]).reshape(-1, n)
         scale = np.maximum(np.abs(variances).max(axis=0), np.finfo(float).tiny)

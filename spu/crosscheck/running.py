@@ -76,11 +76,11 @@ def run_one(
         context.progress = progress
     context.require()
     found: dict[str, Level] = {}
-    for kind in chosen:
-        context.progress(kind.name)
+    for number, kind in enumerate(chosen, start=1):
+        context.progress(f"{kind.name}, {number} of {len(chosen)}: {kind.words(context)}")
         started = time.perf_counter()
         # A deck that lacks something is no less a deck whose answer one may ask for.
-        if fault is not None and kind.netlist and not (kind.incomplete and fault.verdict == "fail"):
+        if fault is not None and kind.netlist and not (kind.incomplete and fault.verdict in ("fail", "skipped")):
             level = fault
         else:
             level = _run(kind, context)

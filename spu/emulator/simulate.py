@@ -56,6 +56,7 @@ def simulate(
     coarse: int | None = None,
     problem: Problem | None = None,
     precision: str = "double",
+    voltages: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Simulation | NetworkSimulation | SampledRelaxation:
     """Draw samples of a device: of linear cells exactly, in the stationary law; of nonlinear ones along trajectories.
@@ -148,6 +149,10 @@ def simulate(
         covariances off by is worked out before anything runs (`Simulation.precision_error`), and refused above 1e-4, or
         a tenth of a standard error. Of networks without ``heat``; refused where a step's noise is not 128 times as
         large as the rounding of what it is added to, which keeps what rounding adds to a variance below 1e-4 of it.
+    voltages:
+        Keep waveforms, too: volts of the nodes that are read, at the readouts that are kept (`spu.write_raw` writes
+        them for viewers). By default there is then one trajectory, with readouts closer together: of linear devices
+        `spu.emulator.runs.sampling.CLOSE` in the slowest time constant, of networks 1000 in all.
     progress:
         Called with readouts done and wanted.
 
@@ -232,8 +237,11 @@ def simulate(
         "seed": seed_of(seed),
         "threads": whole("threads", threads),
         "precision": precision_of(precision),
+        "voltages": bool(voltages),
         "progress": progress,
     }
+    if voltages and options["trace"] == 0:
+        raise OptionError("voltages", "are of readouts that are kept, and trace 0 keeps none")
     return SIMULATED[found[0].name](found, compared_with(found[0], problem, meant.problem), options, common)
 
 
@@ -286,8 +294,7 @@ def _simulate_relaxation(
     if common.pop("precision") == "single":
         raise OptionError("precision", "single is not for relaxations from a start")
     exact = relaxed(found, options["start"], options["times"])
-    trajectories = TRAJECTORIES if options["trajectories"] is None else options["trajectories"]
-    return simulate_relaxation(exact, trajectories=trajectories, **common)
+    return simulate_relaxation(exact, trajectories=_count(options["trajectories"], common["voltages"]), **common)
 
 
 def _simulate_langevin(
@@ -299,7 +306,7 @@ def _simulate_langevin(
     options["trace"] = options["trace"] or None  # 0 asks for no path, and there is none: what is read is kept
     refuse_options("networks (see times and trajectories)", {name: options.pop(name) for name in _LINEAR})
     options |= {
-        "trajectories": TRAJECTORIES if options["trajectories"] is None else options["trajectories"],
+        "trajectories": _count(options["trajectories"], common["voltages"]),
         "start": 0.0 if options["start"] is None else options["start"],
         "heat": bool(options["heat"]),
         "coarse": 1 if options["coarse"] is None else options["coarse"],
@@ -309,6 +316,14 @@ def _simulate_langevin(
 
 TRAJECTORIES = 1000
 """Of networks, and from a start, by default."""
+
+
+def _count(trajectories: int | None, waveforms: bool) -> int:
+    """How many there are; of waveforms one is drawn, unless more are wanted."""
+    if trajectories is not None:
+        return trajectories
+    return 1 if waveforms else TRAJECTORIES
+
 
 SIMULATED: dict[str, Callable[..., Simulation | NetworkSimulation | SampledRelaxation]] = {
     "linear": _simulate_linear,

@@ -23,7 +23,7 @@ from spu.folder.names import CIRCUIT, CIRCUIT_FORMAT, DECK, DECKS, DEVICE, NAMES
 
 def files_of_ours(directory: Path) -> list[str]:
     """Those files in a folder that are of kinds we write."""
-    decks = (path.name for path in sorted(directory.glob("device.*")) if DECKS.fullmatch(path.name))
+    decks = (path.name for path in sorted(directory.glob("*")) if DECKS.fullmatch(path.name))
     return [*(name for name in NAMES if (directory / name).exists()), *(name for name in decks if name != DECK)]
 
 

@@ -29,7 +29,7 @@ from spu.folder.names import (
 from spu.problems.trained import TrainedNetwork
 from spu.spice import names
 from spu.spice.dialects.dialect import Dialect
-from spu.spice.netlist import write_netlist
+from spu.spice.netlist import beside, write_netlist
 from spu.spice.reader import ReadNetlist
 
 __all__ = ["device_contents"]
@@ -155,6 +155,8 @@ def device_contents(
         for dialect in dialects:
             for k, (member, law) in enumerate(zip(device.members(), laws, strict=True)):
                 streamed[deck_name(k, dialect.ending)] = partial(_write_deck, member, law, seed, dialect)
+            for file in beside(device, dialect):
+                streamed[file.name] = partial(_write_copy, file)
     if trained is not None:
         streamed[TRAINED] = trained.write_to
     posed = None if device.problem is None else device.problem.posed()
@@ -163,6 +165,10 @@ def device_contents(
 
 def _write_deck(device: Device, law: Law | None, seed: int, dialect: Dialect, stream: BinaryIO) -> None:
     write_netlist(device, stream, seed=seed, law=law, dialect=dialect)
+
+
+def _write_copy(file: Path, stream: BinaryIO) -> None:
+    stream.write(file.read_bytes())
 
 
 class _Hashing:

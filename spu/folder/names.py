@@ -18,7 +18,10 @@ NAMES = (DEVICE, DECK, PROBLEM, MATRICES, STATISTICS, CIRCUIT, TRAINED)
 NETLISTS = (".cir", ".net", ".sp", ".ckt", ".spice")
 """Suffixes of files that are read as netlists."""
 
-DECKS = re.compile(r"device(\.[1-9][0-9]*)?(\.ltspice\.cir|\.xyce\.cir|\.spectre\.scs|\.cir)")
+DECKS = re.compile(
+    r"device(\.[1-9][0-9]*)?(\.ltspice\.cir|\.xyce\.cir|\.spectre\.scs|\.vacask\.sim|\.cir)|spu_(nonlinear|ramped)\.va"
+)
+"""Netlists, and the modules that lie beside some."""
 
 
 def deck_name(number: int, ending: str = ".cir") -> str:

@@ -33,7 +33,7 @@ from spu.spice.names import netlist_size, probed_nodes
 from spu.spice.netlist import netlist as written
 from spu.spice.reader import Choices, ReadNetlist, read_netlist
 from spu.spice.reader.limits import MAX_INSTANCES
-from spu.spice.simulators import find_simulator
+from spu.spice.simulators import Simulator
 from spu.studies.yields.characterisation import Characterisation, characterise
 from spu.studies.yields.specification import Specification
 
@@ -53,11 +53,15 @@ class Settings:
     include_outside: bool = False
     ignore_control: bool = False
     specification: Specification | Path | None = None
+    simulators: tuple[str | Simulator, ...] = ("ngspice",)
 
     def options(self, of: str) -> list[str]:
         """Those that differ from the defaults, for the command line of ``check`` or ``report``."""
         words = ["--netlist", str(self.netlist)] if self.netlist is not None else []
         words += [word for level in self.levels or () for word in ("--level", level)]
+        if self.simulators != Settings.simulators:
+            names = [each if isinstance(each, str) else each.name for each in self.simulators]
+            words += [word for name in names for word in ("--simulator", name)]
         numbers = {"--accuracy": self.accuracy, "--detect": self.detect, "--budget": self.budget}
         if self.time_limit != Settings.time_limit:
             numbers["--time-limit"] = self.time_limit
@@ -149,15 +153,16 @@ class Evidence(ABC):
     def figures(self) -> Iterator[tuple[str, str]]:
         """What stands above the first heading: labels and texts."""
         check = self.shown
-        name, changes = check.simulator, check.changes
+        changes = check.changes
         if self.edited is not None and changes is not None and changes.measured:
             yield "edited", f"covariance {small(changes.covariance_change)} off that of the device as compiled"
         law = next((each for each in (AS_EDITED, "emulator") if each in check.covariances), None)
-        if name in check.covariances and law is not None:
-            text = f"covariance {small(gap(check, law, name))} off the emulator's"
-            if "ideal" in check.covariances:
-                text += f", {small(gap(check, 'ideal', name))} off the exact one"
-            yield name, text
+        for name in check.simulators:
+            if name in check.covariances and law is not None:
+                text = f"covariance {small(gap(check, law, name))} off the emulator's"
+                if "ideal" in check.covariances:
+                    text += f", {small(gap(check, 'ideal', name))} off the exact one"
+                yield name, text
 
     @property
     def shown(self) -> Check:
@@ -343,6 +348,7 @@ def gather(subject: Subject, settings: Settings, progress: Callable[[str], None]
         budget=settings.budget,
         include_outside=settings.include_outside,
         ignore_control=settings.ignore_control,
+        simulator=settings.simulators,
         progress=progress,
     )
     try:
@@ -359,7 +365,7 @@ def gather(subject: Subject, settings: Settings, progress: Callable[[str], None]
         check=checked,
         netlist=_netlist(folder, meant, settings),
         settings=settings,
-        versions=_versions(),
+        versions=_versions(checked),
         hashes=_hashes(folder, meant, settings),
         date=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         characterisation=characterised,
@@ -427,10 +433,10 @@ def _netlist(folder: Folder | None, subject: Device | Circuit, settings: Setting
     return None if folder is not None else ("device.cir", written(subject, seed=settings.seed))
 
 
-def _versions() -> dict[str, str]:
+def _versions(checked: Check) -> dict[str, str]:
     return {
         "spu": __version__,
-        "ngspice": find_simulator("ngspice").version(),
+        **{each.simulator: each.version for each in checked.each},
         "numpy": np.__version__,
         "scipy": scipy.__version__,
         "Python": platform.python_version(),

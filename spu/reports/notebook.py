@@ -42,7 +42,7 @@ from spu.reports.inspection import (
 from spu.reports.pictures.calibrations import draw_calibration
 from spu.reports.pictures.covariances import draw_matrix
 from spu.reports.pictures.networks import draw_trajectories
-from spu.reports.sections import levels_block, moments_block, verdict
+from spu.reports.sections import levels_block, moments_blocks, verdict
 from spu.spice.reader import ReadNetlist
 from spu.studies.calibration import Calibration
 from spu.studies.yields.corner_study import Corners
@@ -217,7 +217,7 @@ def check_blocks(check: Check) -> Iterable[Block]:
     yield verdict(check)
     yield levels_block(check)
     if check.covariances:
-        yield moments_block(check)
+        yield from moments_blocks(check)
 
 
 @shown(Calibration)

@@ -17,6 +17,7 @@ from spu.reports import html, langevin, linear, markdown  # noqa: F401 - each re
 from spu.reports.document import Document
 from spu.reports.evidence import Evidence, Settings, gather, held
 from spu.reports.sections import document as laid_out
+from spu.spice.simulators import SIMULATORS, Simulator, find_simulators
 from spu.studies.yields.specification import Specification, load_specification
 
 __all__ = ["FORMATS", "Evidence", "Report", "report"]
@@ -79,6 +80,7 @@ def report(
     include_outside: bool = False,
     ignore_control: bool = False,
     specification: str | Path | Specification | None = None,
+    simulator: str | Simulator | Sequence[str | Simulator] = "ngspice",
     progress: Callable[[str], None] | None = None,
 ) -> Report:
     """Check, predict and simulate a device, and write down what came out: the verdict first, then the evidence.
@@ -93,7 +95,7 @@ def report(
         written beside it.
     format:
         One of `FORMATS`; by default what the file's name says, or HTML.
-    netlist, levels, accuracy, time_limit, detect, budget, include_outside, ignore_control:
+    netlist, levels, accuracy, time_limit, detect, budget, include_outside, ignore_control, simulator:
         Of the check (`spu.check`).
     seed:
         Of the check and of the simulation.
@@ -125,6 +127,7 @@ def report(
     """
     given = held(subject)
     where, kind = destination(given, file, format)
+    simulators = find_simulators(simulator)
     if specification is not None:
         load_specification(specification)
     count = whole("samples", samples)
@@ -145,8 +148,11 @@ def report(
         include_outside,
         ignore_control,
         Path(specification) if isinstance(specification, str) else specification,
+        tuple(each.name if SIMULATORS.get(each.name) is each else each for each in simulators),
     )
     evidence = gather(given, settings, progress)
+    if progress is not None:
+        progress("pictures")
     pictures = write(laid_out(evidence), where, kind)
     return Report(where, kind, pictures, evidence)
 

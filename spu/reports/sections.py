@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 
 from spu.base.numbers import engineering, number, plural, small
-from spu.crosscheck import Check, Level
+from spu.crosscheck import Check
 from spu.crosscheck.decks.changes import Changes
 from spu.crosscheck.result import Diagnosis
 from spu.reports.characterisations import IN_WORDS_OF_SHEETS, characterisation_blocks
@@ -35,9 +35,12 @@ from spu.reports.wording import (
     MOST_VARIABLES,
     SURENESS_NOTE,
     comparison_table,
+    diagnoses,
+    disagreements,
     level_table,
-    moments_table,
+    moments_tables,
     moved_tables,
+    noted,
     sureness_table,
 )
 
@@ -77,46 +80,57 @@ def document(evidence: Evidence) -> Document:
 
 def verdict(check: Check) -> Verdict:
     """The verdict of a check, what it means, and that of each level."""
-    levels = check.levels.values()
+    levels = [level for _, level in check.shown]
+    ran = {id(level): f" ({simulator})" if simulator else "" for simulator, level in check.shown}
     meaning = []
     failed = [level for level in levels if level.verdict == "fail"]
     said = IN_WORDS[check.verdict]
     if failed:
         said = f"FAIL: {failed[0].failing}."
-        meaning.append(f"Level {failed[0].name}: {failed[0].message}.")
-    if check.diagnosis is not None:
-        meaning.insert(0, f"{'Cause' if check.diagnosis.best else 'Cause unknown'}: {check.diagnosis.lines[0]}")
-    meaning += [f"Level {level.name}: {level.message}." for level in levels if level.verdict == "error"]
+        meaning.append(f"Level {failed[0].name}{ran[id(failed[0])]}: {failed[0].message}.")
+    for name, diagnosis in reversed(diagnoses(check)):
+        meaning.insert(0, f"{'Cause' if diagnosis.best else 'Cause unknown'}{name}: {diagnosis.lines[0]}")
+    meaning += [f"{sentence(line)}" for line in disagreements(check)]
+    meaning += [f"Level {level.name}{ran[id(level)]}: {level.message}." for level in levels if level.verdict == "error"]
     if check.verdict == "pass":
         meaning += [_agreement(check)]
-    meaning += [f"Note: {note}." for note in check.notes]
-    return Verdict(check.verdict, said, meaning, [(level.name, level.verdict) for level in levels])
+    meaning += [f"Note: {note}." for note in noted(check)]
+    verdicts = [(f"{level.name}{ran[id(level)]}", level.verdict) for level in levels]
+    return Verdict(check.verdict, said, meaning, verdicts)
 
 
 def _agreement(check: Check) -> str:
     """What a pass says, and what was not asked."""
-    ran = {name for name, level in check.levels.items() if level.verdict == "pass"}
-    spice = ran - {"ideal", "answer"}
+    passed = {
+        each.simulator: {name for name, level in each.levels.items() if level.verdict == "pass"} for each in check.each
+    }
+    spice = [name for name, levels in passed.items() if levels - {"ideal", "answer"}]
     said = []
-    if "ideal" in ran:
+    if "ideal" in passed[check.simulator]:
         said.append("The device answers the problem as well as was promised")
     if spice:
-        said.append(
-            f"{'t' if said else 'T'}he netlist that {check.simulator} ran is the circuit that the emulator solves"
-        )
+        said.append(f"{'t' if said else 'T'}he netlist that {_and(spice)} ran is the circuit that the emulator solves")
     text = ", and ".join(said) or "Nothing contradicts the device"
-    if not spice:
-        text += f"; what {check.simulator} makes of it was not asked"
+    if unasked := [name for name in passed if name not in spice]:
+        text += f"; what {_and(unasked)} makes of it was not asked"
     return text + "."
+
+
+def _and(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 # --- the evidence ---------------------------------------------------------------------------
 
 
 def _levels(evidence: Evidence) -> Section:
-    levels: Sequence[Level] = list(evidence.check.levels.values())
     blocks: list[Block] = [levels_block(evidence.check)]
-    said = [f"{level.name}: {level.message}" for level in levels if level.message]
+    said = [
+        f"{level.name}{f' ({simulator})' if simulator else ''}: {level.message}"
+        for simulator, level in evidence.check.shown
+        if level.message
+    ]
+    said += disagreements(evidence.check)
     blocks += [Bullets(said)] if said else []
     headers, rows = sureness_table(evidence.check)
     if rows:
@@ -224,10 +238,11 @@ def _comparisons(evidence: Evidence) -> Section | None:
         note = sentence(COMPARISONS_NOTE)
         blocks.append(Table("How far they lie apart", headers, rows, left=2, note=note))
     if check.covariances:
-        blocks.append(moments_block(check))
-    title = f"Ideal, emulator and {check.simulator}" + (", pairwise" if rows else "")
+        blocks += moments_blocks(check)
+    title = _and(["Ideal", "emulator", *check.simulators]) + (", pairwise" if rows else "")
     if evidence.edited is not None and blocks:
-        blocks.insert(0, Text(f"{_as_compiled(evidence)} {check.simulator} runs {evidence.edited.file.name}."))
+        file = evidence.edited.file.name
+        blocks.insert(0, Text(f"{_as_compiled(evidence)} What {_and(list(check.simulators))} ran is {file}."))
     return Section(title, blocks) if blocks else None
 
 
@@ -239,17 +254,19 @@ def _as_compiled(evidence: Evidence) -> str:
     return f"As compiled: the emulator's law of the device before the edit; {own}."
 
 
-def moments_block(check: Check) -> Table:
-    """Mean and variance of each variable in ideal model, emulator and simulator, or of those that differ most."""
+def moments_blocks(check: Check) -> list[Table]:
+    """Mean and variance of each variable in ideal model, emulator and simulators, or of those that differ most."""
     note = ""
     if len(check.variables) > MOST_VARIABLES:
         note = f"The {MOST_VARIABLES} of {len(check.variables)} variables that differ most."
-    return Table("Means and variances, problem units", *moments_table(check, MOST_VARIABLES), note=note)
+    tables = moments_tables(check, MOST_VARIABLES)
+    titles = ["Means and variances"] if len(tables) == 1 else ["Means", "Variances"]
+    return [Table(f"{title}, problem units", *rows, note=note) for title, rows in zip(titles, tables, strict=True)]
 
 
 def _covariances(evidence: Evidence) -> Section | None:
     check = evidence.shown
-    sides = ("ideal", "emulator", AS_COMPILED, AS_EDITED, check.simulator)
+    sides = ("ideal", "emulator", AS_COMPILED, AS_EDITED, *check.simulators)
     shown = [name for name in sides if name in check.covariances]
     if len(shown) < 3 and f"{check.simulator} transient" in check.covariances:
         shown.append(f"{check.simulator} transient")
@@ -362,7 +379,8 @@ def _reproduction(evidence: Evidence) -> Section:
     blocks: list[Block] = []
     if evidence.commands:
         blocks.append(Listing("Command lines that give the same figures", "\n".join(evidence.commands)))
-    seeds = [("seed", f"{evidence.settings.seed}, of the replayed noise, of ngspice's and of the simulation")]
+    whose = _and([f"{name}'s" for name in evidence.check.simulators])
+    seeds = [("seed", f"{evidence.settings.seed}, of the replayed noise, of {whose} and of the simulation")]
     versions = [(name, version) for name, version in evidence.versions.items()]
     hashes = [(f"hash of {name}", value) for name, value in evidence.hashes.items()]
     return Section("To reproduce this", [*blocks, Facts([*seeds, *versions, *hashes, ("date", evidence.date)])])

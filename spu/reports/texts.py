@@ -24,6 +24,7 @@ from spu.emulator.results import CommonMode, Statistics
 from spu.emulator.runs.kicked import SampledRelaxation
 from spu.emulator.runs.relaxation import NetworkSimulation, averaged
 from spu.emulator.runs.sampling import SPAN, Simulation
+from spu.export.materials import Materials
 from spu.reports.annealings import annealing_text
 from spu.reports.answers import plan_text, solution_text
 from spu.reports.calibrations import calibration_text
@@ -35,6 +36,7 @@ from spu.reports.evolution import evolution_text
 from spu.reports.gaussian_process import gaussian_process_text
 from spu.reports.inspection import time_constant
 from spu.reports.ledgers import ledger_text
+from spu.reports.materials import materials_text
 from spu.reports.natural import natural_text, one_step_text
 from spu.reports.relaxations import relaxation_text, sampled_relaxation_text
 from spu.reports.scalings import scaling_text
@@ -46,11 +48,13 @@ from spu.reports.wording import (
     SHORT_COMPARISONS_NOTE,
     SURENESS_NOTE,
     comparison_table,
+    diagnoses,
     level_table,
     linearised_lines,
     messages,
-    moments_table,
+    moments_tables,
     moved_tables,
+    noted,
     sureness_table,
 )
 from spu.reports.yields import corners_text, yield_text
@@ -342,6 +346,11 @@ def _worth(run: Simulation) -> list[str]:
     return lines
 
 
+def _errors(values: FloatArray) -> list[str]:
+    """Standard errors; dashes where a single trajectory tells none."""
+    return [number(None if np.isnan(value) else float(value), 2) for value in values]
+
+
 def network_simulation_text(run: NetworkSimulation) -> str:
     """How trajectories were run, their means at a few times, and what they booked."""
     unit = "" if run.time_unit is not None else " s"
@@ -358,9 +367,10 @@ def network_simulation_text(run: NetworkSimulation) -> str:
     shown = range(len(run.times)) if len(run.times) <= 4 else [0, len(run.times) // 2, len(run.times) - 1]
     for k in shown:
         headers += [f"mean at {run.times[k]:.4g}", "+-"]
-        columns += [[number(v) for v in run.mean[k]], [number(v, 2) for v in run.mean_error[k]]]
-    headers += ["variance", "+-"]
-    columns += [[number(v) for v in run.variance[-1]], [number(v, 2) for v in run.variance_error[-1]]]
+        columns += [[number(v) for v in run.mean[k]], _errors(run.mean_error[k])]
+    if run.trajectories > 1:
+        headers += ["variance", "+-"]
+        columns += [[number(v) for v in run.variance[-1]], _errors(run.variance_error[-1])]
     lines.append(table(headers, list(zip(run.variables, *columns, strict=True)), limit=MAX_TABLE_ROWS))
     if run.heat is not None and run.work is not None:
         root = run.trajectories**0.5
@@ -420,18 +430,19 @@ def spectrum_text(found: Spectrum) -> str:
 
 def check_text(result: Check) -> str:
     """Notes, levels, comparisons, verdict."""
-    lines = [f"note: {note}" for note in result.notes]
+    lines = [f"note: {note}" for note in noted(result)]
     if lines:
         lines.append("")
     lines += [table(*level_table(result), left=3), ""]
     lines += messages(result)
     lines += _sureness(result)
-    if result.changes is not None:
-        lines += ["", *_changes(result.changes, result.simulator)]
+    for found in result.each:
+        if found.changes is not None:
+            lines += ["", *_changes(found.changes, found.simulator)]
     if result.covariances:
         lines += ["", *_comparisons(result)]
-    if result.diagnosis is not None:
-        lines += ["", *(f"diagnosis: {line}" for line in result.diagnosis.lines)]
+    for name, diagnosis in diagnoses(result):
+        lines += ["", *(f"diagnosis{name}: {line}" for line in diagnosis.lines)]
     lines += ["", IN_WORDS[result.verdict]]
     return "\n".join(lines)
 
@@ -448,7 +459,7 @@ def _changes(changes: Changes, simulator: str) -> list[str]:
     """What was edited, and what that did to the answer."""
     how = changes.how
     if changes.unconfirmed:
-        how += f"; {simulator} {'is missing and ' if simulator == 'ngspice' else ''}has not confirmed it"
+        how += f"; {simulator} {'is missing and ' if changes.missing else ''}has not confirmed it"
     if changes.reading_error is not None:
         how += f"; {simulator} differs by {small(changes.reading_error)}"
     lines = [f"what {changes.netlist} changed ({how}):"]
@@ -482,7 +493,7 @@ def _comparisons(result: Check) -> list[str]:
     """Means and variances of ideal model, emulator and simulator side by side, and how far apart these are."""
     count = len(result.variables)
     most = count if is_full() else MOST_VARIABLES
-    lines = [table(*moments_table(result, most))]
+    lines = ["\n\n".join(table(*rows) for rows in moments_tables(result, most))]
     if count > most:
         lines.append(f"  (the {most} of {count} variables that differ most; {REST})")
     headers, rows = comparison_table(result, parts=is_full())
@@ -595,6 +606,7 @@ TEXTS: dict[type, Callable[[Any], str]] = {
     Classification: classification_text,
     GaussianProcess: gaussian_process_text,
     Ledger: ledger_text,
+    Materials: materials_text,
     Calibration: calibration_text,
     Scaling: scaling_text,
     HardwareSweep: hardware_sweep_text,

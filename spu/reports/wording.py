@@ -9,7 +9,7 @@ from spu.base.numbers import number, share, small
 
 if TYPE_CHECKING:
     from spu.crosscheck.decks.changes import Changes, Moved
-    from spu.crosscheck.result import Check
+    from spu.crosscheck.result import Check, Diagnosis
     from spu.emulator.predict import LinearisedPrediction
 
 Rows = tuple[list[str], Sequence[tuple[str, ...]]]
@@ -57,27 +57,33 @@ def loud(verdict: str) -> str:
 
 
 def level_table(check: Check) -> Rows:
-    """Each level with what it compares and its figures."""
+    """Each level with what it compares and its figures; of several simulators with the name of the one that ran it."""
+    several = len(check.simulators) > 1
     rows = [
         (
             level.name,
-            level.compares,
+            simulator if several else level.compares,
             loud(level.verdict),
             small(level.error),
             small(level.tolerance),
             f"{level.seconds:.1f}",
         )
-        for level in check.levels.values()
+        for simulator, level in check.shown
     ]
-    return ["level", "what is compared", "verdict", "worst error", "allowed", "seconds"], rows
+    what = "simulator" if several else "what is compared"
+    return ["level", what, "verdict", "worst error", "allowed", "seconds"], rows
 
 
 def sureness_table(check: Check) -> Rows:
-    """How often each level cries wolf, and what it sees."""
+    """How often each level cries wolf, and what it sees; of several simulators as the first says that ran it."""
     rows: list[tuple[str, ...]] = []
-    for level in check.levels.values():
+    told: set[str] = set()
+    for _, level in check.shown:
         if level.false_alarm_rate is None or level.verdict == "fail":  # what a level sees follows from what agrees
             continue
+        if level.name in told:
+            continue
+        told.add(level.name)
         first = (level.name, _by_chance(level.false_alarm_rate))
         for line in _sees(level.detects):
             rows.append((*first, *line))
@@ -124,29 +130,81 @@ def comparison_table(check: Check, *, parts: bool = True) -> Rows:
     return ["", "compared", "apart by", *(listed if parts else ()), "left over", "allowed", "within"], rows
 
 
-def moments_table(check: Check, limit: int) -> Rows:
-    """Means and variances as ideal model, emulator and simulator have them: all, or the ``limit`` that differ most."""
+def moments_tables(check: Check, limit: int) -> list[Rows]:
+    """Means and variances as ideal model, emulator and simulators have them: all, or the ``limit`` that differ most.
+
+    One table, with a column more for each simulator; of several simulators one for the means and one for the variances.
+    """
     laws: list[str] = [name for name in ("as compiled", "as edited") if name in check.covariances] or ["emulator"]
-    sides = ("ideal", *laws, check.simulator)
-    variances = {name: check.covariances[name].diagonal() for name in sides if name in check.covariances}
-    headers = ["variable"]
-    headers += [f"mean: {name}" if name == sides[0] else name for name in sides]
-    headers += [f"variance: {name}" if name == sides[0] else name for name in sides]
-    rows = []
-    for k in check.worst_variables(limit):
-        means = [number(float(check.means[name][k])) if name in check.means else "-" for name in sides]
-        spread = [number(float(variances[name][k])) if name in variances else "-" for name in sides]
-        rows.append((check.variables[k], *means, *spread))
-    return headers, rows
+    sides = ("ideal", *laws, *check.simulators)
+    variances = {name: matrix.diagonal() for name, matrix in check.covariances.items()}
+    worst = check.worst_variables(limit)
+    names = [check.variables[k] for k in worst]
+    columns: dict[str, list[list[str]]] = {}
+    for what, known in (("mean", check.means), ("variance", variances)):
+        columns[what] = [[number(float(known[name][k])) if name in known else "-" for k in worst] for name in sides]
+    heads = {what: [f"{what}: {sides[0]}", *sides[1:]] for what in columns}
+    together = [list(columns)] if len(check.simulators) == 1 else [[what] for what in columns]
+    return [
+        (
+            ["variable", *(head for what in group for head in heads[what])],
+            list(zip(names, *(column for what in group for column in columns[what]), strict=True)),
+        )
+        for group in together
+    ]
 
 
 def messages(check: Check) -> list[str]:
-    """One line for each message of the levels: what several say alike is said once."""
-    said: dict[str, list[str]] = {}
-    for level in check.levels.values():
+    """One line for each message of the levels: what several say alike is said once. Then who disagrees."""
+    said: dict[str, dict[str, list[str]]] = {}
+    for simulator, level in check.shown:
         if level.message:
-            said.setdefault(level.message, []).append(level.name)
-    return [f"{', '.join(names)}: {message}" for message, names in said.items()]
+            said.setdefault(level.message, {}).setdefault(level.name, []).extend([simulator] if simulator else [])
+    lines = []
+    for message, by in said.items():
+        alike: dict[str, list[str]] = {}
+        for name, who in by.items():
+            alike.setdefault(", ".join(who), []).append(name)
+        names = [", ".join(levels) + (f" ({who})" if who else "") for who, levels in alike.items()]
+        lines.append(f"{', '.join(names)}: {message}")
+    return [*lines, *disagreements(check)]
+
+
+def disagreements(check: Check) -> list[str]:
+    """A line for each two simulators that disagree, with whom the emulator sides."""
+    lines = []
+    for pair in dict.fromkeys(row.between for row in check.disagreements):
+        rows = [row for row in check.disagreements if row.between == pair]
+        what = ", ".join(f"{row.quantity} by {small(row.found)} ({small(row.limit)} allowed)" for row in rows)
+        verdicts = {found.simulator: {level.verdict for level in found.levels.values()} for found in check.each}
+        near = [name for name in pair if "fail" not in verdicts[name]]
+        sides = f"; the emulator agrees with {near[0]}" if len(near) == 1 else ""
+        lines.append(f"{' and '.join(pair)} disagree: {what}{sides}")
+    return lines
+
+
+def noted(check: Check) -> list[str]:
+    """What the reader should know besides; of several simulators what only one says with its name."""
+    return named([(found.simulator, found.notes) for found in check.each])
+
+
+def named(said: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+    """Lines, each once; what not all say of several with the names of those that do."""
+    who: dict[str, list[str]] = {}
+    for name, lines in said:
+        for line in lines:
+            who.setdefault(line, []).append(name)
+    return [line if len(names) == len(said) else f"{', '.join(names)}: {line}" for line, names in who.items()]
+
+
+def diagnoses(check: Check) -> list[tuple[str, Diagnosis]]:
+    """What is diagnosed, with `` of NAME`` where several simulators ran; the same is said once."""
+    found: dict[tuple[str, ...], tuple[list[str], Diagnosis]] = {}
+    for each in check.each:
+        if each.diagnosis is not None:
+            found.setdefault(tuple(each.diagnosis.lines), ([], each.diagnosis))[0].append(each.simulator)
+    several = len(check.simulators) > 1
+    return [(f" of what {', '.join(names)} ran" if several else "", diagnosis) for names, diagnosis in found.values()]
 
 
 def moved_tables(changes: Changes) -> list[Rows]:

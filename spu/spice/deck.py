@@ -7,9 +7,10 @@ analyses and refuses what could run commands. Beyond that, code models and eleme
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from spu.spice.reader.limits import MAX_INSTANCES
 from spu.spice.reader.lines import Line, read_source
@@ -17,16 +18,18 @@ from spu.spice.reader.lines import Line, read_source
 __all__ = ["Deck", "Line", "read_deck"]
 
 
-_MAX_BYTES = 2**26
+MAX_BYTES = 2**26
 """A thousand cells, all to all, make a deck of some 40 MB."""
 
 
 @dataclass(frozen=True)
 class Deck:
-    """A netlist without control blocks and analyses.
+    """A netlist without control blocks and analyses, in ngspice's language; other languages have classes of their own.
 
     Attributes
     ----------
+    dialect:
+        The language.
     lines:
         Logical lines, comments left out.
     file:
@@ -35,6 +38,7 @@ class Deck:
         Of the device it was written for, if its header says so.
     """
 
+    dialect: ClassVar[str] = "ngspice"
     lines: tuple[Line, ...]
     file: str
     device_hash: str | None = None
@@ -60,6 +64,10 @@ class Deck:
             for line in self.lines
         ]
         return replace(self, lines=tuple(lines))
+
+    def spelled(self, name: str) -> str:
+        """A node or an element, as its lines name it, whose name is known in lower case, with dots."""
+        return name
 
     def top_level(self) -> dict[str, Line]:
         """Elements outside subcircuits by name (lower case)."""
@@ -88,32 +96,47 @@ def read_deck(path: Path, *, include_outside: bool = False, ignore_control: bool
     DeckError
         With file and line, for what is not run: commands, includes from elsewhere, code models that read files.
     """
-    source = read_source(path, include_outside=include_outside, ignore_control=ignore_control, max_bytes=_MAX_BYTES)
+    source = read_source(path, include_outside=include_outside, ignore_control=ignore_control, max_bytes=MAX_BYTES)
     for line in source.lines:
         first = line.words[0]
         if first[0] == "a" or re.search(r"\b(file|shared_lib|process_file)\b", line.text.lower()):
             raise line.refuse(f"{first[:60]}: code models and elements that read files are not run")
-    _refuse_explosion(source.lines)
-    header = re.search(r"for device ([0-9a-f]{12})", "\n".join(source.comments[:4]))
-    return Deck(tuple(source.lines), str(path), header.group(1) if header else None)
+    refuse_explosion(source.lines, ".subckt", ".ends", lambda line: line.words[0][0] == "x")
+    return Deck(tuple(source.lines), str(path), header_hash(source.comments[:4]))
+
+
+def header_hash(comments: Sequence[str]) -> str | None:
+    """The hash of the device for which a netlist says that it was written; None where it says none."""
+    found = re.search(r"for device ([0-9a-f]{12})", "\n".join(comments))
+    return found.group(1) if found else None
 
 
 _PER_LINE = 8  # instances that each of a long deck's own lines may make
 
 
-def _refuse_explosion(lines: Sequence[Line]) -> None:
-    """Refuse subcircuits within subcircuits that come to more instances than ngspice should be asked to make."""
+def refuse_explosion(lines: Sequence[Line], opening: str, closing: str, calling: Callable[[Line], bool]) -> None:
+    """Refuse subcircuits within subcircuits that come to more instances than a simulator should be asked to make.
+
+    Parameters
+    ----------
+    lines:
+        Of a netlist.
+    opening, closing:
+        First words of the lines about a subcircuit.
+    calling:
+        Whether another line may make an instance of one.
+    """
     inside: dict[str, list[Line]] = {}
     opened: list[str] = []
     calls: list[tuple[str, Line]] = []
     for line in lines:
         first = line.words[0]
-        if first == ".subckt" and len(line.words) > 1:
+        if first == opening and len(line.words) > 1:
             opened.append(line.words[1])
             inside.setdefault(line.words[1], [])
-        elif first == ".ends" and opened:
+        elif first == closing and opened:
             opened.pop()
-        elif first[0] == "x":
+        elif calling(line):
             calls.append((opened[-1] if opened else "", line))
     for name, line in calls:
         inside.setdefault(name, []).append(line)

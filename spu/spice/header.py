@@ -11,7 +11,7 @@ from spu.base.arrays import FloatArray
 from spu.base.choice import ROUNDING
 from spu.base.sparse import is_diagonal
 from spu.circuit.circuit import Circuit
-from spu.circuit.polynomial import CHARGE_UNIT, FLUX_UNIT
+from spu.circuit.elements import CHARGE_UNIT, FLUX_UNIT
 from spu.device.device import Device
 from spu.emulator.dynamics import LangevinDynamics
 from spu.emulator.laws.law import Law
@@ -121,7 +121,9 @@ def _limited(matrix: FloatArray | sp.csr_array, scale: float = 0.0) -> list[str]
 SHOWN = 16
 
 
-def opening(device: Device, does: LangevinDynamics, prediction: NetworkPrediction, seed: int) -> list[str]:
+def opening(
+    device: Device, does: LangevinDynamics, prediction: NetworkPrediction, seed: int, dialect: Dialect
+) -> list[str]:
     """Header and parameters."""
     from spu.base.version import __version__
 
@@ -132,26 +134,30 @@ def opening(device: Device, does: LangevinDynamics, prediction: NetworkPredictio
         "charge": f"Node xcell_....charge is a capacitor's charge over {CHARGE_UNIT!r} C, which holds its x.",
     }[equation.coordinate]
     lines = [
-        f"SPU: network of {equation.n} nonlinear cells, {len(device.coupler_ends)} couplers, "
-        f"{device.architecture or 'hand-built'}",
-        f"* Written by spu {__version__} for device {device.hash}; seed {seed}.",
-        "* Run it:      ngspice -b device.cir     (no other file and no Python needed)",
-        "* Units: SI (V, A, s, F, ohm, H, S, Wb, C); noise densities are one-sided (A^2/Hz, V/sqrt(Hz)).",
-        f"* {what}",
-        f"* Potential: {equation.energy}.",
-        "* Starts from zero (uic); n_NAME carries injected noise, t_NAME the thermal noise of a resistor.",
-        "* Mapping, x = gain * v + offset:   variable, gain (1/V), offset",
+        f"Written by spu {__version__} for device {device.hash}; seed {seed}.",
+        dialect.run[0].format(file=f"device{dialect.ending}"),
+        "Units: SI (V, A, s, F, ohm, H, S, Wb, C); noise densities are one-sided (A^2/Hz, V/sqrt(Hz)).",
+        what,
+        f"Potential: {equation.energy}.",
+        "Starts from zero (uic); n_NAME carries injected noise, t_NAME the thermal noise of a resistor.",
+        "Mapping, x = gain * v + offset:   variable, gain (1/V), offset",
     ]
     gains = device.readout.matrix.diagonal()
     for variable, gain, offset in list(zip(device.readout.variables, gains, device.readout.offset, strict=True))[
         :SHOWN
     ]:
-        lines.append(f"*   {variable} {number(gain)} {number(offset)}")
+        lines.append(f"  {variable} {number(gain)} {number(offset)}")
     moments = [values for values in (prediction.mean, prediction.covariance) if values is not None]
     size = max((float(np.abs(values).max()) for values in moments), default=0.0)
     for label, values in (("mean", prediction.mean), ("covariance", prediction.covariance)):
         if values is not None and equation.n <= SHOWN:
-            lines.append(f"* Stationary {label} of x, with white noise:")
+            lines.append(f"Stationary {label} of x, with white noise:")
             rows = np.where(np.abs(values) > ROUNDING * size, values, 0.0)  # 0 where there is but rounding
-            lines += ["*   " + " ".join(f"{value: .6e}" for value in row) for row in np.atleast_2d(rows)]
-    return [*lines, *parameters(does, seed)]
+            lines += ["  " + " ".join(f"{value: .6e}" for value in row) for row in np.atleast_2d(rows)]
+    kind = device.architecture or "hand-built"
+    title = f"SPU: network of {equation.n} nonlinear cells, {len(device.coupler_ends)} couplers, {kind}"
+    return [
+        *dialect.title(title),
+        *(dialect.comment(line) for line in lines),
+        *parameters(does, seed, dialect),
+    ]

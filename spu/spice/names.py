@@ -18,6 +18,9 @@ UNIT_TIME = "A unit of the problem's time takes"
 """In the head of a netlist, before a number of seconds, where a problem has a time."""
 
 
+HELD = "Injected noise is held for tc:"
+"""In the head of a netlist, before what a clock makes of its noise."""
+
 SAMPLED = "Samples are taken with"
 """In the head of a netlist, before what its elements do not tell of an acquisition."""
 
@@ -27,6 +30,11 @@ SAMPLED_KEYS = ("sampling_rate", "jitter", "noise")
 def cell_node(name: str) -> str:
     """The netlist's node of a cell: prefixed, so that no name collides with ground or a noise node."""
     return f"cell_{name}"
+
+
+def node_of(circuit: Circuit, name: str) -> str:
+    """The netlist's node of one of a circuit's: that of a cell, or as the netlist calls it that it was read from."""
+    return name if circuit.from_netlist else cell_node(name)
 
 
 def noise_resistor(circuit: Circuit) -> dict[str, str]:
@@ -56,7 +64,7 @@ def refuse_length(device: Device) -> None:
 def probed_nodes(circuit: Circuit) -> tuple[str, ...]:
     """The netlist's nodes that are read out: cells' nodes, and nodes inside instances."""
     names, own = circuit.node_names(), len(circuit.nodes)
-    return tuple(cell_node(names[k]) if k < own else names[k] for k in circuit.probe_nodes[:, 0].tolist())
+    return tuple(node_of(circuit, names[k]) if k < own else names[k] for k in circuit.probe_nodes[:, 0].tolist())
 
 
 def probe_vectors(circuit: Circuit) -> tuple[str, ...]:

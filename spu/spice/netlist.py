@@ -13,8 +13,9 @@ noisy in ``.tran``, too, go without them.)
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, cast
 
 import numpy as np
@@ -39,13 +40,14 @@ from spu.emulator.laws.law import Law
 from spu.emulator.laws.timing import Timing, timing
 from spu.emulator.predict import NetworkPrediction, network_prediction
 from spu.spice.converters import converters
-from spu.spice.dialects import NGSPICE, find_dialect
-from spu.spice.dialects.dialect import Dialect, Measurement, noise_element, number
+from spu.spice.dialects import DIALECTS, NGSPICE, find_dialect
+from spu.spice.dialects.dialect import Dialect, Measurement, NetworkMeasurement, noise_element
 from spu.spice.header import HEADER_ROWS, SHOWN, header, opening
+from spu.spice.modules import needed
 from spu.spice.monte_carlo import BoardsDialect, MonteCarlo
 from spu.spice.names import cell_node, probe_vectors, probed_nodes
 from spu.spice.reader import ReadNetlist
-from spu.spice.settings import method, sample_time, tolerances
+from spu.spice.settings import method, network_tolerances, sample_time, tolerances
 
 _STANDALONE_SAMPLES = 4000
 """In the transient of a netlist run by itself; fewer where there are more than eight cells."""
@@ -154,17 +156,20 @@ def _boards(count: int | None, seed: int, dialect: Dialect) -> Dialect:
     return BoardsDialect(count, seed)
 
 
+_SAY_ALL = " and ".join(name for name, each in DIALECTS.items() if each.says_all)
+
+
 def refuse_dialect(circuit: Circuit, dialect: Dialect) -> None:
     """Raise `InputError` for a dialect that cannot say what the circuit holds: before any work."""
     AROUND[dynamics(circuit).name].refuse(dialect)
-    if circuit.ramp is not None and dialect.name != NGSPICE.name:
+    if circuit.ramp is not None and not dialect.says_all:
         raise InputError(
-            f"netlists of a ramp are written for ngspice only, not for {dialect.name}: set device.ramp = None for the "
-            "device as it stands, with all factors 1"
+            f"netlists of a ramp are written for {_SAY_ALL} only, not for {dialect.name}: set device.ramp = None for "
+            "the device as it stands, with all factors 1"
         )
-    if dialect.name != NGSPICE.name and (circuit.acquisition or circuit.reads_inside):
+    if not dialect.says_all and (circuit.acquisition or circuit.reads_inside):
         raise InputError(
-            f"netlists of readouts that are not ideal are written for ngspice only, not for {dialect.name}: leave "
+            f"netlists of readouts that are not ideal are written for {_SAY_ALL} only, not for {dialect.name}: leave "
             "readout out of device.detail"
         )
 
@@ -186,11 +191,14 @@ def _lines(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iter
     yield from around.before()
     if boards is not None:
         yield from boards.before(dialect)
+    if files := needed(modules(circuit, dialect)):
+        yield from dialect.modules(files)
     yield from _subcircuits(circuit, dialect, boards)
     yield from _instances(circuit, dialect, boards)
     yield from _sources(circuit, seed, dialect)
-    yield from ramp_sources(does)
-    yield from converters(circuit)
+    yield from ramp_sources(does, dialect)
+    if dialect.name == NGSPICE.name:
+        yield from converters(circuit)
     yield from _starts(circuit, dialect)
     yield from around.after()
     yield from dialect.end()
@@ -199,8 +207,8 @@ def _lines(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iter
 class Around(ABC):
     """What stands around the elements of a netlist and hangs on what the circuit does: header, parameters, analyses."""
 
-    only_ngspice: ClassVar[str] = ""
-    """What only ngspice's dialect can say, if there is such a thing."""
+    beyond: ClassVar[str] = ""
+    """What a dialect has to say for them, beyond SPICE's elements, if there is such a thing."""
 
     @abstractmethod
     def __init__(self, device: Device, does: Dynamics, law: Law | None, seed: int, dialect: Dialect) -> None: ...
@@ -208,8 +216,8 @@ class Around(ABC):
     @classmethod
     def refuse(cls, dialect: Dialect) -> None:
         """Raise `InputError` for a dialect that cannot say what such a circuit holds."""
-        if cls.only_ngspice and dialect.name != NGSPICE.name:
-            raise InputError(f"netlists of {cls.only_ngspice} are written for ngspice only")
+        if cls.beyond and not dialect.says_all:
+            raise InputError(f"netlists of {cls.beyond} are written for {_SAY_ALL} only, not for {dialect.name}")
 
     @abstractmethod
     def before(self) -> Iterator[str]:
@@ -241,30 +249,31 @@ class _AroundLinear(Around):
 
 
 class _AroundSaturating(_AroundLinear):
-    only_ngspice = "transconductors of finite linear range"
+    beyond = "transconductors of finite linear range"
 
     def _linear(self, does: Dynamics) -> Circuit:
         return cast(SaturatingDynamics, does).linearised.circuit
 
     def before(self) -> Iterator[str]:
         yield from super().before()
-        yield "* Transconductors saturate: what is expected of means and variances is by statistical linearisation, and"
-        yield "* .noise and .ac are of small signals about the operating point."
+        comment = self._given[-1].comment
+        yield comment("Transconductors saturate: what is expected of means and variances is by statistical")
+        yield comment("linearisation, and noise and ac analyses are of small signals about the operating point.")
 
 
 class _AroundLangevin(Around):
-    only_ngspice = "nonlinear cells"
+    beyond = "nonlinear cells"
 
     def __init__(self, device: Device, does: Dynamics, law: Law | None, seed: int, dialect: Dialect) -> None:  # noqa: ARG002
         self.refuse(dialect)
-        self._device, self._does, self._seed = device, cast(LangevinDynamics, does), seed
+        self._device, self._does, self._seed, self._dialect = device, cast(LangevinDynamics, does), seed, dialect
         self._prediction = network_prediction(self._does)
 
     def before(self) -> Iterator[str]:
-        yield from opening(self._device, self._does, self._prediction, self._seed)
+        yield from opening(self._device, self._does, self._prediction, self._seed, self._dialect)
 
     def after(self) -> Iterator[str]:
-        yield from closing(self._device, self._does, self._prediction)
+        yield from closing(self._device, self._does, self._prediction, self._seed, self._dialect)
 
 
 AROUND: dict[str, type[Around]] = {
@@ -330,6 +339,42 @@ def _parameters(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: D
     return [*lines, *dialect.conserved()] if law.sde.conserved else lines
 
 
+class _Modules:
+    """A language that says nothing and remembers which modules it was asked for."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.thermal_sources = dialect.thermal_sources
+        self.asked: set[str] = set()
+
+    def element(self, name: str, nodes: Sequence[str], value: str, branches: Sequence[str] = ()) -> str:  # noqa: ARG002
+        return ""
+
+    def silent_resistor(self, name: str, nodes: Sequence[str], value: str) -> str:  # noqa: ARG002
+        return ""
+
+    def module(self, name: str, module: str, nodes: Sequence[str], values: Mapping[str, str]) -> list[str]:  # noqa: ARG002
+        self.asked.add(module)
+        return []
+
+
+def modules(circuit: Circuit, dialect: Dialect) -> set[str]:
+    """Names of the modules (`spu.spice.modules`) that a circuit has instances of."""
+    named = _Modules(dialect)
+    for group in circuit.instances:
+        followed = _factors(circuit, group)
+        for element in group.subcircuit.elements:
+            if element.factor in followed:
+                element.ramped(named)
+            else:
+                element.spice(named)
+    return named.asked
+
+
+def beside(device: Device, dialect: Dialect) -> list[Path]:
+    """The files that have to lie beside a device's netlist in a dialect: modules that it reads from there."""
+    return needed(modules(lower(device.members()[0]), dialect)) if dialect.reads_modules else []
+
+
 def _subcircuits(circuit: Circuit, dialect: Dialect, boards: MonteCarlo | None) -> Iterator[str]:
     yield from dialect.section("subcircuits: one for each kind of cell and coupler")
     for group in circuit.instances:
@@ -347,7 +392,7 @@ def _subcircuits(circuit: Circuit, dialect: Dialect, boards: MonteCarlo | None) 
             yield from (f"  {line}" for line in boards.derived(group, dialect))
         followed = _factors(circuit, group)
         for element in template.elements:
-            lines = element.ramped() if element.factor in followed else element.spice(dialect)
+            lines = element.ramped(dialect) if element.factor in followed else element.spice(dialect)
             yield from (f"  {line if boards is None else boards.element(group, line)}" for line in lines)
         yield dialect.ends(template.name)
 
@@ -361,22 +406,28 @@ def _factors(circuit: Circuit, group: Instances) -> list[str]:
     return [name for name in NODES if name in followed and ramp.counts(name)]
 
 
-def ramp_sources(does: Dynamics) -> Iterator[str]:
+def ramp_sources(does: Dynamics, dialect: Dialect = NGSPICE) -> Iterator[str]:
     """One source for each factor of a ramp: what multiplies the elements that follow it, 1 V for one."""
     ramp = does.circuit.ramp
     if ramp is None or not any(ramp.counts(name) for name in NODES):
         return
     edge = EDGE * does.fastest
-    yield from NGSPICE.section("ramp: factors in time of couplers and of noise, a volt for one")
-    yield "* .tran follows it. The value at dc is that of its end, so that .op, .ac and .noise are of the end, too;"
-    yield f"* alter vramp_couplers dc=... puts them elsewhere. A jump takes {edge:.3g} s, {EDGE:g} of the fastest time."
+    yield from dialect.section("ramp: factors in time of couplers and of noise, a volt for one")
+    for line in (
+        "A transient follows it. The value at dc is that of its end, so that analyses of an operating point are of",
+        f"the end, too; another dc= puts them elsewhere. A jump takes {edge:.3g} s, {EDGE:g} of the fastest time.",
+    ):
+        yield dialect.comment(line)
     for name, node in NODES.items():
         if ramp.counts(name):
             times, factors = ramp.edges(edge)[name]
-            points = [f"{number(t)} {number(value)}" for t, value in zip(times.tolist(), factors.tolist(), strict=True)]
-            yield f"v{node} {node} 0 dc {number(factors[-1])} pwl("
-            yield from (f"+ {' '.join(points[k : k + 2])}" for k in range(0, len(points), 2))
-            yield "+ )"
+            yield from dialect.waveform(f"v{node}", node, float(factors[-1]), times.tolist(), factors.tolist())
+
+
+def _moving(circuit: Circuit) -> list[str]:
+    """The sources of a ramp's factors."""
+    ramp = circuit.ramp
+    return [] if ramp is None else [f"v{node}" for name, node in NODES.items() if ramp.counts(name)]
 
 
 def _shown_ports(circuit: Circuit, group: Instances, dialect: Dialect) -> list[int]:
@@ -480,8 +531,14 @@ def _starts(circuit: Circuit, dialect: Dialect) -> Iterator[str]:
     if circuit.start is None:
         return
     yield from dialect.section("start: where cells are at time zero, V; no current flows in inductors then")
-    for name, volts in zip(circuit.probes, circuit.start.tolist(), strict=True):
-        yield dialect.start(cell_node(name), volts)
+    for node, volts in _started(circuit):
+        yield dialect.start(node, volts)
+
+
+def _started(circuit: Circuit) -> list[tuple[str, float]]:
+    """Nodes of the cells, and where they start (V)."""
+    assert circuit.start is not None
+    return [(cell_node(name), volts) for name, volts in zip(circuit.probes, circuit.start.tolist(), strict=True)]
 
 
 def _kicked(law: Law, start: FloatArray | None) -> float:
@@ -527,41 +584,44 @@ def _analysis(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: Dia
             stop=settle + stop,
             seed=seed,
             method=method(law, times),
+            moving=_moving(circuit),
             from_start=bool(law.sde.conserved) or circuit.start is not None,
+            tolerances=tolerances(circuit.temperature or ROOM_TEMPERATURE, law, times, seed),
+            starts=[] if circuit.start is None else _started(circuit),
         )
     )
 
 
-def closing(device: Device, does: LangevinDynamics, prediction: NetworkPrediction) -> list[str]:
-    """A control block that runs the transient with noise and prints mean and variance of x."""
+def closing(
+    device: Device, does: LangevinDynamics, prediction: NetworkPrediction, seed: int, dialect: Dialect
+) -> Iterator[str]:
+    """What runs the transient with noise, and says mean and variance of x."""
     times = does.timing
     vectors = probe_vectors(does.circuit)[:SHOWN]
+    count = len(vectors)
     ramp = does.circuit.ramp
     settle = 10 * times.slowest + (0.0 if ramp is None else ramp.duration)
-    stop = settle + SAMPLES * times.sample_time
-    lines = [
-        "*",
-        "* ---- analysis when run by itself; a tool that checks this netlist runs its own ----",
-        ".control",
-        "set noaskquit",
-        "echo",
-        f"echo mean and variance of x from .tran over {stop:.4g} s, which scatter",
-        "save " + " ".join(f"v({vector})" for vector in vectors),
-        f"tran {number(times.sample_time)} {number(stop)} {number(settle)} {number(times.sample_time / 4)} uic",
-        "linearize",
-    ]
-    gains = device.readout.matrix.diagonal()
-    for k, (variable, vector) in enumerate(zip(device.readout.variables, vectors, strict=False)):
-        known = ["", ""]
-        if prediction.mean is not None and prediction.covariance is not None:
-            variance = float(prediction.covariance[k, k])
-            mean = float(prediction.mean[k])
-            mean = mean if abs(mean) > ROUNDING * np.sqrt(variance) else 0.0
-            known = [f" expected {mean:.6e}", f" expected {variance:.6e}"]
-        lines += [
-            f"let x = v({vector}) * {number(gains[k])} + {number(device.readout.offset[k])}",
-            "let centre = mean(x)",
-            "let spread = mean((x - centre) * (x - centre))",
-            f"echo RESULT tran {variable}: mean $&centre{known[0]} variance $&spread{known[1]}",
-        ]
-    return [*lines, "quit", ".endc"]
+    mean: list[float | None] = [None] * count
+    variance: list[float | None] = [None] * count
+    if prediction.mean is not None and prediction.covariance is not None:
+        variances, means = prediction.covariance.diagonal()[:count], prediction.mean[:count]
+        variance = variances.tolist()
+        mean = np.where(np.abs(means) > ROUNDING * np.sqrt(variances), means, 0.0).tolist()
+    yield from dialect.section("analysis when run by itself; a tool that checks this netlist runs its own")
+    yield from dialect.network_analysis(
+        NetworkMeasurement(
+            variables=device.readout.variables[:count],
+            vectors=vectors,
+            gain=device.readout.matrix.diagonal()[:count].tolist(),
+            offset=device.readout.offset[:count].tolist(),
+            mean=mean,
+            variance=variance,
+            sample_time=times.sample_time,
+            settle=settle,
+            stop=settle + SAMPLES * times.sample_time,
+            limit=times.sample_time / 4,
+            seed=seed,
+            tolerances=network_tolerances(does, seed),
+            moving=_moving(does.circuit),
+        )
+    )

@@ -12,7 +12,7 @@ from spu.emulator.dynamics import LangevinDynamics
 from spu.emulator.equations.langevin import Langevin
 from spu.emulator.laws.law import Law
 from spu.emulator.laws.timing import NetworkTiming, Timing
-from spu.spice.dialects.dialect import Tolerances, number
+from spu.spice.dialects.dialect import Dialect, Tolerances
 
 STIFF = 30.0
 """Fastest rate times noise sample time above which transients use Gear's method,"""
@@ -62,33 +62,49 @@ def _scales(law: Law) -> tuple[float, float, float]:
     return voltage, current, float(law.sde.E.diagonal()[is_voltage].max(initial=0.0))
 
 
-def parameters(does: LangevinDynamics, seed: int) -> list[str]:
-    """The parameters of a netlist of nonlinear cells."""
-    circuit, equation, times, size = does.circuit, does.equation, does.timing, does.size
-    hot = circuit.temperature > 0
-    temperature = circuit.temperature if hot else ROOM_TEMPERATURE
+def network_tolerances(does: LangevinDynamics, seed: int) -> Tolerances:
+    """Options with which a simulator resolves what a network does."""
+    equation, times, size = does.equation, does.timing, does.size
     volts = np.abs(equation.sense).max(axis=0) * size
     node = _node_voltage(equation, times, size)
     smallest = 1e-6 * min(float(volts.min()), node, UNIT_NOISE_DENSITY / np.sqrt(2 * times.sample_time) * 1e2)
     force = float(np.abs(np.diag(equation.stiffness) * size).max())
     current = force if equation.coordinate != "charge" else force * float(equation.mobility.max())
     charge = node * (float(equation.mass.max()) if equation.mass is not None else current * times.fastest / node)
-    lines = [
-        "*",
-        "* ---- parameters ----",
-        "* en: density of every noise source, V/sqrt(Hz); ts: its sample time in .tran, s; vn: its rms then, V;",
-        "* rn: resistor with 4kT*rn = en^2, ohm" + ("; kt4: 4kT, J." if hot else "."),
-        f".param en={number(UNIT_NOISE_DENSITY)}",
-        f".param ts={number(times.sample_time)}",
-        ".param vn={en/sqrt(2*ts)}",
-        f".param rn={number(unit_noise_resistance(temperature))}",
-        *([f".param kt4={number(4.0 * BOLTZMANN * temperature)}"] if hot else []),
-        f".options temp={number(round(temperature - 273.15, 9))} seed={seed + 1} method=gear reltol=1e-5",
-        f"+ vntol={smallest:.0e} abstol={max(current * 1e-6, 1e-30):.0e} chgtol={max(charge * 1e-7, 1e-34):.0e}",
+    return Tolerances(
+        temperature=round(_temperature(does) - 273.15, 9),
+        seed=seed + 1,
+        method="gear",
+        voltage=smallest,
+        current=max(current * 1e-6, 1e-30),
+        charge=max(charge * 1e-7, 1e-34),
+        relative="1e-5",
+    )
+
+
+def _temperature(does: LangevinDynamics) -> float:
+    return does.circuit.temperature if does.circuit.temperature > 0 else ROOM_TEMPERATURE
+
+
+def parameters(does: LangevinDynamics, seed: int, dialect: Dialect) -> list[str]:
+    """The parameters of a netlist of nonlinear cells."""
+    times, temperature = does.timing, _temperature(does)
+    hot = does.circuit.temperature > 0
+    words = [
+        "en: density of every noise source, V/sqrt(Hz); ts: its sample time in .tran, s; vn: its rms then, V;",
+        "rn: resistor with 4kT*rn = en^2, ohm" + ("; kt4: 4kT, J." if hot else "."),
     ]
-    if not does.has_rest:
-        lines += ["* The operating point does not tell a flux: .tran starts from zero (uic).", ".options noopac"]
-    return lines
+    lines = [
+        *dialect.section("parameters"),
+        *(dialect.comment(line) for line in words),
+        dialect.parameter("en", UNIT_NOISE_DENSITY),
+        dialect.parameter("ts", times.sample_time),
+        dialect.parameter("vn", "en/sqrt(2*ts)"),
+        dialect.parameter("rn", unit_noise_resistance(temperature)),
+        *([dialect.parameter("kt4", 4.0 * BOLTZMANN * temperature)] if hot else []),
+        *dialect.options(network_tolerances(does, seed)),
+    ]
+    return lines if does.has_rest else [*lines, *dialect.conserved()]
 
 
 def _node_voltage(equation: Langevin, times: NetworkTiming, size: FloatArray) -> float:

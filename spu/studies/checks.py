@@ -1,4 +1,4 @@
-"""Many folders checked in ngspice, each a piece of a study: on the workers that studies have, kept, and gone on with.
+"""Many folders checked, each a piece of a study: on the workers that studies have, kept, and gone on with.
 
 A check reads files, so a piece takes them along: a worker needs no file system in common with whoever asks. What comes
 back is the check of `spu.check`, without the spectra that its report draws.
@@ -27,7 +27,7 @@ from spu.crosscheck.result import VERDICTS, Check, Comparison, Diagnosis, Explan
 from spu.folder import read_folder
 from spu.folder.atomic import files_of_ours
 from spu.spice.deck import Line, read_deck
-from spu.spice.simulators import find_simulator
+from spu.spice.simulators import find_simulators
 from spu.studies.campaign import open_study
 
 __all__ = ["Checks", "check_many"]
@@ -88,7 +88,7 @@ def check_many(
     budget: float | None = None,
     combinations: int | None = None,
     ignore_control: bool = False,
-    simulator: str = "ngspice",
+    simulator: str | Sequence[str] = "ngspice",
     directory: str | Path | None = None,
     cluster: str | None = None,
     threads: int | None = None,
@@ -102,7 +102,7 @@ def check_many(
     folders:
         Compiled or imported ones, device files or netlists.
     levels, accuracy, seed, time_limit, detect, budget, combinations, ignore_control, simulator:
-        As for `spu.check`, of each; the simulator by its name. Includes of a netlist lie in its folder.
+        As for `spu.check`, of each; simulators by their names. Includes of a netlist lie in its folder.
     directory, cluster, threads, restart, progress:
         As of all studies: where finished checks are kept, and who does them. A folder whose files have changed since is
         checked again.
@@ -112,7 +112,7 @@ def check_many(
     InputError, CircuitError, OptionError, UsageError
         As `spu.check`, with the folder's name.
     SimulatorMissing
-        If ngspice is missing where it is to run: the worker is named.
+        If a simulator is missing where it is to run: the worker is named.
     OutputError, SystemFailure
         As of all studies.
 
@@ -126,9 +126,9 @@ def check_many(
     """
     if isinstance(folders, (str, Path)):
         raise UsageError("folders are a list of them; of one, spu.check")
-    if not isinstance(simulator, str):
+    if not all(isinstance(each, str) for each in ([simulator] if isinstance(simulator, str) else simulator)):
         raise OptionError("simulator", "is a name here: workers find it by that")
-    find_simulator(simulator)
+    named = [each.name for each in find_simulators(simulator)]
     if levels is not None:
         levels = [levels] if isinstance(levels, str) else list(levels)
     options = {
@@ -140,7 +140,7 @@ def check_many(
         "budget": budget,
         "combinations": combinations,
         "ignore_control": ignore_control,
-        "simulator": simulator,
+        "simulator": named[0] if len(named) == 1 else named,
     }
     names = [str(folder) for folder in folders]
     if len(set(names)) < len(names):
@@ -192,7 +192,7 @@ def _checked(item: Mapping[str, Any]) -> dict[str, Any]:
             error.message = f"{given}: {error.message.replace(here, given)}"
             error.file = None
             raise
-    missing = [each for each in found.levels.values() if each.exit_status == SimulatorMissing.exit_status]
+    missing = [each for _, each in found.shown if each.exit_status == SimulatorMissing.exit_status]
     if missing:  # nothing that is to be kept: another worker, or this one tomorrow, has it
         lacking = NgspiceMissing if missing[0].data.get("kind") == NgspiceMissing.kind else SimulatorMissing
         raise lacking(f"{_whereabouts()}: {missing[0].message}")
@@ -231,10 +231,15 @@ def _apart(found: Check, here: str, given: str) -> dict[str, Any]:
         "comparisons": [asdict(pair) for pair in found.comparisons],
         "diagnosis": None if found.diagnosis is None else asdict(found.diagnosis),
         "simulator": found.simulator,
+        "version": found.version,
+        "dialect": found.dialect,
+        "netlist": found.netlist,
     }
+    parts = [_apart(part, here, given) for part in found.parts]
     arrays = {f"mean {name}": array for name, array in found.means.items()}
     arrays |= {f"covariance {name}": array for name, array in found.covariances.items()}
-    return {**named(plain(plainly)), **arrays}
+    arrays |= {f"part {k} {key}": value for k, part in enumerate(parts) for key, value in part.items()}
+    return {**named(plain(plainly)), "parts": len(parts), **arrays}
 
 
 def _whole(piece: Mapping[str, Any]) -> Check:
@@ -244,6 +249,7 @@ def _whole(piece: Mapping[str, Any]) -> Check:
         return {key.removeprefix(what): array for key, array in piece.items() if key.startswith(what)}
 
     diagnosis = piece["diagnosis"]
+    parts = tuple(_whole(arrays(f"part {k} ")) for k in range(piece.get("parts", 0)))
     return Check(
         {each["name"]: Level(**each) for each in piece["levels"]},
         tuple(piece["variables"]),
@@ -260,4 +266,8 @@ def _whole(piece: Mapping[str, Any]) -> Check:
             tuple(Explanation(**other) for other in diagnosis["others"]),
         ),
         simulator=piece["simulator"],
+        version=piece.get("version", ""),
+        dialect=piece.get("dialect", "ngspice"),
+        netlist=piece.get("netlist"),
+        parts=parts,
     )

@@ -258,7 +258,7 @@ def test_help():
     for verb in ("compile", "predict", "simulate", "check", "inspect"):
         assert "--json" in ok(verb, "--help").stdout
         assert verb in ok("--help").stdout
-    assert ok("--version").stdout == f"spu {spu.__version__}\n"
+    assert ok("--version").stdout == f"spu-emulator {spu.__version__}\n"
 
 
 # --- refusals ------------------------------------------------------------------------------

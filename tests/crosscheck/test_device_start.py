@@ -52,6 +52,8 @@ def test_every_dialect_says_it(ringing):
     for name in DIALECTS:
         text = spu.netlist(ringing, dialect=name)
         said = re.findall(r"^(?:\.ic v\((\w+)\)|ic (\w+))=(\S+)", text, re.M | re.I)
+        if name == "vacask":  # a list of the transient's
+            said = [(node, "", volts) for node, volts in re.findall(r'"(\w+)", ([-\d.e]+)', text.partition(" ic={")[2])]
         assert [float(each[2]) for each in said] == volts, name
         assert [(each[0] or each[1]).lower() for each in said] == ["cell_x1", "cell_x2"]
         assert "uic" in text.lower() or "skipdc=yes" in text

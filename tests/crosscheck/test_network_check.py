@@ -149,7 +149,9 @@ def test_the_netlist_runs_by_itself(tmp_path):
 
 
 def test_other_dialects_are_refused():
-    with pytest.raises(InputError, match="for ngspice only"):
+    with pytest.raises(
+        InputError, match=r"nonlinear cells are written for ngspice and spectre.* only, not for ltspice"
+    ):
         netlist(made("rc-conductance").device, dialect="ltspice")
 
 

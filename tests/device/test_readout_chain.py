@@ -133,7 +133,7 @@ def test_what_has_no_meaning_is_refused_by_name():
     held.detail = spu.Detail(readout={"bits": 8, "full_scale": 1.0}, noise={"clock": 1e7})
     with pytest.raises(InputError, match="under held noise"):
         lower(held)
-    with pytest.raises(InputError, match="written for ngspice only"):
+    with pytest.raises(InputError, match="only, not for xyce"):
         spu.netlist(device(bandwidth=1e5), dialect="xyce")
 
 

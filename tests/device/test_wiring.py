@@ -504,7 +504,7 @@ def test_refused():
 
 def test_without_minorminer(monkeypatch):
     monkeypatch.setitem(sys.modules, "minorminer", None)
-    with pytest.raises(spu.Unrealizable, match=r"pip install 'spu\[embedding\]'"):
+    with pytest.raises(spu.Unrealizable, match=r"pip install 'spu-emulator\[embedding\]'"):
         compiled(sparse(3))
     assert compiled(lattice(4, 4), "grid 4x4").embedding.method == "placed"  # needs none
 

@@ -233,7 +233,7 @@ def test_beyond_twenty_spins_only_the_best_is_known(monkeypatch):
     assert alone.reference_source == "runs" and alone.reference == alone.best_cost
     assert np.array_equal(alone.states, found.states)
     monkeypatch.setitem(sys.modules, "dwave.samplers", None)
-    with pytest.raises(UsageError, match=r"pip install 'spu\[annealing\]'"):
+    with pytest.raises(UsageError, match=r"pip install 'spu-emulator\[annealing\]'"):
         annealed(problem, runs=2, compare=True)
 
 

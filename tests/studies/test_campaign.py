@@ -181,7 +181,7 @@ def test_options_without_meaning(cluster, threads, message):
 
 def test_dask_that_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(UsageError, match=r"pip install 'spu\[cluster\]'"), open_workers("local"):
+    with pytest.raises(UsageError, match=r"pip install 'spu-emulator\[cluster\]'"), open_workers("local"):
         pass
 
 

@@ -19,7 +19,9 @@ import spu
 from spu.folder import write_folder
 
 PAGE = (Path(__file__).parents[2] / "docs/howto/clusters.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(?:python)?\n(.*?)^```$", PAGE.partition("## On SLURM")[2], re.MULTILINE | re.DOTALL)
+BLOCKS = re.findall(
+    r"^```(?:python|console|text)\n(.*?)^```$", PAGE.partition("## On SLURM")[2], re.MULTILINE | re.DOTALL
+)
 
 SPU = (sys.executable, "-c", "from spu.cli import main; main()")
 

@@ -25,7 +25,7 @@ CLASSES = ("avx512", "avx2", "neon", "plain")
 
 def path_of(name: str) -> Path | None:
     """Where the library of a class lies; None where it was not built, being for another architecture."""
-    places = (HERE / f"{name}{suffix}" for suffix in EXTENSION_SUFFIXES)
+    places = (HERE / f"{name}{suffix}" for suffix in reversed(EXTENSION_SUFFIXES))
     return next((place for place in places if place.exists()), None)
 
 
@@ -41,8 +41,8 @@ def available() -> tuple[str, ...]:
     built = [name for name in CLASSES if path_of(name) is not None]
     if not built:
         raise UsageError(
-            "spu's compiled loops are not built: install the package (python -m pip install --editable .), "
-            "which takes a C compiler"
+            "spu's compiled loops are not built: install the package (in a checkout: python -m pip install --editable "
+            ".), which takes a C compiler unless it is a wheel"
         )
     features = ctypes.CDLL(str(path_of(built[-1]))).processor_features()
     return tuple(name for name in built if features & {"avx512": 2, "avx2": 1}.get(name, ~0))

@@ -27,7 +27,7 @@ from spu.base.arrays import FloatArray
 from spu.base.choice import ROUNDING
 from spu.base.constants import BOLTZMANN, ROOM_TEMPERATURE
 from spu.base.errors import Unrealizable
-from spu.circuit.polynomial import CHARGE_UNIT, FLUX_UNIT
+from spu.circuit.elements import CHARGE_UNIT, FLUX_UNIT
 from spu.circuit.readout import Readout
 from spu.circuit.scales import NetworkScales
 from spu.compiler.architectures.base import Architecture

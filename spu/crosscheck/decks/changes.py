@@ -124,6 +124,8 @@ class Changes:
     covariance_error: FloatArray | None = None
     lagged_before: FloatArray | None = None
     lagged: FloatArray | None = None
+    missing: bool = False
+    """Whether the simulator that was to confirm it is not there."""
 
     @property
     def lagged_change(self) -> float | None:
@@ -150,7 +152,7 @@ class Changes:
 
     @property
     def unconfirmed(self) -> bool:
-        """Whether the emulator alone found it, for want of ngspice."""
+        """Whether the emulator alone found it, for want of a simulator."""
         return self.source == "emulator" and self.reading_error is None
 
     @property
@@ -326,6 +328,9 @@ class MovingLine:
 
 _MOVES = re.compile(r"\b(time|hertz|temper)\b")
 
+_TYPES = re.compile(r"\btype\s*=\s*\"(\w+)\"")
+"""The same of languages that name the kind of a source."""
+
 _WAVES = re.compile(r"(?<!\S)(sin|sine|pulse|pwl|exp|sffm|am)\s*(\(|\s[-+.\d{])")
 
 
@@ -344,8 +349,8 @@ def moving_lines(deck: Deck, circuit: Circuit) -> tuple[MovingLine, ...]:
         # Nodes may have any name: words count behind "=", in braces and in quotes.
         spoken = " ".join([*re.findall(r"\{[^}]*\}|'[^']*'|\"[^\"]*\"", text), text.partition("=")[2]])
         words = {match[1] for match in _MOVES.finditer(spoken)}
-        wave = _WAVES.search(text) if name[0] in "vi" else None
-        if name[0] in "sw":
+        wave = _WAVES.search(text) or _TYPES.search(text) if name[0] in "vi" else None
+        if name[0] in "sw" and deck.dialect == "ngspice":
             found.append(MovingLine(line.number, name, "is a switch", True))
         elif words:
             found.append(MovingLine(line.number, name, f"depends on {', '.join(sorted(words))}", words != {"temper"}))
@@ -401,14 +406,18 @@ def _named(deck: Deck) -> Iterator[tuple[str, tuple[str, int, str]]]:
     scope: list[str] = []
     for line in deck.lines:
         words = line.words
-        if words[0] == ".subckt":
+        # Where statements have no dot, elements are not called like them.
+        kind = words[0][1:] if words[0][0] == "." else words[0] if deck.dialect != "ngspice" else ""
+        if kind == "subckt":
             scope.append(words[1] if len(words) > 1 else "")
             yield "/".join([*scope, ""]), (line.text, line.number, line.file)
-        elif words[0] == ".ends":
+        elif kind == "ends":
             del scope[-1:]
-        elif words[0] == ".param":
+        elif kind in ("param", "parameters"):
             yield "/".join([*scope, line.text.split("=", 1)[0].strip().lower()]), (line.text, line.number, line.file)
-        elif words[0] in OPTIONS_COMMANDS:
+        elif kind == words[0] and kind in ("load", "include", "model", "ground"):
+            yield " ".join(words[:2]), (line.text, line.number, line.file)
+        elif words[0] in OPTIONS_COMMANDS or kind == "options":
             for word in re.sub(r"\s*=\s*", "=", " ".join(words[1:])).split():
                 if not word.startswith("seed="):
                     yield f".options {word.partition('=')[0]}", (word, line.number, line.file)

@@ -15,6 +15,8 @@ import numpy as np
 from spu.base.arrays import FloatArray
 from spu.emulator.laws.timing import sweep_integral
 from spu.spice.deck import Deck
+from spu.spice.dialects import DIALECTS
+from spu.spice.dialects.dialect import Dialect
 from spu.spice.simulators.analyses import Decades, Noise, OperatingPoint
 from spu.spice.simulators.simulator import Simulator
 
@@ -26,8 +28,11 @@ _REFINEMENTS = 4
 MOST_PAIRS = 5000
 """Of nodes, whose differences are measured."""
 
-_REFERENCE = ("vspu_reference spu_reference 0 dc 0 ac 1", "rspu_reference spu_reference 0 1 noisy=0")
-"""A noise analysis wants an input source; this one is joined to nothing."""
+
+def _reference(dialect: Dialect) -> tuple[str, ...]:
+    """A noise analysis wants an input source; this one is joined to nothing."""
+    nodes = ("spu_reference", "0")
+    return dialect.element("vspu_reference", nodes, "0"), dialect.silent_resistor("rspu_reference", nodes, "1")
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +104,7 @@ def measure(
     outputs: list[tuple[str, ...]] = [(name,) for name in vectors]
     outputs += [(vectors[i], vectors[j]) for i, j in pairs]
     simulator.require(Noise, *([OperatingPoint] if mean else []))
-    text = deck.text(extra=_REFERENCE)
+    text = deck.text(extra=_reference(DIALECTS[deck.dialect]))
     centre = None
     if mean:
         (found,) = simulator.run(text, [OperatingPoint(vectors)], time_limit=time_limit)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from spu.base.constants import ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
+from spu.base.constants import BOLTZMANN, ROOM_TEMPERATURE, UNIT_NOISE_DENSITY
 from spu.circuit.circuit import Origin
 from spu.circuit.elements import VoltageSource
 from spu.emulator.laws.law import Law
@@ -47,8 +47,12 @@ class Fixture:
     ----------
     deck:
         With taps, unit noise sources, and what they drive.
+    bare:
+        As it lies on disk.
     tapped:
         With taps only: its sources are its own.
+    audible:
+        As ``deck``, but that ``.noise`` hears the unit sources that no resistor of the netlist stands for.
     vectors, elements:
         Nodes of the taps; names of the unit noise sources.
     resistors:
@@ -62,7 +66,9 @@ class Fixture:
     """
 
     deck: Deck
+    bare: Deck
     tapped: Deck
+    audible: Deck
     vectors: tuple[str, ...]
     elements: tuple[str, ...]
     resistors: tuple[str, ...]
@@ -87,10 +93,10 @@ def fit(deck: Deck, read: ReadNetlist, law: Law, times: Timing, seed: int) -> Fi
     """
     prefix = free_prefix(deck)
     taps = [f"{prefix}_tap{k}" for k in range(len(read.probes))]
-    tap_lines = [f"e{tap} {tap} 0 {probe.plus} {probe.minus} 1" for tap, probe in zip(taps, read.probes, strict=True)]
+    tap_lines = _taps(taps, read)
     known = [source.origin for source in read.circuit.sources if source.origin is not None]
     nodes = [f"{prefix}_noise{k}" for k in range(len(known))]
-    added = [*tap_lines, *_options(law, times, seed), *_units(nodes, times)]
+    added = [*tap_lines, *_options(law, times, seed)]
     for k, origin in enumerate(known):
         if not origin.element:
             added.append(f"g{prefix}_r{k} {' '.join(origin.nodes)} {nodes[k]} 0 {number(origin.gain)}")
@@ -101,9 +107,13 @@ def fit(deck: Deck, read: ReadNetlist, law: Law, times: Timing, seed: int) -> Fi
     for line in deck.lines:
         texts = replaced.get(_key(line))
         fitted += [line] if texts is None else [replace(line, text=text) for text in texts]
+    fitted_deck = _with(replace(deck, lines=tuple(fitted)), added)
+    deaf = [not origin.resistor for origin in known]
     flat = {waving.name: waving.flat for waving in read.waving}
     return Fixture(
-        deck=_with(replace(deck, lines=tuple(fitted)), added),
+        deck=_with(fitted_deck, _units(nodes, times)),
+        bare=deck,
+        audible=_with(fitted_deck, _audible(nodes, deaf, read.circuit.temperature)),
         tapped=_with(deck, tap_lines),
         vectors=tuple(taps),
         elements=tuple(f"v{node}" for node in nodes),
@@ -182,6 +192,31 @@ def _units(nodes: Sequence[str], times: Timing) -> list[str]:
     rms = UNIT_NOISE_DENSITY / np.sqrt(2.0 * interval)
     wave = f"dc 0 trrandom(2 {number(interval)} 0 {number(rms)} 0)"
     return [f"v{node} {node} 0 {wave}" for node in nodes]
+
+
+def _audible(nodes: Sequence[str], deaf: Sequence[bool], kelvin: float) -> list[str]:
+    """Silent unit sources, and in front of those that ``.noise`` would be deaf to a resistor of their density."""
+    lines = []
+    for node, alone in zip(nodes, deaf, strict=True):
+        if alone and kelvin > 0:
+            resistance = UNIT_NOISE_DENSITY**2 / (4.0 * BOLTZMANN * kelvin)
+            lines += [f"v{node} {node}_q 0 dc 0", f"r{node} {node}_q {node} {number(resistance)}"]
+        else:
+            lines.append(f"v{node} {node} 0 dc 0")
+    return lines
+
+
+def only_tapped(deck: Deck, read: ReadNetlist) -> Fixture:
+    """Taps alone, where ``read`` is, on a netlist of which no more is known."""
+    prefix = free_prefix(deck)
+    taps = [f"{prefix}_tap{k}" for k in range(len(read.probes))]
+    tapped = _with(deck, _taps(taps, read))
+    silenced = frozenset(plain_path(name) for name in read.choices.silent)
+    return Fixture(tapped, deck, tapped, tapped, tuple(taps), (), (), silenced, ())
+
+
+def _taps(taps: Sequence[str], read: ReadNetlist) -> list[str]:
+    return [f"e{tap} {tap} 0 {probe.plus} {probe.minus} 1" for tap, probe in zip(taps, read.probes, strict=True)]
 
 
 def _replacement(waving: Waving, prefix: str) -> list[str]:

@@ -17,7 +17,7 @@ from spu.circuit import variations as mutations
 from spu.circuit.circuit import Circuit
 from spu.circuit.elements import Capacitor, Element, Inductor, Resistor
 from spu.circuit.polynomial import CrossedInductor
-from spu.spice.names import cell_node
+from spu.spice.names import node_of, probed_nodes
 
 PASSIVE = (Resistor, Capacitor, Inductor, CrossedInductor)
 """Elements whose value is not negative."""
@@ -208,7 +208,7 @@ def sources_swapped(circuit: Circuit, first: int, second: int) -> Change:
 
 def probes_swapped(circuit: Circuit, first: int, second: int) -> Change:
     """Two nodes that are read out exchanged."""
-    names = cell_node(circuit.probes[first]), cell_node(circuit.probes[second])
+    names = probed_nodes(circuit)[first], probed_nodes(circuit)[second]
     return Change(
         f"nodes {names[0]} and {names[1]}",
         "swapped",
@@ -219,7 +219,7 @@ def probes_swapped(circuit: Circuit, first: int, second: int) -> Change:
 
 def node_words(circuit: Circuit, node: int) -> str:
     """A node as the netlist calls it."""
-    return "0" if node == GROUND else cell_node(circuit.nodes[node])
+    return "0" if node == GROUND else node_of(circuit, circuit.nodes[node])
 
 
 # --- one unknown ----------------------------------------------------------------------------

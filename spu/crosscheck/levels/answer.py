@@ -41,6 +41,7 @@ from spu.emulator.laws.stationary import Stationary
 from spu.emulator.laws.timing import timing
 from spu.emulator.results import lag_of, lagged_covariance
 from spu.problems.problem import LinearProblem, linear_problem
+from spu.spice.dialects import NGSPICE
 from spu.spice.names import netlist_size, probed_nodes
 from spu.spice.reader import Choices, read_netlist
 from spu.spice.reader.converters import without_converters
@@ -95,7 +96,10 @@ def run(context: Context) -> Level:
     assert context.deck is not None
     if context.own and context.choices is not None:
         return Level("answer", "skipped", "the emulator's circuit is this very netlist, as import reads it")
-    changed = _converters(context)
+    foreign = _foreign(context)
+    if foreign and (context.own or not context.whole):
+        return Level("answer", "skipped", f"{foreign}; op, ac and replay judge what the netlist is")
+    changed = "" if foreign else _converters(context)
     if changed:
         return Level("answer", "fail", changed, false_alarm_rate=0.0)
     edited = _read_again(context)
@@ -122,6 +126,13 @@ def run(context: Context) -> Level:
             f"only {context.simulator.name} reads it ({edited.why}) and linearised it at its operating point: neither "
             f"its modes nor what it does below {times.low:.2g} and above {times.high:.2g} Hz were looked at"
         )
+    deaf = _deaf(context) if found.law is None else []
+    if deaf:
+        verdict = "inconclusive"
+        messages.append(
+            f"{context.simulator.name} does not hear in it what was said to be noise, or not to be: "
+            f"{', '.join(deaf[:_NAMED])}"
+        )
     if edited.moving:
         more = f" and {len(edited.moving) - _NAMED} more" if len(edited.moving) > _NAMED else ""
         messages.append(f"{', '.join(map(str, edited.moving[:_NAMED]))}{more}: looked at as it is at the start")
@@ -135,16 +146,24 @@ def run(context: Context) -> Level:
     if not edited.own or verdict == "fail":
         context.changes = changes
     error, allowed = found.parts[found.worst]
+    said = "; ".join(messages)
     return Level(
         "answer",
         verdict,
-        "; ".join(messages),
+        said if context.device is not None else said.replace("the device", "the imported netlist"),
         error,
         allowed,
         false_alarm_rate=0.0,
         detects={"answer": found.parts["answer"][1], **({"spectrum": SPECTRA} if "spectra" in found.parts else {})},
         data=found.data,
     )
+
+
+def _foreign(context: Context) -> str:
+    """Why the emulator cannot read the deck, where that is for its language."""
+    if context.language is NGSPICE:
+        return ""
+    return f"the emulator reads ngspice's language, not {context.language.name}'s"
 
 
 def _converters(context: Context) -> str:
@@ -230,13 +249,14 @@ def _summed_spectra(context: Context, read: Nodal) -> tuple[float, float]:
 def _read_again(context: Context) -> Edited:
     """The netlist as the emulator reads it, with the readout of the device."""
     assert context.deck is not None
-    deck, choices = context.deck, context.choices or Choices()
-    nodes = probed_nodes(context.circuit)
+    deck, choices = context.bare_deck, context.choices or Choices()
+    assert deck is not None
+    probes = _probes(context)
 
     def circuit(heard: str = "") -> Circuit:
         read = read_netlist(
             deck.file,
-            probes=[f"{name}={node}" for name, node in zip(context.circuit.probes, nodes, strict=True)],
+            probes=probes,
             silent=choices.silent,
             densities=choices.densities,
             max_instances=max(MAX_INSTANCES, 2 * netlist_size(context.circuit)),
@@ -249,16 +269,40 @@ def _read_again(context: Context) -> Edited:
 
     def apart() -> tuple[Circuit, ...]:
         try:
-            return circuit("noise"), circuit("tran")
+            forms = circuit("noise"), circuit("tran")
         except SpuError:
             return ()
+        # One that hears nothing is no form of the noise: a netlist of resistors alone is silent in .tran.
+        return forms if all(len(form.sources) for form in forms) else ()
 
-    found, why = None, ""
+    found, why = None, _foreign(context)
+    if why:
+        context.require_rest()
+        return Edited(None, why, context.original, context.own, moving_lines(deck, context.circuit))
     try:
         found = circuit()
     except SpuError as refusal:
         why = str(refusal)
-    return Edited(found, why, context.original, context.own, moving_lines(deck, context.circuit), apart)
+    silent = {name.lower().rpartition(".")[2] for name in choices.silent}
+    moving = tuple(line for line in moving_lines(deck, context.circuit) if line.name not in silent)
+    return Edited(found, why, context.original, context.own, moving, apart)
+
+
+def _deaf(context: Context) -> list[str]:
+    """Noise of an imported netlist that no analysis hears in one that only the simulator reads, or hears against it."""
+    if context.read is None:
+        return []
+    declared = [
+        source.name for source in context.circuit.sources if source.origin is not None and not source.origin.resistor
+    ]
+    return [*declared, *context.read.choices.silent]
+
+
+def _probes(context: Context) -> list[str]:
+    """What is read out, as ``--probe`` takes it."""
+    if context.read is not None:
+        return [f"{probe.name}={probe.plus},{probe.minus}" for probe in context.read.probes]
+    return [f"{name}={node}" for name, node in zip(context.circuit.probes, probed_nodes(context.circuit), strict=True)]
 
 
 def _read(context: Context, edited: Edited, judged: bool) -> _Found:
@@ -405,16 +449,19 @@ def _error(problem: LinearProblem, changes: Changes) -> float:
 
 def _changes(context: Context, edited: Edited, read: Stationary | None, confirm: bool) -> Changes:
     law = context.law
+    silenced = context.fixture is not None and context.fixture.silenced
     has_mean = not context.from_zero if read is None else not read.sde.conserved
     times = context.timing if read is None else timing(read)
     grid = Grid(times.low, times.high, times.per_decade, exact=read is not None)
     most = MOST_PAIRS if read is None else _CONFIRMED
-    assert context.deck is not None
-    measured, error = None, None
-    if read is None or (confirm and not edited.own):  # of the folder's own netlist level ac is the confirmation
+    deck, bare = context.audible_deck, context.bare_deck
+    assert deck is not None and bare is not None
+    measured, error, missing = None, None, False
+    # Of the folder's own netlist level ac is the confirmation, and what is silenced the simulator hears.
+    if read is None or (confirm and not edited.own and not silenced):
         try:
             measured = measure(
-                context.deck,
+                deck,
                 context.vectors,
                 grid,
                 simulator=context.simulator,
@@ -422,9 +469,10 @@ def _changes(context: Context, edited: Edited, read: Stationary | None, confirm:
                 time_limit=context.time_limit,
                 most_pairs=most,
             )
-        except (SimulatorMissing, NotServed):
+        except (SimulatorMissing, NotServed) as reason:
             if read is None:
                 raise
+            missing = isinstance(reason, SimulatorMissing)
     mean: FloatArray | None
     if read is not None:
         voltages, mean = read.voltage_covariance, read.voltage_mean
@@ -441,11 +489,11 @@ def _changes(context: Context, edited: Edited, read: Stationary | None, confirm:
     lag = lag_of(law, linear_problem(context.problem))
     lagged = None if read is None or lag is None else [lagged_covariance(each, lag) for each in (law, read)]
     return Changes(
-        netlist=context.deck.file,
+        netlist=bare.file,
         source=context.simulator.name if read is None else "emulator",
         why=edited.why,
         variables=readout.variables,
-        edits=None if edited.original is None else edits(edited.original, context.deck),
+        edits=None if edited.original is None else edits(edited.original, bare),
         mean_before=before[0],
         mean=after[0],
         covariance_before=before[1],
@@ -453,9 +501,10 @@ def _changes(context: Context, edited: Edited, read: Stationary | None, confirm:
         time_constants_before=law.time_constants,
         time_constants=None if read is None else read.time_constants,
         reading_error=error,
+        missing=missing,
         lagged_before=None if lagged is None else lagged[0],
         lagged=None if lagged is None else lagged[1],
-        remarks=codes_out_of_range(context.circuit, context.deck),
+        remarks=codes_out_of_range(context.circuit, bare),
     )
 
 

@@ -13,6 +13,7 @@ signs again, and the transposed equations say what gain that is.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 from spu.base.arrays import ComplexArray, FloatArray, IntArray
 from spu.base.constants import UNIT_NOISE_DENSITY
 from spu.base.numbers import in_words
+from spu.base.progress import so_far
 from spu.crosscheck.context import Context, Together
 from spu.crosscheck.decks.taps import free_prefix
 from spu.crosscheck.levels.power import CHANGED, smallest
@@ -352,6 +354,7 @@ def _compared(
 
     worst = _Worst(-1.0, "", 0.0, 0)
     frequencies = np.zeros(0)
+    started = time.perf_counter()
     with ThreadPoolExecutor(PROCESSES) as pool:
         for part, found in zip(parts, pool.map(swept, parts), strict=True):
             frequencies = found[0]["frequency"]
@@ -366,7 +369,7 @@ def _compared(
                     name, combination = watched.names[int(i)], int(part[j]) + 1
                     worst = _Worst(float(error[i, j]), name, float(frequencies[k]), combination)
             if part[-1] + 1 < count:
-                context.progress(f"ac: {part[-1] + 1} of {count} sweeps")
+                context.progress(f"ac: {so_far(started, int(part[-1]) + 1, count, 'sweeps')}")
     return worst, frequencies
 
 
@@ -433,6 +436,8 @@ def _noise(
     silenced = frozenset[str]() if context.fixture is None else context.fixture.silenced
     deaf = np.array([not resistor for resistor in context.resistors])
     weights = _signs(context, len(watched.vectors), LISTENED) / watched.scale[:, None] * watched.scale.max()
+    if not context.language.reaches_inside:
+        weights[["." in vector for vector in watched.vectors]] = 0.0
     lines, sums = _summing(context, watched, weights)
     reference = context.elements[0]
     listening = [Noise((node,), reference, sparse, contributions=True) for node in sums]
@@ -498,11 +503,13 @@ def _summing(context: Context, watched: _Watched, weights: FloatArray) -> tuple[
     assert context.deck is not None
     prefix = free_prefix(context.deck)
     sums = [f"{prefix}_sum{i}" for i in range(weights.shape[1])]
-    lines = [f"r{node} {node} 0 1 noisy=0" for node in sums]
+    deck, dialect = context.deck, context.language
+    lines = [dialect.silent_resistor(f"r{node}", (node, "0"), "1") for node in sums]
     for i, node in enumerate(sums):
         lines += [
-            f"g{node}_{k} 0 {node} {vector} 0 {number(weight)}"
+            dialect.element(f"g{node}_{k}", ("0", node, deck.spelled(vector), "0"), number(weight))
             for k, (vector, weight) in enumerate(zip(watched.vectors, weights[:, i], strict=True))
+            if weight
         ]
     return tuple(lines), sums
 

@@ -51,7 +51,7 @@ class LevelKind:
     compares:
         What it sets side by side, for people; ``{}`` stands for the simulator's name.
     failing:
-        What it means that it fails, in words: the end of a sentence.
+        What it means that it fails, in words: the end of a sentence; ``{}`` stands for the simulator's name.
     without:
         Why it is skipped for dynamics that it has no way for.
     netlist:
@@ -84,9 +84,14 @@ class LevelKind:
     def in_words(self, level: Level, context: Context) -> Level:
         """An outcome with what was compared, and what it means that it fails."""
         way = self.way(context.dynamics)
-        compares, failing = (way.compares, way.failing) if way is not None else ("", "")
-        words = (compares or self.compares).format(context.simulator.name)
-        return replace(level, name=self.name, compares=words, failing=failing or self.failing)
+        failing = (way.failing if way is not None else "") or self.failing
+        failing = failing.format(context.simulator.name)
+        return replace(level, name=self.name, compares=self.words(context), failing=failing)
+
+    def words(self, context: Context) -> str:
+        """What it sets side by side, for people."""
+        way = self.way(context.dynamics)
+        return ((way.compares if way is not None else "") or self.compares).format(context.simulator.name)
 
     def skipped(self, dynamics: Dynamics) -> Level:
         """The outcome where it has nothing to say."""

@@ -21,19 +21,21 @@ from spu.emulator.laws.rest import time_constants
 from spu.spice.deck import read_deck
 from spu.spice.netlist import netlist
 
-WHY = "only ngspice reads nonlinear cells"
-
 LOOKING = ("op", "replay", "noise")
 """Levels that see what lines do: near rest, in time, and to the noise."""
 
 _NAMED = 4
 
 
+def _why(context: Context) -> str:
+    return f"only {context.simulator.name} reads nonlinear cells"
+
+
 def run(context: Context) -> Level:
     """Compare the netlist's elements and parameters with those that the program writes for this device."""
     assert context.deck is not None
     if context.device is None:
-        return Level("answer", "skipped", f"{WHY}, and there is no device to write them")
+        return Level("answer", "skipped", f"{_why(context)}, and there is no device to write them")
     with scratch_folder("check") as folder:
         path = folder / "written.cir"
         write_text(path, netlist(context.device))
@@ -49,7 +51,7 @@ def run(context: Context) -> Level:
     return Level(
         "answer",
         "inconclusive",
-        f"{WHY}, and these lines are not as the program writes them: {named}",
+        f"{_why(context)}, and these lines are not as the program writes them: {named}",
         false_alarm_rate=0.0,
         data={"lines": [str(edit) for edit in foreign], "moving": moving},
     )
@@ -98,7 +100,7 @@ def changes(context: Context) -> Changes:
     return Changes(
         netlist=context.deck.file,
         source=context.simulator.name,
-        why=WHY,
+        why=_why(context),
         variables=readout.variables,
         edits=None if context.original is None else edits(context.original, context.deck),
         mean_before=before[0],

@@ -23,6 +23,7 @@ import numpy as np
 
 from spu.base.arrays import FloatArray
 from spu.base.errors import UsageError
+from spu.base.progress import so_far
 from spu.crosscheck.context import FALSE_ALARM, Context
 from spu.crosscheck.levels.kind import LevelKind, Way
 from spu.crosscheck.levels.moments import MomentTest, as_data, moment_test
@@ -86,7 +87,7 @@ def run(context: Context) -> Level:
     plan = _plan(context, recorder, expected, started, startup)
     expected.begin(plan.count)
     found = _Found(len(circuit.probes), len(circuit.sources), source.sizes)
-    for recording in _runs(context, recorder, plan, started):
+    for recording in _runs(context, recorder, plan):
         found.add(recording)
         expected.add(recording)
     names, own = [noise.name for noise in circuit.sources], f"{context.simulator.name}'s"
@@ -270,12 +271,12 @@ def _plan(context: Context, recorder: Recorder, expected: MomentTest, started: f
     return plan
 
 
-def _runs(context: Context, recorder: Recorder, plan: _Plan, started: float) -> Iterator[Recording]:
+def _runs(context: Context, recorder: Recorder, plan: _Plan) -> Iterator[Recording]:
     """The recordings in order; a deadline is kept by leaving out what would not be done in time."""
     if plan.runs == 1:
         yield recorder.record(plan.count)
         return
-    done, batch_seconds = 0, 0.0
+    done, batch_seconds, begun = 0, 0.0, time.perf_counter()
     with ThreadPoolExecutor(plan.workers) as pool:
         while done < plan.runs:
             before = time.perf_counter()
@@ -286,7 +287,7 @@ def _runs(context: Context, recorder: Recorder, plan: _Plan, started: float) -> 
             done = numbers.stop
             batch_seconds = time.perf_counter() - before
             if plan.runs > plan.workers:
-                context.progress(f"noise: {done} of {plan.runs} runs, {time.perf_counter() - started:.0f} s")
+                context.progress(f"noise: {so_far(begun, done, plan.runs, 'runs')}")
 
 
 class _Found:
@@ -311,6 +312,6 @@ LEVEL = LevelKind(
     dict.fromkeys(("linear", "langevin"), Way(run, (DeclaredNoise, Transient))),
     compares="{} with its own noise against the prediction",
     planned=True,
-    failing="with ngspice's own noise the circuit does not have the statistics of the device",
+    failing="with {}'s own noise the circuit does not have the statistics of the device",
     without="no law of transconductors of finite range is exact: they are compared at op, ac and replay",
 )

@@ -13,6 +13,7 @@ from spu.crosscheck.levels.power import CHANGED, smallest, smallest_change
 from spu.crosscheck.levels.small_signal import about_rest
 from spu.crosscheck.result import Level
 from spu.emulator.laws.rest import steps_to_rest
+from spu.spice.dialects import DIALECTS
 from spu.spice.names import cell_node
 from spu.spice.simulators.analyses import DcSweep, OperatingPoint
 
@@ -81,7 +82,8 @@ def curves(context: Context) -> Level:
     currents = push / equation.per_ampere
     sources = [f"isweep_{k}" for k in range(equation.n)]
     nodes = [cell_node(name) for name in equation.names]
-    extra = tuple(f"{source} 0 {node} dc 0" for source, node in zip(sources, nodes, strict=True))
+    language = DIALECTS[context.simulator.dialect]
+    extra = tuple(language.element(source, ("0", node), "0") for source, node in zip(sources, nodes, strict=True))
     sweeps = [
         DcSweep(source, -current, current, CURVE_POINTS, context.vectors)
         for source, current in zip(sources, currents.tolist(), strict=True)
@@ -120,7 +122,7 @@ CURVES = Way(
     curves,
     (DcSweep,),
     compares="{} transfer curves against where the cells come to rest",
-    failing="the circuit that ngspice ran comes to rest elsewhere than the device",
+    failing="the circuit that {} ran comes to rest elsewhere than the device",
 )
 
 LEVEL = LevelKind(
@@ -131,5 +133,5 @@ LEVEL = LevelKind(
         "langevin": CURVES,
     },
     compares="{} operating point against the mean",
-    failing="the circuit that ngspice ran has another operating point than the device: its mean is off",
+    failing="the circuit that {} ran has another operating point than the device: its mean is off",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from scipy.interpolate import CubicSpline
 from spu.base.arrays import FloatArray
 from spu.base.constants import UNIT_NOISE_DENSITY
 from spu.base.errors import SimulatorFailed
+from spu.base.numbers import in_words
 from spu.base.process import scratch_folder
 from spu.circuit.clocked import Clocked
 from spu.crosscheck.context import Context, ReplayedPath
@@ -108,9 +110,10 @@ class Converging:
         error: Callable[[FloatArray], FloatArray],
         interval: float,
         tolerance: float,
+        progress: Callable[[str], None],
     ) -> Converging:
         """Run ``path`` at two limits, and at finer ones as long as that helps."""
-        unfinished = ""
+        unfinished, begun = "", time.perf_counter()
         with ThreadPoolExecutor(2) as pool:
             paths = list(pool.map(path, LIMITS[:2]))
         errors = [error(found) for found in paths]
@@ -118,6 +121,9 @@ class Converging:
             fine, coarse = errors[-1].max(), errors[-2].max()
             if fine <= tolerance or (len(errors) > 2 and fine > coarse / FALLS):
                 break
+            times = limit / LIMITS[len(paths) - 1]
+            took, begun = time.perf_counter() - begun, time.perf_counter()
+            progress(f"replay: again, with steps {times:g} times finer, {in_words(times * took)}")
             try:
                 paths.append(path(limit))
             except SimulatorFailed as failure:  # what ran says what it can
@@ -190,7 +196,9 @@ def _noise(context: Context) -> Level:
                 found += does.rest
             return found
 
-        runs = Converging.of(path, lambda found: path_errors(context, found, exact), interval, tolerance)
+        runs = Converging.of(
+            path, lambda found: path_errors(context, found, exact), interval, tolerance, context.progress
+        )
     context.paths.append(ReplayedPath(waveform, piece, OVERSAMPLING, runs.paths[-1], exact, runs.paths[-2]))
     fine = float(runs.errors[-1].max())
     verdict, message = runs.judged(context, tolerance, "path error", own, samples)
@@ -248,6 +256,7 @@ def _relaxation(context: Context) -> Level:
             lambda found: relative_distances(found, exact, does.rest),
             interval,
             tolerance,
+            context.progress,
         )
     verdict, message = runs.judged(context, tolerance, "from its start, without noise,")
     data = {"start": {"interval": interval, "path_errors": runs.found}}
@@ -328,5 +337,5 @@ LEVEL = LevelKind(
     "replay",
     Way(run, (Transient, Waveforms)),
     compares="the same noise waveform through both",
-    failing="given the same noise, the circuit that ngspice ran takes another path than the device",
+    failing="given the same noise, the circuit that {} ran takes another path than the device",
 )

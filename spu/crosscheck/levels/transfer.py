@@ -13,6 +13,7 @@ from scipy.sparse.linalg import splu
 from spu.base.arrays import ComplexArray, FloatArray
 from spu.base.constants import UNIT_NOISE_DENSITY
 from spu.base.errors import SimulatorFailed
+from spu.base.numbers import in_words
 from spu.circuit.circuit import stamp_circuit
 from spu.circuit.ramp import NODES
 from spu.crosscheck.context import Context, Sweep
@@ -62,6 +63,7 @@ def _standing(context: Context) -> Level:
     circuit, times = context.circuit, context.timing
     if not circuit.sources:
         return Level("ac", "skipped", "the device has no noise source")
+    context.require_rest()
     # The sweep of .noise is every so-manieth frequency of the other, whose gains it is weighed by.
     coarse = min(times.per_decade, NOISE_POINTS)
     stride = -(-times.per_decade // coarse)
@@ -72,6 +74,9 @@ def _standing(context: Context) -> Level:
     together = combined.chosen(context, every, sweep)
     if together:
         return combined.run(context, together, _stated(context))
+    if len(circuit.sources) > combined.COMBINATIONS:
+        seconds = in_words(combined.one_by_one(context, every, sweep))
+        context.progress(f"ac: {len(circuit.sources)} sweeps, one a noise source, {seconds}")
     law, stated = context.law, _stated(context)
     reference = context.elements[0]
     gains = [Ac(element, every, context.vectors) for element in context.elements]
@@ -151,7 +156,7 @@ def _standing(context: Context) -> Level:
             "density": DENSITY,
             **smallest_change(
                 context,
-                _relative(context.sensitivities.largest_transfer(frequencies), np.abs(exact).max(axis=0)).max(
+                relative(context.sensitivities.largest_transfer(frequencies), np.abs(exact).max(axis=0)).max(
                     axis=(1, 2), initial=0.0
                 ),
                 POINTWISE + rounding + min(point, POINTWISE),
@@ -205,12 +210,12 @@ def _pointwise(measured: ComplexArray, exact: ComplexArray) -> tuple[float, int,
     One that is (almost) zero is held to a ten-thousandth of the loudest from the same source: rounding
     leaves 1e-12 of that where there should be nothing.
     """
-    error = _relative(measured - exact, np.abs(exact).max(axis=0)).max(axis=0)
+    error = relative(measured - exact, np.abs(exact).max(axis=0)).max(axis=0)
     i, k = np.unravel_index(int(np.argmax(error)), error.shape)
     return float(error[i, k]), int(i), int(k)
 
 
-def _relative(difference: ComplexArray | FloatArray, peak: FloatArray) -> FloatArray:
+def relative(difference: ComplexArray | FloatArray, peak: FloatArray) -> FloatArray:
     """(..., p, m) sizes over those of the peaks (p, m), which count as a ten-thousandth of the loudest at least."""
     scale = np.maximum(peak, 1e-4 * peak.max(axis=0))
     return np.asarray(np.abs(difference) / np.where(scale > 0, scale, 1.0))
@@ -233,7 +238,7 @@ def _nodal_rounding(context: Context, frequencies: FloatArray, exact: ComplexArr
             found[row] = readout @ splu(matrix).solve(drive.astype(np.complex128))
     except RuntimeError:  # singular: no reason to be lenient
         return 0.0
-    error = _relative(found - exact[chosen], np.abs(exact).max(axis=0)).max(initial=0.0)
+    error = relative(found - exact[chosen], np.abs(exact).max(axis=0)).max(initial=0.0)
     return float(error) if np.isfinite(error) else 0.0
 
 
@@ -327,6 +332,6 @@ LEVEL = LevelKind(
         "saturating": about_rest(run, (Ac, Noise), "{} transfer functions of small signals against the emulator's"),
     },
     compares="{} transfer functions against the emulator's",
-    failing="the circuit that ngspice ran is not the device: a transfer function or a noise source is off",
+    failing="the circuit that {} ran is not the device: a transfer function or a noise source is off",
     without="nonlinear cells have no transfer function; their curves are compared at op and replay",
 )

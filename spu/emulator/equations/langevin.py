@@ -30,7 +30,7 @@ from spu.base.arrays import FloatArray
 from spu.base.constants import GROUND
 from spu.base.errors import CircuitError
 from spu.circuit.circuit import Circuit, stamp_circuit
-from spu.circuit.polynomial import CHARGE_UNIT, FLUX_UNIT
+from spu.circuit.elements import CHARGE_UNIT, FLUX_UNIT
 from spu.circuit.ramp import Ramp
 from spu.circuit.readout import Readout
 from spu.circuit.stamps import Stamps

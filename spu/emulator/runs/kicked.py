@@ -65,6 +65,8 @@ class SampledRelaxation(OverTrajectories):
         Of the noise, and wall time.
     complete:
         False if interrupted.
+    voltages:
+        (trajectories, k, n) V, that ``readouts`` are made of; None unless asked for.
 
     Examples
     --------
@@ -87,6 +89,7 @@ class SampledRelaxation(OverTrajectories):
     seconds: float
     complete: bool
     warnings: tuple[str, ...] = ()
+    voltages: Annotated[FloatArray, "trajectories k n"] | None = None
 
     in_short = ("variables", "times", "trajectories", "seed", "complete")
 
@@ -169,6 +172,7 @@ def simulate_relaxation(
     seed: int,
     threads: int | None,
     progress: Callable[[int, int], None] | None,
+    voltages: bool = False,
 ) -> SampledRelaxation:
     """Draw trajectories of a known law; raises as `spu.emulator.simulate.simulate`."""
     began = time.perf_counter()
@@ -189,6 +193,10 @@ def simulate_relaxation(
     # A row at a time, so that a trajectory's bits hang on no other's.
     readouts = np.stack([(exact.stationary_mean[:, None] + rows @ each).T for each in states], axis=1)
     done = len(states)
+    volts = None
+    if voltages:
+        H, rest = law.law.dense.H, law.law.voltage_mean
+        volts = np.stack([(rest[:, None] + H @ each).T for each in states], axis=1)
     return SampledRelaxation(
         exact.variables,
         exact.times[:done],
@@ -199,6 +207,7 @@ def simulate_relaxation(
         seed,
         time.perf_counter() - began,
         done == k,
+        voltages=volts,
     )
 
 

@@ -111,6 +111,9 @@ class NetworkSimulation(OverTrajectories):
         (`spu.emulator.runs.langevin_run`): it adds less than 1e-4 to a variance.
     clamped:
         Names of the units that were held (`spu.emulator.runs.clamps`).
+    voltages:
+        (trajectories, k, n) V of the nodes that are read in the netlist, which hold fluxes and charges as voltages,
+        too; None unless asked for.
 
     Examples
     --------
@@ -148,6 +151,7 @@ class NetworkSimulation(OverTrajectories):
     network: ThermodynamicNetwork | None = None
     precision: str = "double"
     clamped: tuple[str, ...] = ()
+    voltages: Annotated[FloatArray, "trajectories k n"] | None = None
 
     in_short = ("variables", "times", "trajectories", "seed", "complete")
 
@@ -158,12 +162,15 @@ class NetworkSimulation(OverTrajectories):
 
     @cached_property
     def mean_error(self) -> Annotated[FloatArray, "k p"]:
-        """(k, p) standard errors of ``mean``: trajectories are independent."""
-        return np.asarray(np.sqrt(self.variance / max(1, self.trajectories)))
+        """(k, p) standard errors of ``mean``: trajectories are independent. NaN of a single one."""
+        scatter = self.variance if self.trajectories > 1 else np.full_like(self.variance, np.nan)
+        return np.asarray(np.sqrt(scatter / self.trajectories))
 
     @cached_property
     def variance_error(self) -> Annotated[FloatArray, "k p"]:
-        """(k, p) standard errors of ``variance``, from the fourth moments found."""
+        """(k, p) standard errors of ``variance``, from the fourth moments found; NaN of a single trajectory."""
+        if self.trajectories == 1:
+            return np.full_like(self.variance, np.nan)
         fourth = ((self.states - self.mean[:, None, :]) ** 4).mean(axis=1)
         return np.asarray(np.sqrt(np.maximum(fourth - self.variance**2, 0.0) / max(1, self.trajectories)))
 
@@ -260,6 +267,7 @@ def simulate_langevin(
     precision: Precision,
     threads: int | None,
     progress: Callable[[int, int], None] | None,
+    voltages: bool = False,
 ) -> NetworkSimulation:
     """`spu.emulator.simulate.simulate` of a circuit of nonlinear cells; raises as it does."""
     began = time.perf_counter()
@@ -285,7 +293,7 @@ def simulate_langevin(
     clamps = None if clamp is None else Clamps.of(equation, clamp, trajectories)
     if clamps is not None:
         equation = clamps.equation
-    seconds = _readout_times(times, second, equation)
+    seconds = _readout_times(times, second, equation, _POINTS if voltages else 1)
     numbers = len(seconds) * trajectories * found.equation.n
     if numbers > MOST_NUMBERS:
         raise UsageError(f"{numbers} numbers to keep are more than {MOST_NUMBERS}: fewer times or trajectories")
@@ -375,6 +383,7 @@ def simulate_langevin(
         thermodynamic(problem),
         precision,
         () if clamp is None else tuple(clamp),
+        (states @ found.equation.sense.T).transpose(1, 0, 2) if voltages else None,
     )
 
 
@@ -570,10 +579,15 @@ def input_schedule(
     return Schedule(times, fields, each * force, factor)
 
 
-def _readout_times(times: ArrayLike | None, second: float, equation: Langevin) -> FloatArray:
+_POINTS = 1000
+"""Readouts of a waveform, unless times are given."""
+
+
+def _readout_times(times: ArrayLike | None, second: float, equation: Langevin, points: int) -> FloatArray:
     if times is None:
         ramp = None if equation.varying is None else equation.varying.ramp
-        return np.array([ramp.duration if ramp is not None and ramp.duration else 10 * slowest_motion(equation)])
+        end = ramp.duration if ramp is not None and ramp.duration else 10 * slowest_motion(equation)
+        return np.asarray(np.arange(1, points + 1) * (end / points))
     problem = "readout times must be finite, not negative and not falling"
     found = np.atleast_1d(numbers(times, problem)) * second
     if found.ndim != 1 or not np.isfinite(found).all() or (found < 0).any() or (np.diff(found) < 0).any():

@@ -49,6 +49,9 @@ SAVES_NOTHING = "single saves nothing by modes, where normals are most of the wo
 FEW_NUMBERS, MOST_NUMBERS = 50_000_000, 500_000_000
 """Numbers kept of the path by default (0.4 GB), and at most."""
 
+CLOSE = 128
+"""Readouts in the slowest time constant, by default, where waveforms are wanted: so that ringing is seen."""
+
 _MOST_PRODUCTS = 2**28  # numbers in sums over lags: 2 GB
 
 
@@ -92,6 +95,8 @@ class Simulation(Statistics):
     readouts:
         (trajectories, kept, p) in problem units, or None. Trajectories of an interrupted ensemble that were cut short
         end in NaN.
+    voltages:
+        (trajectories, kept, n) V, that ``readouts`` are made of; None unless asked for.
     complete:
         False if the run was interrupted.
     programmings:
@@ -135,6 +140,7 @@ class Simulation(Statistics):
     autocovariance: Annotated[FloatArray, "l p p"] | None = None
     trace: int = 0
     readouts: Annotated[FloatArray, "trajectories kept p"] | None = None
+    voltages: Annotated[FloatArray, "trajectories kept n"] | None = None
     complete: bool = True
     programmings: int = 1
     laws: tuple[Law, ...] = ()
@@ -265,6 +271,7 @@ class Sampling:
     method: str | None = None
     step: float | None = None
     precision: Precision = "double"
+    voltages: bool = False
     progress: Callable[[int, int], None] | None = None
     burn_in: float | None = None
     """S from when the device is switched on, its capacitors and inductors empty, to the first readout of a trajectory;
@@ -309,6 +316,8 @@ def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulatio
     wholes = {"samples": how.samples, "trajectories": trajectories, "threads": how.threads}
     _positive(interval=interval, duration=how.duration, step=how.step, **wholes)
     _not_negative(trace=trace or 0, lags=how.lags, seed=how.seed)
+    if how.voltages and how.independent:
+        raise OptionError("voltages", "are waveforms in time, and independent draws have none: leave independent out")
     if how.independent:
         if isinstance(law, ClockedLaw):
             raise OptionError(
@@ -321,14 +330,18 @@ def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulatio
             raise OptionError("independent", f"draws tell nothing of readings {lag:.3g} s apart, which are the answer")
         interval, trajectories, steps = 0.0, 1, how.samples or DEFAULT_SAMPLES
     else:
+        close = law.slowest / CLOSE if how.voltages else law.slowest
         if lag is not None:
-            interval, back = dividing(lag, interval, law.slowest)
+            interval, back = dividing(lag, interval, close)
         if isinstance(law, ClockedLaw):
             _refuse_clocked(how, lag)
-            wanted = max(showing(how.lags, law), law.clocked.period) if interval is None else interval
-            interval = Grid.near(law, wanted).interval
+            most = close if how.voltages else max(showing(how.lags, law), law.clocked.period)
+            interval = Grid.near(law, most if interval is None else interval).interval
+        if how.voltages:
+            interval, trajectories = close if interval is None else interval, trajectories or 1
         trajectories, interval, steps = plan(law, how.samples, interval, trajectories, how.duration, back, how.lags)
-    trace = thinned(trace, steps, trajectories, len(law.sde.readout.variables))
+    width = len(law.sde.readout.variables) + (len(law.sde.probes) if how.voltages else 0)
+    trace = thinned(trace, steps, trajectories, width)
     with Interrupt() as interrupt:
         common = {
             "trajectories": trajectories,
@@ -358,11 +371,12 @@ def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulatio
                 drawn = _draw(law, interval, how, common, back)
     readout = law.sde.readout
     found = compare(law, problem, drawn.voltage_mean, drawn.voltage_covariance, lagged=drawn.lagged)
-    kept = None
+    kept = volts = None
     if trace:
         many, each, probes = drawn.kept.shape
-        flat = (drawn.kept.reshape(-1, probes) + law.voltage_mean) @ readout.matrix.T + readout.offset
-        kept = flat.reshape(many, each, -1)
+        volts = drawn.kept.reshape(-1, probes) + law.voltage_mean
+        kept = (volts @ readout.matrix.T + readout.offset).reshape(many, each, -1)
+        volts = volts.reshape(many, each, -1) if how.voltages else None
     return Simulation(
         **found,
         time_constants=law.time_constants,
@@ -387,6 +401,7 @@ def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulatio
         autocovariance=drawn.autocovariance,
         trace=trace,
         readouts=kept,
+        voltages=volts,
         complete=drawn.samples == steps * trajectories,
         laws=(law,),
         chosen=chosen,
@@ -437,8 +452,10 @@ def _simulate_ensemble(found: Sequence[LinearDynamics], problem: LinearProblem |
     if interval is None and not how.independent:  # one for all: their readouts are merged
         read = acquired(laws[0])
         longest = slowest(laws)
-        interval = (None if read is None else read.acquisition.interval) or showing(how.lags, longest)
-        samples = samples or (by_default(interval, longest.slowest) if how.lags else None)
+        close = longest.slowest / CLOSE if how.voltages else showing(how.lags, longest)
+        interval = (None if read is None else read.acquisition.interval) or close
+        if how.lags and not how.voltages:
+            samples = samples or by_default(interval, longest.slowest)
         lag = lag_of(laws[0], problem)
         clocked = read is not None and read.acquisition.interval is not None
         interval = interval if lag is None or clocked else dividing(lag, None, interval)[0]
@@ -468,6 +485,7 @@ def _simulate_ensemble(found: Sequence[LinearDynamics], problem: LinearProblem |
     lags = [run.lagged_error for run in runs if run.lagged_error is not None]
     lagged_error = _merged_error(weights, runs, lags) if lags else None
     kept = [run.readouts for run in runs if run.readouts is not None]
+    volts = [run.voltages for run in runs if run.voltages is not None]
     biases = [run.precision_error for run in runs if run.precision_error is not None]
     correlations = [run.autocovariance for run in runs if run.autocovariance is not None]
     return replace(
@@ -487,6 +505,7 @@ def _simulate_ensemble(found: Sequence[LinearDynamics], problem: LinearProblem |
         precision_error=max(biases, default=None),
         autocovariance=np.tensordot(weights, np.array(correlations), axes=1) if correlations else None,
         readouts=_side_by_side(kept) if kept else None,
+        voltages=_side_by_side(volts) if volts else None,
         complete=len(runs) == len(laws) and runs[-1].complete,
         programmings=len(laws),
         laws=tuple(laws),

@@ -22,7 +22,7 @@ from spu.emulator.dynamics import SaturatingDynamics
 from spu.emulator.equations.saturating import Saturating, phi
 from spu.emulator.laws.estimate import about_sample_mean, trajectory_error
 from spu.emulator.results import compare
-from spu.emulator.runs.sampling import Simulation, chosen_settings, expected_error, plan, thinned
+from spu.emulator.runs.sampling import CLOSE, Simulation, chosen_settings, expected_error, plan, thinned
 from spu.problems.problem import LinearProblem
 
 SHARE = 0.1
@@ -53,6 +53,7 @@ def simulate_saturating(
     duration: float | None,
     step: float | None,
     trace: int | None,
+    voltages: bool,
     seed: int,
     progress: Callable[[int, int], None] | None,
 ) -> Simulation:
@@ -66,6 +67,9 @@ def simulate_saturating(
     started = time.perf_counter()
     law, equation = does.dense, does.equation
     settings = chosen_settings(interval, trajectories, duration)
+    if voltages:
+        interval = law.slowest / CLOSE if interval is None else interval
+        trajectories = 1 if trajectories is None else trajectories
     count, interval, readings = plan(law, samples, interval, trajectories, duration)
     unit = equation.sde.dense.time
     longest = SHARE / equation.rate * unit if step is None else step
@@ -78,7 +82,7 @@ def simulate_saturating(
     before = max(1, int(np.ceil(SETTLED * law.slowest / longest)))
     if before + readings * within > MOST_STEPS:
         raise UsageError(f"{before + readings * within} steps of {longest:.3g} s are too many: {MOST_STEPS} at most")
-    kept_every = thinned(trace, readings, count, len(law.sde.readout.variables))
+    kept_every = thinned(trace, readings, count, len(law.sde.readout.variables) + (len(law.sde.probes) * voltages))
     made = np.random.default_rng([seed, 17])
     e = np.tile(equation.rest(does.circuit), (count, 1))
     sizes = (SETTLED * law.slowest / unit / before, interval / unit / within)
@@ -119,10 +123,10 @@ def simulate_saturating(
     error = trajectory_error(law, **taken)
     claimed = about_sample_mean(law, error, exact, **taken)
     found = compare(law, problem, law.voltage_mean + mean, covariance)
-    readouts = None
+    readouts, waves = None, None
     if kept:
-        volts = np.swapaxes(np.array(kept), 0, 1) + law.voltage_mean
-        readouts = volts @ transform.T + law.sde.readout.offset
+        waves = np.swapaxes(np.array(kept), 0, 1) + law.voltage_mean
+        readouts = waves @ transform.T + law.sde.readout.offset
     mean_error, covariance_error = np.sqrt(claimed.mean_variance), np.sqrt(claimed.covariance_variance)
     return Simulation(
         **found,
@@ -142,6 +146,7 @@ def simulate_saturating(
         time_step=sizes[1] * unit,
         trace=kept_every,
         readouts=readouts,
+        voltages=waves if voltages else None,
         complete=done == readings,
         laws=(law,),
         chosen=settings,

@@ -51,9 +51,12 @@ from spu.base.names import shorten, suggest
 from spu.spice.dialects.dialect import Dialect
 from spu.spice.dialects.ltspice import LTspice
 from spu.spice.dialects.spectre import Spectre
+from spu.spice.dialects.vacask import Vacask
 from spu.spice.dialects.xyce import Xyce
 
-DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in (Dialect(), LTspice(), Xyce(), Spectre())}
+DIALECTS: Mapping[str, Dialect] = {
+    dialect.name: dialect for dialect in (Dialect(), LTspice(), Xyce(), Spectre(), Vacask())
+}
 """Dialects by name; ngspice is what ``device.cir`` is written in and `spu.check` runs."""
 
 NGSPICE = DIALECTS["ngspice"]

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from spu.spice.modules import EXPRESSIONS
+from spu.spice.names import HELD
 
 if TYPE_CHECKING:
     from spu.circuit.circuit import NoiseSource
@@ -19,6 +23,19 @@ def number(value: float) -> str:
 def noise_element(source: str) -> str:
     """The voltage source of a noise source."""
     return f"v{source}"
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """Simulator options: temperature (degrees Celsius), seed, integration method, absolute tolerances (V, A, C)."""
+
+    temperature: float
+    seed: int
+    method: str
+    voltage: float
+    current: float
+    charge: float
+    relative: str = "1e-4"
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +60,12 @@ class Measurement:
         Of the transient: its noise, and the integration method (``trap`` or ``gear``).
     from_start:
         Whether it starts from where nodes are said to be, or from zero: not from an operating point.
+    tolerances:
+        Simulator options, for dialects in which they stand with the analyses.
+    moving:
+        Sources that follow a ramp.
+    starts:
+        Nodes and the V at which they are at time zero, for such dialects, too.
     """
 
     probes: Sequence[str]
@@ -60,18 +83,52 @@ class Measurement:
     seed: int
     method: str
     from_start: bool
+    tolerances: Tolerances
+    moving: Sequence[str]
+    starts: Sequence[tuple[str, float]]
 
 
-@dataclass(frozen=True)
-class Tolerances:
-    """Simulator options: temperature (degrees Celsius), seed, integration method, absolute tolerances (V, A, C)."""
+@dataclass(frozen=True, eq=False)
+class NetworkMeasurement:
+    """What a netlist of nonlinear cells measures when it is run by itself, from zero.
 
-    temperature: float
+    Attributes
+    ----------
+    variables, vectors:
+        What is read, and the node each is read of, ``xcell_a.flux`` in a flattened netlist.
+    gain, offset:
+        Of each, x = gain v + offset.
+    mean, variance:
+        Expected of each, x and its square; None where no law is known.
+    sample_time, settle, stop, limit:
+        s: between noise samples, until the start is forgotten, the end, and the largest step.
+    seed:
+        Of its noise.
+    tolerances:
+        Of the simulator, for languages in which these stand with the analyses.
+    moving:
+        Sources that follow a ramp.
+    """
+
+    variables: Sequence[str]
+    vectors: Sequence[str]
+    gain: Sequence[float]
+    offset: Sequence[float]
+    mean: Sequence[float | None]
+    variance: Sequence[float | None]
+    sample_time: float
+    settle: float
+    stop: float
+    limit: float
     seed: int
-    method: str
-    voltage: float
-    current: float
-    charge: float
+    tolerances: Tolerances
+    moving: Sequence[str]
+
+    def expected(self) -> Iterator[str]:
+        """One line a variable: where it is read, and what to expect there."""
+        for k, (variable, vector) in enumerate(zip(self.variables, self.vectors, strict=True)):
+            known = "" if self.mean[k] is None else f", mean {self.mean[k]:.6e}, variance {self.variance[k]:.6e}"
+            yield f"{variable} = {number(self.gain[k])} * v({vector}) + {number(self.offset[k])}{known}"
 
 
 TOLERANCES = "Tolerances below the signals, which are far smaller than the defaults expect."
@@ -95,8 +152,15 @@ class Dialect:
         Whether a resistor is silent in ``.tran``, so that a source must make its noise there.
     silence:
         What silences a resistor.
+    reaches_inside:
+        Whether an element outside of an instance can be joined to a node inside it.
     remark, behind:
         What begins a comment, on a line of its own and behind a statement.
+    says_all:
+        Whether it can say what SPICE has no element for, by expressions or modules (`spu.spice.modules`): nonlinear
+        cells, ramps.
+    reads_modules:
+        Whether the files of modules lie beside its netlists.
     """
 
     name = "ngspice"
@@ -111,8 +175,11 @@ class Dialect:
     )
     thermal_sources = True
     silence = "noisy=0"
+    reaches_inside = True
     remark = "*"
     behind = ";"
+    says_all = True
+    reads_modules = False
 
     # --- text ------------------------------------------------------------------------------
 
@@ -144,10 +211,11 @@ class Dialect:
 
     def options(self, chosen: Tolerances) -> list[str]:
         """Temperature, integration method, tolerances."""
+        basic = f"temp={number(chosen.temperature)} seed={chosen.seed} method={chosen.method}"
         return [
             "* Tolerances below the signals, which are far smaller than the defaults expect; tighter ones make",
             "* ngspice stop with 'timestep too small' where time constants spread over many decades.",
-            f".options temp={number(chosen.temperature)} seed={chosen.seed} method={chosen.method} reltol=1e-4",
+            f".options {basic} reltol={chosen.relative}",
             f"+ vntol={chosen.voltage:.0e} abstol={chosen.current:.0e} chgtol={chosen.charge:.0e}",
         ]
 
@@ -174,7 +242,25 @@ class Dialect:
             Elements whose currents it uses: of F and H the one that controls it, of K the two it couples.
         """
         kind = "dc " if name[0].lower() in "iv" else ""
-        return " ".join([name, *nodes, *branches, kind + self.expression(value)])
+        return " ".join([name, *nodes, *branches, kind + self._value(value)])
+
+    def _value(self, text: str) -> str:
+        """A value; a number needs no braces."""
+        return text if text.isdecimal() else self.expression(text)
+
+    def module(self, name: str, module: str, nodes: Sequence[str], values: Mapping[str, str]) -> list[str]:
+        """What SPICE has no element for, an instance of one of `spu.spice.modules`: its values are expressions."""
+        return EXPRESSIONS[module](name, nodes, values)
+
+    def modules(self, files: Sequence[Path]) -> list[str]:
+        """What brings in the files of the modules that a netlist has instances of; nothing where it has expressions."""
+        return []
+
+    def waveform(self, name: str, node: str, at_dc: float, times: Sequence[float], volts: Sequence[float]) -> list[str]:
+        """A voltage source over ground, of straight lines between instants."""
+        points = [f"{number(t)} {number(value)}" for t, value in zip(times, volts, strict=True)]
+        pairs = (f"+ {' '.join(points[k : k + 2])}" for k in range(0, len(points), 2))
+        return [f"{name} {node} 0 dc {number(at_dc)} pwl(", *pairs, "+ )"]
 
     def silent_resistor(self, name: str, nodes: Sequence[str], value: str) -> str:
         """A resistor that makes no noise."""
@@ -194,7 +280,7 @@ class Dialect:
 
     def clocked(self, clocked: Clocked) -> list[str]:
         """What the noise of a clock is, and what of it there is not here, beside parameters ``tc`` and ``vc``."""
-        words = [f"Injected noise is held for tc: {clocked.words()}; .noise is of the white noise of the same density."]
+        words = [f"{HELD} {clocked.words()}; .noise is of the white noise of the same density."]
         if not clocked.normal:
             words.append(
                 "In .tran samples are normal, independent, of the same hold and rms; spu check replays the others."
@@ -262,11 +348,35 @@ class Dialect:
         yield "quit"
         yield ".endc"
 
+    def network_analysis(self, wanted: NetworkMeasurement) -> Iterator[str]:
+        """What a netlist of nonlinear cells does when run by itself: mean and variance of x from a transient."""
+        yield ".control"
+        yield "set noaskquit"
+        yield "echo"
+        yield f"echo mean and variance of x from .tran over {wanted.stop:.4g} s, which scatter"
+        yield "save " + " ".join(f"v({vector})" for vector in wanted.vectors)
+        yield (
+            f"tran {number(wanted.sample_time)} {number(wanted.stop)} {number(wanted.settle)} "
+            f"{number(wanted.limit)} uic"
+        )
+        yield "linearize"
+        for k, (variable, vector) in enumerate(zip(wanted.variables, wanted.vectors, strict=True)):
+            known = ["", ""]
+            if wanted.mean[k] is not None:
+                known = [f" expected {wanted.mean[k]:.6e}", f" expected {wanted.variance[k]:.6e}"]
+            yield f"let x = v({vector}) * {number(wanted.gain[k])} + {number(wanted.offset[k])}"
+            yield "let centre = mean(x)"
+            yield "let spread = mean((x - centre) * (x - centre))"
+            yield f"echo RESULT tran {variable}: mean $&centre{known[0]} variance $&spread{known[1]}"
+        yield "quit"
+        yield ".endc"
+
 
 class Stepped(Dialect):
     """One analysis a run, repeated for each cell: ``sel`` says which one stands on node ``probe``."""
 
     silence = "a transconductor each"
+    says_all = False
 
     def silent_resistor(self, name: str, nodes: Sequence[str], value: str) -> str:
         """A transconductor controlled by its own voltage."""

@@ -37,7 +37,7 @@ class LTspice(Stepped):
         """No seed: the offsets in ``rand()`` are."""
         return [
             self.comment(TOLERANCES),
-            f".options temp={number(chosen.temperature)} method={chosen.method} reltol=1e-4",
+            f".options temp={number(chosen.temperature)} method={chosen.method} reltol={chosen.relative}",
             f"+ vntol={chosen.voltage:.0e} abstol={chosen.current:.0e} chgtol={chosen.charge:.0e}",
         ]
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spu.spice.dialects.dialect import (
     TOLERANCES,
     Dialect,
     Measurement,
+    NetworkMeasurement,
     Tolerances,
     expected,
     noise_element,
@@ -42,11 +44,12 @@ class Spectre(Dialect):
     program = "Spectre"
     ending = ".spectre.scs"
     run = (
-        "Run it:      spectre {file}     (no other file needed)",
+        "Run it:      spectre {file}     (no other file needed, but for the .va that it includes, if any)",
         "The noise analysis of a cell integrates to its variance, the transient's waveforms have it.",
     )
     thermal_sources = False
     silence = "isnoisy=no"
+    reads_modules = True
     remark = behind = "//"
 
     def title(self, text: str) -> list[str]:
@@ -65,7 +68,7 @@ class Spectre(Dialect):
         """Temperature and tolerances; the method stands with ``tran``."""
         return [
             self.comment(TOLERANCES),
-            f"simulatorOptions options temp={number(chosen.temperature)} reltol=1e-4 "
+            f"simulatorOptions options temp={number(chosen.temperature)} reltol={chosen.relative} "
             f"vabstol={chosen.voltage:.0e} iabstol={chosen.current:.0e}",
         ]
 
@@ -88,6 +91,25 @@ class Spectre(Dialect):
             return f"{name} {master} {key}={value} ind1={branches[0]} ind2={branches[1]}"
         probes = [f"probe={branch}" for branch in branches]
         return " ".join([name, around, master, f"{key}={value}", *probes])
+
+    def module(self, name: str, module: str, nodes: Sequence[str], values: Mapping[str, str]) -> list[str]:
+        settings = (f"{key}={value}" for key, value in values.items())
+        return [" ".join([f"m{name}", f"({' '.join(nodes)})", f"spu_{module}", *settings])]
+
+    def modules(self, files: Sequence[Path]) -> list[str]:
+        return [
+            *self.section("modules of Verilog-A, in files that lie beside this one"),
+            *(f'ahdl_include "{file.name}"' for file in files),
+        ]
+
+    def waveform(self, name: str, node: str, at_dc: float, times: Sequence[float], volts: Sequence[float]) -> list[str]:
+        points = [f"{number(t)} {number(value)}" for t, value in zip(times, volts, strict=True)]
+        pairs = (f"    {' '.join(points[k : k + 2])}" for k in range(0, len(points), 2))
+        return [
+            f"{name} ({node} 0) vsource type=pwl dc={number(at_dc)} wave=[ \\",
+            *(f"{pair} \\" for pair in pairs),
+            "    ]",
+        ]
 
     def noise_headline(self) -> str:
         return "noise sources: rn makes the noise in noise and tran; the voltage source is for ac"
@@ -131,3 +153,14 @@ class Spectre(Dialect):
         method = {"gear": "gear2only"}.get(wanted.method, wanted.method)
         yield f"  method={method} noisefmax={number(1 / (2 * step))} noiseseed={wanted.seed + 1}{skip}"
         yield "save " + " ".join(wanted.nodes)
+
+    def network_analysis(self, wanted: NetworkMeasurement) -> Iterator[str]:
+        yield self.comment("Expected of the transient's waveforms, which scatter:")
+        yield from (self.comment(f"  {line}") for line in wanted.expected())
+        step = wanted.sample_time
+        yield (
+            f"transient tran stop={number(wanted.stop)} outputstart={number(wanted.settle)} "
+            f"maxstep={number(wanted.limit)} strobeperiod={number(step)} \\"
+        )
+        yield f"  method=gear2only noisefmax={number(1 / (2 * step))} noiseseed={wanted.seed + 1} skipdc=yes"
+        yield "save " + " ".join(wanted.vectors)

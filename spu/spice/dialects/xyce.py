@@ -27,7 +27,7 @@ class Xyce(Stepped):
         return [
             self.comment(TOLERANCES),
             f".options device temp={number(chosen.temperature)}",
-            f".options timeint method={chosen.method} reltol=1e-4 abstol={chosen.voltage:.0e}",
+            f".options timeint method={chosen.method} reltol={chosen.relative} abstol={chosen.voltage:.0e}",
         ]
 
     def _settings(self, parameters: Sequence[str]) -> list[str]:

@@ -15,10 +15,13 @@ from pathlib import Path
 
 from spu.base.display import Shown
 from spu.base.errors import InputError, UsageError
+from spu.base.sequences import Lazy
 from spu.circuit.circuit import Circuit
+from spu.circuit.clocked import Clocked
 from spu.circuit.elements import CurrentSource, VoltageSource
 from spu.device.readout_chain import OUTPUT, READOUT
 from spu.problems.problem import Problem
+from spu.spice.names import HELD
 from spu.spice.reader.build import build, live_nodes
 from spu.spice.reader.converters import acquisition_read, without_converters
 from spu.spice.reader.elaborate import Elaborated, elaborate
@@ -211,7 +214,7 @@ def read_netlist(
             f"the problem's variables are {', '.join(problem.variables[:6])}, what is read out is "
             f"{', '.join(chosen.readout.variables[:6])}: name probes with spu import --probe NAME=NODE"
         )
-    text = _text(source, Path(path))
+    text = self_contained(source, Path(path))
     circuit = build(deck, noisy, chosen, _hash(text, choices), problem)
     start = start_of(source.lines, chosen.probes)
     circuit = circuit if start is None else replace(circuit, start=start)
@@ -220,6 +223,8 @@ def read_netlist(
     except InputError as error:
         raise InputError(error.message, file=str(path)) from None
     circuit = circuit if acquisition is None else replace(circuit, acquisition=acquisition)
+    conventional = _conventional(circuit, chosen.probes, program)
+    circuit, clock = _on_a_clock(circuit, noisy.table, source, conventional)
     return ReadNetlist(
         path=Path(path),
         files=tuple(source.files),
@@ -229,10 +234,10 @@ def read_netlist(
         inputs=tuple(_inputs(deck)),
         probes=chosen.probes,
         probed_by=chosen.why,
-        notes=(*noisy.notes, *chosen.notes),
+        notes=(*noisy.notes, *chosen.notes, *clock),
         text=text,
         choices=choices,
-        conventional=_conventional(circuit, chosen.probes, program),
+        conventional=conventional,
         waving=tuple(noisy.waving),
     )
 
@@ -243,6 +248,29 @@ def _conventional(circuit: Circuit, probes: Sequence[Probe], program: Program) -
         probe.minus == "0" and probe.plus in (f"cell_{probe.name}".lower(), f"x{READOUT}_{probe.name}.{OUTPUT}".lower())
         for probe in probes
     )
+
+
+def _on_a_clock(
+    circuit: Circuit, table: Sequence[NoiseRow], source: Source, conventional: bool
+) -> tuple[Circuit, tuple[str, ...]]:
+    """The circuit with the clock that makes its injected noise, where the header says that one does; and what to note.
+
+    What the netlist holds is normal samples, whatever a register or a converter makes of them in the device.
+    """
+    said = next((comment.partition(HELD)[2] for comment in source.comments if HELD in comment), None)
+    if said is None:
+        return circuit, ()
+    held = [not one.thermal and row.kind == "trrandom" for one, row in zip(circuit.sources, table, strict=True)]
+    periods = {row.hold for row, each in zip(table, held, strict=True) if each}
+    if not conventional or len(periods) != 1:
+        return circuit, ("its injected noise is held by a clock: counted as white noise of the same density",)
+    sources = [replace(one, clocked=each) for one, each in zip(circuit.sources, held, strict=True)]
+    (period,) = periods
+    words = said.partition(";")[0].strip()
+    notes = [f"its injected noise is held for {period:.4g} s by a clock, and read so"]
+    if words != Clocked(1.0).words():
+        notes.append(f"the header says more of it ({words}): in the netlist, and so here, samples are normal")
+    return replace(circuit, sources=Lazy.of(sources), clocked=Clocked(1.0 / period)), tuple(notes)
 
 
 def _inputs(deck: Elaborated) -> list[InputRow]:
@@ -260,7 +288,7 @@ def _hash(text: str, choices: Choices) -> str:
     return hashlib.sha256(f"{said}\n{text}".encode()).hexdigest()[:12]
 
 
-def _text(source: Source, path: Path) -> str:
+def self_contained(source: Source, path: Path) -> str:
     """The deck by itself: as it lies there if it is one plain file, else its logical lines."""
     if source.verbatim is not None:
         return source.verbatim

@@ -75,6 +75,7 @@ def build(deck: Elaborated, noisy: Noisy, chosen: Chosen, name: str, problem: Pr
         hash=name,
         problem=problem,
         scales=chosen.scales,
+        from_netlist=True,
     )
 
 

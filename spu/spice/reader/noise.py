@@ -53,6 +53,8 @@ class NoiseRow:
         ``A^2/Hz`` or ``V^2/Hz``.
     into:
         Where it acts, in words.
+    hold:
+        s from one of its samples to the next in ``.tran``; 0 where ``.tran`` does not hear it.
     """
 
     name: str
@@ -60,6 +62,7 @@ class NoiseRow:
     density: float
     unit: str
     into: str
+    hold: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -285,9 +288,19 @@ class _Search:
         """Density of a resistor's own noise, A^2/Hz."""
         return (self._kt4 + 4.0 * BOLTZMANN * resistor.heat) / resistor.value
 
-    def _source(self, name: str, thermal: bool, kind: str, density: float, unit: str, into: str, origin: Origin) -> int:
+    def _source(
+        self,
+        name: str,
+        thermal: bool,
+        kind: str,
+        density: float,
+        unit: str,
+        into: str,
+        origin: Origin,
+        hold: float = 0.0,
+    ) -> int:
         self.found.sources.append(NoiseSource(name, thermal, origin))
-        self.found.table.append(NoiseRow(name, kind, density, unit, into))
+        self.found.table.append(NoiseRow(name, kind, density, unit, into, hold))
         return len(self.found.sources) - 1
 
     # --- noise on a node of its own -----------------------------------------------------------
@@ -379,14 +392,13 @@ class _Search:
             gain *= 1.0 if expansion.ends(repeater)[0] == expansion.ends(first)[0] else -1.0
             origin = Origin(_amplitude(density) / gain, home.name_of(source), resistor=where)
             into = f"{where}, repeated by {home.name_of(source)}"
-            number = self._source(name, True, "thermal", density, "A^2/Hz", into, origin)
+            number = self._source(name, True, "thermal", density, "A^2/Hz", into, origin, source.wave.hold)
             self._driven[id(first)] = (local, number)
             self._dropped.add(id(controls[0].element))
             return
         into = ", ".join(self._name(touch) for touch in controls[:3]) + (" ..." if len(controls) > 3 else "")
-        number = self._source(
-            name, False, source.wave.kind, density, "V^2/Hz", into, self._origin(source, home.name_of(source))
-        )
+        origin = self._origin(source, home.name_of(source))
+        number = self._source(name, False, source.wave.kind, density, "V^2/Hz", into, origin, source.wave.hold)
         for touch, resistor in pairs:
             element = touch.element
             if resistor is not None:
@@ -458,9 +470,8 @@ class _Search:
         voltage = element.kind is VoltageSource
         unit = "V^2/Hz" if voltage else "A^2/Hz"
         into_words = " to ".join(self._ends(expansion, element))
-        index = self._source(
-            name, False, element.wave.kind, element.wave.density, unit, into_words, self._origin(element, name)
-        )
+        wave, origin = element.wave, self._origin(element, name)
+        index = self._source(name, False, wave.kind, wave.density, unit, into_words, origin, wave.hold)
         kind = NoiseVoltage if voltage else NoiseCurrent
         own = self._free_name(expansion, f"{'e' if voltage else 'g'}{element.name}")
         noise = replace(element, kind=kind, name=own, value=element.wave.density, wave=None)

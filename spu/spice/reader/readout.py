@@ -1,7 +1,7 @@
 """What is read out of a netlist: by option, by convention, or by its output lines.
 
 In this order: probes that the user names; nodes ``cell_NAME``, as in our own netlists, or what reads these
-(``xreadout_NAME.out``); nodes on ``.save``,
+(``xreadout_NAME.out``); local labels ``/cell_NAME``, as KiCad writes them; nodes on ``.save``,
 ``.print``, ``.plot``, ``.probe`` and ``.noise`` lines, as ``v(a)``, ``v(a,b)``, ``vdb(a)``, ``vp(a)``... Our own
 netlists also say in their header how voltages map to variables.
 """
@@ -81,6 +81,10 @@ def choose_probes(source: Source, nodes: Sequence[str], asked: Sequence[str], fi
     cells = [node for node in nodes if node.startswith(_CELL) and "." not in node and len(node) > len(_CELL)]
     if cells:
         return _read_behind(_cells(source, cells), there)
+    labels = local_labels(nodes)
+    if labels:
+        probes = _unique([Probe(name.removeprefix(_CELL), node) for node, name in labels.items()])
+        return Chosen(probes, "local labels /cell_NAME of a schematic", _volts(probes))
     found: list[Probe] = []
     for line in source.output:
         found += _saved(line, there)
@@ -93,6 +97,19 @@ def choose_probes(source: Source, nodes: Sequence[str], asked: Sequence[str], fi
         f"--probe NAME=NODE1,NODE2, to spu import; nodes: {_listed(nodes)}",
         file=file,
     )
+
+
+def local_labels(nodes: Sequence[str]) -> dict[str, str]:
+    """Nodes that are local labels of a hierarchical schematic, ``/cell_x``, ``/board/cell_x``: each with its last name.
+
+    KiCad writes them so.
+    """
+    found = {}
+    for node in nodes:
+        name = node.rpartition("/")[2]
+        if node.startswith("/") and "." not in node and re.fullmatch(rf"{_CELL}\w+", name):
+            found[node] = name
+    return found
 
 
 def _read_behind(chosen: Chosen, there: Container[str]) -> Chosen:

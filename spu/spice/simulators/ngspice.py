@@ -1,4 +1,4 @@
-"""ngspice through PySpice, one child process a run, with a time limit."""
+"""ngspice's analyses as its commands; its library through PySpice, one child process a run, with a time limit."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spu.base.errors import DeckError, NgspiceFailed, NgspiceMissing, NotServed
+from spu.base.errors import DeckError, NgspiceFailed, NgspiceMissing, NotServed, SimulatorFailed
 from spu.base.process import child, scratch_folder
 from spu.spice.simulators.analyses import (
     Ac,
@@ -40,10 +41,11 @@ if TYPE_CHECKING:
 INSTALL = "install the packages ngspice and libngspice0 (Debian, Ubuntu: apt-get install ngspice libngspice0)"
 
 _MEMORY_LIMIT = 6 * 2**30
-_LONGEST = 1e6  # s: more than that the system's clocks do not take
+LONGEST = 1e6  # s: more than that the system's clocks do not take
 
 _WORKER = str(Path(__file__).with_name("worker.py"))
-"""Run by its path: as a module it would bring all that stands around it, many times in a check."""
+CONFINED = str(Path(__file__).with_name("confined.py"))
+"""Run by their paths: as modules they would bring all that stands around them, many times in a check."""
 
 
 LONG = 3000
@@ -60,20 +62,36 @@ class Ngspice(Simulator):
 
     name = "ngspice"
     dialect = "ngspice"
-    analyses = (OperatingPoint, DcSweep, Ac, AcTogether, Noise, Transient, DeclaredNoise, Waveforms)
+    analyses: tuple[type[Analysis], ...] = (
+        OperatingPoint,
+        DcSweep,
+        Ac,
+        AcTogether,
+        Noise,
+        Transient,
+        DeclaredNoise,
+        Waveforms,
+    )
 
     def run(
         self, deck: str, analyses: Sequence[Analysis], *, time_limit: float, folder: str | Path | None = None
     ) -> list[dict[str, NDArray[Any]]]:
         """Run a netlist; as `Simulator.run`, with the time limit for each child process."""
+        self.require(*map(type, analyses))
         found: list[dict[str, NDArray[Any]]] = []
         for part in _parts(analyses):
             steps = [translated(analysis, deck) for analysis in part]
             if _long(deck):
                 steps = [steps[0], *(replace(step, commands=("reset", *step.commands)) for step in steps[1:])]
-            raw = run(deck, steps, time_limit=time_limit, folder=folder)
+            raw = self.steps(deck, steps, time_limit=time_limit, folder=folder)
             found += [_named(analysis, vectors) for analysis, vectors in zip(part, raw, strict=True)]
         return found
+
+    def steps(
+        self, deck: str, steps: Sequence[Step], *, time_limit: float, folder: str | Path | None
+    ) -> list[dict[str, NDArray[Any]]]:
+        """Have one process take its commands; as `run` of this module."""
+        return run(deck, steps, time_limit=time_limit, folder=folder)
 
     def driven(self, deck: Deck, waveforms: Waveforms, folder: Path) -> str:
         """Read the waveforms from files, by ngspice's file sources."""
@@ -113,13 +131,18 @@ class Ngspice(Simulator):
         program = shutil.which("ngspice")
         if program is None:
             return "no program of that name (the library is what is used)"
-        try:
-            done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False)
-        except (OSError, subprocess.TimeoutExpired):
-            return super().version()
-        words = done.stdout.replace("*", " ").split()
-        said = (word.removeprefix("ngspice-") for word in words if word.startswith("ngspice-"))
-        return next(said, super().version())
+        return _said(program) or super().version()
+
+
+@cache
+def _said(program: str) -> str:
+    """The version that a program called ngspice says; empty where it says none."""
+    try:
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    words = done.stdout.replace("*", " ").split()
+    return next((word.removeprefix("ngspice-") for word in words if word.startswith("ngspice-")), "")
 
 
 def _long(deck: str) -> bool:
@@ -307,12 +330,8 @@ def run(
     NgspiceFailed
         If it crashed, hung, or a step gave no result.
     """
-    for command in (command for step in steps for command in step.commands):
-        if len(command) > MOST_CHARACTERS:
-            raise DeckError(
-                f"a command for ngspice has over {MOST_CHARACTERS} characters, {command[:60]}...: shorten names"
-            )
-    environment = _environment()
+    refuse_long(steps)
+    variables = _environment()
     with scratch_folder("ngspice") as scratch:
         request, result = scratch / "request.json", scratch / "result.npz"
         request.write_text(
@@ -323,13 +342,13 @@ def run(
                 }
             )
         )
-        patience = min(time_limit, _LONGEST)
+        patience = min(time_limit, LONGEST)
         # The child confines itself: Python code between fork and exec is not safe where there are threads.
         limits = (str(os.getpid()), str(int(patience) + 10), str(_MEMORY_LIMIT))
         with child(
-            [sys.executable, _WORKER, str(request), str(result), *limits],
+            [sys.executable, CONFINED, *limits, _WORKER, str(request), str(result)],
             cwd=folder or scratch,
-            env=environment,
+            env=variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -345,20 +364,56 @@ def run(
             found: list[dict[str, NDArray[Any]]] = [{} for _ in steps]
             for key, names in log["names"].items():
                 found[int(key.partition("/")[0])].update(zip(names, arrays[key], strict=True))
+    return judged(steps, found, log, "ngspice", NgspiceFailed)
+
+
+def refuse_long(steps: Sequence[Step]) -> None:
+    """Refuse a command that is longer than ngspice takes."""
+    for command in (command for step in steps for command in step.commands):
+        if len(command) > MOST_CHARACTERS:
+            raise DeckError(
+                f"a command for ngspice has over {MOST_CHARACTERS} characters, {command[:60]}...: shorten names"
+            )
+
+
+def judged(
+    steps: Sequence[Step],
+    found: list[dict[str, NDArray[Any]]],
+    log: dict[str, Any],
+    name: str,
+    failed: type[SimulatorFailed],
+) -> list[dict[str, NDArray[Any]]]:
+    """What the steps gave, if all of it is there.
+
+    Parameters
+    ----------
+    steps, found:
+        What was asked for, and for each step the vectors by name.
+    log:
+        What ngspice printed: ``lines``, ``marks`` (how many of them when the deck was read, and after each step) and
+        ``loaded``, whether it took the deck.
+    name, failed:
+        What is said to have failed, and the kind of error.
+
+    Raises
+    ------
+    DeckError, SimulatorFailed
+        As `run`; the second as ``failed``.
+    """
     if not log["loaded"]:
-        raise DeckError(f"ngspice does not take the deck: {_complaint(log['lines'])}")
+        raise DeckError(f"{name} does not take the deck: {_complaint(log['lines'])}")
     for number, (step, vectors) in enumerate(zip(steps, found, strict=True)):
         loading = log["lines"][: log["marks"][0]]
         lines = log["lines"][log["marks"][number] : log["marks"][number + 1]]
         if any("error" in line.lower() for line in loading):
             lines = loading  # what went wrong first explains the rest
-        missing = [name for name in step.fetch or () if not len(vectors.get(name.lower(), ()))]
+        missing = [vector for vector in step.fetch or () if not len(vectors.get(vector.lower(), ()))]
         if step.kind is not None and (missing or not vectors):
             what = f" lacks {', '.join(missing[:4])}" if vectors else " gave nothing"
-            raise NgspiceFailed(f"ngspice's {step.kind}{what}: {_complaint(lines or log['lines'])}")
+            raise failed(f"{name}'s {step.kind}{what}: {_complaint(lines or log['lines'])}")
         if step.until and vectors["time"][-1] < step.until * (1 - 1e-9):
-            raise NgspiceFailed(
-                f"ngspice's transient stopped at {vectors['time'][-1]:.4g} s of {step.until:.4g} s: {_complaint(lines)}"
+            raise failed(
+                f"{name}'s transient stopped at {vectors['time'][-1]:.4g} s of {step.until:.4g} s: {_complaint(lines)}"
             )
     return found
 
@@ -372,12 +427,17 @@ _PASSED_ON = re.compile(
 
 
 def _environment() -> dict[str, str]:
+    """The variables of ngspice's child."""
+    return {**environment(), "NGSPICE_LIBRARY_PATH": library()}
+
+
+def environment() -> dict[str, str]:
     """The variables of a child: nothing of the user's ngspice set-up may change what is measured."""
     passed = {name: value for name, value in os.environ.items() if _PASSED_ON.fullmatch(name)}
     # An empty one is not the same as none: ngspice then looks in a folder that it was built with.
     own = {"HOME": os.devnull, "SPICE_USERINIT_DIR": os.devnull, "NGSPICE_INPUT_DIR": os.devnull}
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    return {**passed, **own, **threads, "NGSPICE_LIBRARY_PATH": library()}
+    return {**passed, **own, **threads}
 
 
 def _died(status: int, complaint: str) -> NgspiceFailed | NgspiceMissing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,11 +39,17 @@ class Simulator(ABC):
         Name of the dialect whose netlists `run` takes.
     analyses:
         Kinds of analysis that it can serve.
+    reasons:
+        Why it does not serve others, where that is worth saying: the end of a sentence.
+    floating:
+        Whether it has sweeps of small signals of circuits that have no single operating point.
     """
 
     name: str
     dialect: str = "ngspice"
     analyses: tuple[type[Analysis], ...]
+    reasons: ClassVar[dict[type[Analysis], str]] = {}
+    floating: bool = True
 
     @abstractmethod
     def run(
@@ -104,7 +110,9 @@ class Simulator(ABC):
     def lacks(self, *analyses: type[Analysis]) -> str:
         """Say which of some kinds of analysis it has not; empty if it has them all."""
         missing = [analysis.called for analysis in analyses if not self.serves(analysis)]
-        return f"the simulator {self.name} has no {' and no '.join(missing)}" if missing else ""
+        known = [self.reasons[each] for each in analyses if each in self.reasons and not self.serves(each)]
+        why = "".join(f": {reason}" for reason in known)
+        return f"the simulator {self.name} has no {' and no '.join(missing)}{why}" if missing else ""
 
     def require(self, *analyses: type[Analysis]) -> None:
         """Refuse what it has not.
@@ -189,6 +197,39 @@ def _promised(analysis: Analysis) -> tuple[tuple[str, ...], int | None]:
         case DeclaredNoise(elements):
             return elements, 5
     return (), None
+
+
+def require_dialect(simulator: Simulator, dialect: str, what: str) -> None:
+    """Refuse a simulator that takes another language than the one that something is written in for it.
+
+    Raises
+    ------
+    UsageError
+        Naming both.
+    """
+    if simulator.dialect != dialect:
+        able = [name for name, each in SIMULATORS.items() if each.dialect == dialect]
+        raise UsageError(
+            f"the simulator {simulator.name} takes {simulator.dialect}'s language, and {what} is written in "
+            f"{dialect}'s: {', '.join(able)} take that"
+        )
+
+
+def find_simulators(given: str | Simulator | Sequence[str | Simulator]) -> tuple[Simulator, ...]:
+    """The simulators of a name or of several, in their order.
+
+    Raises
+    ------
+    UsageError
+        If there is none of a name, if there is no name, or if one is there twice.
+    """
+    found = tuple(find_simulator(each) for each in ([given] if isinstance(given, (str, Simulator)) else given))
+    if not found:
+        raise UsageError("no simulator is named: give one, or several")
+    names = [each.name for each in found]
+    if len(set(names)) < len(names):
+        raise UsageError(f"the simulator {next(name for name in names if names.count(name) > 1)} is there twice")
+    return found
 
 
 def find_simulator(given: str | Simulator) -> Simulator:

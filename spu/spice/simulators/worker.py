@@ -1,4 +1,4 @@
-"""The child process that holds ngspice: ``python worker.py REQUEST RESULT PARENT SECONDS BYTES``.
+"""The child process that holds ngspice: ``worker.py REQUEST RESULT``, run by ``confined.py``.
 
 It imports nothing of the package. ngspice inside a process can call exit, hang or leak, so it never runs inside ours.
 REQUEST is JSON (deck text and steps), RESULT an ``.npz`` of the vectors asked for, those alike as the rows of one
@@ -7,12 +7,8 @@ array, and a log with their names.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import logging
-import os
-import resource
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -120,20 +116,5 @@ def main(request_path: str, result_path: str) -> None:
     Path(f"{result_path}.part").rename(result_path)
 
 
-def _confine(parent: int, seconds: int, memory: int) -> None:
-    """Bounded memory and processor time, and no life after the parent's."""
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-        if os.getppid() != parent:  # it has died before
-            os._exit(1)
-
-
-_SET_PARENT_DEATH_SIGNAL = 1
-"""Of Linux's prctl."""
-
-
 if __name__ == "__main__":
-    _confine(*map(int, sys.argv[3:6]))
     main(sys.argv[1], sys.argv[2])

@@ -25,7 +25,7 @@ from spu.base.names import first_line
 from spu.base.numbers import plural
 from spu.base.process import scratch_folder
 from spu.base.threads import at_most, available_threads, one_blas_thread_for_good
-from spu.base.version import __version__
+from spu.base.version import __version__, installation
 from spu.studies.campaign.pieces import Each, piece_named
 
 __all__ = ["DaskWorkers", "identity", "local_workers", "remote_workers"]
@@ -223,7 +223,7 @@ class DaskWorkers:
         missing = _missing(raised)
         if missing is not None:
             raise UsageError(
-                f"a worker of {self.words} has no {missing}: install the same there as here, with spu[cluster]"
+                f"a worker of {self.words} has no {missing}: install the same there as here, {installation('cluster')}"
             )
         raise raised.with_traceback(future.traceback())
 

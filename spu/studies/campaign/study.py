@@ -28,11 +28,11 @@ from spu.base.files import plain, read_json, write_text
 from spu.base.kernels.library import text
 from spu.base.names import shorten
 from spu.base.process import aside_folder, held, locked
+from spu.base.progress import Progress
 from spu.base.version import __version__
 from spu.folder.atomic import failing_as
 from spu.studies.campaign.kept import digest_of_item, joined, parts_of, read_kept, write_kept
 from spu.studies.campaign.pieces import Workers
-from spu.studies.campaign.progress import Progress
 from spu.studies.campaign.workers import open_workers
 
 __all__ = ["STUDY", "Study", "open_study"]

@@ -41,11 +41,12 @@ from spu.emulator.simulate import simulate
 from spu.problems.images import Images, read_images
 from spu.problems.systems import NOISE, GeneralSystem
 from spu.spice.deck import read_deck
+from spu.spice.dialects import NGSPICE
 from spu.spice.dialects.dialect import noise_element
 from spu.spice.names import probe_vectors
 from spu.spice.netlist import netlist
 from spu.spice.simulators.analyses import Transient, Waveforms
-from spu.spice.simulators.simulator import Simulator, find_simulator
+from spu.spice.simulators.simulator import Simulator, find_simulator, require_dialect
 
 __all__ = ["NaturalGradient", "OneStep", "SoftmaxModel", "natural_gradient"]
 
@@ -505,6 +506,7 @@ def _first_step(
     simulated = coarse = fine = name = None
     if simulator is not None:
         chosen = find_simulator(simulator)
+        require_dialect(chosen, NGSPICE.name, "the first step")
         if progress is not None:
             progress(f"{chosen.name}: the first step")
         try:
@@ -512,7 +514,7 @@ def _first_step(
             name = chosen.name
         except SimulatorMissing:
             if progress is not None:
-                progress("ngspice is not installed: the first step is not run in it")
+                progress(f"{chosen.name} is not installed: the first step is not run in it")
     return OneStep(
         instants,
         seconds,

@@ -35,11 +35,12 @@ from spu.emulator.laws import langevin_response
 from spu.emulator.runs.noise import REPLAY, normals
 from spu.problems.trained import TrainedNetwork
 from spu.spice.deck import Deck, read_deck
+from spu.spice.dialects import NGSPICE
 from spu.spice.dialects.dialect import noise_element, number
 from spu.spice.names import cell_node, probe_vectors
 from spu.spice.netlist import netlist
 from spu.spice.simulators.analyses import Transient, Waveforms
-from spu.spice.simulators.simulator import Simulator, find_simulator
+from spu.spice.simulators.simulator import Simulator, find_simulator, require_dialect
 from spu.studies.learning.subject import Learned, learned
 
 __all__ = ["PATH_ERROR", "ReplayedNetwork", "replay_learned"]
@@ -198,7 +199,7 @@ def replay_learned(
     ------
     InputError, UsageError
         If there is no device, its states are no voltages, or what is given does not fit.
-    NgspiceMissing, NgspiceFailed
+    SimulatorMissing, SimulatorFailed
         If the simulator is not installed, or gives no result.
 
     Examples
@@ -214,6 +215,7 @@ def replay_learned(
     if held.device is None or held.second is None:
         raise InputError("this was not compiled: a simulator runs devices (spu compile DIR -o DEVICE)")
     circuit, chosen = lower(held.device), find_simulator(simulator)
+    require_dialect(chosen, NGSPICE.name, "a trained network")
     does = langevin_of(circuit)
     equation, trained = does.equation, held.trained
     if equation.coordinate != "voltage":
