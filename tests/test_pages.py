@@ -37,7 +37,7 @@ NOT_RUN = {
 }
 """Pages with commands in blocks called ``console``, which nothing runs, and why not."""
 
-LONG = {"howto/classify.md", "howto/evolve.md", "howto/hardware_learning.md"}
+LONG = {"howto/classify.md", "howto/evolve.md", "howto/hardware_learning.md", "howto/report.md"}
 """Pages that take more than some ten seconds: for `make test-long`; what is in them has tests of its own."""
 
 LANGUAGES = {"python", "sh", "console", "text", "toml", "json", "csv", "spice", "make"}
