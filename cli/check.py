@@ -10,6 +10,7 @@ import click
 from spu.base.errors import UsageError, refuse_options
 
 from .common import (
+    accuracy_option,
     clamp_option,
     file_option,
     json_option,
@@ -44,12 +45,9 @@ from .names import LEVELS
     shell_complete=LEVELS,
     help="Only this level (repeat for more): ideal, answer, op, ac, replay, noise [default: all].",
 )
-@click.option(
-    "--accuracy",
-    type=float,
-    metavar="X",
-    help="Error of the answer allowed [default: the predicted one and a little slack]. With --netlist only the "
-    "answer is judged then.",
+@accuracy_option(
+    "Error of the answer allowed (5% or 0.05) [default: the predicted one and a little slack]. With --netlist only the "
+    "answer is judged then."
 )
 @seed_option("the noise that is replayed")
 @click.option(

@@ -97,6 +97,16 @@ def dialect_option(*, multiple: bool = False, help: str) -> Callable[[AnyFunctio
     )
 
 
+def accuracy_option(help: str) -> Callable[[AnyFunction], AnyFunction]:
+    """``--accuracy``, of a check."""
+    return click.option(
+        "--accuracy",
+        metavar="X",
+        callback=lambda _context, _option, value: _parsed(value, "--accuracy", "5% or 0.05", {"%": 0.01}),
+        help=help,
+    )
+
+
 def plan_options(function: AnyFunction) -> AnyFunction:
     """``--detect`` and ``--budget``, of level ``noise``."""
     detect = click.option(

@@ -209,7 +209,8 @@ def take_netlist(context: Context, path: Path | None, edited: Path | None) -> Le
     """
     chosen = edited or path
     if chosen is None:
-        return Level("", "error", "there is no device.cir beside the device", exit_status=2)
+        words = "there is no device.cir beside the device: spu export -o device.cir writes it, --netlist names another"
+        return Level("", "error", words, exit_status=2)
     try:
         deck = read_in(
             context.simulator.dialect,

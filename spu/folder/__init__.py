@@ -7,7 +7,8 @@
 ``device.2.cir``...     of an ensemble, the netlists of its further programmings
 ``device.ltspice.cir``, the same netlists for other simulators (`spu.spice.dialects`), where asked for;
 ``device.xyce.cir``,    of an ensemble also ``device.2.ltspice.cir``...
-``device.spectre.scs``
+``device.spectre.scs``,
+``device.vacask.sim``
 ``problem.json``        the problem, and under ``compiled`` what the compiler decided and predicted
 ``trained.npz``         of a trained network, what was learnt, with the input weights that the device has
 ``problem.npz``,        the matrices of the above where they have more than `MAX_ROWS` rows; in
