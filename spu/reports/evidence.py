@@ -7,6 +7,7 @@ What prediction and simulation give depends on the dynamics of the circuit: each
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import shlex
 from abc import ABC, abstractmethod
@@ -19,7 +20,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import scipy
 
-from spu.base.errors import UsageError
+from spu.base.errors import UsageError, refuse_options
 from spu.base.numbers import small
 from spu.base.version import __version__
 from spu.circuit.circuit import Circuit
@@ -27,10 +28,11 @@ from spu.crosscheck import Check, check
 from spu.device.device import Device
 from spu.device.subject import Subject, circuits, opened, subject_of
 from spu.emulator.dynamics import dynamics
-from spu.folder import Folder
+from spu.folder import Folder, read_any
 from spu.reports.document import Section
 from spu.spice.netlist import netlist as written
 from spu.spice.reader import ReadNetlist
+from spu.spice.reader.nonlinear import NonlinearDeck
 from spu.spice.simulators import Simulator
 from spu.studies.yields.characterisation import Characterisation, characterise
 from spu.studies.yields.specification import Specification
@@ -76,7 +78,7 @@ class Settings:
 class Gathering:
     """What is to be predicted and simulated, how, and whom to tell."""
 
-    subject: Device | Circuit
+    subject: Device | Circuit | NonlinearDeck
     settings: Settings
     said: Callable[[str], None]
 
@@ -104,7 +106,7 @@ class Evidence(ABC):
     """
 
     name: str
-    subject: Device | Circuit
+    subject: Device | Circuit | NonlinearDeck
     folder: Folder | None
     check: Check
     prediction: Any
@@ -140,7 +142,7 @@ class Evidence(ABC):
         """What prediction and simulation show."""
 
     @property
-    def described(self) -> Device | ReadNetlist:
+    def described(self) -> Device | ReadNetlist | NonlinearDeck:
         """What it is about: a device, or a netlist as it was read."""
         read = None if self.folder is None else self.folder.read
         assert read is not None or isinstance(self.subject, Device)
@@ -187,8 +189,8 @@ def register(name: str) -> Callable[[AnyEvidence], AnyEvidence]:
     return add
 
 
-def held(subject: Subject) -> Device | Folder:
-    """What is to be reported on: a folder, or a device that lies in none.
+def held(subject: Subject) -> Device | Folder | NonlinearDeck:
+    """What is to be reported on: a folder, a device that lies in none, or a netlist that only a simulator runs.
 
     Raises
     ------
@@ -197,7 +199,9 @@ def held(subject: Subject) -> Device | Folder:
     SpuError
         As reading what lies at a path does.
     """
-    given = opened(subject)
+    given = read_any(subject) if isinstance(subject, (str, os.PathLike)) else opened(subject)
+    if isinstance(given, NonlinearDeck):
+        return given
     if isinstance(given, ReadNetlist):
         return Folder(given.path, None, given.circuit, given.circuit.problem, None, given.path, read=given)
     if isinstance(given, Folder):
@@ -221,10 +225,7 @@ def gather(subject: Subject, settings: Settings, progress: Callable[[str], None]
     given = held(subject)
     folder = given if isinstance(given, Folder) else None
     meant = given.subject if isinstance(given, Folder) else given
-    does = dynamics(circuits(meant)[0])
-    if does.name not in KINDS:
-        raise UsageError(f"there are no reports on {does.words}: check, predict and simulate take them")
-    kind = KINDS[does.name]
+    kind = _kind(meant, settings)
     specification = settings.specification
     characterised = None if specification is None else characterise(given, specification, progress=progress)
     checked = check(
@@ -242,7 +243,7 @@ def gather(subject: Subject, settings: Settings, progress: Callable[[str], None]
         progress=progress,
     )
     return kind(
-        name=_name(folder),
+        name=_name(meant if isinstance(meant, NonlinearDeck) else folder),
         subject=meant,
         folder=folder,
         check=checked,
@@ -254,6 +255,19 @@ def gather(subject: Subject, settings: Settings, progress: Callable[[str], None]
         characterisation=characterised,
         **kind.found(Gathering(meant, settings, progress or (lambda _: None))),
     )
+
+
+def _kind(meant: Device | Circuit | NonlinearDeck, settings: Settings) -> type[Evidence]:
+    if isinstance(meant, NonlinearDeck):
+        from spu.reports.alone import AloneEvidence
+
+        given = {"specification": settings.specification, "samples": settings.samples}
+        refuse_options("netlists that only ngspice runs", given)
+        return AloneEvidence
+    does = dynamics(circuits(meant)[0])
+    if does.name not in KINDS:
+        raise UsageError(f"there are no reports on {does.words}: check, predict and simulate take them")
+    return KINDS[does.name]
 
 
 class _Run(Protocol):
@@ -279,14 +293,18 @@ def gap(check: Check, a: str, b: str) -> float:
     return apart / size if size else apart
 
 
-def _name(folder: Folder | None) -> str:
+def _name(folder: Folder | NonlinearDeck | None) -> str:
     if folder is None:
         return "device"
     return folder.path.name if folder.directory is None else folder.directory.resolve().name
 
 
-def _netlist(folder: Folder | None, subject: Device | Circuit, settings: Settings) -> tuple[str, str] | None:
+def _netlist(
+    folder: Folder | None, subject: Device | Circuit | NonlinearDeck, settings: Settings
+) -> tuple[str, str] | None:
     file = settings.netlist or (folder.netlist if folder is not None else None)
+    if isinstance(subject, NonlinearDeck):
+        file = file or subject.path
     if file is not None:
         return file.name, file.read_text(encoding="utf-8", errors="replace")
     return None if folder is not None else ("device.cir", written(subject, seed=settings.seed))
@@ -303,9 +321,10 @@ def _versions(checked: Check) -> dict[str, str]:
     }
 
 
-def _hashes(folder: Folder | None, subject: Device | Circuit, settings: Settings) -> dict[str, str]:
+def _hashes(folder: Folder | None, subject: Device | Circuit | NonlinearDeck, settings: Settings) -> dict[str, str]:
     found = {"device" if isinstance(subject, Device) else "circuit": subject.hash}
     files = [settings.netlist] if settings.netlist is not None else []
+    files += [subject.path] if isinstance(subject, NonlinearDeck) else []
     if folder is not None:
         beside = [folder.directory / "problem.json"] if folder.directory is not None else []
         files += [file for file in (folder.path, folder.netlist, *beside) if file is not None and file.is_file()]
