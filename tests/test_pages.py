@@ -36,6 +36,7 @@ NOT_RUN = {
     "howto/generate.md": "MNIST, and a network of 1,296 units: the page has a smaller one",
     "howto/kicad.md": "pictures that KiCad draws",
     "howto/optimisation.md": "a benchmark of minutes",
+    "reference/simulators.md": "node and eecircuit-engine, as in tests/spice/test_ngspice_wasm.py",
 }
 """Pages with commands in blocks called ``console``, which nothing runs, and why not."""
 
