@@ -152,12 +152,14 @@ def command(
         return _many(directories, plot, as_json, **given, **where)
     refuse_options("one folder: give several, --cluster or -o", {"threads": threads, "restart": restart or None})
     from spu.crosscheck import check
-    from spu.folder import read_folder
+    from spu.folder import Folder, read_any
 
-    folder = read_folder(directories[0])
+    folder = read_any(directories[0])
+    if not isinstance(folder, Folder):
+        refuse_options("netlists that only ngspice runs", {"clamp": clamp})
     with progress_words(detect is not None or budget is not None) as progress:
         result = check(
-            folder if clamp is None else folder.device.clamped(clamp),
+            folder if clamp is None or not isinstance(folder, Folder) else folder.device.clamped(clamp),
             netlist=netlist,
             levels=levels or None,
             accuracy=accuracy,

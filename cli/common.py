@@ -26,6 +26,7 @@ from .names import DIALECTS, HARDWARE, SIMULATORS
 if TYPE_CHECKING:
     from spu.base.arrays import FloatArray
     from spu.folder import Folder
+    from spu.spice.reader.nonlinear import NonlinearDeck
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
@@ -317,7 +318,7 @@ def print_json(data: Mapping[str, Any]) -> None:
     print_object(json.dumps(plain(data), allow_nan=False))
 
 
-def print_result(data: Mapping[str, Any], folder: Folder, verb: str) -> None:
+def print_result(data: Mapping[str, Any], folder: Folder | NonlinearDeck, verb: str) -> None:
     """Print the one JSON object, with large matrices in ``DIR/<verb>.npz``."""
     from spu.folder.arrays import spill
 

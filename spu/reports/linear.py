@@ -124,7 +124,8 @@ class LinearEvidence(Evidence):
     def _spectra(self) -> Iterator[Block]:
         spectra, correlations = self.check.spectra, self.autocovariances
         if spectra is not None:
-            sides = ["emulator, exact (line)"]
+            whose = "emulator, exact" if self.edited is None else "emulator, exact, the device as compiled"
+            sides = [f"{whose} (line)"]
             sides += [f"{spectra.simulator} .ac and .noise (markers)"] if spectra.sweep is not None else []
             if spectra.transient is not None:
                 sides.append(

@@ -150,7 +150,7 @@ def heat_map(
         value = matrix[i, j]
         if n > MOST_NUMBERS and not value < -0.02 * scale:
             continue
-        written = f"{value:.2g}" if unit is None else f"{round(value / unit, 2) + 0.0:.2f}"
+        written = f"{value + 0.0:.2g}" if unit is None else f"{round(value / unit, 2) + 0.0:.2f}"
         text = "-" if n > MOST_NUMBERS else written
         dark = abs(value) > 0.6 * scale
         axes.text(j, i, text, ha="center", va="center", color="white" if dark else "black", fontsize=small)
