@@ -94,7 +94,7 @@ _LARGEST_SEED = 2**31 - 2  # ngspice keeps it, plus one, in a C int
     metavar="N",
     help="Board number N, its elements drawn by the hardware's [tolerance] [default: none errs].",
 )
-@dialect_option(multiple=True, help="Write the netlist for this simulator, too: ltspice, xyce or spectre; repeatable.")
+@dialect_option(multiple=True, help="Write it for this simulator, too: ltspice, xyce, spectre or vacask; repeatable.")
 @seed_option("the netlist's noise sources", _LARGEST_SEED)
 @json_option
 def command(
@@ -129,7 +129,7 @@ def command(
 
     DIR gets device.json (the programmed device), device.cir (its netlist: ngspice -b runs it;
     of an ensemble also device.2.cir...) and problem.json; with --dialect also device.ltspice.cir,
-    device.xyce.cir, device.spectre.scs.
+    device.xyce.cir, device.spectre.scs, device.vacask.sim.
 
     On hardware whose cells are not all coupled (wiring = "king 4x4", say), a matrix that does not fit
     takes chains of cells, joined by couplers K times the largest diagonal entry of the scaled matrix.

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="netlist, kicad (a folder: a project of KiCad 6 or later) or bom (a bill of materials, CSV).",
 )
-@dialect_option(help="Of a netlist: ngspice, ltspice, xyce or spectre.")
+@dialect_option(help="Of a netlist: ngspice, ltspice, xyce, spectre or vacask.")
 @file_option("-o", "--output", help="File to write, folder of a KiCad project [default: stdout].")
 @click.option("--programming", type=int, default=1, metavar="K", help="Of an ensemble, the one to export [default: 1].")
 @click.option("--force", is_flag=True, help="Over a file that is there.")

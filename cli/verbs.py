@@ -134,7 +134,7 @@ def cli() -> None:
       spu report out                   all of it in one file to show
       spu inspect out                  cells, couplers, a picture
       spu program out codes.csv        set the banks of quantised hardware
-      spu export out --dialect xyce    the netlist for LTspice, Xyce or Spectre
+      spu export out --dialect xyce    the netlist for LTspice, Xyce, Spectre or VACASK
       spu import other.cir -o out      a netlist drawn elsewhere, for predict, simulate, check, inspect
       spu scaling inverse              what an answer costs, against dimension and condition
       spu corners out                  at the ends of the process, and at other temperatures

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from engines import needs_vacask
 
 from spu.cli import cli
 
@@ -33,12 +34,16 @@ ELSEWHERE = {
 NOT_RUN = {
     "howto/evolve.md": "minutes a run: the page has a smaller one",
     "howto/generate.md": "MNIST, and a network of 1,296 units: the page has a smaller one",
+    "howto/kicad.md": "pictures that KiCad draws",
     "howto/optimisation.md": "a benchmark of minutes",
 }
 """Pages with commands in blocks called ``console``, which nothing runs, and why not."""
 
 LONG = {"howto/classify.md", "howto/evolve.md", "howto/hardware_learning.md"}
 """Pages that take more than some ten seconds: for `make test-long`; what is in them has tests of its own."""
+
+NEEDS = {"howto/vacask.md": needs_vacask}
+"""Pages whose code wants a program that is not everywhere."""
 
 LANGUAGES = {"python", "sh", "console", "text", "toml", "json", "csv", "spice", "make"}
 """Of blocks: the first two are run; ``console`` are commands that are not, and the others are no code of ours."""
@@ -59,7 +64,8 @@ def blocks(name):
 def run_pages():
     for name in pages():
         if name not in ELSEWHERE and any(language in ("python", "sh") for language, _ in blocks(name)):
-            yield pytest.param(name, marks=[pytest.mark.long] if name in LONG else [])
+            marks = [*([pytest.mark.long] if name in LONG else []), *([NEEDS[name]] if name in NEEDS else [])]
+            yield pytest.param(name, marks=marks)
 
 
 @pytest.mark.parametrize("page", run_pages())
@@ -111,6 +117,6 @@ def test_blocks_say_what_they_are(page):
 
 
 def test_exceptions_are_exceptions():
-    assert {*ELSEWHERE, *NOT_RUN, *LONG} <= set(pages())
+    assert {*ELSEWHERE, *NOT_RUN, *LONG, *NEEDS} <= set(pages())
     for name in NOT_RUN:
         assert any(language == "console" for language, _ in blocks(name)), f"{name} has no block that is not run"

@@ -8,9 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+
 from spu.base.errors import CircuitError, DeckError, InputError, OptionError, UsageError
 from spu.base.files import plain, write_text
 from spu.circuit.circuit import Circuit
+from spu.compiler import COMPILATION
+from spu.compiler.linear_compilation import LinearCompilation, predicted, statistics_of
 from spu.compiler.polynomial import NetworkCompilation
 from spu.crosscheck.context import Context
 from spu.crosscheck.decks.renamed import renamed
@@ -80,12 +84,21 @@ def gathered(
             "spu.read_netlist(path)"
         )
     contexts, netlists = [], []
-    if isinstance(held, NetworkCompilation):
-        settings = {**settings, "compiled": plain(held.decided())}
+    settings = {**settings, "compiled": _promised(device)}
     for k, member in enumerate(device.members()):
         netlists.append(_written(member, k, settings, scratch))
         contexts.append(_context(member, device.problem, settings))
     return Gathered(contexts, list(netlists))
+
+
+def _promised(device: Device) -> dict[str, Any] | None:
+    """What the compiler predicted of a device that nobody has changed since, as a folder has it."""
+    made = device.kept.get(COMPILATION)
+    if isinstance(made, NetworkCompilation):
+        return cast("dict[str, Any]", plain(made.decided()))
+    if isinstance(made, LinearCompilation) and isinstance(made.prediction.covariance, np.ndarray):
+        return {**predicted(made.prediction), "statistics": statistics_of(made.prediction)}
+    return None
 
 
 def _written(member: Device, number: int, settings: dict[str, Any], scratch: Path) -> Path:
@@ -196,7 +209,8 @@ def take_netlist(context: Context, path: Path | None, edited: Path | None) -> Le
     """
     chosen = edited or path
     if chosen is None:
-        return Level("", "error", "there is no device.cir beside the device", exit_status=2)
+        words = "there is no device.cir beside the device: spu export -o device.cir writes it, --netlist names another"
+        return Level("", "error", words, exit_status=2)
     try:
         deck = read_in(
             context.simulator.dialect,

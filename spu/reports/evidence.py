@@ -7,6 +7,7 @@ What prediction and simulation give depends on the dynamics of the circuit: each
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import shlex
 from abc import ABC, abstractmethod
@@ -19,7 +20,7 @@ from typing import Any, Protocol, TypeVar, cast
 import numpy as np
 import scipy
 
-from spu.base.errors import CircuitError, SpuError, UsageError
+from spu.base.errors import CircuitError, SpuError, UsageError, refuse_options
 from spu.base.numbers import small
 from spu.base.version import __version__
 from spu.circuit.circuit import Circuit
@@ -27,12 +28,13 @@ from spu.crosscheck import Check, check
 from spu.device.device import Device
 from spu.device.subject import Subject, circuits, opened, subject_of
 from spu.emulator.dynamics import dynamics
-from spu.folder import Folder
+from spu.folder import Folder, read_any
 from spu.reports.document import Facts, Section
 from spu.spice.names import netlist_size, probed_nodes
 from spu.spice.netlist import netlist as written
 from spu.spice.reader import Choices, ReadNetlist, read_netlist
 from spu.spice.reader.limits import MAX_INSTANCES
+from spu.spice.reader.nonlinear import NonlinearDeck
 from spu.spice.simulators import Simulator
 from spu.studies.yields.characterisation import Characterisation, characterise
 from spu.studies.yields.specification import Specification
@@ -78,7 +80,7 @@ class Settings:
 class Gathering:
     """What is to be predicted and simulated, how, and whom to tell."""
 
-    subject: Device | Circuit
+    subject: Device | Circuit | NonlinearDeck
     settings: Settings
     said: Callable[[str], None]
 
@@ -127,7 +129,7 @@ class Evidence(ABC):
     """
 
     name: str
-    subject: Device | Circuit
+    subject: Device | Circuit | NonlinearDeck
     folder: Folder | None
     check: Check
     prediction: Any
@@ -190,7 +192,7 @@ class Evidence(ABC):
         """What prediction and simulation show."""
 
     @property
-    def described(self) -> Device | ReadNetlist:
+    def described(self) -> Device | ReadNetlist | NonlinearDeck:
         """What it is about: a device, or a netlist as it was read."""
         if self.edited is not None and self.edited.read is not None:
             return self.edited.read
@@ -292,8 +294,8 @@ def register(name: str) -> Callable[[AnyEvidence], AnyEvidence]:
     return add
 
 
-def held(subject: Subject) -> Device | Folder:
-    """What is to be reported on: a folder, or a device that lies in none.
+def held(subject: Subject) -> Device | Folder | NonlinearDeck:
+    """What is to be reported on: a folder, a device that lies in none, or a netlist that only a simulator runs.
 
     Raises
     ------
@@ -302,7 +304,9 @@ def held(subject: Subject) -> Device | Folder:
     SpuError
         As reading what lies at a path does.
     """
-    given = opened(subject)
+    given = read_any(subject) if isinstance(subject, (str, os.PathLike)) else opened(subject)
+    if isinstance(given, NonlinearDeck):
+        return given
     if isinstance(given, ReadNetlist):
         return Folder(given.path, None, given.circuit, given.circuit.problem, None, given.path, read=given)
     if isinstance(given, Folder):
@@ -326,11 +330,9 @@ def gather(subject: Subject, settings: Settings, progress: Callable[[str], None]
     given = held(subject)
     folder = given if isinstance(given, Folder) else None
     meant = given.subject if isinstance(given, Folder) else given
-    does = dynamics(circuits(meant)[0])
-    if does.name not in KINDS:
-        raise UsageError(f"there are no reports on {does.words}: check, predict and simulate take them")
-    kind, of = KINDS[does.name], meant
-    edited = _edited(settings, folder, circuits(meant)[0])
+    kind, of, edited = _kind(meant, settings), meant, None
+    if not isinstance(meant, NonlinearDeck):
+        edited = _edited(settings, folder, circuits(meant)[0])
     if edited is not None and edited.read is not None:
         of, kind = edited.read.circuit, KINDS[dynamics(edited.read.circuit).name]
     elif edited is not None:
@@ -358,7 +360,7 @@ def gather(subject: Subject, settings: Settings, progress: Callable[[str], None]
             raise
         kind, found, edited = SimulatorsEvidence, {}, replace(edited, why=f"the emulator finds no law: {error}")
     return kind(
-        name=_name(folder),
+        name=_name(meant if isinstance(meant, NonlinearDeck) else folder),
         subject=of,
         edited=edited,
         folder=folder,
@@ -371,6 +373,19 @@ def gather(subject: Subject, settings: Settings, progress: Callable[[str], None]
         characterisation=characterised,
         **found,
     )
+
+
+def _kind(meant: Device | Circuit | NonlinearDeck, settings: Settings) -> type[Evidence]:
+    if isinstance(meant, NonlinearDeck):
+        from spu.reports.alone import AloneEvidence
+
+        given = {"specification": settings.specification, "samples": settings.samples}
+        refuse_options("netlists that only ngspice runs", given)
+        return AloneEvidence
+    does = dynamics(circuits(meant)[0])
+    if does.name not in KINDS:
+        raise UsageError(f"there are no reports on {does.words}: check, predict and simulate take them")
+    return KINDS[does.name]
 
 
 def _edited(settings: Settings, folder: Folder | None, circuit: Circuit) -> EditedNetlist | None:
@@ -420,14 +435,18 @@ def gap(check: Check, a: str, b: str) -> float:
     return apart / size if size else apart
 
 
-def _name(folder: Folder | None) -> str:
+def _name(folder: Folder | NonlinearDeck | None) -> str:
     if folder is None:
         return "device"
     return folder.path.name if folder.directory is None else folder.directory.resolve().name
 
 
-def _netlist(folder: Folder | None, subject: Device | Circuit, settings: Settings) -> tuple[str, str] | None:
+def _netlist(
+    folder: Folder | None, subject: Device | Circuit | NonlinearDeck, settings: Settings
+) -> tuple[str, str] | None:
     file = settings.netlist or (folder.netlist if folder is not None else None)
+    if isinstance(subject, NonlinearDeck):
+        file = file or subject.path
     if file is not None:
         return file.name, file.read_text(encoding="utf-8", errors="replace")
     return None if folder is not None else ("device.cir", written(subject, seed=settings.seed))
@@ -444,9 +463,10 @@ def _versions(checked: Check) -> dict[str, str]:
     }
 
 
-def _hashes(folder: Folder | None, subject: Device | Circuit, settings: Settings) -> dict[str, str]:
+def _hashes(folder: Folder | None, subject: Device | Circuit | NonlinearDeck, settings: Settings) -> dict[str, str]:
     found = {"device" if isinstance(subject, Device) else "circuit": subject.hash}
     files = [settings.netlist] if settings.netlist is not None else []
+    files += [subject.path] if isinstance(subject, NonlinearDeck) else []
     if folder is not None:
         beside = [folder.directory / "problem.json"] if folder.directory is not None else []
         files += [file for file in (folder.path, folder.netlist, *beside) if file is not None and file.is_file()]

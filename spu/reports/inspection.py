@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from spu.device.quantities import Part
     from spu.emulator.predict import NetworkPrediction, Prediction
     from spu.spice.reader import ReadNetlist
+    from spu.spice.reader.readout import Probe
 
 
 @dataclass(frozen=True)
@@ -372,7 +373,12 @@ def noise_table(read: ReadNetlist) -> tuple[list[str], list[list[str]]]:
 
 def readout_table(read: ReadNetlist) -> tuple[list[str], list[list[str]]]:
     """Headers and rows of what is read out."""
-    return ["read out", "voltage"], [[probe.name, str(probe).partition(" = ")[2]] for probe in read.probes]
+    return probe_table(read.probes)
+
+
+def probe_table(probes: Sequence[Probe]) -> tuple[list[str], list[list[str]]]:
+    """The same of probes."""
+    return ["read out", "voltage"], [[probe.name, str(probe).partition(" = ")[2]] for probe in probes]
 
 
 def input_table(read: ReadNetlist) -> tuple[list[str], list[list[str]]]:

@@ -11,6 +11,7 @@ from spu.base.numbers import engineering, number, plural, small
 from spu.crosscheck import Check
 from spu.crosscheck.decks.changes import Changes
 from spu.crosscheck.result import Diagnosis
+from spu.device.device import Device
 from spu.reports.characterisations import IN_WORDS_OF_SHEETS, characterisation_blocks
 from spu.reports.devices import about, left_out, subject_blocks
 from spu.reports.document import (
@@ -319,7 +320,7 @@ def _problem(evidence: Evidence) -> Section | None:
 
 def _device(evidence: Evidence) -> Section:
     compiled = (evidence.folder.compiled if evidence.folder else None) or {}
-    edited, title = evidence.edited, "The device"
+    edited, title = evidence.edited, "The device" if isinstance(evidence.described, Device) else "The circuit"
     if edited is not None:
         title = "The circuit, as edited" if edited.read is not None else "The device as compiled, before the edit"
     return Section(title, list(subject_blocks(evidence.described, compiled)))

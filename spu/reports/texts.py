@@ -479,6 +479,8 @@ def _changes(changes: Changes, simulator: str) -> list[str]:
         lines.append(
             f"mean changed by {share(changes.mean_change)} in all (relative; of entries: in standard deviations)"
         )
+    if changes.time_constants_before is None:
+        return lines
     lines.append(f"time constants, longest and shortest: {_extremes(changes.time_constants_before)} before, ")
     after = changes.time_constants
     lines[-1] += f"{_extremes(after)} after" if after is not None else "after: not known"

@@ -86,7 +86,7 @@ def netlist(
     law:
         The device's stationary law, where it is known already.
     dialect:
-        ``ngspice``, ``ltspice``, ``xyce`` or ``spectre``.
+        ``ngspice``, ``ltspice``, ``xyce``, ``spectre`` or ``vacask``.
     monte_carlo:
         How many boards the netlist draws and measures when it is run by itself, with the device's tolerance
         (`spu.spice.monte_carlo`): number ``seed`` + 1 and those after it. None: it is of the nominal circuit alone.

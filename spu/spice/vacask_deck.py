@@ -9,7 +9,7 @@ commands that change the circuit or run programs, and behavioural instances.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -109,31 +109,72 @@ class VacaskDeck(Deck):
         return found
 
     def spelled(self, name: str) -> str:
-        """A name as the netlist writes it, of which upper and lower case are not known."""
-        return spelled(self.names, name)
+        """A node as the netlist writes it, of which upper and lower case are not known."""
+        return self.names.node(name)
 
     @cached_property
-    def names(self) -> dict[str, str]:
-        """Instances and nodes as they are written, by their lower case."""
-        return names_in(line.text for line in self.lines)
+    def names(self) -> Names:
+        """Nodes and instances as they are written."""
+        return Names.of(line.text for line in self.lines)
 
 
-def names_in(lines: Iterable[str]) -> dict[str, str]:
-    """Instances and nodes of a netlist as they are written, by their lower case."""
-    found: dict[str, str] = {}
-    for line in lines:
-        match = _INSTANCE.match(line.strip())
-        if match is None:
-            continue
-        nodes = match[2].replace(",", " ").split()
-        for name in nodes if match[1] in _PLAIN else (match[1], *nodes):
-            found.setdefault(name.lower(), name)
-    return found
+@dataclass
+class Scope:
+    """Names in a subcircuit, or at top level, as they are written, by their lower case; masters of its instances."""
+
+    nodes: dict[str, str] = field(default_factory=dict)
+    instances: dict[str, str] = field(default_factory=dict)
+    masters: dict[str, str] = field(default_factory=dict)
 
 
-def spelled(names: Mapping[str, str], path: str) -> str:
-    """The name of a node or an element, ``x1.n2``, as VACASK spells it, ``X1:n2``."""
-    return ":".join(names.get(part, part) for part in path.split("."))
+@dataclass
+class Names:
+    """How VACASK spells what analyses name in lower case, with dots: ``x1.n2`` is ``X1:n2``.
+
+    Attributes
+    ----------
+    scopes:
+        By the name of the subcircuit; the top level's is ``""``.
+    """
+
+    scopes: dict[str, Scope]
+
+    @classmethod
+    def of(cls, lines: Iterable[str]) -> Names:
+        """Of the lines of a netlist."""
+        scopes, opened = {"": Scope()}, [""]
+        for line in map(str.strip, lines):
+            if line == "ends" and len(opened) > 1:
+                opened.pop()
+            match = _INSTANCE.match(line)
+            if line.startswith("subckt "):
+                name, _, ports = line[len("subckt ") :].partition("(")
+                opened.append(name.strip())
+                scope = scopes.setdefault(opened[-1], Scope())
+                scope.nodes |= {node.lower(): node for node in ports.rstrip(") ").replace(",", " ").split()}
+            elif match is not None and match[1] not in _PLAIN:
+                scope = scopes[opened[-1]]
+                scope.instances[match[1].lower()] = match[1]
+                scope.masters[match[1].lower()] = match[3]
+                for node in match[2].replace(",", " ").split():
+                    scope.nodes.setdefault(node.lower(), node)
+        return cls(scopes)
+
+    def node(self, path: str) -> str:
+        """A node."""
+        return self._spelled(path, lambda scope: scope.nodes)
+
+    def instance(self, path: str) -> str:
+        """An instance."""
+        return self._spelled(path, lambda scope: scope.instances)
+
+    def _spelled(self, path: str, kind: Callable[[Scope], dict[str, str]]) -> str:
+        *outer, last = path.split(".")
+        scope, found = self.scopes[""], []
+        for part in outer:
+            found.append(scope.instances.get(part, part))
+            scope = self.scopes.get(scope.masters.get(part, ""), Scope())
+        return ":".join([*found, kind(scope).get(last, last)])
 
 
 def read_vacask(path: Path, *, include_outside: bool = False, ignore_control: bool = False) -> VacaskDeck:
@@ -165,6 +206,7 @@ def read_vacask(path: Path, *, include_outside: bool = False, ignore_control: bo
     lines = list(reading.statements(text))
     refuse_explosion(lines, "subckt", "ends", lambda line: line.text.partition("(")[0].strip() not in _PLAIN)
     _refuse_twins(lines)
+    _refuse_strangers(lines)
     return VacaskDeck(tuple(lines), str(path), header_hash(text.splitlines()[:5]))
 
 
@@ -353,16 +395,41 @@ def _number(text: str) -> bool:
     return True
 
 
+def _refuse_strangers(lines: Sequence[Statement]) -> None:
+    """Refuse instances of what the netlist neither describes nor declares: VACASK has more than is looked at here."""
+    known = set(_BUILT_IN)
+    for line in lines:
+        words = line.text.replace("(", " ").split()
+        if words[0] in ("model", "subckt") and len(words) > 1:
+            known.add(words[1])
+    for line in lines:
+        made = line.instance
+        if made is not None and made[2] not in known:
+            raise line.refuse(f"there is no model and no subcircuit {shorten(made[2])}")
+
+
+_BUILT_IN = tuple(master for master in _KNOWN if master not in MODULES)
+"""Models that ``builtins.inc`` declares."""
+
+
 def _refuse_twins(lines: Iterable[Statement]) -> None:
-    """Refuse elements of one subcircuit, or of the netlist, whose names differ by case only: the check knows none."""
-    scopes: list[set[str]] = [set()]
+    """Refuse names of one subcircuit, or of the netlist, that differ by case only: the check tells none apart."""
+    scopes: list[tuple[set[str], dict[str, str]]] = [(set(), {})]
     for line in lines:
         first = line.words[0]
         if first == "subckt":
-            scopes.append(set())
+            scopes.append((set(), {}))
         elif first == "ends" and len(scopes) > 1:
             scopes.pop()
-        elif line.instance is not None:
-            if first in scopes[-1]:
-                raise line.refuse(f"there is another {first}: names that differ by case only are not told apart")
-            scopes[-1].add(first)
+        made = line.instance
+        if made is None:
+            continue
+        instances, nodes = scopes[-1]
+        if first in instances:
+            raise line.refuse(f"there is another {first}: names that differ by case only are not told apart")
+        instances.add(first)
+        for node in made[1]:
+            if nodes.setdefault(node.lower(), node) != node:
+                raise line.refuse(
+                    f"nodes {nodes[node.lower()]} and {node} differ by case only: they are not told apart"
+                )

@@ -14,7 +14,7 @@ from spu.cli import cli
 from spu.crosscheck.decks.renamed import renamed
 from spu.folder import write_folder
 
-DECKS = Path(__file__).parents[1] / "decks"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ def test_only_nodes_outside_of_subcircuits_are_renamed(tmp_path):
 
 def test_noise_of_the_netlists_own_is_said(tmp_path):
     """Of a SPICE netlist that KiCad has written: the equations are compared, what drives vNAME is named as left out."""
-    device = spu.compile(Path(spu.__file__).parents[1] / "examples/club8.toml")
-    found = spu.check(device, netlist=DECKS / "kicad6_club8.cir", levels=["answer", "ac"])
+    device = spu.compile(EXAMPLES / "club8.toml")
+    found = spu.check(device, netlist=EXAMPLES / "club8_kicad.cir", levels=["answer", "ac"])
     assert found.levels["ac"].verdict == "skipped" and "spu import takes it as it is" in found.levels["ac"].message
     assert "its equations (16 states) are the device's, entry by entry" in found.levels["answer"].message

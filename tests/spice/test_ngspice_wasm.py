@@ -9,6 +9,7 @@ import pytest
 import spu
 from spu.base.errors import DeckError, NotServed, SimulatorFailed, SimulatorMissing
 from spu.crosscheck import check
+from spu.spice.deck import read_deck
 from spu.spice.simulators import find_simulator
 from spu.spice.simulators.analyses import (
     Ac,
@@ -19,6 +20,7 @@ from spu.spice.simulators.analyses import (
     Noise,
     OperatingPoint,
     Transient,
+    Waveforms,
 )
 from spu.spice.simulators.ngspice_wasm import read_raw
 
@@ -170,3 +172,14 @@ Binary:
     }
     found = read_raw(header.format(flags="complex").encode() + (values * 1j).tobytes())
     assert found["x1.n2"].tolist() == [1j, 4j, 7j]
+
+
+@there
+def test_long_waveforms_are_followed_exactly(tmp_path):
+    (tmp_path / "device.cir").write_text("long\nvnoise_a n 0 0\nr1 n o 1k\nc1 o 0 1p\n.end\n")
+    rng = np.random.default_rng(3)
+    values = np.cumsum(rng.standard_normal((8001, 1)), axis=0)
+    text = WASM.driven(read_deck(tmp_path / "device.cir"), Waveforms(("vnoise_a",), 1e-9, values), tmp_path)
+    (found,) = WASM.run(text, [Transient(8e-6, 2e-9, 1e-9, ("n",))], time_limit=120)
+    expected = np.interp(found["time"], np.arange(8001) * 1e-9, values[:, 0])
+    np.testing.assert_allclose(found["n"], expected, atol=1e-9 * np.abs(values).max())

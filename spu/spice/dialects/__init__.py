@@ -1,4 +1,4 @@
-"""What simulators write differently: ngspice, LTspice, Xyce, Spectre.
+"""What simulators write differently: ngspice, LTspice, Xyce, Spectre, VACASK.
 
 `spu.spice.netlist` is the one writer. It asks a `Dialect` for each kind of line; the base class
 writes ngspice's, and the others override what differs:
@@ -19,7 +19,8 @@ options             ``.options``          ``.options``          one package a li
 analysis            ``.control`` block    ``.step``, ``.meas``  ``.step``             ``noise``, ``tran``
 ==================  ====================  ====================  ====================  ====================
 
-The rules that the three others rest on, and where they are documented:
+VACASK (`spu.spice.dialects.vacask`) writes instances and parameters as Spectre does. It runs in the tests, so what it
+takes needs no manual; the three others rest on these rules, documented where is said:
 
 LTspice (its help, pages of the names given)
     *.SUBCKT*: parameters behind ``params:``. *.PARAM*: expressions in braces. *R*: no parameter silences

@@ -41,7 +41,7 @@ from spu.spice.simulators.analyses import (
 from spu.spice.simulators.ngspice import CONFINED, LONGEST, environment
 from spu.spice.simulators.raw import read_raw
 from spu.spice.simulators.simulator import Simulator
-from spu.spice.vacask_deck import Statement, names_in, spelled
+from spu.spice.vacask_deck import Names, Statement
 
 if TYPE_CHECKING:
     from spu.spice.deck import Deck
@@ -168,9 +168,9 @@ class _Asked:
     _swept: dict[tuple[Decades, tuple[str, ...]], dict[str, str]] = field(default_factory=dict)
 
     @cached_property
-    def names(self) -> dict[str, str]:
+    def names(self) -> Names:
         """Instances and nodes as the netlist writes them."""
-        return names_in(self.deck.splitlines())
+        return Names.of(self.deck.splitlines())
 
     @property
     def text(self) -> str:
@@ -187,7 +187,7 @@ class _Asked:
                 return {"": self._ask("op", "default")}
             case DcSweep(source, first, last, points, vectors):
                 values = _vector(np.linspace(first, last, points).tolist())
-                before = f'sweep swept instance="{self._spelled(source)}" parameter="dc" values={values}'
+                before = f'sweep swept instance="{self.names.instance(source)}" parameter="dc" values={values}'
                 return {"": self._ask("op", self._voltages(vectors), before=before)}
             case Ac(source, sweep, vectors):
                 same = [
@@ -199,19 +199,16 @@ class _Asked:
             case AcTogether(sources, amplitudes, sweep, vectors):
                 return {"": self._driven(sources, amplitudes, sweep, vectors)}
             case Noise(output, reference, sweep, contributions):
-                nodes = ", ".join(f'"{self._spelled(node)}"' for node in output)
+                nodes = ", ".join(f'"{self.names.node(node)}"' for node in output)
                 out = f"[{nodes}]" if len(output) > 1 else nodes
-                what = f'noise out={out} in="{self._spelled(reference)}" values={_frequencies(sweep)}'
-                return {"": self._ask(what, "default" if contributions else f"n({self._spelled(reference)})")}
+                what = f'noise out={out} in="{self.names.instance(reference)}" values={_frequencies(sweep)}'
+                return {"": self._ask(what, "default" if contributions else f"n({self.names.instance(reference)})")}
             case Transient():
                 return {"": self._transient(analysis)}
         raise NotServed(f"the simulator vacask has no {analysis.called}")
 
-    def _spelled(self, name: str) -> str:
-        return spelled(self.names, name)
-
     def _voltages(self, vectors: Iterable[str]) -> str:
-        return " ".join(f'v("{self._spelled(name)}")' for name in dict.fromkeys(vectors))
+        return " ".join(f'v("{self.names.node(name)}")' for name in dict.fromkeys(vectors))
 
     def _ask(self, what: str, save: str, before: str = "") -> str:
         """Ask for one analysis; gives the name of its file."""
@@ -223,10 +220,10 @@ class _Asked:
         """The files of the transfer functions from all sources, by node."""
         key = sweep, vectors
         if key not in self._swept:
-            saved = " ".join(f'tf("{self._spelled(each.source)}")' for each in same)
+            saved = " ".join(f'tf("{self.names.instance(each.source)}")' for each in same)
             at = _frequencies(sweep)
             self._swept[key] = {
-                name: self._ask(f'acxf out="{self._spelled(name)}" values={at}', saved) for name in vectors
+                name: self._ask(f'acxf out="{self.names.node(name)}" values={at}', saved) for name in vectors
             }
         return self._swept[key]
 
@@ -234,7 +231,7 @@ class _Asked:
         self, sources: Sequence[str], amplitudes: Sequence[float], sweep: Decades, vectors: tuple[str, ...]
     ) -> str:
         """The file of the responses to some sources together."""
-        own = [self._spelled(source) for source in sources]
+        own = [self.names.instance(source) for source in sources]
         self.commands += [
             f'alter instance("{name}") mag={float(size)!r}' for name, size in zip(own, amplitudes, strict=True)
         ]
@@ -291,6 +288,12 @@ def _execute(scratch: Path, time_limit: float) -> None:
         raise SimulatorFailed(f"VACASK ended with signal {-worker.returncode}: {_complaint(said)}")
     if worker.returncode:
         words = _complaint(said)
+        pivot = re.search(r"zero pivot @ node '([^']*)'", said)
+        if pivot is not None:
+            raise SimulatorFailed(
+                f"VACASK finds no operating point: zero pivot at {pivot[1]}, as a loop of inductors has one, or a node "
+                "behind capacitors"
+            )
         if re.search(r"^\d+:\d+ \(0x[0-9a-f]+\) in ", said, re.MULTILINE):
             raise DeckError(f"VACASK does not take the deck: {words}")
         raise SimulatorFailed(f"VACASK failed: {words}")
