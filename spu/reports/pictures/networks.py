@@ -69,7 +69,7 @@ def draw_histograms(
         name = variables[k]
         panel.hist(
             states[:, k],
-            bins=int(np.clip(2 * len(states) ** (1 / 3), 12, 40)),
+            bins=_bins(len(states)),
             density=True,
             color="0.8",
             label="sampled",
