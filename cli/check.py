@@ -10,6 +10,7 @@ import click
 from spu.base.errors import UsageError, refuse_options
 
 from .common import (
+    accuracy_option,
     clamp_option,
     file_option,
     json_option,
@@ -44,12 +45,9 @@ from .names import LEVELS
     shell_complete=LEVELS,
     help="Only this level (repeat for more): ideal, answer, op, ac, replay, noise [default: all].",
 )
-@click.option(
-    "--accuracy",
-    type=float,
-    metavar="X",
-    help="Error of the answer allowed [default: the predicted one and a little slack]. With --netlist only the "
-    "answer is judged then.",
+@accuracy_option(
+    "Error of the answer allowed (5% or 0.05) [default: the predicted one and a little slack]. With --netlist only the "
+    "answer is judged then."
 )
 @seed_option("the noise that is replayed")
 @click.option(
@@ -154,12 +152,14 @@ def command(
         return _many(directories, plot, as_json, **given, **where)
     refuse_options("one folder: give several, --cluster or -o", {"threads": threads, "restart": restart or None})
     from spu.crosscheck import check
-    from spu.folder import read_folder
+    from spu.folder import Folder, read_any
 
-    folder = read_folder(directories[0])
+    folder = read_any(directories[0])
+    if not isinstance(folder, Folder):
+        refuse_options("netlists that only ngspice runs", {"clamp": clamp})
     with progress_words(detect is not None or budget is not None) as progress:
         result = check(
-            folder if clamp is None else folder.device.clamped(clamp),
+            folder if clamp is None or not isinstance(folder, Folder) else folder.device.clamped(clamp),
             netlist=netlist,
             levels=levels or None,
             accuracy=accuracy,

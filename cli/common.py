@@ -26,6 +26,7 @@ from .names import DIALECTS, HARDWARE, SIMULATORS
 if TYPE_CHECKING:
     from spu.base.arrays import FloatArray
     from spu.folder import Folder
+    from spu.spice.reader.nonlinear import NonlinearDeck
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
@@ -94,6 +95,16 @@ def dialect_option(*, multiple: bool = False, help: str) -> Callable[[AnyFunctio
         return click.option("--dialect", "dialects", metavar="NAME", shell_complete=DIALECTS, multiple=True, help=help)
     return click.option(
         "--dialect", metavar="NAME", shell_complete=DIALECTS, default="ngspice", show_default=True, help=help
+    )
+
+
+def accuracy_option(help: str) -> Callable[[AnyFunction], AnyFunction]:
+    """``--accuracy``, of a check."""
+    return click.option(
+        "--accuracy",
+        metavar="X",
+        callback=lambda _context, _option, value: _parsed(value, "--accuracy", "5% or 0.05", {"%": 0.01}),
+        help=help,
     )
 
 
@@ -307,7 +318,7 @@ def print_json(data: Mapping[str, Any]) -> None:
     print_object(json.dumps(plain(data), allow_nan=False))
 
 
-def print_result(data: Mapping[str, Any], folder: Folder, verb: str) -> None:
+def print_result(data: Mapping[str, Any], folder: Folder | NonlinearDeck, verb: str) -> None:
     """Print the one JSON object, with large matrices in ``DIR/<verb>.npz``."""
     from spu.folder.arrays import spill
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spu.base.errors import InputError, UsageError
+from spu.base.errors import InputError, NonlinearNetlist, UsageError, refuse_options
 from spu.base.numbers import plural
 
 from .common import MAX_TABLE_ROWS, file_option, json_option, print_json, say, table
@@ -16,6 +16,7 @@ from .common import MAX_TABLE_ROWS, file_option, json_option, print_json, say, t
 if TYPE_CHECKING:
     from spu.problems.problem import LinearProblem
     from spu.spice.reader import ReadNetlist
+    from spu.spice.reader.nonlinear import NonlinearDeck
 
 
 @click.command("import")
@@ -61,7 +62,8 @@ def command(
 
     Linear networks of R, L, C, K, V, I, E, F, G, H, linear B and X, with .subckt, .param, .func and .include.
     predict, simulate, check and inspect take the folder; predict and simulate also take NETLIST as it is.
-    Nothing in NETLIST is executed.
+    Nothing in NETLIST is executed. One with parts that are not linear (diodes, transistors, nonlinear sources) is
+    imported for ngspice alone: inspect, check and report take it, and nothing else does.
 
     \b
       spu import ladder.cir --probe out --density vin=1e-16 -o ladder
@@ -70,18 +72,23 @@ def command(
     from spu.folder import refuse_folder, write_import
     from spu.spice.reader import read_netlist
     from spu.spice.reader.limits import MAX_INSTANCES
+    from spu.spice.reader.nonlinear import read_nonlinear
 
     if output is not None:
         refuse_folder(output, force=force, holds="circuit.json")
-    read = read_netlist(
-        netlist,
-        probes=probes,
-        silent=silent,
-        densities=_densities(densities),
-        max_instances=MAX_INSTANCES if max_instances is None else max_instances,
-        include_outside=include_outside,
-        ignore_control=ignore_control,
-    )
+    limit = MAX_INSTANCES if max_instances is None else max_instances
+    options: dict[str, Any] = {
+        "probes": probes,
+        "max_instances": limit,
+        "include_outside": include_outside,
+        "ignore_control": ignore_control,
+    }
+    try:
+        read = read_netlist(netlist, silent=silent, densities=_densities(densities), **options)
+    except NonlinearNetlist as refusal:
+        given = {"silent": silent or None, "density": densities or None, "problem": problem}
+        refuse_options(f"netlists that only ngspice runs ({refusal})", given)
+        return _import_alone(read_nonlinear(netlist, refusal, **options), output, force, as_json)
     if problem is not None:
         posed = _problem(problem, read.circuit.readout.variables)
         read = replace(read, circuit=replace(read.circuit, problem=posed))
@@ -93,6 +100,53 @@ def command(
         for file in files:
             click.echo(f"{'' if file != files[0] else chr(10)}wrote {file}")
     return 0
+
+
+def _import_alone(read: NonlinearDeck, output: Path | None, force: bool, as_json: bool) -> int:
+    """Write the folder of a netlist that only ngspice runs, and say what can be had of it."""
+    from spu.folder import write_import
+
+    files = () if output is None else write_import(output, read, force=force)
+    if as_json:
+        print_json({**report_alone(read), "files": files})
+    else:
+        say(describe_alone(read))
+        for file in files:
+            click.echo(f"{'' if file != files[0] else chr(10)}wrote {file}")
+    return 0
+
+
+def report_alone(read: NonlinearDeck) -> dict[str, Any]:
+    """Give the JSON object of a netlist that only ngspice runs."""
+    return {
+        "netlist": read.path,
+        "title": read.title,
+        "hash": read.hash,
+        "only_ngspice": read.why,
+        "parts": read.parts,
+        "variables": read.variables,
+        "probes": [asdict(probe) for probe in read.probes],
+        "probed_by": read.probed_by,
+        "read": read.files,
+    }
+
+
+def describe_alone(read: NonlinearDeck) -> str:
+    """Lay out what a netlist that only ngspice runs is made of, and what can be had of it."""
+    from spu.reports.inspection import probe_table
+    from spu.spice.reader.nonlinear import ALONE
+
+    parts = ", ".join(plural(count, kind) for kind, count in read.parts.items())
+    return "\n".join(
+        [
+            f"{read.path}: {parts} (as its lines are, before subcircuits are expanded)",
+            "",
+            table(*probe_table(read.probes), left=2, limit=MAX_TABLE_ROWS),
+            f"  ({read.probed_by})",
+            "",
+            f"note: {read.why}; {ALONE}",
+        ]
+    )
 
 
 def _densities(given: tuple[str, ...]) -> dict[str, float]:

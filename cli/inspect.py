@@ -12,7 +12,7 @@ from spu.base.errors import UsageError, refuse_options
 from spu.base.layout import REST, is_full
 from spu.base.numbers import engineering, plural
 
-from .common import MAX_TABLE_ROWS, file_option, folder_argument, json_option, print_result, say, table
+from .common import MAX_TABLE_ROWS, file_option, folder_argument, json_option, print_json, print_result, say, table
 
 if TYPE_CHECKING:
     from spu.folder import Folder
@@ -51,11 +51,13 @@ def command(
     import numpy as np
 
     from spu.emulator.predict import predict
-    from spu.folder import read_folder
+    from spu.folder import Folder, read_any
     from spu.reports.inspected import inspected
     from spu.reports.inspection import look_at, time_constants
     from spu.studies.budget import error_budget
     from spu.studies.stability import stability as margins_of
+
+    from .import_netlist import describe_alone, report_alone
 
     if cell is not None and schematic is None:
         raise UsageError("--cell is of the schematic: give --schematic FILE, too")
@@ -64,10 +66,18 @@ def command(
             from spu.reports.pictures.figures import refuse_picture
 
             refuse_picture(picture)
-    folder = read_folder(directory)
+    folder = read_any(directory)
+    if not isinstance(folder, Folder):
+        given = {"plot": plot, "schematic": schematic, "budget": budget, "stability": stability, "cell": cell}
+        refuse_options("netlists that only ngspice runs", given)
+        if as_json:
+            print_json(report_alone(folder))
+        else:
+            say(describe_alone(folder))
+        return 0
     if folder.read is not None:
-        refuse_options("netlists: they have no device", {"plot": plot, "schematic": schematic, "budget": budget})
-        return _inspect_netlist(folder, stability, as_json)
+        refuse_options("netlists: they have no device", {"budget": budget, "cell": cell})
+        return _inspect_netlist(folder, stability, plot, schematic, as_json)
     device = folder.device
     kind = inspected(device)
     if not kind.budgets:
@@ -108,8 +118,8 @@ def command(
     return 0
 
 
-def _inspect_netlist(folder: Folder, stability: bool, as_json: bool) -> int:
-    """Show what `spu import` shows, and the time constants."""
+def _inspect_netlist(folder: Folder, stability: bool, plot: Path | None, schematic: Path | None, as_json: bool) -> int:
+    """Show what `spu import` shows, and the time constants; draw the netlist as a circuit."""
     from spu.emulator.predict import predict_linear
     from spu.reports.inspection import time_constants
     from spu.studies.stability import stability as margins_of
@@ -122,13 +132,21 @@ def _inspect_netlist(folder: Folder, stability: bool, as_json: bool) -> int:
     margins = margins_of(folder.subject) if stability else None
     if margins is not None and not as_json:
         click.echo(f"\n{margins}")
+    pictures = tuple(dict.fromkeys(each for each in (plot, schematic) if each is not None))
+    for picture in pictures:
+        from spu.reports.pictures.figures import save
+        from spu.reports.schematic import draw_netlist
+
+        save(draw_netlist(folder.read), picture)
     prediction = predict_linear(folder.subject)
     if as_json:
         more: dict[str, Any] = {} if margins is None else {"stability": margins.to_dict()}
         more |= {"time_constants": prediction.time_constants, "covariance": prediction.covariance}
-        print_result({**report(folder.read), **more}, folder, "inspect")
+        print_result({**report(folder.read), **more, "plot": plot, "schematic": schematic}, folder, "inspect")
     else:
         say(f"\n{time_constants(prediction)}")
+        for picture in pictures:
+            click.echo(f"schematic: {picture}")
     return 0
 
 

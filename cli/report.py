@@ -9,6 +9,7 @@ import click
 from spu.base.errors import UsageError
 
 from .common import (
+    accuracy_option,
     file_option,
     folder_argument,
     json_option,
@@ -40,7 +41,7 @@ from .names import LEVELS, names
     shell_complete=LEVELS,
     help="Only this level of check (repeat for more).",
 )
-@click.option("--accuracy", type=float, metavar="X", help="Error of the answer allowed, as for check.")
+@accuracy_option("Error of the answer allowed (5% or 0.05), as for check.")
 @click.option(
     "--samples",
     type=click.IntRange(1, 10**9),

@@ -41,7 +41,12 @@ _MARKER = "spu_samples"
     metavar="N",
     help="Readouts in all [default: 10000; large sparse networks 1000].",
 )
-@click.option("--interval", type=float, metavar="S", help="Seconds between readouts [default: slowest time constant].")
+@click.option(
+    "--interval",
+    type=float,
+    metavar="S",
+    help="Seconds between readouts [default: slowest time constant; with --lags closer].",
+)
 @click.option(
     "--trajectories",
     type=click.IntRange(1, 100_000),
@@ -52,7 +57,11 @@ _MARKER = "spu_samples"
 @click.option("--independent", is_flag=True, help="Draw from the stationary law: no time passes.")
 @seed_option("the random numbers")
 @click.option(
-    "--lags", type=click.IntRange(0, 100_000), default=0, metavar="N", help="Autocovariances up to N readouts."
+    "--lags",
+    type=click.IntRange(0, 100_000),
+    default=0,
+    metavar="N",
+    help="Autocovariances up to N readouts; these are as far apart as shows the decay, unless --interval is given.",
 )
 @click.option(
     "--trace",

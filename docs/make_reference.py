@@ -208,7 +208,7 @@ def problem() -> Schema:
             "if": {"properties": {"task": {"const": task}}},
             "then": {"anyOf": [{"required": [key]} for key in kind.matrices]},
         }
-        for task, kind in KINDS.items()
+        for task, kind in sorted(KINDS.items())
         if task != "network"
     ]
     statistics = {
@@ -223,7 +223,7 @@ def problem() -> Schema:
         table(
             {
                 "format": {"const": "spu-problem/1"},
-                "task": {"enum": list(KINDS)},
+                "task": {"enum": sorted(KINDS)},
                 "variables": listed(TEXT),
                 "compiled": table(
                     {"device_hash": HASH, "hardware": TEXT, "architecture": TEXT, "files": FILES, "version": TEXT},
@@ -350,6 +350,73 @@ def simulated() -> Schema:
     )
 
 
+def predicted_network() -> Schema:
+    """`spu predict --json` of nonlinear cells."""
+    moments = {name: maybe(NUMBERS, MATRIX, PLACE) for name in ("mean", "covariance", "third", "fourth")}
+    return schema(
+        "spu predict --json, nonlinear cells",
+        "What is known exactly of a device of nonlinear cells.",
+        table(
+            {
+                "variables": listed(TEXT),
+                **moments,
+                "theta": told(maybe(NUMBER), "of the law exp(-U/theta); null where there is none"),
+                "why": told(TEXT, "why moments are not known, where they are not"),
+                "rest": told(NUMBERS, "where units rest without noise"),
+                "time_constants": told(VECTOR_OR_PLACE, "s, about that rest"),
+                "coordinate": {"enum": ["voltage", "flux", "charge"]},
+                "heat": TEXT,
+                "time_unit": told(maybe(NUMBER), "s: one of the network's own time"),
+                "cells": listed(TEXT),
+            },
+            {"spectrum": {}, **PICTURE},
+        ),
+    )
+
+
+def simulated_network() -> Schema:
+    """`spu simulate --json` of nonlinear cells."""
+    at_times = told({"anyOf": [MATRIX, PLACE]}, "(times, units)")
+    return schema(
+        "spu simulate --json, nonlinear cells",
+        "Trajectories of a device of nonlinear cells, read at given times.",
+        table(
+            {
+                "variables": listed(TEXT),
+                "times": told(NUMBERS, "the network's own time"),
+                "device_times": told(NUMBERS, "s"),
+                "mean": at_times,
+                "mean_error": at_times,
+                "variance": at_times,
+                "variance_error": at_times,
+                "covariance": told(MATRIX_OR_PLACE, "(units, units) at the last time"),
+                "trajectories": WHOLE,
+                "samples": WHOLE,
+                "step": told(NUMBER, "s"),
+                "scheme": {"enum": ["heun", "euler-maruyama", "leimkuhler-matthews", "baoab"]},
+                "seed": WHOLE,
+                "seconds": NUMBER,
+                "complete": TRUTH,
+                "precision": {"enum": ["double", "single"]},
+                "warnings": listed(TEXT),
+            },
+            {
+                "readouts": maybe(PLACE, listed({})),
+                "time_step": NUMBER,
+                "pieces": NUMBER,
+                "step_error": NUMBER,
+                "checked": WHOLE,
+                "clamped": {},
+                "speedup": NUMBER,
+                "time_unit": maybe(NUMBER),
+                "first_law": {},
+                "output": maybe(TEXT),
+                **PICTURE,
+            },
+        ),
+    )
+
+
 def checked() -> Schema:
     """`spu check --json`."""
     verdict = {"enum": ["pass", "fail", "skipped", "inconclusive", "error"]}
@@ -458,7 +525,7 @@ def solved() -> Schema:
                 "burn_in": told(NUMBER, "s"),
                 "readouts": WHOLE,
                 "floor": told(maybe(NUMBER), "the relative error that the hardware leaves however long it is read"),
-                "task": {"enum": list(KINDS)},
+                "task": {"enum": sorted(KINDS)},
                 "variables": listed(TEXT),
                 "seed": WHOLE,
                 "complete": TRUTH,
@@ -502,7 +569,9 @@ ALL = {
     "problem": problem,
     "compile": compiled,
     "predict": predicted,
+    "predict-network": predicted_network,
     "simulate": simulated,
+    "simulate-network": simulated_network,
     "check": checked,
     "yield": yielded,
     "solve": solved,
@@ -558,7 +627,7 @@ def rows_of_detail() -> list[str]:
 def rows_of_tasks() -> list[str]:
     """Kinds of problem and their keys."""
     rows = ["| `task` | matrix, one of | vectors | other keys | what is asked |", "|---|---|---|---|---|"]
-    for task, kind in KINDS.items():
+    for task, kind in sorted(KINDS.items()):
         words = [", ".join(f"`{key}`" for key in keys) for keys in (kind.matrices, kind.vectors, kind.values)]
         rows.append(f"| `{task}` | {' | '.join(words)} | {kind.words} |")
     return rows

@@ -14,9 +14,19 @@ from spu.base.errors import SpuError
 from spu.cli import cli
 from spu.compiler import compile_problem
 from spu.device.subject import circuits
-from spu.folder import read_folder, write_folder, write_import
+from spu.folder import read_any, read_folder, write_folder, write_import
 from spu.spice.reader import read_netlist
+from spu.spice.reader.nonlinear import NonlinearDeck
 
+CLIPPER = """a clipper
+v1 in 0 dc 0.5
+r1 in out 10k
+c1 out 0 1n
+d1 out 0 dio
+.model dio d is=1e-14
+.save v(out)
+.end
+"""
 DRIFT = [[1.0, 2.0, 0.0], [-2.0, 1.5, 0.3], [0.0, 0.1, 1.0]]
 A = [[2.0, -0.5, 0.0], [-0.5, 1.5, -0.25], [0.0, -0.25, 1.0]]
 NETLIST = Path(__file__).parent / "decks" / "rc_mesh.cir"
@@ -80,10 +90,16 @@ def subjects(tmp_path_factory):
         }
     read = read_netlist(NETLIST, densities={"i1": 1e-24})
     write_import(folder / "imported", read)
+    (folder / "clipper.cir").write_text(CLIPPER)
+    nonlinear = read_any(folder / "clipper.cir")
+    write_import(folder / "clipper", nonlinear)
     found |= {
         "netlist": read,
         "netlist path": folder / "imported" / "device.cir",
         "imported folder path": folder / "imported",
+        "nonlinear": nonlinear,
+        "nonlinear path": folder / "clipper.cir",
+        "nonlinear folder path": folder / "clipper",
         "problem": spu.GaussianSampling(precision=A),
         "drift problem": spu.LyapunovEquation(DRIFT, A),
         "network problem": spu.ThermodynamicNetwork(units=2),
@@ -113,12 +129,13 @@ LINEAR = [*(f"{kind} {name}" for kind in ("linear", "drift") for name in DEVICES
 ANNEALING = [f"annealing {name}" for name in ("device", "folder path")]
 NETWORK = [*(f"network {name}" for name in DEVICES), *ANNEALING]
 READ = ["netlist", "netlist path", "imported folder path"]
+ALONE = ["nonlinear", "nonlinear path", "nonlinear folder path"]
 CIRCUITS = ["linear circuit", "network circuit"]
 ALGEBRA = [f"{kind} problem" for kind in ("drift", "exponential", "system", "determinant", "least-squares", "held")]
 POSED = ["problem", *ALGEBRA, "array", "list", "matrix path"]
 PROBLEMS = [*POSED, "network problem", "annealing problem"]
 ELSE = ["nothing", "number", "no such path"]
-EVERYTHING = [*LINEAR, *NETWORK, *READ, *CIRCUITS, *PROBLEMS, *ELSE]
+EVERYTHING = [*LINEAR, *NETWORK, *READ, *ALONE, *CIRCUITS, *PROBLEMS, *ELSE]
 
 
 def calibrated(given):
@@ -131,6 +148,12 @@ def calibrated(given):
     return spu.calibrate(given, samples, names=[name], independent=True, fit=["readout.gain"])
 
 
+def few(given):
+    """Samples, of what is simulated at all."""
+    alone = isinstance(given, NonlinearDeck) or "clipper" in str(given)
+    return {} if alone else {"samples": 200}
+
+
 DOORS = {
     "compile": lambda given, _: spu.compile(given),
     "predict": lambda given, _: spu.predict(given),
@@ -138,7 +161,7 @@ DOORS = {
     "spectrum": lambda given, _: spu.spectrum(given),
     "relaxation": lambda given, _: spu.relaxation(given, start="rest", times=[0.0, 1e-6]),
     "check": lambda given, _: spu.check(given, levels=["ideal"]),
-    "report": lambda given, where: spu.report(given, where / "report.html", levels=["ideal"], samples=200),
+    "report": lambda given, where: spu.report(given, where / "report.html", levels=["ideal"], **few(given)),
     "netlist": lambda given, _: spu.netlist(given),
     "anneal": lambda given, _: spu.anneal(given, runs=2),
     "calibrate": lambda given, _: calibrated(given),
@@ -154,8 +177,8 @@ WORKS = {
     "simulate": [*LINEAR, *NETWORK, *READ, *CIRCUITS],
     "spectrum": [*LINEAR, *READ, "linear circuit"],
     "relaxation": [*(name for name in LINEAR if name not in RAMPED), *READ, "linear circuit"],
-    "check": [*LINEAR, *NETWORK, *READ],
-    "report": [*LINEAR, *NETWORK, *READ],
+    "check": [*LINEAR, *NETWORK, *READ, *ALONE],
+    "report": [*LINEAR, *NETWORK, *READ, *ALONE],
     "netlist": [*LINEAR, *NETWORK, *READ],
     "anneal": [*ANNEALING, "annealing problem"],
     "calibrate": [name for name in LINEAR if name not in RAMPED],
@@ -217,7 +240,7 @@ BOARDS = ("yield", "corners")
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize(
-    "kind", ["linear", "drift", "exponential", "system", "determinant", "held", "network", "imported"]
+    "kind", ["linear", "drift", "exponential", "system", "determinant", "held", "network", "imported", "nonlinear"]
 )
 def test_verbs(verb, kind, subjects, tmp_path):
     """The command line takes the same: of imported netlists export is refused, as they are netlists already."""
@@ -225,7 +248,10 @@ def test_verbs(verb, kind, subjects, tmp_path):
     options = [*VERBS[verb], *(["-o", str(tmp_path / "r.html")] if verb == "report" else [])]
     done = CliRunner().invoke(cli, [verb, str(path), *options, "--json"])
     found = json.loads(done.stdout)
-    if (verb, kind) == ("export", "imported") or (verb in BOARDS and kind in ("network", "imported")):
+    if kind == "nonlinear" and verb in ("predict", "simulate", "export", *BOARDS):
+        assert done.exit_code == 2 and found["error"]["kind"] == "nonlinear"
+        assert "spu import, inspect, check and report take it" in found["error"]["message"]
+    elif (verb, kind) == ("export", "imported") or (verb in BOARDS and kind in ("network", "imported")):
         assert done.exit_code == 2 and found["error"]["kind"] == "usage"
     else:
         assert done.exit_code == 0, found

@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from click.testing import CliRunner
 
 import spu
-from spu.cli import cli
+from spu.cli import cli, ending
 from spu.cli.verbs import VERBS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -164,8 +164,11 @@ def printed(folder, tmp_path_factory):
     np.savetxt(apart / "A.csv", [[2.0, -0.5], [-0.5, 1.0]], delimiter=",")
     np.savetxt(apart / "b.csv", [1.0, 2.0])
     tolerance = ("--tolerance", "cell.capacitance=1%")
+    net = apart / "net"
     return {
-        "compile": [compiled, run("compile", EXAMPLES / "neurons.toml", "-o", apart / "net")],
+        "compile": [compiled, run("compile", EXAMPLES / "neurons.toml", "-o", net)],
+        "predict-network": [run("predict", net)],
+        "simulate-network": [run("simulate", net, "--trajectories", 8, "--times", "0.1,0.2")],
         "predict": [run("predict", where), run("predict", where, "--band", "1e5", "1e6")],
         "simulate": [run("simulate", where, "--samples", 500, "--lags", 2), run("simulate", where, "--independent")],
         "check": [run("check", where, "--level", "ideal", "--level", "op", "--level", "answer")],
@@ -179,7 +182,7 @@ def printed(folder, tmp_path_factory):
     }
 
 
-OUTPUTS = ("compile", "predict", "simulate", "check", "yield", "solve", "error")
+OUTPUTS = ("compile", "predict", "predict-network", "simulate", "simulate-network", "check", "yield", "solve", "error")
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
@@ -221,6 +224,14 @@ def test_every_public_name_stands_in_one_group():
         for name in re.findall(r"^   (\w+)$", block, re.MULTILINE)
     ]
     assert sorted(listed) == sorted(set(spu.__all__) - {"__version__"})
+
+
+def test_every_exit_status_is_in_the_table(reference):
+    text = (REFERENCE / "exit_status.md").read_text(encoding="utf-8")
+    listed = [int(number) for number in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)]
+    of_errors = {each.exit_status for each in reference.kinds_of_errors().values()}
+    of_signals = {ending.INTERRUPTED, ending.TERMINATED, ending.BROKEN_PIPE}
+    assert listed == sorted({0, 1} | of_errors | of_signals)
 
 
 SET_BY_US = {"NGSPICE_INPUT_DIR", "SPU_BENCH_SAMPLES"}

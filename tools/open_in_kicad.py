@@ -20,6 +20,8 @@ from pathlib import Path
 
 PROGRAMS = ("eeschema", "Xvfb", "xdotool", "import")
 
+RULES = "Electrical Rules Checker"
+
 SIZE = (2000, 1400)
 """Of the screen, pixels."""
 
@@ -76,6 +78,23 @@ class Opened:
             self.click("Export Netlist", 300, 32)
         self.keys("Return")
         wait(lambda: any("Netlist File" in each for each in self.windows()), 20.0, "the dialog of files")
+        self._written(file)
+
+    def rules(self, file: Path) -> None:
+        """Let KiCad check its electrical rules, by Inspect, and write its report."""
+        file.unlink(missing_ok=True)
+        self.keys("F10", *["Right"] * 4, "Down", "Return")
+        wait(lambda: RULES in self.windows(), 20.0, "the dialog of rules")
+        time.sleep(1.0)
+        self.keys("Return")
+        time.sleep(5.0)
+        self.click(RULES, 678, 326)
+        wait(lambda: any("Save" in each for each in self.windows()), 20.0, "the dialog of files")
+        self._written(file)
+        self.keys("Escape")
+
+    def _written(self, file: Path) -> None:
+        """Name the file in KiCad's dialog, and wait for it."""
         self.keys("ctrl+a")
         self._run("xdotool", "type", "--delay", "20", str(file.resolve()))
         self.keys("Return")
@@ -140,6 +159,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, help="of the editor's window (.png)")
     parser.add_argument("--enter", type=int, nargs=2, metavar=("X", "Y"), help="first open the sheet there, pixels")
     parser.add_argument("--netlist", type=Path, help="KiCad's own")
+    parser.add_argument("--rules", type=Path, help="KiCad's report on electrical rules")
     parser.add_argument("--spice", type=Path, help="SPICE's")
     given = parser.parse_args()
     if missing():
@@ -149,6 +169,8 @@ def main() -> None:
             editor.enter(*given.enter)
         if given.picture is not None:
             editor.picture(given.picture)
+        if given.rules is not None:
+            editor.rules(given.rules)
         if given.netlist is not None:
             editor.export(given.netlist)
         if given.spice is not None:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install the system packages that are missing: ngspice (program and library), Python's venv, a C compiler.
-# Debian and Ubuntu; elsewhere it says what is needed and stops. Chromium, in which a few tests open
-# reports, is installed where apt has it; without it these tests are skipped.
+# Debian and Ubuntu; elsewhere it says what is needed and stops. With the word "browser" also Chromium, in
+# which a few tests open reports, where apt has it; without it these tests are skipped.
 set -eu
 
 missing=""
@@ -15,7 +15,7 @@ elif ! python3 -c 'import ensurepip, venv' >/dev/null 2>&1; then
 fi
 command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
 browser=""
-command -v chromium >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || browser="chromium"
+[ "${1:-}" != browser ] || command -v chromium >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || browser="chromium"
 [ -n "$missing$browser" ] || exit 0
 
 if ! command -v apt-get >/dev/null 2>&1; then
@@ -37,7 +37,7 @@ if [ -n "$missing" ]; then
     $as_root apt-get update -qq
     # shellcheck disable=SC2086 # a list of package names is meant to split
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
-elif ! apt-cache policy chromium 2>/dev/null | grep -q 'Candidate: [0-9]'; then
+elif [ -n "$browser" ] && ! apt-cache policy chromium 2>/dev/null | grep -q 'Candidate: [0-9]'; then
     $as_root apt-get update -qq || exit 0
 fi
 # Ubuntu's packages of a browser only point to a snap: there is no candidate called chromium.

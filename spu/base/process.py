@@ -282,10 +282,19 @@ def _end(process: subprocess.Popen[str]) -> None:
     """Kill a child's group, and wait for the child to be dead (not to be collected: its own thread may be at that)."""
     if process.returncode is not None:
         return
+    if sys.platform == "win32":  # no groups: what the child has started is left
+        process.kill()
+        return
     with suppress(OSError):
         os.killpg(process.pid, signal.SIGKILL)
     with suppress(OSError):
         for _ in range(200):
-            if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
+            if _has_ended(process):
                 break
             time.sleep(0.005)
+
+
+def _has_ended(process: subprocess.Popen[str]) -> bool:
+    if not hasattr(os, "waitid"):  # as on macOS before Python 3.13: then it is collected, too
+        return process.poll() is not None
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None

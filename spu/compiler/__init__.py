@@ -63,6 +63,9 @@ PASSES: dict[type[Problem], type[Passes[Any, Any]]] = {
 }
 """By the class of problems: those that derive from it take the same passes."""
 
+COMPILATION = "compilation"
+"""What a compiled device keeps what the compiler decided and predicted of it under."""
+
 
 def passes_of(problem: Problem) -> type[Passes[Any, Any]]:
     """The passes that a problem takes.
@@ -163,7 +166,9 @@ def compile_problem(
     with _named_in(posed.file if hardware is None and posed.hardware else None):
         found = load_hardware((posed.hardware or "ideal") if hardware is None else hardware)
     with _named_in(posed.file if architecture is None and posed.architecture else None):
-        return cast(Compilation, passes(posed.problem, found, chosen).run())
+        made = cast(Compilation, passes(posed.problem, found, chosen).run())
+    made.device.kept[COMPILATION] = made  # until the device is changed
+    return made
 
 
 def compile_network(

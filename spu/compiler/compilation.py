@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from spu.base.display import Shown
 from spu.base.files import plain
+from spu.base.layout import facts as laid_out
 from spu.device.device import Device
 from spu.device.hardware import Hardware
 from spu.emulator.laws.law import Law
@@ -132,7 +133,4 @@ class Compilation(Shown, ABC):
         return found
 
     def __str__(self) -> str:
-        facts = self.facts()
-        width = max(len(label) for label, _ in facts)
-        lines = [f"{label.ljust(width)}  {text}" for label, text in facts]
-        return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
+        return "\n".join([laid_out(self.facts()), *(f"warning: {warning}" for warning in self.warnings)])

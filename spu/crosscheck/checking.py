@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,13 +15,16 @@ from spu.base.errors import OptionError, UsageError, refuse_options
 from spu.base.names import suggest
 from spu.base.process import scratch_folder
 from spu.crosscheck import levels as kinds
+from spu.crosscheck.alone import check_alone
 from spu.crosscheck.gathering import Gathered, edited_file, gathered
 from spu.crosscheck.levels.combined import MOST_COMBINATIONS
 from spu.crosscheck.result import LEVELS, VERDICTS, Check, Comparison, Diagnosis, Level
 from spu.crosscheck.running import run_all
 from spu.crosscheck.several import further, put_together
 from spu.device.subject import Subject
+from spu.folder import read_any
 from spu.spice.languages import READERS
+from spu.spice.reader.nonlinear import NonlinearDeck
 from spu.spice.simulators.simulator import Simulator, find_simulators
 
 __all__ = ["LEVELS", "VERDICTS", "Check", "Comparison", "Diagnosis", "Level", "check"]
@@ -129,6 +133,21 @@ def check(
     if not any(level.planned for level in chosen):
         planned = " or ".join(level.name for level in kinds.LEVELS.values() if level.planned)
         refuse_options(f"the levels asked for: it is of level {planned}", {"detect": detect, "budget": budget})
+    given = read_any(subject) if isinstance(subject, (str, os.PathLike)) else subject
+    if isinstance(given, NonlinearDeck):
+        options = {"map": map, "detect": detect, "budget": budget, "combinations": combinations}
+        refuse_options("netlists that only ngspice runs", options)
+        return check_alone(
+            given,
+            chosen,
+            netlist=netlist,
+            accuracy=accuracy,
+            simulators=simulators,
+            time_limit=time_limit,
+            include_outside=include_outside,
+            ignore_control=ignore_control,
+            progress=progress,
+        )
     settings = {
         "accuracy": accuracy,
         "seed": seed,
@@ -143,7 +162,7 @@ def check(
     dialects = frozenset(each.dialect for each in simulators)
     with scratch_folder("check") as scratch:
         for number, each in enumerate(simulators):
-            of = gathered(subject, {**settings, "simulator": each}, scratch, dialects)
+            of = gathered(given, {**settings, "simulator": each}, scratch, dialects)
             does = of.contexts[0].dynamics
             if accuracy is not None and does.compared is None:
                 raise OptionError("accuracy", f"is not for {does.words}: level ideal compares their very equation")
@@ -153,7 +172,7 @@ def check(
                 own = further(chosen, of, read=read, edited=edited)
             told = progress if len(simulators) == 1 or progress is None else partial(_told, progress, each.name)
             found = run_all(of, own if number else chosen, told, edited)
-            ran = edited or of.netlists[0]
+            ran = of.netlists[0] if netlist is None else Path(netlist)
             found = replace(
                 found,
                 notes=(*found.notes, *of.notes),

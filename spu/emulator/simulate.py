@@ -72,10 +72,11 @@ def simulate(
         ``device.json`` or of a netlist.
     samples:
         Of linear devices: readouts in total (rounded up to a whole number for each trajectory); by default 10,000, of
-        a large sparse network 1,000. An ensemble shares them among its programmings, each with a seed of its own.
+        a large sparse network 1,000, and with ``lags`` that choose the interval up to ten times as many. An ensemble
+        shares them among its programmings, each with a seed of its own.
     interval:
         Of linear devices: s between readouts; by default the longest time constant, after which readouts are
-        nearly independent.
+        nearly independent, and with ``lags`` as much less as lets these reach over three of it.
     trajectories:
         How many run side by side. Of linear devices each starts in the stationary law; by default up to 64, with at
         least 100 readouts each (of a large sparse network 32). From a ``start``, and of networks, they are independent;

@@ -49,7 +49,7 @@ _CHARACTER = 1.15
 _ROW = 2.54
 _SMALL = ("A5", 210, 148)
 _PAPERS = (("A4", 297, 210), ("A3", 420, 297), ("A2", 594, 420), ("A1", 841, 594), ("A0", 1189, 841))
-_MARGIN, _TITLE_BLOCK = 20.32, 38.1
+_MARGIN, _TITLE_BLOCK = 15.24, 38.1
 _VERSION = "20211123"
 
 
@@ -503,7 +503,7 @@ def _box(sheet: Sheet) -> _Box:
     rows = _rows(sheet)
     longest = max((len(text) for _, text in rows), default=0)
     names = max((len(name) for name, _ in rows), default=0)
-    width = _snapped(max((longest + names + 3) * _CHARACTER, 12.7))
+    width = _snapped(max(_inset(sheet) + (longest + names + 1) * _CHARACTER + 2.54, 12.7))
     return _Box(rows, width, _snapped(_ROW * max(len(rows), len(sheet.nets), 1) + _ROW))
 
 
@@ -512,19 +512,17 @@ def _root(laid: Board, children: Mapping[str, _Drawing]) -> str:
     boxes = [_box(sheet) for sheet in laid.sheets]
     width = max(box.width for box in boxes)
     boxes = [replace(box, width=width) for box in boxes]
-    label = max(len(net) for sheet in laid.sheets for net in sheet.nets.values()) * _CHARACTER + 5.08
+    label = max(len(net) for sheet in laid.sheets for net in sheet.nets.values()) * _CHARACTER + 3.81
     if any(GROUND_NET in sheet.nets.values() for sheet in laid.sheets):
         label += 7.62
-    heading = max(len(sheet.name) for sheet in laid.sheets) * _CHARACTER - label
-    pitch = _snapped(label + max(width, heading) + 3.81)
+    heading = max(len(sheet.name) for sheet in laid.sheets) * _CHARACTER
+    pitch = _snapped(label + max(width, heading - label) + 2.54)
     places, columns, height = _places(laid, boxes, pitch)
-    notes = _notes(laid)
+    notes = _notes(laid, as_matrix=columns == len(laid.circuit.nodes))
     below = max(_TITLE_BLOCK, 2.54 * len(notes) + 7.62 * bool(laid.sources) + 15.24)
-    need_x, need_y = columns * pitch + 2 * _MARGIN, height + _MARGIN + below + 10.16
-    paper = next((quoted(name) for name, x, y in _PAPERS if need_x <= x and need_y <= y), "")
-    page = next((y for _, x, y in _PAPERS if need_x <= x and need_y <= y), need_y)
-    if not paper:
-        paper = f'"User" {mm(max(need_x, 297))} {mm(max(need_y, 210))}'
+    need_x = 2 * _MARGIN + (columns - 1) * pitch + label + max(width, heading) + GRID
+    need_y = height + _MARGIN + below + 10.16
+    paper, page = _paper(need_x, need_y)
     for sheet, box, (x, y) in zip(laid.sheets, boxes, places, strict=True):
         _sheet(drawing, sheet, _page_of(sheet, children), box, _MARGIN + _snapped(label) + x, _MARGIN + 5.08 + y)
     bottom = math.floor((page - below) / GRID) * GRID
@@ -540,6 +538,17 @@ def _root(laid: Board, children: Mapping[str, _Drawing]) -> str:
         f"(symbol_instances\n{indented(_designators(laid, drawing, children))}\n)",
     ]
     return _page(drawing, paper, title, [f"Written by spu {__version__}"], more)
+
+
+def _paper(width: float, height: float) -> tuple[str, float]:
+    """A sheet of paper for so much (mm), and its height: a common one, unless half of a large one would be empty."""
+    for name, x, y in _PAPERS:
+        if width <= x and height <= y:
+            if x <= 420 or width * height > x * y / 2:
+                return quoted(name), y
+            break
+    width, height = (10.0 * math.ceil(max(each, least) / 10) for each, least in ((width, 297), (height, 210)))
+    return f'"User" {mm(width)} {mm(height)}', height
 
 
 def _page_of(sheet: Sheet, children: Mapping[str, _Drawing]) -> str:
@@ -620,11 +629,12 @@ def _inset(sheet: Sheet) -> float:
     return 2.54 + _CHARACTER * max(len(port) for port in sheet.nets)
 
 
-def _notes(laid: Board) -> list[str]:
+def _notes(laid: Board, *, as_matrix: bool) -> list[str]:
     circuit = laid.circuit
+    order = "Sheets stand where the matrix has its entries" if as_matrix else "Cells stand before couplers"
     found = [
         "Each sheet is an instance of a subcircuit of the netlist, its fields are the values there; code is a bank's.",
-        "Sheets stand where the matrix has its entries, and have the numbers of their cells: the first capacitor of",
+        f"{order}, and have the numbers of their cells: the first capacitor of",
         "cell 3 is C301, that of the coupler of cells 3 and 7 is C3701 (C30701 of ten cells or more).",
         f"Temperature {circuit.temperature:g} K.",
     ]

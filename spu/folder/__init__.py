@@ -29,10 +29,11 @@ Files are written piece by piece, so that a netlist of hundreds of megabytes cos
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from math import inf
 from pathlib import Path
@@ -76,10 +77,12 @@ from spu.spice.dialects import DIALECTS, NGSPICE, find_dialect
 from spu.spice.dialects.dialect import Dialect
 from spu.spice.netlist import refuse_dialect
 from spu.spice.reader import ReadNetlist, read_netlist
+from spu.spice.reader.nonlinear import ALONE, NonlinearDeck, read_nonlinear
 
 __all__ = [
     "Folder",
     "plain",
+    "read_any",
     "read_folder",
     "refuse_folder",
     "rewrite_folder",
@@ -195,13 +198,42 @@ def read_folder(path: str | Path) -> Folder:
             read = read_netlist(path)
         except NonlinearNetlist as error:
             if not (path.parent / DEVICE).is_file():
-                raise
+                raise _alone(error) from None
             advice = f"{error.message}; give its folder, with the {DEVICE} that it was written of"
             raise NonlinearNetlist(advice, file=error.file, line=error.line) from None
         return Folder(path, None, read.circuit, None, None, path, read=read)
     file = path / DEVICE if is_folder else path
     with settled(file.parent) if file.name == DEVICE else nullcontext():
         return _read_from(path, file, is_folder)
+
+
+def _alone(error: NonlinearNetlist) -> NonlinearNetlist:
+    """A refusal with what can be had all the same: the one place that says it."""
+    return NonlinearNetlist(f"{error.message}; {ALONE}", file=error.file, line=error.line)
+
+
+def read_any(path: str | os.PathLike[str]) -> Folder | NonlinearDeck:
+    """As `read_folder`, or a netlist that only ngspice runs, imported or as it lies there.
+
+    Raises
+    ------
+    InputError, DeckError
+        As `read_folder`; of the netlist of a device of ours that has its folder.
+    """
+    path = Path(path)
+    try:
+        return read_folder(path)
+    except NonlinearNetlist as refusal:
+        if (path.parent / DEVICE).is_file() and not path.is_dir():
+            raise
+        why = refusal.message.removesuffix(f"; {ALONE}")
+        plain_refusal = NonlinearNetlist(why, file=refusal.file, line=refusal.line)
+    if not path.is_dir():
+        return read_nonlinear(path, plain_refusal)
+    choices = _choices(path / CIRCUIT)
+    probes, limit = choices["probes"], choices["max_instances"]
+    read = read_nonlinear(path / DECK, plain_refusal, probes=probes, max_instances=limit)
+    return replace(read, directory=path)
 
 
 def _read_from(path: Path, file: Path, is_folder: bool) -> Folder:
@@ -250,6 +282,16 @@ def _read_import(directory: Path) -> Folder:
         problem = linear_problem(posed)
         if problem is None:
             raise InputError("is of a thermodynamic network, which no imported netlist is", file=directory / PROBLEM)
+    try:
+        read = read_netlist(deck, **_choices(file), problem=problem)
+    except NonlinearNetlist as error:
+        raise _alone(error) from None
+    return Folder(deck, directory, read.circuit, problem, None, deck, read=read)
+
+
+def _choices(file: Path) -> dict[str, Any]:
+    """With which a netlist was imported."""
+    data = read_json(file)
     probes, silent, densities = data.get("probes", []), data.get("silent", []), data.get("densities", {})
     limit = data.get("max_instances", 1)
     well = all(isinstance(names, list) and all(isinstance(n, str) for n in names) for names in (probes, silent))
@@ -260,11 +302,10 @@ def _read_import(directory: Path) -> Folder:
             "a count",
             file=file,
         )
-    read = read_netlist(deck, probes=probes, silent=silent, densities=densities, max_instances=limit, problem=problem)
-    return Folder(deck, directory, read.circuit, problem, None, deck, read=read)
+    return {"probes": probes, "silent": silent, "densities": densities, "max_instances": limit}
 
 
-def write_import(directory: str | Path, read: ReadNetlist, *, force: bool = False) -> tuple[Path, ...]:
+def write_import(directory: str | Path, read: ReadNetlist | NonlinearDeck, *, force: bool = False) -> tuple[Path, ...]:
     """Write a netlist that was read, self-contained, and how to read it again: all files or none.
 
     Parameters

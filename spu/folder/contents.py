@@ -31,6 +31,7 @@ from spu.spice import names
 from spu.spice.dialects.dialect import Dialect
 from spu.spice.netlist import beside, write_netlist
 from spu.spice.reader import ReadNetlist
+from spu.spice.reader.nonlinear import NonlinearDeck
 
 __all__ = ["device_contents"]
 
@@ -88,8 +89,8 @@ class Contents:
 class Imported:
     """As `_Contents`, of a netlist that was read."""
 
-    def __init__(self, read: ReadNetlist) -> None:
-        problem = read.circuit.problem
+    def __init__(self, read: ReadNetlist | NonlinearDeck) -> None:
+        problem = None if isinstance(read, NonlinearDeck) else read.circuit.problem
         self._posed, self._large = ({}, {}) if problem is None else spill(problem.posed(), MATRICES)
         self._read = read
         more = (*((MATRICES,) if self._large else ()), *((PROBLEM,) if problem is not None else ()))
@@ -111,8 +112,11 @@ class Imported:
             "format": CIRCUIT_FORMAT,
             "source": read.path,
             "title": read.title,
-            "hash": read.circuit.hash,
-            "temperature": read.circuit.temperature,
+            **(
+                {"hash": read.hash, "only_ngspice": read.why}
+                if isinstance(read, NonlinearDeck)
+                else {"hash": read.circuit.hash, "temperature": read.circuit.temperature}
+            ),
             "probes": choices.probes,
             "silent": choices.silent,
             "densities": choices.densities,

@@ -20,13 +20,15 @@ from spu.reports.inspection import (
     input_table,
     look_at,
     noise_table,
+    probe_table,
     ramp_table,
     readout_table,
     shared_table,
 )
 from spu.reports.pictures.ramps import draw_ramp
-from spu.reports.schematic import draw_schematic
+from spu.reports.schematic import draw_netlist, draw_schematic
 from spu.spice.reader import ReadNetlist
+from spu.spice.reader.nonlinear import NonlinearDeck
 
 MOST_ROWS = 40
 """Of a table of cells or of couplers."""
@@ -54,6 +56,11 @@ def _(device: Device) -> list[str]:
 @about.register
 def _(read: ReadNetlist) -> list[str]:
     return [f"{plural(element_count(read), 'element')} on {plural(len(read.circuit.nodes), 'node')}", "a netlist"]
+
+
+@about.register
+def _(read: NonlinearDeck) -> list[str]:
+    return [f"{plural(sum(read.parts.values()), 'element')} as its lines are", "a netlist for ngspice alone"]
 
 
 @singledispatch
@@ -123,6 +130,14 @@ def _(read: ReadNetlist, compiled: Mapping[str, Any]) -> Iterator[Block]:  # noq
             *(("note", note) for note in read.notes),
         ]
     )
+    yield Picture(
+        "schematic",
+        draw_netlist(read),
+        "The netlist as a circuit: its top level, its kinds of subcircuits, and all of it as a graph.",
+        f"Circuit diagram of the netlist and of its subcircuits, and how {plural(len(read.circuit.nodes), 'node')} are "
+        "joined",
+        wide=True,
+    )
     for caption, (headers, rows), left, note in (
         ("Noise", noise_table(read), 2, ""),
         ("Readouts", readout_table(read), 2, f"({read.probed_by})"),
@@ -133,6 +148,21 @@ def _(read: ReadNetlist, compiled: Mapping[str, Any]) -> Iterator[Block]:  # noq
             yield Table(caption, headers, rows[:MOST_ROWS], left=left, note=note)
     if not read.noise:
         yield Text("Nothing in it is noise.")
+
+
+@subject_blocks.register
+def _(read: NonlinearDeck, compiled: Mapping[str, Any]) -> Iterator[Block]:  # noqa: ARG001 - nothing compiled it
+    parts = ", ".join(plural(count, kind) for kind, count in read.parts.items())
+    yield Facts(
+        [
+            ("netlist", str(read.path)),
+            ("title", read.title),
+            ("made of", parts),
+            ("for ngspice alone", f"{read.why}: no emulator solves it, and nothing of ours stands beside it"),
+            ("hash", read.hash),
+        ]
+    )
+    yield Table("Readouts", *probe_table(read.probes), left=2, note=f"({read.probed_by})")
 
 
 def left_out(count: int, limit: int, what: str, where: str = "") -> str:

@@ -12,7 +12,13 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
-from spu.circuit.elements import AmplifierNoise, NoiseCurrent
+from spu.circuit.elements import (
+    AmplifierNoise,
+    CurrentControlledVoltageSource,
+    NoiseCurrent,
+    VoltageControlledVoltageSource,
+    VoltageSource,
+)
 from spu.circuit.polynomial import (
     CrossedInductor,
     PolynomialCapacitor,
@@ -220,6 +226,8 @@ def draw(
     def component(element: Element, forwards: bool, a: tuple[float, float], b: tuple[float, float]) -> None:
         ends = [(x0 + a[0], y0 + a[1]), (x0 + b[0], y0 + b[1])]
         upright = forwards or isinstance(element, CrossedInductor)  # which looks alike from both ends
+        if isinstance(element, _FROM_PLUS):  # their symbols end at plus, where SPICE's sources begin
+            upright = not upright
         drawing.add(_symbol(element, element.name in adjustable).endpoints(*(ends if upright else ends[::-1])))
         if a[0] == b[0]:
             write(a[0] + 0.8, (a[1] + b[1]) / 2, label(element), "left", "center")
@@ -253,6 +261,10 @@ def draw(
     for k, (port, name) in enumerate(zip(layout.ends, terminals, strict=True)):
         left, right = layout.rails[port]
         last = k > 0 and k == len(layout.ends) - 1
+        if 0 < k < len(layout.ends) - 1:  # between others: its rail has no room for a stub
+            dot(left, 0.0, is_open=True)
+            write(left - 0.15, -0.45, name, "right", "center")
+            continue
         x = right + _STUB if last else left - _STUB
         wire((right if last else left, 0.0), (x, 0.0))
         dot(x, 0.0, is_open=True)
@@ -333,6 +345,8 @@ def _crossed() -> Any:
     )
     return symbol
 
+
+_FROM_PLUS = (VoltageSource, VoltageControlledVoltageSource, CurrentControlledVoltageSource)
 
 _SYMBOLS: dict[type[Any], Callable[[], Any]] = {
     NoiseCurrent: _noise,

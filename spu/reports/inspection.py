@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from spu.device.quantities import Part
     from spu.emulator.predict import NetworkPrediction, Prediction
     from spu.spice.reader import ReadNetlist
+    from spu.spice.reader.readout import Probe
 
 
 @dataclass(frozen=True)
@@ -298,7 +299,7 @@ def shown(part: Part, value: Any) -> list[str]:
         return ["-"] * len(table)
     values = value if isinstance(value, tuple) else (value,) * len(part.keys)
     if len(table) < len(values):
-        return [" ".join(f"{table[0].shown(each):.4g}" for each in values)]
+        return [" ".join(engineering(table[0].shown(each), "", 4).replace(" ", "") for each in values)]
     return [
         engineering(figure.shown(each), figure.unit, figure.digits) for figure, each in zip(table, values, strict=True)
     ]
@@ -372,7 +373,12 @@ def noise_table(read: ReadNetlist) -> tuple[list[str], list[list[str]]]:
 
 def readout_table(read: ReadNetlist) -> tuple[list[str], list[list[str]]]:
     """Headers and rows of what is read out."""
-    return ["read out", "voltage"], [[probe.name, str(probe).partition(" = ")[2]] for probe in read.probes]
+    return probe_table(read.probes)
+
+
+def probe_table(probes: Sequence[Probe]) -> tuple[list[str], list[list[str]]]:
+    """The same of probes."""
+    return ["read out", "voltage"], [[probe.name, str(probe).partition(" = ")[2]] for probe in probes]
 
 
 def input_table(read: ReadNetlist) -> tuple[list[str], list[list[str]]]:

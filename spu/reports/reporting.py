@@ -13,10 +13,11 @@ from spu.crosscheck import Check
 from spu.device.device import Device
 from spu.device.subject import Subject
 from spu.folder import Folder
-from spu.reports import html, langevin, linear, markdown  # noqa: F401 - each registers what it can tell
+from spu.reports import alone, html, langevin, linear, markdown  # noqa: F401 - each registers what it can tell
 from spu.reports.document import Document
 from spu.reports.evidence import Evidence, Settings, gather, held
 from spu.reports.sections import document as laid_out
+from spu.spice.reader.nonlinear import NonlinearDeck
 from spu.spice.simulators import SIMULATORS, Simulator, find_simulators
 from spu.studies.yields.specification import Specification, load_specification
 
@@ -157,12 +158,14 @@ def report(
     return Report(where, kind, pictures, evidence)
 
 
-def destination(subject: Device | Folder, file: str | Path | None, format: str | None) -> tuple[Path, str]:
+def destination(
+    subject: Device | Folder | NonlinearDeck, file: str | Path | None, format: str | None
+) -> tuple[Path, str]:
     """Say where a report goes and as what; raise what writing it would raise, before any work is done."""
     if format is not None and format not in FORMATS:
         raise UsageError(f"no format {format!r}: a report is html or md")
     if file is None:
-        directory = subject.directory if isinstance(subject, Folder) else None
+        directory = None if isinstance(subject, Device) else subject.directory
         if directory is None:
             raise UsageError("this device lies in no compiled folder: name the file of its report (-o FILE)")
         kind = format or "html"

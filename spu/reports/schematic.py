@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from spu.base.errors import InputError
@@ -12,6 +12,7 @@ from spu.base.names import suggest
 from spu.base.numbers import engineering, plural
 from spu.circuit.elements import AmplifierNoise, CurrentSource, NoiseCurrent, Resistor, SharedNoiseCurrent
 from spu.reports.diagram import Layout, Text, draw, electrical_ports, lay_out
+from spu.spice.reader.build import TOP
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from spu.circuit.elements import Element
     from spu.device.device import Device
     from spu.device.quantities import Part
+    from spu.spice.reader import ReadNetlist
 
 
 MOST_CELLS = 60
@@ -397,10 +399,14 @@ def _rounded(values: FloatArray, k: int) -> float:
     return 0.0 if abs(value) < _SAME * float(abs(values).max()) else value
 
 
+_BIAS = re.compile("ib|io[0-9]*|ibuf.*|ioff")
+"""Names of what a device's currents are called; netlists have names of their own."""
+
+
 def _name(element: Element) -> str:
     if isinstance(element, NoiseCurrent):
         return "noise"
-    return "bias" if isinstance(element, CurrentSource) else element.name.upper()
+    return "bias" if isinstance(element, CurrentSource) and _BIAS.fullmatch(element.name) else element.name.upper()
 
 
 def _control(element: Element, names: Mapping[str, str]) -> str:
@@ -670,4 +676,180 @@ def _notes(
             f"Of {len(circuit.nodes)} cells the graph shows {_SURROUNDINGS} near the chosen one; "
             "--cell chooses another."
         )
+    return lines
+
+
+# --- a netlist from elsewhere --------------------------------------------------------------
+
+MOST_NODES, MOST_ELEMENTS = 12, 36
+"""Of the netlist itself or one of its subcircuits that is drawn as a circuit; a larger one is in the graph alone."""
+
+_MOST_WRITTEN = 5
+"""Elements to ground that are written at a node."""
+
+
+def draw_netlist(read: ReadNetlist) -> Figure:
+    """Draw an imported netlist: what stands at its top level, its kinds of subcircuits, and all of it as a graph."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    circuit = read.circuit
+    panels, left_out = _netlist_panels(circuit)
+    graph, abridged = _netlist_graph(circuit)
+    rows = _wrapped(panels) if panels else []
+    side = 6.5 if len(graph) <= _MOST_ON_A_CIRCLE else min(7.0 + 0.22 * len(graph), 18.0)
+    width = max([*(sum(p.width for p in row) * _INCHES_PER_UNIT for row in rows), side * 1.25, 8.0])
+    tall = sum(_height(row) for row in rows) * _INCHES_PER_UNIT
+    notes = _netlist_notes(read, graph, left_out, abridged)
+    foot, head = 0.19 * len(notes) + 0.25, 0.55
+    height = head + tall + 0.35 + side + foot
+    figure = Figure(figsize=(width, height), facecolor="white")
+    FigureCanvasAgg(figure)
+    elements = sum(len(group.names) * len(group.subcircuit.elements) for group in circuit.instances)
+    counts = f"{plural(elements, 'element')} on {plural(len(circuit.nodes), 'node')}, {circuit.temperature:g} K"
+    title = f"{read.path.name}: {counts}"
+    figure.text(0.5, 1 - 0.3 / height, title, ha="center", va="center", fontsize=13, weight="bold")
+    if rows:
+        axes = figure.add_axes((0.0, 1 - (head + tall) / height, 1.0, tall / height))
+        _draw_panels(axes, rows, width / _INCHES_PER_UNIT)
+    _draw_netlist_graph(figure.add_axes((0.02, foot / height, 0.96, side / height)), graph)
+    for k, line in enumerate(notes):
+        figure.text(0.3 / width, (foot - 0.12 - 0.19 * k) / height, line, fontsize=8.5, va="top")
+    return figure
+
+
+def _netlist_panels(circuit: Circuit) -> tuple[list[_Panel], list[str]]:
+    """The netlist's own elements, then its kinds of subcircuits, the most frequent first; and what is too large."""
+    panels, left_out = [], []
+    for group in sorted(circuit.instances, key=lambda group: (_is_deck(group), len(group.names)), reverse=True):
+        ports, elements = electrical_ports(group.subcircuit), group.subcircuit.elements
+        inner = {node for element in elements for node in element.nodes if node not in ("0", *ports)}
+        named = "top level" if _is_deck(group) else f"subcircuit {group.subcircuit.name}"
+        if len(ports) + len(inner) > MOST_NODES or len(elements) > MOST_ELEMENTS:
+            left_out.append(f"{named} ({plural(len(elements), 'element')})")
+            continue
+        k = _typical(group)
+        many = f", {len(group.names)} of it; here {group.names[k]}" if not _is_deck(group) else ""
+        panels.append(_panel(f"{named}{many}", circuit, [(_from_left_to_right(group), k)]))
+    return panels, left_out
+
+
+def _is_deck(group: Instances) -> bool:
+    return len(group.names) == 1 and str(group.names[0]) == TOP
+
+
+def _from_left_to_right(group: Instances) -> Instances:
+    """The same, its ports in an order in which what is joined stands close together, sources on the left."""
+    import numpy as np
+    import scipy.sparse as sp
+    from scipy.sparse.csgraph import reverse_cuthill_mckee
+
+    ports = electrical_ports(group.subcircuit)
+    if len(ports) < 3:
+        return group
+    number = {port: k for k, port in enumerate(ports)}
+    pairs = [e.nodes[:2] for e in group.subcircuit.elements if len(e.nodes) >= 2 and set(e.nodes[:2]) <= set(ports)]
+    rows, columns = (np.array([number[pair[side]] for pair in pairs], dtype=np.int64) for side in (0, 1))
+    joined = sp.csr_array((np.ones(len(pairs)), (rows, columns)), shape=(len(ports), len(ports)))
+    order = reverse_cuthill_mckee(sp.csr_matrix(joined + joined.T), symmetric_mode=True).tolist()
+    driven = [node for e in group.subcircuit.elements if e.name[0] in "vi" for node in e.nodes]
+    places = [order.index(number[node]) for node in driven if node in number]
+    if places and np.mean(places) > (len(order) - 1) / 2:
+        order = order[::-1]
+    rest = list(range(len(ports), len(group.subcircuit.ports)))
+    named = tuple(group.subcircuit.ports[k] for k in (*order, *rest))
+    return replace(
+        group, subcircuit=replace(group.subcircuit, ports=named), nodes=np.asarray(group.nodes)[:, [*order, *rest]]
+    )
+
+
+def _netlist_graph(circuit: Circuit) -> tuple[nx.Graph, bool]:
+    """Nodes with what stands between them and ground, what joins them, and subcircuits on three nodes or more."""
+    import networkx as nx
+
+    graph: nx.MultiGraph = nx.MultiGraph()
+    probed = {int(node) for node in circuit.probe_nodes.ravel()}
+    for node, name in enumerate(circuit.nodes):
+        graph.add_node(node, lines=[], name=_cell_name(circuit, node), chosen=node in probed, box=False, full=str(name))
+    for group in circuit.instances:
+        ports = electrical_ports(group.subcircuit)
+        for k, path in enumerate(group.names):
+            at = {"0": -1, **dict(zip(ports, (int(node) for node in group.nodes[k]), strict=False))}
+            if not _is_deck(group):
+                _join(graph, [at[port] for port in ports], f"{path}: {group.subcircuit.name}")
+                continue
+            for element in group.subcircuit.elements:
+                if len(element.nodes) >= 2:
+                    value = _quantity(element, float(group.parameters[element.value][k]))
+                    _join(graph, [at[node] for node in element.nodes[:2]], f"{_name(element)} {value}".strip())
+    abridged = len(circuit.nodes) > MOST_CELLS
+    if abridged:
+        near = list(nx.bfs_tree(nx.Graph(graph), next(iter(probed - {-1}), 0)))[:MOST_CELLS]
+        graph = nx.MultiGraph(graph.subgraph(near))
+    return graph, abridged
+
+
+def _join(graph: nx.MultiGraph, nodes: Sequence[int], text: str) -> None:
+    ends = [node for node in dict.fromkeys(nodes) if node >= 0]
+    if len(ends) == 1:
+        graph.nodes[ends[0]]["lines"].append(text)
+    elif len(ends) == 2:
+        graph.add_edge(*ends, text=text)
+    elif ends:
+        box = ("box", text)
+        graph.add_node(box, lines=[], name=text, chosen=False, box=True, full=text)
+        for end in ends:
+            graph.add_edge(box, end, text="")
+
+
+def _draw_netlist_graph(axes: Axes, graph: nx.MultiGraph) -> None:
+    import networkx as nx
+
+    if not len(graph):
+        axes.axis("off")
+        return
+    number = {node: k for k, node in enumerate(graph.nodes)}
+    plain = nx.relabel_nodes(graph, number)
+    place = nx.circular_layout(plain) if len(plain) <= 6 else _spread(nx.Graph(plain))
+    small = 7.5 if len(plain) <= _MOST_ON_A_CIRCLE else 6.0
+    extent = axes.get_window_extent()
+    lines = _lines(plain, place, extent.width / extent.height)
+    spots = _label_places([line[1:3] for line in lines], list(place.values()), extent.width / extent.height)
+    for (_, _, data), line, (x, y) in zip(plain.edges(data=True), lines, spots, strict=True):
+        axes.plot(line[:, 0], line[:, 1], color="black", linewidth=0.9, zorder=1)
+        if data["text"]:
+            backing = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
+            axes.text(x, y, data["text"], fontsize=small, ha="center", va="center", bbox=backing, zorder=3)
+    for node, data in plain.nodes(data=True):
+        x, y = place[node]
+        more = len(data["lines"]) - _MOST_WRITTEN
+        written = [data["name"], *data["lines"][:_MOST_WRITTEN], *([f"and {more} more"] if more > 0 else [])]
+        style, width = "square,pad=0.4" if data["box"] else "round,pad=0.35", 2.2 if data["chosen"] else 1.0
+        frame: dict[str, Any] = {"boxstyle": style, "facecolor": "white", "edgecolor": "black", "linewidth": width}
+        axes.text(x, y, "\n".join(written), fontsize=small + 0.5, ha="center", va="center", bbox=frame, zorder=4)
+    axes.update_datalim(list(place.values()))
+    axes.margins(0.12)
+    axes.autoscale_view()
+    axes.axis("off")
+
+
+def _netlist_notes(read: ReadNetlist, graph: nx.MultiGraph, left_out: Sequence[str], abridged: bool) -> list[str]:
+    circuit = read.circuit
+    lines = [
+        "Thick frames: nodes that are read out. At a node: what stands between it and ground. "
+        "Subcircuits on three nodes or more are boxes of their own."
+    ]
+    couplings = [
+        f"{element.name.upper()} {float(group.parameters[element.value][0]):.4g} couples {', '.join(element.branches)}"
+        for group in circuit.instances
+        for element in group.subcircuit.elements
+        if len(element.nodes) < 2 and element.branches
+    ]
+    lines += [f"{', '.join(couplings[:6])}{' ...' if len(couplings) > 6 else ''}."] if couplings else []
+    if any(len(group.names) > 1 for group in circuit.instances):
+        lines.append("Values in brackets: smallest and largest of a kind of subcircuit.")
+    if left_out:
+        lines.append(f"Too large to be drawn as a circuit: {', '.join(left_out[:6])}.")
+    if abridged:
+        lines.append(f"Of {len(circuit.nodes)} nodes the graph shows {len(graph)}, those nearest to what is read out.")
     return lines

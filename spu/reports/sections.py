@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -11,6 +11,7 @@ from spu.base.numbers import engineering, number, plural, small
 from spu.crosscheck import Check
 from spu.crosscheck.decks.changes import Changes
 from spu.crosscheck.result import Diagnosis
+from spu.device.device import Device
 from spu.reports.characterisations import IN_WORDS_OF_SHEETS, characterisation_blocks
 from spu.reports.devices import about, left_out, subject_blocks
 from spu.reports.document import (
@@ -26,7 +27,7 @@ from spu.reports.document import (
     Text,
     Verdict,
 )
-from spu.reports.evidence import Evidence, gap
+from spu.reports.evidence import AS_COMPILED, AS_EDITED, Evidence, gap
 from spu.reports.pictures.covariances import draw_matrix
 from spu.reports.problems import problem_blocks
 from spu.reports.wording import (
@@ -67,7 +68,8 @@ def document(evidence: Evidence) -> Document:
         *(make(evidence) for make in after),
     ]
     return Document(
-        f"{evidence.name}: does the circuit do what it should?",
+        f"{evidence.name}{'' if evidence.edited is None else f', edited ({evidence.edited.file.name})'}: "
+        "does the circuit do what it should?",
         f"{'; '.join(said)}. spu {evidence.versions.get('spu', '')}, {evidence.date}",
         [verdict(evidence.check), Facts(list(evidence.figures()))],
         [section for section in sections if section is not None],
@@ -224,11 +226,13 @@ def _changes(changes: Changes) -> Iterator[Block]:
         if times is not None:
             words = f"{engineering(float(times[0]), 's')} to {engineering(float(times[-1]), 's')}"
             pairs.append((f"time constants {label}", words))
+        elif label == "after":
+            pairs.append((f"time constants {label}", "not known"))
     yield Facts(pairs)
 
 
 def _comparisons(evidence: Evidence) -> Section | None:
-    check = evidence.check
+    check = evidence.shown
     headers, rows = comparison_table(check)
     blocks: list[Block] = []
     if rows:
@@ -237,7 +241,18 @@ def _comparisons(evidence: Evidence) -> Section | None:
     if check.covariances:
         blocks += moments_blocks(check)
     title = _and(["Ideal", "emulator", *check.simulators]) + (", pairwise" if rows else "")
+    if evidence.edited is not None and blocks:
+        file = evidence.edited.file.name
+        blocks.insert(0, Text(f"{_as_compiled(evidence)} What {_and(list(check.simulators))} ran is {file}."))
     return Section(title, blocks) if blocks else None
+
+
+def _as_compiled(evidence: Evidence) -> str:
+    """What names mean where a netlist was edited."""
+    assert evidence.edited is not None
+    read = evidence.edited.read is not None and not evidence.edited.why
+    own = "as edited: its law of the netlist as it read it" if read else "of the netlist as edited it knows no law"
+    return f"As compiled: the emulator's law of the device before the edit; {own}."
 
 
 def moments_blocks(check: Check) -> list[Table]:
@@ -251,8 +266,9 @@ def moments_blocks(check: Check) -> list[Table]:
 
 
 def _covariances(evidence: Evidence) -> Section | None:
-    check = evidence.check
-    shown = [name for name in ("ideal", "emulator", *check.simulators) if name in check.covariances]
+    check = evidence.shown
+    sides = ("ideal", "emulator", AS_COMPILED, AS_EDITED, *check.simulators)
+    shown = [name for name in sides if name in check.covariances]
     if len(shown) < 3 and f"{check.simulator} transient" in check.covariances:
         shown.append(f"{check.simulator} transient")
     if len(shown) < 2:
@@ -304,7 +320,10 @@ def _problem(evidence: Evidence) -> Section | None:
 
 def _device(evidence: Evidence) -> Section:
     compiled = (evidence.folder.compiled if evidence.folder else None) or {}
-    return Section("The device", list(subject_blocks(evidence.described, compiled)))
+    edited, title = evidence.edited, "The device" if isinstance(evidence.described, Device) else "The circuit"
+    if edited is not None:
+        title = "The circuit, as edited" if edited.read is not None else "The device as compiled, before the edit"
+    return Section(title, list(subject_blocks(evidence.described, compiled)))
 
 
 def _netlist(evidence: Evidence) -> Section | None:
@@ -313,18 +332,34 @@ def _netlist(evidence: Evidence) -> Section | None:
     name, text = evidence.netlist
     count = text.count("\n") + 1
     caption = f"{name}: parameters, subcircuits and first instances ({count} lines in all)"
-    return Section("The netlist", [Listing(caption, excerpt(text))])
+    changes = evidence.check.changes
+    edits = () if changes is None or changes.edits is None else changes.edits
+    edited = [edit.line for edit in edits if edit.line is not None and edit.file is None]
+    if edited:
+        caption += "; edited lines are all there"
+    return Section("The netlist", [Listing(caption, excerpt(text, edited))])
 
 
-def excerpt(text: str) -> str:
-    """The readable head of a netlist: title, then from the first line that is no comment; instances thinned out."""
+def excerpt(text: str, wanted: Collection[int] = ()) -> str:
+    """The readable head of a netlist: title, then from the first line that is no comment; instances thinned out.
+
+    Lines with the numbers ``wanted`` are never left out.
+    """
     lines = text.splitlines()
     first = next((k for k, line in enumerate(lines) if k and line.strip() and not line.startswith("*")), 0)
     while first > 1 and lines[first - 1].startswith("*") and lines[first - 1].strip() != "*":
         first -= 1
     kept = lines[:1]
     run, kind = 0, ""
-    for line in lines[max(first, 1) :]:
+    first = max(first, 1)
+    for place, line in enumerate(lines[first:], start=first + 1):
+        if place in wanted:
+            kept.append(line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]} ...")
+            continue
+        if len(kept) >= MOST_LINES:
+            if kept[-1] != "* (and so on)":
+                kept.append("* (and so on)")
+            continue
         here = _kind(line)
         run = run + 1 if here and here == kind else 1
         kind = here
@@ -333,9 +368,6 @@ def excerpt(text: str) -> str:
                 kept.append("* (and more of these)")
             continue
         kept.append(line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]} ...")
-        if len(kept) >= MOST_LINES:
-            kept.append("* (and so on)")
-            break
     return "\n".join(kept)
 
 

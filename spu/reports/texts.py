@@ -23,7 +23,7 @@ from spu.emulator.relaxation import Relaxation
 from spu.emulator.results import CommonMode, Statistics
 from spu.emulator.runs.kicked import SampledRelaxation
 from spu.emulator.runs.relaxation import NetworkSimulation, averaged
-from spu.emulator.runs.sampling import Simulation
+from spu.emulator.runs.sampling import SPAN, Simulation
 from spu.export.materials import Materials
 from spu.reports.annealings import annealing_text
 from spu.reports.answers import plan_text, solution_text
@@ -265,7 +265,13 @@ def simulation_text(run: Simulation) -> str:
 def _default_interval(run: Simulation) -> str:
     if run.acquisition is not None and run.acquisition.sampling_rate is not None:
         return "the sampling rate's"
-    return "the longest time constant" if run.lag is None else _lag_of(run)
+    if run.lag is not None:
+        return _lag_of(run)
+    lags = 0 if run.autocovariance is None else len(run.autocovariance) - 1
+    if lags <= SPAN or not run.laws:
+        return "the longest time constant"
+    reach = lags * run.interval / max(law.slowest for law in run.laws)
+    return f"{lags} lags reach over {number(reach, 2)} of the longest time constant"
 
 
 def _lag_of(run: Simulation) -> str:
@@ -473,6 +479,8 @@ def _changes(changes: Changes, simulator: str) -> list[str]:
         lines.append(
             f"mean changed by {share(changes.mean_change)} in all (relative; of entries: in standard deviations)"
         )
+    if changes.time_constants_before is None:
+        return lines
     lines.append(f"time constants, longest and shortest: {_extremes(changes.time_constants_before)} before, ")
     after = changes.time_constants
     lines[-1] += f"{_extremes(after)} after" if after is not None else "after: not known"

@@ -135,7 +135,8 @@ def moments_tables(check: Check, limit: int) -> list[Rows]:
 
     One table, with a column more for each simulator; of several simulators one for the means and one for the variances.
     """
-    sides = ("ideal", "emulator", *check.simulators)
+    laws: list[str] = [name for name in ("as compiled", "as edited") if name in check.covariances] or ["emulator"]
+    sides = ("ideal", *laws, *check.simulators)
     variances = {name: matrix.diagonal() for name, matrix in check.covariances.items()}
     worst = check.worst_variables(limit)
     names = [check.variables[k] for k in worst]

@@ -297,3 +297,12 @@ def test_a_simulator_of_any_name_has_its_comparison(tmp_path):
         ("emulator", "solver"),
         ("ideal", "solver"),
     }
+
+
+def test_what_a_device_was_promised_to_miss_is_allowed_until_it_is_changed():
+    matrix = [[2.0, -0.83, 0.0], [-0.83, 1.5, -0.47], [0.0, -0.47, 1.1]]
+    device = spu.compile(matrix, hardware="spu8")
+    level = check(device, levels=["ideal"]).levels["ideal"]
+    assert level.verdict == "pass" and 1e-6 < level.error < level.tolerance
+    device.cell_columns.arrays["conductance"][0] *= 1.01
+    assert check(device, levels=["ideal"]).verdict == "fail"

@@ -79,7 +79,8 @@ def test_two_that_agree_pass_and_stand_side_by_side(device, more):
         ("", "answer"),
         *((who, name) for name in ASKS for who in ("ngspice", "other")),
     ]
-    assert said == [f"ngspice: {name}" for name in LEVELS] + [f"other: {name}" for name in ASKS]
+    begun = [words.partition(",")[0] for words in said]
+    assert begun == [f"ngspice: {name}" for name in LEVELS] + [f"other: {name}" for name in ASKS]
     first, second = found.each
     assert list(first.levels) == LEVELS and list(second.levels) == ASKS
     assert found.levels == first.levels and not first.parts
@@ -223,3 +224,15 @@ def test_a_report_names_all_of_them(more, tmp_path):
     ):
         assert words in text, words
     assert text.count(version) >= 2
+
+
+def test_an_accuracy_may_be_in_per_cent(tmp_path):
+    write_folder(tmp_path / "out", spu.compile_problem(spu.GaussianSampling([[2.0, -0.5], [-0.5, 1.0]])))
+    words = ["check", str(tmp_path / "out"), "--level", "ideal", "--json", "--accuracy"]
+    tolerances = [
+        json.loads(CliRunner().invoke(cli, [*words, given]).stdout)["levels"]["ideal"]["tolerance"]
+        for given in ("5%", "0.05")
+    ]
+    assert tolerances == [0.05, 0.05]
+    refused = CliRunner().invoke(cli, [*words, "five"])
+    assert refused.exit_code == 2 and "such as 5% or 0.05" in refused.output

@@ -444,6 +444,43 @@ def test_autocovariance(name, method):
         assert (np.abs(R[1] - R[1].T) / sigma).max() > 2 * SIGMAS
 
 
+def test_lags_choose_an_interval_that_shows_the_decay():
+    """Up to three of the longest time constants, or a time constant each where there are few; what is given holds."""
+    device = spu.compile([[2.0, -0.5], [-0.5, 1.0]], architecture="rc-resistive")
+    slowest = law_of(device).slowest
+    for lags, interval, samples in ((1, slowest, 10_000), (3, slowest, 10_000), (30, slowest / 10, 100_000)):
+        run = spu.simulate(device, lags=lags, seed=1, trace=0)
+        assert math.isclose(run.interval, interval, rel_tol=1e-9) and samples <= run.samples < samples + 64
+    assert "30 lags reach over 3 of the longest time constant" in " ".join(str(run).split())
+    R = run.autocovariance
+    assert np.abs(R[-1]).max() < 0.1 * R[0].max()  # e^-3, and what 1,000 time constants leave of chance
+    run = spu.simulate(device, lags=30, interval=slowest, seed=1, trace=0)
+    assert run.interval == slowest and run.samples < 10_064
+    run = spu.simulate(device, lags=30, samples=5000, seed=1, trace=0)
+    assert (
+        math.isclose(run.interval, slowest / 10, rel_tol=1e-9) and run.samples < 5064 and len(run.autocovariance) == 31
+    )
+    run = spu.simulate(spu.compile_problem([[2.0, -0.5], [-0.5, 1.0]], "spu8", ensemble=2), lags=30, seed=1, trace=0)
+    assert 1 - 1e-9 <= 30 * run.interval / max(law.slowest for law in run.laws) <= 3 + 1e-9 and run.samples >= 100_000
+
+
+def test_lags_of_what_rings_show_how_it_rings():
+    """Eight readouts a period, as long as the lags reach over one time constant."""
+    device = rlc_pair()
+    law = law_of(device)
+    pole = law.poles[np.argmax(law.poles.real)]
+    period, slowest = 2 * np.pi / abs(pole.imag), law.slowest
+    assert slowest > 4 * period
+    many, few = (spu.simulate(device, lags=lags, samples=2000, seed=1, trace=0).interval for lags in (2000, 8))
+    assert math.isclose(many, min(3 * slowest / 2000, period / 8), rel_tol=1e-9) and math.isclose(
+        few, slowest / 8, rel_tol=1e-9
+    )
+    middle = int(10 * slowest / period)
+    assert math.isclose(
+        spu.simulate(device, lags=middle, samples=2000, seed=1, trace=0).interval, period / 8, rel_tol=1e-9
+    )
+
+
 @functools.cache
 def large_law(n: int):
     """Of unequal cells, unequally coupled, most of them with inductors: nothing commutes."""

@@ -269,6 +269,39 @@ def test_an_edited_netlist_is_shown_with_what_it_changed(folder, spoilt, tmp_pat
     assert f"--netlist {edited} --accuracy 0.5" in page.text
 
 
+def test_of_an_edited_netlist_all_is_of_the_edited_circuit(folder, spoilt, tmp_path):
+    edited = tmp_path / "edited.cir"
+    edited.write_text(spoilt[0].file.with_name("device.cir").read_text())
+    result = report(folder, tmp_path / "out.html", netlist=edited, levels=["answer"], samples=100)
+    page = Page(result.file.read_text())
+    after, before = spu.predict(spu.read_netlist(edited)), spu.predict(folder)
+    assert "edited (edited.cir)" in page.text and "The circuit, as edited" in page.text
+    found = result.evidence.prediction
+    assert np.allclose(found.covariance, after.covariance, rtol=1e-12, atol=0)
+    assert np.linalg.norm(found.covariance - before.covariance) > 1e-3 * np.linalg.norm(before.covariance)
+    assert found.target_covariance is not None and "The problem" in page.text
+    (row,) = [row for row in page.rows if row[0] == "north" and len(row) == 9]
+    shown = [f"{each.covariance[0, 0]:.4g}" for each in (before, after)]
+    assert row[6:8] == shown and shown[0] != shown[1]
+    assert "Covariance: as edited." in page.text and "Covariance: emulator." not in page.text
+    assert f"spu predict {edited}" in page.text and f"spu simulate {edited}" in page.text
+    assert re.search(r"^xcoupler_c_north_east .*$", edited.read_text(), re.MULTILINE)[0] in page.text
+
+
+def test_of_an_edited_netlist_that_only_ngspice_reads_it_says_so(folder, spoilt, tmp_path):
+    edited = tmp_path / "diode.cir"
+    lines = spoilt[0].file.with_name("device.cir").read_text().split("\n")
+    at = next(k for k, line in enumerate(lines) if line.startswith("xcell_"))
+    edited.write_text("\n".join([*lines[:at], "d1 cell_north 0 dx", ".model dx d(is=1e-15)", *lines[at:]]))
+    result = report(folder, tmp_path / "out.html", netlist=edited, accuracy=0.9, samples=100)
+    page = Page(result.file.read_text())
+    assert result.evidence.prediction is None and not page.faults
+    assert "Only ngspice knows this netlist" in page.text and "d1 is a diode" in page.text
+    assert "alone has answered: the covariance was found by ngspice" in " ".join(page.text.split())
+    assert "Error against number of samples" not in page.text and "spu predict" not in page.text
+    assert "The device as compiled, before the edit" in page.text and "Covariance: as compiled." in page.text
+
+
 def test_a_device_of_one_cell_and_no_problem(tmp_path):
     device = spu.Device()
     device.add_cell("a", capacitance=1e-9, conductance=1e-3, inductance=1e-5, noise=4e-20)

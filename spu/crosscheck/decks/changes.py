@@ -98,7 +98,7 @@ class Changes:
         Problem units, (p,) and (p, p); of means None where there is no operating point. A covariance that was not
         measured is nan.
     time_constants_before, time_constants:
-        s, longest first; the second None where only ngspice knows the deck.
+        s, longest first; None where only ngspice knows the deck.
     mean_error, covariance_error:
         Standard errors of mean and covariance after, where they are of samples; else None.
     lagged_before, lagged:
@@ -114,7 +114,7 @@ class Changes:
     mean: FloatArray | None
     covariance_before: FloatArray
     covariance: FloatArray
-    time_constants_before: FloatArray
+    time_constants_before: FloatArray | None
     time_constants: FloatArray | None
     reading_error: float | None = field(default=None)
     """Relative Frobenius difference of the two ways to the covariance, where both were taken."""

@@ -29,7 +29,7 @@ MOST_PAIRS = 5000
 """Of nodes, whose differences are measured."""
 
 
-def _reference(dialect: Dialect) -> tuple[str, ...]:
+def reference(dialect: Dialect) -> tuple[str, ...]:
     """A noise analysis wants an input source; this one is joined to nothing."""
     nodes = ("spu_reference", "0")
     return dialect.element("vspu_reference", nodes, "0"), dialect.silent_resistor("rspu_reference", nodes, "1")
@@ -104,7 +104,7 @@ def measure(
     outputs: list[tuple[str, ...]] = [(name,) for name in vectors]
     outputs += [(vectors[i], vectors[j]) for i, j in pairs]
     simulator.require(Noise, *([OperatingPoint] if mean else []))
-    text = deck.text(extra=_reference(DIALECTS[deck.dialect]))
+    text = deck.text(extra=reference(DIALECTS[deck.dialect]))
     centre = None
     if mean:
         (found,) = simulator.run(text, [OperatingPoint(vectors)], time_limit=time_limit)

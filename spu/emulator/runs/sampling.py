@@ -335,11 +335,11 @@ def _sample(law: Law, problem: LinearProblem | None, how: Sampling) -> Simulatio
             interval, back = dividing(lag, interval, close)
         if isinstance(law, ClockedLaw):
             _refuse_clocked(how, lag)
-            most = close if how.voltages else max(close, law.clocked.period)
+            most = close if how.voltages else max(showing(how.lags, law), law.clocked.period)
             interval = Grid.near(law, most if interval is None else interval).interval
         if how.voltages:
             interval, trajectories = close if interval is None else interval, trajectories or 1
-        trajectories, interval, steps = plan(law, how.samples, interval, trajectories, how.duration, back)
+        trajectories, interval, steps = plan(law, how.samples, interval, trajectories, how.duration, back, how.lags)
     width = len(law.sde.readout.variables) + (len(law.sde.probes) if how.voltages else 0)
     trace = thinned(trace, steps, trajectories, width)
     with Interrupt() as interrupt:
@@ -451,8 +451,11 @@ def _simulate_ensemble(found: Sequence[LinearDynamics], problem: LinearProblem |
     chosen = chosen_settings(interval, how.trajectories, how.duration)
     if interval is None and not how.independent:  # one for all: their readouts are merged
         read = acquired(laws[0])
-        close = slowest(laws).slowest / (CLOSE if how.voltages else 1)
+        longest = slowest(laws)
+        close = longest.slowest / CLOSE if how.voltages else showing(how.lags, longest)
         interval = (None if read is None else read.acquisition.interval) or close
+        if how.lags and not how.voltages:
+            samples = samples or by_default(interval, longest.slowest)
         lag = lag_of(laws[0], problem)
         clocked = read is not None and read.acquisition.interval is not None
         interval = interval if lag is None or clocked else dividing(lag, None, interval)[0]
@@ -859,11 +862,51 @@ def dividing(lag: float, interval: float | None, slowest: float) -> tuple[float,
     return lag / back, back
 
 
+SPAN = 3.0
+"""Longest time constants that autocovariances reach by default, at most: a twentieth of them is left there."""
+
+_IN_A_PERIOD = 8
+"""Readouts that show an oscillation."""
+
+_MOST_TIMES = 10
+"""As many readouts by default, at most, where they are closer than a time constant."""
+
+
+def showing(lags: int, law: Law) -> float:
+    """The interval (s) between readouts whose lags show the decay, and how the slowest mode rings, if it does.
+
+    They reach over `SPAN` of the longest time constant; over less, but one at least, where a period has else fewer
+    than `_IN_A_PERIOD` of them. Of few lags each is a time constant.
+    """
+    slowest = law.slowest
+    if lags <= SPAN or isinstance(law, SparseLaw):
+        return slowest
+    poles = law.poles
+    turns = float(abs(poles[int(np.argmax(poles.real))].imag)) / (2 * np.pi)
+    fine = min(SPAN * slowest / lags, 1.0 / (_IN_A_PERIOD * turns) if turns > 0 else np.inf)
+    return max(fine, slowest / lags)
+
+
+def by_default(interval: float, slowest: float) -> int:
+    """Readouts, of which closer ones tell less each."""
+    return DEFAULT_SAMPLES * int(min(_MOST_TIMES, max(1.0, np.ceil(slowest / interval * (1 - 1e-12)))))
+
+
 def plan(
-    law: Law, samples: int | None, interval: float | None, count: int | None, duration: float | None, back: int = 0
+    law: Law,
+    samples: int | None,
+    interval: float | None,
+    count: int | None,
+    duration: float | None,
+    back: int = 0,
+    lags: int = 0,
 ) -> tuple[int, float, int]:
-    """Trajectories, interval (s) and readouts a trajectory, of which pairs are ``back`` apart."""
-    interval = law.slowest if interval is None else float(interval)
+    """Trajectories, interval (s) and readouts a trajectory, of which pairs are ``back``, or up to ``lags``, apart."""
+    if interval is None:
+        interval = showing(lags, law)
+        if samples is None and lags:
+            samples = by_default(interval, law.slowest)
+    interval = float(interval)
     if duration is not None:
         steps = int(np.ceil(duration / interval * (1 - 1e-12)))
         count = 1 if count is None else count
@@ -871,7 +914,7 @@ def plan(
         large = isinstance(law, SparseLaw)
         samples = samples or (DEFAULT_LARGE if large else DEFAULT_SAMPLES)
         if count is None:  # what a trajectory loses of its pairs is a tenth at most
-            count = int(min(32, samples) if large else min(64, max(1, samples // max(100, 10 * back))))
+            count = int(min(32, samples) if large else min(64, max(1, samples // max(100, 10 * back, 10 * lags))))
         steps = -(-samples // count)
     if steps <= back:
         raise UsageError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spu.reports.pictures.figures import MOST_PIXELS, coarsened, common_scale, heat_map, new_figure, one_legend
@@ -21,6 +22,11 @@ _MOST_POTENTIALS = 12
 _MOST_HISTOGRAMS = 6
 
 
+def _bins(count: int) -> int:
+    """Of a histogram of so many: as its scatter allows."""
+    return min(max(int(2 * count ** (1 / 3)), 12), 60)
+
+
 def draw_trajectories(run: NetworkSimulation) -> Figure:
     """Draw the means of a network's first units over time, in bands of one deviation, and where they come to rest.
 
@@ -33,6 +39,7 @@ def draw_trajectories(run: NetworkSimulation) -> Figure:
     network = run.network
     exact = None if network is None or not network.solvable else network.moments()[0]
     styles = ("solid", "dashdot", "dotted")
+    bins = _bins(len(run.states[-1]))
     for k, name in enumerate(run.variables[:_MOST_POTENTIALS]):
         mean, deviation = run.mean[:, k], np.sqrt(run.variance[:, k])
         colour = f"C{k % 10}"
@@ -41,7 +48,7 @@ def draw_trajectories(run: NetworkSimulation) -> Figure:
         left.fill_between(run.times, mean - deviation, mean + deviation, color=colour, alpha=0.12)
         if exact is not None:
             left.axhline(exact[k], color=colour, linestyle="dashed", linewidth=0.8)
-        right.hist(run.states[-1, :, k], bins=60, density=True, histtype="step", color=colour, label=name)
+        right.hist(run.states[-1, :, k], bins=bins, density=True, histtype="step", color=colour, label=name)
     unit = "s" if network is None else "units of the problem's time"
     left.set(xlabel=f"time, {unit}", ylabel="x", title="means, and bands of one standard deviation")
     right.set(xlabel="x", ylabel="density", title=f"at t = {run.times[-1]:.4g}")
@@ -60,7 +67,13 @@ def draw_histograms(
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for k, panel in zip(chosen, axes, strict=False):
         name = variables[k]
-        panel.hist(states[:, k], bins=40, density=True, color="0.8", label="sampled")
+        panel.hist(
+            states[:, k],
+            bins=_bins(len(states)),
+            density=True,
+            color="0.8",
+            label="sampled",
+        )
         if name in laws:
             x, density = laws[name]
             panel.plot(x, density, color="black", linewidth=1.3, label="Boltzmann law, exact")
@@ -102,25 +115,90 @@ def draw_activation(curve: Activation, name: str, own: float) -> Figure:
     return figure
 
 
+_SEEN = 8.0
+"""kT above the least of a potential, or above a barrier between wells, up to which it is drawn: e^-8 is rarely seen."""
+
+_HIGHEST = 60.0
+"""kT of the highest barrier that is drawn whole."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Potential:
+    """A unit's own potential over kT, and where there is something to be seen of it: from x to x, up to what height."""
+
+    coefficients: FloatArray
+    least: float
+    wells: FloatArray
+    low: float
+    high: float
+    top: float
+
+    def over(self, x: FloatArray) -> FloatArray:
+        """Above its least."""
+        import numpy as np
+
+        return np.asarray(np.polyval(self.coefficients, x) - self.least)
+
+
+def _potential(network: ThermodynamicNetwork, k: int) -> _Potential:
+    """Where it is found: the wells of its own potential, the barriers between them, the law where that is known."""
+    import numpy as np
+
+    heat = network.kT or 1.0
+    force = network.bias[k] - network.input[k]
+    V = np.array([network.J4[k], network.J3[k], network.J2[k], force, 0.0]) / heat
+    slopes = np.roots(np.trim_zeros(np.polyder(V), "f"))
+    rests = np.sort(slopes[abs(slopes.imag) <= 1e-7 * (1 + abs(slopes))].real)
+    bent = np.polyval(np.polyder(V, 2), rests)
+    wells, barriers = rests[bent > 0], rests[bent < 0]
+    far = float(network.extent()[k])
+    x = np.linspace(-far, far, 4001)
+    if network.kT and network.solvable:
+        mean, covariance = network.moments()
+        spread = 4.0 * float(np.sqrt(covariance[k, k]))
+        x = np.union1d(x, np.linspace(mean[k] - spread, mean[k] + spread, 101))
+    values = np.polyval(V, x)
+    held = V[0] > 0 or (V[1] == 0 and V[2] > 0)
+    if not held and network.kT and network.solvable:  # by its couplings alone
+        shown = abs(x - mean[k]) <= spread * (1 + 1e-9)
+        least, top = float(values[shown].min()), float(np.ptp(values[shown])) + 1.0
+    else:
+        least = float(np.polyval(V, wells).min()) if held and len(wells) else float(values.min())
+        between = barriers[(barriers > wells.min(initial=np.inf)) & (barriers < wells.max(initial=-np.inf))]
+        barrier = min(float(np.polyval(V, between).max(initial=least)) - least, _HIGHEST)
+        top = barrier + _SEEN if network.kT else 2.0 * barrier or float(np.ptp(values)) / 20.0
+        shown = values <= least + top
+    seen = np.concatenate([x[shown], wells])
+    margin = 0.02 * float(np.ptp(seen)) or 1.0
+    return _Potential(V, least, wells, float(seen.min()) - margin, float(seen.max()) + margin, max(top, 1e-300))
+
+
 def draw_potentials(network: ThermodynamicNetwork) -> Figure:
-    """Draw the potentials of a network's first units, without couplings, beside the couplings."""
+    """Draw the potentials of a network's first units, without couplings, beside the couplings.
+
+    The picture reaches as far as units are found: up to some kT above wells, and above the barriers between them.
+    """
     import numpy as np
 
     coupled = bool(network.couplings.any())
     figure = new_figure(13.5 if coupled else 7.5, 5.6)
     axes = figure.subplots(1, 2 if coupled else 1, squeeze=False)[0]
-    heat = network.kT or 1.0
     chosen = range(min(network.n, _MOST_POTENTIALS))
-    reach = float(network.extent()[: len(chosen)].max())
-    x = np.linspace(-reach, reach, 401)
+    drawn = [_potential(network, k) for k in chosen]
+    low, high = min(each.low for each in drawn), max(each.high for each in drawn)
+    x = np.linspace(low, high, 601)
     styles = ("solid", "dashed", "dashdot", "dotted")
-    lowest = 0.0
-    for k in chosen:
-        own = ((network.J4[k] * x + network.J3[k]) * x + network.J2[k]) * x + network.bias[k] - network.input[k]
-        lowest = min(lowest, float((x * own / heat).min()))
-        axes[0].plot(x, x * own / heat, linestyle=styles[k % 4], label=network.variables[k])
-    axes[0].set_ylim(lowest - 2, 25)
-    axes[0].set(xlabel="x", ylabel="V / kT" if network.kT else "V", title="potential of a unit by itself")
+    alike: dict[tuple[float, ...], list[int]] = {}
+    for k, each in zip(chosen, drawn, strict=True):
+        alike.setdefault(tuple(each.coefficients), []).append(k)
+    for number, (first, *others) in enumerate(alike.values()):
+        each, label = drawn[first], network.variables[first] + (f" and {len(others)} alike" if others else "")
+        line = axes[0].plot(x, each.over(x), linestyle=styles[number % 4], label=label)[0]
+        axes[0].plot(each.wells, each.over(each.wells), "o", markersize=4, color=line.get_color())
+    top = max(each.top for each in drawn)
+    axes[0].set(xlim=(low, high), ylim=(-0.06 * top, top))
+    axes[0].set(xlabel="x", ylabel="V / kT above its least" if network.kT else "V above its least")
+    axes[0].set_title("potential of a unit by itself; dots: wells")
     axes[0].legend()
     if coupled:
         couplings, names = network.couplings, network.variables

@@ -8,18 +8,26 @@ from __future__ import annotations
 
 import ctypes
 import os
-import resource
 import runpy
 import signal
+import subprocess
 import sys
+from typing import Any
+
+if sys.platform == "win32":
+    resource: Any = None  # nothing is bounded there but the time that the parent waits
+else:
+    import resource
 
 _SET_PARENT_DEATH_SIGNAL = 1
 """Of Linux's prctl; it outlives exec."""
 
 
 def confine(parent: int, seconds: int, memory: int) -> None:
-    """Confine this process."""
-    if memory:
+    """Confine this process, as far as the system can."""
+    if resource is None:
+        return
+    if memory and sys.platform != "darwin":  # which reserves more than that before anything is asked for
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     if sys.platform == "linux":
@@ -34,5 +42,7 @@ if __name__ == "__main__":
     if command[0].endswith(".py"):
         sys.argv = command
         runpy.run_path(command[0], run_name="__main__")
+    elif sys.platform == "win32":  # there exec leaves the parent with a child that has ended
+        sys.exit(subprocess.call(command))
     else:
         os.execvp(command[0], command)

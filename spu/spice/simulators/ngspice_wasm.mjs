@@ -78,6 +78,15 @@ for (const entry of fs.readdirSync(folder, { withFileTypes: true })) {
 }
 module.FS.writeFile(DECK, request.deck);
 const commands = session();
+// ngspice may leave at any time, and node with it, as if all were well: what it said last is what went wrong.
+process.on("exit", (status) => {
+  if (status === 0 && !fs.existsSync(path.join(result, "log.json"))) {
+    const lines = simulation.info.split("\n").filter((line) => line.trim());
+    const telling = lines.filter((line) => /error|fatal|unknown|unable/i.test(line));
+    fs.writeSync(2, `${(telling.length ? telling : lines).slice(-3).join("\n") || "nothing was said"}\n`);
+    process.exitCode = 1;
+  }
+});
 module.setGetInput(() => {
   simulation.cmd = 1; // 0 is the engine's own: it would wait for another run
   try {

@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from spu.base.arrays import FloatArray
 from spu.base.errors import SimulatorFailed, SimulatorMissing
 from spu.base.process import child, scratch_folder
 from spu.spice.simulators.analyses import Analysis, DeclaredNoise, Waveforms
@@ -34,8 +35,14 @@ PLACE = "SPU_EECIRCUIT"
 
 _WORKER = str(Path(__file__).with_suffix(".mjs"))
 _MODULE = Path("dist") / f"{PACKAGE}.mjs"
+_READABLE = 1000
+"""Characters of a line of what node complains of: it also quotes the program that failed, all of it."""
+
 _A_LINE = 4
 """Points of a waveform."""
+
+MOST_POINTS = 3000
+"""Of a table: its parser's stack holds no more than some 6,000."""
 
 
 class NgspiceWasm(Ngspice):
@@ -92,13 +99,11 @@ class NgspiceWasm(Ngspice):
     def driven(self, deck: Deck, waveforms: Waveforms, folder: Path) -> str:  # noqa: ARG002
         """Put the waveforms into the netlist: behavioural sources that look time up in a table, without breakpoints."""
         lines = deck.top_level()
-        instants = (np.arange(len(waveforms.values)) * waveforms.interval).tolist()
+        instants = np.arange(len(waveforms.values), dtype=np.float64) * waveforms.interval
         replaced: dict[str, str] = {}
-        for element, values in zip(waveforms.elements, waveforms.values.T.tolist(), strict=True):
+        for number, (element, values) in enumerate(zip(waveforms.elements, waveforms.values.T, strict=True)):
             p, n = lines[element].text.split()[1:3]
-            pairs = [f"{t!r},{v!r}" for t, v in zip(instants, values, strict=True)]
-            rows = [",".join(pairs[k : k + _A_LINE]) for k in range(0, len(pairs), _A_LINE)]
-            replaced[element] = f"b{element} {p} {n} v=pwl(time,\n" + ",\n".join(f"+ {row}" for row in rows) + ")"
+            replaced[element] = "\n".join(_sources(element, (p, n), f"waveform_{number}", instants, values))
         return deck.text(replaced, ())
 
     def available(self) -> bool:
@@ -136,6 +141,23 @@ class NgspiceWasm(Ngspice):
         return f"{said} ({PACKAGE} {package['version']})"
 
 
+def _sources(
+    element: str, ends: tuple[str, str], between: str, instants: FloatArray, values: FloatArray
+) -> Iterator[str]:
+    """Sources in series that make a waveform, each the changes within its part of the time and flat outside of it."""
+    starts = range(0, max(len(values) - 1, 1), MOST_POINTS)
+    nodes = [ends[0], *(f"{between}_{k}" for k in range(1, len(starts))), ends[1]]
+    beyond = 2.0 * float(instants[-1]) + 1.0
+    for k, first in enumerate(starts):
+        part = slice(first, first + MOST_POINTS + 1)
+        times, volts = instants[part], np.asarray(values[part] - (values[first] if k else 0.0))
+        inside = zip(times.tolist(), volts.tolist(), strict=True)
+        pairs = [(-1.0, float(volts[0])), *inside, (beyond, float(volts[-1]))]
+        words = [f"{t!r},{v!r}" for t, v in pairs]
+        rows = ",\n+ ".join(",".join(words[at : at + _A_LINE]) for at in range(0, len(words), _A_LINE))
+        yield f"b{element}{f'_{k}' if k else ''} {nodes[k]} {nodes[k + 1]} v=pwl(time,\n+ {rows})"
+
+
 def _node() -> str:
     found = shutil.which("node")
     if found is None:
@@ -164,7 +186,7 @@ def _how(status: int) -> str:
 
 
 def _last(complaint: str) -> str:
-    lines = [line.strip() for line in complaint.splitlines() if line.strip()]
+    lines = [line.strip() for line in complaint.splitlines() if line.strip() and len(line) < _READABLE]
     telling = [line for line in lines if "Error" in line or "error" in line or "eecircuit" in line]
     return (telling or lines or ["no message"])[0][:200]
 
