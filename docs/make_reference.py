@@ -189,13 +189,16 @@ def circuit() -> Schema:
                 "source": maybe(TEXT),
                 "title": TEXT,
                 "hash": HASH,
-                "temperature": {"type": "number", "minimum": 0},
                 "probes": listed(TEXT),
                 "silent": listed(TEXT),
                 "densities": {"type": "object", "additionalProperties": NUMBER},
                 "max_instances": WHOLE,
                 "files": FILES,
                 "version": TEXT,
+            },
+            {
+                "temperature": told({"type": "number", "minimum": 0}, "K, of a linear netlist"),
+                "only_ngspice": told(TEXT, "why only ngspice runs it: its first part that is not linear"),
             },
         ),
     )
