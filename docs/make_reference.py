@@ -198,9 +198,7 @@ def circuit() -> Schema:
             },
             {
                 "temperature": {"type": "number", "minimum": 0},
-                "only_ngspice": told(
-                    TEXT, "why nothing but ngspice reads it; no temperature then"
-                ),
+                "only_ngspice": told(TEXT, "why nothing but ngspice reads it; no temperature then"),
             },
             oneOf=[{"required": ["temperature"]}, {"required": ["only_ngspice"]}],
         ),
