@@ -197,9 +197,10 @@ def circuit() -> Schema:
                 "version": TEXT,
             },
             {
-                "temperature": told({"type": "number", "minimum": 0}, "K, of a linear netlist"),
-                "only_ngspice": told(TEXT, "why only ngspice runs it: its first part that is not linear"),
+                "temperature": {"type": "number", "minimum": 0},
+                "only_ngspice": told(TEXT, "why nothing but ngspice reads it; no temperature then"),
             },
+            oneOf=[{"required": ["temperature"]}, {"required": ["only_ngspice"]}],
         ),
     )
 
