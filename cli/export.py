@@ -23,6 +23,7 @@ from .common import (
     print_json,
     seed_option,
 )
+from .names import names
 
 if TYPE_CHECKING:
     from spu.device.device import Device
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     "--format",
     "form",
     metavar="NAME",
+    shell_complete=names("spu.cli.export:FORMATS"),
     default="netlist",
     show_default=True,
     help="netlist, kicad (a folder: a project of KiCad 6 or later) or bom (a bill of materials, CSV).",
