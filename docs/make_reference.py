@@ -208,7 +208,7 @@ def problem() -> Schema:
             "if": {"properties": {"task": {"const": task}}},
             "then": {"anyOf": [{"required": [key]} for key in kind.matrices]},
         }
-        for task, kind in KINDS.items()
+        for task, kind in sorted(KINDS.items())
         if task != "network"
     ]
     statistics = {
@@ -223,7 +223,7 @@ def problem() -> Schema:
         table(
             {
                 "format": {"const": "spu-problem/1"},
-                "task": {"enum": list(KINDS)},
+                "task": {"enum": sorted(KINDS)},
                 "variables": listed(TEXT),
                 "compiled": table(
                     {"device_hash": HASH, "hardware": TEXT, "architecture": TEXT, "files": FILES, "version": TEXT},
@@ -525,7 +525,7 @@ def solved() -> Schema:
                 "burn_in": told(NUMBER, "s"),
                 "readouts": WHOLE,
                 "floor": told(maybe(NUMBER), "the relative error that the hardware leaves however long it is read"),
-                "task": {"enum": list(KINDS)},
+                "task": {"enum": sorted(KINDS)},
                 "variables": listed(TEXT),
                 "seed": WHOLE,
                 "complete": TRUTH,
@@ -627,7 +627,7 @@ def rows_of_detail() -> list[str]:
 def rows_of_tasks() -> list[str]:
     """Kinds of problem and their keys."""
     rows = ["| `task` | matrix, one of | vectors | other keys | what is asked |", "|---|---|---|---|---|"]
-    for task, kind in KINDS.items():
+    for task, kind in sorted(KINDS.items()):
         words = [", ".join(f"`{key}`" for key in keys) for keys in (kind.matrices, kind.vectors, kind.values)]
         rows.append(f"| `{task}` | {' | '.join(words)} | {kind.words} |")
     return rows

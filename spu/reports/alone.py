@@ -9,10 +9,11 @@ from typing import Any
 
 from spu.base.numbers import number
 from spu.reports.document import Section
-from spu.reports.evidence import Evidence, Gathering
+from spu.reports.evidence import Evidence, Gathering, register
 from spu.spice.reader.nonlinear import NonlinearDeck
 
 
+@register("alone")
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AloneEvidence(Evidence):
     """All that a report shows of such a netlist: no prediction, and no simulation of ours."""

@@ -377,11 +377,9 @@ def gather(subject: Subject, settings: Settings, progress: Callable[[str], None]
 
 def _kind(meant: Device | Circuit | NonlinearDeck, settings: Settings) -> type[Evidence]:
     if isinstance(meant, NonlinearDeck):
-        from spu.reports.alone import AloneEvidence
-
         given = {"specification": settings.specification, "samples": settings.samples}
         refuse_options("netlists that only ngspice runs", given)
-        return AloneEvidence
+        return KINDS["alone"]
     does = dynamics(circuits(meant)[0])
     if does.name not in KINDS:
         raise UsageError(f"there are no reports on {does.words}: check, predict and simulate take them")

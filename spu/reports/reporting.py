@@ -13,7 +13,7 @@ from spu.crosscheck import Check
 from spu.device.device import Device
 from spu.device.subject import Subject
 from spu.folder import Folder
-from spu.reports import html, langevin, linear, markdown  # noqa: F401 - each registers what it can tell
+from spu.reports import alone, html, langevin, linear, markdown  # noqa: F401 - each registers what it can tell
 from spu.reports.document import Document
 from spu.reports.evidence import Evidence, Settings, gather, held
 from spu.reports.sections import document as laid_out
