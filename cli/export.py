@@ -23,6 +23,8 @@ from .common import (
     print_json,
     seed_option,
 )
+from .names import FORMATS as FORMAT_NAMES
+from .names import SERIES, SHEETS
 
 if TYPE_CHECKING:
     from spu.device.device import Device
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     "--format",
     "form",
     metavar="NAME",
+    shell_complete=FORMAT_NAMES,
     default="netlist",
     show_default=True,
     help="netlist, kicad (a folder: a project of KiCad 6 or later) or bom (a bill of materials, CSV).",
@@ -52,12 +55,18 @@ if TYPE_CHECKING:
 @click.option(
     "--sheets",
     metavar="kind|each",
+    shell_complete=SHEETS,
     default="kind",
     show_default=True,
     help="Of kicad: sheets of one kind share a file, or each has its own, whose SPICE netlist is the circuit.",
 )
 @click.option(
-    "--series", metavar="E96", default="E96", show_default=True, help="Of bom: the E series of the nearest values."
+    "--series",
+    metavar="E96",
+    shell_complete=SERIES,
+    default="E96",
+    show_default=True,
+    help="Of bom: the E series of the nearest values.",
 )
 @json_option
 @click.pass_context

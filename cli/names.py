@@ -43,9 +43,12 @@ def _looked_up(register: str) -> list[str]:
 
 ARCHITECTURES = names("spu.compiler.architectures:ARCHITECTURES")
 DIALECTS = names("spu.spice.dialects:DIALECTS")
+FORMATS = names("spu.cli.export:FORMATS")
 HARDWARE = names("spu.device.hardware_file:PRESETS")
 LEVELS = names("spu.crosscheck.levels:LEVELS")
 METRICS = names("spu.studies.yields.metrics:METRICS")
 PRECISIONS = names("spu.base.kernels.door:FORMATS")
+SERIES = names("spu.export.series:SERIES")
+SHEETS = names("spu.export.kicad:SHEETS")
 SIMULATORS = names("spu.spice.simulators:SIMULATORS")
 TASKS = names("spu.problems.kinds:KINDS")

@@ -46,6 +46,7 @@ autosummary_filename_map = {
     f"spu.{name}": f"spu.{name}_class" for name in spu.__all__ if name[0].isupper() and name.lower() in spu.__all__
 }
 default_role = "py:obj"
+toc_object_entries_show_parents = "hide"
 python_use_unqualified_type_names = True
 nitpicky = True
 
@@ -54,6 +55,7 @@ html_theme = "pydata_sphinx_theme"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
+html_math_renderer = "mathml"  # of site_extension.py
 html_copy_source = False
 html_theme_options = {
     "navbar_align": "left",

@@ -197,9 +197,10 @@ def circuit() -> Schema:
                 "version": TEXT,
             },
             {
-                "temperature": told({"type": "number", "minimum": 0}, "K, of a linear netlist"),
-                "only_ngspice": told(TEXT, "why only ngspice runs it: its first part that is not linear"),
+                "temperature": {"type": "number", "minimum": 0},
+                "only_ngspice": told(TEXT, "why nothing but ngspice reads it; no temperature then"),
             },
+            oneOf=[{"required": ["temperature"]}, {"required": ["only_ngspice"]}],
         ),
     )
 
@@ -211,7 +212,7 @@ def problem() -> Schema:
             "if": {"properties": {"task": {"const": task}}},
             "then": {"anyOf": [{"required": [key]} for key in kind.matrices]},
         }
-        for task, kind in KINDS.items()
+        for task, kind in sorted(KINDS.items())
         if task != "network"
     ]
     statistics = {
@@ -226,7 +227,7 @@ def problem() -> Schema:
         table(
             {
                 "format": {"const": "spu-problem/1"},
-                "task": {"enum": list(KINDS)},
+                "task": {"enum": sorted(KINDS)},
                 "variables": listed(TEXT),
                 "compiled": table(
                     {"device_hash": HASH, "hardware": TEXT, "architecture": TEXT, "files": FILES, "version": TEXT},
@@ -528,7 +529,7 @@ def solved() -> Schema:
                 "burn_in": told(NUMBER, "s"),
                 "readouts": WHOLE,
                 "floor": told(maybe(NUMBER), "the relative error that the hardware leaves however long it is read"),
-                "task": {"enum": list(KINDS)},
+                "task": {"enum": sorted(KINDS)},
                 "variables": listed(TEXT),
                 "seed": WHOLE,
                 "complete": TRUTH,
@@ -630,7 +631,7 @@ def rows_of_detail() -> list[str]:
 def rows_of_tasks() -> list[str]:
     """Kinds of problem and their keys."""
     rows = ["| `task` | matrix, one of | vectors | other keys | what is asked |", "|---|---|---|---|---|"]
-    for task, kind in KINDS.items():
+    for task, kind in sorted(KINDS.items()):
         words = [", ".join(f"`{key}`" for key in keys) for keys in (kind.matrices, kind.vectors, kind.values)]
         rows.append(f"| `{task}` | {' | '.join(words)} | {kind.words} |")
     return rows

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+from docutils.nodes import SkipNode
+from docutils.utils.math.latex2mathml import tex2mathml
 
 import spu
 from spu.base.display import Result
@@ -186,9 +188,16 @@ def _signature(app: Any, what: str, name: str, thing: Any, options: Any, signatu
     return re.sub(r"(?<=[(, ])_\w+=[^,)]*, ", "", signature), None
 
 
+def _math(self: Any, node: Any) -> None:
+    """Write a formula as MathML, which browsers draw by themselves: nothing is fetched."""
+    self.body.append(tex2mathml(node.astext()))
+    raise SkipNode
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Join what is above."""
     _pages_of_verbs()
+    app.add_html_math_renderer("mathml", inline_renderers=(_math, None), block_renderers=(_math, None))
     for part in ("description", "options", "arguments", "epilog"):
         app.connect(f"sphinx-click-process-{part}", _plain)
     app.connect("autodoc-process-docstring", _of_attributes, priority=100)  # before napoleon

@@ -18,6 +18,9 @@ EXAMPLES = HERE.parent / "examples"
 
 IN_ALL_DIALECTS = ("club8", "coloured_noise", "fin", "shared_noise", "wine")
 
+BY_MODULES = ("annealing", "determinant", "neurons")
+"""What besides these only a language can say that holds modules of Verilog-A."""
+
 
 def devices() -> dict[str, spu.Device]:
     """The example devices by the name of their netlist."""
@@ -46,7 +49,8 @@ def main() -> None:
         (folder / f"{name}.cir").write_text(spu.netlist(device), encoding="utf-8")
         print(folder / f"{name}.cir")
         for dialect in DIALECTS.values():
-            if name in IN_ALL_DIALECTS and dialect.name != "ngspice":
+            held = name in BY_MODULES and dialect.says_all and not dialect.reads_modules
+            if dialect.name != "ngspice" and (name in IN_ALL_DIALECTS or held):
                 file = folder / "dialects" / f"{name}{dialect.ending}"
                 file.parent.mkdir(exist_ok=True)
                 file.write_text(spu.netlist(device, dialect=dialect.name), encoding="utf-8")

@@ -36,10 +36,11 @@ NOT_RUN = {
     "howto/generate.md": "MNIST, and a network of 1,296 units: the page has a smaller one",
     "howto/kicad.md": "pictures that KiCad draws",
     "howto/optimisation.md": "a benchmark of minutes",
+    "reference/simulators.md": "node and eecircuit-engine, as in tests/spice/test_ngspice_wasm.py",
 }
 """Pages with commands in blocks called ``console``, which nothing runs, and why not."""
 
-LONG = {"howto/classify.md", "howto/evolve.md", "howto/hardware_learning.md"}
+LONG = {"howto/classify.md", "howto/evolve.md", "howto/hardware_learning.md", "howto/report.md"}
 """Pages that take more than some ten seconds: for `make test-long`; what is in them has tests of its own."""
 
 NEEDS = {"howto/vacask.md": needs_vacask}
@@ -68,7 +69,7 @@ def run_pages():
             yield pytest.param(name, marks=marks)
 
 
-@pytest.mark.parametrize("page", run_pages())
+@pytest.mark.parametrize("page", list(run_pages()))
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(EXAMPLES, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.py", "*.ipynb"))

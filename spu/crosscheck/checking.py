@@ -172,7 +172,7 @@ def check(
                 own = further(chosen, of, read=read, edited=edited)
             told = progress if len(simulators) == 1 or progress is None else partial(_told, progress, each.name)
             found = run_all(of, own if number else chosen, told, edited)
-            ran = edited or of.netlists[0]
+            ran = of.netlists[0] if netlist is None else Path(netlist)
             found = replace(
                 found,
                 notes=(*found.notes, *of.notes),

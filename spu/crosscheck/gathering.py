@@ -10,13 +10,14 @@ from typing import Any, cast
 
 import numpy as np
 
-from spu.base.errors import CircuitError, DeckError, InputError, OptionError, UsageError
+from spu.base.errors import CircuitError, DeckError, InputError, OptionError, SpuError, UsageError
 from spu.base.files import plain, write_text
 from spu.circuit.circuit import Circuit
 from spu.compiler import COMPILATION
 from spu.compiler.linear_compilation import LinearCompilation, predicted, statistics_of
 from spu.compiler.polynomial import NetworkCompilation
 from spu.crosscheck.context import Context
+from spu.crosscheck.decks.matched import matched
 from spu.crosscheck.decks.renamed import renamed
 from spu.crosscheck.decks.taps import fit, only_tapped, without_starts
 from spu.crosscheck.result import Level
@@ -29,7 +30,7 @@ from spu.problems.problem import Problem
 from spu.spice.deck import Deck
 from spu.spice.dialects import DIALECTS, NGSPICE
 from spu.spice.languages import read_in
-from spu.spice.names import cell_node, probe_vectors
+from spu.spice.names import cell_node, probe_vectors, probed_nodes
 from spu.spice.netlist import netlist as written
 from spu.spice.reader import ReadNetlist, read_netlist
 
@@ -242,7 +243,35 @@ def take_netlist(context: Context, path: Path | None, edited: Path | None) -> Le
         original = None if path is None else read_in(context.simulator.dialect, path)
         context.own, context.original = False, original
     context.notes += _stale(context, context.deck)
-    return Level("", "skipped", other) if other else _lacking(context, context.deck)
+    fault = Level("", "skipped", other) if other else _lacking(context, context.deck)
+    if fault is not None and fault.verdict == "skipped" and context.read is None:
+        assert edited is not None
+        return _drawn(context, edited, fault)
+    return fault
+
+
+def _drawn(context: Context, edited: Path, fault: Level) -> Level | None:
+    """Drive the noise sources that an edited netlist has in place of the device's; what to say where that cannot be."""
+    nodes = probed_nodes(context.circuit)
+    try:
+        read = read_netlist(
+            edited,
+            probes=[f"{name}={node}" for name, node in zip(context.circuit.probes, nodes, strict=True)],
+            include_outside=context.include_outside,
+            ignore_control=context.ignore_control,
+        )
+    except SpuError:
+        return fault
+    same = matched(context.circuit, read)
+    assert context.deck is not None
+    context.fixture = fit(context.deck, read if same is None else same, context.any_law, context.timing, context.seed)
+    for name in ("vectors", "elements", "resistors"):
+        vars(context).pop(name, None)  # those of the device's own netlist
+    if same is None:
+        return fault
+    context.deck = context.fixture.deck
+    context.notes += context.fixture.notes
+    return _lacking(context, context.deck)
 
 
 def _edited_read(context: Context, edited: Path) -> tuple[ReadNetlist | None, str]:

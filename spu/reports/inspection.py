@@ -299,7 +299,7 @@ def shown(part: Part, value: Any) -> list[str]:
         return ["-"] * len(table)
     values = value if isinstance(value, tuple) else (value,) * len(part.keys)
     if len(table) < len(values):
-        return [" ".join(f"{table[0].shown(each):.4g}" for each in values)]
+        return [" ".join(engineering(table[0].shown(each), "", 4).replace(" ", "") for each in values)]
     return [
         engineering(figure.shown(each), figure.unit, figure.digits) for figure, each in zip(table, values, strict=True)
     ]

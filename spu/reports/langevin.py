@@ -153,9 +153,13 @@ class NetworkEvidence(Evidence):
 
 def simulation_facts(run: NetworkSimulation) -> list[tuple[str, str]]:
     """How trajectories were run, and what is known of their errors."""
+    pieces = "piece" if run.pieces == 1 else "pieces"
     pairs = [
         ("trajectories", f"{run.trajectories:,}, {_when(run)}"),
-        ("method", f"{run.scheme}, steps of {engineering(run.step, 's')}, in {run.pieces:.3g} pieces on average"),
+        (
+            "method",
+            f"{run.scheme}, steps of {engineering(run.step, 's')}, in {run.pieces:.3g} {pieces} on average",
+        ),
         ("error of the steps", f"{run.step_error:.2g} of a deviation, or of a variance, beyond chance"),
     ]
     if run.checked:

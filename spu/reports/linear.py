@@ -15,7 +15,7 @@ from spu.emulator.laws.estimate import about_sample_mean, trajectory_error
 from spu.emulator.laws.spectra import Autocovariances, compare_autocovariances
 from spu.emulator.laws.stationary import Stationary
 from spu.emulator.predict import Prediction, predict_linear
-from spu.emulator.runs.sampling import Sampling, Simulation, simulate_linear
+from spu.emulator.runs.sampling import Sampling, Simulation, showing, simulate_linear
 from spu.emulator.simulate import simulate
 from spu.problems.answers import COVARIANCE
 from spu.reports.document import Block, Facts, Picture, Section, Text
@@ -32,7 +32,10 @@ MOST_VARIABLES = 200
 _POINTS = 12  # of that curve
 
 LAGS = 128
-"""Of the simulation whose autocovariances are shown: over one slowest time constant, so that ringing is seen."""
+"""Of the simulation whose autocovariances are shown."""
+
+_FEW, _TIMES = 32, 10
+"""Variables of networks for which that simulation is so many times as long."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,8 +258,9 @@ def _autocovariances(given: Gathering, prediction: Prediction, samples: int) -> 
         return None
     if prediction.acquisition is not None:  # samples are as far apart as their clock says
         return None
-    interval = float(prediction.time_constants[0]) / LAGS
-    # As many readouts as the other has, and so a sixteenth of its device time.
+    interval = showing(LAGS, prediction.law)
+    # Closer readouts tell less each: of small networks, where they cost little, there are more.
+    samples *= _TIMES if len(prediction.variables) <= _FEW else 1
     # Of no problem: the lag of a lagged answer need not be a multiple of that interval.
     how = Sampling(samples=samples, interval=interval, seed=given.settings.seed, lags=LAGS, trace=0)
     run = whole(simulate_linear(all_linear(given.subject, "there are no autocovariances"), None, how))

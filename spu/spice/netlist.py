@@ -43,7 +43,7 @@ from spu.spice.converters import converters
 from spu.spice.dialects import DIALECTS, NGSPICE, find_dialect
 from spu.spice.dialects.dialect import Dialect, Measurement, NetworkMeasurement, noise_element
 from spu.spice.header import HEADER_ROWS, SHOWN, header, opening
-from spu.spice.modules import needed
+from spu.spice.modules import files, needed
 from spu.spice.monte_carlo import BoardsDialect, MonteCarlo
 from spu.spice.names import cell_node, probe_vectors, probed_nodes
 from spu.spice.reader import ReadNetlist
@@ -172,6 +172,13 @@ def refuse_dialect(circuit: Circuit, dialect: Dialect) -> None:
             f"netlists of readouts that are not ideal are written for {_SAY_ALL} only, not for {dialect.name}: leave "
             "readout out of device.detail"
         )
+    if dialect.name == NGSPICE.name:
+        return
+    said = _asked(circuit, dialect)
+    for what in (*said.own, *sorted(said.asked - set(files()))):
+        raise InputError(
+            f"netlists of {what} are written for ngspice only, not for {dialect.name}: it has no module of Verilog-A"
+        )
 
 
 def _pieces(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iterator[str]:
@@ -191,8 +198,8 @@ def _lines(device: Device, seed: int, law: Law | None, dialect: Dialect) -> Iter
     yield from around.before()
     if boards is not None:
         yield from boards.before(dialect)
-    if files := needed(modules(circuit, dialect)):
-        yield from dialect.modules(files)
+    if dialect.name != NGSPICE.name and (read := needed(modules(circuit, dialect))):
+        yield from dialect.modules(read)
     yield from _subcircuits(circuit, dialect, boards)
     yield from _instances(circuit, dialect, boards)
     yield from _sources(circuit, seed, dialect)
@@ -340,11 +347,12 @@ def _parameters(circuit: Circuit, law: Law, times: Timing, seed: int, dialect: D
 
 
 class _Modules:
-    """A language that says nothing and remembers which modules it was asked for."""
+    """A language that says nothing and remembers which modules it was asked for, and who did not ask."""
 
     def __init__(self, dialect: Dialect) -> None:
         self.thermal_sources = dialect.thermal_sources
         self.asked: set[str] = set()
+        self.own: list[str] = []
 
     def element(self, name: str, nodes: Sequence[str], value: str, branches: Sequence[str] = ()) -> str:  # noqa: ARG002
         return ""
@@ -357,17 +365,19 @@ class _Modules:
         return []
 
 
-def modules(circuit: Circuit, dialect: Dialect) -> set[str]:
-    """Names of the modules (`spu.spice.modules`) that a circuit has instances of."""
+def _asked(circuit: Circuit, dialect: Dialect) -> _Modules:
     named = _Modules(dialect)
     for group in circuit.instances:
         followed = _factors(circuit, group)
         for element in group.subcircuit.elements:
-            if element.factor in followed:
-                element.ramped(named)
-            else:
-                element.spice(named)
-    return named.asked
+            lines = element.ramped(named) if element.factor in followed else element.spice(named)
+            named.own += [element.name for line in lines if line]
+    return named
+
+
+def modules(circuit: Circuit, dialect: Dialect) -> set[str]:
+    """Names of the modules (`spu.spice.modules`) that a circuit has instances of."""
+    return _asked(circuit, dialect).asked
 
 
 def beside(device: Device, dialect: Dialect) -> list[Path]:

@@ -23,10 +23,9 @@ from spu.spice.simulators.analyses import (
     Waveforms,
 )
 from spu.spice.simulators.ngspice_wasm import read_raw
+from tests.engines import needs_ngspice_wasm
 
 WASM, NGSPICE = find_simulator("ngspice-wasm"), find_simulator("ngspice")
-
-there = pytest.mark.skipif(not WASM.available(), reason=WASM.version())
 
 QUIET = """a filter, a nonlinear part, and a source of noise
 vin in 0 dc 0.1
@@ -49,7 +48,7 @@ SWEEP = Decades(10.0, 1e6, 7)
 NODES = ("x", "y", "xp.inside")
 
 
-@there
+@needs_ngspice_wasm
 def test_both_versions_give_the_same_by_the_same_commands():
     analyses = [
         OperatingPoint(),
@@ -68,14 +67,14 @@ def test_both_versions_give_the_same_by_the_same_commands():
             np.testing.assert_allclose(after[name], values, rtol=1e-6, atol=1e-13, err_msg=f"{analysis.called}, {name}")
 
 
-@there
+@needs_ngspice_wasm
 def test_numbers_come_back_to_the_last_bit():
     value = float(np.nextafter(1 / 3, 1))
     (found,) = WASM.run(f"bits\nv1 a 0 {value!r}\nr1 a 0 1k\n.end\n", [OperatingPoint()], time_limit=60)
     assert found["a"].tolist() == [value]
 
 
-@there
+@needs_ngspice_wasm
 def test_a_transient_is_the_same_from_both():
     deck = QUIET.replace("vn src 0 0", "vn src 0 sin(0 1 2k)")
     run = Transient(1e-3, 1e-6, 1e-5, ("x", "y"))
@@ -84,7 +83,7 @@ def test_a_transient_is_the_same_from_both():
     np.testing.assert_allclose(np.interp(old["time"], new["time"], new["y"]), old["y"], atol=2e-5)
 
 
-@there
+@needs_ngspice_wasm
 def test_a_seed_repeats_its_noise_and_why_level_noise_is_skipped():
     run = Transient(2e-5, 1e-7, 1e-6, ("src",), seed=4)
     first, second, other = WASM.run(DECK, [run, run, Transient(2e-5, 1e-7, 1e-6, ("src",), seed=5)], time_limit=120)
@@ -98,7 +97,7 @@ def test_a_seed_repeats_its_noise_and_why_level_noise_is_skipped():
         WASM.run(DECK, [DeclaredNoise(("vn",), ("trrandom",))], time_limit=60)
 
 
-@there
+@needs_ngspice_wasm
 def test_what_goes_wrong_is_said_by_its_name():
     with pytest.raises(DeckError, match=r"ngspice-wasm does not take the deck: .*unknown subckt"):
         WASM.run("bad\nr1 a 0 1\nx1 a 0 nosuch\n.end\n", [OperatingPoint()], time_limit=60)
@@ -109,7 +108,7 @@ def test_what_goes_wrong_is_said_by_its_name():
         WASM.run(DECK, [long], time_limit=1.5)
 
 
-@there
+@needs_ngspice_wasm
 def test_files_that_a_netlist_reads_are_put_beside_it(tmp_path):
     (tmp_path / "values.inc").write_text("r2 a 0 1k\n")
     deck = "includes\nv1 b 0 1\nr1 b a 3k\n.include values.inc\n.end\n"
@@ -117,12 +116,12 @@ def test_files_that_a_netlist_reads_are_put_beside_it(tmp_path):
     assert found["a"][0] == pytest.approx(0.25, rel=1e-12)
 
 
-@there
+@needs_ngspice_wasm
 def test_its_version_is_what_ngspice_itself_says():
     assert re.fullmatch(r"4[5-9]\S* \(eecircuit-engine [0-9.]+\)", WASM.version())
 
 
-@there
+@needs_ngspice_wasm
 @pytest.mark.parametrize("architecture", ["rc-resistive", "rlc-capacitive"])
 def test_levels_pass_under_it_as_under_the_library(architecture):
     device = spu.compile([[2.0, -0.5], [-0.5, 1.0]], architecture=architecture)
@@ -174,7 +173,7 @@ Binary:
     assert found["x1.n2"].tolist() == [1j, 4j, 7j]
 
 
-@there
+@needs_ngspice_wasm
 def test_long_waveforms_are_followed_exactly(tmp_path):
     (tmp_path / "device.cir").write_text("long\nvnoise_a n 0 0\nr1 n o 1k\nc1 o 0 1p\n.end\n")
     rng = np.random.default_rng(3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from spu.base.layout import shortened
 from spu.reports.pictures.figures import (
     MOST_LABELS,
     MOST_PIXELS,
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from spu.base.arrays import FloatArray
     from spu.reports.inspection import Look
 
+
+_LONGEST_NAME = 16  # letters of a cell's name in the graph
 
 _MOST_ON_A_CIRCLE = 12  # cells; more are laid out by springs
 
@@ -83,7 +86,8 @@ def _draw_graph(axes: Axes, look: Look, graph: nx.Graph) -> None:
         )
     if n <= MOST_LABELS:
         backing = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5}
-        nx.draw_networkx_labels(graph, place, font_size=9 if n <= 12 else 6, bbox=backing, ax=axes)
+        short = dict(zip(graph, shortened(list(graph), _LONGEST_NAME), strict=True))
+        nx.draw_networkx_labels(graph, place, short, font_size=9 if n <= 12 else 6, bbox=backing, ax=axes)
     found = {coupler.kind for coupler in couplers}
     handles = [
         Line2D([], [], color=colour, linestyle=style, linewidth=2, label=kind)

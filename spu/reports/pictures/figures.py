@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spu.base.errors import OutputError
+from spu.base.layout import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -130,6 +131,10 @@ def svg(figure: Figure, name: str, description: str) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
+_LONGEST_NAME = 20
+"""Letters of a name beside a matrix: the matrix is what is to be seen."""
+
+
 def heat_map(
     axes: Axes, matrix: FloatArray, names: Sequence[str], scale: float, unit: float | None = None
 ) -> AxesImage:
@@ -138,6 +143,7 @@ def heat_map(
     A square one has the same names beside its rows, another one numbers. Small matrices are written out, in multiples
     of ``unit`` if one is given.
     """
+    names = shortened(list(names), _LONGEST_NAME)
     image = axes.imshow(matrix, cmap="RdBu_r", vmin=-scale, vmax=scale, interpolation="nearest")
     rows, columns = matrix.shape
     n = max(rows, columns)

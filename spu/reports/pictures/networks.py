@@ -22,6 +22,11 @@ _MOST_POTENTIALS = 12
 _MOST_HISTOGRAMS = 6
 
 
+def _bins(count: int) -> int:
+    """Of a histogram of so many: as its scatter allows."""
+    return min(max(int(2 * count ** (1 / 3)), 12), 60)
+
+
 def draw_trajectories(run: NetworkSimulation) -> Figure:
     """Draw the means of a network's first units over time, in bands of one deviation, and where they come to rest.
 
@@ -34,6 +39,7 @@ def draw_trajectories(run: NetworkSimulation) -> Figure:
     network = run.network
     exact = None if network is None or not network.solvable else network.moments()[0]
     styles = ("solid", "dashdot", "dotted")
+    bins = _bins(len(run.states[-1]))
     for k, name in enumerate(run.variables[:_MOST_POTENTIALS]):
         mean, deviation = run.mean[:, k], np.sqrt(run.variance[:, k])
         colour = f"C{k % 10}"
@@ -42,7 +48,7 @@ def draw_trajectories(run: NetworkSimulation) -> Figure:
         left.fill_between(run.times, mean - deviation, mean + deviation, color=colour, alpha=0.12)
         if exact is not None:
             left.axhline(exact[k], color=colour, linestyle="dashed", linewidth=0.8)
-        right.hist(run.states[-1, :, k], bins=60, density=True, histtype="step", color=colour, label=name)
+        right.hist(run.states[-1, :, k], bins=bins, density=True, histtype="step", color=colour, label=name)
     unit = "s" if network is None else "units of the problem's time"
     left.set(xlabel=f"time, {unit}", ylabel="x", title="means, and bands of one standard deviation")
     right.set(xlabel="x", ylabel="density", title=f"at t = {run.times[-1]:.4g}")
@@ -61,7 +67,13 @@ def draw_histograms(
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for k, panel in zip(chosen, axes, strict=False):
         name = variables[k]
-        panel.hist(states[:, k], bins=40, density=True, color="0.8", label="sampled")
+        panel.hist(
+            states[:, k],
+            bins=_bins(len(states)),
+            density=True,
+            color="0.8",
+            label="sampled",
+        )
         if name in laws:
             x, density = laws[name]
             panel.plot(x, density, color="black", linewidth=1.3, label="Boltzmann law, exact")
