@@ -21,8 +21,11 @@ from spu.circuit.circuit import Circuit
 from spu.circuit.readout import Readout
 from spu.emulator.dynamics import dynamics
 from spu.spice.deck import Deck
+from spu.spice.dialects import DIALECTS, NGSPICE
+from spu.spice.dialects.dialect import Dialect
 from spu.spice.netlist import ramp_sources
 from spu.spice.reader.lines import OPTIONS_COMMANDS
+from spu.spice.vacask_deck import Statement
 
 LISTED = 8
 """Entries of the covariance, or of the mean, that are listed: those that moved most."""
@@ -341,7 +344,7 @@ def moving_lines(deck: Deck, circuit: Circuit) -> tuple[MovingLine, ...]:
     none of them as long as they say what it says.
     """
     found = []
-    own = _own_ramp(circuit)
+    own = _own_ramp(circuit, DIALECTS[deck.dialect])
     for line in deck.lines:
         text, name = line.text.lower(), line.words[0]
         if line.words in own:
@@ -359,15 +362,15 @@ def moving_lines(deck: Deck, circuit: Circuit) -> tuple[MovingLine, ...]:
     return tuple(found)
 
 
-def _own_ramp(circuit: Circuit) -> list[list[str]]:
+def _own_ramp(circuit: Circuit, dialect: Dialect) -> list[list[str]]:
     """Words of the lines that a netlist of the circuit has for its ramp."""
     lines: list[list[str]] = []
     if circuit.ramp is not None:
-        for text in ramp_sources(dynamics(circuit)):
-            words = text.lower().split()
+        for text in ramp_sources(dynamics(circuit), dialect):
+            words = text.lower().split() if dialect is NGSPICE else Statement(text, 0, "").words
             if text.startswith("+"):
                 lines[-1] += words[1:]
-            elif not text.startswith("*"):
+            elif not text.startswith(dialect.remark):
                 lines.append(words)
     return lines
 

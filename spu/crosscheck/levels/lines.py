@@ -18,7 +18,8 @@ from spu.crosscheck.decks.changes import Changes, edits, in_problem_units, movin
 from spu.crosscheck.levels.kind import Way
 from spu.crosscheck.result import Level
 from spu.emulator.laws.rest import time_constants
-from spu.spice.deck import read_deck
+from spu.spice.dialects import DIALECTS
+from spu.spice.languages import read_in
 from spu.spice.netlist import netlist
 
 LOOKING = ("op", "replay", "noise")
@@ -37,9 +38,10 @@ def run(context: Context) -> Level:
     if context.device is None:
         return Level("answer", "skipped", f"{_why(context)}, and there is no device to write them")
     with scratch_folder("check") as folder:
-        path = folder / "written.cir"
-        write_text(path, netlist(context.device))
-        foreign = edits(read_deck(path), context.deck)
+        dialect = DIALECTS[context.simulator.dialect]
+        path = folder / f"written{dialect.ending}"
+        write_text(path, netlist(context.device, dialect=dialect.name))
+        foreign = edits(read_in(dialect.name, path), context.deck)
     if not foreign:
         words = "its elements and parameters are those that the program writes for this device"
         return Level("answer", "pass", words, false_alarm_rate=0.0)
