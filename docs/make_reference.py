@@ -189,7 +189,6 @@ def circuit() -> Schema:
                 "source": maybe(TEXT),
                 "title": TEXT,
                 "hash": HASH,
-                "temperature": {"type": "number", "minimum": 0},
                 "probes": listed(TEXT),
                 "silent": listed(TEXT),
                 "densities": {"type": "object", "additionalProperties": NUMBER},
@@ -197,6 +196,11 @@ def circuit() -> Schema:
                 "files": FILES,
                 "version": TEXT,
             },
+            {
+                "temperature": {"type": "number", "minimum": 0},
+                "only_ngspice": told(TEXT, "why nothing but ngspice reads it; no temperature then"),
+            },
+            oneOf=[{"required": ["temperature"]}, {"required": ["only_ngspice"]}],
         ),
     )
 

@@ -69,7 +69,7 @@ def run_pages():
             yield pytest.param(name, marks=marks)
 
 
-@pytest.mark.parametrize("page", run_pages())
+@pytest.mark.parametrize("page", list(run_pages()))
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(EXAMPLES, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.py", "*.ipynb"))

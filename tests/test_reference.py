@@ -150,6 +150,10 @@ def test_problems_and_circuits_fit_their_schema(folder, tmp_path):
     run("import", deck, "-o", tmp_path / "low", "--probe", "out", "--density", "v1=1e-18")
     data = json.loads((tmp_path / "low" / "circuit.json").read_text())
     assert faults("circuit", data) == []
+    deck.write_text("a clipper\nr1 out 0 1k\nc1 out 0 1n\nd1 out 0 dio\n.model dio d\n.end\n")
+    run("import", deck, "-o", tmp_path / "clipper", "--probe", "out")
+    alone = json.loads((tmp_path / "clipper" / "circuit.json").read_text())
+    assert faults("circuit", alone) == [] and faults("circuit", {**alone, "temperature": 300.0})
     for wrong in ({**data, "probe": ["out"]}, {**data, "hash": "x"}, {**data, "densities": [1.0]}):
         assert faults("circuit", wrong)
 

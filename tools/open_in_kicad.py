@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PROGRAMS = ("eeschema", "Xvfb", "xdotool", "import")
@@ -72,33 +72,42 @@ class Opened:
     def export(self, file: Path, *, spice: bool = False) -> None:
         """Let KiCad write its own netlist, or SPICE's, by File > Export > Netlist."""
         file.unlink(missing_ok=True)
-        self.keys("F10", *["Down"] * 8, "Right", "Down", "Return")
-        wait(lambda: "Export Netlist" in self.windows(), 20.0, "the dialog of netlists")
+        self._menu("Export Netlist", *["Down"] * 8, "Right", "Down", "Return")
         if spice:
             self.click("Export Netlist", 300, 32)
         self.keys("Return")
-        wait(lambda: any("Netlist File" in each for each in self.windows()), 20.0, "the dialog of files")
+        wait(lambda: any("Netlist File" in each for each in self.windows()), 90.0, "the dialog of files")
         self._written(file)
 
     def rules(self, file: Path) -> None:
         """Let KiCad check its electrical rules, by Inspect, and write its report."""
         file.unlink(missing_ok=True)
-        self.keys("F10", *["Right"] * 4, "Down", "Return")
-        wait(lambda: RULES in self.windows(), 20.0, "the dialog of rules")
+        self._menu(RULES, *["Right"] * 4, "Down", "Return")
         time.sleep(1.0)
         self.keys("Return")
-        time.sleep(5.0)
+        time.sleep(8.0)
         self.click(RULES, 678, 326)
-        wait(lambda: any("Save" in each for each in self.windows()), 20.0, "the dialog of files")
+        wait(lambda: any("Save" in each for each in self.windows()), 90.0, "the dialog of files")
         self._written(file)
         self.keys("Escape")
+
+    def _menu(self, dialog: str, *keys: str) -> None:
+        """Open a dialog by keys of the menu bar: again until it is there, as an editor that is busy takes none."""
+        end = time.monotonic() + 120.0
+        while time.monotonic() < end:
+            self.keys("F10", *keys)
+            with suppress(TimeoutError):
+                wait(lambda: dialog in self.windows(), 10.0, dialog)
+                return
+            self.keys("Escape", "Escape", "Escape")
+        raise TimeoutError(f"{dialog} did not come")
 
     def _written(self, file: Path) -> None:
         """Name the file in KiCad's dialog, and wait for it."""
         self.keys("ctrl+a")
         self._run("xdotool", "type", "--delay", "20", str(file.resolve()))
         self.keys("Return")
-        wait(file.exists, 30.0, str(file))
+        wait(file.exists, 90.0, str(file))
         time.sleep(1.0)
 
 

@@ -99,7 +99,7 @@ class Item:
         }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Materials(Result):
     """A bill of materials.
 

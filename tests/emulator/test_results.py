@@ -235,6 +235,7 @@ def results(made, runs) -> dict[str, object]:
         spu.error_budget(device.at_detail(Detail(node={"capacitance": 1e-12}))),
         spu.answer(made / "linear", error=0.5, compare=True),
         spu.plan(made / "linear", error=0.5),
+        spu.bill_of_materials(made / "linear"),
         spu.cost_scaling("linear", dimensions=[2, 3, 4], draws=1),
         spu.log_determinant(spu.compile(spu.Determinant([[2.0, -0.5], [-0.5, 1.0]])), 20),
         spu.anneal(spu.Ising([[0, 1], [1, 0]]), runs=3),

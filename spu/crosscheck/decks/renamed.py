@@ -13,9 +13,9 @@ from pathlib import Path
 
 from spu.base.errors import InputError, OptionError
 from spu.base.names import shorten, suggest
+from spu.spice.deck import MAX_BYTES
 from spu.spice.names import cell_node
 from spu.spice.reader import self_contained
-from spu.spice.reader.limits import MAX_BYTES
 from spu.spice.reader.lines import Line, Source, read_source
 from spu.spice.reader.placed import node_name
 from spu.spice.reader.readout import local_labels

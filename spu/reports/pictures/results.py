@@ -14,6 +14,7 @@ from spu.emulator.relaxation import Relaxation
 from spu.emulator.runs.kicked import SampledRelaxation
 from spu.emulator.runs.relaxation import NetworkSimulation
 from spu.emulator.runs.sampling import Simulation
+from spu.export.materials import Materials
 from spu.reports.pictures.annealing import draw_annealing
 from spu.reports.pictures.budgets import draw_budget
 from spu.reports.pictures.calibrations import draw_calibration
@@ -26,6 +27,7 @@ from spu.reports.pictures.hardware_learning import draw_hardware_sweep, draw_rep
 from spu.reports.pictures.learning import draw_generation
 from spu.reports.pictures.learning_classify import draw_classification
 from spu.reports.pictures.learning_evolution import draw_evolution
+from spu.reports.pictures.materials import draw_materials
 from spu.reports.pictures.natural import draw_natural, draw_one_step
 from spu.reports.pictures.networks import draw_activation, draw_trajectories
 from spu.reports.pictures.plans import draw_plan, draw_solution
@@ -107,6 +109,7 @@ PICTURES: dict[type, Callable[[Any], Figure]] = {
     Classification: draw_classification,
     GaussianProcess: draw_gaussian_process,
     Ledger: draw_ledger,
+    Materials: draw_materials,
     Scaling: draw_scaling,
     HardwareSweep: draw_hardware_sweep,
     Corners: draw_corners,

@@ -55,6 +55,10 @@ INSTALL = (
 
 _MEMORY_LIMIT = 6 * 2**30
 
+MOST_TOGETHER = 300_000
+"""Transfer functions, at each of their frequencies, that ``acxf`` is asked for. It solves twice for each source and
+node, some 20 us in all; a sweep of one source takes some 90 us at each frequency, whatever the nodes."""
+
 SHARE = 0.15
 """Of the step limit: the longest step between two kinks of a waveform. VACASK begins anew at each, by a rule of first
 order, whose error is that of one such step."""
@@ -193,7 +197,7 @@ class _Asked:
                 same = [
                     each for each in every if isinstance(each, Ac) and (each.sweep, each.vectors) == (sweep, vectors)
                 ]
-                if len(vectors) <= len(same):
+                if len(vectors) <= len(same) and len(vectors) * len(same) * _points(sweep) <= MOST_TOGETHER:
                     return self._together(same, sweep, vectors)
                 return {"": self._driven((source,), (1.0,), sweep, vectors)}
             case AcTogether(sources, amplitudes, sweep, vectors):
@@ -256,10 +260,13 @@ class _Asked:
         return file
 
 
+def _points(sweep: Decades) -> int:
+    return 1 + int(np.floor(np.log10(sweep.high / sweep.low) * sweep.per_decade * (1 + 1e-12) + 1e-9))
+
+
 def _frequencies(sweep: Decades) -> str:
     """Every frequency of a sweep."""
-    count = int(np.floor(np.log10(sweep.high / sweep.low) * sweep.per_decade * (1 + 1e-12) + 1e-9))
-    return _vector((sweep.low * 10.0 ** (np.arange(count + 1) / sweep.per_decade)).tolist())
+    return _vector((sweep.low * 10.0 ** (np.arange(_points(sweep)) / sweep.per_decade)).tolist())
 
 
 def _vector(values: Iterable[float]) -> str:
