@@ -25,6 +25,8 @@ from spu.spice.simulators import SIMULATORS
 HERE = Path(__file__).resolve().parent
 MOST = 1e-5
 LEVELS = ("op", "ac", "replay")
+LONGEST = 120.0
+"""s for a run of a simulator: sweeps of annealing, which is silent at its end, do not converge."""
 
 
 def from_emulator(found: spu.Check) -> dict[str, float]:
@@ -46,7 +48,7 @@ def looked_at(device: spu.Device, simulators: list[str], levels: tuple[str, ...]
     """One device under all simulators."""
     started = time.perf_counter()
     try:
-        found = spu.check(device, simulator=simulators, levels=levels)
+        found = spu.check(device, simulator=simulators, levels=levels, time_limit=LONGEST)
     except spu.SpuError as error:
         return {"error": str(error), "seconds": time.perf_counter() - started}
     against: dict[str, dict[str, float]] = {}
@@ -87,8 +89,10 @@ def main() -> int:
     for name, device in devices.items():
         if given.only and name not in given.only:
             continue
-        print(f"{name}...", file=sys.stderr, flush=True)
         result = results[name] = looked_at(device, simulators, tuple(given.level or LEVELS))
+        if given.json:  # each as it is there: the whole takes a while
+            Path(given.json).write_text(json.dumps(results, indent=1), encoding="utf-8")
+        print(f"{name}: {result.get('verdict', 'error')} in {result['seconds']:.0f} s", file=sys.stderr, flush=True)
         if "error" in result:
             rows.append((name, "", result["error"][:60], *[""] * len(columns)))
             continue
@@ -105,8 +109,6 @@ def main() -> int:
             for level, message in said.items():
                 print(f"{name}, {simulator}, {level}: {message}")
     print(f"\nbeyond {MOST:g}: {'; '.join(beyond) or 'nothing'}")
-    if given.json:
-        Path(given.json).write_text(json.dumps(results, indent=1), encoding="utf-8")
     return 1 if beyond else 0
 
 

