@@ -16,6 +16,7 @@ from spu.base.errors import DeckError, NonlinearNetlist, SpuError
 from spu.cli import cli
 from spu.folder import write_import
 from spu.spice.reader.expressions import ExpressionError, Linear, NotLinear, evaluate, parse
+from spu.spice.reader.nonlinear import TAKEN
 from spu.spice.reader.numbers import parse_number
 from spu.spice.simulators.ngspice import Step, run
 
@@ -336,13 +337,13 @@ def test_no_advice_names_an_option_that_the_command_lacks(tmp_path, text):
     hints = 0
     for verb in ("predict", "simulate", "inspect", "check", "import"):
         told = CliRunner().invoke(cli, [verb, str(deck)])
+        said = " ".join(told.output.split())
         if told.exit_code != 2:
-            assert verb == "import", told.output
-            continue
-        for found in re.finditer(r"(?:spu (\w+) )?(--[a-z]+(?:-[a-z]+)*)", told.output):
-            named = found[1] or ("import" if "to spu import" in told.output else verb)
-            assert found[2] in _options(named), told.output
-            hints += 1
+            assert verb == "import" or TAKEN in said, said  # what only ngspice runs some verbs take
+        for found in re.finditer(r"(?:spu (\w+) )?(--[a-z]+(?:-[a-z]+)*)", said):
+            named = found[1] or ("import" if "to spu import" in said else verb)
+            assert found[2] in _options(named), said
+            hints += told.exit_code == 2
     assert hints
 
 
