@@ -345,8 +345,8 @@ class LangevinDynamics(Dynamics):
 
     @cached_property
     def size(self) -> FloatArray:
-        """(n,) how far out coordinates are found."""
-        return typical_states(self.equation)
+        """(n,) how far out coordinates are found, at any time of a ramp: at its end there may be no noise at all."""
+        return np.max([typical_states(each) for each in self.equation.extremes], axis=0)
 
     @cached_property
     def rest_state(self) -> FloatArray:
