@@ -33,7 +33,7 @@ __all__ = ["abandon", "aside_file", "aside_folder", "child", "held", "locked", "
 ASIDE = ".spu."
 """What the names of files and folders aside begin with; those of scratch folders with ``spu-KIND-``."""
 
-_FOLDERS = re.compile(r"(\.spu\.|spu-(check|ngspice|replay|workers)-)[a-z0-9_]{8}")
+_FOLDERS = re.compile(r"(\.spu\.|spu-[a-z]+-)[a-z0-9_]{8}")
 _FILES = re.compile(r"\.spu\.[a-z0-9_]{8}\.tmp")
 
 _MARK = ".made-by-spu"

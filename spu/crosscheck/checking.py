@@ -173,9 +173,10 @@ def check(
             told = progress if len(simulators) == 1 or progress is None else partial(_told, progress, each.name)
             found = run_all(of, own if number else chosen, told, edited)
             ran = of.netlists[0] if netlist is None else Path(netlist)
+            anew = of.anew if edited is None and any(level.netlist for level in chosen) else ()
             found = replace(
                 found,
-                notes=(*found.notes, *of.notes),
+                notes=(*found.notes, *of.notes, *anew),
                 version=each.version(),
                 dialect=each.dialect,
                 netlist=None if ran is None or ran.parent == scratch else str(ran),

@@ -228,6 +228,8 @@ class Context:
         What the circuit was made of; None of one that was read from a netlist.
     own, original:
         Whether ``deck`` is the device's own; else that one, where there is one.
+    copied:
+        The netlist of which an edited one that is run is a copy with other names; None where it is none.
     changes:
         What level ``answer`` found where the deck is not its own, or not the device.
     starts:
@@ -271,6 +273,7 @@ class Context:
     device: Device | None = None
     own: bool = True
     original: Deck | None = None
+    copied: Path | None = None
     changes: Changes | None = None
     starts: tuple[Line, ...] = ()
     notes: list[str] = field(default_factory=list)

@@ -45,11 +45,14 @@ class Gathered:
         One a programming.
     notes:
         What the reader should know of all.
+    anew:
+        The same where these netlists are run.
     """
 
     contexts: list[Context]
     netlists: list[Path | None]
     notes: tuple[str, ...] = ()
+    anew: tuple[str, ...] = ()
 
 
 def gathered(
@@ -126,7 +129,7 @@ def _of_folder(folder: Folder, settings: dict[str, Any], scratch: Path, looked: 
     members = folder.subject.members()
     decks = [folder.netlist, *folder.further, *[None] * len(members)][: len(members)]
     contexts = [_context(member, folder.posed, {**settings, **more}) for member in members]
-    notes = []
+    notes, said = [], []
     if dialect is not NGSPICE:
         there = [folder.path.parent / deck_name(k, dialect.ending) for k in range(len(members))]
         decks = [
@@ -135,13 +138,13 @@ def _of_folder(folder: Folder, settings: dict[str, Any], scratch: Path, looked: 
         ]
         anew = [path.name for path, deck in zip(there, decks, strict=True) if path != deck]
         if anew:
-            notes.append(
+            said.append(
                 f"there is no {', '.join(anew[:4])} in the folder: it was written anew from the device, and run"
             )
     others = [name for name in dialects_present(folder.path.parent) if name not in {"ngspice", dialect.name, *looked}]
     if read is None and others:
         notes.append(f"the netlists for {', '.join(others)} were not looked at: spu export writes them anew")
-    return Gathered(contexts, decks, tuple(notes))
+    return Gathered(contexts, decks, tuple(notes), tuple(said))
 
 
 def _context(member: Device | Circuit, problem: Problem | None, settings: dict[str, Any]) -> Context:
@@ -185,6 +188,7 @@ def edited_file(
         ignore_control=contexts[0].ignore_control,
     )
     contexts[0].notes += notes
+    contexts[0].copied = None if path == Path(netlist) else Path(netlist)
     return path
 
 
@@ -222,6 +226,8 @@ def take_netlist(context: Context, path: Path | None, edited: Path | None) -> Le
         if context.circuit.start is not None:
             context.starts = tuple(line for line in deck.lines if line.words[0] == ".ic")
             deck = replace(deck, lines=tuple(line for line in deck.lines if line not in context.starts))
+        if edited is not None and context.copied is not None:
+            deck = replace(deck, file=str(context.copied))
         deck, starts = without_starts(deck, context.from_zero)
         context.notes += [starts] if starts else []
         context.deck, other = deck, ""

@@ -120,6 +120,7 @@ def write_kicad(device: Device, folder: Path, *, sheets: str = KIND, force: bool
     InputError
         As `kicad_project`.
     """
+    folder = folder.resolve()  # a project is called like its folder, and "." is no name
     files = kicad_project(device, folder.name, sheets)
     there = [name for name in files if (folder / name).exists()]
     if folder.exists() and not folder.is_dir():

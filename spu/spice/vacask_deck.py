@@ -246,14 +246,17 @@ class _Reading:
         """Lines without comments; those that end within brackets go on in the next one. The first one is a title."""
         pieces: list[str] = []
         begun = depth = until = 0
-        every = text.splitlines()
+        every = text.replace("\r\n", "\n").split("\n")
         for number, physical in enumerate(every, start=1):
             if number == 1 or number <= until:
                 continue
             if not pieces and (found := _EMBED.fullmatch(physical.strip())) is not None:
                 until = self._embedded(found, every, number)
                 continue
-            if any(ord(letter) < 32 and letter != "\t" for letter in physical):
+            # What ends a line for Python, and not for VACASK, would end a comment here and not there.
+            if len(physical.splitlines()) > 1 or any(
+                not (letter.isprintable() or letter == "\t") for letter in physical
+            ):
                 raise DeckError("a character that is no text", file=self.file, line=number)
             code = _code(physical).strip()
             if "/*" in code:

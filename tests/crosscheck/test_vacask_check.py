@@ -310,3 +310,25 @@ def test_a_start_is_replayed_from_the_list_of_the_transient(tmp_path):
     file.write_text(elsewhere)
     again = spu.check(tmp_path / "d", simulator="vacask", levels=["replay"])
     assert again.verdict == "fail", again.levels["replay"].message
+
+
+@pytest.mark.parametrize(
+    ("pattern", "replacement"),
+    [
+        (
+            r"(?m)^control$",
+            r'ix (0 cell_x1) isource dc=0 type="pulse" val0=0 val1=1e-3 delay=1 rise=1n width=1\ncontrol',
+        ),
+        (r"(?m)^(vn_x1 \(.*\) vsource dc=0 mag=0)$", r'\1 type="sine" ampl=1e-3 freq=1e6'),
+    ],
+)
+def test_a_wave_in_the_folders_own_netlist_is_not_passed_over(tmp_path, pattern, replacement):
+    """What it does begins after replay has ended, or is replaced by what is replayed."""
+    write_folder(tmp_path / "d", spu.compile_problem([[2.0, -0.5], [-0.5, 1.0]]), dialects=["vacask"])
+    file = tmp_path / "d" / "device.vacask.sim"
+    text, count = re.subn(pattern, replacement, file.read_text(), count=1)
+    assert count == 1
+    file.write_text(text)
+    found = spu.check(tmp_path / "d", simulator="vacask", levels=["answer", "op"])
+    assert found.levels["answer"].verdict == found.verdict == "inconclusive"
+    assert "has a waveform" in found.levels["answer"].message

@@ -138,6 +138,9 @@ HOSTILE = {
     "nodes that are twins": ("control", "r9 (TOP 0) resistor r=1\ncontrol", "Top and TOP differ by case"),
     "recursion": ("ends", "Xagain (a b) Cell r=1\nends", "hold themselves"),
     "a bell": ("ground 0", "ground 0\a", "no text"),
+    "a line that ends for Python only": ("control", "// \u2028r9 (Top 0) resistor r=1\ncontrol", "no text"),
+    "another one": ("control", "// \x85r9 (Top 0) resistor r=1\ncontrol", "no text"),
+    "a carriage return": ("control", "// \rr9 (Top 0) resistor r=1\ncontrol", "no text"),
 }
 
 

@@ -98,6 +98,10 @@ def run(context: Context) -> Level:
         return Level("answer", "skipped", "the emulator's circuit is this very netlist, as import reads it")
     foreign = _foreign(context)
     if foreign and (context.own or not context.whole):
+        moving = [str(line) for line in moving_lines(context.deck, context.circuit)]
+        if moving:
+            words = f"{', '.join(moving[:_NAMED])}: looked at only at one moment, or for the time that replay runs"
+            return Level("answer", "inconclusive", f"{foreign}; {words}", data={"moving": moving})
         return Level("answer", "skipped", f"{foreign}; op, ac and replay judge what the netlist is")
     changed = "" if foreign else _converters(context)
     if changed:

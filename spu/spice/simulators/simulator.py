@@ -223,6 +223,8 @@ def find_simulators(given: str | Simulator | Sequence[str | Simulator]) -> tuple
     UsageError
         If there is none of a name, if there is no name, or if one is there twice.
     """
+    if not isinstance(given, (str, Simulator, Sequence)):
+        raise UsageError(f"a simulator is a name, an object or several of them, not {shorten(given)}")
     found = tuple(find_simulator(each) for each in ([given] if isinstance(given, (str, Simulator)) else given))
     if not found:
         raise UsageError("no simulator is named: give one, or several")
