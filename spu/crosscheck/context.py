@@ -388,6 +388,11 @@ class Context:
         return self.deck if self.fixture is None else self.fixture.audible
 
     @property
+    def given(self) -> str:
+        """The netlist that a user gave, where what is run is a copy of it with other names; else empty."""
+        return "" if self.own or self.copied is None else str(self.copied)
+
+    @property
     def own_deck(self) -> Deck | None:
         """The deck with its own sources, where ``deck`` has others in their place."""
         return self.deck if self.fixture is None else self.fixture.tapped

@@ -226,8 +226,6 @@ def take_netlist(context: Context, path: Path | None, edited: Path | None) -> Le
         if context.circuit.start is not None:
             context.starts = tuple(line for line in deck.lines if line.words[0] == ".ic")
             deck = replace(deck, lines=tuple(line for line in deck.lines if line not in context.starts))
-        if edited is not None and context.copied is not None:
-            deck = replace(deck, file=str(context.copied))
         deck, starts = without_starts(deck, context.from_zero)
         context.notes += [starts] if starts else []
         context.deck, other = deck, ""

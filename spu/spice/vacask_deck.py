@@ -258,7 +258,7 @@ class _Reading:
                 not (letter.isprintable() or letter == "\t") for letter in physical
             ):
                 raise DeckError("a character that is no text", file=self.file, line=number)
-            code = _code(physical).strip()
+            code = re.sub(r"[ \t]{2,}", " ", _code(physical)).strip()
             if "/*" in code:
                 raise DeckError("comments of several lines are not read: write // on each", file=self.file, line=number)
             if not code:

