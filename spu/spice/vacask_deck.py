@@ -33,8 +33,11 @@ _PLAIN = ("parameters", "model", "ground", "subckt", "ends", "load", "include")
 _LEFT_OUT = ("analysis", "save", "abort", "clear", "print")
 """Commands that change nothing of what is run."""
 
-_MOVING = re.compile(r'alter\s+instance\("\w+"\)\s+type="pwl"')
+_MOVING = re.compile(r'alter\s+instance\("(\w+)"\)\s+type="pwl"')
 """What a netlist with a ramp does before its own transient."""
+
+_WAVE = re.compile(r'type="dc"\s+wave=')
+"""A source that follows its wave where it is told to."""
 
 _START = re.compile(r"\bic\s*=\s*\{([^{}]*)\}")
 
@@ -225,11 +228,18 @@ class _Reading:
         """Statements that describe the circuit, then options, and where nodes start."""
         commands: list[Statement] = []
         inside = done = False
+        waves: dict[str, Statement] = {}
         for line in self._logical(text):
             first = line.text.split(None, 1)[0]
             if inside:
                 inside, done = first != "endc", first == "endc"
-                if not done:
+                if moved := _MOVING.fullmatch(line.text):
+                    if waves.pop(moved[1], None) is None:
+                        raise line.refuse(f"{moved[1]} has no wave to follow, or follows it already")
+                elif re.match(r"analysis\s+\S+\s+tran\b", line.text) and waves:
+                    name, source = next(iter(waves.items()))
+                    raise source.refuse(f'{name} stands still in that transient: alter instance("{name}") type="pwl"')
+                elif not done:
                     commands += self._command(line, first)
             elif first == "control":
                 if done:
@@ -237,6 +247,8 @@ class _Reading:
                 inside = True
             else:
                 self._look_at(line, first)
+                if _WAVE.search(line.text):
+                    waves[first] = line
                 yield line
         if inside:
             raise DeckError("control without endc", file=self.file)
@@ -338,7 +350,7 @@ class _Reading:
         if first == "options":
             self._settings(line, line.text[len("options") :], strings=_TEXTS)
             return [line]
-        if first in _LEFT_OUT or _MOVING.fullmatch(line.text):
+        if first in _LEFT_OUT:
             return self._starts(line) if re.match(r"analysis\s+\S+\s+tran\b", line.text) else []
         if self.ignore_control:
             return []

@@ -432,7 +432,7 @@ def test_report_of_a_netlist(imported):
     read = result.evidence.folder.read
     assert all(word in page.text for word in (str(read.path), read.circuit.hash, "v(cell_north)", read.noise[0].name))
     assert "Error against number of samples" in page.text
-    assert "The problem" not in page.text and "Circuit diagram" not in text
+    assert "The problem" not in page.text and "Circuit diagram of the netlist" in text
     assert f"spu simulate {read.path} --samples 500 --seed 0" in page.text
 
 

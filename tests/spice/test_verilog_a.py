@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -31,6 +33,8 @@ PARTS: dict[str, tuple[int, dict[str, float]]] = {
     "ramped_polynomial": (3, {"c1": 1e-3, "c2": -4e-4, "c3": 3e-4}),
 }
 """How many nodes each module has, and values at which all of its terms matter."""
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 VOLTS = (0.9, 0.2, -0.4, 0.1, 0.6)
 """Of the source behind a resistor at each node; the last one is a factor."""
@@ -135,6 +139,22 @@ def test_a_ramp_is_followed_by_transients_only() -> None:
     device.ramp = spu.Ramp([0.0, 0.0, 1e-6, 2e-6], couplers=[0.0, 0.25, 0.5, 0.8], noise=[1.0, 1.0, 2.0, 2.0])
     found = spu.check(device, simulator="vacask", levels=["ac", "replay"])
     assert {name: level.verdict for name, level in found.levels.items()} == {"ac": "pass", "replay": "pass"}
+
+
+@needs_vacask
+def test_a_ramp_that_stands_still_when_the_netlist_is_run_by_itself_is_refused(tmp_path) -> None:
+    device = spu.compile(*(each for each in spu.load_problem(EXAMPLES / "determinant.toml") if each is not None))
+    text = spu.netlist(device, dialect="vacask")
+    assert text.count('type="pwl"') == 1
+    edited = tmp_path / "edited.vacask.sim"
+    for old, new, says in (
+        ('  alter instance("vramp_couplers") type="pwl"\n', "", "vramp_couplers stands still in that transient"),
+        ("\ncontrol\n", '\ncontrol\n  alter instance("vn_u") type="pwl"\n', "vn_u has no wave to follow"),
+    ):
+        assert old in text
+        edited.write_text(text.replace(old, new))
+        with pytest.raises(spu.DeckError, match=says):
+            spu.check(device, netlist=edited, simulator="vacask", levels="ac")
 
 
 def test_spectre_includes_the_files_that_lie_beside_its_netlist(tmp_path) -> None:
