@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 MOST = 1e-5
 LEVELS = ("op", "ac", "replay")
 LONGEST = 120.0
-"""s for a run of a simulator: sweeps of annealing, which is silent at its end, do not converge."""
+"""s for a run of a simulator."""
 
 
 def from_emulator(found: spu.Check) -> dict[str, float]:
