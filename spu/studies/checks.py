@@ -126,7 +126,8 @@ def check_many(
     """
     if isinstance(folders, (str, Path)):
         raise UsageError("folders are a list of them; of one, spu.check")
-    if not all(isinstance(each, str) for each in ([simulator] if isinstance(simulator, str) else simulator)):
+    names = simulator if isinstance(simulator, Sequence) and not isinstance(simulator, str) else [simulator]
+    if not all(isinstance(each, str) for each in names):
         raise OptionError("simulator", "is a name here: workers find it by that")
     named = [each.name for each in find_simulators(simulator)]
     if levels is not None:

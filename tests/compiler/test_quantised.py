@@ -389,7 +389,7 @@ def test_programming_writes_everything_anew(folder, tmp_path):
     assert json.loads(done.output)["predicted_relative_error"] == found.relative_error
     assert stored["device_hash"] == after.device.hash
     assert stored["hardware"] == "spu8-4bit"
-    assert "coupler_c code=3\n" in (folder / "device.2.cir").read_text()
+    assert "coupler_c code=3 ; C " in (folder / "device.2.cir").read_text()
     checked = spu.check(folder, levels=["ideal", "ac"])
     assert (checked.verdict, checked.notes) == ("pass", ())
 

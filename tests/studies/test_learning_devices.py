@@ -63,7 +63,7 @@ def test_the_equation_is_that_of_the_network():
     assert learned(trained).equation.coordinate == made.equation.coordinate
 
 
-def test_capacitances_and_noise_sources_err_in_the_equation_alone():
+def test_capacitances_and_noise_sources_err_in_the_equation_alone(tmp_path):
     trained = learnt()
     board = learned(compile_problem(trained, hardware(6, 0.0, capacitance=0.05, noise=0.05), draw=1))
     nominal = learned(compile_problem(trained, hardware(6)))
@@ -74,7 +74,10 @@ def test_capacitances_and_noise_sources_err_in_the_equation_alone():
     level = spu.check(made, levels="ideal").levels["ideal"]
     assert level.verdict == "pass"
     assert "as was said when it was compiled" in level.message
-    assert spu.check(made.device, levels="ideal").levels["ideal"].verdict == "skipped"  # nobody said anything
+    assert spu.check(made.device, levels="ideal").levels["ideal"].verdict == "pass"
+    made.device.write(tmp_path / "device.json")  # which does not hold what was said
+    alone = spu.Device.read(tmp_path / "device.json")
+    assert spu.check(alone, levels="ideal").levels["ideal"].verdict == "skipped"
 
 
 def test_the_largest_coupling_takes_the_last_code():

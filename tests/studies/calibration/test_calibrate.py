@@ -137,7 +137,7 @@ def test_what_the_record_does_not_tell_is_said():
     )
     assert "all cell.conductance x f, all cell.noise x f^2" in found.unidentified[0].words
     assert all(np.isinf(each.standard_error) for each in found.elements)
-    assert json.loads(json.dumps(found.to_dict()["unidentified"]))[0]["words"] in str(found)
+    assert json.loads(json.dumps(found.to_dict()["unidentified"]))[0]["words"] in " ".join(str(found).split())
     # What is told of the ratio is as exact as with the noise known.
     known = spu.calibrate(design, record(spu.varied(design, np.exp(factors)), 2000, 1), fit=["conductance"])
     assert all(np.isfinite(each.standard_error) for each in known.elements)
