@@ -193,7 +193,7 @@ _SAID = (
 
 def plain(circuit: Circuit) -> bool:
     """Whether a circuit is its elements, and nothing more is said of it than how readouts are sampled."""
-    known = (*_SAID, "acquisition")
+    known = (*_SAID, "acquisition", "from_netlist")
     said = all(each.name in known or getattr(circuit, each.name) in (None, (), "") for each in fields(circuit))
     return said and not circuit.ramped and type(dynamics(circuit)) is LinearDynamics
 
