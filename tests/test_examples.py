@@ -19,7 +19,7 @@ EXAMPLES = ROOT / "examples"
 NONLINEAR = ROOT / "netlists" / "neurons.cir"
 ANNEALING = ROOT / "netlists" / "annealing.cir"
 NETLISTS = sorted(path for path in (ROOT / "netlists").glob("*.cir") if path not in (NONLINEAR, ANNEALING))
-SHIPPED = sorted(path for path in (ROOT / "netlists").rglob("*") if path.suffix in (".cir", ".scs"))
+SHIPPED = sorted(path for path in (ROOT / "netlists").rglob("*") if path.suffix in (".cir", ".scs", ".sim"))
 
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d+\.?\d*(?:e[-+]?\d+)?(?![\w.])", re.IGNORECASE)
 
