@@ -33,7 +33,8 @@ __all__ = ["abandon", "aside_file", "aside_folder", "child", "held", "locked", "
 ASIDE = ".spu."
 """What the names of files and folders aside begin with; those of scratch folders with ``spu-KIND-``."""
 
-_FOLDERS = re.compile(r"(\.spu\.|spu-[a-z]+-)[a-z0-9_]{8}")
+_KINDS = "checks?|diagnoses|learned|natural|ngspice|replay|start|vacask|workers"
+_FOLDERS = re.compile(rf"(\.spu\.|spu-({_KINDS})-)[a-z0-9_]{{8}}")
 _FILES = re.compile(r"\.spu\.[a-z0-9_]{8}\.tmp")
 
 _MARK = ".made-by-spu"
