@@ -372,6 +372,43 @@ class Dialect:
         yield ".endc"
 
 
+class Bracketed(Dialect):
+    """Languages with nodes in parentheses, a master behind them, and expressions as they are: Spectre's, VACASK's."""
+
+    remark = behind = "//"
+
+    def end(self) -> list[str]:
+        return []
+
+    def expression(self, text: str) -> str:
+        return text
+
+    def parameter(self, name: str, value: float | str) -> str:
+        return f"parameters {name}={value if isinstance(value, str) else number(value)}"
+
+    def conserved(self) -> list[str]:
+        return [
+            self.comment(
+                "A loop of inductors (or a node behind capacitors) keeps its flux (charge), which no operating"
+            ),
+            self.comment("point can tell: for noise and ac give one inductor of each loop a small series resistance."),
+        ]
+
+    def module(self, name: str, module: str, nodes: Sequence[str], values: Mapping[str, str]) -> list[str]:
+        settings = (f"{key}={value}" for key, value in values.items())
+        return [" ".join([f"m{name}", f"({' '.join(nodes)})", f"spu_{module}", *settings])]
+
+    def derived(self, name: str, text: str) -> str:
+        return f"parameters {name}={text}"
+
+    def subcircuit(self, name: str, ports: Sequence[str], parameters: Mapping[str, float]) -> list[str]:
+        declared = [f"  parameters {' '.join(self._defaults(parameters))}"] if parameters else []
+        return [f"subckt {name} ({' '.join(ports)})", *declared]
+
+    def instance(self, ports: int, template: str, parameters: Sequence[str]) -> str:
+        return " ".join(["{}", f"({' '.join(['{}'] * ports)})", template, *self._settings(parameters)])
+
+
 class Stepped(Dialect):
     """One analysis a run, repeated for each cell: ``sel`` says which one stands on node ``probe``."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from spu.spice.dialects.dialect import (
     TOLERANCES,
-    Dialect,
+    Bracketed,
     Measurement,
     NetworkMeasurement,
     Tolerances,
@@ -37,7 +37,7 @@ _MASTERS: Mapping[str, tuple[str, str]] = {
 """Spectre's masters of SPICE's element letters, and the parameter that holds the value."""
 
 
-class Spectre(Dialect):
+class Spectre(Bracketed):
     """Spectre's own language."""
 
     name = "spectre"
@@ -50,19 +50,9 @@ class Spectre(Dialect):
     thermal_sources = False
     silence = "isnoisy=no"
     reads_modules = True
-    remark = behind = "//"
 
     def title(self, text: str) -> list[str]:
         return [f"// {text}", "simulator lang=spectre", "global 0"]
-
-    def end(self) -> list[str]:
-        return []
-
-    def expression(self, text: str) -> str:
-        return text
-
-    def parameter(self, name: str, value: float | str) -> str:
-        return f"parameters {name}={value if isinstance(value, str) else number(value)}"
 
     def options(self, chosen: Tolerances) -> list[str]:
         """Temperature and tolerances; the method stands with ``tran``."""
@@ -75,14 +65,6 @@ class Spectre(Dialect):
     def start(self, node: str, volts: float) -> str:
         return f"ic {node}={number(volts)}"
 
-    def conserved(self) -> list[str]:
-        return [
-            self.comment(
-                "A loop of inductors (or a node behind capacitors) keeps its flux (charge), which no operating"
-            ),
-            self.comment("point can tell: for noise and ac give one inductor of each loop a small series resistance."),
-        ]
-
     def element(self, name: str, nodes: Sequence[str], value: str, branches: Sequence[str] = ()) -> str:
         letter = name[0].lower()
         master, key = _MASTERS[letter]
@@ -91,10 +73,6 @@ class Spectre(Dialect):
             return f"{name} {master} {key}={value} ind1={branches[0]} ind2={branches[1]}"
         probes = [f"probe={branch}" for branch in branches]
         return " ".join([name, around, master, f"{key}={value}", *probes])
-
-    def module(self, name: str, module: str, nodes: Sequence[str], values: Mapping[str, str]) -> list[str]:
-        settings = (f"{key}={value}" for key, value in values.items())
-        return [" ".join([f"m{name}", f"({' '.join(nodes)})", f"spu_{module}", *settings])]
 
     def modules(self, files: Sequence[Path]) -> list[str]:
         return [
@@ -124,18 +102,8 @@ class Spectre(Dialect):
         element, node = noise_element(source.name), source.name
         return [f"{element} (s_{node} 0) vsource dc=0 mag=0", f"r{node} (s_{node} {node}) resistor r=rn"]
 
-    def derived(self, name: str, text: str) -> str:
-        return f"parameters {name}={text}"
-
-    def subcircuit(self, name: str, ports: Sequence[str], parameters: Mapping[str, float]) -> list[str]:
-        declared = [f"  parameters {' '.join(self._defaults(parameters))}"] if parameters else []
-        return [f"subckt {name} ({' '.join(ports)})", *declared]
-
     def ends(self, name: str) -> str:
         return f"ends {name}"
-
-    def instance(self, ports: int, template: str, parameters: Sequence[str]) -> str:
-        return " ".join(["{}", f"({' '.join(['{}'] * ports)})", template, *self._settings(parameters)])
 
     def analysis(self, wanted: Measurement) -> Iterator[str]:
         sweep = f"start={wanted.low:.6g} stop={wanted.high:.6g} dec={wanted.per_decade}"

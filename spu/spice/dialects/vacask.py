@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from spu.spice.dialects.dialect import (
     TOLERANCES,
-    Dialect,
+    Bracketed,
     Measurement,
     NetworkMeasurement,
     Tolerances,
@@ -47,7 +47,7 @@ METHODS: Mapping[str, str] = {"trap": "trap", "gear": "gear2"}
 """What VACASK calls integration methods."""
 
 
-class Vacask(Dialect):
+class Vacask(Bracketed):
     """VACASK (0.3)."""
 
     name = "vacask"
@@ -63,7 +63,6 @@ class Vacask(Dialect):
     )
     silence = "noisy=0"
     reaches_inside = False
-    remark = behind = "//"
 
     def title(self, text: str) -> list[str]:
         return [text]
@@ -77,26 +76,9 @@ class Vacask(Dialect):
             "ground 0",
         ]
 
-    def end(self) -> list[str]:
-        return []
-
-    def expression(self, text: str) -> str:
-        return text
-
-    def parameter(self, name: str, value: float | str) -> str:
-        return f"parameters {name}={value if isinstance(value, str) else number(value)}"
-
     def options(self, chosen: Tolerances) -> list[str]:
         """What elements are made of. Temperature and tolerances are commands, and stand with the analyses."""
         return [*self.section("models"), *self.models()]
-
-    def conserved(self) -> list[str]:
-        return [
-            self.comment(
-                "A loop of inductors (or a node behind capacitors) keeps its flux (charge), which no operating"
-            ),
-            self.comment("point can tell: for noise and ac give one inductor of each loop a small series resistance."),
-        ]
 
     def start(self, node: str, volts: float) -> str:
         return self.comment(f"{node}: {volts:.6g} V, in the list ic= of the transient")
@@ -110,10 +92,6 @@ class Vacask(Dialect):
         else:
             words += [f'ctlinst="{branch}"' for branch in branches]
         return " ".join(words)
-
-    def module(self, name: str, module: str, nodes: Sequence[str], values: Mapping[str, str]) -> list[str]:
-        settings = (f"{key}={value}" for key, value in values.items())
-        return [" ".join([f"m{name}", f"({' '.join(nodes)})", f"spu_{module}", *settings])]
 
     def modules(self, files: Sequence[Path]) -> list[str]:
         """The files themselves: a netlist needs no other."""
@@ -144,18 +122,8 @@ class Vacask(Dialect):
             return [f"{element} ({node} 0) vsource dc=0 mag=0"]
         return [f"{element} (s_{node} 0) vsource dc=0 mag=0", f"r{node} (s_{node} {node}) resistor r=rn"]
 
-    def derived(self, name: str, text: str) -> str:
-        return f"parameters {name}={text}"
-
-    def subcircuit(self, name: str, ports: Sequence[str], parameters: Mapping[str, float]) -> list[str]:
-        declared = [f"  parameters {' '.join(self._defaults(parameters))}"] if parameters else []
-        return [f"subckt {name} ({' '.join(ports)})", *declared]
-
     def ends(self, name: str) -> str:
         return "ends"
-
-    def instance(self, ports: int, template: str, parameters: Sequence[str]) -> str:
-        return " ".join(["{}", f"({' '.join(['{}'] * ports)})", template, *self._settings(parameters)])
 
     def analysis(self, wanted: Measurement) -> Iterator[str]:
         sweep = f'from={wanted.low:.6g} to={wanted.high:.6g} mode="dec" points={wanted.per_decade}'
