@@ -17,11 +17,11 @@ from spu.base.arrays import FloatArray
 from spu.base.errors import DeckError, InputError, NotServed, SimulatorFailed, SimulatorMissing, UsageError
 from spu.crosscheck.decks.changes import Changes, edits
 from spu.crosscheck.decks.linearised import Grid, Measured, measure, reference
-from spu.crosscheck.decks.taps import free_prefix
+from spu.crosscheck.decks.taps import with_taps
 from spu.crosscheck.levels.answer import SAME
 from spu.crosscheck.levels.kind import LevelKind
 from spu.crosscheck.result import Check, Level
-from spu.spice.deck import Deck, Line, read_deck
+from spu.spice.deck import Deck, read_deck
 from spu.spice.dialects import NGSPICE
 from spu.spice.reader.nonlinear import NonlinearDeck
 from spu.spice.simulators.analyses import Decades, Noise, OperatingPoint
@@ -138,11 +138,8 @@ _FAILING = "the edited netlist rests elsewhere, or makes other noise, than the o
 
 
 def _tapped(read: NonlinearDeck, deck: Deck, simulator: Simulator, time_limit: float) -> _Asked:
-    prefix = free_prefix(deck)
-    taps = tuple(f"{prefix}_tap{k}" for k in range(len(read.probes)))
-    lines = [f"e{tap} {tap} 0 {probe.plus} {probe.minus} 1" for tap, probe in zip(taps, read.probes, strict=True)]
-    added = [Line(text, 0, "lines added by the check") for text in lines]
-    return _Asked(replace(deck, lines=(*deck.lines, *added)), deck, taps, simulator, time_limit)
+    tapped, taps = with_taps(deck, read.probes)
+    return _Asked(tapped, deck, taps, simulator, time_limit)
 
 
 def _refuse_lost(read: NonlinearDeck, deck: Deck) -> None:

@@ -25,6 +25,7 @@ from spu.spice.dialects.dialect import number
 from spu.spice.reader import ReadNetlist
 from spu.spice.reader.lines import Line
 from spu.spice.reader.noise import Waving, plain_path
+from spu.spice.reader.readout import Probe
 from spu.spice.settings import tolerances
 
 _ADDED = "lines added by the check"
@@ -93,7 +94,7 @@ def fit(deck: Deck, read: ReadNetlist, law: Law, times: Timing, seed: int) -> Fi
     """
     prefix = free_prefix(deck)
     taps = [f"{prefix}_tap{k}" for k in range(len(read.probes))]
-    tap_lines = _taps(taps, read)
+    tap_lines = _taps(taps, read.probes)
     known = [source.origin for source in read.circuit.sources if source.origin is not None]
     nodes = [f"{prefix}_noise{k}" for k in range(len(known))]
     added = [*tap_lines, *_options(law, times, seed)]
@@ -208,15 +209,20 @@ def _audible(nodes: Sequence[str], deaf: Sequence[bool], kelvin: float) -> list[
 
 def only_tapped(deck: Deck, read: ReadNetlist) -> Fixture:
     """Taps alone, where ``read`` is, on a netlist of which no more is known."""
-    prefix = free_prefix(deck)
-    taps = [f"{prefix}_tap{k}" for k in range(len(read.probes))]
-    tapped = _with(deck, _taps(taps, read))
+    tapped, taps = with_taps(deck, read.probes)
     silenced = frozenset(plain_path(name) for name in read.choices.silent)
-    return Fixture(tapped, deck, tapped, tapped, tuple(taps), (), (), silenced, ())
+    return Fixture(tapped, deck, tapped, tapped, taps, (), (), silenced, ())
 
 
-def _taps(taps: Sequence[str], read: ReadNetlist) -> list[str]:
-    return [f"e{tap} {tap} 0 {probe.plus} {probe.minus} 1" for tap, probe in zip(taps, read.probes, strict=True)]
+def with_taps(deck: Deck, probes: Sequence[Probe]) -> tuple[Deck, tuple[str, ...]]:
+    """A netlist with a node for each voltage that is read out, and the names of these nodes."""
+    prefix = free_prefix(deck)
+    taps = tuple(f"{prefix}_tap{k}" for k in range(len(probes)))
+    return _with(deck, _taps(taps, probes)), taps
+
+
+def _taps(taps: Sequence[str], probes: Sequence[Probe]) -> list[str]:
+    return [f"e{tap} {tap} 0 {probe.plus} {probe.minus} 1" for tap, probe in zip(taps, probes, strict=True)]
 
 
 def _replacement(waving: Waving, prefix: str) -> list[str]:
